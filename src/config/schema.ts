@@ -1,0 +1,1 @@
+export type Experiment = object
