@@ -1,1 +1,222 @@
-export type Experiment = object
+/**
+ * The experiment: every setting, its limits, default and help, once. Types, messages, JSON Schema and
+ * `docs/experiment.md` derive from this file (see settings.ts). Data and types only; imported by any thread.
+ *
+ * Every key but `data.dataset` has a default. Unknown keys are errors at every level.
+ */
+import * as z from 'zod'
+
+/** The data sets that gradloom knows by name; `idx` stands for files of the user's. */
+export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx'] as const
+
+/** It becomes part of a directory's name, so it must not reach out of `runs/`. */
+export const NAME_PATTERN = /^[\p{L}\p{N}_][\p{L}\p{N} ._+-]{0,99}$/u
+const NAME_WANTED = 'up to 100 letters, digits, spaces or any of ._+-, the first a letter, a digit or _'
+
+const help = (description: string) => ({ description })
+const fraction = () => z.number().min(0).lt(1)
+const positive = () => z.number().positive()
+const count = () => z.int().min(1)
+
+const data = z
+  .strictObject({
+    dataset: z
+      .enum(DATASETS)
+      .meta(help('What to learn from: `digits` comes with gradloom; `idx` is a folder of IDX files, named by `path`.')),
+    path: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Folder with the four IDX files under their usual names, gzipped or not. Relative paths start at the ' +
+            'experiment file. null: look in the usual places.',
+        ),
+      ),
+    validation: fraction()
+      .default(0)
+      .meta(help('Fraction of the training rows that is held out of training and scored after every epoch.')),
+  })
+  .check(pathFitsDataset())
+  .meta({
+    title: 'Data',
+    description: 'Where the rows come from.',
+    // What pathFitsDataset says, for editors.
+    allOf: [
+      {
+        if: { properties: { dataset: { const: 'idx' } }, required: ['dataset'] },
+        // biome-ignore lint/suspicious/noThenProperty: `then` is a JSON Schema keyword; nothing awaits this object
+        then: { properties: { path: { type: 'string' } }, required: ['path'] },
+      },
+      {
+        if: { properties: { dataset: { const: 'digits' } }, required: ['dataset'] },
+        // biome-ignore lint/suspicious/noThenProperty: as above
+        then: { properties: { path: { type: 'null' } } },
+      },
+    ],
+  })
+
+const model = z
+  .strictObject({
+    hidden: z
+      .array(count())
+      .default([3000, 2500, 2000, 1500, 1000, 500])
+      .meta(help('Units of each hidden layer, from the input to the output. Empty: logistic regression.')),
+    activation: z.enum(['relu']).default('relu').meta(help('What follows each hidden layer.')),
+    dropout: fraction()
+      .default(0.3)
+      .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
+    init: z
+      .enum(['he-normal'])
+      .default('he-normal')
+      .meta(help('Initial weights: normal with variance 2 / inputs. Biases start at zero.')),
+  })
+  .prefault({})
+  .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
+
+const train = z
+  .strictObject({
+    epochs: z
+      .int()
+      .min(0)
+      .default(2000)
+      .meta(help('Passes over the training rows. 0 writes the initial weights and stops.')),
+    batchSize: count()
+      .default(256)
+      .meta(help('Rows of an optimizer step, counted over all workers. The last batch of an epoch may be smaller.')),
+    l2: z
+      .number()
+      .min(0)
+      .default(0.05)
+      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+  })
+  .prefault({})
+  .meta({ title: 'Training', description: 'How long, and on how much at a time.' })
+
+const LEARNING_RATE = 'Step size before the schedule scales it.'
+// 0.001 is Adam's own default. A plain gradient is not normalised as Adam's is, and momentum here averages
+// gradients, (1-β)g, rather than summing them, so both want steps a hundred times as large.
+const adam = z
+  .strictObject({
+    type: z.literal('adam').default('adam').meta(help('Adam, with bias correction by the global step.')),
+    learningRate: positive().default(0.001).meta(help(LEARNING_RATE)),
+    beta1: fraction().default(0.9).meta(help('Decay of the mean of gradients.')),
+    beta2: fraction().default(0.999).meta(help('Decay of the mean of squared gradients.')),
+    epsilon: positive().default(1e-8).meta(help('Added to the divisor, so that it is never zero.')),
+  })
+  .meta({ title: 'Adam' })
+const momentum = z
+  .strictObject({
+    type: z.literal('momentum').meta(help('Gradient descent along a running mean of gradients, bias-corrected.')),
+    learningRate: positive().default(0.1).meta(help(LEARNING_RATE)),
+    beta1: fraction().default(0.9).meta(help('β of the running mean v = βv + (1-β)g.')),
+  })
+  .meta({ title: 'Momentum' })
+const sgd = z
+  .strictObject({
+    type: z.literal('sgd').meta(help('Plain gradient descent.')),
+    learningRate: positive().default(0.1).meta(help(LEARNING_RATE)),
+  })
+  .meta({ title: 'Gradient descent' })
+const optimizer = z
+  .discriminatedUnion('type', [adam, momentum, sgd])
+  .prefault({})
+  .meta({ title: 'Optimizer', description: 'How a gradient changes the weights.' })
+
+const schedule = z
+  .discriminatedUnion('type', [
+    z
+      .strictObject({
+        type: z
+          .literal('inverse-sqrt')
+          .default('inverse-sqrt')
+          .meta(help('learningRate / √(epoch + 1) / decayRate, epochs counted from 0.')),
+        decayRate: positive().default(1).meta(help('Divides the learning rate in every epoch.')),
+      })
+      .meta({ title: 'Inverse square root' }),
+    z
+      .strictObject({ type: z.literal('constant').meta(help('The same learning rate in every epoch.')) })
+      .meta({ title: 'Constant' }),
+  ])
+  .prefault({})
+  .meta({ title: 'Schedule', description: 'How the learning rate changes from epoch to epoch.' })
+
+const compute = z
+  .strictObject({
+    workers: z
+      .union([z.literal('auto'), z.int().min(1).max(256)])
+      .default('auto')
+      .meta(help('Worker threads. `auto`: as many as this machine has use for.')),
+    backend: z
+      .enum(['auto', 'reference', 'wasm'])
+      .default('auto')
+      .meta(
+        help(
+          'The kernels: `wasm` is fast and gives the same bits on every machine, `reference` is slow, simple and exact.',
+        ),
+      ),
+    precision: z.enum(['f32']).default('f32').meta(help('Numbers that matrices are multiplied in.')),
+    allReduce: z
+      .enum(['fused', 'buffers'])
+      .default('fused')
+      .meta(
+        help(
+          'How gradients of the shards are summed. `fused`: tile by tile, the same bits for any number of workers. ' +
+            '`buffers`: one gradient buffer a worker; bits depend on the number of workers.',
+        ),
+      ),
+    shardRows: count().default(64).meta(help('Rows of a mini-batch that a worker takes at a time.')),
+  })
+  .prefault({})
+  .meta({ title: 'Compute', description: 'How the work is done on this machine.' })
+
+const checkpoint = z
+  .strictObject({
+    everyEpochs: count().default(1).meta(help('Epochs between two checkpoints.')),
+    keepLast: count().default(2).meta(help('How many of the newest checkpoints stay.')),
+    keepBest: z.boolean().default(true).meta(help('Whether the checkpoint with the best score stays, however old.')),
+  })
+  .prefault({})
+  .meta({ title: 'Checkpoints', description: 'What is saved while training, and what stays.' })
+
+/** An experiment file's content. `parse` fills in every default; `resolveExperiment` has the better messages. */
+export const experimentSchema = z
+  .strictObject({
+    $schema: z.string().optional().meta(help('Where editors find this schema. gradloom ignores it.')),
+    name: z
+      .string()
+      .regex(NAME_PATTERN, { error: NAME_WANTED })
+      .default('experiment')
+      .meta(help(`Begins the run directory's name, so: ${NAME_WANTED}. Default: the file's name without \`.json\`.`)),
+    seed: z.int().min(0).default(1).meta(help('Every random number of the run follows from it.')),
+    data,
+    model,
+    train,
+    optimizer,
+    schedule,
+    compute,
+    checkpoint,
+  })
+  .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
+
+/** What may be written: `data.dataset`, and whatever differs from the defaults. */
+export type ExperimentInput = z.input<typeof experimentSchema>
+
+/** Complete: every default filled in. Deeply readonly, and frozen by `resolveExperiment`. */
+export type Experiment = DeepReadonly<Omit<z.output<typeof experimentSchema>, '$schema'>>
+
+type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T
+
+/** `idx` needs a path and the embedded digits have none. Runs even where a neighbouring key is wrong. */
+function pathFitsDataset() {
+  return z.superRefine<{ dataset: string; path: string | null }>(({ dataset, path }, context) => {
+    const report = (message: string) => context.addIssue({ code: 'custom', path: ['path'], message, input: path })
+    if (dataset === 'idx' && path === null) report('the folder with the IDX files, because data.dataset is "idx"')
+    if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
+  })
+}

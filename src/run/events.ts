@@ -16,6 +16,8 @@ export interface StartEvent {
   /** Absolute path of the run directory, or null for a run that writes no files. */
   readonly runDir: string | null
   readonly experiment: Experiment
+  /** Units at every layer boundary: features, hidden layers, classes. */
+  readonly widths: readonly number[]
   readonly backend: string
   readonly backendReason: string
   readonly workers: number
@@ -99,11 +101,18 @@ export interface RunSummary {
   readonly seconds: number
   readonly samplesPerSecond: number
   readonly parameters: number
-  readonly train: { readonly loss: number; readonly accuracy?: number }
+  /**
+   * Of the final weights over all training rows; of an interrupted run, the running loss of its last epoch, without
+   * accuracy. null in a failed run, as is `test`.
+   */
+  readonly train: { readonly loss: number; readonly accuracy?: number } | null
   readonly validation?: Score
-  readonly test: Score
-  /** Over the parameters' little-endian f32 bytes, in parameter-table order. */
-  readonly weightsSha256: string
-  /** Path of the final weights relative to the run directory. */
-  readonly checkpoint: string
+  readonly test: Score | null
+  /**
+   * Over the parameters' little-endian f32 bytes, in parameter-table order. null where a failure may have left the
+   * weights half updated: then they are not saved either.
+   */
+  readonly weightsSha256: string | null
+  /** Path of the final weights relative to the run directory; null if none were saved. */
+  readonly checkpoint: string | null
 }

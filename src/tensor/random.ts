@@ -29,15 +29,7 @@ function mulHigh(a: number, b: number): number {
 }
 
 /** Overwrites `out[0..3]` with the four 32-bit words of counter (c0, c1, c2, c3) under key (k0, k1). */
-export function philox(
-  out: Uint32Array,
-  c0: number,
-  c1: number,
-  c2: number,
-  c3: number,
-  k0: number,
-  k1: number,
-): void {
+export function philox(out: Uint32Array, c0: number, c1: number, c2: number, c3: number, k0: number, k1: number): void {
   for (let round = 0; round < ROUNDS; round++) {
     const high0 = mulHigh(MULTIPLIER_0, c0)
     const low0 = Math.imul(MULTIPLIER_0, c0) >>> 0

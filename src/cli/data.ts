@@ -1,0 +1,164 @@
+/** `gradloom data`: lists, fetches and checks the data sets that gradloom knows by name. Main thread. */
+import { resolve } from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
+import { type FetchedFile, fetchDataset } from '../data/fetch.js'
+import { KNOWN } from '../data/known.js'
+import { cacheDir } from '../data/places.js'
+import { LISTED_NAMES, type ListedDataset, type ListedName, listDatasets, verifyDataset } from '../data/verify.js'
+import { fetchProgress } from './fetch-progress.js'
+import { formatBytes, formatCount, shellWord } from './format.js'
+import { watchInterrupts } from './interrupt.js'
+
+const json = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
+const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true } as const
+
+export const dataCommand: CommandModule = {
+  command: 'data',
+  describe: 'List, fetch and verify data sets',
+  builder: (yargs: Argv) =>
+    yargs
+      .command(
+        'list',
+        'Say which data sets are here, where, and how large',
+        command => command.option('json', json),
+        ({ json }) => list(json),
+      )
+      .command(
+        'fetch <name>',
+        'Download a data set; goes on where an earlier download stopped',
+        command =>
+          command
+            .positional('name', name)
+            .option('to', {
+              describe: 'Folder for the files',
+              type: 'string',
+              requiresArg: true,
+              defaultDescription: 'the cache of this user',
+            })
+            .option('base-url', {
+              describe: 'Server to use instead of the public ones; GRADLOOM_MIRROR does the same',
+              type: 'string',
+              requiresArg: true,
+            })
+            .option('json', json)
+            .example('$0 data fetch mnist', 'into the cache, where training finds it')
+            .example('$0 data fetch mnist --to data/mnist', 'then train with --set data.path=data/mnist')
+            .example('$0 data fetch mnist --base-url https://mirror.example/mnist/', 'from a server of yours'),
+        ({ name, to, baseUrl, json }) => fetch(name, { to, baseUrl }, json),
+      )
+      .command(
+        'verify <name>',
+        'Check format, counts and digests of the files that training would use',
+        command =>
+          command
+            .positional('name', name)
+            .option('path', { describe: 'Check the files in this folder', type: 'string', requiresArg: true })
+            .option('json', json)
+            .example('$0 data verify mnist', 'the files that training would use')
+            .example('$0 data verify mnist --path data/mnist', 'the files in a folder'),
+        ({ name, path, json }) => verify(name, path, json),
+      )
+      .example('$0 data list', 'what is here')
+      .example('$0 data fetch fashion-mnist', 'download into the cache')
+      .epilogue(
+        'Files are looked for in the folder data.path of the experiment; without it in $GRADLOOM_DATA/<name>, ' +
+          '$GRADLOOM_DATA, the cache of this user ($GRADLOOM_CACHE moves it), and /usr/share/datasets/<name>.',
+      )
+      .demandCommand(1, 'data: say what to do: list, fetch or verify'),
+  handler: () => {},
+}
+
+async function list(json: boolean): Promise<void> {
+  const sets = await listDatasets()
+  if (json) {
+    print({ datasets: sets })
+    return
+  }
+  const rows = sets.map(set => [
+    set.name,
+    `${formatCount(set.trainRows)} + ${formatCount(set.testRows)}`,
+    `${set.height} x ${set.width}`,
+    String(set.classes),
+    formatBytes(set.imageBytes),
+    whereOf(set),
+  ])
+  process.stdout.write(table([['name', 'train + test', 'image', 'classes', 'in memory', 'where'], ...rows]))
+}
+
+function whereOf({ name, where, bytesOnDisk }: ListedDataset): string {
+  if (name === 'digits') return 'comes with gradloom'
+  if (where === null || bytesOnDisk === null) return `not here; npx gradloom data fetch ${name}`
+  return `${where} (${formatBytes(bytesOnDisk)})`
+}
+
+async function fetch(
+  name: ListedName,
+  options: { readonly to: string | undefined; readonly baseUrl: string | undefined },
+  json: boolean,
+): Promise<void> {
+  if (name === 'digits') {
+    if (json) print({ name, to: null, files: [] })
+    else process.stdout.write('digits comes with gradloom: nothing to fetch\n')
+    return
+  }
+  const to = options.to === undefined ? cacheDir(name) : resolve(options.to)
+  const abort = new AbortController()
+  const progress = fetchProgress(process.stderr.isTTY === true)
+  const interrupt = watchInterrupts(
+    () => abort.abort(),
+    () => progress.stop(),
+  )
+  try {
+    const files = await fetchDataset(KNOWN[name], {
+      to,
+      baseUrl: options.baseUrl ?? (process.env.GRADLOOM_MIRROR || undefined),
+      signal: abort.signal,
+      onEvent: event => progress.show(event),
+    })
+    report(name, to, files, json)
+  } catch (error) {
+    const exitCode = interrupt.exitCode()
+    if (exitCode === undefined) throw error
+    progress.stop()
+    process.stderr.write('interrupted; the same command goes on from here\n')
+    process.exitCode = exitCode
+  } finally {
+    progress.stop()
+    interrupt.dispose()
+  }
+}
+
+function report(name: ListedName, to: string, files: readonly FetchedFile[], json: boolean): void {
+  if (json) {
+    print({ name, to, files })
+    return
+  }
+  const present = files.every(({ status }) => status === 'present')
+  process.stdout.write(present ? `${name} is already in ${to}: nothing to fetch\n` : `${name} is in ${to}\n`)
+}
+
+async function verify(name: ListedName, path: string | undefined, json: boolean): Promise<void> {
+  const verification = await verifyDataset(name, { path })
+  if (json) {
+    print(verification)
+  } else {
+    for (const { path, problem } of verification.files) {
+      process.stdout.write(problem === null ? `${path}: OK\n` : `${path}: WRONG: ${problem}\n`)
+    }
+    if (!verification.ok && name !== 'digits') {
+      process.stderr.write(`hint: npx gradloom data fetch ${name} --to ${shellWord(verification.where)}\n`)
+    }
+  }
+  if (!verification.ok) process.exitCode = 1
+}
+
+function print(value: object): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** Columns as wide as their widest cell; the last one is free. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
+  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column])).join('  ')
+  return rows.map(row => `${line(row).trimEnd()}\n`).join('')
+}

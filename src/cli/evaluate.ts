@@ -1,0 +1,46 @@
+/** `gradloom evaluate`: scores saved weights. Main thread; the engine is loaded when it runs. */
+import type { CommandModule } from 'yargs'
+import type { Evaluation } from '../coordinator/evaluate.js'
+import { formatCount, formatLoss, formatPercent } from './format.js'
+
+const SPLITS = ['test', 'train', 'validation'] as const
+
+interface EvaluateArguments {
+  run: string
+  split: (typeof SPLITS)[number]
+  json: boolean
+}
+
+export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
+  command: 'evaluate <run>',
+  describe: 'Score the weights of a run or a checkpoint',
+  builder: yargs =>
+    yargs
+      .positional('run', {
+        describe: 'Run directory, or a .safetensors file of one',
+        type: 'string',
+        demandOption: true,
+      })
+      .option('split', {
+        describe: 'Rows to score: held-out, trained on, or for validation',
+        choices: SPLITS,
+        default: 'test' as const,
+      })
+      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the held-out rows')
+      .example(
+        '$0 evaluate runs/mine/checkpoints/step-400.safetensors --split train',
+        'one checkpoint, on its training rows',
+      ),
+  handler: async ({ run, split, json }) => {
+    const { evaluate } = await import('../coordinator/evaluate.js')
+    const evaluation = await evaluate(run, { split })
+    process.stdout.write(json ? `${JSON.stringify(evaluation)}\n` : `${evaluationLine(evaluation)}\n`)
+  },
+}
+
+/** Exported for tests. */
+export function evaluationLine({ split, rows, loss, accuracy, correct }: Evaluation): string {
+  const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
+  return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`
+}

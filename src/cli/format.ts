@@ -1,0 +1,67 @@
+/** Numbers as people read them. Pure; any thread. */
+
+const UNKNOWN = '?'
+
+/** `535,818` */
+export function formatCount(value: number): string {
+  if (!Number.isFinite(value)) return UNKNOWN
+  return Math.round(value)
+    .toFixed(0)
+    .replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** Of a fraction: `96.12 %` */
+export function formatPercent(fraction: number, digits = 2): string {
+  return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : UNKNOWN
+}
+
+/** `0.1234`, and `1.2e-7` where that would show nothing. NaN and infinities by name: they are what must be seen. */
+export function formatLoss(loss: number): string {
+  const small = loss !== 0 && Math.abs(loss) < 0.001
+  return small || Math.abs(loss) >= 1e6 ? loss.toPrecision(2) : loss.toFixed(4)
+}
+
+/** `0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 05 min`, `3 d 04 h` */
+export function formatDuration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return UNKNOWN
+  if (seconds < 9.995) return `${seconds.toFixed(2)} s`
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`
+  return formatLong(seconds)
+}
+
+/** The same without fractions, for a remaining time that is a guess: `12 s`, `3 min 05 s` */
+export function formatEta(seconds: number): string {
+  if (!Number.isFinite(seconds)) return UNKNOWN
+  return seconds < 59.5 ? `${Math.round(seconds)} s` : formatLong(seconds)
+}
+
+function formatLong(seconds: number): string {
+  const whole = Math.round(seconds)
+  const [days, hours, minutes] = [
+    Math.floor(whole / 86_400),
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 60) % 60,
+  ]
+  const two = (value: number) => String(value).padStart(2, '0')
+  if (days > 0) return `${days} d ${two(hours)} h`
+  if (hours > 0) return `${hours} h ${two(minutes)} min`
+  return `${minutes} min ${two(whole % 60)} s`
+}
+
+/** Decimal units, as disks and most tools count: `238 MB`, `25.3 GB` */
+export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes)) return UNKNOWN
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  let value = bytes
+  let unit = 0
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000
+    unit++
+  }
+  return `${value.toFixed(unit > 0 && value < 99.95 ? 1 : 0)} ${units[unit]}`
+}
+
+/** A word that can be pasted into a shell as it stands. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}

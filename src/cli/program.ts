@@ -1,0 +1,120 @@
+/**
+ * The command line: which commands there are, what usage errors look like, how errors become messages and exit codes.
+ * Main thread. Commands are loaded when they are used, so that `--help` answers at once.
+ */
+import { inspect } from 'node:util'
+import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
+import { GradloomError } from '../errors.js'
+import { gradloomVersion } from '../run/version.js'
+import { checkCommand, isUsage, type KnownCommand, usageError } from './usage.js'
+
+interface Entry extends KnownCommand {
+  readonly describe: string
+  readonly load: () => Promise<CommandModule>
+}
+
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: 'train',
+    command: 'train <experiment>',
+    describe: 'Train the network of an experiment file',
+    load: async () => erased((await import('./train.js')).trainCommand),
+  },
+  {
+    name: 'evaluate',
+    command: 'evaluate <run>',
+    describe: 'Score the weights of a run or a checkpoint',
+    load: async () => erased((await import('./evaluate.js')).evaluateCommand),
+  },
+  {
+    name: 'data',
+    command: 'data',
+    group: true,
+    describe: 'List, fetch and verify data sets',
+    load: async () => (await import('./data.js')).dataCommand,
+  },
+  {
+    name: 'config',
+    command: 'config',
+    group: true,
+    describe: 'Check, show and document experiment files',
+    load: async () => (await import('./config.js')).configCommand,
+  },
+  {
+    name: 'doctor',
+    command: 'doctor',
+    describe: 'Say what this machine can do, and whether training works here',
+    load: async () => erased((await import('./doctor.js')).doctorCommand),
+  },
+]
+
+const WIDEST_HELP = 110
+
+/** A command among others. Its own builder sees to it that its handler gets the arguments it declares. */
+function erased<Arguments>(command: CommandModule<object, Arguments>): CommandModule {
+  return command as CommandModule
+}
+
+/** Runs one command line. Prints its errors, and leaves the exit code in `process.exitCode`. */
+export async function runCli(args: readonly string[]): Promise<void> {
+  try {
+    const program = createProgram(args)
+    if (args.length === 0) {
+      program.showHelp('error')
+      process.exitCode = 2
+      return
+    }
+    await checkCommand(args, COMMANDS)
+    await program.parseAsync()
+  } catch (thrown) {
+    const error = isUsage(thrown) ? await usageError(args, thrown, COMMANDS) : thrown
+    process.stderr.write(`${messageFor(error)}\n`)
+    process.exitCode = error instanceof GradloomError ? error.exitCode : 1
+  }
+}
+
+function createProgram(args: readonly string[]): Argv {
+  let inner: Argv | undefined
+  const program = yargs([...args])
+    .scriptName('gradloom')
+    .usage('gradloom: train neural networks on the cores of this machine\n\n$0 <command>')
+    .example('$0 train configs/quickstart.json', 'real handwritten digits, in a minute')
+    .example('$0 train --help', 'what a command takes')
+    .locale('en') // the rest of our messages are English too
+    .wrap(Math.min(WIDEST_HELP, process.stdout.columns || WIDEST_HELP))
+    .strict()
+    .recommendCommands()
+    .demandCommand(1)
+    .exitProcess(false)
+    .version(gradloomVersion())
+    .help()
+    .alias('h', 'help')
+    .fail((message: string | null, error: Error | undefined) => {
+      throw error ?? Object.assign(new Error(message ?? ''), { name: 'YError', options: optionsOf(inner) })
+    })
+  for (const { command, describe, load } of COMMANDS) {
+    program.command({
+      command,
+      describe,
+      builder: async (command: Argv) => {
+        inner = command
+        const { builder } = await load()
+        return typeof builder === 'function' ? builder(command) : command
+      },
+      handler: async (parsed: ArgumentsCamelCase) => (await load()).handler(parsed),
+    })
+  }
+  return program
+}
+
+/** Of the command that is being parsed. Not in yargs's types, and not worth failing for. */
+function optionsOf(inner: Argv | undefined): string[] {
+  const { key = {} } = (inner as { getOptions?: () => { key?: object } } | undefined)?.getOptions?.() ?? {}
+  return Object.keys(key)
+}
+
+/** Our own errors say what the user needs; anything else is a defect, and its stack says where. */
+function messageFor(error: unknown): string {
+  if (!(error instanceof GradloomError)) return error instanceof Error ? (error.stack ?? error.message) : inspect(error)
+  return error.hint === undefined ? error.message : `${error.message}\nhint: ${error.hint}`
+}

@@ -1,0 +1,149 @@
+/** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
+import { dirname, isAbsolute, join, relative } from 'node:path'
+import type { EpochEvent, ProgressEvent, RunSummary, StartEvent } from '../run/events.js'
+import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from './format.js'
+import type { Paint } from './paint.js'
+
+/** Widest a bar gets, and narrowest it makes sense. */
+const BAR = { most: 30, least: 8 } as const
+
+/** What is about to be trained: data, model, machine, and where it will be saved. */
+export function startLines(event: StartEvent, cwd: string): string[] {
+  const { experiment, rows, widths, workers } = event
+  const validation = rows.validation > 0 ? `, ${formatCount(rows.validation)} for validation` : ''
+  return [
+    row(
+      'data',
+      `${experiment.data.dataset}: ${formatCount(rows.train)} training rows${validation}, ${formatCount(rows.test)} held out`,
+    ),
+    row('model', `${widths.join('-')}, ${formatCount(event.parameters)} parameters`),
+    row(
+      'compute',
+      `${event.backend} (${event.backendReason}), ${workers} ${workers === 1 ? 'worker' : 'workers'}, ${formatBytes(event.memoryBytes)} shared memory`,
+    ),
+    ...(event.runDir === null ? [] : [row('run', shown(event.runDir, cwd))]),
+  ]
+}
+
+/** One line for a finished epoch. */
+export function epochLine(event: EpochEvent): string {
+  const { epoch, epochs, train, validation } = event
+  return spaced([
+    epochOf(epoch, epochs),
+    score(train),
+    validation && `validation ${score(validation)}`,
+    `${formatCount(event.samplesPerSecond)} samples/s`,
+    formatDuration(event.seconds),
+  ])
+}
+
+/** One line for a moment within an epoch, where there is no live bar. */
+export function progressLine(event: ProgressEvent): string {
+  return spaced([epochOf(event.epoch, event.epochs), ...moment(event)])
+}
+
+/** The live bar over the whole run, cut to the terminal's width. */
+export function barLine(event: ProgressEvent, columns: number): string {
+  const { step, stepsPerEpoch, epochs } = event
+  const before = `${epochOf(event.epoch, epochs)}  `
+  const after = `  ${spaced(moment(event))}`
+  const room = Math.min(BAR.most, columns - 1 - before.length - after.length)
+  if (room < BAR.least) return (before.trimEnd() + after).slice(0, columns - 1)
+  const total = stepsPerEpoch * epochs
+  const full = total > 0 ? Math.round(room * Math.min(1, step / total)) : room
+  return before + '█'.repeat(full) + '░'.repeat(room - full) + after
+}
+
+export interface EndContext {
+  /** Absolute, or null for a run that wrote no files. */
+  readonly runDir: string | null
+  /** The experiment file as the user named it. */
+  readonly experimentPath: string
+  readonly cwd: string
+  readonly paint: Paint
+}
+
+/** The result, where it is, and what to do with it. */
+export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, paint }: EndContext): string[] {
+  const { status, epochs } = summary
+  const lines = [
+    ...(status === 'completed' ? [] : [row('status', summary.error ?? status)]),
+    row('result', scores(summary, paint)),
+    row(
+      'time',
+      `${formatDuration(summary.seconds)} of training, ${formatCount(summary.samplesPerSecond)} samples/s, ` +
+        `${formatCount(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}, ${formatCount(summary.steps)} steps`,
+    ),
+  ]
+  if (runDir === null || summary.checkpoint === null) return lines
+  return [
+    ...lines,
+    row('weights', shown(join(runDir, summary.checkpoint), cwd)),
+    '',
+    'What to try next:',
+    ...nextSteps(shown(runDir, cwd), experimentPath).flatMap(([command, why]) => [
+      `  ${command}`,
+      `      ${paint.faint(why)}`,
+    ]),
+  ]
+}
+
+/** The held-out score first: it is what the run was for. */
+function scores({ test, validation, train }: RunSummary, paint: Paint): string {
+  const text = (
+    what: string,
+    { loss, accuracy }: { loss: number; accuracy?: number },
+    style = (text: string) => text,
+  ) =>
+    accuracy === undefined
+      ? `${what} loss ${formatLoss(loss)}`
+      : `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
+  const parts = [
+    test && text('held-out', test, paint.strong),
+    validation && text('validation', validation),
+    train && text('training', train),
+  ]
+  return parts.filter(part => part).join('; ') || 'none'
+}
+
+function nextSteps(run: string, experimentPath: string): [command: string, why: string][] {
+  // Beside the original, so that its relative paths stay right.
+  const copy = shellWord(join(dirname(experimentPath), 'mine.json'))
+  return [
+    [`npx gradloom evaluate ${shellWord(run)}`, 'score these weights again; --split train for the training rows'],
+    [`cp ${shellWord(experimentPath)} ${copy}`, `then change it, and: npx gradloom train ${copy}`],
+    ['npx gradloom train --help', 'everything that can be set from here'],
+  ]
+}
+
+/** A path as the user would type it. */
+export function shown(path: string, cwd: string): string {
+  const short = relative(cwd, path)
+  return short === '' || short.startsWith('..') || isAbsolute(short) ? path : short
+}
+
+function moment(event: ProgressEvent): string[] {
+  return [
+    `step ${event.stepInEpoch}/${event.stepsPerEpoch}`,
+    score(event),
+    `${formatCount(event.samplesPerSecond)} samples/s`,
+    `ETA ${formatEta(event.etaSeconds)}`,
+  ]
+}
+
+/** Padded, so that columns of lines stand still. */
+function epochOf(epoch: number, epochs: number): string {
+  return `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`
+}
+
+function score({ loss, accuracy }: { readonly loss: number; readonly accuracy: number }): string {
+  return `loss ${formatLoss(loss)}  accuracy ${formatPercent(accuracy)}`
+}
+
+function row(label: string, text: string): string {
+  return `${label.padEnd(8)} ${text}`
+}
+
+function spaced(parts: readonly (string | undefined)[]): string {
+  return parts.filter(part => part !== undefined).join('  ')
+}

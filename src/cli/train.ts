@@ -1,0 +1,132 @@
+/** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
+import type { Argv, CommandModule } from 'yargs'
+import type { RunSummary } from '../run/events.js'
+import { watchInterrupts } from './interrupt.js'
+import { paintFor } from './paint.js'
+import { ProgressView } from './progress.js'
+import { endLines, shown } from './train-lines.js'
+
+/** Options that are another spelling of `--set`. Their values are checked with the experiment. */
+const OVERRIDES = {
+  workers: { path: 'compute.workers', describe: 'Threads that compute, or auto' },
+  backend: { path: 'compute.backend', describe: 'Kernels to use, or auto' },
+  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32 or bf16' },
+  seed: { path: 'seed', describe: 'Of all random numbers' },
+  epochs: { path: 'train.epochs', describe: 'Passes over the training rows' },
+} as const
+type OverrideName = keyof typeof OVERRIDES
+const OVERRIDE_NAMES = Object.keys(OVERRIDES) as OverrideName[]
+
+interface TrainArguments extends Partial<Record<OverrideName, string>> {
+  experiment: string
+  set: string[]
+  runDir?: string
+  json: boolean
+  quiet: boolean
+}
+
+export const trainCommand: CommandModule<object, TrainArguments> = {
+  command: 'train <experiment>',
+  describe: 'Train the network of an experiment file',
+  builder: yargs => {
+    const command = yargs
+      .positional('experiment', { describe: 'Experiment file, JSON', type: 'string', demandOption: true })
+      .option('set', {
+        describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [],
+        defaultDescription: 'none',
+      })
+      .option('run-dir', {
+        describe: 'Directory to save the run in, new or empty',
+        defaultDescription: 'runs/<name>-<time>',
+        ...single('run-dir'),
+      })
+      .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
+      .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
+      .example('$0 train configs/quickstart.json', 'real digits, in a minute')
+      .example('$0 train mine.json --epochs 3 --workers 2', 'not what the file says')
+      .example("$0 train mine.json --set 'model.hidden=[100,50]'", 'any setting of the experiment')
+      .example('$0 train mine.json --json --quiet | jq .test', 'for scripts') as Argv<TrainArguments>
+    for (const name of OVERRIDE_NAMES) {
+      const { path, describe } = OVERRIDES[name]
+      command.option(name, { describe: `${describe} (${path})`, ...single(name) })
+    }
+    return command
+  },
+  handler: runTrain,
+}
+
+/** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
+function single(name: string) {
+  return {
+    type: 'string',
+    nargs: 1,
+    coerce: (value: string | string[] | undefined) => {
+      if (!Array.isArray(value)) return value
+      throw new Error(`--${name} is given ${value.length} times, expected once`)
+    },
+  } as const
+}
+
+/** Exported for tests: the `--set` form of all overrides, named options last. */
+export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): string[] {
+  const named = OVERRIDE_NAMES.flatMap(name =>
+    args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
+  )
+  return [...args.set, ...named]
+}
+
+async function runTrain(args: TrainArguments): Promise<void> {
+  // Wrong experiments are found before the engine is even loaded.
+  const { loadExperiment } = await import('../config/load.js')
+  const loaded = await loadExperiment(args.experiment, overridesOf(args))
+  const { train } = await import('../coordinator/train.js')
+
+  const cwd = process.cwd()
+  const view = new ProgressView({ stream: process.stderr, cwd })
+  const stop = new AbortController()
+  const interrupt = watchInterrupts(
+    signal => {
+      view.note(`${signal}: finishing the current step and saving; once more to quit at once`)
+      stop.abort()
+    },
+    () => view.close(),
+  )
+  let runDir: string | null = null
+  let summary: RunSummary
+  try {
+    summary = await train(loaded, {
+      ...(args.runDir !== undefined && { runDir: args.runDir }),
+      signal: stop.signal,
+      onWarning: message => view.note(`warning: ${message}`),
+      onEvent: event => {
+        if (event.type === 'start') runDir = event.runDir
+        if (!args.quiet) view.show(event)
+      },
+    })
+  } catch (error) {
+    if (runDir !== null) view.note(`run      ${shown(runDir, cwd)} has what was saved`, '')
+    throw error
+  } finally {
+    view.close()
+    interrupt.dispose()
+  }
+
+  if (args.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+  if (!args.quiet) {
+    // With --json, stdout is for the summary alone.
+    const out = args.json ? process.stderr : process.stdout
+    const lines = endLines(summary, { runDir, experimentPath: args.experiment, cwd, paint: paintFor(out) })
+    out.write(`\n${lines.join('\n')}\n`)
+  }
+  process.exitCode = exitCodeOf(summary, interrupt.exitCode())
+}
+
+/** Exported for tests. A signal that came too late to stop anything does not spoil the run. */
+export function exitCodeOf({ status }: Pick<RunSummary, 'status'>, signalled: number | undefined): number {
+  if (status === 'completed') return 0
+  return status === 'interrupted' ? (signalled ?? 130) : 1
+}

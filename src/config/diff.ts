@@ -1,0 +1,22 @@
+/** The shortest input that resolves to an experiment: what differs from the defaults. Pure; runs on any thread. */
+import { isDeepStrictEqual } from 'node:util'
+import { withValue } from './overrides.js'
+import { valueAt } from './problems.js'
+import type { Experiment, ExperimentInput } from './schema.js'
+import { settings, variantIn } from './settings.js'
+
+/**
+ * What an experiment's file must say. `defaultName` is the name that goes without saying; the data set never does.
+ * A section with a `type` is compared with the defaults of its type.
+ */
+export function differences(experiment: Experiment, defaultName?: string): ExperimentInput {
+  let different: unknown = {}
+  for (const { path, variant, node } of settings) {
+    const keys = path.split('.')
+    if (variant !== null && variantIn(keys[0], valueAt(experiment, keys.slice(0, 1))) !== variant) continue
+    const value = valueAt(experiment, keys)
+    const usual = path === 'name' ? defaultName : node.default
+    if (value !== undefined && !isDeepStrictEqual(value, usual)) different = withValue(different, keys, value)
+  }
+  return different as ExperimentInput
+}

@@ -1,0 +1,67 @@
+/** `docs/experiment.md`: every setting with its values, default and meaning, written from the schema. Pure. */
+import { expectation, experimentJsonSchema, type Setting, settings } from './settings.js'
+
+const INTRODUCTION = `# The experiment file
+
+<!-- Written by \`npm run schema\` from src/config/schema.ts; edits here are lost. -->
+
+An experiment is one JSON file. Every key but \`data.dataset\` has a default, so a file lists only what differs:
+
+\`\`\`json
+{
+  "$schema": "../schema/experiment.schema.json",
+  "data": { "dataset": "digits" },
+  "model": { "hidden": [512, 256] },
+  "train": { "epochs": 12 }
+}
+\`\`\`
+
+\`$schema\` is for editors, which then complete keys and explain them. Unknown keys are errors, and all that is wrong with
+a file is reported at once.
+
+- \`gradloom config check <file...>\` says whether files are right, without training.
+- \`gradloom config show <file>\` prints the experiment with every default; \`--diff\` only what differs from them.
+- \`--set path=value\`, as in \`--set train.epochs=3\` or \`--set model.hidden.0=100\`, changes a setting for one command. The
+  value is read as JSON where it is JSON, else as text.
+`
+
+/** The whole page. */
+export function experimentMarkdown(): string {
+  const top = settings.filter(({ path }) => !path.includes('.'))
+  const sections = Object.entries(experimentJsonSchema.properties ?? {}).filter(([, node]) => node.title !== undefined)
+  const parts = sections.map(([name, { title, description }]) => {
+    const inside = settings.filter(({ path }) => path.startsWith(`${name}.`))
+    return `## ${title}: \`${name}\`\n\n${description}\n\n${table(inside)}`
+  })
+  return [INTRODUCTION, `## The experiment itself\n\n${table(top)}`, ...parts].join('\n')
+}
+
+function table(rows: readonly Setting[]): string {
+  const paths = [...new Set(rows.map(({ path }) => path))]
+  const variants = rows.find(({ path }) => path.endsWith('.type'))?.node.enum?.length ?? 0
+  const lines = paths.map(path => {
+    const entries = rows.filter(row => row.path === path)
+    const cells = [
+      `\`${path}\``,
+      byVariant(entries, variants, ({ node }) => expectation(node)),
+      byVariant(entries, 0, ({ node }) => defaultOf(path, node.default)),
+      byVariant(entries, variants, ({ node }) => node.description ?? ''),
+    ]
+    return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  })
+  return ['| key | values | default | meaning |', '|---|---|---|---|', ...lines, ''].join('\n')
+}
+
+function defaultOf(path: string, value: unknown): string {
+  if (path === 'data.dataset') return '**required**'
+  if (value === undefined) return ''
+  return `\`${JSON.stringify(value).replaceAll(',', ', ')}\``
+}
+
+/** A cell that says which types it is about, unless it says the same for all `count` of them. */
+function byVariant(entries: readonly Setting[], count: number, cell: (entry: Setting) => string): string {
+  const texts = [...new Set(entries.map(cell))]
+  if (texts.length === 1 && (entries.length >= count || entries[0].variant === null)) return texts[0]
+  const owners = (text: string) => entries.filter(entry => cell(entry) === text).map(({ variant }) => `\`${variant}\``)
+  return texts.map(text => `${owners(text).join(', ')}: ${text}`).join('<br>')
+}

@@ -1,0 +1,122 @@
+/**
+ * From what zod finds to what a person reads: each problem with its path, the value received and what was expected,
+ * and all of them in one error. Runs on the main thread.
+ */
+import { inspect } from 'node:util'
+import type * as z from 'zod'
+import { ConfigError } from '../errors.js'
+import { expectation, isKnown, keysOf, nodeAt, variantIn, variantsWith } from './settings.js'
+import { nearest, nearestPath } from './suggest.js'
+
+/** One thing that is wrong with an experiment. */
+export interface Problem {
+  /** Where in the experiment; empty for the whole of it. Not dotted, because an unknown key may have dots in it. */
+  readonly keys: readonly PropertyKey[]
+  /** Names the path, the value received and what was expected. */
+  readonly message: string
+}
+
+/** A problem and where it was written. */
+export interface PlacedProblem extends Problem {
+  /** Line in the file, from 1; null where there is none. */
+  readonly line: number | null
+  /** The `--set` that wrote the value, or null. */
+  readonly override: string | null
+}
+
+/** Every problem of one experiment. A ConfigError, with the problems to hand. */
+export class ExperimentError extends ConfigError {
+  readonly problems: readonly PlacedProblem[]
+
+  constructor(where: string, problems: readonly PlacedProblem[], hint?: string) {
+    super(summarize(where, problems), { hint })
+    this.problems = problems
+  }
+}
+
+function summarize(where: string, problems: readonly PlacedProblem[]): string {
+  if (problems.length === 1) {
+    const [{ line, override, message }] = problems
+    if (override !== null) return `${where}: --set ${override}: ${message}`
+    return line === null ? `${where}: ${message}` : `${where}:${line}: ${message}`
+  }
+  const place = ({ line, override }: PlacedProblem) => {
+    if (override !== null) return `--set ${override}: `
+    return line === null ? '' : `line ${line}: `
+  }
+  const lines = problems.map(problem => `  ${place(problem)}${problem.message}`)
+  return [`${problems.length} problems in ${where}:`, ...lines].join('\n')
+}
+
+/** A value as it arrived, short enough for a line. */
+export function show(value: unknown): string {
+  const options = { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 8, maxStringLength: 80 }
+  const text = inspect(value, { ...options, customInspect: false })
+  return text.length > 160 ? `${text.slice(0, 157)}...` : text
+}
+
+/** zod's issues about `input`, in gradloom's words, each path once. */
+export function problemsOf(issues: readonly z.core.$ZodIssue[], input: unknown): Problem[] {
+  const problems = issues.flatMap(issue => problemsIn(issue, input))
+  const same = (a: Problem, b: Problem) => a.keys.join('.') === b.keys.join('.')
+  return problems.filter((problem, i) => problems.findIndex(other => same(other, problem)) === i)
+}
+
+function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
+  const path = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => unknownKey(input, issue.path, key))
+  }
+  const value = valueAt(input, issue.path)
+  // The section that must not be missing is missing: what matters is the key in it.
+  const { path: keys } = issue
+  if (value === undefined) return [{ keys, message: missing(path === 'data' ? 'data.dataset' : path) }]
+  const section = issue.path.slice(0, 1)
+  const node = nodeAt(path, variantIn(section.join('.'), valueAt(input, section)))
+  const phrased = issue.code === 'custom' || issue.code === 'invalid_format'
+  const wanted = phrased ? issue.message : expectation(node)
+  const limit =
+    node.maximum === Number.MAX_SAFE_INTEGER && Number(value) > node.maximum ? ` and <= ${node.maximum}` : ''
+  const guess = typeof value === 'string' ? nearest(value, node.enum?.map(String) ?? []) : undefined
+  const evidence = guess === undefined ? '' : `; did you mean "${guess}"?`
+  const subject = path === '' ? 'the experiment' : path
+  return [{ keys, message: `${subject} is ${show(value)}, expected ${wanted}${limit}${evidence}` }]
+}
+
+function missing(path: string): string {
+  return `${path} is missing, expected ${expectation(nodeAt(path, null))}`
+}
+
+function unknownKey(input: unknown, parent: readonly PropertyKey[], key: string): Problem {
+  const section = parent.join('.')
+  const path = section === '' ? key : `${section}.${key}`
+  const keys = [...parent, key]
+  const variants = key.includes('.') ? [] : variantsWith(path)
+  if (variants.length === 0) return { keys, message: `unknown key ${JSON.stringify(path)}; ${advice(section, key)}` }
+  const chosen = `${section}.type "${variantIn(section, valueAt(input, parent))}"`
+  const owners = variants.map(variant => `"${variant}"`).join(' and ')
+  const evidence = `${owners} ${variants.length > 1 ? 'have' : 'has'} it`
+  return { keys, message: `${path} is ${show(valueAt(input, keys))}, expected no ${key} with ${chosen}; ${evidence}` }
+}
+
+function advice(section: string, key: string): string {
+  const path = section === '' ? key : `${section}.${key}`
+  if (key.includes('.') && isKnown(path)) {
+    const parts = path.split('.').slice(section === '' ? 0 : section.split('.').length)
+    const nested = parts.reduceRight((inner, part) => `{ ${JSON.stringify(part)}: ${inner} }`, '...')
+    return `in a file, write it as ${nested}`
+  }
+  const guess = nearestPath(section, key)
+  if (guess !== undefined && guess !== path) return `did you mean "${guess}"?`
+  return `known ${section === '' ? 'at the top' : `in ${section}`}: ${keysOf(section).join(', ')}`
+}
+
+/** What `input` has at `path`, own properties only; undefined where it has nothing. */
+export function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  let value = input
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Record<PropertyKey, unknown>)[key]
+  }
+  return value
+}

@@ -1,0 +1,169 @@
+/**
+ * The experiment's schema as a tree of JSON Schema nodes, and questions about it: what is known at a path, what is
+ * expected there, and the flat list of all settings. Messages, overrides, the checked-in schema and the docs read it.
+ * Pure; runs on any thread.
+ */
+import * as z from 'zod'
+import { experimentSchema } from './schema.js'
+
+/** The part of JSON Schema that the experiment's schema uses. */
+export interface SchemaNode {
+  readonly title?: string
+  readonly description?: string
+  readonly type?: string
+  readonly default?: unknown
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly anyOf?: readonly SchemaNode[]
+  /** Only on sections with a `type` key: the shapes to choose from. */
+  readonly oneOf?: readonly SchemaNode[]
+  readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly required?: readonly string[]
+  readonly items?: SchemaNode
+  readonly pattern?: string
+  readonly minLength?: number
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: number
+  readonly exclusiveMaximum?: number
+}
+
+/** One key that can be set. A section with a `type` has one entry for each type that knows the key. */
+export interface Setting {
+  /** Dotted, as in `--set`. */
+  readonly path: string
+  /** The section's `type` that this entry is about, or null where the section has no types. */
+  readonly variant: string | null
+  readonly node: SchemaNode
+}
+
+/** JSON Schema of what may be written, in the draft that most editors know. */
+export const experimentJsonSchema: SchemaNode = createJsonSchema()
+
+/** Every setting, in the schema's order. */
+export const settings: readonly Setting[] = listSettings(experimentJsonSchema, '', null)
+
+function createJsonSchema(): SchemaNode {
+  return z.toJSONSchema(experimentSchema, {
+    io: 'input',
+    target: 'draft-07',
+    override({ path, jsonSchema }) {
+      // The real default is the file's name, which the schema cannot know.
+      if (path.join('.') === 'properties.name') delete jsonSchema.default
+    },
+  }) as SchemaNode
+}
+
+function listSettings(node: SchemaNode, prefix: string, variant: string | null): Setting[] {
+  if (node.oneOf) {
+    const options = node.oneOf.flatMap(option => listSettings(option, prefix, variantOf(option)))
+    return [{ path: `${prefix}type`, variant: null, node: typeNode(node.oneOf) }, ...options.filter(isNoType)]
+  }
+  return Object.entries(node.properties ?? {}).flatMap(([key, child]) =>
+    child.properties || child.oneOf
+      ? listSettings(child, `${prefix}${key}.`, variant)
+      : [{ path: prefix + key, variant, node: child }],
+  )
+}
+
+function isNoType({ path }: Setting): boolean {
+  return !path.endsWith('.type')
+}
+
+function variantOf(option: SchemaNode): string {
+  return String(option.properties?.type?.const)
+}
+
+/** The `type` keys of all shapes of a section, as one setting. */
+function typeNode(options: readonly SchemaNode[]): SchemaNode {
+  return {
+    type: 'string',
+    enum: options.map(variantOf),
+    default: options.map(option => option.properties?.type?.default).find(value => value !== undefined),
+    description: options.map(option => `\`${variantOf(option)}\`: ${option.properties?.type?.description}`).join(' '),
+  }
+}
+
+/** A section is an object with settings in it; the empty path is the experiment itself. */
+export function isSection(path: string): boolean {
+  return path === '' || settings.some(setting => setting.path.startsWith(`${path}.`))
+}
+
+/** Whether any experiment may have something at `path`: a setting, a section, or an entry of a list. */
+export function isKnown(path: string): boolean {
+  if (isSection(path) || settings.some(setting => setting.path === path)) return true
+  const list = /^(.+)\.\d+$/.exec(path)?.[1]
+  return settings.some(setting => setting.path === list && setting.node.type === 'array')
+}
+
+/** Keys directly under a section; with a variant, only those that this `type` knows. */
+export function keysOf(section: string, variant: string | null = null): string[] {
+  const prefix = section === '' ? '' : `${section}.`
+  const inside = settings.filter(({ path }) => path.startsWith(prefix))
+  const fitting = inside.filter(setting => variant === null || setting.variant === null || setting.variant === variant)
+  return [...new Set(fitting.map(({ path }) => path.slice(prefix.length).split('.')[0]))]
+}
+
+/** The `type`s that know the setting at `path`; empty where its section has no types. */
+export function variantsWith(path: string): string[] {
+  return settings.filter(setting => setting.path === path).flatMap(({ variant }) => variant ?? [])
+}
+
+/** The `type` that a section's value chooses: what it says, or the default. Null for a section without types. */
+export function variantIn(section: string, value: unknown): string | null {
+  const type = settings.find(setting => setting.path === `${section}.type`)
+  if (!type) return null
+  const written = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
+  return typeof written === 'string' ? written : String(type.node.default)
+}
+
+/** The node at `path`, in the shape that `variant` chooses. */
+export function nodeAt(path: string, variant: string | null): SchemaNode {
+  const found = settings.filter(setting => setting.path === path)
+  const exact = found.find(setting => setting.variant === variant) ?? found[0]
+  if (exact) return exact.node
+  const list = settings.find(setting => setting.path === path.replace(/\.\d+$/, ''))
+  return list?.node.items ?? { type: 'object' }
+}
+
+/** What a node accepts, in words that follow "expected". */
+export function expectation(node: SchemaNode): string {
+  if (node.anyOf) return node.anyOf.map(expectation).join(' or ')
+  if (node.enum) return alternatives(node.enum.map(value => JSON.stringify(value)))
+  if (node.const !== undefined) return JSON.stringify(node.const)
+  switch (node.type) {
+    case 'integer':
+    case 'number': {
+      const noun = node.type === 'integer' ? 'an integer' : 'a number'
+      return [noun, bounds(node)].filter(Boolean).join(' ')
+    }
+    case 'string':
+      return node.minLength ? 'non-empty text' : 'text'
+    case 'boolean':
+      return 'true or false'
+    case 'array':
+      return `an array, each entry ${expectation(node.items ?? {})}`
+    case 'null':
+      return 'null'
+    default:
+      return 'an object'
+  }
+}
+
+/** `"a", "b" or "c"`. */
+export function alternatives(items: readonly string[]): string {
+  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items[items.length - 1]}`
+}
+
+function bounds({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: SchemaNode): string {
+  // Every integer is limited to those that are exact; only worth a word where a setting has a limit of its own.
+  const top = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum
+  if (minimum !== undefined && top !== undefined) return `from ${minimum} to ${top}`
+  const limits = [
+    minimum !== undefined && `>= ${minimum}`,
+    exclusiveMinimum !== undefined && `> ${exclusiveMinimum}`,
+    top !== undefined && `<= ${top}`,
+    exclusiveMaximum !== undefined && `< ${exclusiveMaximum}`,
+  ]
+  return limits.filter(Boolean).join(' and ')
+}

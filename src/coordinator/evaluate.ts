@@ -1,0 +1,55 @@
+/** Scores the saved weights of a run or a checkpoint. Main thread; the workers compute. */
+import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
+import { resolveExperiment } from '../config/load.js'
+import { ConfigError } from '../errors.js'
+import { openRun } from '../run/open.js'
+import { loadWeights, type NamedWeights } from '../run/weights.js'
+import type { Split } from '../worker/protocol.js'
+import { prepareSession, Session } from './session.js'
+
+export interface EvaluateOptions {
+  readonly split?: Split
+  /** Default: as many as there are cores, whatever the run had. */
+  readonly workers?: number | undefined
+}
+
+export interface Evaluation {
+  readonly split: Split
+  readonly rows: number
+  /** Mean over the rows. */
+  readonly loss: number
+  readonly accuracy: number
+  readonly correct: number
+}
+
+/** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
+export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
+  const { split = 'test', workers = availableParallelism() } = options
+  const opened = await openRun(target)
+  const { experiment } = resolveExperiment(opened.experiment, {
+    where: opened.experimentFrom,
+    overrides: [`compute.workers=${workers}`],
+  })
+  const prepared = await prepareSession(experiment, opened.runDir ?? dirname(opened.checkpoint), {
+    purpose: 'evaluate',
+    splits: [split],
+  })
+  const session = await Session.start(prepared, experiment)
+  try {
+    if (session.plan.rows[split] === 0) {
+      throw new ConfigError(
+        `${target}: ${split} has 0 rows, expected some; data.validation is ${experiment.data.validation}`,
+      )
+    }
+    const weights: NamedWeights[] = session
+      .parameters()
+      .map(({ name, shape }) => ({ name, shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) }))
+    await loadWeights(opened.checkpoint, weights)
+    session.storeParameters(weights)
+    const { loss, accuracy, rows, correct } = await session.score(split)
+    return { split, rows, loss, accuracy, correct }
+  } finally {
+    await session.close()
+  }
+}

@@ -1,0 +1,53 @@
+/** Rows and seconds of training, start-up, scoring and files excluded. Main thread. */
+import { performance } from 'node:perf_hooks'
+
+export interface Pace {
+  readonly seconds: number
+  readonly samplesPerSecond: number
+}
+
+const pace = (rows: number, seconds: number): Pace => ({ seconds, samplesPerSecond: seconds > 0 ? rows / seconds : 0 })
+
+export class Meter {
+  #rows = 0
+  #seconds = 0
+  #epochRows = 0
+  #epochSeconds = 0
+  /** Of the span under way: when it began, and at which step. */
+  #span: { readonly started: number; readonly step: number } | undefined
+
+  get running(): boolean {
+    return this.#span !== undefined
+  }
+
+  begin(step: number): void {
+    this.#span = { started: performance.now(), step }
+  }
+
+  end(rows: number, seconds: number): void {
+    this.#span = undefined
+    this.#rows += rows
+    this.#seconds += seconds
+    this.#epochRows += rows
+    this.#epochSeconds += seconds
+  }
+
+  /** Rows per second up to now, given the step that the workers have reached. */
+  rate(step: number, batchRows: number): number {
+    const span = this.#span
+    const rows = span ? Math.max(0, step - span.step) * batchRows : 0
+    const seconds = span ? (performance.now() - span.started) / 1000 : 0
+    return pace(this.#rows + rows, this.#seconds + seconds).samplesPerSecond
+  }
+
+  endEpoch(): Pace {
+    const epoch = pace(this.#epochRows, this.#epochSeconds)
+    this.#epochRows = 0
+    this.#epochSeconds = 0
+    return epoch
+  }
+
+  total(): Pace {
+    return pace(this.#rows, this.#seconds)
+  }
+}

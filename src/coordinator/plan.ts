@@ -1,0 +1,102 @@
+/**
+ * Compiles an experiment and the shape of its data into the plan that every worker gets, and refuses what cannot be.
+ * Main thread.
+ */
+import { availableParallelism } from 'node:os'
+import type { Experiment } from '../config/schema.js'
+import type { DatasetSource } from '../data/dataset.js'
+import { ConfigError } from '../errors.js'
+import { layerWidths } from '../model/parameters.js'
+import { MAX_ARENA_BYTES } from '../tensor/arena.js'
+import { backends, listBackends } from '../tensor/kernels/backends.js'
+import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
+import { type Layout, planLayout } from '../worker/layout.js'
+import { type BackendName, PROTOCOL, type RunPlan, type Split } from '../worker/protocol.js'
+
+export interface PlannedRun {
+  /** Its `rows` are still 0: they are known once the labels are loaded. */
+  readonly plan: RunPlan
+  readonly layout: Layout
+  readonly backendReason: string
+}
+
+export interface PlanOptions {
+  readonly purpose: RunPlan['purpose']
+  /** Splits that will be read; images that none of them needs take no memory. */
+  readonly splits: readonly Split[]
+}
+
+/** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
+const SPIN_TURNS = 10_000
+
+/** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
+export function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): PlannedRun {
+  const { model, train, compute } = experiment
+  const { name: backend, reason: backendReason } = chooseBackend(compute.backend)
+  const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
+  const plan: RunPlan = {
+    protocol: PROTOCOL,
+    purpose: options.purpose,
+    seed: experiment.seed,
+    widths: layerWidths(data.height * data.width, model.hidden, data.classes),
+    dropout: model.dropout,
+    l2: train.l2,
+    batchSize: train.batchSize,
+    shardRows: compute.shardRows,
+    optimizer: experiment.optimizer,
+    schedule: experiment.schedule,
+    backend,
+    allReduce: compute.allReduce,
+    workers,
+    spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
+    rows: { train: 0, validation: 0, test: 0 },
+    images: {
+      train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
+      test: options.splits.includes('test') ? data.test.rows : 0,
+    },
+  }
+  const layout = planLayout(plan, backends[backend])
+  if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
+  return { plan, layout, backendReason }
+}
+
+function chooseBackend(wanted: Experiment['compute']['backend']): { name: BackendName; reason: string } {
+  const known = listBackends()
+  if (wanted === 'auto') {
+    const best = known.find(({ available }) => available)!
+    return { name: best.name, reason: best.reason }
+  }
+  const found = known.find(({ name }) => name === wanted)
+  if (!found?.available) {
+    throw new ConfigError(`compute.backend is '${wanted}', which does not work here: ${found?.reason}`, {
+      hint: 'npx gradloom doctor',
+    })
+  }
+  return { name: found.name, reason: 'the experiment asks for it' }
+}
+
+/** Says what needs how much, so that the reader sees which setting to change. */
+function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
+  const groups: [string, RegExp][] = [
+    ['weights', /^layers\.\d+\.\w+$/],
+    ['optimizer moments', /\.moment\d$/],
+    ['weights transposed for the backward pass', /\.transposed$/],
+    [`gradient buffers of ${plan.workers} workers`, /\.gradient\d+$/],
+    ['activations and deltas of a mini-batch', /^(activations|deltas|batch)\./],
+    ['data', /^(images|labels|order)\./],
+    ['scratch', /^scratch\./],
+  ]
+  const lines = groups.flatMap(([name, pattern]) => {
+    const size = reservations.slots
+      .filter(slot => pattern.test(slot.name))
+      .reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
+    return size > 0 ? [`${gib(size)} ${name}`] : []
+  })
+  return new ConfigError(
+    `the run needs ${gib(bytes)} of shared memory, expected at most ${gib(MAX_ARENA_BYTES)}; ${lines.join(' + ')}; ` +
+      `the model is ${plan.widths.join('-')} with ${plan.optimizer.type}, batch ${plan.batchSize}`,
+    { hint: 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments' },
+  )
+}
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`

@@ -1,0 +1,104 @@
+/**
+ * The workers of a run: piscina owns the threads, one long task in each; comlink carries the calls. Main thread.
+ *
+ * A call goes to all workers at once. The first real failure raises the abort flag, which frees the others from their
+ * barrier, and becomes the error of the call; nobody waits for a worker that does not come.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Remote } from 'comlink'
+import { Piscina } from 'piscina'
+import { RunError } from '../errors.js'
+import { raiseAbort } from '../worker/crew.js'
+import { CONTROL_STRIDE, Control, PROTOCOL, type RunPlan, type TrainWorker } from '../worker/protocol.js'
+import { LinkError, WorkerLink } from './link.js'
+
+/** How long the others get to leave their barrier after a failure, before their threads are ended. */
+const LEAVE_MS = 2000
+
+export class WorkerPool {
+  /** For tests that end threads. */
+  readonly piscina: Piscina
+  readonly #links: readonly WorkerLink[]
+  readonly #control: Int32Array
+  #failed = false
+
+  private constructor(piscina: Piscina, links: readonly WorkerLink[], control: Int32Array) {
+    this.piscina = piscina
+    this.#links = links
+    this.#control = control
+  }
+
+  /** Starts the threads and opens the plan in each. `control` are the control words in `memory`. */
+  static async start(
+    plan: RunPlan,
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module | null,
+    control: Int32Array,
+  ): Promise<WorkerPool> {
+    const piscina = new Piscina({
+      filename: new URL('../worker/main.js', import.meta.url).href,
+      minThreads: plan.workers,
+      maxThreads: plan.workers,
+      // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
+      atomics: 'disabled',
+      recordTiming: false,
+    })
+    const links = Array.from(
+      { length: plan.workers },
+      (_, id) => new WorkerLink(id, (task, transferList) => piscina.run(task, { transferList })),
+    )
+    const pool = new WorkerPool(piscina, links, control)
+    try {
+      const answers = await pool.all('open', (worker, id) => worker.open(plan, memory, module, id))
+      const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
+      if (stale >= 0) {
+        throw new RunError(`worker ${stale}: protocol is ${answers[stale].protocol}, expected ${PROTOCOL}`, {
+          hint: 'npm run build',
+        })
+      }
+      return pool
+    } catch (error) {
+      await pool.close()
+      throw error
+    }
+  }
+
+  /** Calls every worker; answers in order of id. Throws RunError naming the worker, its step and the cause. */
+  async all<T>(what: string, send: (worker: Remote<TrainWorker>, id: number) => PromiseLike<T>): Promise<T[]> {
+    const failures: LinkError[] = []
+    const calls = this.#links.map(async link => {
+      try {
+        return await link.call(what, worker => send(worker, link.id))
+      } catch (error) {
+        if (!(error instanceof LinkError)) throw error
+        failures.push(error)
+        raiseAbort(this.#control)
+        return undefined
+      }
+    })
+    const answers = Promise.all(calls)
+    // On a failure the rest leave at their next barrier; one that is stuck elsewhere is not waited for.
+    await Promise.race([answers, this.#firstFailure(calls, failures)])
+    if (failures.length === 0) return (await answers) as T[]
+    this.#failed = true
+    throw this.#explain(failures.find(({ aborted }) => !aborted) ?? failures[0])
+  }
+
+  async #firstFailure(calls: readonly Promise<unknown>[], failures: readonly LinkError[]): Promise<void> {
+    await Promise.race(calls.map(call => call.then(() => (failures.length > 0 ? undefined : new Promise(() => {})))))
+    await delay(LEAVE_MS, undefined, { ref: false })
+  }
+
+  #explain(error: LinkError): RunError {
+    const step = Atomics.load(this.#control, Control.workerStep + CONTROL_STRIDE * error.worker)
+    return new RunError(`${error.message}; at step ${step}`, { cause: error.cause })
+  }
+
+  /** Ends the threads: in order after success, at once after a failure. */
+  async close(): Promise<void> {
+    if (this.#failed) raiseAbort(this.#control)
+    else await Promise.all(this.#links.map(link => link.close()))
+    await this.piscina.destroy()
+    if (this.#failed) await Promise.all(this.#links.map(link => link.close()))
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What training and evaluation share: the data in shared memory, the workers over it, and the parameters as people see
+ * them. Main thread; it computes nothing, it plans, loads, calls and reads.
+ */
+import type { Experiment } from '../config/schema.js'
+import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
+import { splitValidation } from '../data/split.js'
+import { RunError } from '../errors.js'
+import type { Score } from '../run/events.js'
+import type { NamedWeights } from '../run/weights.js'
+import { createArena, viewSlot } from '../tensor/arena.js'
+import type { Kernels } from '../tensor/kernels/backend.js'
+import { backends } from '../tensor/kernels/backends.js'
+import type { Layout, ParameterSlots } from '../worker/layout.js'
+import { viewWeight } from '../worker/network.js'
+import { Control, type RunPlan, type Split, Stat } from '../worker/protocol.js'
+import { type PlannedRun, type PlanOptions, planRun } from './plan.js'
+import { WorkerPool } from './pool.js'
+
+/** A run that could start: its data are found and it fits into memory. No thread runs yet. */
+export interface PreparedSession extends PlannedRun {
+  readonly data: DatasetSource
+}
+
+export async function prepareSession(
+  experiment: Experiment,
+  baseDir: string,
+  options: PlanOptions,
+): Promise<PreparedSession> {
+  const data = await openDataset(experiment.data, { baseDir })
+  return { data, ...planRun(experiment, data, options) }
+}
+
+/** Sums over rows that have been scored, as the workers keep them. */
+export interface Sums {
+  readonly step: number
+  readonly loss: number
+  readonly correct: number
+  readonly rows: number
+}
+
+export class Session {
+  readonly plan: RunPlan
+  readonly layout: Layout
+  readonly pool: WorkerPool
+  /** Files read, with digests, for the manifest. */
+  readonly files: readonly LoadedFile[]
+  readonly #memory: WebAssembly.Memory
+  readonly #kernels: Kernels
+  readonly #control: Int32Array
+  readonly #stats: Float64Array
+
+  private constructor(
+    plan: RunPlan,
+    layout: Layout,
+    pool: WorkerPool,
+    files: readonly LoadedFile[],
+    memory: WebAssembly.Memory,
+    kernels: Kernels,
+  ) {
+    this.plan = plan
+    this.layout = layout
+    this.pool = pool
+    this.files = files
+    this.#memory = memory
+    this.#kernels = kernels
+    this.#control = viewSlot(memory, layout.control).data
+    this.#stats = viewSlot(memory, layout.stats).data
+  }
+
+  /** Loads the data, starts the threads. */
+  static async start(prepared: PreparedSession, experiment: Experiment): Promise<Session> {
+    const { layout, data } = prepared
+    const backend = backends[prepared.plan.backend]
+    const memory = allocate(layout)
+    const files = await loadData(prepared, memory)
+    const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }
+    if (plan.purpose === 'train' && plan.rows.train === 0) {
+      throw new RunError(
+        `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
+      )
+    }
+    const module = await backend.compile()
+    const pool = await WorkerPool.start(plan, memory, module, viewSlot(memory, layout.control).data)
+    // Only to store and load weights; the scratch of worker 0 is never touched by that.
+    const kernels = backend.instantiate({ memory, module, scratchByteOffset: layout.scratch[0].byteOffset })
+    return new Session(plan, layout, pool, files, memory, kernels)
+  }
+
+  /** Parameters in table order, row-major, as files have them. `data` gathers a copy each time it is read. */
+  parameters(): NamedWeights[] {
+    return this.layout.parameters.map(slots => {
+      const load = () => this.#loadParameter(slots)
+      return {
+        name: slots.parameter.name,
+        shape: slots.parameter.dims,
+        get data() {
+          return load()
+        },
+      }
+    })
+  }
+
+  /** Overwrites the parameters, in table order, with row-major data. */
+  storeParameters(weights: readonly NamedWeights[]): void {
+    this.layout.parameters.forEach((slots, p) => {
+      const { data } = weights[p]
+      const { dims, kind } = slots.parameter
+      if (kind === 'bias') viewSlot(this.#memory, slots.master).data.set(data)
+      else {
+        const weight = viewWeight(this.#memory, slots)
+        for (let i = 0; i < dims[0]; i++)
+          this.#kernels.storeRow(weight, i, data.subarray(i * dims[1], (i + 1) * dims[1]))
+      }
+    })
+  }
+
+  #loadParameter({ parameter, ...slots }: ParameterSlots): Float32Array {
+    const { dims, kind } = parameter
+    if (kind === 'bias') return Float32Array.from(viewSlot(this.#memory, slots.master).data.subarray(0, dims[0]))
+    const weight = viewWeight(this.#memory, { parameter, ...slots })
+    const values = new Float32Array(dims[0] * dims[1])
+    for (let i = 0; i < dims[0]; i++) {
+      this.#kernels.loadRow(weight, i, values.subarray(i * dims[1], (i + 1) * dims[1]))
+    }
+    return values
+  }
+
+  /** What the workers have summed so far. Consistent only between calls; during one it is good enough to show. */
+  sums(): Sums {
+    const stats = this.#stats
+    return { step: stats[Stat.step], loss: stats[Stat.loss], correct: stats[Stat.correct], rows: stats[Stat.rows] }
+  }
+
+  /** Mean loss and accuracy over a split, without dropout. */
+  async score(split: Split): Promise<Score & { rows: number; correct: number }> {
+    await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
+    const { loss, correct, rows } = this.sums()
+    return { loss: loss / rows, accuracy: correct / rows, rows, correct }
+  }
+
+  /** Workers stop after the step they are in. */
+  requestStop(): void {
+    Atomics.store(this.#control, Control.stop, 1)
+  }
+
+  async close(): Promise<void> {
+    await this.pool.close()
+  }
+}
+
+function allocate({ bytes }: Layout): WebAssembly.Memory {
+  try {
+    return createArena(bytes)
+  } catch (cause) {
+    throw new RunError(`memory: the system refuses ${Math.ceil(bytes / 2 ** 20)} MiB of shared memory`, { cause })
+  }
+}
+
+async function loadData({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<LoadedFile[]> {
+  const files: LoadedFile[] = []
+  for (const split of ['train', 'test'] as const) {
+    if (plan.images[split] === 0) continue
+    const images = viewSlot(memory, layout.images[split]).data
+    const labels = viewSlot(memory, layout.labels[split]).data
+    files.push(...(await data.load(split, images, labels)).files)
+  }
+  return files
+}
+
+/** Which image each row of a split is. Returns the number of rows. */
+function writeOrder(
+  { plan, layout }: PreparedSession,
+  memory: WebAssembly.Memory,
+  experiment: Experiment,
+): Record<Split, number> {
+  const labels = viewSlot(memory, layout.labels.train).data
+  const { train, validation } = splitValidation(labels, experiment.data.validation, experiment.seed)
+  viewSlot(memory, layout.order.train).data.set(train)
+  viewSlot(memory, layout.order.validation).data.set(validation)
+  const test = viewSlot(memory, layout.order.test).data
+  for (let i = 0; i < test.length; i++) test[i] = i
+  return { train: train.length, validation: validation.length, test: plan.images.test }
+}

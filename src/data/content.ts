@@ -1,0 +1,119 @@
+/**
+ * What is inside a data file, gzipped or not, as a stream of chunks: no file is ever held whole. Main thread; reads
+ * only the file it is given. zlib inflates on Node's thread pool.
+ */
+import { createHash } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
+import { pipeline } from 'node:stream'
+import { inspect } from 'node:util'
+import { createGunzip } from 'node:zlib'
+import { DataError } from '../errors.js'
+
+const CHUNK_BYTES = 128 * 1024
+/** Deflate cannot do better than 1032 to 1; the rest is room for its smallest blocks. */
+const MAX_RATIO = 1040
+
+export interface ContentInfo {
+  readonly fileBytes: number
+  readonly gzipped: boolean
+  /** Upper bound of the uncompressed length, from the size of the file alone. */
+  readonly maxBytes: number
+}
+
+export interface ContentDigest {
+  readonly bytes: number
+  readonly md5: string
+}
+
+/** `file: what`, with the system's reason. */
+export function fileError(file: string, what: string, cause: unknown): DataError {
+  const reason = cause instanceof Error ? cause.message : inspect(cause)
+  return new DataError(`${file}: ${what}; ${reason}`, { cause })
+}
+
+async function openFile(file: string): Promise<{ handle: FileHandle; info: ContentInfo }> {
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(file, 'r')
+    const status = await handle.stat()
+    if (!status.isFile()) throw new DataError(`${file}: is not a regular file, expected an IDX file, gzipped or not`)
+    // By content, not by name: browsers and servers unpack files and leave the name as it was. IDX begins with 0 0.
+    const start = Buffer.alloc(2)
+    const { bytesRead } = await handle.read(start, 0, 2, 0)
+    const gzipped = bytesRead === 2 && start[0] === 0x1f && start[1] === 0x8b
+    const maxBytes = gzipped ? status.size * MAX_RATIO : status.size
+    return { handle, info: { fileBytes: status.size, gzipped, maxBytes } }
+  } catch (error) {
+    await handle?.close()
+    throw error instanceof DataError ? error : fileError(file, 'cannot be read', error)
+  }
+}
+
+/**
+ * The uncompressed content, chunk by chunk. A chunk is only valid until the next one is asked for. Leaving the loop
+ * early closes the file: what lies beyond is neither read nor inflated.
+ */
+export async function* contentOf(file: string): AsyncGenerator<Buffer, void, undefined> {
+  const { handle, info } = await openFile(file)
+  if (!info.gzipped) {
+    try {
+      yield* plainChunks(handle)
+    } catch (error) {
+      throw fileError(file, 'cannot be read', error)
+    } finally {
+      await handle.close()
+    }
+    return
+  }
+  const compressed = handle.createReadStream({ start: 0, highWaterMark: CHUNK_BYTES }) // closes the handle
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
+  // The loop below throws whatever goes wrong here: pipeline passes it on by destroying `gunzip` with it.
+  pipeline(compressed, gunzip, () => undefined)
+  let got = 0
+  try {
+    for await (const chunk of gunzip) {
+      got += chunk.length
+      yield chunk
+    }
+  } catch (error) {
+    // zlib reports the end of the last good chunk, not the damaged byte.
+    const where = `after offset ${gunzip.bytesWritten} of ${info.fileBytes} (${got} uncompressed bytes)`
+    throw fileError(file, `the gzip data is damaged somewhere ${where}, expected a whole gzip file`, error)
+  }
+  // Node ignores zeros after the last member, and what follows them.
+  if (gunzip.bytesWritten !== info.fileBytes) {
+    const extra = info.fileBytes - gunzip.bytesWritten
+    throw new DataError(
+      `${file}: the gzip data ends at offset ${gunzip.bytesWritten}, expected the file to end there; ${extra} more bytes follow`,
+    )
+  }
+}
+
+async function* plainChunks(handle: FileHandle): AsyncGenerator<Buffer, void, undefined> {
+  const buffer = Buffer.alloc(CHUNK_BYTES)
+  for (let at = 0; ; ) {
+    const { bytesRead } = await handle.read(buffer, 0, CHUNK_BYTES, at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+
+export async function contentInfo(file: string): Promise<ContentInfo> {
+  const { handle, info } = await openFile(file)
+  await handle.close()
+  return info
+}
+
+/** Reads all of a file, but never more than `maxBytes` and a chunk of content. */
+export async function digestContent(file: string, maxBytes: number): Promise<ContentDigest> {
+  const md5 = createHash('md5')
+  let bytes = 0
+  for await (const chunk of contentOf(file)) {
+    bytes += chunk.length
+    if (bytes > maxBytes)
+      throw new DataError(`${file}: content goes on after offset ${maxBytes}, expected its end there`)
+    md5.update(chunk)
+  }
+  return { bytes, md5: md5.digest('hex') }
+}

@@ -1,0 +1,43 @@
+/** Opens the data set that an experiment names. The rest of gradloom imports data sets from here. Main thread. */
+import { resolve } from 'node:path'
+import { inspect } from 'node:util'
+import { ConfigError } from '../errors.js'
+import { openDigits } from './digits.js'
+import { openIdxFiles } from './idx-source.js'
+import { KNOWN } from './known.js'
+import { findFiles, notFound, type Place, usualPlaces } from './places.js'
+import type { DataConfig, DatasetSource } from './source.js'
+
+export type { DataConfig, DatasetSource, LoadedFile, LoadedSplit, Split } from './source.js'
+
+export interface OpenOptions {
+  /** Where a relative `data.path` starts: the experiment file's folder. */
+  readonly baseDir: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+export async function openDataset(config: DataConfig, options: OpenOptions): Promise<DatasetSource> {
+  const { dataset: name, path } = config
+  if (name === 'digits') {
+    if (path !== null) {
+      throw new ConfigError(
+        `data.path is ${inspect(path)}, expected null with data.dataset "digits", which comes with gradloom`,
+      )
+    }
+    return openDigits()
+  }
+  const places = placesOf(name, path, options)
+  const { found, misses } = await findFiles(places)
+  if (found === null) throw notFound(name, misses)
+  return openIdxFiles(name, found.place.dir, found.files, name === 'idx' ? null : KNOWN[name])
+}
+
+function placesOf(name: 'mnist' | 'fashion-mnist' | 'idx', path: string | null, options: OpenOptions): Place[] {
+  if (path !== null) return [{ dir: resolve(options.baseDir, path), origin: 'data.path' }]
+  if (name === 'idx') {
+    throw new ConfigError('data.path is null, expected the folder with your IDX files when data.dataset is "idx"', {
+      hint: '--set data.path=FOLDER',
+    })
+  }
+  return usualPlaces(name, options.env)
+}

@@ -1,0 +1,224 @@
+/**
+ * One file from one of several URLs, appended to a partial file until its content is right. Goes on where a cut
+ * connection stopped if the server honours Range, and starts again if not. Main thread; writes only the partial file.
+ */
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { DataError } from '../errors.js'
+import { fileError } from './content.js'
+
+export interface DownloadOptions {
+  /** Tried in this order. */
+  readonly urls: readonly string[]
+  /** The partial file; what it already holds is kept if it proves right. Afterwards it is whole. */
+  readonly partial: string
+  /** More than this from the server is refused. */
+  readonly maxBytes: number
+  /** What is wrong with the complete file, or null. */
+  readonly check: () => Promise<string | null>
+  /** Longest wait for the next bytes. */
+  readonly stallMs: number
+  /** Failures in a row without a byte of progress before the next URL is tried. */
+  readonly attempts: number
+  /** Wait before the second attempt; doubles each time. */
+  readonly retryDelayMs: number
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: DownloadProgress) => void
+  readonly onTrouble: (trouble: DownloadTrouble) => void
+}
+
+export interface DownloadProgress {
+  readonly url: string
+  readonly bytes: number
+  /** null if the server does not tell. */
+  readonly totalBytes: number | null
+}
+
+export interface DownloadTrouble {
+  readonly url: string
+  readonly reason: string
+  /** What happens now. */
+  readonly next: 'retry' | 'restart' | 'next mirror' | 'give up'
+}
+
+export type DownloadResult = { readonly url: string } | { readonly failures: readonly string[] }
+
+/** `permanent`: asking this server again is no use. */
+class TransferError extends Error {
+  constructor(
+    message: string,
+    readonly permanent: boolean,
+  ) {
+    super(message)
+  }
+}
+
+/** Resolves to the URL that completed the file, or to one failure per URL. Rejects on an abort or a full disk. */
+export async function download(options: DownloadOptions): Promise<DownloadResult> {
+  const failures: string[] = []
+  for (const url of options.urls) {
+    const last = url === options.urls.at(-1)
+    const failure = await fromOneUrl(url, last ? 'give up' : 'next mirror', options)
+    if (failure === null) return { url }
+    failures.push(`${url}: ${failure}`)
+  }
+  return { failures }
+}
+
+/** null, or why this URL was given up. */
+async function fromOneUrl(
+  url: string,
+  whenGivenUp: 'next mirror' | 'give up',
+  options: DownloadOptions,
+): Promise<string | null> {
+  const { partial, attempts, retryDelayMs, signal, onTrouble } = options
+  let most = await sizeOf(partial)
+  let restarted = false
+  for (let failed = 0; ; ) {
+    const had = await sizeOf(partial)
+    let reason: string
+    let permanent = false
+    try {
+      await transfer(url, had, options)
+      const wrong = await options.check()
+      if (wrong === null) return null
+      await truncate(partial)
+      most = 0
+      if (had > 0 && !restarted) {
+        restarted = true
+        // The beginning may be another mirror's, or damaged: only a whole download says anything about this one.
+        onTrouble({ url, reason: wrong, next: 'restart' })
+        continue
+      }
+      reason = wrong
+      permanent = true
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof TransferError)) throw error
+      reason = error.message
+      permanent = error.permanent
+    }
+    const size = await sizeOf(partial)
+    failed = size > most ? 0 : failed + 1
+    most = Math.max(most, size)
+    if (permanent || failed >= attempts) {
+      onTrouble({ url, reason, next: whenGivenUp })
+      return reason
+    }
+    onTrouble({ url, reason, next: 'retry' })
+    await sleep(retryDelayMs * 2 ** Math.max(0, failed - 1), undefined, { signal })
+  }
+}
+
+/** One request; appends its body to the partial file, or overwrites it if the server starts from the beginning. */
+async function transfer(url: string, had: number, options: DownloadOptions): Promise<void> {
+  const { stallMs, signal, partial } = options
+  const stalled = new AbortController()
+  const stall = () => stalled.abort(new Error(`no data for ${stallMs / 1000} s`))
+  let timer = setTimeout(stall, stallMs)
+  const alive = () => {
+    clearTimeout(timer)
+    timer = setTimeout(stall, stallMs)
+  }
+  try {
+    const response = await fetch(url, {
+      headers: { 'accept-encoding': 'identity', ...(had > 0 && { range: `bytes=${had}-` }) },
+      signal: AbortSignal.any([signal, stalled.signal]),
+    })
+    try {
+      if (response.status === 416 && had > 0) return // nothing after what we have: it may be whole
+      const start = startOf(response, had)
+      const file = await onDisk(partial, () => open(partial, start === 0 ? 'w' : 'a'))
+      try {
+        await appendBody(response, file, start, url, options, alive)
+        await onDisk(partial, () => file.sync())
+      } finally {
+        await file.close()
+      }
+    } finally {
+      // Frees the connection whatever happened; a body that was read or aborted has nothing left to cancel.
+      await response.body?.cancel().catch(() => undefined)
+    }
+  } catch (error) {
+    if (error instanceof TransferError || error instanceof DataError) throw error
+    throw new TransferError(
+      stalled.signal.aborted ? String(stalled.signal.reason.message) : networkReason(error),
+      false,
+    )
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Where the body belongs in the file. */
+function startOf(response: Response, had: number): number {
+  const { status } = response
+  if (status === 200) return 0
+  if (status === 206 && had > 0) {
+    const range = response.headers.get('content-range')
+    if (range?.startsWith(`bytes ${had}-`)) return had
+    throw new TransferError(`Content-Range is ${inspect(range)}, expected to start at ${had}`, true)
+  }
+  const busy = status === 408 || status === 429 || status >= 500
+  throw new TransferError(`HTTP status is ${status} ${response.statusText}, expected 200`, !busy)
+}
+
+async function appendBody(
+  response: Response,
+  file: FileHandle,
+  start: number,
+  url: string,
+  options: DownloadOptions,
+  alive: () => void,
+): Promise<void> {
+  const length = response.headers.get('content-length')
+  // With a content encoding, the length counts other bytes than those we see.
+  const known = length !== null && !response.headers.has('content-encoding')
+  const totalBytes = known ? start + Number(length) : null
+  let bytes = start
+  options.onProgress({ url, bytes, totalBytes })
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    if (bytes > options.maxBytes) {
+      throw new TransferError(`sends more than ${options.maxBytes} bytes, expected fewer`, true)
+    }
+    await onDisk(options.partial, () => file.writeFile(chunk))
+    alive()
+    options.onProgress({ url, bytes, totalBytes })
+  }
+  if (totalBytes !== null && bytes !== totalBytes) {
+    throw new TransferError(`connection ended after ${bytes} bytes, expected ${totalBytes}`, false)
+  }
+}
+
+/** Tells a failing disk, which ends everything, from a failing network, which does not. */
+async function onDisk<T>(file: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    throw fileError(file, 'cannot be written', error)
+  }
+}
+
+/** fetch says "fetch failed" or "terminated", and why in `cause`. */
+function networkReason(error: unknown): string {
+  if (!(error instanceof Error)) return inspect(error)
+  const { cause } = error
+  const detail = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : undefined
+  return detail ? `${error.message} (${detail})` : error.message
+}
+
+async function truncate(file: string): Promise<void> {
+  const handle = await open(file, 'w')
+  await handle.close()
+}
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
+    throw fileError(file, 'cannot be read', error)
+  }
+}

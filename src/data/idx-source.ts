@@ -1,0 +1,106 @@
+/** A data set made of four IDX files: the known sets and the user's own. Main thread. */
+import { DataError } from '../errors.js'
+import { type IdxHeader, type IdxLabels, readIdxElements, readIdxHeader, readIdxLabels } from './idx.js'
+import { KNOWN, type KnownDataset, type Role } from './known.js'
+import { checkViews, type DatasetSource, type LoadedFile, type LoadedSplit } from './source.js'
+
+/** One split, opened: its image header, and its labels whole, as they are small. */
+interface OpenSplit {
+  readonly imagesRole: Role
+  readonly imagesFile: string
+  readonly labelsRole: Role
+  readonly labelsFile: string
+  readonly header: IdxHeader
+  readonly labels: IdxLabels
+}
+
+/** `known` is null for files of the user's own: any number of classes. */
+export async function openIdxFiles(
+  name: string,
+  where: string,
+  files: Readonly<Record<Role, string>>,
+  known: KnownDataset | null,
+): Promise<DatasetSource> {
+  const train = await openSplit(files, 'trainImages', 'trainLabels', known)
+  const test = await openSplit(files, 'testImages', 'testLabels', known)
+  assertSameSize(train, test)
+  const [, height, width] = train.header.dims
+  const classes = known?.classNames.length ?? Math.max(train.labels.max, test.labels.max) + 1
+  return {
+    name,
+    where,
+    height,
+    width,
+    classes,
+    classNames: known?.classNames ?? Array.from({ length: classes }, (_, label) => String(label)),
+    train: { rows: train.header.dims[0] },
+    test: { rows: test.header.dims[0] },
+    load: (split, images, labels) => loadSplit(name, split, split === 'test' ? test : train, known, images, labels),
+  }
+}
+
+async function openSplit(
+  files: Readonly<Record<Role, string>>,
+  imagesRole: Role,
+  labelsRole: Role,
+  known: KnownDataset | null,
+): Promise<OpenSplit> {
+  const [imagesFile, labelsFile] = [files[imagesRole], files[labelsRole]]
+  const header = await readIdxHeader(imagesFile, 'images')
+  const labelHeader = await readIdxHeader(labelsFile, 'labels')
+  if (header.dims[0] !== labelHeader.dims[0]) {
+    throw new DataError(
+      `${labelsFile}: number of labels at offset 4 is ${labelHeader.dims[0]}, expected ${header.dims[0]}, ` +
+        `one for each image in ${imagesFile}`,
+    )
+  }
+  const labels = await readIdxLabels(labelsFile, labelHeader, known?.classNames.length ?? null)
+  if (known !== null) assertNotAnotherSet(labelsFile, labelsRole, labels.digest.md5, known)
+  return { imagesRole, imagesFile, labelsRole, labelsFile, header, labels }
+}
+
+/** All known sets have the same file names and sizes, so a wrong folder would go unnoticed. */
+function assertNotAnotherSet(file: string, role: Role, md5: string, known: KnownDataset): void {
+  for (const other of Object.values(KNOWN)) {
+    if (other.name === known.name || other.files[role].md5 !== md5) continue
+    throw new DataError(`${file}: is from ${other.name}, expected ${known.name}; its MD5 is ${md5}`, {
+      hint: `--set data.dataset=${other.name}, or name another folder`,
+    })
+  }
+}
+
+function assertSameSize(train: OpenSplit, test: OpenSplit): void {
+  const [, height, width] = train.header.dims
+  const [, testHeight, testWidth] = test.header.dims
+  if (testHeight === height && testWidth === width) return
+  throw new DataError(
+    `${test.imagesFile}: images at offset 8 are ${testHeight} x ${testWidth}, expected ${height} x ${width} ` +
+      `as in ${train.imagesFile}`,
+  )
+}
+
+async function loadSplit(
+  name: string,
+  splitName: 'train' | 'test',
+  split: OpenSplit,
+  known: KnownDataset | null,
+  images: Uint8Array, // (rows, features)  overwritten
+  labels: Int32Array, // (rows)            overwritten
+): Promise<LoadedSplit> {
+  const [rows, height, width] = split.header.dims
+  checkViews(name, splitName, rows, height * width, images, labels)
+  const digest = await readIdxElements(split.imagesFile, 'images', split.header, (chunk, at) => images.set(chunk, at))
+  labels.set(split.labels.labels)
+  const loaded = (path: string, role: Role, { bytes, md5 }: { bytes: number; md5: string }): LoadedFile => ({
+    path,
+    bytes,
+    md5,
+    official: known === null ? null : known.files[role].md5 === md5,
+  })
+  return {
+    files: [
+      loaded(split.imagesFile, split.imagesRole, digest),
+      loaded(split.labelsFile, split.labelsRole, split.labels.digest),
+    ],
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Data sets as the rest of gradloom sees them. Two steps, because all memory of a run is planned at once: opening
+ * reads headers, counts and labels; then `load` streams the images straight into the caller's memory, and holds no
+ * more than a few chunks of its own (dead ones may wait for the collector, up to about 32 MiB of them).
+ * Types, and the check of the caller's views; main thread.
+ */
+import { inspect } from 'node:util'
+import { ShapeError } from '../errors.js'
+
+export type Split = 'train' | 'test'
+
+/** The `data` section of an experiment. */
+export interface DataConfig {
+  readonly dataset: 'digits' | 'mnist' | 'fashion-mnist' | 'idx'
+  readonly path: string | null
+  readonly validation: number
+}
+
+/** What was read, for the manifest. */
+export interface LoadedFile {
+  readonly path: string
+  /** Length and MD5 of the content, uncompressed. */
+  readonly bytes: number
+  readonly md5: string
+  /** Whether it is the published file of a known set; null for files of the user's own. */
+  readonly official: boolean | null
+}
+
+export interface LoadedSplit {
+  readonly files: readonly LoadedFile[]
+}
+
+export interface DatasetSource {
+  readonly name: string
+  /** The folder the files are in. */
+  readonly where: string
+  /** Of one image, in pixels; features = height x width. */
+  readonly height: number
+  readonly width: number
+  readonly classes: number
+  readonly classNames: readonly string[]
+  readonly train: { readonly rows: number }
+  readonly test: { readonly rows: number }
+  /**
+   * Overwrites `images` (rows x features bytes, 0 to 255) and `labels` (rows). The views may lie on a
+   * SharedArrayBuffer. After an error their content is undefined.
+   */
+  load(split: Split, images: Uint8Array, labels: Int32Array): Promise<LoadedSplit>
+}
+
+/** The views that a caller hands to `load` must fit exactly. */
+export function checkViews(
+  name: string,
+  split: Split,
+  rows: number,
+  features: number,
+  images: Uint8Array,
+  labels: Int32Array,
+): void {
+  if (images.length === rows * features && labels.length === rows) return
+  throw new ShapeError(
+    `${name}: load(${inspect(split)}) got room for ${images.length} bytes of images and ${labels.length} labels, ` +
+      `expected ${rows * features} and ${rows}; ${rows} rows of ${features}`,
+  )
+}

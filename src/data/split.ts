@@ -1,0 +1,69 @@
+/** Which training rows are held out for validation. A pure function of labels, fraction and seed; any thread. */
+import { inspect } from 'node:util'
+import { ConfigError } from '../errors.js'
+import { Purpose, permutation } from '../tensor/random.js'
+
+export interface ValidationSplit {
+  /** Row indices, ascending; together every row exactly once. */
+  readonly train: Uint32Array
+  readonly validation: Uint32Array
+}
+
+/**
+ * Holds out `fraction` of the rows, and the same fraction of every class as nearly as whole rows allow: round(fraction
+ * x rows) rows in all, the odd ones from the classes with the largest remainders. Every class keeps a training row.
+ */
+export function splitValidation(labels: Int32Array, fraction: number, seed: number): ValidationSplit {
+  if (!(fraction >= 0 && fraction < 1)) {
+    throw new ConfigError(`data.validation is ${inspect(fraction)}, expected a number from 0 to below 1`)
+  }
+  const classes = rowsByClass(labels)
+  const counts = heldOut(
+    classes.map(rows => rows.length),
+    fraction,
+  )
+  const isValidation = new Uint8Array(labels.length)
+  classes.forEach((rows, label) => {
+    const order = permutation(rows.length, seed, Purpose.split, label)
+    for (let i = 0; i < counts[label]; i++) isValidation[rows[order[i]]] = 1
+  })
+  const all = Uint32Array.from(labels, (_, row) => row)
+  const validation = all.filter(row => isValidation[row] === 1)
+  if (fraction > 0 && validation.length === 0) {
+    throw new ConfigError(
+      `data.validation is ${inspect(fraction)}, expected 0 or enough for a row; ${labels.length} training rows in ` +
+        `${classes.filter(rows => rows.length > 0).length} classes leave none to hold out`,
+    )
+  }
+  return { train: all.filter(row => isValidation[row] === 0), validation }
+}
+
+function rowsByClass(labels: Int32Array): number[][] {
+  const classes: number[][] = []
+  labels.forEach((label, row) => {
+    while (classes.length <= label) classes.push([])
+    classes[label].push(row)
+  })
+  return classes
+}
+
+/** Rows to hold out of each class: largest remainders first, the lower class first among equals. */
+function heldOut(sizes: readonly number[], fraction: number): number[] {
+  const room = sizes.map(size => Math.max(0, size - 1))
+  const counts = sizes.map((size, label) => Math.min(Math.floor(size * fraction), room[label]))
+  const rows = sizes.reduce((sum, size) => sum + size, 0)
+  let left = Math.round(rows * fraction) - counts.reduce((sum, count) => sum + count, 0)
+  const remainder = (label: number) => sizes[label] * fraction - Math.floor(sizes[label] * fraction)
+  const order = sizes.map((_, label) => label).sort((a, b) => remainder(b) - remainder(a) || a - b)
+  // Classes of one row may leave more to deal out than one round can: then another round takes from the others.
+  for (let dealt = true; left > 0 && dealt; ) {
+    dealt = false
+    for (const label of order) {
+      if (left === 0 || counts[label] === room[label]) continue
+      counts[label]++
+      left--
+      dealt = true
+    }
+  }
+  return counts
+}

@@ -1,0 +1,14 @@
+/**
+ * gradloom as a library: load an experiment, train it, score what it learned.
+ *
+ * ```ts
+ * import { loadExperiment, train } from 'gradloom'
+ * const summary = await train(await loadExperiment('configs/quickstart.json'), { onEvent: console.log })
+ * ```
+ */
+export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
+export type { Experiment, ExperimentInput } from './config/schema.js'
+export { type EvaluateOptions, type Evaluation, evaluate } from './coordinator/evaluate.js'
+export { type TrainOptions, train } from './coordinator/train.js'
+export { ConfigError, DataError, GradloomError, RunError } from './errors.js'
+export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'

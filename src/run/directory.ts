@@ -1,0 +1,184 @@
+/**
+ * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
+ */
+import { access, constants, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { inspect } from 'node:util'
+import { ConfigError, RunError } from '../errors.js'
+import { writeTextAtomically } from './atomic.js'
+import type { RunSummary } from './events.js'
+import { type MachineFacts, machineFacts } from './machine.js'
+import { MetricsLog } from './metrics.js'
+
+export const FILES = {
+  experiment: 'experiment.json',
+  resolved: 'resolved.json',
+  manifest: 'manifest.json',
+  metrics: 'metrics.jsonl',
+  summary: 'summary.json',
+  checkpoints: 'checkpoints',
+} as const
+
+export interface RunDirectoryOptions {
+  /** The experiment's name, which begins the directory's. */
+  readonly name: string
+  /** Use this directory, which must be new or empty. Without it, a new one under `root`. */
+  readonly dir?: string | undefined
+  /** Default: `runs`, in the current directory. */
+  readonly root?: string | undefined
+  readonly now?: Date
+  /** Something went wrong that need not end the run. */
+  readonly onWarning?: (message: string) => void
+}
+
+/** Facts of a run that the machine does not tell. */
+export interface ManifestDetails {
+  readonly startedAt: string
+  readonly backend: { readonly name: string; readonly reason: string }
+  readonly workers: number
+  /** Which data set, and the digests of its files. */
+  readonly data: object
+}
+
+/** The content of `manifest.json`. */
+export interface Manifest extends ManifestDetails {
+  readonly machine: MachineFacts
+}
+
+export class RunDirectory {
+  private constructor(
+    /** Absolute. */
+    readonly path: string,
+    private readonly metrics: MetricsLog,
+  ) {}
+
+  static async create(options: RunDirectoryOptions): Promise<RunDirectory> {
+    const path = await (options.dir === undefined
+      ? createUnder(resolve(options.root ?? 'runs'), options.name, options.now ?? new Date())
+      : claim(resolve(options.dir)))
+    return orRunError(path, async () => {
+      await mkdir(join(path, FILES.checkpoints), { recursive: true })
+      return new RunDirectory(path, await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {})))
+    })
+  }
+
+  /** The experiment as the user gave it, and complete with every default. */
+  async writeExperiment(source: string, resolved: object): Promise<void> {
+    await this.#write(FILES.experiment, source)
+    await this.#write(FILES.resolved, json(resolved))
+  }
+
+  async writeManifest(details: ManifestDetails): Promise<void> {
+    const manifest: Manifest = { ...details, machine: machineFacts() }
+    await this.#write(FILES.manifest, json(manifest))
+  }
+
+  /** Never throws for want of disk space and the like; see `onWarning`. */
+  appendMetrics(event: object): void {
+    this.metrics.append(event)
+  }
+
+  /** Replaces the summary, whole or not at all. */
+  async writeSummary(summary: RunSummary): Promise<void> {
+    const file = join(this.path, FILES.summary)
+    await orRunError(file, () => writeTextAtomically(file, json(summary)))
+  }
+
+  /** Absolute path for the checkpoint after `step` steps. */
+  checkpointFile(step: number): string {
+    return join(this.path, FILES.checkpoints, `step-${step}.safetensors`)
+  }
+
+  /** A path of this directory as `summary.json` records it: relative, with forward slashes. */
+  relative(path: string): string {
+    return relative(this.path, path).replaceAll('\\', '/')
+  }
+
+  /** Waits until the metrics are written. */
+  async close(): Promise<void> {
+    await this.metrics.close()
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    const file = join(this.path, name)
+    await orRunError(file, () => writeFile(file, text))
+  }
+}
+
+/** `<root>/<name>-<time>`, with `-2`, `-3` and so on where several runs start in one second. */
+async function createUnder(root: string, name: string, now: Date): Promise<string> {
+  if (/[/\\]/.test(name)) throw new ConfigError(`name is ${inspect(name)}, expected a name without slashes`)
+  await orWrongPlace(root, () => makeDirectory(root))
+  const time = now.toISOString().slice(0, 'YYYY-MM-DDThh:mm:ss'.length).replaceAll(':', '-')
+  for (let count = 1; ; count++) {
+    const path = join(root, `${name}-${time}${count > 1 ? `-${count}` : ''}`)
+    try {
+      await mkdir(path) // not recursive: fails if it exists, so that two processes never share one
+      return path
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw wrongPlace(path, error)
+    }
+  }
+}
+
+/** The directory that the user asked for, made if it is missing. */
+async function claim(path: string): Promise<string> {
+  await orWrongPlace(path, () => makeDirectory(path))
+  const found = await readdir(path)
+  if (found.length > 0) {
+    throw new ConfigError(
+      `${path}: run directory holds ${inspect(found[0])}${found.length > 1 ? ` and ${found.length - 1} more` : ''}, expected a new or empty directory`,
+      { hint: 'name another with --run-dir, or leave it out to get a new one under runs/' },
+    )
+  }
+  await orWrongPlace(path, () => access(path, constants.W_OK))
+  return path
+}
+
+/** Like a recursive `mkdir`, which in Node 20 tries forever where the system answers ENOENT, as in /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (codeOf(error) !== 'ENOENT' || (await stat(dirname(path)).catch(() => undefined))) throw error
+    await makeDirectory(dirname(path))
+    await makeDirectory(path)
+  }
+}
+
+async function orWrongPlace<T>(path: string, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make()
+  } catch (error) {
+    if ((await stat(path).catch(() => undefined))?.isDirectory() === false) {
+      throw new ConfigError(`${path}: is a file, expected a directory for the run`, { cause: error })
+    }
+    throw wrongPlace(path, error)
+  }
+}
+
+/** A place where no directory can be is the user's to change; a full or read-only disk is a failure. */
+function wrongPlace(path: string, cause: unknown): ConfigError | RunError {
+  const message = `${path}: run directory cannot be made: ${(cause as Error).message}`
+  const hint = 'name another place with --run-dir'
+  return codeOf(cause) === 'ENOTDIR' || codeOf(cause) === 'EEXIST'
+    ? new ConfigError(message, { hint, cause })
+    : new RunError(message, { hint, cause })
+}
+
+async function orRunError<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (cause) {
+    throw new RunError(`${path}: cannot be written: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}

@@ -1,0 +1,92 @@
+/**
+ * Finds the weights to use, and the experiment they come from, given a run directory or a checkpoint file. Reads,
+ * never writes. Main thread.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { isAbsolute, join, relative, resolve } from 'node:path'
+import { inspect } from 'node:util'
+import { ConfigError, RunError } from '../errors.js'
+import { FILES } from './directory.js'
+import { readCheckpoint } from './weights.js'
+
+export interface OpenedRun {
+  /** Absolute; null for a checkpoint file given by itself. */
+  readonly runDir: string | null
+  /** Absolute path of the weights. */
+  readonly checkpoint: string
+  /** The resolved experiment as it was read, to be checked like any experiment. */
+  readonly experiment: unknown
+  /** Where the experiment was read from, for messages. */
+  readonly experimentFrom: string
+}
+
+/** A run's last weights: those of its summary, else of its newest checkpoint. A checkpoint file: itself. */
+export async function openRun(target: string): Promise<OpenedRun> {
+  const path = resolve(target)
+  const found = await stat(path).catch(cause => {
+    throw new ConfigError(
+      `${target}: cannot be read: ${cause.message}; expected a run directory or a checkpoint file`,
+      {
+        hint: 'runs are saved under runs/ unless --run-dir says otherwise',
+        cause,
+      },
+    )
+  })
+  if (found.isDirectory()) return openDirectory(path)
+  const { experiment } = await readCheckpoint(path)
+  return { runDir: null, checkpoint: path, experiment, experimentFrom: path }
+}
+
+async function openDirectory(runDir: string): Promise<OpenedRun> {
+  const experimentFrom = join(runDir, FILES.resolved)
+  const experiment = await readJson(experimentFrom)
+  if (experiment === undefined) {
+    throw new ConfigError(`${runDir}: has no ${FILES.resolved}, expected the directory of a run`, {
+      hint: 'give the directory that `gradloom train` named, or a checkpoint file',
+    })
+  }
+  const checkpoint = (await checkpointOfSummary(runDir)) ?? (await newestCheckpoint(runDir))
+  return { runDir, checkpoint, experiment, experimentFrom }
+}
+
+/** The path in the summary, which must stay inside the directory; undefined if the run did not get that far. */
+async function checkpointOfSummary(runDir: string): Promise<string | undefined> {
+  const file = join(runDir, FILES.summary)
+  const summary = (await readJson(file)) as { checkpoint?: unknown } | null | undefined
+  const checkpoint = summary?.checkpoint
+  if (checkpoint === undefined || checkpoint === null || checkpoint === '') return undefined // it failed before saving
+  const path = typeof checkpoint === 'string' ? resolve(runDir, checkpoint) : runDir
+  const inside = relative(runDir, path)
+  if (inside === '' || inside.startsWith('..') || isAbsolute(inside)) {
+    throw new RunError(`${file}: checkpoint is ${inspect(checkpoint)}, expected a path inside the run directory`)
+  }
+  return path
+}
+
+async function newestCheckpoint(runDir: string): Promise<string> {
+  const folder = join(runDir, FILES.checkpoints)
+  const names = await readdir(folder).catch(() => [])
+  const steps = names.flatMap(name => /^step-(\d+)\.safetensors$/.exec(name)?.[1] ?? []).map(Number)
+  if (steps.length === 0) {
+    throw new RunError(
+      `${runDir}: run has no checkpoint, expected ${FILES.checkpoints}/step-<n>.safetensors; it ended before its weights were saved`,
+    )
+  }
+  return join(folder, `step-${Math.max(...steps)}.safetensors`)
+}
+
+/** undefined if there is no such file. */
+async function readJson(file: string): Promise<unknown> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new RunError(`${file}: cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new RunError(`${file}: is not JSON: ${(cause as Error).message}; the file is damaged`, { cause })
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * What a backend is: how it keeps matrices and weights, and the kernels that a training step is made of. Types only.
+ *
+ * Kernels are bound once to their tensors, when a worker opens the plan, and run many times: a bound kernel checks
+ * nothing, allocates nothing, and takes only row ranges and the numbers of the step.
+ *
+ * Dimension letters of this folder: `B` rows the batch buffers hold, `I` inputs, `O` outputs, `C` classes,
+ * `N` samples of the data set, `F` features of a sample. Row ranges are [row, row + rows) of B.
+ */
+import type { OptimizerStep } from '../../model/optimizer.js'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor.js'
+
+/** A weight matrix (I, O), its moments in the same form, and the form its backward pass reads, where that differs. */
+export interface WeightTensors {
+  readonly inputs: number
+  readonly outputs: number
+  readonly master: FloatTensor
+  /** As many as the optimizer has. */
+  readonly moments: readonly FloatTensor[]
+  /** (O, I) form for `linearBackward`; null where the backend or the layer needs none. */
+  readonly transposed: FloatTensor | null
+}
+
+/** A bias (O) and its moments. */
+export interface BiasTensors {
+  readonly outputs: number
+  readonly master: FloatTensor
+  readonly moments: readonly FloatTensor[]
+}
+
+/** A part of a weight matrix: inputs [inputStart, inputEnd), outputs [outputStart, outputEnd), aligned to `tileUnit`. */
+export interface Tile {
+  readonly inputStart: number
+  readonly inputEnd: number
+  readonly outputStart: number
+  readonly outputEnd: number
+}
+
+export interface DropoutSpec {
+  /** Probability of dropping a unit; kept ones are scaled by 1 / (1 - rate). */
+  readonly rate: number
+  readonly seed: number
+  /** Index of the layer whose outputs are dropped. */
+  readonly layer: number
+  /** (B) sample index of each row. */
+  readonly samples: IntTensor
+}
+
+/** Runs over the rows [row, row + rows). */
+export type RowKernel = (row: number, rows: number) => void
+/** The same, and says whether every number it wrote is finite. */
+export type CheckedRowKernel = (row: number, rows: number) => boolean
+
+/** The gradient and the update of one weight matrix or bias, for the two forms of all-reduce. */
+export interface WeightUpdate {
+  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the transposed form. */
+  fused(tile: Tile, rows: number, step: OptimizerStep): void
+  /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's form (overwrites it if `first`). */
+  accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
+  /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
+  reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /** Writes the transposed form of the tile from the master, after weights were stored from outside. */
+  derive(tile: Tile): void
+}
+
+export interface BiasUpdate {
+  fused(rows: number, step: OptimizerStep): void
+  accumulate(buffer: FloatTensor, row: number, rows: number, first: boolean): void
+  reduce(buffers: readonly FloatTensor[], step: OptimizerStep): void
+}
+
+/** Kernels of one thread. Scratch memory, where a kernel needs it, is the thread's own. */
+export interface Kernels {
+  /** out (B, F) = images[samples[row]] / 255. Overwrites out. */
+  gather(out: Matrix, images: ByteTensor /* (N, F) */, samples: IntTensor /* (B) */): RowKernel
+  /** out (B, O) = x (B, I) · w (I, O). Overwrites out. */
+  linear(out: Matrix, x: Matrix, w: WeightTensors): RowKernel
+  /**
+   * z (B, O) becomes relu(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
+   * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least rate · 2^32.
+   */
+  biasRelu(
+    z: Matrix,
+    bias: BiasTensors,
+    dropout: DropoutSpec,
+  ): (row: number, rows: number, epoch: number, training: boolean) => boolean
+  /**
+   * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
+   * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
+   * Otherwise z holds the probabilities. Says whether losses and results are finite.
+   */
+  softmaxLoss(args: {
+    readonly z: Matrix
+    readonly bias: BiasTensors
+    readonly labels: IntTensor // (N)
+    readonly samples: IntTensor // (B)
+    readonly losses: FloatTensor // (B) float64 in every backend
+    readonly correct: IntTensor // (B)
+  }): (row: number, rows: number, deltaScale: number) => boolean
+  /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
+  linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): RowKernel
+  /** dx (B, I), the delta of a = dropout(relu(z)), becomes that of z in place: times 1/(1 - rate) where a > 0, else 0. */
+  reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedRowKernel
+  weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
+  biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
+  /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
+  storeRow(w: WeightTensors, i: number, values: Float32Array): void
+  loadRow(w: WeightTensors, i: number, values: Float32Array): void
+}
+
+export interface KernelContext {
+  readonly memory: WebAssembly.Memory
+  /** Scratch of this thread, of `scratchBytes`. */
+  readonly scratchByteOffset: number
+  /** Compiled code that the coordinator hands to every worker; null for a backend that has none. */
+  readonly module: WebAssembly.Module | null
+}
+
+export interface Backend {
+  readonly name: 'reference' | 'wasm'
+  readonly dtype: 'float32' | 'float64'
+  /** Tiles begin at multiples of these; `best*` is the measured tile, in the same units. */
+  readonly tileUnit: { readonly inputs: number; readonly outputs: number }
+  readonly bestTile: { readonly inputs: number; readonly outputs: number }
+  /** Scratch of one thread for a model whose widest layer boundary has so many units. */
+  scratchBytes(widest: number): number
+  /** Physical shape of a batch matrix, of a weight and its moments, of its transposed form (null: none), of a bias. */
+  matrixShape(rows: number, cols: number): readonly number[]
+  weightShape(inputs: number, outputs: number): readonly number[]
+  transposedShape(inputs: number, outputs: number): readonly number[] | null
+  biasShape(outputs: number): readonly number[]
+  /** Code to compile once, on the coordinator. */
+  compile(): Promise<WebAssembly.Module | null>
+  instantiate(context: KernelContext): Kernels
+}

@@ -1,0 +1,67 @@
+/**
+ * ReLU with inverted dropout, forward and backward, in float64. Runs in workers; changes the rows it is given, nothing
+ * else.
+ */
+import ndarray from 'ndarray'
+import ops from 'ndarray-ops'
+import { keyOf, Purpose, philox } from '../../random.js'
+import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import type { BiasTensors, CheckedRowKernel, DropoutSpec, Kernels } from '../backend.js'
+import { repeated, rowsOf } from './views.js'
+
+export function biasRelu(z: Matrix, bias: BiasTensors, dropout: DropoutSpec): ReturnType<Kernels['biasRelu']> {
+  bindShapes('biasRelu', [
+    ['z', matrixShape(z), ['B', 'O']],
+    ['bias', bias.master, ['O']],
+    ['samples', dropout.samples, ['B']],
+  ])
+  return (row, rows, epoch, training) => {
+    const a = rowsOf(z, row, rows)
+    ops.addeq(a, repeated(bias.master, rows))
+    const finite = allFinite(a)
+    ops.maxseq(a, 0)
+    if (training && dropout.rate > 0) ops.muleq(a, dropoutFactors(dropout, row, rows, z.cols, epoch))
+    return finite
+  }
+}
+
+export function reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedRowKernel {
+  bindShapes('reluBackward', [
+    ['dx', matrixShape(dx), ['B', 'I']],
+    ['a', matrixShape(a), ['B', 'I']],
+  ])
+  return (row, rows) => {
+    const d = rowsOf(dx, row, rows)
+    const on = rowsOf(a, row, rows)
+    ops.mulseq(d, 1 / (1 - rate))
+    // Set, not multiplied by 0, which would keep a NaN.
+    for (let r = 0; r < rows; r++) for (let i = 0; i < a.cols; i++) if (!(on.get(r, i) > 0)) d.set(r, i, 0)
+    return allFinite(d)
+  }
+}
+
+/** (rows, units): 1 / (1 - rate) where a unit is kept, 0 where it is dropped; the rule is in backend.ts. */
+function dropoutFactors(
+  { rate, seed, layer, samples }: DropoutSpec,
+  row: number,
+  rows: number,
+  units: number,
+  epoch: number,
+): FloatTensor {
+  const [k0, k1] = keyOf(seed, Purpose.dropout)
+  const threshold = Math.round(rate * 2 ** 32)
+  const words = new Uint32Array(4)
+  const factors = ndarray(new Float64Array(rows * units), [rows, units])
+  for (let r = 0; r < rows; r++) {
+    for (let u = 0; u < units; u++) {
+      if (u % 4 === 0) philox(words, u / 4, layer, samples.get(row + r), epoch, k0, k1)
+      if (words[u % 4] >= threshold) factors.set(r, u, 1 / (1 - rate))
+    }
+  }
+  return factors
+}
+
+/** One NaN or infinity makes the sum of magnitudes one. */
+export function allFinite(x: FloatTensor): boolean {
+  return Number.isFinite(ops.norm1(x))
+}

@@ -1,0 +1,92 @@
+/**
+ * The truth: every kernel in float64 over plain row-major ndarrays, slow and obviously right; all other backends are
+ * tested against it, and it against central differences. It takes views with any strides, and allocates as it goes.
+ * `exp` and `log` are Math's, whose last bits may change with the engine, so it is not bit-portable.
+ * Runs in workers, on the thread's own kernels over shared tensors.
+ *
+ * Test: npx tap dist/test/tensor/reference.test.js
+ */
+import ndarray from 'ndarray'
+import ops from 'ndarray-ops'
+import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
+import type { Backend, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import { biasRelu, reluBackward } from './activation.js'
+import { softmaxLoss } from './loss.js'
+import { matmul } from './matmul.js'
+import { biasUpdate, weightUpdate } from './update.js'
+import { rowsOf } from './views.js'
+
+const kernels: Kernels = {
+  gather,
+  linear,
+  biasRelu,
+  softmaxLoss,
+  linearBackward,
+  reluBackward,
+  weightUpdate,
+  biasUpdate,
+  storeRow(w, i, values) {
+    ops.assign(w.master.pick(i, null), ndarray(values, [w.outputs]))
+  },
+  loadRow(w, i, values) {
+    ops.assign(ndarray(values, [w.outputs]), w.master.pick(i, null))
+  },
+}
+
+export const reference: Backend = {
+  name: 'reference',
+  dtype: 'float64',
+  tileUnit: { inputs: 1, outputs: 1 },
+  // Not measured: enough tiles for a few workers, and a small share of calls.
+  bestTile: { inputs: 64, outputs: 64 },
+  scratchBytes: () => 0,
+  matrixShape: (rows, cols) => [rows, cols],
+  weightShape: (inputs, outputs) => [inputs, outputs],
+  transposedShape: () => null,
+  biasShape: outputs => [outputs],
+  compile: async () => null,
+  instantiate: () => kernels,
+}
+
+function gather(
+  out: Matrix, // (B, F)
+  images: ByteTensor, // (N, F)
+  samples: IntTensor, // (B)
+): RowKernel {
+  bindShapes('gather', [
+    ['images', images, ['N', 'F']],
+    ['out', matrixShape(out), ['B', 'F']],
+    ['samples', samples, ['B']],
+  ])
+  return (row, rows) => {
+    for (let r = row; r < row + rows; r++) {
+      ops.divs(out.tensor.pick(r, null).hi(out.cols), images.pick(samples.get(r), null), 255)
+    }
+  }
+}
+
+function linear(
+  out: Matrix, // (B, O)
+  x: Matrix, // (B, I)
+  w: WeightTensors,
+): RowKernel {
+  bindShapes('linear', [
+    ['x', matrixShape(x), ['B', 'I']],
+    ['w', w.master, ['I', 'O']],
+    ['out', matrixShape(out), ['B', 'O']],
+  ])
+  return (row, rows) => matmul(rowsOf(out, row, rows), rowsOf(x, row, rows), w.master)
+}
+
+function linearBackward(
+  dx: Matrix, // (B, I)
+  dz: Matrix, // (B, O)
+  w: WeightTensors,
+): RowKernel {
+  bindShapes('linearBackward', [
+    ['dz', matrixShape(dz), ['B', 'O']],
+    ['w', w.master, ['I', 'O']],
+    ['dx', matrixShape(dx), ['B', 'I']],
+  ])
+  return (row, rows) => matmul(rowsOf(dx, row, rows), rowsOf(dz, row, rows), w.master.transpose(1, 0))
+}

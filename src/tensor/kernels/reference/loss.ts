@@ -1,0 +1,48 @@
+/** Softmax with cross-entropy, row by row, in float64. Runs in workers; changes logits, losses and hits of its rows. */
+import ops from 'ndarray-ops'
+import { bindShapes, type FloatTensor, matrixShape } from '../../tensor.js'
+import type { Kernels } from '../backend.js'
+import { allFinite } from './activation.js'
+
+export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
+  const { z, bias, labels, samples, losses, correct } = args
+  bindShapes('softmaxLoss', [
+    ['z', matrixShape(z), ['B', 'C']],
+    ['bias', bias.master, ['C']],
+    ['labels', labels, ['N']],
+    ['samples', samples, ['B']],
+    ['losses', losses, ['B']],
+    ['correct', correct, ['B']],
+  ])
+  return (row, rows, deltaScale) => {
+    let finite = true
+    for (let r = row; r < row + rows; r++) {
+      const label = labels.get(samples.get(r))
+      const p: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): logits, then softmax, then deltas
+      ops.addeq(p, bias.master)
+      correct.set(r, Number(firstLargest(p) === label))
+
+      // softmax(x) = softmax(x - max x), and then no exponential overflows.
+      ops.subseq(p, ops.sup(p))
+      const logit = p.get(label)
+      ops.expeq(p)
+      const sum = ops.sum(p)
+      const loss = Math.log(sum) - logit
+      losses.set(r, loss)
+      ops.divseq(p, sum)
+
+      if (deltaScale > 0) {
+        p.set(label, p.get(label) - 1)
+        ops.mulseq(p, deltaScale)
+      }
+      finite &&= Number.isFinite(loss) && allFinite(p)
+    }
+    return finite
+  }
+}
+
+function firstLargest(x: FloatTensor): number {
+  let best = 0
+  for (let i = 1; i < x.shape[0]; i++) if (x.get(i) > x.get(best)) best = i
+  return best
+}

@@ -1,0 +1,23 @@
+/** The module's exports. The last three are there for tests of the parts. */
+import { exp4, log64 } from './math'
+import { philox4 } from './philox'
+
+export { bias_relu, bias_relu_dropout, gather, relu_backward } from './elementwise'
+export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
+export { micro_f32_3x12 } from './micro-kernels'
+export { adam, add, momentum, sgd } from './optimizers'
+export { softmax_loss } from './softmax'
+
+/** Four exponentials, x[0..3] <= 0. Overwrites out. */
+export function exp_f32(out: usize, x: usize): void {
+  v128.store(out, exp4(v128.load(x)))
+}
+
+export function log_f64(x: f64): f64 {
+  return log64(x)
+}
+
+/** Words of four counters (c0, c1, c2[0..3], c3), four words each. Overwrites out. */
+export function philox_words(out: usize, c0: u32, c1: u32, c2: usize, c3: u32, k0: u32, k1: u32): void {
+  philox4(out, c0, c1, c2, c3, k0, k1)
+}

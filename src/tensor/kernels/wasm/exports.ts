@@ -1,0 +1,112 @@
+/**
+ * The WASM module as TypeScript sees it: pointers are byte offsets into the arena, sizes as in the AssemblyScript
+ * sources under assembly/, where each function states what it overwrites. Runs on any thread.
+ */
+import { readFile } from 'node:fs/promises'
+
+type Pointer = number
+
+export interface WasmExports {
+  gather(out: Pointer, outStride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
+  gemm(
+    c: Pointer,
+    cStride: number,
+    a: Pointer,
+    aStride: number,
+    b: Pointer,
+    rows: number,
+    kPanels: number,
+    nPanels: number,
+    packed: Pointer,
+  ): void
+  bias_relu(z: Pointer, zStride: number, rows: number, panels: number, bias: Pointer): number
+  bias_relu_dropout(
+    z: Pointer,
+    zStride: number,
+    rows: number,
+    panels: number,
+    bias: Pointer,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): number
+  softmax_loss(
+    z: Pointer,
+    zStride: number,
+    rows: number,
+    classes: number,
+    bias: Pointer,
+    labels: Pointer,
+    samples: Pointer,
+    losses: Pointer,
+    correct: Pointer,
+    deltaScale: number,
+  ): number
+  relu_backward(
+    dx: Pointer,
+    dxStride: number,
+    a: Pointer,
+    aStride: number,
+    rows: number,
+    panels: number,
+    scale: number,
+  ): number
+  weight_gradient(
+    g: Pointer,
+    x: Pointer,
+    xStride: number,
+    dz: Pointer,
+    rows: number,
+    iPanels: number,
+    accumulate: number,
+  ): void
+  column_sums(g: Pointer, dz: Pointer, rows: number, accumulate: number): void
+  transpose_blocks(t: Pointer, tStride: number, w: Pointer, iPanels: number): void
+  adam(
+    w: Pointer,
+    m: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    correction2: number,
+    epsilon: number,
+    decay: number,
+  ): void
+  momentum(
+    w: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta: number,
+    rest: number,
+    decay: number,
+  ): void
+  sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number): void
+  add(to: Pointer, from: Pointer, n: number): void
+  // For tests and benchmarks of the parts:
+  micro_f32_3x12(c: Pointer, a: Pointer, aStep: number, b: Pointer, k: number, accumulate: number): void
+  exp_f32(out: Pointer, x: Pointer): void
+  log_f64(x: number): number
+  philox_words(out: Pointer, c0: number, c1: number, c2: Pointer, c3: number, k0: number, k1: number): void
+}
+
+/** Compiles the module once; workers instantiate the compiled form. Throws CompileError where SIMD or threads lack. */
+export async function compileWasm(): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(await readFile(new URL('./kernels.wasm', import.meta.url)))
+}
+
+/** The module's functions over one memory. */
+export function instantiateWasm(module: WebAssembly.Module, memory: WebAssembly.Memory): WasmExports {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as WasmExports
+}

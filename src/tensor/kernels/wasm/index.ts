@@ -1,0 +1,201 @@
+/**
+ * The portable backend: f32 SIMD kernels in WebAssembly, the same bits on every CPU. Binds each kernel to its tensors'
+ * places in the arena; what runs is the module built from assembly/. Instantiated once per thread.
+ *
+ * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
+ */
+import { keyOf, Purpose } from '../../random.js'
+import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor.js'
+import type { Backend, KernelContext, Kernels } from '../backend.js'
+import { compileWasm, instantiateWasm } from './exports.js'
+import {
+  batchShape,
+  loadRow,
+  matrixPanels,
+  PANEL,
+  panelsAt,
+  panelsOf,
+  ROW_BYTES,
+  storeRow,
+  weightShape,
+} from './panels.js'
+import { bindBiasUpdate, bindWeightUpdate } from './update.js'
+
+/** Input panels whose gradient one pass leaves in scratch: 16 blocks of 576 bytes, so that it stays in the first-level cache. */
+const CHUNK_PANELS = 16
+/** Rows of activations that a GEMM packs at once: ROW_BLOCK of assembly/gemm.ts. */
+const PACKED_ROWS = 96
+/** Masks of four rows of a panel. */
+const DROPOUT_SCRATCH_BYTES = 192
+
+export const wasm: Backend = {
+  name: 'wasm',
+  dtype: 'float32',
+  tileUnit: { inputs: PANEL, outputs: PANEL },
+  bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: 16 * PANEL },
+  scratchBytes: widest =>
+    DROPOUT_SCRATCH_BYTES + CHUNK_PANELS * PANEL * ROW_BYTES + PACKED_ROWS * panelsOf(widest) * ROW_BYTES,
+  matrixShape: batchShape,
+  weightShape,
+  transposedShape: (inputs, outputs) => weightShape(outputs, inputs),
+  biasShape: outputs => [panelsOf(outputs) * PANEL],
+  compile: compileWasm,
+  instantiate,
+}
+
+function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kernels {
+  if (!module) throw new TypeError('wasm.instantiate: module is null, expected what wasm.compile() returned')
+  const kernels = instantiateWasm(module, memory)
+  const dropoutScratch = scratchByteOffset
+  const gradientScratch = dropoutScratch + DROPOUT_SCRATCH_BYTES
+  const packed = gradientScratch + CHUNK_PANELS * PANEL * ROW_BYTES
+
+  return {
+    gather(out, images, samples) {
+      bindShapes('gather', [
+        ['images', images, ['N', 'F']],
+        ['out', matrixShape(out), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const to = matrixPanels(out)
+      const from = byteOffsetOf(images)
+      const index = byteOffsetOf(samples)
+      return (row, rows) => kernels.gather(to.at + row * ROW_BYTES, to.stride, rows, from, out.cols, index + row * 4)
+    },
+
+    linear(out, x, w) {
+      bindShapes('linear', [
+        ['x', matrixShape(x), ['B', 'I']],
+        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
+        ['out', matrixShape(out), ['B', 'O']],
+      ])
+      const c = matrixPanels(out)
+      const a = matrixPanels(x)
+      const b = byteOffsetOf(w.master)
+      return (row, rows) =>
+        kernels.gemm(
+          c.at + row * ROW_BYTES,
+          c.stride,
+          a.at + row * ROW_BYTES,
+          a.stride,
+          b,
+          rows,
+          a.count,
+          c.count,
+          packed,
+        )
+    },
+
+    biasRelu(z, bias, dropout) {
+      bindShapes('biasRelu', [
+        ['z', matrixShape(z), ['B', 'O']],
+        ['bias', { shape: [bias.outputs] }, ['O']],
+        ['samples', dropout.samples, ['B']],
+      ])
+      const { rate, layer } = dropout
+      const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
+      const threshold = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1)
+      const scale = 1 / (1 - rate)
+      const to = matrixPanels(z)
+      const b = byteOffsetOf(bias.master)
+      const index = byteOffsetOf(dropout.samples)
+      return (row, rows, epoch, training) => {
+        const at = to.at + row * ROW_BYTES
+        const bad =
+          training && rate > 0
+            ? kernels.bias_relu_dropout(
+                at,
+                to.stride,
+                rows,
+                to.count,
+                b,
+                index + row * 4,
+                dropoutScratch,
+                k0,
+                k1,
+                layer,
+                epoch,
+                threshold,
+                scale,
+              )
+            : kernels.bias_relu(at, to.stride, rows, to.count, b)
+        return bad === 0
+      }
+    },
+
+    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+      bindShapes('softmaxLoss', [
+        ['z', matrixShape(z), ['B', 'C']],
+        ['bias', { shape: [bias.outputs] }, ['C']],
+        ['labels', labels, ['N']],
+        ['samples', samples, ['B']],
+        ['losses', losses, ['B']],
+        ['correct', correct, ['B']],
+      ])
+      const to = matrixPanels(z)
+      const b = byteOffsetOf(bias.master)
+      const label = byteOffsetOf(labels)
+      const index = byteOffsetOf(samples)
+      const loss = byteOffsetOf(losses)
+      const hit = byteOffsetOf(correct)
+      return (row, rows, deltaScale) =>
+        kernels.softmax_loss(
+          to.at + row * ROW_BYTES,
+          to.stride,
+          rows,
+          z.cols,
+          b,
+          label,
+          index + row * 4,
+          loss + row * 8,
+          hit + row * 4,
+          deltaScale,
+        ) === 0
+    },
+
+    linearBackward(dx, dz, w) {
+      bindShapes('linearBackward', [
+        ['dz', matrixShape(dz), ['B', 'O']],
+        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
+        ['dx', matrixShape(dx), ['B', 'I']],
+      ])
+      if (!w.transposed) throw new TypeError('linearBackward: w.transposed is null, expected the (O, I) form')
+      const c = matrixPanels(dx)
+      const a = matrixPanels(dz)
+      const b = panelsAt(w.transposed).at
+      return (row, rows) =>
+        kernels.gemm(
+          c.at + row * ROW_BYTES,
+          c.stride,
+          a.at + row * ROW_BYTES,
+          a.stride,
+          b,
+          rows,
+          a.count,
+          c.count,
+          packed,
+        )
+    },
+
+    reluBackward(dx, a, rate) {
+      bindShapes('reluBackward', [
+        ['dx', matrixShape(dx), ['B', 'O']],
+        ['a', matrixShape(a), ['B', 'O']],
+      ])
+      const to = matrixPanels(dx)
+      const from = matrixPanels(a)
+      const scale = 1 / (1 - rate)
+      return (row, rows) => {
+        const offset = row * ROW_BYTES
+        return (
+          kernels.relu_backward(to.at + offset, to.stride, from.at + offset, from.stride, rows, to.count, scale) === 0
+        )
+      }
+    },
+
+    weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, CHUNK_PANELS, w, x, dz),
+    biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
+    storeRow,
+    loadRow,
+  }
+}

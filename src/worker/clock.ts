@@ -1,0 +1,53 @@
+/**
+ * From a step's number to everything the step depends on: epoch, rows, order of the samples, learning rate. A pure
+ * function of the plan, so that nothing has to be remembered or sent. Runs in workers.
+ */
+import { type OptimizerStep, optimizerStep } from '../model/optimizer.js'
+import { learningRateAt } from '../model/schedule.js'
+import { Purpose, permutation } from '../tensor/random.js'
+import type { RunPlan } from './protocol.js'
+
+export interface StepContext {
+  /** Steps done before this one, in the whole run. */
+  readonly step: number
+  /** From 0, as is the step within it. */
+  readonly epoch: number
+  readonly stepInEpoch: number
+  /** Rows of this mini-batch; the last one of an epoch may have fewer than `batchSize`. */
+  readonly rows: number
+  /** Row i of the batch is row positions[first + i] of the split. */
+  readonly positions: Uint32Array
+  readonly first: number
+  readonly optimizer: OptimizerStep
+}
+
+export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'rows'>): number =>
+  Math.ceil(plan.rows.train / plan.batchSize)
+
+/** Returns the clock of a run: contexts by step. Remembers the order of one epoch, 4 bytes a training row. */
+export function startClock(plan: RunPlan): (step: number) => StepContext {
+  const { batchSize, seed } = plan
+  const rowsTotal = plan.rows.train
+  const perEpoch = stepsPerEpoch(plan)
+  let shuffled: { epoch: number; positions: Uint32Array } = { epoch: -1, positions: new Uint32Array(0) }
+
+  return step => {
+    const epoch = Math.floor(step / perEpoch)
+    const stepInEpoch = step % perEpoch
+    if (shuffled.epoch !== epoch) {
+      shuffled = { epoch, positions: permutation(rowsTotal, seed, Purpose.shuffle, epoch) }
+    }
+    const first = stepInEpoch * batchSize
+    const rows = Math.min(batchSize, rowsTotal - first)
+    const rate = learningRateAt(plan, epoch)
+    return {
+      step,
+      epoch,
+      stepInEpoch,
+      rows,
+      positions: shuffled.positions,
+      first,
+      optimizer: optimizerStep(plan.optimizer, step + 1, rate, plan.l2 / rows),
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Where everything of a run lies in the arena. Computed from the plan alone, by every thread for itself, and so the
+ * same everywhere. It does not depend on `plan.rows`, which is known only after the labels have been loaded.
+ *
+ * Letters: `B` rows the batch buffers hold, `N` images of a file, `F` features, `W` workers, `L` layers.
+ */
+import { momentCount } from '../model/optimizer.js'
+import { type Parameter, parameterTable } from '../model/parameters.js'
+import { Reservations, type Slot } from '../tensor/arena.js'
+import type { Backend } from '../tensor/kernels/backend.js'
+import { controlWords, type RunPlan, type Split, Stat } from './protocol.js'
+
+type FloatSlot = Slot<'float32'> | Slot<'float64'>
+
+export interface ParameterSlots {
+  readonly parameter: Parameter
+  /** In the backend's form, as are the moments and gradients. */
+  readonly master: FloatSlot
+  readonly moments: readonly FloatSlot[]
+  /** Weights that a backward pass reads, where the backend keeps a transposed form. */
+  readonly transposed: FloatSlot | null
+  /** One gradient buffer for each worker with `allReduce: "buffers"`; else none. */
+  readonly gradients: readonly FloatSlot[]
+}
+
+export interface MatrixSlot {
+  readonly rows: number
+  readonly cols: number
+  readonly slot: FloatSlot
+}
+
+export interface Layout {
+  /** Size of the arena. */
+  readonly bytes: number
+  readonly reservations: Reservations
+  /** B: enough for a mini-batch, and for evaluation in pieces of at least EVALUATION_ROWS. */
+  readonly bufferRows: number
+  readonly control: Slot<'int32'>
+  readonly stats: Slot<'float64'>
+  /** Row lists: for each row of a split, the index of its image. (N), of which the split's rows are used. */
+  readonly order: Readonly<Record<Split, Slot<'int32'>>>
+  readonly images: { readonly train: Slot<'uint8'>; readonly test: Slot<'uint8'> } // (N, F)
+  readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
+  readonly batch: {
+    readonly samples: Slot<'int32'> //   (B) image of each row
+    readonly losses: Slot<'float64'> //  (B)
+    readonly correct: Slot<'int32'> //   (B) 1 or 0
+  }
+  /** Inputs of layer i at index i, (B, widths[i]); the logits come last. */
+  readonly activations: readonly MatrixSlot[]
+  /** Deltas of the outputs of layer i at index i, (B, widths[i + 1]). The last layer's lie in its logits. */
+  readonly deltas: readonly MatrixSlot[]
+  readonly parameters: readonly ParameterSlots[]
+  readonly scratch: readonly Slot<'uint8'>[]
+}
+
+/** Rows of a piece of evaluation, at least: fewer would leave workers without a shard. */
+const EVALUATION_ROWS = 256
+
+export function planLayout(plan: RunPlan, backend: Backend): Layout {
+  const at = new Reservations()
+  const { widths, workers } = plan
+  const training = plan.purpose === 'train'
+  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), EVALUATION_ROWS)
+  const features = widths[0]
+
+  const control = at.reserve('control', 'int32', [controlWords(workers)])
+  const stats = at.reserve('stats', 'float64', [Stat.COUNT])
+  const matrix = (name: string, cols: number): MatrixSlot => ({
+    rows: bufferRows,
+    cols,
+    slot: at.reserve(name, backend.dtype, backend.matrixShape(bufferRows, cols)),
+  })
+
+  const batch = {
+    samples: at.reserve('batch.samples', 'int32', [bufferRows]),
+    losses: at.reserve('batch.losses', 'float64', [bufferRows]),
+    correct: at.reserve('batch.correct', 'int32', [bufferRows]),
+  }
+  const activations = widths.map((width, i) => matrix(`activations.${i}`, width))
+  const deltas = training ? widths.slice(1, -1).map((width, i) => matrix(`deltas.${i}`, width)) : []
+  if (training) deltas.push(activations[activations.length - 1])
+
+  const parameters = parameterTable(widths).map((parameter): ParameterSlots => {
+    const { name, dims, kind, layer } = parameter
+    const shape = kind === 'weight' ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(dims[0])
+    const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
+    const several = (count: number, suffix: string) =>
+      Array.from({ length: training ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
+    const transposedShape =
+      training && kind === 'weight' && layer > 0 ? backend.transposedShape(dims[0], dims[1]) : null
+    return {
+      parameter,
+      master: reserve(''),
+      moments: several(momentCount[plan.optimizer.type], '.moment'),
+      transposed: transposedShape && reserve('.transposed', transposedShape),
+      gradients: several(plan.allReduce === 'buffers' ? workers : 0, '.gradient'),
+    }
+  })
+
+  const scratchBytes = backend.scratchBytes(Math.max(...widths))
+  const scratch = Array.from({ length: workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [scratchBytes]))
+  const order = {
+    train: at.reserve('order.train', 'int32', [plan.images.train]),
+    validation: at.reserve('order.validation', 'int32', [plan.images.train]),
+    test: at.reserve('order.test', 'int32', [plan.images.test]),
+  }
+  const labels = {
+    train: at.reserve('labels.train', 'int32', [plan.images.train]),
+    test: at.reserve('labels.test', 'int32', [plan.images.test]),
+  }
+  const images = {
+    train: at.reserve('images.train', 'uint8', [plan.images.train, features]),
+    test: at.reserve('images.test', 'uint8', [plan.images.test, features]),
+  }
+  // The gather of a last, short row may read a whole vector past the end.
+  at.reserve('end', 'uint8', [64])
+
+  return {
+    bytes: at.bytes,
+    reservations: at,
+    bufferRows,
+    control,
+    stats,
+    order,
+    images,
+    labels,
+    batch,
+    activations,
+    deltas,
+    parameters,
+    scratch,
+  }
+}

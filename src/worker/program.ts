@@ -1,0 +1,247 @@
+/**
+ * A step as a program: stages of tasks, a barrier after each. Built by every worker from the same plan; runs in workers.
+ *
+ * A task's operands and shapes never depend on who runs it, tasks of one stage write disjoint memory, and every
+ * reduction is itself a task with a fixed order. That is why the bits do not depend on the number of workers. The one
+ * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
+ */
+import { heNormalRows } from '../model/init.js'
+import type { Backend, Tile } from '../tensor/kernels/backend.js'
+import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
+import type { StepContext } from './clock.js'
+import type { Network, Rows } from './network.js'
+import { type RunPlan, Stat } from './protocol.js'
+
+export interface Stage<C> {
+  readonly name: string
+  /** `claimed`: whoever comes first; `dealt`: task t goes to worker t mod W, where bits depend on who does it. */
+  readonly deal: 'claimed' | 'dealt'
+  /** Number of tasks. */
+  tasks(context: C): number
+  /** Returns 0, or the code of a fault (see protocol.ts). */
+  run(task: number, context: C, worker: number): number
+}
+
+export interface ProgramParts {
+  readonly plan: RunPlan
+  readonly backend: Backend
+  readonly network: Network
+  /** Row lists of the splits: image of each row. */
+  readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
+  readonly stats: FloatTensor
+}
+
+/** [shards: forward, loss, deltas] [tiles: gradient and update], or the textbook form over buffers. */
+export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
+  return parts.plan.allReduce === 'fused'
+    ? [shardStage(parts), tileStage(parts)]
+    : [bufferStage(parts), reduceStage(parts)]
+}
+
+const shardCount = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
+
+/** Rows of shard `task`, with their images noted in `samples`. */
+function takeShard({ plan, network, order }: ProgramParts, task: number, context: StepContext): Rows {
+  const row = task * plan.shardRows
+  const rows = Math.min(plan.shardRows, context.rows - row)
+  const images = order.train.data
+  for (let i = row; i < row + rows; i++) network.samples.data[i] = images[context.positions[context.first + i]]
+  return { row, rows }
+}
+
+function shardStage(parts: ProgramParts): Stage<StepContext> {
+  const { plan, network } = parts
+  return {
+    name: 'shards',
+    deal: 'claimed',
+    tasks: ({ rows }) => shardCount(rows, plan.shardRows),
+    run: (task, context) => network.train(takeShard(parts, task, context), context.epoch, 1 / context.rows),
+  }
+}
+
+/** A task that has nothing to report. */
+type PlainTask = (context: StepContext) => void
+
+const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
+  tasks[task](context)
+  return 0
+}
+
+function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
+  const tasks: PlainTask[] = [
+    ...layerTiles(plan, backend).map(
+      ({ layer, tile }): PlainTask =>
+        ({ rows, optimizer }) =>
+          network.layers[layer].updateWeight(tile, rows, optimizer),
+    ),
+    ...network.layers.map(
+      (layer): PlainTask =>
+        ({ rows, optimizer }) =>
+          layer.updateBias(rows, optimizer),
+    ),
+    sumTask(network, stats),
+  ]
+  return { name: 'tiles', deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
+}
+
+function bufferStage(parts: ProgramParts): Stage<StepContext> {
+  const { network } = parts
+  return {
+    ...shardStage(parts),
+    name: 'shards to buffers',
+    deal: 'dealt',
+    run(task, context, worker) {
+      const rows = takeShard(parts, task, context)
+      const code = network.train(rows, context.epoch, 1 / context.rows)
+      const first = task === worker
+      if (code === 0) for (const layer of network.layers) layer.accumulate(worker, rows, first)
+      return code
+    },
+  }
+}
+
+function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
+  const buffers = (rows: number) => Math.min(plan.workers, shardCount(rows, plan.shardRows))
+  const tasks: PlainTask[] = [
+    ...layerTiles(plan, backend).map(
+      ({ layer, tile }): PlainTask =>
+        ({ rows, optimizer }) =>
+          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer),
+    ),
+    ...network.layers.map(
+      (layer): PlainTask =>
+        ({ rows, optimizer }) =>
+          layer.reduceBias(buffers(rows), optimizer),
+    ),
+    sumTask(network, stats),
+  ]
+  return { name: 'reduce', deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
+}
+
+/** Adds the batch's losses and hits to the epoch's, in row order. */
+function sumTask(network: Network, stats: FloatTensor): PlainTask {
+  return ({ step, stepInEpoch, rows }) => {
+    addRows(network, stats.data, rows, stepInEpoch === 0)
+    stats.data[Stat.step] = step + 1
+  }
+}
+
+function addRows(network: Network, stats: FloatTensor['data'], rows: number, first: boolean): void {
+  let loss = first ? 0 : stats[Stat.loss]
+  let correct = first ? 0 : stats[Stat.correct]
+  for (let i = 0; i < rows; i++) {
+    loss += network.losses.data[i]
+    correct += network.correct.data[i]
+  }
+  stats[Stat.loss] = loss
+  stats[Stat.correct] = correct
+  stats[Stat.rows] = (first ? 0 : stats[Stat.rows]) + rows
+}
+
+/** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
+export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; tile: Tile }[] {
+  const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
+  return layers
+    .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
+    .flatMap(({ layer, inputs, outputs }) =>
+      tilesOf(inputs, outputs, backend, plan.workers).map(tile => ({ layer, tile })),
+    )
+}
+
+/** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
+const TILES_PER_WORKER = 4
+
+/** Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few. */
+function tilesOf(inputs: number, outputs: number, backend: Backend, workers: number): Tile[] {
+  const { bestTile, tileUnit } = backend
+  const rowsOfTiles = Math.ceil(inputs / bestTile.inputs)
+  const wanted = Math.ceil((TILES_PER_WORKER * workers) / rowsOfTiles)
+  const units = Math.ceil(outputs / tileUnit.outputs)
+  const width = Math.min(bestTile.outputs, Math.max(1, Math.floor(units / wanted)) * tileUnit.outputs)
+  const tiles: Tile[] = []
+  for (let inputStart = 0; inputStart < inputs; inputStart += bestTile.inputs) {
+    const inputEnd = Math.min(inputStart + bestTile.inputs, inputs)
+    for (let outputStart = 0; outputStart < outputs; outputStart += width) {
+      tiles.push({ inputStart, inputEnd, outputStart, outputEnd: Math.min(outputStart + width, outputs) })
+    }
+  }
+  return tiles
+}
+
+/** A piece of evaluation: rows [first, first + rows) of a split. */
+export interface ScoreContext {
+  readonly split: 'train' | 'validation' | 'test'
+  readonly first: number
+  readonly rows: number
+}
+
+/** [shards: forward, loss, hits] [sum in row order]. */
+export function scoreProgram({ plan, network, order, stats }: ProgramParts): Stage<ScoreContext>[] {
+  return [
+    {
+      name: 'score',
+      deal: 'claimed',
+      tasks: ({ rows }) => shardCount(rows, plan.shardRows),
+      run(task, { split, first, rows }) {
+        const row = task * plan.shardRows
+        const count = Math.min(plan.shardRows, rows - row)
+        for (let i = row; i < row + count; i++) network.samples.data[i] = order[split].data[first + i]
+        network.score(split === 'test' ? 'test' : 'train', { row, rows: count })
+        return 0
+      },
+    },
+    {
+      name: 'sum',
+      deal: 'claimed',
+      tasks: () => 1,
+      run(_task, { first, rows }) {
+        addRows(network, stats.data, rows, first === 0)
+        return 0
+      },
+    },
+  ]
+}
+
+/** Inputs whose weights one task draws. */
+const INIT_ROWS = 16
+
+/** [rows: draw the weights] [tiles: what the backend derives]. Biases start as the zeros of fresh memory. */
+export function initialProgram(parts: ProgramParts): Stage<null>[] {
+  const { plan, network } = parts
+  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow }, layer) => {
+    const draw = heNormalRows(plan.seed, layer, inputs)
+    const values = new Float32Array(outputs)
+    return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
+      for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
+        draw(values, i)
+        storeRow(i, values)
+      }
+    })
+  })
+  const draw: Stage<null> = {
+    name: 'draw',
+    deal: 'claimed',
+    tasks: () => tasks.length,
+    run(task) {
+      tasks[task]()
+      return 0
+    },
+  }
+  return [draw, ...deriveProgram(parts)]
+}
+
+export function deriveProgram({ plan, backend, network }: ProgramParts): Stage<null>[] {
+  const tiles = layerTiles(plan, backend)
+  return [
+    {
+      name: 'derive',
+      deal: 'claimed',
+      tasks: () => tiles.length,
+      run(task) {
+        const { layer, tile } = tiles[task]
+        network.layers[layer].derive(tile)
+        return 0
+      },
+    },
+  ]
+}

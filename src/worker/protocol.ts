@@ -1,0 +1,115 @@
+/**
+ * What coordinator and workers agree on: the plan, the control words in shared memory, and the calls. Types and
+ * constants only; imported by both threads.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { Experiment } from '../config/schema.js'
+
+/** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
+export const PROTOCOL = 1
+
+export type Split = 'train' | 'validation' | 'test'
+
+/** A run, reduced to what its workers need. Plain data: the same plan gives the same layout and program on every thread. */
+export interface RunPlan {
+  readonly protocol: number
+  /** `evaluate` reserves neither moments nor deltas and trains nothing. */
+  readonly purpose: 'train' | 'evaluate'
+  readonly seed: number
+  /** Units at every layer boundary: features, hidden layers, classes. */
+  readonly widths: readonly number[]
+  readonly dropout: number
+  readonly l2: number
+  readonly batchSize: number
+  readonly shardRows: number
+  readonly optimizer: Experiment['optimizer']
+  readonly schedule: Experiment['schedule']
+  readonly backend: BackendName
+  readonly allReduce: Experiment['compute']['allReduce']
+  readonly workers: number
+  /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */
+  readonly spinTurns: number
+  /** Rows of each split of the run. */
+  readonly rows: Readonly<Record<Split, number>>
+  /** Images in each file: those of `train` are shared by training and validation rows. */
+  readonly images: { readonly train: number; readonly test: number }
+}
+
+export type BackendName = 'reference' | 'wasm'
+
+/**
+ * Control words, Int32, Atomics only. Words that different threads write at the same time lie on cache lines of their
+ * own, 16 words apart.
+ */
+export const Control = {
+  /** Counts barriers passed; waiting workers sleep on it. */
+  generation: 0,
+  arrived: 16,
+  /** Next task of the stage. Reset by the last worker to arrive at a barrier, when nobody claims any more. */
+  claim: 32,
+  /** Not 0: leave as soon as possible; numbers in shared memory may be half written. */
+  abort: 48,
+  /** Set by the coordinator: stop after the current step. */
+  stop: 64,
+  /** Copy of `stop` made at the last barrier of a step, so that all workers stop after the same one. */
+  stopped: 80,
+  /** 0, or the fault of the smallest code that a shard pass found; see `faultOf`. */
+  fault: 96,
+  /** From here one word for each worker, 16 apart: the step it is in. */
+  workerStep: 112,
+} as const
+export const CONTROL_STRIDE = 16
+export const controlWords = (workers: number): number => Control.workerStep + CONTROL_STRIDE * workers
+
+/** Sums over the rows of the epoch so far (or of an evaluation), written by one task per step. Float64. */
+export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, COUNT: 4 } as const
+
+/** Where a number first stopped being finite. The smallest code wins: forward before loss before backward. */
+export const fault = {
+  forward: (layer: number): number => 1 + layer,
+  loss: 1_000_000,
+  /** Deltas appear from the last layer down. */
+  backward: (layer: number): number => 2_000_000 - layer,
+}
+
+/** The words for a code of `fault`. */
+export function faultText(code: number): string {
+  if (code === fault.loss) return 'the loss is not finite'
+  if (code < fault.loss) return `layer ${code - 1}: outputs are not finite`
+  return `layer ${2_000_000 - code}: deltas are not finite`
+}
+
+export interface StageTime {
+  readonly name: string
+  /** Milliseconds this worker computed, waited at the stage's barrier, and tasks it took. */
+  readonly workMs: number
+  readonly waitMs: number
+  readonly tasks: number
+}
+
+export interface SpanReport {
+  /** The step after the last one done: `toStep`, unless stopped. */
+  readonly step: number
+  readonly stages: readonly StageTime[]
+  /** Not 0: the step `step` found this fault and changed nothing. */
+  readonly fault: number
+}
+
+/** What the coordinator calls in every worker, all at the same time. Each call blocks its thread until it is done. */
+export interface TrainWorker {
+  /** Maps the memory and builds the programs. */
+  open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null, id: number): { protocol: number }
+  /** Draws the initial weights. */
+  initialise(): void
+  /** Writes what a backend derives from the weights, after they were stored from outside. */
+  derive(): void
+  /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
+  run(fromStep: number, toStep: number): SpanReport
+  /** Scores all rows of a split; the sums are in the stats. */
+  evaluate(split: Split): SpanReport
+}
+
+/** What piscina hands to the hosting task. */
+export interface HostTask {
+  readonly port: MessagePort
+}

@@ -1,0 +1,151 @@
+/**
+ * A worker: opens a plan over the shared memory, then runs programs in step with the other workers. Runs in a thread of
+ * the pool; called by the coordinator through comlink, blocks its thread while it runs.
+ */
+import { performance } from 'node:perf_hooks'
+import { viewSlot } from '../tensor/arena.js'
+import { backends } from '../tensor/kernels/backends.js'
+import { type StepContext, startClock } from './clock.js'
+import { AbortedError, Crew } from './crew.js'
+import { planLayout } from './layout.js'
+import { bindNetwork } from './network.js'
+import { deriveProgram, initialProgram, type ProgramParts, type Stage, scoreProgram, trainProgram } from './program.js'
+import { PROTOCOL, type RunPlan, type SpanReport, type Split, type StageTime, type TrainWorker } from './protocol.js'
+
+interface Opened {
+  readonly plan: RunPlan
+  readonly crew: Crew
+  readonly parts: ProgramParts
+  readonly pieceRows: number
+  readonly clock: (step: number) => StepContext
+  readonly train: readonly Timed<StepContext>[]
+}
+
+export function createWorker(): TrainWorker {
+  let opened: Opened | undefined
+  const get = (): Opened => {
+    if (!opened) throw new Error('worker: called before open()')
+    return opened
+  }
+
+  return {
+    open(plan, memory, module, id) {
+      if (plan.protocol !== PROTOCOL) {
+        throw new Error(`worker: the plan has protocol ${plan.protocol}, expected ${PROTOCOL}`)
+      }
+      const backend = backends[plan.backend]
+      const layout = planLayout(plan, backend)
+      const scratchByteOffset = layout.scratch[id].byteOffset
+      const kernels = backend.instantiate({ memory, module, scratchByteOffset })
+      const parts: ProgramParts = {
+        plan,
+        backend,
+        network: bindNetwork(plan, layout, memory, kernels),
+        order: {
+          train: viewSlot(memory, layout.order.train),
+          validation: viewSlot(memory, layout.order.validation),
+          test: viewSlot(memory, layout.order.test),
+        },
+        stats: viewSlot(memory, layout.stats),
+      }
+      opened = {
+        plan,
+        crew: new Crew(viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns),
+        parts,
+        pieceRows: layout.bufferRows,
+        clock: startClock(plan),
+        train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
+      }
+      return { protocol: PROTOCOL }
+    },
+
+    initialise() {
+      const { crew, parts } = get()
+      guard(crew, () => runStages(initialProgram(parts).map(timed), null, crew))
+    },
+
+    derive() {
+      const { crew, parts } = get()
+      guard(crew, () => runStages(deriveProgram(parts).map(timed), null, crew))
+    },
+
+    run(fromStep, toStep) {
+      const { crew, clock, train } = get()
+      const report = (step: number, fault = 0): SpanReport => ({ step, stages: train.map(takeTimes), fault })
+      return guard(crew, () => {
+        for (let step = fromStep; step < toStep; step++) {
+          crew.enterStep(step)
+          const fault = runStages(train, clock(step), crew, crew.latchStop)
+          if (fault !== 0) return report(step, fault)
+          if (crew.stopped) return report(step + 1)
+        }
+        return report(toStep)
+      })
+    },
+
+    evaluate(split: Split) {
+      const { plan, crew, parts, pieceRows } = get()
+      const stages = scoreProgram(parts).map(timed)
+      return guard(crew, () => {
+        const total = plan.rows[split]
+        for (let first = 0; first < total; first += pieceRows) {
+          runStages(stages, { split, first, rows: Math.min(pieceRows, total - first) }, crew)
+        }
+        return { step: 0, stages: stages.map(takeTimes), fault: 0 }
+      })
+    },
+  }
+}
+
+/** A stage with what this worker spent in it since the last report, in milliseconds and tasks. */
+interface Timed<C> {
+  readonly stage: Stage<C>
+  workMs: number
+  waitMs: number
+  tasks: number
+}
+
+const timed = <C>(stage: Stage<C>): Timed<C> => ({ stage, workMs: 0, waitMs: 0, tasks: 0 })
+
+function takeTimes<C>(from: Timed<C>): StageTime {
+  const { workMs, waitMs, tasks } = from
+  Object.assign(from, { workMs: 0, waitMs: 0, tasks: 0 })
+  return { name: from.stage.name, workMs, waitMs, tasks }
+}
+
+/**
+ * The inner loop. `last` runs in the barrier of the last stage, in one worker. A fault ends the program at the barrier
+ * of its stage, before anything that follows is changed; all workers then return the same code.
+ */
+function runStages<C>(stages: readonly Timed<C>[], context: C, crew: Crew, last?: () => void): number {
+  for (let s = 0; s < stages.length; s++) {
+    const of = stages[s]
+    const { stage } = of
+    const started = performance.now()
+    const tasks = stage.tasks(context)
+    const dealt = stage.deal === 'dealt'
+    let done = 0
+    for (let task = dealt ? crew.id : crew.claim(); task < tasks; task = dealt ? task + crew.size : crew.claim()) {
+      const fault = stage.run(task, context, crew.id)
+      if (fault !== 0) crew.reportFault(fault)
+      done++
+    }
+    const arrived = performance.now()
+    crew.barrier(s === stages.length - 1 ? last : undefined)
+    of.workMs += arrived - started
+    of.waitMs += performance.now() - arrived
+    of.tasks += done
+    if (crew.fault !== 0) return crew.fault
+  }
+  return 0
+}
+
+/** Whatever goes wrong here must free the others from their barrier. */
+function guard<T>(crew: Crew, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof AbortedError)) crew.abort()
+    throw error
+  }
+}

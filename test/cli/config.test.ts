@@ -1,0 +1,80 @@
+/** `gradloom config` as a user runs it: output, messages and exit codes. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { gradloom } from './run-cli.js'
+
+const config = (...args: readonly string[]) => gradloom(['config', ...args])
+
+t.test('check: a line for each good file, exit 0', async t => {
+  const { code, stdout, stderr } = await config('check', 'configs/mnist.json', 'configs/smoke.json')
+  t.equal(stdout, 'configs/mnist.json: OK\nconfigs/smoke.json: OK\n')
+  t.equal(stderr, '')
+  t.equal(code, 0)
+})
+
+t.test('check: every problem of every bad file on stderr, exit 2; the good ones are still OK', async t => {
+  const dir = t.testdir({
+    'three.json': '{\n"data": { "dataset": "minst" },\n"train": { "epoch": 3,\n"l2": -1 } }',
+    'comma.json': '{ "data": { "dataset": "digits", } }',
+  })
+  const [three, comma, none] = ['three', 'comma', 'none'].map(name => join(dir, `${name}.json`))
+  const { code, stdout, stderr } = await config('check', three, comma, none, 'configs/mnist.json')
+  t.equal(code, 2)
+  t.equal(stdout, 'configs/mnist.json: OK\n')
+  t.match(stderr, `3 problems in ${three}:\n  line 2: data.dataset is 'minst', expected`)
+  t.match(stderr, '\n  line 3: unknown key "train.epoch"; did you mean "train.epochs"?\n')
+  t.match(stderr, '\n  line 4: train.l2 is -1, expected a number >= 0\n')
+  t.match(stderr, `${comma}:1:32: trailing comma`)
+  t.match(stderr, `${none}: there is no such file`)
+})
+
+t.test('check --json: one object with every problem, exit 2', async t => {
+  const bad = join(t.testdir(), 'bad.json')
+  writeFileSync(bad, '{\n"data": { "dataset": "digits" },\n"train": { "l2": -1 } }')
+  const { code, stdout, stderr } = await config('check', bad, 'configs/mnist.json', '--json', '--set', 'seed=-1')
+  t.equal(code, 2)
+  t.equal(stderr, '')
+  const set = { path: 'seed', message: 'seed is -1, expected an integer >= 0', line: null, override: 'seed=-1' }
+  const { ok, files } = JSON.parse(stdout) as { ok: boolean; files: { ok: boolean; problems: object[] }[] }
+  t.equal(ok, false)
+  t.same(files[0].problems, [
+    { path: 'train.l2', message: 'train.l2 is -1, expected a number >= 0', line: 3, override: null },
+    set,
+  ])
+  t.same(files[1].problems, [set])
+})
+
+t.test('show: the complete experiment, with overrides; --diff: what differs', async t => {
+  const overrides = ['--set', 'train.epochs=3', '--set', 'optimizer.type=sgd']
+  const whole = await config('show', 'configs/mnist.json', ...overrides)
+  t.equal(whole.code, 0)
+  const experiment = JSON.parse(whole.stdout) as Record<string, unknown>
+  t.same(experiment.train, { epochs: 3, batchSize: 256, l2: 0.05 })
+  t.same(experiment.checkpoint, { everyEpochs: 1, keepLast: 2, keepBest: true })
+  const short = await config('show', '--diff', ...overrides, 'configs/mnist.json')
+  t.same(JSON.parse(short.stdout), { data: { dataset: 'mnist' }, train: { epochs: 3 }, optimizer: { type: 'sgd' } })
+})
+
+t.test('show: a bad file or override is exit 2, with nothing on stdout', async t => {
+  const { code, stdout, stderr } = await config('show', 'configs/mnist.json', '--set', 'epochs=3')
+  t.equal(code, 2)
+  t.equal(stdout, '')
+  t.equal(stderr, 'configs/mnist.json: --set epochs=3: unknown key "epochs"; did you mean "train.epochs"?\n')
+})
+
+t.test('schema: exactly what is checked in; --markdown: the page', async t => {
+  const [schema, page] = await Promise.all([config('schema'), config('schema', '--markdown')])
+  t.equal(schema.stdout, readFileSync('schema/experiment.schema.json', 'utf8'))
+  t.equal(page.stdout, readFileSync('docs/experiment.md', 'utf8'))
+  t.same([schema.code, page.code], [0, 0])
+})
+
+t.test('wrong usage is exit 2', async t => {
+  for (const args of [[], ['check'], ['show'], ['chek'], ['check', 'configs/mnist.json', '--nope']]) {
+    const { code, stdout, stderr } = await config(...args)
+    t.equal(code, 2, args.join(' '))
+    t.equal(stdout, '')
+    t.match(stderr, /^gradloom config/)
+  }
+})

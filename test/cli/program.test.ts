@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { COMMANDS, runCli } from '../../src/cli/program.js'
+import { gradloom } from './run-cli.js'
+
+const HELP = /Commands:\n {2}gradloom train <experiment> /
+
+t.test('what is listed is what the commands say of themselves', async t => {
+  for (const { command, describe, load } of COMMANDS) t.match(await load(), { command, describe }, command)
+})
+
+t.test('help and version go to stdout, and exit 0', async t => {
+  const [help, version] = await Promise.all([gradloom(['--help']), gradloom(['--version'])])
+  t.match(help, { code: 0, stdout: HELP, stderr: '' })
+  t.match(version, { code: 0, stdout: `${JSON.parse(readFileSync('package.json', 'utf8')).version}\n`, stderr: '' })
+})
+
+t.test('every command has help with an example', async t => {
+  const helps = await Promise.all(COMMANDS.map(({ name }) => gradloom([name, '--help'])))
+  for (const [i, { name }] of COMMANDS.entries()) {
+    t.match(helps[i], { code: 0, stderr: '' }, name)
+    t.match(helps[i].stdout, new RegExp(`Examples:\n +gradloom ${name}`), `${name}: an example`)
+  }
+})
+
+t.test('no command: help on stderr, exit 2', async t => {
+  t.match(await gradloom([]), { code: 2, stdout: '', stderr: HELP })
+})
+
+t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => {
+  const cases: [args: string[], stderr: string][] = [
+    [
+      ['trian', 'x'],
+      "gradloom: command is 'trian', expected one of train, evaluate, data, config, doctor; did you mean train?\nhint: gradloom --help\n",
+    ],
+    [['--json'], 'gradloom: no command is given\nhint: gradloom --help\n'],
+    [
+      ['train'],
+      'gradloom train: an argument is missing, expected gradloom train <experiment>\nhint: gradloom train --help\n',
+    ],
+    [['train', 'a', 'b'], "gradloom train: argument 'b' is not expected\nhint: gradloom train --help\n"],
+    [
+      ['train', 'a', '--epoch', '3'],
+      'gradloom train: unknown option --epoch; did you mean --epochs?\nhint: gradloom train --help\n',
+    ],
+    [['train', 'a', '--seed'], 'gradloom train: --seed needs a value\nhint: gradloom train --help\n'],
+    [
+      ['train', 'a', '--seed=1', '--seed=2'],
+      'gradloom train: --seed is given 2 times, expected once\nhint: gradloom train --help\n',
+    ],
+    [
+      ['evaluate', 'a', '--split', 'b'],
+      'gradloom evaluate: --split is "b", expected one of "test", "train", "validation"\nhint: gradloom evaluate --help\n',
+    ],
+    [
+      ['config', 'chek'],
+      'gradloom config chek: there is no such command; did you mean check?\nhint: gradloom config chek --help\n',
+    ],
+  ]
+  const exitCode = process.exitCode
+  for (const [args, stderr] of cases) {
+    const written = t.capture(process.stderr, 'write', () => true)
+    await runCli(args)
+    const text = written()
+      .map(call => call.args.join(''))
+      .join('')
+    written.restore()
+    t.equal(text, stderr, args.join(' '))
+    t.equal(process.exitCode, 2, args.join(' '))
+    process.exitCode = exitCode
+  }
+})
+
+t.test('a reader that goes away early is no failure', async t => {
+  const child = spawn(process.execPath, ['dist/src/cli/main.js', 'config', 'schema'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  child.stdout.destroy()
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', chunk => {
+    stderr += chunk
+  })
+  t.same(await once(child, 'close'), [0, null])
+  t.equal(stderr, '')
+})

@@ -1,0 +1,37 @@
+/** Runs the built command line in a process of its own, as a user would. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { resolve } from 'node:path'
+
+export interface CliResult {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const MAIN = resolve('dist/src/cli/main.js')
+/** Nothing here takes a quarter of it; a hanging process must not hang the tests. */
+const TIMEOUT_MS = 60_000
+
+/** `onOutput` sees all output so far, stdout and stderr together, whenever there is more. */
+export function gradloom(
+  args: readonly string[],
+  { cwd = '.', onOutput }: { cwd?: string; onOutput?: (output: string, child: ChildProcess) => void } = {},
+): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const { FORCE_COLOR: _, ...env } = process.env
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
+    const text = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (chunk: string) => {
+        text[name] += chunk
+        onOutput?.(text.stdout + text.stderr, child)
+      })
+    }
+    child.on('error', reject).on('close', (code, signal) => {
+      clearTimeout(timer)
+      resolve({ code, signal, ...text })
+    })
+  })
+}

@@ -1,0 +1,157 @@
+/** Experiment files: defaults, names, places in messages, and files that are none. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadExperiment, resolveExperiment } from '../../src/config/load.js'
+import { ConfigError } from '../../src/errors.js'
+
+/** The experiment in DESIGN.md, section 5: the reference classifier's settings. */
+const REFERENCE = {
+  name: 'mnist',
+  seed: 1,
+  data: { dataset: 'mnist', path: null, validation: 0 },
+  model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
+  train: { epochs: 2000, batchSize: 256, l2: 0.05 },
+  optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+  schedule: { type: 'inverse-sqrt', decayRate: 1 },
+  compute: { workers: 'auto', backend: 'auto', precision: 'f32', allReduce: 'fused', shardRows: 64 },
+  checkpoint: { everyEpochs: 1, keepLast: 2, keepBest: true },
+}
+
+async function errorFor(path: string, overrides: readonly string[] = []): Promise<ConfigError> {
+  return loadExperiment(path, overrides).then(
+    () => Promise.reject(new Error(`accepted ${path}`)),
+    error => (error instanceof ConfigError ? error : Promise.reject(error)),
+  )
+}
+
+t.test('mnist.json and the bare data set resolve to the reference settings, in the order of the design', async t => {
+  const { experiment, source, path, baseDir } = await loadExperiment('configs/mnist.json')
+  t.equal(JSON.stringify(experiment), JSON.stringify(REFERENCE))
+  t.equal(source, readFileSync('configs/mnist.json', 'utf8'))
+  t.equal(path, join(process.cwd(), 'configs/mnist.json'))
+  t.equal(baseDir, join(process.cwd(), 'configs'))
+  const bare = resolveExperiment({ data: { dataset: 'mnist' } })
+  t.same(bare.experiment, { ...REFERENCE, name: 'experiment' })
+  t.equal(bare.path, null)
+  t.equal(bare.baseDir, process.cwd())
+  t.equal(JSON.parse(bare.source).data.dataset, 'mnist')
+  t.equal(resolveExperiment({ data: { dataset: 'mnist' } }, { baseDir: 'configs' }).baseDir, baseDir)
+})
+
+t.test('each type fills in its own defaults', async t => {
+  const data = { dataset: 'digits' }
+  const momentum = resolveExperiment({ data, optimizer: { type: 'momentum' }, schedule: { type: 'constant' } })
+  t.same(momentum.experiment.optimizer, { type: 'momentum', learningRate: 0.1, beta1: 0.9 })
+  t.same(momentum.experiment.schedule, { type: 'constant' })
+  const sgd = resolveExperiment({ data, optimizer: { type: 'sgd' }, schedule: { decayRate: 2 } })
+  t.same(sgd.experiment.optimizer, { type: 'sgd', learningRate: 0.1 })
+  t.same(sgd.experiment.schedule, { type: 'inverse-sqrt', decayRate: 2 })
+  const adam = resolveExperiment({ data, optimizer: { beta2: 0.99 } })
+  t.same(adam.experiment.optimizer, { ...REFERENCE.optimizer, beta2: 0.99 })
+})
+
+t.test('the result is frozen all the way down, and the input stays as it was', async t => {
+  const input = { data: { dataset: 'digits' }, model: { hidden: [3, 4] } }
+  const { experiment } = resolveExperiment(input, { overrides: ['model.hidden.0=9', 'train.epochs=1'] })
+  t.same(experiment.model.hidden, [9, 4])
+  t.same(input, { data: { dataset: 'digits' }, model: { hidden: [3, 4] } })
+  t.throws(() => Reflect.apply(Array.prototype.push, experiment.model.hidden, [1]), TypeError)
+  t.notOk(Reflect.set(experiment.train, 'epochs', 5))
+  t.notOk(Object.isFrozen(input.model.hidden))
+  t.same(resolveExperiment({ data: { dataset: 'digits' } }).experiment.model.hidden, REFERENCE.model.hidden)
+})
+
+t.test('an experiment without a name is named after its file', async t => {
+  const dir = t.testdir()
+  for (const [file, name] of [
+    ['mine.json', 'mine'],
+    ['mine.smoke.json', 'mine.smoke'],
+    ['a (2).JSON', 'a -2-'],
+    ['.json', 'json'],
+    ['no-ending', 'no-ending'],
+    ['---.json', 'experiment'],
+    [`${'x'.repeat(150)}.json`, 'x'.repeat(100)],
+  ]) {
+    writeFileSync(join(dir, file), '{"data":{"dataset":"digits"}}')
+    t.equal((await loadExperiment(join(dir, file))).experiment.name, name, file)
+  }
+})
+
+t.test('three mistakes: one error, a line each, in the order of the file', async t => {
+  const path = join(t.testdir(), 'three.json')
+  writeFileSync(
+    path,
+    '{\n  "lr": 0.1,\n  "data": { "dataset": "minst" },\n\n  "model": {\n    "hidden": [100,\n      -5]\n  }\n}\n',
+  )
+  t.equal(
+    (await errorFor(path)).message,
+    `3 problems in ${path}:\n` +
+      '  line 2: unknown key "lr"; did you mean "optimizer.learningRate"?\n' +
+      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist" or "idx"; did you mean "mnist"?\n` +
+      '  line 7: model.hidden.1 is -5, expected an integer >= 1',
+  )
+})
+
+t.test('one mistake: file, line and message on one line', async t => {
+  const path = join(t.testdir(), 'one.json')
+  writeFileSync(path, '{\n  "data": { "dataset": "digits" },\r\n  "train": {}, "train": {}\n}')
+  t.equal((await errorFor(path)).message, `${path}:3: key "train" is there twice, expected once`)
+  writeFileSync(path, '{\n  "data": { "dataset": "digits", "dataset": "mnist" },\n "a.b": [{"c": 1, "c": 1}]}')
+  t.equal(
+    (await errorFor(path)).message.replace(/; known at the top.*/, ''),
+    `3 problems in ${path}:\n` +
+      '  line 2: key "data.dataset" is there twice, expected once\n' +
+      '  line 3: key "a.b.0.c" is there twice, expected once\n' +
+      '  line 3: unknown key "a.b"',
+  )
+})
+
+t.test('a byte order mark is read over, and kept in the source', async t => {
+  const path = join(t.testdir(), 'bom.json')
+  writeFileSync(path, '\ufeff{"data":{"dataset":"digits"}}')
+  const { experiment, source } = await loadExperiment(path)
+  t.equal(experiment.data.dataset, 'digits')
+  t.equal(source.codePointAt(0), 0xfeff)
+})
+
+t.test('files that are no experiment say what they are', async t => {
+  const dir = t.testdir()
+  const put = (name: string, content: string | Uint8Array) => {
+    writeFileSync(join(dir, name), content)
+    return join(dir, name)
+  }
+  const message = async (path: string) => (await errorFor(path)).message.replaceAll(dir, '.')
+  t.equal(await message(put('empty.json', '')), './empty.json: the file is empty, expected a JSON object')
+  t.equal(await message(put('blank.json', ' \n')), './blank.json: the file is empty, expected a JSON object')
+  t.equal(await message(put('list.json', '[]')), './list.json: the experiment is [], expected an object')
+  t.match(await message(put('u16.json', Buffer.from('\ufeff{}', 'utf16le'))), /is not UTF-8.*the mark of UTF-16$/)
+  t.match(
+    await message(put('gz.json', Buffer.from('1f8b0800', 'hex'))),
+    /is not UTF-8.*begins with the bytes 1f8b0800$/,
+  )
+  t.match(await message(put('big.json', new Uint8Array(5e6))), 'the file is 5000000 bytes long, expected')
+  t.match(await message(put('deep.json', '['.repeat(200_000))), 'values are nested thousands deep')
+  t.match(
+    await message(dir),
+    /^\.: it is a directory, expected an experiment file; in it: \.\/big\.json, .* and \d more$/,
+  )
+  mkdirSync(join(dir, 'none'))
+  t.match(await message(join(dir, 'none')), /it is a directory.*; no \.json file is in it$/)
+  t.match(await message(''), "the experiment's path is empty, expected a file")
+  t.match(await message(join(dir, 'list.json', 'x')), 'there is no such file')
+})
+
+t.test('a missing file: the similar one beside it or in configs/, else what there is', async t => {
+  const dir = t.testdir({ 'wine.json': '{}' })
+  t.equal(
+    (await errorFor(join(dir, 'wines.json'))).message,
+    `${dir}/wines.json: there is no such file; did you mean ${dir}/wine.json?`,
+  )
+  t.equal((await errorFor('minst.json')).message, 'minst.json: there is no such file; did you mean configs/mnist.json?')
+  t.equal((await errorFor('mnist')).message, 'mnist: there is no such file; did you mean configs/mnist.json?')
+  t.match(
+    (await errorFor('configs/zzzzzz.json')).message,
+    /; there are configs\/fashion-mnist\.json, configs\/mnist\.json, /,
+  )
+})

@@ -1,0 +1,237 @@
+/** Every kind of wrong value, by its message; and that nothing but a ConfigError ever comes out. */
+import fc from 'fast-check'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentError } from '../../src/config/problems.js'
+import { isKnown, settings } from '../../src/config/settings.js'
+import { ConfigError, GradloomError } from '../../src/errors.js'
+
+const DIGITS = { dataset: 'digits' }
+
+function errorFor(input: unknown, overrides: readonly string[] = []): ConfigError {
+  try {
+    resolveExperiment(input, { where: 'x', overrides })
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error(`accepted ${JSON.stringify(input)}`)
+}
+
+/** What is wrong besides a good data section. */
+const wrong: readonly (readonly [input: object, message: string])[] = [
+  [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
+  [{ seed: 1.5 }, 'seed is 1.5, expected an integer >= 0'],
+  [{ seed: 2 ** 53 }, 'seed is 9007199254740992, expected an integer >= 0 and <= 9007199254740991'],
+  [{ seed: '1' }, "seed is '1', expected an integer >= 0"],
+  [{ name: 3 }, 'name is 3, expected text'],
+  [{ $schema: 3 }, '$schema is 3, expected text'],
+  [{ model: null }, 'model is null, expected an object'],
+  [{ model: [] }, 'model is [], expected an object'],
+  [{ model: { hidden: 100 } }, 'model.hidden is 100, expected an array, each entry an integer >= 1'],
+  [{ model: { hidden: [100, 0] } }, 'model.hidden.1 is 0, expected an integer >= 1'],
+  [{ model: { hidden: ['100'] } }, "model.hidden.0 is '100', expected an integer >= 1"],
+  [{ model: { hidden: [10.5] } }, 'model.hidden.0 is 10.5, expected an integer >= 1'],
+  [{ model: { activation: 'tanh' } }, `model.activation is 'tanh', expected "relu"`],
+  [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected "relu"; did you mean "relu"?`],
+  [{ model: { dropout: 1 } }, 'model.dropout is 1, expected a number >= 0 and < 1'],
+  [{ model: { dropout: -0.1 } }, 'model.dropout is -0.1, expected a number >= 0 and < 1'],
+  [{ model: { dropout: Number.NaN } }, 'model.dropout is NaN, expected a number >= 0 and < 1'],
+  [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected "he-normal"`],
+  [{ train: { epochs: -1 } }, 'train.epochs is -1, expected an integer >= 0'],
+  [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
+  [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],
+  [{ train: { l2: { a: { b: { c: 1 } } } } }, 'train.l2 is { a: { b: [Object] } }, expected a number >= 0'],
+  [
+    { optimizer: { type: 'adm' } },
+    `optimizer.type is 'adm', expected "adam", "momentum" or "sgd"; did you mean "adam"?`,
+  ],
+  [{ optimizer: { type: 7 } }, 'optimizer.type is 7, expected "adam", "momentum" or "sgd"'],
+  [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
+  [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
+  [{ optimizer: { beta1: 1 } }, 'optimizer.beta1 is 1, expected a number >= 0 and < 1'],
+  [{ optimizer: { epsilon: 0 } }, 'optimizer.epsilon is 0, expected a number > 0'],
+  [
+    { optimizer: { type: 'sgd', beta1: 0.9 } },
+    'optimizer.beta1 is 0.9, expected no beta1 with optimizer.type "sgd"; "adam" and "momentum" have it',
+  ],
+  [
+    { optimizer: { type: 'momentum', epsilon: 1 } },
+    'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam" has it',
+  ],
+  [{ schedule: { type: 'step' } }, `schedule.type is 'step', expected "inverse-sqrt" or "constant"`],
+  [{ schedule: { decayRate: 0 } }, 'schedule.decayRate is 0, expected a number > 0'],
+  [
+    { schedule: { type: 'constant', decayRate: 2 } },
+    'schedule.decayRate is 2, expected no decayRate with schedule.type "constant"; "inverse-sqrt" has it',
+  ],
+  [{ compute: { workers: 0 } }, 'compute.workers is 0, expected "auto" or an integer from 1 to 256'],
+  [{ compute: { workers: 257 } }, 'compute.workers is 257, expected "auto" or an integer from 1 to 256'],
+  [{ compute: { workers: 'all' } }, `compute.workers is 'all', expected "auto" or an integer from 1 to 256`],
+  [{ compute: { backend: 'blas' } }, `compute.backend is 'blas', expected "auto", "reference" or "wasm"`],
+  [{ compute: { precision: 'bf16' } }, `compute.precision is 'bf16', expected "f32"`],
+  [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
+  [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected an integer >= 1'],
+  [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1'],
+  [{ checkpoint: { keepLast: 0 } }, 'checkpoint.keepLast is 0, expected an integer >= 1'],
+  [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],
+  // Unknown keys: the same word in another spelling, elsewhere, under another name, similar, and like nothing.
+  [{ train: { batch_size: 1 } }, 'unknown key "train.batch_size"; did you mean "train.batchSize"?'],
+  [{ train: { epoch: 1 } }, 'unknown key "train.epoch"; did you mean "train.epochs"?'],
+  [{ epochs: 3 }, 'unknown key "epochs"; did you mean "train.epochs"?'],
+  [{ train: { dropout: 0 } }, 'unknown key "train.dropout"; did you mean "model.dropout"?'],
+  [{ lr: 3 }, 'unknown key "lr"; did you mean "optimizer.learningRate"?'],
+  [{ optimiser: {} }, 'unknown key "optimiser"; did you mean "optimizer"?'],
+  [{ sede: 1 }, 'unknown key "sede"; did you mean "seed"?'],
+  [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
+  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2'],
+  [
+    { zzz: 1 },
+    'unknown key "zzz"; known at the top: $schema, name, seed, data, model, train, optimizer, schedule, compute, ' +
+      'checkpoint',
+  ],
+]
+
+t.test('every wrong value is named with its path, itself, and what was expected', async t => {
+  for (const [input, message] of wrong) t.equal(errorFor({ data: DIGITS, ...input }).message, `x: ${message}`)
+  const messages = wrong.map(([, message]) => message)
+  const untested = settings.filter(
+    ({ path }) => !messages.some(message => message.startsWith(`${path} is `) || message.startsWith(`${path}.`)),
+  )
+  // These are in the next test.
+  t.same(
+    untested.map(({ path }) => path),
+    ['data.dataset', 'data.path', 'data.validation', 'optimizer.beta2'],
+  )
+})
+
+t.test('the data section', async t => {
+  const sets = '"digits", "mnist", "fashion-mnist" or "idx"'
+  for (const [input, message] of [
+    [{}, `data.dataset is missing, expected ${sets}`],
+    [{ data: {} }, `data.dataset is missing, expected ${sets}`],
+    [{ data: { dataset: 'minst' } }, `data.dataset is 'minst', expected ${sets}; did you mean "mnist"?`],
+    [{ data: { dataset: null } }, `data.dataset is null, expected ${sets}`],
+    [{ data: { ...DIGITS, path: '' } }, `data.path is '', expected non-empty text or null`],
+    [{ data: { dataset: 'mnist', path: 3 } }, 'data.path is 3, expected non-empty text or null'],
+    [{ data: { ...DIGITS, validation: 1 } }, 'data.validation is 1, expected a number >= 0 and < 1'],
+    [
+      { data: { dataset: 'idx' } },
+      'data.path is missing, expected the folder with the IDX files, because data.dataset is "idx"',
+    ],
+    [
+      { data: { dataset: 'idx', path: null } },
+      'data.path is null, expected the folder with the IDX files, because data.dataset is "idx"',
+    ],
+    [{ data: { ...DIGITS, path: 'a' } }, `data.path is 'a', expected null, because the digits come with gradloom`],
+    [{ data: DIGITS, optimizer: { beta2: 2 } }, 'optimizer.beta2 is 2, expected a number >= 0 and < 1'],
+    [null, 'the experiment is null, expected an object'],
+    [[], 'the experiment is [], expected an object'],
+    [undefined, 'the experiment is undefined, expected an object'],
+  ] as const) {
+    t.equal(errorFor(input).message, `x: ${message}`)
+  }
+})
+
+t.test('a name cannot leave the runs directory', async t => {
+  for (const name of ['', '.', '..', '../x', 'a/b', 'a\\b', '.hidden', ' a', 'a\nb', 'a\0b', '-a', 'x'.repeat(101)]) {
+    t.match(errorFor({ data: DIGITS, name }).message, /^x: name is .*, expected up to 100 letters, digits/)
+  }
+  for (const name of ['a', 'mnist-2', 'Größe 3', '数字', '_a.b+c', 'x'.repeat(100)]) {
+    t.equal(resolveExperiment({ data: DIGITS, name }).experiment.name, name)
+  }
+})
+
+t.test('all problems are in one error, with their count', async t => {
+  const error = errorFor({ data: { dataset: 'idx', validation: 2 }, train: { epochs: 'many' }, sede: 1 }, ['seed=-4'])
+  t.equal(
+    error.message,
+    [
+      '5 problems in x:',
+      '  data.validation is 2, expected a number >= 0 and < 1',
+      '  data.path is missing, expected the folder with the IDX files, because data.dataset is "idx"',
+      "  train.epochs is 'many', expected an integer >= 0",
+      '  unknown key "sede"; did you mean "seed"?',
+      '  --set seed=-4: seed is -4, expected an integer >= 0',
+    ]
+      .sort(byPlaceOf(error))
+      .join('\n'),
+  )
+  t.equal(error.exitCode, 2)
+  t.equal(error.name, 'ConfigError')
+  t.equal((error as ExperimentError).problems.length, 5)
+})
+
+/** The order of problems without a line is of no interest. */
+function byPlaceOf(error: Error): (a: string, b: string) => number {
+  const lines = error.message.split('\n')
+  return (a, b) => lines.indexOf(a) - lines.indexOf(b)
+}
+
+t.test('no prototype is ever polluted', async t => {
+  for (const text of [
+    '{"__proto__":{"x":1}}',
+    '{"constructor":{"prototype":{"x":1}}}',
+    '{"train":{"__proto__":{"x":1}}}',
+  ]) {
+    t.match(
+      errorFor({ data: DIGITS, ...JSON.parse(text) }).message,
+      /unknown key "(__proto__|constructor|train\.__proto__)"/,
+    )
+  }
+  for (const override of ['__proto__.x=1', 'train.__proto__={"x":1}', 'constructor.prototype.x=1']) {
+    t.match(errorFor({ data: DIGITS }, [override]).message, /unknown key/)
+  }
+  t.equal(Reflect.get({}, 'x'), undefined)
+})
+
+t.test('objects that no file could hold', async t => {
+  const cyclic: Record<string, unknown> = { data: DIGITS }
+  cyclic.self = cyclic
+  t.match(errorFor(cyclic).message, /unknown key "self"/)
+  t.match(errorFor({ data: DIGITS, seed: 1n }).message, 'x: seed is 1n, expected an integer >= 0')
+  t.match(errorFor({ data: DIGITS, seed: cyclic }, ['seed=1']).message, /expected what JSON can hold/)
+})
+
+t.test('any JSON value gives an experiment or a ConfigError', async t => {
+  // Real keys with any values go deeper than arbitrary JSON would.
+  const keys = [...new Set(settings.flatMap(({ path }) => path.split('.')))]
+  const value = fc.jsonValue({ maxDepth: 3 })
+  const section = fc.dictionary(fc.constantFrom(...keys, '__proto__', 'a.b'), value, { maxKeys: 4 })
+  const likely = fc.dictionary(fc.constantFrom(...keys), fc.oneof(section, value), { maxKeys: 5 })
+  let accepted = 0
+  let refused = 0
+  fc.assert(
+    fc.property(fc.oneof(value, likely), fc.boolean(), (input, withData) => {
+      const whole = withData && typeof input === 'object' && input !== null ? { ...input, data: DIGITS } : input
+      try {
+        resolveExperiment(whole)
+        accepted++
+      } catch (error) {
+        refused++
+        if (!(error instanceof GradloomError) || error.exitCode !== 2 || error.message === '') throw error
+      }
+    }),
+    { numRuns: 1000 },
+  )
+  t.ok(accepted > 0, 'some were accepted')
+  t.ok(refused > 0, 'some were refused')
+})
+
+t.test('every suggestion is a key that exists', async t => {
+  const paths = settings.map(({ path }) => path)
+  const mangled = fc
+    .tuple(fc.constantFrom(...paths), fc.nat(30), fc.string({ maxLength: 2 }))
+    .map(([path, at, extra]) => path.slice(0, at) + extra + path.slice(at + 1))
+  let suggested = 0
+  fc.assert(
+    fc.property(mangled, path => {
+      if (path.includes('=') || path === '' || isKnown(path.trim())) return
+      const guess = /did you mean "(.*)"\?/.exec(errorFor({ data: DIGITS }, [`${path}=1`]).message)?.[1]
+      if (guess !== undefined) suggested++
+      return guess === undefined || isKnown(guess)
+    }),
+    { numRuns: 500 },
+  )
+  t.ok(suggested > 100, 'most slips have a suggestion')
+})

@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { openRun } from '../../src/run/open.js'
+import { saveWeights } from '../../src/run/weights.js'
+
+const experiment = { name: 'a' }
+const resolved = JSON.stringify(experiment)
+const config = (message: RegExp) => ({ name: 'ConfigError', exitCode: 2, message })
+const failure = (message: RegExp) => ({ name: 'RunError', exitCode: 1, message })
+
+t.test('a run directory gives the weights of its summary', async t => {
+  const dir = t.testdir({
+    'resolved.json': resolved,
+    'summary.json': '{ "checkpoint": "checkpoints/step-3.safetensors" }',
+    checkpoints: { 'step-9.safetensors': '' },
+  })
+  t.same(await openRun(dir), {
+    runDir: dir,
+    checkpoint: join(dir, 'checkpoints', 'step-3.safetensors'),
+    experiment,
+    experimentFrom: join(dir, 'resolved.json'),
+  })
+})
+
+t.test('a run that was killed gives its newest checkpoint, by number', async t => {
+  const checkpoints = { 'step-9.safetensors': '', 'step-10.safetensors': '', '.step-99.safetensors.1.tmp': '', x: '' }
+  const dir = t.testdir({ 'resolved.json': resolved, checkpoints })
+  t.equal((await openRun(dir)).checkpoint, join(dir, 'checkpoints', 'step-10.safetensors'))
+})
+
+t.test('a checkpoint file stands for itself', async t => {
+  const file = join(t.testdir({}), 'w.safetensors')
+  await saveWeights(file, [], { step: 1, epoch: 1, rowsSeen: 1, experiment })
+  t.same(await openRun(file), { runDir: null, checkpoint: file, experiment, experimentFrom: file })
+})
+
+t.test('what is neither', async t => {
+  const dir = t.testdir({
+    empty: {},
+    'text.json': '{}',
+    damaged: { 'resolved.json': '{' },
+    unsaved: { 'resolved.json': resolved, 'summary.json': '{ "status": "failed", "checkpoint": "" }', checkpoints: {} },
+    outside: { 'resolved.json': resolved, 'summary.json': '{ "checkpoint": "../../w.safetensors" }' },
+    number: { 'resolved.json': resolved, 'summary.json': '{ "checkpoint": 7 }' },
+  })
+  await t.rejects(
+    openRun(join(dir, 'none')),
+    config(/none: cannot be read: ENOENT.*expected a run directory or a checkpoint/),
+  )
+  await t.rejects(openRun(join(dir, 'empty')), config(/empty: has no resolved.json, expected the directory of a run/))
+  await t.rejects(openRun(join(dir, 'text.json')), { name: 'CheckpointError', message: /text.json: file is 2 bytes/ })
+  await t.rejects(openRun(join(dir, 'damaged')), failure(/resolved.json: is not JSON: .*the file is damaged/))
+  await t.rejects(
+    openRun(join(dir, 'unsaved')),
+    failure(/unsaved: run has no checkpoint, expected checkpoints\/step-<n>/),
+  )
+  await t.rejects(
+    openRun(join(dir, 'outside')),
+    failure(/checkpoint is '..\/..\/w.safetensors', expected a path inside/),
+  )
+  await t.rejects(openRun(join(dir, 'number')), failure(/checkpoint is 7, expected a path inside/))
+})
