@@ -63,28 +63,22 @@ export function problemsOf(issues: readonly z.core.$ZodIssue[], input: unknown):
 }
 
 function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
-  const path = issue.path.join('.')
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => unknownKey(input, issue.path, key))
-  }
-  const value = valueAt(input, issue.path)
-  // The section that must not be missing is missing: what matters is the key in it.
   const { path: keys } = issue
-  if (value === undefined) return [{ keys, message: missing(path === 'data' ? 'data.dataset' : path) }]
-  const section = issue.path.slice(0, 1)
+  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(input, keys, key))
+  const value = valueAt(input, keys)
+  // The one section that must be there: what is missed is the key in it.
+  const path = keys.join('.') === 'data' && value === undefined ? 'data.dataset' : keys.join('.')
+  const section = keys.slice(0, 1)
   const node = nodeAt(path, variantIn(section.join('.'), valueAt(input, section)))
   const phrased = issue.code === 'custom' || issue.code === 'invalid_format'
   const wanted = phrased ? issue.message : expectation(node)
-  const limit =
-    node.maximum === Number.MAX_SAFE_INTEGER && Number(value) > node.maximum ? ` and <= ${node.maximum}` : ''
+  if (value === undefined && path !== '') return [{ keys, message: `${path} is missing, expected ${wanted}` }]
+  // Too large to be exact: a limit that matters only here, so no other message mentions it.
+  const inexact = node.maximum === Number.MAX_SAFE_INTEGER && typeof value === 'number' && value > node.maximum
+  const limit = inexact ? ` and <= ${node.maximum}` : ''
   const guess = typeof value === 'string' ? nearest(value, node.enum?.map(String) ?? []) : undefined
   const evidence = guess === undefined ? '' : `; did you mean "${guess}"?`
-  const subject = path === '' ? 'the experiment' : path
-  return [{ keys, message: `${subject} is ${show(value)}, expected ${wanted}${limit}${evidence}` }]
-}
-
-function missing(path: string): string {
-  return `${path} is missing, expected ${expectation(nodeAt(path, null))}`
+  return [{ keys, message: `${path || 'the experiment'} is ${show(value)}, expected ${wanted}${limit}${evidence}` }]
 }
 
 function unknownKey(input: unknown, parent: readonly PropertyKey[], key: string): Problem {

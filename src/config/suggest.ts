@@ -58,7 +58,8 @@ export function nearestWhole(path: string): string | undefined {
       mended = next
       continue
     }
-    const found = isSection(mended) ? nearestPath(mended, key) : undefined
+    if (!isSection(mended)) return mended // it has no keys; it is a setting itself
+    const found = nearestPath(mended, key)
     // A wrong section is no reason to give up: "training.batchSize" still says what is meant.
     if (found === undefined) return i + 1 < keys.length ? nearestPath('', keys[keys.length - 1]) : undefined
     mended = found

@@ -132,6 +132,15 @@ export class Session {
     return { step: stats[Stat.step], loss: stats[Stat.loss], correct: stats[Stat.correct], rows: stats[Stat.rows] }
   }
 
+  /** Images of the first `rows` rows of the batch buffers, and images of all rows of a split. */
+  batchSamples(rows: number): number[] {
+    return [...viewSlot(this.#memory, this.layout.batch.samples).data.subarray(0, rows)]
+  }
+
+  rowsOf(split: Split): number[] {
+    return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
+  }
+
   /** Mean loss and accuracy over a split, without dropout. */
   async score(split: Split): Promise<Score & { rows: number; correct: number }> {
     await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))

@@ -189,6 +189,10 @@ t.test('objects that no file could hold', async t => {
   const cyclic: Record<string, unknown> = { data: DIGITS }
   cyclic.self = cyclic
   t.match(errorFor(cyclic).message, /unknown key "self"/)
+  t.match(
+    errorFor({ data: DIGITS, seed: Object.create(null) }).message,
+    'x: seed is [Object: null prototype] {}, expected',
+  )
   t.match(errorFor({ data: DIGITS, seed: 1n }).message, 'x: seed is 1n, expected an integer >= 0')
   t.match(errorFor({ data: DIGITS, seed: cyclic }, ['seed=1']).message, /expected what JSON can hold/)
 })

@@ -40,6 +40,7 @@ t.test('values are JSON where they are JSON, else text', async t => {
 t.test('later ones win, over each other and over the file', async t => {
   t.equal(withSet(['seed=2', 'seed=3'], { ...DIGITS, seed: 1 }).seed, 3)
   t.same(withSet(['model.hidden=[1,2]', 'model.hidden.1=9']).model.hidden, [1, 9])
+  t.equal(errorFor(['seed=x', 'seed=-1']).message, 'x: --set seed=-1: seed is -1, expected an integer >= 0')
 })
 
 t.test('entries of lists, of the file or of the defaults; one past the end appends', async t => {

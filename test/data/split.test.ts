@@ -44,6 +44,11 @@ t.test('with classes of equal size, each gives its exact share', async t => {
   t.equal(train.length, 900)
 })
 
+t.test('the odd rows come from the classes with the largest remainders', async t => {
+  const labels = Int32Array.from({ length: 21 }, (_, row) => (row < 10 ? 0 : 1))
+  t.same(countBy(labels, splitValidation(labels, 0.25, 1).validation), [2, 3], 'shares are 2.5 and 2.75, 5 in all')
+})
+
 t.test('the same seed gives the same rows, another seed other rows', async t => {
   const labels = Int32Array.from({ length: 500 }, (_, row) => row % 3)
   const one = splitValidation(labels, 0.2, 1).validation

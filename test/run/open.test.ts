@@ -23,9 +23,10 @@ t.test('a run directory gives the weights of its summary', async t => {
 })
 
 t.test('a run that was killed gives its newest checkpoint, by number', async t => {
-  const checkpoints = { 'step-9.safetensors': '', 'step-10.safetensors': '', '.step-99.safetensors.1.tmp': '', x: '' }
+  const steps = ['step-10', 'step-9', 'step-100', 'step-99'].map(step => [`${step}.safetensors`, ''])
+  const checkpoints = { ...Object.fromEntries(steps), '.step-999.safetensors.1.tmp': '', latest: '' }
   const dir = t.testdir({ 'resolved.json': resolved, checkpoints })
-  t.equal((await openRun(dir)).checkpoint, join(dir, 'checkpoints', 'step-10.safetensors'))
+  t.equal((await openRun(dir)).checkpoint, join(dir, 'checkpoints', 'step-100.safetensors'))
 })
 
 t.test('a checkpoint file stands for itself', async t => {

@@ -3,11 +3,21 @@
  * or reads without leave, shows; they are read and written by logical (row, column), in whatever form the backend keeps
  * them; and a kernel can be run under guard: every byte it changes outside of its outputs is found.
  */
-import type { Backend, BiasTensors, Kernels, WeightTensors } from '../../src/tensor/kernels/backend.js'
-import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
-import { Purpose, philox } from '../../src/tensor/random.js'
-import type { ByteTensor, Dtype, FloatTensor, IntTensor, Matrix, Tensor, TensorData } from '../../src/tensor/tensor.js'
+
 import type { NdArray } from 'ndarray'
+import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
+import type { Backend, BiasTensors, Kernels, WeightTensors } from '../../src/tensor/kernels/backend.js'
+import { Purpose, philox } from '../../src/tensor/random.js'
+import {
+  type ByteTensor,
+  type Dtype,
+  type FloatTensor,
+  type IntTensor,
+  type Matrix,
+  type Tensor,
+  type TensorData,
+  viewTensor,
+} from '../../src/tensor/tensor.js'
 
 /** A tensor as a (rows, cols) table: row-major, in panels, or a vector, which has one row. */
 export interface Sheet {
@@ -126,20 +136,21 @@ export class Lab {
 
   /** Runs a kernel, and says which bytes outside of `outputs` it changed; scratch is its own. */
   guarded<T>(outputs: readonly Region[], kernel: () => T): { readonly result: T; readonly strays: string } {
-    const bytes = Buffer.from(this.#memory.buffer, this.#begin, this.#reservations.bytes - this.#begin)
-    const before = Buffer.from(bytes)
+    const bytes = new Uint8Array(this.#memory.buffer, this.#begin, this.#reservations.bytes - this.#begin)
+    const before = new Uint8Array(bytes)
     const result = kernel()
     for (const region of outputs) {
       const { data } = region.sheet.tensor
+      const { dtype } = region.sheet.tensor as NdArray<TensorData[Dtype]>
+      const kept = viewTensor(before.buffer, dtype, [data.length], data.byteOffset - this.#begin).data
       eachCell(region, index => {
-        const at = data.byteOffset + index * data.BYTES_PER_ELEMENT - this.#begin
-        bytes.copy(before, at, at, at + data.BYTES_PER_ELEMENT)
+        kept[index] = data[index]
       })
     }
-    return { result, strays: before.equals(bytes) ? '' : this.#firstStray(before, bytes) }
+    return { result, strays: Buffer.compare(before, bytes) === 0 ? '' : this.#firstStray(before, bytes) }
   }
 
-  #firstStray(before: Buffer, after: Buffer): string {
+  #firstStray(before: Uint8Array, after: Uint8Array): string {
     const at = this.#begin + before.findIndex((byte, i) => byte !== after[i])
     const slot = this.#reservations.slots.findLast(({ byteOffset }) => byteOffset <= at)!
     return `wrote to ${slot.name} (${slot.shape.join(', ')}) at its byte ${at - slot.byteOffset}, outside of its outputs`
@@ -173,7 +184,10 @@ export function weightSheets({ inputs, outputs, master, moments, transposed }: W
 }
 
 /** Visits a region row by row: index into the tensor's data, row, column. */
-export function eachCell({ sheet, row, rows, col, cols }: Region, visit: (index: number, r: number, c: number) => void) {
+export function eachCell(
+  { sheet, row, rows, col, cols }: Region,
+  visit: (index: number, r: number, c: number) => void,
+) {
   const { tensor } = sheet
   const width = tensor.shape[2]
   for (let r = row; r < row + rows; r++) {

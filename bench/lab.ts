@@ -1,0 +1,68 @@
+/**
+ * Runs training steps of any network under the clock, through the same session, pool and workers as `gradloom train`.
+ * Main thread. Data: the embedded digits, so that nothing needs to be fetched.
+ */
+import { performance } from 'node:perf_hooks'
+import { resolveExperiment } from '../src/config/load.js'
+import { prepareSession, Session } from '../src/coordinator/session.js'
+import type { SpanReport } from '../src/worker/protocol.js'
+
+/** Hidden widths of the reference network, 784-3000-...-10. */
+export const REFERENCE_HIDDEN = [3000, 2500, 2000, 1500, 1000, 500]
+
+export interface LabOptions {
+  readonly hidden: readonly number[]
+  readonly batchSize: number
+  readonly workers: number
+  readonly dropout: number
+  readonly allReduce?: 'fused' | 'buffers'
+  readonly shardRows?: number
+  readonly backend?: 'auto' | 'reference' | 'wasm'
+}
+
+export interface Lab {
+  readonly session: Session
+  /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it. */
+  run(count: number, stepsEach?: number): Promise<{ seconds: number; reports: SpanReport[] }[]>
+  close(): Promise<void>
+}
+
+export async function openLab(options: LabOptions): Promise<Lab> {
+  const { hidden, batchSize, workers, dropout } = options
+  const { experiment, baseDir } = resolveExperiment({
+    name: 'bench',
+    data: { dataset: 'digits' },
+    model: { hidden, dropout },
+    train: { batchSize },
+    compute: {
+      workers,
+      backend: options.backend ?? 'auto',
+      allReduce: options.allReduce ?? 'fused',
+      shardRows: options.shardRows ?? 64,
+    },
+  })
+  const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })
+  const session = await Session.start(prepared, experiment)
+  await session.pool.all('initialise', worker => worker.initialise())
+  const wholeSteps = Math.floor(session.plan.rows.train / batchSize)
+  const perEpoch = Math.ceil(session.plan.rows.train / batchSize)
+  let step = 0
+
+  return {
+    session,
+    async run(count, stepsEach = 1) {
+      const spans: { seconds: number; reports: SpanReport[] }[] = []
+      while (spans.length < count) {
+        // The last, partial batch of an epoch would make its step look fast.
+        if ((step % perEpoch) + stepsEach > wholeSteps) step = Math.ceil(step / perEpoch) * perEpoch
+        const from = step
+        const started = performance.now()
+        const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach))
+        spans.push({ seconds: (performance.now() - started) / 1000, reports })
+        step += stepsEach
+      }
+      return spans
+    },
+    close: () => session.close(),
+  }
+}

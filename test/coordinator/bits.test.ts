@@ -1,0 +1,134 @@
+/** Bar "bits": the weights do not depend on how many workers there are, nor on how the mini-batch is cut. */
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentInput } from '../../src/config/schema.js'
+import { prepareSession, Session } from '../../src/coordinator/session.js'
+import { train } from '../../src/coordinator/train.js'
+import { loadExperiment } from '../../src/index.js'
+import { stepsPerEpoch } from '../../src/worker/clock.js'
+import { TINY, writeTinyData } from '../helpers/tiny-data.js'
+
+const path = writeTinyData(t.testdir())
+
+/** Dropout on, and a last mini-batch of 130 rows out of 200. */
+const base = {
+  data: { dataset: 'idx', path },
+  model: { hidden: [29, 13], dropout: 0.3 },
+  train: { epochs: 2, batchSize: 200 },
+} satisfies ExperimentInput
+
+const digestOf = async (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>
+  (await train(resolveExperiment({ ...base, ...more, compute: { ...compute } }), { runDir: null })).weightsSha256
+
+t.test('wasm: workers 1, 2, 3, 4, 7 x shards of 16, 32, 64, 100 rows give one digest', async t => {
+  const digests = new Map<string, string>()
+  for (const workers of [1, 2, 3, 4, 7]) {
+    for (const shardRows of [16, 32, 64, 100]) {
+      const digest = await digestOf({ workers, shardRows, backend: 'wasm' })
+      digests.set(`${workers} workers, ${shardRows} rows`, digest ?? 'none')
+    }
+  }
+  t.equal(digests.size, 20, 'every combination ran')
+  const [first] = digests.values()
+  t.match(first, /^[0-9a-f]{64}$/)
+  t.strictSame(
+    [...digests].filter(([, digest]) => digest !== first),
+    [],
+    'all the same',
+  )
+  t.not(await digestOf({ workers: 2, backend: 'wasm' }, { seed: 2 }), first, 'another seed gives another digest')
+})
+
+t.test('every optimizer and a logistic regression: 1 and 3 workers give the same digest', async t => {
+  const cases: Partial<ExperimentInput>[] = [
+    { optimizer: { type: 'sgd', learningRate: 0.1 } },
+    { optimizer: { type: 'momentum', learningRate: 0.1 } },
+    { model: { hidden: [] } },
+    { model: { hidden: [5], dropout: 0 } },
+  ]
+  for (const more of cases) {
+    t.equal(await digestOf({ workers: 3, shardRows: 32 }, more), await digestOf({ workers: 1, shardRows: 100 }, more))
+  }
+})
+
+t.test('the smoke experiment has its golden digest on every CPU', async t => {
+  const { weightsSha256, steps } = await train(await loadExperiment('configs/smoke.json'), { runDir: null })
+  t.equal(steps, 81)
+  t.equal(weightsSha256, 'fb8fa8efff7c0f8214d1209509ecabf547b7369e4e0797c1f59688cd82a13532')
+})
+
+/** Weights after some steps, in table order. */
+async function weightsAfter(compute: ExperimentInput['compute'], steps: number): Promise<Float32Array[]> {
+  const { experiment, baseDir } = resolveExperiment({ ...base, compute })
+  const session = await Session.start(
+    await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] }),
+    experiment,
+  )
+  try {
+    await session.pool.all('initialise', worker => worker.initialise())
+    await session.pool.all('run', worker => worker.run(0, steps))
+    return session.parameters().map(({ data }) => data)
+  } finally {
+    await session.close()
+  }
+}
+
+t.test('buffers agrees with fused: weights differ by less than 2e-5 after 6 steps, for 1, 2 and 5 workers', async t => {
+  const fused = await weightsAfter({ workers: 2, backend: 'wasm' }, 6)
+  let compared = 0
+  for (const workers of [1, 2, 5]) {
+    const buffers = await weightsAfter({ workers, backend: 'wasm', allReduce: 'buffers', shardRows: 32 }, 6)
+    let worst = 0
+    for (const [p, data] of fused.entries()) {
+      for (let i = 0; i < data.length; i++) worst = Math.max(worst, Math.abs(data[i] - buffers[p][i]))
+      compared += data.length
+    }
+    t.ok(worst < 2e-5, `${workers} workers: largest difference ${worst}`)
+    const again = await weightsAfter({ workers, backend: 'wasm', allReduce: 'buffers', shardRows: 32 }, 6)
+    t.strictSame(again, buffers, 'the same workers give the same bits')
+  }
+  t.equal(compared, 3 * (35 * 29 + 29 + 29 * 13 + 13 + 13 * 4 + 4), 'every weight was compared')
+})
+
+t.test('reference agrees with wasm: weights differ by less than 2e-5 after 6 steps', async t => {
+  const wasm = await weightsAfter({ workers: 2, backend: 'wasm' }, 6)
+  const reference = await weightsAfter({ workers: 3, backend: 'reference' }, 6)
+  let worst = 0
+  for (const [p, data] of wasm.entries()) {
+    for (let i = 0; i < data.length; i++) worst = Math.max(worst, Math.abs(data[i] - reference[p][i]))
+  }
+  t.ok(worst > 0, 'they are different computations')
+  t.ok(worst < 2e-5, `largest difference ${worst}`)
+})
+
+t.test('an epoch covers every training row exactly once', async t => {
+  const { experiment, baseDir } = resolveExperiment({
+    ...base,
+    data: { ...base.data, validation: 0.1 },
+    compute: { workers: 3, shardRows: 32 },
+  })
+  const session = await Session.start(
+    await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'validation', 'test'] }),
+    experiment,
+  )
+  t.teardown(() => session.close())
+  await session.pool.all('initialise', worker => worker.initialise())
+  const { train: trainRows, validation } = session.plan.rows
+  t.equal(trainRows + validation, TINY.train)
+  t.ok(validation > 0)
+  for (const epoch of [0, 1]) {
+    const seen: number[] = []
+    for (let step = 0; step < stepsPerEpoch(session.plan); step++) {
+      const at = epoch * stepsPerEpoch(session.plan) + step
+      await session.pool.all('run', worker => worker.run(at, at + 1))
+      const rows = session.sums().rows - seen.length
+      seen.push(...session.batchSamples(rows))
+    }
+    t.strictSame(
+      seen.toSorted((a, b) => a - b),
+      session.rowsOf('train'),
+      `epoch ${epoch}: each row once`,
+    )
+    t.notSame(seen, session.rowsOf('train'), 'in another order')
+  }
+})

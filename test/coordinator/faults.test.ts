@@ -1,0 +1,147 @@
+/** Bar "faults": a worker that dies mid-step ends the run within 5 s, by name, and leaves no thread or handle. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import { planRun } from '../../src/coordinator/plan.js'
+import { prepareSession, Session } from '../../src/coordinator/session.js'
+import { train } from '../../src/coordinator/train.js'
+import { openDataset } from '../../src/data/dataset.js'
+import type { RunSummary } from '../../src/run/events.js'
+import { TensorFile } from '../../src/run/tensor-file.js'
+import { writeTinyData } from '../helpers/tiny-data.js'
+
+const LIMIT_MS = 5000
+const long = {
+  data: { dataset: 'idx', path: writeTinyData(t.testdir()) },
+  model: { hidden: [64, 32] },
+  train: { epochs: 100_000, batchSize: 128 },
+  compute: { workers: 3, shardRows: 32 },
+}
+
+/** Trains in a process of its own with a faulty worker; its exit code, messages and time. */
+async function trainWithFault(kind: string, dir: string) {
+  const started = performance.now()
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', new URL('../fixtures/worker-fault.js', import.meta.url).href, 'dist/src/cli/main.js'],
+      ...['train', 'configs/smoke.json', '--epochs', '10000', '--workers', '3', '--run-dir', dir],
+    ],
+    { env: { ...process.env, FAULT_KIND: kind }, stdio: ['ignore', 'ignore', 'pipe'] },
+  )
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  // 'close' comes only when the process is gone with all its threads: a leftover handle would keep it.
+  const [code] = await Promise.race([once(child, 'close'), delay(30_000, ['did not end'], { ref: false })])
+  child.kill('SIGKILL')
+  return { code, stderr, ms: performance.now() - started }
+}
+
+for (const [kind, cause] of [
+  ['throw', /a fault for the test/],
+  ['exit', /exit|left/i],
+] as const) {
+  t.test(`a worker that ${kind}s mid-step: exit code 1, an error with worker, step and cause`, async t => {
+    const dir = join(t.testdir(), 'run')
+    const { code, stderr, ms } = await trainWithFault(kind, dir)
+    t.equal(code, 1)
+    t.match(stderr, /worker \d: run steps \d+-\d+: .*at step \d+/)
+    t.match(stderr, cause)
+    t.ok(ms < LIMIT_MS + 5000, `${Math.round(ms)} ms with start-up`)
+    const summary = JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')) as RunSummary
+    t.equal(summary.status, 'failed')
+    t.match(summary.error, /worker \d: run steps/)
+    t.equal(summary.checkpoint, null, 'weights that may be half updated are not saved')
+  })
+}
+
+t.test('a worker terminated mid-step: rejects within 5 s, no thread left', async t => {
+  const { experiment, baseDir } = resolveExperiment(long)
+  const session = await Session.start(
+    await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] }),
+    experiment,
+  )
+  await session.pool.all('initialise', worker => worker.initialise())
+  const running = session.pool.all('run steps 0-1000000', worker => worker.run(0, 1_000_000))
+  await delay(300)
+  const started = performance.now()
+  void session.pool.piscina.threads[1].terminate()
+  await t.rejects(running, { name: 'RunError', message: /worker \d: run steps 0-1000000: .*; at step \d+/ })
+  await t.rejects(
+    session.pool.all('evaluate', worker => worker.evaluate('test')),
+    /worker/,
+    'later calls reject too',
+  )
+  await session.close()
+  t.ok(performance.now() - started < LIMIT_MS, `${Math.round(performance.now() - started)} ms`)
+  t.equal(session.pool.piscina.threads.length, 0)
+})
+
+t.test('after a run no handle is left', async t => {
+  await train(resolveExperiment({ ...long, train: { epochs: 1 } }), { runDir: null })
+  await delay(50)
+  const left = process.getActiveResourcesInfo().filter(name => /MessagePort|Worker|Timeout|FSReq/.test(name))
+  t.strictSame(left, [])
+})
+
+t.test('numbers that overflow stop the run before the update; the last good weights are saved', async t => {
+  const runDir = join(t.testdir(), 'run')
+  const experiment = resolveExperiment({
+    ...long,
+    train: { epochs: 5, batchSize: 128, l2: 0 },
+    optimizer: { type: 'sgd', learningRate: 1e30 },
+  })
+  await t.rejects(train(experiment, { runDir }), {
+    name: 'RunError',
+    message: /^training: epoch 1, step 1: layer \d: outputs are not finite; nothing was updated by that step$/,
+    hint: /learningRate/,
+  })
+  const summary = JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8')) as RunSummary
+  t.match(summary, { status: 'failed', steps: 1, checkpoint: 'checkpoints/step-1.safetensors' })
+  const file = await TensorFile.open(join(runDir, 'checkpoints', 'step-1.safetensors'))
+  t.teardown(() => file.close())
+  const bytes = new Uint8Array(35 * 64 * 4)
+  await file.read('layers.0.weight', bytes)
+  const weights = new Float32Array(bytes.buffer)
+  t.ok(weights.every(Number.isFinite), 'finite, as the step before left them')
+  t.ok(weights.some(Boolean))
+})
+
+t.test('an abort signal ends the run after a whole step, saved as interrupted', async t => {
+  const runDir = join(t.testdir(), 'run')
+  const abort = new AbortController()
+  const summary = await train(resolveExperiment(long), {
+    runDir,
+    signal: abort.signal,
+    onEvent: event => {
+      if (event.type === 'steps' && event.step > 20) abort.abort()
+    },
+  })
+  t.match(summary, { status: 'interrupted', test: { accuracy: Number } })
+  t.ok(summary.steps > 20)
+  t.strictSame(readdirSync(join(runDir, 'checkpoints')), [`step-${summary.steps}.safetensors`])
+  const already = new AbortController()
+  already.abort()
+  t.match(await train(resolveExperiment(long), { runDir: null, signal: already.signal }), {
+    status: 'interrupted',
+    steps: 0,
+  })
+})
+
+t.test('a plan that does not fit 4 GiB is refused with the sum that shows why', async t => {
+  const { experiment, baseDir } = resolveExperiment({ ...long, model: { hidden: [20_000, 20_000] } })
+  const data = await openDataset(experiment.data, { baseDir })
+  t.throws(() => planRun(experiment, data, { purpose: 'train', splits: ['train', 'test'] }), {
+    name: 'ConfigError',
+    message:
+      /needs \d\.\d\d GiB .* at most 4.00 GiB; 1\.\d\d GiB weights \+ [23]\.\d\d GiB optimizer moments .*35-20000-20000-4/,
+  })
+  t.ok(planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
+})

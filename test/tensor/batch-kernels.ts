@@ -1,0 +1,233 @@
+/**
+ * The kernels that run over the rows of a batch, a candidate against the truth: each function sweeps one kernel, both
+ * labs given the same numbers, and tallies. Rows outside the range and everything else must stay as they were.
+ */
+import type { Kernels } from '../../src/tensor/kernels/backend.js'
+import { fill, type Lab, type Region, randoms, read, rowsOf, vector, weightSheets, whole } from './lab.js'
+import { type ProductSizes, placement, type RowSizes, type Sweep } from './sizes.js'
+import { gamma, precisionOf, type Tally } from './tally.js'
+
+/** Binds one kernel in a lab to tensors made for a case: what it writes, and how to run it. */
+interface Bound<T> {
+  readonly outputs: readonly Region[]
+  readonly run: () => T
+}
+/** `of` is applied to every input: magnitudes go through the same kernel to scale the error bound. */
+type Build<T> = (lab: Lab, of: (x: number) => number) => Bound<T>
+
+const same = (x: number) => x
+
+/** Runs a case in a lab of its own tensors: its outputs' numbers, what it returned, what else it wrote. */
+function runIn<T>(lab: Lab, build: Build<T>, of = same) {
+  lab.reset()
+  const { outputs, run } = build(lab, of)
+  return { ...lab.guarded(outputs, run), values: outputs.map(read) }
+}
+
+export function sweepGather({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  let n = 0
+  for (const [rows, F] of sizes) {
+    const { row, B } = placement(n++, rows)
+    const build: Build<void> = lab => {
+      const random = randoms(n)
+      const images = lab.bytes(7, F, () => Math.floor((random() + 1) * 128))
+      const samples = lab.integers(Array.from({ length: B }, (_, r) => (r * 5 + n) % 7))
+      const out = lab.matrix(B, F)
+      const kernel = lab.kernels.gather(out, images, samples)
+      return { outputs: [rowsOf(out, row, rows)], run: () => kernel(row, rows) }
+    }
+    const want = runIn(truth, build).values[0].map(x => candidate.round(x))
+    const got = runIn(candidate, build)
+    const check = tally.case(`gather rows ${row}+${rows} of ${B}, F ${F}`)
+    check.near('out', got.values[0], want, () => 0)
+    check.equal('strays', got.strays, '')
+  }
+}
+
+/** `linear` (K is I) and `linearBackward` (K is O). */
+export function sweepProduct(
+  kind: 'linear' | 'linearBackward',
+  { sizes }: Sweep<ProductSizes>,
+  candidate: Lab,
+  truth: Lab,
+  tally: Tally,
+): void {
+  const precision = precisionOf(candidate)
+  let n = 0
+  for (const [rows, I, O] of sizes) {
+    const { row, B } = placement(n++, rows)
+    const build: Build<void> = (lab, of) => {
+      const random = randoms(n)
+      const from = lab.matrix(B, kind === 'linear' ? I : O)
+      const to = lab.matrix(B, kind === 'linear' ? O : I)
+      fill(rowsOf(from, row, rows), () => of(random()))
+      const w = lab.weight(I, O)
+      const values = Float64Array.from({ length: I * O }, () => of(random()))
+      const [master, transposed] = weightSheets(w)
+      fill(whole(master), (i, o) => values[i * O + o])
+      if (transposed) fill(whole(transposed), (o, i) => values[i * O + o])
+      const kernel = lab.kernels[kind](to, from, w)
+      return { outputs: [rowsOf(to, row, rows)], run: () => kernel(row, rows) }
+    }
+    const want = runIn(truth, build).values[0]
+    const magnitude = runIn(truth, build, Math.abs).values[0]
+    const got = runIn(candidate, build)
+    const check = tally.case(`${kind} rows ${row}+${rows} of ${B}, I ${I}, O ${O}`)
+    const share = gamma(kind === 'linear' ? I : O, precision)
+    check.near('out', got.values[0], want, i => share * magnitude[i])
+    check.equal('strays', got.strays, '')
+  }
+}
+
+/** Rates and modes of `sweepBiasRelu`. */
+export const DROPOUTS = [
+  { rate: 0, training: true },
+  { rate: 0.3, training: false },
+  { rate: 0.3, training: true },
+  { rate: 0.5, training: true },
+  { rate: 0.96, training: true },
+] as const
+
+export function sweepBiasRelu({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const share = gamma(3, precisionOf(candidate))
+  let n = 0
+  for (const [rows, O] of sizes) {
+    for (const { rate, training } of DROPOUTS) {
+      const { row, B } = placement(n++, rows)
+      const build: Build<boolean> = lab => {
+        const random = randoms(n)
+        const z = lab.matrix(B, O)
+        fill(rowsOf(z, row, rows), () => random() + 0.25)
+        const bias = lab.bias(O)
+        fill(whole(vector(O, bias.master)), () => random() / 8)
+        const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 2 ** 30)))
+        const seed = n % 2 === 0 ? n : n * 2 ** 40 + 5
+        const kernel = lab.kernels.biasRelu(z, bias, { rate, seed, layer: n % 5, samples })
+        return { outputs: [rowsOf(z, row, rows)], run: () => kernel(row, rows, n * 3, training) }
+      }
+      const want = runIn(truth, build)
+      const got = runIn(candidate, build)
+      const mode = training ? 'training' : 'not training'
+      const check = tally.case(`biasRelu rows ${row}+${rows} of ${B}, O ${O}, rate ${rate}, ${mode}`)
+      check.near('z', got.values[0], want.values[0], i => share * want.values[0][i])
+      check.equal('first unit off in only one mask', firstDifferentZero(got.values[0], want.values[0]), -1)
+      check.equal('finite', got.result, true)
+      check.equal('strays', got.strays, '')
+    }
+  }
+}
+
+function firstDifferentZero(a: Float64Array, b: Float64Array): number {
+  return a.findIndex((x, i) => (x === 0) !== (b[i] === 0))
+}
+
+/** Of `sweepSoftmax`: without deltas, and with deltas that need rounding. */
+export const DELTA_SCALES = [0, 1 / 100] as const
+
+export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const { u, exp, tiny } = precisionOf(candidate)
+  let n = 0
+  for (const [rows, C] of sizes) {
+    for (const deltaScale of DELTA_SCALES) {
+      const { row, B } = placement(n++, rows)
+      // Logits on a grid of 2^-10, so that adding the bias and taking the largest away are exact in f32: small ones,
+      // ones so far apart that exponentials vanish, and whole numbers, among which the largest is often tied.
+      const [spread, grid] = [[4, 1024] as const, [200, 1024] as const, [2, 1] as const][n % 3]
+      const build: Build<boolean> = lab => {
+        const random = randoms(n)
+        const value = () => Math.round(random() * spread * grid) / grid
+        const z = lab.matrix(B, C)
+        fill(rowsOf(z, row, rows), value)
+        const bias = lab.bias(C)
+        fill(whole(vector(C, bias.master)), value)
+        const labels = lab.integers(Array.from({ length: 50 }, () => Math.floor(((random() + 1) / 2) * C)))
+        const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 25)))
+        const losses = vector(B, lab.doubles(B))
+        const correct = vector(B, lab.integers(Array(B).fill(-7)))
+        const kernel = lab.kernels.softmaxLoss({
+          ...{ z, bias, labels, samples },
+          ...{ losses: losses.tensor, correct: correct.tensor },
+        })
+        const part = { row: 0, rows: 1, col: row, cols: rows }
+        const outputs = [rowsOf(z, row, rows), { sheet: losses, ...part }, { sheet: correct, ...part }]
+        return { outputs, run: () => kernel(row, rows, deltaScale) }
+      }
+      const want = runIn(truth, build)
+      const got = runIn(candidate, build)
+      const name = `softmaxLoss rows ${row}+${rows} of ${B}, C ${C}, deltaScale ${deltaScale}, logits to ${spread}`
+      const check = tally.case(name)
+      // Softmax: an exponential over a sum of them, rounded to f32, and the quotient rounded.
+      const share = 1.001 * (2 * exp + 2 * u)
+      // Deltas: the label's 1 taken away, the scale rounded, their product rounded. p is at most 1 + |p - onehot|.
+      const bound =
+        deltaScale > 0
+          ? (d: number) =>
+              deltaScale * (share * Math.min(1, d < 0 ? 1 + d / deltaScale : d / deltaScale) + tiny) +
+              3.001 * u * Math.abs(d)
+          : (p: number) => share * p + tiny
+      check.near('z', got.values[0], want.values[0], i => bound(want.values[0][i]))
+      // The logarithm of the sum; the logit itself is exact.
+      check.near('losses', got.values[1], want.values[1], i => 1.001 * exp + (exp && 2e-15 * want.values[1][i]))
+      check.near('correct', got.values[2], want.values[2], () => 0)
+      check.equal('finite', got.result, true)
+      check.equal('strays', got.strays, '')
+    }
+  }
+}
+
+export const BACKWARD_RATES = [0, 0.3] as const
+
+export function sweepReluBackward({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const share = gamma(2, precisionOf(candidate))
+  let n = 0
+  for (const [rows, I] of sizes) {
+    for (const rate of BACKWARD_RATES) {
+      const { row, B } = placement(n++, rows)
+      const build: Build<boolean> = lab => {
+        const random = randoms(n)
+        const dx = lab.matrix(B, I)
+        const a = lab.matrix(B, I)
+        fill(rowsOf(dx, row, rows), random)
+        fill(rowsOf(a, row, rows), () => Math.max(0, random()))
+        const kernel = lab.kernels.reluBackward(dx, a, rate)
+        return { outputs: [rowsOf(dx, row, rows)], run: () => kernel(row, rows) }
+      }
+      const want = runIn(truth, build)
+      const got = runIn(candidate, build)
+      const check = tally.case(`reluBackward rows ${row}+${rows} of ${B}, I ${I}, rate ${rate}`)
+      check.near('dx', got.values[0], want.values[0], i => share * Math.abs(want.values[0][i]))
+      check.equal('finite', got.result, true)
+      check.equal('strays', got.strays, '')
+    }
+  }
+}
+
+/** What is not finite must be told, wherever it stands: [kernel's answer, row, column] for each place tried. */
+export function nonFiniteAnswers(lab: Lab, kind: keyof Pick<Kernels, 'biasRelu' | 'softmaxLoss' | 'reluBackward'>) {
+  const [B, O, row, rows] = [7, 26, 1, 5]
+  const answers: string[] = []
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    for (let at = 0; at < rows * O; at++) {
+      lab.reset()
+      const z = lab.matrix(B, O)
+      fill(rowsOf(z, row, rows), (r, c) => ((r - row) * O + c === at ? bad : 0.5))
+      const bias = lab.bias(O)
+      fill(whole(vector(O, bias.master)), () => 0)
+      const samples = lab.integers(Array(B).fill(0))
+      const labels = lab.integers([3])
+      const a = lab.matrix(B, O)
+      fill(rowsOf(a, row, rows), () => 1)
+      const run = {
+        biasRelu: () =>
+          lab.kernels.biasRelu(z, bias, { rate: 0.3, seed: 1, layer: 0, samples })(row, rows, 0, at % 2 === 0),
+        softmaxLoss: () =>
+          lab.kernels.softmaxLoss({
+            ...{ z, bias, labels, samples, losses: lab.doubles(B), correct: lab.integers(Array(B).fill(0)) },
+          })(row, rows, at % 2),
+        reluBackward: () => lab.kernels.reluBackward(z, a, 0.3)(row, rows),
+      }[kind]
+      if (run()) answers.push(`${kind}: ${bad} at row ${row + Math.floor(at / O)}, column ${at % O} passes for finite`)
+    }
+  }
+  return { tried: 2 * rows * O, answers }
+}

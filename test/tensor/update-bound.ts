@@ -1,0 +1,54 @@
+/**
+ * How far rounding may carry an optimizer's result from the exact one: first-order error analysis of the formulas in
+ * src/model/optimizer.ts, every constant and every operation rounded once. For tests.
+ */
+import type { OptimizerStep } from '../../src/model/optimizer.js'
+import type { Precision } from './tally.js'
+
+/** One parameter with its moments, 0 where the optimizer has none; or the bound of each. */
+export interface Element {
+  readonly w: number
+  readonly m: number
+  readonly v: number
+}
+
+/** Covers what first order leaves out: relative errors stay below a thousandth here. */
+const SLACK = 1.01
+
+/** Bounds on the errors after a step from exact inputs, but for a gradient that is off by up to `gradientError`. */
+export function updateBound(
+  { type, stepSize, beta1, beta2, secondCorrection, epsilon }: OptimizerStep,
+  before: Element,
+  after: Element,
+  gradient: number,
+  gradientError: number,
+  decay: number,
+  { u, tiny }: Precision,
+): Element {
+  const g = Math.abs(gradient + decay * before.w)
+  // decay and its product, and the sum.
+  const gError = SLACK * (gradientError + 2 * u * Math.abs(decay * before.w) + u * g)
+  if (type === 'sgd') return { w: changeBound(stepSize * g, stepSize * gError), m: 0, v: 0 }
+
+  const mError = SLACK * averageBound(beta1, before.m, g, gError, after.m)
+  if (type === 'momentum') return { w: changeBound(stepSize * Math.abs(after.m), stepSize * mError), m: mError, v: 0 }
+
+  const squareError = 2 * g * gError + gError ** 2 + u * g * g
+  const vError = SLACK * averageBound(beta2, before.v, g * g, squareError, after.v)
+  // Half of the relative error under the root, then root, epsilon, sum and quotient.
+  const divisor = Math.sqrt(after.v * secondCorrection) + epsilon
+  const divisorShare = vError / after.v / 2 + 5 * u
+  const change = (stepSize * Math.abs(after.m)) / divisor
+  return { w: changeBound(change, change * divisorShare + (stepSize * mError) / divisor), m: mError, v: vError }
+
+  /** mean = beta · mean + (1 - beta) · x. */
+  function averageBound(beta: number, mean: number, x: number, xError: number, result: number): number {
+    const rounding = 2 * u * (beta * Math.abs(mean) + (1 - beta) * Math.abs(x)) + u * Math.abs(result)
+    return (1 - beta) * xError + rounding + tiny
+  }
+
+  /** w - change: the step size and its product rounded, then the difference. */
+  function changeBound(change: number, changeError: number): number {
+    return SLACK * (changeError + 2 * u * change) + u * Math.abs(after.w)
+  }
+}
