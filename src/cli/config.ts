@@ -50,7 +50,9 @@ export const configCommand: CommandModule = {
           process.stdout.write(markdown ? experimentMarkdown() : toJson(experimentJsonSchema))
         },
       )
-      .demandCommand(1, 'config: say what to do: check, show or schema'),
+      .demandCommand(1, 'config: say what to do: check, show or schema')
+      .example('$0 config check configs/*.json', 'all that is wrong with them')
+      .example('$0 config show configs/mnist.json --diff', 'only what differs from the defaults'),
   handler: () => {},
 }
 

@@ -2,8 +2,10 @@
  * Training, from an experiment to a finished run directory. Main thread: it hands spans of steps to the workers, scores,
  * writes files and tells observers; it never computes a step, so the event loop stays free.
  */
+import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { LoadedExperiment } from '../config/load.js'
+import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
@@ -34,7 +36,7 @@ const PROGRESS_MS = 100
  * thread starts; with RunError when training fails, after `summary.json` says so.
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
-  const { experiment } = loaded
+  const experiment = withAbsolutePath(loaded)
   const prepared = await prepareSession(experiment, loaded.baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
@@ -48,7 +50,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           dir: options.runDir,
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
-  const run = new Run(loaded, options, directory, prepared.backendReason)
+  const run = new Run(experiment, options, directory, prepared.backendReason)
   try {
     await directory?.writeExperiment(loaded.source, experiment)
     const session = await Session.start(prepared, experiment)
@@ -68,8 +70,14 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   }
 }
 
+/** The run directory and the checkpoint must find the data again, wherever they are read from. */
+function withAbsolutePath({ experiment, baseDir }: LoadedExperiment): Experiment {
+  const { path } = experiment.data
+  return path === null ? experiment : { ...experiment, data: { ...experiment.data, path: resolve(baseDir, path) } }
+}
+
 class Run {
-  readonly #experiment: LoadedExperiment['experiment']
+  readonly #experiment: Experiment
   readonly #options: TrainOptions
   readonly #directory: RunDirectory | null
   readonly #backendReason: string
@@ -77,8 +85,8 @@ class Run {
   #validation: Score | undefined
   #step = 0
 
-  constructor(loaded: LoadedExperiment, options: TrainOptions, directory: RunDirectory | null, backendReason: string) {
-    this.#experiment = loaded.experiment
+  constructor(experiment: Experiment, options: TrainOptions, directory: RunDirectory | null, backendReason: string) {
+    this.#experiment = experiment
     this.#options = options
     this.#directory = directory
     this.#backendReason = backendReason

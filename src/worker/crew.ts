@@ -3,7 +3,7 @@
  * words of the shared memory, with Atomics only.
  *
  * Who waits: every worker, at the end of each stage. Who wakes: the last to arrive, which first resets the claim
- * counter (nobody claims while all are at the barrier), then counts `generation` up, then notifies. A waiter spins for
+ * counter (nobody claims while all are at the barrier) and latches what all must agree on, then counts `generation` up, then notifies. A waiter spins for
  * a while, because most waits are shorter than a sleep (small networks ran 1.4x faster with it), then sleeps in slices
  * and looks at the abort flag after each, so that nobody hangs when a worker dies: the coordinator raises the flag.
  */
@@ -48,6 +48,7 @@ export class Crew {
     if (Atomics.add(words, Control.arrived, 1) === this.size - 1) {
       Atomics.store(words, Control.arrived, 0)
       Atomics.store(words, Control.claim, 0)
+      Atomics.store(words, Control.latchedFault, Atomics.load(words, Control.fault))
       last?.()
       Atomics.add(words, Control.generation, 1)
       Atomics.notify(words, Control.generation)
@@ -78,8 +79,9 @@ export class Crew {
     }
   }
 
+  /** The fault known when the last barrier was passed: the same for all workers until the next one. */
   get fault(): number {
-    return Atomics.load(this.#words, Control.fault)
+    return Atomics.load(this.#words, Control.latchedFault)
   }
 
   /** To be called in the last barrier of a step: all workers then see the same answer in `stopped`. */

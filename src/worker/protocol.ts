@@ -53,10 +53,15 @@ export const Control = {
   stop: 64,
   /** Copy of `stop` made at the last barrier of a step, so that all workers stop after the same one. */
   stopped: 80,
-  /** 0, or the fault of the smallest code that a shard pass found; see `faultOf`. */
+  /** 0, or the smallest code of a fault that a task reported; see `fault` below. */
   fault: 96,
+  /**
+   * Copy of `fault` made at each barrier. Workers decide by this one: a fast worker may report the next stage's fault
+   * while a slow one has not yet looked at this stage's.
+   */
+  latchedFault: 112,
   /** From here one word for each worker, 16 apart: the step it is in. */
-  workerStep: 112,
+  workerStep: 128,
 } as const
 export const CONTROL_STRIDE = 16
 export const controlWords = (workers: number): number => Control.workerStep + CONTROL_STRIDE * workers

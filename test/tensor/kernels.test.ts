@@ -7,10 +7,12 @@ import t from 'tap'
 import { reference } from '../../src/tensor/kernels/reference/index.js'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
 import * as batch from './batch-kernels.js'
+import * as bias from './bias-kernels.js'
 import { Lab } from './lab.js'
 import { BATCHES, PRODUCTS, thinned, UPDATES } from './sizes.js'
 import { Tally } from './tally.js'
-import * as update from './update-kernels.js'
+import { OPTIMIZERS } from './update-checks.js'
+import * as weight from './weight-kernels.js'
 
 const every = { batches: BATCHES, products: PRODUCTS, updates: UPDATES }
 const few = { batches: thinned(BATCHES), products: thinned(PRODUCTS), updates: thinned(UPDATES) }
@@ -49,26 +51,26 @@ for (const { backend, u, exp, sizes } of [
     await sweep('reluBackward: relative error <= γ(2)', batches.count * batch.BACKWARD_RATES.length, tally =>
       batch.sweepReluBackward(batches, ...labs, tally),
     )
-    await sweep('weightUpdate.accumulate: error <= γ(rows + 1) · |x|ᵀ·|dz|', products.count * 2, tally =>
-      update.sweepWeightGradient(products, ...labs, tally),
+    await sweep('weightUpdate.accumulate: error <= γ(rows + 1) · |x|ᵀ·|dz|', products.count, tally =>
+      weight.sweepWeightGradient(products, ...labs, tally),
     )
-    for (const type of update.OPTIMIZERS) {
+    for (const type of OPTIMIZERS) {
       for (const form of ['fused', 'reduce'] as const) {
         const sum = form === 'fused' ? 'γ(rows) · |x|ᵀ·|dz|' : 'γ(buffers - 1) · Σ|buffer|'
         await sweep(
           `weightUpdate.${form}, ${type}: error <= ${sum} carried through the update's roundings`,
           updates.count * 2,
-          tally => update.sweepWeightUpdate(form, type, updates, ...labs, tally),
+          tally => weight.sweepWeightUpdate(form, type, updates, ...labs, tally),
         )
       }
       await sweep(
         `biasUpdate, ${type}: error <= γ(rows + 1) · Σ|dz| carried through the update's roundings`,
-        batches.count * update.BIAS_FORMS.length,
-        tally => update.sweepBiasUpdate(type, batches, ...labs, tally),
+        batches.count * bias.BIAS_FORMS.length,
+        tally => bias.sweepBiasUpdate(type, batches, ...labs, tally),
       )
     }
-    await sweep('weightUpdate.derive: exact', updates.count * 2, tally => update.sweepDerive(updates, labs[0], tally))
-    await sweep('storeRow, loadRow: exact', updates.count * 3, tally => update.sweepRowCopies(updates, labs[0], tally))
+    await sweep('weightUpdate.derive: exact', updates.count * 2, tally => weight.sweepDerive(updates, labs[0], tally))
+    await sweep('storeRow, loadRow: exact', updates.count * 3, tally => weight.sweepRowCopies(updates, labs[0], tally))
 
     for (const kind of ['biasRelu', 'softmaxLoss', 'reluBackward'] as const) {
       await t.test(`${kind} tells a NaN and an infinity, wherever it stands`, async t => {

@@ -28,6 +28,13 @@ interface Test {
   comment(...text: string[]): void
 }
 
+/** The comparisons of one case. */
+export interface Check {
+  /** Every got[i] within bound(i) of want[i]; a NaN never is. */
+  near(what: string, got: ArrayLike<number>, want: ArrayLike<number>, bound: (i: number) => number): void
+  equal(what: string, got: unknown, want: unknown): void
+}
+
 export class Tally {
   #cases = 0
   #numbers = 0
@@ -36,14 +43,13 @@ export class Tally {
   readonly #shown: string[] = []
 
   /** Begins a case; `name` says kernel and sizes, and stands before its failures. */
-  case(name: string) {
+  case(name: string): Check {
     this.#cases++
     const fail = (what: string) => {
       if (this.#failures++ < 5) this.#shown.push(`${name}: ${what}`)
     }
     return {
-      /** Every got[i] within bound(i) of want[i]; a NaN never is. */
-      near: (what: string, got: ArrayLike<number>, want: ArrayLike<number>, bound: (i: number) => number) => {
+      near: (what, got, want, bound) => {
         if (got.length !== want.length) fail(`${what} has ${got.length} numbers, expected ${want.length}`)
         for (let i = 0; i < want.length; i++) {
           const error = Math.abs(got[i] - want[i])
@@ -53,7 +59,7 @@ export class Tally {
           this.#numbers++
         }
       },
-      equal: (what: string, got: unknown, want: unknown) => {
+      equal: (what, got, want) => {
         if (!Object.is(got, want)) fail(`${what} is ${inspect(got)}, expected ${inspect(want)}`)
       },
     }
