@@ -55,6 +55,11 @@ export function keyOf(seed: number, purpose: Purpose): readonly [k0: number, k1:
   return [low, (high ^ Math.imul(purpose, WEYL_0)) >>> 0]
 }
 
+/** A 32-bit word below this drops its unit: `rate` of all words, and never all of them. */
+export function dropoutThreshold(rate: number): number {
+  return Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1)
+}
+
 /**
  * A permutation of 0..n-1, uniform over all of them: Fisher-Yates with unbiased indices (Lemire 2019, "Fast random
  * integer generation in an interval"). `index` tells permutations of one seed and purpose apart, as the epoch does.

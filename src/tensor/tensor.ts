@@ -75,7 +75,7 @@ export function bindShapes<D extends string>(
   const seen: string[] = []
   for (const [name, { shape }, dims] of args) {
     const wanted = dims.map(d => (d in bound ? `${d}=${bound[d]}` : d)).join(', ')
-    const fits = shape.length === dims.length && dims.every((d, i) => (d in bound ? bound[d] : shape[i]) === shape[i])
+    const fits = shape.length === dims.length && dims.every((d, i) => (bound[d] ?? shape[dims.indexOf(d)]) === shape[i])
     if (!fits) {
       const because = seen.length ? `; bound by ${seen.join(', ')}` : ''
       throw new ShapeError(`${op}: ${name} is (${shape.join(', ')}), expected (${wanted})${because}`)

@@ -149,7 +149,7 @@ export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; ti
 }
 
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
-const TILES_PER_WORKER = 4
+const TILES_PER_WORKER = 8
 
 /** Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few. */
 function tilesOf(inputs: number, outputs: number, backend: Backend, workers: number): Tile[] {

@@ -30,6 +30,9 @@ t.test('bindShapes names what is wrong, what it wants, and what bound it', async
   })
   t.throws(linear([785], [32, 128]), { message: 'linear: w is (785), expected (I=785, O); bound by x (32, 785)' })
   t.throws(() => bindShapes('square', [['a', shaped(3), ['N', 'M']]]), { message: 'square: a is (3), expected (N, M)' })
+  t.throws(() => bindShapes('square', [['a', shaped(3, 4), ['N', 'N']]]), {
+    message: 'square: a is (3, 4), expected (N, N)',
+  })
 })
 
 t.test('a size of 0 is bound like any other', async t => {

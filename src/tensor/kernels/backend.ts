@@ -77,7 +77,8 @@ export interface Kernels {
   linear(out: Matrix, x: Matrix, w: WeightTensors): RowKernel
   /**
    * z (B, O) becomes relu(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
-   * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least rate · 2^32.
+   * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
+   * Says whether every z + bias was finite, before ReLU and dropout hide what was not.
    */
   biasRelu(
     z: Matrix,

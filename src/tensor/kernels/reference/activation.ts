@@ -4,7 +4,7 @@
  */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
-import { keyOf, Purpose, philox } from '../../random.js'
+import { dropoutThreshold, keyOf, Purpose, philox } from '../../random.js'
 import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { BiasTensors, CheckedRowKernel, DropoutSpec, Kernels } from '../backend.js'
 import { repeated, rowsOf } from './views.js'
@@ -49,7 +49,7 @@ function dropoutFactors(
   epoch: number,
 ): FloatTensor {
   const [k0, k1] = keyOf(seed, Purpose.dropout)
-  const threshold = Math.round(rate * 2 ** 32)
+  const threshold = dropoutThreshold(rate)
   const words = new Uint32Array(4)
   const factors = ndarray(new Float64Array(rows * units), [rows, units])
   for (let r = 0; r < rows; r++) {

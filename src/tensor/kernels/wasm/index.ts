@@ -4,7 +4,7 @@
  *
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
  */
-import { keyOf, Purpose } from '../../random.js'
+import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor.js'
 import type { Backend, KernelContext, Kernels } from '../backend.js'
 import { compileWasm, instantiateWasm } from './exports.js'
@@ -94,7 +94,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       ])
       const { rate, layer } = dropout
       const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
-      const threshold = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1)
+      const threshold = dropoutThreshold(rate)
       const scale = 1 / (1 - rate)
       const to = matrixPanels(z)
       const b = byteOffsetOf(bias.master)

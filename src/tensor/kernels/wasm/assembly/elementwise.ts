@@ -54,7 +54,7 @@ export function bias_relu(z: usize, zStride: usize, rows: i32, panels: i32, bias
 }
 
 /** max(x, 0) that keeps a NaN; one instruction, which f32x4.max is not. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function relu4(x: v128): v128 {
   return f32x4.pmax(x, f32x4.splat(0))

@@ -3,13 +3,13 @@ import { BLOCK_BYTES, PANEL, ROW_BYTES } from './layout'
 import { micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './micro-kernels'
 
 /** Panels of k in one pass: 20 x 12 x 48 bytes of weights stay in the first-level cache. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const K_BLOCK = 20
 /** Rows in one pass, so that the packed activations of a wide layer stay near: 96 x 3000 floats are 1.1 MB. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const ROW_BLOCK = 96
 /** Rows of the micro-kernel. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const MICRO_ROWS = 3
 
 /**
@@ -40,7 +40,7 @@ export function gemm(
 }
 
 /** One panel of c against packed rows. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function multiply(c: usize, packed: usize, b: usize, rows: i32, k: i32, accumulate: bool): void {
   let r = rows
@@ -58,19 +58,43 @@ function multiply(c: usize, packed: usize, b: usize, rows: i32, k: i32, accumula
  * narrow. Then the micro-kernel walks one pointer; a jump from panel to panel in its loop cost a fifth of its speed.
  */
 function pack(to: usize, a: usize, aStride: usize, rows: i32, kPanels: i32): void {
-  for (let row = 0; row < rows; row += MICRO_ROWS) {
-    const width = min(MICRO_ROWS, rows - row)
+  let row = 0
+  for (; row + MICRO_ROWS <= rows; row += MICRO_ROWS) {
     let from = a + <usize>row * ROW_BYTES
     for (let p = 0; p < kPanels; p++) {
-      for (let k: usize = 0; k < ROW_BYTES; k += 4) {
-        store<f32>(to, load<f32>(from + k))
-        if (width > 1) store<f32>(to, load<f32>(from + k, 48), 4)
-        if (width > 2) store<f32>(to, load<f32>(from + k, 96), 8)
-        to += <usize>width << 2
+      for (let k: usize = 0; k < ROW_BYTES; k += 16) {
+        interleave3(to, from + k)
+        to += 4 * MICRO_ROWS * 4
       }
       from += aStride
     }
   }
+  const width = rows - row
+  if (width == 0) return
+  let from = a + <usize>row * ROW_BYTES
+  for (let p = 0; p < kPanels; p++) {
+    for (let k: usize = 0; k < ROW_BYTES; k += 4) {
+      store<f32>(to, load<f32>(from + k))
+      if (width == 2) store<f32>(to, load<f32>(from + k, 48), 4)
+      to += <usize>width << 2
+    }
+    from += aStride
+  }
+}
+
+/** Four columns of three rows, 48 bytes apart, to four triples. */
+// @ts-ignore: decorator
+@inline
+function interleave3(to: usize, from: usize): void {
+  const r0 = v128.load(from)
+  const r1 = v128.load(from, 48)
+  const r2 = v128.load(from, 96)
+  const low = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5) //  r0.0 r1.0 r0.1 r1.1
+  const high = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7) // r0.2 r1.2 r0.3 r1.3
+  const middle = v128.shuffle<f32>(low, r2, 3, 5, 3, 5) // r1.1 r2.1
+  v128.store(to, v128.shuffle<f32>(low, r2, 0, 1, 4, 2))
+  v128.store(to, v128.shuffle<f32>(middle, high, 0, 1, 4, 5), 16)
+  v128.store(to, v128.shuffle<f32>(high, r2, 6, 2, 3, 7), 32)
 }
 
 /**
@@ -127,7 +151,7 @@ export function transpose_blocks(t: usize, tStride: usize, w: usize, iPanels: i3
 }
 
 /** Four rows of a panel, 48 bytes apart. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function transpose_4x4(to: usize, from: usize): void {
   const r0 = v128.load(from)

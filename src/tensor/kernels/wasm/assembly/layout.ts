@@ -2,18 +2,18 @@
  * Panel form. A matrix (rows, cols) is kept in panels of 12 columns: panel p holds columns 12p..12p+11 of every row,
  * row after row, so that element (r, c) lies at panel ⌊c/12⌋, then r, then c mod 12. Columns past the last are zero and
  * stay zero. Weights (I, O) are such a matrix with I rounded up to a multiple of 12; their transposed form is (O, I)
- * likewise. Then every GEMM of a step reads its operands in order, without packing, and the gradient's blocks of
+ * likewise. Then the weights need no packing, a GEMM writes what the next one reads, and the gradient's blocks of
  * 12 x 12 are contiguous in the weights, in their moments and in the transposed form.
  *
  * All pointers are bytes; strides between panels are bytes; `rows`, `panels` count.
  */
 
 /** Columns of a panel: the width of the micro-kernel's tile. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline export const PANEL = 12
 /** One row of a panel. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline export const ROW_BYTES: usize = 48
 /** A block of 12 rows of a panel. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline export const BLOCK_BYTES: usize = 576

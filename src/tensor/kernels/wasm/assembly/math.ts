@@ -6,7 +6,7 @@
  * exp(x) for x <= 0, elementwise; below -87 it is 0. Relative error < 2e-7.
  * Range reduction x = n·ln 2 + r with ln 2 in two parts, then the degree-6 polynomial of Cephes' expf.
  */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 export function exp4(x: v128): v128 {
   const inRange = f32x4.ge(x, f32x4.splat(-87))
@@ -49,7 +49,7 @@ export function log64(x: f64): f64 {
 }
 
 /** All bits set in the lanes that hold an infinity or a NaN. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 export function nonFinite4(x: v128): v128 {
   const exponent = i32x4.splat(0x7f800000)

@@ -3,10 +3,10 @@
  * flushed to zero by compare and mask: they would make the update many times slower, and on every CPU alike.
  */
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function flush(x: v128): v128 {
   return v128.and(x, f32x4.ge(f32x4.abs(x), f32x4.splat(SMALLEST_NORMAL)))

@@ -3,13 +3,13 @@
  * differ in c2, which for dropout is the sample: lane l is row l.
  */
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const MULTIPLIER_0 = 0xd2511f53
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const MULTIPLIER_1 = 0xcd9e8d57
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const WEYL_0 = 0x9e3779b9
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline const WEYL_1 = 0xbb67ae85
 
 /**

@@ -3,7 +3,7 @@ import { PANEL, ROW_BYTES } from './layout'
 import { exp4, log64 } from './math'
 
 /** Address of column c of the row that begins at `row` in panel 0. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function cell(row: usize, stride: usize, c: i32): usize {
   return row + <usize>(c / PANEL) * stride + (<usize>(c % PANEL) << 2)
