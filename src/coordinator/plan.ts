@@ -8,7 +8,7 @@ import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
 import { layerWidths } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
-import { backends, listBackends } from '../tensor/kernels/backends.js'
+import { listBackends, loadBackend } from '../tensor/kernels/backends.js'
 import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
 import { type Layout, planLayout } from '../worker/layout.js'
 import { type BackendName, PROTOCOL, type RunPlan, type Split } from '../worker/protocol.js'
@@ -30,7 +30,7 @@ export interface PlanOptions {
 const SPIN_TURNS = 10_000
 
 /** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
-export function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): PlannedRun {
+export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
   const { name: backend, reason: backendReason } = chooseBackend(compute.backend)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
@@ -55,7 +55,7 @@ export function planRun(experiment: Experiment, data: DatasetSource, options: Pl
       test: options.splits.includes('test') ? data.test.rows : 0,
     },
   }
-  const layout = planLayout(plan, backends[backend])
+  const layout = planLayout(plan, await loadBackend(backend))
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason }
 }

@@ -42,6 +42,9 @@ export class WorkerPool {
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
       atomics: 'disabled',
       recordTiming: false,
+      // Workers keep next to nothing on their heaps: all that is large lies in the shared memory. Without limits V8
+      // lets each heap grow before it collects, which costs several MB a worker.
+      resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
     })
     const links = Array.from(
       { length: plan.workers },

@@ -10,7 +10,7 @@ import type { Score } from '../run/events.js'
 import type { NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Kernels } from '../tensor/kernels/backend.js'
-import { backends } from '../tensor/kernels/backends.js'
+import { loadBackend } from '../tensor/kernels/backends.js'
 import type { Layout, ParameterSlots } from '../worker/layout.js'
 import { viewWeight } from '../worker/network.js'
 import { Control, type RunPlan, type Split, Stat } from '../worker/protocol.js'
@@ -28,7 +28,7 @@ export async function prepareSession(
   options: PlanOptions,
 ): Promise<PreparedSession> {
   const data = await openDataset(experiment.data, { baseDir })
-  return { data, ...planRun(experiment, data, options) }
+  return { data, ...(await planRun(experiment, data, options)) }
 }
 
 /** Sums over rows that have been scored, as the workers keep them. */
@@ -71,7 +71,7 @@ export class Session {
   /** Loads the data, starts the threads. */
   static async start(prepared: PreparedSession, experiment: Experiment): Promise<Session> {
     const { layout, data } = prepared
-    const backend = backends[prepared.plan.backend]
+    const backend = await loadBackend(prepared.plan.backend)
     const memory = allocate(layout)
     const files = await loadData(prepared, memory)
     const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }

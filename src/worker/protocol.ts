@@ -103,7 +103,12 @@ export interface SpanReport {
 /** What the coordinator calls in every worker, all at the same time. Each call blocks its thread until it is done. */
 export interface TrainWorker {
   /** Maps the memory and builds the programs. */
-  open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null, id: number): { protocol: number }
+  open(
+    plan: RunPlan,
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module | null,
+    id: number,
+  ): Promise<{ protocol: number }>
   /** Draws the initial weights. */
   initialise(): void
   /** Writes what a backend derives from the weights, after they were stored from outside. */

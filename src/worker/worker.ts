@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { viewSlot } from '../tensor/arena.js'
-import { backends } from '../tensor/kernels/backends.js'
+import { loadBackend } from '../tensor/kernels/backends.js'
 import { type StepContext, startClock } from './clock.js'
 import { AbortedError, Crew } from './crew.js'
 import { planLayout } from './layout.js'
@@ -29,11 +29,11 @@ export function createWorker(): TrainWorker {
   }
 
   return {
-    open(plan, memory, module, id) {
+    async open(plan, memory, module, id) {
       if (plan.protocol !== PROTOCOL) {
         throw new Error(`worker: the plan has protocol ${plan.protocol}, expected ${PROTOCOL}`)
       }
-      const backend = backends[plan.backend]
+      const backend = await loadBackend(plan.backend)
       const layout = planLayout(plan, backend)
       const scratchByteOffset = layout.scratch[id].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset })

@@ -138,10 +138,10 @@ t.test('an abort signal ends the run after a whole step, saved as interrupted', 
 t.test('a plan that does not fit 4 GiB is refused with the sum that shows why', async t => {
   const { experiment, baseDir } = resolveExperiment({ ...long, model: { hidden: [20_000, 20_000] } })
   const data = await openDataset(experiment.data, { baseDir })
-  t.throws(() => planRun(experiment, data, { purpose: 'train', splits: ['train', 'test'] }), {
+  await t.rejects(planRun(experiment, data, { purpose: 'train', splits: ['train', 'test'] }), {
     name: 'ConfigError',
     message:
       /needs \d\.\d\d GiB .* at most 4.00 GiB; 1\.\d\d GiB weights \+ [23]\.\d\d GiB optimizer moments .*35-20000-20000-4/,
   })
-  t.ok(planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
+  t.ok(await planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
 })

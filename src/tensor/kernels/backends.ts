@@ -1,9 +1,17 @@
 /** The backends there are, by name, and which of them work on this machine. Runs on any thread. */
 import type { Backend } from './backend.js'
-import { reference } from './reference/index.js'
-import { wasm } from './wasm/index.js'
 
-export const backends: Readonly<Record<Backend['name'], Backend>> = { wasm, reference }
+/** Loads one backend, and only that: a worker should not carry the code of the others. */
+export async function loadBackend(name: Backend['name']): Promise<Backend> {
+  switch (name) {
+    case 'wasm':
+      return (await import('./wasm/index.js')).wasm
+    case 'reference':
+      return (await import('./reference/index.js')).reference
+    default:
+      return name satisfies never
+  }
+}
 
 export interface BackendReport {
   readonly name: Backend['name']

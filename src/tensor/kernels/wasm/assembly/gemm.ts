@@ -83,7 +83,7 @@ function pack(to: usize, a: usize, aStride: usize, rows: i32, kPanels: i32): voi
 }
 
 /** Four columns of three rows, 48 bytes apart, to four triples. */
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function interleave3(to: usize, from: usize): void {
   const r0 = v128.load(from)
