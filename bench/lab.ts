@@ -5,7 +5,8 @@
 import { performance } from 'node:perf_hooks'
 import { resolveExperiment } from '../src/config/load.js'
 import { prepareSession, Session } from '../src/coordinator/session.js'
-import type { SpanReport } from '../src/worker/protocol.js'
+import { RunError } from '../src/errors.js'
+import { faultText, type SpanReport } from '../src/worker/protocol.js'
 
 /** Hidden widths of the reference network, 784-3000-...-10. */
 export const REFERENCE_HIDDEN = [3000, 2500, 2000, 1500, 1000, 500]
@@ -15,6 +16,7 @@ export interface LabOptions {
   readonly batchSize: number
   readonly workers: number
   readonly dropout: number
+  readonly l2?: number
   readonly allReduce?: 'fused' | 'buffers'
   readonly shardRows?: number
   readonly backend?: 'auto' | 'reference' | 'wasm'
@@ -22,6 +24,8 @@ export interface LabOptions {
 
 export interface Lab {
   readonly session: Session
+  /** Full mini-batches of an epoch: a span has at most so many steps, as in training, where it never crosses epochs. */
+  readonly wholeSteps: number
   /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it. */
   run(count: number, stepsEach?: number): Promise<{ seconds: number; reports: SpanReport[] }[]>
   close(): Promise<void>
@@ -33,7 +37,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     name: 'bench',
     data: { dataset: 'digits' },
     model: { hidden, dropout },
-    train: { batchSize },
+    train: { batchSize, ...(options.l2 === undefined ? {} : { l2: options.l2 }) },
     compute: {
       workers,
       backend: options.backend ?? 'auto',
@@ -50,7 +54,9 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 
   return {
     session,
+    wholeSteps,
     async run(count, stepsEach = 1) {
+      if (stepsEach > wholeSteps) throw new RangeError(`lab: steps are ${stepsEach}, expected at most ${wholeSteps}`)
       const spans: { seconds: number; reports: SpanReport[] }[] = []
       while (spans.length < count) {
         // The last, partial batch of an epoch would make its step look fast.
@@ -58,6 +64,9 @@ export async function openLab(options: LabOptions): Promise<Lab> {
         const from = step
         const started = performance.now()
         const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach))
+        // A step that stops half way would look fast.
+        const stopped = reports.find(({ fault }) => fault !== 0)
+        if (stopped) throw new RunError(`bench: step ${stopped.step}: ${faultText(stopped.fault)}`)
         spans.push({ seconds: (performance.now() - started) / 1000, reports })
         step += stepsEach
       }

@@ -2,8 +2,6 @@
  * The WASM module as TypeScript sees it: pointers are byte offsets into the arena, sizes as in the AssemblyScript
  * sources under assembly/, where each function states what it overwrites. Runs on any thread.
  */
-import { readFile } from 'node:fs/promises'
-
 type Pointer = number
 
 export interface WasmExports {
@@ -99,11 +97,6 @@ export interface WasmExports {
   exp_f32(out: Pointer, x: Pointer): void
   log_f64(x: number): number
   philox_words(out: Pointer, c0: number, c1: number, c2: Pointer, c3: number, k0: number, k1: number): void
-}
-
-/** Compiles the module once; workers instantiate the compiled form. Throws CompileError where SIMD or threads lack. */
-export async function compileWasm(): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await readFile(new URL('./kernels.wasm', import.meta.url)))
 }
 
 /** The module's functions over one memory. */

@@ -7,7 +7,7 @@
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor.js'
 import type { Backend, KernelContext, Kernels } from '../backend.js'
-import { compileWasm, instantiateWasm } from './exports.js'
+import { instantiateWasm } from './exports.js'
 import {
   batchShape,
   loadRow,
@@ -39,7 +39,7 @@ export const wasm: Backend = {
   weightShape,
   transposedShape: (inputs, outputs) => weightShape(outputs, inputs),
   biasShape: outputs => [panelsOf(outputs) * PANEL],
-  compile: compileWasm,
+  compile: async () => (await import('./compile.js')).compileWasm(),
   instantiate,
 }
 

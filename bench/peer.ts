@@ -1,0 +1,143 @@
+/**
+ * A program of bench/peers: started, warmed up by itself, then asked for steps over its stdin, one JSON object a line
+ * (the protocol is in numpy-step.py and step.mjs). Main thread. A peer that cannot run is a result, not a failure:
+ * whatever goes wrong becomes a PeerError with the reason.
+ */
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+/** From dist/bench, to the sources: the peers are not compiled. */
+const PEERS = new URL('../../bench/peers/', import.meta.url)
+/** TensorFlow.js takes a minute to warm up and a quarter of one for a step. */
+const PATIENCE_MS = 300_000
+const STDERR_KEPT = 4000
+
+export class PeerError extends Error {
+  override name = 'PeerError'
+}
+
+export interface PeerCommand {
+  readonly file: string
+  readonly args: readonly string[]
+}
+
+/** What a peer says about itself when it is warm. */
+export interface PeerFacts {
+  readonly version: string
+  readonly threads: number | null
+  readonly blas: string
+}
+
+export interface Peer {
+  readonly facts: PeerFacts
+  /** Seconds of each of so many steps, by the peer's own clock. */
+  steps(count: number): Promise<number[]>
+  /** Waits until the process has ended. */
+  close(): Promise<void>
+}
+
+/** Debian's packages belong to this Python, whichever other one comes first in PATH. */
+export function numpyCommand(args: readonly string[]): PeerCommand {
+  const debian = '/usr/bin/python3'
+  return { file: existsSync(debian) ? debian : 'python3', args: [inPeers('numpy-step.py'), ...args] }
+}
+
+export function tfjsCommand(args: readonly string[]): PeerCommand {
+  return { file: process.execPath, args: [inPeers('tfjs/step.mjs'), ...args] }
+}
+
+/** Installs TensorFlow.js where it is not yet: it is a dependency of nothing but this benchmark. */
+export async function installTfjs(say: (what: string) => void): Promise<void> {
+  // npm writes this file last.
+  if (existsSync(inPeers('tfjs/node_modules/.package-lock.json'))) return
+  say('peers: installing TensorFlow.js: npm ci --prefix bench/peers/tfjs')
+  const args = ['ci', '--prefix', inPeers('tfjs'), '--no-audit', '--no-fund', '--fetch-retries=1']
+  // Under `npm run` this is npm itself; alone, `npm` could be a script that needs a shell.
+  const npm = process.env.npm_execpath
+  const [file, all] = npm ? [process.execPath, [npm, ...args]] : ['npm', args]
+  try {
+    await promisify(execFile)(file, all, { timeout: PATIENCE_MS })
+  } catch (error) {
+    const { stderr = '', message } = error as Error & { stderr?: string }
+    throw new PeerError(`npm ci failed: ${lastLine(stderr) ?? message}`)
+  }
+}
+
+export async function startPeer({ file, args }: PeerCommand): Promise<Peer> {
+  const child = spawn(file, args, { stdio: 'pipe' })
+  const link = new PeerLink(child)
+  const facts = await link.next()
+  if (facts.ready !== true) {
+    await link.end()
+    throw new PeerError([facts.error, facts.hint && `hint: ${facts.hint}`].filter(Boolean).join('; '))
+  }
+  return {
+    facts: { version: String(facts.version), threads: (facts.threads as number | null) ?? null, blas: String(facts.blas) },
+    async steps(count) {
+      link.send({ steps: count })
+      const { seconds } = await link.next()
+      if (!Array.isArray(seconds) || seconds.length !== count) {
+        throw new PeerError(`answered ${JSON.stringify(seconds)}, expected ${count} times`)
+      }
+      return seconds as number[]
+    },
+    close: () => link.end(),
+  }
+}
+
+/** Lines in, lines out, and the end of the process as an error for whoever waits. */
+class PeerLink {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #lines: AsyncIterator<string>
+  /** Settles with the reason, once the process is gone. */
+  readonly #ended: Promise<string>
+  #stderr = ''
+
+  constructor(child: ChildProcessWithoutNullStreams) {
+    this.#child = child
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+    this.#ended = new Promise(resolve => {
+      child.once('error', error => resolve(error.message))
+      child.once('close', (code, signal) => resolve(`ended with ${signal ?? `exit code ${code}`}`))
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)
+    })
+    // A peer that is gone cannot be written to; `next` says why.
+    child.stdin.on('error', () => {})
+  }
+
+  send(message: object): void {
+    this.#child.stdin.write(`${JSON.stringify(message)}\n`)
+  }
+
+  async next(): Promise<Record<string, unknown>> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<'late'>(resolve => {
+      timer = setTimeout(() => resolve('late'), PATIENCE_MS)
+    })
+    const answer = await Promise.race([this.#lines.next(), late]).finally(() => clearTimeout(timer))
+    if (answer === 'late') {
+      this.#child.kill()
+      throw new PeerError(`no answer within ${PATIENCE_MS / 1000} s`)
+    }
+    if (answer.done) throw new PeerError([await this.#ended, lastLine(this.#stderr)].filter(Boolean).join('; '))
+    try {
+      return JSON.parse(answer.value)
+    } catch {
+      throw new PeerError(`answered ${JSON.stringify(answer.value)}, expected JSON`)
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#child.stdin.end()
+    await this.#ended
+  }
+}
+
+const inPeers = (path: string): string => fileURLToPath(new URL(path, PEERS))
+
+const lastLine = (text: string): string | undefined => text.trim().split('\n').at(-1) || undefined

@@ -1,0 +1,120 @@
+/** What a benchmark answers, and its two forms: a page for people, an object for programs. Pure; any thread. */
+import type { MachineFacts } from '../src/run/machine.js'
+
+/** A bar that the product promises to pass. */
+export interface Bar {
+  readonly what: string
+  /** Null: it could not be measured; the report's `skipped` says why. */
+  readonly got: number | null
+  readonly want: number
+  readonly at: 'least' | 'most' | 'below'
+  readonly unit: 'times' | 'percent' | 'perSecond' | 'megabytes'
+}
+
+export interface Table {
+  readonly title: string
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+  /** Columns, from the first, that hold words. */
+  readonly words: number
+}
+
+export interface Report {
+  readonly name: string
+  readonly title: string
+  /** How it was measured: warm-up, samples, what is compared with what. One sentence each. */
+  readonly method: readonly string[]
+  readonly tables: readonly Table[]
+  readonly bars: readonly Bar[]
+  /** What could not be measured, and why. */
+  readonly skipped: readonly string[]
+  /** The same numbers as in the tables, and more, for `--json`. */
+  readonly numbers: object
+}
+
+/** Null where the bar could not be measured. */
+export function isMet({ got, want, at }: Bar): boolean | null {
+  if (got === null) return null
+  return at === 'least' ? got >= want : at === 'most' ? got <= want : got < want
+}
+
+const UNITS: Readonly<Record<Bar['unit'], (value: number) => string>> = {
+  times: value => `${value.toFixed(2)}x`,
+  percent: value => `${(100 * value).toFixed(1)} %`,
+  perSecond: value => `${value.toFixed(0)} /s`,
+  megabytes: value => `${value.toFixed(0)} MB`,
+}
+
+/** Cells of `met  GEMM of the peak  86.1 %  >= 80.0 %` */
+function barLine(bar: Bar): string[] {
+  const met = isMet(bar)
+  const sign = bar.at === 'least' ? '>=' : bar.at === 'most' ? '<=' : '<'
+  const format = UNITS[bar.unit]
+  return [
+    met === null ? 'not measured' : met ? 'met' : 'MISSED',
+    bar.what,
+    bar.got === null ? '-' : format(bar.got),
+    `${sign} ${format(bar.want)}`,
+  ]
+}
+
+/** Lines of columns: words to the left, numbers to the right, two spaces between. */
+export function alignColumns(rows: readonly (readonly string[])[], words: number): string[] {
+  const widths: number[] = []
+  for (const row of rows) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length)
+    })
+  }
+  return rows.map(row =>
+    row
+      .map((cell, column) => (column < words ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+function tableLines({ title, head, rows, words }: Table): string[] {
+  const [first, ...others] = alignColumns([head, ...rows], words)
+  const width = Math.max(first.length, ...others.map(({ length }) => length))
+  return ['', ...(title === '' ? [] : [title]), first, '-'.repeat(width), ...others]
+}
+
+export function reportLines({ name, title, method, tables, bars, skipped }: Report): string[] {
+  return [
+    `${name}: ${title}`,
+    ...method.map(sentence => `  ${sentence}`),
+    ...tables.flatMap(tableLines),
+    ...(skipped.length === 0 ? [] : ['', ...skipped.map(reason => `skipped: ${reason}`)]),
+    ...(bars.length === 0 ? [] : ['', ...alignColumns([['bar', '', 'got', 'want'], ...bars.map(barLine)], 2)]),
+    '',
+  ]
+}
+
+/** Numbers mean little without the machine they come from, and what else kept it busy. */
+export interface BenchMachine extends MachineFacts {
+  /** Threads that ran or waited for a core in the minute before, by the system's count; 0 where it keeps none. */
+  readonly loadBefore: number
+}
+
+export function machineLine({ cpu, node, v8, os, loadBefore }: BenchMachine): string {
+  const cores = `${cpu.available} of ${cpu.cores} cores`
+  return `${cpu.model}, ${cores}; Node ${node}, V8 ${v8}; ${os}; load before ${loadBefore.toFixed(2)}`
+}
+
+export function reportJson(machine: BenchMachine, reports: readonly Report[]): object {
+  return {
+    machine,
+    benchmarks: reports.map(({ name, title, method, bars, skipped, numbers }) => ({
+      name,
+      title,
+      method,
+      ...numbers,
+      bars: bars.map(bar => ({ ...bar, met: isMet(bar) })),
+      skipped,
+    })),
+  }
+}
+
+/** Says on stderr what is going on, for whoever waits. */
+export type Say = (what: string) => void

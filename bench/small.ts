@@ -1,0 +1,108 @@
+/**
+ * `npm run bench -- small`: steps per second of a small network, where the cost of a step is what surrounds the
+ * arithmetic: claims, barriers, calls. Main thread; the steps run in the workers.
+ */
+import type { SpanReport } from '../src/worker/protocol.js'
+import { type Lab, openLab } from './lab.js'
+import type { Bar, Report, Say, Table } from './report.js'
+import { mean, median, type Summary, spread, sum, summarise } from './stats.js'
+
+export interface SmallOptions {
+  readonly spans: number
+  readonly steps: number
+  readonly warmup: number
+}
+/** 62 steps are an epoch of the digits in whole batches of 128: as in training, a span does not cross epochs. */
+export const SMALL_DEFAULTS: SmallOptions = { spans: 30, steps: 62, warmup: 5 }
+
+const HIDDEN = [128]
+const BATCH = 128
+const WORKERS = [1, 2] as const
+const STEPS_BARS = { 1: 450, 2: 800 }
+const OVERHEAD_BAR = 0.05
+
+/** Shares of the wall time: medians over the spans. */
+interface Measured {
+  readonly workers: (typeof WORKERS)[number]
+  readonly stepsPerSecond: Summary
+  /** 1 - work of the worker with the most work / wall time: what no worker computes in. */
+  readonly overhead: number
+  /** Waiting at barriers, mean over the workers. */
+  readonly waiting: number
+  /** Outside of the stages, in the worker with the most time in them: calls, the order of an epoch. */
+  readonly outside: number
+}
+
+interface Span {
+  readonly seconds: number
+  readonly reports: readonly SpanReport[]
+}
+
+export async function benchSmall({ spans, steps, warmup }: SmallOptions, say: Say): Promise<Report> {
+  say(`small: ${warmup} + ${spans} spans of ${steps} steps each with ${WORKERS.join(' and ')} workers`)
+  const labs: Lab[] = []
+  const taken: Span[][] = WORKERS.map(() => [])
+  try {
+    for (const workers of WORKERS) {
+      labs.push(await openLab({ hidden: HIDDEN, batchSize: BATCH, workers, dropout: 0, l2: 0, backend: 'wasm' }))
+    }
+    for (const lab of labs) await lab.run(warmup, steps)
+    for (let turn = 0; turn < spans; turn++) {
+      for (const [i, lab] of labs.entries()) taken[i].push(...(await lab.run(1, steps)))
+    }
+  } finally {
+    for (const lab of labs) await lab.close()
+  }
+  const measured = WORKERS.map((workers, i) => measure(workers, taken[i], steps))
+  const bars = measured.flatMap(({ workers, stepsPerSecond, overhead }): Bar[] => {
+    const who = workers === 1 ? '1 worker' : `${workers} workers`
+    return [
+      { what: `steps with ${who}`, got: stepsPerSecond.median, want: STEPS_BARS[workers], at: 'least', unit: 'perSecond' },
+      { what: `barriers and calls, ${who}`, got: overhead, want: OVERHEAD_BAR, at: 'below', unit: 'percent' },
+    ]
+  })
+  return {
+    name: 'small',
+    title: `training 784-${HIDDEN.join('-')}-10, batch ${BATCH}, no dropout, no penalty, Adam, wasm`,
+    method: [
+      `${warmup} spans of warm-up, then ${spans} spans of ${steps} steps of each number of workers, in turns; medians over spans.`,
+      '"barriers and calls": 1 - work of the busiest worker / wall time. "waiting": at barriers, mean over the workers.',
+      '"outside": outside of the stages: the call of the span, the order of a new epoch. "spread": between the quartiles.',
+    ],
+    tables: [smallTable(measured)],
+    bars,
+    skipped: [],
+    numbers: { options: { spans, steps, warmup }, results: measured },
+  }
+}
+
+function measure(workers: Measured['workers'], spans: readonly Span[], steps: number): Measured {
+  const share = (of: (reports: readonly SpanReport[]) => number) =>
+    median(spans.map(({ seconds, reports }) => of(reports) / (1000 * seconds)))
+  const spent = ({ stages }: SpanReport, key: 'workMs' | 'waitMs') => sum(stages.map(stage => stage[key]))
+  return {
+    workers,
+    stepsPerSecond: summarise(spans.map(({ seconds }) => steps / seconds)),
+    overhead: 1 - share(reports => Math.max(...reports.map(report => spent(report, 'workMs')))),
+    waiting: share(reports => mean(reports.map(report => spent(report, 'waitMs')))),
+    outside: 1 - share(reports => Math.max(...reports.map(report => spent(report, 'workMs') + spent(report, 'waitMs')))),
+  }
+}
+
+function smallTable(measured: readonly Measured[]): Table {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+  return {
+    title: '',
+    words: 0,
+    head: ['workers', 'spans', 'steps/s', 'spread', 'best', 'rows/s', 'barriers and calls', 'waiting', 'outside'],
+    rows: measured.map(({ workers, stepsPerSecond, overhead, waiting, outside }) => [
+      String(workers),
+      String(stepsPerSecond.count),
+      stepsPerSecond.median.toFixed(0),
+      percent(spread(stepsPerSecond)),
+      stepsPerSecond.max.toFixed(0),
+      (stepsPerSecond.median * BATCH).toFixed(0),
+      ...[overhead, waiting, outside].map(percent),
+    ]),
+  }
+}
