@@ -6,9 +6,18 @@
  * `B` rows of the batch, `I` inputs and `O` outputs of a layer. One thread; any.
  */
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
-import { compileWasm, instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
+import { compileWasm } from '../src/tensor/kernels/wasm/compile.js'
+import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
 import { wasm } from '../src/tensor/kernels/wasm/index.js'
-import { batchShape, PANEL, type Panels, panelsAt, panelsOf, ROW_BYTES, weightShape } from '../src/tensor/kernels/wasm/panels.js'
+import {
+  batchShape,
+  PANEL,
+  type Panels,
+  panelsAt,
+  panelsOf,
+  ROW_BYTES,
+  weightShape,
+} from '../src/tensor/kernels/wasm/panels.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
 
 export type ProductKind = 'forward' | 'backward' | 'weight gradient'

@@ -39,7 +39,13 @@ export async function benchMemory({ steps, workers }: MemoryOptions, say: Say): 
   const more = two !== undefined && four !== undefined ? four / two - 1 : null
   const most = Math.max(...measured.map(({ growth }) => growth))
   const bars: Bar[] = [
-    { what: 'peak with 2 workers', got: two === undefined ? null : two / MB, want: PEAK_BAR_MB, at: 'most', unit: 'megabytes' },
+    {
+      what: 'peak with 2 workers',
+      got: two === undefined ? null : two / MB,
+      want: PEAK_BAR_MB,
+      at: 'most',
+      unit: 'megabytes',
+    },
     { what: 'growth of the peak from 2 to 4 workers', got: more, want: GROWTH_BAR, at: 'most', unit: 'percent' },
     { what: `growth over ${steps} steps`, got: most, want: GROWTH_BAR, at: 'most', unit: 'percent' },
   ]

@@ -75,7 +75,11 @@ export async function startPeer({ file, args }: PeerCommand): Promise<Peer> {
     throw new PeerError([facts.error, facts.hint && `hint: ${facts.hint}`].filter(Boolean).join('; '))
   }
   return {
-    facts: { version: String(facts.version), threads: (facts.threads as number | null) ?? null, blas: String(facts.blas) },
+    facts: {
+      version: String(facts.version),
+      threads: (facts.threads as number | null) ?? null,
+      blas: String(facts.blas),
+    },
     async steps(count) {
       link.send({ steps: count })
       const { seconds } = await link.next()

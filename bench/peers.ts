@@ -5,8 +5,22 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Lab, openLab } from './lab.js'
-import { installTfjs, numpyCommand, type PeerCommand, PeerError, type PeerFacts, startPeer, tfjsCommand } from './peer.js'
-import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_L2, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
+import {
+  installTfjs,
+  numpyCommand,
+  type PeerCommand,
+  PeerError,
+  type PeerFacts,
+  startPeer,
+  tfjsCommand,
+} from './peer.js'
+import {
+  REFERENCE_BATCH,
+  REFERENCE_DROPOUT,
+  REFERENCE_L2,
+  REFERENCE_WIDTHS,
+  referenceLab,
+} from './reference-network.js'
 import type { Bar, Report, Say, Table } from './report.js'
 import { median, type Summary, spread, summarise } from './stats.js'
 
@@ -44,7 +58,13 @@ const RIVALS: readonly Rival[] = [
     ...{ name: 'numpy', title: 'NumPy float64', bar: 1.35, prepare: nothing },
     command: args => numpyCommand([...args, '--block', '0']),
   },
-  { name: 'numpy-blocked', title: 'NumPy float64, update in blocks', bar: null, prepare: nothing, command: numpyCommand },
+  {
+    name: 'numpy-blocked',
+    title: 'NumPy float64, update in blocks',
+    bar: null,
+    prepare: nothing,
+    command: numpyCommand,
+  },
 ]
 
 interface Measured {

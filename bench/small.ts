@@ -57,7 +57,13 @@ export async function benchSmall({ spans, steps, warmup }: SmallOptions, say: Sa
   const bars = measured.flatMap(({ workers, stepsPerSecond, overhead }): Bar[] => {
     const who = workers === 1 ? '1 worker' : `${workers} workers`
     return [
-      { what: `steps with ${who}`, got: stepsPerSecond.median, want: STEPS_BARS[workers], at: 'least', unit: 'perSecond' },
+      {
+        what: `steps with ${who}`,
+        got: stepsPerSecond.median,
+        want: STEPS_BARS[workers],
+        at: 'least',
+        unit: 'perSecond',
+      },
       { what: `barriers and calls, ${who}`, got: overhead, want: OVERHEAD_BAR, at: 'below', unit: 'percent' },
     ]
   })
@@ -85,7 +91,8 @@ function measure(workers: Measured['workers'], spans: readonly Span[], steps: nu
     stepsPerSecond: summarise(spans.map(({ seconds }) => steps / seconds)),
     overhead: 1 - share(reports => Math.max(...reports.map(report => spent(report, 'workMs')))),
     waiting: share(reports => mean(reports.map(report => spent(report, 'waitMs')))),
-    outside: 1 - share(reports => Math.max(...reports.map(report => spent(report, 'workMs') + spent(report, 'waitMs')))),
+    outside:
+      1 - share(reports => Math.max(...reports.map(report => spent(report, 'workMs') + spent(report, 'waitMs')))),
   }
 }
 

@@ -17,7 +17,13 @@ export interface StepOptions {
   readonly allReduce: readonly AllReduce[]
   readonly shardRows: readonly number[]
 }
-export const STEP_DEFAULTS: StepOptions = { steps: 15, warmup: 3, workers: [1, 2], allReduce: ['fused'], shardRows: [64] }
+export const STEP_DEFAULTS: StepOptions = {
+  steps: 15,
+  warmup: 3,
+  workers: [1, 2],
+  allReduce: ['fused'],
+  shardRows: [64],
+}
 
 const BAR = 1.85
 
@@ -46,7 +52,9 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
   const measured: Measured[] = []
   for (const allReduce of options.allReduce) {
     for (const shardRows of options.shardRows) {
-      say(`step: ${allReduce}, shards of ${shardRows} rows; ${warmup} + ${steps} steps each with ${workers.join(', ')} workers`)
+      say(
+        `step: ${allReduce}, shards of ${shardRows} rows; ${warmup} + ${steps} steps each with ${workers.join(', ')} workers`,
+      )
       measured.push(...(await measure(allReduce, shardRows, options)))
     }
   }
@@ -54,7 +62,13 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
   const rows = options.shardRows[0]
   const first = workers[0] === 1 ? measured.find(m => m.workers === 2) : undefined
   const bars: Bar[] = [
-    { what: `speed-up of 2 workers (${form}, ${rows} rows)`, got: first?.speedUp.medians ?? null, want: BAR, at: 'least', unit: 'times' },
+    {
+      what: `speed-up of 2 workers (${form}, ${rows} rows)`,
+      got: first?.speedUp.medians ?? null,
+      want: BAR,
+      at: 'least',
+      unit: 'times',
+    },
   ]
   return {
     name: 'step',
@@ -113,7 +127,19 @@ function stepTable(measured: readonly Measured[], base: number): Table {
   return {
     title: `speed-up against ${base} ${base === 1 ? 'worker' : 'workers'}`,
     words: 1,
-    head: ['all-reduce', 'shard rows', 'workers', 'steps', 'median ms', 'spread', 'best ms', 'rows/s', 'speed-up', 'paired', 'best'],
+    head: [
+      'all-reduce',
+      'shard rows',
+      'workers',
+      'steps',
+      'median ms',
+      'spread',
+      'best ms',
+      'rows/s',
+      'speed-up',
+      'paired',
+      'best',
+    ],
     rows: measured.map(({ allReduce, shardRows, workers, seconds, rowsPerSecond, speedUp }) => [
       allReduce,
       ...[shardRows, workers, seconds.count].map(String),

@@ -12,3 +12,4 @@ export { type EvaluateOptions, type Evaluation, evaluate } from './coordinator/e
 export { type TrainOptions, train } from './coordinator/train.js'
 export { ConfigError, DataError, GradloomError, RunError } from './errors.js'
 export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'
+export { type Parameters, readParameters } from './run/parameters.js'

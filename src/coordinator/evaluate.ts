@@ -5,6 +5,7 @@ import { resolveExperiment } from '../config/load.js'
 import { ConfigError } from '../errors.js'
 import { openRun } from '../run/open.js'
 import { loadWeights, type NamedWeights } from '../run/weights.js'
+import { sizeOf } from '../tensor/tensor.js'
 import type { Split } from '../worker/protocol.js'
 import { prepareSession, Session } from './session.js'
 
@@ -44,7 +45,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     }
     const weights: NamedWeights[] = session
       .parameters()
-      .map(({ name, shape }) => ({ name, shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) }))
+      .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
     await loadWeights(opened.checkpoint, weights)
     session.storeParameters(weights)
     const { loss, accuracy, rows, correct } = await session.score(split)

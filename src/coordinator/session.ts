@@ -184,7 +184,9 @@ function writeOrder(
   experiment: Experiment,
 ): Record<Split, number> {
   const labels = viewSlot(memory, layout.labels.train).data
-  const { train, validation } = splitValidation(labels, experiment.data.validation, experiment.seed)
+  // Scoring the test rows alone loads no others.
+  const fraction = labels.length > 0 ? experiment.data.validation : 0
+  const { train, validation } = splitValidation(labels, fraction, experiment.seed)
   viewSlot(memory, layout.order.train).data.set(train)
   viewSlot(memory, layout.order.validation).data.set(validation)
   const test = viewSlot(memory, layout.order.test).data

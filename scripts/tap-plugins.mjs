@@ -1,0 +1,16 @@
+/**
+ * Makes tap use the plugins of .taprc. tap builds its test class from them inside node_modules, where a fresh install has
+ * the default ones: among those its TypeScript plugin, which fails on our compiler and which compiled tests do not need.
+ * `npm test` runs this; it takes a moment where there is nothing to do, and ten seconds after an install.
+ */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+const built = readFileSync(new URL(import.meta.resolve('@tapjs/test')), 'utf8')
+if (built.includes('@tapjs/typescript')) {
+  const { status, stdout, stderr } = spawnSync('npx --no-install tap build', { shell: true, encoding: 'utf8' })
+  if (status !== 0) {
+    process.stderr.write(`tap build: exit code is ${status}, expected 0\n${stdout}${stderr}`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * One run, from initial weights to its summary. Main thread: it hands spans of steps to the workers, scores, writes
+ * files and tells observers; it never computes a step, so the event loop stays free.
+ */
+import { performance } from 'node:perf_hooks'
+import type { Experiment } from '../config/schema.js'
+import { RunError } from '../errors.js'
+import { parameterCount, parameterTable } from '../model/parameters.js'
+import { learningRateAt } from '../model/schedule.js'
+import type { RunDirectory } from '../run/directory.js'
+import type { RunSummary, Score, TrainEvent } from '../run/events.js'
+import { saveWeights, weightsSha256 } from '../run/weights.js'
+import { stepsPerEpoch } from '../worker/clock.js'
+import { faultText } from '../worker/protocol.js'
+import { Meter } from './meter.js'
+import type { Session, Sums } from './session.js'
+
+export interface TrainOptions {
+  /** Default: a new directory under `runs/` of the current one. null: write no files. */
+  readonly runDir?: string | null | undefined
+  /** Aborting it ends the run after the current step, with status "interrupted". */
+  readonly signal?: AbortSignal | undefined
+  readonly onEvent?: ((event: TrainEvent) => void) | undefined
+  /** Something went wrong that does not end the run. */
+  readonly onWarning?: ((message: string) => void) | undefined
+}
+
+/** Steps of a span at most: a line of metrics for each. */
+const SPAN_STEPS = 100
+const PROGRESS_MS = 100
+
+export class Trainer {
+  readonly #experiment: Experiment
+  readonly #options: TrainOptions
+  readonly #directory: RunDirectory | null
+  readonly #backendReason: string
+  readonly #meter = new Meter()
+  #validation: Score | undefined
+  #step = 0
+
+  constructor(experiment: Experiment, options: TrainOptions, directory: RunDirectory | null, backendReason: string) {
+    this.#experiment = experiment
+    this.#options = options
+    this.#directory = directory
+    this.#backendReason = backendReason
+  }
+
+  async train(session: Session): Promise<RunSummary> {
+    const { signal } = this.#options
+    const stop = () => session.requestStop()
+    signal?.addEventListener('abort', stop)
+    if (signal?.aborted) stop()
+    const progress = setInterval(() => this.#progress(session), PROGRESS_MS)
+    let weightsAreWhole = false
+    try {
+      await session.pool.all('initialise', worker => worker.initialise())
+      weightsAreWhole = true
+      this.#start(session)
+      while (this.#step < this.#totalSteps(session) && !signal?.aborted) {
+        weightsAreWhole = false
+        const fault = await this.#span(session)
+        weightsAreWhole = true
+        if (fault !== 0) throw this.#faultError(session, fault)
+      }
+      clearInterval(progress)
+      return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
+    } catch (error) {
+      if (error instanceof RunError) await this.#fail(session, error, weightsAreWhole)
+      throw error
+    } finally {
+      clearInterval(progress)
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  #totalSteps({ plan }: Session): number {
+    return this.#experiment.train.epochs * stepsPerEpoch(plan)
+  }
+
+  /** Trains to the next event: end of the epoch, or a line of metrics. Returns the code of a fault, or 0. */
+  async #span(session: Session): Promise<number> {
+    const perEpoch = stepsPerEpoch(session.plan)
+    const from = this.#step
+    const inEpoch = from % perEpoch
+    const epoch = Math.floor(from / perEpoch)
+    const to = from + Math.min(SPAN_STEPS, perEpoch - inEpoch)
+    const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
+
+    const started = performance.now()
+    this.#meter.begin(from)
+    const [report] = await session.pool.all(`run steps ${from}-${to}`, worker => worker.run(from, to))
+    const seconds = (performance.now() - started) / 1000
+    this.#step = report.step
+    if (report.step === from) return report.fault
+
+    const after = session.sums()
+    const rows = after.rows - before.rows
+    this.#meter.end(rows, seconds)
+    const learningRate = learningRateAt(this.#experiment, epoch)
+    this.#emit({
+      type: 'steps',
+      step: report.step,
+      epoch: epoch + 1,
+      loss: (after.loss - before.loss) / rows,
+      accuracy: (after.correct - before.correct) / rows,
+      learningRate,
+      samplesPerSecond: rows / seconds,
+    })
+    if (report.fault === 0 && report.step % perEpoch === 0) await this.#endEpoch(session, after, epoch, learningRate)
+    return report.fault
+  }
+
+  async #endEpoch(session: Session, sums: Sums, epoch: number, learningRate: number): Promise<void> {
+    const { seconds, samplesPerSecond } = this.#meter.endEpoch()
+    if (session.plan.rows.validation > 0) {
+      const { loss, accuracy } = await session.score('validation')
+      this.#validation = { loss, accuracy }
+    }
+    this.#emit({
+      type: 'epoch',
+      epoch: epoch + 1,
+      epochs: this.#experiment.train.epochs,
+      step: this.#step,
+      train: meanOf(sums),
+      ...(this.#validation && { validation: this.#validation }),
+      learningRate,
+      seconds,
+      samplesPerSecond,
+    })
+  }
+
+  /** Final scores and files. */
+  async #finish(session: Session, status: 'completed' | 'interrupted'): Promise<RunSummary> {
+    const { plan } = session
+    const running = meanOf(session.sums())
+    this.#emit({ type: 'finishing', what: 'save' })
+    const saved = await this.#save(session)
+    this.#emit({ type: 'finishing', what: 'evaluate' })
+    const { loss, accuracy } = await session.score('test')
+    const train = status === 'completed' ? await session.score('train') : { loss: running.loss }
+    if (status === 'completed' && plan.rows.validation > 0) {
+      const score = await session.score('validation')
+      this.#validation = { loss: score.loss, accuracy: score.accuracy }
+    }
+    return await this.#end({
+      ...this.#facts(session, status),
+      train: { loss: train.loss, ...('accuracy' in train && { accuracy: train.accuracy }) },
+      ...(this.#validation && { validation: this.#validation }),
+      test: { loss, accuracy },
+      ...saved,
+    })
+  }
+
+  /** Records the failure, with the last good weights where there are such. The error itself is the caller's to throw. */
+  async #fail(session: Session, error: RunError, weightsAreWhole: boolean): Promise<void> {
+    try {
+      const saved = weightsAreWhole ? await this.#save(session) : { weightsSha256: null, checkpoint: null }
+      await this.#end({
+        ...this.#facts(session, 'failed'),
+        error: error.message,
+        train: null,
+        test: null,
+        ...saved,
+      })
+    } catch (second) {
+      this.#options.onWarning?.(`the failure could not be recorded: ${(second as Error).message}`)
+    }
+  }
+
+  async #save(session: Session): Promise<{ weightsSha256: string; checkpoint: string | null }> {
+    const parameters = session.parameters()
+    if (!this.#directory) return { weightsSha256: await weightsSha256(parameters), checkpoint: null }
+    const file = this.#directory.checkpointFile(this.#step)
+    const digest = await saveWeights(file, parameters, {
+      step: this.#step,
+      epoch: Math.floor(this.#step / stepsPerEpoch(session.plan)),
+      rowsSeen: this.#rowsSeen(session),
+      experiment: this.#experiment,
+    })
+    return { weightsSha256: digest, checkpoint: this.#directory.relative(file) }
+  }
+
+  async #end(summary: RunSummary): Promise<RunSummary> {
+    await this.#directory?.writeSummary(summary)
+    this.#emit({ type: 'end', summary })
+    return summary
+  }
+
+  #facts({ plan }: Session, status: RunSummary['status']) {
+    const { name, seed, compute } = this.#experiment
+    const { seconds, samplesPerSecond } = this.#meter.total()
+    return {
+      name,
+      status,
+      seed,
+      backend: plan.backend,
+      precision: compute.precision,
+      workers: plan.workers,
+      shardRows: plan.shardRows,
+      allReduce: plan.allReduce,
+      epochs: Math.floor(this.#step / stepsPerEpoch(plan)),
+      steps: this.#step,
+      rowsSeen: this.#rowsSeen({ plan }),
+      seconds,
+      samplesPerSecond,
+      parameters: parameterCount(parameterTable(plan.widths)),
+    }
+  }
+
+  /** Whole epochs, and whole mini-batches of the one under way. */
+  #rowsSeen({ plan }: Pick<Session, 'plan'>): number {
+    const perEpoch = stepsPerEpoch(plan)
+    return Math.floor(this.#step / perEpoch) * plan.rows.train + (this.#step % perEpoch) * plan.batchSize
+  }
+
+  #faultError({ plan }: Session, fault: number): RunError {
+    const perEpoch = stepsPerEpoch(plan)
+    return new RunError(
+      `training: epoch ${Math.floor(this.#step / perEpoch) + 1}, step ${this.#step}: ${faultText(fault)}; ` +
+        `nothing was updated by that step`,
+      { hint: `lower optimizer.learningRate (${this.#experiment.optimizer.learningRate})` },
+    )
+  }
+
+  #start({ plan, layout }: Session): void {
+    this.#emit({
+      type: 'start',
+      name: this.#experiment.name,
+      runDir: this.#directory?.path ?? null,
+      experiment: this.#experiment,
+      widths: plan.widths,
+      backend: plan.backend,
+      backendReason: this.#backendReason,
+      workers: plan.workers,
+      parameters: parameterCount(parameterTable(plan.widths)),
+      rows: plan.rows,
+      stepsPerEpoch: stepsPerEpoch(plan),
+      memoryBytes: layout.bytes,
+    })
+  }
+
+  #progress(session: Session): void {
+    const sums = session.sums()
+    if (!this.#meter.running || sums.rows === 0) return
+    const perEpoch = stepsPerEpoch(session.plan)
+    const done = Math.max(sums.step, 1)
+    const samplesPerSecond = this.#meter.rate(sums.step, session.plan.batchSize)
+    const rowsLeft = (this.#totalSteps(session) - done) * session.plan.batchSize
+    this.#options.onEvent?.({
+      type: 'progress',
+      epoch: Math.floor((done - 1) / perEpoch) + 1,
+      epochs: this.#experiment.train.epochs,
+      step: done,
+      stepInEpoch: ((done - 1) % perEpoch) + 1,
+      stepsPerEpoch: perEpoch,
+      ...meanOf(sums),
+      samplesPerSecond,
+      etaSeconds: samplesPerSecond > 0 ? rowsLeft / samplesPerSecond : 0,
+    })
+  }
+
+  #emit(event: Exclude<TrainEvent, { type: 'progress' }>): void {
+    this.#directory?.appendMetrics({ time: new Date().toISOString(), ...event })
+    this.#options.onEvent?.(event)
+  }
+}
+
+const meanOf = ({ loss, correct, rows }: Sums): Score =>
+  rows > 0 ? { loss: loss / rows, accuracy: correct / rows } : { loss: 0, accuracy: 0 }

@@ -1,0 +1,25 @@
+/** The weights of a saved run as ndarrays, for library users. Main thread; reads, never writes. */
+import type { NdArray } from 'ndarray'
+import ndarray from 'ndarray'
+import { sizeOf } from '../tensor/tensor.js'
+import { openRun } from './open.js'
+import { TensorFile } from './tensor-file.js'
+import { loadWeights, type NamedWeights } from './weights.js'
+
+/** By name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
+export type Parameters = ReadonlyMap<string, NdArray<Float32Array>>
+
+/** Reads all parameters of a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong. */
+export async function readParameters(target: string): Promise<Parameters> {
+  const { checkpoint } = await openRun(target)
+  const weights = await namedWeights(checkpoint)
+  await loadWeights(checkpoint, weights)
+  return new Map(weights.map(({ name, shape, data }) => [name, ndarray(data, [...shape])]))
+}
+
+async function namedWeights(checkpoint: string): Promise<NamedWeights[]> {
+  const file = await TensorFile.open(checkpoint)
+  const { tensors } = file.header
+  await file.close()
+  return [...tensors.values()].map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
+}
