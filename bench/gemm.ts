@@ -75,7 +75,7 @@ export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Prom
     tables: [productTable(measured, byKind, total)],
     bars: [
       { what: 'GEMM of the micro-kernel, over a step', got: total.share, want: BAR, at: 'least', unit: 'percent' },
-      { what: '  the same, best samples', got: total.bestShare, want: BAR, at: 'least', unit: 'percent' },
+      { what: 'GEMM of the micro-kernel, best samples', got: total.bestShare, want: BAR, at: 'least', unit: 'percent' },
     ],
     skipped: [],
     numbers: { options: { rounds, warmup }, microKernel: peak, products: measured, byKind, total },

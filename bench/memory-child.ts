@@ -21,6 +21,12 @@ export interface MemorySample {
 
 const SETTLED_STEP = 10
 
+/** Without what start-up left behind: when that goes is chance, and would hide growth. Needs `--expose-gc`. */
+function residentBytes(): number {
+  globalThis.gc?.()
+  return process.memoryUsage.rss()
+}
+
 /** Of this process since it began. */
 function peak(): { peakBytes: number; peakSource: string } {
   try {
@@ -36,9 +42,9 @@ async function sample(workers: number, steps: number): Promise<MemorySample> {
   const lab = await openLab(referenceLab(workers))
   const settledStep = Math.min(SETTLED_STEP, Math.ceil(steps / 2))
   await lab.run(settledStep)
-  const settledBytes = process.memoryUsage.rss()
+  const settledBytes = residentBytes()
   await lab.run(steps - settledStep)
-  const endBytes = process.memoryUsage.rss()
+  const endBytes = residentBytes()
   const arenaBytes = lab.session.layout.bytes
   await lab.close()
   return { steps, settledStep, settledBytes, endBytes, ...peak(), arenaBytes }

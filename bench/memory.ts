@@ -54,7 +54,7 @@ export async function benchMemory({ steps, workers }: MemoryOptions, say: Say): 
     title: `resident size of training ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, Adam, wasm`,
     method: [
       'A process for each number of workers; data: the embedded digits, 8 MB in shared memory (MNIST: 55 MB). MB are 10^6 bytes.',
-      `"settled": after ${measured[0].settledStep} steps; "growth": from there to step ${steps}. Peak: ${measured[0].peakSource}.`,
+      `"settled": after ${measured[0].settledStep} steps; "growth": from there to step ${steps}, garbage collected. Peak: ${measured[0].peakSource}.`,
       ...(steps < LONG_RUN_STEPS ? [`The promise is about ${LONG_RUN_STEPS} steps: --steps ${LONG_RUN_STEPS}.`] : []),
     ],
     tables: [memoryTable(measured)],
@@ -66,7 +66,7 @@ export async function benchMemory({ steps, workers }: MemoryOptions, say: Say): 
 
 async function runChild(workers: number, steps: number): Promise<MemorySample> {
   const file = fileURLToPath(new URL('./memory-child.js', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [file, String(workers), String(steps)])
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', file, String(workers), String(steps)])
   return JSON.parse(stdout)
 }
 

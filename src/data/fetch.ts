@@ -4,9 +4,10 @@
  * Main thread; writes only to the folder it is given.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError, GradloomError } from '../errors.js'
+import { syncDirectory } from '../run/atomic.js'
 import { contentInfo, digestContent, fileError } from './content.js'
 import { type DownloadProgress, type DownloadTrouble, download } from './download.js'
 import { BASE_NAMES, type KnownDataset, type KnownFile, ROLES, type Role } from './known.js'
@@ -176,16 +177,5 @@ async function releasePartial(dir: string, file: string, own: string): Promise<v
     else await rm(own)
   } catch {
     // Not there, or the disk is in trouble already.
-  }
-}
-
-/** Makes a rename survive a power cut. */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return // Windows opens no directories, and NTFS journals renames
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }

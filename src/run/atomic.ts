@@ -32,7 +32,7 @@ export async function writeTextAtomically(file: string, text: string): Promise<v
 }
 
 /** Makes a rename survive a power cut. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return // Windows opens no directories, and NTFS journals renames
   const directory = await open(path, 'r')
   try {

@@ -64,7 +64,7 @@ t.test('a report for people', async t => {
     '',
     'skipped: tfjs: npm ci failed',
     '',
-    'bar                       got     want',
+    'bar                       got      want',
     'met           speed-up  1.87x  >= 1.85x',
     'MISSED        speed-up  1.50x  >= 1.85x',
     'not measured  speed-up      -  >= 1.85x',

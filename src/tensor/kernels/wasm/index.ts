@@ -5,20 +5,10 @@
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor.js'
-import type { Backend, KernelContext, Kernels } from '../backend.js'
+import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import type { Backend, KernelContext, Kernels, RowKernel } from '../backend.js'
 import { instantiateWasm } from './exports.js'
-import {
-  batchShape,
-  loadRow,
-  matrixPanels,
-  PANEL,
-  panelsAt,
-  panelsOf,
-  ROW_BYTES,
-  storeRow,
-  weightShape,
-} from './panels.js'
+import { batchShape, loadRow, matrixPanels, PANEL, panelsOf, ROW_BYTES, storeRow, weightShape } from './panels.js'
 import { bindBiasUpdate, bindWeightUpdate } from './update.js'
 
 /** Input panels whose gradient one pass leaves in scratch: 16 blocks of 576 bytes, so that it stays in the first-level cache. */
@@ -50,6 +40,18 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
   const gradientScratch = dropoutScratch + DROPOUT_SCRATCH_BYTES
   const packed = gradientScratch + CHUNK_PANELS * PANEL * ROW_BYTES
 
+  /** out = a · b, for a weight matrix or its transposed form as b. */
+  const product = (out: Matrix, a: Matrix, b: FloatTensor): RowKernel => {
+    const to = matrixPanels(out)
+    const from = matrixPanels(a)
+    const weights = byteOffsetOf(b)
+    return (row, rows) => {
+      const offset = row * ROW_BYTES
+      const { count: kPanels, stride: aStride } = from
+      kernels.gemm(to.at + offset, to.stride, from.at + offset, aStride, weights, rows, kPanels, to.count, packed)
+    }
+  }
+
   return {
     gather(out, images, samples) {
       bindShapes('gather', [
@@ -69,21 +71,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
         ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
         ['out', matrixShape(out), ['B', 'O']],
       ])
-      const c = matrixPanels(out)
-      const a = matrixPanels(x)
-      const b = byteOffsetOf(w.master)
-      return (row, rows) =>
-        kernels.gemm(
-          c.at + row * ROW_BYTES,
-          c.stride,
-          a.at + row * ROW_BYTES,
-          a.stride,
-          b,
-          rows,
-          a.count,
-          c.count,
-          packed,
-        )
+      return product(out, x, w.master)
     },
 
     biasRelu(z, bias, dropout) {
@@ -160,21 +148,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
         ['dx', matrixShape(dx), ['B', 'I']],
       ])
       if (!w.transposed) throw new TypeError('linearBackward: w.transposed is null, expected the (O, I) form')
-      const c = matrixPanels(dx)
-      const a = matrixPanels(dz)
-      const b = panelsAt(w.transposed).at
-      return (row, rows) =>
-        kernels.gemm(
-          c.at + row * ROW_BYTES,
-          c.stride,
-          a.at + row * ROW_BYTES,
-          a.stride,
-          b,
-          rows,
-          a.count,
-          c.count,
-          packed,
-        )
+      return product(dx, dz, w.transposed)
     },
 
     reluBackward(dx, a, rate) {
