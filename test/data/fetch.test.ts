@@ -63,12 +63,14 @@ t.test('fetches, places whole files, and the second time downloads nothing', asy
   const progress = first.events.filter(event => event.type === 'progress' && event.file === BASE_NAMES.trainImages)
   t.match(progress.at(-1), { bytes: gz.trainImages.length, totalBytes: gz.trainImages.length })
 
+  const requests = mirror.requests.length
+  t.ok(requests >= 4)
   const second = await run(known(mirror.url), to)
   t.same(
     second.files.map(file => file.status),
     Array(4).fill('present'),
   )
-  t.equal(mirror.requests.length, 4, 'no request the second time')
+  t.equal(mirror.requests.length, requests, 'no request the second time')
 })
 
 t.test('files that are there unpacked are right too', async t => {
