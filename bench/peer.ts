@@ -13,6 +13,7 @@ import { promisify } from 'node:util'
 const PEERS = new URL('../../bench/peers/', import.meta.url)
 /** TensorFlow.js takes a minute to warm up and a quarter of one for a step. */
 const PATIENCE_MS = 300_000
+const FAREWELL_MS = 5000
 const STDERR_KEPT = 4000
 
 export class PeerError extends Error {
@@ -62,14 +63,18 @@ export async function installTfjs(say: (what: string) => void): Promise<void> {
     await promisify(execFile)(file, all, { timeout: PATIENCE_MS })
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string }
-    throw new PeerError(`npm ci failed: ${lastLine(stderr) ?? message}`)
+    // It first says what is wrong, then at length what could be done about it.
+    const [reason] = /^npm (?:error|ERR!) .*$/m.exec(stderr) ?? [message]
+    throw new PeerError(`npm ci failed: ${reason}`)
   }
 }
 
 export async function startPeer({ file, args }: PeerCommand): Promise<Peer> {
-  const child = spawn(file, args, { stdio: 'pipe' })
-  const link = new PeerLink(child)
-  const facts = await link.next()
+  const link = new PeerLink(spawn(file, args, { stdio: 'pipe' }))
+  const facts = await link.next().catch(async error => {
+    await link.end()
+    throw error
+  })
   if (facts.ready !== true) {
     await link.end()
     throw new PeerError([facts.error, facts.hint && `hint: ${facts.hint}`].filter(Boolean).join('; '))
@@ -119,15 +124,8 @@ class PeerLink {
   }
 
   async next(): Promise<Record<string, unknown>> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>(resolve => {
-      timer = setTimeout(() => resolve('late'), PATIENCE_MS)
-    })
-    const answer = await Promise.race([this.#lines.next(), late]).finally(() => clearTimeout(timer))
-    if (answer === 'late') {
-      this.#child.kill()
-      throw new PeerError(`no answer within ${PATIENCE_MS / 1000} s`)
-    }
+    const answer = await within(PATIENCE_MS, this.#lines.next())
+    if (answer === 'late') throw new PeerError(`no answer within ${PATIENCE_MS / 1000} s`)
     if (answer.done) throw new PeerError([await this.#ended, lastLine(this.#stderr)].filter(Boolean).join('; '))
     try {
       return JSON.parse(answer.value)
@@ -136,10 +134,21 @@ class PeerLink {
     }
   }
 
+  /** Nobody waits long for a process that does not end with its input. */
   async end(): Promise<void> {
     this.#child.stdin.end()
+    if ((await within(FAREWELL_MS, this.#ended)) !== 'late') return
+    this.#child.kill('SIGKILL')
     await this.#ended
   }
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | 'late'> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>(resolve => {
+    timer = setTimeout(() => resolve('late'), ms)
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
 const inPeers = (path: string): string => fileURLToPath(new URL(path, PEERS))

@@ -78,13 +78,13 @@ interface Measured {
 }
 
 export async function benchPeers(options: PeersOptions, say: Say): Promise<Report> {
-  const { workers, turns, steps, tfjsTurns } = options
+  const { peers, turns, steps, tfjsTurns, workers } = options
   const measured: Measured[] = []
   const skipped: string[] = []
   const lab = await openLab(referenceLab(workers))
   try {
     await lab.run(WARMUP_STEPS)
-    for (const rival of RIVALS.filter(({ name }) => options.peers.includes(name))) {
+    for (const rival of RIVALS.filter(({ name }) => peers.includes(name))) {
       try {
         measured.push(await duel(rival, lab, options, say))
       } catch (error) {
@@ -96,7 +96,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     await lab.close()
   }
   const bars = RIVALS.flatMap(({ name, title, bar }): Bar[] => {
-    if (bar === null || !options.peers.includes(name)) return []
+    if (bar === null || !peers.includes(name)) return []
     const got = measured.find(({ peer }) => peer === name)?.ratio.medians ?? null
     return [{ what: `times as fast as ${title}`, got, want: bar, at: 'least', unit: 'times' }]
   })
@@ -111,7 +111,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     tables: measured.length === 0 ? [] : [peerTable(measured), factTable(measured)],
     bars,
     skipped,
-    numbers: { options, results: measured },
+    numbers: { options: { peers, turns, steps, tfjsTurns, workers }, results: measured },
   }
 }
 

@@ -1,12 +1,11 @@
 /**
- * npm runs this at the end of `npm ci`: it builds. npx runs it too, in a checkout and with npm 10 before every command;
- * what is built already then stays as it is.
+ * npm runs this at the end of `npm ci`: it builds. In a checkout npx runs it too, npm 10's before every command, which
+ * would cost seconds each time; and a failure there, as before the install, would spoil npx's cache for good.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 
 const underNpx = process.env.npm_command === 'exec'
-if (!underNpx || !existsSync('dist/src/cli/main.js')) {
+if (!underNpx) {
   const { status } = spawnSync('npm run --silent build', { shell: true, stdio: 'inherit' })
   process.exitCode = status ?? 1
 }

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** What npx and npm link to as `gradloom`. It is there before the build, so that a link made too early comes right. */
+import { existsSync } from 'node:fs'
+
+const main = new URL('../dist/src/cli/main.js', import.meta.url)
+if (existsSync(main)) {
+  await import(main.href)
+} else {
+  process.stderr.write('gradloom: dist is missing, expected the built program\nhint: npm ci, or npm run build\n')
+  process.exitCode = 1
+}
