@@ -24,17 +24,21 @@ interface Measured extends Pick<Product, 'kind' | 'layer' | 'm' | 'n' | 'k' | 's
   readonly best: number
   /** Median over the samples of sample / mean of the micro-kernel's before and after it. */
   readonly share: number
+  /** The same in processor time, which other programs' turns on the core do not enter. */
+  readonly cpuShare: number
   /** Best sample / best of the micro-kernel's. */
   readonly bestShare: number
 }
 
 /** Part of the step: rates and shares as all operations over all time. */
-type Total = Pick<Measured, 'median' | 'best' | 'share' | 'bestShare'>
+type Total = Pick<Measured, 'median' | 'best' | 'share' | 'cpuShare' | 'bestShare'>
 
 export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Promise<Report> {
   say(`gemm: ${warmup} + ${rounds} rounds through the products of a step, in one thread`)
   const { products, micro } = await buildProducts()
-  const rates = new Map(products.map(product => [product, { gflops: [] as number[], shares: [] as number[] }]))
+  const rates = new Map(
+    products.map(product => [product, { gflops: [] as number[], shares: [] as number[], cpuShares: [] as number[] }]),
+  )
   const micros: number[] = []
   for (let round = -warmup; round < rounds; round++) {
     let before = rateOf(micro)
@@ -43,9 +47,11 @@ export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Prom
         const rate = rateOf(piece)
         const after = rateOf(micro)
         if (round >= 0) {
-          rates.get(product)!.gflops.push(rate)
-          rates.get(product)!.shares.push((2 * rate) / (before + after))
-          micros.push(after)
+          const { gflops, shares, cpuShares } = rates.get(product)!
+          gflops.push(rate.wall)
+          shares.push((2 * rate.wall) / (before.wall + after.wall))
+          cpuShares.push((2 * rate.cpu) / (before.cpu + after.cpu))
+          micros.push(after.wall)
         }
         before = after
       }
@@ -55,9 +61,15 @@ export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Prom
   const peak = summarise(micros)
   const measured = products.map((product): Measured => {
     const { kind, layer, m, n, k, stepFlops } = product
-    const { gflops, shares } = rates.get(product)!
+    const { gflops, shares, cpuShares } = rates.get(product)!
     const best = quantile(gflops, 1)
-    const all = { samples: gflops.length, median: median(gflops), best, share: median(shares) }
+    const all = {
+      samples: gflops.length,
+      median: median(gflops),
+      best,
+      share: median(shares),
+      cpuShare: median(cpuShares),
+    }
     return { ...{ kind, layer, m, n, k, stepFlops }, ...all, bestShare: best / peak.max }
   })
   const byKind = KINDS.map(kind => ({ kind, ...totalOf(measured.filter(part => part.kind === kind)) }))
@@ -70,11 +82,13 @@ export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Prom
       `Between any two samples the micro-kernel (3x12, k = 240, operands in the first-level cache): ${micros.length} samples,`,
       `  median ${peak.median.toFixed(1)}, quartiles ${peak.low.toFixed(1)} to ${peak.high.toFixed(1)}, best ${peak.max.toFixed(1)} GFLOP/s.`,
       '"of peak": median of sample / mean of the micro-kernel\'s two around it. "best of peak": best sample / its best sample.',
+      '"in CPU time": "of peak" without the time in which other programs had the core; the same on a quiet machine.',
       'Totals are all operations over all time. Operations of padding are not counted.',
     ],
     tables: [productTable(measured, byKind, total)],
     bars: [
       { what: 'GEMM of the micro-kernel, over a step', got: total.share, want: BAR, at: 'least', unit: 'percent' },
+      { what: 'GEMM of the micro-kernel, in CPU time', got: total.cpuShare, want: BAR, at: 'least', unit: 'percent' },
       { what: 'GEMM of the micro-kernel, best samples', got: total.bestShare, want: BAR, at: 'least', unit: 'percent' },
     ],
     skipped: [],
@@ -82,11 +96,22 @@ export async function benchGemm({ rounds, warmup }: GemmOptions, say: Say): Prom
   }
 }
 
-/** In GFLOP/s. */
-function rateOf({ flops, run }: Piece): number {
+/** GFLOP/s, by the wall clock and by this process's time on its core. */
+interface Rate {
+  readonly wall: number
+  readonly cpu: number
+}
+
+/** Windows counts processor time in ticks longer than a sample. */
+const HAS_CPU_CLOCK = process.platform !== 'win32'
+
+function rateOf({ flops, run }: Piece): Rate {
+  const cpuBefore = process.cpuUsage()
   const started = performance.now()
   run()
-  return flops / ((performance.now() - started) * 1e6)
+  const wall = flops / ((performance.now() - started) * 1e6)
+  const { user, system } = process.cpuUsage(cpuBefore)
+  return { wall, cpu: HAS_CPU_CLOCK ? flops / ((user + system) * 1e3) : wall }
 }
 
 function totalOf(parts: readonly Measured[]): Total {
@@ -96,6 +121,7 @@ function totalOf(parts: readonly Measured[]): Total {
     median: over(part => part.median),
     best: over(part => part.best),
     share: over(part => part.share),
+    cpuShare: over(part => part.cpuShare),
     bestShare: over(part => part.bestShare),
   }
 }
@@ -106,16 +132,17 @@ function productTable(
   total: Total,
 ): Table {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`
-  const rates = ({ median, best, share, bestShare }: Total) => [
+  const rates = ({ median, best, share, cpuShare, bestShare }: Total) => [
     median.toFixed(1),
     best.toFixed(1),
     percent(share),
+    percent(cpuShare),
     percent(bestShare),
   ]
   return {
     title: '',
     words: 1,
-    head: ['product', 'layer', 'm', 'n', 'k', 'samples', 'GFLOP/s', 'best', 'of peak', 'best of peak'],
+    head: ['product', 'layer', 'm', 'n', 'k', 'samples', 'GFLOP/s', 'best', 'of peak', 'in CPU time', 'best of peak'],
     rows: [
       ...measured.map(part => [
         part.kind,

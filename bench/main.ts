@@ -104,7 +104,11 @@ function createProgram(args: readonly string[]): Argv {
         argv
           .option('spans', number(SMALL_DEFAULTS.spans, 'Spans of each number of workers'))
           .option('steps', number(SMALL_DEFAULTS.steps, 'Steps of a span, at most 62'))
-          .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans that do not count')),
+          .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans that do not count'))
+          .check(({ steps }) => {
+            if (steps <= SMALL_DEFAULTS.steps) return true
+            throw usageError(`--steps is ${steps}, expected at most ${SMALL_DEFAULTS.steps}: a span is within an epoch`)
+          }),
       ({ json, ...options }) => show(json, [say => benchSmall(options, say)]),
     )
     .command(

@@ -42,7 +42,7 @@ export const dataCommand: CommandModule = {
             })
             .option('json', json)
             .example('$0 data fetch mnist', 'into the cache, where training finds it')
-            .example('$0 data fetch mnist --to data/mnist', 'then train with --set data.path=data/mnist')
+            .example('$0 data fetch mnist --to data/mnist', 'then train with --set data.path="$PWD/data/mnist"')
             .example('$0 data fetch mnist --base-url https://mirror.example/mnist/', 'from a server of yours'),
         ({ name, to, baseUrl, json }) => fetch(name, { to, baseUrl }, json),
       )

@@ -68,9 +68,10 @@ async function findDatasets(): Promise<DatasetState[]> {
         const { where, train, test } = await openDataset({ dataset: name, path: null, validation: 0 }, { baseDir: '.' })
         return { name, where, detail: `${formatCount(train.rows)} training rows, ${formatCount(test.rows)} held out` }
       } catch (error) {
-        // Its first line says what is wrong; the places that were looked at follow it.
-        const [message] = (error as Error).message.split('\n')
-        return { name, where: null, detail: message }
+        // Its first line says what is wrong; the places that were looked at follow it if the set is nowhere.
+        const [message, ...places] = (error as Error).message.split('\n')
+        const detail = places.length > 0 ? `not here; npx gradloom data fetch ${name}` : message
+        return { name, where: null, detail }
       }
     }),
   )

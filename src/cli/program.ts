@@ -76,7 +76,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
 function createProgram(args: readonly string[]): Argv {
   let inner: Argv | undefined
   const program = yargs([...args])
-    .scriptName('gradloom')
+    .scriptName('npx gradloom')
     .usage('gradloom: train neural networks on the cores of this machine\n\n$0 <command>')
     .example('$0 train configs/quickstart.json', 'real handwritten digits, in a minute')
     .example('$0 train --help', 'what a command takes')

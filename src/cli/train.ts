@@ -8,9 +8,9 @@ import { endLines, shown } from './train-lines.js'
 
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
 const OVERRIDES = {
-  workers: { path: 'compute.workers', describe: 'Threads that compute, or auto' },
-  backend: { path: 'compute.backend', describe: 'Kernels to use, or auto' },
-  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32 or bf16' },
+  workers: { path: 'compute.workers', describe: 'Threads that compute: auto or a number' },
+  backend: { path: 'compute.backend', describe: 'Kernels to use: auto, wasm or reference' },
+  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32' },
   seed: { path: 'seed', describe: 'Of all random numbers' },
   epochs: { path: 'train.epochs', describe: 'Passes over the training rows' },
 } as const

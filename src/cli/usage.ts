@@ -27,7 +27,7 @@ export async function checkCommand(args: readonly string[], commands: readonly K
   if (word === undefined || word === 'help' || names.includes(word)) return
   throw new ConfigError(
     `gradloom: command is ${inspect(word)}, expected one of ${names.join(', ')}${await didYouMean(word, names)}`,
-    { hint: 'gradloom --help' },
+    { hint: 'npx gradloom --help' },
   )
 }
 
@@ -38,9 +38,16 @@ export async function usageError(
   commands: readonly KnownCommand[],
 ): Promise<ConfigError> {
   const entry = commands.find(({ name }) => name === firstWord(args))
-  const where = ['gradloom', ...(entry ? commandWords(args, entry) : [])].join(' ')
-  return new ConfigError(`${where}: ${await reworded(args, problem, entry)}`, { hint: `${where} --help` })
+  const words = entry ? commandWords(args, entry) : []
+  const what = await reworded(args, problem, entry)
+  // Help for a command that does not exist is the help of its group.
+  const known = what.startsWith(NO_SUCH_COMMAND) ? words.slice(0, -1) : words
+  return new ConfigError(`${['gradloom', ...words].join(' ')}: ${what}`, {
+    hint: ['npx gradloom', ...known, '--help'].join(' '),
+  })
 }
+
+const NO_SUCH_COMMAND = 'there is no such command'
 
 function firstWord(args: readonly string[]): string | undefined {
   return args.find(arg => !arg.startsWith('-'))
@@ -72,7 +79,7 @@ async function reworded(
   const [, unknown] = /^Unknown arguments?: (.*)$/.exec(first) ?? []
   if (unknown) return unknownArgument(args, unknown.split(', ')[0], options)
   const suggestion = /^Did you mean (.*)\?$/.exec(first)?.[1]
-  if (suggestion) return `there is no such command; did you mean ${suggestion}?`
+  if (suggestion) return `${NO_SUCH_COMMAND}; did you mean ${suggestion}?`
   return entry && message.startsWith(`${entry.name}: `) ? message.slice(entry.name.length + 2) : message
 }
 

@@ -33,30 +33,30 @@ t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => 
   const cases: [args: string[], stderr: string][] = [
     [
       ['trian', 'x'],
-      "gradloom: command is 'trian', expected one of train, evaluate, data, config, doctor; did you mean train?\nhint: gradloom --help\n",
+      "gradloom: command is 'trian', expected one of train, evaluate, data, config, doctor; did you mean train?\nhint: npx gradloom --help\n",
     ],
-    [['--json'], 'gradloom: no command is given\nhint: gradloom --help\n'],
+    [['--json'], 'gradloom: no command is given\nhint: npx gradloom --help\n'],
     [
       ['train'],
-      'gradloom train: an argument is missing, expected gradloom train <experiment>\nhint: gradloom train --help\n',
+      'gradloom train: an argument is missing, expected gradloom train <experiment>\nhint: npx gradloom train --help\n',
     ],
-    [['train', 'a', 'b'], "gradloom train: argument 'b' is not expected\nhint: gradloom train --help\n"],
+    [['train', 'a', 'b'], "gradloom train: argument 'b' is not expected\nhint: npx gradloom train --help\n"],
     [
       ['train', 'a', '--epoch', '3'],
-      'gradloom train: unknown option --epoch; did you mean --epochs?\nhint: gradloom train --help\n',
+      'gradloom train: unknown option --epoch; did you mean --epochs?\nhint: npx gradloom train --help\n',
     ],
-    [['train', 'a', '--seed'], 'gradloom train: --seed needs a value\nhint: gradloom train --help\n'],
+    [['train', 'a', '--seed'], 'gradloom train: --seed needs a value\nhint: npx gradloom train --help\n'],
     [
       ['train', 'a', '--seed=1', '--seed=2'],
-      'gradloom train: --seed is given 2 times, expected once\nhint: gradloom train --help\n',
+      'gradloom train: --seed is given 2 times, expected once\nhint: npx gradloom train --help\n',
     ],
     [
       ['evaluate', 'a', '--split', 'b'],
-      'gradloom evaluate: --split is "b", expected one of "test", "train", "validation"\nhint: gradloom evaluate --help\n',
+      'gradloom evaluate: --split is "b", expected one of "test", "train", "validation"\nhint: npx gradloom evaluate --help\n',
     ],
     [
       ['config', 'chek'],
-      'gradloom config chek: there is no such command; did you mean check?\nhint: gradloom config chek --help\n',
+      'gradloom config chek: there is no such command; did you mean check?\nhint: npx gradloom config --help\n',
     ],
   ]
   const exitCode = process.exitCode
