@@ -107,11 +107,16 @@ function scores({ test, validation, train }: RunSummary, paint: Paint): string {
 }
 
 function nextSteps(run: string, experimentPath: string): [command: string, why: string][] {
+  const experiment = shellWord(experimentPath)
   // Beside the original, so that its relative paths stay right.
   const copy = shellWord(join(dirname(experimentPath), 'mine.json'))
+  const vary: [string, string] =
+    shellWord(join(experimentPath)) === copy
+      ? [`npx gradloom train ${experiment} --set model.dropout=0.1`, 'one setting changed, the rest as it is']
+      : [`cp ${experiment} ${copy}`, `then change it, and: npx gradloom train ${copy}`]
   return [
     [`npx gradloom evaluate ${shellWord(run)}`, 'score these weights again; --split train for the training rows'],
-    [`cp ${shellWord(experimentPath)} ${copy}`, `then change it, and: npx gradloom train ${copy}`],
+    vary,
     ['npx gradloom train --help', 'everything that can be set from here'],
   ]
 }

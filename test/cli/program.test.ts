@@ -5,7 +5,7 @@ import t from 'tap'
 import { COMMANDS, runCli } from '../../src/cli/program.js'
 import { gradloom } from './run-cli.js'
 
-const HELP = /Commands:\n {2}gradloom train <experiment> /
+const HELP = /Commands:\n {2}npx gradloom train <experiment> /
 
 t.test('what is listed is what the commands say of themselves', async t => {
   for (const { command, describe, load } of COMMANDS) t.match(await load(), { command, describe }, command)
@@ -21,7 +21,7 @@ t.test('every command has help with an example', async t => {
   const helps = await Promise.all(COMMANDS.map(({ name }) => gradloom([name, '--help'])))
   for (const [i, { name }] of COMMANDS.entries()) {
     t.match(helps[i], { code: 0, stderr: '' }, name)
-    t.match(helps[i].stdout, new RegExp(`Examples:\n +gradloom ${name}`), `${name}: an example`)
+    t.match(helps[i].stdout, new RegExp(`Examples:\n +npx gradloom ${name}`), `${name}: an example`)
   }
 })
 

@@ -61,6 +61,8 @@ t.test('the end says the result, where it is, and what next', async t => {
     '  npx gradloom train --help',
     '      everything that can be set from here',
   ])
+  const mine = endLines(summary, { ...context, experimentPath: './configs/mine.json' })
+  t.ok(mine.includes('  npx gradloom train ./configs/mine.json --set model.dropout=0.1'), 'not copied onto itself')
   const validation = { loss: 0.2, accuracy: 0.95 }
   const stopped = endLines(
     { ...summary, status: 'interrupted', epochs: 1, validation, train: { loss: 0.05, accuracy: 0.99 } },
