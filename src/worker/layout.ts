@@ -98,7 +98,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     }
   })
 
-  const scratchBytes = backend.scratchBytes(Math.max(...widths))
+  const scratchBytes = backend.scratchBytes(Math.max(...widths), bufferRows)
   const scratch = Array.from({ length: workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [scratchBytes]))
   const order = {
     train: at.reserve('order.train', 'int32', [plan.images.train]),

@@ -15,7 +15,7 @@ export interface WasmExports {
     rows: number,
     kPanels: number,
     nPanels: number,
-    packed: Pointer,
+    scratch: Pointer,
   ): void
   bias_relu(z: Pointer, zStride: number, rows: number, panels: number, bias: Pointer): number
   bias_relu_dropout(
@@ -54,10 +54,11 @@ export interface WasmExports {
     panels: number,
     scale: number,
   ): number
+  list_columns(lists: Pointer, counts: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): void
   weight_gradient(
     g: Pointer,
-    x: Pointer,
-    xStride: number,
+    lists: Pointer,
+    counts: Pointer,
     dz: Pointer,
     rows: number,
     iPanels: number,
@@ -93,7 +94,7 @@ export interface WasmExports {
   sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number): void
   add(to: Pointer, from: Pointer, n: number): void
   // For tests and benchmarks of the parts:
-  micro_f32_3x12(c: Pointer, a: Pointer, aStep: number, b: Pointer, k: number, accumulate: number): void
+  micro_f32_3x12(c: Pointer, list: Pointer, count: number, b: Pointer, accumulate: number): void
   exp_f32(out: Pointer, x: Pointer): void
   log_f64(x: number): number
   philox_words(out: Pointer, c0: number, c1: number, c2: Pointer, c3: number, k0: number, k1: number): void

@@ -8,13 +8,23 @@ import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, KernelContext, Kernels, RowKernel } from '../backend.js'
 import { instantiateWasm } from './exports.js'
-import { batchShape, loadRow, matrixPanels, PANEL, panelsOf, ROW_BYTES, storeRow, weightShape } from './panels.js'
-import { bindBiasUpdate, bindWeightUpdate } from './update.js'
+import {
+  batchShape,
+  ENTRY_BYTES,
+  loadRow,
+  matrixPanels,
+  PANEL,
+  panelsOf,
+  ROW_BYTES,
+  storeRow,
+  weightShape,
+} from './panels.js'
+import { bindBiasUpdate, bindWeightUpdate, gradientListBytes, gradientScratchBytes } from './update.js'
 
 /** Input panels whose gradient one pass leaves in scratch: 16 blocks of 576 bytes, so that it stays in the first-level cache. */
 const CHUNK_PANELS = 16
-/** Rows of activations that a GEMM packs at once: ROW_BLOCK of assembly/gemm.ts. */
-const PACKED_ROWS = 96
+/** What `gemm` of assembly/gemm.ts takes for each panel of k: lists of 32 groups, and their lengths. */
+const GEMM_BYTES_PER_PANEL = 32 * (PANEL * ENTRY_BYTES + 4)
 /** Masks of four rows of a panel. */
 const DROPOUT_SCRATCH_BYTES = 192
 
@@ -23,8 +33,10 @@ export const wasm: Backend = {
   dtype: 'float32',
   tileUnit: { inputs: PANEL, outputs: PANEL },
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: 16 * PANEL },
-  scratchBytes: widest =>
-    DROPOUT_SCRATCH_BYTES + CHUNK_PANELS * PANEL * ROW_BYTES + PACKED_ROWS * panelsOf(widest) * ROW_BYTES,
+  scratchBytes: (widest, rows) =>
+    DROPOUT_SCRATCH_BYTES +
+    gradientScratchBytes(CHUNK_PANELS) +
+    Math.max(panelsOf(widest) * GEMM_BYTES_PER_PANEL, gradientListBytes(CHUNK_PANELS, rows)),
   matrixShape: batchShape,
   weightShape,
   transposedShape: (inputs, outputs) => weightShape(outputs, inputs),
@@ -38,7 +50,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
   const kernels = instantiateWasm(module, memory)
   const dropoutScratch = scratchByteOffset
   const gradientScratch = dropoutScratch + DROPOUT_SCRATCH_BYTES
-  const packed = gradientScratch + CHUNK_PANELS * PANEL * ROW_BYTES
+  const lists = gradientScratch + gradientScratchBytes(CHUNK_PANELS)
 
   /** out = a · b, for a weight matrix or its transposed form as b. */
   const product = (out: Matrix, a: Matrix, b: FloatTensor): RowKernel => {
@@ -48,7 +60,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     return (row, rows) => {
       const offset = row * ROW_BYTES
       const { count: kPanels, stride: aStride } = from
-      kernels.gemm(to.at + offset, to.stride, from.at + offset, aStride, weights, rows, kPanels, to.count, packed)
+      kernels.gemm(to.at + offset, to.stride, from.at + offset, aStride, weights, rows, kPanels, to.count, lists)
     }
   }
 
@@ -167,7 +179,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
-    weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, CHUNK_PANELS, w, x, dz),
+    weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     storeRow,
     loadRow,

@@ -6,7 +6,7 @@ import type { OptimizerStep } from '../../../model/optimizer.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import type { WasmExports } from './exports.js'
-import { BLOCK_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES } from './panels.js'
+import { BLOCK_BYTES, ENTRY_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES } from './panels.js'
 
 /** Applies an optimizer to n floats of a parameter at `w`, with its moments, and the gradient at `g`. */
 type Apply = (w: number, moments: readonly number[], g: number, n: number, decay: number, step: OptimizerStep) => void
@@ -43,6 +43,7 @@ function bindOptimizer(wasm: WasmExports): Apply {
 
 /**
  * A tile is walked in chunks: one panel of outputs x at most `chunkPanels` panels of inputs, contiguous in the master.
+ * begin(first input panel, input panels) before those of the same inputs, then for each
  * visit(offset in the master in bytes, first input panel, input panels, output panel).
  */
 function eachChunk(
@@ -50,19 +51,30 @@ function eachChunk(
   panelBytes: number,
   chunkPanels: number,
   visit: (offset: number, iPanel: number, iPanels: number, oPanel: number) => void,
+  begin?: (iPanel: number, iPanels: number) => void,
 ): void {
   const iEnd = panelsOf(tile.inputEnd)
   const oEnd = panelsOf(tile.outputEnd)
   for (let i = tile.inputStart / PANEL; i < iEnd; i += chunkPanels) {
-    for (let o = tile.outputStart / PANEL; o < oEnd; o++) {
-      visit(o * panelBytes + i * BLOCK_BYTES, i, Math.min(chunkPanels, iEnd - i), o)
-    }
+    const iPanels = Math.min(chunkPanels, iEnd - i)
+    begin?.(i, iPanels)
+    for (let o = tile.outputStart / PANEL; o < oEnd; o++) visit(o * panelBytes + i * BLOCK_BYTES, i, iPanels, o)
   }
 }
+
+/** Columns of x that the micro-kernel takes at once. */
+const GROUP = 3
+const groupsOf = (iPanels: number): number => iPanels * (PANEL / GROUP)
+
+/** Gradient of a chunk, then the lengths of its lists. */
+export const gradientScratchBytes = (iPanels: number): number => iPanels * BLOCK_BYTES + groupsOf(iPanels) * 4
+/** Lists of a chunk for batches of so many rows. */
+export const gradientListBytes = (iPanels: number, rows: number): number => groupsOf(iPanels) * rows * ENTRY_BYTES
 
 export function bindWeightUpdate(
   wasm: WasmExports,
   scratch: number,
+  lists: number,
   chunkPanels: number,
   w: WeightTensors,
   x: Matrix, //  (B, I)
@@ -80,16 +92,13 @@ export function bindWeightUpdate(
   const dzs = matrixPanels(dz)
   const transposed = w.transposed && panelsAt(w.transposed)
 
-  const gradient = (g: number, row: number, rows: number, i: number, iPanels: number, o: number, add: boolean) =>
-    wasm.weight_gradient(
-      g,
-      xs.at + i * xs.stride + row * ROW_BYTES,
-      xs.stride,
-      dzs.at + o * dzs.stride + row * ROW_BYTES,
-      rows,
-      iPanels,
-      Number(add),
-    )
+  const counts = scratch + chunkPanels * BLOCK_BYTES
+  const list = (row: number, rows: number) => (i: number, iPanels: number) =>
+    wasm.list_columns(lists, counts, xs.at + i * xs.stride + row * ROW_BYTES, xs.stride, rows, iPanels)
+  const gradient = (g: number, row: number, rows: number, iPanels: number, o: number, add: boolean) => {
+    const from = dzs.at + o * dzs.stride + row * ROW_BYTES
+    wasm.weight_gradient(g, lists, counts, from, rows, iPanels, Number(add))
+  }
   const transpose = (offset: number, i: number, iPanels: number, o: number) => {
     if (!transposed) return
     const to = transposed.at + i * transposed.stride + o * BLOCK_BYTES
@@ -103,16 +112,17 @@ export function bindWeightUpdate(
 
   return {
     fused(tile, rows, step) {
-      eachChunk(tile, master.stride, chunkPanels, (offset, i, iPanels, o) => {
-        gradient(scratch, 0, rows, i, iPanels, o, false)
+      const visit = (offset: number, i: number, iPanels: number, o: number) => {
+        gradient(scratch, 0, rows, iPanels, o, false)
         update(scratch, offset, i, iPanels, o, step)
-      })
+      }
+      eachChunk(tile, master.stride, chunkPanels, visit, list(0, rows))
     },
     accumulate(buffer, tile, row, rows, first) {
       const at = byteOffsetOf(buffer)
-      eachChunk(tile, master.stride, chunkPanels, (offset, i, iPanels, o) => {
-        gradient(at + offset, row, rows, i, iPanels, o, !first)
-      })
+      const visit = (offset: number, _i: number, iPanels: number, o: number) =>
+        gradient(at + offset, row, rows, iPanels, o, !first)
+      eachChunk(tile, master.stride, chunkPanels, visit, list(row, rows))
     },
     reduce(buffers, tile, step) {
       const [sum, ...others] = buffers.map(byteOffsetOf)

@@ -1,115 +1,141 @@
 /** The three matrix products of a step. Preconditions are checked by the binding, not here. */
 import { BLOCK_BYTES, PANEL, ROW_BYTES } from './layout'
-import { micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './micro-kernels'
+import { ENTRY_BYTES, micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './micro-kernels'
 
 /** Panels of k in one pass: 20 x 12 x 48 bytes of weights stay in the first-level cache. */
-// @ts-expect-error: decorator
+// @ts-ignore: decorator
 @inline const K_BLOCK = 20
-/** Rows in one pass, so that the packed activations of a wide layer stay near: 96 x 3000 floats are 1.1 MB. */
-// @ts-expect-error: decorator
-@inline const ROW_BLOCK = 96
+/** Groups of three rows in one pass, so that the lists of a wide layer stay near. */
+// @ts-ignore: decorator
+@inline const GROUPS = 32
 /** Rows of the micro-kernel. */
-// @ts-expect-error: decorator
+// @ts-ignore: decorator
 @inline const MICRO_ROWS = 3
 
 /**
  * c (rows, nPanels·12) = a (rows, kPanels·12) · b. Overwrites c. b is packed: panel n, then k, then 12 columns.
- * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `packed` is scratch for 96 rows of a.
+ * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `scratch` takes kPanels · 32 · (12 · 16 + 4) bytes:
+ * the lists of the micro-kernel, then their lengths.
  *
  * Panels of columns are the outer loop: the weights, which come from far away, are then read as one stream, and a panel
  * of c stays in the first-level cache. The other order ran at 0.75 to 0.9 of this speed.
  */
 export function gemm(
-  c: usize, cStride: usize, a: usize, aStride: usize, b: usize, rows: i32, kPanels: i32, nPanels: i32, packed: usize,
+  c: usize, cStride: usize, a: usize, aStride: usize, b: usize, rows: i32, kPanels: i32, nPanels: i32, scratch: usize,
 ): void {
-  for (let row = 0; row < rows; row += ROW_BLOCK) {
+  const counts = scratch + <usize>(kPanels * GROUPS * PANEL) * ENTRY_BYTES
+  for (let row = 0; row < rows; row += GROUPS * MICRO_ROWS) {
     const offset = <usize>row * ROW_BYTES
-    const block = min(ROW_BLOCK, rows - row)
+    const block = min(GROUPS * MICRO_ROWS, rows - row)
     for (let k = 0; k < kPanels; k += K_BLOCK) {
-      const kc = min(K_BLOCK, kPanels - k)
-      pack(packed + <usize>k * block * ROW_BYTES, a + offset + <usize>k * aStride, aStride, block, kc)
+      listRows(scratch, counts, a + offset + <usize>k * aStride, aStride, block, k, min(K_BLOCK, kPanels - k))
     }
     for (let n = 0; n < nPanels; n++) {
       for (let k = 0; k < kPanels; k += K_BLOCK) {
-        const kc = min(K_BLOCK, kPanels - k)
         const bk = b + (<usize>n * kPanels + k) * BLOCK_BYTES
-        multiply(c + offset + <usize>n * cStride, packed + <usize>k * block * ROW_BYTES, bk, block, kc * PANEL, k > 0)
+        multiply(c + offset + <usize>n * cStride, scratch, counts, bk, block, k, min(K_BLOCK, kPanels - k))
       }
     }
   }
 }
 
-/** One panel of c against packed rows. */
-// @ts-expect-error: decorator
+/** Where the list of a group lies, for the pass that begins at panel k and has kc panels. */
+// @ts-ignore: decorator
 @inline
-function multiply(c: usize, packed: usize, b: usize, rows: i32, k: i32, accumulate: bool): void {
-  let r = rows
-  for (; r >= MICRO_ROWS; r -= MICRO_ROWS) {
-    micro_f32_3x12(c, packed, 4 * MICRO_ROWS, b, k, accumulate)
-    c += MICRO_ROWS * ROW_BYTES
-    packed += <usize>k * (4 * MICRO_ROWS)
-  }
-  if (r == 2) micro_f32_2x12(c, packed, 8, b, k, accumulate)
-  else if (r == 1) micro_f32_1x12(c, packed, 4, b, k, accumulate)
+function listAt(lists: usize, group: i32, k: i32, kc: i32): usize {
+  return lists + <usize>((k * GROUPS + group * kc) * PANEL) * ENTRY_BYTES
 }
 
-/**
- * Rows of a, in panels, to groups of three rows with k in order: (rows / 3, k, 3); a last group of fewer rows is as
- * narrow. Then the micro-kernel walks one pointer; a jump from panel to panel in its loop cost a fifth of its speed.
- */
-function pack(to: usize, a: usize, aStride: usize, rows: i32, kPanels: i32): void {
-  let row = 0
-  for (; row + MICRO_ROWS <= rows; row += MICRO_ROWS) {
-    let from = a + <usize>row * ROW_BYTES
-    for (let p = 0; p < kPanels; p++) {
-      for (let k: usize = 0; k < ROW_BYTES; k += 16) {
-        interleave3(to, from + k)
-        to += 4 * MICRO_ROWS * 4
+// @ts-ignore: decorator
+@inline
+function countAt(counts: usize, group: i32, k: i32): usize {
+  return counts + (<usize>((k / K_BLOCK) * GROUPS + group) << 2)
+}
+
+/** One panel of c against listed rows. */
+// @ts-ignore: decorator
+@inline
+function multiply(c: usize, lists: usize, counts: usize, b: usize, rows: i32, k: i32, kc: i32): void {
+  for (let group = 0; rows > 0; group++) {
+    const list = listAt(lists, group, k, kc)
+    const count = load<i32>(countAt(counts, group, k))
+    if (rows >= MICRO_ROWS) micro_f32_3x12(c, list, count, b, k > 0)
+    else if (rows == 2) micro_f32_2x12(c, list, count, b, k > 0)
+    else micro_f32_1x12(c, list, count, b, k > 0)
+    c += MICRO_ROWS * ROW_BYTES
+    rows -= MICRO_ROWS
+  }
+}
+
+/** Lists of three rows each, over kc panels of a; a last group of fewer rows has zeros in the place of the others. */
+function listRows(lists: usize, counts: usize, a: usize, aStride: usize, rows: i32, k: i32, kc: i32): void {
+  for (let group = 0; rows > 0; group++) {
+    const list = listAt(lists, group, k, kc)
+    let to = list
+    let from = a
+    let offset: u32 = 0
+    for (let p = 0; p < kc; p++) {
+      for (let i: usize = 0; i < ROW_BYTES; i += 4) {
+        const x0 = load<u32>(from + i)
+        const x1 = rows > 1 ? load<u32>(from + i, 48) : 0
+        const x2 = rows > 2 ? load<u32>(from + i, 96) : 0
+        to = append(to, x0, x1, x2, offset)
+        offset += <u32>ROW_BYTES
       }
       from += aStride
     }
-  }
-  const width = rows - row
-  if (width == 0) return
-  let from = a + <usize>row * ROW_BYTES
-  for (let p = 0; p < kPanels; p++) {
-    for (let k: usize = 0; k < ROW_BYTES; k += 4) {
-      store<f32>(to, load<f32>(from + k))
-      if (width == 2) store<f32>(to, load<f32>(from + k, 48), 4)
-      to += <usize>width << 2
-    }
-    from += aStride
+    store<i32>(countAt(counts, group, k), <i32>((to - list) / ENTRY_BYTES))
+    a += MICRO_ROWS * ROW_BYTES
+    rows -= MICRO_ROWS
   }
 }
 
-/** Four columns of three rows, 48 bytes apart, to four triples. */
-// @ts-expect-error: decorator
+/** Writes an entry; it stays only if a value, of which these are the bits, is not zero. Returns the list's end. */
+// @ts-ignore: decorator
 @inline
-function interleave3(to: usize, from: usize): void {
-  const r0 = v128.load(from)
-  const r1 = v128.load(from, 48)
-  const r2 = v128.load(from, 96)
-  const low = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5) //  r0.0 r1.0 r0.1 r1.1
-  const high = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7) // r0.2 r1.2 r0.3 r1.3
-  const middle = v128.shuffle<f32>(low, r2, 3, 5, 3, 5) // r1.1 r2.1
-  v128.store(to, v128.shuffle<f32>(low, r2, 0, 1, 4, 2))
-  v128.store(to, v128.shuffle<f32>(middle, high, 0, 1, 4, 5), 16)
-  v128.store(to, v128.shuffle<f32>(high, r2, 6, 2, 3, 7), 32)
+function append(to: usize, x0: u32, x1: u32, x2: u32, offset: u32): usize {
+  store<u32>(to, x0)
+  store<u32>(to, x1, 4)
+  store<u32>(to, x2, 8)
+  store<u32>(to, offset, 12)
+  return to + (<usize>(((x0 | x1 | x2) & 0x7fffffff) != 0) << 4)
 }
 
 /**
- * g (iPanels·12, 12) = xᵀ · dz for the rows of one panel dz (rows, 12) and iPanels panels of x. Overwrites g, or adds
- * to it: then the sum goes on in row order from what is there.
+ * Lists for `weight_gradient`: of iPanels panels of x, four groups of three columns each, over `rows` rows. Overwrites
+ * lists (iPanels·4 of `rows` entries) and counts.
  */
-export function weight_gradient(
-  g: usize, x: usize, xStride: usize, dz: usize, rows: i32, iPanels: i32, accumulate: bool,
-): void {
+export function list_columns(lists: usize, counts: usize, x: usize, xStride: usize, rows: i32, iPanels: i32): void {
   for (let p = 0; p < iPanels; p++) {
     for (let i: usize = 0; i < ROW_BYTES; i += 4 * MICRO_ROWS) {
-      micro_f32_3x12(g, x + i, ROW_BYTES, dz, rows, accumulate)
-      g += MICRO_ROWS * ROW_BYTES
+      let to = lists
+      let from = x + i
+      let offset: u32 = 0
+      for (let r = rows; r > 0; r--) {
+        to = append(to, load<u32>(from), load<u32>(from, 4), load<u32>(from, 8), offset)
+        offset += <u32>ROW_BYTES
+        from += ROW_BYTES
+      }
+      store<i32>(counts, <i32>((to - lists) / ENTRY_BYTES))
+      counts += 4
+      lists += <usize>rows * ENTRY_BYTES
     }
     x += xStride
+  }
+}
+
+/**
+ * g (iPanels·12, 12) = xᵀ · dz for the rows of one panel dz (rows, 12) and the lists of iPanels panels of x. Overwrites
+ * g, or adds to it: then the sum goes on in row order from what is there.
+ */
+export function weight_gradient(
+  g: usize, lists: usize, counts: usize, dz: usize, rows: i32, iPanels: i32, accumulate: bool,
+): void {
+  for (let group = iPanels * (PANEL / MICRO_ROWS); group > 0; group--) {
+    micro_f32_3x12(g, lists, load<i32>(counts), dz, accumulate)
+    g += MICRO_ROWS * ROW_BYTES
+    lists += <usize>rows * ENTRY_BYTES
+    counts += 4
   }
 }
 
