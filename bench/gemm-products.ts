@@ -11,6 +11,7 @@ import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/ex
 import { wasm } from '../src/tensor/kernels/wasm/index.js'
 import {
   batchShape,
+  ENTRY_BYTES,
   PANEL,
   type Panels,
   panelsAt,
@@ -66,14 +67,15 @@ export async function buildProducts(): Promise<Products> {
   const weights = widths.slice(1).map((outputs, i) => reserve(weightShape(widths[i], outputs)))
   const transposed = widths.slice(1).map((outputs, i) => reserve(weightShape(outputs, widths[i])))
   const gradient = reserve([wasm.bestTile.inputs, PANEL])
-  const packed = at.reserve('packed', 'uint8', [wasm.scratchBytes(Math.max(...widths))])
-  const micro = reserve([3 * PANEL + 3 * MICRO_K + PANEL * MICRO_K])
+  const lists = at.reserve('lists', 'uint8', [wasm.scratchBytes(Math.max(...widths), REFERENCE_BATCH)])
+  const counts = at.reserve('counts', 'int32', [wasm.bestTile.inputs])
+  const micro = reserve([3 * PANEL + 4 * MICRO_K + PANEL * MICRO_K])
 
   const memory = createArena(at.bytes)
   for (const slot of [...activations, ...deltas, ...weights, ...transposed, micro]) fill(viewSlot(memory, slot).data)
   const panels = (slot: Slot<'float32'>) => panelsAt(viewSlot(memory, slot))
   const kernels = instantiateWasm(await compileWasm(), memory)
-  const scratch = packed.byteOffset
+  const scratch = lists.byteOffset
 
   const products = weights.flatMap((weight, layer): Product[] => {
     const [inputs, outputs] = [widths[layer], widths[layer + 1]]
@@ -89,7 +91,7 @@ export async function buildProducts(): Promise<Products> {
       pieces: round =>
         shardPiece(kernels, panels(deltas[layer]), dz, transposed[layer].byteOffset, scratch, round, stepFlops),
     }
-    const chunks = gradientPieces(kernels, gradient.byteOffset, x, dz, inputs, outputs)
+    const chunks = gradientPieces(kernels, gradient.byteOffset, scratch, counts.byteOffset, x, dz, inputs, outputs)
     const weightGradient: Product = {
       ...{ kind: 'weight gradient', layer, m: inputs, n: outputs, k: REFERENCE_BATCH, stepFlops },
       pieces: () => chunks,
@@ -97,8 +99,11 @@ export async function buildProducts(): Promise<Products> {
     // Nothing reads the deltas of the input.
     return layer === 0 ? [forward, weightGradient] : [forward, backward, weightGradient]
   })
-  return { products: inStepOrder(products), micro: microPiece(kernels, micro.byteOffset) }
+  return { products: inStepOrder(products), micro: microPiece(kernels, memory, micro.byteOffset) }
 }
+
+/** Panels of outputs in a tile. */
+const TILE_PANELS = wasm.bestTile.outputs / PANEL
 
 /** c = a · b over one shard's rows, another shard each round. */
 function shardPiece(
@@ -106,20 +111,22 @@ function shardPiece(
   c: Panels, // (B, n)
   a: Panels, // (B, k)
   b: number, // (k, n)
-  packed: number,
+  scratch: number,
   round: number,
   stepFlops: number,
 ): Piece[] {
   const shards = REFERENCE_BATCH / SHARD_ROWS
   const row = (round % shards) * SHARD_ROWS * ROW_BYTES
-  const run = () => gemm(c.at + row, c.stride, a.at + row, a.stride, b, SHARD_ROWS, a.count, c.count, packed)
+  const run = () => gemm(c.at + row, c.stride, a.at + row, a.stride, b, SHARD_ROWS, a.count, c.count, scratch)
   return [longEnough({ flops: stepFlops / shards, run })]
 }
 
-/** The gradient of (I, O) in the chunks of the fused update, without the update: a tile's height of I, all of O. */
+/** The gradient of (I, O) in the chunks of the fused update, without the update: a tile's height of I, all of O; lists anew for each tile. */
 function gradientPieces(
-  { weight_gradient }: WasmExports,
+  { list_columns, weight_gradient }: WasmExports,
   g: number,
+  lists: number,
+  counts: number,
   x: Panels, //  (B, I)
   dz: Panels, // (B, O)
   inputs: number,
@@ -131,20 +138,25 @@ function gradientPieces(
     const from = x.at + i * (chunk / PANEL) * x.stride
     const run = () => {
       for (let o = 0; o < dz.count; o++) {
-        weight_gradient(g, from, x.stride, dz.at + o * dz.stride, REFERENCE_BATCH, panelsOf(height), 0)
+        const iPanels = panelsOf(height)
+        if (o % TILE_PANELS === 0) list_columns(lists, counts, from, x.stride, REFERENCE_BATCH, iPanels)
+        weight_gradient(g, lists, counts, dz.at + o * dz.stride, REFERENCE_BATCH, iPanels, 0)
       }
     }
     return longEnough({ flops: 2 * REFERENCE_BATCH * height * outputs, run })
   })
 }
 
-function microPiece({ micro_f32_3x12 }: WasmExports, at: number): Piece {
-  const a = at + 3 * ROW_BYTES
-  const b = a + 3 * MICRO_K * 4
+/** A full list: what the kernels do with operands that have no zeros. */
+function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.Memory, at: number): Piece {
+  const list = at + 3 * ROW_BYTES
+  const b = list + MICRO_K * ENTRY_BYTES
+  const entries = new Uint32Array(memory.buffer, list, MICRO_K * 4)
+  for (let k = 0; k < MICRO_K; k++) entries[4 * k + 3] = k * ROW_BYTES
   return {
     flops: MICRO_FLOPS * MICRO_CALLS,
     run() {
-      for (let i = 0; i < MICRO_CALLS; i++) micro_f32_3x12(at, a, 12, b, MICRO_K, 0)
+      for (let i = 0; i < MICRO_CALLS; i++) micro_f32_3x12(at, list, MICRO_K, b, 0)
     },
   }
 }
