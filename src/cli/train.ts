@@ -1,4 +1,5 @@
 /** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
+import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { RunSummary } from '../run/events.js'
 import { watchInterrupts } from './interrupt.js'
@@ -76,7 +77,13 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): s
   const named = OVERRIDE_NAMES.flatMap(name =>
     args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
   )
-  return [...args.set, ...named]
+  return [...args.set.map(fromHere), ...named]
+}
+
+/** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */
+function fromHere(override: string): string {
+  const [, path] = /^data\.path=(.+)$/s.exec(override) ?? []
+  return path === undefined || path === 'null' || path.startsWith('"') ? override : `data.path=${resolve(path)}`
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {

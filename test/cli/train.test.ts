@@ -18,6 +18,15 @@ t.test('options are settings under another name, and win over --set', async t =>
   ])
 })
 
+t.test('a data.path given at the prompt starts at the current folder', async t => {
+  t.same(overridesOf({ set: ['data.path=here/it is', 'data.path=null', 'data.path=/abs', 'name=data.path=x'] }), [
+    `data.path=${resolve('here/it is')}`,
+    'data.path=null',
+    `data.path=${resolve('/abs')}`,
+    'name=data.path=x',
+  ])
+})
+
 t.test('exit codes: done 0, interrupted 130 or as signalled, failed 1', async t => {
   t.equal(exitCodeOf({ status: 'completed' }, 130), 0, 'a signal that came too late')
   t.equal(exitCodeOf({ status: 'interrupted' }, 143), 143)
