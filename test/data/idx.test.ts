@@ -156,13 +156,15 @@ t.test('any changed byte of a gzip file reads or is a DataError', async t => {
 })
 
 t.test('random bytes are a DataError', async t => {
+  let runs = 0
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), async bytes => {
+      runs++
       return (await problem(readImages(fileOf(bytes)))) !== 'no error'
     }),
     { numRuns: 60 },
   )
-  t.pass('60 runs')
+  t.equal(runs, 60)
 })
 
 t.test('messages name file, offset, what was found and what was expected', async t => {
