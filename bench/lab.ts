@@ -42,7 +42,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
       workers,
       backend: options.backend ?? 'auto',
       allReduce: options.allReduce ?? 'fused',
-      shardRows: options.shardRows ?? 64,
+      shardRows: options.shardRows ?? 'auto',
     },
   })
   const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })

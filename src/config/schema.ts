@@ -166,7 +166,10 @@ const compute = z
             '`buffers`: one gradient buffer a worker; bits depend on the number of workers.',
         ),
       ),
-    shardRows: count().default(64).meta(help('Rows of a mini-batch that a worker takes at a time.')),
+    shardRows: z
+      .union([z.literal('auto'), count()])
+      .default('auto')
+      .meta(help('Rows of a mini-batch that a worker takes at a time. `auto`: by the size of the network.')),
   })
   .prefault({})
   .meta({ title: 'Compute', description: 'How the work is done on this machine.' })

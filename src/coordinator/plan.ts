@@ -33,16 +33,18 @@ const SPIN_TURNS = 10_000
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
   const { name: backend, reason: backendReason } = chooseBackend(compute.backend)
+  const kernels = await loadBackend(backend)
+  const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
     seed: experiment.seed,
-    widths: layerWidths(data.height * data.width, model.hidden, data.classes),
+    widths,
     dropout: model.dropout,
     l2: train.l2,
     batchSize: train.batchSize,
-    shardRows: compute.shardRows,
+    shardRows: compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows,
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
     backend,
@@ -55,10 +57,13 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
       test: options.splits.includes('test') ? data.test.rows : 0,
     },
   }
-  const layout = planLayout(plan, await loadBackend(backend))
+  const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason }
 }
+
+const weightCount = (widths: readonly number[]): number =>
+  widths.slice(1).reduce((sum, width, i) => sum + widths[i] * width, 0)
 
 function chooseBackend(wanted: Experiment['compute']['backend']): { name: BackendName; reason: string } {
   const known = listBackends()

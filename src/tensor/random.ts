@@ -22,10 +22,11 @@ function mulHigh(a: number, b: number): number {
   const aHigh = a >>> 16
   const bLow = b & 0xffff
   const bHigh = b >>> 16
-  const low = aLow * bLow
-  const mid = aHigh * bLow + (low >>> 16)
-  const mid2 = aLow * bHigh + (mid & 0xffff)
-  return (aHigh * bHigh + Math.floor(mid / 0x10000) + (mid2 >>> 16)) >>> 0
+  // No sum exceeds 32 bits, and `| 0` keeps them all in integer registers.
+  const low = Math.imul(aLow, bLow)
+  const mid = (Math.imul(aHigh, bLow) + (low >>> 16)) | 0
+  const mid2 = (Math.imul(aLow, bHigh) + (mid & 0xffff)) | 0
+  return (Math.imul(aHigh, bHigh) + (mid >>> 16) + (mid2 >>> 16)) >>> 0
 }
 
 /** Overwrites `out[0..3]` with the four 32-bit words of counter (c0, c1, c2, c3) under key (k0, k1). */
@@ -70,7 +71,10 @@ export function permutation(n: number, seed: number, purpose: Purpose, index: nu
   const order = new Uint32Array(n)
   for (let i = 0; i < n; i++) order[i] = i
   for (let i = n - 1; i > 0; i--) {
-    const j = below(i + 1, words, i, index, k0, k1)
+    // Four positions share a counter: every worker shuffles for itself, and a small network would notice the time.
+    if (i === n - 1 || i % 4 === 3) philox(words, i >>> 2, 0, index, 0, k0, k1)
+    const word = words[i % 4]
+    const j = isFair(word, i + 1) ? mulHigh(word, i + 1) : redraw(i + 1, i, index, k0, k1)
     const moved = order[i]
     order[i] = order[j]
     order[j] = moved
@@ -78,11 +82,17 @@ export function permutation(n: number, seed: number, purpose: Purpose, index: nu
   return order
 }
 
-/** A uniform integer in [0, n). Tries the four words of one counter, then those of the next. */
-function below(n: number, words: Uint32Array, i: number, index: number, k0: number, k1: number): number {
-  const rejectBelow = 0x1_0000_0000 % n
-  for (let attempt = 0; ; attempt++) {
+/** Whether a word gives each of n numbers with the same probability: all words but the 2^32 mod n surplus ones do. */
+function isFair(word: number, n: number): boolean {
+  const low = Math.imul(word, n) >>> 0
+  return low >= n || low >= 0x1_0000_0000 % n // the remainder is below n, and slow
+}
+
+/** A uniform integer in [0, n) from counters that only position i uses. */
+function redraw(n: number, i: number, index: number, k0: number, k1: number): number {
+  const words = new Uint32Array(4)
+  for (let attempt = 1; ; attempt++) {
     philox(words, i, attempt, index, 0, k0, k1)
-    for (const word of words) if (Math.imul(word, n) >>> 0 >= rejectBelow) return mulHigh(word, n)
+    for (const word of words) if (isFair(word, n)) return mulHigh(word, n)
   }
 }

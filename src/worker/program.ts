@@ -149,24 +149,32 @@ export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; ti
 }
 
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
-const TILES_PER_WORKER = 8
+const TILES_PER_WORKER = 12
 
-/** Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few. */
-function tilesOf(inputs: number, outputs: number, backend: Backend, workers: number): Tile[] {
-  const { bestTile, tileUnit } = backend
-  const rowsOfTiles = Math.ceil(inputs / bestTile.inputs)
-  const wanted = Math.ceil((TILES_PER_WORKER * workers) / rowsOfTiles)
-  const units = Math.ceil(outputs / tileUnit.outputs)
-  const width = Math.min(bestTile.outputs, Math.max(1, Math.floor(units / wanted)) * tileUnit.outputs)
+/**
+ * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
+ * inputs, because each tile prepares its inputs anew, then of fewer outputs.
+ */
+function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, workers: number): Tile[] {
+  const wanted = TILES_PER_WORKER * workers
+  const best = { inputs: bestTile.inputs / tileUnit.inputs, outputs: bestTile.outputs / tileUnit.outputs }
+  const units = { inputs: Math.ceil(inputs / tileUnit.inputs), outputs: Math.ceil(outputs / tileUnit.outputs) }
+  const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
+  const width = pieceOf(units.outputs, wanted / Math.ceil(units.inputs / height), best.outputs)
   const tiles: Tile[] = []
-  for (let inputStart = 0; inputStart < inputs; inputStart += bestTile.inputs) {
-    const inputEnd = Math.min(inputStart + bestTile.inputs, inputs)
-    for (let outputStart = 0; outputStart < outputs; outputStart += width) {
-      tiles.push({ inputStart, inputEnd, outputStart, outputEnd: Math.min(outputStart + width, outputs) })
+  for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
+    const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
+    for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
+      const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
+      tiles.push({ inputStart, inputEnd, outputStart, outputEnd })
     }
   }
   return tiles
 }
+
+/** The largest piece, of at most `most` units, that leaves at least `count` pieces of all `units`. At least 1. */
+const pieceOf = (units: number, count: number, most: number): number =>
+  Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */
 export interface ScoreContext {

@@ -71,7 +71,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ compute: { backend: 'blas' } }, `compute.backend is 'blas', expected "auto", "reference" or "wasm"`],
   [{ compute: { precision: 'bf16' } }, `compute.precision is 'bf16', expected "f32"`],
   [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
-  [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected an integer >= 1'],
+  [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected "auto" or an integer >= 1'],
   [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1'],
   [{ checkpoint: { keepLast: 0 } }, 'checkpoint.keepLast is 0, expected an integer >= 1'],
   [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],

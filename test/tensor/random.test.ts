@@ -45,7 +45,7 @@ t.test('a permutation holds every index once, and is the same when asked for aga
 })
 
 t.test('a permutation is golden: resuming an old run finds its order again', async t => {
-  t.same([...permutation(10, 1, Purpose.shuffle, 0)], [5, 1, 7, 9, 0, 2, 6, 4, 8, 3])
+  t.same([...permutation(10, 1, Purpose.shuffle, 0)], [9, 0, 3, 5, 6, 4, 7, 8, 2, 1])
 })
 
 /** Σ (count - expected)² / expected over outcomes that are all as likely. */

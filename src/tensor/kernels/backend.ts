@@ -123,6 +123,11 @@ export interface Backend {
   /** Tiles begin at multiples of these; `best*` is the measured tile, in the same units. */
   readonly tileUnit: { readonly inputs: number; readonly outputs: number }
   readonly bestTile: { readonly inputs: number; readonly outputs: number }
+  /**
+   * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
+   * shards decide bits, workers must not.
+   */
+  shardRows(weights: number): number
   /** Scratch of one thread for a model whose widest layer boundary has so many units, and batches of so many rows. */
   scratchBytes(widest: number, rows: number): number
   /** Physical shape of a batch matrix, of a weight and its moments, of its transposed form (null: none), of a bias. */

@@ -5,6 +5,9 @@ import { ENTRY_BYTES, micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './m
 /** Panels of k in one pass: 20 x 12 x 48 bytes of weights stay in the first-level cache. */
 // @ts-ignore: decorator
 @inline const K_BLOCK = 20
+/** Panels of k whose lists are made at a time: for 64 rows they take up to 300 KB and stay in the second-level cache. */
+// @ts-ignore: decorator
+@inline const K_LISTED = 80
 /** Groups of three rows in one pass, so that the lists of a wide layer stay near. */
 // @ts-ignore: decorator
 @inline const GROUPS = 32
@@ -14,7 +17,7 @@ import { ENTRY_BYTES, micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './m
 
 /**
  * c (rows, nPanels·12) = a (rows, kPanels·12) · b. Overwrites c. b is packed: panel n, then k, then 12 columns.
- * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `scratch` takes kPanels · 32 · (12 · 16 + 4) bytes:
+ * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `scratch` takes K_LISTED · 32 · (12 · 16 + 4) bytes:
  * the lists of the micro-kernel, then their lengths.
  *
  * Panels of columns are the outer loop: the weights, which come from far away, are then read as one stream, and a panel
@@ -23,17 +26,20 @@ import { ENTRY_BYTES, micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './m
 export function gemm(
   c: usize, cStride: usize, a: usize, aStride: usize, b: usize, rows: i32, kPanels: i32, nPanels: i32, scratch: usize,
 ): void {
-  const counts = scratch + <usize>(kPanels * GROUPS * PANEL) * ENTRY_BYTES
+  const counts = scratch + <usize>(min(K_LISTED, kPanels) * GROUPS * PANEL) * ENTRY_BYTES
   for (let row = 0; row < rows; row += GROUPS * MICRO_ROWS) {
     const offset = <usize>row * ROW_BYTES
     const block = min(GROUPS * MICRO_ROWS, rows - row)
-    for (let k = 0; k < kPanels; k += K_BLOCK) {
-      listRows(scratch, counts, a + offset + <usize>k * aStride, aStride, block, k, min(K_BLOCK, kPanels - k))
-    }
-    for (let n = 0; n < nPanels; n++) {
-      for (let k = 0; k < kPanels; k += K_BLOCK) {
-        const bk = b + (<usize>n * kPanels + k) * BLOCK_BYTES
-        multiply(c + offset + <usize>n * cStride, scratch, counts, bk, block, k, min(K_BLOCK, kPanels - k))
+    for (let k0 = 0; k0 < kPanels; k0 += K_LISTED) {
+      const end = min(k0 + K_LISTED, kPanels)
+      for (let k = k0; k < end; k += K_BLOCK) {
+        listRows(scratch, counts, a + offset + <usize>k * aStride, aStride, block, k - k0, min(K_BLOCK, end - k))
+      }
+      for (let n = 0; n < nPanels; n++) {
+        for (let k = k0; k < end; k += K_BLOCK) {
+          const bk = b + (<usize>n * kPanels + k) * BLOCK_BYTES
+          multiply(c + offset + <usize>n * cStride, scratch, counts, bk, block, k - k0, min(K_BLOCK, end - k), k > 0)
+        }
       }
     }
   }
@@ -55,13 +61,15 @@ function countAt(counts: usize, group: i32, k: i32): usize {
 /** One panel of c against listed rows. */
 // @ts-ignore: decorator
 @inline
-function multiply(c: usize, lists: usize, counts: usize, b: usize, rows: i32, k: i32, kc: i32): void {
+function multiply(
+  c: usize, lists: usize, counts: usize, b: usize, rows: i32, k: i32, kc: i32, accumulate: bool,
+): void {
   for (let group = 0; rows > 0; group++) {
     const list = listAt(lists, group, k, kc)
     const count = load<i32>(countAt(counts, group, k))
-    if (rows >= MICRO_ROWS) micro_f32_3x12(c, list, count, b, k > 0)
-    else if (rows == 2) micro_f32_2x12(c, list, count, b, k > 0)
-    else micro_f32_1x12(c, list, count, b, k > 0)
+    if (rows >= MICRO_ROWS) micro_f32_3x12(c, list, count, b, accumulate)
+    else if (rows == 2) micro_f32_2x12(c, list, count, b, accumulate)
+    else micro_f32_1x12(c, list, count, b, accumulate)
     c += MICRO_ROWS * ROW_BYTES
     rows -= MICRO_ROWS
   }
