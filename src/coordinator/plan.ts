@@ -36,6 +36,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const kernels = await loadBackend(backend)
   const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
+  const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
@@ -44,7 +45,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     dropout: model.dropout,
     l2: train.l2,
     batchSize: train.batchSize,
-    shardRows: compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows,
+    shardRows,
+    phase1: kernels.cutsDecideBits || workers > Math.ceil(train.batchSize / shardRows) ? 'layers' : 'shards',
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
     backend,

@@ -6,7 +6,7 @@
  */
 import type { OptimizerStep } from '../model/optimizer.js'
 import { viewSlot } from '../tensor/arena.js'
-import type { BiasTensors, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
+import type { BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
 import { fault, type RunPlan } from './protocol.js'
@@ -32,16 +32,33 @@ export interface Layer {
   storeRow(i: number, values: Float32Array): void
 }
 
+/** What a pass over the batch buffers does, the same for all of its rows. */
+export interface Pass {
+  readonly images: 'train' | 'test'
+  /** Decides, with the sample, which units are dropped. */
+  readonly epoch: number
+  /** Factor of the loss's deltas, 1 / rows of the mini-batch; 0: score only, without dropout and deltas. */
+  readonly deltaScale: number
+}
+
+/**
+ * The parts of a pass. Each returns 0 or the code of a fault, writes only the rows and columns it is told, and reads only
+ * those rows of what earlier parts wrote. Hidden layer i is the one whose outputs are `widths[i + 1]`.
+ */
 export interface Network {
   readonly layers: readonly Layer[]
-  /** Image index of each row: written before a shard pass. (B) */
+  readonly hiddenLayers: number
+  /** Image index of each row: written before a pass. (B) */
   readonly samples: IntTensor
   readonly losses: FloatTensor // (B)
   readonly correct: IntTensor //  (B)
-  /** Gather, forward, loss and deltas of some rows of the training images. Returns 0, or the code of a fault. */
-  train(rows: Rows, epoch: number, deltaScale: number): number
-  /** Gather, forward and loss without dropout. */
-  score(images: 'train' | 'test', rows: Rows): number
+  gather(pass: Pass, rows: Rows): void
+  /** Hidden layer i: product, bias, ReLU, dropout. */
+  forward(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
+  /** Logits, losses, hits and, with a deltaScale, the deltas of the logits. */
+  loss(pass: Pass, rows: Rows): number
+  /** Deltas of hidden layer i from those of the layer after it. */
+  backward(layer: number, rows: Rows, columns?: Columns): number
 }
 
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
@@ -90,37 +107,41 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     : []
   const gate = training ? backward.map((_, i) => kernels.reluBackward(deltas[i], activations[i + 1], plan.dropout)) : []
 
-  function pass(from: 'train' | 'test', { row, rows }: Rows, epoch: number, deltaScale: number): number {
-    let code = 0
-    gather[from](row, rows)
-    for (let i = 0; i < layerCount; i++) {
-      forward[i](row, rows)
-      if (i < last && !activate[i](row, rows, epoch, deltaScale > 0) && code === 0) code = fault.forward(i)
-    }
-    const finite = lossOf[from](row, rows, deltaScale)
-    return code !== 0 || finite ? code : fault.loss
-  }
-
   return {
     samples,
     losses,
     correct,
+    hiddenLayers: last,
     layers: training
       ? parameters.map(({ weight, bias, slots }, i) =>
           bindLayer(kernels, weight, bias, activations[i], deltas[i], gradientViews(memory, slots)),
         )
       : [],
-    train(rows, epoch, deltaScale) {
-      const code = pass('train', rows, epoch, deltaScale)
-      if (code !== 0) return code
-      for (let i = last - 1; i >= 0; i--) {
-        backward[i](rows.row, rows.rows)
-        if (!gate[i](rows.row, rows.rows)) return fault.backward(i)
-      }
-      return 0
+    gather: ({ images: from }, { row, rows }) => gather[from](row, rows),
+    forward(layer, { epoch, deltaScale }, { row, rows }, columns) {
+      forward[layer](row, rows, columns)
+      return activate[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer)
     },
-    score: (from, rows) => pass(from, rows, 0, 0),
+    loss({ images: from, deltaScale }, { row, rows }) {
+      forward[last](row, rows)
+      return lossOf[from](row, rows, deltaScale) ? 0 : fault.loss
+    },
+    backward(layer, { row, rows }, columns) {
+      backward[layer](row, rows, columns)
+      return gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
+    },
   }
+}
+
+/** A whole pass over some rows. Ends at the first fault and returns its code. */
+export function runPass(network: Network, pass: Pass, rows: Rows): number {
+  let code = 0
+  network.gather(pass, rows)
+  for (let i = 0; i < network.hiddenLayers; i++) code ||= network.forward(i, pass, rows)
+  code ||= network.loss(pass, rows)
+  if (pass.deltaScale === 0) return code
+  for (let i = network.hiddenLayers - 1; i >= 0; i--) code ||= network.backward(i, rows)
+  return code
 }
 
 interface Gradients {

@@ -9,7 +9,8 @@ import { heNormalRows } from '../model/init.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
 import type { StepContext } from './clock.js'
-import type { Network, Rows } from './network.js'
+import { type Network, runPass } from './network.js'
+import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { type RunPlan, Stat } from './protocol.js'
 
 export interface Stage<C> {
@@ -20,6 +21,8 @@ export interface Stage<C> {
   tasks(context: C): number
   /** Returns 0, or the code of a fault (see protocol.ts). */
   run(task: number, context: C, worker: number): number
+  /** Multiplications and additions of a task's matrix products, for balance.ts; none: nothing to speak of. */
+  flops?(task: number, context: C): number
 }
 
 export interface ProgramParts {
@@ -31,32 +34,20 @@ export interface ProgramParts {
   readonly stats: FloatTensor
 }
 
-/** [shards: forward, loss, deltas] [tiles: gradient and update], or the textbook form over buffers. */
+/**
+ * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], or the textbook form over buffers,
+ * whose first stage is cut into shards in any case.
+ */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
-  return parts.plan.allReduce === 'fused'
-    ? [shardStage(parts), tileStage(parts)]
-    : [bufferStage(parts), reduceStage(parts)]
-}
-
-const shardCount = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
-
-/** Rows of shard `task`, with their images noted in `samples`. */
-function takeShard({ plan, network, order }: ProgramParts, task: number, context: StepContext): Rows {
-  const row = task * plan.shardRows
-  const rows = Math.min(plan.shardRows, context.rows - row)
-  const images = order.train.data
-  for (let i = row; i < row + rows; i++) network.samples.data[i] = images[context.positions[context.first + i]]
-  return { row, rows }
-}
-
-function shardStage(parts: ProgramParts): Stage<StepContext> {
-  const { plan, network } = parts
-  return {
-    name: 'shards',
-    deal: 'claimed',
-    tasks: ({ rows }) => shardCount(rows, plan.shardRows),
-    run: (task, context) => network.train(takeShard(parts, task, context), context.epoch, 1 / context.rows),
+  const { plan, network, order } = parts
+  const source: PassSource<StepContext> = {
+    rows: ({ rows }) => rows,
+    pass: ({ epoch, rows }) => ({ images: 'train', epoch, deltaScale: 1 / rows }),
+    image: ({ positions, first }, row) => order.train.data[positions[first + row]],
   }
+  return plan.allReduce === 'fused'
+    ? [...passStages({ ...parts, trains: true }, source), tileStage(parts)]
+    : [bufferStage(plan, network, source), reduceStage(parts)]
 }
 
 /** A task that has nothing to report. */
@@ -68,8 +59,9 @@ const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepCo
 }
 
 function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
+  const tiles = layerTiles(plan, backend)
   const tasks: PlainTask[] = [
-    ...layerTiles(plan, backend).map(
+    ...tiles.map(
       ({ layer, tile }): PlainTask =>
         ({ rows, optimizer }) =>
           network.layers[layer].updateWeight(tile, rows, optimizer),
@@ -81,18 +73,26 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
     ),
     sumTask(network, stats),
   ]
-  return { name: 'tiles', deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
+  return {
+    name: 'tiles',
+    deal: 'claimed',
+    tasks: () => tasks.length,
+    run: runPlain(tasks),
+    flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
+  }
 }
 
-function bufferStage(parts: ProgramParts): Stage<StepContext> {
-  const { network } = parts
+const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
+  (inputEnd - inputStart) * (outputEnd - outputStart)
+
+function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepContext>): Stage<StepContext> {
   return {
-    ...shardStage(parts),
     name: 'shards to buffers',
     deal: 'dealt',
+    tasks: ({ rows }) => shardsOf(rows, plan.shardRows),
     run(task, context, worker) {
-      const rows = takeShard(parts, task, context)
-      const code = network.train(rows, context.epoch, 1 / context.rows)
+      const rows = takeRows(network, source, context, task, plan.shardRows)
+      const code = runPass(network, source.pass(context), rows)
       const first = task === worker
       if (code === 0) for (const layer of network.layers) layer.accumulate(worker, rows, first)
       return code
@@ -101,7 +101,7 @@ function bufferStage(parts: ProgramParts): Stage<StepContext> {
 }
 
 function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
-  const buffers = (rows: number) => Math.min(plan.workers, shardCount(rows, plan.shardRows))
+  const buffers = (rows: number) => Math.min(plan.workers, shardsOf(rows, plan.shardRows))
   const tasks: PlainTask[] = [
     ...layerTiles(plan, backend).map(
       ({ layer, tile }): PlainTask =>
@@ -144,10 +144,12 @@ export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; ti
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
     .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, plan.workers).map(tile => ({ layer, tile })),
+      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_WORKERS : plan.workers).map(tile => ({ layer, tile })),
     )
 }
 
+/** Workers that tiles are cut for where the cut decides bits. */
+const FIXED_WORKERS = 4
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
 const TILES_PER_WORKER = 12
 
@@ -183,31 +185,24 @@ export interface ScoreContext {
   readonly rows: number
 }
 
-/** [shards: forward, loss, hits] [sum in row order]. */
-export function scoreProgram({ plan, network, order, stats }: ProgramParts): Stage<ScoreContext>[] {
-  return [
-    {
-      name: 'score',
-      deal: 'claimed',
-      tasks: ({ rows }) => shardCount(rows, plan.shardRows),
-      run(task, { split, first, rows }) {
-        const row = task * plan.shardRows
-        const count = Math.min(plan.shardRows, rows - row)
-        for (let i = row; i < row + count; i++) network.samples.data[i] = order[split].data[first + i]
-        network.score(split === 'test' ? 'test' : 'train', { row, rows: count })
-        return 0
-      },
+/** [phase 1 without deltas] [sum in row order]. */
+export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
+  const { network, order, stats } = parts
+  const source: PassSource<ScoreContext> = {
+    rows: ({ rows }) => rows,
+    pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
+    image: ({ split, first }, row) => order[split].data[first + row],
+  }
+  const sum: Stage<ScoreContext> = {
+    name: 'sum',
+    deal: 'claimed',
+    tasks: () => 1,
+    run(_task, { first, rows }) {
+      addRows(network, stats.data, rows, first === 0)
+      return 0
     },
-    {
-      name: 'sum',
-      deal: 'claimed',
-      tasks: () => 1,
-      run(_task, { first, rows }) {
-        addRows(network, stats.data, rows, first === 0)
-        return 0
-      },
-    },
-  ]
+  }
+  return [...passStages({ ...parts, trains: false }, source), sum]
 }
 
 /** Inputs whose weights one task draws. */

@@ -22,6 +22,8 @@ export interface RunPlan {
   readonly l2: number
   readonly batchSize: number
   readonly shardRows: number
+  /** How phase 1 and evaluation are cut; see passes.ts. */
+  readonly phase1: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
   readonly backend: BackendName

@@ -46,10 +46,18 @@ export interface DropoutSpec {
   readonly samples: IntTensor
 }
 
+/** Columns [start, end) of a batch matrix; `start` is a multiple of `tileUnit.outputs`, `end` too or the last column. */
+export interface Columns {
+  readonly start: number
+  readonly end: number
+}
+
 /** Runs over the rows [row, row + rows). */
 export type RowKernel = (row: number, rows: number) => void
+/** Runs over a block of what it writes: some rows, and all columns unless told which. */
+export type BlockKernel = (row: number, rows: number, columns?: Columns) => void
 /** The same, and says whether every number it wrote is finite. */
-export type CheckedRowKernel = (row: number, rows: number) => boolean
+export type CheckedBlockKernel = (row: number, rows: number, columns?: Columns) => boolean
 
 /** The gradient and the update of one weight matrix or bias, for the two forms of all-reduce. */
 export interface WeightUpdate {
@@ -74,7 +82,7 @@ export interface Kernels {
   /** out (B, F) = images[samples[row]] / 255. Overwrites out. */
   gather(out: Matrix, images: ByteTensor /* (N, F) */, samples: IntTensor /* (B) */): RowKernel
   /** out (B, O) = x (B, I) · w (I, O). Overwrites out. */
-  linear(out: Matrix, x: Matrix, w: WeightTensors): RowKernel
+  linear(out: Matrix, x: Matrix, w: WeightTensors): BlockKernel
   /**
    * z (B, O) becomes relu(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
    * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
@@ -84,7 +92,7 @@ export interface Kernels {
     z: Matrix,
     bias: BiasTensors,
     dropout: DropoutSpec,
-  ): (row: number, rows: number, epoch: number, training: boolean) => boolean
+  ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
@@ -99,9 +107,9 @@ export interface Kernels {
     readonly correct: IntTensor // (B)
   }): (row: number, rows: number, deltaScale: number) => boolean
   /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
-  linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): RowKernel
+  linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
   /** dx (B, I), the delta of a = dropout(relu(z)), becomes that of z in place: times 1/(1 - rate) where a > 0, else 0. */
-  reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedRowKernel
+  reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedBlockKernel
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
@@ -120,7 +128,12 @@ export interface KernelContext {
 export interface Backend {
   readonly name: 'reference' | 'wasm'
   readonly dtype: 'float32' | 'float64'
-  /** Tiles begin at multiples of these; `best*` is the measured tile, in the same units. */
+  /**
+   * Whether a product's bits depend on how it is cut. Then nothing is cut by the number of workers, and phase 1 runs
+   * layer by layer over a fixed grid of blocks; else by shards.
+   */
+  readonly cutsDecideBits: boolean
+  /** Tiles and blocks begin at multiples of these; `best*` is the measured tile, in the same units. */
   readonly tileUnit: { readonly inputs: number; readonly outputs: number }
   readonly bestTile: { readonly inputs: number; readonly outputs: number }
   /**

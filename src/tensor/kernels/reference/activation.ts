@@ -6,8 +6,8 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { dropoutThreshold, keyOf, Purpose, philox } from '../../random.js'
 import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
-import type { BiasTensors, CheckedRowKernel, DropoutSpec, Kernels } from '../backend.js'
-import { repeated, rowsOf } from './views.js'
+import type { BiasTensors, CheckedBlockKernel, Columns, DropoutSpec, Kernels } from '../backend.js'
+import { allColumns, blockOf, repeated } from './views.js'
 
 export function biasRelu(z: Matrix, bias: BiasTensors, dropout: DropoutSpec): ReturnType<Kernels['biasRelu']> {
   bindShapes('biasRelu', [
@@ -15,47 +15,48 @@ export function biasRelu(z: Matrix, bias: BiasTensors, dropout: DropoutSpec): Re
     ['bias', bias.master, ['O']],
     ['samples', dropout.samples, ['B']],
   ])
-  return (row, rows, epoch, training) => {
-    const a = rowsOf(z, row, rows)
-    ops.addeq(a, repeated(bias.master, rows))
+  return (row, rows, epoch, training, columns = allColumns(z)) => {
+    const a = blockOf(z, row, rows, columns)
+    const { start, end } = columns
+    ops.addeq(a, repeated(bias.master.lo(start).hi(end - start), rows))
     const finite = allFinite(a)
     ops.maxseq(a, 0)
-    if (training && dropout.rate > 0) ops.muleq(a, dropoutFactors(dropout, row, rows, z.cols, epoch))
+    if (training && dropout.rate > 0) ops.muleq(a, dropoutFactors(dropout, row, rows, columns, epoch))
     return finite
   }
 }
 
-export function reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedRowKernel {
+export function reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedBlockKernel {
   bindShapes('reluBackward', [
     ['dx', matrixShape(dx), ['B', 'I']],
     ['a', matrixShape(a), ['B', 'I']],
   ])
-  return (row, rows) => {
-    const d = rowsOf(dx, row, rows)
-    const on = rowsOf(a, row, rows)
+  return (row, rows, columns = allColumns(dx)) => {
+    const d = blockOf(dx, row, rows, columns)
+    const on = blockOf(a, row, rows, columns)
     ops.mulseq(d, 1 / (1 - rate))
     // Set, not multiplied by 0, which would keep a NaN.
-    for (let r = 0; r < rows; r++) for (let i = 0; i < a.cols; i++) if (!(on.get(r, i) > 0)) d.set(r, i, 0)
+    for (let r = 0; r < rows; r++) for (let i = 0; i < d.shape[1]; i++) if (!(on.get(r, i) > 0)) d.set(r, i, 0)
     return allFinite(d)
   }
 }
 
-/** (rows, units): 1 / (1 - rate) where a unit is kept, 0 where it is dropped; the rule is in backend.ts. */
+/** (rows, end - start): 1 / (1 - rate) where a unit is kept, 0 where it is dropped; the rule is in backend.ts. */
 function dropoutFactors(
   { rate, seed, layer, samples }: DropoutSpec,
   row: number,
   rows: number,
-  units: number,
+  { start, end }: Columns,
   epoch: number,
 ): FloatTensor {
   const [k0, k1] = keyOf(seed, Purpose.dropout)
   const threshold = dropoutThreshold(rate)
   const words = new Uint32Array(4)
-  const factors = ndarray(new Float64Array(rows * units), [rows, units])
+  const factors = ndarray(new Float64Array(rows * (end - start)), [rows, end - start])
   for (let r = 0; r < rows; r++) {
-    for (let u = 0; u < units; u++) {
-      if (u % 4 === 0) philox(words, u / 4, layer, samples.get(row + r), epoch, k0, k1)
-      if (words[u % 4] >= threshold) factors.set(r, u, 1 / (1 - rate))
+    for (let u = start; u < end; u++) {
+      if (u === start || u % 4 === 0) philox(words, u >>> 2, layer, samples.get(row + r), epoch, k0, k1)
+      if (words[u % 4] >= threshold) factors.set(r, u - start, 1 / (1 - rate))
     }
   }
   return factors

@@ -9,12 +9,12 @@
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
-import type { Backend, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
 import { biasRelu, reluBackward } from './activation.js'
 import { softmaxLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { biasUpdate, weightUpdate } from './update.js'
-import { rowsOf } from './views.js'
+import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 
 const kernels: Kernels = {
   gather,
@@ -36,6 +36,7 @@ const kernels: Kernels = {
 export const reference: Backend = {
   name: 'reference',
   dtype: 'float64',
+  cutsDecideBits: false,
   tileUnit: { inputs: 1, outputs: 1 },
   // Not measured: enough tiles for a few workers, and a small share of calls.
   bestTile: { inputs: 64, outputs: 64 },
@@ -70,24 +71,27 @@ function linear(
   out: Matrix, // (B, O)
   x: Matrix, // (B, I)
   w: WeightTensors,
-): RowKernel {
+): BlockKernel {
   bindShapes('linear', [
     ['x', matrixShape(x), ['B', 'I']],
     ['w', w.master, ['I', 'O']],
     ['out', matrixShape(out), ['B', 'O']],
   ])
-  return (row, rows) => matmul(rowsOf(out, row, rows), rowsOf(x, row, rows), w.master)
+  return (row, rows, columns = allColumns(out)) =>
+    matmul(blockOf(out, row, rows, columns), rowsOf(x, row, rows), withColumns(w.master, columns))
 }
 
 function linearBackward(
   dx: Matrix, // (B, I)
   dz: Matrix, // (B, O)
   w: WeightTensors,
-): RowKernel {
+): BlockKernel {
   bindShapes('linearBackward', [
     ['dz', matrixShape(dz), ['B', 'O']],
     ['w', w.master, ['I', 'O']],
     ['dx', matrixShape(dx), ['B', 'I']],
   ])
-  return (row, rows) => matmul(rowsOf(dx, row, rows), rowsOf(dz, row, rows), w.master.transpose(1, 0))
+  const transposed = w.master.transpose(1, 0)
+  return (row, rows, columns = allColumns(dx)) =>
+    matmul(blockOf(dx, row, rows, columns), rowsOf(dz, row, rows), withColumns(transposed, columns))
 }

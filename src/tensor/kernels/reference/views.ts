@@ -1,7 +1,7 @@
 /** Views of row-major tensors that the reference kernels work on. Nothing is copied. Runs on any thread. */
 import ndarray from 'ndarray'
 import type { FloatTensor, Matrix } from '../../tensor.js'
-import type { Tile } from '../backend.js'
+import type { Columns, Tile } from '../backend.js'
 
 /** Rows [row, row + rows) of a matrix: (rows, cols). */
 export function rowsOf({ tensor, cols }: Matrix, row: number, rows: number): FloatTensor {
@@ -11,6 +11,18 @@ export function rowsOf({ tensor, cols }: Matrix, row: number, rows: number): Flo
 /** Rows [row, row + rows) and columns [start, end) of a matrix: (rows, end - start). */
 export function columnsOf({ tensor }: Matrix, row: number, rows: number, start: number, end: number): FloatTensor {
   return tensor.lo(row, start).hi(rows, end - start)
+}
+
+export const allColumns = ({ cols }: Matrix): Columns => ({ start: 0, end: cols })
+
+/** Rows [row, row + rows) and some columns of a matrix: (rows, end - start). */
+export function blockOf(matrix: Matrix, row: number, rows: number, columns: Columns): FloatTensor {
+  return withColumns(rowsOf(matrix, row, rows), columns)
+}
+
+/** Some columns of a tensor (rows, cols). */
+export function withColumns(tensor: FloatTensor, { start, end }: Columns): FloatTensor {
+  return tensor.lo(0, start).hi(tensor.shape[0], end - start)
 }
 
 /** The tile of a tensor (I, O). */

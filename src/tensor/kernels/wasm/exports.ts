@@ -22,6 +22,7 @@ export interface WasmExports {
     z: Pointer,
     zStride: number,
     rows: number,
+    firstPanel: number,
     panels: number,
     bias: Pointer,
     samples: Pointer,

@@ -6,7 +6,7 @@
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
-import type { Backend, KernelContext, Kernels, RowKernel } from '../backend.js'
+import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { instantiateWasm } from './exports.js'
 import {
   batchShape,
@@ -14,6 +14,7 @@ import {
   loadRow,
   matrixPanels,
   PANEL,
+  panelsAt,
   panelsOf,
   ROW_BYTES,
   storeRow,
@@ -41,6 +42,7 @@ const DROPOUT_SCRATCH_BYTES = 192
 export const wasm: Backend = {
   name: 'wasm',
   dtype: 'float32',
+  cutsDecideBits: false,
   tileUnit: { inputs: PANEL, outputs: PANEL },
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: 16 * PANEL },
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 64),
@@ -59,6 +61,13 @@ export const wasm: Backend = {
   instantiate,
 }
 
+/** The panels that hold some columns: all of `total` unless told which. */
+function panelRange(total: number, columns?: Columns): { first: number; count: number } {
+  if (!columns) return { first: 0, count: total }
+  const first = columns.start / PANEL
+  return { first, count: panelsOf(columns.end) - first }
+}
+
 function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kernels {
   if (!module) throw new TypeError('wasm.instantiate: module is null, expected what wasm.compile() returned')
   const kernels = instantiateWasm(module, memory)
@@ -67,14 +76,17 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
   const lists = gradientScratch + gradientScratchBytes(CHUNK_PANELS)
 
   /** out = a · b, for a weight matrix or its transposed form as b. */
-  const product = (out: Matrix, a: Matrix, b: FloatTensor): RowKernel => {
+  const product = (out: Matrix, a: Matrix, b: FloatTensor): BlockKernel => {
     const to = matrixPanels(out)
     const from = matrixPanels(a)
-    const weights = byteOffsetOf(b)
-    return (row, rows) => {
+    const weights = panelsAt(b)
+    return (row, rows, columns) => {
       const offset = row * ROW_BYTES
       const { count: kPanels, stride: aStride } = from
-      kernels.gemm(to.at + offset, to.stride, from.at + offset, aStride, weights, rows, kPanels, to.count, lists)
+      const { first, count } = panelRange(to.count, columns)
+      const c = to.at + offset + first * to.stride
+      const w = weights.at + first * weights.stride
+      kernels.gemm(c, to.stride, from.at + offset, aStride, w, rows, kPanels, count, lists)
     }
   }
 
@@ -113,16 +125,19 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       const to = matrixPanels(z)
       const b = byteOffsetOf(bias.master)
       const index = byteOffsetOf(dropout.samples)
-      return (row, rows, epoch, training) => {
-        const at = to.at + row * ROW_BYTES
+      return (row, rows, epoch, training, columns) => {
+        const { first, count } = panelRange(to.count, columns)
+        const at = to.at + row * ROW_BYTES + first * to.stride
+        const biasAt = b + first * ROW_BYTES
         const bad =
           training && rate > 0
             ? kernels.bias_relu_dropout(
                 at,
                 to.stride,
                 rows,
-                to.count,
-                b,
+                first,
+                count,
+                biasAt,
                 index + row * 4,
                 dropoutScratch,
                 k0,
@@ -132,7 +147,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
                 threshold,
                 scale,
               )
-            : kernels.bias_relu(at, to.stride, rows, to.count, b)
+            : kernels.bias_relu(at, to.stride, rows, count, biasAt)
         return bad === 0
       }
     },
@@ -185,11 +200,11 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       const to = matrixPanels(dx)
       const from = matrixPanels(a)
       const scale = 1 / (1 - rate)
-      return (row, rows) => {
-        const offset = row * ROW_BYTES
-        return (
-          kernels.relu_backward(to.at + offset, to.stride, from.at + offset, from.stride, rows, to.count, scale) === 0
-        )
+      return (row, rows, columns) => {
+        const { first, count } = panelRange(to.count, columns)
+        const at = to.at + row * ROW_BYTES + first * to.stride
+        const onAt = from.at + row * ROW_BYTES + first * from.stride
+        return kernels.relu_backward(at, to.stride, onAt, from.stride, rows, count, scale) === 0
       }
     },
 

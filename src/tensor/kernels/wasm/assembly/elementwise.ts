@@ -61,12 +61,12 @@ function relu4(x: v128): v128 {
 }
 
 /**
- * z = relu(z + bias) · mask · scale in place. Unit u of a row is kept if word u % 4 of counter
+ * z = relu(z + bias) · mask · scale in place; z and bias begin at panel `firstPanel` of the layer. Unit u of a row is kept if word u % 4 of counter
  * (⌊u/4⌋, layer, samples[row], epoch) is at least the threshold. `scratch` takes 192 bytes.
  * Returns 1 if a z + bias was not finite.
  */
 export function bias_relu_dropout(
-  z: usize, zStride: usize, rows: i32, panels: i32, bias: usize, samples: usize, scratch: usize,
+  z: usize, zStride: usize, rows: i32, firstPanel: u32, panels: i32, bias: usize, samples: usize, scratch: usize,
   k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
 ): i32 {
   const least = i32x4.splat(threshold)
@@ -77,7 +77,7 @@ export function bias_relu_dropout(
     for (let r = 0; r < rows; r += 4) {
       // Lanes past the last row read other samples' indices; their masks are not used.
       const sample = samples + (<usize>r << 2)
-      for (let q: usize = 0; q < 3; q++) philox4(scratch + q * 64, <u32>p * 3 + <u32>q, layer, sample, epoch, k0, k1)
+      for (let q: usize = 0; q < 3; q++) philox4(scratch + q * 64, (firstPanel + <u32>p) * 3 + <u32>q, layer, sample, epoch, k0, k1)
       const lanes = min(4, rows - r)
       for (let l = 0; l < lanes; l++) {
         for (let q: usize = 0; q < 3; q++) {
