@@ -144,12 +144,12 @@ export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; ti
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
     .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_WORKERS : plan.workers).map(tile => ({ layer, tile })),
+      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(tile => ({ layer, tile })),
     )
 }
 
-/** Workers that tiles are cut for where the cut decides bits. */
-const FIXED_WORKERS = 4
+/** The same where the cut decides bits, for all workers. */
+const FIXED_TILES = 16
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
 const TILES_PER_WORKER = 12
 
@@ -157,8 +157,7 @@ const TILES_PER_WORKER = 12
  * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
  * inputs, because each tile prepares its inputs anew, then of fewer outputs.
  */
-function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, workers: number): Tile[] {
-  const wanted = TILES_PER_WORKER * workers
+function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, wanted: number): Tile[] {
   const best = { inputs: bestTile.inputs / tileUnit.inputs, outputs: bestTile.outputs / tileUnit.outputs }
   const units = { inputs: Math.ceil(inputs / tileUnit.inputs), outputs: Math.ceil(outputs / tileUnit.outputs) }
   const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
@@ -174,9 +173,11 @@ function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backen
   return tiles
 }
 
-/** The largest piece, of at most `most` units, that leaves at least `count` pieces of all `units`. At least 1. */
-const pieceOf = (units: number, count: number, most: number): number =>
-  Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
+/** Units of a piece, at most `most`: so many that all `units` make at least `count` pieces, about equal. At least 1. */
+function pieceOf(units: number, count: number, most: number): number {
+  const largest = Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
+  return Math.ceil(units / Math.ceil(units / largest))
+}
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */
 export interface ScoreContext {

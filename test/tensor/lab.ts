@@ -6,7 +6,7 @@
 
 import type { NdArray } from 'ndarray'
 import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
-import type { Backend, BiasTensors, Kernels, WeightTensors } from '../../src/tensor/kernels/backend.js'
+import type { Backend, BiasTensors, KernelContext, Kernels, WeightTensors } from '../../src/tensor/kernels/backend.js'
 import { Purpose, philox } from '../../src/tensor/random.js'
 import {
   type ByteTensor,
@@ -46,14 +46,19 @@ export class Lab {
   /** Where tensors begin: after the scratch. */
   #begin = 0
 
-  private constructor(backend: Backend, memory: WebAssembly.Memory, module: WebAssembly.Module | null) {
+  private constructor(backend: Backend, context: Omit<KernelContext, 'scratchByteOffset'>) {
     this.backend = backend
-    this.#memory = memory
-    this.kernels = backend.instantiate({ memory, module, scratchByteOffset: this.reset() })
+    this.#memory = context.memory
+    this.kernels = backend.instantiate({ ...context, scratchByteOffset: this.reset() })
   }
 
-  static async open(backend: Backend): Promise<Lab> {
-    return new Lab(backend, createArena(LAB_BYTES), await backend.compile())
+  /** `openNative` gives a native backend its products over the lab's memory. */
+  static async open(
+    backend: Backend,
+    openNative: (memory: WebAssembly.Memory) => Promise<KernelContext['native']> = async () => null,
+  ): Promise<Lab> {
+    const memory = createArena(LAB_BYTES)
+    return new Lab(backend, { memory, module: await backend.compile(), native: await openNative(memory) })
   }
 
   /** Gives back every tensor. Returns where the scratch lies. */

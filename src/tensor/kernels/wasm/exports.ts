@@ -94,6 +94,47 @@ export interface WasmExports {
   ): void
   sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number): void
   add(to: Pointer, from: Pointer, n: number): void
+  // Row-major forms, for native products:
+  gather_rows(out: Pointer, stride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
+  bias_relu_rows(z: Pointer, stride: number, rows: number, vectors: number, bias: Pointer): number
+  bias_relu_dropout_rows(
+    z: Pointer,
+    stride: number,
+    rows: number,
+    firstVector: number,
+    vectors: number,
+    bias: Pointer,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): number
+  relu_backward_rows(
+    dx: Pointer,
+    dxStride: number,
+    a: Pointer,
+    aStride: number,
+    rows: number,
+    vectors: number,
+    scale: number,
+  ): number
+  softmax_loss_rows(
+    z: Pointer,
+    stride: number,
+    rows: number,
+    classes: number,
+    bias: Pointer,
+    labels: Pointer,
+    samples: Pointer,
+    losses: Pointer,
+    correct: Pointer,
+    deltaScale: number,
+  ): number
+  column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
   // For tests and benchmarks of the parts:
   micro_f32_3x12(c: Pointer, list: Pointer, count: number, b: Pointer, accumulate: number): void
   exp_f32(out: Pointer, x: Pointer): void

@@ -9,9 +9,9 @@ import type { WasmExports } from './exports.js'
 import { BLOCK_BYTES, ENTRY_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES } from './panels.js'
 
 /** Applies an optimizer to n floats of a parameter at `w`, with its moments, and the gradient at `g`. */
-type Apply = (w: number, moments: readonly number[], g: number, n: number, decay: number, step: OptimizerStep) => void
+export type Apply = (w: number, moments: readonly number[], g: number, n: number, decay: number, step: OptimizerStep) => void
 
-function bindOptimizer(wasm: WasmExports): Apply {
+export function bindOptimizer(wasm: WasmExports): Apply {
   return (w, moments, g, n, decay, step) => {
     const { stepSize, beta1, beta2 } = step
     switch (step.type) {

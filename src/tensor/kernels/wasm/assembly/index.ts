@@ -6,6 +6,9 @@ export { bias_relu, bias_relu_dropout, gather, relu_backward } from './elementwi
 export { column_sums, gemm, list_columns, transpose_blocks, weight_gradient } from './gemm'
 export { micro_f32_3x12 } from './micro-kernels'
 export { adam, add, momentum, sgd } from './optimizers'
+export {
+  bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
+} from './rows'
 export { softmax_loss } from './softmax'
 
 /** Four exponentials, x[0..3] <= 0. Overwrites out. */

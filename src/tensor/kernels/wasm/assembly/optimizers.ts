@@ -6,9 +6,10 @@
 // @ts-expect-error: decorator
 @inline const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38
 
+/** Subnormal numbers become zero. */
 // @ts-expect-error: decorator
 @inline
-function flush(x: v128): v128 {
+export function flush(x: v128): v128 {
   return v128.and(x, f32x4.ge(f32x4.abs(x), f32x4.splat(SMALLEST_NORMAL)))
 }
 

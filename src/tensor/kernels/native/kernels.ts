@@ -1,0 +1,343 @@
+/**
+ * Kernels over a native library's matrix products. Matrices are plain row-major (rows, cols), rows padded to whole
+ * vectors; what happens between products runs in WASM SIMD on the same memory. Instantiated once per thread.
+ *
+ * The bits of a product depend on its shape, so whatever is cut here is cut by the network and the mini-batch alone.
+ *
+ * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- step --backends blas onednn
+ */
+import type { OptimizerStep } from '../../../model/optimizer.js'
+import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
+import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape, type Tensor } from '../../tensor.js'
+import type {
+  Backend,
+  BiasTensors,
+  BiasUpdate,
+  BlockKernel,
+  Columns,
+  KernelContext,
+  Kernels,
+  Tile,
+  WeightTensors,
+  WeightUpdate,
+} from '../backend.js'
+import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
+import { bindOptimizer } from '../wasm/update.js'
+import type { NativeGemm, ProductForm } from './gemm.js'
+
+const ELEMENT_BYTES = 4
+const VECTOR = 4
+/** Columns that a row is padded to: a cache line, so that blocks of columns share none. */
+const LINE = 16
+/** Words of a vector of units, for four rows. */
+const DROPOUT_SCRATCH_BYTES = 64
+/**
+ * Tiles are strips of whole rows, whose weights and moments are contiguous: the update then runs at the speed of memory
+ * (256 x 256: gradient and update take 1.15 times as long). The gradient of a strip fits the second-level cache.
+ */
+const TILE = { inputs: 48, outputs: 2048 }
+
+const padded = (cols: number): number => Math.ceil(cols / LINE) * LINE
+const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
+
+export function nativeBackend(name: 'blas' | 'onednn'): Backend {
+  return {
+    name,
+    dtype: 'float32',
+    cutsDecideBits: true,
+    tileUnit: { inputs: 1, outputs: LINE },
+    bestTile: TILE,
+    // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
+    shardRows: () => 128,
+    scratchBytes: widest => DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
+    matrixShape: (rows, cols) => [rows, padded(cols)],
+    weightShape: (inputs, outputs) => [inputs, padded(outputs)],
+    transposedShape: () => null,
+    biasShape: outputs => [padded(outputs)],
+    compile: async () => (await import('../wasm/compile.js')).compileWasm(),
+    instantiate,
+  }
+}
+
+/** Where a row-major matrix lies: bytes of its first element and of a row, elements of a row. */
+interface Rows {
+  readonly at: number
+  readonly stride: number
+  readonly elems: number
+}
+
+function rowsAt(tensor: FloatTensor): Rows {
+  const elems = tensor.shape[1]
+  return { at: byteOffsetOf(tensor), stride: elems * ELEMENT_BYTES, elems }
+}
+
+const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
+
+function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
+  if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
+  const wasm = instantiateWasm(module, memory)
+  const products = native ? productsOf(native.gemm, native.base) : noProducts
+  const dropoutScratch = scratchByteOffset
+  const gradientScratch = scratchByteOffset + DROPOUT_SCRATCH_BYTES
+
+  return {
+    gather(out, images, samples) {
+      bindShapes('gather', [
+        ['images', images, ['N', 'F']],
+        ['out', matrixShape(out), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const to = rowsAt(out.tensor)
+      const from = byteOffsetOf(images)
+      const index = byteOffsetOf(samples)
+      return (row, rows) =>
+        wasm.gather_rows(to.at + row * to.stride, to.stride, rows, from, out.cols, index + row * ELEMENT_BYTES)
+    },
+
+    linear(out, x, w) {
+      bindShapes('linear', [
+        ['x', matrixShape(x), ['B', 'I']],
+        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
+        ['out', matrixShape(out), ['B', 'O']],
+      ])
+      return product(products, 'nn', out, x, w.master)
+    },
+
+    biasRelu(z, bias, dropout) {
+      bindShapes('biasRelu', [
+        ['z', matrixShape(z), ['B', 'O']],
+        ['bias', { shape: [bias.outputs] }, ['O']],
+        ['samples', dropout.samples, ['B']],
+      ])
+      const { rate, layer } = dropout
+      const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
+      const threshold = dropoutThreshold(rate)
+      const scale = 1 / (1 - rate)
+      const { at, stride } = rowsAt(z.tensor)
+      const b = byteOffsetOf(bias.master)
+      const index = byteOffsetOf(dropout.samples)
+      return (row, rows, epoch, training, { start, end } = allColumns(z.cols)) => {
+        const offset = start * ELEMENT_BYTES
+        const from = at + row * stride + offset
+        const vectors = vectorsOf(end - start)
+        if (!training || rate === 0) return wasm.bias_relu_rows(from, stride, rows, vectors, b + offset) === 0
+        const bad = wasm.bias_relu_dropout_rows(
+          ...([from, stride, rows, start / VECTOR, vectors, b + offset, index + row * ELEMENT_BYTES] as const),
+          ...([dropoutScratch, k0, k1, layer, epoch, threshold, scale] as const),
+        )
+        return bad === 0
+      }
+    },
+
+    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+      bindShapes('softmaxLoss', [
+        ['z', matrixShape(z), ['B', 'C']],
+        ['bias', { shape: [bias.outputs] }, ['C']],
+        ['labels', labels, ['N']],
+        ['samples', samples, ['B']],
+        ['losses', losses, ['B']],
+        ['correct', correct, ['B']],
+      ])
+      const { at, stride } = rowsAt(z.tensor)
+      const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(t =>
+        byteOffsetOf(t as Tensor),
+      )
+      return (row, rows, deltaScale) =>
+        wasm.softmax_loss_rows(
+          ...([at + row * stride, stride, rows, z.cols, b, label, index + row * 4] as const),
+          ...([loss + row * 8, hit + row * 4, deltaScale] as const),
+        ) === 0
+    },
+
+    linearBackward(dx, dz, w) {
+      bindShapes('linearBackward', [
+        ['dz', matrixShape(dz), ['B', 'O']],
+        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
+        ['dx', matrixShape(dx), ['B', 'I']],
+      ])
+      return product(products, 'nt', dx, dz, w.master)
+    },
+
+    reluBackward(dx, a, rate) {
+      bindShapes('reluBackward', [
+        ['dx', matrixShape(dx), ['B', 'O']],
+        ['a', matrixShape(a), ['B', 'O']],
+      ])
+      const to = rowsAt(dx.tensor)
+      const from = rowsAt(a.tensor)
+      const scale = 1 / (1 - rate)
+      return (row, rows, { start, end } = allColumns(dx.cols)) => {
+        const offset = start * ELEMENT_BYTES
+        const d = to.at + row * to.stride + offset
+        const on = from.at + row * from.stride + offset
+        return wasm.relu_backward_rows(d, to.stride, on, from.stride, rows, vectorsOf(end - start), scale) === 0
+      }
+    },
+
+    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
+    biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
+    storeRow({ master, outputs }, i, values) {
+      master.data.set(values.subarray(0, outputs), master.index(i, 0))
+    },
+    loadRow({ master, outputs }, i, values) {
+      const from = master.index(i, 0)
+      values.set(master.data.subarray(from, from + outputs) as Float32Array)
+    },
+  }
+}
+
+/** c (m, n) = a · b, or plus that; a, b, c: byte offsets in the arena; rows of c have ldc elements. */
+type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number) => void
+/** The products of one form between matrices whose rows have so many elements. */
+type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
+
+/** Each size is bound at its first use. Blocks of a layer have few sizes: a list is searched faster than a map. */
+function productsOf(gemm: NativeGemm, base: number): Products {
+  return ({ accumulate = false, ...shape }) => {
+    const known: { m: number; n: number; k: number; ldc: number; run: ReturnType<NativeGemm['bind']> }[] = []
+    return (m, n, k, a, b, c, ldc) => {
+      let bound = known.find(size => size.m === m && size.n === n && size.k === k && size.ldc === ldc)
+      if (!bound) {
+        bound = { m, n, k, ldc, run: gemm.bind({ ...shape, accumulate, m, n, k, ldc }) }
+        known.push(bound)
+      }
+      bound.run(base + a, base + b, base + c)
+    }
+  }
+}
+
+/** Where weights are only stored and loaded, no library is open. */
+const noProducts: Products = () => () => {
+  throw new TypeError('native: the library is not open in this thread')
+}
+
+/** out = a · w, or a · wᵀ as `nt`: then the columns of out are rows of w. */
+function product(products: Products, form: 'nn' | 'nt', out: Matrix, a: Matrix, w: FloatTensor): BlockKernel {
+  const to = rowsAt(out.tensor)
+  const from = rowsAt(a.tensor)
+  const weights = rowsAt(w)
+  const multiply = products({ form, lda: from.elems, ldb: weights.elems })
+  return (row, rows, { start, end } = allColumns(out.cols)) => {
+    const b = weights.at + start * (form === 'nn' ? ELEMENT_BYTES : weights.stride)
+    const c = to.at + row * to.stride + start * ELEMENT_BYTES
+    multiply(rows, end - start, a.cols, from.at + row * from.stride, b, c, to.elems)
+  }
+}
+
+function bindWeightUpdate(
+  wasm: WasmExports,
+  products: Products,
+  scratch: number,
+  w: WeightTensors,
+  x: Matrix, //  (B, I)
+  dz: Matrix, // (B, O)
+): WeightUpdate {
+  bindShapes('weightUpdate', [
+    ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
+    ['x', matrixShape(x), ['B', 'I']],
+    ['dz', matrixShape(dz), ['B', 'O']],
+  ])
+  const apply = bindOptimizer(wasm)
+  const master = rowsAt(w.master)
+  const moments = w.moments.map(byteOffsetOf)
+  const xs = rowsAt(x.tensor)
+  const dzs = rowsAt(dz.tensor)
+
+  /** Whole lines, as rows are padded: past the last column dz is zero, and so is the gradient. */
+  const widthOf = ({ outputStart, outputEnd }: Tile) => padded(outputEnd - outputStart)
+  const placeOf = ({ inputStart, outputStart }: Tile) => inputStart * master.stride + outputStart * ELEMENT_BYTES
+
+  /** g = xᵀ · dz over the tile, or plus that; rows of g have gElems elements. */
+  const gradientInto = (accumulate: boolean) => {
+    const multiply = products({ form: 'tn', lda: xs.elems, ldb: dzs.elems, accumulate })
+    return (g: number, gElems: number, tile: Tile, row: number, rows: number) => {
+      const a = xs.at + row * xs.stride + tile.inputStart * ELEMENT_BYTES
+      const b = dzs.at + row * dzs.stride + tile.outputStart * ELEMENT_BYTES
+      multiply(tile.inputEnd - tile.inputStart, widthOf(tile), rows, a, b, g, gElems)
+    }
+  }
+  const gradient = gradientInto(false)
+  const addedGradient = gradientInto(true)
+
+  /** Rows of g have gElems elements. Where tile and g hold whole rows, all is contiguous. */
+  const update = (g: number, gElems: number, tile: Tile, step: OptimizerStep) => {
+    const width = widthOf(tile)
+    const height = tile.inputEnd - tile.inputStart
+    const whole = width === master.elems && width === gElems
+    const n = whole ? height * width : width
+    for (let i = 0; i < (whole ? 1 : height); i++) {
+      const offset = placeOf(tile) + i * master.stride
+      const at = moments.map(moment => moment + offset)
+      apply(master.at + offset, at, g + i * gElems * ELEMENT_BYTES, n, step.decay, step)
+    }
+  }
+
+  return {
+    fused(tile, rows, step) {
+      eachPart(tile, part => {
+        const width = widthOf(part)
+        gradient(scratch, width, part, 0, rows)
+        update(scratch, width, part, step)
+      })
+    },
+    accumulate(buffer, tile, row, rows, first) {
+      const into = first ? gradient : addedGradient
+      into(byteOffsetOf(buffer) + placeOf(tile), master.elems, tile, row, rows)
+    },
+    reduce(buffers, tile, step) {
+      const [sum, ...others] = buffers.map(buffer => byteOffsetOf(buffer) + placeOf(tile))
+      const n = widthOf(tile)
+      for (let i = 0; i < tile.inputEnd - tile.inputStart; i++) {
+        const offset = i * master.stride
+        for (const other of others) wasm.add(sum + offset, other + offset, n)
+      }
+      update(sum, master.elems, tile, step)
+    },
+    derive() {},
+  }
+}
+
+/** A tile in parts whose gradient fits the scratch: mostly the tile itself. */
+function eachPart(tile: Tile, visit: (part: Tile) => void): void {
+  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
+    const inputEnd = Math.min(inputStart + TILE.inputs, tile.inputEnd)
+    for (let outputStart = tile.outputStart; outputStart < tile.outputEnd; outputStart += TILE.outputs) {
+      const outputEnd = Math.min(outputStart + TILE.outputs, tile.outputEnd)
+      visit({ inputStart, inputEnd, outputStart, outputEnd })
+    }
+  }
+}
+
+function bindBiasUpdate(
+  wasm: WasmExports,
+  scratch: number,
+  bias: BiasTensors,
+  dz: Matrix, // (B, O)
+): BiasUpdate {
+  bindShapes('biasUpdate', [
+    ['bias', { shape: [bias.outputs] }, ['O']],
+    ['dz', matrixShape(dz), ['B', 'O']],
+  ])
+  const apply = bindOptimizer(wasm)
+  const master = byteOffsetOf(bias.master)
+  const moments = bias.moments.map(byteOffsetOf)
+  const dzs = rowsAt(dz.tensor)
+  const vectors = vectorsOf(bias.outputs)
+
+  const sums = (g: number, row: number, rows: number, add: boolean) =>
+    wasm.column_sums_rows(g, dzs.at + row * dzs.stride, dzs.stride, rows, vectors, Number(add))
+  const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 0, step)
+
+  return {
+    fused(rows, step) {
+      sums(scratch, 0, rows, false)
+      update(scratch, step)
+    },
+    accumulate: (buffer, row, rows, first) => sums(byteOffsetOf(buffer), row, rows, !first),
+    reduce(buffers, step) {
+      const [sum, ...others] = buffers.map(byteOffsetOf)
+      for (const other of others) wasm.add(sum, other, VECTOR * vectors)
+      update(sum, step)
+    },
+  }
+}

@@ -1,0 +1,47 @@
+/** 16 workers share a mini-batch of the reference network evenly; counted, because no machine of ours has 16 cores. */
+import t from 'tap'
+import { nativeBackend } from '../../src/tensor/kernels/native/kernels.js'
+import { wasm } from '../../src/tensor/kernels/wasm/index.js'
+import { imbalanceOf, loadsOf } from '../../src/worker/balance.js'
+import type { StepContext } from '../../src/worker/clock.js'
+import type { Network } from '../../src/worker/network.js'
+import { type ProgramParts, type Stage, trainProgram } from '../../src/worker/program.js'
+import type { RunPlan } from '../../src/worker/protocol.js'
+
+const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
+const BATCH = 256
+
+/** Programs are counted, not run: of the network they need the number of layers, of the plan what they are cut by. */
+function programFor(backend: ProgramParts['backend'], workers: number, phase1: RunPlan['phase1']): Stage<StepContext>[] {
+  const layers = WIDTHS.length - 1
+  const plan = { widths: WIDTHS, shardRows: 64, workers, phase1, allReduce: 'fused' } as unknown as RunPlan
+  const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network
+  return trainProgram({ plan, backend, network } as unknown as ProgramParts)
+}
+
+const context = { rows: BATCH } as unknown as StepContext
+const weights = WIDTHS.slice(1).reduce((sum, width, i) => sum + WIDTHS[i] * width, 0)
+/** Forward, backward but for the first layer, gradient. */
+const STEP_FLOPS = 2 * BATCH * (3 * weights - WIDTHS[0] * WIDTHS[1])
+
+for (const [name, backend] of [
+  ['wasm', wasm],
+  ['native', nativeBackend('blas')],
+] as const) {
+  for (const workers of [2, 16]) {
+    t.test(`${name}, ${workers} workers: imbalance of a step <= 10 %, and every product is counted`, async t => {
+      const loads = loadsOf(programFor(backend, workers, 'layers'), context, workers)
+      const total = loads.flatMap(({ loads }) => loads).reduce((sum, load) => sum + load, 0)
+      t.equal(total, STEP_FLOPS)
+      const imbalance = imbalanceOf(loads)
+      t.ok(imbalance <= 0.1, `${(100 * imbalance).toFixed(1)} %`)
+      t.comment(loads.map(({ stage, loads }) => `${stage} ${((100 * Math.max(...loads) * workers) / loads.reduce((a, b) => a + b)).toFixed(0)} %`).join(', '))
+    })
+  }
+}
+
+t.test('four shards leave 12 of 16 workers idle: that is what the grid is for', async t => {
+  const loads = loadsOf(programFor(wasm, 16, 'shards'), context, 16)
+  t.equal(loads[0].loads.filter(load => load === 0).length, 12)
+  t.ok(imbalanceOf(loads) > 1)
+})

@@ -1,0 +1,29 @@
+/** The grid of a layer covers it once, in aligned blocks. */
+import fc from 'fast-check'
+import t from 'tap'
+import { cutGrid } from '../../src/worker/passes.js'
+
+t.test('a grid covers every element once, in columns that begin at multiples of the unit', async t => {
+  let runs = 0
+  const sizes = fc.tuple(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 700 }), fc.constantFrom(1, 12, 16, 48))
+  fc.assert(
+    fc.property(sizes, ([rows, cols, unit]) => {
+      runs++
+      const seen = new Uint8Array(rows * cols)
+      for (const { row, rows: height, columns } of cutGrid(rows, cols, unit)) {
+        if (columns.start % unit !== 0) return false
+        for (let r = row; r < row + height; r++) for (let c = columns.start; c < columns.end; c++) seen[r * cols + c]++
+      }
+      return seen.every(count => count === 1)
+    }),
+    { numRuns: 200 },
+  )
+  t.equal(runs, 200)
+})
+
+t.test('wide layers become about 16 blocks, as square as pays', async t => {
+  t.equal(cutGrid(256, 3000, 16).length, 16)
+  t.equal(cutGrid(256, 1000, 16).length, 16)
+  t.same(cutGrid(256, 3000, 16)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.equal(cutGrid(256, 10, 16).length, 16, 'a narrow layer is cut by rows')
+})
