@@ -9,6 +9,7 @@
  */
 import type { OptimizerStep } from '../../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor.js'
+import type { NativeGemm } from './native/gemm.js'
 
 /** A weight matrix (I, O), its moments in the same form, and the form its backward pass reads, where that differs. */
 export interface WeightTensors {
@@ -123,10 +124,12 @@ export interface KernelContext {
   readonly scratchByteOffset: number
   /** Compiled code that the coordinator hands to every worker; null for a backend that has none. */
   readonly module: WebAssembly.Module | null
+  /** Products of the open library and the arena's address; null for a backend that has none, or only moves weights. */
+  readonly native: { readonly gemm: NativeGemm; readonly base: number } | null
 }
 
 export interface Backend {
-  readonly name: 'reference' | 'wasm'
+  readonly name: 'reference' | 'wasm' | 'blas' | 'onednn'
   readonly dtype: 'float32' | 'float64'
   /**
    * Whether a product's bits depend on how it is cut. Then nothing is cut by the number of workers, and phase 1 runs
