@@ -20,6 +20,17 @@ export class Meter {
     return this.#span !== undefined
   }
 
+  /** Rows trained so far. */
+  get rows(): number {
+    return this.#rows
+  }
+
+  /** Counts on from what an earlier process has done. */
+  goOn(rows: number, seconds: number): void {
+    this.#rows += rows
+    this.#seconds += seconds
+  }
+
   begin(step: number): void {
     this.#span = { started: performance.now(), step }
   }

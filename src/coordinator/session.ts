@@ -6,6 +6,9 @@ import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { splitValidation } from '../data/split.js'
 import { RunError } from '../errors.js'
+import { momentCount } from '../model/optimizer.js'
+import { parameterTable } from '../model/parameters.js'
+import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { Score } from '../run/events.js'
 import type { NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
@@ -39,6 +42,12 @@ export interface Sums {
   readonly rows: number
 }
 
+/** All that training changes, as it was between two steps: row-major, in table order. */
+export interface StateSnapshot {
+  readonly parameters: readonly NamedWeights[]
+  readonly moments: readonly NamedWeights[]
+}
+
 export class Session {
   readonly plan: RunPlan
   readonly layout: Layout
@@ -49,6 +58,8 @@ export class Session {
   readonly #kernels: Kernels
   readonly #control: Int32Array
   readonly #stats: Float64Array
+  /** One buffer for all snapshots, as large as weights and moments; made when the first is asked for. */
+  #snapshot: SharedArrayBuffer | undefined
 
   private constructor(
     plan: RunPlan,
@@ -85,6 +96,39 @@ export class Session {
     // Only to store and load weights; the scratch of worker 0 is never touched by that.
     const kernels = backend.instantiate({ memory, module, scratchByteOffset: layout.scratch[0].byteOffset })
     return new Session(plan, layout, pool, files, memory, kernels)
+  }
+
+  /** A copy of the state as it is now, made by the workers. The next snapshot or restore overwrites it. */
+  async snapshot(): Promise<StateSnapshot> {
+    const { buffer, snapshot } = this.#snapshotViews()
+    await this.pool.all('snapshot', worker => worker.snapshot(buffer))
+    return snapshot
+  }
+
+  /** Replaces the state by what `fill` writes into the snapshot it is given. */
+  async restore(fill: (into: StateSnapshot) => Promise<void>): Promise<void> {
+    const { buffer, snapshot } = this.#snapshotViews()
+    await fill(snapshot)
+    await this.pool.all('restore', worker => worker.restore(buffer))
+  }
+
+  #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
+    const table = stateTable(parameterTable(this.plan.widths), momentCount[this.plan.optimizer.type])
+    this.#snapshot ??= new SharedArrayBuffer(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
+    const all = new Float32Array(this.#snapshot)
+    const view = ({ name, shape, start, end }: StateTensor) => ({ name, shape, data: all.subarray(start, end) })
+    const parameters = table.filter(({ moment }) => moment === null).map(view)
+    const moments = table.filter(({ moment }) => moment !== null).map(view)
+    return { buffer: this.#snapshot, snapshot: { parameters, moments } }
+  }
+
+  /** Sums of the epoch so far, for a run that goes on in the middle of one. Workers must be idle. */
+  setSums({ step, loss, correct, rows }: Sums): void {
+    const stats = this.#stats
+    stats[Stat.step] = step
+    stats[Stat.loss] = loss
+    stats[Stat.correct] = correct
+    stats[Stat.rows] = rows
   }
 
   /** Parameters in table order, row-major, as files have them. `data` gathers a copy each time it is read. */

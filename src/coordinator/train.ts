@@ -30,7 +30,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           dir: options.runDir,
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
-  const run = new Trainer(experiment, options, directory, prepared.backendReason)
+  const run = new Trainer({ experiment, options, directory, backendReason: prepared.backendReason })
   try {
     await directory?.writeExperiment(loaded.source, experiment)
     const session = await Session.start(prepared, experiment)

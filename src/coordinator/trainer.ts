@@ -9,11 +9,31 @@ import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, Score, TrainEvent } from '../run/events.js'
-import { saveWeights, weightsSha256 } from '../run/weights.js'
+import { CheckpointStore } from '../run/checkpoints.js'
+import type { TrainingState } from '../run/training-state.js'
+import { weightsSha256 } from '../run/weights.js'
 import { stepsPerEpoch } from '../worker/clock.js'
-import { faultText } from '../worker/protocol.js'
+import { faultText, type RunPlan } from '../worker/protocol.js'
+import { Checkpointing, type Moment } from './checkpointing.js'
 import { Meter } from './meter.js'
 import type { Session, Sums } from './session.js'
+
+/** In the hands of whoever watches a run. */
+export class TrainControl {
+  #requested = false
+
+  /** A checkpoint at the end of the next span of steps. */
+  requestCheckpoint(): void {
+    this.#requested = true
+  }
+
+  /** For the trainer: whether one has been asked for since the last look. */
+  takeRequest(): boolean {
+    const requested = this.#requested
+    this.#requested = false
+    return requested
+  }
+}
 
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */
@@ -21,8 +41,30 @@ export interface TrainOptions {
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
+  /** Asks for checkpoints while the run goes on. */
+  readonly control?: TrainControl | undefined
   /** Something went wrong that does not end the run. */
   readonly onWarning?: ((message: string) => void) | undefined
+}
+
+/** Where a run goes on. */
+export interface ResumePoint {
+  readonly step: number
+  readonly training: TrainingState
+}
+
+export interface TrainerParts {
+  readonly experiment: Experiment
+  readonly options: TrainOptions
+  readonly directory: RunDirectory | null
+  readonly backendReason: string
+  readonly from?: ResumePoint | null
+}
+
+/** What the bits of a run come from, beside its experiment. */
+export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {
+  const { backend, allReduce, shardRows } = plan
+  return { backend, library: null, allReduce, shardRows, data: files.map(({ md5 }) => md5) }
 }
 
 /** Steps of a span at most: a line of metrics for each. */
@@ -35,16 +77,29 @@ export class Trainer {
   readonly #directory: RunDirectory | null
   readonly #backendReason: string
   readonly #meter = new Meter()
+  readonly #checkpointing: Checkpointing | null
+  readonly #from: ResumePoint | null
   #validation: Score | undefined
   #step = 0
 
-  constructor(experiment: Experiment, options: TrainOptions, directory: RunDirectory | null, backendReason: string) {
+  constructor({ experiment, options, directory, backendReason, from = null }: TrainerParts) {
     this.#experiment = experiment
     this.#options = options
     this.#directory = directory
     this.#backendReason = backendReason
+    this.#from = from
+    const { checkpoint } = experiment
+    this.#checkpointing =
+      directory &&
+      new Checkpointing(
+        new CheckpointStore(directory.checkpoints, checkpoint),
+        checkpoint,
+        from?.training.best ?? null,
+        message => options.onWarning?.(message),
+      )
   }
 
+  /** Trains to the end, from the initial weights or, with `from`, from the state that the session has been given. */
   async train(session: Session): Promise<RunSummary> {
     const { signal } = this.#options
     const stop = () => session.requestStop()
@@ -53,7 +108,8 @@ export class Trainer {
     const progress = setInterval(() => this.#progress(session), PROGRESS_MS)
     let weightsAreWhole = false
     try {
-      await session.pool.all('initialise', worker => worker.initialise())
+      if (this.#from) this.#resume(session, this.#from)
+      else await session.pool.all('initialise', worker => worker.initialise())
       weightsAreWhole = true
       this.#start(session)
       while (this.#step < this.#totalSteps(session) && !signal?.aborted) {
@@ -61,6 +117,7 @@ export class Trainer {
         const fault = await this.#span(session)
         weightsAreWhole = true
         if (fault !== 0) throw this.#faultError(session, fault)
+        await this.#checkpoint(session)
       }
       clearInterval(progress)
       return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
@@ -70,6 +127,55 @@ export class Trainer {
     } finally {
       clearInterval(progress)
       signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  #resume(session: Session, { step, training }: ResumePoint): void {
+    this.#step = step
+    this.#validation = training.validation ?? undefined
+    this.#meter.goOn(training.rows, training.seconds)
+    session.setSums({ step, ...training.sums })
+  }
+
+  /** Takes a snapshot if one is due; it is written while training goes on. */
+  async #checkpoint(session: Session): Promise<void> {
+    const checkpointing = this.#checkpointing
+    if (!checkpointing) return
+    if (this.#options.control?.takeRequest()) checkpointing.request()
+    const moment = this.#moment(session)
+    if (this.#step < this.#totalSteps(session) && checkpointing.isDue(moment)) {
+      checkpointing.begin(await session.snapshot(), moment)
+    }
+  }
+
+  /** The run as it is between two steps. */
+  #moment(session: Session): Moment {
+    const { plan, files } = session
+    const perEpoch = stepsPerEpoch(plan)
+    const { loss, correct, rows } = session.sums()
+    const { seconds } = this.#meter.total()
+    const epoch = Math.floor(this.#step / perEpoch)
+    const atEnd = this.#step > 0 && this.#step % perEpoch === 0
+    return {
+      step: this.#step,
+      epoch,
+      rowsSeen: this.#rowsSeen(session),
+      experiment: this.#experiment,
+      training: {
+        sums: { loss, correct, rows },
+        validation: this.#validation ?? null,
+        seconds,
+        rows: this.#meter.rows,
+        bits: bitsOf(plan, files),
+      },
+      epochEnd: atEnd
+        ? {
+            done: epoch,
+            score: this.#validation
+              ? { metric: 'validation accuracy', value: this.#validation.accuracy }
+              : { metric: 'training loss, negated', value: -loss / rows },
+          }
+        : null,
     }
   }
 
@@ -83,7 +189,7 @@ export class Trainer {
     const from = this.#step
     const inEpoch = from % perEpoch
     const epoch = Math.floor(from / perEpoch)
-    const to = from + Math.min(SPAN_STEPS, perEpoch - inEpoch)
+    const to = from + Math.min(SPAN_STEPS, perEpoch - inEpoch, this.#checkpointing?.stepsLeft(from) ?? SPAN_STEPS)
     const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
 
     const started = performance.now()
@@ -168,16 +274,15 @@ export class Trainer {
   }
 
   async #save(session: Session): Promise<{ weightsSha256: string; checkpoint: string | null }> {
-    const parameters = session.parameters()
-    if (!this.#directory) return { weightsSha256: await weightsSha256(parameters), checkpoint: null }
-    const file = this.#directory.checkpointFile(this.#step)
-    const digest = await saveWeights(file, parameters, {
-      step: this.#step,
-      epoch: Math.floor(this.#step / stepsPerEpoch(session.plan)),
-      rowsSeen: this.#rowsSeen(session),
-      experiment: this.#experiment,
-    })
-    return { weightsSha256: digest, checkpoint: this.#directory.relative(file) }
+    const checkpointing = this.#checkpointing
+    if (checkpointing && this.#experiment.checkpoint.atEnd) {
+      const saved = await checkpointing.finish(() => session.snapshot(), this.#moment(session))
+      return { weightsSha256: saved.weightsSha256, checkpoint: this.#directory!.relative(saved.file) }
+    }
+    await checkpointing?.settled()
+    const file = checkpointing?.saved?.file
+    const digest = await weightsSha256(session.parameters())
+    return { weightsSha256: digest, checkpoint: file === undefined ? null : this.#directory!.relative(file) }
   }
 
   async #end(summary: RunSummary): Promise<RunSummary> {

@@ -1,12 +1,14 @@
 /**
  * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
  */
-import { access, constants, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { writeTextAtomically } from './atomic.js'
+import { removeTemporaryFiles } from './checkpoints.js'
 import type { RunSummary } from './events.js'
+import { RunLock } from './lock.js'
 import { type MachineFacts, machineFacts } from './machine.js'
 import { MetricsLog } from './metrics.js'
 
@@ -40,9 +42,18 @@ export interface ManifestDetails {
   readonly data: object
 }
 
+export interface ResumeNote {
+  readonly at: string
+  readonly step: number
+  readonly workers: number
+  /** Settings that differ from before, as `path: old -> new`. */
+  readonly changes: readonly string[]
+}
+
 /** The content of `manifest.json`. */
 export interface Manifest extends ManifestDetails {
   readonly machine: MachineFacts
+  readonly resumes?: readonly (ResumeNote & { readonly machine: MachineFacts })[]
 }
 
 export class RunDirectory {
@@ -50,6 +61,7 @@ export class RunDirectory {
     /** Absolute. */
     readonly path: string,
     private readonly metrics: MetricsLog,
+    private readonly lock: RunLock,
   ) {}
 
   static async create(options: RunDirectoryOptions): Promise<RunDirectory> {
@@ -57,9 +69,38 @@ export class RunDirectory {
       ? createUnder(resolve(options.root ?? 'runs'), options.name, options.now ?? new Date())
       : claim(resolve(options.dir)))
     return orRunError(path, async () => {
+      const lock = await RunLock.take(path)
       await mkdir(join(path, FILES.checkpoints), { recursive: true })
-      return new RunDirectory(path, await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {})))
+      const metrics = await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {}))
+      return new RunDirectory(path, metrics, lock)
     })
+  }
+
+  /**
+   * Takes a run up again: locked, and without what a killed process left half written. Throws RunError where another
+   * process has it.
+   */
+  static async reopen(dir: string, options: Pick<RunDirectoryOptions, 'onWarning'> = {}): Promise<RunDirectory> {
+    const path = resolve(dir)
+    const lock = await RunLock.take(path)
+    try {
+      return await orRunError(path, async () => {
+        await removeTemporaryFiles(path)
+        await mkdir(join(path, FILES.checkpoints), { recursive: true })
+        await removeTemporaryFiles(join(path, FILES.checkpoints))
+        const metrics = await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {}))
+        return new RunDirectory(path, metrics, lock)
+      })
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  /** Drops the metrics after a step: those steps will be trained again. Before the first event is appended. */
+  async cutMetrics(step: number): Promise<void> {
+    const file = join(this.path, FILES.metrics)
+    await orRunError(file, () => this.metrics.cut(step))
   }
 
   /** The experiment as the user gave it, and complete with every default. */
@@ -73,6 +114,21 @@ export class RunDirectory {
     await this.#write(FILES.manifest, json(manifest))
   }
 
+  /** Adds to the manifest that the run was taken up, from which step, where, and with which changes. */
+  async noteResume(resume: ResumeNote): Promise<void> {
+    const file = join(this.path, FILES.manifest)
+    await orRunError(file, async () => {
+      const manifest = JSON.parse(await readFile(file, 'utf8')) as Manifest
+      const resumes = [...(manifest.resumes ?? []), { ...resume, machine: machineFacts() }]
+      await writeTextAtomically(file, json({ ...manifest, resumes }))
+    })
+  }
+
+  async replaceResolved(resolved: object): Promise<void> {
+    const file = join(this.path, FILES.resolved)
+    await orRunError(file, () => writeTextAtomically(file, json(resolved)))
+  }
+
   /** Never throws for want of disk space and the like; see `onWarning`. */
   appendMetrics(event: object): void {
     this.metrics.append(event)
@@ -84,9 +140,9 @@ export class RunDirectory {
     await orRunError(file, () => writeTextAtomically(file, json(summary)))
   }
 
-  /** Absolute path for the checkpoint after `step` steps. */
-  checkpointFile(step: number): string {
-    return join(this.path, FILES.checkpoints, `step-${step}.safetensors`)
+  /** Absolute path of the folder of checkpoints. */
+  get checkpoints(): string {
+    return join(this.path, FILES.checkpoints)
   }
 
   /** A path of this directory as `summary.json` records it: relative, with forward slashes. */
@@ -94,9 +150,10 @@ export class RunDirectory {
     return relative(this.path, path).replaceAll('\\', '/')
   }
 
-  /** Waits until the metrics are written. */
+  /** Waits until the metrics are written, and lets others have the directory. */
   async close(): Promise<void> {
     await this.metrics.close()
+    await this.lock.release()
   }
 
   async #write(name: string, text: string): Promise<void> {

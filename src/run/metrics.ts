@@ -2,8 +2,9 @@
  * `metrics.jsonl`: events appended one a line. Main thread. Lines are written in the order of `append`, one write at
  * a time, and training never waits for them.
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { inspect } from 'node:util'
+import { writeTextAtomically } from './atomic.js'
 
 export class MetricsLog {
   #pending: string[] = []
@@ -13,13 +14,21 @@ export class MetricsLog {
 
   private constructor(
     readonly file: string,
-    private readonly handle: FileHandle,
+    private handle: FileHandle,
     private readonly onWarning: (message: string) => void,
   ) {}
 
   /** A failed write loses metrics, not the run: `onWarning` is told at the first one, and at the end how many. */
   static async open(file: string, onWarning: (message: string) => void): Promise<MetricsLog> {
     return new MetricsLog(file, await open(file, 'a'), onWarning)
+  }
+
+  /** Keeps the whole lines of events up to a step, and drops the rest. Before the first `append`. */
+  async cut(step: number): Promise<void> {
+    const lines = (await readFile(this.file, 'utf8')).split('\n').filter(line => stepOf(line) <= step)
+    await writeTextAtomically(this.file, lines.map(line => `${line}\n`).join(''))
+    await this.handle.close()
+    this.handle = await open(this.file, 'a')
   }
 
   append(event: object): void {
@@ -58,6 +67,16 @@ export class MetricsLog {
   #lose(lines: number, error: unknown): void {
     if (this.#lost === 0) this.onWarning(`${this.file}: metrics cannot be written: ${(error as Error).message}`)
     this.#lost += lines
+  }
+}
+
+/** Of an event's line; infinity for one that is damaged, and for the end of a run, which then was not its end. */
+function stepOf(line: string): number {
+  try {
+    const { type, step } = JSON.parse(line) as { type?: unknown; step?: unknown }
+    return type === 'end' ? Number.POSITIVE_INFINITY : typeof step === 'number' ? step : 0
+  } catch {
+    return Number.POSITIVE_INFINITY
   }
 }
 

@@ -39,7 +39,7 @@ export async function openRun(target: string): Promise<OpenedRun> {
 
 async function openDirectory(runDir: string): Promise<OpenedRun> {
   const experimentFrom = join(runDir, FILES.resolved)
-  const experiment = await readJson(experimentFrom)
+  const experiment = await readRunJson(experimentFrom)
   if (experiment === undefined) {
     throw new ConfigError(`${runDir}: has no ${FILES.resolved}, expected the directory of a run`, {
       hint: 'give the directory that `gradloom train` named, or a checkpoint file',
@@ -52,7 +52,7 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
 /** The path in the summary, which must stay inside the directory; undefined if the run did not get that far. */
 async function checkpointOfSummary(runDir: string): Promise<string | undefined> {
   const file = join(runDir, FILES.summary)
-  const summary = (await readJson(file)) as { checkpoint?: unknown } | null | undefined
+  const summary = (await readRunJson(file)) as { checkpoint?: unknown } | null | undefined
   const checkpoint = summary?.checkpoint
   if (checkpoint === undefined || checkpoint === null || checkpoint === '') return undefined // it failed before saving
   const path = typeof checkpoint === 'string' ? resolve(runDir, checkpoint) : runDir
@@ -75,8 +75,8 @@ async function newestCheckpoint(runDir: string): Promise<string> {
   return join(folder, `step-${Math.max(...steps)}.safetensors`)
 }
 
-/** undefined if there is no such file. */
-async function readJson(file: string): Promise<unknown> {
+/** A JSON file of a run directory; undefined if there is no such file. */
+export async function readRunJson(file: string): Promise<unknown> {
   let text: string
   try {
     text = await readFile(file, 'utf8')

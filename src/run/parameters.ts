@@ -4,7 +4,7 @@ import ndarray from 'ndarray'
 import { sizeOf } from '../tensor/tensor.js'
 import { openRun } from './open.js'
 import { TensorFile } from './tensor-file.js'
-import { loadWeights, type NamedWeights } from './weights.js'
+import { isMoment, loadWeights, type NamedWeights } from './weights.js'
 
 /** By name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export type Parameters = ReadonlyMap<string, NdArray<Float32Array>>
@@ -21,5 +21,6 @@ async function namedWeights(checkpoint: string): Promise<NamedWeights[]> {
   const file = await TensorFile.open(checkpoint)
   const { tensors } = file.header
   await file.close()
-  return [...tensors.values()].map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
+  const parameters = [...tensors.values()].filter(({ name }) => !isMoment(name))
+  return parameters.map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
 }

@@ -2,7 +2,7 @@
  * Checkpoints: the parameters of a network in a safetensors file, with the state of training in its metadata.
  * Main thread. The tensors may be views of shared memory; the caller sees to it that nobody writes them meanwhile.
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
@@ -24,41 +24,66 @@ export interface CheckpointState {
   readonly rowsSeen: number
   /** The resolved experiment. A reader gets it as it stands in the file, unchecked. */
   readonly experiment: unknown
+  /** Whatever else decides what happens next, as JSON; null in a file that only has weights. Unchecked as well. */
+  readonly training?: unknown
 }
 
 export interface Checkpoint extends CheckpointState {
   readonly weightsSha256: string
+  /** Over the bytes of all tensors: parameters, then moments. Without moments it is `weightsSha256`. */
+  readonly stateSha256: string
+  readonly training: unknown
 }
+
+export interface Digests {
+  readonly weightsSha256: string
+  readonly stateSha256: string
+}
+
+/** How the optimizer's moments of a parameter are named: its name, and this. */
+const MOMENT = /\.moment\d+$/
+export const isMoment = (name: string): boolean => MOMENT.test(name)
 
 const FORMAT = 'gradloom'
 const FORMAT_VERSION = '1'
 
 /** SHA-256 over the little-endian f32 bytes of all parameters in the given order, in hexadecimal. */
 export async function weightsSha256(parameters: Iterable<NamedWeights>): Promise<string> {
+  return (await digestsOf(parameters, [])).weightsSha256
+}
+
+async function digestsOf(parameters: Iterable<NamedWeights>, moments: Iterable<NamedWeights>): Promise<Digests> {
   const hash = createHash('sha256')
-  for (const { data } of parameters) {
+  await updateHash(hash, parameters)
+  const weights = hash.copy().digest('hex')
+  await updateHash(hash, moments)
+  return { weightsSha256: weights, stateSha256: hash.digest('hex') }
+}
+
+async function updateHash(hash: Hash, tensors: Iterable<NamedWeights>): Promise<void> {
+  for (const { data } of tensors) {
     for (const bytes of pieces(bytesOf(data))) {
       hash.update(bytes)
       await setImmediate() // the event loop stays free: 4 MiB take a few milliseconds
     }
   }
-  return hash.digest('hex')
 }
 
-/** Writes a checkpoint, whole or not at all. Returns the digest of its weights. */
+/** Writes a checkpoint, whole or not at all: the parameters, and the optimizer's moments where it is to be resumed. */
 export async function saveWeights(
   file: string,
   parameters: readonly NamedWeights[],
   state: CheckpointState,
-): Promise<string> {
-  const digest = await weightsSha256(parameters)
+  moments: readonly NamedWeights[] = [],
+): Promise<Digests> {
+  const digests = await digestsOf(parameters, moments)
   await writeTensorFile(
     file,
-    parameters.map(parameter => ({
-      name: parameter.name,
+    [...parameters, ...moments].map(({ name, shape, data }) => ({
+      name,
       dtype: 'F32' as const,
-      shape: parameter.shape,
-      data: () => pieces(bytesOf(parameter.data)),
+      shape,
+      data: () => pieces(bytesOf(data)),
     })),
     {
       format: FORMAT,
@@ -67,10 +92,11 @@ export async function saveWeights(
       epoch: String(state.epoch),
       rowsSeen: String(state.rowsSeen),
       experiment: JSON.stringify(state.experiment),
-      weightsSha256: digest,
+      training: JSON.stringify(state.training ?? null),
+      ...digests,
     },
   )
-  return digest
+  return digests
 }
 
 /** What a checkpoint says of itself; its weights are not read. */
@@ -85,25 +111,45 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
 
 /**
  * Overwrites the data of `parameters` with the weights of a checkpoint, which must have exactly these names and
- * shapes. When it throws, the data may be partly overwritten, and must not be used.
+ * shapes; moments of theirs are left alone. When it throws, the data may be partly overwritten, and must not be used.
  */
 export async function loadWeights(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
+  return load(file, parameters, null)
+}
+
+/** The same for parameters and moments: all that training changes. */
+export async function loadState(
+  file: string,
+  parameters: readonly NamedWeights[],
+  moments: readonly NamedWeights[],
+): Promise<Checkpoint> {
+  return load(file, parameters, moments)
+}
+
+async function load(
+  file: string,
+  parameters: readonly NamedWeights[],
+  moments: readonly NamedWeights[] | null,
+): Promise<Checkpoint> {
   const tensors = await TensorFile.open(file)
   try {
     const checkpoint = checkpointOf(tensors)
-    expectSameTensors(tensors, parameters)
-    for (const { name, data } of parameters) await tensors.read(name, bytesOf(data))
-    const digest = await weightsSha256(parameters)
-    if (digest !== checkpoint.weightsSha256) {
-      throw new CheckpointError(
-        `${file}: SHA-256 of the weights is ${digest}, expected ${checkpoint.weightsSha256}; the file is damaged`,
-        { hint: 'use another checkpoint of the run' },
-      )
-    }
+    expectSameTensors(tensors, [...parameters, ...(moments ?? [])], moments === null)
+    for (const { name, data } of [...parameters, ...(moments ?? [])]) await tensors.read(name, bytesOf(data))
+    const { weightsSha256, stateSha256 } = await digestsOf(parameters, moments ?? [])
+    expectDigest(file, 'weights', weightsSha256, checkpoint.weightsSha256)
+    if (moments !== null) expectDigest(file, 'optimizer state', stateSha256, checkpoint.stateSha256)
     return checkpoint
   } finally {
     await tensors.close()
   }
+}
+
+function expectDigest(file: string, what: string, got: string, want: string): void {
+  if (got === want) return
+  throw new CheckpointError(`${file}: SHA-256 of the ${what} is ${got}, expected ${want}; the file is damaged`, {
+    hint: 'use another checkpoint of the run',
+  })
 }
 
 function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
@@ -131,24 +177,31 @@ function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
     step: count('step'),
     epoch: count('epoch'),
     rowsSeen: count('rowsSeen'),
-    experiment: experimentOf(file, text('experiment', /^\{/, 'a JSON object')),
+    experiment: jsonOf(file, 'experiment', text('experiment', /^\{/, 'a JSON object')),
+    training: jsonOf(file, 'training', text('training', /^(\{|null$)/, 'a JSON object or null')),
     weightsSha256: text('weightsSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
+    stateSha256: text('stateSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
   }
 }
 
-function experimentOf(file: string, json: string): unknown {
+function jsonOf(file: string, key: string, json: string): unknown {
   try {
     return JSON.parse(json)
   } catch (cause) {
-    throw new CheckpointError(`${file}: metadata experiment is not JSON: ${(cause as Error).message}`, { cause })
+    throw new CheckpointError(`${file}: metadata ${key} is not JSON: ${(cause as Error).message}`, { cause })
   }
 }
 
 /** All differences at once: a network of another shape is easier to recognise from the whole list. */
-function expectSameTensors({ file, header: { tensors } }: TensorFile, parameters: readonly NamedWeights[]): void {
+function expectSameTensors(
+  { file, header: { tensors } }: TensorFile,
+  parameters: readonly NamedWeights[],
+  momentsAllowed: boolean,
+): void {
   const wanted = new Set(parameters.map(({ name }) => name))
   const missing = parameters.filter(({ name }) => !tensors.has(name)).map(({ name }) => name)
-  const extra = [...tensors.keys()].filter(name => !wanted.has(name))
+  const known = (name: string) => wanted.has(momentsAllowed ? name.replace(MOMENT, '') : name)
+  const extra = [...tensors.keys()].filter(name => !known(name))
   const different = parameters.flatMap(({ name, shape }) => {
     const found = tensors.get(name)
     if (!found || (found.dtype === 'F32' && shapeText(found.shape) === shapeText(shape))) return []

@@ -29,7 +29,11 @@ export interface Layer {
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
   derive(tile: Tile): void
-  storeRow(i: number, values: Float32Array): void
+  /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
+  storeRow(moment: number | null, i: number, values: Float32Array): void
+  loadRow(moment: number | null, i: number, values: Float32Array): void
+  /** The bias, or a moment of it, in the backend's form. */
+  bias(moment: number | null): FloatTensor
 }
 
 /** What a pass over the batch buffers does, the same for all of its rows. */
@@ -168,6 +172,9 @@ function bindLayer(
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
   const weights = kernels.weightUpdate(weight, x, dz)
   const biases = kernels.biasUpdate(bias, dz)
+  // A moment has the weights' form, so what stores and loads weights serves it too.
+  const states = [weight.master, ...weight.moments].map((master): WeightTensors => ({ ...weight, master }))
+  const stateIndex = (moment: number | null) => (moment === null ? 0 : moment + 1)
   return {
     inputs,
     outputs,
@@ -180,7 +187,9 @@ function bindLayer(
     reduceWeight: (buffers, tile, step) => weights.reduce(gradients.weight.slice(0, buffers), tile, step),
     reduceBias: (buffers, step) => biases.reduce(gradients.bias.slice(0, buffers), step),
     derive: weights.derive,
-    storeRow: (i, values) => kernels.storeRow(weight, i, values),
+    storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
+    loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
+    bias: moment => (moment === null ? bias.master : bias.moments[moment]),
   }
 }
 

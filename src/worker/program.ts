@@ -6,10 +6,11 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { heNormalRows } from '../model/init.js'
+import type { StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
 import type { StepContext } from './clock.js'
-import { type Network, runPass } from './network.js'
+import { type Layer, type Network, runPass } from './network.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { type RunPlan, Stat } from './protocol.js'
 
@@ -218,7 +219,7 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
     return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
       for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
         draw(values, i)
-        storeRow(i, values)
+        storeRow(null, i, values)
       }
     })
   })
@@ -232,6 +233,60 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
     },
   }
   return [draw, ...deriveProgram(parts)]
+}
+
+/** Rows of weights that one task copies. */
+const COPIED_ROWS = 64
+
+/** [rows: copy all state into a snapshot], which lies as the state table says. */
+export function snapshotProgram({ network }: ProgramParts, table: readonly StateTensor[], to: Float32Array): Stage<null>[] {
+  return [
+    copyStage('snapshot', network, table, {
+      row: ({ loadRow }, moment, i, at, outputs) => loadRow(moment, i, to.subarray(at, at + outputs)),
+      bias: (tensor, { start, end }) => to.set(tensor.data.subarray(0, end - start), start),
+    }),
+  ]
+}
+
+/** [rows: copy all state from a snapshot] [tiles: what the backend derives]. */
+export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[], from: Float32Array): Stage<null>[] {
+  const restore = copyStage('restore', parts.network, table, {
+    row: ({ storeRow }, moment, i, at, outputs) => storeRow(moment, i, from.subarray(at, at + outputs)),
+    bias: (tensor, { start, end }) => tensor.data.set(from.subarray(start, end)),
+  })
+  return [restore, ...deriveProgram(parts)]
+}
+
+function copyStage(
+  name: string,
+  network: Network,
+  table: readonly StateTensor[],
+  copy: {
+    /** Row i of a layer's weights or moment; in the snapshot it begins at `at`. */
+    row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): void
+    bias(tensor: FloatTensor, state: StateTensor): void
+  },
+): Stage<null> {
+  const tasks = table.flatMap(state => {
+    const { parameter, moment, start } = state
+    const layer = network.layers[parameter.layer]
+    if (parameter.kind === 'bias') return [() => copy.bias(layer.bias(moment), state)]
+    const { inputs, outputs } = layer
+    return Array.from({ length: Math.ceil(inputs / COPIED_ROWS) }, (_, task) => () => {
+      for (let i = task * COPIED_ROWS; i < Math.min((task + 1) * COPIED_ROWS, inputs); i++) {
+        copy.row(layer, moment, i, start + i * outputs, outputs)
+      }
+    })
+  })
+  return {
+    name,
+    deal: 'claimed',
+    tasks: () => tasks.length,
+    run(task) {
+      tasks[task]()
+      return 0
+    },
+  }
 }
 
 export function deriveProgram({ plan, backend, network }: ProgramParts): Stage<null>[] {

@@ -115,6 +115,9 @@ export interface TrainWorker {
   initialise(): void
   /** Writes what a backend derives from the weights, after they were stored from outside. */
   derive(): void
+  /** Copies all state to or from a snapshot: f32, as the state table of model/state.ts says. */
+  snapshot(to: SharedArrayBuffer): void
+  restore(from: SharedArrayBuffer): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
   run(fromStep: number, toStep: number): SpanReport
   /** Scores all rows of a split; the sums are in the stats. */

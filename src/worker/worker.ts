@@ -3,13 +3,25 @@
  * the pool; called by the coordinator through comlink, blocks its thread while it runs.
  */
 import { performance } from 'node:perf_hooks'
+import { momentCount } from '../model/optimizer.js'
+import { parameterTable } from '../model/parameters.js'
+import { type StateTensor, stateTable } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
 import { type StepContext, startClock } from './clock.js'
 import { AbortedError, Crew } from './crew.js'
 import { planLayout } from './layout.js'
 import { bindNetwork } from './network.js'
-import { deriveProgram, initialProgram, type ProgramParts, type Stage, scoreProgram, trainProgram } from './program.js'
+import {
+  deriveProgram,
+  initialProgram,
+  type ProgramParts,
+  restoreProgram,
+  type Stage,
+  scoreProgram,
+  snapshotProgram,
+  trainProgram,
+} from './program.js'
 import { PROTOCOL, type RunPlan, type SpanReport, type Split, type StageTime, type TrainWorker } from './protocol.js'
 
 interface Opened {
@@ -19,6 +31,7 @@ interface Opened {
   readonly pieceRows: number
   readonly clock: (step: number) => StepContext
   readonly train: readonly Timed<StepContext>[]
+  readonly state: readonly StateTensor[]
 }
 
 export function createWorker(): TrainWorker {
@@ -55,6 +68,7 @@ export function createWorker(): TrainWorker {
         pieceRows: layout.bufferRows,
         clock: startClock(plan),
         train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
+        state: stateTable(parameterTable(plan.widths), momentCount[plan.optimizer.type]),
       }
       return { protocol: PROTOCOL }
     },
@@ -67,6 +81,16 @@ export function createWorker(): TrainWorker {
     derive() {
       const { crew, parts } = get()
       guard(crew, () => runStages(deriveProgram(parts).map(timed), null, crew))
+    },
+
+    snapshot(to) {
+      const { crew, parts, state } = get()
+      guard(crew, () => runStages(snapshotProgram(parts, state, new Float32Array(to)).map(timed), null, crew))
+    },
+
+    restore(from) {
+      const { crew, parts, state } = get()
+      guard(crew, () => runStages(restoreProgram(parts, state, new Float32Array(from)).map(timed), null, crew))
     },
 
     run(fromStep, toStep) {

@@ -34,7 +34,7 @@ t.test('what a run writes is where the design says', async t => {
   })
   directory.appendMetrics({ type: 'steps', loss: 1.5 })
   directory.appendMetrics({ type: 'steps', loss: Number.NaN, rate: Number.POSITIVE_INFINITY })
-  const file = directory.checkpointFile(400)
+  const file = join(directory.checkpoints, 'step-400.safetensors')
   await directory.writeSummary({ name: 'a', status: 'completed', checkpoint: directory.relative(file) } as RunSummary)
   await directory.close()
   const text = (name: string) => readFileSync(join(directory.path, name), 'utf8')

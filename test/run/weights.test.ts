@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CheckpointError } from '../../src/run/safetensors.js'
 import { writeTensorFile } from '../../src/run/tensor-file.js'
-import { loadWeights, type NamedWeights, readCheckpoint, saveWeights, weightsSha256 } from '../../src/run/weights.js'
+import { readParameters } from '../../src/run/parameters.js'
+import {
+  loadState,
+  loadWeights,
+  type NamedWeights,
+  readCheckpoint,
+  saveWeights,
+  weightsSha256,
+} from '../../src/run/weights.js'
 
 /** In one shared memory, as in a run. Values tell tensors and positions apart. */
 function network(widths: readonly number[], scale = 1): NamedWeights[] {
@@ -25,19 +33,48 @@ function network(widths: readonly number[], scale = 1): NamedWeights[] {
 }
 
 const state = { step: 40, epoch: 2, rowsSeen: 5120, experiment: { name: 'ü "quoted"', model: { hidden: [4] } } }
+/** Moments of the parameters, with values of their own. */
+const momentsOf = (parameters: readonly NamedWeights[], scale = -2): NamedWeights[] =>
+  parameters.map(({ name, shape, data }) => ({ name: `${name}.moment0`, shape, data: data.map(x => scale * x) }))
 const flat = (parameters: readonly NamedWeights[]) => parameters.map(({ data }) => [...data])
 
 t.test('weights and state come back as they were saved', async t => {
   const file = join(t.testdir({}), 'step-40.safetensors')
   const saved = network([3, 4, 2])
-  const digest = await saveWeights(file, saved, state)
+  const digests = await saveWeights(file, saved, state)
   const loaded = network([3, 4, 2], 0)
-  const checkpoint = { ...state, weightsSha256: digest }
+  const checkpoint = { ...state, training: null, ...digests }
+  t.equal(digests.stateSha256, digests.weightsSha256, 'without moments')
   t.same(await loadWeights(file, loaded), checkpoint)
   t.same(await readCheckpoint(file), checkpoint)
   t.same(flat(loaded), flat(saved))
   t.equal(loaded[1].data[3], 15.5, 'the numbers are those of the right tensor')
   t.same(readdirSync(join(file, '..')), ['step-40.safetensors'], 'no temporary file is left')
+})
+
+t.test('moments come back too, are damaged apart from the weights, and weights can be read without them', async t => {
+  const file = join(t.testdir({}), 'a.safetensors')
+  const saved = network([3, 4, 2])
+  const training = { sums: { loss: 0.1 + 0.2 } }
+  const digests = await saveWeights(file, saved, { ...state, training }, momentsOf(saved))
+  t.not(digests.stateSha256, digests.weightsSha256)
+  t.equal(digests.weightsSha256, await weightsSha256(saved), 'the digest of the weights does not see the moments')
+  const loaded = network([3, 4, 2], 0)
+  const moments = momentsOf(loaded)
+  t.same(await loadState(file, loaded, moments), { ...state, training, ...digests })
+  t.same(flat(loaded), flat(saved))
+  t.same(flat(moments), flat(momentsOf(saved)))
+  t.same((await loadWeights(file, network([3, 4, 2], 0))).weightsSha256, digests.weightsSha256)
+  t.same([...(await readParameters(file)).keys()], saved.map(({ name }) => name), 'moments are no parameters')
+
+  const bytes = readFileSync(file)
+  bytes[bytes.length - 1] ^= 1 // in the last moment
+  writeFileSync(file, bytes)
+  await t.rejects(loadState(file, loaded, moments), /SHA-256 of the optimizer state is .*the file is damaged/)
+  await t.resolves(loadWeights(file, loaded))
+
+  await saveWeights(file, saved, state)
+  await t.rejects(loadState(file, loaded, moments), /missing: layers.0.weight.moment0/)
 })
 
 t.test('the digest is SHA-256 over the f32 little-endian bytes in the given order', async t => {
@@ -66,7 +103,7 @@ print(json.dumps(out))
 `
   const file = join(t.testdir({}), 'w.safetensors')
   const saved = network([3, 2])
-  const digest = await saveWeights(file, saved, state)
+  const { weightsSha256: digest } = await saveWeights(file, saved, state)
   const python = spawnSync('python3', ['-c', script, file], { encoding: 'utf8' })
   t.equal(python.stderr, '')
   t.same(JSON.parse(python.stdout), {
@@ -78,7 +115,9 @@ print(json.dumps(out))
       epoch: '2',
       rowsSeen: '5120',
       experiment: JSON.stringify(state.experiment),
+      training: 'null',
       weightsSha256: digest,
+      stateSha256: digest,
     },
     tensors: Object.fromEntries(saved.map(({ name, shape, data }) => [name, [shape, [...data]]])),
   })
@@ -136,8 +175,9 @@ t.test('files that are no checkpoints', async t => {
     await writeTensorFile(join(dir, name), [], metadata)
     return join(dir, name)
   }
-  const good = { format: 'gradloom', formatVersion: '1', step: '0', epoch: '0', rowsSeen: '0', experiment: '{}' }
+  const good = { format: 'gradloom', formatVersion: '1', step: '0', epoch: '0', rowsSeen: '0', experiment: '{}', training: 'null' }
   const digest = '0'.repeat(64)
+  const digests = { weightsSha256: digest, stateSha256: digest }
   await t.rejects(readCheckpoint(join(dir, 'none')), /none: cannot be read: ENOENT/)
   await t.rejects(readCheckpoint(join(dir, 'folder')), /folder: is no regular file/)
   await t.rejects(readCheckpoint(join(dir, 'empty')), /empty: file is 0 bytes long/)
@@ -152,7 +192,7 @@ t.test('files that are no checkpoints', async t => {
   )
   await t.rejects(readCheckpoint(await write('d', { ...good, step: '9'.repeat(16) })), /metadata step is/)
   await t.rejects(readCheckpoint(await write('e', good)), /metadata weightsSha256 is undefined, expected 64 hex/)
-  const broken = await write('f', { ...good, weightsSha256: digest, experiment: '{"a":' })
+  const broken = await write('f', { ...good, ...digests, experiment: '{"a":' })
   await t.rejects(readCheckpoint(broken), /metadata experiment is not JSON/)
-  t.match(await readCheckpoint(await write('g', { ...good, weightsSha256: digest })), { step: 0 })
+  t.match(await readCheckpoint(await write('g', { ...good, ...digests })), { step: 0 })
 })

@@ -162,8 +162,9 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
       const bound =
         deltaScale > 0
           ? (d: number) =>
-              deltaScale * (share * Math.min(1, d < 0 ? 1 + d / deltaScale : d / deltaScale) + tiny) +
-              3.001 * u * Math.abs(d)
+              deltaScale * share * Math.min(1, d < 0 ? 1 + d / deltaScale : d / deltaScale) +
+              3.001 * u * Math.abs(d) +
+              tiny // where subnormal deltas are flushed
           : (p: number) => share * p + tiny
       check.near('z', got.values[0], want.values[0], i => bound(want.values[0][i]))
       // The logarithm of the sum; the logit itself is exact.

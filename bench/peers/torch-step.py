@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""The PyTorch peer of `npm run bench`: the reference network's training step (ReLU, dropout, softmax cross-entropy, L2,
+Adam) as people write it in PyTorch: nn.Sequential, cross_entropy, optim.Adam; with `--precision bf16` under
+torch.autocast. Adam is the fastest of the forms that this PyTorch has (`--adam`: plain, foreach or fused). The L2
+penalty goes through weight_decay of the weights alone, which costs the least. One process, started by bench/main.ts.
+
+    /usr/bin/python3 bench/peers/torch-step.py --widths 784,3000,2500,2000,1500,1000,500,10 --batch 256 --threads 2
+    /usr/bin/python3 bench/peers/torch-step.py --selftest
+
+Needs Debian's python3-torch. Protocol, one JSON object a line:
+    stdout, once warm         {"ready": true, "peer": "torch-f32", "version", "threads", "blas", "adam"}
+    stdin                     {"steps": N}
+    stdout                    {"seconds": [t1, ..., tN], "loss": cross-entropy of the last step}
+End of input ends the program. When it cannot start, the first line is {"ready": false, "peer", "error", "hint"}.
+"""
+import argparse
+import json
+import math
+import os
+import sys
+import time
+
+# Where the toy problem of `--selftest` ends, here and in numpy-step.py and tfjs/step.mjs: they check each other.
+TOY_LOSS = 0.018275801584
+
+
+def options():
+    parser = argparse.ArgumentParser(description="PyTorch training step, timed over stdin/stdout.")
+    parser.add_argument("--widths", default="784,3000,2500,2000,1500,1000,500,10")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--l2", type=float, default=0.05)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--adam", choices=["auto", "plain", "foreach"], default="auto")
+    parser.add_argument("--selftest", action="store_true", help="train a toy problem, then end")
+    args = parser.parse_args()
+    args.widths = [int(width) for width in args.widths.split(",")]
+    return args
+
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+
+args = options()
+PEER = f"torch-{args.precision}"
+os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read once, when the library loads
+try:
+    import torch
+    from torch import nn
+    from torch.nn.functional import cross_entropy
+except ImportError as error:
+    say({"ready": False, "peer": PEER, "error": str(error),
+         "hint": "apt-get install python3-torch, and run with /usr/bin/python3"})
+    sys.exit(1)
+
+
+class Trainer:
+    def __init__(self, widths, images, labels, dropout, l2, adam, learning_rate=0.001, bf16=False):
+        layers = []
+        for index, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            linear = nn.Linear(inputs, outputs)
+            nn.init.normal_(linear.weight, std=math.sqrt(2 / inputs))
+            nn.init.zeros_(linear.bias)
+            layers.append(linear)
+            if index < len(widths) - 2:
+                layers.append(nn.ReLU(inplace=True))
+                if dropout > 0:
+                    layers.append(nn.Dropout(dropout))
+        self.model = nn.Sequential(*layers)
+        self.images, self.labels, self.bf16 = images, labels, bf16  # (B, I) uint8, (B)
+        linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        groups = [{"params": [linear.weight for linear in linears], "weight_decay": l2 / len(images)},
+                  {"params": [linear.bias for linear in linears], "weight_decay": 0}]
+        self.optimizer = torch.optim.Adam(groups, lr=learning_rate, foreach=adam == "foreach")
+
+    def step(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            loss = cross_entropy(self.model(self.images.float() / 255), self.labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def selftest():
+    """The toy problem that numpy-step.py and step.mjs train too."""
+    rows = 30
+    labels = torch.arange(rows) % 3
+    images = torch.tensor([[(200 if j == i % 3 else 0) + (i * 7 + j * 13) % 11 * 5 for j in range(4)]
+                           for i in range(rows)], dtype=torch.uint8)
+    toy = Trainer([4, 16, 3], images, labels, dropout=0, l2=0.05, adam="plain", learning_rate=0.02)
+    with torch.no_grad():
+        for layer, linear in enumerate(module for module in toy.model if isinstance(module, nn.Linear)):
+            inputs, outputs = linear.in_features, linear.out_features
+            angles = 1 + 12.9898 * torch.arange(inputs * outputs, dtype=torch.float64) + 78.233 * layer
+            linear.weight.copy_((math.sqrt(2 / inputs) * torch.sin(angles)).reshape(inputs, outputs).T)
+    losses = [toy.step() for _ in range(40)]
+    good = abs(losses[-1] / TOY_LOSS - 1) < 1e-4
+    say({"selftest": good, "losses": losses[::3]})
+    return 0 if good else 1
+
+
+def fastest_adam(make):
+    """Whichever form steps faster here, over three steps each."""
+    seconds = {}
+    for adam in ("plain", "foreach"):
+        trainer = make(adam)
+        trainer.step()
+        start = time.perf_counter()
+        for _ in range(3):
+            trainer.step()
+        seconds[adam] = time.perf_counter() - start
+    return min(seconds, key=seconds.get)
+
+
+def main():
+    torch.set_num_threads(args.threads)
+    if args.selftest:
+        return selftest()
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randint(0, 256, (args.batch, args.widths[0]), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, args.widths[-1], (args.batch,), generator=generator)
+
+    def make(adam):
+        return Trainer(args.widths, images, labels, args.dropout, args.l2, adam, bf16=args.precision == "bf16")
+
+    adam = fastest_adam(make) if args.adam == "auto" else args.adam
+    trainer = make(adam)
+    for _ in range(args.warmup):
+        trainer.step()
+    with open("/proc/self/maps") as maps:
+        libraries = sorted({line.split()[-1] for line in maps if any(name in line for name in ("blas", "dnnl", "mkl"))})
+    say({"ready": True, "peer": PEER, "version": torch.__version__, "threads": torch.get_num_threads(),
+         "blas": ", ".join(libraries), "adam": adam})
+    for line in sys.stdin:
+        seconds, loss = [], None
+        for _ in range(json.loads(line)["steps"]):
+            start = time.perf_counter()
+            loss = trainer.step()
+            seconds.append(time.perf_counter() - start)
+        say({"seconds": seconds, "loss": loss})
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,80 @@
+/**
+ * The checkpoints of a run directory: written whole, pointed at by `latest` and `best`, and removed when newer ones
+ * take their place. Main thread.
+ */
+import { readdir, rename, rm, symlink, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { syncDirectory } from './atomic.js'
+import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './weights.js'
+
+/** Which checkpoints stay. */
+export interface Keeping {
+  /** So many of the newest. */
+  readonly keepLast: number
+  readonly keepBest: boolean
+}
+
+const NAME = /^step-(\d+)\.safetensors$/
+export const checkpointName = (step: number): string => `step-${step}.safetensors`
+
+/** Steps of the checkpoints in a folder, newest first; none where the folder is missing. */
+export async function checkpointSteps(folder: string): Promise<number[]> {
+  const names = await readdir(folder).catch(() => [])
+  const steps = names.flatMap(name => NAME.exec(name)?.[1] ?? []).map(Number)
+  return steps.sort((a, b) => b - a)
+}
+
+/** What a process that was killed left half written. Only the process that owns the run may call this. */
+export async function removeTemporaryFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder).catch(() => [])).filter(name => /^\..*\.tmp$/.test(name))
+  for (const name of names) await rm(join(folder, name), { force: true })
+  return names
+}
+
+export class CheckpointStore {
+  readonly #folder: string
+  readonly #keeping: Keeping
+
+  constructor(folder: string, keeping: Keeping) {
+    this.#folder = folder
+    this.#keeping = keeping
+  }
+
+  file(step: number): string {
+    return join(this.#folder, checkpointName(step))
+  }
+
+  /**
+   * Writes the checkpoint of `state.step`, then points `latest`, and `best` if it is that of step `bestStep`, to it, then
+   * removes those that need not stay. When it rejects, all earlier checkpoints are as they were.
+   */
+  async save(
+    parameters: readonly NamedWeights[],
+    moments: readonly NamedWeights[],
+    state: CheckpointState,
+    bestStep: number | null,
+  ): Promise<Digests> {
+    const digests = await saveWeights(this.file(state.step), parameters, state, moments)
+    await this.#point('latest', state.step)
+    if (bestStep === state.step) await this.#point('best', state.step)
+    await this.#prune(bestStep)
+    return digests
+  }
+
+  /** A link that is replaced in one go: there is no moment at which it names nothing, or half a file. */
+  async #point(name: 'latest' | 'best', step: number): Promise<void> {
+    const temporary = join(this.#folder, `.${name}.${process.pid}.tmp`)
+    await rm(temporary, { force: true })
+    await symlink(checkpointName(step), temporary, 'file')
+    await rename(temporary, join(this.#folder, name))
+    await syncDirectory(this.#folder)
+  }
+
+  async #prune(bestStep: number | null): Promise<void> {
+    const steps = await checkpointSteps(this.#folder)
+    const stale = steps.slice(this.#keeping.keepLast)
+    for (const step of stale) {
+      if (!(this.#keeping.keepBest && step === bestStep)) await unlink(this.file(step))
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * One process at a time in a run directory. The lock is a file that says whose it is, so that what a killed process left
+ * behind is recognised. Main thread.
+ *
+ * Taking it is one `link`, which fails where the file exists. A stale lock is first renamed away: of two processes that
+ * find it, one succeeds in that, and both then try to take the lock as if none had been there.
+ */
+import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { RunError } from '../errors.js'
+
+export const LOCK_FILE = '.lock'
+
+interface Owner {
+  readonly pid: number
+  readonly host: string
+  /** When the process began, as the system counts it, so that another process with its number is told apart. */
+  readonly started: string | null
+}
+
+export class RunLock {
+  private constructor(
+    private readonly file: string,
+    private readonly content: string,
+  ) {}
+
+  /** Throws RunError while another living process, or one of another host, has the lock. */
+  static async take(directory: string): Promise<RunLock> {
+    const file = join(directory, LOCK_FILE)
+    const owner: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid) }
+    const content = `${JSON.stringify(owner)}\n`
+    const temporary = join(directory, `${LOCK_FILE}.${process.pid}.tmp`)
+    await writeFile(temporary, content)
+    try {
+      for (;;) {
+        try {
+          await placeNew(temporary, file)
+          return new RunLock(file, content)
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+        }
+        await removeStale(directory, file)
+      }
+    } finally {
+      await rm(temporary, { force: true })
+    }
+  }
+
+  /** Removes the lock, unless it is somebody else's by now. */
+  async release(): Promise<void> {
+    const found = await readFile(this.file, 'utf8').catch(() => null)
+    if (found === this.content) await rm(this.file, { force: true })
+  }
+}
+
+/** Fails with EEXIST where the file exists. */
+async function placeNew(temporary: string, file: string): Promise<void> {
+  try {
+    await link(temporary, file)
+  } catch (error) {
+    if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    await copyFile(temporary, file, constants.COPYFILE_EXCL)
+  }
+}
+
+/** What file systems without links answer, such as FAT. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
+
+/** Returns when the lock is gone; throws where it is in use. */
+async function removeStale(directory: string, file: string): Promise<void> {
+  const text = await readFile(file, 'utf8').catch(() => null)
+  if (text === null) return
+  const owner = ownerOf(text)
+  if (owner !== null && (owner.host !== hostname() || (await lives(owner)))) {
+    throw new RunError(`${directory}: run is in use by process ${owner.pid} on ${owner.host}, expected nobody`, {
+      hint:
+        owner.host === hostname()
+          ? 'wait for it, or stop it'
+          : `if nothing runs there any more, remove ${file}`,
+    })
+  }
+  const aside = `${file}.stale.${process.pid}.tmp`
+  await rename(file, aside).catch(() => undefined) // somebody else was faster
+  const moved = await readFile(aside, 'utf8').catch(() => null)
+  // The lock that was moved may already be a new one: give it back.
+  if (moved !== null && moved !== text) await link(aside, file).catch(() => undefined)
+  await rm(aside, { force: true })
+}
+
+/** null for what no gradloom wrote whole: a process was killed while it wrote. */
+function ownerOf(text: string): Owner | null {
+  try {
+    const owner = JSON.parse(text) as Partial<Owner> | null
+    return typeof owner?.pid === 'number' && typeof owner.host === 'string' ? (owner as Owner) : null
+  } catch {
+    return null
+  }
+}
+
+async function lives({ pid, started }: Owner): Promise<boolean> {
+  if (pid === process.pid) return started === (await startOf(pid))
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  const now = await startOf(pid)
+  return started === null || now === null || now === started
+}
+
+/** Field 22 of /proc/<pid>/stat; null where there is no such thing. */
+async function startOf(pid: number): Promise<string | null> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
+  // The second field is the program's name in parentheses, which may hold spaces and parentheses.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+}
