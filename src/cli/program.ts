@@ -21,6 +21,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./train.js')).trainCommand),
   },
   {
+    name: 'resume',
+    command: 'resume <run>',
+    describe: 'Go on with a run from its newest checkpoint',
+    load: async () => erased((await import('./resume.js')).resumeCommand),
+  },
+  {
     name: 'evaluate',
     command: 'evaluate <run>',
     describe: 'Score the weights of a run or a checkpoint',

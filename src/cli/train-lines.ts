@@ -57,8 +57,8 @@ export function barLine(event: ProgressEvent, columns: number): string {
 export interface EndContext {
   /** Absolute, or null for a run that wrote no files. */
   readonly runDir: string | null
-  /** The experiment file as the user named it. */
-  readonly experimentPath: string
+  /** The experiment file as the user named it; null where there was none to name. */
+  readonly experimentPath: string | null
   readonly cwd: string
   readonly paint: Paint
 }
@@ -81,7 +81,7 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
     row('weights', shown(join(runDir, summary.checkpoint), cwd)),
     '',
     'What to try next:',
-    ...nextSteps(shown(runDir, cwd), experimentPath).flatMap(([command, why]) => [
+    ...nextSteps(status, shown(runDir, cwd), experimentPath).flatMap(([command, why]) => [
       `  ${command}`,
       `      ${paint.faint(why)}`,
     ]),
@@ -106,19 +106,26 @@ function scores({ test, validation, train }: RunSummary, paint: Paint): string {
   return parts.filter(part => part).join('; ') || 'none'
 }
 
-function nextSteps(run: string, experimentPath: string): [command: string, why: string][] {
+type NextStep = readonly [command: string, why: string]
+
+function nextSteps(status: RunSummary['status'], run: string, experimentPath: string | null): NextStep[] {
+  return [
+    ...(status === 'completed'
+      ? []
+      : ([[`npx gradloom resume ${shellWord(run)}`, 'go on where it stopped, to the same bits']] as const)),
+    [`npx gradloom evaluate ${shellWord(run)}`, 'score these weights again; --split train for the training rows'],
+    ...(experimentPath === null ? [] : [variation(experimentPath)]),
+    ['npx gradloom train --help', 'everything that can be set from here'],
+  ]
+}
+
+function variation(experimentPath: string): NextStep {
   const experiment = shellWord(experimentPath)
   // Beside the original, so that its relative paths stay right.
   const copy = shellWord(join(dirname(experimentPath), 'mine.json'))
-  const vary: [string, string] =
-    shellWord(join(experimentPath)) === copy
-      ? [`npx gradloom train ${experiment} --set model.dropout=0.1`, 'one setting changed, the rest as it is']
-      : [`cp ${experiment} ${copy}`, `then change it, and: npx gradloom train ${copy}`]
-  return [
-    [`npx gradloom evaluate ${shellWord(run)}`, 'score these weights again; --split train for the training rows'],
-    vary,
-    ['npx gradloom train --help', 'everything that can be set from here'],
-  ]
+  return shellWord(join(experimentPath)) === copy
+    ? [`npx gradloom train ${experiment} --set model.dropout=0.1`, 'one setting changed, the rest as it is']
+    : [`cp ${experiment} ${copy}`, `then change it, and: npx gradloom train ${copy}`]
 }
 
 /** A path as the user would type it. */

@@ -1,11 +1,7 @@
 /** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
-import type { RunSummary } from '../run/events.js'
-import { watchInterrupts } from './interrupt.js'
-import { paintFor } from './paint.js'
-import { ProgressView } from './progress.js'
-import { endLines, shown } from './train-lines.js'
+import { showRun } from './show-run.js'
 
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
 const OVERRIDES = {
@@ -22,6 +18,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   experiment: string
   set: string[]
   runDir?: string
+  from?: string
   json: boolean
   quiet: boolean
 }
@@ -45,6 +42,10 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         defaultDescription: 'runs/<name>-<time>',
         ...single('run-dir'),
       })
+      .option('from', {
+        describe: 'Start from the weights of this checkpoint or run, not from random ones',
+        ...single('from'),
+      })
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 train configs/quickstart.json', 'real digits, in a minute')
@@ -61,7 +62,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
 }
 
 /** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
-function single(name: string) {
+export function single(name: string) {
   return {
     type: 'string',
     nargs: 1,
@@ -91,49 +92,11 @@ async function runTrain(args: TrainArguments): Promise<void> {
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
   const { train } = await import('../coordinator/train.js')
-
-  const cwd = process.cwd()
-  const view = new ProgressView({ stream: process.stderr, cwd })
-  const stop = new AbortController()
-  const interrupt = watchInterrupts(
-    signal => {
-      view.note(`${signal}: finishing the current step and saving; once more to quit at once`)
-      stop.abort()
-    },
-    () => view.close(),
-  )
-  let runDir: string | null = null
-  let summary: RunSummary
-  try {
-    summary = await train(loaded, {
+  await showRun(args, args.experiment, options =>
+    train(loaded, {
+      ...options,
       ...(args.runDir !== undefined && { runDir: args.runDir }),
-      signal: stop.signal,
-      onWarning: message => view.note(`warning: ${message}`),
-      onEvent: event => {
-        if (event.type === 'start') runDir = event.runDir
-        if (!args.quiet) view.show(event)
-      },
-    })
-  } catch (error) {
-    if (runDir !== null) view.note(`run      ${shown(runDir, cwd)} has what was saved`, '')
-    throw error
-  } finally {
-    view.close()
-    interrupt.dispose()
-  }
-
-  if (args.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
-  if (!args.quiet) {
-    // With --json, stdout is for the summary alone.
-    const out = args.json ? process.stderr : process.stdout
-    const lines = endLines(summary, { runDir, experimentPath: args.experiment, cwd, paint: paintFor(out) })
-    out.write(`\n${lines.join('\n')}\n`)
-  }
-  process.exitCode = exitCodeOf(summary, interrupt.exitCode())
-}
-
-/** Exported for tests. A signal that came too late to stop anything does not spoil the run. */
-export function exitCodeOf({ status }: Pick<RunSummary, 'status'>, signalled: number | undefined): number {
-  if (status === 'completed') return 0
-  return status === 'interrupted' ? (signalled ?? 130) : 1
+      ...(args.from !== undefined && { from: args.from }),
+    }),
+  )
 }

@@ -6,6 +6,8 @@ import type { LoadedExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { openRun } from '../run/open.js'
+import { loadWeights } from '../run/weights.js'
 import { prepareSession, Session } from './session.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
@@ -17,6 +19,7 @@ export type { TrainOptions } from './trainer.js'
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePath(loaded)
+  const weights = options.from === undefined ? null : await openRun(options.from)
   const prepared = await prepareSession(experiment, loaded.baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
@@ -30,7 +33,10 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           dir: options.runDir,
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
-  const run = new Trainer({ experiment, options, directory, backendReason: prepared.backendReason })
+  const run = new Trainer({
+    ...{ experiment, options, directory, backendReason: prepared.backendReason },
+    ...(weights !== null && { initialise: session => startFrom(session, weights.checkpoint) }),
+  })
   try {
     await directory?.writeExperiment(loaded.source, experiment)
     const session = await Session.start(prepared, experiment)
@@ -48,6 +54,14 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   } finally {
     await directory?.close()
   }
+}
+
+/** The weights of a checkpoint, checked by name and shape; moments start at zero, as in any new run. */
+async function startFrom(session: Session, checkpoint: string): Promise<void> {
+  await session.restore(async ({ parameters, moments }) => {
+    await loadWeights(checkpoint, parameters)
+    for (const { data } of moments) data.fill(0)
+  })
 }
 
 /** The run directory and the checkpoint must find the data again, wherever they are read from. */

@@ -15,29 +15,15 @@ import { weightsSha256 } from '../run/weights.js'
 import { stepsPerEpoch } from '../worker/clock.js'
 import { faultText, type RunPlan } from '../worker/protocol.js'
 import { Checkpointing, type Moment } from './checkpointing.js'
+import type { TrainControl } from './control.js'
 import { Meter } from './meter.js'
 import type { Session, Sums } from './session.js'
-
-/** In the hands of whoever watches a run. */
-export class TrainControl {
-  #requested = false
-
-  /** A checkpoint at the end of the next span of steps. */
-  requestCheckpoint(): void {
-    this.#requested = true
-  }
-
-  /** For the trainer: whether one has been asked for since the last look. */
-  takeRequest(): boolean {
-    const requested = this.#requested
-    this.#requested = false
-    return requested
-  }
-}
 
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */
   readonly runDir?: string | null | undefined
+  /** Start from the weights of this checkpoint, or of this run, instead of random ones. */
+  readonly from?: string | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
@@ -54,11 +40,17 @@ export interface ResumePoint {
 }
 
 export interface TrainerParts {
+  /** Gives the session its first state; default: random weights. Not used with `from`. */
+  readonly initialise?: (session: Session) => Promise<void>
   readonly experiment: Experiment
   readonly options: TrainOptions
   readonly directory: RunDirectory | null
   readonly backendReason: string
   readonly from?: ResumePoint | null
+}
+
+async function randomWeights({ pool }: Session): Promise<void> {
+  await pool.all('initialise', worker => worker.initialise())
 }
 
 /** What the bits of a run come from, beside its experiment. */
@@ -79,15 +71,17 @@ export class Trainer {
   readonly #meter = new Meter()
   readonly #checkpointing: Checkpointing | null
   readonly #from: ResumePoint | null
+  readonly #initialise: (session: Session) => Promise<void>
   #validation: Score | undefined
   #step = 0
 
-  constructor({ experiment, options, directory, backendReason, from = null }: TrainerParts) {
+  constructor({ experiment, options, directory, backendReason, from = null, initialise = randomWeights }: TrainerParts) {
     this.#experiment = experiment
     this.#options = options
     this.#directory = directory
     this.#backendReason = backendReason
     this.#from = from
+    this.#initialise = initialise
     const { checkpoint } = experiment
     this.#checkpointing =
       directory &&
@@ -109,7 +103,7 @@ export class Trainer {
     let weightsAreWhole = false
     try {
       if (this.#from) this.#resume(session, this.#from)
-      else await session.pool.all('initialise', worker => worker.initialise())
+      else await this.#initialise(session)
       weightsAreWhole = true
       this.#start(session)
       while (this.#step < this.#totalSteps(session) && !signal?.aborted) {

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { exitCodeOf, overridesOf } from '../../src/cli/train.js'
+import { exitCodeOf } from '../../src/cli/show-run.js'
+import { overridesOf } from '../../src/cli/train.js'
 import { readCheckpoint } from '../../src/run/weights.js'
 import { gradloom } from './run-cli.js'
 

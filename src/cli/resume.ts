@@ -1,0 +1,55 @@
+/** `gradloom resume`: goes on with a run that was stopped, or that is to be longer. Main thread. */
+import type { Argv, CommandModule } from 'yargs'
+import { showRun } from './show-run.js'
+import { single } from './train.js'
+
+interface ResumeArguments {
+  run: string
+  set: string[]
+  workers?: string
+  allowChange: boolean
+  json: boolean
+  quiet: boolean
+}
+
+export const resumeCommand: CommandModule<object, ResumeArguments> = {
+  command: 'resume <run>',
+  describe: 'Go on with a run from its newest checkpoint',
+  builder: yargs =>
+    yargs
+      .positional('run', { describe: 'Run directory', type: 'string', demandOption: true })
+      .option('set', {
+        describe: 'Change a setting, as in --set train.epochs=30; may be repeated',
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        defaultDescription: 'none',
+      })
+      .option('workers', {
+        describe: 'Threads that compute: auto or a number (compute.workers)',
+        ...single('workers'),
+      })
+      .option('allow-change', {
+        describe: 'Allow settings that the steps already done were not trained with',
+        type: 'boolean',
+        default: false,
+      })
+      .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
+      .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
+      .example('$0 resume runs/mnist-2026-01-01T12-00-00', 'as if it had never stopped')
+      .example('$0 resume runs/mine --set train.epochs=30', 'longer than planned') as unknown as Argv<ResumeArguments>,
+  handler: async args => {
+    const { resume } = await import('../coordinator/resume.js')
+    const overrides = [...args.set, ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`])]
+    await showRun(args, null, async options => {
+      const { trained, summary } = await resume(args.run, { ...options, overrides, allowChange: args.allowChange })
+      if (!trained && !args.quiet) {
+        process.stderr.write(
+          `${args.run} is finished: ${summary.epochs} epochs; --set train.epochs=${2 * summary.epochs} makes it longer\n`,
+        )
+      }
+      return summary
+    })
+  },
+}

@@ -1,0 +1,78 @@
+/**
+ * A run in front of a person: progress, signals, the result, the exit code. Shared by the commands that train. Main
+ * thread.
+ */
+import { TrainControl } from '../coordinator/control.js'
+import type { TrainOptions } from '../coordinator/trainer.js'
+import type { RunSummary } from '../run/events.js'
+import { watchInterrupts } from './interrupt.js'
+import { paintFor } from './paint.js'
+import { ProgressView } from './progress.js'
+import { endLines, shown } from './train-lines.js'
+
+export interface ShowOptions {
+  /** The summary as one JSON object on stdout. */
+  readonly json: boolean
+  readonly quiet: boolean
+}
+
+/** Runs `train` with everything it should be told and ask; `experimentPath` is the file as the user named it, if any. */
+export async function showRun(
+  { json, quiet }: ShowOptions,
+  experimentPath: string | null,
+  train: (options: TrainOptions) => Promise<RunSummary>,
+): Promise<void> {
+  const cwd = process.cwd()
+  const view = new ProgressView({ stream: process.stderr, cwd })
+  const stop = new AbortController()
+  const control = new TrainControl()
+  const interrupt = watchInterrupts(
+    signal => {
+      view.note(`${signal}: finishing the current step and saving; once more to quit at once`)
+      stop.abort()
+    },
+    () => view.close(),
+  )
+  const onSave = () => {
+    view.note('SIGUSR1: a checkpoint is written while training goes on', '')
+    control.requestCheckpoint()
+  }
+  // Windows has no such signal, and Node refuses to listen for it.
+  if (process.platform !== 'win32') process.on('SIGUSR1', onSave)
+
+  let runDir: string | null = null
+  let summary: RunSummary
+  try {
+    summary = await train({
+      signal: stop.signal,
+      control,
+      onWarning: message => view.note(`warning: ${message}`),
+      onEvent: event => {
+        if (event.type === 'start') runDir = event.runDir
+        if (!quiet) view.show(event)
+      },
+    })
+  } catch (error) {
+    if (runDir !== null) view.note(`run      ${shown(runDir, cwd)} has what was saved`, '')
+    throw error
+  } finally {
+    view.close()
+    interrupt.dispose()
+    process.off('SIGUSR1', onSave)
+  }
+
+  if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+  if (!quiet) {
+    // With --json, stdout is for the summary alone.
+    const out = json ? process.stderr : process.stdout
+    const lines = endLines(summary, { runDir, experimentPath, cwd, paint: paintFor(out) })
+    out.write(`\n${lines.join('\n')}\n`)
+  }
+  process.exitCode = exitCodeOf(summary, interrupt.exitCode())
+}
+
+/** Exported for tests. A signal that came too late to stop anything does not spoil the run. */
+export function exitCodeOf({ status }: Pick<RunSummary, 'status'>, signalled: number | undefined): number {
+  if (status === 'completed') return 0
+  return status === 'interrupted' ? (signalled ?? 130) : 1
+}
