@@ -55,6 +55,7 @@ const MICRO_K = 240
 /** Calls in a sample, half a millisecond. A call from JavaScript costs 7 ns of 460. */
 const MICRO_CALLS = 1000
 const MICRO_FLOPS = 2 * 3 * PANEL * MICRO_K
+export const MICRO_FLOATS = 3 * PANEL + 4 * MICRO_K + PANEL * MICRO_K
 /** Less than this at once cannot be timed: half a millisecond again. */
 const SHORTEST_FLOPS = 16e6
 
@@ -69,7 +70,7 @@ export async function buildProducts(): Promise<Products> {
   const gradient = reserve([wasm.bestTile.inputs, PANEL])
   const lists = at.reserve('lists', 'uint8', [wasm.scratchBytes(Math.max(...widths), REFERENCE_BATCH)])
   const counts = at.reserve('counts', 'int32', [wasm.bestTile.inputs])
-  const micro = reserve([3 * PANEL + 4 * MICRO_K + PANEL * MICRO_K])
+  const micro = reserve([MICRO_FLOATS])
 
   const memory = createArena(at.bytes)
   for (const slot of [...activations, ...deltas, ...weights, ...transposed, micro]) fill(viewSlot(memory, slot).data)
@@ -148,7 +149,8 @@ function gradientPieces(
 }
 
 /** A full list: what the kernels do with operands that have no zeros. */
-function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.Memory, at: number): Piece {
+/** Operands lie at `at`, in MICRO_FLOATS of the memory. */
+export function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.Memory, at: number): Piece {
   const list = at + 3 * ROW_BYTES
   const b = list + MICRO_K * ENTRY_BYTES
   const entries = new Uint32Array(memory.buffer, list, MICRO_K * 4)
@@ -162,7 +164,7 @@ function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.Memory,
 }
 
 /** Only the last layer is too short for the clock. Repeated, its weights come from the cache, as they nearly do anyway. */
-function longEnough({ flops, run }: Piece): Piece {
+export function longEnough({ flops, run }: Piece): Piece {
   const times = Math.ceil(SHORTEST_FLOPS / flops)
   if (times === 1) return { flops, run }
   return {
@@ -173,7 +175,7 @@ function longEnough({ flops, run }: Piece): Piece {
   }
 }
 
-function inStepOrder(products: readonly Product[]): Product[] {
+export function inStepOrder(products: readonly Product[]): Product[] {
   const of = (wanted: ProductKind) => products.filter(({ kind }) => kind === wanted)
   return [...of('forward'), ...of('backward').reverse(), ...of('weight gradient')]
 }
@@ -182,7 +184,7 @@ function inStepOrder(products: readonly Product[]): Product[] {
  * Numbers in ±0.04, about the scale of initial weights, by xorshift. Never zero pages: memory that was never written is
  * one page of zeros that stays in the cache. Never denormal, which some processors take longer for.
  */
-function fill(data: Float32Array): void {
+export function fill(data: Float32Array): void {
   let state = 1
   for (let i = 0; i < data.length; i++) {
     state ^= state << 13

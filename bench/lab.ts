@@ -6,10 +6,16 @@ import { performance } from 'node:perf_hooks'
 import { resolveExperiment } from '../src/config/load.js'
 import { prepareSession, Session } from '../src/coordinator/session.js'
 import { RunError } from '../src/errors.js'
+import { heNormalRows } from '../src/model/init.js'
+import type { NamedWeights } from '../src/run/weights.js'
+import { sizeOf } from '../src/tensor/tensor.js'
 import { faultText, type SpanReport } from '../src/worker/protocol.js'
+import type { BackendChoice } from './backends.js'
 
 /** Hidden widths of the reference network, 784-3000-...-10. */
 export const REFERENCE_HIDDEN = [3000, 2500, 2000, 1500, 1000, 500]
+
+export type Precision = 'f32' | 'bf16'
 
 export interface LabOptions {
   readonly hidden: readonly number[]
@@ -18,8 +24,11 @@ export interface LabOptions {
   readonly dropout: number
   readonly l2?: number
   readonly allReduce?: 'fused' | 'buffers'
-  readonly shardRows?: number
-  readonly backend?: 'auto' | 'reference' | 'wasm'
+  readonly shardRows?: number | 'auto'
+  readonly backend?: BackendChoice
+  readonly precision?: Precision
+  /** Default: to train. To evaluate takes less memory, and no steps. */
+  readonly purpose?: 'train' | 'evaluate'
 }
 
 export interface Lab {
@@ -41,13 +50,16 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     compute: {
       workers,
       backend: options.backend ?? 'auto',
+      precision: options.precision ?? 'f32',
       allReduce: options.allReduce ?? 'fused',
       shardRows: options.shardRows ?? 'auto',
     },
   })
-  const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })
+  const { purpose = 'train' } = options
+  const prepared = await prepareSession(experiment, baseDir, { purpose, splits: ['train', 'test'] })
   const session = await Session.start(prepared, experiment)
-  await session.pool.all('initialise', worker => worker.initialise())
+  if (purpose === 'train') await session.pool.all('initialise', worker => worker.initialise())
+  else session.storeParameters(initialWeights(session))
   const wholeSteps = Math.floor(session.plan.rows.train / batchSize)
   const perEpoch = Math.ceil(session.plan.rows.train / batchSize)
   let step = 0
@@ -74,4 +86,17 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     },
     close: () => session.close(),
   }
+}
+
+/** Those that training starts with. Workers of a session that only evaluates draw none. */
+function initialWeights({ layout, plan }: Session): NamedWeights[] {
+  return layout.parameters.map(({ parameter: { name, kind, layer, dims } }) => {
+    const data = new Float32Array(sizeOf(dims))
+    if (kind === 'weight') {
+      const [inputs, outputs] = dims
+      const draw = heNormalRows(plan.seed, layer, inputs)
+      for (let i = 0; i < inputs; i++) draw(data.subarray(i * outputs, (i + 1) * outputs), i)
+    }
+    return { name, shape: dims, data }
+  })
 }

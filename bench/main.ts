@@ -1,40 +1,39 @@
 /**
- * `npm run bench -- [what] [--json] [options]`: what the speed and memory claims rest on. Main thread. A missed bar is a
- * result and exits with 0; 1 is for what broke, 2 for wrong usage.
+ * `npm run bench -- [what] [options]`: what the speed and memory claims rest on. Main thread. A missed bar is a result
+ * and exits with 0; 1 is for what broke, 2 for wrong usage.
  */
-import { loadavg } from 'node:os'
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { GradloomError } from '../src/errors.js'
-import { machineFacts } from '../src/run/machine.js'
+import { BACKEND_CHOICES, BACKENDS, type BackendChoice, type BackendName, chooseBackends } from './backends.js'
+import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
-import { benchPeers, PEER_NAMES, PEERS_DEFAULTS } from './peers.js'
-import { type BenchMachine, machineLine, type Report, reportJson, reportLines, type Say } from './report.js'
+import { OUTPUTS, type Outputs, type Run, runAll, withoutOutputs } from './output.js'
+import { benchPeers, PEERS_DEFAULTS } from './peers.js'
+import type { Report, Say } from './report.js'
+import { PEER_NAMES } from './rivals.js'
+import { benchScaling, SCALING_DEFAULTS } from './scaling.js'
 import { benchSmall, SMALL_DEFAULTS } from './small.js'
+import { benchStartup, STARTUP_DEFAULTS } from './startup.js'
 import { benchStep, STEP_DEFAULTS } from './step.js'
 
-type Benchmark = (say: Say) => Promise<Report>
-
-/** The quick ones first. */
-const ALL: readonly Benchmark[] = [
-  say => benchGemm(GEMM_DEFAULTS, say),
-  say => benchStep(STEP_DEFAULTS, say),
-  say => benchSmall(SMALL_DEFAULTS, say),
-  say => benchMemory(MEMORY_DEFAULTS, say),
-  say => benchPeers(PEERS_DEFAULTS, say),
-]
-
-async function show(json: boolean, benchmarks: readonly Benchmark[]): Promise<void> {
-  const machine: BenchMachine = { ...machineFacts(), loadBefore: loadavg()[0] }
-  const say: Say = what => process.stderr.write(`${what}\n`)
-  if (!json) process.stdout.write(`${machineLine(machine)}\n\n`)
-  const reports: Report[] = []
-  for (const benchmark of benchmarks) {
-    const report = await benchmark(say)
-    reports.push(report)
-    if (!json) process.stdout.write(`${reportLines(report).join('\n')}\n`)
-  }
-  if (json) process.stdout.write(`${JSON.stringify(reportJson(machine, reports), null, 2)}\n`)
+/** All of them, the quick ones first; those that take one backend, for each that works here. */
+async function allRuns(): Promise<Run[]> {
+  const names = (await chooseBackends([])).backends.map(({ name }) => name)
+  const each = (args: string, run: (backend: BackendName, say: Say) => Promise<Report>): Run[] =>
+    names.map(backend => ({ args: `${args} --backend ${backend}`, run: say => run(backend, say) }))
+  return [
+    { args: 'gemm', run: say => benchGemm(GEMM_DEFAULTS, say) },
+    { args: 'step', run: say => benchStep(STEP_DEFAULTS, say) },
+    ...each('scaling', (backend, say) => benchScaling({ ...SCALING_DEFAULTS, backend }, say)),
+    ...each('small', (backend, say) => benchSmall({ ...SMALL_DEFAULTS, backend }, say)),
+    { args: 'evaluation', run: say => benchEvaluation(EVALUATION_DEFAULTS, say) },
+    ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
+    { args: 'memory', run: say => benchMemory(MEMORY_DEFAULTS, say) },
+    ...each('peers', (backend, say) => benchPeers({ ...PEERS_DEFAULTS, backend }, say)),
+  ]
 }
 
 interface UsageError extends Error {
@@ -55,53 +54,95 @@ function checkCounts(argv: object): true {
   return true
 }
 
+/** A benchmark of minutes should not fail where it writes its results. */
+function checkOutputs(argv: Outputs): true {
+  for (const name of OUTPUTS) {
+    const file = argv[name]
+    if (file !== undefined && !existsSync(dirname(resolve(file)))) {
+      throw usageError(`--${name} is ${file}, expected a file in a folder that exists`)
+    }
+  }
+  return true
+}
+
 const number = (value: number, describe: string) =>
   ({ type: 'number', default: value, describe, requiresArg: true }) as const
 const numbers = (values: readonly number[], describe: string) =>
   ({ type: 'number', array: true, default: values, describe, requiresArg: true }) as const
+const file = (describe: string) => ({ type: 'string', describe, requiresArg: true, nargs: 1 }) as const
+const oneBackend = (value: BackendChoice) =>
+  ({ choices: BACKEND_CHOICES, default: value, describe: 'Our kernels', requiresArg: true }) as const
+const someBackends = {
+  choices: BACKENDS,
+  array: true,
+  default: [] as readonly BackendName[],
+  defaultDescription: 'all that work here',
+  describe: 'Our kernels',
+  requiresArg: true,
+} as const
 
 function createProgram(args: readonly string[]): Argv {
+  const command = withoutOutputs(args).join(' ')
+  const show = (outputs: Outputs, run: Run['run']) => runAll([{ args: command, run }], outputs, args.join(' '))
   return yargs([...args])
     .scriptName('npm run bench --')
     .usage('$0 [what] [options]\n\nMeasures gradloom on this machine, and says which bars it meets.')
-    .option('json', { type: 'boolean', default: false, describe: 'Print one JSON object' })
+    .option('json', file('Write all numbers to this file, as one JSON object; -: to stdout'))
+    .option('svg', file('Draw the medians as bar charts into this file'))
+    .option('markdown', file('Write a page with all results to this file'))
     .command(
-      '$0',
+      ['all', '$0'],
       'All of them, with their defaults',
       argv => argv,
-      ({ json }) => show(json, ALL),
+      async outputs => runAll(await allRuns(), outputs, args.join(' ')),
     )
     .command(
       'gemm',
-      'Matrix products of the reference network beside the bare micro-kernel',
+      'Matrix products of the reference network beside the best that the same code reaches',
       argv =>
         argv
+          .option('backends', someBackends)
           .option('rounds', number(GEMM_DEFAULTS.rounds, 'Times through the products of a step'))
           .option('warmup', number(GEMM_DEFAULTS.warmup, 'Rounds that do not count')),
-      ({ json, ...options }) => show(json, [say => benchGemm(options, say)]),
+      ({ backends, rounds, warmup, ...outputs }) => show(outputs, say => benchGemm({ backends, rounds, warmup }, say)),
     )
     .command(
       'step',
-      'Training step of the reference network, by number of workers',
+      'Training step of the reference network, by backend and number of workers, beside the roofline',
       argv =>
         argv
-          .option('steps', number(STEP_DEFAULTS.steps, 'Steps of each number of workers'))
+          .option('backends', someBackends)
+          .option('steps', number(STEP_DEFAULTS.steps, 'Steps of each backend and number of workers'))
           .option('warmup', number(STEP_DEFAULTS.warmup, 'Steps that do not count'))
           .option('workers', numbers(STEP_DEFAULTS.workers, 'Numbers of workers'))
-          .option('shard-rows', numbers(STEP_DEFAULTS.shardRows, 'Rows of a shard'))
+          .option('shard-rows', { ...numbers([], 'Rows of a shard'), defaultDescription: 'auto' })
           .option('all-reduce', {
             choices: ['fused', 'buffers'] as const,
             array: true,
             default: STEP_DEFAULTS.allReduce,
             describe: 'Forms of the reduction',
           }),
-      ({ json, ...options }) => show(json, [say => benchStep(options, say)]),
+      ({ backends, steps, warmup, workers, shardRows, allReduce, ...outputs }) =>
+        show(outputs, say => benchStep({ backends, steps, warmup, workers, shardRows, allReduce }, say)),
+    )
+    .command(
+      'scaling',
+      'Training step by number of workers, also more than cores, and how evenly the work is cut',
+      argv =>
+        argv
+          .option('backend', oneBackend(SCALING_DEFAULTS.backend))
+          .option('steps', number(SCALING_DEFAULTS.steps, 'Steps of each number of workers'))
+          .option('warmup', number(SCALING_DEFAULTS.warmup, 'Steps that do not count'))
+          .option('workers', numbers(SCALING_DEFAULTS.workers, 'Numbers of workers')),
+      ({ backend, steps, warmup, workers, ...outputs }) =>
+        show(outputs, say => benchScaling({ backend, steps, warmup, workers }, say)),
     )
     .command(
       'small',
       'Steps per second of a small network, and what its barriers cost',
       argv =>
         argv
+          .option('backend', oneBackend(SMALL_DEFAULTS.backend))
           .option('spans', number(SMALL_DEFAULTS.spans, 'Spans of each number of workers'))
           .option('steps', number(SMALL_DEFAULTS.steps, 'Steps of a span, at most 62'))
           .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans that do not count'))
@@ -109,7 +150,28 @@ function createProgram(args: readonly string[]): Argv {
             if (steps <= SMALL_DEFAULTS.steps) return true
             throw usageError(`--steps is ${steps}, expected at most ${SMALL_DEFAULTS.steps}: a span is within an epoch`)
           }),
-      ({ json, ...options }) => show(json, [say => benchSmall(options, say)]),
+      ({ backend, spans, steps, warmup, ...outputs }) =>
+        show(outputs, say => benchSmall({ backend, spans, steps, warmup }, say)),
+    )
+    .command(
+      'evaluation',
+      'Time to score 10,000 rows with the reference network',
+      argv =>
+        argv
+          .option('backends', someBackends)
+          .option('times', number(EVALUATION_DEFAULTS.times, 'Times through the rows'))
+          .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers')),
+      ({ backends, times, workers, ...outputs }) =>
+        show(outputs, say => benchEvaluation({ backends, times, workers }, say)),
+    )
+    .command(
+      'startup',
+      'From the start of `gradloom train` to its first step',
+      argv =>
+        argv
+          .option('backend', oneBackend(STARTUP_DEFAULTS.backend))
+          .option('times', number(STARTUP_DEFAULTS.times, 'Runs')),
+      ({ backend, times, ...outputs }) => show(outputs, say => benchStartup({ backend, times }, say)),
     )
     .command(
       'memory',
@@ -118,11 +180,11 @@ function createProgram(args: readonly string[]): Argv {
         argv
           .option('steps', number(MEMORY_DEFAULTS.steps, 'Steps to train'))
           .option('workers', numbers(MEMORY_DEFAULTS.workers, 'Numbers of workers')),
-      ({ json, ...options }) => show(json, [say => benchMemory(options, say)]),
+      ({ steps, workers, ...outputs }) => show(outputs, say => benchMemory({ steps, workers }, say)),
     )
     .command(
       'peers',
-      'The same training step in TensorFlow.js and NumPy',
+      'The same training step in PyTorch, NumPy and TensorFlow.js',
       argv =>
         argv
           .option('peers', {
@@ -131,13 +193,16 @@ function createProgram(args: readonly string[]): Argv {
             default: PEERS_DEFAULTS.peers,
             describe: 'Which ones',
           })
+          .option('backend', oneBackend(PEERS_DEFAULTS.backend))
           .option('turns', number(PEERS_DEFAULTS.turns, 'Turns of each side'))
           .option('steps', number(PEERS_DEFAULTS.steps, 'Steps in a turn'))
-          .option('tfjs-turns', number(PEERS_DEFAULTS.tfjsTurns, 'Turns of TensorFlow.js, of one step'))
+          .option('slow-turns', number(PEERS_DEFAULTS.slowTurns, 'Turns, of one step, of peers that take long for it'))
           .option('workers', number(PEERS_DEFAULTS.workers, 'Our workers, and threads of the peers')),
-      ({ json, ...options }) => show(json, [say => benchPeers(options, say)]),
+      ({ peers, backend, turns, steps, slowTurns, workers, ...outputs }) =>
+        show(outputs, say => benchPeers({ peers, backend, turns, steps, slowTurns, workers }, say)),
     )
     .check(checkCounts)
+    .check(checkOutputs)
     .strict()
     .locale('en')
     .wrap(110)

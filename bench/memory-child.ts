@@ -39,7 +39,7 @@ function peak(): { peakBytes: number; peakSource: string } {
 }
 
 async function sample(workers: number, steps: number): Promise<MemorySample> {
-  const lab = await openLab(referenceLab(workers))
+  const lab = await openLab(referenceLab(workers, 'wasm'))
   const settledStep = Math.min(SETTLED_STEP, Math.ceil(steps / 2))
   await lab.run(settledStep)
   const settledBytes = residentBytes()

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { MemorySample } from './memory-child.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
-import type { Bar, Report, Say, Table } from './report.js'
+import { type Bar, exactBar, type Report, type Say, type Table, workersText } from './report.js'
 
 export interface MemoryOptions {
   readonly steps: number
@@ -58,6 +58,15 @@ export async function benchMemory({ steps, workers }: MemoryOptions, say: Say): 
       ...(steps < LONG_RUN_STEPS ? [`The promise is about ${LONG_RUN_STEPS} steps: --steps ${LONG_RUN_STEPS}.`] : []),
     ],
     tables: [memoryTable(measured)],
+    charts: [
+      {
+        title: 'Peak resident size of training the reference network',
+        axis: 'MB',
+        better: 'lower',
+        groups: measured.map(sample => workersText(sample.workers)),
+        series: [{ name: 'peak', bars: measured.map(({ peakBytes }) => exactBar(peakBytes / MB)) }],
+      },
+    ],
     bars,
     skipped: two === undefined || four === undefined ? ['bars of 2 and 4 workers: need --workers 2 4'] : [],
     numbers: { options: { steps, workers }, results: measured },

@@ -1,6 +1,6 @@
 /**
  * A program of bench/peers: started, warmed up by itself, then asked for steps over its stdin, one JSON object a line
- * (the protocol is in numpy-step.py and step.mjs). Main thread. A peer that cannot run is a result, not a failure:
+ * (the protocol is in numpy-step.py, torch-step.py and step.mjs). Main thread. A peer that cannot run is a result, not a failure:
  * whatever goes wrong becomes a PeerError with the reason.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process'
@@ -40,10 +40,10 @@ export interface Peer {
   close(): Promise<void>
 }
 
-/** Debian's packages belong to this Python, whichever other one comes first in PATH. */
-export function numpyCommand(args: readonly string[]): PeerCommand {
+/** A script of bench/peers. Debian's packages belong to this Python, whichever other one comes first in PATH. */
+export function pythonCommand(script: 'numpy-step.py' | 'torch-step.py', args: readonly string[]): PeerCommand {
   const debian = '/usr/bin/python3'
-  return { file: existsSync(debian) ? debian : 'python3', args: [inPeers('numpy-step.py'), ...args] }
+  return { file: existsSync(debian) ? debian : 'python3', args: [inPeers(script), ...args] }
 }
 
 export function tfjsCommand(args: readonly string[]): PeerCommand {
@@ -69,8 +69,9 @@ export async function installTfjs(say: (what: string) => void): Promise<void> {
   }
 }
 
-export async function startPeer({ file, args }: PeerCommand): Promise<Peer> {
-  const link = new PeerLink(spawn(file, args, { stdio: 'pipe' }))
+/** `patienceMs`: how long it may take to start, and for what is asked of it at once. */
+export async function startPeer({ file, args }: PeerCommand, patienceMs = PATIENCE_MS): Promise<Peer> {
+  const link = new PeerLink(spawn(file, args, { stdio: 'pipe' }), patienceMs)
   const facts = await link.next().catch(async error => {
     await link.end()
     throw error
@@ -101,12 +102,14 @@ export async function startPeer({ file, args }: PeerCommand): Promise<Peer> {
 class PeerLink {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: AsyncIterator<string>
+  readonly #patienceMs: number
   /** Settles with the reason, once the process is gone. */
   readonly #ended: Promise<string>
   #stderr = ''
 
-  constructor(child: ChildProcessWithoutNullStreams) {
+  constructor(child: ChildProcessWithoutNullStreams, patienceMs: number) {
     this.#child = child
+    this.#patienceMs = patienceMs
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     this.#ended = new Promise(resolve => {
       child.once('error', error => resolve(error.message))
@@ -124,8 +127,8 @@ class PeerLink {
   }
 
   async next(): Promise<Record<string, unknown>> {
-    const answer = await within(PATIENCE_MS, this.#lines.next())
-    if (answer === 'late') throw new PeerError(`no answer within ${PATIENCE_MS / 1000} s`)
+    const answer = await within(this.#patienceMs, this.#lines.next())
+    if (answer === 'late') throw new PeerError(`no answer within ${this.#patienceMs / 1000} s`)
     if (answer.done) throw new PeerError([await this.#ended, lastLine(this.#stderr)].filter(Boolean).join('; '))
     try {
       return JSON.parse(answer.value)

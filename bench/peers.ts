@@ -4,153 +4,158 @@
  * whoever does not compute sleeps.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Lab, openLab } from './lab.js'
-import {
-  installTfjs,
-  numpyCommand,
-  type PeerCommand,
-  PeerError,
-  type PeerFacts,
-  startPeer,
-  tfjsCommand,
-} from './peer.js'
-import {
-  REFERENCE_BATCH,
-  REFERENCE_DROPOUT,
-  REFERENCE_L2,
-  REFERENCE_WIDTHS,
-  referenceLab,
-} from './reference-network.js'
-import type { Bar, Report, Say, Table } from './report.js'
+import { GradloomError } from '../src/errors.js'
+import type { BackendChoice } from './backends.js'
+import { bf16Missing } from './cpu.js'
+import { type Lab, openLab, type Precision } from './lab.js'
+import { PeerError, type PeerFacts, startPeer } from './peer.js'
+import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
+import { type Bar, chartBar, type Report, type Say, type Table, workersText } from './report.js'
+import { allRivals, PEER_NAMES, type PeerName, type Rival } from './rivals.js'
 import { median, type Summary, spread, summarise } from './stats.js'
-
-export const PEER_NAMES = ['tfjs', 'numpy', 'numpy-blocked'] as const
-export type PeerName = (typeof PEER_NAMES)[number]
+import type { Chart } from './svg.js'
 
 export interface PeersOptions {
   readonly peers: readonly PeerName[]
+  readonly backend: BackendChoice
   /** Turns of each side, and steps in a turn. */
   readonly turns: number
   readonly steps: number
-  /** TensorFlow.js takes a quarter of a minute for a step: so many turns of one. */
-  readonly tfjsTurns: number
+  /** Turns of one step, of peers that take long for it. */
+  readonly slowTurns: number
   readonly workers: number
 }
-export const PEERS_DEFAULTS: PeersOptions = { peers: PEER_NAMES, turns: 5, steps: 4, tfjsTurns: 2, workers: 2 }
+export const PEERS_DEFAULTS: PeersOptions = {
+  ...{ peers: PEER_NAMES, backend: 'auto', turns: 5, steps: 4, slowTurns: 2, workers: 2 },
+}
 
 const WARMUP_STEPS = 3
 /** OpenBLAS's threads look for work for a while after their last, before they sleep. */
 const PAUSE_MS = 100
 
-interface Rival {
-  readonly name: PeerName
-  readonly title: string
-  /** Null: shown, but no promise is made about it. */
-  readonly bar: number | null
-  prepare(say: Say): Promise<void>
-  command(args: readonly string[]): PeerCommand
+/** One of our precisions beside a peer. */
+interface Side {
+  readonly precision: Precision
+  readonly ours: Summary
+  /** How many times as fast as the peer: of the medians, and the lowest and highest of any turn. */
+  readonly ratio: { readonly medians: number; readonly lowest: number; readonly highest: number }
 }
-
-const nothing = async () => {}
-const RIVALS: readonly Rival[] = [
-  { name: 'tfjs', title: 'tfjs-backend-wasm', bar: 15, prepare: installTfjs, command: tfjsCommand },
-  {
-    ...{ name: 'numpy', title: 'NumPy float64', bar: 1.35, prepare: nothing },
-    command: args => numpyCommand([...args, '--block', '0']),
-  },
-  {
-    name: 'numpy-blocked',
-    title: 'NumPy float64, update in blocks',
-    bar: null,
-    prepare: nothing,
-    command: numpyCommand,
-  },
-]
 
 interface Measured {
   readonly peer: PeerName
   readonly facts: PeerFacts
   /** Seconds of a step. */
   readonly theirs: Summary
-  readonly ours: Summary
-  /** How many times as fast as the peer: of the medians, and the lowest and highest of any turn. */
-  readonly ratio: { readonly medians: number; readonly lowest: number; readonly highest: number }
+  readonly sides: readonly Side[]
 }
 
+/** Ours in a precision, or why not. */
+type Ours = { readonly precision: Precision } & ({ readonly lab: Lab } | { readonly missing: string })
+
 export async function benchPeers(options: PeersOptions, say: Say): Promise<Report> {
-  const { peers, turns, steps, tfjsTurns, workers } = options
+  const { peers, turns, steps, slowTurns, workers } = options
+  const rivals = allRivals().filter(({ name }) => peers.includes(name))
   const measured: Measured[] = []
   const skipped: string[] = []
-  const lab = await openLab(referenceLab(workers))
+  const ours: Ours[] = []
+  let backend: string
   try {
-    await lab.run(WARMUP_STEPS)
-    for (const rival of RIVALS.filter(({ name }) => peers.includes(name))) {
+    const f32 = await openLab(referenceLab(workers, options.backend))
+    ours.push({ precision: 'f32', lab: f32 })
+    backend = f32.session.plan.backend
+    if (rivals.some(({ bars }) => bars.bf16 !== undefined)) ours.push(await openBf16(options))
+    for (const side of ours) {
+      if ('lab' in side) await side.lab.run(WARMUP_STEPS)
+      else skipped.push(`ours in ${side.precision}, and the bars about it: ${side.missing}`)
+    }
+    for (const rival of rivals) {
       try {
-        measured.push(await duel(rival, lab, options, say))
+        measured.push(await duel(rival, ours, options, say))
       } catch (error) {
         if (!(error instanceof PeerError)) throw error
-        skipped.push(`${rival.title}: ${error.message}`)
+        skipped.push([`${rival.title}: ${error.message}`, rival.note].filter(Boolean).join('; '))
       }
     }
   } finally {
-    await lab.close()
+    for (const side of ours) if ('lab' in side) await side.lab.close()
   }
-  const bars = RIVALS.flatMap(({ name, title, bar }): Bar[] => {
-    if (bar === null || !peers.includes(name)) return []
-    const got = measured.find(({ peer }) => peer === name)?.ratio.medians ?? null
-    return [{ what: `times as fast as ${title}`, got, want: bar, at: 'least', unit: 'times' }]
-  })
   return {
     name: 'peers',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
-      `Ours: wasm with ${workers} workers, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 step.`,
-      `In turns, ours then theirs: ${turns} turns of ${steps} steps, ${tfjsTurns} of 1 for tfjs (which takes long); medians.`,
+      `Ours: ${backend} with ${workersText(workers)}, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 to 3 steps.`,
+      `In turns, ours then theirs: ${turns} turns of ${steps} steps, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
       '"spread": distance of the quartiles as a share of the median. "of any turn": ratio of the medians of one turn.',
+      ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
     ],
     tables: measured.length === 0 ? [] : [peerTable(measured), factTable(measured)],
-    bars,
+    charts: measured.length === 0 ? [] : [peerChart(measured, backend, workers)],
+    bars: rivals.flatMap(rival => barsOf(rival, measured, backend, workers)),
     skipped,
-    numbers: { options: { peers, turns, steps, tfjsTurns, workers }, results: measured },
+    numbers: { options, backend, results: measured },
   }
 }
 
-async function duel(rival: Rival, lab: Lab, options: PeersOptions, say: Say): Promise<Measured> {
+const slowNames = (rivals: readonly Rival[]): string =>
+  rivals
+    .filter(({ slow }) => slow)
+    .map(({ name }) => name)
+    .join(' and ') || 'those that take long'
+
+async function openBf16({ workers, backend }: PeersOptions): Promise<Ours> {
+  const precision = 'bf16'
+  const missing = bf16Missing()
+  if (missing !== null) return { precision, missing }
+  try {
+    return { precision, lab: await openLab({ ...referenceLab(workers, backend), precision }) }
+  } catch (error) {
+    if (!(error instanceof GradloomError)) throw error
+    return { precision, missing: error.message }
+  }
+}
+
+function barsOf({ name, title, bars }: Rival, measured: readonly Measured[], backend: string, workers: number): Bar[] {
+  const sides = measured.find(({ peer }) => peer === name)?.sides ?? []
+  return (['f32', 'bf16'] as const).flatMap(precision => {
+    const want = bars[precision]
+    if (want === undefined) return []
+    const got = sides.find(side => side.precision === precision)?.ratio.medians ?? null
+    const what = `${backend} ${precision}, ${workersText(workers)}: times as fast as ${title}`
+    return [{ what, got, want, at: 'least', unit: 'times' }]
+  })
+}
+
+async function duel(rival: Rival, ours: readonly Ours[], options: PeersOptions, say: Say): Promise<Measured> {
   await rival.prepare(say)
   say(`peers: ${rival.title}: starting`)
-  const peer = await startPeer(rival.command(peerArguments(options.workers)))
+  const peer = await startPeer(rival.command(options.workers), rival.patienceMs)
   try {
-    const [turns, steps] = rival.name === 'tfjs' ? [options.tfjsTurns, 1] : [options.turns, options.steps]
+    const [turns, steps] = rival.slow ? [options.slowTurns, 1] : [options.turns, options.steps]
     say(`peers: ${rival.title}: ${turns} turns of ${steps}`)
-    const ours: number[][] = []
+    const labs = ours.flatMap(side => ('lab' in side ? [{ ...side, taken: [] as number[][] }] : []))
     const theirs: number[][] = []
     for (let turn = 0; turn < turns; turn++) {
       await delay(PAUSE_MS)
-      ours.push((await lab.run(options.steps)).map(({ seconds }) => seconds))
+      for (const { lab, taken } of labs) taken.push((await lab.run(options.steps)).map(({ seconds }) => seconds))
       theirs.push(await peer.steps(steps))
     }
-    const [all, other] = [summarise(ours.flat()), summarise(theirs.flat())]
-    const ratios = summarise(theirs.map((taken, turn) => median(taken) / median(ours[turn])))
-    return {
-      ...{ peer: rival.name, facts: peer.facts, theirs: other, ours: all },
-      ratio: { medians: other.median / all.median, lowest: ratios.min, highest: ratios.max },
-    }
+    const other = summarise(theirs.flat())
+    const sides = labs.map(({ precision, taken }): Side => {
+      const all = summarise(taken.flat())
+      const ratios = summarise(theirs.map((seconds, turn) => median(seconds) / median(taken[turn])))
+      return {
+        ...{ precision, ours: all },
+        ratio: { medians: other.median / all.median, lowest: ratios.min, highest: ratios.max },
+      }
+    })
+    return { peer: rival.name, facts: peer.facts, theirs: other, sides }
   } finally {
     await peer.close()
   }
 }
 
-const peerArguments = (threads: number): string[] => [
-  ...['--widths', REFERENCE_WIDTHS.join(',')],
-  ...['--batch', String(REFERENCE_BATCH)],
-  ...['--threads', String(threads)],
-  ...['--dropout', String(REFERENCE_DROPOUT)],
-  ...['--l2', String(REFERENCE_L2)],
-  ...['--warmup', '1'],
-]
-
 function peerTable(measured: readonly Measured[]): Table {
-  const side = (of: Summary) => [
+  const cells = (of: Summary) => [
     String(of.count),
     (1000 * of.median).toFixed(0),
     `${(100 * spread(of)).toFixed(1)} %`,
@@ -159,18 +164,20 @@ function peerTable(measured: readonly Measured[]): Table {
   const times = (ratio: number) => `${ratio.toFixed(2)}x`
   return {
     title: 'theirs, then ours in the same turns',
-    words: 1,
+    words: 2,
     head: [
-      ...['peer', 'steps', 'median ms', 'spread', 'rows/s'],
+      ...['peer', 'ours', 'steps', 'median ms', 'spread', 'rows/s'],
       ...['our steps', 'median ms', 'spread', 'rows/s', 'ratio', 'of any turn'],
     ],
-    rows: measured.map(({ peer, theirs, ours, ratio }) => [
-      peer,
-      ...side(theirs),
-      ...side(ours),
-      times(ratio.medians),
-      `${times(ratio.lowest)} to ${times(ratio.highest)}`,
-    ]),
+    rows: measured.flatMap(({ peer, theirs, sides }) =>
+      sides.map(({ precision, ours, ratio }) => [
+        ...[peer, precision],
+        ...cells(theirs),
+        ...cells(ours),
+        times(ratio.medians),
+        `${times(ratio.lowest)} to ${times(ratio.highest)}`,
+      ]),
+    ),
   }
 }
 
@@ -180,5 +187,22 @@ function factTable(measured: readonly Measured[]): Table {
     words: 4,
     head: ['peer', 'version', 'threads', 'products by'],
     rows: measured.map(({ peer, facts }) => [peer, facts.version, String(facts.threads ?? '?'), facts.blas]),
+  }
+}
+
+/** Rows a second, so that the slowest does not squeeze all others. Ours beside the first peer stand for ours. */
+function peerChart(measured: readonly Measured[], backend: string, workers: number): Chart {
+  const rate = ({ median: middle, low, high }: Summary) =>
+    chartBar({ count: 0, min: 0, max: 0, median: 1 / middle, low: 1 / high, high: 1 / low }, REFERENCE_BATCH)
+  const bars = [
+    ...measured[0].sides.map(({ precision, ours }) => ({ name: `gradloom ${backend} ${precision}`, bar: rate(ours) })),
+    ...measured.map(({ peer, theirs }) => ({ name: peer, bar: rate(theirs) })),
+  ]
+  return {
+    title: `Training the reference network, ${workersText(workers)} or threads`,
+    axis: 'rows per second',
+    better: 'higher',
+    groups: bars.map(({ name }) => name),
+    series: [{ name: 'rows per second', bars: bars.map(({ bar }) => bar) }],
   }
 }

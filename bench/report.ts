@@ -1,5 +1,7 @@
 /** What a benchmark answers, and its two forms: a page for people, an object for programs. Pure; any thread. */
 import type { MachineFacts } from '../src/run/machine.js'
+import type { Summary } from './stats.js'
+import type { Chart, ChartBar } from './svg.js'
 
 /** A bar that the product promises to pass. */
 export interface Bar {
@@ -8,7 +10,7 @@ export interface Bar {
   readonly got: number | null
   readonly want: number
   readonly at: 'least' | 'most' | 'below'
-  readonly unit: 'times' | 'percent' | 'perSecond' | 'megabytes'
+  readonly unit: 'times' | 'percent' | 'perSecond' | 'megabytes' | 'seconds'
 }
 
 export interface Table {
@@ -25,6 +27,8 @@ export interface Report {
   /** How it was measured: warm-up, samples, what is compared with what. One sentence each. */
   readonly method: readonly string[]
   readonly tables: readonly Table[]
+  /** Pictures, for `--svg`. */
+  readonly charts: readonly Chart[]
   readonly bars: readonly Bar[]
   /** What could not be measured, and why. */
   readonly skipped: readonly string[]
@@ -43,10 +47,23 @@ const UNITS: Readonly<Record<Bar['unit'], (value: number) => string>> = {
   percent: value => `${(100 * value).toFixed(1)} %`,
   perSecond: value => `${value.toFixed(0)} /s`,
   megabytes: value => `${value.toFixed(0)} MB`,
+  seconds: value => `${value.toFixed(2)} s`,
 }
 
+/** A summary as a bar of a chart, in another unit. */
+export const chartBar = ({ median, low, high }: Summary, factor = 1): ChartBar => ({
+  value: median * factor,
+  low: low * factor,
+  high: high * factor,
+})
+
+/** One number without samples. */
+export const exactBar = (value: number): ChartBar => ({ value, low: value, high: value })
+
+export const workersText = (count: number): string => (count === 1 ? '1 worker' : `${count} workers`)
+
 /** Cells of `met  GEMM of the peak  86.1 %  >= 80.0 %` */
-function barLine(bar: Bar): string[] {
+export function barCells(bar: Bar): string[] {
   const met = isMet(bar)
   const sign = bar.at === 'least' ? '>=' : bar.at === 'most' ? '<=' : '<'
   const format = UNITS[bar.unit]
@@ -86,7 +103,7 @@ export function reportLines({ name, title, method, tables, bars, skipped }: Repo
     ...method.map(sentence => `  ${sentence}`),
     ...tables.flatMap(tableLines),
     ...(skipped.length === 0 ? [] : ['', ...skipped.map(reason => `skipped: ${reason}`)]),
-    ...(bars.length === 0 ? [] : ['', ...alignColumns([['bar', '', 'got', 'want'], ...bars.map(barLine)], 2)]),
+    ...(bars.length === 0 ? [] : ['', ...alignColumns([['bar', '', 'got', 'want'], ...bars.map(barCells)], 2)]),
     '',
   ]
 }
@@ -102,11 +119,18 @@ export function machineLine({ cpu, node, v8, os, loadBefore }: BenchMachine): st
   return `${cpu.model}, ${cores}; Node ${node}, V8 ${v8}; ${os}; load before ${loadBefore.toFixed(2)}`
 }
 
-export function reportJson(machine: BenchMachine, reports: readonly Report[]): object {
+/** A report, and the command that repeats it. */
+export interface Ran {
+  readonly command: string
+  readonly report: Report
+}
+
+export function reportJson(machine: BenchMachine, ran: readonly Ran[]): object {
   return {
     machine,
-    benchmarks: reports.map(({ name, title, method, bars, skipped, numbers }) => ({
+    benchmarks: ran.map(({ command, report: { name, title, method, bars, skipped, numbers } }) => ({
       name,
+      command,
       title,
       method,
       ...numbers,

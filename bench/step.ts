@@ -1,31 +1,43 @@
 /**
- * `npm run bench -- step`: a training step of the reference network with one worker and with more, through the same
- * session and threads as `gradloom train`. Main thread; the steps run in the workers.
+ * `npm run bench -- step`: a training step of the reference network on every backend, with one worker and with more,
+ * through the same session and threads as `gradloom train`, beside what the machine could do at best. Main thread; the
+ * steps run in the workers.
  */
+import { availableParallelism } from 'node:os'
 import type { SpanReport } from '../src/worker/protocol.js'
-import { openLab } from './lab.js'
+import { type BackendName, type BenchBackend, backendLine, chooseBackends } from './backends.js'
+import { type Lab, openLab } from './lab.js'
+import { openProbe, type Probe } from './probe.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
-import type { Bar, Report, Say, Table } from './report.js'
-import { median, pairedRatio, type Summary, spread, summarise } from './stats.js'
+import { type Bar, type Report, type Say, workersText } from './report.js'
+import { stepWork } from './roofline.js'
+import { median, pairedRatio, type Summary, sum, summarise } from './stats.js'
+import { compareWith, type RooflineResult, type Samples, samplesFor } from './step-roofline.js'
+import { phaseTable, rooflineTable, stepChart, stepTable } from './step-tables.js'
 
 export type AllReduce = 'fused' | 'buffers'
 
 export interface StepOptions {
   readonly steps: number
   readonly warmup: number
+  /** None: all that work here. */
+  readonly backends: readonly BackendName[]
   readonly workers: readonly number[]
   readonly allReduce: readonly AllReduce[]
+  /** None: what `compute.shardRows: "auto"` takes. */
   readonly shardRows: readonly number[]
 }
 export const STEP_DEFAULTS: StepOptions = {
   steps: 15,
   warmup: 3,
+  backends: [],
   workers: [1, 2],
   allReduce: ['fused'],
-  shardRows: [64],
+  shardRows: [],
 }
 
-const BAR = 1.85
+const SPEED_UP_BAR = 1.85
+const ROOFLINE_BAR = 0.75
 
 /** A worker's part in a stage: medians over the steps. */
 interface StagePart {
@@ -36,7 +48,16 @@ interface StagePart {
   readonly tasks: number
 }
 
-interface Measured {
+/** A worker's part in all stages of a phase. Phase 2 is the last stage, phase 1 all before it. */
+export interface PhasePart {
+  readonly workMs: number
+  /** At the barriers. */
+  readonly waitMs: number
+  readonly tasks: number
+}
+
+export interface StepResult {
+  readonly backend: BackendName
   readonly allReduce: AllReduce
   readonly shardRows: number
   readonly workers: number
@@ -44,127 +65,157 @@ interface Measured {
   readonly rowsPerSecond: number
   /** Against the first number of workers: of the medians, of steps side by side, and of the best steps. */
   readonly speedUp: { readonly medians: number; readonly paired: number; readonly best: number }
+  /** Of each worker. */
+  readonly phases: readonly (readonly [PhasePart, PhasePart])[]
   readonly stages: readonly StagePart[]
+  /** Null with more workers than cores. */
+  readonly roofline: RooflineResult | null
 }
+
+type Step = { readonly seconds: number; readonly reports: readonly SpanReport[] }
 
 export async function benchStep(options: StepOptions, say: Say): Promise<Report> {
   const { steps, warmup, workers, allReduce, shardRows } = options
-  const measured: Measured[] = []
-  for (const form of allReduce) {
-    for (const rows of shardRows) {
-      const turns = `${warmup} + ${steps} steps each with ${workers.join(', ')} workers`
-      say(`step: ${form}, shards of ${rows} rows; ${turns}`)
-      measured.push(...(await measure(form, rows, options)))
+  const { backends, skipped } = await chooseBackends(options.backends)
+  const cores = availableParallelism()
+  const probed = Math.min(Math.max(...workers), cores)
+  const probes: Probe[] = []
+  const results: StepResult[] = []
+  try {
+    for (const backend of backends) probes.push(await openProbe(backend, probed))
+    for (const form of allReduce) {
+      for (const rows of shardRows.length > 0 ? shardRows : (['auto'] as const)) {
+        const names = backends.map(({ name }) => name).join(', ')
+        const turns = `${warmup} + ${steps} steps each with ${workers.join(', ')} workers`
+        say(`step: ${names}; ${form}, shards of ${rows} rows; ${turns}`)
+        results.push(...(await measure(backends, probes, form, rows, options)))
+      }
     }
+  } finally {
+    for (const probe of probes) await probe.close()
   }
-  // The bar is about the default form, or the first one that was asked for.
-  const judged = workers[0] === 1 ? measured.find(result => result.workers === 2) : undefined
-  const bar: Bar = {
-    what: `speed-up of 2 workers (${allReduce[0]}, ${shardRows[0]} rows)`,
-    got: judged?.speedUp.medians ?? null,
-    want: BAR,
-    at: 'least',
-    unit: 'times',
-  }
+  const bars = backends.flatMap(({ name }) => barsOf(name, results))
+  if (!(workers[0] === 1 && workers.includes(2))) skipped.push('speed-up of 2 workers: needs --workers 1 2')
+  if (results.every(({ roofline }) => roofline === null)) skipped.push(`roofline: needs --workers of at most ${cores}`)
   return {
     name: 'step',
-    title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam, wasm`,
+    title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam, f32`,
     method: [
-      `${warmup} steps of warm-up, then ${steps} steps of each number of workers, in turns; medians.`,
+      `${warmup} steps of warm-up, then ${steps} steps of each backend and number of workers, in turns; medians.`,
+      ...backends.map(backendLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
+      'Roofline: the longer of "arithmetic" (FLOPs of the three products at peak) and "traffic" (24 bytes a parameter for Adam, weights read twice), both dense and overlapping.',
+      '"one after the other" is their sum: what a step takes where they do not overlap. wasm skips products with zeros, which two thirds of the activations are, so it can pass its dense roofline.',
+      ...backends.map(
+        ({ name }, i) => `Peak of ${name}: ${probes[i].what.gflops}; all workers at once, a sample after each turn.`,
+      ),
+      `Memory: ${probes[0].what.gbytes}, counted as two reads and a write.`,
     ],
-    tables: [stepTable(measured, workers[0]), stageTable(measured)],
-    bars: [bar],
-    skipped: judged ? [] : ['speed-up of 2 workers: needs --workers 1 2'],
-    numbers: { options: { steps, warmup, workers, allReduce, shardRows }, results: measured },
+    tables: [stepTable(results, workers[0]), phaseTable(results), rooflineTable(results)],
+    charts: [stepChart(results)],
+    bars,
+    skipped,
+    numbers: { options, work: stepWork(REFERENCE_WIDTHS, REFERENCE_BATCH), results },
   }
 }
 
-async function measure(allReduce: AllReduce, shardRows: number, options: StepOptions): Promise<Measured[]> {
-  const open = (workers: number) => openLab({ ...referenceLab(workers), allReduce, shardRows })
-  const labs: Awaited<ReturnType<typeof open>>[] = []
+/** The bars are about the first form that was asked for. */
+function barsOf(backend: BackendName, results: readonly StepResult[]): Bar[] {
+  const all = results.filter(of => of.backend === backend)
+  const [{ allReduce, shardRows }] = all
+  const own = all.filter(of => of.allReduce === allReduce && of.shardRows === shardRows)
+  const two = own[0].workers === 1 ? own.find(({ workers }) => workers === 2) : undefined
+  const most = own.findLast(({ roofline }) => roofline !== null)
+  const who = `${backend} f32${most ? `, ${workersText(most.workers)}` : ''}`
+  const ofRoofline = (what: string, got: number | undefined): Bar => ({
+    what: `of the dense roofline, ${who}${what}`,
+    got: got ?? null,
+    want: ROOFLINE_BAR,
+    at: 'least',
+    unit: 'percent',
+  })
+  return [
+    {
+      what: `speed-up of 2 workers, ${backend}, ${allReduce}`,
+      got: two?.speedUp.medians ?? null,
+      want: SPEED_UP_BAR,
+      at: 'least',
+      unit: 'times',
+    },
+    ofRoofline('', most?.roofline?.share),
+    ofRoofline(', best samples', most?.roofline?.bestShare),
+  ]
+}
+
+/** Steps of all backends and numbers of workers in turns, each turn followed by a sample of what the machine can do. */
+async function measure(
+  backends: readonly BenchBackend[],
+  probes: readonly Probe[],
+  allReduce: AllReduce,
+  shardRows: number | 'auto',
+  options: StepOptions,
+): Promise<StepResult[]> {
+  const cases = backends.flatMap(({ name }) => options.workers.map(workers => ({ backend: name, workers })))
+  const labs: Lab[] = []
   try {
-    for (const count of options.workers) labs.push(await open(count))
-    const spans = labs.map(() => [] as { seconds: number; reports: SpanReport[] }[])
-    for (const lab of labs) await lab.run(options.warmup)
-    for (let turn = 0; turn < options.steps; turn++) {
-      for (const [i, lab] of labs.entries()) spans[i].push(...(await lab.run(1)))
+    for (const { backend, workers } of cases) {
+      labs.push(await openLab({ ...referenceLab(workers, backend), allReduce, shardRows }))
     }
-    const seconds = spans.map(taken => taken.map(span => span.seconds))
-    const summaries = seconds.map(summarise)
-    return options.workers.map((workers, i) => ({
-      ...{ allReduce, shardRows, workers, seconds: summaries[i] },
-      rowsPerSecond: REFERENCE_BATCH / summaries[i].median,
-      speedUp: {
-        medians: summaries[0].median / summaries[i].median,
-        paired: pairedRatio(seconds[0], seconds[i]),
-        best: summaries[0].min / summaries[i].min,
-      },
-      stages: stageParts(spans[i].map(({ reports }) => reports)),
-    }))
+    for (const lab of labs) await lab.run(options.warmup)
+    const steps: Step[][] = cases.map(() => [])
+    const cores = availableParallelism()
+    const samples: Samples = new Map()
+    for (let turn = 0; turn < options.steps; turn++) {
+      for (const [i, lab] of labs.entries()) steps[i].push(...(await lab.run(1)))
+      for (const [b, { name }] of backends.entries()) {
+        for (const workers of options.workers.filter(count => count <= cores)) {
+          const key = `${name} ${workers}` as const
+          samples.set(key, [...(samples.get(key) ?? []), await probes[b].sample(workers)])
+        }
+      }
+    }
+    const seconds = steps.map(taken => taken.map(step => step.seconds))
+    return cases.map(({ backend, workers }, i) => {
+      const base = cases.findIndex(other => other.backend === backend)
+      const [of, one] = [summarise(seconds[i]), summarise(seconds[base])]
+      const { stages, phases } = partsOf(steps[i])
+      return {
+        ...{ backend, allReduce, shardRows: labs[i].session.plan.shardRows, workers, seconds: of },
+        rowsPerSecond: REFERENCE_BATCH / of.median,
+        speedUp: {
+          medians: one.median / of.median,
+          paired: pairedRatio(seconds[base], seconds[i]),
+          best: one.min / of.min,
+        },
+        ...{ stages, phases },
+        roofline: compareWith(of, samplesFor(samples, backends, backend, workers)),
+      }
+    })
   } finally {
     for (const lab of labs) await lab.close()
   }
 }
 
 /** From every worker's report of every step. */
-function stageParts(steps: readonly (readonly SpanReport[])[]): StagePart[] {
-  return steps[0].flatMap(({ stages }, worker) =>
-    stages.map(({ name }, s) => {
-      const over = (key: 'workMs' | 'waitMs' | 'tasks') => median(steps.map(reports => reports[worker].stages[s][key]))
-      return { worker, stage: name, workMs: over('workMs'), waitMs: over('waitMs'), tasks: over('tasks') }
-    }),
-  )
-}
-
-function stepTable(measured: readonly Measured[], base: number): Table {
-  const times = (value: number) => `${value.toFixed(2)}x`
-  const ms = (seconds: number) => (1000 * seconds).toFixed(0)
-  return {
-    title: `speed-up against ${base} ${base === 1 ? 'worker' : 'workers'}`,
-    words: 1,
-    head: [
-      'all-reduce',
-      'shard rows',
-      'workers',
-      'steps',
-      'median ms',
-      'spread',
-      'best ms',
-      'rows/s',
-      'speed-up',
-      'paired',
-      'best',
-    ],
-    rows: measured.map(({ allReduce, shardRows, workers, seconds, rowsPerSecond, speedUp }) => [
-      allReduce,
-      ...[shardRows, workers, seconds.count].map(String),
-      ms(seconds.median),
-      `${(100 * spread(seconds)).toFixed(1)} %`,
-      ms(seconds.min),
-      rowsPerSecond.toFixed(0),
-      times(speedUp.medians),
-      times(speedUp.paired),
-      times(speedUp.best),
-    ]),
+function partsOf(steps: readonly Step[]): Pick<StepResult, 'stages' | 'phases'> {
+  const keys = ['workMs', 'waitMs', 'tasks'] as const
+  const medians = (of: (step: Step, key: (typeof keys)[number]) => number) => {
+    const [workMs, waitMs, tasks] = keys.map(key => median(steps.map(step => of(step, key))))
+    return { workMs, waitMs, tasks }
   }
-}
-
-function stageTable(measured: readonly Measured[]): Table {
+  const { reports } = steps[0]
+  const last = reports[0].stages.length - 1
   return {
-    title: 'where each worker spends a step: medians in ms; phase 1 is the first stage, phase 2 the second',
-    words: 1,
-    head: ['all-reduce', 'shard rows', 'workers', 'worker', 'phase', 'stage', 'work', 'wait at barrier', 'tasks'],
-    rows: measured.flatMap(({ allReduce, shardRows, workers, stages }) => {
-      const names = [...new Set(stages.map(({ stage }) => stage))]
-      return stages.map(({ worker, stage, workMs, waitMs, tasks }) => [
-        allReduce,
-        ...[shardRows, workers, worker, names.indexOf(stage) + 1].map(String),
-        stage,
-        workMs.toFixed(1),
-        waitMs.toFixed(1),
-        tasks.toFixed(0),
-      ])
-    }),
+    stages: reports.flatMap(({ stages }, worker) =>
+      stages.map(({ name }, s) => ({
+        worker,
+        stage: name,
+        ...medians((step, key) => step.reports[worker].stages[s][key]),
+      })),
+    ),
+    phases: reports.map((_, worker) => [
+      medians((step, key) => sum(step.reports[worker].stages.slice(0, last).map(stage => stage[key]))),
+      medians((step, key) => step.reports[worker].stages[last][key]),
+    ]),
   }
 }

@@ -186,7 +186,7 @@ def blas_in_use():
             except AttributeError:
                 continue
             config.restype = ctypes.c_char_p
-            return f"{config().decode().strip()} ({path})", threads()
+            return f"{config().decode().strip()} ({os.path.basename(path)})", threads()
     return f"not OpenBLAS: {', '.join(paths) or 'no BLAS library loaded'}", None
 
 

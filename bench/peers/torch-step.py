@@ -132,7 +132,8 @@ def main():
     for _ in range(args.warmup):
         trainer.step()
     with open("/proc/self/maps") as maps:
-        libraries = sorted({line.split()[-1] for line in maps if any(name in line for name in ("blas", "dnnl", "mkl"))})
+        libraries = sorted({os.path.basename(line.split()[-1]) for line in maps
+                            if any(name in line for name in ("blas", "dnnl", "mkl"))})
     say({"ready": True, "peer": PEER, "version": torch.__version__, "threads": torch.get_num_threads(),
          "blas": ", ".join(libraries), "adam": adam})
     for line in sys.stdin:

@@ -25,6 +25,7 @@ const report: Report = {
       ],
     },
   ],
+  charts: [],
   bars: [bar(1.87), bar(1.5), bar(null)],
   skipped: ['tfjs: npm ci failed'],
   numbers: { results: [1, 2] },
@@ -74,11 +75,12 @@ t.test('a report for people', async t => {
 
 t.test('a report for programs: the numbers, every bar with its verdict, the machine', async t => {
   const machine = { ...machineFacts(), loadBefore: 0.5 }
-  const read = JSON.parse(JSON.stringify(reportJson(machine, [report])))
+  const read = JSON.parse(JSON.stringify(reportJson(machine, [{ command: 'npm run bench -- step', report }])))
   t.equal(read.machine.loadBefore, 0.5)
   t.equal(read.machine.node, process.versions.node)
   t.equal(read.benchmarks.length, 1)
   const [step] = read.benchmarks
+  t.equal(step.command, 'npm run bench -- step')
   t.strictSame(step.results, [1, 2])
   t.strictSame(
     step.bars.map(({ met }: { met: boolean | null }) => met),

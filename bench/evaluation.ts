@@ -1,0 +1,105 @@
+/**
+ * `npm run bench -- evaluation`: scoring 10,000 rows with the reference network, as after training. Main thread; the
+ * workers compute. The rows are the digits that come with gradloom, those to train on and those held out: 10,000.
+ */
+import { performance } from 'node:perf_hooks'
+import { type BackendName, backendLine, chooseBackends } from './backends.js'
+import { type Lab, openLab } from './lab.js'
+import { REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
+import { chartBar, type Report, type Say, type Table, workersText } from './report.js'
+import { forwardFlops } from './roofline.js'
+import { type Summary, spread, summarise } from './stats.js'
+
+export interface EvaluationOptions {
+  readonly times: number
+  /** None: all that work here. */
+  readonly backends: readonly BackendName[]
+  readonly workers: number
+}
+export const EVALUATION_DEFAULTS: EvaluationOptions = { times: 5, backends: [], workers: 2 }
+
+const BAR_SECONDS = 3
+const SPLITS = ['train', 'test'] as const
+
+interface Measured {
+  readonly backend: BackendName
+  readonly rows: number
+  readonly seconds: Summary
+}
+
+export async function benchEvaluation(options: EvaluationOptions, say: Say): Promise<Report> {
+  const { times, workers } = options
+  const { backends, skipped } = await chooseBackends(options.backends)
+  say(`evaluation: ${backends.map(({ name }) => name).join(', ')}: 1 + ${times} times with ${workersText(workers)}`)
+  const labs: Lab[] = []
+  const seconds: number[][] = backends.map(() => [])
+  const rows: number[] = []
+  try {
+    for (const { name } of backends) labs.push(await openLab({ ...referenceLab(workers, name), purpose: 'evaluate' }))
+    for (const lab of labs) rows.push(await score(lab))
+    for (let time = 0; time < times; time++) {
+      for (const [i, lab] of labs.entries()) {
+        const started = performance.now()
+        await score(lab)
+        seconds[i].push((performance.now() - started) / 1000)
+      }
+    }
+  } finally {
+    for (const lab of labs) await lab.close()
+  }
+  const measured = backends.map(
+    ({ name }, i): Measured => ({ backend: name, rows: rows[i], seconds: summarise(seconds[i]) }),
+  )
+  return {
+    name: 'evaluation',
+    title: `scoring ${rows[0].toLocaleString('en')} rows with ${REFERENCE_WIDTHS.join('-')}, f32, ${workersText(workers)}`,
+    method: [
+      `Once to warm up, then ${times} times through all digits, the backends in turns; medians. Data and weights are in memory.`,
+      ...backends.map(backendLine),
+      'The weights are the initial ones. GFLOP/s are dense: multiplications by zero count. "spread": between the quartiles.',
+    ],
+    tables: [evaluationTable(measured)],
+    charts: [
+      {
+        title: `Scoring ${rows[0].toLocaleString('en')} rows with the reference network`,
+        axis: 'seconds',
+        better: 'lower',
+        groups: measured.map(({ backend }) => backend),
+        series: [{ name: 'f32', bars: measured.map(of => chartBar(of.seconds)) }],
+      },
+    ],
+    bars: measured.map(({ backend, seconds: { median } }) => ({
+      what: `10,000 rows, ${backend} f32, ${workersText(workers)}`,
+      got: median,
+      want: BAR_SECONDS,
+      at: 'below',
+      unit: 'seconds',
+    })),
+    skipped,
+    numbers: { options, results: measured },
+  }
+}
+
+async function score({ session }: Lab): Promise<number> {
+  let rows = 0
+  for (const split of SPLITS) rows += (await session.score(split)).rows
+  return rows
+}
+
+function evaluationTable(measured: readonly Measured[]): Table {
+  return {
+    title: '',
+    words: 1,
+    head: ['backend', 'rows', 'times', 'median s', 'spread', 'best s', 'rows/s', 'GFLOP/s'],
+    rows: measured.map(({ backend, rows, seconds }) => [
+      backend,
+      String(rows),
+      String(seconds.count),
+      seconds.median.toFixed(2),
+      `${(100 * spread(seconds)).toFixed(1)} %`,
+      seconds.min.toFixed(2),
+      (rows / seconds.median).toFixed(0),
+      (forwardFlops(REFERENCE_WIDTHS, rows) / seconds.median / 1e9).toFixed(0),
+    ]),
+  }
+}

@@ -1,0 +1,71 @@
+/** The peers that `bench peers` can race: how to start each, and what is promised about it. Main thread. */
+import { bf16Missing } from './cpu.js'
+import type { Precision } from './lab.js'
+import { installTfjs, type PeerCommand, pythonCommand, tfjsCommand } from './peer.js'
+import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_L2, REFERENCE_WIDTHS } from './reference-network.js'
+import type { Say } from './report.js'
+
+export const PEER_NAMES = ['torch', 'torch-bf16', 'tfjs', 'numpy', 'numpy-blocked'] as const
+export type PeerName = (typeof PEER_NAMES)[number]
+
+export interface Rival {
+  readonly name: PeerName
+  readonly title: string
+  /** How many times as fast we promise to be, by our own precision. None: shown, but no promise is made. */
+  readonly bars: Readonly<Partial<Record<Precision, number>>>
+  /** A step takes so long that a turn has one, and there are few turns. */
+  readonly slow: boolean
+  readonly patienceMs?: number
+  /** What to know about its numbers. */
+  readonly note?: string
+  prepare(say: Say): Promise<void>
+  command(threads: number): PeerCommand
+}
+
+/** An emulated step may take a while, or for ever: a minute is what it gets to start, and for each step. */
+const EMULATION_PATIENCE_MS = 60_000
+
+const networkArguments = (threads: number): string[] => [
+  ...['--widths', REFERENCE_WIDTHS.join(',')],
+  ...['--batch', String(REFERENCE_BATCH)],
+  ...['--threads', String(threads)],
+  ...['--dropout', String(REFERENCE_DROPOUT)],
+  ...['--l2', String(REFERENCE_L2)],
+]
+const WARM = ['--warmup', '1']
+const nothing = async () => {}
+
+/** The quick ones first. */
+export function allRivals(): Rival[] {
+  const missing = bf16Missing()
+  return [
+    {
+      ...{ name: 'torch', title: 'PyTorch f32', bars: { f32: 2.2, bf16: 6.5 }, slow: false, prepare: nothing },
+      command: threads => pythonCommand('torch-step.py', networkArguments(threads)),
+    },
+    {
+      ...{ name: 'torch-bf16', title: 'PyTorch bf16', bars: { bf16: 4 }, slow: missing !== null, prepare: nothing },
+      ...(missing !== null && {
+        patienceMs: EMULATION_PATIENCE_MS,
+        note: `PyTorch bf16 emulates its products: ${missing}.`,
+      }),
+      command(threads) {
+        // Which form of Adam is faster does not matter beside emulated products, and finding out would take minutes.
+        const args = missing === null ? [] : ['--adam', 'plain', ...WARM]
+        return pythonCommand('torch-step.py', [...networkArguments(threads), '--precision', 'bf16', ...args])
+      },
+    },
+    {
+      ...{ name: 'numpy', title: 'NumPy float64', bars: { f32: 1.35 }, slow: false, prepare: nothing },
+      command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM, '--block', '0']),
+    },
+    {
+      ...{ name: 'numpy-blocked', title: 'NumPy float64, update in blocks', bars: {}, slow: false, prepare: nothing },
+      command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM]),
+    },
+    {
+      ...{ name: 'tfjs', title: 'tfjs-backend-wasm', bars: { f32: 15 }, slow: true, prepare: installTfjs },
+      command: threads => tfjsCommand([...networkArguments(threads), ...WARM]),
+    },
+  ]
+}
