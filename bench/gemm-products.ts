@@ -10,8 +10,8 @@ import { compileWasm } from '../src/tensor/kernels/wasm/compile.js'
 import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
 import { wasm } from '../src/tensor/kernels/wasm/index.js'
 import {
+  BLOCK_BYTES,
   batchShape,
-  ENTRY_BYTES,
   PANEL,
   type Panels,
   panelsAt,
@@ -19,6 +19,7 @@ import {
   ROW_BYTES,
   weightShape,
 } from '../src/tensor/kernels/wasm/panels.js'
+import { bindWeightGradient, WIDE } from '../src/tensor/kernels/wasm/update.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
 
 export type ProductKind = 'forward' | 'backward' | 'weight gradient'
@@ -67,9 +68,8 @@ export async function buildProducts(): Promise<Products> {
   const deltas = widths.map(width => reserve(batchShape(REFERENCE_BATCH, width)))
   const weights = widths.slice(1).map((outputs, i) => reserve(weightShape(widths[i], outputs)))
   const transposed = widths.slice(1).map((outputs, i) => reserve(weightShape(outputs, widths[i])))
-  const gradient = reserve([wasm.bestTile.inputs, PANEL])
+  const gradient = reserve([WIDE, wasm.bestTile.inputs, PANEL])
   const lists = at.reserve('lists', 'uint8', [wasm.scratchBytes(Math.max(...widths), REFERENCE_BATCH)])
-  const counts = at.reserve('counts', 'int32', [wasm.bestTile.inputs])
   const micro = reserve([MICRO_FLOATS])
 
   const memory = createArena(at.bytes)
@@ -92,7 +92,7 @@ export async function buildProducts(): Promise<Products> {
       pieces: round =>
         shardPiece(kernels, panels(deltas[layer]), dz, transposed[layer].byteOffset, scratch, round, stepFlops),
     }
-    const chunks = gradientPieces(kernels, gradient.byteOffset, scratch, counts.byteOffset, x, dz, inputs, outputs)
+    const chunks = gradientPieces(kernels, gradient.byteOffset, scratch, x, dz, inputs, outputs)
     const weightGradient: Product = {
       ...{ kind: 'weight gradient', layer, m: inputs, n: outputs, k: REFERENCE_BATCH, stepFlops },
       pieces: () => chunks,
@@ -124,41 +124,46 @@ function shardPiece(
 
 /** The gradient of (I, O) in the chunks of the fused update, without the update: a tile's height of I, all of O; lists anew for each tile. */
 function gradientPieces(
-  { list_columns, weight_gradient }: WasmExports,
+  kernels: WasmExports,
   g: number,
   lists: number,
-  counts: number,
   x: Panels, //  (B, I)
   dz: Panels, // (B, O)
   inputs: number,
   outputs: number,
 ): Piece[] {
   const chunk = wasm.bestTile.inputs
+  const { list, gradient } = bindWeightGradient(kernels, lists, chunk / PANEL, x, dz)
   return Array.from({ length: Math.ceil(inputs / chunk) }, (_, i) => {
     const height = Math.min(chunk, inputs - i * chunk)
-    const from = x.at + i * (chunk / PANEL) * x.stride
+    const iPanel = (i * chunk) / PANEL
+    const iPanels = panelsOf(height)
     const run = () => {
-      for (let o = 0; o < dz.count; o++) {
-        const iPanels = panelsOf(height)
-        if (o % TILE_PANELS === 0) list_columns(lists, counts, from, x.stride, REFERENCE_BATCH, iPanels)
-        weight_gradient(g, lists, counts, dz.at + o * dz.stride, REFERENCE_BATCH, iPanels, 0)
+      for (let oPanel = 0; oPanel < dz.count; oPanel += WIDE) {
+        if (oPanel % TILE_PANELS === 0) list(0, REFERENCE_BATCH, iPanel, iPanels)
+        const oPanels = Math.min(WIDE, dz.count - oPanel)
+        gradient(g, iPanels * BLOCK_BYTES, 0, REFERENCE_BATCH, { iPanel, iPanels, oPanel, oPanels }, false)
       }
     }
     return longEnough({ flops: 2 * REFERENCE_BATCH * height * outputs, run })
   })
 }
 
+/** Three values of a and an offset into b, as in assembly/micro-kernels.ts. */
+const TRIPLE_BYTES = 16
+
 /** A full list: what the kernels do with operands that have no zeros. */
 /** Operands lie at `at`, in MICRO_FLOATS of the memory. */
 export function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.Memory, at: number): Piece {
   const list = at + 3 * ROW_BYTES
-  const b = list + MICRO_K * ENTRY_BYTES
+  const b = list + MICRO_K * TRIPLE_BYTES
+  const end = list + MICRO_K * TRIPLE_BYTES
   const entries = new Uint32Array(memory.buffer, list, MICRO_K * 4)
   for (let k = 0; k < MICRO_K; k++) entries[4 * k + 3] = k * ROW_BYTES
   return {
     flops: MICRO_FLOPS * MICRO_CALLS,
     run() {
-      for (let i = 0; i < MICRO_CALLS; i++) micro_f32_3x12(at, list, MICRO_K, b, 0)
+      for (let i = 0; i < MICRO_CALLS; i++) micro_f32_3x12(at, list, end, b, 0)
     },
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Sizes for kernel sweeps: around the edges of 12-wide panels, of SIMD's 4 lanes and of the micro-kernels' rows, and a
- * few beyond each block that a kernel works in (96 rows, 192 and 240 of the inner dimension).
+ * few beyond each block that a kernel works in (128 rows, 120 and 480 of the inner dimension, 192 inputs).
  */
 export const ROWS = [1, 2, 3, 4, 5, 7, 8, 13, 64, 65]
 export const WIDTHS = [1, 3, 4, 10, 11, 12, 13, 23, 24, 25, 37, 48, 49]
@@ -15,6 +15,7 @@ export const BEYOND_BLOCKS: readonly (readonly [number, number, number])[] = [
   [98, 192, 241],
   [3, 193, 193],
   [100, 385, 37],
+  [257, 121, 61],
 ]
 
 /** Where a case's rows lie in its batch buffers: rows before them, rows after them. */
@@ -40,7 +41,7 @@ export type RowSizes = readonly [rows: number, width: number]
 const products = ROWS.flatMap(rows => WIDTHS.flatMap(i => WIDTHS.map((o): ProductSizes => [rows, i, o])))
 
 /** Rows x widths x widths, and beyond blocks. */
-export const PRODUCTS: Sweep<ProductSizes> = { sizes: [...products, ...BEYOND_BLOCKS], count: 10 * 13 * 13 + 8 }
+export const PRODUCTS: Sweep<ProductSizes> = { sizes: [...products, ...BEYOND_BLOCKS], count: 10 * 13 * 13 + 9 }
 
 /** Rows x widths, and beyond blocks. */
 export const BATCHES: Sweep<RowSizes> = {

@@ -47,6 +47,53 @@ t.test('a product of rows has the same bits in shards of any size', async t => {
   }
 })
 
+t.test('products and gradients have the bits of plain f32 chains in order, whatever zeros there are', async t => {
+  // Beyond the kernels' 128 rows, 120 and 480 of the inner dimension, 192 inputs; four panels of outputs and one more.
+  const [rows, inputs, outputs] = [131, 493, 59]
+  const fills: Record<string, (r: number, i: number) => number> = {
+    'no zeros': () => 1,
+    'a tenth is zero': () => 0.9,
+    'four fifths are zero': () => 0.2,
+    'all are zero': () => 0,
+    'no zeros in whole blocks': (r, i) => (r < 128 && i < 192 ? 1 : 0.2),
+  }
+  let cases = 0
+  for (const [name, density] of Object.entries(fills)) {
+    lab.reset()
+    const random = randoms(3)
+    const [x, dz, z] = [lab.matrix(rows, inputs), lab.matrix(rows, outputs), lab.matrix(rows, outputs)]
+    const w = lab.weight(inputs, outputs)
+    const buffer = lab.weightBuffer(inputs, outputs)
+    fill(whole(x), (r, i) => (Math.abs(random()) < density(r, i) ? random() : 0))
+    for (const region of [whole(dz), whole({ rows: inputs, cols: outputs, tensor: w.master })]) fill(region, random)
+    const [xs, dzs, ws] = [read(whole(x)), read(whole(dz)), read(whole({ ...buffer, tensor: w.master }))]
+
+    lab.kernels.linear(z, x, w)(0, rows)
+    const product = new Float32Array(rows * outputs)
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < inputs; i++) addScaled(product, r * outputs, xs[r * inputs + i], ws, i * outputs, outputs)
+    }
+    t.ok(sameBits(read(whole(z)), product), `product: ${name}`)
+
+    const tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
+    lab.kernels.weightUpdate(w, x, dz).accumulate(buffer.tensor, tile, 0, rows, true)
+    const gradient = new Float32Array(inputs * outputs)
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < inputs; i++) addScaled(gradient, i * outputs, xs[r * inputs + i], dzs, r * outputs, outputs)
+    }
+    t.ok(sameBits(read(whole(buffer)), gradient), `gradient: ${name}`)
+    cases++
+  }
+  t.equal(cases, 5)
+})
+
+/** to[at + j] += x · from[begin + j], the product and the sum each rounded to f32. */
+function addScaled(to: Float32Array, at: number, x: number, from: Float64Array, begin: number, n: number): void {
+  for (let j = 0; j < n; j++) to[at + j] += Math.fround(x * from[begin + j])
+}
+
+const sameBits = (got: Float64Array, want: Float32Array) => got.every((x, i) => Object.is(x, want[i]))
+
 t.test('an update has the same bits in tiles of any size', async t => {
   const { parameters, restart, update } = layer()
   const step = stepOf('adam')

@@ -55,14 +55,15 @@ export interface WasmExports {
     panels: number,
     scale: number,
   ): number
-  list_columns(lists: Pointer, counts: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): void
+  list_columns(lists: Pointer, spans: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): Pointer
   weight_gradient(
     g: Pointer,
-    lists: Pointer,
-    counts: Pointer,
+    gStride: number,
+    spans: Pointer,
     dz: Pointer,
-    rows: number,
+    dzStride: number,
     iPanels: number,
+    oPanels: number,
     accumulate: number,
   ): void
   column_sums(g: Pointer, dz: Pointer, rows: number, accumulate: number): void
@@ -136,7 +137,7 @@ export interface WasmExports {
   ): number
   column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
   // For tests and benchmarks of the parts:
-  micro_f32_3x12(c: Pointer, list: Pointer, count: number, b: Pointer, accumulate: number): void
+  micro_f32_3x12(c: Pointer, list: Pointer, end: Pointer, b: Pointer, accumulate: number): void
   exp_f32(out: Pointer, x: Pointer): void
   log_f64(x: number): number
   philox_words(out: Pointer, c0: number, c1: number, c2: Pointer, c3: number, k0: number, k1: number): void

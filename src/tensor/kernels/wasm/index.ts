@@ -17,21 +17,27 @@ import {
   panelsAt,
   panelsOf,
   ROW_BYTES,
+  SPANS_HEAD,
   storeRow,
   weightShape,
 } from './panels.js'
 import { bindBiasUpdate, bindWeightUpdate, gradientListBytes, gradientScratchBytes } from './update.js'
 
-/** Input panels whose gradient one pass leaves in scratch: 16 blocks of 576 bytes, so that it stays in the first-level cache. */
+/** Input panels of a chunk: its gradient, four panels of 16 blocks of 576 bytes, stays in the second-level cache. */
 const CHUNK_PANELS = 16
+/** Output panels of a tile: each tile lists its inputs anew (with 16, four times as often, that took 8 % of a step). */
+const TILE_PANELS = 64
+/** Rows, panels of k, and passes over k that `gemm` of assembly/gemm.ts lists at a time: ROWS, K_LISTED, K_LISTED / K_BLOCK. */
+const GEMM_ROWS = 128
+const GEMM_PANELS = 40
+const GEMM_SPANS_BYTES = 4 * (SPANS_HEAD + GEMM_ROWS * 4)
+
+/** Lists of `gemm` for sums over so many columns. */
+const gemmListBytes = (k: number): number =>
+  GEMM_SPANS_BYTES + Math.min(panelsOf(k), GEMM_PANELS) * PANEL * GEMM_ROWS * ENTRY_BYTES
+
 /**
- * Panels of k that `gemm` of assembly/gemm.ts lists at a time (K_LISTED there), and what it takes for each: lists of 32
- * groups, and their lengths.
- */
-const GEMM_LISTED_PANELS = 80
-const GEMM_BYTES_PER_PANEL = 32 * (PANEL * ENTRY_BYTES + 4)
-/**
- * Weights that stay in the caches from shard to shard: there small shards, whole groups of three rows, let the workers
+ * Weights that stay in the caches from shard to shard: there small shards, whole groups of three rows where these have no zeros, let the workers
  * end a stage together (128 rows in 64s: 9 % of a step at barriers; in 9s: 4 %). Larger networks stream their weights
  * anew for every shard (32 rows: 8 % slower than 64 at 18 million weights).
  */
@@ -44,15 +50,12 @@ export const wasm: Backend = {
   dtype: 'float32',
   cutsDecideBits: false,
   tileUnit: { inputs: PANEL, outputs: PANEL },
-  bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: 16 * PANEL },
+  bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: TILE_PANELS * PANEL },
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 64),
   scratchBytes: (widest, rows) =>
     DROPOUT_SCRATCH_BYTES +
     gradientScratchBytes(CHUNK_PANELS) +
-    Math.max(
-      Math.min(panelsOf(widest), GEMM_LISTED_PANELS) * GEMM_BYTES_PER_PANEL,
-      gradientListBytes(CHUNK_PANELS, rows),
-    ),
+    Math.max(gemmListBytes(widest), gradientListBytes(CHUNK_PANELS, rows)),
   matrixShape: batchShape,
   weightShape,
   transposedShape: (inputs, outputs) => weightShape(outputs, inputs),

@@ -11,8 +11,9 @@ export const PANEL = 12
 const ELEMENT_BYTES = 4
 export const ROW_BYTES = PANEL * ELEMENT_BYTES
 export const BLOCK_BYTES = PANEL * ROW_BYTES
-/** An entry of the micro-kernel's lists, as in assembly/micro-kernels.ts. */
-export const ENTRY_BYTES = 16
+/** An entry of a single list, and the head of the spans of lists, as in assembly/lists.ts. */
+export const ENTRY_BYTES = 8
+export const SPANS_HEAD = 8
 
 export const panelsOf = (cols: number): number => Math.ceil(cols / PANEL)
 

@@ -6,7 +6,17 @@ import type { OptimizerStep } from '../../../model/optimizer.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import type { WasmExports } from './exports.js'
-import { BLOCK_BYTES, ENTRY_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES } from './panels.js'
+import {
+  BLOCK_BYTES,
+  ENTRY_BYTES,
+  matrixPanels,
+  PANEL,
+  type Panels,
+  panelsAt,
+  panelsOf,
+  ROW_BYTES,
+  SPANS_HEAD,
+} from './panels.js'
 
 /** Applies an optimizer to n floats of a parameter at `w`, with its moments, and the gradient at `g`. */
 export type Apply = (w: number, moments: readonly number[], g: number, n: number, decay: number, step: OptimizerStep) => void
@@ -41,35 +51,78 @@ export function bindOptimizer(wasm: WasmExports): Apply {
   }
 }
 
-/**
- * A tile is walked in chunks: one panel of outputs x at most `chunkPanels` panels of inputs, contiguous in the master.
- * begin(first input panel, input panels) before those of the same inputs, then for each
- * visit(offset in the master in bytes, first input panel, input panels, output panel).
- */
+/** Panels of outputs whose gradient is computed at once: the width of the micro-kernel. */
+export const WIDE = 4
+
+/** A part of a tile: some panels of inputs by one to WIDE panels of outputs. */
+export interface Chunk {
+  readonly iPanel: number
+  readonly iPanels: number
+  readonly oPanel: number
+  readonly oPanels: number
+}
+
+/** A tile is walked in chunks of at most `chunkPanels` panels of inputs; begin(...) before those of the same inputs. */
 function eachChunk(
   tile: Tile,
-  panelBytes: number,
   chunkPanels: number,
-  visit: (offset: number, iPanel: number, iPanels: number, oPanel: number) => void,
+  visit: (chunk: Chunk) => void,
   begin?: (iPanel: number, iPanels: number) => void,
 ): void {
   const iEnd = panelsOf(tile.inputEnd)
   const oEnd = panelsOf(tile.outputEnd)
-  for (let i = tile.inputStart / PANEL; i < iEnd; i += chunkPanels) {
-    const iPanels = Math.min(chunkPanels, iEnd - i)
-    begin?.(i, iPanels)
-    for (let o = tile.outputStart / PANEL; o < oEnd; o++) visit(o * panelBytes + i * BLOCK_BYTES, i, iPanels, o)
+  for (let iPanel = tile.inputStart / PANEL; iPanel < iEnd; iPanel += chunkPanels) {
+    const iPanels = Math.min(chunkPanels, iEnd - iPanel)
+    begin?.(iPanel, iPanels)
+    for (let oPanel = tile.outputStart / PANEL; oPanel < oEnd; oPanel += WIDE) {
+      visit({ iPanel, iPanels, oPanel, oPanels: Math.min(WIDE, oEnd - oPanel) })
+    }
   }
 }
 
-/** Columns of x that the micro-kernel takes at once. */
-const GROUP = 3
-const groupsOf = (iPanels: number): number => iPanels * (PANEL / GROUP)
+/** Batch rows of one pass over a chunk: four panels of them, 24 KB, stay in the first-level cache (256: 9 % slower). */
+const PASS_ROWS = 128
+const passesOf = (rows: number): number => Math.ceil(rows / PASS_ROWS)
+const spanBytesOf = (iPanels: number): number => SPANS_HEAD + iPanels * PANEL * 4
 
-/** Gradient of a chunk, then the lengths of its lists. */
-export const gradientScratchBytes = (iPanels: number): number => iPanels * BLOCK_BYTES + groupsOf(iPanels) * 4
-/** Lists of a chunk for batches of so many rows. */
-export const gradientListBytes = (iPanels: number, rows: number): number => groupsOf(iPanels) * rows * ENTRY_BYTES
+/** Gradient of a chunk. */
+export const gradientScratchBytes = (iPanels: number): number => WIDE * iPanels * BLOCK_BYTES
+/** Lists of a chunk's inputs for batches of so many rows, and of each pass the spans that say where they lie. */
+export const gradientListBytes = (iPanels: number, rows: number): number =>
+  passesOf(rows) * spanBytesOf(iPanels) + iPanels * PANEL * rows * ENTRY_BYTES
+
+export interface WeightGradient {
+  /** Lists some panels of x over the rows [row, row + rows): what `gradient` multiplies by, until the next call. */
+  list(row: number, rows: number, iPanel: number, iPanels: number): void
+  /** Gradient of a chunk of the listed inputs; its panels lie gStride bytes apart. Overwrites it, or adds to it. */
+  gradient(g: number, gStride: number, row: number, rows: number, chunk: Chunk, add: boolean): void
+}
+
+/** `lists` takes `gradientListBytes`. */
+export function bindWeightGradient(
+  wasm: WasmExports,
+  lists: number,
+  chunkPanels: number,
+  x: Panels, //  (B, I)
+  dz: Panels, // (B, O)
+): WeightGradient {
+  const spanBytes = spanBytesOf(chunkPanels)
+  return {
+    list(row, rows, iPanel, iPanels) {
+      let to = lists + passesOf(rows) * spanBytes
+      for (let r = 0, spans = lists; r < rows; r += PASS_ROWS, spans += spanBytes) {
+        const from = x.at + iPanel * x.stride + (row + r) * ROW_BYTES
+        to = wasm.list_columns(to, spans, from, x.stride, Math.min(PASS_ROWS, rows - r), iPanels)
+      }
+    },
+    gradient(g, gStride, row, rows, { iPanels, oPanel, oPanels }, add) {
+      for (let r = 0, spans = lists; r < rows; r += PASS_ROWS, spans += spanBytes) {
+        const from = dz.at + oPanel * dz.stride + (row + r) * ROW_BYTES
+        wasm.weight_gradient(g, gStride, spans, from, dz.stride, iPanels, oPanels, Number(add || r > 0))
+      }
+    },
+  }
+}
 
 export function bindWeightUpdate(
   wasm: WasmExports,
@@ -91,48 +144,56 @@ export function bindWeightUpdate(
   const xs = matrixPanels(x)
   const dzs = matrixPanels(dz)
   const transposed = w.transposed && panelsAt(w.transposed)
+  const { list, gradient } = bindWeightGradient(wasm, lists, chunkPanels, xs, dzs)
 
-  const counts = scratch + chunkPanels * BLOCK_BYTES
-  const list = (row: number, rows: number) => (i: number, iPanels: number) =>
-    wasm.list_columns(lists, counts, xs.at + i * xs.stride + row * ROW_BYTES, xs.stride, rows, iPanels)
-  const gradient = (g: number, row: number, rows: number, iPanels: number, o: number, add: boolean) => {
-    const from = dzs.at + o * dzs.stride + row * ROW_BYTES
-    wasm.weight_gradient(g, lists, counts, from, rows, iPanels, Number(add))
+  /** Of the first element of input panel i and output panel o in the master's form, in bytes. */
+  const offsetOf = (i: number, o: number) => o * master.stride + i * BLOCK_BYTES
+  /** From the gradient at g, its panels gStride bytes apart. */
+  const update = (g: number, gStride: number, chunk: Chunk, step: OptimizerStep) => {
+    const { iPanel, iPanels, oPanel, oPanels } = chunk
+    for (let p = 0; p < oPanels; p++) {
+      const offset = offsetOf(iPanel, oPanel + p)
+      const at = moments.map(moment => moment + offset)
+      apply(master.at + offset, at, g + p * gStride, iPanels * PANEL * PANEL, step.decay, step)
+    }
+    transpose(chunk)
   }
-  const transpose = (offset: number, i: number, iPanels: number, o: number) => {
+  const transpose = ({ iPanel, iPanels, oPanel, oPanels }: Chunk) => {
     if (!transposed) return
-    const to = transposed.at + i * transposed.stride + o * BLOCK_BYTES
-    wasm.transpose_blocks(to, transposed.stride, master.at + offset, iPanels)
-  }
-  const update = (g: number, offset: number, i: number, iPanels: number, o: number, step: OptimizerStep) => {
-    const at = moments.map(moment => moment + offset)
-    apply(master.at + offset, at, g, iPanels * PANEL * PANEL, step.decay, step)
-    transpose(offset, i, iPanels, o)
+    for (let o = oPanel; o < oPanel + oPanels; o++) {
+      const to = transposed.at + iPanel * transposed.stride + o * BLOCK_BYTES
+      wasm.transpose_blocks(to, transposed.stride, master.at + offsetOf(iPanel, o), iPanels)
+    }
   }
 
   return {
     fused(tile, rows, step) {
-      const visit = (offset: number, i: number, iPanels: number, o: number) => {
-        gradient(scratch, 0, rows, iPanels, o, false)
-        update(scratch, offset, i, iPanels, o, step)
+      const visit = (chunk: Chunk) => {
+        const gStride = chunk.iPanels * BLOCK_BYTES
+        gradient(scratch, gStride, 0, rows, chunk, false)
+        update(scratch, gStride, chunk, step)
       }
-      eachChunk(tile, master.stride, chunkPanels, visit, list(0, rows))
+      eachChunk(tile, chunkPanels, visit, (i, iPanels) => list(0, rows, i, iPanels))
     },
     accumulate(buffer, tile, row, rows, first) {
       const at = byteOffsetOf(buffer)
-      const visit = (offset: number, _i: number, iPanels: number, o: number) =>
-        gradient(at + offset, row, rows, iPanels, o, !first)
-      eachChunk(tile, master.stride, chunkPanels, visit, list(row, rows))
+      const visit = (chunk: Chunk) =>
+        gradient(at + offsetOf(chunk.iPanel, chunk.oPanel), master.stride, row, rows, chunk, !first)
+      eachChunk(tile, chunkPanels, visit, (i, iPanels) => list(row, rows, i, iPanels))
     },
     reduce(buffers, tile, step) {
       const [sum, ...others] = buffers.map(byteOffsetOf)
-      eachChunk(tile, master.stride, chunkPanels, (offset, i, iPanels, o) => {
-        for (const other of others) wasm.add(sum + offset, other + offset, iPanels * PANEL * PANEL)
-        update(sum + offset, offset, i, iPanels, o, step)
+      eachChunk(tile, chunkPanels, chunk => {
+        const { iPanel, iPanels, oPanel, oPanels } = chunk
+        for (let o = oPanel; o < oPanel + oPanels; o++) {
+          const offset = offsetOf(iPanel, o)
+          for (const other of others) wasm.add(sum + offset, other + offset, iPanels * PANEL * PANEL)
+        }
+        update(sum + offsetOf(iPanel, oPanel), master.stride, chunk, step)
       })
     },
     derive(tile) {
-      eachChunk(tile, master.stride, chunkPanels, transpose)
+      eachChunk(tile, chunkPanels, transpose)
     },
   }
 }

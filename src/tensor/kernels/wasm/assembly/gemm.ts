@@ -1,150 +1,100 @@
 /** The three matrix products of a step. Preconditions are checked by the binding, not here. */
 import { BLOCK_BYTES, PANEL, ROW_BYTES } from './layout'
-import { ENTRY_BYTES, micro_f32_1x12, micro_f32_2x12, micro_f32_3x12 } from './micro-kernels'
+import { listRows, SPANS_HEAD } from './lists'
+import { micro_f32_1x12, micro_f32_1x24, micro_f32_1x36, micro_f32_1x48, micro_f32_3x12 } from './micro-kernels'
 
-/** Panels of k in one pass: 20 x 12 x 48 bytes of weights stay in the first-level cache. */
+/**
+ * Panels of k in one pass: 10 x 12 x 192 bytes of weights stay in the first-level cache. With 5, the calls of the
+ * micro-kernel are too short, with 20 and 40 a step took 5 % and 11 % longer.
+ */
 // @ts-ignore: decorator
-@inline const K_BLOCK = 20
-/** Panels of k whose lists are made at a time: for 64 rows they take up to 300 KB and stay in the second-level cache. */
+@inline const K_BLOCK = 10
+/** Panels of k whose lists are made at a time: for 128 rows they take up to 490 KB, with zeros a third of that or less. */
 // @ts-ignore: decorator
-@inline const K_LISTED = 80
-/** Groups of three rows in one pass, so that the lists of a wide layer stay near. */
+@inline const K_LISTED = 40
+/** Rows in one pass: the more, the less often weights come from far away (64: a sixth slower at a fifth of values not zero). */
 // @ts-ignore: decorator
-@inline const GROUPS = 32
-/** Rows of the micro-kernel. */
+@inline const ROWS = 128
+/** Panels of columns that the micro-kernel takes at once. */
 // @ts-ignore: decorator
-@inline const MICRO_ROWS = 3
+@inline const WIDE = 4
+/** Spans of one pass over K_BLOCK. */
+// @ts-ignore: decorator
+@inline const SPANS_BYTES: usize = SPANS_HEAD + ROWS * 4
 
 /**
  * c (rows, nPanels·12) = a (rows, kPanels·12) · b. Overwrites c. b is packed: panel n, then k, then 12 columns.
- * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `scratch` takes K_LISTED · 32 · (12 · 16 + 4) bytes:
- * the lists of the micro-kernel, then their lengths.
+ * Serves x·W with the weights, and dz·Wᵀ with their transposed form. `scratch` takes the spans of K_LISTED / K_BLOCK
+ * passes, 4 · (8 + 128 · 4) bytes, then their lists, up to min(K_LISTED, kPanels) · 12 · 128 entries.
  *
- * Panels of columns are the outer loop: the weights, which come from far away, are then read as one stream, and a panel
- * of c stays in the first-level cache. The other order ran at 0.75 to 0.9 of this speed.
+ * Panels of columns are the outer loop: the weights, which come from far away, are then read as four streams, and a few
+ * panels of c stay near. With one row of lists as the outer loop they would come anew for each.
  */
 export function gemm(
   c: usize, cStride: usize, a: usize, aStride: usize, b: usize, rows: i32, kPanels: i32, nPanels: i32, scratch: usize,
 ): void {
-  const counts = scratch + <usize>(min(K_LISTED, kPanels) * GROUPS * PANEL) * ENTRY_BYTES
-  for (let row = 0; row < rows; row += GROUPS * MICRO_ROWS) {
+  const bStride = <usize>kPanels * BLOCK_BYTES
+  const lists = scratch + (K_LISTED / K_BLOCK) * SPANS_BYTES
+  for (let row = 0; row < rows; row += ROWS) {
     const offset = <usize>row * ROW_BYTES
-    const block = min(GROUPS * MICRO_ROWS, rows - row)
+    const block = min(ROWS, rows - row)
     for (let k0 = 0; k0 < kPanels; k0 += K_LISTED) {
       const end = min(k0 + K_LISTED, kPanels)
+      let spans = scratch
+      let to = lists
       for (let k = k0; k < end; k += K_BLOCK) {
-        listRows(scratch, counts, a + offset + <usize>k * aStride, aStride, block, k - k0, min(K_BLOCK, end - k))
+        to = listRows(to, spans, a + offset + <usize>k * aStride, aStride, block, min(K_BLOCK, end - k))
+        spans += SPANS_BYTES
       }
-      for (let n = 0; n < nPanels; n++) {
+      for (let n = 0; n < nPanels; n += WIDE) {
+        const cn = c + offset + <usize>n * cStride
+        spans = scratch
         for (let k = k0; k < end; k += K_BLOCK) {
-          const bk = b + (<usize>n * kPanels + k) * BLOCK_BYTES
-          multiply(c + offset + <usize>n * cStride, scratch, counts, bk, block, k - k0, min(K_BLOCK, end - k), k > 0)
+          multiply(cn, cStride, spans, block, b + (<usize>n * kPanels + k) * BLOCK_BYTES, bStride, nPanels - n, k > 0)
+          spans += SPANS_BYTES
         }
       }
     }
   }
 }
 
-/** Where the list of a group lies, for the pass that begins at panel k and has kc panels. */
-// @ts-ignore: decorator
-@inline
-function listAt(lists: usize, group: i32, k: i32, kc: i32): usize {
-  return lists + <usize>((k * GROUPS + group * kc) * PANEL) * ENTRY_BYTES
-}
-
-// @ts-ignore: decorator
-@inline
-function countAt(counts: usize, group: i32, k: i32): usize {
-  return counts + (<usize>((k / K_BLOCK) * GROUPS + group) << 2)
-}
-
-/** One panel of c against listed rows. */
-// @ts-ignore: decorator
-@inline
+/** `rows` rows of up to four panels of c, each from its list; more than four panels are as four. */
 function multiply(
-  c: usize, lists: usize, counts: usize, b: usize, rows: i32, k: i32, kc: i32, accumulate: bool,
+  c: usize, cStride: usize, spans: usize, rows: i32, b: usize, bStride: usize, panels: i32, accumulate: bool,
 ): void {
-  for (let group = 0; rows > 0; group++) {
-    const list = listAt(lists, group, k, kc)
-    const count = load<i32>(countAt(counts, group, k))
-    if (rows >= MICRO_ROWS) micro_f32_3x12(c, list, count, b, accumulate)
-    else if (rows == 2) micro_f32_2x12(c, list, count, b, accumulate)
-    else micro_f32_1x12(c, list, count, b, accumulate)
-    c += MICRO_ROWS * ROW_BYTES
-    rows -= MICRO_ROWS
-  }
-}
-
-/** Lists of three rows each, over kc panels of a; a last group of fewer rows has zeros in the place of the others. */
-function listRows(lists: usize, counts: usize, a: usize, aStride: usize, rows: i32, k: i32, kc: i32): void {
-  for (let group = 0; rows > 0; group++) {
-    const list = listAt(lists, group, k, kc)
-    let to = list
-    let from = a
-    let offset: u32 = 0
-    for (let p = 0; p < kc; p++) {
-      for (let i: usize = 0; i < ROW_BYTES; i += 4) {
-        const x0 = load<u32>(from + i)
-        const x1 = rows > 1 ? load<u32>(from + i, 48) : 0
-        const x2 = rows > 2 ? load<u32>(from + i, 96) : 0
-        to = append(to, x0, x1, x2, offset)
-        offset += <u32>ROW_BYTES
-      }
-      from += aStride
+  const triples = load<i32>(spans)
+  rows -= 3 * triples
+  spans += SPANS_HEAD
+  let list: usize = load<u32>(spans - 4)
+  for (let n = triples; n > 0; n--) {
+    const end: usize = load<u32>(spans)
+    for (let p = min(panels, WIDE) - 1; p >= 0; p--) {
+      micro_f32_3x12(c + <usize>p * cStride, list, end, b + <usize>p * bStride, accumulate)
     }
-    store<i32>(countAt(counts, group, k), <i32>((to - list) / ENTRY_BYTES))
-    a += MICRO_ROWS * ROW_BYTES
-    rows -= MICRO_ROWS
+    list = end
+    spans += 4
+    c += 3 * ROW_BYTES
   }
-}
-
-/** Writes an entry; it stays only if a value, of which these are the bits, is not zero. Returns the list's end. */
-// @ts-ignore: decorator
-@inline
-function append(to: usize, x0: u32, x1: u32, x2: u32, offset: u32): usize {
-  store<u32>(to, x0)
-  store<u32>(to, x1, 4)
-  store<u32>(to, x2, 8)
-  store<u32>(to, offset, 12)
-  return to + (<usize>(((x0 | x1 | x2) & 0x7fffffff) != 0) << 4)
-}
-
-/**
- * Lists for `weight_gradient`: of iPanels panels of x, four groups of three columns each, over `rows` rows. Overwrites
- * lists (iPanels·4 of `rows` entries) and counts.
- */
-export function list_columns(lists: usize, counts: usize, x: usize, xStride: usize, rows: i32, iPanels: i32): void {
-  for (let p = 0; p < iPanels; p++) {
-    for (let i: usize = 0; i < ROW_BYTES; i += 4 * MICRO_ROWS) {
-      let to = lists
-      let from = x + i
-      let offset: u32 = 0
-      for (let r = rows; r > 0; r--) {
-        to = append(to, load<u32>(from), load<u32>(from, 4), load<u32>(from, 8), offset)
-        offset += <u32>ROW_BYTES
-        from += ROW_BYTES
-      }
-      store<i32>(counts, <i32>((to - lists) / ENTRY_BYTES))
-      counts += 4
-      lists += <usize>rows * ENTRY_BYTES
-    }
-    x += xStride
+  for (; rows > 0; rows--) {
+    const end: usize = load<u32>(spans)
+    if (panels >= 4) micro_f32_1x48(c, cStride, list, end, b, bStride, accumulate)
+    else if (panels == 3) micro_f32_1x36(c, cStride, list, end, b, bStride, accumulate)
+    else if (panels == 2) micro_f32_1x24(c, cStride, list, end, b, bStride, accumulate)
+    else micro_f32_1x12(c, list, end, b, accumulate)
+    list = end
+    spans += 4
+    c += ROW_BYTES
   }
 }
 
 /**
- * g (iPanels·12, 12) = xᵀ · dz for the rows of one panel dz (rows, 12) and the lists of iPanels panels of x. Overwrites
- * g, or adds to it: then the sum goes on in row order from what is there.
+ * g (iPanels·12, oPanels·12) = xᵀ · dz, for the rows and the iPanels panels of x that `list_columns` listed, and one to
+ * four panels of dz. Overwrites g, or adds to it: then the sum goes on in row order from what is there.
  */
 export function weight_gradient(
-  g: usize, lists: usize, counts: usize, dz: usize, rows: i32, iPanels: i32, accumulate: bool,
+  g: usize, gStride: usize, spans: usize, dz: usize, dzStride: usize, iPanels: i32, oPanels: i32, accumulate: bool,
 ): void {
-  for (let group = iPanels * (PANEL / MICRO_ROWS); group > 0; group--) {
-    micro_f32_3x12(g, lists, load<i32>(counts), dz, accumulate)
-    g += MICRO_ROWS * ROW_BYTES
-    lists += <usize>rows * ENTRY_BYTES
-    counts += 4
-  }
+  multiply(g, gStride, spans, iPanels * PANEL, dz, dzStride, oPanels, accumulate)
 }
 
 /** g (12) = column sums of one panel dz (rows, 12), in row order. Overwrites g, or adds to it. */

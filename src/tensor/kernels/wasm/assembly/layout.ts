@@ -8,7 +8,7 @@
  * All pointers are bytes; strides between panels are bytes; `rows`, `panels` count.
  */
 
-/** Columns of a panel: the width of the micro-kernel's tile. */
+/** Columns of a panel: three vectors. */
 // @ts-expect-error: decorator
 @inline export const PANEL = 12
 /** One row of a panel. */

@@ -1,0 +1,138 @@
+/**
+ * What the micro-kernels multiply by: lists of the values of a that are not zero, in k order. A list stands for a line
+ * of a: a row for `gemm`, a column for `weight_gradient`.
+ *
+ * Lists lie one after another, and `spans` says where: the number of triples, where the first list begins, then the end
+ * of each. Single lists have entries of one value and a byte offset into b, 8 bytes. Triples, which come first, stand for
+ * three lines each and have entries of three values and an offset, 16 bytes: they are for lines that have hardly a zero,
+ * where the micro-kernel of three rows is a tenth faster.
+ */
+import { PANEL, ROW_BYTES, BLOCK_BYTES } from './layout'
+import { SINGLE_BYTES, TRIPLE_BYTES } from './micro-kernels'
+
+/** The number of triples, and where the first list begins. */
+// @ts-ignore: decorator
+@inline export const SPANS_HEAD: usize = 8
+/** From so many eighths of values that are not zero on, triples pay. */
+// @ts-ignore: decorator
+@inline const DENSE_EIGHTHS = 7
+
+/**
+ * Lists of `rows` rows over kc panels of a. Overwrites spans, and from `to` on up to rows · kc · 12 entries of 8 bytes.
+ * Returns the end of the lists.
+ */
+export function listRows(to: usize, spans: usize, a: usize, aStride: usize, rows: i32, kc: i32): usize {
+  const end = appendRows(to, spans, a, aStride, rows, kc, 0)
+  return isDense(to, end, rows * kc * PANEL) ? appendRows(to, spans, a, aStride, rows, kc, rows / 3) : end
+}
+
+/**
+ * Lists of the columns of iPanels panels of x, over `rows` rows. Overwrites spans, and from `to` on up to
+ * rows · iPanels · 12 entries of 8 bytes. Returns the end of the lists.
+ */
+export function list_columns(to: usize, spans: usize, x: usize, xStride: usize, rows: i32, iPanels: i32): usize {
+  const end = appendColumns(to, spans, x, xStride, rows, iPanels, false)
+  return isDense(to, end, rows * iPanels * PANEL) ? appendColumns(to, spans, x, xStride, rows, iPanels, true) : end
+}
+
+// @ts-ignore: decorator
+@inline
+function isDense(begin: usize, end: usize, cells: i32): bool {
+  return end - begin > <usize>cells * (SINGLE_BYTES / 8) * DENSE_EIGHTHS
+}
+
+function appendRows(
+  to: usize, spans: usize, a: usize, aStride: usize, rows: i32, kc: i32, triples: i32,
+): usize {
+  store<i32>(spans, triples)
+  store<u32>(spans, to, 4)
+  spans += SPANS_HEAD
+  rows -= 3 * triples
+  for (; triples > 0; triples--) {
+    for (let p = 0; p < kc; p++) {
+      to = appendTriple(to, a + <usize>p * aStride, 4, ROW_BYTES, PANEL, <u32>p * <u32>BLOCK_BYTES)
+    }
+    store<u32>(spans, to)
+    spans += 4
+    a += 3 * ROW_BYTES
+  }
+  for (; rows > 0; rows--) {
+    for (let p = 0; p < kc; p++) {
+      to = appendLine(to, a + <usize>p * aStride, 4, PANEL, <u32>p * <u32>BLOCK_BYTES)
+    }
+    store<u32>(spans, to)
+    spans += 4
+    a += ROW_BYTES
+  }
+  return to
+}
+
+function appendColumns(
+  to: usize, spans: usize, x: usize, xStride: usize, rows: i32, iPanels: i32, dense: bool,
+): usize {
+  store<i32>(spans, dense ? iPanels * (PANEL / 3) : 0)
+  store<u32>(spans, to, 4)
+  spans += SPANS_HEAD
+  for (; iPanels > 0; iPanels--) {
+    for (let i: usize = 0; i < ROW_BYTES; i += 4) {
+      if (dense) {
+        to = appendTriple(to, x + i, ROW_BYTES, 4, rows, 0)
+        i += 8
+      } else {
+        to = appendLine(to, x + i, ROW_BYTES, rows, 0)
+      }
+      store<u32>(spans, to)
+      spans += 4
+    }
+    x += xStride
+  }
+  return to
+}
+
+/** Entries of n values, `step` bytes apart, for rows of b from `offset` on. Returns the list's end. */
+// @ts-ignore: decorator
+@inline
+function appendLine(to: usize, from: usize, step: usize, n: i32, offset: u32): usize {
+  for (; n >= 4; n -= 4) {
+    to = append(to, load<u32>(from), offset)
+    to = append(to, load<u32>(from + step), offset + 1 * <u32>ROW_BYTES)
+    to = append(to, load<u32>(from + 2 * step), offset + 2 * <u32>ROW_BYTES)
+    to = append(to, load<u32>(from + 3 * step), offset + 3 * <u32>ROW_BYTES)
+    offset += 4 * <u32>ROW_BYTES
+    from += 4 * step
+  }
+  for (; n > 0; n--) {
+    to = append(to, load<u32>(from), offset)
+    offset += <u32>ROW_BYTES
+    from += step
+  }
+  return to
+}
+
+/** Writes an entry; it stays only if the value, of which these are the bits, is not zero. Returns the list's end. */
+// @ts-ignore: decorator
+@inline
+function append(to: usize, x: u32, offset: u32): usize {
+  store<u32>(to, x)
+  store<u32>(to, offset, 4)
+  return to + (<usize>((x & 0x7fffffff) != 0) << 3)
+}
+
+/** The same for three lines, `apart` bytes from each other; an entry stays if one of its values is not zero. */
+// @ts-ignore: decorator
+@inline
+function appendTriple(to: usize, from: usize, step: usize, apart: usize, n: i32, offset: u32): usize {
+  for (; n > 0; n--) {
+    const x0 = load<u32>(from)
+    const x1 = load<u32>(from + apart)
+    const x2 = load<u32>(from + 2 * apart)
+    store<u32>(to, x0)
+    store<u32>(to, x1, 4)
+    store<u32>(to, x2, 8)
+    store<u32>(to, offset, 12)
+    to += <usize>(((x0 | x1 | x2) & 0x7fffffff) != 0) << 4
+    offset += <u32>ROW_BYTES
+    from += step
+  }
+  return to
+}
