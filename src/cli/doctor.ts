@@ -1,12 +1,17 @@
 /** `gradloom doctor`: what this machine can do, and whether training works here. Main thread. */
 import type { CommandModule } from 'yargs'
 import type { MachineFacts } from '../run/machine.js'
+import type { BackendChoice } from '../tensor/kernels/choose.js'
+import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { formatBytes, formatCount } from './format.js'
 
 export interface BackendState {
   readonly name: string
   readonly available: boolean
   readonly reason: string
+  readonly library?: NativeLibrary | null
+  /** Why `auto` passes over it. */
+  readonly slow?: string | null
 }
 
 export interface DatasetState {
@@ -22,6 +27,8 @@ export interface Diagnosis {
   readonly problems: readonly string[]
   readonly machine: MachineFacts
   readonly backends: readonly BackendState[]
+  /** What `compute.backend: "auto"` takes here; null where nothing works. */
+  readonly auto: BackendChoice | null
   readonly datasets: readonly DatasetState[]
 }
 
@@ -34,11 +41,14 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
       .example('$0 doctor', 'exits with 0 if training works here, with 1 if not')
       .example('$0 doctor --json', 'the same for scripts, and for bug reports'),
   handler: async ({ json }) => {
-    const [{ machineFacts }, { listBackends }] = await Promise.all([
+    const [{ machineFacts }, { listBackends }, { chooseBackend }] = await Promise.all([
       import('../run/machine.js'),
       import('../tensor/kernels/backends.js'),
+      import('../tensor/kernels/choose.js'),
     ])
-    const diagnosis = diagnose(machineFacts(), listBackends(), await findDatasets())
+    const backends = await listBackends()
+    const auto = await chooseBackend({ backend: 'auto', library: null })
+    const diagnosis = diagnose(machineFacts(), backends, await findDatasets(), auto)
     process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
     process.exitCode = diagnosis.ok ? 0 : 1
   },
@@ -49,6 +59,7 @@ export function diagnose(
   machine: MachineFacts,
   backends: readonly BackendState[],
   datasets: readonly DatasetState[],
+  auto: BackendChoice | null = null,
 ): Diagnosis {
   const { wasm } = machine
   const problems = [
@@ -56,7 +67,7 @@ export function diagnose(
     ...(wasm.threads ? [] : ['this Node has no shared WebAssembly memory']),
     ...(backends.some(({ available }) => available) ? [] : ['no backend works']),
   ]
-  return { ok: problems.length === 0, problems, machine, backends, datasets }
+  return { ok: problems.length === 0, problems, machine, backends, auto, datasets }
 }
 
 async function findDatasets(): Promise<DatasetState[]> {
@@ -78,7 +89,7 @@ async function findDatasets(): Promise<DatasetState[]> {
 }
 
 /** Exported for tests. */
-export function diagnosisLines({ ok, problems, machine, backends, datasets }: Diagnosis): string[] {
+export function diagnosisLines({ ok, problems, machine, backends, auto, datasets }: Diagnosis): string[] {
   const { cpu, memory, wasm } = machine
   const limit = memory.limitBytes === null ? '' : `, limited to ${formatBytes(memory.limitBytes)}`
   const yes = (value: boolean) => (value ? 'yes' : 'no')
@@ -91,9 +102,13 @@ export function diagnosisLines({ ok, problems, machine, backends, datasets }: Di
     `memory     ${formatBytes(memory.totalBytes)}, ${formatBytes(memory.freeBytes)} free${limit}`,
     `wasm       SIMD ${yes(wasm.simd)}, shared memory ${yes(wasm.threads)}`,
     'backends',
-    ...backends.map(
-      ({ name, available, reason }) => `  ${name.padEnd(width)}  ${available ? 'works' : 'no   '}  ${reason}`,
-    ),
+    ...backends.map(({ name, available, reason, library, slow }) => {
+      const details = [reason, library?.path, slow && `auto passes over it: ${slow}`].filter(Boolean).join('; ')
+      return `  ${name.padEnd(width)}  ${available ? 'works' : 'no   '}  ${details}`
+    }),
+    ...(auto === null
+      ? []
+      : [`auto       ${auto.name} (${auto.reason})${auto.advice === null ? '' : `; ${auto.advice}`}`]),
     'data sets',
     ...datasets.map(
       ({ name, where, detail }) =>

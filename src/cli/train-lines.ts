@@ -9,7 +9,7 @@ const BAR = { most: 30, least: 8 } as const
 
 /** What is about to be trained: data, model, machine, and where it will be saved. */
 export function startLines(event: StartEvent, cwd: string): string[] {
-  const { experiment, rows, widths, workers } = event
+  const { experiment, rows, widths, workers, backendReason: reason, backendAdvice: advice } = event
   const validation = rows.validation > 0 ? `, ${formatCount(rows.validation)} for validation` : ''
   return [
     row(
@@ -19,7 +19,7 @@ export function startLines(event: StartEvent, cwd: string): string[] {
     row('model', `${widths.join('-')}, ${formatCount(event.parameters)} parameters`),
     row(
       'compute',
-      `${event.backend} (${event.backendReason}), ${workers} ${workers === 1 ? 'worker' : 'workers'}, ${formatBytes(event.memoryBytes)} shared memory`,
+      `${event.backend} (${advice === null ? reason : `${reason}; ${advice}`}), ${workers} ${workers === 1 ? 'worker' : 'workers'}, ${formatBytes(event.memoryBytes)} shared memory`,
     ),
     ...(event.runDir === null ? [] : [row('run', shown(event.runDir, cwd))]),
   ]

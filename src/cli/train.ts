@@ -6,8 +6,8 @@ import { showRun } from './show-run.js'
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
 const OVERRIDES = {
   workers: { path: 'compute.workers', describe: 'Threads that compute: auto or a number' },
-  backend: { path: 'compute.backend', describe: 'Kernels to use: auto, wasm or reference' },
-  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32' },
+  backend: { path: 'compute.backend', describe: 'Kernels to use: auto, onednn, blas, wasm or reference' },
+  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32, bf16 or auto' },
   seed: { path: 'seed', describe: 'Of all random numbers' },
   epochs: { path: 'train.epochs', describe: 'Passes over the training rows' },
 } as const
@@ -83,8 +83,10 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): s
 
 /** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */
 function fromHere(override: string): string {
-  const [, path] = /^data\.path=(.+)$/s.exec(override) ?? []
-  return path === undefined || path === 'null' || path.startsWith('"') ? override : `data.path=${resolve(path)}`
+  const [, key, path] = /^(data\.path|compute\.library)=(.+)$/s.exec(override) ?? []
+  if (path === undefined || path === 'null' || path.startsWith('"')) return override
+  // A library without a slash is a name for the dynamic linker.
+  return key === 'compute.library' && !/[/\\]/.test(path) ? override : `${key}=${resolve(path)}`
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {

@@ -149,14 +149,35 @@ const compute = z
       .default('auto')
       .meta(help('Worker threads. `auto`: as many as this machine has use for.')),
     backend: z
-      .enum(['auto', 'reference', 'wasm'])
+      .enum(['auto', 'reference', 'wasm', 'blas', 'onednn'])
       .default('auto')
       .meta(
         help(
-          'The kernels: `wasm` is fast and gives the same bits on every machine, `reference` is slow, simple and exact.',
+          'The kernels. `wasm` works everywhere and gives the same bits on every machine. `blas` and `onednn` multiply in ' +
+            'a native library; bits depend on it and on the CPU. `reference` is slow, simple and exact. `auto`: the ' +
+            'fastest that works.',
         ),
       ),
-    precision: z.enum(['f32']).default('f32').meta(help('Numbers that matrices are multiplied in.')),
+    library: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'The library of `blas` or `onednn`: a file, relative to the experiment file, or without a slash a name for ' +
+            'the dynamic linker. null: `GRADLOOM_BLAS` or `GRADLOOM_ONEDNN`, else the usual ones.',
+        ),
+      ),
+    precision: z
+      .enum(['f32', 'bf16', 'auto'])
+      .default('f32')
+      .meta(
+        help(
+          'Numbers that matrices are multiplied in. `bf16` needs `onednn` and a CPU with AMX or AVX512-BF16. `auto`: bf16 ' +
+            'where it works, else f32.',
+        ),
+      ),
     allReduce: z
       .enum(['fused', 'buffers'])
       .default('fused')

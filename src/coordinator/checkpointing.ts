@@ -19,7 +19,10 @@ export interface SavedCheckpoint extends Digests {
 export interface Moment extends Omit<CheckpointState, 'training'> {
   readonly training: Omit<TrainingState, 'best'>
   /** Epochs done, if the step is the last of one, and the score that makes checkpoints better or worse. */
-  readonly epochEnd: { readonly done: number; readonly score: { readonly metric: string; readonly value: number } } | null
+  readonly epochEnd: {
+    readonly done: number
+    readonly score: { readonly metric: string; readonly value: number }
+  } | null
 }
 
 export class Checkpointing {

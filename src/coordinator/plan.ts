@@ -8,16 +8,21 @@ import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
 import { layerWidths } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
-import { listBackends, loadBackend } from '../tensor/kernels/backends.js'
+import { loadBackend } from '../tensor/kernels/backends.js'
+import { chooseBackend } from '../tensor/kernels/choose.js'
+import { choosePrecision } from '../tensor/kernels/precision.js'
 import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
 import { type Layout, planLayout } from '../worker/layout.js'
-import { type BackendName, PROTOCOL, type RunPlan, type Split } from '../worker/protocol.js'
+import { PROTOCOL, type RunPlan, type Split } from '../worker/protocol.js'
 
 export interface PlannedRun {
   /** Its `rows` are still 0: they are known once the labels are loaded. */
   readonly plan: RunPlan
   readonly layout: Layout
+  /** Of backend and precision. */
   readonly backendReason: string
+  /** What would make the run faster here; null where nothing is known. */
+  readonly backendAdvice: string | null
 }
 
 export interface PlanOptions {
@@ -32,9 +37,10 @@ const SPIN_TURNS = 10_000
 /** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
-  const { name: backend, reason: backendReason } = chooseBackend(compute.backend)
-  const kernels = await loadBackend(backend)
+  const { precision, note } = choosePrecision(compute)
   const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
+  const { name: backend, library, reason, advice } = await chooseBackend(compute, weightCount(widths))
+  const kernels = await loadBackend(backend)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
   const plan: RunPlan = {
@@ -50,6 +56,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
     backend,
+    library,
+    precision,
     allReduce: compute.allReduce,
     workers,
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
@@ -61,26 +69,11 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   }
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
-  return { plan, layout, backendReason }
+  return { plan, layout, backendReason: note === null ? reason : `${reason}; ${note}`, backendAdvice: advice }
 }
 
 const weightCount = (widths: readonly number[]): number =>
   widths.slice(1).reduce((sum, width, i) => sum + widths[i] * width, 0)
-
-function chooseBackend(wanted: Experiment['compute']['backend']): { name: BackendName; reason: string } {
-  const known = listBackends()
-  if (wanted === 'auto') {
-    const best = known.find(({ available }) => available)!
-    return { name: best.name, reason: best.reason }
-  }
-  const found = known.find(({ name }) => name === wanted)
-  if (!found?.available) {
-    throw new ConfigError(`compute.backend is '${wanted}', which does not work here: ${found?.reason}`, {
-      hint: 'npx gradloom doctor',
-    })
-  }
-  return { name: found.name, reason: 'the experiment asks for it' }
-}
 
 /** Says what needs how much, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {

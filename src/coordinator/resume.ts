@@ -64,8 +64,8 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
         workers: session.plan.workers,
         changes: changes.map(({ text }) => text),
       })
-      const { backendReason } = prepared
-      const run = new Trainer({ experiment, options, directory, backendReason, from })
+      const { backendReason, backendAdvice } = prepared
+      const run = new Trainer({ experiment, options, directory, backendReason, backendAdvice, from })
       return { trained: true, summary: await run.train(session) }
     } finally {
       await session.close()

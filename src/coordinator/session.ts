@@ -14,6 +14,8 @@ import type { NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Kernels } from '../tensor/kernels/backend.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
+import { adviseHugePages } from '../tensor/kernels/native/memory.js'
+import { openNative } from '../tensor/kernels/native/open.js'
 import type { Layout, ParameterSlots } from '../worker/layout.js'
 import { viewWeight } from '../worker/network.js'
 import { Control, type RunPlan, type Split, Stat } from '../worker/protocol.js'
@@ -84,6 +86,12 @@ export class Session {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend)
     const memory = allocate(layout)
+    const { library } = prepared.plan
+    if (library) {
+      await adviseHugePages(memory)
+      // Before any worker: see open.ts.
+      await openNative(library)
+    }
     const files = await loadData(prepared, memory)
     const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }
     if (plan.purpose === 'train' && plan.rows.train === 0) {
@@ -93,8 +101,9 @@ export class Session {
     }
     const module = await backend.compile()
     const pool = await WorkerPool.start(plan, memory, module, viewSlot(memory, layout.control).data)
-    // Only to store and load weights; the scratch of worker 0 is never touched by that.
-    const kernels = backend.instantiate({ memory, module, scratchByteOffset: layout.scratch[0].byteOffset })
+    // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
+    const scratchByteOffset = layout.scratch[0].byteOffset
+    const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
     return new Session(plan, layout, pool, files, memory, kernels)
   }
 

@@ -4,11 +4,13 @@
 import { resolve } from 'node:path'
 import type { LoadedExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
-import { RunDirectory } from '../run/directory.js'
+import { type ManifestDetails, RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
 import { openRun } from '../run/open.js'
 import { loadWeights } from '../run/weights.js'
-import { prepareSession, Session } from './session.js'
+import { bitsDependOn } from '../tensor/kernels/choose.js'
+import { libraryPath } from '../tensor/kernels/native/discover.js'
+import { type PreparedSession, prepareSession, Session } from './session.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
 export type { TrainOptions } from './trainer.js'
@@ -18,7 +20,7 @@ export type { TrainOptions } from './trainer.js'
  * thread starts; with RunError when training fails, after `summary.json` says so.
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
-  const experiment = withAbsolutePath(loaded)
+  const experiment = withAbsolutePaths(loaded)
   const weights = options.from === undefined ? null : await openRun(options.from)
   const prepared = await prepareSession(experiment, loaded.baseDir, {
     purpose: 'train',
@@ -34,7 +36,8 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
   const run = new Trainer({
-    ...{ experiment, options, directory, backendReason: prepared.backendReason },
+    ...{ experiment, options, directory },
+    ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
     ...(weights !== null && { initialise: session => startFrom(session, weights.checkpoint) }),
   })
   try {
@@ -43,7 +46,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
     try {
       await directory?.writeManifest({
         startedAt,
-        backend: { name: session.plan.backend, reason: prepared.backendReason },
+        backend: backendDetails(prepared),
         workers: session.plan.workers,
         data: { dataset: experiment.data.dataset, rows: session.plan.rows, files: session.files },
       })
@@ -64,8 +67,17 @@ async function startFrom(session: Session, checkpoint: string): Promise<void> {
   })
 }
 
-/** The run directory and the checkpoint must find the data again, wherever they are read from. */
-function withAbsolutePath({ experiment, baseDir }: LoadedExperiment): Experiment {
-  const { path } = experiment.data
-  return path === null ? experiment : { ...experiment, data: { ...experiment.data, path: resolve(baseDir, path) } }
+function backendDetails({ plan, backendReason: reason }: PreparedSession): ManifestDetails['backend'] {
+  const { backend: name, library, allReduce } = plan
+  return { name, reason, library, bitsDependOn: bitsDependOn(name, allReduce) }
+}
+
+/** The run directory and the checkpoint must find data and library again, wherever they are read from. */
+function withAbsolutePaths({ experiment, baseDir }: LoadedExperiment): Experiment {
+  const { data, compute } = experiment
+  return {
+    ...experiment,
+    data: { ...data, path: data.path && resolve(baseDir, data.path) },
+    compute: { ...compute, library: compute.library && libraryPath(compute.library, baseDir) },
+  }
 }

@@ -7,11 +7,12 @@ import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
+import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, Score, TrainEvent } from '../run/events.js'
-import { CheckpointStore } from '../run/checkpoints.js'
 import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
+import { titleOf } from '../tensor/kernels/choose.js'
 import { stepsPerEpoch } from '../worker/clock.js'
 import { faultText, type RunPlan } from '../worker/protocol.js'
 import { Checkpointing, type Moment } from './checkpointing.js'
@@ -46,6 +47,7 @@ export interface TrainerParts {
   readonly options: TrainOptions
   readonly directory: RunDirectory | null
   readonly backendReason: string
+  readonly backendAdvice: string | null
   readonly from?: ResumePoint | null
 }
 
@@ -55,8 +57,8 @@ async function randomWeights({ pool }: Session): Promise<void> {
 
 /** What the bits of a run come from, beside its experiment. */
 export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {
-  const { backend, allReduce, shardRows } = plan
-  return { backend, library: null, allReduce, shardRows, data: files.map(({ md5 }) => md5) }
+  const { backend, library, allReduce, shardRows } = plan
+  return { backend, library: library && titleOf(library), allReduce, shardRows, data: files.map(({ md5 }) => md5) }
 }
 
 /** Steps of a span at most: a line of metrics for each. */
@@ -67,7 +69,7 @@ export class Trainer {
   readonly #experiment: Experiment
   readonly #options: TrainOptions
   readonly #directory: RunDirectory | null
-  readonly #backendReason: string
+  readonly #backend: Pick<TrainerParts, 'backendReason' | 'backendAdvice'>
   readonly #meter = new Meter()
   readonly #checkpointing: Checkpointing | null
   readonly #from: ResumePoint | null
@@ -75,11 +77,12 @@ export class Trainer {
   #validation: Score | undefined
   #step = 0
 
-  constructor({ experiment, options, directory, backendReason, from = null, initialise = randomWeights }: TrainerParts) {
+  constructor({ experiment, options, directory, from = null, initialise = randomWeights, ...parts }: TrainerParts) {
     this.#experiment = experiment
     this.#options = options
     this.#directory = directory
-    this.#backendReason = backendReason
+    const { backendReason, backendAdvice } = parts
+    this.#backend = { backendReason, backendAdvice }
     this.#from = from
     this.#initialise = initialise
     const { checkpoint } = experiment
@@ -286,14 +289,14 @@ export class Trainer {
   }
 
   #facts({ plan }: Session, status: RunSummary['status']) {
-    const { name, seed, compute } = this.#experiment
+    const { name, seed } = this.#experiment
     const { seconds, samplesPerSecond } = this.#meter.total()
     return {
       name,
       status,
       seed,
       backend: plan.backend,
-      precision: compute.precision,
+      precision: plan.precision,
       workers: plan.workers,
       shardRows: plan.shardRows,
       allReduce: plan.allReduce,
@@ -329,7 +332,7 @@ export class Trainer {
       experiment: this.#experiment,
       widths: plan.widths,
       backend: plan.backend,
-      backendReason: this.#backendReason,
+      ...this.#backend,
       workers: plan.workers,
       parameters: parameterCount(parameterTable(plan.widths)),
       rows: plan.rows,

@@ -4,7 +4,7 @@
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import envPaths from 'env-paths'
+import { cacheFolder } from '../cache.js'
 import { DataError } from '../errors.js'
 import { BASE_NAMES, KNOWN, ROLES, type Role } from './known.js'
 
@@ -27,10 +27,9 @@ export interface Miss {
 
 const SYSTEM_DIR = '/usr/share/datasets'
 
-/** Where `data fetch` puts a set unless told otherwise. `GRADLOOM_CACHE` stands in for the platform's cache folder. */
+/** Where `data fetch` puts a set unless told otherwise. */
 export function cacheDir(name: string, env: NodeJS.ProcessEnv = process.env): string {
-  const base = env.GRADLOOM_CACHE ? resolve(env.GRADLOOM_CACHE) : envPaths('gradloom', { suffix: '' }).cache
-  return join(base, 'data', name)
+  return join(cacheFolder('data', env), name)
 }
 
 /** The places of a known set when no path is given, first come, first served. */

@@ -5,6 +5,7 @@ import { access, constants, mkdir, readdir, readFile, stat, writeFile } from 'no
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
+import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { writeTextAtomically } from './atomic.js'
 import { removeTemporaryFiles } from './checkpoints.js'
 import type { RunSummary } from './events.js'
@@ -36,7 +37,14 @@ export interface RunDirectoryOptions {
 /** Facts of a run that the machine does not tell. */
 export interface ManifestDetails {
   readonly startedAt: string
-  readonly backend: { readonly name: string; readonly reason: string }
+  readonly backend: {
+    readonly name: string
+    readonly reason: string
+    /** What its products ran in. */
+    readonly library: NativeLibrary | null
+    /** What the bits of the weights depend on beside experiment and data. */
+    readonly bitsDependOn: string
+  }
   readonly workers: number
   /** Which data set, and the digests of its files. */
   readonly data: object

@@ -20,6 +20,8 @@ export interface StartEvent {
   readonly widths: readonly number[]
   readonly backend: string
   readonly backendReason: string
+  /** What would make it faster on this machine; null where nothing is known. */
+  readonly backendAdvice: string | null
   readonly workers: number
   readonly parameters: number
   readonly rows: { readonly train: number; readonly validation: number; readonly test: number }

@@ -74,10 +74,7 @@ async function removeStale(directory: string, file: string): Promise<void> {
   const owner = ownerOf(text)
   if (owner !== null && (owner.host !== hostname() || (await lives(owner)))) {
     throw new RunError(`${directory}: run is in use by process ${owner.pid} on ${owner.host}, expected nobody`, {
-      hint:
-        owner.host === hostname()
-          ? 'wait for it, or stop it'
-          : `if nothing runs there any more, remove ${file}`,
+      hint: owner.host === hostname() ? 'wait for it, or stop it' : `if nothing runs there any more, remove ${file}`,
     })
   }
   const aside = `${file}.stale.${process.pid}.tmp`

@@ -55,10 +55,11 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
     name: 'shards',
     deal: 'claimed',
     tasks: context => shardsOf(source.rows(context), shardRows),
-    run: (task, context) =>
-      runPass(network, source.pass(context), takeRows(network, source, context, task, shardRows)),
+    run: (task, context) => runPass(network, source.pass(context), takeRows(network, source, context, task, shardRows)),
     flops: (task, context) =>
-      2 * pieceOf(task, shardRows, source.rows(context)).rows * (weightsFrom(0, widths) + (trains ? weightsFrom(1, widths) : 0)),
+      2 *
+      pieceOf(task, shardRows, source.rows(context)).rows *
+      (weightsFrom(0, widths) + (trains ? weightsFrom(1, widths) : 0)),
   }
 }
 
@@ -71,7 +72,7 @@ const ROWS_OF_TASK = 16
 function layerStages<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C>[] {
   const { widths } = plan
   const hidden = network.hiddenLayers
-  const unit = backend.tileUnit.outputs
+  const unit = backend.blockColumns
   const rowTasks = (context: C) => Math.ceil(source.rows(context) / ROWS_OF_TASK)
 
   const gather: Stage<C> = {
@@ -85,12 +86,7 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
   }
 
   /** A stage over the outputs of hidden layer i, whose products sum over so many elements. */
-  const grid = (
-    name: string,
-    layer: number,
-    depth: number,
-    run: (pass: Pass, block: Block) => number,
-  ): Stage<C> => {
+  const grid = (name: string, layer: number, depth: number, run: (pass: Pass, block: Block) => number): Stage<C> => {
     const blocks = gridOf(widths[layer + 1], unit)
     return {
       name,

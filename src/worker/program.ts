@@ -145,7 +145,9 @@ export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; ti
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
     .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(tile => ({ layer, tile })),
+      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(
+        tile => ({ layer, tile }),
+      ),
     )
 }
 
@@ -239,7 +241,11 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
 const COPIED_ROWS = 64
 
 /** [rows: copy all state into a snapshot], which lies as the state table says. */
-export function snapshotProgram({ network }: ProgramParts, table: readonly StateTensor[], to: Float32Array): Stage<null>[] {
+export function snapshotProgram(
+  { network }: ProgramParts,
+  table: readonly StateTensor[],
+  to: Float32Array,
+): Stage<null>[] {
   return [
     copyStage('snapshot', network, table, {
       row: ({ loadRow }, moment, i, at, outputs) => loadRow(moment, i, to.subarray(at, at + outputs)),

@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Experiment } from '../config/schema.js'
+import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
 export const PROTOCOL = 1
@@ -27,6 +28,10 @@ export interface RunPlan {
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
   readonly backend: BackendName
+  /** Of a native backend: what every worker opens. */
+  readonly library: NativeLibrary | null
+  /** Numbers that matrices are multiplied in. */
+  readonly precision: 'f32'
   readonly allReduce: Experiment['compute']['allReduce']
   readonly workers: number
   /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */
@@ -37,7 +42,7 @@ export interface RunPlan {
   readonly images: { readonly train: number; readonly test: number }
 }
 
-export type BackendName = 'reference' | 'wasm'
+export type BackendName = 'reference' | 'wasm' | 'blas' | 'onednn'
 
 /**
  * Control words, Int32, Atomics only. Words that different threads write at the same time lie on cache lines of their

@@ -7,7 +7,9 @@ import { momentCount } from '../model/optimizer.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateTable } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
+import type { KernelContext } from '../tensor/kernels/backend.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
+import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { type StepContext, startClock } from './clock.js'
 import { AbortedError, Crew } from './crew.js'
 import { planLayout } from './layout.js'
@@ -49,7 +51,8 @@ export function createWorker(): TrainWorker {
       const backend = await loadBackend(plan.backend)
       const layout = planLayout(plan, backend)
       const scratchByteOffset = layout.scratch[id].byteOffset
-      const kernels = backend.instantiate({ memory, module, scratchByteOffset })
+      const native = plan.library && (await openProducts(plan.library, memory))
+      const kernels = backend.instantiate({ memory, module, scratchByteOffset, native })
       const parts: ProgramParts = {
         plan,
         backend,
@@ -119,6 +122,15 @@ export function createWorker(): TrainWorker {
       })
     },
   }
+}
+
+/** Loaded where it is used: a worker should not carry the code of libraries that it does not call. */
+async function openProducts(library: NativeLibrary, memory: WebAssembly.Memory): Promise<KernelContext['native']> {
+  const [{ openNative }, { addressOf }] = await Promise.all([
+    import('../tensor/kernels/native/open.js'),
+    import('../tensor/kernels/native/memory.js'),
+  ])
+  return { gemm: await openNative(library), base: await addressOf(memory) }
 }
 
 /** A stage with what this worker spent in it since the last report, in milliseconds and tasks. */

@@ -42,6 +42,27 @@ t.test('a healthy machine, data sets missing or not', async t => {
   ])
 })
 
+t.test('native libraries, and what auto takes', async t => {
+  const library = { backend: 'blas', path: '/lib/x.so', name: 'X', version: '1', detail: 'd' } as const
+  const states = [
+    { name: 'blas', available: true, reason: 'X 1 (d)', library, slow: 'only 2.0 times as fast' },
+    { name: 'wasm', available: true, reason: 'SIMD', library: null, slow: null },
+  ]
+  const auto = {
+    name: 'wasm',
+    library: null,
+    reason: 'SIMD',
+    advice: 'faster with a native library: install y',
+  } as const
+  t.same(diagnosisLines(diagnose(machine, states, datasets, auto)).slice(6, 10), [
+    'backends',
+    '  blas    works  X 1 (d); /lib/x.so; auto passes over it: only 2.0 times as fast',
+    '  wasm    works  SIMD',
+    'auto       wasm (SIMD); faster with a native library: install y',
+  ])
+  t.equal(diagnosisLines(diagnose(machine, states, datasets, { ...auto, advice: null }))[9], 'auto       wasm (SIMD)')
+})
+
 t.test('a machine where training cannot work says why', async t => {
   const poor = { ...machine, wasm: { simd: false, threads: false } }
   const diagnosis = diagnose(poor, [backends[1]], datasets)

@@ -13,6 +13,7 @@ export const start: StartEvent = {
   experiment: resolveExperiment({ data: { dataset: 'digits' }, model: { hidden: [512, 256] } }).experiment,
   backend: 'wasm',
   backendReason: 'the fastest that works here',
+  backendAdvice: null,
   workers: 2,
   parameters: 535_818,
   widths: [784, 512, 256, 10],

@@ -16,10 +16,19 @@ const TIMEOUT_MS = 60_000
 /** `onOutput` sees all output so far, stdout and stderr together, whenever there is more. */
 export function gradloom(
   args: readonly string[],
-  { cwd = '.', onOutput }: { cwd?: string; onOutput?: (output: string, child: ChildProcess) => void } = {},
+  {
+    cwd = '.',
+    onOutput,
+    env: more = {},
+  }: {
+    cwd?: string
+    onOutput?: (output: string, child: ChildProcess) => void
+    /** On top of this process's. */
+    env?: NodeJS.ProcessEnv
+  } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const { FORCE_COLOR: _, ...env } = process.env
+    const { FORCE_COLOR: _, ...env } = { ...process.env, ...more }
     const child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
     const text = { stdout: '', stderr: '' }

@@ -14,7 +14,7 @@ const REFERENCE = {
   train: { epochs: 2000, batchSize: 256, l2: 0.05 },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
   schedule: { type: 'inverse-sqrt', decayRate: 1 },
-  compute: { workers: 'auto', backend: 'auto', precision: 'f32', allReduce: 'fused', shardRows: 'auto' },
+  compute: { workers: 'auto', backend: 'auto', library: null, precision: 'f32', allReduce: 'fused', shardRows: 'auto' },
   checkpoint: { everyEpochs: 1, keepLast: 2, keepBest: true },
 }
 

@@ -68,8 +68,16 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ compute: { workers: 0 } }, 'compute.workers is 0, expected "auto" or an integer from 1 to 256'],
   [{ compute: { workers: 257 } }, 'compute.workers is 257, expected "auto" or an integer from 1 to 256'],
   [{ compute: { workers: 'all' } }, `compute.workers is 'all', expected "auto" or an integer from 1 to 256`],
-  [{ compute: { backend: 'blas' } }, `compute.backend is 'blas', expected "auto", "reference" or "wasm"`],
-  [{ compute: { precision: 'bf16' } }, `compute.precision is 'bf16', expected "f32"`],
+  [
+    { compute: { backend: 'one-dnn' } },
+    `compute.backend is 'one-dnn', expected "auto", "reference", "wasm", "blas" or "onednn"; did you mean "onednn"?`,
+  ],
+  [{ compute: { library: '' } }, `compute.library is '', expected non-empty text or null`],
+  [{ compute: { library: 3 } }, `compute.library is 3, expected non-empty text or null`],
+  [
+    { compute: { precision: 'fp16' } },
+    `compute.precision is 'fp16', expected "f32", "bf16" or "auto"`,
+  ],
   [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
   [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected "auto" or an integer >= 1'],
   [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1'],

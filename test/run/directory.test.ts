@@ -28,7 +28,7 @@ t.test('what a run writes is where the design says', async t => {
   await directory.writeExperiment('{ "name":  "a" } ', { name: 'a', seed: 1 })
   await directory.writeManifest({
     startedAt: now.toISOString(),
-    backend: { name: 'wasm', reason: 'the only one' },
+    backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
     workers: 2,
     data: { dataset: 'digits', files: { images: 'abc' } },
   })
@@ -49,7 +49,7 @@ t.test('what a run writes is where the design says', async t => {
   const manifest = JSON.parse(text('manifest.json'))
   t.match(manifest, {
     startedAt: '2026-01-31T12:00:05.999Z',
-    backend: { name: 'wasm', reason: 'the only one' },
+    backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
     workers: 2,
     data: { files: { images: 'abc' } },
     machine: { node: process.versions.node, v8: process.versions.v8, cpu: machineFacts().cpu },

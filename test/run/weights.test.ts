@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readParameters } from '../../src/run/parameters.js'
 import { CheckpointError } from '../../src/run/safetensors.js'
 import { writeTensorFile } from '../../src/run/tensor-file.js'
-import { readParameters } from '../../src/run/parameters.js'
 import {
   loadState,
   loadWeights,
@@ -65,7 +65,11 @@ t.test('moments come back too, are damaged apart from the weights, and weights c
   t.same(flat(loaded), flat(saved))
   t.same(flat(moments), flat(momentsOf(saved)))
   t.same((await loadWeights(file, network([3, 4, 2], 0))).weightsSha256, digests.weightsSha256)
-  t.same([...(await readParameters(file)).keys()], saved.map(({ name }) => name), 'moments are no parameters')
+  t.same(
+    [...(await readParameters(file)).keys()],
+    saved.map(({ name }) => name),
+    'moments are no parameters',
+  )
 
   const bytes = readFileSync(file)
   bytes[bytes.length - 1] ^= 1 // in the last moment
@@ -175,7 +179,15 @@ t.test('files that are no checkpoints', async t => {
     await writeTensorFile(join(dir, name), [], metadata)
     return join(dir, name)
   }
-  const good = { format: 'gradloom', formatVersion: '1', step: '0', epoch: '0', rowsSeen: '0', experiment: '{}', training: 'null' }
+  const good = {
+    format: 'gradloom',
+    formatVersion: '1',
+    step: '0',
+    epoch: '0',
+    rowsSeen: '0',
+    experiment: '{}',
+    training: 'null',
+  }
   const digest = '0'.repeat(64)
   const digests = { weightsSha256: digest, stateSha256: digest }
   await t.rejects(readCheckpoint(join(dir, 'none')), /none: cannot be read: ENOENT/)

@@ -1,11 +1,13 @@
 /**
  * Every kernel of the backends against the reference, over sizes around the edges of panels, lanes, tiles and blocks.
  * The bounds follow from the number of roundings: u is the unit roundoff, γ(n) = n·u / (1 - n·u). The reference runs
- * against itself too, on fewer sizes and with u = 0, which is to say that the sweep itself is sound.
+ * against itself too, on fewer sizes and with u = 0, which is to say that the sweep itself is sound. The native backends
+ * run wherever their libraries are, and in CI they must.
  */
 import t from 'tap'
 import { reference } from '../../src/tensor/kernels/reference/index.js'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
+import { nativeCandidates } from '../helpers/native.js'
 import * as batch from './batch-kernels.js'
 import * as bias from './bias-kernels.js'
 import { Lab } from './lab.js'
@@ -17,12 +19,16 @@ import * as weight from './weight-kernels.js'
 const every = { batches: BATCHES, products: PRODUCTS, updates: UPDATES }
 const few = { batches: thinned(BATCHES), products: thinned(PRODUCTS), updates: thinned(UPDATES) }
 
-for (const { backend, u, exp, sizes } of [
-  { backend: reference, u: 'u = 0', exp: '0', sizes: few },
-  { backend: wasm, u: 'u = 2^-24', exp: '2e-7', sizes: every },
+const f32 = { u: 'u = 2^-24', exp: '2e-7', sizes: every }
+const natives = await nativeCandidates()
+
+for (const { backend, u, exp, sizes, skip, open } of [
+  { backend: reference, u: 'u = 0', exp: '0', sizes: few, skip: false, open: undefined },
+  { backend: wasm, ...f32, skip: false, open: undefined },
+  ...natives.map(native => ({ ...native, ...f32 })),
 ]) {
-  t.test(`${backend.name}, ${u}`, async t => {
-    const labs = [await Lab.open(backend), await Lab.open(reference)] as const
+  t.test(`${backend.name}, ${u}`, { skip }, async t => {
+    const labs = [await Lab.open(backend, open), await Lab.open(reference)] as const
     const { batches, products, updates } = sizes
     const sweep = (name: string, cases: number, run: (tally: Tally) => void) =>
       t.test(name, async t => {

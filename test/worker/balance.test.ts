@@ -12,7 +12,11 @@ const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 const BATCH = 256
 
 /** Programs are counted, not run: of the network they need the number of layers, of the plan what they are cut by. */
-function programFor(backend: ProgramParts['backend'], workers: number, phase1: RunPlan['phase1']): Stage<StepContext>[] {
+function programFor(
+  backend: ProgramParts['backend'],
+  workers: number,
+  phase1: RunPlan['phase1'],
+): Stage<StepContext>[] {
   const layers = WIDTHS.length - 1
   const plan = { widths: WIDTHS, shardRows: 64, workers, phase1, allReduce: 'fused' } as unknown as RunPlan
   const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network
@@ -35,7 +39,14 @@ for (const [name, backend] of [
       t.equal(total, STEP_FLOPS)
       const imbalance = imbalanceOf(loads)
       t.ok(imbalance <= 0.1, `${(100 * imbalance).toFixed(1)} %`)
-      t.comment(loads.map(({ stage, loads }) => `${stage} ${((100 * Math.max(...loads) * workers) / loads.reduce((a, b) => a + b)).toFixed(0)} %`).join(', '))
+      t.comment(
+        loads
+          .map(
+            ({ stage, loads }) =>
+              `${stage} ${((100 * Math.max(...loads) * workers) / loads.reduce((a, b) => a + b)).toFixed(0)} %`,
+          )
+          .join(', '),
+      )
     })
   }
 }

@@ -5,7 +5,11 @@ import { cutGrid } from '../../src/worker/passes.js'
 
 t.test('a grid covers every element once, in columns that begin at multiples of the unit', async t => {
   let runs = 0
-  const sizes = fc.tuple(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 700 }), fc.constantFrom(1, 12, 16, 48))
+  const sizes = fc.tuple(
+    fc.integer({ min: 1, max: 300 }),
+    fc.integer({ min: 1, max: 700 }),
+    fc.constantFrom(1, 12, 16, 48),
+  )
   fc.assert(
     fc.property(sizes, ([rows, cols, unit]) => {
       runs++

@@ -139,6 +139,8 @@ export interface Backend {
   /** Tiles and blocks begin at multiples of these; `best*` is the measured tile, in the same units. */
   readonly tileUnit: { readonly inputs: number; readonly outputs: number }
   readonly bestTile: { readonly inputs: number; readonly outputs: number }
+  /** Columns of a batch matrix that a block is best a multiple of; itself a multiple of `tileUnit.outputs`. */
+  readonly blockColumns: number
   /**
    * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
    * shards decide bits, workers must not.

@@ -47,9 +47,11 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     cutsDecideBits: true,
     tileUnit: { inputs: 1, outputs: LINE },
     bestTile: TILE,
+    blockColumns: LINE,
     // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
     shardRows: () => 128,
-    scratchBytes: widest => DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
+    scratchBytes: widest =>
+      DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
     matrixShape: (rows, cols) => [rows, padded(cols)],
     weightShape: (inputs, outputs) => [inputs, padded(outputs)],
     transposedShape: () => null,

@@ -40,6 +40,7 @@ export const reference: Backend = {
   tileUnit: { inputs: 1, outputs: 1 },
   // Not measured: enough tiles for a few workers, and a small share of calls.
   bestTile: { inputs: 64, outputs: 64 },
+  blockColumns: 1,
   shardRows: () => 64,
   scratchBytes: () => 0,
   matrixShape: (rows, cols) => [rows, cols],

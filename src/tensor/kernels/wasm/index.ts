@@ -51,6 +51,8 @@ export const wasm: Backend = {
   cutsDecideBits: false,
   tileUnit: { inputs: PANEL, outputs: PANEL },
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: TILE_PANELS * PANEL },
+  // The micro-kernel's width: narrower rests run in slower kernels.
+  blockColumns: 4 * PANEL,
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 64),
   scratchBytes: (widest, rows) =>
     DROPOUT_SCRATCH_BYTES +

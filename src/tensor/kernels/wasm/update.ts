@@ -19,7 +19,14 @@ import {
 } from './panels.js'
 
 /** Applies an optimizer to n floats of a parameter at `w`, with its moments, and the gradient at `g`. */
-export type Apply = (w: number, moments: readonly number[], g: number, n: number, decay: number, step: OptimizerStep) => void
+export type Apply = (
+  w: number,
+  moments: readonly number[],
+  g: number,
+  n: number,
+  decay: number,
+  step: OptimizerStep,
+) => void
 
 export function bindOptimizer(wasm: WasmExports): Apply {
   return (w, moments, g, n, decay, step) => {

@@ -1,0 +1,40 @@
+/**
+ * koffi, through which native libraries are called: an optional dependency, so it is loaded when it is needed and may be
+ * missing. Any thread.
+ */
+export type Koffi = typeof import('koffi')
+export type LibraryHandle = import('koffi').LibraryHandle
+
+let loading: Promise<Koffi> | undefined
+
+/** Rejects with a KoffiMissing that says what to do. */
+export function loadKoffi(): Promise<Koffi> {
+  loading ??= import('koffi').then(
+    koffi => koffi.default as unknown as Koffi,
+    (cause: Error) => {
+      throw new KoffiMissing(cause)
+    },
+  )
+  return loading
+}
+
+export class KoffiMissing extends Error {
+  constructor(cause: Error) {
+    const [why] = cause.message.split('\n')
+    super(`koffi, an optional dependency, cannot be loaded: ${why}`, { cause })
+    this.name = 'KoffiMissing'
+  }
+}
+
+/** A function of the library, or null where it has none of that name. `declaration` is C, as koffi reads it. */
+export function optional<F extends (...args: never[]) => unknown>(
+  library: LibraryHandle,
+  declaration: string,
+): F | null {
+  try {
+    return library.func(declaration) as unknown as F
+  } catch (error) {
+    if (/Cannot find function/i.test((error as Error).message)) return null
+    throw error
+  }
+}

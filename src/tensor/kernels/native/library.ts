@@ -1,0 +1,23 @@
+/** What an open library gives, and how one says that it cannot be used. Types and one error; any thread. */
+import type { NativeGemm, NativeLibrary, ProductShape } from './gemm.js'
+import type { Koffi, LibraryHandle } from './koffi.js'
+
+export interface OpenLibrary extends Pick<NativeLibrary, 'name' | 'version' | 'detail'> {
+  readonly gemm: NativeGemm
+  /** A function that it surely has: the system tells by its address which file was loaded. */
+  readonly landmark: string
+  /** Why it is slow on this CPU, as far as the library itself tells; else null. */
+  readonly slow: string | null
+}
+
+export type Opener = (koffi: Koffi, handle: LibraryHandle) => OpenLibrary
+
+/** A library that was loaded and cannot be used; the message says why, without its name. */
+export class UnfitLibrary extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'UnfitLibrary'
+  }
+}
+
+export const spelled = ({ form, m, n, k }: ProductShape): string => `${form} ${m}x${n}x${k}`

@@ -1,0 +1,119 @@
+/** Native backends and precision, as users meet them: what they are told, and what the files of a run say. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { overridesOf } from '../../src/cli/train.js'
+import { titleOf } from '../../src/tensor/kernels/choose.js'
+import { compiled, nativeLibrary, ownCache } from '../helpers/native-library.js'
+import { gradloom } from './run-cli.js'
+
+ownCache(t)
+
+const train = (...args: readonly string[]) => ['train', 'configs/smoke.json', ...args]
+const json = (...path: readonly string[]) => JSON.parse(readFileSync(join(...path), 'utf8'))
+
+for (const backend of ['blas', 'onednn'] as const) {
+  t.test(`train --backend ${backend}: told at the start, recorded in the manifest, evaluated alike`, async t => {
+    const library = await nativeLibrary(t, backend)
+    if (!library) return
+    const runDir = join(t.testdir(), 'run')
+    const result = await gradloom(train('--backend', backend, '--run-dir', runDir))
+    t.equal(result.code, 0, result.stderr)
+    t.match(result.stderr, `compute  ${backend} (${titleOf(library)}: the experiment asks for it), `)
+    t.strictSame(json(runDir, 'manifest.json').backend, {
+      name: backend,
+      reason: `${titleOf(library)}: the experiment asks for it`,
+      library,
+      bitsDependOn: "gradloom's version, the library, its version and settings, and the kind of CPU",
+    })
+    const summary = json(runDir, 'summary.json')
+    t.match(summary, { status: 'completed', backend, precision: 'f32' })
+    const score = await gradloom(['evaluate', runDir, '--json'])
+    t.equal(score.code, 0, score.stderr)
+    t.match(JSON.parse(score.stdout), { loss: summary.test.loss, accuracy: summary.test.accuracy })
+  })
+}
+
+t.test('auto with a large network takes a native library, and the manifest says so', async t => {
+  const best = (await nativeLibrary(t, 'onednn')) ?? (await nativeLibrary(t, 'blas'))
+  if (!best) return
+  const runDir = join(t.testdir(), 'run')
+  const result = await gradloom(train('--epochs', '0', '--set', 'model.hidden=[400]', '--run-dir', runDir))
+  t.equal(result.code, 0, result.stderr)
+  t.match(result.stderr, `compute  ${best.backend} (${titleOf(best)}: the fastest that works here)`)
+  t.match(json(runDir, 'manifest.json').backend, { name: best.backend, library: best })
+})
+
+t.test('a library that does not work here is refused with exit code 2, before a run directory is made', async t => {
+  const runDir = join(t.testdir(), 'run')
+  for (const [args, message] of [
+    [
+      ['--backend', 'blas', '--set', 'compute.library=/none/x.so'],
+      /'blas', which does not work here: \/none\/x\.so: there is no/,
+    ],
+    [
+      ['--set', 'compute.library=/none/x.so'],
+      /compute\.library is '\/none\/x\.so', which does not work here: as onednn: /,
+    ],
+  ] as const) {
+    const { code, stderr } = await gradloom(train(...args, '--run-dir', runDir))
+    t.equal(code, 2)
+    t.match(stderr, message)
+  }
+  t.throws(() => readFileSync(join(runDir, 'manifest.json')))
+})
+
+t.test('a library relative to the experiment file; one that crashes ends nothing', async t => {
+  const dir = t.testdir({
+    'mine.json': JSON.stringify({
+      data: { dataset: 'digits' },
+      compute: { backend: 'blas', library: './crash.so' },
+    }),
+  })
+  if (compiled(t, dir, 'crash', 'void cblas_sgemm(void) { *(volatile int *)0 = 1; }') === null) return
+  const { code, stderr } = await gradloom(['train', join(dir, 'mine.json')])
+  t.equal(code, 2)
+  t.match(stderr, `${join(dir, 'crash.so')}: ended with SIGSEGV when it was called`)
+})
+
+t.test('--set compute.library: a path starts at the prompt, a bare name goes to the linker', async t => {
+  const of = (value: string) => overridesOf({ set: [`compute.library=${value}`] })
+  t.strictSame(of('lib/x.so'), [`compute.library=${join(process.cwd(), 'lib/x.so')}`])
+  for (const as of ['libx.so', 'null', '"./x.so"']) t.strictSame(of(as), [`compute.library=${as}`])
+})
+
+t.test('--precision bf16 is refused where it cannot be; auto takes f32 and says why', async t => {
+  const runDir = join(t.testdir(), 'run')
+  const refused = await gradloom(train('--precision', 'bf16', '--run-dir', runDir))
+  t.equal(refused.code, 2)
+  t.match(
+    refused.stderr,
+    /compute\.precision is 'bf16', which does not work here: the CPU .*(has neither|no bf16 kernels|does not say)/,
+  )
+  const auto = await gradloom(train('--precision', 'auto', '--json', '--run-dir', runDir))
+  t.equal(auto.code, 0, auto.stderr)
+  t.match(auto.stderr, /compute {2}wasm \(.*; f32, not bf16: the CPU .*\), /)
+  t.equal(JSON.parse(auto.stdout).precision, 'f32')
+  t.match(json(runDir, 'manifest.json').backend.reason, /; f32, not bf16: the CPU /)
+})
+
+t.test('without koffi wasm works, and everybody is told why the others do not', async t => {
+  const hook = pathToFileURL('dist/test/fixtures/no-koffi.js').href
+  const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import ${hook}` }
+  const missing = /koffi, an optional dependency, cannot be loaded: Cannot find package 'koffi'/
+  const doctor = await gradloom(['doctor', '--json'], { env })
+  t.equal(doctor.code, 0, doctor.stderr)
+  const { backends, auto } = JSON.parse(doctor.stdout)
+  const works = (state: { name: string; available: boolean }) => `${state.name} ${state.available}`
+  t.strictSame(backends.map(works), ['onednn false', 'blas false', 'wasm true', 'reference true'])
+  for (const { reason } of backends.slice(0, 2)) t.match(reason, missing)
+  t.match(auto, { name: 'wasm', advice: /^faster with a native library: npm install koffi/ })
+
+  const trained = await gradloom(train('--json', '--run-dir', join(t.testdir(), 'run')), { env })
+  t.equal(trained.code, 0, trained.stderr)
+  t.equal(JSON.parse(trained.stdout).backend, 'wasm')
+  const refused = await gradloom(train('--backend', 'blas'), { env })
+  t.equal(refused.code, 2)
+  t.match(refused.stderr, missing)
+})

@@ -1,0 +1,33 @@
+/** The native backends of this machine, for tests: where a library is missing they are skipped, but never in CI. */
+import type { Backend, KernelContext } from '../../src/tensor/kernels/backend.js'
+import { reportBackend } from '../../src/tensor/kernels/backends.js'
+import type { NativeLibrary } from '../../src/tensor/kernels/native/gemm.js'
+import { nativeBackend } from '../../src/tensor/kernels/native/kernels.js'
+import { addressOf } from '../../src/tensor/kernels/native/memory.js'
+import { openNative } from '../../src/tensor/kernels/native/open.js'
+
+export interface NativeCandidate {
+  readonly backend: Backend
+  readonly library: NativeLibrary | null
+  /** For tap's `skip`: the reason, or false. In CI a missing library is a failure instead. */
+  readonly skip: string | false
+  /** The library's products over a memory. */
+  open(memory: WebAssembly.Memory): Promise<KernelContext['native']>
+}
+
+export async function nativeCandidates(): Promise<NativeCandidate[]> {
+  const names = ['blas', 'onednn'] as const
+  return Promise.all(
+    names.map(async (name): Promise<NativeCandidate> => {
+      const { library, reason } = await reportBackend(name)
+      if (!library && process.env.CI)
+        throw new Error(`${name}: ${reason}; CI installs libopenblas0-pthread and libdnnl2`)
+      return {
+        backend: nativeBackend(name),
+        library,
+        skip: library ? false : `${name}: ${reason}`,
+        open: async memory => library && { gemm: await openNative(library), base: await addressOf(memory) },
+      }
+    }),
+  )
+}

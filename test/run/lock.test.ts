@@ -1,0 +1,54 @@
+/** One process in a run directory, and stale locks recognised. */
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { LOCK_FILE, RunLock } from '../../src/run/lock.js'
+
+t.test('a second taker is refused until the first has released', async t => {
+  const dir = t.testdir({})
+  const lock = await RunLock.take(dir)
+  await t.rejects(RunLock.take(dir), { message: /run is in use by process \d+ on .*, expected nobody/, hint: /wait for it/ })
+  await lock.release()
+  t.strictSame(readdirSync(dir), [], 'nothing is left')
+  await (await RunLock.take(dir)).release()
+})
+
+t.test('locks of dead processes, of other processes with their number, and torn ones are stale', async t => {
+  const child = spawn(process.execPath, ['-e', ''])
+  const dead = child.pid
+  await new Promise(resolve => child.once('close', resolve))
+  const host = hostname()
+  for (const text of [
+    JSON.stringify({ pid: dead, host, started: null }),
+    JSON.stringify({ pid: process.pid, host, started: '1' }),
+    '{"pid": 12',
+    '',
+    'null',
+  ]) {
+    const dir = t.testdir({ [LOCK_FILE]: text })
+    const lock = await RunLock.take(dir)
+    t.equal(JSON.parse(readFileSync(join(dir, LOCK_FILE), 'utf8')).pid, process.pid, text)
+    await lock.release()
+  }
+})
+
+t.test("another host's lock is respected: nobody can tell from here", async t => {
+  const dir = t.testdir({ [LOCK_FILE]: JSON.stringify({ pid: 1, host: 'elsewhere', started: null }) })
+  await t.rejects(RunLock.take(dir), { message: /in use by process 1 on elsewhere/, hint: /remove / })
+})
+
+t.test('of ten takers of a stale lock one gets it', async t => {
+  const dir = t.testdir({ [LOCK_FILE]: '' })
+  const results = await Promise.allSettled(Array.from({ length: 10 }, () => RunLock.take(dir)))
+  t.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
+})
+
+t.test("a lock that is somebody else's by now is not released", async t => {
+  const dir = t.testdir({})
+  const lock = await RunLock.take(dir)
+  writeFileSync(join(dir, LOCK_FILE), JSON.stringify({ pid: 1, host: 'elsewhere', started: null }))
+  await lock.release()
+  t.ok(existsSync(join(dir, LOCK_FILE)))
+})

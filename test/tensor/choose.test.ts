@@ -1,0 +1,112 @@
+/** Which backend and precision a run takes, and what is said about that. */
+import t from 'tap'
+import { ConfigError } from '../../src/errors.js'
+import { FASTEST_FIRST, listBackends, SMALL_NETWORK_WEIGHTS } from '../../src/tensor/kernels/backends.js'
+import { bitsDependOn, chooseBackend, titleOf } from '../../src/tensor/kernels/choose.js'
+import { installAdvice } from '../../src/tensor/kernels/native/advice.js'
+import { choosePrecision } from '../../src/tensor/kernels/precision.js'
+import { nativeLibrary, ownCache } from '../helpers/native-library.js'
+
+ownCache(t)
+
+/** Which libraries are named by the environment while `act` runs. */
+async function withEnv<T>(values: Readonly<Record<string, string>>, act: () => Promise<T>): Promise<T> {
+  Object.assign(process.env, values)
+  try {
+    return await act()
+  } finally {
+    for (const name of Object.keys(values)) delete process.env[name]
+  }
+}
+
+t.test('auto takes the first that works: a native library for a large network', async t => {
+  const [best] = (await Promise.all([nativeLibrary(t, 'onednn'), nativeLibrary(t, 'blas')])).filter(x => x !== null)
+  if (!best) return
+  const { name, library, reason, advice } = await chooseBackend({ backend: 'auto', library: null })
+  t.strictSame({ name, library, advice }, { name: best.backend, library: best, advice: null })
+  t.equal(reason, `${titleOf(best)}: the fastest that works here`)
+})
+
+t.test('auto takes wasm for a small network, whatever libraries there are', async t => {
+  const auto = { backend: 'auto', library: null } as const
+  t.match(await chooseBackend(auto, SMALL_NETWORK_WEIGHTS - 1), { name: 'wasm', library: null, advice: null })
+})
+
+t.test('auto falls back to wasm, and says what is in the way', async t => {
+  const env = { GRADLOOM_BLAS: '/none/libblas.so', GRADLOOM_ONEDNN: '/none/libdnnl.so' }
+  const choice = await withEnv(env, () => chooseBackend({ backend: 'auto', library: null }))
+  t.match(choice, { name: 'wasm', library: null, reason: /same bits on every CPU/ })
+  t.equal(choice.advice, 'GRADLOOM_ONEDNN=/none/libdnnl.so is not used: /none/libdnnl.so: there is no such file')
+})
+
+t.test('a library that an experiment names is used or refused, with auto too', async t => {
+  const library = '/none/libblas.so'
+  await t.rejects(chooseBackend({ backend: 'blas', library }), {
+    name: 'ConfigError',
+    exitCode: 2,
+    message: "compute.backend is 'blas', which does not work here: /none/libblas.so: there is no such file",
+  })
+  await t.rejects(chooseBackend({ backend: 'auto', library }), {
+    exitCode: 2,
+    message: /^compute\.library is '\/none\/libblas\.so', which does not work here: as onednn: .*; as blas: /,
+  })
+  const good = await nativeLibrary(t, 'blas')
+  if (!good) return
+  for (const backend of ['blas', 'auto'] as const) {
+    t.match(await chooseBackend({ backend, library: good.path }, 10), { name: 'blas', library: good })
+  }
+})
+
+t.test('every backend is reported, in the order of auto', async t => {
+  const reports = await listBackends()
+  t.strictSame(
+    reports.map(({ name }) => name),
+    FASTEST_FIRST,
+  )
+  for (const { name, available, library } of reports) {
+    t.equal(library !== null, available && (name === 'blas' || name === 'onednn'), name)
+  }
+})
+
+t.test('the advice fits the system at hand', async t => {
+  const debian12 = 'ID=debian\nVERSION_ID="12"\n'
+  t.equal(installAdvice('onednn', 'linux', debian12), 'apt-get install libdnnl2')
+  t.equal(installAdvice('onednn', 'linux', 'ID=debian\nVERSION_ID="13"\n'), null)
+  t.equal(installAdvice('blas', 'linux', debian12), 'apt-get install libopenblas0-pthread')
+  t.equal(installAdvice('blas', 'linux', 'ID=ubuntu\nID_LIKE=debian\n'), 'apt-get install libopenblas0-pthread')
+  t.equal(installAdvice('blas', 'linux', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n'), 'dnf install openblas')
+  for (const [backend, platform] of [
+    ['blas', 'darwin'],
+    ['onednn', 'win32'],
+    ['wasm', 'linux'],
+  ] as const) {
+    t.equal(installAdvice(backend, platform, debian12), null)
+  }
+})
+
+t.test('bf16 is refused with its reason, or f32 is taken if that is allowed', async t => {
+  const refusal = (backend: string, flags: string): string => {
+    try {
+      choosePrecision({ precision: 'bf16', backend }, flags)
+    } catch (error) {
+      if (error instanceof ConfigError && error.exitCode === 2) return error.message
+    }
+    throw new Error('accepted, or another error')
+  }
+  const start = "compute.precision is 'bf16', which does not work here: "
+  t.equal(refusal('wasm', 'amx_bf16'), `${start}compute.backend is 'wasm', expected "onednn" or "auto"`)
+  t.match(refusal('onednn', 'fpu avx2 avx512_bf16x'), /the CPU \(.+\) has neither amx_bf16 nor avx512_bf16$/)
+  t.match(refusal('onednn', ''), /the CPU \(.+\) does not say whether it has amx_bf16 or avx512_bf16/)
+  t.equal(refusal('auto', 'fpu amx_bf16'), `${start}the CPU has amx_bf16, but this version has no bf16 kernels`)
+  t.strictSame(choosePrecision({ precision: 'f32', backend: 'onednn' }, 'amx_bf16'), { precision: 'f32', note: null })
+  t.match(choosePrecision({ precision: 'auto', backend: 'onednn' }, 'fpu'), {
+    precision: 'f32',
+    note: /^f32, not bf16: the CPU \(.+\) has neither/,
+  })
+})
+
+t.test('the manifest says what the bits depend on', async t => {
+  t.equal(bitsDependOn('wasm', 'fused'), "gradloom's version alone: the same on every machine")
+  t.match(bitsDependOn('onednn', 'fused'), /the library, its version and settings, and the kind of CPU$/)
+  t.match(bitsDependOn('wasm', 'buffers'), /^the number of workers, and gradloom's/)
+})
