@@ -104,7 +104,8 @@ while (kills < wanted) {
         ? ['train', experiment, '--run-dir', dir, '--workers', workers]
         : ['resume', dir, '--workers', workers]
     // A run that is killed too early leaves no directory to resume.
-    const kill = kills >= wanted ? undefined : kills % 2 === 0 ? afterAWhile(typicalMs) : insideAWrite(join(dir, 'checkpoints'))
+    const kill =
+      kills >= wanted ? undefined : kills % 2 === 0 ? afterAWhile(typicalMs) : insideAWrite(join(dir, 'checkpoints'))
     const { code, text } = await gradloom([...args, '--quiet'], kill)
     const names = (() => {
       try {

@@ -198,11 +198,11 @@ const compute = z
 const checkpoint = z
   .strictObject({
     everyEpochs: count().nullable().default(1).meta(help('Epochs between two checkpoints; null: not by epochs.')),
+    keepLast: count().default(2).meta(help('How many of the newest checkpoints stay.')),
+    keepBest: z.boolean().default(true).meta(help('Whether the checkpoint with the best score stays, however old.')),
     everySteps: count().nullable().default(null).meta(help('Steps between two checkpoints; null: not by steps.')),
     everySeconds: positive().nullable().default(null).meta(help('Seconds between two checkpoints; null: not by time.')),
     atEnd: z.boolean().default(true).meta(help('Whether the run is saved when it ends or is stopped.')),
-    keepLast: count().default(2).meta(help('How many of the newest checkpoints stay.')),
-    keepBest: z.boolean().default(true).meta(help('Whether the checkpoint with the best score stays, however old.')),
   })
   .prefault({})
   .meta({ title: 'Checkpoints', description: 'What is saved while training, and what stays.' })

@@ -15,7 +15,10 @@ const REFERENCE = {
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
   schedule: { type: 'inverse-sqrt', decayRate: 1 },
   compute: { workers: 'auto', backend: 'auto', library: null, precision: 'f32', allReduce: 'fused', shardRows: 'auto' },
-  checkpoint: { everyEpochs: 1, keepLast: 2, keepBest: true },
+  checkpoint: {
+    ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
+    ...{ everySteps: null, everySeconds: null, atEnd: true },
+  },
 }
 
 async function errorFor(path: string, overrides: readonly string[] = []): Promise<ConfigError> {

@@ -74,13 +74,13 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
   [{ compute: { library: '' } }, `compute.library is '', expected non-empty text or null`],
   [{ compute: { library: 3 } }, `compute.library is 3, expected non-empty text or null`],
-  [
-    { compute: { precision: 'fp16' } },
-    `compute.precision is 'fp16', expected "f32", "bf16" or "auto"`,
-  ],
+  [{ compute: { precision: 'fp16' } }, `compute.precision is 'fp16', expected "f32", "bf16" or "auto"`],
   [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
   [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected "auto" or an integer >= 1'],
-  [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1'],
+  [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1 or null'],
+  [{ checkpoint: { everySteps: 1.5 } }, 'checkpoint.everySteps is 1.5, expected an integer >= 1 or null'],
+  [{ checkpoint: { everySeconds: 0 } }, 'checkpoint.everySeconds is 0, expected a number > 0 or null'],
+  [{ checkpoint: { atEnd: 1 } }, 'checkpoint.atEnd is 1, expected true or false'],
   [{ checkpoint: { keepLast: 0 } }, 'checkpoint.keepLast is 0, expected an integer >= 1'],
   [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],
   // Unknown keys: the same word in another spelling, elsewhere, under another name, similar, and like nothing.

@@ -104,10 +104,16 @@ t.test('metrics go on as if nothing had happened; the links name whole files; ol
   t.equal(epochs(runDir), 3)
   t.equal(metricsOf(runDir).at(-1)?.type, 'end')
   const names = readdirSync(join(runDir, 'checkpoints')).sort()
-  t.equal(readlinkSync(join(runDir, 'checkpoints', 'latest')), `step-${(await checkpointSteps(join(runDir, 'checkpoints')))[0]}.safetensors`)
+  t.equal(
+    readlinkSync(join(runDir, 'checkpoints', 'latest')),
+    `step-${(await checkpointSteps(join(runDir, 'checkpoints')))[0]}.safetensors`,
+  )
   t.ok(names.includes(readlinkSync(join(runDir, 'checkpoints', 'best'))), names.join(' '))
   t.ok(names.filter(name => name.startsWith('step-')).length <= 4, names.join(' '))
-  t.notOk(names.some(name => name.endsWith('.tmp')), 'what was half written is gone')
+  t.notOk(
+    names.some(name => name.endsWith('.tmp')),
+    'what was half written is gone',
+  )
   const { resumes } = JSON.parse(readFileSync(join(runDir, 'manifest.json'), 'utf8'))
   t.equal(resumes.length, 1)
 })
@@ -145,7 +151,10 @@ t.test('a run without a checkpoint starts over; a finished one is left alone, or
 t.test('changes of the past, other data and a run in use are refused', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }))
-  await t.rejects(resume(runDir, { overrides: ['seed=2'] }), /seed: 1 -> 2; the steps already done were trained otherwise/)
+  await t.rejects(
+    resume(runDir, { overrides: ['seed=2'] }),
+    /seed: 1 -> 2; the steps already done were trained otherwise/,
+  )
   await t.rejects(resume(runDir, { overrides: ['train.batchSize=25'] }), /train.batchSize: 50 -> 25/)
   await t.rejects(
     resume(runDir, { overrides: ['model.hidden=[5]'], allowChange: true }),
@@ -189,5 +198,8 @@ t.test('train --from starts a new run from weights, and refuses those of another
   const before = await train(experiment({ backend: 'wasm' }), { runDir: null })
   t.equal((await train(same, { runDir: null, from: runDir })).weightsSha256, before.weightsSha256)
   const other = experiment({ backend: 'wasm' }, { model: { hidden: [29, 12], dropout: 0 } })
-  await t.rejects(train(other, { runDir: null, from: runDir }), /layers.1.weight is F32 \(29, 13\), expected F32 \(29, 12\)/)
+  await t.rejects(
+    train(other, { runDir: null, from: runDir }),
+    /layers.1.weight is F32 \(29, 13\), expected F32 \(29, 12\)/,
+  )
 })

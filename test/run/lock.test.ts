@@ -9,7 +9,10 @@ import { LOCK_FILE, RunLock } from '../../src/run/lock.js'
 t.test('a second taker is refused until the first has released', async t => {
   const dir = t.testdir({})
   const lock = await RunLock.take(dir)
-  await t.rejects(RunLock.take(dir), { message: /run is in use by process \d+ on .*, expected nobody/, hint: /wait for it/ })
+  await t.rejects(RunLock.take(dir), {
+    message: /run is in use by process \d+ on .*, expected nobody/,
+    hint: /wait for it/,
+  })
   await lock.release()
   t.strictSame(readdirSync(dir), [], 'nothing is left')
   await (await RunLock.take(dir)).release()

@@ -172,7 +172,12 @@ for (const backend of ['blas', 'onednn'] as const) {
     const numbers = (rows: number[][]) => rows.map((row, s) => row.filter((_, i) => i % shapes[s].ldc < shapes[s].n))
     const want = numbers(results(alone, single))
     t.equal(want[0].length, 70 * 130)
-    for (const each of tasks) t.strictSame(numbers(results(together, each)), want)
+    // Counted: a list of thousands of differences would take minutes to print.
+    for (const each of tasks) {
+      const got = numbers(results(together, each))
+      const wrong = want.map((row, i) => row.filter((x, j) => !Object.is(x, got[i][j])).length)
+      t.strictSame(wrong, [0, 0, 0], 'numbers that differ, by form')
+    }
   })
 }
 

@@ -47,21 +47,30 @@ const PROBE = new Uint8Array([
 
 /**
  * What `auto` takes: the first that works. An order, not a race at every start: the choice decides the bits, so it must
- * not depend on what else the machine is doing, and most of a step's time is in products whose ratio between these
- * kinds of kernels hardly varies. What can be slow by itself, a library that is not optimized, is measured once, with a
- * wide margin, when the library is tried out (native/probe.ts), and passed over.
+ * not depend on what else the machine is doing. What can be slow by itself, a library that is not optimized, is measured
+ * once, with a wide margin, when the library is tried out (native/probe.ts), and passed over.
  *
- * Measured with 2 workers on 2 Zen 3 cores (AVX2, busy with other work), `train` for an epoch: reference network 247 ms
- * a step with oneDNN 2.6, 297 with OpenBLAS 0.3.21, 425 with wasm, which skips zeros; 784-512-256-10 likewise 0.55, 0.65
- * and 0.75 s an epoch. With AVX-512, which WASM cannot use, the distance is larger.
+ * A library multiplies everything, `wasm` only what is not zero after ReLU and dropout. With vectors of 256 bits that is
+ * a draw, and `wasm` has the same bits everywhere: 2 workers on Zen 3 (AVX2), a step of the reference network in 233 ms
+ * with wasm, 229 with oneDNN 2.6, 250 with OpenBLAS 0.3.21; 1024-1024-1024 in 82, 113 and 84 ms (`npm run bench -- step`).
+ * With AVX-512, which WASM cannot use, libraries are ahead, but for small networks, where nothing is to be gained.
  */
-export const FASTEST_FIRST: readonly Backend['name'][] = ['onednn', 'blas', 'wasm', 'reference']
-/**
- * The same for networks with fewer weights than this: there the three are within each other's noise (784-256-128-10), or
- * wasm is ahead (784-32-16-10), and its bits are the same everywhere.
- */
+export const NATIVE_FIRST: readonly Backend['name'][] = ['onednn', 'blas', 'wasm', 'reference']
+export const WASM_FIRST: readonly Backend['name'][] = ['wasm', 'onednn', 'blas', 'reference']
 export const SMALL_NETWORK_WEIGHTS = 250_000
-export const SMALL_FIRST: readonly Backend['name'][] = ['wasm', 'onednn', 'blas', 'reference']
+
+/** What decides the order, beside the network. */
+export interface CpuKind {
+  readonly arch: string
+  /** Of /proc/cpuinfo; empty where nobody tells. */
+  readonly flags: string
+}
+
+/** The order for a network with so many weights on a kind of CPU. */
+export function autoOrder(weights: number, { arch, flags }: CpuKind): readonly Backend['name'][] {
+  const narrow = arch === 'x64' && flags !== '' && !flags.split(' ').includes('avx512f')
+  return narrow || weights < SMALL_NETWORK_WEIGHTS ? WASM_FIRST : NATIVE_FIRST
+}
 
 /** Whether one backend works here, and why or why not. A native one is tried out, or remembered. Main thread. */
 export async function reportBackend(name: Backend['name'], options: DiscoverOptions = {}): Promise<BackendReport> {
@@ -83,7 +92,7 @@ export async function reportBackend(name: Backend['name'], options: DiscoverOpti
   return { name, available: finding.library !== null, ...finding }
 }
 
-/** Every backend, in the order in which `auto` tries them. */
+/** Every backend. */
 export async function listBackends(options: DiscoverOptions = {}): Promise<readonly BackendReport[]> {
-  return Promise.all(FASTEST_FIRST.map(name => reportBackend(name, options)))
+  return Promise.all(NATIVE_FIRST.map(name => reportBackend(name, options)))
 }

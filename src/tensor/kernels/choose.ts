@@ -1,9 +1,10 @@
 /** Which backend a run takes, why, and what would make it faster. Main thread, before any worker starts. */
 import { ConfigError } from '../../errors.js'
 import type { Backend } from './backend.js'
-import { type BackendReport, FASTEST_FIRST, reportBackend, SMALL_FIRST, SMALL_NETWORK_WEIGHTS } from './backends.js'
+import { autoOrder, type BackendReport, type CpuKind, reportBackend } from './backends.js'
 import { installAdvice } from './native/advice.js'
 import type { NativeLibrary } from './native/gemm.js'
+import { cpuFlags } from './native/verdicts.js'
 
 export interface BackendChoice {
   readonly name: Backend['name']
@@ -23,6 +24,7 @@ export interface BackendWish {
 export async function chooseBackend(
   { backend, library }: BackendWish,
   weights = Number.POSITIVE_INFINITY,
+  cpu: CpuKind = { arch: process.arch, flags: cpuFlags() },
 ): Promise<BackendChoice> {
   if (backend !== 'auto') {
     const report = await reportBackend(backend, { library })
@@ -35,12 +37,11 @@ export async function chooseBackend(
     return choice(report, 'the experiment asks for it', null)
   }
   const passed: BackendReport[] = []
-  for (const name of weights < SMALL_NETWORK_WEIGHTS ? SMALL_FIRST : FASTEST_FIRST) {
+  for (const name of autoOrder(weights, cpu)) {
     const report = await reportBackend(name, { library })
     if (report.available && (report.slow === null || library !== null)) {
       if (report.library) return choice(report, 'the fastest that works here', null)
-      // First of all: the network is small.
-      if (library === null && name === 'wasm' && passed.length === 0) return choice(report, SMALL_REASON, null)
+      if (library === null && name === 'wasm' && passed.length === 0) return choice(report, WASM_REASON, null)
       if (library === null) return choice(report, report.reason, adviceFor(passed))
     }
     passed.push(report)
@@ -50,7 +51,7 @@ export async function chooseBackend(
   throw new ConfigError(`compute.library is '${library}', which does not work here: ${reasons.join('; ')}`)
 }
 
-const SMALL_REASON = 'a network this small gains nothing from a native library; same bits on every CPU'
+const WASM_REASON = 'as fast as a native library on this CPU for this network; same bits on every CPU'
 
 function choice({ name, library }: BackendReport, why: string, advice: string | null): BackendChoice {
   return { name, library, reason: library ? `${titleOf(library)}: ${why}` : why, advice }
