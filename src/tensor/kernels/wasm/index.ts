@@ -39,7 +39,7 @@ const gemmListBytes = (k: number): number =>
 /**
  * Weights that stay in the caches from shard to shard: there small shards, whole groups of three rows where these have no zeros, let the workers
  * end a stage together (128 rows in 64s: 9 % of a step at barriers; in 9s: 4 %). Larger networks stream their weights
- * anew for every shard (32 rows: 8 % slower than 64 at 18 million weights).
+ * anew for every shard (64 rows: 8 % slower than 128 at 20 million weights).
  */
 const CACHED_WEIGHTS = 1_000_000
 /** Masks of four rows of a panel. */
@@ -53,7 +53,7 @@ export const wasm: Backend = {
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: TILE_PANELS * PANEL },
   // The micro-kernel's width: narrower rests run in slower kernels.
   blockColumns: 4 * PANEL,
-  shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 64),
+  shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 128),
   scratchBytes: (widest, rows) =>
     DROPOUT_SCRATCH_BYTES +
     gradientScratchBytes(CHUNK_PANELS) +
