@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
-import { layerWidths } from '../model/parameters.js'
+import { layerWidths, weightCount } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
 import { chooseBackend } from '../tensor/kernels/choose.js'
@@ -71,9 +71,6 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason: note === null ? reason : `${reason}; ${note}`, backendAdvice: advice }
 }
-
-const weightCount = (widths: readonly number[]): number =>
-  widths.slice(1).reduce((sum, width, i) => sum + widths[i] * width, 0)
 
 /** Says what needs how much, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {

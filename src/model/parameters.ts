@@ -26,6 +26,11 @@ export function parameterTable(widths: readonly number[]): Parameter[] {
   ])
 }
 
+/** Weights of the layers from `first` on, biases left out. */
+export function weightCount(widths: readonly number[], first = 0): number {
+  return widths.slice(first + 1).reduce((sum, width, i) => sum + widths[first + i] * width, 0)
+}
+
 /** How many numbers the model learns. */
 export function parameterCount(table: readonly Parameter[]): number {
   return table.reduce((count, { dims }) => count + dims.reduce((size, dim) => size * dim, 1), 0)

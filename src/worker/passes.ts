@@ -6,6 +6,7 @@
  * Shards need one barrier and keep a row's activations near. The grid reads each weight once a step instead of once a
  * shard, and serves more workers than there are good shards.
  */
+import { weightCount } from '../model/parameters.js'
 import type { Columns } from '../tensor/kernels/backend.js'
 import { type Network, type Pass, type Rows, runPass } from './network.js'
 import type { ProgramParts, Stage } from './program.js'
@@ -59,12 +60,9 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
     flops: (task, context) =>
       2 *
       pieceOf(task, shardRows, source.rows(context)).rows *
-      (weightsFrom(0, widths) + (trains ? weightsFrom(1, widths) : 0)),
+      (weightCount(widths) + (trains ? weightCount(widths, 1) : 0)),
   }
 }
-
-const weightsFrom = (layer: number, widths: readonly number[]): number =>
-  widths.slice(layer + 1).reduce((sum, width, i) => sum + widths[layer + i] * width, 0)
 
 /** Rows that one task gathers, or takes through the last, narrow layer. */
 const ROWS_OF_TASK = 16
@@ -115,7 +113,7 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
       return code === 0 && trains && hidden > 0 ? network.backward(hidden - 1, rows) : code
     },
     flops: (task, context) =>
-      2 * pieceOf(task, ROWS_OF_TASK, source.rows(context)).rows * weightsFrom(hidden, widths) * (trains ? 2 : 1),
+      2 * pieceOf(task, ROWS_OF_TASK, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
   }
 
   const backward = Array.from({ length: trains ? Math.max(hidden - 1, 0) : 0 }, (_, back) => {

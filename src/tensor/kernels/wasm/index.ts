@@ -37,8 +37,8 @@ const gemmListBytes = (k: number): number =>
   GEMM_SPANS_BYTES + Math.min(panelsOf(k), GEMM_PANELS) * PANEL * GEMM_ROWS * ENTRY_BYTES
 
 /**
- * Weights that stay in the caches from shard to shard: there small shards, whole groups of three rows where these have no zeros, let the workers
- * end a stage together (128 rows in 64s: 9 % of a step at barriers; in 9s: 4 %). Larger networks stream their weights
+ * Weights that stay in the caches from shard to shard: there small shards, whole groups of three rows for what has no
+ * zeros, let the workers end a stage together (128 rows in 64s: 9 % of a step at barriers; in 9s: 4 %). Larger networks stream their weights
  * anew for every shard (64 rows: 8 % slower than 128 at 20 million weights).
  */
 const CACHED_WEIGHTS = 1_000_000
