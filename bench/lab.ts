@@ -35,8 +35,8 @@ export interface Lab {
   readonly session: Session
   /** Full mini-batches of an epoch: a span has at most so many steps, as in training, where it never crosses epochs. */
   readonly wholeSteps: number
-  /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it. */
-  run(count: number, stepsEach?: number): Promise<{ seconds: number; reports: SpanReport[] }[]>
+  /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it, with `trace` of every step. */
+  run(count: number, stepsEach?: number, trace?: boolean): Promise<{ seconds: number; reports: SpanReport[] }[]>
   close(): Promise<void>
 }
 
@@ -67,7 +67,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   return {
     session,
     wholeSteps,
-    async run(count, stepsEach = 1) {
+    async run(count, stepsEach = 1, trace = false) {
       if (stepsEach > wholeSteps) throw new RangeError(`lab: steps are ${stepsEach}, expected at most ${wholeSteps}`)
       const spans: { seconds: number; reports: SpanReport[] }[] = []
       while (spans.length < count) {
@@ -75,7 +75,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
         if ((step % perEpoch) + stepsEach > wholeSteps) step = Math.ceil(step / perEpoch) * perEpoch
         const from = step
         const started = performance.now()
-        const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach))
+        const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach, trace))
         // A step that stops half way would look fast.
         const stopped = reports.find(({ fault }) => fault !== 0)
         if (stopped) throw new RunError(`bench: step ${stopped.step}: ${faultText(stopped.fault)}`)

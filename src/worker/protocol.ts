@@ -105,6 +105,8 @@ export interface SpanReport {
   readonly stages: readonly StageTime[]
   /** Not 0: the step `step` found this fault and changed nothing. */
   readonly fault: number
+  /** Of each step, where the call asked for it: milliseconds from its begin to its end, and of these computing. */
+  readonly steps?: { readonly totalMs: number; readonly workMs: number }[]
 }
 
 /** What the coordinator calls in every worker, all at the same time. Each call blocks its thread until it is done. */
@@ -123,8 +125,8 @@ export interface TrainWorker {
   /** Copies all state to or from a snapshot: f32, as the state table of model/state.ts says. */
   snapshot(to: SharedArrayBuffer): void
   restore(from: SharedArrayBuffer): void
-  /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
-  run(fromStep: number, toStep: number): SpanReport
+  /** Trains steps [fromStep, toStep); ends early through `Control.stop`. `trace`: reports each step's times. */
+  run(fromStep: number, toStep: number, trace?: boolean): SpanReport
   /** Scores all rows of a split; the sums are in the stats. */
   evaluate(split: Split): SpanReport
 }

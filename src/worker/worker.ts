@@ -96,13 +96,22 @@ export function createWorker(): TrainWorker {
       guard(crew, () => runStages(restoreProgram(parts, state, new Float32Array(from)).map(timed), null, crew))
     },
 
-    run(fromStep, toStep) {
+    run(fromStep, toStep, trace = false) {
       const { crew, clock, train } = get()
-      const report = (step: number, fault = 0): SpanReport => ({ step, stages: train.map(takeTimes), fault })
+      const steps: { totalMs: number; workMs: number }[] = []
+      const report = (step: number, fault = 0): SpanReport => ({
+        step,
+        stages: train.map(takeTimes),
+        fault,
+        ...(trace ? { steps } : {}),
+      })
+      const worked = () => train.reduce((total, { workMs }) => total + workMs, 0)
       return guard(crew, () => {
         for (let step = fromStep; step < toStep; step++) {
+          const before = trace ? { at: performance.now(), workMs: worked() } : null
           crew.enterStep(step)
           const fault = runStages(train, clock(step), crew, crew.latchStop)
+          if (before) steps.push({ totalMs: performance.now() - before.at, workMs: worked() - before.workMs })
           if (fault !== 0) return report(step, fault)
           if (crew.stopped) return report(step + 1)
         }
