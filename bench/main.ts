@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { GradloomError } from '../src/errors.js'
 import { BACKEND_CHOICES, BACKENDS, type BackendChoice, type BackendName, chooseBackends } from './backends.js'
+import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
@@ -31,6 +32,7 @@ async function allRuns(): Promise<Run[]> {
     ...each('small', (backend, say) => benchSmall({ ...SMALL_DEFAULTS, backend }, say)),
     { args: 'evaluation', run: say => benchEvaluation(EVALUATION_DEFAULTS, say) },
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
+    { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
     { args: 'memory', run: say => benchMemory(MEMORY_DEFAULTS, say) },
     ...each('peers', (backend, say) => benchPeers({ ...PEERS_DEFAULTS, backend }, say)),
   ]
@@ -163,6 +165,18 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers')),
       ({ backends, times, workers, ...outputs }) =>
         show(outputs, say => benchEvaluation({ backends, times, workers }, say)),
+    )
+    .command(
+      'checkpoint',
+      'What a checkpoint of the reference network costs its training',
+      argv =>
+        argv
+          .option('backend', oneBackend(CHECKPOINT_DEFAULTS.backend))
+          .option('checkpoints', number(CHECKPOINT_DEFAULTS.checkpoints, 'Checkpoints to write'))
+          .option('steps', number(CHECKPOINT_DEFAULTS.steps, 'Undisturbed steps before and after each'))
+          .option('workers', number(CHECKPOINT_DEFAULTS.workers, 'Workers')),
+      ({ backend, checkpoints, steps, workers, ...outputs }) =>
+        show(outputs, say => benchCheckpoint({ backend, checkpoints, steps, workers }, say)),
     )
     .command(
       'startup',
