@@ -75,7 +75,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
         if ((step % perEpoch) + stepsEach > wholeSteps) step = Math.ceil(step / perEpoch) * perEpoch
         const from = step
         const started = performance.now()
-        const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach, trace))
+        const reports = await session.pool.all('bench', worker => worker.run(from, from + stepsEach, { trace }))
         // A step that stops half way would look fast.
         const stopped = reports.find(({ fault }) => fault !== 0)
         if (stopped) throw new RunError(`bench: step ${stopped.step}: ${faultText(stopped.fault)}`)

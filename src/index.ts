@@ -8,7 +8,10 @@
  */
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'
+export { TrainControl } from './coordinator/control.js'
 export { type EvaluateOptions, type Evaluation, evaluate } from './coordinator/evaluate.js'
+export { type ReproduceOptions, type Reproduction, reproduce } from './coordinator/reproduce.js'
+export { type Resumed, type ResumeOptions, resume } from './coordinator/resume.js'
 export { type TrainOptions, train } from './coordinator/train.js'
 export { ConfigError, DataError, GradloomError, RunError } from './errors.js'
 export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'

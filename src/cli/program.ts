@@ -27,6 +27,19 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./resume.js')).resumeCommand),
   },
   {
+    name: 'reproduce',
+    command: 'reproduce <run>',
+    describe: 'Train a run again, and say whether it comes to the same bits',
+    load: async () => erased((await import('./reproduce.js')).reproduceCommand),
+  },
+  {
+    name: 'checkpoint',
+    command: 'checkpoint',
+    group: true,
+    describe: 'Look into checkpoints, check them, remove old ones',
+    load: async () => (await import('./checkpoint.js')).checkpointCommand,
+  },
+  {
     name: 'evaluate',
     command: 'evaluate <run>',
     describe: 'Score the weights of a run or a checkpoint',

@@ -90,6 +90,17 @@ const train = z
       .min(0)
       .default(0.05)
       .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+    onNonFinite: z
+      .enum(['stop', 'skip', 'rollback'])
+      .default('stop')
+      .meta(
+        help(
+          'What to do with a mini-batch whose loss or gradient is not finite; it never changes the weights. `skip`: go on ' +
+            'with the next one. `rollback`: go on from the last checkpoint with a smaller learning rate.',
+        ),
+      ),
+    rollbackFactor: fraction().gt(0).default(0.5).meta(help('Multiplies the learning rate at every rollback.')),
+    maxNonFinite: count().default(10).meta(help('How many skips or rollbacks a run may need; one more ends it.')),
   })
   .prefault({})
   .meta({ title: 'Training', description: 'How long, and on how much at a time.' })
@@ -191,6 +202,11 @@ const compute = z
       .union([z.literal('auto'), count()])
       .default('auto')
       .meta(help('Rows of a mini-batch that a worker takes at a time. `auto`: by the size of the network.')),
+    maxRestarts: z
+      .int()
+      .min(0)
+      .default(3)
+      .meta(help('How often new workers take the place of failed ones before the run fails.')),
   })
   .prefault({})
   .meta({ title: 'Compute', description: 'How the work is done on this machine.' })
@@ -225,6 +241,7 @@ export const experimentSchema = z
     compute,
     checkpoint,
   })
+  .check(rollbackIsOnSchedule())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -238,6 +255,22 @@ type DeepReadonly<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
     : T
+
+/** Where a run goes back to must follow from the experiment, not from the clock. */
+function rollbackIsOnSchedule() {
+  return z.superRefine<{
+    train: { onNonFinite: string }
+    checkpoint: { everySteps: number | null; everyEpochs: number | null }
+  }>(({ train, checkpoint }, context) => {
+    if (train.onNonFinite !== 'rollback' || checkpoint.everySteps !== null || checkpoint.everyEpochs !== null) return
+    context.addIssue({
+      code: 'custom',
+      path: ['checkpoint', 'everyEpochs'],
+      message: 'a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
+      input: checkpoint.everyEpochs,
+    })
+  })
+}
 
 /** `idx` needs a path and the embedded digits have none. Runs even where a neighbouring key is wrong. */
 function pathFitsDataset() {

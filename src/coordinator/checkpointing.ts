@@ -13,11 +13,13 @@ import type { StateSnapshot } from './session.js'
 export interface SavedCheckpoint extends Digests {
   readonly step: number
   readonly file: string
+  /** From the snapshot to the whole file. */
+  readonly seconds: number
 }
 
 /** A run between two steps, as a checkpoint records it; which checkpoint is the best is decided here. */
 export interface Moment extends Omit<CheckpointState, 'training'> {
-  readonly training: Omit<TrainingState, 'best'>
+  readonly training: Omit<TrainingState, keyof Marks>
   /** Epochs done, if the step is the last of one, and the score that makes checkpoints better or worse. */
   readonly epochEnd: {
     readonly done: number
@@ -25,26 +27,59 @@ export interface Moment extends Omit<CheckpointState, 'training'> {
   } | null
 }
 
+/** Checkpoints with a meaning: the best one, and the one to go back to when numbers overflow. */
+export type Marks = Pick<TrainingState, 'best' | 'rollback'>
+
+export interface CheckpointingOptions {
+  readonly store: CheckpointStore
+  readonly policy: Experiment['checkpoint']
+  /** Checkpoints on schedule are never late: the bits of the run may come to depend on them. */
+  readonly punctual: boolean
+  readonly marks: Marks
+  readonly onSaved: (saved: SavedCheckpoint) => void
+  readonly onWarning: (message: string) => void
+}
+
 export class Checkpointing {
   readonly #store: CheckpointStore
   readonly #policy: Experiment['checkpoint']
+  readonly #punctual: boolean
+  readonly #onSaved: (saved: SavedCheckpoint) => void
   readonly #onWarning: (message: string) => void
   #writing: Promise<void> | undefined
   #due = false
   #lastMs = performance.now()
   #saved: SavedCheckpoint | undefined
-  #best: BestCheckpoint | null
+  #marks: Marks
+  #failure: string | undefined
 
-  constructor(
-    store: CheckpointStore,
-    policy: Experiment['checkpoint'],
-    best: BestCheckpoint | null,
-    onWarning: (message: string) => void,
-  ) {
+  constructor({ store, policy, punctual, marks, onSaved, onWarning }: CheckpointingOptions) {
     this.#store = store
     this.#policy = policy
-    this.#best = best
+    this.#punctual = punctual
+    this.#marks = marks
+    this.#onSaved = onSaved
     this.#onWarning = onWarning
+  }
+
+  /** The checkpoint to go back to when numbers overflow; null: the beginning. */
+  get rollbackStep(): number | null {
+    return this.#marks.rollback
+  }
+
+  /** Why the newest attempt to save failed; undefined if it did not. */
+  get failure(): string | undefined {
+    return this.#failure
+  }
+
+  /** The run goes on from an earlier checkpoint, or from the beginning: what came after it does not count, and goes. */
+  async goBackTo(step: number, marks: Marks): Promise<void> {
+    this.#marks = marks
+    this.#saved = undefined
+    this.#due = false
+    await this.#store.dropAfter(step).catch(error => {
+      this.#onWarning(`checkpoints after step ${step} are not removed: ${error.message}`)
+    })
   }
 
   /** The newest checkpoint of this process that is whole on disk. */
@@ -64,13 +99,20 @@ export class Checkpointing {
   }
 
   /** To be asked after every span; what is due stays due until it can be saved. */
-  isDue({ step, epochEnd }: Pick<Moment, 'step' | 'epochEnd'>): boolean {
-    const { everyEpochs, everySteps, everySeconds } = this.#policy
-    this.#due ||=
-      (everyEpochs !== null && epochEnd !== null && epochEnd.done % everyEpochs === 0) ||
-      (everySteps !== null && step % everySteps === 0) ||
-      (everySeconds !== null && performance.now() - this.#lastMs >= 1000 * everySeconds)
+  async isDue(moment: Moment): Promise<boolean> {
+    const { everySeconds } = this.#policy
+    const onSchedule = this.#isOnSchedule(moment)
+    this.#due ||= onSchedule || (everySeconds !== null && performance.now() - this.#lastMs >= 1000 * everySeconds)
+    if (onSchedule && this.#punctual) await this.settled()
     return this.#due && this.#writing === undefined
+  }
+
+  #isOnSchedule({ step, epochEnd }: Moment): boolean {
+    const { everyEpochs, everySteps } = this.#policy
+    return (
+      (everyEpochs !== null && epochEnd !== null && epochEnd.done % everyEpochs === 0) ||
+      (everySteps !== null && step > 0 && step % everySteps === 0)
+    )
   }
 
   /** Begins to write a snapshot; nobody may touch it until `settled`. A failure is a warning, and tried again. */
@@ -80,7 +122,10 @@ export class Checkpointing {
     this.#writing = this.#write(snapshot, moment)
       .catch(error => {
         this.#due = true
-        this.#onWarning(`checkpoint of step ${moment.step} is not saved: ${error.message}; training goes on`)
+        const failure = `checkpoint of step ${moment.step} is not saved: ${error.message}`
+        // Every span tries again: say it once.
+        if (this.#failure === undefined) this.#onWarning(`${failure}; training goes on, and tries again`)
+        this.#failure = failure
       })
       .finally(() => {
         this.#writing = undefined
@@ -93,24 +138,43 @@ export class Checkpointing {
   }
 
   /** Writes and waits; rejects if that fails. If this step has been saved already, that is enough. */
-  async finish(snapshot: () => Promise<StateSnapshot>, moment: Moment): Promise<SavedCheckpoint> {
+  async finish(snapshot: StateSnapshot, moment: Moment): Promise<SavedCheckpoint> {
     await this.settled()
-    if (this.#saved?.step !== moment.step) await this.#write(await snapshot(), moment)
+    if (this.#saved?.step !== moment.step) {
+      try {
+        await this.#write(snapshot, moment)
+      } catch (error) {
+        this.#failure = `checkpoint of step ${moment.step} is not saved: ${(error as Error).message}`
+        throw error
+      }
+    }
     return this.#saved!
   }
 
   async #write({ parameters, moments }: StateSnapshot, moment: Moment): Promise<void> {
-    const best = this.#bestWith(moment)
+    const started = performance.now()
+    const { step } = moment
+    const marks: Marks = {
+      best: this.#bestWith(moment),
+      rollback: this.#isOnSchedule(moment) ? step : this.#marks.rollback,
+    }
     const { epochEnd, training, ...state } = moment
-    const whole = { ...state, training: { ...training, best } satisfies TrainingState }
-    const digests = await this.#store.save(parameters, moments, whole, best?.step ?? null)
-    this.#best = best
-    this.#saved = { ...digests, step: moment.step, file: this.#store.file(moment.step) }
+    const whole = { ...state, training: { ...training, ...marks } satisfies TrainingState }
+    const best = marks.best?.step ?? null
+    const digests = await this.#store.save(parameters, moments, whole, best)
+    this.#marks = marks
+    this.#failure = undefined
+    this.#saved = { ...digests, step, file: this.#store.file(step), seconds: (performance.now() - started) / 1000 }
+    this.#onSaved(this.#saved)
+    await this.#store.prune({ best, rollback: this.#punctual ? marks.rollback : null }).catch(error => {
+      this.#onWarning(`old checkpoints are not removed: ${error.message}`)
+    })
   }
 
   #bestWith({ step, epochEnd }: Moment): BestCheckpoint | null {
-    if (epochEnd === null) return this.#best
+    const { best } = this.#marks
+    if (epochEnd === null) return best
     const { metric, value } = epochEnd.score
-    return this.#best === null || value > this.#best.value ? { step, metric, value } : this.#best
+    return best === null || value > best.value ? { step, metric, value } : best
   }
 }

@@ -7,13 +7,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Remote } from 'comlink'
 import { Piscina } from 'piscina'
-import { RunError } from '../errors.js'
+import { RunError, WorkerError } from '../errors.js'
 import { raiseAbort } from '../worker/crew.js'
 import { CONTROL_STRIDE, Control, PROTOCOL, type RunPlan, type TrainWorker } from '../worker/protocol.js'
 import { LinkError, WorkerLink } from './link.js'
 
 /** How long the others get to leave their barrier after a failure, before their threads are ended. */
 const LEAVE_MS = 2000
+/** The same for those that are opening the plan, which waits for nobody. */
+const OPEN_MS = 20_000
 
 export class WorkerPool {
   /** For tests that end threads. */
@@ -52,7 +54,8 @@ export class WorkerPool {
     )
     const pool = new WorkerPool(piscina, links, control)
     try {
-      const answers = await pool.all('open', (worker, id) => worker.open(plan, memory, module, id))
+      // A thread that is ended while it loads an addon takes the process with it.
+      const answers = await pool.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
       const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
       if (stale >= 0) {
         throw new RunError(`worker ${stale}: protocol is ${answers[stale].protocol}, expected ${PROTOCOL}`, {
@@ -66,8 +69,12 @@ export class WorkerPool {
     }
   }
 
-  /** Calls every worker; answers in order of id. Throws RunError naming the worker, its step and the cause. */
-  async all<T>(what: string, send: (worker: Remote<TrainWorker>, id: number) => PromiseLike<T>): Promise<T[]> {
+  /** Calls every worker; answers in order of id. Throws WorkerError naming the worker, its step and the cause. */
+  async all<T>(
+    what: string,
+    send: (worker: Remote<TrainWorker>, id: number) => PromiseLike<T>,
+    leaveMs = LEAVE_MS,
+  ): Promise<T[]> {
     const failures: LinkError[] = []
     const calls = this.#links.map(async link => {
       try {
@@ -81,20 +88,24 @@ export class WorkerPool {
     })
     const answers = Promise.all(calls)
     // On a failure the rest leave at their next barrier; one that is stuck elsewhere is not waited for.
-    await Promise.race([answers, this.#firstFailure(calls, failures)])
+    await Promise.race([answers, this.#firstFailure(calls, failures, leaveMs)])
     if (failures.length === 0) return (await answers) as T[]
     this.#failed = true
     throw this.#explain(failures.find(({ aborted }) => !aborted) ?? failures[0])
   }
 
-  async #firstFailure(calls: readonly Promise<unknown>[], failures: readonly LinkError[]): Promise<void> {
+  async #firstFailure(
+    calls: readonly Promise<unknown>[],
+    failures: readonly LinkError[],
+    leaveMs: number,
+  ): Promise<void> {
     await Promise.race(calls.map(call => call.then(() => (failures.length > 0 ? undefined : new Promise(() => {})))))
-    await delay(LEAVE_MS, undefined, { ref: false })
+    await delay(leaveMs, undefined, { ref: false })
   }
 
-  #explain(error: LinkError): RunError {
+  #explain(error: LinkError): WorkerError {
     const step = Atomics.load(this.#control, Control.workerStep + CONTROL_STRIDE * error.worker)
-    return new RunError(`${error.message}; at step ${step}`, { cause: error.cause })
+    return new WorkerError(`${error.message}; at step ${step}`, { cause: error.cause })
   }
 
   /** Ends the threads: in order after success, at once after a failure. */

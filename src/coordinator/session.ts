@@ -2,6 +2,7 @@
  * What training and evaluation share: the data in shared memory, the workers over it, and the parameters as people see
  * them. Main thread; it computes nothing, it plans, loads, calls and reads.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { splitValidation } from '../data/split.js'
@@ -18,9 +19,23 @@ import { adviseHugePages } from '../tensor/kernels/native/memory.js'
 import { openNative } from '../tensor/kernels/native/open.js'
 import type { Layout, ParameterSlots } from '../worker/layout.js'
 import { viewWeight } from '../worker/network.js'
-import { Control, type RunPlan, type Split, Stat } from '../worker/protocol.js'
+import { Control, faultText, type RunPlan, type Split, Stat } from '../worker/protocol.js'
 import { type PlannedRun, type PlanOptions, planRun } from './plan.js'
 import { WorkerPool } from './pool.js'
+
+/** How long a thread may need to end: one that computes in a native library is not interrupted. */
+const END_MS = 10_000
+
+/** Training came to numbers that are not finite. */
+export class NonFiniteError extends RunError {
+  /** See protocol.ts. */
+  readonly fault: number
+
+  constructor(fault: number) {
+    super(faultText(fault))
+    this.fault = fault
+  }
+}
 
 /** A run that could start: its data are found and it fits into memory. No thread runs yet. */
 export interface PreparedSession extends PlannedRun {
@@ -53,10 +68,11 @@ export interface StateSnapshot {
 export class Session {
   readonly plan: RunPlan
   readonly layout: Layout
-  readonly pool: WorkerPool
+  #pool: WorkerPool
   /** Files read, with digests, for the manifest. */
   readonly files: readonly LoadedFile[]
   readonly #memory: WebAssembly.Memory
+  readonly #module: WebAssembly.Module | null
   readonly #kernels: Kernels
   readonly #control: Int32Array
   readonly #stats: Float64Array
@@ -69,13 +85,15 @@ export class Session {
     pool: WorkerPool,
     files: readonly LoadedFile[],
     memory: WebAssembly.Memory,
+    module: WebAssembly.Module | null,
     kernels: Kernels,
   ) {
     this.plan = plan
     this.layout = layout
-    this.pool = pool
+    this.#pool = pool
     this.files = files
     this.#memory = memory
+    this.#module = module
     this.#kernels = kernels
     this.#control = viewSlot(memory, layout.control).data
     this.#stats = viewSlot(memory, layout.stats).data
@@ -104,13 +122,60 @@ export class Session {
     // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
     const scratchByteOffset = layout.scratch[0].byteOffset
     const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-    return new Session(plan, layout, pool, files, memory, kernels)
+    return new Session(plan, layout, pool, files, memory, module, kernels)
   }
 
-  /** A copy of the state as it is now, made by the workers. The next snapshot or restore overwrites it. */
+  get pool(): WorkerPool {
+    return this.#pool
+  }
+
+  /**
+   * New workers in the place of those that failed, over the same memory. Says whether the state in it is that of a step's
+   * end: not if one of them was changing it. Whatever the sums say is then of the same step.
+   */
+  async restart(): Promise<{ readonly stateIsWhole: boolean }> {
+    await this.#closePool()
+    const control = this.#control
+    const stateIsWhole = Atomics.load(control, Control.updating) === 0
+    const stop = Atomics.load(control, Control.stop)
+    control.fill(0)
+    control[Control.stop] = stop
+    control[Control.updating] = stateIsWhole ? 0 : 1 // until it has been replaced
+    this.#pool = await WorkerPool.start(this.plan, this.#memory, this.#module, control)
+    return { stateIsWhole }
+  }
+
+  /** Waits until no thread is left that could write. */
+  async #closePool(): Promise<void> {
+    const ended = this.#pool.close().then(() => true)
+    if (!(await Promise.race([ended, delay(END_MS, false, { ref: false })]))) {
+      throw new RunError(`workers: a thread is still running after ${END_MS / 1000} s, expected it to end`)
+    }
+  }
+
+  /** Forgets the fault that ended a span, so that another can run. */
+  clearFault(): void {
+    Atomics.store(this.#control, Control.fault, 0)
+    Atomics.store(this.#control, Control.latchedFault, 0)
+  }
+
+  /** Draws the initial weights. */
+  async initialise(): Promise<void> {
+    await this.pool.all('initialise', worker => worker.initialise())
+    this.#stateIsWhole()
+  }
+
+  /**
+   * A copy of the state as it is now, made by the workers. The next snapshot or restore overwrites it. Throws
+   * NonFiniteError if a number in it is not finite: what nobody could go on from is not saved.
+   */
   async snapshot(): Promise<StateSnapshot> {
     const { buffer, snapshot } = this.#snapshotViews()
-    await this.pool.all('snapshot', worker => worker.snapshot(buffer))
+    const [fault] = await this.pool.all('snapshot', worker => worker.snapshot(buffer))
+    if (fault !== 0) {
+      this.clearFault()
+      throw new NonFiniteError(fault)
+    }
     return snapshot
   }
 
@@ -119,6 +184,11 @@ export class Session {
     const { buffer, snapshot } = this.#snapshotViews()
     await fill(snapshot)
     await this.pool.all('restore', worker => worker.restore(buffer))
+    this.#stateIsWhole()
+  }
+
+  #stateIsWhole(): void {
+    Atomics.store(this.#control, Control.updating, 0)
   }
 
   #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
@@ -194,9 +264,13 @@ export class Session {
     return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
   }
 
-  /** Mean loss and accuracy over a split, without dropout. */
+  /** Mean loss and accuracy over a split, without dropout. Overwrites the sums. Throws NonFiniteError. */
   async score(split: Split): Promise<Score & { rows: number; correct: number }> {
-    await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
+    const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
+    if (fault !== 0) {
+      this.clearFault()
+      throw new NonFiniteError(fault)
+    }
     const { loss, correct, rows } = this.sums()
     return { loss: loss / rows, accuracy: correct / rows, rows, correct }
   }
@@ -207,7 +281,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    await this.pool.close()
+    await this.#pool.close()
   }
 }
 

@@ -7,10 +7,11 @@ import type { Experiment } from '../config/schema.js'
 import { type ManifestDetails, RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
 import { openRun } from '../run/open.js'
-import { loadWeights } from '../run/weights.js'
+import { readCheckpoint } from '../run/weights.js'
 import { bitsDependOn } from '../tensor/kernels/choose.js'
 import { libraryPath } from '../tensor/kernels/native/discover.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
+import { type StartingPoint, startFrom } from './starts.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
 export type { TrainOptions } from './trainer.js'
@@ -21,7 +22,7 @@ export type { TrainOptions } from './trainer.js'
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
-  const weights = options.from === undefined ? null : await openRun(options.from)
+  const from = options.from === undefined ? null : await startingPoint(options.from)
   const prepared = await prepareSession(experiment, loaded.baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
@@ -38,7 +39,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   const run = new Trainer({
     ...{ experiment, options, directory },
     ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
-    ...(weights !== null && { initialise: session => startFrom(session, weights.checkpoint) }),
+    ...(from !== null && { initialise: session => startFrom(session, from) }),
   })
   try {
     await directory?.writeExperiment(loaded.source, experiment)
@@ -49,6 +50,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
         backend: backendDetails(prepared),
         workers: session.plan.workers,
         data: { dataset: experiment.data.dataset, rows: session.plan.rows, files: session.files },
+        from,
       })
       return await run.train(session)
     } finally {
@@ -59,12 +61,10 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   }
 }
 
-/** The weights of a checkpoint, checked by name and shape; moments start at zero, as in any new run. */
-async function startFrom(session: Session, checkpoint: string): Promise<void> {
-  await session.restore(async ({ parameters, moments }) => {
-    await loadWeights(checkpoint, parameters)
-    for (const { data } of moments) data.fill(0)
-  })
+async function startingPoint(target: string): Promise<StartingPoint> {
+  const { checkpoint: file } = await openRun(target)
+  const { weightsSha256 } = await readCheckpoint(file)
+  return { file, weightsSha256 }
 }
 
 function backendDetails({ plan, backendReason: reason }: PreparedSession): ManifestDetails['backend'] {

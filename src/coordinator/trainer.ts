@@ -14,11 +14,13 @@ import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
 import { titleOf } from '../tensor/kernels/choose.js'
 import { stepsPerEpoch } from '../worker/clock.js'
-import { faultText, type RunPlan } from '../worker/protocol.js'
-import { Checkpointing, type Moment } from './checkpointing.js'
+import { faultText, isOfState, type RunPlan, type SpanReport, type Split } from '../worker/protocol.js'
+import { Checkpointing, type Marks, type Moment } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Meter } from './meter.js'
-import type { Session, Sums } from './session.js'
+import { Restarts } from './restarts.js'
+import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
+import { type ResumePoint, restoreFirst, startsIn } from './starts.js'
 
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */
@@ -34,12 +36,6 @@ export interface TrainOptions {
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
-/** Where a run goes on. */
-export interface ResumePoint {
-  readonly step: number
-  readonly training: TrainingState
-}
-
 export interface TrainerParts {
   /** Gives the session its first state; default: random weights. Not used with `from`. */
   readonly initialise?: (session: Session) => Promise<void>
@@ -49,10 +45,16 @@ export interface TrainerParts {
   readonly backendReason: string
   readonly backendAdvice: string | null
   readonly from?: ResumePoint | null
+  readonly watch?: Watch
+  /** Whether the final weights are scored. Default: true. */
+  readonly scores?: boolean
 }
 
-async function randomWeights({ pool }: Session): Promise<void> {
-  await pool.all('initialise', worker => worker.initialise())
+/** Somebody who wants to see the state after certain steps. */
+export interface Watch {
+  /** Ascending. */
+  readonly steps: readonly number[]
+  onState(step: number, state: StateSnapshot): Promise<void>
 }
 
 /** What the bits of a run come from, beside its experiment. */
@@ -60,6 +62,15 @@ export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['b
   const { backend, library, allReduce, shardRows } = plan
   return { backend, library: library && titleOf(library), allReduce, shardRows, data: files.map(({ md5 }) => md5) }
 }
+
+const NOTHING_SAVED = { weightsSha256: null, checkpoint: null } as const
+const NO_MARKS: Marks = { best: null, rollback: null }
+const NO_SUMS = { loss: 0, correct: 0, rows: 0 } as const
+/** Before the first step of any run. */
+const BEGINNING = {
+  step: 0,
+  training: { sums: NO_SUMS, validation: null, nonFinite: 0, rateFactor: 1, seconds: 0, rows: 0 },
+} as const
 
 /** Steps of a span at most: a line of metrics for each. */
 const SPAN_STEPS = 100
@@ -70,30 +81,41 @@ export class Trainer {
   readonly #options: TrainOptions
   readonly #directory: RunDirectory | null
   readonly #backend: Pick<TrainerParts, 'backendReason' | 'backendAdvice'>
-  readonly #meter = new Meter()
+  #meter = new Meter()
+  readonly #restarts: Restarts
   readonly #checkpointing: Checkpointing | null
   readonly #from: ResumePoint | null
+  readonly #watch: Watch | undefined
+  readonly #scores: boolean
   readonly #initialise: (session: Session) => Promise<void>
   #validation: Score | undefined
   #step = 0
+  /** Skips and rollbacks so far, and what multiplies the learning rate since. */
+  #nonFinite = 0
+  #rateFactor = 1
 
-  constructor({ experiment, options, directory, from = null, initialise = randomWeights, ...parts }: TrainerParts) {
+  constructor({ experiment, options, directory, from = null, ...parts }: TrainerParts) {
     this.#experiment = experiment
     this.#options = options
     this.#directory = directory
     const { backendReason, backendAdvice } = parts
     this.#backend = { backendReason, backendAdvice }
     this.#from = from
-    this.#initialise = initialise
-    const { checkpoint } = experiment
+    this.#watch = parts.watch
+    this.#scores = parts.scores ?? true
+    this.#initialise = parts.initialise ?? (session => session.initialise())
+    this.#restarts = new Restarts(experiment.compute.maxRestarts, message => this.#warn(message))
+    const { checkpoint: policy } = experiment
     this.#checkpointing =
       directory &&
-      new Checkpointing(
-        new CheckpointStore(directory.checkpoints, checkpoint),
-        checkpoint,
-        from?.training.best ?? null,
-        message => options.onWarning?.(message),
-      )
+      new Checkpointing({
+        store: new CheckpointStore(directory.checkpoints, policy),
+        policy,
+        punctual: experiment.train.onNonFinite === 'rollback',
+        marks: from?.training ?? NO_MARKS,
+        onSaved: ({ file, ...saved }) => this.#emit({ type: 'checkpoint', file: directory.relative(file), ...saved }),
+        onWarning: message => this.#warn(message),
+      })
   }
 
   /** Trains to the end, from the initial weights or, with `from`, from the state that the session has been given. */
@@ -105,16 +127,20 @@ export class Trainer {
     const progress = setInterval(() => this.#progress(session), PROGRESS_MS)
     let weightsAreWhole = false
     try {
-      if (this.#from) this.#resume(session, this.#from)
-      else await this.#initialise(session)
+      if (this.#from) this.#goOnFrom(session, this.#from)
+      else await this.#restarts.repeat(session, () => this.#initialise(session))
       weightsAreWhole = true
       this.#start(session)
       while (this.#step < this.#totalSteps(session) && !signal?.aborted) {
         weightsAreWhole = false
+        const before = this.#step
         const fault = await this.#span(session)
         weightsAreWhole = true
-        if (fault !== 0) throw this.#faultError(session, fault)
-        await this.#checkpoint(session)
+        if (fault !== 0) await this.#leaveOut(session, fault)
+        if (this.#step > before) {
+          await this.#showWatch(session)
+          await this.#checkpoint(session)
+        }
       }
       clearInterval(progress)
       return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
@@ -127,11 +153,75 @@ export class Trainer {
     }
   }
 
-  #resume(session: Session, { step, training }: ResumePoint): void {
+  /** The session has the state of `point` already. */
+  #goOnFrom(session: Session, { step, training }: ResumePoint | typeof BEGINNING): void {
     this.#step = step
     this.#validation = training.validation ?? undefined
+    this.#meter = new Meter()
     this.#meter.goOn(training.rows, training.seconds)
+    this.#nonFinite = training.nonFinite
+    this.#rateFactor = training.rateFactor
     session.setSums({ step, ...training.sums })
+  }
+
+  /** Back to the newest whole checkpoint up to a step, or to the beginning. Says which. */
+  async #goBack(session: Session, last: number): Promise<'checkpoint' | 'beginning'> {
+    await this.#checkpointing?.settled()
+    const warn = (message: string) => this.#warn(message)
+    const starts = this.#directory ? await startsIn(this.#directory.checkpoints, warn, last) : []
+    const point = await this.#restarts.repeat(session, () => restoreFirst(session, starts, warn))
+    if (point) this.#goOnFrom(session, point)
+    else {
+      await this.#restarts.repeat(session, () => this.#initialise(session))
+      this.#goOnFrom(session, BEGINNING)
+    }
+    await this.#checkpointing?.goBackTo(this.#step, point?.training ?? NO_MARKS)
+    await this.#directory?.cutMetrics(this.#step).catch(error => this.#warn(error.message))
+    return point ? 'checkpoint' : 'beginning'
+  }
+
+  /** A span in which a worker failed: new ones go on from the end of the last step if its state is whole. */
+  async #recover(session: Session, failure: unknown): Promise<void> {
+    const { stateIsWhole } = await this.#restarts.restart(session, failure)
+    const from = stateIsWhole ? 'memory' : await this.#goBack(session, Number.POSITIVE_INFINITY)
+    const step = stateIsWhole ? session.sums().step : this.#step
+    const error = (failure as Error).message
+    this.#emit({ type: 'restart', step, from, error, restarts: this.#restarts.count })
+  }
+
+  /** Goes on without the step that came to numbers that are not finite, as the experiment says, or throws. */
+  async #leaveOut(session: Session, fault: number): Promise<void> {
+    const { onNonFinite: action, maxNonFinite, rollbackFactor } = this.#experiment.train
+    const at = this.#step
+    const error = this.#faultError(session, fault)
+    session.clearFault()
+    if (action === 'stop' || (action === 'skip' && isOfState(fault))) throw error
+    if (this.#nonFinite === maxNonFinite) {
+      throw new RunError(`${error.message}; train.maxNonFinite is ${maxNonFinite}`, { hint: error.hint })
+    }
+    const count = this.#nonFinite + 1
+    let rateFactor = this.#rateFactor
+    if (action === 'skip') await this.#skipStep(session)
+    else {
+      rateFactor *= rollbackFactor
+      await this.#goBack(session, this.#checkpointing?.rollbackStep ?? -1)
+    }
+    this.#nonFinite = count
+    this.#rateFactor = rateFactor
+    this.#warn(
+      action === 'skip'
+        ? `${error.message}; it is left out`
+        : `${error.message}; going on from step ${this.#step} with ${rateFactor} times the learning rate`,
+    )
+    this.#emit({ type: 'non-finite', step: this.#step, at, action, fault: faultText(fault), count, rateFactor })
+  }
+
+  async #skipStep(session: Session): Promise<void> {
+    const perEpoch = stepsPerEpoch(session.plan)
+    const sums = this.#step % perEpoch === 0 ? NO_SUMS : session.sums()
+    this.#step++
+    session.setSums({ ...sums, step: this.#step })
+    if (this.#step % perEpoch === 0) await this.#endEpoch(session)
   }
 
   /** Takes a snapshot if one is due; it is written while training goes on. */
@@ -140,9 +230,18 @@ export class Trainer {
     if (!checkpointing) return
     if (this.#options.control?.takeRequest()) checkpointing.request()
     const moment = this.#moment(session)
-    if (this.#step < this.#totalSteps(session) && checkpointing.isDue(moment)) {
-      checkpointing.begin(await session.snapshot(), moment)
+    if (this.#step === this.#totalSteps(session) || !(await checkpointing.isDue(moment))) return
+    try {
+      checkpointing.begin(await this.#restarts.repeat(session, () => session.snapshot()), moment)
+    } catch (error) {
+      if (!(error instanceof NonFiniteError)) throw error
+      await this.#leaveOut(session, error.fault)
     }
+  }
+
+  async #showWatch(session: Session): Promise<void> {
+    if (!this.#watch?.steps.includes(this.#step)) return
+    await this.#watch.onState(this.#step, await this.#snapshotWhenSettled(session))
   }
 
   /** The run as it is between two steps. */
@@ -161,6 +260,8 @@ export class Trainer {
       training: {
         sums: { loss, correct, rows },
         validation: this.#validation ?? null,
+        nonFinite: this.#nonFinite,
+        rateFactor: this.#rateFactor,
         seconds,
         rows: this.#meter.rows,
         bits: bitsOf(plan, files),
@@ -170,7 +271,7 @@ export class Trainer {
             done: epoch,
             score: this.#validation
               ? { metric: 'validation accuracy', value: this.#validation.accuracy }
-              : { metric: 'training loss, negated', value: -loss / rows },
+              : { metric: 'training loss, negated', value: rows > 0 ? -loss / rows : Number.MIN_SAFE_INTEGER },
           }
         : null,
     }
@@ -186,38 +287,70 @@ export class Trainer {
     const from = this.#step
     const inEpoch = from % perEpoch
     const epoch = Math.floor(from / perEpoch)
-    const to = from + Math.min(SPAN_STEPS, perEpoch - inEpoch, this.#checkpointing?.stepsLeft(from) ?? SPAN_STEPS)
+    const to =
+      from +
+      Math.min(
+        SPAN_STEPS,
+        perEpoch - inEpoch,
+        this.#checkpointing?.stepsLeft(from) ?? SPAN_STEPS,
+        (this.#watch?.steps.find(step => step > from) ?? Number.POSITIVE_INFINITY) - from,
+      )
     const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
 
     const started = performance.now()
     this.#meter.begin(from)
-    const [report] = await session.pool.all(`run steps ${from}-${to}`, worker => worker.run(from, to))
+    const { step, fault } = await this.#run(session, from, to)
     const seconds = (performance.now() - started) / 1000
-    this.#step = report.step
-    if (report.step === from) return report.fault
+    if (step <= from) return fault
+    this.#step = step
 
     const after = session.sums()
     const rows = after.rows - before.rows
     this.#meter.end(rows, seconds)
-    const learningRate = learningRateAt(this.#experiment, epoch)
     this.#emit({
       type: 'steps',
-      step: report.step,
+      from,
+      step,
       epoch: epoch + 1,
       loss: (after.loss - before.loss) / rows,
       accuracy: (after.correct - before.correct) / rows,
-      learningRate,
+      learningRate: this.#learningRate(epoch),
       samplesPerSecond: rows / seconds,
     })
-    if (report.fault === 0 && report.step % perEpoch === 0) await this.#endEpoch(session, after, epoch, learningRate)
-    return report.fault
+    return fault === 0 && step % perEpoch === 0 ? await this.#endEpoch(session) : fault
   }
 
-  async #endEpoch(session: Session, sums: Sums, epoch: number, learningRate: number): Promise<void> {
+  /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
+  async #run(session: Session, from: number, to: number): Promise<Pick<SpanReport, 'step' | 'fault'>> {
+    const rateFactor = this.#rateFactor
+    try {
+      const call = `run steps ${from}-${to}`
+      const [report] = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
+      return report
+    } catch (error) {
+      await this.#recover(session, error)
+      return { step: session.sums().step, fault: 0 }
+    }
+  }
+
+  /** Of an epoch, counted from 0. */
+  #learningRate(epoch: number): number {
+    return learningRateAt(this.#experiment, epoch) * this.#rateFactor
+  }
+
+  /** After the last step of an epoch. Returns the code of a fault, or 0. */
+  async #endEpoch(session: Session): Promise<number> {
+    const sums = session.sums()
+    const epoch = this.#step / stepsPerEpoch(session.plan) - 1
+    const learningRate = this.#learningRate(epoch)
     const { seconds, samplesPerSecond } = this.#meter.endEpoch()
     if (session.plan.rows.validation > 0) {
-      const { loss, accuracy } = await session.score('validation')
-      this.#validation = { loss, accuracy }
+      try {
+        this.#validation = await this.#score(session, 'validation')
+      } catch (error) {
+        if (error instanceof NonFiniteError) return error.fault
+        throw error
+      }
     }
     this.#emit({
       type: 'epoch',
@@ -230,6 +363,18 @@ export class Trainer {
       seconds,
       samplesPerSecond,
     })
+    return 0
+  }
+
+  /** The sums of the epoch stay as they are. */
+  async #score(session: Session, split: Split): Promise<Score> {
+    const sums = session.sums()
+    try {
+      const { loss, accuracy } = await this.#restarts.repeat(session, () => session.score(split))
+      return { loss, accuracy }
+    } finally {
+      session.setSums(sums)
+    }
   }
 
   /** Final scores and files. */
@@ -238,18 +383,20 @@ export class Trainer {
     const running = meanOf(session.sums())
     this.#emit({ type: 'finishing', what: 'save' })
     const saved = await this.#save(session)
+    if (!this.#scores) {
+      return this.#end({ ...this.#facts(session, status), train: { loss: running.loss }, test: null, ...saved })
+    }
     this.#emit({ type: 'finishing', what: 'evaluate' })
-    const { loss, accuracy } = await session.score('test')
-    const train = status === 'completed' ? await session.score('train') : { loss: running.loss }
+    const test = await this.#score(session, 'test')
+    const train = status === 'completed' ? await this.#score(session, 'train') : { loss: running.loss }
     if (status === 'completed' && plan.rows.validation > 0) {
-      const score = await session.score('validation')
-      this.#validation = { loss: score.loss, accuracy: score.accuracy }
+      this.#validation = await this.#score(session, 'validation')
     }
     return await this.#end({
       ...this.#facts(session, status),
-      train: { loss: train.loss, ...('accuracy' in train && { accuracy: train.accuracy }) },
+      train,
       ...(this.#validation && { validation: this.#validation }),
-      test: { loss, accuracy },
+      test,
       ...saved,
     })
   }
@@ -257,7 +404,7 @@ export class Trainer {
   /** Records the failure, with the last good weights where there are such. The error itself is the caller's to throw. */
   async #fail(session: Session, error: RunError, weightsAreWhole: boolean): Promise<void> {
     try {
-      const saved = weightsAreWhole ? await this.#save(session) : { weightsSha256: null, checkpoint: null }
+      const saved = weightsAreWhole ? await this.#save(session).catch(() => NOTHING_SAVED) : NOTHING_SAVED
       await this.#end({
         ...this.#facts(session, 'failed'),
         error: error.message,
@@ -270,22 +417,41 @@ export class Trainer {
     }
   }
 
-  async #save(session: Session): Promise<{ weightsSha256: string; checkpoint: string | null }> {
+  /** The final weights, as far as the disk lets us: training is done, and its result must not be lost over a file. */
+  async #save(session: Session): Promise<Pick<RunSummary, 'weightsSha256' | 'checkpoint' | 'notSaved'>> {
     const checkpointing = this.#checkpointing
-    if (checkpointing && this.#experiment.checkpoint.atEnd) {
-      const saved = await checkpointing.finish(() => session.snapshot(), this.#moment(session))
-      return { weightsSha256: saved.weightsSha256, checkpoint: this.#directory!.relative(saved.file) }
+    const wanted = checkpointing !== null && this.#experiment.checkpoint.atEnd
+    // In any case, because numbers that are not finite are found here.
+    const snapshot = await this.#snapshotWhenSettled(session)
+    if (wanted) {
+      try {
+        const { weightsSha256, file } = await checkpointing.finish(snapshot, this.#moment(session))
+        return { weightsSha256, checkpoint: this.#directory!.relative(file) }
+      } catch (error) {
+        this.#warn(`the final weights are not saved: ${(error as Error).message}`)
+      }
     }
-    await checkpointing?.settled()
     const file = checkpointing?.saved?.file
-    const digest = await weightsSha256(session.parameters())
-    return { weightsSha256: digest, checkpoint: file === undefined ? null : this.#directory!.relative(file) }
+    return {
+      weightsSha256: await weightsSha256(snapshot.parameters),
+      checkpoint: file === undefined ? null : this.#directory!.relative(file),
+      ...(wanted && { notSaved: checkpointing.failure ?? 'the final weights' }),
+    }
+  }
+
+  async #snapshotWhenSettled(session: Session): Promise<StateSnapshot> {
+    await this.#checkpointing?.settled()
+    return await this.#restarts.repeat(session, () => session.snapshot())
   }
 
   async #end(summary: RunSummary): Promise<RunSummary> {
     await this.#directory?.writeSummary(summary)
     this.#emit({ type: 'end', summary })
     return summary
+  }
+
+  #warn(message: string): void {
+    this.#options.onWarning?.(message)
   }
 
   #facts({ plan }: Session, status: RunSummary['status']) {
@@ -319,7 +485,7 @@ export class Trainer {
     const perEpoch = stepsPerEpoch(plan)
     return new RunError(
       `training: epoch ${Math.floor(this.#step / perEpoch) + 1}, step ${this.#step}: ${faultText(fault)}; ` +
-        `nothing was updated by that step`,
+        (isOfState(fault) ? 'earlier checkpoints stay as they are' : 'nothing was updated by that step'),
       { hint: `lower optimizer.learningRate (${this.#experiment.optimizer.learningRate})` },
     )
   }

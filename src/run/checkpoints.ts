@@ -2,7 +2,7 @@
  * The checkpoints of a run directory: written whole, pointed at by `latest` and `best`, and removed when newer ones
  * take their place. Main thread.
  */
-import { readdir, rename, rm, symlink, unlink } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory } from './atomic.js'
 import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './weights.js'
@@ -45,8 +45,8 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes the checkpoint of `state.step`, then points `latest`, and `best` if it is that of step `bestStep`, to it, then
-   * removes those that need not stay. When it rejects, all earlier checkpoints are as they were.
+   * Writes the checkpoint of `state.step`, then points `latest`, and `best` if `bestStep` is that step, to it. When it
+   * rejects, all earlier checkpoints are as they were.
    */
   async save(
     parameters: readonly NamedWeights[],
@@ -54,11 +54,27 @@ export class CheckpointStore {
     state: CheckpointState,
     bestStep: number | null,
   ): Promise<Digests> {
+    // Whoever cleans up behind a run in progress must not cost it its weights.
+    await mkdir(this.#folder, { recursive: true })
     const digests = await saveWeights(this.file(state.step), parameters, state, moments)
     await this.#point('latest', state.step)
     if (bestStep === state.step) await this.#point('best', state.step)
-    await this.#prune(bestStep)
     return digests
+  }
+
+  /** Removes the checkpoints after a step, to which `latest` points before. */
+  async dropAfter(step: number): Promise<void> {
+    const steps = await checkpointSteps(this.#folder)
+    const left = steps.find(other => other <= step)
+    if (left === undefined) await rm(join(this.#folder, 'latest'), { force: true })
+    else await this.#point('latest', left)
+    for (const stale of steps) if (stale > step) await rm(this.file(stale), { force: true })
+  }
+
+  /** Removes what need not stay; the checkpoint of step `rollback` does in any case. */
+  async prune(marks: { readonly best: number | null; readonly rollback: number | null }): Promise<void> {
+    const kept = [this.#keeping.keepBest ? marks.best : null, marks.rollback]
+    await pruneCheckpoints(this.#folder, this.#keeping.keepLast, kept)
   }
 
   /** A link that is replaced in one go: there is no moment at which it names nothing, or half a file. */
@@ -69,12 +85,16 @@ export class CheckpointStore {
     await rename(temporary, join(this.#folder, name))
     await syncDirectory(this.#folder)
   }
+}
 
-  async #prune(bestStep: number | null): Promise<void> {
-    const steps = await checkpointSteps(this.#folder)
-    const stale = steps.slice(this.#keeping.keepLast)
-    for (const step of stale) {
-      if (!(this.#keeping.keepBest && step === bestStep)) await unlink(this.file(step))
-    }
-  }
+/** Removes all but the newest `keepLast` and those of the steps in `kept`. Returns the steps removed. */
+export async function pruneCheckpoints(
+  folder: string,
+  keepLast: number,
+  kept: readonly (number | null)[],
+): Promise<number[]> {
+  const steps = await checkpointSteps(folder)
+  const stale = steps.slice(keepLast).filter(step => !kept.includes(step))
+  for (const step of stale) await rm(join(folder, checkpointName(step)), { force: true })
+  return stale
 }

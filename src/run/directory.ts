@@ -4,6 +4,7 @@
 import { access, constants, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
+import type { LoadedFile } from '../data/dataset.js'
 import { ConfigError, RunError } from '../errors.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { writeTextAtomically } from './atomic.js'
@@ -47,7 +48,9 @@ export interface ManifestDetails {
   }
   readonly workers: number
   /** Which data set, and the digests of its files. */
-  readonly data: object
+  readonly data: { readonly dataset: string; readonly rows: object; readonly files: readonly LoadedFile[] }
+  /** The checkpoint that the first weights were taken from; null for random ones. */
+  readonly from: { readonly file: string; readonly weightsSha256: string } | null
 }
 
 export interface ResumeNote {
@@ -56,6 +59,8 @@ export interface ResumeNote {
   readonly workers: number
   /** Settings that differ from before, as `path: old -> new`. */
   readonly changes: readonly string[]
+  /** Whether the steps already done would have other bits with them: nobody can reproduce the run from its experiment. */
+  readonly changesPast: boolean
 }
 
 /** The content of `manifest.json`. */
@@ -105,7 +110,7 @@ export class RunDirectory {
     }
   }
 
-  /** Drops the metrics after a step: those steps will be trained again. Before the first event is appended. */
+  /** Drops the metrics after a step: those steps will be trained again. */
   async cutMetrics(step: number): Promise<void> {
     const file = join(this.path, FILES.metrics)
     await orRunError(file, () => this.metrics.cut(step))

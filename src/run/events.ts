@@ -51,6 +51,8 @@ export interface ProgressEvent {
 /** A line for the log every so many steps: the mean over the steps since the last one. */
 export interface StepsEvent {
   readonly type: 'steps'
+  /** Steps (from, step] are meant. */
+  readonly from: number
   readonly step: number
   readonly epoch: number
   readonly loss: number
@@ -71,6 +73,44 @@ export interface EpochEvent {
   readonly samplesPerSecond: number
 }
 
+/** A checkpoint is whole on disk. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint'
+  readonly step: number
+  /** Relative to the run directory. */
+  readonly file: string
+  readonly weightsSha256: string
+  readonly stateSha256: string
+  /** To hash and to write, while training went on. */
+  readonly seconds: number
+}
+
+/** Workers failed, and new ones took their place. */
+export interface RestartEvent {
+  readonly type: 'restart'
+  /** Where the run goes on. */
+  readonly step: number
+  /** The state in memory was that of a step's end; or that of a checkpoint was loaded, or there was none yet. */
+  readonly from: 'memory' | 'checkpoint' | 'beginning'
+  readonly error: string
+  /** Restarts so far, this one included. */
+  readonly restarts: number
+}
+
+/** A mini-batch came to numbers that are not finite, and `train.onNonFinite` says that training goes on. */
+export interface NonFiniteEvent {
+  readonly type: 'non-finite'
+  /** Where the run goes on. */
+  readonly step: number
+  /** The step that was not done. */
+  readonly at: number
+  readonly action: 'skip' | 'rollback'
+  readonly fault: string
+  /** Skips and rollbacks so far, this one included, and what multiplies the learning rate from here. */
+  readonly count: number
+  readonly rateFactor: number
+}
+
 /** Final scores are being computed, or files written: nothing trains any more. */
 export interface FinishingEvent {
   readonly type: 'finishing'
@@ -82,7 +122,16 @@ export interface EndEvent {
   readonly summary: RunSummary
 }
 
-export type TrainEvent = StartEvent | ProgressEvent | StepsEvent | EpochEvent | FinishingEvent | EndEvent
+export type TrainEvent =
+  | StartEvent
+  | ProgressEvent
+  | StepsEvent
+  | EpochEvent
+  | CheckpointEvent
+  | RestartEvent
+  | NonFiniteEvent
+  | FinishingEvent
+  | EndEvent
 
 /** The content of `summary.json`. */
 export interface RunSummary {
@@ -117,4 +166,6 @@ export interface RunSummary {
   readonly weightsSha256: string | null
   /** Path of the final weights relative to the run directory; null if none were saved. */
   readonly checkpoint: string | null
+  /** Why the final weights are not saved, where they should have been; `checkpoint` is then the last one that is whole. */
+  readonly notSaved?: string
 }

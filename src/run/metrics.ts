@@ -23,8 +23,9 @@ export class MetricsLog {
     return new MetricsLog(file, await open(file, 'a'), onWarning)
   }
 
-  /** Keeps the whole lines of events up to a step, and drops the rest. Before the first `append`. */
+  /** Keeps the whole lines of events up to a step, and drops the rest. Nothing may be appended meanwhile. */
   async cut(step: number): Promise<void> {
+    await this.flush()
     const lines = (await readFile(this.file, 'utf8')).split('\n').filter(line => stepOf(line) <= step)
     await writeTextAtomically(this.file, lines.map(line => `${line}\n`).join(''))
     await this.handle.close()

@@ -86,6 +86,18 @@ export class TensorFile {
     await readFully(this.file, this.handle, out, this.dataStart + entry.begin)
   }
 
+  /** The bytes of a tensor, a piece at a time; each is overwritten by the next. Pieces hold whole elements. */
+  async *pieces(name: string): AsyncGenerator<Uint8Array> {
+    const entry = this.header.tensors.get(name)
+    if (!entry) throw new CheckpointError(`${this.file}: tensor ${inspect(name)} is missing`)
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, entry.end - entry.begin))
+    for (let at = entry.begin; at < entry.end; at += piece.byteLength) {
+      const bytes = piece.subarray(0, Math.min(piece.byteLength, entry.end - at))
+      await readFully(this.file, this.handle, bytes, this.dataStart + at)
+      yield bytes
+    }
+  }
+
   async close(): Promise<void> {
     await this.handle.close()
   }

@@ -14,6 +14,11 @@ const trainingState = z.strictObject({
   validation: score.nullable(),
   /** The checkpoint with the best score so far, this one included. */
   best: z.strictObject({ step: z.int().min(0), metric: z.string(), value: z.number() }).nullable(),
+  /** The checkpoint to go back to when numbers overflow: the newest that the policy asked for by steps or epochs. */
+  rollback: z.int().min(0).nullable(),
+  /** Skips and rollbacks so far, and what multiplies the learning rate since. */
+  nonFinite: z.int().min(0),
+  rateFactor: z.number().positive(),
   /** Seconds of training before this step, and training rows seen in them. */
   seconds: z.number().min(0),
   rows: z.int().min(0),

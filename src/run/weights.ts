@@ -52,7 +52,8 @@ export async function weightsSha256(parameters: Iterable<NamedWeights>): Promise
   return (await digestsOf(parameters, [])).weightsSha256
 }
 
-async function digestsOf(parameters: Iterable<NamedWeights>, moments: Iterable<NamedWeights>): Promise<Digests> {
+/** SHA-256 of the parameters, and of parameters and moments. */
+export async function digestsOf(parameters: Iterable<NamedWeights>, moments: Iterable<NamedWeights>): Promise<Digests> {
   const hash = createHash('sha256')
   await updateHash(hash, parameters)
   const weights = hash.copy().digest('hex')
@@ -145,6 +146,21 @@ async function load(
   }
 }
 
+/** Reads all tensors, parameters first and then moments, and compares their digests with those in the metadata. */
+export async function verifyDigests(tensors: TensorFile): Promise<Checkpoint> {
+  const checkpoint = checkpointOf(tensors)
+  const names = [...tensors.header.tensors.keys()]
+  const hash = createHash('sha256')
+  const update = async (some: readonly string[]) => {
+    for (const name of some) for await (const bytes of tensors.pieces(name)) hash.update(bytes)
+  }
+  await update(names.filter(name => !isMoment(name)))
+  expectDigest(tensors.file, 'weights', hash.copy().digest('hex'), checkpoint.weightsSha256)
+  await update(names.filter(isMoment))
+  expectDigest(tensors.file, 'optimizer state', hash.digest('hex'), checkpoint.stateSha256)
+  return checkpoint
+}
+
 function expectDigest(file: string, what: string, got: string, want: string): void {
   if (got === want) return
   throw new CheckpointError(`${file}: SHA-256 of the ${what} is ${got}, expected ${want}; the file is damaged`, {
@@ -152,7 +168,8 @@ function expectDigest(file: string, what: string, got: string, want: string): vo
   })
 }
 
-function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
+/** What the metadata of an open file say. */
+export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
   const format = metadata.get('format')
   const version = metadata.get('formatVersion')
   if (format !== FORMAT) {

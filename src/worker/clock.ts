@@ -25,13 +25,13 @@ export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'rows'>): number
   Math.ceil(plan.rows.train / plan.batchSize)
 
 /** Returns the clock of a run: contexts by step. Remembers the order of one epoch, 4 bytes a training row. */
-export function startClock(plan: RunPlan): (step: number) => StepContext {
+export function startClock(plan: RunPlan): (step: number, rateFactor: number) => StepContext {
   const { batchSize, seed } = plan
   const rowsTotal = plan.rows.train
   const perEpoch = stepsPerEpoch(plan)
   let shuffled: { epoch: number; positions: Uint32Array } = { epoch: -1, positions: new Uint32Array(0) }
 
-  return step => {
+  return (step, rateFactor) => {
     const epoch = Math.floor(step / perEpoch)
     const stepInEpoch = step % perEpoch
     if (shuffled.epoch !== epoch) {
@@ -39,7 +39,7 @@ export function startClock(plan: RunPlan): (step: number) => StepContext {
     }
     const first = stepInEpoch * batchSize
     const rows = Math.min(batchSize, rowsTotal - first)
-    const rate = learningRateAt(plan, epoch)
+    const rate = learningRateAt(plan, epoch) * rateFactor
     return {
       step,
       epoch,

@@ -85,8 +85,14 @@ export class Crew {
   }
 
   /** To be called in the last barrier of a step: all workers then see the same answer in `stopped`. */
-  readonly latchStop = (): void => {
+  latchStop(): void {
     Atomics.store(this.#words, Control.stopped, Atomics.load(this.#words, Control.stop))
+  }
+
+  /** To be called in the barrier before the stage that changes the state, and in the one after it. */
+  markUpdating(updating: boolean): void {
+    const words = this.#words
+    Atomics.store(words, Control.updating, updating && Atomics.load(words, Control.latchedFault) === 0 ? 1 : 0)
   }
 
   get stopped(): boolean {

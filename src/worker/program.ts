@@ -6,13 +6,14 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { heNormalRows } from '../model/init.js'
+import { momentCount } from '../model/optimizer.js'
 import type { StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
 import type { StepContext } from './clock.js'
 import { type Layer, type Network, runPass } from './network.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
-import { type RunPlan, Stat } from './protocol.js'
+import { fault, type RunPlan, Stat } from './protocol.js'
 
 export interface Stage<C> {
   readonly name: string
@@ -212,18 +213,25 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
 /** Inputs whose weights one task draws. */
 const INIT_ROWS = 16
 
-/** [rows: draw the weights] [tiles: what the backend derives]. Biases start as the zeros of fresh memory. */
+/**
+ * [rows: draw the weights, zero all else] [tiles: what the backend derives]. The memory need not be fresh: a run may have
+ * to go back to its beginning.
+ */
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
-  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow }, layer) => {
+  const moments = Array.from({ length: momentCount[plan.optimizer.type] }, (_, i) => i)
+  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, bias }, layer) => {
     const draw = heNormalRows(plan.seed, layer, inputs)
     const values = new Float32Array(outputs)
-    return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
+    const zeros = new Float32Array(outputs)
+    const rows = Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
       for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
         draw(values, i)
         storeRow(null, i, values)
+        for (const moment of moments) storeRow(moment, i, zeros)
       }
     })
+    return [...rows, ...[null, ...moments].map(moment => () => void bias(moment).data.fill(0))]
   })
   const draw: Stage<null> = {
     name: 'draw',
@@ -248,8 +256,15 @@ export function snapshotProgram(
 ): Stage<null>[] {
   return [
     copyStage('snapshot', network, table, {
-      row: ({ loadRow }, moment, i, at, outputs) => loadRow(moment, i, to.subarray(at, at + outputs)),
-      bias: (tensor, { start, end }) => to.set(tensor.data.subarray(0, end - start), start),
+      row({ loadRow }, moment, i, at, outputs) {
+        const values = to.subarray(at, at + outputs)
+        loadRow(moment, i, values)
+        return allFinite(values)
+      },
+      bias(tensor, { start, end }) {
+        to.set(tensor.data.subarray(0, end - start), start)
+        return allFinite(to.subarray(start, end))
+      },
     }),
   ]
 }
@@ -257,8 +272,14 @@ export function snapshotProgram(
 /** [rows: copy all state from a snapshot] [tiles: what the backend derives]. */
 export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[], from: Float32Array): Stage<null>[] {
   const restore = copyStage('restore', parts.network, table, {
-    row: ({ storeRow }, moment, i, at, outputs) => storeRow(moment, i, from.subarray(at, at + outputs)),
-    bias: (tensor, { start, end }) => tensor.data.set(from.subarray(start, end)),
+    row({ storeRow }, moment, i, at, outputs) {
+      storeRow(moment, i, from.subarray(at, at + outputs))
+      return true
+    },
+    bias(tensor, { start, end }) {
+      tensor.data.set(from.subarray(start, end))
+      return true
+    },
   })
   return [restore, ...deriveProgram(parts)]
 }
@@ -267,32 +288,39 @@ function copyStage(
   name: string,
   network: Network,
   table: readonly StateTensor[],
+  /** Both say whether what they copied may stay. */
   copy: {
     /** Row i of a layer's weights or moment; in the snapshot it begins at `at`. */
-    row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): void
-    bias(tensor: FloatTensor, state: StateTensor): void
+    row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): boolean
+    bias(tensor: FloatTensor, state: StateTensor): boolean
   },
 ): Stage<null> {
   const tasks = table.flatMap(state => {
     const { parameter, moment, start } = state
     const layer = network.layers[parameter.layer]
-    if (parameter.kind === 'bias') return [() => copy.bias(layer.bias(moment), state)]
+    const code = (good: boolean) => (good ? 0 : fault.state(parameter.layer))
+    if (parameter.kind === 'bias') return [() => code(copy.bias(layer.bias(moment), state))]
     const { inputs, outputs } = layer
     return Array.from({ length: Math.ceil(inputs / COPIED_ROWS) }, (_, task) => () => {
+      let good = true
       for (let i = task * COPIED_ROWS; i < Math.min((task + 1) * COPIED_ROWS, inputs); i++) {
-        copy.row(layer, moment, i, start + i * outputs, outputs)
+        if (!copy.row(layer, moment, i, start + i * outputs, outputs)) good = false
       }
+      return code(good)
     })
   })
   return {
     name,
     deal: 'claimed',
     tasks: () => tasks.length,
-    run(task) {
-      tasks[task]()
-      return 0
-    },
+    run: task => tasks[task](),
   }
+}
+
+function allFinite(values: Float32Array): boolean {
+  let sum = 0
+  for (const value of values) sum += 0 * value // NaN for what is not finite, without a branch
+  return sum === 0
 }
 
 export function deriveProgram({ plan, backend, network }: ProgramParts): Stage<null>[] {

@@ -67,8 +67,10 @@ export const Control = {
    * while a slow one has not yet looked at this stage's.
    */
   latchedFault: 112,
+  /** 1 from the barrier before the stage that changes the state to the one after it, else 0. */
+  updating: 128,
   /** From here one word for each worker, 16 apart: the step it is in. */
-  workerStep: 128,
+  workerStep: 144,
 } as const
 export const CONTROL_STRIDE = 16
 export const controlWords = (workers: number): number => Control.workerStep + CONTROL_STRIDE * workers
@@ -82,13 +84,19 @@ export const fault = {
   loss: 1_000_000,
   /** Deltas appear from the last layer down. */
   backward: (layer: number): number => 2_000_000 - layer,
+  /** Found in a snapshot: the state of a layer's parameters. */
+  state: (layer: number): number => 3_000_000 + layer,
 }
+
+/** Whether the weights themselves are not finite: no other mini-batch would help. */
+export const isOfState = (code: number): boolean => code > 2_000_000
 
 /** The words for a code of `fault`. */
 export function faultText(code: number): string {
   if (code === fault.loss) return 'the loss is not finite'
   if (code < fault.loss) return `layer ${code - 1}: outputs are not finite`
-  return `layer ${2_000_000 - code}: deltas are not finite`
+  if (!isOfState(code)) return `layer ${2_000_000 - code}: deltas are not finite`
+  return `layer ${code - 3_000_000}: weights or their moments are not finite`
 }
 
 export interface StageTime {
@@ -97,6 +105,13 @@ export interface StageTime {
   readonly workMs: number
   readonly waitMs: number
   readonly tasks: number
+}
+
+export interface SpanOptions {
+  /** Multiplies the learning rate of the schedule. Default: 1. */
+  readonly rateFactor?: number
+  /** Report each step's times. */
+  readonly trace?: boolean
 }
 
 export interface SpanReport {
@@ -122,11 +137,14 @@ export interface TrainWorker {
   initialise(): void
   /** Writes what a backend derives from the weights, after they were stored from outside. */
   derive(): void
-  /** Copies all state to or from a snapshot: f32, as the state table of model/state.ts says. */
-  snapshot(to: SharedArrayBuffer): void
+  /**
+   * Copies all state to or from a snapshot: f32, as the state table of model/state.ts says. `snapshot` returns 0, or the
+   * code of a fault if a number is not finite.
+   */
+  snapshot(to: SharedArrayBuffer): number
   restore(from: SharedArrayBuffer): void
-  /** Trains steps [fromStep, toStep); ends early through `Control.stop`. `trace`: reports each step's times. */
-  run(fromStep: number, toStep: number, trace?: boolean): SpanReport
+  /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
+  run(fromStep: number, toStep: number, options?: SpanOptions): SpanReport
   /** Scores all rows of a split; the sums are in the stats. */
   evaluate(split: Split): SpanReport
 }

@@ -31,7 +31,7 @@ interface Opened {
   readonly crew: Crew
   readonly parts: ProgramParts
   readonly pieceRows: number
-  readonly clock: (step: number) => StepContext
+  readonly clock: ReturnType<typeof startClock>
   readonly train: readonly Timed<StepContext>[]
   readonly state: readonly StateTensor[]
 }
@@ -88,7 +88,7 @@ export function createWorker(): TrainWorker {
 
     snapshot(to) {
       const { crew, parts, state } = get()
-      guard(crew, () => runStages(snapshotProgram(parts, state, new Float32Array(to)).map(timed), null, crew))
+      return guard(crew, () => runStages(snapshotProgram(parts, state, new Float32Array(to)).map(timed), null, crew))
     },
 
     restore(from) {
@@ -96,7 +96,7 @@ export function createWorker(): TrainWorker {
       guard(crew, () => runStages(restoreProgram(parts, state, new Float32Array(from)).map(timed), null, crew))
     },
 
-    run(fromStep, toStep, trace = false) {
+    run(fromStep, toStep, { rateFactor = 1, trace = false } = {}) {
       const { crew, clock, train } = get()
       const steps: { totalMs: number; workMs: number }[] = []
       const report = (step: number, fault = 0): SpanReport => ({
@@ -106,11 +106,16 @@ export function createWorker(): TrainWorker {
         ...(trace ? { steps } : {}),
       })
       const worked = () => train.reduce((total, { workMs }) => total + workMs, 0)
+      // Only the last stage changes the state, and the sums with it.
+      const atBarrier = (stage: number) => {
+        crew.markUpdating(stage === train.length - 2)
+        if (stage === train.length - 1) crew.latchStop()
+      }
       return guard(crew, () => {
         for (let step = fromStep; step < toStep; step++) {
           const before = trace ? { at: performance.now(), workMs: worked() } : null
           crew.enterStep(step)
-          const fault = runStages(train, clock(step), crew, crew.latchStop)
+          const fault = runStages(train, clock(step, rateFactor), crew, atBarrier)
           if (before) steps.push({ totalMs: performance.now() - before.at, workMs: worked() - before.workMs })
           if (fault !== 0) return report(step, fault)
           if (crew.stopped) return report(step + 1)
@@ -124,10 +129,11 @@ export function createWorker(): TrainWorker {
       const stages = scoreProgram(parts).map(timed)
       return guard(crew, () => {
         const total = plan.rows[split]
-        for (let first = 0; first < total; first += pieceRows) {
-          runStages(stages, { split, first, rows: Math.min(pieceRows, total - first) }, crew)
+        let fault = 0
+        for (let first = 0; first < total && fault === 0; first += pieceRows) {
+          fault = runStages(stages, { split, first, rows: Math.min(pieceRows, total - first) }, crew)
         }
-        return { step: 0, stages: stages.map(takeTimes), fault: 0 }
+        return { step: 0, stages: stages.map(takeTimes), fault }
       })
     },
   }
@@ -159,10 +165,15 @@ function takeTimes<C>(from: Timed<C>): StageTime {
 }
 
 /**
- * The inner loop. `last` runs in the barrier of the last stage, in one worker. A fault ends the program at the barrier
+ * The inner loop. `atBarrier` runs in each stage's barrier, in one worker, while the others wait. A fault ends the program at the barrier
  * of its stage, before anything that follows is changed; all workers then return the same code.
  */
-function runStages<C>(stages: readonly Timed<C>[], context: C, crew: Crew, last?: () => void): number {
+function runStages<C>(
+  stages: readonly Timed<C>[],
+  context: C,
+  crew: Crew,
+  atBarrier?: (stage: number) => void,
+): number {
   for (let s = 0; s < stages.length; s++) {
     const of = stages[s]
     const { stage } = of
@@ -176,7 +187,7 @@ function runStages<C>(stages: readonly Timed<C>[], context: C, crew: Crew, last?
       done++
     }
     const arrived = performance.now()
-    crew.barrier(s === stages.length - 1 ? last : undefined)
+    crew.barrier(atBarrier && (() => atBarrier(s)))
     of.workMs += arrived - started
     of.waitMs += performance.now() - arrived
     of.tasks += done

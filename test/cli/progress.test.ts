@@ -61,7 +61,7 @@ t.test('without a terminal: plain lines, and few of them', async t => {
   view.show(epoch)
   nowMs += 4999
   view.show(progress)
-  view.show({ type: 'steps', step: 1, epoch: 1, loss: 1, accuracy: 1, learningRate: 1, samplesPerSecond: 1 })
+  view.show({ type: 'steps', from: 0, step: 1, epoch: 1, loss: 1, accuracy: 1, learningRate: 1, samplesPerSecond: 1 })
   view.show({ type: 'end', summary })
   view.close()
   const lines = text().trimEnd().split('\n')

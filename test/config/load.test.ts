@@ -11,10 +11,16 @@ const REFERENCE = {
   seed: 1,
   data: { dataset: 'mnist', path: null, validation: 0 },
   model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
-  train: { epochs: 2000, batchSize: 256, l2: 0.05 },
+  train: {
+    ...{ epochs: 2000, batchSize: 256, l2: 0.05 },
+    ...{ onNonFinite: 'stop', rollbackFactor: 0.5, maxNonFinite: 10 },
+  },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
   schedule: { type: 'inverse-sqrt', decayRate: 1 },
-  compute: { workers: 'auto', backend: 'auto', library: null, precision: 'f32', allReduce: 'fused', shardRows: 'auto' },
+  compute: {
+    ...{ workers: 'auto', backend: 'auto', library: null, precision: 'f32' },
+    ...{ allReduce: 'fused', shardRows: 'auto', maxRestarts: 3 },
+  },
   checkpoint: {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
     ...{ everySteps: null, everySeconds: null, atEnd: true },

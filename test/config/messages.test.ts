@@ -42,6 +42,13 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
   [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],
   [{ train: { l2: { a: { b: { c: 1 } } } } }, 'train.l2 is { a: { b: [Object] } }, expected a number >= 0'],
+  [{ train: { onNonFinite: 'ignore' } }, `train.onNonFinite is 'ignore', expected "stop", "skip" or "rollback"`],
+  [
+    { train: { onNonFinite: 'rollback' }, checkpoint: { everyEpochs: null } },
+    'checkpoint.everyEpochs is null, expected a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
+  ],
+  [{ train: { rollbackFactor: 1 } }, 'train.rollbackFactor is 1, expected a number > 0 and < 1'],
+  [{ train: { maxNonFinite: 0 } }, 'train.maxNonFinite is 0, expected an integer >= 1'],
   [
     { optimizer: { type: 'adm' } },
     `optimizer.type is 'adm', expected "adam", "momentum" or "sgd"; did you mean "adam"?`,
@@ -77,6 +84,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ compute: { precision: 'fp16' } }, `compute.precision is 'fp16', expected "f32", "bf16" or "auto"`],
   [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
   [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected "auto" or an integer >= 1'],
+  [{ compute: { maxRestarts: -1 } }, 'compute.maxRestarts is -1, expected an integer >= 0'],
   [{ checkpoint: { everyEpochs: 0 } }, 'checkpoint.everyEpochs is 0, expected an integer >= 1 or null'],
   [{ checkpoint: { everySteps: 1.5 } }, 'checkpoint.everySteps is 1.5, expected an integer >= 1 or null'],
   [{ checkpoint: { everySeconds: 0 } }, 'checkpoint.everySeconds is 0, expected a number > 0 or null'],
@@ -92,7 +100,10 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ optimiser: {} }, 'unknown key "optimiser"; did you mean "optimizer"?'],
   [{ sede: 1 }, 'unknown key "sede"; did you mean "seed"?'],
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
-  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2'],
+  [
+    { train: { zzz: 1 } },
+    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, onNonFinite, rollbackFactor, maxNonFinite',
+  ],
   [
     { zzz: 1 },
     'unknown key "zzz"; known at the top: $schema, name, seed, data, model, train, optimizer, schedule, compute, ' +

@@ -30,7 +30,18 @@ async function trainWithFault(kind: string, dir: string) {
     process.execPath,
     [
       ...['--import', new URL('../fixtures/worker-fault.js', import.meta.url).href, 'dist/src/cli/main.js'],
-      ...['train', 'configs/smoke.json', '--epochs', '10000', '--workers', '3', '--run-dir', dir],
+      ...[
+        'train',
+        'configs/smoke.json',
+        '--epochs',
+        '10000',
+        '--workers',
+        '3',
+        '--run-dir',
+        dir,
+        '--set',
+        'compute.maxRestarts=0',
+      ],
     ],
     { env: { ...process.env, FAULT_KIND: kind }, stdio: ['ignore', 'ignore', 'pipe'] },
   )

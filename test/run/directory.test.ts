@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { LoadedFile } from '../../src/data/dataset.js'
 import { RunDirectory } from '../../src/run/directory.js'
 import type { RunSummary } from '../../src/run/events.js'
 import { machineFacts } from '../../src/run/machine.js'
@@ -30,7 +31,8 @@ t.test('what a run writes is where the design says', async t => {
     startedAt: now.toISOString(),
     backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
     workers: 2,
-    data: { dataset: 'digits', files: { images: 'abc' } },
+    data: { dataset: 'digits', rows: {}, files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
+    from: null,
   })
   directory.appendMetrics({ type: 'steps', loss: 1.5 })
   directory.appendMetrics({ type: 'steps', loss: Number.NaN, rate: Number.POSITIVE_INFINITY })
@@ -51,7 +53,7 @@ t.test('what a run writes is where the design says', async t => {
     startedAt: '2026-01-31T12:00:05.999Z',
     backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
     workers: 2,
-    data: { files: { images: 'abc' } },
+    data: { files: [{ path: 'images', md5: 'abc' }] },
     machine: { node: process.versions.node, v8: process.versions.v8, cpu: machineFacts().cpu },
   })
   t.same(readdirSync(directory.path).sort(), [

@@ -1,0 +1,152 @@
+/** `gradloom checkpoint`: what is in checkpoints, whether they are whole, and removing old ones. Main thread. */
+import { relative } from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
+import { GradloomError } from '../errors.js'
+import { type Inspection, inspectCheckpoint, type TensorStatistics, verifyCheckpoint } from '../run/inspect.js'
+import { checkpointFiles, type PruneOptions, pruneRun } from '../run/prune.js'
+import { formatBytes, formatCount } from './format.js'
+
+const json = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
+const path = {
+  describe: 'Run directory, or a .safetensors file of one',
+  type: 'string',
+  demandOption: true,
+} as const
+
+export const checkpointCommand: CommandModule = {
+  command: 'checkpoint',
+  describe: 'Look into checkpoints, check them, remove old ones',
+  builder: (yargs: Argv) =>
+    yargs
+      .command(
+        'inspect <path>',
+        'Show where training stood, and statistics of every tensor',
+        command =>
+          command
+            .positional('path', path)
+            .option('json', json)
+            .example('$0 checkpoint inspect runs/mine', 'the newest checkpoint of a run')
+            .example('$0 checkpoint inspect runs/mine/checkpoints/best', 'the one with the best score'),
+        ({ path, json }) => inspect(path, json),
+      )
+      .command(
+        'verify <path>',
+        'Read checkpoints whole and compare their digests',
+        command =>
+          command
+            .positional('path', path)
+            .option('json', json)
+            .example('$0 checkpoint verify runs/mine', 'all checkpoints of a run; exit code 1 if one is damaged'),
+        ({ path, json }) => verify(path, json),
+      )
+      .command(
+        'prune <run>',
+        'Remove all but the newest checkpoints of a run',
+        command =>
+          command
+            .positional('run', { describe: 'Run directory', type: 'string', demandOption: true })
+            .option('keep-last', {
+              describe: 'How many of the newest stay',
+              type: 'number',
+              default: 1,
+              requiresArg: true,
+            })
+            .option('keep-best', { describe: 'Whether the best one stays', type: 'boolean', default: true })
+            .option('dry-run', { describe: 'Only say what would go', type: 'boolean', default: false })
+            .option('json', json)
+            .check(({ 'keep-last': last }) => {
+              if (Number.isInteger(last) && last >= 1) return true
+              throw new Error(`--keep-last is ${last}, expected a whole number of at least 1`)
+            })
+            .example('$0 checkpoint prune runs/mine', 'keeps the newest one and the best one')
+            .example('$0 checkpoint prune runs/mine --dry-run', 'what that would remove'),
+        ({ run, keepLast, keepBest, dryRun, json }) => prune(run, { keepLast, keepBest, dryRun }, json),
+      )
+      .example('$0 checkpoint inspect runs/mine', 'the newest checkpoint of a run')
+      .example('$0 checkpoint verify runs/mine', 'all of them; exit code 1 if one is damaged')
+      .demandCommand(1, 'checkpoint: say what to do: inspect, verify or prune'),
+  handler: () => {},
+}
+
+async function inspect(target: string, json: boolean): Promise<void> {
+  const [file] = await checkpointFiles(target)
+  const found = await inspectCheckpoint(file)
+  process.stdout.write(json ? `${JSON.stringify(found)}\n` : `${inspectionLines(found).join('\n')}\n`)
+}
+
+/** Exported for tests. */
+export function inspectionLines({ file, bytes, checkpoint, parameters, moments, tensors }: Inspection): string[] {
+  const { step, epoch, rowsSeen, weightsSha256, stateSha256, experiment } = checkpoint
+  const { name, seed } = experiment as { name?: unknown; seed?: unknown }
+  const rows = [['tensor', 'shape', 'type', 'bytes', 'min', 'max', 'mean', 'NaN', 'infinite'], ...tensors.map(cells)]
+  return [
+    `file        ${shown(file)}, ${formatBytes(bytes)}`,
+    `experiment  ${String(name)}, seed ${String(seed)}`,
+    `position    step ${formatCount(step)}, epoch ${formatCount(epoch)}, ${formatCount(rowsSeen)} rows seen`,
+    `values      ${formatCount(parameters)} parameters, ${formatCount(moments)} of optimizer state`,
+    `weights     SHA-256 ${weightsSha256}`,
+    `state       SHA-256 ${stateSha256}`,
+    '',
+    ...aligned(rows),
+  ]
+}
+
+function cells({ name, shape, dtype, bytes, min, max, mean, nan, infinite }: TensorStatistics): string[] {
+  const value = (number: number | null) => (number === null ? '-' : number.toPrecision(4))
+  return [
+    ...[name, shape.join(' x '), dtype, formatBytes(bytes)],
+    ...[min, max, mean].map(value),
+    ...[nan, infinite].map(String),
+  ]
+}
+
+/** Words to the left, the last six columns, which are numbers, to the right. */
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
+  return rows.map(row =>
+    row
+      .map((cell, column) => (column < 3 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+interface Verdict {
+  readonly file: string
+  readonly step: number | null
+  /** null: whole. */
+  readonly problem: string | null
+}
+
+async function verify(target: string, json: boolean): Promise<void> {
+  const verdicts: Verdict[] = []
+  for (const file of await checkpointFiles(target)) {
+    try {
+      verdicts.push({ file, step: (await verifyCheckpoint(file)).step, problem: null })
+    } catch (error) {
+      if (!(error instanceof GradloomError)) throw error
+      verdicts.push({ file, step: null, problem: error.message })
+    }
+  }
+  const lines = verdicts.map(({ file, step, problem }) =>
+    problem === null ? `whole    ${shown(file)}, step ${step}` : `DAMAGED  ${problem}`,
+  )
+  process.stdout.write(json ? `${JSON.stringify({ checkpoints: verdicts })}\n` : `${lines.join('\n')}\n`)
+  if (verdicts.some(({ problem }) => problem !== null)) process.exitCode = 1
+}
+
+async function prune(run: string, options: PruneOptions, json: boolean): Promise<void> {
+  const pruned = await pruneRun(run, options)
+  if (json) {
+    process.stdout.write(`${JSON.stringify(pruned)}\n`)
+    return
+  }
+  const verb = options.dryRun ? 'would remove' : 'removed'
+  const total = pruned.removed.reduce((sum, { bytes }) => sum + bytes, 0)
+  const lines = pruned.removed.map(({ file, bytes }) => `${verb} ${shown(file)}, ${formatBytes(bytes)}`)
+  process.stdout.write(
+    `${[...lines, `${verb} ${pruned.removed.length}, ${formatBytes(total)}; ${pruned.kept.length} stay`].join('\n')}\n`,
+  )
+}
+
+const shown = (file: string): string => relative(process.cwd(), file) || file

@@ -1,0 +1,80 @@
+/** `gradloom reproduce`: trains a saved run again and says whether the bits are the same. Main thread. */
+import type { Argv, CommandModule } from 'yargs'
+import type { Reproduction } from '../coordinator/reproduce.js'
+import { formatCount } from './format.js'
+import { watchInterrupts } from './interrupt.js'
+import { ProgressView } from './progress.js'
+import { single } from './train.js'
+
+interface ReproduceArguments {
+  run: string
+  workers?: string
+  backend?: string
+  json: boolean
+  quiet: boolean
+}
+
+export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
+  command: 'reproduce <run>',
+  describe: 'Train a run again, and say whether it comes to the same bits',
+  builder: yargs =>
+    yargs
+      .positional('run', { describe: 'Run directory; nothing in it is changed', type: 'string', demandOption: true })
+      .option('workers', { describe: 'Threads that compute: auto or a number', ...single('workers') })
+      .option('backend', { describe: 'Other kernels than those of the run', ...single('backend') })
+      .option('json', { describe: 'Print what was found as one JSON object', type: 'boolean', default: false })
+      .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
+      .example('$0 reproduce runs/mnist-2026-01-01T12-00-00', 'exit code 0 where all bits are the same, else 1')
+      .example(
+        '$0 reproduce runs/mine --backend reference',
+        'where another backend begins to differ',
+      ) as unknown as Argv<ReproduceArguments>,
+  handler: async ({ run, workers, backend, json, quiet }) => {
+    const { reproduce } = await import('../coordinator/reproduce.js')
+    const view = new ProgressView({ stream: process.stderr, cwd: process.cwd() })
+    const stop = new AbortController()
+    const interrupt = watchInterrupts(
+      () => stop.abort(),
+      () => view.close(),
+    )
+    try {
+      const found = await reproduce(run, {
+        overrides: [
+          ...(workers === undefined ? [] : [`compute.workers=${workers}`]),
+          ...(backend === undefined ? [] : [`compute.backend=${backend}`]),
+        ],
+        signal: stop.signal,
+        onWarning: message => view.note(`warning: ${message}`),
+        onEvent: event => {
+          if (!quiet && (event.type === 'progress' || event.type === 'epoch')) view.show(event)
+        },
+      })
+      view.close()
+      process.stdout.write(json ? `${JSON.stringify(found)}\n` : `${reproductionLines(found).join('\n')}\n`)
+      process.exitCode = found.identical ? 0 : (interrupt.exitCode() ?? 1)
+    } finally {
+      view.close()
+      interrupt.dispose()
+    }
+  },
+}
+
+/** Exported for tests. */
+export function reproductionLines(found: Reproduction): string[] {
+  const { identical, identicalUpTo, difference, compared, recorded, environment } = found
+  const steps = `${formatCount(compared)} of ${formatCount(recorded)} recorded steps compared`
+  const upTo = identicalUpTo === null ? 'nothing recorded before it' : `identical up to step ${identicalUpTo}`
+  return [
+    ...(identical ? [`identical: the same bits at every recorded step (${formatCount(recorded)})`] : []),
+    ...(difference
+      ? [
+          `differs at step ${difference.step}, ${upTo}; ${steps}`,
+          `  ${difference.what}`,
+          `  recorded ${difference.recorded}`,
+          `  got      ${difference.got}`,
+        ]
+      : []),
+    ...(!identical && !difference ? [`stopped: ${upTo}; ${steps}`] : []),
+    ...(environment.length === 0 ? [] : [`other than then: ${environment.join('; ')}`]),
+  ]
+}

@@ -1,0 +1,232 @@
+/**
+ * Trains a saved run again from its manifest, in memory, and compares the bits at every step of which the run has left a
+ * digest. Main thread.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { resolveExperiment } from '../config/load.js'
+import { ConfigError, RunError } from '../errors.js'
+import { FILES, RunDirectory } from '../run/directory.js'
+import type { EpochEvent, RunSummary, StepsEvent, TrainEvent } from '../run/events.js'
+import { machineFacts } from '../run/machine.js'
+import { type Digests, digestsOf } from '../run/weights.js'
+import { titleOf } from '../tensor/kernels/choose.js'
+import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
+import { prepareSession, Session } from './session.js'
+import { type Start, startFrom, startsIn } from './starts.js'
+import { Trainer, type TrainOptions } from './trainer.js'
+
+export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning'> {
+  /** Texts such as "compute.workers=4". */
+  readonly overrides?: readonly string[]
+}
+
+export interface Difference {
+  readonly step: number
+  /** What differs: a digest, or the running score of an epoch. */
+  readonly what: string
+  readonly recorded: string
+  readonly got: string
+}
+
+export interface Reproduction {
+  readonly identical: boolean
+  /** The last step up to which all agrees; null if not even the first one does. */
+  readonly identicalUpTo: number | null
+  readonly difference: Difference | null
+  /** Steps that were compared, and those that the run has left something of. */
+  readonly compared: number
+  readonly recorded: number
+  /** What is not as it was when the run was made, as `what: then -> now`. It may explain a difference, or not matter. */
+  readonly environment: readonly string[]
+}
+
+/**
+ * Resolves with what was found. Rejects with ConfigError where the run cannot be repeated from its experiment, DataError
+ * where its data have changed, RunError where there is nothing to compare.
+ */
+export async function reproduce(runDir: string, options: ReproduceOptions = {}): Promise<Reproduction> {
+  const run = await readSavedRun(resolve(runDir))
+  const { overrides = [], onWarning = () => {} } = options
+  refuseChangedPast(run)
+  const starts = await startsIn(join(run.path, FILES.checkpoints), onWarning)
+  const records = await recordsOf(run, starts)
+  const steps = [...records.keys()].sort((a, b) => a - b)
+  if (steps.length === 0) {
+    throw new RunError(`${run.path}: has no checkpoint, no epoch and no final weights, expected something to compare`)
+  }
+  const bits = { backend: run.manifest?.backend?.name ?? 'wasm', shardRows: shardRowsOf(run, starts) }
+  const pinned = withBackendOf(run.loaded.experiment, bits)
+  const { experiment } = resolveExperiment(pinned, { where: run.loaded.path!, overrides })
+  const prepared = await prepareSession(experiment, run.path, {
+    purpose: 'train',
+    splits: ['train', 'validation', 'test'],
+  })
+  const session = await Session.start(prepared, experiment)
+  const compared = new Set<number>()
+  let difference: Difference | null = null
+  const enough = new AbortController()
+  const compare = (step: number, found: Recorded): void => {
+    compared.add(step)
+    difference ??= differenceAt(step, records.get(step)!, found)
+    if (difference || step === steps.at(-1)) enough.abort()
+  }
+  const directory = await directoryFor(experiment)
+  try {
+    refuseOtherData(run, session)
+    const startedFrom = run.manifest?.from ?? null
+    const trainer = new Trainer({
+      ...{ experiment, directory, backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
+      ...(startedFrom !== null && { initialise: (of: Session) => startFrom(of, startedFrom) }),
+      options: {
+        onWarning,
+        signal: options.signal ? AbortSignal.any([options.signal, enough.signal]) : enough.signal,
+        onEvent(event) {
+          options.onEvent?.(event)
+          const found = recordedIn(event)
+          if (found && records.has(found.step)) compare(found.step, found)
+        },
+      },
+      watch: {
+        steps: steps.filter(step => records.get(step)!.digests),
+        async onState(step, { parameters, moments }) {
+          compare(step, { digests: await digestsOf(parameters, moments) })
+        },
+      },
+      scores: false,
+    })
+    await trainer.train(session)
+  } finally {
+    await session.close()
+    await directory?.close()
+    if (directory) await rm(directory.path, { recursive: true, force: true })
+  }
+  const done = steps.filter(step => compared.has(step))
+  const agreeing = done.filter(step => difference === null || step < difference.step)
+  return {
+    identical: difference === null && done.length === steps.length,
+    identicalUpTo: agreeing.at(-1) ?? null,
+    difference,
+    compared: done.length,
+    recorded: steps.length,
+    environment: environmentOf(run, session),
+  }
+}
+
+/** What a run has left of a step. */
+interface Recorded {
+  readonly digests?: Partial<Digests>
+  readonly epoch?: EpochEvent['train']
+  readonly span?: Pick<StepsEvent, 'from' | 'loss' | 'accuracy'>
+}
+
+function recordedIn(event: TrainEvent): (Recorded & { readonly step: number }) | null {
+  switch (event.type) {
+    case 'steps': {
+      const { from, step, loss, accuracy } = event
+      return { step, span: { from, loss, accuracy } }
+    }
+    case 'epoch':
+      return { step: event.step, epoch: event.train }
+    case 'checkpoint':
+      return { step: event.step, digests: digestsIn(event) }
+    default:
+      return null
+  }
+}
+
+function differenceAt(step: number, recorded: Recorded, { digests, epoch, span }: Recorded): Difference | null {
+  // A run that was stopped and resumed has spans that begin elsewhere.
+  const sameSpan = span?.from === recorded.span?.from
+
+  const pairs: [string, unknown, unknown][] = [
+    ['weights and optimizer state (SHA-256)', recorded.digests?.stateSha256, digests?.stateSha256],
+    ['weights (SHA-256)', recorded.digests?.weightsSha256, digests?.weightsSha256],
+    ['training score of the epoch', recorded.epoch, epoch],
+    ['loss and accuracy of some steps', sameSpan ? recorded.span : undefined, span],
+  ]
+  for (const [what, before, now] of pairs) {
+    if (before === undefined || now === undefined || isDeepStrictEqual(before, now)) continue
+    const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
+    return { step, what, recorded: text(before), got: text(now) }
+  }
+  return null
+}
+
+/** From the metrics, the checkpoints that are still there, and the summary. */
+async function recordsOf({ path, summary }: SavedRun, starts: readonly Start[]): Promise<Map<number, Recorded>> {
+  const records = new Map<number, Recorded>()
+  const add = (step: number, found: Recorded) => {
+    if (step > 0) records.set(step, { ...records.get(step), ...found })
+  }
+  for (const event of await eventsOf(path)) {
+    const found = recordedIn(event)
+    if (found) add(found.step, found)
+  }
+  for (const { checkpoint } of starts) {
+    add(checkpoint.step, { digests: digestsIn(checkpoint) })
+  }
+  if (summary?.weightsSha256) {
+    const { steps, weightsSha256 } = summary
+    add(steps, { digests: { ...records.get(steps)?.digests, weightsSha256 } })
+  }
+  return records
+}
+
+const digestsIn = ({ weightsSha256, stateSha256 }: Digests): Digests => ({ weightsSha256, stateSha256 })
+
+/** Whole lines of the metrics; the last one of a run that was killed may be half. */
+async function eventsOf(path: string): Promise<TrainEvent[]> {
+  const text = await readFile(join(path, FILES.metrics), 'utf8').catch(() => '')
+  return text.split('\n').flatMap(line => {
+    try {
+      return [JSON.parse(line) as TrainEvent]
+    } catch {
+      return []
+    }
+  })
+}
+
+function refuseChangedPast({ path, manifest }: SavedRun): void {
+  const changed = manifest?.resumes?.find(({ changesPast }) => changesPast)
+  if (!changed) return
+  throw new ConfigError(
+    `${path}: was changed at step ${changed.step}: ${changed.changes.join('; ') || 'other kernels'}; its experiment does not give its bits`,
+  )
+}
+
+/** As the run had it, whatever this machine would choose. */
+function shardRowsOf({ loaded, summary }: SavedRun, [newest]: readonly Start[]): number {
+  const { shardRows } = loaded.experiment.compute
+  if (shardRows !== 'auto') return shardRows
+  return (summary as Partial<RunSummary> | undefined)?.shardRows ?? newest?.training.bits.shardRows ?? 64
+}
+
+/** Only a run that may go back to its checkpoints needs a place for them. */
+async function directoryFor({ name, train }: SavedRun['loaded']['experiment']): Promise<RunDirectory | null> {
+  if (train.onNonFinite !== 'rollback') return null
+  return RunDirectory.create({ name, dir: await mkdtemp(join(tmpdir(), 'gradloom-reproduce-')) })
+}
+
+function environmentOf({ manifest, loaded }: SavedRun, session: Session): string[] {
+  const now = machineFacts()
+  const then = manifest?.machine
+  const library = (name: SavedRun['manifest']) => name?.backend?.library && titleOf(name.backend.library)
+  const { plan } = session
+  const pairs: [string, unknown, unknown][] = [
+    ['gradloom', then?.gradloom, now.gradloom],
+    ['Node.js', then?.node, now.node],
+    ['V8', then?.v8, now.v8],
+    ['system', then?.os, now.os],
+    ['CPU', then?.cpu?.model, now.cpu.model],
+    ['backend', manifest?.backend?.name, plan.backend],
+    ['library', library(manifest), plan.library && titleOf(plan.library)],
+    ['workers', manifest?.workers, plan.workers],
+    ['all-reduce', loaded.experiment.compute.allReduce, plan.allReduce],
+  ]
+  return pairs.flatMap(([what, before, here]) =>
+    before === undefined || isDeepStrictEqual(before ?? null, here ?? null) ? [] : [`${what}: ${before} -> ${here}`],
+  )
+}

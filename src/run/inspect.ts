@@ -1,0 +1,88 @@
+/**
+ * What is in a file of tensors: header, sizes, digests, position, and statistics of every tensor. Main thread; reads
+ * piece by piece, so that memory does not grow with the file.
+ */
+import { stat } from 'node:fs/promises'
+import type { Dtype, TensorEntry } from './safetensors.js'
+import { TensorFile } from './tensor-file.js'
+import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './weights.js'
+
+export interface TensorStatistics {
+  readonly name: string
+  readonly dtype: Dtype
+  readonly shape: readonly number[]
+  readonly bytes: number
+  /** Of the finite values; null where there are none, or the type is not F32. */
+  readonly min: number | null
+  readonly max: number | null
+  readonly mean: number | null
+  readonly nan: number
+  readonly infinite: number
+}
+
+export interface Inspection {
+  readonly file: string
+  readonly bytes: number
+  /** What the file says of itself. */
+  readonly checkpoint: Checkpoint
+  /** Values of parameters, and of the optimizer's moments. */
+  readonly parameters: number
+  readonly moments: number
+  readonly tensors: readonly TensorStatistics[]
+}
+
+/** Rejects with CheckpointError where the file is no checkpoint, or its header does not fit its size. */
+export async function inspectCheckpoint(file: string): Promise<Inspection> {
+  const tensors = await TensorFile.open(file)
+  try {
+    const checkpoint = checkpointOf(tensors)
+    const statistics: TensorStatistics[] = []
+    for (const entry of tensors.header.tensors.values()) statistics.push(await statisticsOf(tensors, entry))
+    const count = (wanted: (name: string) => boolean) =>
+      statistics.reduce((sum, { name, shape }) => sum + (wanted(name) ? shape.reduce((a, b) => a * b, 1) : 0), 0)
+    return {
+      file,
+      bytes: (await stat(file)).size,
+      checkpoint,
+      parameters: count(name => !isMoment(name)),
+      moments: count(isMoment),
+      tensors: statistics,
+    }
+  } finally {
+    await tensors.close()
+  }
+}
+
+/** Reads the whole file and checks its digests. Rejects with CheckpointError where something is wrong. */
+export async function verifyCheckpoint(file: string): Promise<Checkpoint> {
+  const tensors = await TensorFile.open(file)
+  try {
+    return await verifyDigests(tensors)
+  } finally {
+    await tensors.close()
+  }
+}
+
+async function statisticsOf(tensors: TensorFile, entry: TensorEntry): Promise<TensorStatistics> {
+  const { name, dtype, shape, begin, end } = entry
+  let [min, max, sum, finite, nan, infinite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0, 0]
+  if (dtype === 'F32') {
+    for await (const piece of tensors.pieces(name)) {
+      for (const value of new Float32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4)) {
+        if (Number.isFinite(value)) {
+          min = Math.min(min, value)
+          max = Math.max(max, value)
+          sum += value
+          finite++
+        } else if (Number.isNaN(value)) nan++
+        else infinite++
+      }
+    }
+  }
+  const some = finite > 0
+  return {
+    ...{ name, dtype, shape, bytes: end - begin },
+    ...{ min: some ? min : null, max: some ? max : null, mean: some ? sum / finite : null },
+    ...{ nan, infinite },
+  }
+}

@@ -1,0 +1,127 @@
+/** Bar "worker deaths": whoever dies, and whenever, the run goes on and comes to the bits of an undisturbed one. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import type { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentInput } from '../../src/config/schema.js'
+import { train } from '../../src/coordinator/train.js'
+import type { RestartEvent, RunSummary, TrainEvent } from '../../src/run/events.js'
+import { nativeCandidates } from '../helpers/native.js'
+import { writeTinyData } from '../helpers/tiny-data.js'
+
+const path = writeTinyData(t.testdir())
+const DEATHS = 20
+
+const experiment = (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>
+  resolveExperiment({
+    data: { dataset: 'idx', path, validation: 0.2 },
+    model: { hidden: [61, 23], dropout: 0.3 },
+    train: { epochs: 150, batchSize: 50 },
+    optimizer: { type: 'momentum' },
+    compute,
+    checkpoint: { everySteps: 40 },
+    ...more,
+  })
+
+const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 4 }))
+for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]) {
+  t.test(`${name}: ${deaths} threads terminated at random moments: the same bits`, { skip }, async t => {
+    const undisturbed = await train(experiment({ backend: name, workers: 3 }), { runDir: null })
+    const threads: Worker[] = []
+    const collect = (thread: Worker) => threads.push(thread)
+    process.on('worker', collect)
+    t.teardown(() => process.off('worker', collect))
+    const died: number[] = []
+    const decided: number[] = []
+    const restarts: RestartEvent['from'][] = []
+    /** Ends one thread of the newest crew, some steps from now. */
+    const endOne = () => {
+      setTimeout(() => {
+        const crew = threads.slice(-3)
+        died.push(performance.now())
+        void crew[died.length % 3].terminate()
+      }, Math.random() * 40)
+    }
+    const dir = t.testdir()
+    // A run may be over before the next thread's time has come.
+    for (let run = 0; restarts.length < deaths; run++) {
+      const summary = await train(experiment({ backend: name, workers: 3, maxRestarts: deaths }), {
+        runDir: join(dir, `run-${run}`),
+        onWarning: () => decided.push(performance.now() - died.at(-1)!),
+        onEvent: event => {
+          if (event.type === 'restart') restarts.push(event.from)
+          if (event.type === 'start' || (event.type === 'restart' && restarts.length < deaths)) endOne()
+        },
+      })
+      t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+      t.strictSame([summary.test, summary.steps], [undisturbed.test, undisturbed.steps])
+    }
+    t.ok(Math.max(...decided) < 5000, `each decided within 5 s: ${Math.round(Math.max(...decided))} ms at most`)
+    t.ok(restarts.includes('memory'), restarts.join(' '))
+  })
+}
+
+/** Trains in a process of its own whose workers fail from within. */
+async function trainWithDeaths(dir: string, deaths: number, more: readonly string[] = []) {
+  const counter = `${dir}-deaths`
+  writeFileSync(counter, '')
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', new URL('../fixtures/worker-deaths.js', import.meta.url).href, 'dist/src/cli/main.js'],
+      ...['train', 'configs/smoke.json', '--epochs', '40', '--workers', '3', '--backend', 'wasm', '--run-dir', dir],
+      ...['--set', 'checkpoint.everySteps=100', ...more],
+    ],
+    { env: { ...process.env, DEATHS: String(deaths), DEATHS_FILE: counter }, stdio: ['ignore', 'ignore', 'pipe'] },
+  )
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  const [code] = await once(child, 'close')
+  const summary = JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')) as RunSummary
+  return { code, stderr, summary, died: readFileSync(counter).length }
+}
+
+const eventsIn = (dir: string) =>
+  readFileSync(join(dir, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as TrainEvent)
+
+t.test(`${DEATHS} workers that throw or call process.exit: the same bits, and each restart is told`, async t => {
+  const dir = t.testdir()
+  const whole = await trainWithDeaths(join(dir, 'whole'), 0)
+  t.equal(whole.code, 0)
+  const run = join(dir, 'run')
+  const { code, stderr, summary, died } = await trainWithDeaths(run, DEATHS, [
+    ...['--set', `compute.maxRestarts=${DEATHS}`],
+  ])
+  t.equal(code, 0, code === 0 ? 'exit code' : stderr)
+  t.equal(died, DEATHS)
+  t.equal(summary.weightsSha256, whole.summary.weightsSha256)
+  t.strictSame(summary.test, whole.summary.test)
+  // Two may die at the same time; and what came after the checkpoint that a restart went back to is told no more.
+  const told = [...stderr.matchAll(/new workers take over \(restart (\d+) of at most 20\)/g)]
+  t.ok(told.length > DEATHS / 3 && told.length <= DEATHS, `${told.length} restarts`)
+  t.ok(
+    eventsIn(run).some(({ type }) => type === 'restart'),
+    'they are in the metrics',
+  )
+  const losses = (of: string) => eventsIn(of).flatMap(event => (event.type === 'epoch' ? [event.train] : []))
+  t.strictSame(losses(run), losses(join(dir, 'whole')), 'every epoch is told once, with the same score')
+})
+
+t.test('more deaths than compute.maxRestarts: the run fails and says so', async t => {
+  const { code, stderr, summary } = await trainWithDeaths(join(t.testdir(), 'run'), 9, [
+    ...['--set', 'compute.maxRestarts=2'],
+  ])
+  t.equal(code, 1)
+  t.match(stderr, /worker \d: .*; at step \d+; gave up after 2 restarts\nhint: compute.maxRestarts/)
+  t.equal(summary.status, 'failed')
+  t.match(summary.error, /gave up after 2 restarts/)
+})
