@@ -31,8 +31,8 @@ export class NonFiniteError extends RunError {
   /** See protocol.ts. */
   readonly fault: number
 
-  constructor(fault: number) {
-    super(faultText(fault))
+  constructor(where: string, fault: number) {
+    super(`${where}: ${faultText(fault)}`)
     this.fault = fault
   }
 }
@@ -174,7 +174,7 @@ export class Session {
     const [fault] = await this.pool.all('snapshot', worker => worker.snapshot(buffer))
     if (fault !== 0) {
       this.clearFault()
-      throw new NonFiniteError(fault)
+      throw new NonFiniteError('snapshot', fault)
     }
     return snapshot
   }
@@ -269,7 +269,7 @@ export class Session {
     const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
     if (fault !== 0) {
       this.clearFault()
-      throw new NonFiniteError(fault)
+      throw new NonFiniteError(`scoring the ${split} rows`, fault)
     }
     const { loss, correct, rows } = this.sums()
     return { loss: loss / rows, accuracy: correct / rows, rows, correct }

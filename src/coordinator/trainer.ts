@@ -144,7 +144,9 @@ export class Trainer {
       }
       clearInterval(progress)
       return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
-    } catch (error) {
+    } catch (thrown) {
+      const ofState = thrown instanceof NonFiniteError && isOfState(thrown.fault)
+      const error = ofState ? this.#faultError(session, thrown.fault) : thrown
       if (error instanceof RunError) await this.#fail(session, error, weightsAreWhole)
       throw error
     } finally {
@@ -211,7 +213,7 @@ export class Trainer {
     this.#warn(
       action === 'skip'
         ? `${error.message}; it is left out`
-        : `${error.message}; going on from step ${this.#step} with ${rateFactor} times the learning rate`,
+        : `${error.message}; going on from step ${this.#step} with ${rateFactor.toPrecision(3)} times the learning rate`,
     )
     this.#emit({ type: 'non-finite', step: this.#step, at, action, fault: faultText(fault), count, rateFactor })
   }
