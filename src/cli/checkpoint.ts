@@ -1,7 +1,7 @@
 /** `gradloom checkpoint`: what is in checkpoints, whether they are whole, and removing old ones. Main thread. */
 import { relative } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
-import { GradloomError } from '../errors.js'
+import { ConfigError, GradloomError } from '../errors.js'
 import { type Inspection, inspectCheckpoint, type TensorStatistics, verifyCheckpoint } from '../run/inspect.js'
 import { checkpointFiles, type PruneOptions, pruneRun } from '../run/prune.js'
 import { formatBytes, formatCount } from './format.js'
@@ -56,7 +56,7 @@ export const checkpointCommand: CommandModule = {
             .option('json', json)
             .check(({ 'keep-last': last }) => {
               if (Number.isInteger(last) && last >= 1) return true
-              throw new Error(`--keep-last is ${last}, expected a whole number of at least 1`)
+              throw new ConfigError(`--keep-last is ${last}, expected a whole number of at least 1`)
             })
             .example('$0 checkpoint prune runs/mine', 'keeps the newest one and the best one')
             .example('$0 checkpoint prune runs/mine --dry-run', 'what that would remove'),

@@ -71,8 +71,11 @@ export async function showRun(
   process.exitCode = exitCodeOf(summary, interrupt.exitCode())
 }
 
-/** Exported for tests. A signal that came too late to stop anything does not spoil the run. */
-export function exitCodeOf({ status }: Pick<RunSummary, 'status'>, signalled: number | undefined): number {
-  if (status === 'completed') return 0
+/** Exported for tests. A signal that came too late to stop anything does not spoil the run; a result that is lost does. */
+export function exitCodeOf(
+  { status, notSaved }: Pick<RunSummary, 'status' | 'notSaved'>,
+  signalled: number | undefined,
+): number {
+  if (status === 'completed') return notSaved === undefined ? 0 : 1
   return status === 'interrupted' ? (signalled ?? 130) : 1
 }

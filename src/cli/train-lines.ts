@@ -75,10 +75,11 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
         `${formatCount(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}, ${formatCount(summary.steps)} steps`,
     ),
   ]
+  if (summary.notSaved !== undefined) lines.push(row('unsaved', summary.notSaved))
   if (runDir === null || summary.checkpoint === null) return lines
   return [
     ...lines,
-    row('weights', shown(join(runDir, summary.checkpoint), cwd)),
+    row(summary.notSaved === undefined ? 'weights' : 'earlier', shown(join(runDir, summary.checkpoint), cwd)),
     '',
     'What to try next:',
     ...nextSteps(status, shown(runDir, cwd), experimentPath).flatMap(([command, why]) => [

@@ -446,8 +446,14 @@ export class Trainer {
     return await this.#restarts.repeat(session, () => session.snapshot())
   }
 
-  async #end(summary: RunSummary): Promise<RunSummary> {
-    await this.#directory?.writeSummary(summary)
+  async #end(facts: RunSummary): Promise<RunSummary> {
+    let summary = facts
+    try {
+      await this.#directory?.writeSummary(summary)
+    } catch (error) {
+      this.#warn((error as Error).message)
+      summary = { ...facts, notSaved: facts.notSaved ?? (error as Error).message }
+    }
     this.#emit({ type: 'end', summary })
     return summary
   }

@@ -30,6 +30,7 @@ t.test('a data.path given at the prompt starts at the current folder', async t =
 
 t.test('exit codes: done 0, interrupted 130 or as signalled, failed 1', async t => {
   t.equal(exitCodeOf({ status: 'completed' }, 130), 0, 'a signal that came too late')
+  t.equal(exitCodeOf({ status: 'completed', notSaved: 'ENOSPC' }, undefined), 1)
   t.equal(exitCodeOf({ status: 'interrupted' }, 143), 143)
   t.equal(exitCodeOf({ status: 'interrupted' }, undefined), 130)
   t.equal(exitCodeOf({ status: 'failed' }, undefined), 1)

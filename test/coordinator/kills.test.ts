@@ -1,0 +1,20 @@
+/** Bar "exact resume", the short form: scripts/kills.mjs with a few kills for each backend that works here. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import t from 'tap'
+import { nativeCandidates } from '../helpers/native.js'
+
+const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, kills: 2 }))
+for (const { name, skip, kills } of [{ name: 'wasm' as const, skip: false as const, kills: 6 }, ...natives]) {
+  t.test(`${name}: ${kills} times SIGKILL, resumed: the same bits, no unreadable checkpoint`, { skip }, async t => {
+    const child = spawn(process.execPath, ['scripts/kills.mjs', '--kills', String(kills), '--backend', name], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let text = ''
+    child.stdout.on('data', data => (text += data))
+    child.stderr.on('data', data => (text += data))
+    const [code] = await once(child, 'close')
+    t.equal(code, 0, text)
+    t.match(text, /0 differences, 0 unreadable/)
+  })
+}

@@ -1,0 +1,113 @@
+/** Training a saved run again: identical, or where it begins to differ, or why it cannot be. */
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentInput } from '../../src/config/schema.js'
+import { reproduce } from '../../src/coordinator/reproduce.js'
+import { resume } from '../../src/coordinator/resume.js'
+import { train } from '../../src/coordinator/train.js'
+import { gradloom } from '../cli/run-cli.js'
+import { writeTinyData } from '../helpers/tiny-data.js'
+
+const root = t.testdir({})
+const path = writeTinyData(join(root, 'data'))
+const experiment = (more: Partial<ExperimentInput> = {}) =>
+  resolveExperiment({
+    data: { dataset: 'idx', path },
+    model: { hidden: [29, 13], dropout: 0.3 },
+    train: { epochs: 2, batchSize: 50 },
+    compute: { backend: 'wasm', workers: 2 },
+    checkpoint: { everySteps: 5, keepLast: 2 },
+    ...more,
+  })
+const runDir = join(root, 'run')
+await train(experiment(), { runDir })
+
+t.test('a finished run, with another number of workers', async t => {
+  const found = await reproduce(runDir, { overrides: ['compute.workers=3'] })
+  t.match(found, { identical: true, identicalUpTo: 22, difference: null, environment: ['workers: 2 -> 3'] })
+  t.equal(found.compared, found.recorded)
+  t.equal(found.recorded, [5, 10, 11, 15, 20, 22].length, 'checkpoints, epochs and the end')
+})
+
+t.test('a run that was stopped and resumed, and one that began from weights', async t => {
+  const stoppedDir = join(root, 'stopped')
+  const stop = new AbortController()
+  const onEvent = (event: { type: string; step?: number }) => {
+    if (event.type === 'steps' && event.step! >= 10) stop.abort()
+  }
+  await train(experiment(), { runDir: stoppedDir, signal: stop.signal, onEvent })
+  t.match(await reproduce(stoppedDir), { identical: true, difference: null }, 'up to where it was stopped')
+  await resume(stoppedDir)
+  t.match(await reproduce(stoppedDir), { identical: true, identicalUpTo: 22 })
+  const fromDir = join(root, 'from')
+  await train(experiment({ seed: 5 }), { runDir: fromDir, from: runDir })
+  t.match(await reproduce(fromDir), { identical: true, difference: null })
+})
+
+t.test('another backend: the first step that differs, and what is different here', async t => {
+  const found = await reproduce(runDir, { overrides: ['compute.backend=reference'] })
+  t.match(found, {
+    identical: false,
+    identicalUpTo: null,
+    difference: { step: 5, what: /SHA-256|loss/ },
+    environment: ['backend: wasm -> reference'],
+  })
+})
+
+t.test('a record that was tampered with in the middle: identical up to the step before', async t => {
+  const dir = join(root, 'tampered')
+  cpSync(runDir, dir, { recursive: true })
+  const file = join(dir, 'metrics.jsonl')
+  const lines = readFileSync(file, 'utf8').split('\n')
+  const at = lines.findIndex(line => line.includes('"type":"steps"') && line.includes('"step":15'))
+  lines[at] = lines[at].replace(/"loss":[^,]*/, '"loss":0.25')
+  writeFileSync(file, lines.join('\n'))
+  t.match(await reproduce(dir), { identical: false, identicalUpTo: 11, difference: { step: 15, what: /loss/ } })
+})
+
+t.test('one bit of the data changed: refused', async t => {
+  const dir = join(root, 'other-data')
+  cpSync(runDir, dir, { recursive: true })
+  const data = join(root, 'data-changed')
+  cpSync(path, data, { recursive: true })
+  const file = join(data, 'train-images-idx3-ubyte')
+  const bytes = readFileSync(file)
+  bytes[100] ^= 1
+  writeFileSync(file, bytes)
+  const resolved = join(dir, 'resolved.json')
+  writeFileSync(resolved, readFileSync(resolved, 'utf8').replace(JSON.stringify(path), JSON.stringify(data)))
+  await t.rejects(reproduce(dir), {
+    name: 'DataError',
+    message: /MD5 is .* expected .*; the run was trained on other data/,
+  })
+})
+
+t.test('a run whose past was changed, and one that left nothing: refused', async t => {
+  const changed = join(root, 'changed')
+  await train(experiment(), { runDir: changed })
+  await resume(changed, { overrides: ['train.epochs=3', 'train.l2=0.5'], allowChange: true })
+  await t.rejects(reproduce(changed), {
+    name: 'ConfigError',
+    message:
+      /was changed at step 22: train.epochs: 2 -> 3; train.l2: 0.05 -> 0.5; its experiment does not give its bits/,
+  })
+  const empty = join(root, 'empty')
+  await train(experiment({ train: { epochs: 0 } }), { runDir: empty })
+  await t.rejects(reproduce(empty), { name: 'RunError', message: /nothing|expected something to compare/ })
+  await t.rejects(reproduce(root), { name: 'ConfigError', message: /has no resolved.json/ })
+})
+
+t.test('the command: exit code 0 and 1, lines and JSON; the run stays as it was', async t => {
+  const before = readFileSync(join(runDir, 'summary.json'), 'utf8')
+  const same = await gradloom(['reproduce', runDir, '--quiet'])
+  t.match(same, { code: 0, stdout: 'identical: the same bits at every recorded step (6)\n', stderr: '' })
+  const other = await gradloom(['reproduce', runDir, '--quiet', '--backend', 'reference'])
+  t.equal(other.code, 1)
+  t.match(other.stdout, /^differs at step 5, nothing recorded before it; 1 of 6 recorded steps compared\n/)
+  t.match(other.stdout, /\n {2}recorded \S+.*\n {2}got {6}\S+.*\nother than then: backend: wasm -> reference\n$/)
+  const json = await gradloom(['reproduce', runDir, '--json', '--quiet'])
+  t.match(JSON.parse(json.stdout), { identical: true, difference: null })
+  t.equal(readFileSync(join(runDir, 'summary.json'), 'utf8'), before)
+})

@@ -1,0 +1,179 @@
+/**
+ * Bar "disk": full, read-only, vanished, in the way. The run goes on, says so, and saves again when it can. On a small
+ * file system of its own, which takes root on Linux.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import { train } from '../../src/coordinator/train.js'
+import type { TrainEvent } from '../../src/run/events.js'
+import { verifyCheckpoint } from '../../src/run/inspect.js'
+import { gradloom } from '../cli/run-cli.js'
+import { writeTinyData } from '../helpers/tiny-data.js'
+
+const path = writeTinyData(join(t.testdir({}), 'data'))
+const experiment = resolveExperiment({
+  data: { dataset: 'idx', path },
+  model: { hidden: [200, 100] }, // a checkpoint has 330 kB
+  train: { epochs: 60, batchSize: 50 },
+  compute: { backend: 'wasm', workers: 2 },
+  checkpoint: { everySteps: 20, keepLast: 1, keepBest: false },
+})
+const undisturbed = await train(experiment, { runDir: null })
+
+const command = (...args: string[]) => spawnSync(args[0], args.slice(1), { encoding: 'utf8' })
+
+/** A file system of so many kB; null where this process may make none. */
+function mountDisk(kilobytes: number): string | null {
+  const folder = mkdtempSync(join(tmpdir(), 'gradloom-disk-'))
+  if (
+    process.platform === 'linux' &&
+    command('mount', '-t', 'tmpfs', '-o', `size=${kilobytes}k`, 'none', folder).status === 0
+  ) {
+    return folder
+  }
+  rmSync(folder, { recursive: true })
+  return null
+}
+
+function unmountDisk(folder: string): void {
+  if (command('umount', folder).status !== 0) command('umount', '-l', folder)
+  rmSync(folder, { recursive: true, force: true })
+}
+
+const probe = mountDisk(64)
+if (probe !== null) unmountDisk(probe)
+const skip = probe === null && 'needs root on Linux, to mount a small file system'
+t.notOk(skip && process.env.CI !== undefined && process.getuid?.() === 0, 'CI, as root, skips none of these')
+
+/** Gone after the test. */
+function smallDisk(t: Test, kilobytes: number): string {
+  const folder = mountDisk(kilobytes)!
+  t.teardown(() => unmountDisk(folder))
+  return folder
+}
+
+const checkpointsIn = (runDir: string) =>
+  readdirSync(join(runDir, 'checkpoints')).filter(name => /^step-\d+\.safetensors$/.test(name))
+
+async function trainInto(runDir: string, onEvent: (event: TrainEvent) => void = () => {}) {
+  const warnings: string[] = []
+  const summary = await train(experiment, { runDir, onEvent, onWarning: message => warnings.push(message) })
+  return { summary, warnings }
+}
+
+t.test(
+  'full from the middle to the end: trains on, the last good checkpoint stays, and the end says so',
+  { skip },
+  async t => {
+    const disk = smallDisk(t, 1500)
+    const runDir = join(disk, 'run')
+    let saved = 0
+    const { summary, warnings } = await trainInto(runDir, event => {
+      if (event.type === 'checkpoint' && ++saved === 3) {
+        // All that is left.
+        try {
+          for (let i = 0; ; i++) writeFileSync(join(disk, `filler-${i}`), Buffer.alloc(16_384))
+        } catch {}
+      }
+    })
+    t.equal(summary.status, 'completed')
+    t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+    t.match(
+      warnings.find(text => text.startsWith('checkpoint')),
+      /^checkpoint of step \d+ is not saved: ENOSPC.*; training goes on, and tries again$/,
+    )
+    t.match(warnings.join('\n'), /metrics.jsonl: metrics cannot be written: ENOSPC/)
+    t.match(warnings.join('\n'), /the final weights are not saved: ENOSPC/)
+    t.match(summary.notSaved, /checkpoint of step 660 is not saved: ENOSPC/)
+    const [left] = checkpointsIn(runDir)
+    t.equal(summary.checkpoint, `checkpoints/${left}`, 'names the last one that is whole')
+    t.ok((await verifyCheckpoint(join(runDir, 'checkpoints', left))).step < 660)
+    t.notOk(
+      readdirSync(join(runDir, 'checkpoints')).some(name => name.endsWith('.tmp')),
+      'nothing half written stays',
+    )
+  },
+)
+
+t.test('full for a while: saves again when there is room', { skip }, async t => {
+  const disk = smallDisk(t, 1500)
+  const runDir = join(disk, 'run')
+  let saved = 0
+  let epochs = 0
+  const { summary, warnings } = await trainInto(runDir, event => {
+    if (event.type === 'checkpoint' && ++saved === 3) writeFileSync(join(disk, 'filler'), Buffer.alloc(900_000))
+    if (event.type === 'epoch' && ++epochs === 40) rmSync(join(disk, 'filler'))
+  })
+  t.ok(
+    warnings.some(text => text.includes('ENOSPC')),
+    warnings.join('; '),
+  )
+  t.equal(summary.notSaved, undefined)
+  t.equal(summary.checkpoint, 'checkpoints/step-660.safetensors')
+  t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+  await verifyCheckpoint(join(runDir, 'checkpoints', 'step-660.safetensors'))
+})
+
+t.test('the command: exit code 1 and a line for what is not saved', { skip }, async t => {
+  const disk = smallDisk(t, 500)
+  const file = join(t.testdir({}), 'experiment.json')
+  writeFileSync(file, JSON.stringify(experiment.experiment))
+  writeFileSync(join(disk, 'filler'), Buffer.alloc(300_000))
+  const { code, stdout, stderr } = await gradloom(['train', file, '--run-dir', join(disk, 'run')])
+  t.equal(code, 1, stderr)
+  t.match(stdout, /not saved .*ENOSPC/)
+})
+
+t.test('read-only in the middle of a run: trains to the end', { skip }, async t => {
+  const disk = smallDisk(t, 4000)
+  const runDir = join(disk, 'run')
+  let epochs = 0
+  let last = ''
+  const { summary, warnings } = await trainInto(runDir, event => {
+    if (event.type === 'checkpoint') last = event.file
+    if (event.type === 'epoch' && ++epochs === 20) {
+      // Not the whole file system, in which the log is open for writing: the folder, over itself.
+      const folder = join(runDir, 'checkpoints')
+      t.equal(command('mount', '--bind', folder, folder).status, 0)
+      t.equal(command('mount', '-o', 'remount,ro,bind', folder).status, 0)
+    }
+  })
+  t.equal(command('umount', join(runDir, 'checkpoints')).status, 0)
+  t.equal(summary.status, 'completed')
+  t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+  t.match(warnings.join('\n'), /is not saved: EROFS/)
+  t.equal(summary.checkpoint, last)
+  await verifyCheckpoint(join(runDir, last))
+})
+
+t.test('the folder of checkpoints vanishes: it is made anew', async t => {
+  const runDir = join(t.testdir({}), 'run')
+  let epochs = 0
+  const { summary } = await trainInto(runDir, event => {
+    if (event.type === 'epoch' && ++epochs === 20) rmSync(join(runDir, 'checkpoints'), { recursive: true, force: true })
+  })
+  t.equal(summary.checkpoint, 'checkpoints/step-660.safetensors')
+  await verifyCheckpoint(join(runDir, 'checkpoints', 'step-660.safetensors'))
+})
+
+t.test(
+  'a directory where the checkpoint should be, and one where the link should be: told, and the run ends',
+  async t => {
+    const runDir = join(t.testdir({}), 'run')
+    let epochs = 0
+    const { summary, warnings } = await trainInto(runDir, event => {
+      if (event.type === 'epoch' && ++epochs === 20) {
+        mkdirSync(join(runDir, 'checkpoints', 'step-660.safetensors', 'x'), { recursive: true })
+      }
+    })
+    t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+    t.match(summary.notSaved, /step 660 is not saved: (EISDIR|ENOTEMPTY|EEXIST)/)
+    t.match(warnings.join('\n'), /the final weights are not saved/)
+    t.ok(existsSync(join(runDir, 'summary.json')))
+    t.match(JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8')), { status: 'completed', notSaved: String })
+  },
+)
