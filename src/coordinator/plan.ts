@@ -50,6 +50,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     widths,
     dropout: model.dropout,
     l2: train.l2,
+    clipValue: train.clipValue,
     batchSize: train.batchSize,
     shardRows,
     phase1: kernels.cutsDecideBits || workers > Math.ceil(train.batchSize / shardRows) ? 'layers' : 'shards',

@@ -47,7 +47,13 @@ export function startClock(plan: RunPlan): (step: number) => StepContext {
       rows,
       positions: shuffled.positions,
       first,
-      optimizer: optimizerStep(plan.optimizer, step + 1, rate, plan.l2 / rows),
+      optimizer: optimizerStep(
+        plan.optimizer,
+        step + 1,
+        rate,
+        plan.l2 / rows,
+        plan.clipValue ?? Number.POSITIVE_INFINITY,
+      ),
     }
   }
 }

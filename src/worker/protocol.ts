@@ -21,6 +21,7 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly dropout: number
   readonly l2: number
+  readonly clipValue: number | null
   readonly batchSize: number
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */

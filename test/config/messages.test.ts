@@ -18,6 +18,8 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
   throw new Error(`accepted ${JSON.stringify(input)}`)
 }
 
+const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
+
 /** What is wrong besides a good data section. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
@@ -42,22 +44,32 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
   [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],
   [{ train: { l2: { a: { b: { c: 1 } } } } }, 'train.l2 is { a: { b: [Object] } }, expected a number >= 0'],
+  [{ optimizer: { type: 'adm' } }, `optimizer.type is 'adm', expected ${OPTIMIZERS}; did you mean "adam"?`],
+  [{ optimizer: { type: 7 } }, `optimizer.type is 7, expected ${OPTIMIZERS}`],
+  [{ optimizer: { type: 'adam-w' } }, `optimizer.type is 'adam-w', expected ${OPTIMIZERS}; did you mean "adamw"?`],
+  [{ optimizer: { type: 'nesterov', momentum: 1 } }, 'optimizer.momentum is 1, expected a number >= 0 and < 1'],
+  [{ optimizer: { type: 'adamw', weightDecay: -1 } }, 'optimizer.weightDecay is -1, expected a number >= 0'],
   [
-    { optimizer: { type: 'adm' } },
-    `optimizer.type is 'adm', expected "adam", "momentum" or "sgd"; did you mean "adam"?`,
+    { optimizer: { weightDecay: 0.1 } },
+    'optimizer.weightDecay is 0.1, expected no weightDecay with optimizer.type "adam"; "adamw", "momentum", ' +
+      '"nesterov", "rmsprop", "lion" and "sgd" have it',
   ],
-  [{ optimizer: { type: 7 } }, 'optimizer.type is 7, expected "adam", "momentum" or "sgd"'],
+  [
+    { optimizer: { type: 'momentum', momentum: 0.9 } },
+    'optimizer.momentum is 0.9, expected no momentum with optimizer.type "momentum"; "nesterov" has it',
+  ],
+  [{ train: { clipValue: 0 } }, 'train.clipValue is 0, expected a number > 0 or null'],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
   [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
   [{ optimizer: { beta1: 1 } }, 'optimizer.beta1 is 1, expected a number >= 0 and < 1'],
   [{ optimizer: { epsilon: 0 } }, 'optimizer.epsilon is 0, expected a number > 0'],
   [
     { optimizer: { type: 'sgd', beta1: 0.9 } },
-    'optimizer.beta1 is 0.9, expected no beta1 with optimizer.type "sgd"; "adam" and "momentum" have it',
+    'optimizer.beta1 is 0.9, expected no beta1 with optimizer.type "sgd"; "adam", "adamw", "momentum" and "lion" have it',
   ],
   [
     { optimizer: { type: 'momentum', epsilon: 1 } },
-    'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam" has it',
+    'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam", "adamw" and "rmsprop" have it',
   ],
   [{ schedule: { type: 'step' } }, `schedule.type is 'step', expected "inverse-sqrt" or "constant"`],
   [{ schedule: { decayRate: 0 } }, 'schedule.decayRate is 0, expected a number > 0'],
@@ -92,7 +104,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ optimiser: {} }, 'unknown key "optimiser"; did you mean "optimizer"?'],
   [{ sede: 1 }, 'unknown key "sede"; did you mean "seed"?'],
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
-  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2'],
+  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2, clipValue'],
   [
     { zzz: 1 },
     'unknown key "zzz"; known at the top: $schema, name, seed, data, model, train, optimizer, schedule, compute, ' +
@@ -108,7 +120,7 @@ t.test('every wrong value is named with its path, itself, and what was expected'
   )
   // These are in the next test.
   t.same(
-    untested.map(({ path }) => path),
+    [...new Set(untested.map(({ path }) => path))],
     ['data.dataset', 'data.path', 'data.validation', 'optimizer.beta2'],
   )
 })

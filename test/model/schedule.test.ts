@@ -2,7 +2,7 @@
 import t from 'tap'
 import { learningRateAt } from '../../src/model/schedule.js'
 
-const optimizer = { type: 'sgd', learningRate: 0.12 } as const
+const optimizer = { type: 'sgd', learningRate: 0.12, weightDecay: 0 } as const
 
 t.test('constant is the learning rate in every epoch', async t => {
   for (const epoch of [0, 1, 1999]) t.equal(learningRateAt({ optimizer, schedule: { type: 'constant' } }, epoch), 0.12)

@@ -270,7 +270,7 @@ function bindWeightUpdate(
     for (let i = 0; i < (whole ? 1 : height); i++) {
       const offset = placeOf(tile) + i * master.stride
       const at = moments.map(moment => moment + offset)
-      apply(master.at + offset, at, g + i * gElems * ELEMENT_BYTES, n, step.decay, step)
+      apply(master.at + offset, at, g + i * gElems * ELEMENT_BYTES, n, 'weight', step)
     }
   }
 
@@ -328,7 +328,7 @@ function bindBiasUpdate(
 
   const sums = (g: number, row: number, rows: number, add: boolean) =>
     wasm.column_sums_rows(g, dzs.at + row * dzs.stride, dzs.stride, rows, vectors, Number(add))
-  const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 0, step)
+  const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 'bias', step)
 
   return {
     fused(rows, step) {

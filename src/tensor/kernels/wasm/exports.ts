@@ -82,6 +82,7 @@ export interface WasmExports {
     correction2: number,
     epsilon: number,
     decay: number,
+    weightDecay: number,
   ): void
   momentum(
     w: Pointer,
@@ -92,8 +93,45 @@ export interface WasmExports {
     beta: number,
     rest: number,
     decay: number,
+    weightDecay: number,
   ): void
-  sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number): void
+  nesterov(
+    w: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    momentum: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  rmsprop(
+    w: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta: number,
+    rest: number,
+    epsilon: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  lion(
+    w: Pointer,
+    m: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number, weightDecay: number): void
+  clip(x: Pointer, n: number, limit: number): void
   add(to: Pointer, from: Pointer, n: number): void
   // Row-major forms, for native products:
   gather_rows(out: Pointer, stride: number, rows: number, images: Pointer, features: number, samples: Pointer): void

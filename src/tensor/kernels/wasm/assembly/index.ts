@@ -6,7 +6,7 @@ export { bias_relu, bias_relu_dropout, gather, relu_backward } from './elementwi
 export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
 export { micro_f32_3x12 } from './micro-kernels'
-export { adam, add, momentum, sgd } from './optimizers'
+export { adam, add, clip, lion, momentum, nesterov, rmsprop, sgd } from './optimizers'
 export {
   bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
 } from './rows'
