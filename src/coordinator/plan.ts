@@ -56,6 +56,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     phase1: kernels.cutsDecideBits || workers > Math.ceil(train.batchSize / shardRows) ? 'layers' : 'shards',
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
+    epochs: train.epochs,
     backend,
     library,
     precision,

@@ -9,6 +9,7 @@ import { valueAt } from '../config/problems.js'
 import type { Experiment } from '../config/schema.js'
 import { settings } from '../config/settings.js'
 import { ConfigError, DataError } from '../errors.js'
+import { dependsOnEpochs } from '../model/schedule.js'
 import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
 import { FILES, RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
@@ -32,7 +33,7 @@ export interface Resumed {
   readonly summary: RunSummary
 }
 
-/** Changes of these leave the bits of the steps already done as they are. */
+/** Changes of these leave the bits of the steps already done as they are; see epochsReason for the epochs. */
 const FREE = ['name', 'train.epochs', 'compute.workers', 'compute.library', 'checkpoint.', '$schema']
 
 /** Rejects with ConfigError where the run cannot go on as asked, RunError where it is in use or fails again. */
@@ -89,6 +90,8 @@ async function resolvedOf(path: string): Promise<LoadedExperiment> {
 interface Change {
   readonly path: string
   readonly text: string
+  /** Of the steps already done. */
+  readonly schedule: Experiment['schedule']
 }
 
 function changesBetween(before: Experiment, after: Experiment): Change[] {
@@ -96,12 +99,16 @@ function changesBetween(before: Experiment, after: Experiment): Change[] {
   return paths.flatMap(path => {
     const [old, now] = [before, after].map(experiment => valueAt(experiment, path.split('.')))
     if (isDeepStrictEqual(old, now)) return []
-    return [{ path, text: `${path}: ${JSON.stringify(old)} -> ${JSON.stringify(now)}` }]
+    return [{ path, text: `${path}: ${JSON.stringify(old)} -> ${JSON.stringify(now)}`, schedule: before.schedule }]
   })
 }
 
 function refuseChanges(path: string, changes: readonly Change[], allowed: boolean): void {
-  const serious = changes.filter(change => !FREE.some(free => change.path.startsWith(free)))
+  const serious = changes.flatMap(change => {
+    const reason = epochsReason(change)
+    if (reason !== null) return [{ ...change, text: `${change.text} (${reason})` }]
+    return FREE.some(free => change.path.startsWith(free)) ? [] : [change]
+  })
   const shape = serious.filter(change => /^(model\.hidden|data\.dataset|optimizer\.type)$/.test(change.path))
   if (serious.length === 0 || (allowed && shape.length === 0)) return
   const list = (allowed ? shape : serious).map(({ text }) => text).join('; ')
@@ -115,6 +122,12 @@ function refuseChanges(path: string, changes: readonly Change[], allowed: boolea
         : 'start a new run, or --allow-change to go on nevertheless; the manifest will say so',
     },
   )
+}
+
+/** Why another number of epochs is not free here; null where it is, and for other changes. */
+function epochsReason({ path, schedule }: Change): string | null {
+  if (path !== 'train.epochs' || !dependsOnEpochs(schedule)) return null
+  return `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
 }
 
 /** The summary of a run that has done all its epochs; undefined if there is more to do. */

@@ -199,7 +199,8 @@ export class Trainer {
     const after = session.sums()
     const rows = after.rows - before.rows
     this.#meter.end(rows, seconds)
-    const learningRate = learningRateAt(this.#experiment, epoch)
+    // Of the last step done: with some schedules no two are alike.
+    const learningRate = learningRateAt(session.plan, report.step - 1, perEpoch)
     this.#emit({
       type: 'steps',
       step: report.step,

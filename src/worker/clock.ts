@@ -39,7 +39,7 @@ export function startClock(plan: RunPlan): (step: number) => StepContext {
     }
     const first = stepInEpoch * batchSize
     const rows = Math.min(batchSize, rowsTotal - first)
-    const rate = learningRateAt(plan, epoch)
+    const rate = learningRateAt(plan, step, perEpoch)
     return {
       step,
       epoch,

@@ -28,6 +28,8 @@ export interface RunPlan {
   readonly phase1: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
+  /** Of the whole run: some schedules end with it. */
+  readonly epochs: number
   readonly backend: BackendName
   /** Of a native backend: what every worker opens. */
   readonly library: NativeLibrary | null

@@ -13,7 +13,7 @@ const REFERENCE = {
   model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
   train: { epochs: 2000, batchSize: 256, l2: 0.05, clipValue: null },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-  schedule: { type: 'inverse-sqrt', decayRate: 1 },
+  schedule: { type: 'inverse-sqrt', decayRate: 1, per: 'epoch', warmup: { epochs: 0, steps: 0, from: 0.1 } },
   compute: { workers: 'auto', backend: 'auto', library: null, precision: 'f32', allReduce: 'fused', shardRows: 'auto' },
   checkpoint: {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
@@ -46,10 +46,12 @@ t.test('each type fills in its own defaults', async t => {
   const data = { dataset: 'digits' }
   const momentum = resolveExperiment({ data, optimizer: { type: 'momentum' }, schedule: { type: 'constant' } })
   t.same(momentum.experiment.optimizer, { type: 'momentum', learningRate: 0.1, beta1: 0.9, weightDecay: 0 })
-  t.same(momentum.experiment.schedule, { type: 'constant' })
+  t.same(momentum.experiment.schedule, { type: 'constant', warmup: REFERENCE.schedule.warmup })
   const sgd = resolveExperiment({ data, optimizer: { type: 'sgd' }, schedule: { decayRate: 2 } })
   t.same(sgd.experiment.optimizer, { type: 'sgd', learningRate: 0.1, weightDecay: 0 })
-  t.same(sgd.experiment.schedule, { type: 'inverse-sqrt', decayRate: 2 })
+  t.same(sgd.experiment.schedule, { ...REFERENCE.schedule, decayRate: 2 })
+  const cosine = resolveExperiment({ data, schedule: { type: 'cosine', warmup: { steps: 9 } } }).experiment.schedule
+  t.same(cosine, { type: 'cosine', minimum: 0, per: 'step', warmup: { epochs: 0, steps: 9, from: 0.1 } })
   const { weightDecay } = resolveExperiment({ data, optimizer: { type: 'adamw' } }).experiment.optimizer as {
     weightDecay: number
   }

@@ -20,6 +20,8 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
 
 const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
 
+const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine" or "one-cycle"'
+
 /** What is wrong besides a good data section. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
@@ -71,7 +73,28 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     { optimizer: { type: 'momentum', epsilon: 1 } },
     'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam", "adamw" and "rmsprop" have it',
   ],
-  [{ schedule: { type: 'step' } }, `schedule.type is 'step', expected "inverse-sqrt" or "constant"`],
+  [{ schedule: { type: 'cosin' } }, `schedule.type is 'cosin', expected ${SCHEDULES}; did you mean "cosine"?`],
+  [{ schedule: { type: 'step', everyEpochs: 0 } }, 'schedule.everyEpochs is 0, expected an integer >= 1'],
+  [{ schedule: { type: 'step', factor: 0 } }, 'schedule.factor is 0, expected a number > 0 and <= 1'],
+  [{ schedule: { type: 'exponential', factor: 2 } }, 'schedule.factor is 2, expected a number > 0 and <= 1'],
+  [{ schedule: { type: 'cosine', minimum: 2 } }, 'schedule.minimum is 2, expected a number from 0 to 1'],
+  [{ schedule: { type: 'cosine', per: 'batch' } }, `schedule.per is 'batch', expected "epoch" or "step"`],
+  [{ schedule: { type: 'one-cycle', pctStart: 30 } }, 'schedule.pctStart is 30, expected a number from 0 to 1'],
+  [{ schedule: { type: 'one-cycle', divFactor: 0 } }, 'schedule.divFactor is 0, expected a number >= 1'],
+  [{ schedule: { type: 'one-cycle', finalDivFactor: 0 } }, 'schedule.finalDivFactor is 0, expected a number >= 1'],
+  [{ schedule: { warmup: 3 } }, 'schedule.warmup is 3, expected an object'],
+  [{ schedule: { warmup: { steps: -1 } } }, 'schedule.warmup.steps is -1, expected an integer >= 0'],
+  [{ schedule: { warmup: { epochs: 0.5 } } }, 'schedule.warmup.epochs is 0.5, expected an integer >= 0'],
+  [{ schedule: { warmup: { from: 1 } } }, 'schedule.warmup.from is 1, expected a number >= 0 and < 1'],
+  [
+    { schedule: { warmup: { zzz: 1 } } },
+    'unknown key "schedule.warmup.zzz"; known in schedule.warmup: epochs, steps, from',
+  ],
+  [
+    { schedule: { type: 'step', per: 'step' } },
+    'schedule.per is \'step\', expected no per with schedule.type "step"; "inverse-sqrt", "exponential", "cosine" and ' +
+      '"one-cycle" have it',
+  ],
   [{ schedule: { decayRate: 0 } }, 'schedule.decayRate is 0, expected a number > 0'],
   [
     { schedule: { type: 'constant', decayRate: 2 } },

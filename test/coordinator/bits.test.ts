@@ -55,8 +55,8 @@ t.test('every optimizer and a logistic regression: 1 and 3 workers give the same
   const cases: Partial<ExperimentInput>[] = [
     { optimizer: { type: 'sgd', learningRate: 0.1 } },
     { optimizer: { type: 'momentum', learningRate: 0.1 } },
-    { optimizer: { type: 'nesterov' } },
-    { optimizer: { type: 'rmsprop' } },
+    { optimizer: { type: 'nesterov' }, schedule: { type: 'one-cycle', warmup: { steps: 2 } } },
+    { optimizer: { type: 'rmsprop' }, schedule: { type: 'exponential', per: 'step' } },
     { optimizer: { type: 'adamw', weightDecay: 0.1 }, train: { ...base.train, l2: 0 } },
     { optimizer: { type: 'lion', weightDecay: 0.1 }, train: { ...base.train, l2: 0, clipValue: 0.01 } },
     { model: { hidden: [] } },

@@ -202,7 +202,7 @@ def layout(value, indent=0, used=0):
         return re.sub(r"e-0(\d)$", r"e-\1", json.dumps(value))
     if isinstance(value[0], (list, dict)):
         return "[\n" + ",\n".join(inner + layout(v, indent + 1) for v in value) + f"\n{pad}]"
-    line = ", ".join(map(repr, value))
+    line = re.sub(r"e-0(\d)\b", r"e-\1", ", ".join(map(repr, value)))
     if len(pad) + used + len(line) + 3 <= 120:  # brackets and a comma
         return f"[{line}]"
     return "[\n" + textwrap.fill(line, 120, initial_indent=inner, subsequent_indent=inner) + f"\n{pad}]"
@@ -225,4 +225,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
