@@ -63,14 +63,27 @@ const model = z
       .array(count())
       .default([3000, 2500, 2000, 1500, 1000, 500])
       .meta(help('Units of each hidden layer, from the input to the output. Empty: logistic regression.')),
-    activation: z.enum(['relu']).default('relu').meta(help('What follows each hidden layer.')),
+    activation: z
+      .enum(['relu', 'leaky-relu', 'elu', 'gelu', 'silu', 'tanh', 'scaled-tanh', 'sigmoid', 'identity'])
+      .default('relu')
+      .meta(
+        help(
+          'What follows each hidden layer. `leaky-relu`: slope 0.01 below 0. `gelu`: the form with tanh. `scaled-tanh`: ' +
+            '1.7159·tanh(2x/3). All but `relu` keep one more matrix a layer in training.',
+        ),
+      ),
     dropout: fraction()
       .default(0.3)
       .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
     init: z
-      .enum(['he-normal'])
+      .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
       .default('he-normal')
-      .meta(help('Initial weights: normal with variance 2 / inputs. Biases start at zero.')),
+      .meta(
+        help(
+          'Initial weights, normal or uniform, with the variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
+            '1 / inputs (lecun). Biases start at zero.',
+        ),
+      ),
   })
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })

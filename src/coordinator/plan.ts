@@ -48,6 +48,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     purpose: options.purpose,
     seed: experiment.seed,
     widths,
+    activation: model.activation,
+    init: model.init,
     dropout: model.dropout,
     l2: train.l2,
     clipValue: train.clipValue,
@@ -81,7 +83,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['optimizer moments', /\.moment\d$/],
     ['weights transposed for the backward pass', /\.transposed$/],
     [`gradient buffers of ${plan.workers} workers`, /\.gradient\d+$/],
-    ['activations and deltas of a mini-batch', /^(activations|deltas|batch)\./],
+    ['activations and deltas of a mini-batch', /^(activations|gates|deltas|batch)\./],
     ['data', /^(images|labels|order)\./],
     ['scratch', /^scratch\./],
   ]

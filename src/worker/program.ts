@@ -5,7 +5,7 @@
  * reduction is itself a task with a fixed order. That is why the bits do not depend on the number of workers. The one
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
-import { heNormalRows } from '../model/init.js'
+import { initialRows } from '../model/init.js'
 import type { StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
@@ -216,7 +216,7 @@ const INIT_ROWS = 16
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
   const tasks = network.layers.flatMap(({ inputs, outputs, storeRow }, layer) => {
-    const draw = heNormalRows(plan.seed, layer, inputs)
+    const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
     const values = new Float32Array(outputs)
     return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
       for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {

@@ -4,6 +4,8 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Experiment } from '../config/schema.js'
+import type { Activation } from '../model/activation.js'
+import type { Initialisation } from '../model/init.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
@@ -19,6 +21,8 @@ export interface RunPlan {
   readonly seed: number
   /** Units at every layer boundary: features, hidden layers, classes. */
   readonly widths: readonly number[]
+  readonly activation: Activation
+  readonly init: Initialisation
   readonly dropout: number
   readonly l2: number
   readonly clipValue: number | null

@@ -20,6 +20,8 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
 
 const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
 
+const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scaled-tanh", "sigmoid" or "identity"'
+const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine" or "one-cycle"'
 
 /** What is wrong besides a good data section. */
@@ -36,12 +38,12 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { hidden: [100, 0] } }, 'model.hidden.1 is 0, expected an integer >= 1'],
   [{ model: { hidden: ['100'] } }, "model.hidden.0 is '100', expected an integer >= 1"],
   [{ model: { hidden: [10.5] } }, 'model.hidden.0 is 10.5, expected an integer >= 1'],
-  [{ model: { activation: 'tanh' } }, `model.activation is 'tanh', expected "relu"`],
-  [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected "relu"; did you mean "relu"?`],
+  [{ model: { activation: 'tan' } }, `model.activation is 'tan', expected ${ACTIVATIONS}; did you mean "tanh"?`],
+  [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected ${ACTIVATIONS}; did you mean "relu"?`],
   [{ model: { dropout: 1 } }, 'model.dropout is 1, expected a number >= 0 and < 1'],
   [{ model: { dropout: -0.1 } }, 'model.dropout is -0.1, expected a number >= 0 and < 1'],
   [{ model: { dropout: Number.NaN } }, 'model.dropout is NaN, expected a number >= 0 and < 1'],
-  [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected "he-normal"`],
+  [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
   [{ train: { epochs: -1 } }, 'train.epochs is -1, expected an integer >= 0'],
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
   [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],

@@ -55,6 +55,35 @@ export interface WasmExports {
     panels: number,
     scale: number,
   ): number
+  bias_activate(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    panels: number,
+    bias: Pointer,
+    code: number,
+    width: number,
+  ): number
+  dropout(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    firstPanel: number,
+    panels: number,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): void
+  gate_backward(dx: Pointer, dxStride: number, gates: Pointer, gateStride: number, rows: number, panels: number): number
   list_columns(lists: Pointer, spans: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): Pointer
   weight_gradient(
     g: Pointer,
@@ -160,6 +189,42 @@ export interface WasmExports {
     rows: number,
     vectors: number,
     scale: number,
+  ): number
+  bias_activate_rows(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    vectors: number,
+    bias: Pointer,
+    code: number,
+    width: number,
+  ): number
+  dropout_rows(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    firstVector: number,
+    vectors: number,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): void
+  gate_backward_rows(
+    dx: Pointer,
+    dxStride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    vectors: number,
   ): number
   softmax_loss_rows(
     z: Pointer,
