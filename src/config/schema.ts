@@ -103,6 +103,14 @@ const train = z
       .min(0)
       .default(0.05)
       .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+    labelSmoothing: fraction()
+      .default(0)
+      .meta(
+        help(
+          'ε: learns (1-ε)·label + ε/classes in place of the label. The loss reported while training is that of the ' +
+            'smoothed labels; scores are plain.',
+        ),
+      ),
     clipValue: positive()
       .nullable()
       .default(null)

@@ -53,6 +53,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     dropout: model.dropout,
     l2: train.l2,
     clipValue: train.clipValue,
+    labelSmoothing: train.labelSmoothing,
     batchSize: train.batchSize,
     shardRows,
     phase1: kernels.cutsDecideBits || workers > Math.ceil(train.batchSize / shardRows) ? 'layers' : 'shards',

@@ -104,6 +104,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       samples,
       losses,
       correct,
+      smoothing: plan.labelSmoothing,
     })
   const lossOf = { train: loss('train'), test: loss('test') }
 

@@ -26,6 +26,7 @@ export interface RunPlan {
   readonly dropout: number
   readonly l2: number
   readonly clipValue: number | null
+  readonly labelSmoothing: number
   readonly batchSize: number
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */

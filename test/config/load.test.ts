@@ -11,7 +11,7 @@ const REFERENCE = {
   seed: 1,
   data: { dataset: 'mnist', path: null, validation: 0 },
   model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
-  train: { epochs: 2000, batchSize: 256, l2: 0.05, clipValue: null },
+  train: { epochs: 2000, batchSize: 256, l2: 0.05, labelSmoothing: 0, clipValue: null },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
   schedule: { type: 'inverse-sqrt', decayRate: 1, per: 'epoch', warmup: { epochs: 0, steps: 0, from: 0.1 } },
   compute: { workers: 'auto', backend: 'auto', library: null, precision: 'f32', allReduce: 'fused', shardRows: 'auto' },

@@ -62,6 +62,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     { optimizer: { type: 'momentum', momentum: 0.9 } },
     'optimizer.momentum is 0.9, expected no momentum with optimizer.type "momentum"; "nesterov" has it',
   ],
+  [{ train: { labelSmoothing: 1 } }, 'train.labelSmoothing is 1, expected a number >= 0 and < 1'],
   [{ train: { clipValue: 0 } }, 'train.clipValue is 0, expected a number > 0 or null'],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
   [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
@@ -129,7 +130,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ optimiser: {} }, 'unknown key "optimiser"; did you mean "optimizer"?'],
   [{ sede: 1 }, 'unknown key "sede"; did you mean "seed"?'],
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
-  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2, clipValue'],
+  [{ train: { zzz: 1 } }, 'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue'],
   [
     { zzz: 1 },
     'unknown key "zzz"; known at the top: $schema, name, seed, data, model, train, optimizer, schedule, compute, ' +

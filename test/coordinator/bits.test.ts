@@ -59,7 +59,11 @@ t.test('every optimizer and a logistic regression: 1, 2 and 3 workers give the s
     { optimizer: { type: 'rmsprop' }, schedule: { type: 'exponential', per: 'step' } },
     { optimizer: { type: 'adamw', weightDecay: 0.1 }, train: { ...base.train, l2: 0 } },
     { optimizer: { type: 'lion', weightDecay: 0.1 }, train: { ...base.train, l2: 0, clipValue: 0.01 } },
-    { model: { hidden: [29, 13], activation: 'gelu', init: 'glorot-uniform' }, optimizer: { type: 'lion' } },
+    {
+      model: { hidden: [29, 13], activation: 'gelu', init: 'glorot-uniform' },
+      optimizer: { type: 'lion' },
+      train: { ...base.train, labelSmoothing: 0.1 },
+    },
     { model: { hidden: [29, 13], activation: 'sigmoid', dropout: 0.3 }, optimizer: { type: 'adamw' } },
     { model: { hidden: [] } },
     { model: { hidden: [5], dropout: 0 } },

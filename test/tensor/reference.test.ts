@@ -120,31 +120,40 @@ for (const { name, type, rate, training } of ACTIVATIONS.flatMap(type => [
   })
 }
 
-t.test('softmax cross-entropy, logits and bias: relative error < 1e-6', async t => {
-  const { z, bias, filled } = layer(6)
-  const start = filled(lab.matrix(B, O))
-  const labels = lab.integers([0, 5, 2, 2, 3, 1])
-  const samples = lab.integers([5, 1, 0, 3, 3])
-  const losses = lab.doubles(B)
-  const forward = kernels.softmaxLoss({ z, bias, labels, samples, losses, correct: lab.integers([0, 0, 0, 0, 0]) })
-  const objective = () => {
+for (const smoothing of [0, 0.3])
+  t.test(`softmax cross-entropy, smoothing ${smoothing}: relative error < 1e-6`, async t => {
+    const { z, bias, filled } = layer(6)
+    const start = filled(lab.matrix(B, O))
+    const labels = lab.integers([0, 5, 2, 2, 3, 1])
+    const samples = lab.integers([5, 1, 0, 3, 3])
+    const losses = lab.doubles(B)
+    const forward = kernels.softmaxLoss({
+      z,
+      bias,
+      labels,
+      samples,
+      losses,
+      correct: lab.integers([0, 0, 0, 0, 0]),
+      smoothing,
+    })
+    const objective = () => {
+      copy(z, start)
+      forward(0, B, 1 / B)
+      return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
+    }
     copy(z, start)
-    forward(0, B, 0)
-    return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
-  }
-  copy(z, start)
-  forward(0, B, 1 / B)
-  const deltas = read(whole(z))
-  const gradient = lab.biasBuffer(O)
-  kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
+    forward(0, B, 1 / B)
+    const deltas = read(whole(z))
+    const gradient = lab.biasBuffer(O)
+    kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
 
-  const check = new GradientCheck()
-  check.compare(objective, whole(start), deltas)
-  check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
-  t.ok(check.worst < 1e-6, `worst ${check.worst}`)
-  t.equal(check.count, 36)
-  t.equal(check.zeros, 0)
-})
+    const check = new GradientCheck()
+    check.compare(objective, whole(start), deltas)
+    check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
+    t.ok(check.worst < 1e-6, `worst ${check.worst}`)
+    t.equal(check.count, 36)
+    t.equal(check.zeros, 0)
+  })
 
 for (const l2 of [0, 0.5]) {
   t.test(`a net of three layers, every parameter, L2 ${l2}: relative error < 1e-6`, async t => {
@@ -256,7 +265,7 @@ t.test('forward values worked out by hand', async t => {
   const correct = lab.integers([9, 9, 9, 9])
   const labels = lab.integers(rows.map(({ label }) => label))
   const order = lab.integers([0, 1, 2, 3])
-  t.ok(kernels.softmaxLoss({ z, bias: bias(3), labels, samples: order, losses, correct })(0, 4, 0))
+  t.ok(kernels.softmaxLoss({ z, bias: bias(3), labels, samples: order, losses, correct, smoothing: 0.3 })(0, 4, 0))
   const p = read(whole(z))
   for (const [r, row] of rows.entries()) {
     for (const [c, want] of row.p.entries()) t.ok(Math.abs(p[r * 3 + c] - want) < 1e-5, `softmax of row ${r}, ${c}`)

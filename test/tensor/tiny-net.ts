@@ -81,7 +81,15 @@ export function tinyNet(
     .map((bias, layer) =>
       kernels.biasActivate(outputs[layer], bias, activations[layer], { rate, seed, layer, samples }),
     )
-  const softmax = kernels.softmaxLoss({ z: outputs[last], bias: biases[last], labels, samples, losses, correct })
+  const softmax = kernels.softmaxLoss({
+    z: outputs[last],
+    bias: biases[last],
+    labels,
+    samples,
+    losses,
+    correct,
+    smoothing: 0,
+  })
   const backwards = weights.slice(1).map((w, layer) => ({
     linear: kernels.linearBackward(deltas[layer], deltas[layer + 1], w),
     relu: kernels.activateBackward(deltas[layer], outputs[layer], activations[layer], rate),

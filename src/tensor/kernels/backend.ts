@@ -108,7 +108,8 @@ export interface Kernels {
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
-   * Otherwise z holds the probabilities. Says whether losses and results are finite.
+   * Otherwise z holds the probabilities. With deltas, label smoothing ε puts (1 - ε)·onehot + ε/C in place of onehot, and
+   * losses are the cross-entropies with that; scores are plain. Says whether losses and results are finite.
    */
   softmaxLoss(args: {
     readonly z: Matrix
@@ -117,6 +118,8 @@ export interface Kernels {
     readonly samples: IntTensor // (B)
     readonly losses: FloatTensor // (B) float64 in every backend
     readonly correct: IntTensor // (B)
+    /** ε, from 0 to less than 1. */
+    readonly smoothing: number
   }): (row: number, rows: number, deltaScale: number) => boolean
   /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
   linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel

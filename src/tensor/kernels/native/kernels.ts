@@ -154,7 +154,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
         ['bias', { shape: [bias.outputs] }, ['C']],
@@ -170,7 +170,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       return (row, rows, deltaScale) =>
         wasm.softmax_loss_rows(
           ...([at + row * stride, stride, rows, z.cols, b, label, index + row * 4] as const),
-          ...([loss + row * 8, hit + row * 4, deltaScale] as const),
+          ...([loss + row * 8, hit + row * 4, deltaScale, smoothing] as const),
         ) === 0
     },
 

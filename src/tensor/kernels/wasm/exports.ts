@@ -45,6 +45,7 @@ export interface WasmExports {
     losses: Pointer,
     correct: Pointer,
     deltaScale: number,
+    smoothing: number,
   ): number
   relu_backward(
     dx: Pointer,
@@ -237,6 +238,7 @@ export interface WasmExports {
     losses: Pointer,
     correct: Pointer,
     deltaScale: number,
+    smoothing: number,
   ): number
   column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
   // For tests and benchmarks of the parts:

@@ -180,7 +180,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
         ['bias', { shape: [bias.outputs] }, ['C']],
@@ -207,6 +207,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
           loss + row * 8,
           hit + row * 4,
           deltaScale,
+          smoothing,
         ) === 0
     },
 
