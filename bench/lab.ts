@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks'
 import { resolveExperiment } from '../src/config/load.js'
 import { prepareSession, Session } from '../src/coordinator/session.js'
 import { RunError } from '../src/errors.js'
-import { heNormalRows } from '../src/model/init.js'
+import { initialRows } from '../src/model/init.js'
 import type { NamedWeights } from '../src/run/weights.js'
 import { sizeOf } from '../src/tensor/tensor.js'
 import { faultText, type SpanReport } from '../src/worker/protocol.js'
@@ -94,7 +94,7 @@ function initialWeights({ layout, plan }: Session): NamedWeights[] {
     const data = new Float32Array(sizeOf(dims))
     if (kind === 'weight') {
       const [inputs, outputs] = dims
-      const draw = heNormalRows(plan.seed, layer, inputs)
+      const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
       for (let i = 0; i < inputs; i++) draw(data.subarray(i * outputs, (i + 1) * outputs), i)
     }
     return { name, shape: dims, data }

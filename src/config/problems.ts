@@ -5,7 +5,7 @@
 import { inspect } from 'node:util'
 import type * as z from 'zod'
 import { ConfigError } from '../errors.js'
-import { expectation, isKnown, keysOf, nodeAt, variantIn, variantsWith } from './settings.js'
+import { alternatives, expectation, isKnown, keysOf, nodeAt, variantIn, variantsWith } from './settings.js'
 import { nearest, nearestPath } from './suggest.js'
 
 /** One thing that is wrong with an experiment. */
@@ -88,7 +88,10 @@ function unknownKey(input: unknown, parent: readonly PropertyKey[], key: string)
   const variants = key.includes('.') ? [] : variantsWith(path)
   if (variants.length === 0) return { keys, message: `unknown key ${JSON.stringify(path)}; ${advice(section, key)}` }
   const chosen = `${section}.type "${variantIn(section, valueAt(input, parent))}"`
-  const owners = variants.map(variant => `"${variant}"`).join(' and ')
+  const owners = alternatives(
+    variants.map(variant => `"${variant}"`),
+    'and',
+  )
   const evidence = `${owners} ${variants.length > 1 ? 'have' : 'has'} it`
   return { keys, message: `${path} is ${show(valueAt(input, keys))}, expected no ${key} with ${chosen}; ${evidence}` }
 }

@@ -63,14 +63,27 @@ const model = z
       .array(count())
       .default([3000, 2500, 2000, 1500, 1000, 500])
       .meta(help('Units of each hidden layer, from the input to the output. Empty: logistic regression.')),
-    activation: z.enum(['relu']).default('relu').meta(help('What follows each hidden layer.')),
+    activation: z
+      .enum(['relu', 'leaky-relu', 'elu', 'gelu', 'silu', 'tanh', 'scaled-tanh', 'sigmoid', 'identity'])
+      .default('relu')
+      .meta(
+        help(
+          'What follows each hidden layer. `leaky-relu`: slope 0.01 below 0. `gelu`: the form with tanh. `scaled-tanh`: ' +
+            '1.7159·tanh(2x/3). All but `relu` keep one more matrix a layer in training.',
+        ),
+      ),
     dropout: fraction()
       .default(0.3)
       .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
     init: z
-      .enum(['he-normal'])
+      .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
       .default('he-normal')
-      .meta(help('Initial weights: normal with variance 2 / inputs. Biases start at zero.')),
+      .meta(
+        help(
+          'Initial weights, normal or uniform, with the variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
+            '1 / inputs (lecun). Biases start at zero.',
+        ),
+      ),
   })
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
@@ -90,6 +103,23 @@ const train = z
       .min(0)
       .default(0.05)
       .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+    labelSmoothing: fraction()
+      .default(0)
+      .meta(
+        help(
+          'ε: learns (1-ε)·label + ε/classes in place of the label. The loss reported while training is that of the ' +
+            'smoothed labels; scores are plain.',
+        ),
+      ),
+    clipValue: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Limits every number of the gradient to ±clipValue, before the L2 term is added; null: no limit. A gradient ' +
+            'that overflows is then limited, not an error.',
+        ),
+      ),
     onNonFinite: z
       .enum(['stop', 'skip', 'rollback'])
       .default('stop')
@@ -106,8 +136,20 @@ const train = z
   .meta({ title: 'Training', description: 'How long, and on how much at a time.' })
 
 const LEARNING_RATE = 'Step size before the schedule scales it.'
+const weightDecay = (value: number) =>
+  z
+    .number()
+    .min(0)
+    .default(value)
+    .meta(
+      help(
+        'Decoupled decay: every step takes rate · weightDecay · W off the weights, beside the change by the gradient; ' +
+          'biases are exempt. It comes on top of `train.l2`, which is 0.05 unless set to 0.',
+      ),
+    )
 // 0.001 is Adam's own default. A plain gradient is not normalised as Adam's is, and momentum here averages
-// gradients, (1-β)g, rather than summing them, so both want steps a hundred times as large.
+// gradients, (1-β)g, rather than summing them, so both want steps a hundred times as large; nesterov sums them, ten in
+// effect. RMSProp's gradient is normalised too. Lion moves each weight by the whole rate: its paper takes a tenth of Adam's.
 const adam = z
   .strictObject({
     type: z.literal('adam').default('adam').meta(help('Adam, with bias correction by the global step.')),
@@ -117,24 +159,79 @@ const adam = z
     epsilon: positive().default(1e-8).meta(help('Added to the divisor, so that it is never zero.')),
   })
   .meta({ title: 'Adam' })
+const adamw = z
+  .strictObject({
+    type: z.literal('adamw').meta(help('Adam with decoupled weight decay; with it, `train.l2` is best 0.')),
+    ...{ learningRate: adam.shape.learningRate, beta1: adam.shape.beta1, beta2: adam.shape.beta2 },
+    epsilon: adam.shape.epsilon,
+    weightDecay: weightDecay(0.01),
+  })
+  .meta({ title: 'AdamW' })
 const momentum = z
   .strictObject({
     type: z.literal('momentum').meta(help('Gradient descent along a running mean of gradients, bias-corrected.')),
     learningRate: positive().default(0.1).meta(help(LEARNING_RATE)),
     beta1: fraction().default(0.9).meta(help('β of the running mean v = βv + (1-β)g.')),
+    weightDecay: weightDecay(0),
   })
   .meta({ title: 'Momentum' })
+const nesterov = z
+  .strictObject({
+    type: z
+      .literal('nesterov')
+      .meta(help("Nesterov's momentum as in PyTorch's SGD: gradients are summed, v = μv + g, and W -= rate·(g + μv).")),
+    learningRate: positive().default(0.01).meta(help(LEARNING_RATE)),
+    momentum: fraction().default(0.9).meta(help('μ, what stays of the sum in every step.')),
+    weightDecay: weightDecay(0),
+  })
+  .meta({ title: 'Nesterov momentum' })
+const rmsprop = z
+  .strictObject({
+    type: z.literal('rmsprop').meta(help('Gradients divided by the root of their running mean square.')),
+    learningRate: positive().default(0.001).meta(help(LEARNING_RATE)),
+    beta2: fraction().default(0.99).meta(help('Decay of the mean of squared gradients.')),
+    epsilon: positive().default(1e-8).meta(help('Added to the divisor, so that it is never zero.')),
+    weightDecay: weightDecay(0),
+  })
+  .meta({ title: 'RMSProp' })
+const lion = z
+  .strictObject({
+    type: z.literal('lion').meta(help('The sign of a mean of gradients: every weight moves by the same amount.')),
+    learningRate: positive().default(0.0001).meta(help(LEARNING_RATE)),
+    beta1: fraction().default(0.9).meta(help('Share of the mean in the sum whose sign is taken.')),
+    beta2: fraction().default(0.99).meta(help('Decay of the mean of gradients.')),
+    weightDecay: weightDecay(0),
+  })
+  .meta({ title: 'Lion' })
 const sgd = z
   .strictObject({
     type: z.literal('sgd').meta(help('Plain gradient descent.')),
     learningRate: positive().default(0.1).meta(help(LEARNING_RATE)),
+    weightDecay: weightDecay(0),
   })
   .meta({ title: 'Gradient descent' })
 const optimizer = z
-  .discriminatedUnion('type', [adam, momentum, sgd])
+  .discriminatedUnion('type', [adam, adamw, momentum, nesterov, rmsprop, lion, sgd])
   .prefault({})
   .meta({ title: 'Optimizer', description: 'How a gradient changes the weights.' })
 
+const warmup = z
+  .strictObject({
+    epochs: z.int().min(0).default(0).meta(help('Length of the warm-up in epochs.')),
+    steps: z.int().min(0).default(0).meta(help('Length in steps; with both, they add up. 0 and 0: no warm-up.')),
+    from: fraction().default(0.1).meta(help('Fraction of the first learning rate that the warm-up begins with.')),
+  })
+  .prefault({})
+  .meta({
+    title: 'Warm-up',
+    description:
+      "Steps before the schedule's first, in which the learning rate rises in a line to what it begins with.",
+  })
+const per = (value: 'epoch' | 'step', description: string) =>
+  z.enum(['epoch', 'step']).default(value).meta(help(description))
+const rateFactor = (value: number, description: string) =>
+  z.number().positive().max(1).default(value).meta(help(description))
+const BY_STEP = 'Whether the learning rate changes with every step, or from epoch to epoch.'
 const schedule = z
   .discriminatedUnion('type', [
     z
@@ -144,14 +241,69 @@ const schedule = z
           .default('inverse-sqrt')
           .meta(help('learningRate / √(epoch + 1) / decayRate, epochs counted from 0.')),
         decayRate: positive().default(1).meta(help('Divides the learning rate in every epoch.')),
+        per: per('epoch', `${BY_STEP} With \`step\`, an epoch's parts count too.`),
+        warmup,
       })
       .meta({ title: 'Inverse square root' }),
     z
-      .strictObject({ type: z.literal('constant').meta(help('The same learning rate in every epoch.')) })
+      .strictObject({ type: z.literal('constant').meta(help('The same learning rate in every epoch.')), warmup })
       .meta({ title: 'Constant' }),
+    z
+      .strictObject({
+        type: z.literal('step').meta(help('learningRate · factor^⌊epoch / everyEpochs⌋.')),
+        everyEpochs: count().default(10).meta(help('Epochs from one fall of the learning rate to the next.')),
+        factor: rateFactor(0.1, 'What the learning rate is multiplied by at each fall.'),
+        warmup,
+      })
+      .meta({ title: 'Step' }),
+    z
+      .strictObject({
+        type: z.literal('exponential').meta(help('learningRate · factor^epoch.')),
+        factor: rateFactor(0.95, 'What the learning rate is multiplied by over an epoch.'),
+        per: per('epoch', `${BY_STEP} With \`step\`, an epoch's parts count too.`),
+        warmup,
+      })
+      .meta({ title: 'Exponential' }),
+    z
+      .strictObject({
+        type: z
+          .literal('cosine')
+          .meta(help('Down half a cosine over the whole run: resume then refuses another `train.epochs`.')),
+        minimum: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0)
+          .meta(help('Fraction of the learning rate that it comes down to at the end of the run.')),
+        per: per('step', BY_STEP),
+        warmup,
+      })
+      .meta({ title: 'Cosine' }),
+    z
+      .strictObject({
+        type: z
+          .literal('one-cycle')
+          .meta(
+            help(
+              'Up half a cosine from learningRate / divFactor to learningRate, then down another to ' +
+                'learningRate / divFactor / finalDivFactor, over the whole run: resume then refuses another `train.epochs`.',
+            ),
+          ),
+        pctStart: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.3)
+          .meta(help('Fraction of the run in which the learning rate rises.')),
+        divFactor: z.number().min(1).default(25).meta(help('learningRate over the first learning rate.')),
+        finalDivFactor: z.number().min(1).default(10000).meta(help('The first learning rate over the last.')),
+        per: per('step', BY_STEP),
+        warmup,
+      })
+      .meta({ title: 'One cycle' }),
   ])
   .prefault({})
-  .meta({ title: 'Schedule', description: 'How the learning rate changes from epoch to epoch.' })
+  .meta({ title: 'Schedule', description: 'How the learning rate changes in the course of the run.' })
 
 const compute = z
   .strictObject({

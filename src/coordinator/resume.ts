@@ -9,6 +9,7 @@ import { valueAt } from '../config/problems.js'
 import type { Experiment } from '../config/schema.js'
 import { settings } from '../config/settings.js'
 import { ConfigError } from '../errors.js'
+import { dependsOnEpochs } from '../model/schedule.js'
 import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
@@ -103,15 +104,18 @@ function changesBetween(before: Experiment, after: Experiment): Change[] {
   })
 }
 
-function isFree({ path }: Change, { train }: Experiment): boolean {
+function isFree({ path }: Change, { train, schedule }: Experiment): boolean {
+  if (path === 'train.epochs' && dependsOnEpochs(schedule)) return false
   if (train.onNonFinite === 'rollback' && ROLLBACK_SCHEDULE.includes(path)) return false
   if (train.onNonFinite === 'stop' && FREE_WHILE_STOPPING.includes(path)) return true
   return FREE.some(free => path.startsWith(free))
 }
 
-/** Those that would have changed the past. */
+/** Those that would have changed the past, with the reason where it is not plain. */
 const seriousOf = (changes: readonly Change[], before: Experiment): Change[] =>
-  changes.filter(change => !isFree(change, before))
+  changes
+    .filter(change => !isFree(change, before))
+    .map(({ path, text }) => ({ path, text: path === 'train.epochs' ? `${text} (${epochsReason(before)})` : text }))
 
 function refuseChanges(path: string, serious: readonly Change[], allowed: boolean): void {
   const shape = serious.filter(change => /^(model\.hidden|data\.dataset|optimizer\.type)$/.test(change.path))
@@ -128,6 +132,9 @@ function refuseChanges(path: string, serious: readonly Change[], allowed: boolea
     },
   )
 }
+
+const epochsReason = ({ schedule }: Experiment): string =>
+  `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
 
 /** The summary of a run that has done all its epochs; undefined if there is more to do. */
 function finishedSummary({ summary }: SavedRun, { train }: Experiment): RunSummary | undefined {

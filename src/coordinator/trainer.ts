@@ -316,7 +316,7 @@ export class Trainer {
       epoch: epoch + 1,
       loss: (after.loss - before.loss) / rows,
       accuracy: (after.correct - before.correct) / rows,
-      learningRate: this.#learningRate(epoch),
+      learningRate: this.#learningRate(session),
       samplesPerSecond: rows / seconds,
     })
     return fault === 0 && step % perEpoch === 0 ? await this.#endEpoch(session) : fault
@@ -335,16 +335,16 @@ export class Trainer {
     }
   }
 
-  /** Of an epoch, counted from 0. */
-  #learningRate(epoch: number): number {
-    return learningRateAt(this.#experiment, epoch) * this.#rateFactor
+  /** Of the last step done: with some schedules no two are alike. */
+  #learningRate({ plan }: Session): number {
+    return learningRateAt(plan, this.#step - 1, stepsPerEpoch(plan)) * this.#rateFactor
   }
 
   /** After the last step of an epoch. Returns the code of a fault, or 0. */
   async #endEpoch(session: Session): Promise<number> {
     const sums = session.sums()
     const epoch = this.#step / stepsPerEpoch(session.plan) - 1
-    const learningRate = this.#learningRate(epoch)
+    const learningRate = this.#learningRate(session)
     const { seconds, samplesPerSecond } = this.#meter.endEpoch()
     if (session.plan.rows.validation > 0) {
       try {

@@ -3,33 +3,54 @@
  * and ECMAScript round exactly (+ - * / and the square root), never Math.log or Math.cos, so that every engine draws
  * the same bits.
  *
- * He-normal: He, Zhang, Ren, Sun 2015, "Delving deep into rectifiers" (arXiv 1502.01852): N(0, 2 / inputs).
+ * he: He, Zhang, Ren, Sun 2015, "Delving deep into rectifiers" (arXiv 1502.01852): variance 2 / inputs.
+ * glorot: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks":
+ * 2 / (inputs + outputs). lecun: LeCun, Bottou, Orr, Müller 1998, "Efficient backprop": 1 / inputs.
  */
+import type { Experiment } from '../config/schema.js'
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 
-const NORMALS_PER_COUNTER = 4
+const NUMBERS_PER_COUNTER = 4
+
+export type Initialisation = Experiment['model']['init']
+
+/** Of weights: the scheme's, with a normal or a uniform distribution. */
+function varianceOf(init: Initialisation, inputs: number, outputs: number): number {
+  if (init.startsWith('he-')) return 2 / inputs
+  return init.startsWith('glorot-') ? 2 / (inputs + outputs) : 1 / inputs
+}
 
 /**
- * Returns a function that overwrites `out` with the weights of input i, `out.length` = outputs. Weight (i, o) is normal
- * number i·outputs + o of the parameter.
+ * Returns a function that overwrites `out` with the weights of input i, `out.length` = outputs. Weight (i, o) is number
+ * i·outputs + o of the parameter, a normal one, or a uniform one from the same words.
  */
-export function heNormalRows(seed: number, layer: number, inputs: number): (out: Float32Array, i: number) => void {
-  const deviation = Math.sqrt(2 / inputs)
+export function initialRows(
+  init: Initialisation,
+  seed: number,
+  layer: number,
+  inputs: number,
+  outputs: number,
+): (out: Float32Array, i: number) => void {
+  const normal = init.endsWith('-normal')
+  // A uniform number from -1 to 1 has the variance 1/3.
+  const factor = Math.sqrt(varianceOf(init, inputs, outputs) * (normal ? 1 : 3))
   const [k0, k1] = keyOf(seed, Purpose.init)
   const words = new Uint32Array(4)
-  const normals = new Float64Array(NORMALS_PER_COUNTER)
+  const numbers = new Float64Array(NUMBERS_PER_COUNTER)
   return (out, i) => {
     const first = i * out.length
     let counter = -1
     for (let o = 0; o < out.length; o++) {
-      const wanted = Math.floor((first + o) / NORMALS_PER_COUNTER)
+      const wanted = Math.floor((first + o) / NUMBERS_PER_COUNTER)
       if (wanted !== counter) {
         counter = wanted
         philox(words, counter % 2 ** 32, Math.floor(counter / 2 ** 32), layer, 0, k0, k1)
-        boxMuller(normals, 0, words[0], words[1])
-        boxMuller(normals, 2, words[2], words[3])
+        if (normal) {
+          boxMuller(numbers, 0, words[0], words[1])
+          boxMuller(numbers, 2, words[2], words[3])
+        } else for (let n = 0; n < NUMBERS_PER_COUNTER; n++) numbers[n] = (words[n] + 0.5) / 2 ** 31 - 1
       }
-      out[o] = deviation * normals[(first + o) % NORMALS_PER_COUNTER]
+      out[o] = factor * numbers[(first + o) % NUMBERS_PER_COUNTER]
     }
   }
 }

@@ -5,20 +5,38 @@
  * - adam: Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1:
  *   m = β1·m + (1-β1)·g, v = β2·v + (1-β2)·g², w -= lr · m̂ / (√v̂ + ε), with m̂ = m/(1-β1^t), v̂ = v/(1-β2^t).
  * - momentum: v = β·v + (1-β)·g, w -= lr · v/(1-β^t).
+ * - adamw: Loshchilov and Hutter 2019, "Decoupled weight decay regularization" (arXiv 1711.05101), in PyTorch's form:
+ *   adam's change, and w -= lr · weightDecay · w beside it, both from the same w.
+ * - momentum: v = β·v + (1-β)·g, w -= lr · v/(1-β^t).
+ * - nesterov: Sutskever et al. 2013 in the form of PyTorch's SGD, dampening 0: v = μ·v + g, w -= lr · (g + μ·v). Unlike
+ *   momentum, it sums gradients: its steps are 1/(1-μ) times as long at the same rate.
+ * - rmsprop: Tieleman and Hinton 2012, lecture 6.5, in PyTorch's form: v = β2·v + (1-β2)·g², w -= lr · g / (√v + ε).
+ * - lion: Chen et al. 2023, "Symbolic discovery of optimization algorithms" (arXiv 2302.06675):
+ *   w -= lr · sign(β1·m + (1-β1)·g), m = β2·m + (1-β2)·g.
  * - sgd: w -= lr · g.
- * g includes the L2 term λ/m·w for weights (m: rows of the batch), not for biases.
+ * g is the gradient of the loss, each number limited to ±clip, plus the L2 term λ/m·w (m: rows of the batch). All but
+ * adam may also decay weights by themselves, as adamw does. Neither L2 nor decay is for biases.
  */
 import type { Experiment } from '../config/schema.js'
 
 export type OptimizerType = Experiment['optimizer']['type']
 
 /** Moment tensors each parameter carries. */
-export const momentCount: Readonly<Record<OptimizerType, number>> = { adam: 2, momentum: 1, sgd: 0 }
+export const momentCount: Readonly<Record<OptimizerType, number>> = {
+  adam: 2,
+  adamw: 2,
+  momentum: 1,
+  nesterov: 1,
+  rmsprop: 1,
+  lion: 1,
+  sgd: 0,
+}
 
 export interface OptimizerStep {
   readonly type: OptimizerType
-  /** Learning rate with the first moment's bias correction in it: lr / (1 - β1^t). */
+  /** Learning rate, where the first moment is bias-corrected with that in it: lr / (1 - β1^t). */
   readonly stepSize: number
+  /** Nesterov's μ too. */
   readonly beta1: number
   readonly beta2: number
   /** 1 / (1 - β2^t). */
@@ -26,6 +44,10 @@ export interface OptimizerStep {
   readonly epsilon: number
   /** λ / m, for weights. */
   readonly decay: number
+  /** lr · weightDecay, for weights. */
+  readonly weightDecay: number
+  /** What gradients are limited to, before L2; Infinity: they are not. */
+  readonly clip: number
 }
 
 /** The numbers of step `t`, counted from 1. */
@@ -34,17 +56,40 @@ export function optimizerStep(
   t: number,
   learningRate: number,
   decay: number,
+  clip = Number.POSITIVE_INFINITY,
 ): OptimizerStep {
-  const beta1 = optimizer.type === 'sgd' ? 0 : optimizer.beta1
-  const beta2 = optimizer.type === 'adam' ? optimizer.beta2 : 0
-  return {
+  const plain: OptimizerStep = {
     type: optimizer.type,
-    stepSize: learningRate / (1 - power(beta1, t)),
-    beta1,
-    beta2,
-    secondCorrection: 1 / (1 - power(beta2, t)),
-    epsilon: optimizer.type === 'adam' ? optimizer.epsilon : 0,
+    stepSize: learningRate,
+    beta1: 0,
+    beta2: 0,
+    secondCorrection: 1,
+    epsilon: 0,
     decay,
+    weightDecay: optimizer.type === 'adam' ? 0 : learningRate * optimizer.weightDecay,
+    clip,
+  }
+  switch (optimizer.type) {
+    case 'adam':
+    case 'adamw': {
+      const { beta1, beta2, epsilon } = optimizer
+      const stepSize = learningRate / (1 - power(beta1, t))
+      return { ...plain, stepSize, beta1, beta2, secondCorrection: 1 / (1 - power(beta2, t)), epsilon }
+    }
+    case 'momentum': {
+      const { beta1 } = optimizer
+      return { ...plain, stepSize: learningRate / (1 - power(beta1, t)), beta1 }
+    }
+    case 'nesterov':
+      return { ...plain, beta1: optimizer.momentum }
+    case 'rmsprop':
+      return { ...plain, beta2: optimizer.beta2, epsilon: optimizer.epsilon }
+    case 'lion':
+      return { ...plain, beta1: optimizer.beta1, beta2: optimizer.beta2 }
+    case 'sgd':
+      return plain
+    default:
+      return optimizer satisfies never
   }
 }
 

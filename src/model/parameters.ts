@@ -10,7 +10,8 @@ export interface Parameter {
   readonly kind: 'weight' | 'bias'
   readonly layer: number
   readonly dims: readonly number[]
-  readonly init: 'he-normal' | 'zeros'
+  /** `random`: as `model.init` says. */
+  readonly init: 'random' | 'zeros'
 }
 
 /** Units of every layer boundary: inputs, hidden layers, classes. */
@@ -21,7 +22,7 @@ export function layerWidths(inputs: number, hidden: readonly number[], classes: 
 /** Parameters of a multilayer perceptron, layer by layer, weight before bias. */
 export function parameterTable(widths: readonly number[]): Parameter[] {
   return widths.slice(1).flatMap((outputs, layer): Parameter[] => [
-    { name: `layers.${layer}.weight`, kind: 'weight', layer, dims: [widths[layer], outputs], init: 'he-normal' },
+    { name: `layers.${layer}.weight`, kind: 'weight', layer, dims: [widths[layer], outputs], init: 'random' },
     { name: `layers.${layer}.bias`, kind: 'bias', layer, dims: [outputs], init: 'zeros' },
   ])
 }

@@ -1,15 +1,133 @@
-/** Learning-rate schedules: pure functions of the epoch. Runs in workers and in the coordinator. */
+/**
+ * Learning-rate schedules: pure functions of the step, of how many steps an epoch has, and of how many epochs there are.
+ * Nothing is remembered, so a run that goes on has the same rates. Runs in workers and in the coordinator.
+ *
+ * Only operations that are rounded exactly are used, never Math.cos or Math.pow: those are the engine's, whose bits may
+ * change from version to version, and a rate's last bit is in every weight.
+ */
 import type { Experiment } from '../config/schema.js'
+import { logarithm } from './init.js'
+import { power } from './optimizer.js'
 
-/** The learning rate of an epoch, counted from 0. `inverse-sqrt` is rate / √(epoch + 1) / decayRate. */
-export function learningRateAt(experiment: Pick<Experiment, 'optimizer' | 'schedule'>, epoch: number): number {
-  const { optimizer, schedule } = experiment
+export interface ScheduleInput {
+  readonly optimizer: Pick<Experiment['optimizer'], 'learningRate'>
+  readonly schedule: Experiment['schedule']
+  /** Of the whole run: the end of cosine and one-cycle. */
+  readonly epochs: number
+}
+
+/**
+ * The learning rate of a step, counted from 0. The warm-up comes first, then the schedule with its own step 0; where the
+ * run ends inside the warm-up, there is no schedule left.
+ */
+export function learningRateAt(input: ScheduleInput, step: number, stepsPerEpoch: number): number {
+  const { warmup } = input.schedule
+  const warmupSteps = warmup.steps + warmup.epochs * stepsPerEpoch
+  const total = Math.max(0, input.epochs * stepsPerEpoch - warmupSteps)
+  if (step >= warmupSteps) return scheduledRate(input, (step - warmupSteps) / stepsPerEpoch, stepsPerEpoch, total)
+  const share = warmup.from + (1 - warmup.from) * (step / warmupSteps)
+  return scheduledRate(input, 0, stepsPerEpoch, total) * share
+}
+
+/** Whether rates of steps already done would have been others with another `train.epochs`. */
+export function dependsOnEpochs({ type }: Experiment['schedule']): boolean {
+  return type === 'cosine' || type === 'one-cycle'
+}
+
+/** `time`: epochs since the schedule began, a fraction within one. `total`: its steps. */
+function scheduledRate(
+  { optimizer: { learningRate }, schedule }: ScheduleInput,
+  time: number,
+  stepsPerEpoch: number,
+  total: number,
+): number {
   switch (schedule.type) {
     case 'constant':
-      return optimizer.learningRate
+      return learningRate
     case 'inverse-sqrt':
-      return optimizer.learningRate / Math.sqrt(epoch + 1) / schedule.decayRate
+      return learningRate / Math.sqrt(timeIn(schedule.per) + 1) / schedule.decayRate
+    case 'step':
+      return learningRate * power(schedule.factor, Math.floor(time / schedule.everyEpochs))
+    case 'exponential':
+      return learningRate * fractionalPower(schedule.factor, timeIn(schedule.per))
+    case 'cosine': {
+      const { minimum } = schedule
+      return learningRate * (minimum + (1 - minimum) * falling(progress(schedule.per)))
+    }
+    case 'one-cycle': {
+      const { at, end } = unitsOf(schedule.per)
+      return oneCycle(learningRate, schedule, at, end)
+    }
     default:
       return schedule satisfies never
   }
+
+  function timeIn(per: Per): number {
+    return per === 'epoch' ? Math.floor(time) : time
+  }
+
+  /** Where the schedule is, and its length, in epochs or in steps. */
+  function unitsOf(per: Per): { at: number; end: number } {
+    return per === 'epoch'
+      ? { at: Math.floor(time), end: total / stepsPerEpoch }
+      : { at: Math.round(time * stepsPerEpoch), end: total }
+  }
+
+  function progress(per: Per): number {
+    const { at, end } = unitsOf(per)
+    return end > 0 ? Math.min(at / end, 1) : 0
+  }
+}
+
+type Per = 'epoch' | 'step'
+
+/**
+ * Smith and Topin 2018, "Super-convergence" (arXiv 1708.07120), as PyTorch's OneCycleLR with cosines, which is to say
+ * from rate / divFactor up to the rate, then down to rate / divFactor / finalDivFactor. Momentum stays as it is.
+ */
+function oneCycle(
+  rate: number,
+  { pctStart, divFactor, finalDivFactor }: Extract<Experiment['schedule'], { type: 'one-cycle' }>,
+  at: number,
+  end: number,
+): number {
+  const first = rate / divFactor
+  const last = first / finalDivFactor
+  const peak = pctStart * end - 1
+  if (at < peak) return between(first, rate, at / peak)
+  return between(rate, last, end - 1 > peak ? Math.min((at - peak) / (end - 1 - peak), 1) : 0)
+}
+
+/** From `start` to `end` along half a cosine. */
+function between(start: number, end: number, share: number): number {
+  return end + (start - end) * falling(share)
+}
+
+/** (1 + cos(π·x)) / 2 for x from 0 to 1, by the cosine's Taylor series to degree 26. Error < 1e-15. */
+export function falling(x: number): number {
+  const angle = (x > 0.5 ? 1 - x : x) * Math.PI
+  const z = angle * angle
+  let cosine = 1
+  for (let n = 26; n >= 2; n -= 2) cosine = 1 - (cosine * z) / (n * (n - 1))
+  return x > 0.5 ? (1 - cosine) / 2 : (1 + cosine) / 2
+}
+
+/** base^x for 0 < base <= 1 and x >= 0: its whole part by squaring, the rest by the exponential's series. Error < 1e-14. */
+export function fractionalPower(base: number, x: number): number {
+  const whole = Math.floor(x)
+  return power(base, whole) * (x === whole ? 1 : exponential((x - whole) * logarithm(base)))
+}
+
+/** e^x for x <= 0: Taylor to degree 20 of a part that is small enough, then squared. */
+function exponential(x: number): number {
+  let part = x
+  let squarings = 0
+  while (part < -0.5) {
+    part /= 2
+    squarings++
+  }
+  let sum = 1
+  for (let n = 20; n >= 1; n--) sum = 1 + (sum * part) / n
+  for (; squarings > 0; squarings--) sum *= sum
+  return sum
 }

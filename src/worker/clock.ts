@@ -39,7 +39,7 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number) =>
     }
     const first = stepInEpoch * batchSize
     const rows = Math.min(batchSize, rowsTotal - first)
-    const rate = learningRateAt(plan, epoch) * rateFactor
+    const rate = learningRateAt(plan, step, perEpoch) * rateFactor
     return {
       step,
       epoch,
@@ -47,7 +47,13 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number) =>
       rows,
       positions: shuffled.positions,
       first,
-      optimizer: optimizerStep(plan.optimizer, step + 1, rate, plan.l2 / rows),
+      optimizer: optimizerStep(
+        plan.optimizer,
+        step + 1,
+        rate,
+        plan.l2 / rows,
+        plan.clipValue ?? Number.POSITIVE_INFINITY,
+      ),
     }
   }
 }

@@ -4,6 +4,7 @@
  *
  * Letters: `B` rows the batch buffers hold, `N` images of a file, `F` features, `W` workers, `L` layers.
  */
+import { needsGates } from '../model/activation.js'
 import { momentCount } from '../model/optimizer.js'
 import { type Parameter, parameterTable } from '../model/parameters.js'
 import { Reservations, type Slot } from '../tensor/arena.js'
@@ -48,6 +49,8 @@ export interface Layout {
   }
   /** Inputs of layer i at index i, (B, widths[i]); the logits come last. */
   readonly activations: readonly MatrixSlot[]
+  /** Gates of hidden layer i, (B, widths[i + 1]); none with ReLU. */
+  readonly gates: readonly MatrixSlot[]
   /** Deltas of the outputs of layer i at index i, (B, widths[i + 1]). The last layer's lie in its logits. */
   readonly deltas: readonly MatrixSlot[]
   readonly parameters: readonly ParameterSlots[]
@@ -78,7 +81,9 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     correct: at.reserve('batch.correct', 'int32', [bufferRows]),
   }
   const activations = widths.map((width, i) => matrix(`activations.${i}`, width))
-  const deltas = training ? widths.slice(1, -1).map((width, i) => matrix(`deltas.${i}`, width)) : []
+  const hidden = widths.slice(1, -1)
+  const gates = training && needsGates(plan.activation) ? hidden.map((width, i) => matrix(`gates.${i}`, width)) : []
+  const deltas = training ? hidden.map((width, i) => matrix(`deltas.${i}`, width)) : []
   if (training) deltas.push(activations[activations.length - 1])
 
   const parameters = parameterTable(widths).map((parameter): ParameterSlots => {
@@ -127,6 +132,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     labels,
     batch,
     activations,
+    gates,
     deltas,
     parameters,
     scratch,

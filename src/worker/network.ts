@@ -6,7 +6,7 @@
  */
 import type { OptimizerStep } from '../model/optimizer.js'
 import { viewSlot } from '../tensor/arena.js'
-import type { BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
+import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
 import { fault, type RunPlan } from './protocol.js'
@@ -57,7 +57,7 @@ export interface Network {
   readonly losses: FloatTensor // (B)
   readonly correct: IntTensor //  (B)
   gather(pass: Pass, rows: Rows): void
-  /** Hidden layer i: product, bias, ReLU, dropout. */
+  /** Hidden layer i: product, bias, activation, dropout. */
   forward(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
   /** Logits, losses, hits and, with a deltaScale, the deltas of the logits. */
   loss(pass: Pass, rows: Rows): number
@@ -72,6 +72,8 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const view = ({ rows, cols, slot }: MatrixSlot): Matrix => ({ rows, cols, tensor: viewSlot(memory, slot) })
   const activations = layout.activations.map(view)
   const deltas = layout.deltas.map(view)
+  const gates = layout.gates.map(view)
+  const activationOf = (layer: number): ActivationSpec => ({ type: plan.activation, gates: gates[layer] ?? null })
   const samples = viewSlot(memory, layout.batch.samples)
   const losses = viewSlot(memory, layout.batch.losses)
   const correct = viewSlot(memory, layout.batch.correct)
@@ -89,11 +91,11 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     test: kernels.gather(activations[0], images.test, samples),
   }
   const forward = parameters.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
-  const activate = parameters
-    .slice(0, last)
-    .map(({ bias }, i) =>
-      kernels.biasRelu(activations[i + 1], bias, { rate: plan.dropout, seed: plan.seed, layer: i, samples }),
-    )
+  const activate = parameters.slice(0, last).map(({ bias }, i) =>
+    kernels.biasActivate(activations[i + 1], bias, activationOf(i), {
+      ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
+    }),
+  )
   const loss = (from: 'train' | 'test') =>
     kernels.softmaxLoss({
       z: activations[layerCount],
@@ -102,6 +104,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       samples,
       losses,
       correct,
+      smoothing: plan.labelSmoothing,
     })
   const lossOf = { train: loss('train'), test: loss('test') }
 
@@ -109,7 +112,9 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const backward = training
     ? parameters.slice(1).map(({ weight }, i) => kernels.linearBackward(deltas[i], deltas[i + 1], weight))
     : []
-  const gate = training ? backward.map((_, i) => kernels.reluBackward(deltas[i], activations[i + 1], plan.dropout)) : []
+  const gate = backward.map((_, i) =>
+    kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout),
+  )
 
   return {
     samples,

@@ -5,7 +5,7 @@
  * reduction is itself a task with a fixed order. That is why the bits do not depend on the number of workers. The one
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
-import { heNormalRows } from '../model/init.js'
+import { initialRows } from '../model/init.js'
 import { momentCount } from '../model/optimizer.js'
 import type { StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
@@ -221,7 +221,7 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
   const moments = Array.from({ length: momentCount[plan.optimizer.type] }, (_, i) => i)
   const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, bias }, layer) => {
-    const draw = heNormalRows(plan.seed, layer, inputs)
+    const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
     const values = new Float32Array(outputs)
     const zeros = new Float32Array(outputs)
     const rows = Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {

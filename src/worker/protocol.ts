@@ -4,10 +4,12 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Experiment } from '../config/schema.js'
+import type { Activation } from '../model/activation.js'
+import type { Initialisation } from '../model/init.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -19,14 +21,20 @@ export interface RunPlan {
   readonly seed: number
   /** Units at every layer boundary: features, hidden layers, classes. */
   readonly widths: readonly number[]
+  readonly activation: Activation
+  readonly init: Initialisation
   readonly dropout: number
   readonly l2: number
+  readonly clipValue: number | null
+  readonly labelSmoothing: number
   readonly batchSize: number
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */
   readonly phase1: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
+  /** Of the whole run: some schedules end with it. */
+  readonly epochs: number
   readonly backend: BackendName
   /** Of a native backend: what every worker opens. */
   readonly library: NativeLibrary | null

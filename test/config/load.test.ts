@@ -12,11 +12,11 @@ const REFERENCE = {
   data: { dataset: 'mnist', path: null, validation: 0 },
   model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
   train: {
-    ...{ epochs: 2000, batchSize: 256, l2: 0.05 },
+    ...{ epochs: 2000, batchSize: 256, l2: 0.05, labelSmoothing: 0, clipValue: null },
     ...{ onNonFinite: 'stop', rollbackFactor: 0.5, maxNonFinite: 10 },
   },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-  schedule: { type: 'inverse-sqrt', decayRate: 1 },
+  schedule: { type: 'inverse-sqrt', decayRate: 1, per: 'epoch', warmup: { epochs: 0, steps: 0, from: 0.1 } },
   compute: {
     ...{ workers: 'auto', backend: 'auto', library: null, precision: 'f32' },
     ...{ allReduce: 'fused', shardRows: 'auto', maxRestarts: 3 },
@@ -51,11 +51,17 @@ t.test('mnist.json and the bare data set resolve to the reference settings, in t
 t.test('each type fills in its own defaults', async t => {
   const data = { dataset: 'digits' }
   const momentum = resolveExperiment({ data, optimizer: { type: 'momentum' }, schedule: { type: 'constant' } })
-  t.same(momentum.experiment.optimizer, { type: 'momentum', learningRate: 0.1, beta1: 0.9 })
-  t.same(momentum.experiment.schedule, { type: 'constant' })
+  t.same(momentum.experiment.optimizer, { type: 'momentum', learningRate: 0.1, beta1: 0.9, weightDecay: 0 })
+  t.same(momentum.experiment.schedule, { type: 'constant', warmup: REFERENCE.schedule.warmup })
   const sgd = resolveExperiment({ data, optimizer: { type: 'sgd' }, schedule: { decayRate: 2 } })
-  t.same(sgd.experiment.optimizer, { type: 'sgd', learningRate: 0.1 })
-  t.same(sgd.experiment.schedule, { type: 'inverse-sqrt', decayRate: 2 })
+  t.same(sgd.experiment.optimizer, { type: 'sgd', learningRate: 0.1, weightDecay: 0 })
+  t.same(sgd.experiment.schedule, { ...REFERENCE.schedule, decayRate: 2 })
+  const cosine = resolveExperiment({ data, schedule: { type: 'cosine', warmup: { steps: 9 } } }).experiment.schedule
+  t.same(cosine, { type: 'cosine', minimum: 0, per: 'step', warmup: { epochs: 0, steps: 9, from: 0.1 } })
+  const { weightDecay } = resolveExperiment({ data, optimizer: { type: 'adamw' } }).experiment.optimizer as {
+    weightDecay: number
+  }
+  t.equal(weightDecay, 0.01)
   const adam = resolveExperiment({ data, optimizer: { beta2: 0.99 } })
   t.same(adam.experiment.optimizer, { ...REFERENCE.optimizer, beta2: 0.99 })
 })

@@ -18,6 +18,12 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
   throw new Error(`accepted ${JSON.stringify(input)}`)
 }
 
+const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
+
+const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scaled-tanh", "sigmoid" or "identity"'
+const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
+const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine" or "one-cycle"'
+
 /** What is wrong besides a good data section. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
@@ -32,12 +38,12 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { hidden: [100, 0] } }, 'model.hidden.1 is 0, expected an integer >= 1'],
   [{ model: { hidden: ['100'] } }, "model.hidden.0 is '100', expected an integer >= 1"],
   [{ model: { hidden: [10.5] } }, 'model.hidden.0 is 10.5, expected an integer >= 1'],
-  [{ model: { activation: 'tanh' } }, `model.activation is 'tanh', expected "relu"`],
-  [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected "relu"; did you mean "relu"?`],
+  [{ model: { activation: 'tan' } }, `model.activation is 'tan', expected ${ACTIVATIONS}; did you mean "tanh"?`],
+  [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected ${ACTIVATIONS}; did you mean "relu"?`],
   [{ model: { dropout: 1 } }, 'model.dropout is 1, expected a number >= 0 and < 1'],
   [{ model: { dropout: -0.1 } }, 'model.dropout is -0.1, expected a number >= 0 and < 1'],
   [{ model: { dropout: Number.NaN } }, 'model.dropout is NaN, expected a number >= 0 and < 1'],
-  [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected "he-normal"`],
+  [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
   [{ train: { epochs: -1 } }, 'train.epochs is -1, expected an integer >= 0'],
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
   [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],
@@ -49,24 +55,56 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
   [{ train: { rollbackFactor: 1 } }, 'train.rollbackFactor is 1, expected a number > 0 and < 1'],
   [{ train: { maxNonFinite: 0 } }, 'train.maxNonFinite is 0, expected an integer >= 1'],
+  [{ optimizer: { type: 'adm' } }, `optimizer.type is 'adm', expected ${OPTIMIZERS}; did you mean "adam"?`],
+  [{ optimizer: { type: 7 } }, `optimizer.type is 7, expected ${OPTIMIZERS}`],
+  [{ optimizer: { type: 'adam-w' } }, `optimizer.type is 'adam-w', expected ${OPTIMIZERS}; did you mean "adamw"?`],
+  [{ optimizer: { type: 'nesterov', momentum: 1 } }, 'optimizer.momentum is 1, expected a number >= 0 and < 1'],
+  [{ optimizer: { type: 'adamw', weightDecay: -1 } }, 'optimizer.weightDecay is -1, expected a number >= 0'],
   [
-    { optimizer: { type: 'adm' } },
-    `optimizer.type is 'adm', expected "adam", "momentum" or "sgd"; did you mean "adam"?`,
+    { optimizer: { weightDecay: 0.1 } },
+    'optimizer.weightDecay is 0.1, expected no weightDecay with optimizer.type "adam"; "adamw", "momentum", ' +
+      '"nesterov", "rmsprop", "lion" and "sgd" have it',
   ],
-  [{ optimizer: { type: 7 } }, 'optimizer.type is 7, expected "adam", "momentum" or "sgd"'],
+  [
+    { optimizer: { type: 'momentum', momentum: 0.9 } },
+    'optimizer.momentum is 0.9, expected no momentum with optimizer.type "momentum"; "nesterov" has it',
+  ],
+  [{ train: { labelSmoothing: 1 } }, 'train.labelSmoothing is 1, expected a number >= 0 and < 1'],
+  [{ train: { clipValue: 0 } }, 'train.clipValue is 0, expected a number > 0 or null'],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
   [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
   [{ optimizer: { beta1: 1 } }, 'optimizer.beta1 is 1, expected a number >= 0 and < 1'],
   [{ optimizer: { epsilon: 0 } }, 'optimizer.epsilon is 0, expected a number > 0'],
   [
     { optimizer: { type: 'sgd', beta1: 0.9 } },
-    'optimizer.beta1 is 0.9, expected no beta1 with optimizer.type "sgd"; "adam" and "momentum" have it',
+    'optimizer.beta1 is 0.9, expected no beta1 with optimizer.type "sgd"; "adam", "adamw", "momentum" and "lion" have it',
   ],
   [
     { optimizer: { type: 'momentum', epsilon: 1 } },
-    'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam" has it',
+    'optimizer.epsilon is 1, expected no epsilon with optimizer.type "momentum"; "adam", "adamw" and "rmsprop" have it',
   ],
-  [{ schedule: { type: 'step' } }, `schedule.type is 'step', expected "inverse-sqrt" or "constant"`],
+  [{ schedule: { type: 'cosin' } }, `schedule.type is 'cosin', expected ${SCHEDULES}; did you mean "cosine"?`],
+  [{ schedule: { type: 'step', everyEpochs: 0 } }, 'schedule.everyEpochs is 0, expected an integer >= 1'],
+  [{ schedule: { type: 'step', factor: 0 } }, 'schedule.factor is 0, expected a number > 0 and <= 1'],
+  [{ schedule: { type: 'exponential', factor: 2 } }, 'schedule.factor is 2, expected a number > 0 and <= 1'],
+  [{ schedule: { type: 'cosine', minimum: 2 } }, 'schedule.minimum is 2, expected a number from 0 to 1'],
+  [{ schedule: { type: 'cosine', per: 'batch' } }, `schedule.per is 'batch', expected "epoch" or "step"`],
+  [{ schedule: { type: 'one-cycle', pctStart: 30 } }, 'schedule.pctStart is 30, expected a number from 0 to 1'],
+  [{ schedule: { type: 'one-cycle', divFactor: 0 } }, 'schedule.divFactor is 0, expected a number >= 1'],
+  [{ schedule: { type: 'one-cycle', finalDivFactor: 0 } }, 'schedule.finalDivFactor is 0, expected a number >= 1'],
+  [{ schedule: { warmup: 3 } }, 'schedule.warmup is 3, expected an object'],
+  [{ schedule: { warmup: { steps: -1 } } }, 'schedule.warmup.steps is -1, expected an integer >= 0'],
+  [{ schedule: { warmup: { epochs: 0.5 } } }, 'schedule.warmup.epochs is 0.5, expected an integer >= 0'],
+  [{ schedule: { warmup: { from: 1 } } }, 'schedule.warmup.from is 1, expected a number >= 0 and < 1'],
+  [
+    { schedule: { warmup: { zzz: 1 } } },
+    'unknown key "schedule.warmup.zzz"; known in schedule.warmup: epochs, steps, from',
+  ],
+  [
+    { schedule: { type: 'step', per: 'step' } },
+    'schedule.per is \'step\', expected no per with schedule.type "step"; "inverse-sqrt", "exponential", "cosine" and ' +
+      '"one-cycle" have it',
+  ],
   [{ schedule: { decayRate: 0 } }, 'schedule.decayRate is 0, expected a number > 0'],
   [
     { schedule: { type: 'constant', decayRate: 2 } },
@@ -102,7 +140,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, onNonFinite, rollbackFactor, maxNonFinite',
+    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, onNonFinite, ' +
+      'rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },
@@ -119,7 +158,7 @@ t.test('every wrong value is named with its path, itself, and what was expected'
   )
   // These are in the next test.
   t.same(
-    untested.map(({ path }) => path),
+    [...new Set(untested.map(({ path }) => path))],
     ['data.dataset', 'data.path', 'data.validation', 'optimizer.beta2'],
   )
 })

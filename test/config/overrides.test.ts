@@ -71,7 +71,7 @@ t.test('mistakes name the override', async t => {
     ['optimizer=adam', "optimizer is 'adam', expected an object"],
     [
       'optimizer={"type":"sgd","x":1}',
-      'unknown key "optimizer.x"; known in optimizer: type, learningRate, beta1, beta2, epsilon',
+      'unknown key "optimizer.x"; known in optimizer: type, learningRate, beta1, beta2, epsilon, weightDecay, momentum',
     ],
   ]) {
     t.equal(errorFor([override]).message, `x: --set ${override}: ${message}`)
@@ -88,11 +88,12 @@ t.test('a type that does not know the keys of the file: the key with its line, a
   )
   t.equal(
     error.message,
-    `${path}:3: optimizer.beta2 is 0.99, expected no beta2 with optimizer.type "sgd"; "adam" has it`,
+    `${path}:3: optimizer.beta2 is 0.99, expected no beta2 with optimizer.type "sgd"; "adam", "adamw", "rmsprop" and ` +
+      '"lion" have it',
   )
   t.equal(error.hint, `to replace the whole optimizer: --set optimizer='{"type":"sgd"}'`)
   const { experiment } = await loadExperiment(path, ['optimizer={"type":"sgd"}'])
-  t.same(experiment.optimizer, { type: 'sgd', learningRate: 0.1 }, 'the hint works')
+  t.same(experiment.optimizer, { type: 'sgd', learningRate: 0.1, weightDecay: 0 }, 'the hint works')
 })
 
 t.test('a number where text goes: the hint says how to quote it', async t => {

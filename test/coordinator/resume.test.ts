@@ -68,6 +68,8 @@ t.test('every optimizer, validation and buffers: the same bits and the same scor
   const cases: Partial<ExperimentInput>[] = [
     { optimizer: { type: 'sgd', learningRate: 0.1 } },
     { optimizer: { type: 'momentum', learningRate: 0.1 } },
+    { optimizer: { type: 'lion' }, schedule: { type: 'cosine', warmup: { steps: 15 } } },
+    { optimizer: { type: 'nesterov' }, schedule: { type: 'one-cycle' } },
     { data: { dataset: 'idx', path, validation: 0.2 } },
   ]
   const dir = t.testdir()
@@ -146,6 +148,18 @@ t.test('a run without a checkpoint starts over; a finished one is left alone, or
   const longer = await resume(runDir, { overrides: ['train.epochs=4'] })
   const four = await train(experiment({ backend: 'wasm' }, { train: { epochs: 4, batchSize: 50 } }), { runDir: null })
   t.equal(longer.summary.weightsSha256, four.weightsSha256)
+})
+
+t.test('another number of epochs is refused where the schedule ends with the run, and may be allowed', async t => {
+  const runDir = join(t.testdir(), 'run')
+  await stoppedAt(10, runDir, experiment({ backend: 'wasm' }, { schedule: { type: 'cosine' } }))
+  const overrides = ['train.epochs=4']
+  await t.rejects(
+    resume(runDir, { overrides }),
+    /train.epochs: 3 -> 4 \(schedule.type is "cosine", whose learning rates depend on .*trained otherwise/,
+  )
+  const { summary } = await resume(runDir, { overrides, allowChange: true })
+  t.equal(summary.epochs, 4)
 })
 
 t.test('changes of the past, other data and a run in use are refused', async t => {

@@ -5,16 +5,17 @@
  */
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
+import type { Experiment } from '../../src/config/schema.js'
 import { momentCount, type OptimizerStep, type OptimizerType, optimizerStep, power } from '../../src/model/optimizer.js'
 import { reference } from '../../src/tensor/kernels/reference/index.js'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
 import { fill, Lab, type Region, read, vector, whole } from '../tensor/lab.js'
 
 interface Case {
-  readonly type: OptimizerType
-  readonly learningRate: number
+  readonly optimizer: Experiment['optimizer']
   readonly l2: number
-  /** Per step, before L2. */
+  readonly clip: number | null
+  /** Per step, before clipping and L2. */
   readonly gradients: readonly (readonly number[])[]
   /** After each step. */
   readonly weights: readonly (readonly number[])[]
@@ -23,23 +24,16 @@ interface Oracle {
   readonly start: readonly number[]
   readonly rows: number
   readonly steps: number
-  readonly beta1: number
-  readonly beta2: number
-  readonly epsilon: number
   readonly cases: readonly Case[]
 }
 const oracle: Oracle = JSON.parse(await readFile('test/optimizer-oracle/optimizers.json', 'utf8'))
 const O = oracle.start.length
 
-function stepOf({ type, learningRate }: Case, t: number, decay: number): OptimizerStep {
-  const { beta1, beta2, epsilon } = oracle
-  const optimizer = {
-    adam: { type: 'adam', learningRate, beta1, beta2, epsilon } as const,
-    momentum: { type: 'momentum', learningRate, beta1 } as const,
-    sgd: { type: 'sgd', learningRate } as const,
-  }[type]
-  return optimizerStep(optimizer, t, learningRate, decay)
+function stepOf({ optimizer, l2, clip }: Case, t: number): OptimizerStep {
+  return optimizerStep(optimizer, t, optimizer.learningRate, l2 / oracle.rows, clip ?? Number.POSITIVE_INFINITY)
 }
+
+const decayOf = ({ optimizer }: Case) => (optimizer.type === 'adam' ? 0 : optimizer.weightDecay)
 
 /** The kernels that apply an optimizer. Each makes its parameters in a lab and gives what a step does to them. */
 const routes = {
@@ -86,27 +80,29 @@ for (const { backend, bound, why } of [
     t.test(`${backend.name}, ${route}: 10 steps, error < ${why} of the path from the origin`, async t => {
       const lab = await Lab.open(backend)
       const isBias = route === 'biasUpdate.fused'
-      // Biases take no L2: they follow the cases without it, though the step has a decay.
-      const cases = oracle.cases.filter(({ l2 }) => !isBias || l2 === 0)
+      // Biases take neither L2 nor decay: they follow the cases without, though the step has both.
+      const cases = oracle.cases.filter(one => !isBias || (one.l2 === 0 && decayOf(one) === 0))
+      const both = { decay: 0.3, weightDecay: 0.2 }
       const failures: string[] = []
       let compared = 0
       let worst = 0
       for (const one of cases) {
         lab.reset()
-        const { dz, master, moments, run } = routes[route](lab, one.type)
+        const { dz, master, moments, run } = routes[route](lab, one.optimizer.type)
         fill(master, (_, o) => oracle.start[o])
         for (const moment of moments) fill(moment, () => 0)
         // |start| and the length of every step so far: what rounding errors are measured by.
         const path = oracle.start.map(Math.abs)
         for (let s = 0; s < oracle.steps; s++) {
           fill(dz, (_, o) => one.gradients[s][o])
-          run(stepOf(one, s + 1, isBias ? 0.3 : one.l2 / oracle.rows))
+          run({ ...stepOf(one, s + 1), ...(isBias ? both : {}) })
           const got = read(master)
           for (const [o, want] of one.weights[s].entries()) {
             path[o] += Math.abs(want - (one.weights[s - 1] ?? oracle.start)[o])
             const error = Math.abs(got[o] - want) / path[o]
             if (!(error < bound)) {
-              const name = `${one.type}, rate ${one.learningRate}, l2 ${one.l2}, step ${s + 1}, weight ${o}`
+              const settings = `l2 ${one.l2}, decay ${decayOf(one)}, clip ${one.clip}, step ${s + 1}, weight ${o}`
+              const name = `${one.optimizer.type}, rate ${one.optimizer.learningRate}, ${settings}`
               failures.push(`${name}: is ${got[o]}, expected ${want}, error ${error}`)
             }
             worst = Math.max(worst, error)
@@ -115,7 +111,7 @@ for (const { backend, bound, why } of [
         }
       }
       t.same(failures.slice(0, 5), [], `${failures.length} failures`)
-      t.equal(cases.length, isBias ? 9 : 18, '3 optimizers at 3 rates, weights with and without L2')
+      t.equal(cases.length, isBias ? 28 : 68, '7 optimizers at 3 rates, and clipped; weights also with L2 and decay')
       t.equal(compared, cases.length * 10 * 5, 'every step of every case')
       t.comment(`worst error ${worst}`)
     })
@@ -152,12 +148,20 @@ t.test('power(base, n): relative error < n · 2^-53 against exact integers', asy
 t.test('optimizerStep corrects both biases; an optimizer without a moment has no correction', async t => {
   const adam = optimizerStep({ type: 'adam', learningRate: 1, beta1: 0.5, beta2: 0.75, epsilon: 1e-8 }, 2, 0.3, 0.01)
   t.same(adam, {
-    ...{ type: 'adam', beta1: 0.5, beta2: 0.75, epsilon: 1e-8, decay: 0.01 },
+    ...{ type: 'adam', beta1: 0.5, beta2: 0.75, epsilon: 1e-8, decay: 0.01, weightDecay: 0, clip: Infinity },
     ...{ stepSize: 0.3 / 0.75, secondCorrection: 1 / (1 - 0.5625) },
   })
-  const momentum = optimizerStep({ type: 'momentum', learningRate: 1, beta1: 0.5 }, 1, 0.3, 0)
-  t.equal(momentum.stepSize, 0.6)
-  const sgd = optimizerStep({ type: 'sgd', learningRate: 1 }, 1, 0.3, 0)
-  t.equal(sgd.stepSize, 0.3)
-  t.same(momentCount, { adam: 2, momentum: 1, sgd: 0 })
+  const weightDecay = 0.5
+  const momentum = optimizerStep({ type: 'momentum', learningRate: 1, beta1: 0.5, weightDecay }, 1, 0.3, 0, 2)
+  t.same([momentum.stepSize, momentum.weightDecay, momentum.clip], [0.6, 0.15, 2], 'decay follows the rate, not β')
+  for (const plain of [
+    { type: 'sgd', learningRate: 1, weightDecay },
+    { type: 'nesterov', learningRate: 1, momentum: 0.9, weightDecay },
+    { type: 'rmsprop', learningRate: 1, beta2: 0.99, epsilon: 1e-8, weightDecay },
+    { type: 'lion', learningRate: 1, beta1: 0.9, beta2: 0.99, weightDecay },
+  ] as const) {
+    const { stepSize, secondCorrection } = optimizerStep(plain, 1, 0.3, 0)
+    t.same([stepSize, secondCorrection], [0.3, 1], `${plain.type} is not corrected`)
+  }
+  t.same(momentCount, { adam: 2, adamw: 2, momentum: 1, nesterov: 1, rmsprop: 1, lion: 1, sgd: 0 })
 })

@@ -4,11 +4,11 @@ import { layerWidths, parameterCount, parameterTable } from '../../src/model/par
 
 t.test('layer by layer, weight before bias, named as in files', async t => {
   t.same(parameterTable(layerWidths(784, [128, 32], 10)), [
-    { name: 'layers.0.weight', kind: 'weight', layer: 0, dims: [784, 128], init: 'he-normal' },
+    { name: 'layers.0.weight', kind: 'weight', layer: 0, dims: [784, 128], init: 'random' },
     { name: 'layers.0.bias', kind: 'bias', layer: 0, dims: [128], init: 'zeros' },
-    { name: 'layers.1.weight', kind: 'weight', layer: 1, dims: [128, 32], init: 'he-normal' },
+    { name: 'layers.1.weight', kind: 'weight', layer: 1, dims: [128, 32], init: 'random' },
     { name: 'layers.1.bias', kind: 'bias', layer: 1, dims: [32], init: 'zeros' },
-    { name: 'layers.2.weight', kind: 'weight', layer: 2, dims: [32, 10], init: 'he-normal' },
+    { name: 'layers.2.weight', kind: 'weight', layer: 2, dims: [32, 10], init: 'random' },
     { name: 'layers.2.bias', kind: 'bias', layer: 2, dims: [10], init: 'zeros' },
   ])
 })

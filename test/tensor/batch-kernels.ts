@@ -2,6 +2,7 @@
  * The kernels that run over the rows of a batch, a candidate against the truth: each function sweeps one kernel, both
  * labs given the same numbers, and tallies. Rows outside the range and everything else must stay as they were.
  */
+import { type Activation, needsGates } from '../../src/model/activation.js'
 import type { Kernels } from '../../src/tensor/kernels/backend.js'
 import { fill, type Lab, type Region, randoms, read, rowsOf, vector, weightSheets, whole } from './lab.js'
 import { type ProductSizes, placement, type RowSizes, type Sweep } from './sizes.js'
@@ -16,6 +17,7 @@ interface Bound<T> {
 type Build<T> = (lab: Lab, of: (x: number) => number) => Bound<T>
 
 const same = (x: number) => x
+const RELU = { type: 'relu', gates: null } as const
 
 /** Runs a case in a lab of its own tensors: its outputs' numbers, what it returned, what else it wrote. */
 function runIn<T>(lab: Lab, build: Build<T>, of = same) {
@@ -102,13 +104,13 @@ export function sweepBiasRelu({ sizes }: Sweep<RowSizes>, candidate: Lab, truth:
         fill(whole(vector(O, bias.master)), () => random() / 8)
         const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 2 ** 30)))
         const seed = n % 2 === 0 ? n : n * 2 ** 40 + 5
-        const kernel = lab.kernels.biasRelu(z, bias, { rate, seed, layer: n % 5, samples })
+        const kernel = lab.kernels.biasActivate(z, bias, RELU, { rate, seed, layer: n % 5, samples })
         return { outputs: [rowsOf(z, row, rows)], run: () => kernel(row, rows, n * 3, training) }
       }
       const want = runIn(truth, build)
       const got = runIn(candidate, build)
       const mode = training ? 'training' : 'not training'
-      const check = tally.case(`biasRelu rows ${row}+${rows} of ${B}, O ${O}, rate ${rate}, ${mode}`)
+      const check = tally.case(`biasActivate relu rows ${row}+${rows} of ${B}, O ${O}, rate ${rate}, ${mode}`)
       check.near('z', got.values[0], want.values[0], i => share * want.values[0][i])
       check.equal('first unit off in only one mask', firstDifferentZero(got.values[0], want.values[0]), -1)
       check.equal('finite', got.result, true)
@@ -129,6 +131,7 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
   let n = 0
   for (const [rows, C] of sizes) {
     for (const deltaScale of DELTA_SCALES) {
+      const smoothing = n % 3 === 1 ? 0.3 : 0
       const { row, B } = placement(n++, rows)
       // Logits on a grid of 2^-10, so that adding the bias and taking the largest away are exact in f32: small ones,
       // ones so far apart that exponentials vanish, and whole numbers, among which the largest is often tied.
@@ -146,7 +149,7 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
         const correct = vector(B, lab.integers(Array(B).fill(-7)))
         const kernel = lab.kernels.softmaxLoss({
           ...{ z, bias, labels, samples },
-          ...{ losses: losses.tensor, correct: correct.tensor },
+          ...{ losses: losses.tensor, correct: correct.tensor, smoothing },
         })
         const part = { row: 0, rows: 1, col: row, cols: rows }
         const outputs = [rowsOf(z, row, rows), { sheet: losses, ...part }, { sheet: correct, ...part }]
@@ -162,13 +165,20 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
       const bound =
         deltaScale > 0
           ? (d: number) =>
+              // Smoothed: the shares and their differences too, of numbers up to 1.
+              (smoothing > 0 ? deltaScale * (share + 4 * u) : 0) +
               deltaScale * share * Math.min(1, d < 0 ? 1 + d / deltaScale : d / deltaScale) +
               3.001 * u * Math.abs(d) +
               tiny // where subnormal deltas are flushed
           : (p: number) => share * p + tiny
       check.near('z', got.values[0], want.values[0], i => bound(want.values[0][i]))
       // The logarithm of the sum; the logit itself is exact.
-      check.near('losses', got.values[1], want.values[1], i => 1.001 * exp + (exp && 2e-15 * want.values[1][i]))
+      check.near(
+        'losses',
+        got.values[1],
+        want.values[1],
+        i => 1.001 * exp + (exp && 2e-15 * want.values[1][i]) + smoothing * 1e-11,
+      )
       check.near('correct', got.values[2], want.values[2], () => 0)
       check.equal('finite', got.result, true)
       check.equal('strays', got.strays, '')
@@ -190,12 +200,12 @@ export function sweepReluBackward({ sizes }: Sweep<RowSizes>, candidate: Lab, tr
         const a = lab.matrix(B, I)
         fill(rowsOf(dx, row, rows), random)
         fill(rowsOf(a, row, rows), () => Math.max(0, random()))
-        const kernel = lab.kernels.reluBackward(dx, a, rate)
+        const kernel = lab.kernels.activateBackward(dx, a, RELU, rate)
         return { outputs: [rowsOf(dx, row, rows)], run: () => kernel(row, rows) }
       }
       const want = runIn(truth, build)
       const got = runIn(candidate, build)
-      const check = tally.case(`reluBackward rows ${row}+${rows} of ${B}, I ${I}, rate ${rate}`)
+      const check = tally.case(`activateBackward relu rows ${row}+${rows} of ${B}, I ${I}, rate ${rate}`)
       check.near('dx', got.values[0], want.values[0], i => share * Math.abs(want.values[0][i]))
       check.equal('finite', got.result, true)
       check.equal('strays', got.strays, '')
@@ -203,8 +213,84 @@ export function sweepReluBackward({ sizes }: Sweep<RowSizes>, candidate: Lab, tr
   }
 }
 
+export const GATED = [
+  ...(['leaky-relu', 'elu', 'gelu', 'silu', 'tanh', 'scaled-tanh', 'sigmoid', 'identity'] as const),
+] satisfies readonly Activation[]
+
+/** Rates and modes of `sweepActivation`. */
+const GATED_DROPOUTS = [
+  { rate: 0, training: true },
+  { rate: 0.3, training: false },
+  { rate: 0.3, training: true },
+] as const
+
+/** Cases of a size: every activation in every mode. */
+export const GATED_CASES = 8 * 3
+
+/**
+ * `biasActivate` and, from its own gates, `activateBackward`. Inputs are on a grid, so that z + bias is exact; every
+ * seventh is 0, and some are so large that exponentials overflow or vanish.
+ */
+export function sweepActivation({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const { u } = precisionOf(candidate)
+  const [share, floor] = u > 0 ? [1e-6, 1e-7] : [1e-14, 1e-14]
+  let n = 0
+  for (const [rows, O] of sizes) {
+    for (const type of GATED) {
+      for (const { rate, training } of GATED_DROPOUTS) {
+        const { row, B } = placement(n++, rows)
+        const scale = training ? 1 / (1 - rate) : 1
+        const build: Build<boolean> = lab => {
+          const random = randoms(n)
+          const spread = [1, 8, 200][n % 3]
+          let cell = n
+          const z = lab.matrix(B, O)
+          fill(rowsOf(z, row, rows), () => (cell++ % 7 === 0 ? 0 : Math.round(random() * spread * 64) / 64))
+          const bias = lab.bias(O)
+          fill(whole(vector(O, bias.master)), () => (n % 2 ? 0 : Math.round(random() * 8) / 64))
+          const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 2 ** 30)))
+          const gates = lab.matrix(B, O)
+          const dx = lab.matrix(B, O)
+          fill(rowsOf(dx, row, rows), random)
+          const dropout = { rate, seed: n, layer: n % 5, samples }
+          const forward = lab.kernels.biasActivate(z, bias, { type, gates }, dropout)
+          const backward = lab.kernels.activateBackward(dx, z, { type, gates }, rate)
+          const outputs = [rowsOf(z, row, rows), ...(training ? [rowsOf(gates, row, rows), rowsOf(dx, row, rows)] : [])]
+          const run = () => forward(row, rows, n * 3, training) && (!training || backward(row, rows))
+          return { outputs, run }
+        }
+        const want = runIn(truth, build)
+        const got = runIn(candidate, build)
+        const check = tally.case(`${type} rows ${row}+${rows} of ${B}, O ${O}, rate ${rate}, training ${training}`)
+        const values = want.values[0]
+        check.near('z', got.values[0], values, i => share * Math.abs(values[i]) + floor)
+        if (training) {
+          // Terms of a derivative are at most 2 and may cancel.
+          for (const [i, name] of ['gates', 'dx'].entries()) {
+            check.near(name, got.values[1 + i], want.values[1 + i], () => share * scale)
+          }
+        }
+        if (rate > 0 && training) {
+          check.equal('first unit off in only one mask', firstDifferentGate(got.values[1], want.values[1], floor), -1)
+        }
+        check.equal('finite', got.result, true)
+        check.equal('strays', got.strays, '')
+      }
+    }
+  }
+}
+
+/** A gate that is 0 in one only, and not because it is tiny. */
+function firstDifferentGate(a: Float64Array, b: Float64Array, floor: number): number {
+  return a.findIndex((x, i) => (x === 0) !== (b[i] === 0) && Math.abs(x - b[i]) > floor)
+}
+
 /** What is not finite must be told, wherever it stands: [kernel's answer, row, column] for each place tried. */
-export function nonFiniteAnswers(lab: Lab, kind: keyof Pick<Kernels, 'biasRelu' | 'softmaxLoss' | 'reluBackward'>) {
+export function nonFiniteAnswers(
+  lab: Lab,
+  kind: keyof Pick<Kernels, 'biasActivate' | 'softmaxLoss' | 'activateBackward'>,
+  type: Activation = 'relu',
+) {
   const [B, O, row, rows] = [7, 26, 1, 5]
   const answers: string[] = []
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
@@ -218,14 +304,26 @@ export function nonFiniteAnswers(lab: Lab, kind: keyof Pick<Kernels, 'biasRelu' 
       const labels = lab.integers([3])
       const a = lab.matrix(B, O)
       fill(rowsOf(a, row, rows), () => 1)
+      const activation = { type, gates: needsGates(type) ? lab.matrix(B, O) : null }
+      if (activation.gates) fill(rowsOf(activation.gates, row, rows), () => 1)
       const run = {
-        biasRelu: () =>
-          lab.kernels.biasRelu(z, bias, { rate: 0.3, seed: 1, layer: 0, samples })(row, rows, 0, at % 2 === 0),
+        biasActivate: () =>
+          lab.kernels.biasActivate(z, bias, activation, { rate: 0.3, seed: 1, layer: 0, samples })(
+            ...([row, rows, 0, at % 2 === 0] as const),
+          ),
         softmaxLoss: () =>
           lab.kernels.softmaxLoss({
-            ...{ z, bias, labels, samples, losses: lab.doubles(B), correct: lab.integers(Array(B).fill(0)) },
+            ...{
+              z,
+              bias,
+              labels,
+              samples,
+              losses: lab.doubles(B),
+              correct: lab.integers(Array(B).fill(0)),
+              smoothing: 0,
+            },
           })(row, rows, at % 2),
-        reluBackward: () => lab.kernels.reluBackward(z, a, 0.3)(row, rows),
+        activateBackward: () => lab.kernels.activateBackward(z, a, activation, 0.3)(row, rows),
       }[kind]
       if (run()) answers.push(`${kind}: ${bad} at row ${row + Math.floor(at / O)}, column ${at % O} passes for finite`)
     }

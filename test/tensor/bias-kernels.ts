@@ -8,7 +8,7 @@ import { fillParameters } from './weight-kernels.js'
 
 export const BIAS_FORMS = ['first', 'add', 'fused', 'reduce'] as const
 
-/** `accumulate` over a fresh and a filled buffer, `fused`, and `reduce`. The step has a decay, which biases must not take. */
+/** `accumulate` over a fresh and a filled buffer, `fused`, and `reduce`. The step has decays, which biases must not take. */
 export function sweepBiasUpdate(
   type: OptimizerType,
   { sizes }: Sweep<RowSizes>,
@@ -17,13 +17,14 @@ export function sweepBiasUpdate(
   tally: Tally,
 ): void {
   const precision = precisionOf(candidate)
-  const step = stepOf(type)
   let n = 0
   for (const [rows, O] of sizes) {
     for (const form of BIAS_FORMS) {
       const updates = form === 'fused' || form === 'reduce'
       const { row, B } = form === 'fused' ? { row: 0, B: rows + 1 } : placement(n, rows)
       const count = form === 'reduce' ? (n % 3) + 1 : 1
+      // Four forms: a whole number of them would clip always the same.
+      const step = stepOf(type, Math.floor(n / BIAS_FORMS.length))
       n++
       const runIn = (lab: Lab, of = (x: number) => x) => {
         lab.reset()
@@ -32,7 +33,7 @@ export function sweepBiasUpdate(
         fill(rowsOf(dz, row, rows), () => of(random()))
         const bias = lab.bias(O, momentCount[type])
         const parameters = [bias.master, ...bias.moments].map(tensor => whole(vector(O, tensor)))
-        fillParameters(parameters, random)
+        fillParameters(parameters, random, type)
         const before = parameters.map(read)
         const buffers = Array.from({ length: count }, () => lab.biasBuffer(O))
         const tensors = buffers.map(({ tensor }) => tensor)
@@ -56,7 +57,7 @@ export function sweepBiasUpdate(
       const check = tally.case(`bias ${form} ${type} rows ${row}+${rows} of ${B}, O ${O}, ${count} buffers`)
       const gradientBound = (o: number) => gamma(form === 'reduce' ? count - 1 : rows + 1, precision) * magnitude[o]
       if (updates) {
-        checkUpdate(check, got.after, want, gradientBound, { ...step, decay: 0 }, precision)
+        checkUpdate(check, got.after, want, gradientBound, { ...step, decay: 0, weightDecay: 0 }, precision)
       } else {
         check.near('gradient', got.gradient, want.gradient, gradientBound)
       }

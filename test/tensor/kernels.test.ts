@@ -45,7 +45,7 @@ for (const { backend, u, exp, sizes, skip, open } of [
       batch.sweepProduct('linearBackward', products, ...labs, tally),
     )
     await sweep(
-      'biasRelu, with and without dropout: relative error <= γ(3), masks equal',
+      'biasActivate, ReLU, with and without dropout: relative error <= γ(3), masks equal',
       batches.count * batch.DROPOUTS.length,
       tally => batch.sweepBiasRelu(batches, ...labs, tally),
     )
@@ -54,7 +54,12 @@ for (const { backend, u, exp, sizes, skip, open } of [
       batches.count * batch.DELTA_SCALES.length,
       tally => batch.sweepSoftmax(batches, ...labs, tally),
     )
-    await sweep('reluBackward: relative error <= γ(2)', batches.count * batch.BACKWARD_RATES.length, tally =>
+    await sweep(
+      'biasActivate, every other activation, and activateBackward: values within 1e-6 relative + 1e-7, gates and deltas 1e-6',
+      Math.ceil(batches.count / (backend === reference ? 1 : 7)) * batch.GATED_CASES,
+      tally => batch.sweepActivation(backend === reference ? batches : thinned(batches), ...labs, tally),
+    )
+    await sweep('activateBackward, ReLU: relative error <= γ(2)', batches.count * batch.BACKWARD_RATES.length, tally =>
       batch.sweepReluBackward(batches, ...labs, tally),
     )
     await sweep('weightUpdate.accumulate: error <= γ(rows + 1) · |x|ᵀ·|dz|', products.count, tally =>
@@ -78,9 +83,15 @@ for (const { backend, u, exp, sizes, skip, open } of [
     await sweep('weightUpdate.derive: exact', updates.count * 2, tally => weight.sweepDerive(updates, labs[0], tally))
     await sweep('storeRow, loadRow: exact', updates.count * 3, tally => weight.sweepRowCopies(updates, labs[0], tally))
 
-    for (const kind of ['biasRelu', 'softmaxLoss', 'reluBackward'] as const) {
-      await t.test(`${kind} tells a NaN and an infinity, wherever it stands`, async t => {
-        const { tried, answers } = batch.nonFiniteAnswers(labs[0], kind)
+    for (const [kind, type] of [
+      ['biasActivate', 'relu'],
+      ['softmaxLoss', 'relu'],
+      ['activateBackward', 'relu'],
+      ...batch.GATED.map(type => ['biasActivate', type] as const),
+      ['activateBackward', 'gelu'],
+    ] as const) {
+      await t.test(`${kind}, ${type}, tells a NaN and an infinity, wherever it stands`, async t => {
+        const { tried, answers } = batch.nonFiniteAnswers(labs[0], kind, type)
         t.same(answers.slice(0, 5), [], `${answers.length} failures`)
         t.equal(tried, 260)
       })

@@ -4,6 +4,7 @@
  */
 import ndarray from 'ndarray'
 import t from 'tap'
+import { type Activation, activations, needsGates } from '../../src/model/activation.js'
 import { optimizerStep } from '../../src/model/optimizer.js'
 import type { BiasTensors } from '../../src/tensor/kernels/backend.js'
 import { reference } from '../../src/tensor/kernels/reference/index.js'
@@ -17,6 +18,7 @@ import { tinyNet } from './tiny-net.js'
 const [B, I, O] = [5, 4, 6]
 const lab = await Lab.open(reference)
 const { kernels } = lab
+const RELU = { type: 'relu', gates: null } as const
 const all = { inputStart: 0, inputEnd: I, outputStart: 0, outputEnd: O }
 
 /** Fresh tensors of one layer, filled with random numbers, and random weights c of the objective Σ c · out. */
@@ -75,12 +77,15 @@ t.test('linear, weights: relative error < 1e-6', async t => {
   t.equal(check.count, 24)
 })
 
-for (const { name, rate, training } of [
-  { name: 'bias and ReLU, away from its kink', rate: 0, training: false },
-  { name: 'bias, ReLU and dropout, its mask fixed', rate: 0.4, training: true },
-]) {
+const ACTIVATIONS = Object.keys(activations) as Activation[]
+
+for (const { name, type, rate, training } of ACTIVATIONS.flatMap(type => [
+  { name: `bias and ${type}, away from its kink`, type, rate: 0, training: needsGates(type) },
+  { name: `bias, ${type} and dropout, its mask fixed`, type, rate: 0.4, training: true },
+])) {
   t.test(`${name}: relative error < 1e-6`, async t => {
     const { z, c, bias, filled } = layer(3)
+    const activation = { type, gates: needsGates(type) ? lab.matrix(B, O) : null }
     const start = lab.matrix(B, O)
     const biases = read(whole(vector(O, bias.master)))
     // z + bias is at least 0.1 away from 0.
@@ -90,7 +95,7 @@ for (const { name, rate, training } of [
       return x + Math.sign(x) * 0.1 - biases[o]
     })
     const samples = lab.integers([9, 4, 1, 0, 7])
-    const forward = kernels.biasRelu(z, bias, { rate, seed: 5, layer: 1, samples })
+    const forward = kernels.biasActivate(z, bias, activation, { rate, seed: 5, layer: 1, samples })
     const objective = () => {
       copy(z, start)
       forward(0, B, 2, training)
@@ -101,7 +106,7 @@ for (const { name, rate, training } of [
     copy(a, z)
     const dz = lab.matrix(B, O)
     copy(dz, c)
-    kernels.reluBackward(dz, a, rate)(0, B)
+    kernels.activateBackward(dz, a, activation, rate)(0, B)
     const gradient = lab.biasBuffer(O)
     kernels.biasUpdate(bias, dz).accumulate(gradient.tensor, 0, B, true)
 
@@ -111,35 +116,44 @@ for (const { name, rate, training } of [
     check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
     t.ok(check.worst < 1e-6, `worst ${check.worst}`)
     t.equal(check.count, 36)
-    t.equal(off, rate > 0 ? 24 : 15, 'units that are off, of 30')
+    t.equal(off, type === 'relu' ? (rate > 0 ? 24 : 15) : rate > 0 ? 13 : 0, 'units that are off, of 30')
   })
 }
 
-t.test('softmax cross-entropy, logits and bias: relative error < 1e-6', async t => {
-  const { z, bias, filled } = layer(6)
-  const start = filled(lab.matrix(B, O))
-  const labels = lab.integers([0, 5, 2, 2, 3, 1])
-  const samples = lab.integers([5, 1, 0, 3, 3])
-  const losses = lab.doubles(B)
-  const forward = kernels.softmaxLoss({ z, bias, labels, samples, losses, correct: lab.integers([0, 0, 0, 0, 0]) })
-  const objective = () => {
+for (const smoothing of [0, 0.3])
+  t.test(`softmax cross-entropy, smoothing ${smoothing}: relative error < 1e-6`, async t => {
+    const { z, bias, filled } = layer(6)
+    const start = filled(lab.matrix(B, O))
+    const labels = lab.integers([0, 5, 2, 2, 3, 1])
+    const samples = lab.integers([5, 1, 0, 3, 3])
+    const losses = lab.doubles(B)
+    const forward = kernels.softmaxLoss({
+      z,
+      bias,
+      labels,
+      samples,
+      losses,
+      correct: lab.integers([0, 0, 0, 0, 0]),
+      smoothing,
+    })
+    const objective = () => {
+      copy(z, start)
+      forward(0, B, 1 / B)
+      return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
+    }
     copy(z, start)
-    forward(0, B, 0)
-    return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
-  }
-  copy(z, start)
-  forward(0, B, 1 / B)
-  const deltas = read(whole(z))
-  const gradient = lab.biasBuffer(O)
-  kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
+    forward(0, B, 1 / B)
+    const deltas = read(whole(z))
+    const gradient = lab.biasBuffer(O)
+    kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
 
-  const check = new GradientCheck()
-  check.compare(objective, whole(start), deltas)
-  check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
-  t.ok(check.worst < 1e-6, `worst ${check.worst}`)
-  t.equal(check.count, 36)
-  t.equal(check.zeros, 0)
-})
+    const check = new GradientCheck()
+    check.compare(objective, whole(start), deltas)
+    check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
+    t.ok(check.worst < 1e-6, `worst ${check.worst}`)
+    t.equal(check.count, 36)
+    t.equal(check.zeros, 0)
+  })
 
 for (const l2 of [0, 0.5]) {
   t.test(`a net of three layers, every parameter, L2 ${l2}: relative error < 1e-6`, async t => {
@@ -157,7 +171,7 @@ for (const l2 of [0, 0.5]) {
     const units = pattern()
     t.ok(net.backward())
     const before = net.parameters.map(read)
-    net.update(optimizerStep({ type: 'sgd', learningRate: 1 }, 1, 1, l2 / rows))
+    net.update(optimizerStep({ type: 'sgd', learningRate: 1, weightDecay: 0 }, 1, 1, l2 / rows))
     const gradients = net.parameters.map((region, p) => read(region).map((x, n) => before[p][n] - x))
     for (const [p, region] of net.parameters.entries()) fill(region, (r, c) => before[p][r * region.cols + c])
 
@@ -176,6 +190,51 @@ for (const l2 of [0, 0.5]) {
   })
 }
 
+t.test('values and slopes of the activations, from PyTorch 1.13 in float64: error < 1e-15', async t => {
+  // torch.nn.functional's leaky_relu, elu, silu, tanh, sigmoid, and autograd; gelu with approximate="tanh"; at -1.5 and 0.75.
+  const expected: Partial<Record<Activation, readonly (readonly [of: number, slope: number])[]>> = {
+    'leaky-relu': [
+      [-0.015, 0.01],
+      [0.75, 1.0],
+    ],
+    elu: [
+      [-0.7768698398515702, 0.22313016014842982],
+      [0.75, 1.0],
+    ],
+    gelu: [
+      [-0.10042842301976707, -0.12771079315143308],
+      [0.5799605551656203, 0.9989382561374143],
+    ],
+    silu: [
+      [-0.2736382857095345, -0.041294154299142946],
+      [0.5093840243815447, 0.8425999444967536],
+    ],
+    tanh: [
+      [-0.9051482536448664, 0.1807066389236486],
+      [0.6351489523872873, 0.5965858082813315],
+    ],
+    'scaled-tanh': [
+      [-1.306819412204497, 0.48042264851700495],
+      [0.7929468301424507, 0.8996437766641566],
+    ],
+    sigmoid: [
+      [0.18242552380635635, 0.14914645207033286],
+      [0.679178699175393, 0.21789499376181404],
+    ],
+  }
+  let compared = 0
+  for (const [type, pairs] of Object.entries(expected)) {
+    for (const [i, [value, slope]] of pairs.entries()) {
+      const x = [-1.5, 0.75][i]
+      const { of, slope: slopeOf } = activations[type as Activation]
+      t.ok(Math.abs(of(x) - value) < 1e-15, `${type}(${x}) is ${of(x)}, expected ${value}`)
+      t.ok(Math.abs(slopeOf(x) - slope) < 1e-15, `${type}'(${x}) is ${slopeOf(x)}, expected ${slope}`)
+      compared++
+    }
+  }
+  t.equal(compared, 14)
+})
+
 t.test('forward values worked out by hand', async t => {
   lab.reset()
   const out = lab.matrix(2, 3)
@@ -190,7 +249,7 @@ t.test('forward values worked out by hand', async t => {
   fill(whole(vector(4, shift)), () => 1)
   const bias = (size: number) => ({ outputs: size, master: shift.hi(size), moments: [] })
   const samples = lab.integers([0])
-  kernels.biasRelu(a, bias(4), { rate: 0.5, seed: 1, layer: 0, samples })(0, 1, 0, false)
+  kernels.biasActivate(a, bias(4), RELU, { rate: 0.5, seed: 1, layer: 0, samples })(0, 1, 0, false)
   t.same([...read(whole(a))], [0, 0, 1, 3])
 
   // Softmax of (0, 2, 4) · ln 2 is (1, 4, 16) / 21, whatever is added to all; of two that are equal, the first counts.
@@ -206,7 +265,7 @@ t.test('forward values worked out by hand', async t => {
   const correct = lab.integers([9, 9, 9, 9])
   const labels = lab.integers(rows.map(({ label }) => label))
   const order = lab.integers([0, 1, 2, 3])
-  t.ok(kernels.softmaxLoss({ z, bias: bias(3), labels, samples: order, losses, correct })(0, 4, 0))
+  t.ok(kernels.softmaxLoss({ z, bias: bias(3), labels, samples: order, losses, correct, smoothing: 0.3 })(0, 4, 0))
   const p = read(whole(z))
   for (const [r, row] of rows.entries()) {
     for (const [c, want] of row.p.entries()) t.ok(Math.abs(p[r * 3 + c] - want) < 1e-5, `softmax of row ${r}, ${c}`)
@@ -223,7 +282,12 @@ t.test('dropout follows the rule: word u % 4 of philox(⌊u/4⌋, layer, sample,
   const bias: BiasTensors = lab.bias(units)
   fill(whole(vector(units, bias.master)), () => 0)
   const sampleOf = Array.from({ length: rows }, (_, r) => r * 1499)
-  kernels.biasRelu(z, bias, { rate, seed, layer: index, samples: lab.integers(sampleOf) })(0, rows, epoch, true)
+  kernels.biasActivate(z, bias, RELU, { rate, seed, layer: index, samples: lab.integers(sampleOf) })(
+    0,
+    rows,
+    epoch,
+    true,
+  )
   const [k0, k1] = keyOf(seed, Purpose.dropout)
   const words = new Uint32Array(4)
   let kept = 0

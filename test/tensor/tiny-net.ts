@@ -2,6 +2,7 @@
  * A small classifier with its data in a lab, and the kernels of a training step in the order a worker runs them: for
  * gradient checks, and for comparing whole steps of two backends. Everything in it depends only on the options.
  */
+import { type Activation, needsGates } from '../../src/model/activation.js'
 import { momentCount, type OptimizerStep } from '../../src/model/optimizer.js'
 import type { BiasTensors, WeightTensors } from '../../src/tensor/kernels/backend.js'
 import type { Matrix } from '../../src/tensor/tensor.js'
@@ -15,6 +16,8 @@ export interface TinyNetOptions {
   readonly rate: number
   readonly optimizer: OptimizerStep['type']
   readonly seed: number
+  /** Default: relu. */
+  readonly activation?: Activation
 }
 
 export interface TinyNet {
@@ -32,7 +35,10 @@ export interface TinyNet {
   update(step: OptimizerStep): void
 }
 
-export function tinyNet(lab: Lab, { widths, rows, rate, optimizer, seed }: TinyNetOptions): TinyNet {
+export function tinyNet(
+  lab: Lab,
+  { widths, rows, rate, optimizer, seed, activation = 'relu' }: TinyNetOptions,
+): TinyNet {
   const { kernels } = lab
   const random = randoms(seed)
   const [features, classes] = [widths[0], widths[widths.length - 1]]
@@ -64,15 +70,29 @@ export function tinyNet(lab: Lab, { widths, rows, rate, optimizer, seed }: TinyN
   /** dz of each layer; the last one's are left in its logits. */
   const deltas = outputs.map((z, layer) => (layer === last ? z : lab.matrix(rows, z.cols)))
 
+  const activations = outputs.slice(0, last).map(({ cols }) => ({
+    type: activation,
+    gates: needsGates(activation) ? lab.matrix(rows, cols) : null,
+  }))
   const gather = kernels.gather(input, images, samples)
   const linears = weights.map((w, layer) => kernels.linear(outputs[layer], inputs[layer], w))
   const relus = biases
     .slice(0, last)
-    .map((bias, layer) => kernels.biasRelu(outputs[layer], bias, { rate, seed, layer, samples }))
-  const softmax = kernels.softmaxLoss({ z: outputs[last], bias: biases[last], labels, samples, losses, correct })
+    .map((bias, layer) =>
+      kernels.biasActivate(outputs[layer], bias, activations[layer], { rate, seed, layer, samples }),
+    )
+  const softmax = kernels.softmaxLoss({
+    z: outputs[last],
+    bias: biases[last],
+    labels,
+    samples,
+    losses,
+    correct,
+    smoothing: 0,
+  })
   const backwards = weights.slice(1).map((w, layer) => ({
     linear: kernels.linearBackward(deltas[layer], deltas[layer + 1], w),
-    relu: kernels.reluBackward(deltas[layer], outputs[layer], rate),
+    relu: kernels.activateBackward(deltas[layer], outputs[layer], activations[layer], rate),
   }))
   const tiles = weights.map(w => ({ inputStart: 0, inputEnd: w.inputs, outputStart: 0, outputEnd: w.outputs }))
   const weightUpdates = weights.map((w, layer) => kernels.weightUpdate(w, inputs[layer], deltas[layer]))

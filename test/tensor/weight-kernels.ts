@@ -7,7 +7,7 @@ import type { Tile, WeightTensors } from '../../src/tensor/kernels/backend.js'
 import { fill, type Lab, type Region, randoms, read, rowsOf, type Sheet, weightSheets } from './lab.js'
 import { type ProductSizes, placement, type Sweep } from './sizes.js'
 import { gamma, precisionOf, type Tally } from './tally.js'
-import { checkUpdate, stepOf } from './update-checks.js'
+import { checkUpdate, momentsOf, stepOf } from './update-checks.js'
 
 /** The whole matrix, or a part that begins and ends inside where it is wide enough, at multiples of the unit. */
 function tileOf({ backend }: Lab, I: number, O: number, part: boolean): Tile {
@@ -39,10 +39,11 @@ function weightRegions(w: WeightTensors, tile: Tile): { parameters: Region[]; tr
   }
 }
 
-/** A first moment is anything, a second one is positive: small values of it would only widen the bound. */
-export function fillParameters(regions: readonly Region[], random: () => number): void {
+/** A mean of gradients is anything, one of squares is positive: small values of it would only widen the bound. */
+export function fillParameters(regions: readonly Region[], random: () => number, type: OptimizerType): void {
+  const names = ['w', ...momentsOf[type]]
   regions.forEach((region, i) => {
-    fill(region, () => (i === 2 ? Math.fround(0.5 + random() / 4) : random()))
+    fill(region, () => (names[i] === 'v' ? Math.fround(0.5 + random() / 4) : random()))
   })
 }
 
@@ -90,10 +91,10 @@ export function sweepWeightUpdate(
   tally: Tally,
 ): void {
   const precision = precisionOf(candidate)
-  const step = stepOf(type)
   let n = 0
   for (const [rows, I, O] of sizes) {
     for (const part of [false, true]) {
+      const step = stepOf(type, n)
       const count = (n++ % 3) + 1
       const tile = tileOf(candidate, I, O, part)
       const runIn = (lab: Lab, of = (x: number) => x) => {
@@ -103,7 +104,7 @@ export function sweepWeightUpdate(
         const dz = lab.matrix(rows + 1, O)
         const w = lab.weight(I, O, momentCount[type])
         const { parameters, transposed } = weightRegions(w, tile)
-        fillParameters(parameters, random)
+        fillParameters(parameters, random, type)
         const before = parameters.map(read)
         const update = lab.kernels.weightUpdate(w, x, dz)
         const buffers = Array.from({ length: count }, () => tileRegion(lab.weightBuffer(I, O), tile))
@@ -149,7 +150,7 @@ export function sweepDerive({ sizes }: Sweep<ProductSizes>, candidate: Lab, tall
       const tile = tileOf(candidate, I, O, part)
       const w = candidate.weight(I, O)
       const { parameters, transposed } = weightRegions(w, tile)
-      fillParameters(parameters, randoms(n++))
+      fillParameters(parameters, randoms(n++), 'sgd')
       const want = read(parameters[0])
       const update = candidate.kernels.weightUpdate(w, candidate.matrix(1, I), candidate.matrix(1, O))
       const { strays } = candidate.guarded(transposed, () => update.derive(tile))

@@ -7,6 +7,7 @@
  * Dimension letters of this folder: `B` rows the batch buffers hold, `I` inputs, `O` outputs, `C` classes,
  * `N` samples of the data set, `F` features of a sample. Row ranges are [row, row + rows) of B.
  */
+import type { Activation } from '../../model/activation.js'
 import type { OptimizerStep } from '../../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor.js'
 import type { NativeGemm } from './native/gemm.js'
@@ -35,6 +36,15 @@ export interface Tile {
   readonly inputEnd: number
   readonly outputStart: number
   readonly outputEnd: number
+}
+
+export interface ActivationSpec {
+  readonly type: Activation
+  /**
+   * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the way back multiplies. null
+   * for relu, whose outputs tell as much, and where nothing is trained.
+   */
+  readonly gates: Matrix | null
 }
 
 export interface DropoutSpec {
@@ -85,19 +95,21 @@ export interface Kernels {
   /** out (B, O) = x (B, I) · w (I, O). Overwrites out. */
   linear(out: Matrix, x: Matrix, w: WeightTensors): BlockKernel
   /**
-   * z (B, O) becomes relu(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
+   * z (B, O) becomes activation(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
    * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
-   * Says whether every z + bias was finite, before ReLU and dropout hide what was not.
+   * With `training`, the gates too. Says whether every z + bias was finite, before ReLU and dropout hide what was not.
    */
-  biasRelu(
+  biasActivate(
     z: Matrix,
     bias: BiasTensors,
+    activation: ActivationSpec,
     dropout: DropoutSpec,
   ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
-   * Otherwise z holds the probabilities. Says whether losses and results are finite.
+   * Otherwise z holds the probabilities. With deltas, label smoothing ε puts (1 - ε)·onehot + ε/C in place of onehot, and
+   * losses are the cross-entropies with that; scores are plain. Says whether losses and results are finite.
    */
   softmaxLoss(args: {
     readonly z: Matrix
@@ -106,11 +118,16 @@ export interface Kernels {
     readonly samples: IntTensor // (B)
     readonly losses: FloatTensor // (B) float64 in every backend
     readonly correct: IntTensor // (B)
+    /** ε, from 0 to less than 1. */
+    readonly smoothing: number
   }): (row: number, rows: number, deltaScale: number) => boolean
   /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
   linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
-  /** dx (B, I), the delta of a = dropout(relu(z)), becomes that of z in place: times 1/(1 - rate) where a > 0, else 0. */
-  reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedBlockKernel
+  /**
+   * dx (B, I), the delta of a = dropout(activation(z)), becomes that of z in place. For relu: times 1/(1 - rate) where
+   * a > 0, else 0. For others: times the gate; 0 where that is 0.
+   */
+  activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */

@@ -21,6 +21,7 @@ import type {
   WeightTensors,
   WeightUpdate,
 } from '../backend.js'
+import { activationCode } from '../wasm/activations.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
 import { bindOptimizer } from '../wasm/update.js'
 import type { NativeGemm, ProductForm } from './gemm.js'
@@ -105,8 +106,9 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       return product(products, 'nn', out, x, w.master)
     },
 
-    biasRelu(z, bias, dropout) {
-      bindShapes('biasRelu', [
+    biasActivate(z, bias, { type, gates }, dropout) {
+      bindShapes('biasActivate', [
+        ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
         ['z', matrixShape(z), ['B', 'O']],
         ['bias', { shape: [bias.outputs] }, ['O']],
         ['samples', dropout.samples, ['B']],
@@ -118,6 +120,27 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       const { at, stride } = rowsAt(z.tensor)
       const b = byteOffsetOf(bias.master)
       const index = byteOffsetOf(dropout.samples)
+      if (type !== 'relu') {
+        const code = activationCode[type]
+        const kept = gates && rowsAt(gates.tensor)
+        return (row, rows, epoch, training, { start, end } = allColumns(z.cols)) => {
+          const offset = start * ELEMENT_BYTES
+          const from = at + row * stride + offset
+          const gate = kept && training ? kept.at + row * kept.stride + offset : 0
+          const gateStride = kept?.stride ?? 0
+          const vectors = vectorsOf(end - start)
+          const bad = wasm.bias_activate_rows(
+            ...([from, stride, gate, gateStride, rows, vectors, b + offset, code, end - start] as const),
+          )
+          if (training && rate > 0) {
+            wasm.dropout_rows(
+              ...([from, stride, gate, gateStride, rows, start / VECTOR, vectors] as const),
+              ...([index + row * ELEMENT_BYTES, dropoutScratch, k0, k1, layer, epoch, threshold, scale] as const),
+            )
+          }
+          return bad === 0
+        }
+      }
       return (row, rows, epoch, training, { start, end } = allColumns(z.cols)) => {
         const offset = start * ELEMENT_BYTES
         const from = at + row * stride + offset
@@ -131,7 +154,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
         ['bias', { shape: [bias.outputs] }, ['C']],
@@ -147,7 +170,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       return (row, rows, deltaScale) =>
         wasm.softmax_loss_rows(
           ...([at + row * stride, stride, rows, z.cols, b, label, index + row * 4] as const),
-          ...([loss + row * 8, hit + row * 4, deltaScale] as const),
+          ...([loss + row * 8, hit + row * 4, deltaScale, smoothing] as const),
         ) === 0
     },
 
@@ -160,19 +183,24 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       return product(products, 'nt', dx, dz, w.master)
     },
 
-    reluBackward(dx, a, rate) {
-      bindShapes('reluBackward', [
+    activateBackward(dx, a, { type, gates }, rate) {
+      const left = type === 'relu' ? a : gates
+      if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
+      bindShapes('activateBackward', [
         ['dx', matrixShape(dx), ['B', 'O']],
         ['a', matrixShape(a), ['B', 'O']],
+        ['gates', matrixShape(left), ['B', 'O']],
       ])
       const to = rowsAt(dx.tensor)
-      const from = rowsAt(a.tensor)
+      const from = rowsAt(left.tensor)
       const scale = 1 / (1 - rate)
       return (row, rows, { start, end } = allColumns(dx.cols)) => {
         const offset = start * ELEMENT_BYTES
         const d = to.at + row * to.stride + offset
         const on = from.at + row * from.stride + offset
-        return wasm.relu_backward_rows(d, to.stride, on, from.stride, rows, vectorsOf(end - start), scale) === 0
+        const vectors = vectorsOf(end - start)
+        if (type !== 'relu') return wasm.gate_backward_rows(d, to.stride, on, from.stride, rows, vectors) === 0
+        return wasm.relu_backward_rows(d, to.stride, on, from.stride, rows, vectors, scale) === 0
       }
     },
 
@@ -270,7 +298,7 @@ function bindWeightUpdate(
     for (let i = 0; i < (whole ? 1 : height); i++) {
       const offset = placeOf(tile) + i * master.stride
       const at = moments.map(moment => moment + offset)
-      apply(master.at + offset, at, g + i * gElems * ELEMENT_BYTES, n, step.decay, step)
+      apply(master.at + offset, at, g + i * gElems * ELEMENT_BYTES, n, 'weight', step)
     }
   }
 
@@ -328,7 +356,7 @@ function bindBiasUpdate(
 
   const sums = (g: number, row: number, rows: number, add: boolean) =>
     wasm.column_sums_rows(g, dzs.at + row * dzs.stride, dzs.stride, rows, vectors, Number(add))
-  const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 0, step)
+  const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 'bias', step)
 
   return {
     fused(rows, step) {

@@ -1,16 +1,24 @@
 /**
- * ReLU with inverted dropout, forward and backward, in float64. Runs in workers; changes the rows it is given, nothing
+ * Activations with inverted dropout, forward and backward, in float64. Runs in workers; changes the rows it is given, nothing
  * else.
  */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
+import { activations } from '../../../model/activation.js'
 import { dropoutThreshold, keyOf, Purpose, philox } from '../../random.js'
 import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
-import type { BiasTensors, CheckedBlockKernel, Columns, DropoutSpec, Kernels } from '../backend.js'
+import type { ActivationSpec, BiasTensors, CheckedBlockKernel, Columns, DropoutSpec, Kernels } from '../backend.js'
 import { allColumns, blockOf, repeated } from './views.js'
 
-export function biasRelu(z: Matrix, bias: BiasTensors, dropout: DropoutSpec): ReturnType<Kernels['biasRelu']> {
-  bindShapes('biasRelu', [
+export function biasActivate(
+  z: Matrix,
+  bias: BiasTensors,
+  { type, gates }: ActivationSpec,
+  dropout: DropoutSpec,
+): ReturnType<Kernels['biasActivate']> {
+  const { of, slope } = activations[type]
+  bindShapes('biasActivate', [
+    ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
     ['z', matrixShape(z), ['B', 'O']],
     ['bias', bias.master, ['O']],
     ['samples', dropout.samples, ['B']],
@@ -20,23 +28,46 @@ export function biasRelu(z: Matrix, bias: BiasTensors, dropout: DropoutSpec): Re
     const { start, end } = columns
     ops.addeq(a, repeated(bias.master.lo(start).hi(end - start), rows))
     const finite = allFinite(a)
-    ops.maxseq(a, 0)
-    if (training && dropout.rate > 0) ops.muleq(a, dropoutFactors(dropout, row, rows, columns, epoch))
+    const gate = training && gates && blockOf(gates, row, rows, columns)
+    for (let r = 0; r < rows; r++) {
+      for (let o = 0; o < a.shape[1]; o++) {
+        const x = a.get(r, o)
+        a.set(r, o, of(x))
+        if (gate) gate.set(r, o, slope(x))
+      }
+    }
+    if (training && dropout.rate > 0) {
+      const factors = dropoutFactors(dropout, row, rows, columns, epoch)
+      ops.muleq(a, factors)
+      if (gate) ops.muleq(gate, factors)
+    }
     return finite
   }
 }
 
-export function reluBackward(dx: Matrix, a: Matrix, rate: number): CheckedBlockKernel {
-  bindShapes('reluBackward', [
+export function activateBackward(
+  dx: Matrix,
+  a: Matrix,
+  { type, gates }: ActivationSpec,
+  rate: number,
+): CheckedBlockKernel {
+  const from = type === 'relu' ? a : gates
+  if (!from) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
+  bindShapes('activateBackward', [
     ['dx', matrixShape(dx), ['B', 'I']],
     ['a', matrixShape(a), ['B', 'I']],
+    ['gates', matrixShape(from), ['B', 'I']],
   ])
   return (row, rows, columns = allColumns(dx)) => {
     const d = blockOf(dx, row, rows, columns)
-    const on = blockOf(a, row, rows, columns)
-    ops.mulseq(d, 1 / (1 - rate))
-    // Set, not multiplied by 0, which would keep a NaN.
-    for (let r = 0; r < rows; r++) for (let i = 0; i < d.shape[1]; i++) if (!(on.get(r, i) > 0)) d.set(r, i, 0)
+    const on = blockOf(from, row, rows, columns)
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < d.shape[1]; i++) {
+        const gate = type === 'relu' ? Number(on.get(r, i) > 0) / (1 - rate) : on.get(r, i)
+        // Set, not multiplied by 0, which would keep a NaN.
+        d.set(r, i, gate === 0 ? 0 : d.get(r, i) * gate)
+      }
+    }
     return allFinite(d)
   }
 }

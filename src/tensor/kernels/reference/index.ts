@@ -10,7 +10,7 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
-import { biasRelu, reluBackward } from './activation.js'
+import { activateBackward, biasActivate } from './activation.js'
 import { softmaxLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { biasUpdate, weightUpdate } from './update.js'
@@ -19,10 +19,10 @@ import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 const kernels: Kernels = {
   gather,
   linear,
-  biasRelu,
+  biasActivate,
   softmaxLoss,
   linearBackward,
-  reluBackward,
+  activateBackward,
   weightUpdate,
   biasUpdate,
   storeRow(w, i, values) {

@@ -5,7 +5,7 @@ import type { Kernels } from '../backend.js'
 import { allFinite } from './activation.js'
 
 export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
-  const { z, bias, labels, samples, losses, correct } = args
+  const { z, bias, labels, samples, losses, correct, smoothing } = args
   bindShapes('softmaxLoss', [
     ['z', matrixShape(z), ['B', 'C']],
     ['bias', bias.master, ['C']],
@@ -16,6 +16,8 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
   ])
   return (row, rows, deltaScale) => {
     let finite = true
+    const share = deltaScale > 0 ? smoothing / z.cols : 0 // of every class
+    const rest = deltaScale > 0 ? 1 - smoothing : 1 //       of the label, beside that
     for (let r = row; r < row + rows; r++) {
       const label = labels.get(samples.get(r))
       const p: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): logits, then softmax, then deltas
@@ -24,15 +26,16 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
 
       // softmax(x) = softmax(x - max x), and then no exponential overflows.
       ops.subseq(p, ops.sup(p))
-      const logit = p.get(label)
+      const target = rest * p.get(label) + share * ops.sum(p)
       ops.expeq(p)
       const sum = ops.sum(p)
-      const loss = Math.log(sum) - logit
+      const loss = Math.log(sum) - target
       losses.set(r, loss)
       ops.divseq(p, sum)
 
       if (deltaScale > 0) {
-        p.set(label, p.get(label) - 1)
+        ops.subseq(p, share)
+        p.set(label, p.get(label) - rest)
         ops.mulseq(p, deltaScale)
       }
       finite &&= Number.isFinite(loss) && allFinite(p)

@@ -28,15 +28,10 @@ export function weightUpdate(
   }
   const update = (g: FloatTensor, tile: Tile, step: OptimizerStep) => {
     const master = tileOf(w.master, tile)
-    const decayed = like(master)
-    ops.muls(decayed, master, step.decay)
-    ops.addeq(g, decayed)
-    applyOptimizer(
-      master,
-      w.moments.map(moment => tileOf(moment, tile)),
-      g,
-      step,
-    )
+    const moments = w.moments.map(moment => tileOf(moment, tile))
+    clip(g, step.clip)
+    addScaled(g, master, step.decay)
+    applyOptimizer(master, moments, g, step, step.weightDecay)
   }
   return {
     fused(tile, rows, step) {
@@ -67,49 +62,113 @@ export function biasUpdate(
     const deltas = rowsOf(dz, row, rows)
     for (let r = 0; r < rows; r++) ops.addeq(g, deltas.pick(r, null))
   }
+  const update = (g: FloatTensor, step: OptimizerStep) => {
+    clip(g, step.clip)
+    applyOptimizer(bias.master, bias.moments, g, step, 0)
+  }
   return {
     fused(rows, step) {
       const g = like(bias.master)
       gradient(g, 0, rows, false)
-      applyOptimizer(bias.master, bias.moments, g, step)
+      update(g, step)
     },
     accumulate: (buffer, row, rows, first) => gradient(buffer, row, rows, !first),
     reduce([sum, ...others], step) {
       for (const other of others) ops.addeq(sum, other)
-      applyOptimizer(bias.master, bias.moments, sum, step)
+      update(sum, step)
     },
   }
 }
 
 /** The formulas of src/model/optimizer.ts on tensors of one shape. Updates w and its moments. */
-function applyOptimizer(w: FloatTensor, moments: readonly FloatTensor[], g: FloatTensor, step: OptimizerStep): void {
-  const [m, v] = moments
+function applyOptimizer(
+  w: FloatTensor,
+  moments: readonly FloatTensor[],
+  g: FloatTensor,
+  step: OptimizerStep,
+  weightDecay: number,
+): void {
   const change = like(w)
   switch (step.type) {
-    case 'adam': {
+    case 'adam':
+    case 'adamw': {
+      const [m, v] = moments
       average(m, g, step.beta1)
-      const square = like(g)
-      ops.mul(square, g, g)
-      average(v, square, step.beta2)
-      const divisor = like(v)
-      ops.muls(divisor, v, step.secondCorrection)
-      ops.sqrteq(divisor)
-      ops.addseq(divisor, step.epsilon)
+      averageSquare(v, g, step.beta2)
       ops.muls(change, m, step.stepSize)
-      ops.diveq(change, divisor)
+      ops.diveq(change, rootOf(v, step))
       break
     }
-    case 'momentum':
+    case 'momentum': {
+      const [m] = moments
       average(m, g, step.beta1)
       ops.muls(change, m, step.stepSize)
       break
+    }
+    case 'nesterov': {
+      const [v] = moments
+      ops.mulseq(v, step.beta1)
+      ops.addeq(v, g)
+      ops.assign(change, g)
+      addScaled(change, v, step.beta1)
+      ops.mulseq(change, step.stepSize)
+      break
+    }
+    case 'rmsprop': {
+      const [v] = moments
+      averageSquare(v, g, step.beta2)
+      ops.muls(change, g, step.stepSize)
+      ops.diveq(change, rootOf(v, step))
+      break
+    }
+    case 'lion': {
+      const [m] = moments
+      ops.assign(change, m)
+      average(change, g, step.beta1)
+      average(m, g, step.beta2)
+      // x - x is 0, but NaN for what is not finite: its sign must not hide that.
+      change.data.forEach((x, i) => {
+        change.data[i] = step.stepSize * (Math.sign(x) + (x - x))
+      })
+      break
+    }
     case 'sgd':
       ops.muls(change, g, step.stepSize)
       break
     default:
       step.type satisfies never
   }
+  addScaled(change, w, weightDecay)
   ops.subeq(w, change)
+}
+
+/** Limits x to [-limit, limit]. A NaN stays one. */
+function clip(x: FloatTensor, limit: number): void {
+  ops.minseq(x, limit)
+  ops.maxseq(x, -limit)
+}
+
+/** to += factor · x. */
+function addScaled(to: FloatTensor, x: FloatTensor, factor: number): void {
+  const scaled = like(x)
+  ops.muls(scaled, x, factor)
+  ops.addeq(to, scaled)
+}
+
+/** mean = beta · mean + (1 - beta) · x². */
+function averageSquare(mean: FloatTensor, x: FloatTensor, beta: number): void {
+  const square = like(x)
+  ops.mul(square, x, x)
+  average(mean, square, beta)
+}
+
+/** √(v · secondCorrection) + ε. */
+function rootOf(v: FloatTensor, { secondCorrection, epsilon }: OptimizerStep): FloatTensor {
+  const root = like(v)
+  ops.muls(root, v, secondCorrection)
+  ops.sqrteq(root)
+  ops.addseq(root, epsilon)
+  return root
 }
 
 /** mean = beta · mean + (1 - beta) · x. */

@@ -45,6 +45,7 @@ export interface WasmExports {
     losses: Pointer,
     correct: Pointer,
     deltaScale: number,
+    smoothing: number,
   ): number
   relu_backward(
     dx: Pointer,
@@ -55,6 +56,35 @@ export interface WasmExports {
     panels: number,
     scale: number,
   ): number
+  bias_activate(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    panels: number,
+    bias: Pointer,
+    code: number,
+    width: number,
+  ): number
+  dropout(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    firstPanel: number,
+    panels: number,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): void
+  gate_backward(dx: Pointer, dxStride: number, gates: Pointer, gateStride: number, rows: number, panels: number): number
   list_columns(lists: Pointer, spans: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): Pointer
   weight_gradient(
     g: Pointer,
@@ -82,6 +112,7 @@ export interface WasmExports {
     correction2: number,
     epsilon: number,
     decay: number,
+    weightDecay: number,
   ): void
   momentum(
     w: Pointer,
@@ -92,8 +123,45 @@ export interface WasmExports {
     beta: number,
     rest: number,
     decay: number,
+    weightDecay: number,
   ): void
-  sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number): void
+  nesterov(
+    w: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    momentum: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  rmsprop(
+    w: Pointer,
+    v: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta: number,
+    rest: number,
+    epsilon: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  lion(
+    w: Pointer,
+    m: Pointer,
+    g: Pointer,
+    n: number,
+    stepSize: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    decay: number,
+    weightDecay: number,
+  ): void
+  sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number, weightDecay: number): void
+  clip(x: Pointer, n: number, limit: number): void
   add(to: Pointer, from: Pointer, n: number): void
   // Row-major forms, for native products:
   gather_rows(out: Pointer, stride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
@@ -123,6 +191,42 @@ export interface WasmExports {
     vectors: number,
     scale: number,
   ): number
+  bias_activate_rows(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    vectors: number,
+    bias: Pointer,
+    code: number,
+    width: number,
+  ): number
+  dropout_rows(
+    z: Pointer,
+    stride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    firstVector: number,
+    vectors: number,
+    samples: Pointer,
+    scratch: Pointer,
+    k0: number,
+    k1: number,
+    layer: number,
+    epoch: number,
+    threshold: number,
+    scale: number,
+  ): void
+  gate_backward_rows(
+    dx: Pointer,
+    dxStride: number,
+    gates: Pointer,
+    gateStride: number,
+    rows: number,
+    vectors: number,
+  ): number
   softmax_loss_rows(
     z: Pointer,
     stride: number,
@@ -134,6 +238,7 @@ export interface WasmExports {
     losses: Pointer,
     correct: Pointer,
     deltaScale: number,
+    smoothing: number,
   ): number
   column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
   // For tests and benchmarks of the parts:

@@ -7,6 +7,7 @@
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
+import { activationCode } from './activations.js'
 import { instantiateWasm } from './exports.js'
 import {
   batchShape,
@@ -117,8 +118,9 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       return product(out, x, w.master)
     },
 
-    biasRelu(z, bias, dropout) {
-      bindShapes('biasRelu', [
+    biasActivate(z, bias, { type, gates }, dropout) {
+      bindShapes('biasActivate', [
+        ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
         ['z', matrixShape(z), ['B', 'O']],
         ['bias', { shape: [bias.outputs] }, ['O']],
         ['samples', dropout.samples, ['B']],
@@ -130,6 +132,27 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       const to = matrixPanels(z)
       const b = byteOffsetOf(bias.master)
       const index = byteOffsetOf(dropout.samples)
+      if (type !== 'relu') {
+        const code = activationCode[type]
+        const kept = gates && matrixPanels(gates)
+        return (row, rows, epoch, training, columns) => {
+          const { first, count } = panelRange(to.count, columns)
+          const at = to.at + row * ROW_BYTES + first * to.stride
+          const gate = kept && training ? kept.at + row * ROW_BYTES + first * kept.stride : 0
+          const gateStride = kept?.stride ?? 0
+          const bad = kernels.bias_activate(
+            ...([at, to.stride, gate, gateStride, rows, count] as const),
+            ...([b + first * ROW_BYTES, code, z.cols - first * PANEL] as const),
+          )
+          if (training && rate > 0) {
+            kernels.dropout(
+              ...([at, to.stride, gate, gateStride, rows, first, count, index + row * 4, dropoutScratch] as const),
+              ...([k0, k1, layer, epoch, threshold, scale] as const),
+            )
+          }
+          return bad === 0
+        }
+      }
       return (row, rows, epoch, training, columns) => {
         const { first, count } = panelRange(to.count, columns)
         const at = to.at + row * ROW_BYTES + first * to.stride
@@ -157,7 +180,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct }) {
+    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
         ['bias', { shape: [bias.outputs] }, ['C']],
@@ -184,6 +207,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
           loss + row * 8,
           hit + row * 4,
           deltaScale,
+          smoothing,
         ) === 0
     },
 
@@ -197,18 +221,22 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       return product(dx, dz, w.transposed)
     },
 
-    reluBackward(dx, a, rate) {
-      bindShapes('reluBackward', [
+    activateBackward(dx, a, { type, gates }, rate) {
+      const left = type === 'relu' ? a : gates
+      if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
+      bindShapes('activateBackward', [
         ['dx', matrixShape(dx), ['B', 'O']],
         ['a', matrixShape(a), ['B', 'O']],
+        ['gates', matrixShape(left), ['B', 'O']],
       ])
       const to = matrixPanels(dx)
-      const from = matrixPanels(a)
+      const from = matrixPanels(left)
       const scale = 1 / (1 - rate)
       return (row, rows, columns) => {
         const { first, count } = panelRange(to.count, columns)
         const at = to.at + row * ROW_BYTES + first * to.stride
         const onAt = from.at + row * ROW_BYTES + first * from.stride
+        if (type !== 'relu') return kernels.gate_backward(at, to.stride, onAt, from.stride, rows, count) === 0
         return kernels.relu_backward(at, to.stride, onAt, from.stride, rows, count, scale) === 0
       }
     },

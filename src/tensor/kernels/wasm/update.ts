@@ -18,40 +18,40 @@ import {
   SPANS_HEAD,
 } from './panels.js'
 
-/** Applies an optimizer to n floats of a parameter at `w`, with its moments, and the gradient at `g`. */
+/** Applies an optimizer to n floats of a weight or a bias at `w`, with its moments, and the gradient at `g`, which may be clipped. */
 export type Apply = (
   w: number,
   moments: readonly number[],
   g: number,
   n: number,
-  decay: number,
+  kind: 'weight' | 'bias',
   step: OptimizerStep,
 ) => void
 
 export function bindOptimizer(wasm: WasmExports): Apply {
-  return (w, moments, g, n, decay, step) => {
-    const { stepSize, beta1, beta2 } = step
+  return (w, [first, second], g, n, kind, step) => {
+    const { stepSize, beta1, beta2, epsilon, clip } = step
+    const decay = kind === 'weight' ? step.decay : 0
+    const weightDecay = kind === 'weight' ? step.weightDecay : 0
+    // A pass of its own, over what is in the cache: without a limit it costs nothing.
+    if (clip < Number.POSITIVE_INFINITY) wasm.clip(g, n, clip)
     switch (step.type) {
       case 'adam':
+      case 'adamw':
         return wasm.adam(
-          w,
-          moments[0],
-          moments[1],
-          g,
-          n,
-          stepSize,
-          beta1,
-          1 - beta1,
-          beta2,
-          1 - beta2,
-          step.secondCorrection,
-          step.epsilon,
-          decay,
+          ...([w, first, second, g, n, stepSize, beta1, 1 - beta1, beta2, 1 - beta2] as const),
+          ...([step.secondCorrection, epsilon, decay, weightDecay] as const),
         )
       case 'momentum':
-        return wasm.momentum(w, moments[0], g, n, stepSize, beta1, 1 - beta1, decay)
+        return wasm.momentum(w, first, g, n, stepSize, beta1, 1 - beta1, decay, weightDecay)
+      case 'nesterov':
+        return wasm.nesterov(w, first, g, n, stepSize, beta1, decay, weightDecay)
+      case 'rmsprop':
+        return wasm.rmsprop(w, first, g, n, stepSize, beta2, 1 - beta2, epsilon, decay, weightDecay)
+      case 'lion':
+        return wasm.lion(w, first, g, n, stepSize, beta1, 1 - beta1, beta2, 1 - beta2, decay, weightDecay)
       case 'sgd':
-        return wasm.sgd(w, g, n, stepSize, decay)
+        return wasm.sgd(w, g, n, stepSize, decay, weightDecay)
       default:
         return step.type satisfies never
     }
@@ -161,7 +161,7 @@ export function bindWeightUpdate(
     for (let p = 0; p < oPanels; p++) {
       const offset = offsetOf(iPanel, oPanel + p)
       const at = moments.map(moment => moment + offset)
-      apply(master.at + offset, at, g + p * gStride, iPanels * PANEL * PANEL, step.decay, step)
+      apply(master.at + offset, at, g + p * gStride, iPanels * PANEL * PANEL, 'weight', step)
     }
     transpose(chunk)
   }
@@ -229,7 +229,7 @@ export function bindBiasUpdate(
       moments.map(moment => moment + offset),
       g,
       PANEL,
-      0,
+      'bias',
       step,
     )
   }

@@ -1,4 +1,5 @@
-/** What happens between the matrix products: gather, bias with ReLU and dropout, and the way back. */
+/** What happens between the matrix products: gather, bias with an activation and dropout, and the way back. */
+import { bias_activate_rows, dropout_rows, gate_backward_rows } from './activations'
 import { PANEL, ROW_BYTES } from './layout'
 import { nonFinite4 } from './math'
 import { philox4 } from './philox'
@@ -116,4 +117,49 @@ export function relu_backward(
     a += aStride
   }
   return i32(v128.any_true(bad))
+}
+
+/** Vectors of a row of a panel. */
+// @ts-ignore: decorator
+@inline const VECTORS = 3
+
+/** `bias_activate_rows` for each panel; `width` counts the layer's columns from the first panel on. */
+export function bias_activate(
+  z: usize, zStride: usize, gates: usize, gateStride: usize, rows: i32, panels: i32, bias: usize, code: i32, width: i32,
+): i32 {
+  let bad = 0
+  for (; panels > 0; panels--) {
+    bad |= bias_activate_rows(z, ROW_BYTES, gates, ROW_BYTES, rows, VECTORS, bias, code, min(width, PANEL))
+    z += zStride
+    if (gates != 0) gates += gateStride
+    bias += ROW_BYTES
+    width -= PANEL
+  }
+  return bad
+}
+
+/** `dropout_rows` for each panel, from panel `firstPanel` of the layer on. */
+export function dropout(
+  z: usize, zStride: usize, gates: usize, gateStride: usize, rows: i32, firstPanel: u32, panels: i32, samples: usize,
+  scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
+): void {
+  for (let p: u32 = 0; p < <u32>panels; p++) {
+    const first = (firstPanel + p) * VECTORS
+    dropout_rows(
+      z, ROW_BYTES, gates, ROW_BYTES, rows, first, VECTORS, samples, scratch, k0, k1, layer, epoch, threshold, scale,
+    )
+    z += zStride
+    gates += gateStride
+  }
+}
+
+/** `gate_backward_rows` for each panel. */
+export function gate_backward(dx: usize, dxStride: usize, gates: usize, gateStride: usize, rows: i32, panels: i32): i32 {
+  let bad = 0
+  for (; panels > 0; panels--) {
+    bad |= gate_backward_rows(dx, ROW_BYTES, gates, ROW_BYTES, rows, VECTORS)
+    dx += dxStride
+    gates += gateStride
+  }
+  return bad
 }

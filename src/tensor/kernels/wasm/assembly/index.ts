@@ -2,11 +2,12 @@
 import { exp4, log64 } from './math'
 import { philox4 } from './philox'
 
-export { bias_relu, bias_relu_dropout, gather, relu_backward } from './elementwise'
+export { bias_activate_rows, dropout_rows, gate_backward_rows } from './activations'
+export { bias_activate, bias_relu, bias_relu_dropout, dropout, gate_backward, gather, relu_backward } from './elementwise'
 export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
 export { micro_f32_3x12 } from './micro-kernels'
-export { adam, add, momentum, sgd } from './optimizers'
+export { adam, add, clip, lion, momentum, nesterov, rmsprop, sgd } from './optimizers'
 export {
   bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
 } from './rows'

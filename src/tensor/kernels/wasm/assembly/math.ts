@@ -13,17 +13,24 @@ export function exp4(x: v128): v128 {
   const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.44269504088896341)))
   let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)))
   r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)))
+  const p = f32x4.add(expm1Of(r), f32x4.splat(1))
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23)
+  // A NaN compares false with everything: it must come out as NaN, not as 0.
+  const value = v128.and(f32x4.mul(p, power), inRange)
+  return v128.bitselect(value, x, f32x4.eq(x, x))
+}
+
+/** exp(r) - 1 for |r| <= ln 2 / 2: r + r² · polynomial. */
+// @ts-expect-error: decorator
+@inline
+export function expm1Of(r: v128): v128 {
   let p = f32x4.splat(1.9875691500e-4)
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3))
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3))
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2))
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1))
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1))
-  p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r), f32x4.splat(1))
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23)
-  // A NaN compares false with everything: it must come out as NaN, not as 0.
-  const value = v128.and(f32x4.mul(p, power), inRange)
-  return v128.bitselect(value, x, f32x4.eq(x, x))
+  return f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r)
 }
 
 /** Natural logarithm of a positive, normal f64; relative error < 1e-15. The algorithm of FreeBSD's e_log.c. */

@@ -1,6 +1,7 @@
 /**
  * Optimizers over n contiguous floats, n a multiple of 4; formulas in src/model/optimizer.ts. Subnormal moments are
- * flushed to zero by compare and mask: they would make the update many times slower, and on every CPU alike.
+ * flushed to zero by compare and mask: they would make the update many times slower, and on every CPU alike. The
+ * gradient at g comes without the L2 term decay · w; weightDecay is rate · decay of the decoupled kind.
  */
 
 // @ts-expect-error: decorator
@@ -13,10 +14,32 @@ export function flush(x: v128): v128 {
   return v128.and(x, f32x4.ge(f32x4.abs(x), f32x4.splat(SMALLEST_NORMAL)))
 }
 
-/** g += decay · w, then w, m, v are updated in place. */
+/** w less the change and the decay. Without a decay, the same bits as w - change. */
+// @ts-expect-error: decorator
+@inline
+function less(w: v128, change: v128, weightDecay: v128): v128 {
+  return f32x4.sub(w, f32x4.add(change, f32x4.mul(weightDecay, w)))
+}
+
+/** beta · mean + rest · x. */
+// @ts-expect-error: decorator
+@inline
+function mean(beta: v128, mean: v128, rest: v128, x: v128): v128 {
+  return f32x4.add(f32x4.mul(beta, mean), f32x4.mul(rest, x))
+}
+
+/** The gradient with the L2 term: g + decay · w. */
+// @ts-expect-error: decorator
+@inline
+function penalised(g: usize, decay: v128, w: v128): v128 {
+  return f32x4.add(v128.load(g), f32x4.mul(decay, w))
+}
+
+/** adam and adamw: w, m and v are updated in place. */
 export function adam(
   w: usize, m: usize, v: usize, g: usize, n: i32,
-  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32, epsilon: f32, decay: f32,
+  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32, epsilon: f32,
+  decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b1 = f32x4.splat(beta1)
@@ -26,15 +49,16 @@ export function adam(
   const c2 = f32x4.splat(correction2)
   const eps = f32x4.splat(epsilon)
   const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
   for (; n > 0; n -= 4) {
     const wi = v128.load(w)
-    const gi = f32x4.add(v128.load(g), f32x4.mul(l2, wi))
-    const mi = flush(f32x4.add(f32x4.mul(b1, v128.load(m)), f32x4.mul(r1, gi)))
-    const vi = flush(f32x4.add(f32x4.mul(b2, v128.load(v)), f32x4.mul(r2, f32x4.mul(gi, gi))))
+    const gi = penalised(g, l2, wi)
+    const mi = flush(mean(b1, v128.load(m), r1, gi))
+    const vi = flush(mean(b2, v128.load(v), r2, f32x4.mul(gi, gi)))
     v128.store(m, mi)
     v128.store(v, vi)
     const change = f32x4.div(f32x4.mul(step, mi), f32x4.add(f32x4.sqrt(f32x4.mul(vi, c2)), eps))
-    v128.store(w, f32x4.sub(wi, change))
+    v128.store(w, less(wi, change, wd))
     w += 16
     m += 16
     v += 16
@@ -42,36 +66,121 @@ export function adam(
   }
 }
 
-/** g += decay · w, then w and v are updated in place. */
+/** w and v are updated in place. */
 export function momentum(
-  w: usize, v: usize, g: usize, n: i32, stepSize: f32, beta: f32, rest: f32, decay: f32,
+  w: usize, v: usize, g: usize, n: i32, stepSize: f32, beta: f32, rest: f32, decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b = f32x4.splat(beta)
   const r = f32x4.splat(rest)
   const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
   for (; n > 0; n -= 4) {
     const wi = v128.load(w)
-    const gi = f32x4.add(v128.load(g), f32x4.mul(l2, wi))
-    const vi = flush(f32x4.add(f32x4.mul(b, v128.load(v)), f32x4.mul(r, gi)))
+    const vi = flush(mean(b, v128.load(v), r, penalised(g, l2, wi)))
     v128.store(v, vi)
-    v128.store(w, f32x4.sub(wi, f32x4.mul(step, vi)))
+    v128.store(w, less(wi, f32x4.mul(step, vi), wd))
     w += 16
     v += 16
     g += 16
   }
 }
 
-/** w -= stepSize · (g + decay · w). */
-export function sgd(w: usize, g: usize, n: i32, stepSize: f32, decay: f32): void {
+/** w and v are updated in place. */
+export function nesterov(
+  w: usize, v: usize, g: usize, n: i32, stepSize: f32, momentum: f32, decay: f32, weightDecay: f32,
+): void {
   const step = f32x4.splat(stepSize)
+  const mu = f32x4.splat(momentum)
   const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
   for (; n > 0; n -= 4) {
     const wi = v128.load(w)
-    const gi = f32x4.add(v128.load(g), f32x4.mul(l2, wi))
-    v128.store(w, f32x4.sub(wi, f32x4.mul(step, gi)))
+    const gi = penalised(g, l2, wi)
+    const vi = flush(f32x4.add(f32x4.mul(mu, v128.load(v)), gi))
+    v128.store(v, vi)
+    v128.store(w, less(wi, f32x4.mul(step, f32x4.add(gi, f32x4.mul(mu, vi))), wd))
+    w += 16
+    v += 16
+    g += 16
+  }
+}
+
+/** w and v are updated in place. */
+export function rmsprop(
+  w: usize, v: usize, g: usize, n: i32,
+  stepSize: f32, beta: f32, rest: f32, epsilon: f32, decay: f32, weightDecay: f32,
+): void {
+  const step = f32x4.splat(stepSize)
+  const b = f32x4.splat(beta)
+  const r = f32x4.splat(rest)
+  const eps = f32x4.splat(epsilon)
+  const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
+  for (; n > 0; n -= 4) {
+    const wi = v128.load(w)
+    const gi = penalised(g, l2, wi)
+    const vi = flush(mean(b, v128.load(v), r, f32x4.mul(gi, gi)))
+    v128.store(v, vi)
+    v128.store(w, less(wi, f32x4.div(f32x4.mul(step, gi), f32x4.add(f32x4.sqrt(vi), eps)), wd))
+    w += 16
+    v += 16
+    g += 16
+  }
+}
+
+/** w and m are updated in place. */
+export function lion(
+  w: usize, m: usize, g: usize, n: i32,
+  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, decay: f32, weightDecay: f32,
+): void {
+  const step = f32x4.splat(stepSize)
+  const b1 = f32x4.splat(beta1)
+  const r1 = f32x4.splat(rest1)
+  const b2 = f32x4.splat(beta2)
+  const r2 = f32x4.splat(rest2)
+  const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
+  for (; n > 0; n -= 4) {
+    const wi = v128.load(w)
+    const gi = penalised(g, l2, wi)
+    const mi = v128.load(m)
+    v128.store(m, flush(mean(b2, mi, r2, gi)))
+    v128.store(w, less(wi, f32x4.mul(step, sign(mean(b1, mi, r1, gi))), wd))
+    w += 16
+    m += 16
+    g += 16
+  }
+}
+
+/** 1, -1 or 0; NaN for what is not finite, so that it does not pass for a good step. */
+// @ts-expect-error: decorator
+@inline
+function sign(x: v128): v128 {
+  const one = v128.or(v128.and(x, f32x4.splat(-0.0)), f32x4.splat(1))
+  return f32x4.add(v128.and(one, f32x4.ne(x, f32x4.splat(0))), f32x4.sub(x, x))
+}
+
+/** w is updated in place. */
+export function sgd(w: usize, g: usize, n: i32, stepSize: f32, decay: f32, weightDecay: f32): void {
+  const step = f32x4.splat(stepSize)
+  const l2 = f32x4.splat(decay)
+  const wd = f32x4.splat(weightDecay)
+  for (; n > 0; n -= 4) {
+    const wi = v128.load(w)
+    v128.store(w, less(wi, f32x4.mul(step, penalised(g, l2, wi)), wd))
     w += 16
     g += 16
+  }
+}
+
+/** Limits n floats to [-limit, limit], in place. A NaN stays one: the pseudo-minimum keeps its first operand. */
+export function clip(x: usize, n: i32, limit: f32): void {
+  const most = f32x4.splat(limit)
+  const least = f32x4.splat(-limit)
+  for (; n > 0; n -= 4) {
+    v128.store(x, f32x4.pmax(f32x4.pmin(v128.load(x), most), least))
+    x += 16
   }
 }
 

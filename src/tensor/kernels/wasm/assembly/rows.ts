@@ -105,9 +105,11 @@ export function relu_backward_rows(
  */
 export function softmax_loss_rows(
   z: usize, stride: usize, rows: i32, classes: i32, bias: usize, labels: usize, samples: usize,
-  losses: usize, correct: usize, deltaScale: f32,
+  losses: usize, correct: usize, deltaScale: f32, smoothing: f64,
 ): i32 {
   let bad = 0
+  const smooth = deltaScale != 0 && smoothing != 0
+  const share = <f32>(smoothing / <f64>classes)
   const bytes = <usize>((classes + 3) & ~3) << 2
   for (let r = 0; r < rows; r++) {
     const label = load<i32>(labels + (<usize>load<u32>(samples + (<usize>r << 2)) << 2))
@@ -127,6 +129,10 @@ export function softmax_loss_rows(
     const truth = z + (<usize>label << 2)
     const logit = <f64>load<f32>(truth)
 
+    // Smoothed labels: the sum of all logits less the largest, before exponentials take their place.
+    let sumOfLogits: f64 = 0
+    if (smooth) for (let c = 0; c < classes; c++) sumOfLogits += <f64>load<f32>(z + (<usize>c << 2)) - <f64>largest
+
     // Pass 2: exponentials, and their sum.
     const shift = f32x4.splat(largest)
     for (let j: usize = 0; j < bytes; j += 16) v128.store(z + j, exp4(f32x4.sub(v128.load(z + j), shift)))
@@ -138,12 +144,20 @@ export function softmax_loss_rows(
     const total = f32x4.splat(<f32>sum)
     for (let j: usize = 0; j < bytes; j += 16) v128.store(z + j, f32x4.div(v128.load(z + j), total))
     if (deltaScale != 0) {
-      store<f32>(truth, load<f32>(truth) - 1)
+      if (smooth) {
+        for (let c = 0; c < classes; c++) {
+          const at = z + (<usize>c << 2)
+          store<f32>(at, load<f32>(at) - share)
+        }
+        store<f32>(truth, load<f32>(truth) - <f32>(1 - smoothing))
+      } else store<f32>(truth, load<f32>(truth) - 1)
       const scale = f32x4.splat(deltaScale)
       for (let j: usize = 0; j < bytes; j += 16) v128.store(z + j, flush(f32x4.mul(v128.load(z + j), scale)))
     }
 
-    const loss = log64(sum) - (logit - <f64>largest)
+    const plain = logit - <f64>largest
+    const target = smooth ? (1 - smoothing) * plain + (smoothing / <f64>classes) * sumOfLogits : plain
+    const loss = log64(sum) - target
     store<f64>(losses + (<usize>r << 3), loss)
     store<i32>(correct + (<usize>r << 2), i32(best == label))
     bad |= i32(!(loss - loss == 0))

@@ -16,9 +16,11 @@ function cell(row: usize, stride: usize, c: i32): usize {
  */
 export function softmax_loss(
   z: usize, zStride: usize, rows: i32, classes: i32, bias: usize, labels: usize, samples: usize,
-  losses: usize, correct: usize, deltaScale: f32,
+  losses: usize, correct: usize, deltaScale: f32, smoothing: f64,
 ): i32 {
   let bad = 0
+  const smooth = deltaScale != 0 && smoothing != 0
+  const share = <f32>(smoothing / <f64>classes)
   const panels = (classes + PANEL - 1) / PANEL
   for (let r = 0; r < rows; r++) {
     const label = load<i32>(labels + (<usize>load<u32>(samples + (<usize>r << 2)) << 2))
@@ -36,6 +38,10 @@ export function softmax_loss(
       }
     }
     const logit = <f64>load<f32>(cell(z, zStride, label))
+
+    // Smoothed labels: the sum of all logits less the largest, before exponentials take their place.
+    let sumOfLogits: f64 = 0
+    if (smooth) for (let c = 0; c < classes; c++) sumOfLogits += <f64>load<f32>(cell(z, zStride, c)) - <f64>largest
 
     // Pass 2: exponentials, and their sum.
     const shift = f32x4.splat(largest)
@@ -55,7 +61,13 @@ export function softmax_loss(
     }
     if (deltaScale != 0) {
       const truth = cell(z, zStride, label)
-      store<f32>(truth, load<f32>(truth) - 1)
+      if (smooth) {
+        for (let c = 0; c < classes; c++) {
+          const at = cell(z, zStride, c)
+          store<f32>(at, load<f32>(at) - share)
+        }
+        store<f32>(truth, load<f32>(truth) - <f32>(1 - smoothing))
+      } else store<f32>(truth, load<f32>(truth) - 1)
       const scale = f32x4.splat(deltaScale)
       for (let p = 0; p < panels; p++) {
         const at = z + <usize>p * zStride
@@ -63,7 +75,9 @@ export function softmax_loss(
       }
     }
 
-    const loss = log64(sum) - (logit - <f64>largest)
+    const plain = logit - <f64>largest
+    const target = smooth ? (1 - smoothing) * plain + (smoothing / <f64>classes) * sumOfLogits : plain
+    const loss = log64(sum) - target
     store<f64>(losses + (<usize>r << 3), loss)
     store<i32>(correct + (<usize>r << 2), i32(best == label))
     bad |= i32(!(loss - loss == 0))

@@ -1,0 +1,47 @@
+/**
+ * The activations and their derivatives in float64, straight from their formulas: what the reference backend computes
+ * and what the others are tested against. Pure; runs on any thread.
+ *
+ * gelu: Hendrycks and Gimpel 2016 (arXiv 1606.08415), the form with tanh. silu: Elfwing et al. 2017 (arXiv 1702.03118).
+ * elu: Clevert et al. 2015 (arXiv 1511.07289), α = 1. scaled-tanh: LeCun et al. 1998, "Efficient backprop".
+ */
+import type { Experiment } from '../config/schema.js'
+
+export type Activation = Experiment['model']['activation']
+
+interface Formula {
+  of(x: number): number
+  slope(x: number): number
+}
+
+/** Of leaky-relu below 0. */
+const LEAK = 0.01
+const GELU = Math.sqrt(2 / Math.PI)
+const HEIGHT = 1.7159
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+const geluTanh = (x: number): number => Math.tanh(GELU * (x + 0.044715 * x ** 3))
+
+export const activations: Readonly<Record<Activation, Formula>> = {
+  relu: { of: x => Math.max(x, 0), slope: x => (x > 0 ? 1 : 0) },
+  'leaky-relu': { of: x => (x > 0 ? x : LEAK * x), slope: x => (x > 0 ? 1 : LEAK) },
+  elu: { of: x => (x > 0 ? x : Math.expm1(x)), slope: x => (x > 0 ? 1 : Math.exp(x)) },
+  gelu: {
+    of: x => (x / 2) * (1 + geluTanh(x)),
+    slope(x) {
+      const t = geluTanh(x)
+      return (1 + t) / 2 + (x / 2) * (1 - t * t) * GELU * (1 + 3 * 0.044715 * x * x)
+    },
+  },
+  silu: { of: x => x * sigmoid(x), slope: x => sigmoid(x) * (1 + x * (1 - sigmoid(x))) },
+  tanh: { of: x => Math.tanh(x), slope: x => 1 - Math.tanh(x) ** 2 },
+  'scaled-tanh': {
+    of: x => HEIGHT * Math.tanh((2 * x) / 3),
+    slope: x => ((HEIGHT * 2) / 3) * (1 - Math.tanh((2 * x) / 3) ** 2),
+  },
+  sigmoid: { of: sigmoid, slope: x => sigmoid(x) * (1 - sigmoid(x)) },
+  identity: { of: x => x, slope: () => 1 },
+}
+
+/** Whether the way back needs more than the outputs say: all but ReLU keep their derivatives in a matrix, the gates. */
+export const needsGates = (activation: Activation): boolean => activation !== 'relu'
