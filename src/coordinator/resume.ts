@@ -67,6 +67,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       if (otherBits !== null && !allowChange) throw otherBits
       const from = await restoreFirst(session, starts, onWarning)
       await directory.cutMetrics(from?.step ?? -1)
+      await directory.removeSummary()
       await directory.replaceResolved(experiment)
       await directory.noteResume({
         at: new Date().toISOString(),

@@ -1,7 +1,7 @@
 /**
  * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
  */
-import { access, constants, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import type { LoadedFile } from '../data/dataset.js'
@@ -151,6 +151,12 @@ export class RunDirectory {
   async writeSummary(summary: RunSummary): Promise<void> {
     const file = join(this.path, FILES.summary)
     await orRunError(file, () => writeTextAtomically(file, json(summary)))
+  }
+
+  /** A run that goes on has no result. */
+  async removeSummary(): Promise<void> {
+    const file = join(this.path, FILES.summary)
+    await orRunError(file, () => rm(file, { force: true }))
   }
 
   /** Absolute path of the folder of checkpoints. */

@@ -33,6 +33,11 @@ export async function openRun(target: string): Promise<OpenedRun> {
     )
   })
   if (found.isDirectory()) return openDirectory(path)
+  if (path.endsWith('.json')) {
+    throw new ConfigError(`${target}: is a JSON file, expected a run directory or a checkpoint file`, {
+      hint: `npx gradloom train ${target} makes a run of an experiment`,
+    })
+  }
   const { experiment } = await readCheckpoint(path)
   return { runDir: null, checkpoint: path, experiment, experimentFrom: path }
 }

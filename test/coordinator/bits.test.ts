@@ -1,25 +1,14 @@
 /** Bar "bits": the weights do not depend on how many workers there are, nor on how the mini-batch is cut. */
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
-import type { ExperimentInput } from '../../src/config/schema.js'
 import { prepareSession, Session } from '../../src/coordinator/session.js'
 import { train } from '../../src/coordinator/train.js'
 import { loadExperiment } from '../../src/index.js'
 import { stepsPerEpoch } from '../../src/worker/clock.js'
-import { nativeCandidates } from '../helpers/native.js'
-import { TINY, writeTinyData } from '../helpers/tiny-data.js'
+import { TINY } from '../helpers/tiny-data.js'
+import { bitsLab, distance } from './bits-lab.js'
 
-const path = writeTinyData(t.testdir())
-
-/** Dropout on, and a last mini-batch of 130 rows out of 200. */
-const base = {
-  data: { dataset: 'idx', path },
-  model: { hidden: [29, 13], dropout: 0.3 },
-  train: { epochs: 2, batchSize: 200 },
-} satisfies ExperimentInput
-
-const digestOf = async (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>
-  (await train(resolveExperiment({ ...base, ...more, compute: { ...compute } }), { runDir: null })).weightsSha256
+const { base, digestOf, weightsAfter } = bitsLab(t)
 
 /** Each number of workers and each shard size at least once with a few of the other. */
 const COMBINATIONS = [
@@ -51,30 +40,6 @@ t.test('wasm: workers 1, 2, 3, 4, 7 and shards of 16, 32, 64, 100 rows give one 
   t.not(await digestOf({ workers: 2, backend: 'wasm' }, { seed: 2 }), first, 'another seed gives another digest')
 })
 
-t.test('every optimizer and a logistic regression: 1, 2 and 3 workers give the same digest', async t => {
-  const cases: Partial<ExperimentInput>[] = [
-    { optimizer: { type: 'sgd', learningRate: 0.1 } },
-    { optimizer: { type: 'momentum', learningRate: 0.1 } },
-    { optimizer: { type: 'nesterov' }, schedule: { type: 'one-cycle', warmup: { steps: 2 } } },
-    { optimizer: { type: 'rmsprop' }, schedule: { type: 'exponential', per: 'step' } },
-    { optimizer: { type: 'adamw', weightDecay: 0.1 }, train: { ...base.train, l2: 0 } },
-    { optimizer: { type: 'lion', weightDecay: 0.1 }, train: { ...base.train, l2: 0, clipValue: 0.01 } },
-    {
-      model: { hidden: [29, 13], activation: 'gelu', init: 'glorot-uniform' },
-      optimizer: { type: 'lion' },
-      train: { ...base.train, labelSmoothing: 0.1 },
-    },
-    { model: { hidden: [29, 13], activation: 'sigmoid', dropout: 0.3 }, optimizer: { type: 'adamw' } },
-    { model: { hidden: [] } },
-    { model: { hidden: [5], dropout: 0 } },
-  ]
-  for (const more of cases) {
-    const one = await digestOf({ workers: 1, shardRows: 100 }, more)
-    t.equal(await digestOf({ workers: 2, shardRows: 64 }, more), one)
-    t.equal(await digestOf({ workers: 3, shardRows: 32 }, more), one)
-  }
-})
-
 t.test('the smoke experiment has its golden digest on every CPU', async t => {
   const { weightsSha256, steps } = await train(await loadExperiment('configs/smoke.json', ['compute.backend=wasm']), {
     runDir: null,
@@ -82,22 +47,6 @@ t.test('the smoke experiment has its golden digest on every CPU', async t => {
   t.equal(steps, 81)
   t.equal(weightsSha256, '0579ab28d430a7d7f6cefe5f3f6947dd855c264ce961cbfb0480c8b7227cc56a')
 })
-
-/** Weights after some steps, in table order. */
-async function weightsAfter(compute: ExperimentInput['compute'], steps: number): Promise<Float32Array[]> {
-  const { experiment, baseDir } = resolveExperiment({ ...base, compute })
-  const session = await Session.start(
-    await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] }),
-    experiment,
-  )
-  try {
-    await session.pool.all('initialise', worker => worker.initialise())
-    await session.pool.all('run', worker => worker.run(0, steps))
-    return session.parameters().map(({ data }) => data)
-  } finally {
-    await session.close()
-  }
-}
 
 t.test('buffers agrees with fused: weights differ by less than 2e-5 after 6 steps, for 1, 2 and 5 workers', async t => {
   const fused = await weightsAfter({ workers: 2, backend: 'wasm' }, 6)
@@ -112,42 +61,6 @@ t.test('buffers agrees with fused: weights differ by less than 2e-5 after 6 step
   }
   t.equal(compared, 3 * (35 * 29 + 29 + 29 * 13 + 13 + 13 * 4 + 4), 'every weight was compared')
 })
-
-/** The largest difference between two sets of weights. */
-function distance(one: readonly Float32Array[], other: readonly Float32Array[]): number {
-  let worst = 0
-  for (const [p, data] of one.entries()) {
-    for (let i = 0; i < data.length; i++) worst = Math.max(worst, Math.abs(data[i] - other[p][i]))
-  }
-  return worst
-}
-
-for (const { backend, skip } of await nativeCandidates()) {
-  const { name } = backend as { name: 'blas' | 'onednn' }
-  t.test(
-    `${name}: workers 1, 2, 3, 4, 7 give one digest, near that of wasm after 6 steps (2e-5)`,
-    { skip },
-    async t => {
-      const digests: (string | null)[] = []
-      for (const workers of [1, 2, 3, 4, 7]) digests.push(await digestOf({ workers, backend: name }))
-      t.match(digests[0], /^[0-9a-f]{64}$/)
-      t.strictSame(digests, Array(5).fill(digests[0]))
-      const worst = distance(
-        await weightsAfter({ workers: 2, backend: name }, 6),
-        await weightsAfter({ workers: 2, backend: 'wasm' }, 6),
-      )
-      t.ok(worst > 0 && worst < 2e-5, `largest difference ${worst}`)
-    },
-  )
-
-  t.test(`${name}: buffers agrees with fused: weights differ by less than 2e-5 after 6 steps`, { skip }, async t => {
-    const worst = distance(
-      await weightsAfter({ workers: 2, backend: name }, 6),
-      await weightsAfter({ workers: 3, backend: name, allReduce: 'buffers', shardRows: 32 }, 6),
-    )
-    t.ok(worst < 2e-5, `largest difference ${worst}`)
-  })
-}
 
 t.test('reference agrees with wasm: weights differ by less than 2e-5 after 6 steps', async t => {
   const wasm = await weightsAfter({ workers: 2, backend: 'wasm' }, 6)

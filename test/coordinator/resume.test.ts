@@ -1,5 +1,5 @@
 /** A run that was stopped, however, goes on to the weights of a run that nobody disturbed. */
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -86,6 +86,20 @@ t.test('every optimizer, validation and buffers: the same bits and the same scor
   const undisturbed = await train(experiment(buffers), { runDir: null })
   await stoppedAt(12, runDir, experiment(buffers))
   t.equal((await resume(runDir)).summary.weightsSha256, undisturbed.weightsSha256)
+})
+
+t.test('a run that goes on has no summary of before', async t => {
+  const runDir = join(t.testdir(), 'run')
+  await stoppedAt(8, runDir, experiment({ backend: 'wasm' }))
+  t.ok(existsSync(join(runDir, 'summary.json')))
+  let during = true
+  await resume(runDir, {
+    onEvent: event => {
+      if (event.type === 'start') during = existsSync(join(runDir, 'summary.json'))
+    },
+  })
+  t.notOk(during)
+  t.ok(existsSync(join(runDir, 'summary.json')))
 })
 
 t.test('metrics go on as if nothing had happened; the links name whole files; old checkpoints go', async t => {

@@ -37,6 +37,7 @@ t.test('a checkpoint file stands for itself', async t => {
 
 t.test('what is neither', async t => {
   const dir = t.testdir({
+    'mnist.json': '{}',
     empty: {},
     'text.json': '{}',
     damaged: { 'resolved.json': '{' },
@@ -44,6 +45,10 @@ t.test('what is neither', async t => {
     outside: { 'resolved.json': resolved, 'summary.json': '{ "checkpoint": "../../w.safetensors" }' },
     number: { 'resolved.json': resolved, 'summary.json': '{ "checkpoint": 7 }' },
   })
+  await t.rejects(
+    openRun(join(dir, 'mnist.json')),
+    config(/mnist.json: is a JSON file, expected a run directory or a checkpoint file$/),
+  )
   await t.rejects(
     openRun(join(dir, 'none')),
     config(/none: cannot be read: ENOENT.*expected a run directory or a checkpoint/),
