@@ -39,7 +39,7 @@ t.test('what is neither', async t => {
   const dir = t.testdir({
     'mnist.json': '{}',
     empty: {},
-    'text.json': '{}',
+    'text.bin': '{}',
     damaged: { 'resolved.json': '{' },
     unsaved: { 'resolved.json': resolved, 'summary.json': '{ "status": "failed", "checkpoint": "" }', checkpoints: {} },
     outside: { 'resolved.json': resolved, 'summary.json': '{ "checkpoint": "../../w.safetensors" }' },
@@ -54,7 +54,7 @@ t.test('what is neither', async t => {
     config(/none: cannot be read: ENOENT.*expected a run directory or a checkpoint/),
   )
   await t.rejects(openRun(join(dir, 'empty')), config(/empty: has no resolved.json, expected the directory of a run/))
-  await t.rejects(openRun(join(dir, 'text.json')), { name: 'CheckpointError', message: /text.json: file is 2 bytes/ })
+  await t.rejects(openRun(join(dir, 'text.bin')), { name: 'CheckpointError', message: /text.bin: file is 2 bytes/ })
   await t.rejects(openRun(join(dir, 'damaged')), failure(/resolved.json: is not JSON: .*the file is damaged/))
   await t.rejects(
     openRun(join(dir, 'unsaved')),
