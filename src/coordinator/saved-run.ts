@@ -25,7 +25,7 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
   const found = await readRunJson(file)
   if (found === undefined) {
     throw new ConfigError(`${path}: has no ${FILES.resolved}, expected the directory of a run`, {
-      hint: 'give the directory that `gradloom train` named',
+      hint: 'give the directory that `gradloom train` named; a run that was killed as it started has to be started again',
     })
   }
   return {

@@ -42,7 +42,6 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
     ...(from !== null && { initialise: session => startFrom(session, from) }),
   })
   try {
-    await directory?.writeExperiment(loaded.source, experiment)
     const session = await Session.start(prepared, experiment)
     try {
       await directory?.writeManifest({
@@ -52,6 +51,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
         data: { dataset: experiment.data.dataset, rows: session.plan.rows, files: session.files },
         from,
       })
+      await directory?.writeExperiment(loaded.source, experiment)
       return await run.train(session)
     } finally {
       await session.close()

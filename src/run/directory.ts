@@ -1,7 +1,7 @@
 /**
  * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
  */
-import { access, constants, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import type { LoadedFile } from '../data/dataset.js'
@@ -116,7 +116,10 @@ export class RunDirectory {
     await orRunError(file, () => this.metrics.cut(step))
   }
 
-  /** The experiment as the user gave it, and complete with every default. */
+  /**
+   * The experiment as the user gave it, and complete with every default. To be written last: where there is a
+   * `resolved.json`, all that resuming needs is there.
+   */
   async writeExperiment(source: string, resolved: object): Promise<void> {
     await this.#write(FILES.experiment, source)
     await this.#write(FILES.resolved, json(resolved))
@@ -177,7 +180,7 @@ export class RunDirectory {
 
   async #write(name: string, text: string): Promise<void> {
     const file = join(this.path, name)
-    await orRunError(file, () => writeFile(file, text))
+    await orRunError(file, () => writeTextAtomically(file, text))
   }
 }
 

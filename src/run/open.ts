@@ -47,7 +47,7 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
   const experiment = await readRunJson(experimentFrom)
   if (experiment === undefined) {
     throw new ConfigError(`${runDir}: has no ${FILES.resolved}, expected the directory of a run`, {
-      hint: 'give the directory that `gradloom train` named, or a checkpoint file',
+      hint: 'give the directory that `gradloom train` named, or a checkpoint file; a run that was killed as it started has none',
     })
   }
   const checkpoint = (await checkpointOfSummary(runDir)) ?? (await newestCheckpoint(runDir))
