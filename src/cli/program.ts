@@ -33,6 +33,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./evaluate.js')).evaluateCommand),
   },
   {
+    name: 'predict',
+    command: 'predict <run>',
+    describe: 'Show what a run or a checkpoint says of images',
+    load: async () => erased((await import('./predict.js')).predictCommand),
+  },
+  {
     name: 'data',
     command: 'data',
     group: true,
