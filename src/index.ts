@@ -12,6 +12,7 @@ export { type EvaluateOptions, type Evaluation, evaluate } from './coordinator/e
 export { type TrainOptions, train } from './coordinator/train.js'
 export { ConfigError, DataError, GradloomError, RunError } from './errors.js'
 export { findMistakes, loadTestImages, type Mistake, randomIndices, type TestImages } from './inference/examples.js'
+export { importantUnits, type LayerSummary, summarizeLayers } from './inference/layers.js'
 export { type LayerActivations, type Prediction, Predictor } from './inference/predictor.js'
 export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'
 export { type Parameters, readParameters } from './run/parameters.js'

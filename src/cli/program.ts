@@ -39,6 +39,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./predict.js')).predictCommand),
   },
   {
+    name: 'activations',
+    command: 'activations <run>',
+    describe: "Draw what a network's layers do with an image, or its first weights",
+    load: async () => erased((await import('./activations.js')).activationsCommand),
+  },
+  {
     name: 'data',
     command: 'data',
     group: true,
