@@ -24,7 +24,8 @@ const LINE = (GLYPH.height + 3) * SCALE
 /** About the side of a panel, of a square layer. */
 const SIDE = 280
 const BAR = { width: SIDE, height: 10 } as const
-const NAMED = { row: 22, bar: 110 } as const
+/** The bar leaves room for names of 12 letters. */
+const NAMED = { row: 22, bar: 62 } as const
 /** Panels side by side. */
 const MOST_COLUMNS = 4
 const EMPTY: Colour = [225, 225, 225]

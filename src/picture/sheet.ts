@@ -69,15 +69,13 @@ function drawFrameAndWords(canvas: Canvas, tile: SheetTile, { x, y, width, heigh
   const thickness = wrong ? FRAME.wrong : FRAME.right
   canvas.frame(x, y, width, height + caption, thickness, wrong ? VERMILION : right ? BLUE : FAINT)
   if (wrong) canvas.fill(x, y + height, width, caption, INK)
-  const lines = [
-    `${tile.className}  ${percent(tile.confidence)}`,
-    wrong ? `wrong, is ${tile.truth}` : right ? 'right' : '',
-    tile.name,
-  ]
+  const fits = (text: string) => textWidth(text, TEXT_SCALE) <= width - 2 * PAD
+  const is = fits(`wrong, is ${tile.truth}`) ? `wrong, is ${tile.truth}` : `is ${tile.truth}`
+  const lines = [`${tile.className}  ${percent(tile.confidence)}`, wrong ? is : right ? 'right' : '', tile.name]
   // Long class names push the percentage to the next line, whose word can wait.
-  if (textWidth(lines[0], TEXT_SCALE) > width - 2 * PAD) {
+  if (!fits(lines[0])) {
     lines[0] = tile.className
-    lines[1] = wrong ? `is ${tile.truth}` : `${percent(tile.confidence)}${right ? ' right' : ''}`
+    lines[1] = wrong ? is : `${percent(tile.confidence)}${right ? ' right' : ''}`
     lines[2] = wrong ? `${percent(tile.confidence)} ${tile.name}` : tile.name
   }
   for (const [i, line] of lines.entries()) {
