@@ -45,6 +45,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./activations.js')).activationsCommand),
   },
   {
+    name: 'export',
+    command: 'export <run>',
+    describe: 'Write the weights for other programs',
+    load: async () => erased((await import('./export.js')).exportCommand),
+  },
+  {
     name: 'data',
     command: 'data',
     group: true,
