@@ -1,5 +1,4 @@
 /** `gradloom predict`: what a saved network says of images. Main thread; the engine is loaded when it runs. */
-import { writeFile } from 'node:fs/promises'
 import { inspect } from 'node:util'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
@@ -147,9 +146,13 @@ export async function savePicture(
   out: string,
   { width, height, rgb }: { readonly width: number; readonly height: number; readonly rgb: Uint8Array },
 ): Promise<void> {
-  const { encodePng } = await import('../picture/png.js')
+  const [{ encodePng }, { writeAtomically }] = await Promise.all([
+    import('../picture/png.js'),
+    import('../run/atomic.js'),
+  ])
+  const bytes = encodePng(width, height, rgb)
   try {
-    await writeFile(out, encodePng(width, height, rgb))
+    await writeAtomically(out, handle => handle.writeFile(bytes))
   } catch (cause) {
     throw new ConfigError(`--out ${out}: cannot be written: ${(cause as Error).message}`, { cause })
   }

@@ -143,7 +143,8 @@ export function drawWeights(
   const pixel = Math.max(1, Math.floor(WEIGHT_SIDE / Math.max(shape.height, shape.width)))
   const scale = scaleFor(concat(tiles))
   const { columns, rows } = gridFor(tiles.length)
-  const cell = { width: Math.max(shape.width * pixel, WEIGHT_SIDE), height: shape.height * pixel + LINE }
+  const words = tiles.map(({ caption }) => textWidth(caption, SCALE))
+  const cell = { width: Math.max(shape.width * pixel, WEIGHT_SIDE, ...words), height: shape.height * pixel + LINE }
   const head = LINE + WEIGHT_GAP
   const width = Math.max(columns * (cell.width + WEIGHT_GAP), textWidth(title, SCALE), BAR.width) + 2 * MARGIN
   const canvas = new Canvas(width, 2 * MARGIN + head + rows * (cell.height + WEIGHT_GAP) + BAR.height + LINE, WHITE)

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import jpeg from 'jpeg-js'
 import t from 'tap'
 import { decodePicture, PictureError } from '../../src/picture/picture.js'
@@ -115,4 +116,24 @@ t.test('any byte of the header changed: a picture or a PictureError, never a cra
     }
   }
   t.ok(refused > 20, `${refused} refused`)
+})
+
+t.test('any bytes of the scan changed: a picture or a PictureError, in 300 cases, never a crash', async t => {
+  const scan = file.indexOf(Buffer.from('ffda', 'hex')) + 14
+  let cases = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.integer({ min: scan, max: file.length - 3 }), fc.nat(255)), { minLength: 1, maxLength: 8 }),
+      async changes => {
+        const damaged = Buffer.from(file)
+        for (const [at, value] of changes) damaged[at] = value
+        cases++
+        await decodePicture('x', damaged).catch(error => {
+          if (!(error instanceof PictureError)) throw error
+        })
+      },
+    ),
+    { numRuns: 300 },
+  )
+  t.equal(cases, 300)
 })
