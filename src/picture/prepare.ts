@@ -30,6 +30,8 @@ const SIDE = 28
 const BOX: Readonly<Record<Exclude<Preparation, 'whole'>, number>> = { digit: 20, clothing: SIDE }
 /** Of 255: less contrast than this is noise, or nothing. */
 const LEAST_CONTRAST = 24
+/** Share of the pixels that may be dust or glare. Not more: a small digit on a large sheet is few pixels too. */
+const DUST = 0.0001
 /** Share of the contrast that is background still; more where the background itself varies. */
 const LEAST_INK = 0.05
 const MOST_INK = 0.5
@@ -94,8 +96,7 @@ function inkOf(where: string, { width, height, values }: Gray, steps: string[]):
   const edge = edgeOf({ width, height, values })
   const paper = quantile(edge, 0.5)
   const sorted = Float32Array.from(values).sort()
-  // A thousandth of the pixels may be dust.
-  const [dark, light] = [quantile(sorted, 0.001, true), quantile(sorted, 0.999, true)]
+  const [dark, light] = [quantile(sorted, DUST, true), quantile(sorted, 1 - DUST, true)]
   const invert = paper - dark > light - paper
   const contrast = invert ? paper - dark : light - paper
   if (contrast * 255 < LEAST_CONTRAST) {

@@ -140,6 +140,13 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
   t.equal(cases, 60)
 })
 
+t.test('a digit is found where it is a two-thousandth of a large sheet', async t => {
+  const width = 640
+  const place = { scale: 1, left: 500, top: 20, width, height: width }
+  const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'digit', SHAPE)
+  t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
+})
+
 t.test('an empty picture is refused', async t => {
   const rgba = new Uint8Array(40 * 40 * 4).fill(255)
   t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, 'digit', SHAPE), {
