@@ -46,6 +46,24 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./evaluate.js')).evaluateCommand),
   },
   {
+    name: 'predict',
+    command: 'predict <run>',
+    describe: 'Show what a run or a checkpoint says of images',
+    load: async () => erased((await import('./predict.js')).predictCommand),
+  },
+  {
+    name: 'activations',
+    command: 'activations <run>',
+    describe: "Draw what a network's layers do with an image, or its first weights",
+    load: async () => erased((await import('./activations.js')).activationsCommand),
+  },
+  {
+    name: 'export',
+    command: 'export <run>',
+    describe: 'Write the weights for other programs',
+    load: async () => erased((await import('./export.js')).exportCommand),
+  },
+  {
     name: 'data',
     command: 'data',
     group: true,

@@ -1,0 +1,123 @@
+/** `gradloom activations`: every layer of a saved network as a picture. Main thread; the engine is loaded when it runs. */
+import type { Argv, CommandModule } from 'yargs'
+import { ConfigError } from '../errors.js'
+import type { Predictor } from '../inference/predictor.js'
+import { formatPercent } from './format.js'
+import { countOption, integerOption, singleOptional } from './options.js'
+import { checkOut, savePicture } from './predict.js'
+import { single } from './train.js'
+
+interface ActivationsArguments {
+  run: string
+  index?: string
+  image?: string
+  weights?: string
+  out?: string
+  json: boolean
+}
+
+const WEIGHTS = 64
+const MOST_WEIGHTS = 1024
+
+export const activationsCommand: CommandModule<object, ActivationsArguments> = {
+  command: 'activations <run>',
+  describe: "Draw what a network's layers do with an image, or its first weights",
+  builder: yargs =>
+    yargs
+      .positional('run', {
+        describe: 'Run directory, or a .safetensors file of one',
+        type: 'string',
+        demandOption: true,
+      })
+      .option('index', { describe: 'Test image, from 0', ...single('index'), defaultDescription: '0' })
+      .option('image', { describe: 'A PNG or JPEG picture of your own instead', ...single('image') })
+      .option('weights', {
+        describe: `Weights of the first layer instead: of its so many most important units (${WEIGHTS} if no number is given)`,
+        ...singleOptional('weights'),
+      })
+      .option('out', { describe: 'Save the picture as this PNG', ...single('out') })
+      .option('json', { describe: 'Print one JSON object, with every value', type: 'boolean', default: false })
+      .example('$0 activations runs/mine --index 3 --out layers.png', 'one panel a layer')
+      .example(
+        '$0 activations runs/mine --weights --out weights.png',
+        'what the first layer looks for',
+      ) as Argv<ActivationsArguments>,
+  handler: runActivations,
+}
+
+async function runActivations(args: ActivationsArguments): Promise<void> {
+  const { out, json } = args
+  if ([args.index, args.image, args.weights].filter(option => option !== undefined).length > 1) {
+    throw new ConfigError('gradloom activations: --index, --image, --weights are given together, expected one of them')
+  }
+  if (out !== undefined) checkOut('activations', out)
+  if (out === undefined && !json) {
+    throw new ConfigError('gradloom activations: --out is missing, expected a PNG to write, or --json', {
+      hint: 'npx gradloom activations RUN --out layers.png',
+    })
+  }
+  const weights = countOption('activations', 'weights', args.weights, WEIGHTS)
+  if (weights !== null && weights > MOST_WEIGHTS) {
+    throw new ConfigError(`gradloom activations: --weights is ${weights}, expected at most ${MOST_WEIGHTS}`)
+  }
+  const index = integerOption('activations', 'index', args.index ?? '0', 0)
+  const { Predictor } = await import('../inference/predictor.js')
+  const predictor = await Predictor.open(args.run)
+  if (predictor.note !== null) process.stderr.write(`note: ${predictor.note}\n`)
+  const lines =
+    weights === null ? await showLayers(predictor, index, args) : await showWeights(predictor, weights, args)
+  if (!json && out !== undefined) lines.push(`picture  ${out}`)
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+async function showLayers(
+  predictor: Predictor,
+  index: number,
+  { image, out, json }: ActivationsArguments,
+): Promise<string[]> {
+  const [{ askAboutFiles, askAboutTest }, { loadTestImages }, { layerPanels, summarizeLayers }] = await Promise.all([
+    import('../inference/ask.js'),
+    import('../inference/examples.js'),
+    import('../inference/layers.js'),
+  ])
+  const [answer] =
+    image === undefined
+      ? askAboutTest(predictor, await loadTestImages(predictor), [index])
+      : await askAboutFiles(predictor, [image])
+  const layers = summarizeLayers(predictor, answer.pixels)
+  if (out !== undefined) {
+    const { drawLayers } = await import('../picture/layers.js')
+    await savePicture(out, drawLayers(layerPanels(predictor, layers)))
+  }
+  if (json) {
+    const plain = layers.map(layer => ({ ...layer, values: [...layer.values] }))
+    return [JSON.stringify({ index: answer.index, file: answer.file, out: out ?? null, layers: plain })]
+  }
+  const [{ className }] = answer.top
+  return layers.map(({ layer, kind, units, active, least, most }) =>
+    [
+      `${kind} ${layer}`.padEnd(9),
+      `${units} units`.padEnd(11),
+      (kind === 'output' ? `says ${className}` : `${formatPercent(active, 0)} active`).padEnd(13),
+      `from ${least.toPrecision(3)} to ${most.toPrecision(3)}`,
+    ].join(' '),
+  )
+}
+
+async function showWeights(
+  predictor: Predictor,
+  count: number,
+  { out, json }: ActivationsArguments,
+): Promise<string[]> {
+  const [{ importantUnits }, { drawWeights }] = await Promise.all([
+    import('../inference/layers.js'),
+    import('../picture/layers.js'),
+  ])
+  const tiles = importantUnits(predictor, count)
+  const title = `first layer: weights of ${tiles.length} of ${predictor.widths[1]} units`
+  if (out !== undefined) await savePicture(out, drawWeights(title, tiles, predictor))
+  if (!json) return [title]
+  return [
+    JSON.stringify({ out: out ?? null, units: tiles.map(({ unit, values }) => ({ unit, weights: [...values] })) }),
+  ]
+}

@@ -1,0 +1,43 @@
+/** `gradloom export`: weights for other programs. Main thread; the work is in src/export. */
+import type { Argv, CommandModule } from 'yargs'
+import type { ExportFormat } from '../export/export.js'
+import { single } from './train.js'
+
+interface ExportArguments {
+  run: string
+  out: string
+  format?: ExportFormat
+  json: boolean
+}
+
+const FORMATS = ['npz', 'safetensors', 'onnx'] as const satisfies readonly ExportFormat[]
+
+export const exportCommand: CommandModule<object, ExportArguments> = {
+  command: 'export <run>',
+  describe: 'Write the weights for other programs',
+  builder: yargs =>
+    yargs
+      .positional('run', {
+        describe: 'Run directory, or a .safetensors file of one',
+        type: 'string',
+        demandOption: true,
+      })
+      .option('out', { describe: 'File to write', ...single('out'), demandOption: true })
+      .option('format', {
+        describe: 'NumPy, safetensors or ONNX',
+        choices: FORMATS,
+        defaultDescription: "by --out's name",
+      })
+      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
+      .example(
+        '$0 export runs/mine --out model.onnx',
+        'pixels (batch, inputs) / 255 to probabilities',
+      ) as Argv<ExportArguments>,
+  handler: async ({ run, out, format, json }) => {
+    const { exportWeights, formatOf } = await import('../export/export.js')
+    const exported = await exportWeights(run, out, format ?? formatOf(out))
+    const shapes = exported.parameters.map(({ name, shape }) => `  ${name} (${shape.join(', ')})`)
+    process.stdout.write(json ? `${JSON.stringify(exported)}\n` : `${out}: ${exported.format}\n${shapes.join('\n')}\n`)
+  },
+}

@@ -1,0 +1,162 @@
+/** `gradloom predict`: what a saved network says of images. Main thread; the engine is loaded when it runs. */
+import { inspect } from 'node:util'
+import type { Argv, CommandModule } from 'yargs'
+import { ConfigError } from '../errors.js'
+import type { Answer } from '../inference/ask.js'
+import type { Predictor } from '../inference/predictor.js'
+import { countOption, integerOption, singleOptional } from './options.js'
+import { paintFor } from './paint.js'
+import { colourDepth, imageLines } from './terminal-image.js'
+import { single } from './train.js'
+
+interface PredictArguments {
+  run: string
+  index: string[]
+  random?: string
+  wrong?: string
+  image: string[]
+  seed: string
+  out?: string
+  json: boolean
+}
+
+const RANDOM = 1
+const WRONG = 10
+/** A sheet of so many takes about 100 MB while it is drawn. */
+const MOST_IMAGES = 1000
+
+export const predictCommand: CommandModule<object, PredictArguments> = {
+  command: 'predict <run>',
+  describe: 'Show what a run or a checkpoint says of images',
+  builder: yargs =>
+    yargs
+      .positional('run', {
+        describe: 'Run directory, or a .safetensors file of one',
+        type: 'string',
+        demandOption: true,
+      })
+      .option('index', {
+        describe: 'Test image, from 0; may be repeated',
+        ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
+      })
+      .option('random', {
+        describe: `So many test images at random (${RANDOM} if no number is given)`,
+        ...singleOptional('random'),
+      })
+      .option('wrong', {
+        describe: `So many mistakes on the test images, the surest first (${WRONG} if no number is given)`,
+        ...singleOptional('wrong'),
+      })
+      .option('image', {
+        describe: 'PNG or JPEG pictures of your own, any size',
+        ...{ type: 'string', array: true, default: [], defaultDescription: 'none' },
+      })
+      .option('seed', { describe: 'Of --random', ...single('seed'), default: '1' })
+      .option('out', { describe: 'Save a contact sheet as this PNG', ...single('out') })
+      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .example('$0 predict runs/mine', 'a test image, and what the network says')
+      .example('$0 predict runs/mine --index 3 --index 1200', 'these two')
+      .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'what it got wrong, as a picture')
+      .example('$0 predict runs/mine --image seven.png photo.jpg', 'pictures of your own')
+      .epilogue(
+        'Pictures for networks of 28 x 28 are prepared as MNIST was: the digit fitted into 20 x 20 and centred by its\n' +
+          'centre of mass, dark on light inverted. What was done is printed. Without any choice: --random.',
+      ) as Argv<PredictArguments>,
+  handler: runPredict,
+}
+
+async function runPredict(args: PredictArguments): Promise<void> {
+  const [{ Predictor }, { relative }] = await Promise.all([import('../inference/predictor.js'), import('node:path')])
+  const indices = args.index.map(text => integerOption('predict', 'index', text, 0))
+  const asked = indices.length > 0 || args.wrong !== undefined || args.image.length > 0
+  const random = countOption('predict', 'random', args.random, RANDOM) ?? (asked ? 0 : RANDOM)
+  const wrong = countOption('predict', 'wrong', args.wrong, WRONG)
+  const seed = integerOption('predict', 'seed', args.seed, 0)
+  if (args.out !== undefined) checkOut('predict', args.out)
+
+  const predictor = await Predictor.open(args.run)
+  const answers = await ask(predictor, { indices, random, wrong, seed, files: args.image })
+  if (args.out !== undefined) await saveSheet(args.out, answers, predictor)
+  if (predictor.note !== null) process.stderr.write(`note: ${predictor.note}\n`)
+
+  const { answerJson, answerLines } = await import('./predict-lines.js')
+  if (args.json) {
+    const checkpoint = relative(process.cwd(), predictor.source.checkpoint)
+    const result = { checkpoint, note: predictor.note, out: args.out ?? null, predictions: answers.map(answerJson) }
+    process.stdout.write(`${JSON.stringify(result)}\n`)
+    return
+  }
+  const { height, width } = predictor
+  const paint = paintFor(process.stdout)
+  const depth = colourDepth(process.stdout)
+  const blocks = answers.map(answer =>
+    answerLines(answer, imageLines({ pixels: answer.pixels, height, width }, depth, columnsOf()), paint).join('\n'),
+  )
+  if (answers.length === 0) blocks.push('no mistakes: every test image is right')
+  if (args.out !== undefined) blocks.push(`sheet    ${args.out}`)
+  process.stdout.write(`${blocks.join('\n\n')}\n`)
+}
+
+interface Question {
+  readonly indices: readonly number[]
+  readonly random: number
+  readonly wrong: number | null
+  readonly seed: number
+  readonly files: readonly string[]
+}
+
+async function ask(predictor: Predictor, { indices, random, wrong, seed, files }: Question): Promise<Answer[]> {
+  const { askAboutFiles, askAboutTest } = await import('../inference/ask.js')
+  const asked = [...indices]
+  const answers: Answer[] = []
+  if (indices.length > 0 || random > 0 || wrong !== null) {
+    const { findMistakes, loadTestImages, randomIndices } = await import('../inference/examples.js')
+    const test = await loadTestImages(predictor)
+    asked.push(...randomIndices(test, random, seed))
+    if (wrong !== null)
+      asked.push(
+        ...findMistakes(predictor, test)
+          .slice(0, wrong)
+          .map(({ index }) => index),
+      )
+    checkCount(asked.length + files.length)
+    answers.push(...askAboutTest(predictor, test, asked))
+  }
+  checkCount(asked.length + files.length)
+  return [...answers, ...(await askAboutFiles(predictor, files))]
+}
+
+function checkCount(count: number): void {
+  if (count <= MOST_IMAGES) return
+  throw new ConfigError(`gradloom predict: ${count} images are asked for, expected at most ${MOST_IMAGES}`)
+}
+
+/** Before the work, not after it. */
+export function checkOut(command: string, out: string): void {
+  if (/\.png$/i.test(out)) return
+  throw new ConfigError(`gradloom ${command}: --out is ${inspect(out)}, expected a name that ends in .png`)
+}
+
+async function saveSheet(out: string, answers: readonly Answer[], shape: Predictor): Promise<void> {
+  const [{ drawSheet }, { tileOf }] = await Promise.all([import('../picture/sheet.js'), import('./predict-lines.js')])
+  await savePicture(out, drawSheet(answers.map(tileOf), shape))
+}
+
+export async function savePicture(
+  out: string,
+  { width, height, rgb }: { readonly width: number; readonly height: number; readonly rgb: Uint8Array },
+): Promise<void> {
+  const [{ encodePng }, { writeAtomically }] = await Promise.all([
+    import('../picture/png.js'),
+    import('../run/atomic.js'),
+  ])
+  const bytes = encodePng(width, height, rgb)
+  try {
+    await writeAtomically(out, handle => handle.writeFile(bytes))
+  } catch (cause) {
+    throw new ConfigError(`--out ${out}: cannot be written: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Room for an image; a file or a pipe takes what a terminal usually has. */
+const columnsOf = (): number => (process.stdout.columns || 80) - 1

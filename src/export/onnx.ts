@@ -1,0 +1,95 @@
+/**
+ * A network as an ONNX model: `pixels` (batch, features), float32 from 0 to 1, to `probabilities` (batch, classes).
+ * Field numbers are those of onnx.proto3, IR version 8, operators of version 13, which runtimes have known since 2020.
+ * Pure; any thread.
+ */
+import { ConfigError } from '../errors.js'
+import type { NamedWeights } from '../run/weights.js'
+import { bytes, encode, type Field, int, message, text } from './protobuf.js'
+
+export interface OnnxModel {
+  /** Units at every layer boundary. */
+  readonly widths: readonly number[]
+  readonly activation: string
+  readonly classNames: readonly string[]
+  readonly parameters: readonly NamedWeights[]
+  readonly producerVersion: string
+}
+
+const IR_VERSION = 8
+const OPSET = 13
+const FLOAT = 1
+const FLOATS = 1
+const INTS = 2
+const OPERATORS: Readonly<Record<string, string>> = { relu: 'Relu', tanh: 'Tanh', sigmoid: 'Sigmoid' }
+/** protobuf's own limit. */
+const MOST_BYTES = 2 ** 31 - 1
+
+export function encodeOnnx({ widths, activation, classNames, parameters, producerVersion }: OnnxModel): Uint8Array {
+  const operator = OPERATORS[activation]
+  if (operator === undefined) {
+    const known = Object.keys(OPERATORS).join(', ')
+    throw new ConfigError(`model.activation is '${activation}', expected one of ${known} for ONNX`)
+  }
+  const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
+  if (size > MOST_BYTES) {
+    throw new ConfigError(`weights are ${size} bytes, expected at most ${MOST_BYTES} in ONNX`, {
+      hint: '--format safetensors',
+    })
+  }
+  const layers = widths.length - 1
+  const nodes = Array.from({ length: layers }, (_, i): Field[] => {
+    const last = i === layers - 1
+    const from = i === 0 ? 'pixels' : `layers.${i - 1}`
+    const sum = `layers.${i}.sum`
+    return [
+      node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum),
+      last ? node('Softmax', [sum], 'probabilities', axis(-1)) : node(operator, [sum], `layers.${i}`),
+    ]
+  }).flat()
+  return encode(
+    int(1, IR_VERSION),
+    text(2, 'gradloom'),
+    text(3, producerVersion),
+    message(
+      7,
+      ...nodes,
+      text(2, 'gradloom'),
+      ...parameters.map(tensor),
+      message(11, ...valueInfo('pixels', widths[0])),
+      message(12, ...valueInfo('probabilities', classNames.length)),
+    ),
+    message(8, text(1, ''), int(2, OPSET)),
+    message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
+    message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
+  )
+}
+
+function node(operator: string, inputs: readonly string[], output: string, ...attributes: readonly Field[]): Field {
+  return message(
+    1,
+    ...inputs.map(name => text(1, name)),
+    text(2, output),
+    text(3, output),
+    text(4, operator),
+    ...attributes,
+  )
+}
+
+/** An integer attribute; -1 is the last axis, and ten bytes in protobuf. */
+function axis(value: -1): Field {
+  const minusOne = Uint8Array.of(0x18, ...new Array<number>(9).fill(0xff), 0x01) // field 3, varint, 2^64 - 1
+  return value === -1 ? message(5, text(1, 'axis'), [minusOne], int(20, INTS)) : []
+}
+
+/** Raw data: little-endian, row-major, as in files of ours. */
+function tensor({ name, shape, data }: NamedWeights): Field {
+  const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return message(5, ...shape.map(size => int(1, size)), int(2, FLOAT), text(8, name), bytes(9, raw))
+}
+
+/** Name, and a tensor type of (batch, size). */
+function valueInfo(name: string, size: number): Field[] {
+  const shape = message(2, message(1, text(2, 'batch')), message(1, int(1, size)))
+  return [text(1, name), message(2, message(1, int(1, FLOATS), shape))]
+}

@@ -1,0 +1,59 @@
+/**
+ * Test images to look at: all of them, some at random, or those that a network gets wrong. Main thread.
+ *
+ * Letters: `N` test images, `F` features of one.
+ */
+import { openDataset } from '../data/dataset.js'
+import { ConfigError } from '../errors.js'
+import { Purpose, permutation } from '../tensor/random.js'
+import type { Prediction, Predictor } from './predictor.js'
+
+export interface TestImages {
+  readonly rows: number
+  readonly images: Uint8Array // (N, F)
+  readonly labels: Int32Array // (N)
+}
+
+export interface Mistake extends Prediction {
+  readonly index: number
+  readonly truth: number
+}
+
+/** The test split of the data set that a run was trained on. */
+export async function loadTestImages({ source, widths }: Predictor): Promise<TestImages> {
+  const data = await openDataset(source.experiment.data, { baseDir: source.baseDir })
+  const { rows } = data.test
+  if (data.height * data.width !== widths[0] || data.classes !== source.classNames.length) {
+    throw new ConfigError(
+      `${data.where}: images are ${data.height} x ${data.width} in ${data.classes} classes, expected ` +
+        `${widths[0]} pixels in ${source.classNames.length}, as the model has`,
+    )
+  }
+  const images = new Uint8Array(rows * widths[0])
+  const labels = new Int32Array(rows)
+  await data.load('test', images, labels)
+  return { rows, images, labels }
+}
+
+/** One image of them, by its index from 0. A view. */
+export function testImage(test: TestImages, index: number): Uint8Array {
+  if (!Number.isInteger(index) || index < 0 || index >= test.rows) {
+    throw new ConfigError(`index is ${index}, expected an integer from 0 to ${test.rows - 1}`)
+  }
+  const features = test.images.length / test.rows
+  return test.images.subarray(index * features, (index + 1) * features)
+}
+
+/** `count` different indices (all, where there are fewer), a pure function of the seed. */
+export function randomIndices(test: TestImages, count: number, seed: number): number[] {
+  return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
+}
+
+/** Every test image whose class the network misses: those it was surest of first, by index among equals. */
+export function findMistakes(predictor: Predictor, { images, labels }: TestImages): Mistake[] {
+  return predictor
+    .predict(images)
+    .map((prediction, index) => ({ ...prediction, index, truth: labels[index] }))
+    .filter(({ label, truth }) => label !== truth)
+    .sort((a, b) => b.confidence - a.confidence || a.index - b.index)
+}

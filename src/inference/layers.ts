@@ -1,0 +1,73 @@
+/** What layers do with an image, and what the first one looks for, in numbers ready to be drawn. Any thread. */
+import type { LayerPanel, WeightTile } from '../picture/layers.js'
+import type { Predictor } from './predictor.js'
+
+export interface LayerSummary {
+  readonly layer: number
+  readonly kind: 'input' | 'hidden' | 'output'
+  readonly units: number
+  /** Share of units above 0: of a ReLU, those that are on. */
+  readonly active: number
+  readonly least: number
+  readonly most: number
+  readonly values: Float32Array
+}
+
+/** One image (F), layer by layer. */
+export function summarizeLayers(predictor: Predictor, pixels: Uint8Array): LayerSummary[] {
+  return predictor.activations(pixels).map(({ layer, kind, values: { data } }) => {
+    let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+    for (const value of data) {
+      if (value > 0) on++
+      least = Math.min(least, value)
+      most = Math.max(most, value)
+    }
+    return { layer, kind, units: data.length, active: on / data.length, least, most, values: data }
+  })
+}
+
+/** With more classes than this, the output is a grid like any layer. */
+const MOST_NAMED = 12
+
+export function layerPanels(predictor: Predictor, layers: readonly LayerSummary[]): LayerPanel[] {
+  const { height, width, classNames } = predictor
+  return layers.map(({ layer, kind, units, active, values }) => {
+    const name = kind === 'hidden' ? `layer ${layer}` : kind
+    const named = kind === 'output' && units <= MOST_NAMED
+    const best = kind === 'output' ? classNames[values.indexOf(Math.max(...values))] : ''
+    return {
+      title: `${name}: ${units} ${kind === 'input' ? 'pixels' : kind === 'output' ? 'classes' : 'units'}`,
+      note: kind === 'output' ? `says ${best}` : `${(100 * active).toFixed(0)} % active`,
+      values,
+      names: named ? classNames : null,
+      shape: kind === 'input' ? { height, width } : null,
+    }
+  })
+}
+
+/**
+ * Units of the first layer whose weights matter most, as images over the input: those with the largest norm of incoming
+ * times outgoing weights, which says how much a unit can see, and how much of it is heard. By index among equals.
+ */
+export function importantUnits(predictor: Predictor, count: number): WeightTile[] {
+  const incoming = predictor.parameter('layers.0.weight') // (F, U)
+  const [features, units] = incoming.shape
+  const hidden = predictor.widths.length > 2
+  const weights = Array.from({ length: units }, (_, unit) =>
+    Float32Array.from({ length: features }, (_, i) => incoming.get(i, unit)),
+  )
+  const outgoing = hidden ? predictor.parameter('layers.1.weight') : null // (U, O)
+  const heard = (unit: number) =>
+    outgoing === null ? 1 : norm(Array.from({ length: outgoing.shape[1] }, (_, o) => outgoing.get(unit, o)))
+  return weights
+    .map((values, unit) => ({ unit, values, importance: norm(values) * heard(unit) }))
+    .sort((a, b) => b.importance - a.importance || a.unit - b.unit)
+    .slice(0, count)
+    .map(({ unit, values }) => ({ unit, values, caption: hidden ? `unit ${unit}` : predictor.classNames[unit] }))
+}
+
+const norm = (values: Iterable<number>): number => {
+  let sum = 0
+  for (const value of values) sum += value * value
+  return Math.sqrt(sum)
+}

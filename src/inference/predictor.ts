@@ -1,0 +1,205 @@
+/**
+ * A saved network, ready to be asked: loads weights once, then gives probabilities and every layer's activations for
+ * images. All of it runs in the calling thread, in WASM kernels over a small memory of its own, through the same
+ * forward pass as training; so what it says is what `evaluate` scores, to the bit where that ran in `wasm`.
+ *
+ * Letters: `B` images asked about, `F` features of one (height x width), `C` classes, `U` units of a layer.
+ */
+import type { NdArray } from 'ndarray'
+import ndarray from 'ndarray'
+import { RunError, ShapeError } from '../errors.js'
+import { loadWeights, type NamedWeights } from '../run/weights.js'
+import { createArena, viewSlot } from '../tensor/arena.js'
+import type { Kernels } from '../tensor/kernels/backend.js'
+import { loadBackend } from '../tensor/kernels/backends.js'
+import type { Matrix } from '../tensor/tensor.js'
+import { bindNetwork, type Network, runPass, viewWeight } from '../worker/network.js'
+import { faultText } from '../worker/protocol.js'
+import { type ModelSource, openModel } from './model.js'
+
+/** Images that are passed through the network at a time. More would be no faster: the weights stay in the caches. */
+const BATCH_ROWS = 64
+
+/** What a layer put out for some images. */
+export interface LayerActivations {
+  /** 0 is the input, the last one the output. */
+  readonly layer: number
+  readonly kind: 'input' | 'hidden' | 'output'
+  /** (B, U). Of the input: pixels / 255; of the output: probabilities; between: what the activation function gave. */
+  readonly values: NdArray<Float32Array>
+}
+
+export interface Prediction {
+  /** The most probable class; the first of several that are equal, as `evaluate` counts. */
+  readonly label: number
+  readonly className: string
+  /** Its probability. */
+  readonly confidence: number
+}
+
+export class Predictor {
+  /** Pixels of one image. */
+  readonly height: number
+  readonly width: number
+  /** One name for each class: digits, the ten names of Fashion-MNIST, else numbers. */
+  readonly classNames: readonly string[]
+  /** Units at every layer boundary: features, hidden layers, classes. */
+  readonly widths: readonly number[]
+  /** Where model and weights came from. */
+  readonly source: ModelSource
+  /** What the caller should tell its user: that the run computed in another backend than this. Else null. */
+  readonly note: string | null
+  readonly #memory: WebAssembly.Memory
+  readonly #planned: ModelSource['planned']
+  readonly #network: Network
+  readonly #weights: readonly NamedWeights[]
+
+  private constructor(
+    source: ModelSource,
+    memory: WebAssembly.Memory,
+    network: Network,
+    weights: readonly NamedWeights[],
+  ) {
+    this.height = source.height
+    this.width = source.width
+    this.classNames = source.classNames
+    this.widths = source.planned.plan.widths
+    this.source = source
+    this.note = source.note
+    this.#memory = memory
+    this.#planned = source.planned
+    this.#network = network
+    this.#weights = weights
+  }
+
+  /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
+  static async open(target: string): Promise<Predictor> {
+    const source = await openModel(target, BATCH_ROWS)
+    const { plan, layout } = source.planned
+    const backend = await loadBackend(plan.backend)
+    const memory = createArena(layout.bytes)
+    const module = await backend.compile()
+    const scratchByteOffset = layout.scratch[0].byteOffset
+    const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
+    const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
+      name,
+      shape: dims,
+      data: new Float32Array(dims.reduce((size, dim) => size * dim, 1)),
+    }))
+    await loadWeights(source.checkpoint, weights)
+    storeWeights(source, memory, kernels, weights)
+    return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
+  }
+
+  /** Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. */
+  probabilities(images: Uint8Array): NdArray<Float32Array> {
+    const rows = this.#rowsOf(images)
+    const classes = this.classNames.length
+    const out = new Float32Array(rows * classes) // (B, C)
+    const last = this.widths.length - 1
+    this.#eachBatch(images, rows, (first, count) => this.#copy(out, last, first, count))
+    return ndarray(out, [rows, classes])
+  }
+
+  /** The most probable class of each of the images (B, F). */
+  predict(images: Uint8Array): Prediction[] {
+    const { data, shape } = this.probabilities(images)
+    const [rows, classes] = shape
+    return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
+  }
+
+  /** What every layer puts out for images (B, F): the input first, the probabilities last. */
+  activations(images: Uint8Array): LayerActivations[] {
+    const rows = this.#rowsOf(images)
+    const outs = this.widths.map(width => new Float32Array(rows * width))
+    this.#eachBatch(images, rows, (first, count) => {
+      for (const [layer, out] of outs.entries()) this.#copy(out, layer, first, count)
+    })
+    const last = outs.length - 1
+    return outs.map((out, layer) => ({
+      layer,
+      kind: layer === 0 ? 'input' : layer === last ? 'output' : 'hidden',
+      values: ndarray(out, [rows, this.widths[layer]]),
+    }))
+  }
+
+  /** A parameter by its name, such as `layers.0.weight` (F, U), row-major. A view: do not write to it. */
+  parameter(name: string): NdArray<Float32Array> {
+    const found = this.#weights.find(weights => weights.name === name)
+    if (!found) {
+      const names = this.#weights.map(weights => weights.name).join(', ')
+      throw new ShapeError(`parameter: name is '${name}', expected one of ${names}`)
+    }
+    return ndarray(found.data, [...found.shape])
+  }
+
+  #best(probabilities: Float32Array): Prediction {
+    let label = 0
+    for (let i = 1; i < probabilities.length; i++) if (probabilities[i] > probabilities[label]) label = i
+    return { label, className: this.classNames[label], confidence: probabilities[label] }
+  }
+
+  #rowsOf(images: Uint8Array): number {
+    const features = this.widths[0]
+    if (images.length % features === 0) return images.length / features
+    throw new ShapeError(
+      `images: length is ${images.length}, expected a multiple of ${features}; an image is ${this.height} x ${this.width}`,
+    )
+  }
+
+  /** Passes all images through the network; `taken` copies what it wants of a batch, which the next one overwrites. */
+  #eachBatch(images: Uint8Array, rows: number, taken: (first: number, count: number) => void): void {
+    const { layout } = this.#planned
+    const features = this.widths[0]
+    const into = viewSlot(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
+    const { samples } = this.#network
+    for (let row = 0; row < BATCH_ROWS; row++) samples.data[row] = row
+    for (let first = 0; first < rows; first += BATCH_ROWS) {
+      const count = Math.min(BATCH_ROWS, rows - first)
+      into.set(images.subarray(first * features, (first + count) * features))
+      // The labels are zeros: losses mean nothing here, and probabilities do not depend on them.
+      const code = runPass(this.#network, { images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
+      if (code !== 0) {
+        throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for an image, expected finite numbers`, {
+          hint: 'training went wrong before this checkpoint: try an earlier one',
+        })
+      }
+      taken(first, count)
+    }
+  }
+
+  /** Rows [0, count) of a batch's activations to rows [first, first + count) of `out` (B, U). */
+  #copy(out: Float32Array, layer: number, first: number, count: number): void {
+    const { rows, cols, slot } = this.#planned.layout.activations[layer]
+    const matrix = { rows, cols, tensor: viewSlot(this.#memory, slot) }
+    for (let row = 0; row < count; row++) copyRow(out, (first + row) * cols, matrix, row)
+  }
+}
+
+/** Copies a row of a batch matrix, plain `(rows, cols)` or in panels `(panels, rows, panelWidth)`, to `out` at `at`. */
+function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix, row: number): void {
+  const { data, offset, shape, stride } = tensor
+  const panelWidth = shape.length === 3 ? shape[2] : cols
+  const [panelStride, rowStride] = shape.length === 3 ? stride : [0, stride[0]]
+  for (let col = 0; col < cols; col += panelWidth) {
+    const from = offset + (col / panelWidth) * panelStride + row * rowStride
+    out.set(data.subarray(from, from + Math.min(panelWidth, cols - col)), at + col)
+  }
+}
+
+function storeWeights(
+  { planned: { layout } }: ModelSource,
+  memory: WebAssembly.Memory,
+  kernels: Kernels,
+  weights: readonly NamedWeights[],
+): void {
+  for (const [p, slots] of layout.parameters.entries()) {
+    const { data } = weights[p]
+    const { dims, kind } = slots.parameter
+    if (kind === 'bias') viewSlot(memory, slots.master).data.set(data)
+    else {
+      const weight = viewWeight(memory, slots)
+      for (let i = 0; i < dims[0]; i++) kernels.storeRow(weight, i, data.subarray(i * dims[1], (i + 1) * dims[1]))
+    }
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Pictures from anywhere to what a network was trained on. Digits are prepared as MNIST was (LeCun, Cortes, Burges):
+ * fitted into 20 x 20 with their proportions kept, and put into 28 x 28 so that their centre of mass is in the middle.
+ * Pure; any thread.
+ */
+import { type Picture, PictureError } from './picture.js'
+import { type Gray, resize } from './resize.js'
+
+/**
+ * `digit`: as above. `clothing`: as Fashion-MNIST, fitted into 28 x 28 and centred by its edges. `whole`: resized,
+ * proportions and background as they are.
+ */
+export type Preparation = 'digit' | 'clothing' | 'whole'
+
+export interface Prepared {
+  /** (height x width) bytes, background 0. */
+  readonly pixels: Uint8Array
+  /** What was done, in order, for the user. */
+  readonly steps: readonly string[]
+}
+
+/** The preparation that fits a data set and its images. */
+export function preparationFor(dataset: string, height: number, width: number): Preparation {
+  if (dataset === 'fashion-mnist') return 'clothing'
+  return height === 28 && width === 28 ? 'digit' : 'whole'
+}
+
+const SIDE = 28
+/** Longest side of what is on the picture, of 28. */
+const BOX: Readonly<Record<Exclude<Preparation, 'whole'>, number>> = { digit: 20, clothing: SIDE }
+/** Of 255: less contrast than this is noise, or nothing. */
+const LEAST_CONTRAST = 24
+/** Share of the pixels that may be dust or glare. Not more: a small digit on a large sheet is few pixels too. */
+const DUST = 0.0001
+/** Share of the contrast that is background still; more where the background itself varies. */
+const LEAST_INK = 0.05
+const MOST_INK = 0.5
+
+/** `where` begins messages: the picture's name. */
+export function prepare(
+  where: string,
+  picture: Picture,
+  preparation: Preparation,
+  shape: { readonly height: number; readonly width: number },
+): Prepared {
+  const steps: string[] = []
+  const gray = flatten(picture, steps)
+  if (preparation === 'whole') {
+    steps.push(`resized from ${picture.width} x ${picture.height} to ${shape.width} x ${shape.height}`)
+    return { pixels: toBytes(resize(gray, shape.width, shape.height)), steps }
+  }
+  const ink = inkOf(where, gray, steps)
+  const cropped = crop(where, ink, steps)
+  const scale = BOX[preparation] / Math.max(cropped.width, cropped.height)
+  const width = Math.max(1, Math.round(cropped.width * scale))
+  const height = Math.max(1, Math.round(cropped.height * scale))
+  const fitted = brighten(resize(cropped, width, height), steps)
+  const { x, y } = preparation === 'digit' ? placeByMass(fitted) : placeByEdges(fitted)
+  steps.push(
+    `fitted into ${width} x ${height}, ${preparation === 'digit' ? 'centre of mass' : 'middle'} in the middle of ${SIDE} x ${SIDE}`,
+  )
+  const placed: Gray = { width: SIDE, height: SIDE, values: new Float32Array(SIDE * SIDE) }
+  for (let row = 0; row < height; row++) {
+    placed.values.set(fitted.values.subarray(row * width, (row + 1) * width), (y + row) * SIDE + x)
+  }
+  return { pixels: toBytes(placed), steps }
+}
+
+/** Grey from 0 to 1. What is transparent becomes paper: white under dark ink, black under light ink. */
+function flatten({ width, height, rgba }: Picture, steps: string[]): Gray {
+  const values = new Float32Array(width * height)
+  let light = 0
+  let opacity = 0
+  let coloured = false
+  for (let i = 0; i < values.length; i++) {
+    const [r, g, b, a] = [rgba[4 * i], rgba[4 * i + 1], rgba[4 * i + 2], rgba[4 * i + 3] / 255]
+    coloured ||= a > 0 && Math.max(r, g, b) - Math.min(r, g, b) > 16
+    values[i] = (0.299 * r + 0.587 * g + 0.114 * b) / 255 // Rec. 601 luma
+    light += values[i] * a
+    opacity += a
+  }
+  if (coloured) steps.push('colours to grey')
+  if (opacity < values.length) {
+    const paper = light < opacity / 2 ? 1 : 0
+    for (let i = 0; i < values.length; i++) {
+      const a = rgba[4 * i + 3] / 255
+      values[i] = values[i] * a + paper * (1 - a)
+    }
+    steps.push(`transparency laid on ${paper === 1 ? 'white' : 'black'}`)
+  }
+  return { width, height, values }
+}
+
+/** 0 where there is background, 1 where there is most ink; dark ink on light paper is inverted. */
+function inkOf(where: string, { width, height, values }: Gray, steps: string[]): Gray {
+  const edge = edgeOf({ width, height, values })
+  const paper = quantile(edge, 0.5)
+  const sorted = Float32Array.from(values).sort()
+  const [dark, light] = [quantile(sorted, DUST, true), quantile(sorted, 1 - DUST, true)]
+  const invert = paper - dark > light - paper
+  const contrast = invert ? paper - dark : light - paper
+  if (contrast * 255 < LEAST_CONTRAST) {
+    const got = Math.round(contrast * 255)
+    throw new PictureError(`${where}: contrast is ${got} of 255, expected at least ${LEAST_CONTRAST}; it looks empty`)
+  }
+  if (invert) steps.push('inverted: dark on light')
+  const noise = quantile(
+    edge.map(value => Math.abs(value - paper)),
+    0.95,
+  )
+  const least = Math.min(MOST_INK, Math.max(LEAST_INK, (2 * noise) / contrast))
+  const ink = values.map(value => {
+    const amount = Math.min(1, (invert ? paper - value : value - paper) / contrast)
+    return amount < least ? 0 : amount
+  })
+  if (contrast < 0.9) steps.push(`contrast stretched from ${Math.round(contrast * 255)} to 255`)
+  return { width, height, values: ink }
+}
+
+/** The outermost pixels: one row and column, or a fiftieth of a large picture. */
+function edgeOf({ width, height, values }: Gray): Float32Array {
+  const depth = Math.max(1, Math.floor(Math.min(width, height) / 50))
+  return values.filter((_, i) => {
+    const [x, y] = [i % width, Math.floor(i / width)]
+    return Math.min(x, y, width - 1 - x, height - 1 - y) < depth
+  })
+}
+
+function quantile(values: Float32Array, share: number, sorted = false): number {
+  const ordered = sorted ? values : Float32Array.from(values).sort()
+  return ordered[Math.round(share * (ordered.length - 1))]
+}
+
+/** What is around the ink is cut away. */
+function crop(where: string, { width, height, values }: Gray, steps: string[]): Gray {
+  let [left, top, right, bottom] = [width, height, -1, -1]
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === 0) continue
+    const [x, y] = [i % width, Math.floor(i / width)]
+    left = Math.min(left, x)
+    right = Math.max(right, x)
+    top = Math.min(top, y)
+    bottom = Math.max(bottom, y)
+  }
+  if (right < 0) throw new PictureError(`${where}: no ink was found, expected something to recognise`)
+  const [outWidth, outHeight] = [right - left + 1, bottom - top + 1]
+  const out = new Float32Array(outWidth * outHeight)
+  for (let y = 0; y < outHeight; y++) {
+    const from = (top + y) * width + left
+    out.set(values.subarray(from, from + outWidth), y * outWidth)
+  }
+  steps.push(`cut to ${outWidth} x ${outHeight} of ${width} x ${height}`)
+  return { width: outWidth, height: outHeight, values: out }
+}
+
+/** Thin lines grow faint when they are made small; the brightest pixel becomes white again. */
+function brighten(gray: Gray, steps: string[]): Gray {
+  const most = gray.values.reduce((largest, value) => Math.max(largest, value), 0)
+  if (most >= 0.9 || most === 0) return gray
+  steps.push('thin lines made brighter')
+  return { ...gray, values: gray.values.map(value => value / most) }
+}
+
+/** In MNIST the centre of mass of every image lies in [14, 15) x [14, 15), counted from the edges: so it is in all held-out `digits`. */
+function placeByMass({ width, height, values }: Gray): { x: number; y: number } {
+  let [mass, x, y] = [0, 0, 0]
+  for (let i = 0; i < values.length; i++) {
+    mass += values[i]
+    x += values[i] * ((i % width) + 0.5)
+    y += values[i] * (Math.floor(i / width) + 0.5)
+  }
+  const place = (centre: number, size: number) => Math.min(SIDE - size, Math.max(0, Math.ceil(SIDE / 2 - centre)))
+  return { x: place(x / mass, width), y: place(y / mass, height) }
+}
+
+function placeByEdges({ width, height }: Gray): { x: number; y: number } {
+  return { x: Math.floor((SIDE - width) / 2), y: Math.floor((SIDE - height) / 2) }
+}
+
+function toBytes({ values }: Gray): Uint8Array {
+  return Uint8Array.from(values, value => Math.round(255 * Math.min(1, Math.max(0, value))))
+}

@@ -1,0 +1,94 @@
+/**
+ * A contact sheet: images with what the network says of them. Pure; any thread.
+ *
+ * Right and wrong differ in more than colour: what is wrong has a thick frame, and its words stand on a dark bar.
+ */
+import { Canvas } from './canvas.js'
+import { BLUE, FAINT, gray, INK, VERMILION, WHITE } from './colours.js'
+import { GLYPH, textWidth } from './font.js'
+
+export interface SheetTile {
+  readonly pixels: Uint8Array // (height, width) of the image
+  /** Class, and how sure the network is of it, from 0 to 1. */
+  readonly className: string
+  readonly confidence: number
+  /** The right class, where it is known. */
+  readonly truth: string | null
+  /** Which image this is: `#17`, or the name of a file. */
+  readonly name: string
+}
+
+export interface ImageShape {
+  readonly height: number
+  readonly width: number
+}
+
+/** Sides of an image on the sheet, about, in pixels: 28 x 28 seven times as large. */
+const IMAGE = 196
+const MARGIN = 16
+const TEXT_SCALE = 2
+const LINE = (GLYPH.height + 3) * TEXT_SCALE
+const LINES = 3
+/** Between a bar's edge and its words. */
+const PAD = 4
+const FRAME = { right: 1, wrong: 4 } as const
+const MOST_COLUMNS = 10
+
+export function drawSheet(tiles: readonly SheetTile[], shape: ImageShape): Canvas {
+  const scale = Math.max(1, Math.floor(IMAGE / Math.max(shape.height, shape.width)))
+  const width = Math.max(shape.width * scale, IMAGE)
+  const height = shape.height * scale
+  const caption = LINES * LINE + 2 * PAD
+  const [stepX, stepY] = [width + MARGIN, height + caption + MARGIN]
+  const columns = Math.max(1, Math.min(MOST_COLUMNS, Math.ceil(Math.sqrt(tiles.length))))
+  const canvas = new Canvas(MARGIN + columns * stepX, MARGIN + Math.ceil(tiles.length / columns) * stepY, WHITE)
+  for (const [i, tile] of tiles.entries()) {
+    const x = MARGIN + (i % columns) * stepX
+    const y = MARGIN + Math.floor(i / columns) * stepY
+    const left = x + Math.floor((width - shape.width * scale) / 2)
+    canvas.cells({
+      ...{ x: left, y, scale, width: shape.width, height: shape.height },
+      colourOf: (column, row) => gray(tile.pixels[row * shape.width + column]),
+    })
+    drawFrameAndWords(canvas, tile, { x, y, width, height, caption })
+  }
+  return canvas
+}
+
+interface Box {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+  readonly caption: number
+}
+
+function drawFrameAndWords(canvas: Canvas, tile: SheetTile, { x, y, width, height, caption }: Box): void {
+  const wrong = tile.truth !== null && tile.truth !== tile.className
+  const right = tile.truth !== null && !wrong
+  const thickness = wrong ? FRAME.wrong : FRAME.right
+  canvas.frame(x, y, width, height + caption, thickness, wrong ? VERMILION : right ? BLUE : FAINT)
+  if (wrong) canvas.fill(x, y + height, width, caption, INK)
+  const fits = (text: string) => textWidth(text, TEXT_SCALE) <= width - 2 * PAD
+  const is = fits(`wrong, is ${tile.truth}`) ? `wrong, is ${tile.truth}` : `is ${tile.truth}`
+  const lines = [`${tile.className}  ${percent(tile.confidence)}`, wrong ? is : right ? 'right' : '', tile.name]
+  // Long class names push the percentage to the next line, whose word can wait.
+  if (!fits(lines[0])) {
+    lines[0] = tile.className
+    lines[1] = wrong ? is : `${percent(tile.confidence)}${right ? ' right' : ''}`
+    lines[2] = wrong ? `${percent(tile.confidence)} ${tile.name}` : tile.name
+  }
+  for (const [i, line] of lines.entries()) {
+    const colour = wrong ? WHITE : i === 2 ? FAINT : right && i === 1 ? BLUE : INK
+    const text = clip(line, width - 2 * PAD)
+    canvas.text({ x: x + PAD, y: y + height + PAD + 3 + i * LINE, text, colour, scale: TEXT_SCALE })
+  }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+/** Cut to so many pixels, with two dots for what is missing. */
+function clip(text: string, width: number): string {
+  const most = Math.floor(width / (GLYPH.step * TEXT_SCALE))
+  return text.length <= most ? text : `${text.slice(0, Math.max(0, most - 2))}..`
+}

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { unzipSync } from 'fflate'
+import * as ort from 'onnxruntime-web'
+import t from 'tap'
+import { encodeOnnx } from '../../src/export/onnx.js'
+import { encode, int } from '../../src/export/protobuf.js'
+import { exportWeights, formatOf, loadTestImages, Predictor, readParameters } from '../../src/index.js'
+import { TensorFile } from '../../src/run/tensor-file.js'
+import { gradloom } from '../cli/run-cli.js'
+import { trainDigits } from '../inference/trained.js'
+
+const dir = t.testdir()
+const run = await trainDigits(join(dir, 'run'))
+const parameters = await readParameters(run)
+const predictor = await Predictor.open(run)
+
+t.test('onnx: onnxruntime gives the same probabilities of 1,000 test images, to 1e-5', async t => {
+  const file = join(dir, 'model.onnx')
+  await exportWeights(run, file)
+  ort.env.wasm.numThreads = 1
+  const session = await ort.InferenceSession.create(readFileSync(file))
+  t.same([session.inputNames, session.outputNames], [['pixels'], ['probabilities']])
+  const images = (await loadTestImages(predictor)).images.subarray(0, 1000 * 784)
+  const input = new ort.Tensor(
+    'float32',
+    Float32Array.from(images, pixel => pixel / 255),
+    [1000, 784],
+  )
+  const { probabilities } = await session.run({ pixels: input })
+  t.same([...probabilities.dims], [1000, 10])
+  const want = predictor.probabilities(images).data
+  const got = probabilities.data as Float32Array
+  const worst = want.reduce((most, value, i) => Math.max(most, Math.abs(value - got[i])), 0)
+  t.ok(worst < 1e-5, `largest difference ${worst}`)
+  await session.release()
+})
+
+t.test('npz: one .npy a parameter, its header as NumPy writes it, the bytes of the weights', async t => {
+  const file = join(dir, 'weights.npz')
+  await exportWeights(run, file)
+  const files = unzipSync(readFileSync(file))
+  t.same(
+    Object.keys(files),
+    [...parameters.keys()].map(name => `${name}.npy`),
+  )
+  for (const [name, { shape, data }] of parameters) {
+    const npy = Buffer.from(files[`${name}.npy`])
+    const start = 10 + npy.readUInt16LE(8)
+    const header = npy.toString('latin1', 10, start)
+    t.equal(npy.toString('latin1', 0, 8), '\x93NUMPY\x01\x00')
+    t.equal(start % 64, 0)
+    const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
+    t.match(header, new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(${dims}\\), \\} *\\n$`))
+    t.ok(npy.subarray(start).equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength)), name)
+  }
+  await exportWeights(run, join(dir, 'again.npz'))
+  t.ok(readFileSync(file).equals(readFileSync(join(dir, 'again.npz'))), 'equal weights, equal files')
+})
+
+t.test('safetensors: the parameters alone', async t => {
+  const file = join(dir, 'weights.safetensors')
+  await exportWeights(run, file)
+  const tensors = await TensorFile.open(file)
+  t.same([...tensors.header.tensors.keys()].sort(), [...parameters.keys()].sort())
+  const { shape, data } = parameters.get('layers.1.weight')!
+  const got = new Float32Array(data.length)
+  await tensors.read('layers.1.weight', new Uint8Array(got.buffer))
+  t.same(tensors.header.tensors.get('layers.1.weight')?.shape, shape)
+  t.same(got, data)
+  await tensors.close()
+})
+
+t.test('the command: the format by the name or --format; what is wrong', async t => {
+  const out = join(dir, 'cli.bin')
+  const done = await gradloom(['export', run, '--out', out, '--format', 'npz'])
+  t.match(done, { code: 0, stderr: '', stdout: /cli\.bin: npz\n {2}layers\.0\.weight \(784, 64\)\n/ })
+  t.ok(readFileSync(out).equals(readFileSync(join(dir, 'weights.npz'))))
+  t.match(await gradloom(['export', run, '--out', 'x.txt']), {
+    code: 2,
+    stderr: /file is 'x\.txt', expected a name that ends in one of \.npz, /,
+  })
+  t.match(await gradloom(['export', run, '--out', join(dir, 'none', 'x.npz')]), {
+    code: 2,
+    stderr: /cannot be written: ENOENT/,
+  })
+  t.equal(formatOf('A.ONNX'), 'onnx')
+  const model = { widths: [1, 1], activation: 'sine', classNames: ['0'], parameters: [], producerVersion: '0' }
+  t.throws(() => encodeOnnx(model), {
+    message: "model.activation is 'sine', expected one of relu, tanh, sigmoid for ONNX",
+  })
+})
+
+t.test('protobuf integers up to 2^53 are read back', async t => {
+  let cases = 0
+  fc.assert(
+    fc.property(fc.maxSafeNat(), value => {
+      const [key, ...digits] = encode(int(1, value))
+      cases++
+      return (
+        key === 8 &&
+        digits.reduce((sum, digit, i) => sum + (digit % 128) * 128 ** i, 0) === value &&
+        digits.every((digit, i) => digit < 128 === (i === digits.length - 1))
+      )
+    }),
+  )
+  t.equal(cases, 100)
+})

@@ -1,0 +1,194 @@
+import { join } from 'node:path'
+import fc from 'fast-check'
+import jpeg from 'jpeg-js'
+import t from 'tap'
+import { loadTestImages, Predictor } from '../../src/index.js'
+import { decodePicture, type Picture } from '../../src/picture/picture.js'
+import { preparationFor, prepare } from '../../src/picture/prepare.js'
+import { resize } from '../../src/picture/resize.js'
+import { trainDigits } from '../inference/trained.js'
+
+const SHAPE = { height: 28, width: 28 }
+const F = 784
+
+const predictor = await Predictor.open(await trainDigits(join(t.testdir(), 'run')))
+const test = await loadTestImages(predictor)
+const digit = (index: number) => test.images.subarray(index * F, (index + 1) * F)
+/** Spread over the ten digits: rows are ordered by them. */
+const INDICES = Array.from({ length: 100 }, (_, i) => Math.floor((i * test.rows) / 100))
+
+/** Paints a digit on a larger sheet; `ink` says the colour of a pixel of so much ink, from 0 to 1. */
+function sheet(
+  pixels: Uint8Array,
+  { scale, left, top, width, height }: { scale: number; left: number; top: number; width: number; height: number },
+  ink: (amount: number) => readonly [number, number, number, number],
+): Picture {
+  const rgba = new Uint8Array(width * height * 4)
+  for (let i = 0; i < width * height; i++) {
+    const [x, y] = [Math.floor(((i % width) - left) / scale), Math.floor((Math.floor(i / width) - top) / scale)]
+    const inside = x >= 0 && x < 28 && y >= 0 && y < 28
+    rgba.set(ink(inside ? pixels[y * 28 + x] / 255 : 0), 4 * i)
+  }
+  return { format: 'PNG', width, height, rgba }
+}
+
+type Tap = typeof t
+
+const PLACE = { scale: 3, left: 31, top: 12, width: 200, height: 110 }
+const level = (amount: number) => [255 * amount, 255 * amount, 255 * amount, 255] as const
+const inverted = (amount: number) => {
+  const level = Math.round(255 * (1 - amount))
+  return [level, level, level, 255] as const
+}
+
+function sameClass(t: Tap, name: string, least: number, pictures: (index: number) => Picture | Promise<Picture>) {
+  return t.test(name, async t => {
+    let same = 0
+    for (const index of INDICES) {
+      const { pixels } = prepare('x', await pictures(index), 'digit', SHAPE)
+      const [got, want] = [predictor.predict(pixels)[0], predictor.predict(digit(index))[0]]
+      if (got.label === want.label) same++
+      else t.comment(`test image ${index}: ${got.label}, expected ${want.label}`)
+    }
+    t.ok(same >= least, `${same} of ${INDICES.length} as the original, expected at least ${least}`)
+  })
+}
+
+t.test('the digits themselves: prepared again they are as they were, but for faint edges', async t => {
+  let worst = 0
+  let exact = 0
+  for (const index of INDICES) {
+    const { pixels } = prepare(
+      'x',
+      sheet(digit(index), { scale: 1, left: 0, top: 0, width: 28, height: 28 }, level),
+      'digit',
+      SHAPE,
+    )
+    const difference = pixels.reduce((sum, pixel, i) => sum + Math.abs(pixel - digit(index)[i]), 0) / F
+    if (difference < 1) exact++
+    worst = Math.max(worst, difference)
+  }
+  t.ok(exact >= 60, `${exact} of 100 with a mean difference below 1 of 255`)
+  t.ok(worst < 25, `largest mean difference ${worst}`)
+})
+
+await sameClass(
+  t,
+  'drawn 3 x as large, inverted, far from the middle: at least 98 of 100 classes as before',
+  98,
+  index => sheet(digit(index), PLACE, inverted),
+)
+await sameClass(t, 'red on transparent paper: at least 98 of 100', 98, index =>
+  sheet(digit(index), PLACE, amount => [200, 0, 0, Math.round(255 * amount)]),
+)
+await sameClass(t, 'a pale photograph as JPEG: at least 95 of 100', 95, index => {
+  const { width, height, rgba } = sheet(digit(index), PLACE, amount => {
+    const light = 190 - 130 * amount
+    return [light, light - 10, light - 20, 255]
+  })
+  return decodePicture('x', jpeg.encode({ width, height, data: rgba }, 80).data)
+})
+
+t.test('the steps say what was done', async t => {
+  const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), 'digit', SHAPE)
+  t.match(
+    steps.join('; '),
+    /^inverted: dark on light; cut to \d+ x \d+ of 200 x 110; fitted into \d+ x \d+, centre of mass/,
+  )
+  const red = prepare(
+    'x',
+    sheet(digit(0), PLACE, a => [200, 0, 0, 255 * a]),
+    'digit',
+    SHAPE,
+  )
+  t.match(red.steps, ['colours to grey', 'transparency laid on white', 'inverted: dark on light'])
+})
+
+t.test('the longest side is 20, the centre of mass in [14, 15), wherever and however large the ink was', async t => {
+  let cases = 0
+  const blocks = fc.record({
+    x: fc.integer({ min: 2, max: 60 }),
+    y: fc.integer({ min: 2, max: 60 }),
+    width: fc.integer({ min: 3, max: 60 }),
+    height: fc.integer({ min: 3, max: 60 }),
+    dark: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(blocks, ({ x, y, width, height, dark }) => {
+      const rgba = Uint8Array.from({ length: 130 * 130 * 4 }, (_, i) => {
+        const [column, row] = [Math.floor(i / 4) % 130, Math.floor(i / 4 / 130)]
+        const inside = column >= x && column < x + width && row >= y && row < y + height
+        return i % 4 === 3 || inside !== dark ? 255 : 0
+      })
+      const { pixels } = prepare('x', { format: 'PNG', width: 130, height: 130, rgba }, 'digit', SHAPE)
+      let [mass, cx, cy, left, right, top, bottom] = [0, 0, 0, 28, -1, 28, -1]
+      pixels.forEach((value, i) => {
+        const [column, row] = [i % 28, Math.floor(i / 28)]
+        mass += value
+        cx += value * (column + 0.5)
+        cy += value * (row + 0.5)
+        if (value === 0) return
+        ;[left, right] = [Math.min(left, column), Math.max(right, column)]
+        ;[top, bottom] = [Math.min(top, row), Math.max(bottom, row)]
+      })
+      cases++
+      const middle = (value: number) => value >= 14 - 1e-9 && value < 15
+      return Math.max(right - left, bottom - top) === 19 && middle(cx / mass) && middle(cy / mass)
+    }),
+    { numRuns: 60 },
+  )
+  t.equal(cases, 60)
+})
+
+t.test('a digit is found where it is a two-thousandth of a large sheet', async t => {
+  const width = 640
+  const place = { scale: 1, left: 500, top: 20, width, height: width }
+  const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'digit', SHAPE)
+  t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
+})
+
+t.test('an empty picture is refused', async t => {
+  const rgba = new Uint8Array(40 * 40 * 4).fill(255)
+  t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, 'digit', SHAPE), {
+    name: 'PictureError',
+    message: 'empty.png: contrast is 0 of 255, expected at least 24; it looks empty',
+  })
+})
+
+t.test('data sets of other kinds: clothes fill the image, other shapes are resized as they are', async t => {
+  t.same(
+    [preparationFor('digits', 28, 28), preparationFor('fashion-mnist', 28, 28), preparationFor('idx', 8, 9)],
+    ['digit', 'clothing', 'whole'],
+  )
+  const { pixels: clothes } = prepare('x', sheet(digit(0), PLACE, inverted), 'clothing', SHAPE)
+  t.ok(clothes.subarray(0, 28).some(value => value > 0) && clothes.subarray(-28).some(value => value > 0))
+  const whole = prepare(
+    'x',
+    { format: 'PNG', width: 2, height: 1, rgba: Uint8Array.of(0, 0, 0, 255, 255, 255, 255, 255) },
+    'whole',
+    { height: 2, width: 4 },
+  )
+  t.same([...whole.pixels], [0, 64, 191, 255, 0, 64, 191, 255])
+  t.same(whole.steps, ['resized from 2 x 1 to 4 x 2'])
+})
+
+t.test('resize keeps the mean when it shrinks, values within bounds, and everything at the same size', async t => {
+  let cases = 0
+  const size = fc.integer({ min: 1, max: 17 })
+  fc.assert(
+    fc.property(size, size, size, size, fc.infiniteStream(fc.nat(1000)), (width, height, toWidth, toHeight, stream) => {
+      const values = Float32Array.from({ length: width * height }, () => stream.next().value / 1000)
+      const out = resize({ width, height, values }, toWidth, toHeight).values
+      const mean = (of: Float32Array) => of.reduce((sum, value) => sum + value, 0) / of.length
+      const bounded = out.every(value => value >= Math.min(...values) - 1e-6 && value <= Math.max(...values) + 1e-6)
+      const shrinks = toWidth <= width && toHeight <= height
+      const same = toWidth !== width || toHeight !== height || out.every((value, i) => value === values[i])
+      cases++
+      return (
+        out.length === toWidth * toHeight && bounded && same && (!shrinks || Math.abs(mean(out) - mean(values)) < 1e-5)
+      )
+    }),
+    { numRuns: 200 },
+  )
+  t.equal(cases, 200)
+})
