@@ -4,13 +4,14 @@
  * Pure; any thread.
  */
 import { ConfigError } from '../errors.js'
+import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/weights.js'
 import { bytes, encode, type Field, int, message, text } from './protobuf.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */
   readonly widths: readonly number[]
-  readonly activation: string
+  readonly activation: Activation
   readonly classNames: readonly string[]
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
@@ -21,16 +22,40 @@ const OPSET = 13
 const FLOAT = 1
 const FLOATS = 1
 const INTS = 2
-const OPERATORS: Readonly<Record<string, string>> = { relu: 'Relu', tanh: 'Tanh', sigmoid: 'Sigmoid' }
+/** One operator, or a chain of them: from `x`, over names of its own, to `y`; numbers are constants. */
+type Formula = string | readonly (readonly [operator: string, inputs: readonly (string | number)[], output: string])[]
+const FORMULAS: Readonly<Record<Activation, Formula>> = {
+  relu: 'Relu',
+  'leaky-relu': 'LeakyRelu', // its alpha is 0.01 by default, as ours
+  elu: 'Elu',
+  tanh: 'Tanh',
+  sigmoid: 'Sigmoid',
+  identity: 'Identity',
+  silu: [
+    ['Sigmoid', ['x'], 'gate'],
+    ['Mul', ['x', 'gate'], 'y'],
+  ],
+  'scaled-tanh': [
+    ['Mul', ['x', 2 / 3], 'scaled'],
+    ['Tanh', ['scaled'], 'tanh'],
+    ['Mul', ['tanh', 1.7159], 'y'],
+  ],
+  gelu: [
+    ['Mul', ['x', 'x'], 'square'],
+    ['Mul', ['square', 0.044715], 'part'],
+    ['Add', ['part', 1], 'factor'],
+    ['Mul', ['x', 'factor'], 'cubic'],
+    ['Mul', ['cubic', Math.sqrt(2 / Math.PI)], 'inner'],
+    ['Tanh', ['inner'], 'tanh'],
+    ['Add', ['tanh', 1], 'gate'],
+    ['Mul', ['x', 'gate'], 'twice'],
+    ['Mul', ['twice', 0.5], 'y'],
+  ],
+}
 /** protobuf's own limit. */
 const MOST_BYTES = 2 ** 31 - 1
 
 export function encodeOnnx({ widths, activation, classNames, parameters, producerVersion }: OnnxModel): Uint8Array {
-  const operator = OPERATORS[activation]
-  if (operator === undefined) {
-    const known = Object.keys(OPERATORS).join(', ')
-    throw new ConfigError(`model.activation is '${activation}', expected one of ${known} for ONNX`)
-  }
   const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
   if (size > MOST_BYTES) {
     throw new ConfigError(`weights are ${size} bytes, expected at most ${MOST_BYTES} in ONNX`, {
@@ -44,7 +69,7 @@ export function encodeOnnx({ widths, activation, classNames, parameters, produce
     const sum = `layers.${i}.sum`
     return [
       node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum),
-      last ? node('Softmax', [sum], 'probabilities', axis(-1)) : node(operator, [sum], `layers.${i}`),
+      ...(last ? [node('Softmax', [sum], 'probabilities', axis(-1))] : activate(activation, sum, `layers.${i}`)),
     ]
   }).flat()
   return encode(
@@ -55,7 +80,7 @@ export function encodeOnnx({ widths, activation, classNames, parameters, produce
       7,
       ...nodes,
       text(2, 'gradloom'),
-      ...parameters.map(tensor),
+      ...[...parameters, ...constantsOf(activation)].map(tensor),
       message(11, ...valueInfo('pixels', widths[0])),
       message(12, ...valueInfo('probabilities', classNames.length)),
     ),
@@ -63,6 +88,30 @@ export function encodeOnnx({ widths, activation, classNames, parameters, produce
     message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
     message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
   )
+}
+
+function activate(activation: Activation, from: string, to: string): Field[] {
+  const formula = FORMULAS[activation]
+  if (typeof formula === 'string') return [node(formula, [from], to)]
+  const name = (operand: string | number) =>
+    typeof operand === 'number'
+      ? constantName(operand)
+      : operand === 'x'
+        ? from
+        : operand === 'y'
+          ? to
+          : `${to}.${operand}`
+  return formula.map(([operator, inputs, output]) => node(operator, inputs.map(name), name(output)))
+}
+
+const constantName = (value: number): string => `constant.${value}`
+
+/** Scalars, each once. */
+function constantsOf(activation: Activation): NamedWeights[] {
+  const formula = FORMULAS[activation]
+  const operands = typeof formula === 'string' ? [] : formula.flatMap(([, inputs]) => inputs)
+  const values = new Set(operands.filter(operand => typeof operand === 'number'))
+  return [...values].map(value => ({ name: constantName(value), shape: [], data: Float32Array.of(value) }))
 }
 
 function node(operator: string, inputs: readonly string[], output: string, ...attributes: readonly Field[]): Field {

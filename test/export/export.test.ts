@@ -7,6 +7,7 @@ import t from 'tap'
 import { encodeOnnx } from '../../src/export/onnx.js'
 import { encode, int } from '../../src/export/protobuf.js'
 import { exportWeights, formatOf, loadTestImages, Predictor, readParameters } from '../../src/index.js'
+import { type Activation, activations } from '../../src/model/activation.js'
 import { TensorFile } from '../../src/run/tensor-file.js'
 import { gradloom } from '../cli/run-cli.js'
 import { trainDigits } from '../inference/trained.js'
@@ -86,10 +87,41 @@ t.test('the command: the format by the name or --format; what is wrong', async t
     stderr: /cannot be written: ENOENT/,
   })
   t.equal(formatOf('A.ONNX'), 'onnx')
-  const model = { widths: [1, 1], activation: 'sine', classNames: ['0'], parameters: [], producerVersion: '0' }
-  t.throws(() => encodeOnnx(model), {
-    message: "model.activation is 'sine', expected one of relu, tanh, sigmoid for ONNX",
-  })
+})
+
+t.test('onnx: every activation as its formula in float64 says, to 1e-6', async t => {
+  ort.env.wasm.numThreads = 1
+  const inputs = Float32Array.from({ length: 81 }, (_, i) => (i - 40) / 8)
+  let cases = 0
+  for (const [name, { of }] of Object.entries(activations)) {
+    const tensor = (name: string, shape: number[], values: number[]) => ({
+      name,
+      shape,
+      data: Float32Array.from(values),
+    })
+    const model = encodeOnnx({
+      widths: [1, 1, 2],
+      activation: name as Activation,
+      classNames: ['0', '1'],
+      parameters: [
+        ...[tensor('layers.0.weight', [1, 1], [1]), tensor('layers.0.bias', [1], [0])],
+        // The second logit is the activation, the first one 0.
+        ...[tensor('layers.1.weight', [1, 2], [0, 1]), tensor('layers.1.bias', [2], [0, 0])],
+      ],
+      producerVersion: '0',
+    })
+    const session = await ort.InferenceSession.create(model)
+    const { probabilities } = await session.run({ pixels: new ort.Tensor('float32', inputs, [inputs.length, 1]) })
+    const got = probabilities.data as Float32Array
+    const worst = inputs.reduce(
+      (most, x, i) => Math.max(most, Math.abs(got[2 * i + 1] - 1 / (1 + Math.exp(-of(x))))),
+      0,
+    )
+    t.ok(worst < 1e-6, `${name}: largest difference ${worst}`)
+    cases++
+    await session.release()
+  }
+  t.equal(cases, 9)
 })
 
 t.test('protobuf integers up to 2^53 are read back', async t => {
