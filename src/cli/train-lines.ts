@@ -68,6 +68,7 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
   const { status, epochs } = summary
   const lines = [
     ...(status === 'completed' ? [] : [row('status', summary.error ?? status)]),
+    ...(summary.stopped === undefined ? [] : [row('stopped', stoppedText(summary))]),
     row('result', scores(summary, paint)),
     row(
       'time',
@@ -87,6 +88,11 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
       `      ${paint.faint(why)}`,
     ]),
   ]
+}
+
+function stoppedText({ stopped, weightsStep }: RunSummary): string {
+  const why = stopped === 'early' ? 'no better score for long enough' : 'out of time'
+  return weightsStep === undefined ? why : `${why}; the weights are those of step ${formatCount(weightsStep)}, the best`
 }
 
 /** The held-out score first: it is what the run was for. */

@@ -120,6 +120,28 @@ const train = z
             'that overflows is then limited, not an error.',
         ),
       ),
+    earlyStopping: z
+      .strictObject({
+        patience: count()
+          .nullable()
+          .default(null)
+          .meta(help('Epochs without a better score (`checkpoint.bestMetric`) after which the run ends; null: never.')),
+        minDelta: z.number().min(0).default(0).meta(help('How much better a score must be to count.')),
+        restoreBest: z
+          .boolean()
+          .default(true)
+          .meta(help('Whether the final weights are those of the best epoch, if patience is set; else of the last.')),
+      })
+      .prefault({})
+      .meta({ title: 'Early stopping', description: 'Ends a run that no longer gets better.' }),
+    evaluateEverySteps: count()
+      .nullable()
+      .default(null)
+      .meta(help('Steps between two scores of the validation rows, beside that after each epoch; null: only that.')),
+    stopAfterSeconds: positive()
+      .nullable()
+      .default(null)
+      .meta(help('Ends the run after so many seconds of training, at the end of a span of steps; null: never.')),
     onNonFinite: z
       .enum(['stop', 'skip', 'rollback'])
       .default('stop')
@@ -301,6 +323,24 @@ const schedule = z
         warmup,
       })
       .meta({ title: 'One cycle' }),
+    z
+      .strictObject({
+        type: z
+          .literal('plateau')
+          .meta(help('learningRate, multiplied by `factor` whenever the score has not become better for some epochs.')),
+        factor: rateFactor(0.1, 'What the learning rate is multiplied by.'),
+        patience: count()
+          .default(5)
+          .meta(help('Epochs without a better score (`checkpoint.bestMetric`) before it is.')),
+        minimum: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0)
+          .meta(help('Fraction of the learning rate below which it does not fall.')),
+        warmup,
+      })
+      .meta({ title: 'Plateau' }),
   ])
   .prefault({})
   .meta({ title: 'Schedule', description: 'How the learning rate changes in the course of the run.' })
@@ -371,6 +411,15 @@ const checkpoint = z
     everySteps: count().nullable().default(null).meta(help('Steps between two checkpoints; null: not by steps.')),
     everySeconds: positive().nullable().default(null).meta(help('Seconds between two checkpoints; null: not by time.')),
     atEnd: z.boolean().default(true).meta(help('Whether the run is saved when it ends or is stopped.')),
+    bestMetric: z
+      .enum(['auto', 'validation-accuracy', 'validation-loss', 'train-loss'])
+      .default('auto')
+      .meta(
+        help(
+          'What makes a checkpoint the best one. `auto`: the accuracy on the validation rows, else the training loss. The ' +
+            'held-out rows never do.',
+        ),
+      ),
   })
   .prefault({})
   .meta({ title: 'Checkpoints', description: 'What is saved while training, and what stays.' })
@@ -393,7 +442,7 @@ export const experimentSchema = z
     compute,
     checkpoint,
   })
-  .check(rollbackIsOnSchedule())
+  .check(rollbackIsOnSchedule(), validationIsThere())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -407,6 +456,23 @@ type DeepReadonly<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
     : T
+
+/** Whoever asks for scores of validation rows must hold some out. */
+function validationIsThere() {
+  return z.superRefine<{
+    data: { validation: number }
+    train: { evaluateEverySteps: number | null }
+    checkpoint: { bestMetric: string }
+  }>(({ data, train, checkpoint }, context) => {
+    if (data.validation !== 0) return
+    const report = (path: string[], message: string, input: unknown) =>
+      context.addIssue({ code: 'custom', path, message: `${message}, because data.validation is 0`, input })
+    const { evaluateEverySteps: every } = train
+    if (every !== null && every > 0) report(['train', 'evaluateEverySteps'], 'null', every)
+    const { bestMetric } = checkpoint
+    if (bestMetric.startsWith('validation-')) report(['checkpoint', 'bestMetric'], '"auto" or "train-loss"', bestMetric)
+  })
+}
 
 /** Where a run goes back to must follow from the experiment, not from the clock. */
 function rollbackIsOnSchedule() {

@@ -35,6 +35,8 @@ export interface CheckpointingOptions {
   readonly policy: Experiment['checkpoint']
   /** Checkpoints on schedule are never late: the bits of the run may come to depend on them. */
   readonly punctual: boolean
+  /** Each epoch that is the best so far is saved: the run may end with its weights. */
+  readonly keepsEveryBest: boolean
   readonly marks: Marks
   readonly onSaved: (saved: SavedCheckpoint) => void
   readonly onWarning: (message: string) => void
@@ -44,6 +46,7 @@ export class Checkpointing {
   readonly #store: CheckpointStore
   readonly #policy: Experiment['checkpoint']
   readonly #punctual: boolean
+  readonly #keepsEveryBest: boolean
   readonly #onSaved: (saved: SavedCheckpoint) => void
   readonly #onWarning: (message: string) => void
   #writing: Promise<void> | undefined
@@ -53,13 +56,19 @@ export class Checkpointing {
   #marks: Marks
   #failure: string | undefined
 
-  constructor({ store, policy, punctual, marks, onSaved, onWarning }: CheckpointingOptions) {
+  constructor({ store, policy, punctual, keepsEveryBest, marks, onSaved, onWarning }: CheckpointingOptions) {
     this.#store = store
     this.#policy = policy
     this.#punctual = punctual
+    this.#keepsEveryBest = keepsEveryBest
     this.#marks = marks
     this.#onSaved = onSaved
     this.#onWarning = onWarning
+  }
+
+  /** The checkpoint with the best score, once it is whole. */
+  get bestStep(): number | null {
+    return this.#marks.best?.step ?? null
   }
 
   /** The checkpoint to go back to when numbers overflow; null: the beginning. */
@@ -101,9 +110,9 @@ export class Checkpointing {
   /** To be asked after every span; what is due stays due until it can be saved. */
   async isDue(moment: Moment): Promise<boolean> {
     const { everySeconds } = this.#policy
-    const onSchedule = this.#isOnSchedule(moment)
+    const onSchedule = this.#isOnSchedule(moment) || (this.#keepsEveryBest && this.#isBetter(moment))
     this.#due ||= onSchedule || (everySeconds !== null && performance.now() - this.#lastMs >= 1000 * everySeconds)
-    if (onSchedule && this.#punctual) await this.settled()
+    if (onSchedule && (this.#punctual || this.#keepsEveryBest)) await this.settled()
     return this.#due && this.#writing === undefined
   }
 
@@ -166,15 +175,20 @@ export class Checkpointing {
     this.#failure = undefined
     this.#saved = { ...digests, step, file: this.#store.file(step), seconds: (performance.now() - started) / 1000 }
     this.#onSaved(this.#saved)
-    await this.#store.prune({ best, rollback: this.#punctual ? marks.rollback : null }).catch(error => {
-      this.#onWarning(`old checkpoints are not removed: ${error.message}`)
-    })
+    await this.#store
+      .prune({ best, rollback: this.#punctual ? marks.rollback : null }, this.#keepsEveryBest)
+      .catch(error => {
+        this.#onWarning(`old checkpoints are not removed: ${error.message}`)
+      })
   }
 
-  #bestWith({ step, epochEnd }: Moment): BestCheckpoint | null {
+  #bestWith(moment: Moment): BestCheckpoint | null {
+    const { step, epochEnd } = moment
+    return epochEnd !== null && this.#isBetter(moment) ? { step, ...epochEnd.score } : this.#marks.best
+  }
+
+  #isBetter({ epochEnd }: Moment): boolean {
     const { best } = this.#marks
-    if (epochEnd === null) return best
-    const { metric, value } = epochEnd.score
-    return best === null || value > best.value ? { step, metric, value } : best
+    return epochEnd !== null && (best === null || epochEnd.score.value > best.value)
   }
 }

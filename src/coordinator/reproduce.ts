@@ -59,7 +59,10 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   }
   const bits = { backend: run.manifest?.backend?.name ?? 'wasm', shardRows: shardRowsOf(run, starts) }
   const pinned = withBackendOf(run.loaded.experiment, bits)
-  const { experiment } = resolveExperiment(pinned, { where: run.loaded.path!, overrides })
+  const { experiment } = resolveExperiment(pinned, {
+    where: run.loaded.path!,
+    overrides: ['train.stopAfterSeconds=null', ...overrides], // by the clock no run ends twice at the same step
+  })
   const prepared = await prepareSession(experiment, run.path, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
@@ -170,8 +173,8 @@ async function recordsOf({ path, summary }: SavedRun, starts: readonly Start[]):
     add(checkpoint.step, { digests: digestsIn(checkpoint) })
   }
   if (summary?.weightsSha256) {
-    const { steps, weightsSha256 } = summary
-    add(steps, { digests: { ...records.get(steps)?.digests, weightsSha256 } })
+    const { steps, weightsStep = steps, weightsSha256 } = summary
+    add(weightsStep, { digests: { ...records.get(weightsStep)?.digests, weightsSha256 } })
   }
   return records
 }

@@ -32,13 +32,16 @@ export interface Resumed {
 
 /** Changes of these leave the bits of the steps already done as they are. */
 const FREE = [
-  ...['name', '$schema', 'train.epochs', 'checkpoint.'],
+  ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
+  ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
   ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
 ]
 /** And these, as long as nothing has been left out, and no checkpoint may be gone back to. */
 const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']
 /** Where these say, a run goes back to. */
 const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
+/** And this, what is best. */
+const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
 
 /** Rejects with ConfigError where the run cannot go on as asked, RunError where it is in use or fails again. */
 export async function resume(runDir: string, options: ResumeOptions = {}): Promise<Resumed> {
@@ -54,7 +57,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
   try {
     // Read again: until the lock was ours, another process may have gone on with it.
     const run = await readSavedRun(path)
-    const finished = finishedSummary(run, experiment)
+    const finished = finishedSummary(run, experiment, changes.length > 0)
     if (finished) return { trained: false, summary: finished }
 
     const starts = await startsIn(directory.checkpoints, onWarning)
@@ -107,6 +110,8 @@ function changesBetween(before: Experiment, after: Experiment): Change[] {
 
 function isFree({ path }: Change, { train, schedule }: Experiment): boolean {
   if (path === 'train.epochs' && dependsOnEpochs(schedule)) return false
+  if (schedule.type === 'plateau' && JUDGED_BY.includes(path)) return false
+  if (JUDGED_BY.includes(path)) return true
   if (train.onNonFinite === 'rollback' && ROLLBACK_SCHEDULE.includes(path)) return false
   if (train.onNonFinite === 'stop' && FREE_WHILE_STOPPING.includes(path)) return true
   return FREE.some(free => path.startsWith(free))
@@ -137,9 +142,11 @@ function refuseChanges(path: string, serious: readonly Change[], allowed: boolea
 const epochsReason = ({ schedule }: Experiment): string =>
   `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
 
-/** The summary of a run that has done all its epochs; undefined if there is more to do. */
-function finishedSummary({ summary }: SavedRun, { train }: Experiment): RunSummary | undefined {
-  return summary?.status === 'completed' && summary.epochs >= train.epochs ? summary : undefined
+/** The summary of a run that has done all it should; undefined if there is more to do, or it is asked for more. */
+function finishedSummary({ summary }: SavedRun, { train }: Experiment, changed: boolean): RunSummary | undefined {
+  if (summary?.status !== 'completed') return undefined
+  const done = summary.epochs >= train.epochs || (summary.stopped !== undefined && !changed)
+  return done ? summary : undefined
 }
 
 /** What is wrong if the session would go on with other bits than the newest start was trained with; null: nothing. */

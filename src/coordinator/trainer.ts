@@ -20,6 +20,7 @@ import type { TrainControl } from './control.js'
 import { Meter } from './meter.js'
 import { Restarts } from './restarts.js'
 import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
+import { NEW_STANDING, scoreOf, standingAfter, stopsEarly } from './standing.js'
 import { type ResumePoint, restoreFirst, startsIn } from './starts.js'
 
 export interface TrainOptions {
@@ -69,7 +70,10 @@ const NO_SUMS = { loss: 0, correct: 0, rows: 0 } as const
 /** Before the first step of any run. */
 const BEGINNING = {
   step: 0,
-  training: { sums: NO_SUMS, validation: null, nonFinite: 0, rateFactor: 1, seconds: 0, rows: 0 },
+  training: {
+    ...{ sums: NO_SUMS, validation: null, standing: NEW_STANDING },
+    ...{ nonFinite: 0, rateFactor: 1, seconds: 0, rows: 0 },
+  },
 } as const
 
 /** Steps of a span at most: a line of metrics for each. */
@@ -93,6 +97,11 @@ export class Trainer {
   /** Skips and rollbacks so far, and what multiplies the learning rate since. */
   #nonFinite = 0
   #rateFactor = 1
+  #standing = NEW_STANDING
+  /** Why the run ends before its last epoch. */
+  #stopped: RunSummary['stopped']
+  /** The state after the best epoch, of a run that has no directory to keep it in. */
+  #bestCopy: { readonly step: number; readonly state: StateSnapshot } | undefined
 
   constructor({ experiment, options, directory, from = null, ...parts }: TrainerParts) {
     this.#experiment = experiment
@@ -112,6 +121,7 @@ export class Trainer {
         store: new CheckpointStore(directory.checkpoints, policy),
         policy,
         punctual: experiment.train.onNonFinite === 'rollback',
+        keepsEveryBest: endsWithBest(experiment),
         marks: from?.training ?? NO_MARKS,
         onSaved: ({ file, ...saved }) => this.#emit({ type: 'checkpoint', file: directory.relative(file), ...saved }),
         onWarning: message => this.#warn(message),
@@ -131,7 +141,7 @@ export class Trainer {
       else await this.#restarts.repeat(session, () => this.#initialise(session))
       weightsAreWhole = true
       this.#start(session)
-      while (this.#step < this.#totalSteps(session) && !signal?.aborted) {
+      while (this.#step < this.#totalSteps(session) && !signal?.aborted && !this.#stopped) {
         weightsAreWhole = false
         const before = this.#step
         const fault = await this.#span(session)
@@ -163,6 +173,8 @@ export class Trainer {
     this.#meter.goOn(training.rows, training.seconds)
     this.#nonFinite = training.nonFinite
     this.#rateFactor = training.rateFactor
+    this.#standing = training.standing
+    this.#stopped = stopsEarly(training.standing, this.#experiment) ? 'early' : undefined
     session.setSums({ step, ...training.sums })
   }
 
@@ -264,6 +276,7 @@ export class Trainer {
         validation: this.#validation ?? null,
         nonFinite: this.#nonFinite,
         rateFactor: this.#rateFactor,
+        standing: this.#standing,
         seconds,
         rows: this.#meter.rows,
         bits: bitsOf(plan, files),
@@ -271,9 +284,7 @@ export class Trainer {
       epochEnd: atEnd
         ? {
             done: epoch,
-            score: this.#validation
-              ? { metric: 'validation accuracy', value: this.#validation.accuracy }
-              : { metric: 'training loss, negated', value: rows > 0 ? -loss / rows : Number.MIN_SAFE_INTEGER },
+            score: this.#epochScore({ loss, correct, rows }),
           }
         : null,
     }
@@ -295,6 +306,7 @@ export class Trainer {
         SPAN_STEPS,
         perEpoch - inEpoch,
         this.#checkpointing?.stepsLeft(from) ?? SPAN_STEPS,
+        stepsTo(this.#experiment.train.evaluateEverySteps, from),
         (this.#watch?.steps.find(step => step > from) ?? Number.POSITIVE_INFINITY) - from,
       )
     const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
@@ -319,12 +331,35 @@ export class Trainer {
       learningRate: this.#learningRate(session),
       samplesPerSecond: rows / seconds,
     })
-    return fault === 0 && step % perEpoch === 0 ? await this.#endEpoch(session) : fault
+    const { stopAfterSeconds, evaluateEverySteps } = this.#experiment.train
+    if (stopAfterSeconds !== null && this.#meter.total().seconds >= stopAfterSeconds) this.#stopped ??= 'time'
+    if (fault !== 0) return fault
+    if (step % perEpoch === 0) return await this.#endEpoch(session)
+    return evaluateEverySteps !== null && step % evaluateEverySteps === 0 ? await this.#evaluate(session) : 0
+  }
+
+  /** Between two epochs. Returns the code of a fault, or 0. */
+  async #evaluate(session: Session): Promise<number> {
+    try {
+      this.#emit({ type: 'evaluation', step: this.#step, validation: await this.#score(session, 'validation') })
+      return 0
+    } catch (error) {
+      if (error instanceof NonFiniteError) return error.fault
+      throw error
+    }
+  }
+
+  /** What makes an epoch better than another; larger is better. */
+  #epochScore(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): { metric: string; value: number } {
+    const { loss, accuracy } = meanOf(sums)
+    // An epoch of which everything was left out is worse than any other.
+    const train = { loss: sums.rows > 0 ? loss : Number.MAX_VALUE, accuracy }
+    return scoreOf(this.#experiment.checkpoint, { train, validation: this.#validation ?? null })
   }
 
   /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
   async #run(session: Session, from: number, to: number): Promise<Pick<SpanReport, 'step' | 'fault'>> {
-    const rateFactor = this.#rateFactor
+    const rateFactor = this.#rateFactor * this.#standing.rateFactor
     try {
       const call = `run steps ${from}-${to}`
       const [report] = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
@@ -337,7 +372,7 @@ export class Trainer {
 
   /** Of the last step done: with some schedules no two are alike. */
   #learningRate({ plan }: Session): number {
-    return learningRateAt(plan, this.#step - 1, stepsPerEpoch(plan)) * this.#rateFactor
+    return learningRateAt(plan, this.#step - 1, stepsPerEpoch(plan)) * this.#rateFactor * this.#standing.rateFactor
   }
 
   /** After the last step of an epoch. Returns the code of a fault, or 0. */
@@ -365,7 +400,24 @@ export class Trainer {
       seconds,
       samplesPerSecond,
     })
+    await this.#judge(session, sums)
     return 0
+  }
+
+  /** How the run stands after an epoch, and whether it goes on. */
+  async #judge(session: Session, sums: Sums): Promise<void> {
+    const { value } = this.#epochScore(sums)
+    const before = this.#standing
+    this.#standing = standingAfter(before, this.#experiment, this.#step, value)
+    if (stopsEarly(this.#standing, this.#experiment)) this.#stopped = 'early'
+    if (this.#directory || !endsWithBest(this.#experiment) || this.#standing.best?.step !== this.#step) return
+    const state = await this.#snapshotWhenSettled(session)
+    const copied = (tensors: StateSnapshot['parameters']) =>
+      tensors.map(({ name, shape, data }) => ({ name, shape, data: data.slice() }))
+    this.#bestCopy = {
+      step: this.#step,
+      state: { parameters: copied(state.parameters), moments: copied(state.moments) },
+    }
   }
 
   /** The sums of the epoch stay as they are. */
@@ -384,7 +436,8 @@ export class Trainer {
     const { plan } = session
     const running = meanOf(session.sums())
     this.#emit({ type: 'finishing', what: 'save' })
-    const saved = await this.#save(session)
+    const last = await this.#save(session)
+    const saved = status === 'completed' && this.#scores ? { ...last, ...(await this.#takeBest(session)) } : last
     if (!this.#scores) {
       return this.#end({ ...this.#facts(session, status), train: { loss: running.loss }, test: null, ...saved })
     }
@@ -417,6 +470,25 @@ export class Trainer {
     } catch (second) {
       this.#options.onWarning?.(`the failure could not be recorded: ${(second as Error).message}`)
     }
+  }
+
+  /** Gives the session the weights of the best epoch, where the run is to end with them and they are not the last. */
+  async #takeBest(session: Session): Promise<Partial<RunSummary>> {
+    if (!endsWithBest(this.#experiment)) return {}
+    const step = this.#directory ? this.#checkpointing!.bestStep : (this.#bestCopy?.step ?? null)
+    if (step === null || step === this.#step) return {}
+    const warn = (message: string) => this.#warn(message)
+    let checkpoint: string | null = null
+    if (this.#directory) {
+      const [start] = await startsIn(this.#directory.checkpoints, warn, step)
+      if (start?.checkpoint.step !== step || !(await restoreFirst(session, [start], warn))) {
+        this.#warn(`the weights of step ${step}, the best, cannot be read; the last ones are taken`)
+        return {}
+      }
+      checkpoint = this.#directory.relative(start.file)
+    } else await session.restore(async into => copyState(into, this.#bestCopy!.state))
+    const { parameters } = await this.#snapshotWhenSettled(session)
+    return { weightsSha256: await weightsSha256(parameters), checkpoint, weightsStep: step }
   }
 
   /** The final weights, as far as the disk lets us: training is done, and its result must not be lost over a file. */
@@ -476,6 +548,7 @@ export class Trainer {
       allReduce: plan.allReduce,
       epochs: Math.floor(this.#step / stepsPerEpoch(plan)),
       steps: this.#step,
+      ...(status === 'completed' && this.#stopped && { stopped: this.#stopped }),
       rowsSeen: this.#rowsSeen({ plan }),
       seconds,
       samplesPerSecond,
@@ -541,5 +614,20 @@ export class Trainer {
   }
 }
 
-const meanOf = ({ loss, correct, rows }: Sums): Score =>
+const endsWithBest = ({ train: { earlyStopping } }: Experiment): boolean =>
+  earlyStopping.patience !== null && earlyStopping.restoreBest
+
+/** Steps from `step` to the next multiple of `every`. */
+const stepsTo = (every: number | null, step: number): number =>
+  every === null ? Number.POSITIVE_INFINITY : every - (step % every)
+
+function copyState(into: StateSnapshot, from: StateSnapshot): void {
+  for (const part of ['parameters', 'moments'] as const) {
+    into[part].forEach(({ data }, i) => {
+      data.set(from[part][i].data)
+    })
+  }
+}
+
+const meanOf = ({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score =>
   rows > 0 ? { loss: loss / rows, accuracy: correct / rows } : { loss: 0, accuracy: 0 }

@@ -72,8 +72,11 @@ export class CheckpointStore {
   }
 
   /** Removes what need not stay; the checkpoint of step `rollback` does in any case. */
-  async prune(marks: { readonly best: number | null; readonly rollback: number | null }): Promise<void> {
-    const kept = [this.#keeping.keepBest ? marks.best : null, marks.rollback]
+  async prune(
+    marks: { readonly best: number | null; readonly rollback: number | null },
+    keepBest = this.#keeping.keepBest,
+  ): Promise<void> {
+    const kept = [keepBest || this.#keeping.keepBest ? marks.best : null, marks.rollback]
     await pruneCheckpoints(this.#folder, this.#keeping.keepLast, kept)
   }
 

@@ -73,6 +73,13 @@ export interface EpochEvent {
   readonly samplesPerSecond: number
 }
 
+/** The validation rows were scored between two epochs. */
+export interface EvaluationEvent {
+  readonly type: 'evaluation'
+  readonly step: number
+  readonly validation: Score
+}
+
 /** A checkpoint is whole on disk. */
 export interface CheckpointEvent {
   readonly type: 'checkpoint'
@@ -127,6 +134,7 @@ export type TrainEvent =
   | ProgressEvent
   | StepsEvent
   | EpochEvent
+  | EvaluationEvent
   | CheckpointEvent
   | RestartEvent
   | NonFiniteEvent
@@ -166,6 +174,10 @@ export interface RunSummary {
   readonly weightsSha256: string | null
   /** Path of the final weights relative to the run directory; null if none were saved. */
   readonly checkpoint: string | null
+  /** Why a completed run has fewer epochs than asked for: no better score for long enough, or out of time. */
+  readonly stopped?: 'early' | 'time'
+  /** The step after which the weights were as they are, where that is not the last one: that of the best epoch. */
+  readonly weightsStep?: number
   /** Why the final weights are not saved, where they should have been; `checkpoint` is then the last one that is whole. */
   readonly notSaved?: string
 }

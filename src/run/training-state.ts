@@ -16,6 +16,15 @@ const trainingState = z.strictObject({
   best: z.strictObject({ step: z.int().min(0), metric: z.string(), value: z.number() }).nullable(),
   /** The checkpoint to go back to when numbers overflow: the newest that the policy asked for by steps or epochs. */
   rollback: z.int().min(0).nullable(),
+  /** See coordinator/standing.ts. */
+  standing: z.strictObject({
+    /** The epoch with the best score: the step it ended at. */
+    best: z.strictObject({ step: z.int().min(0), value: z.number() }).nullable(),
+    /** Epochs since, and since then or the last fall of the learning rate, which its factor counts. */
+    waited: z.int().min(0),
+    plateau: z.int().min(0),
+    rateFactor: z.number().min(0),
+  }),
   /** Skips and rollbacks so far, and what multiplies the learning rate since. */
   nonFinite: z.int().min(0),
   rateFactor: z.number().positive(),

@@ -13,6 +13,8 @@ const REFERENCE = {
   model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
   train: {
     ...{ epochs: 2000, batchSize: 256, l2: 0.05, labelSmoothing: 0, clipValue: null },
+    earlyStopping: { patience: null, minDelta: 0, restoreBest: true },
+    ...{ evaluateEverySteps: null, stopAfterSeconds: null },
     ...{ onNonFinite: 'stop', rollbackFactor: 0.5, maxNonFinite: 10 },
   },
   optimizer: { type: 'adam', learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
@@ -23,7 +25,7 @@ const REFERENCE = {
   },
   checkpoint: {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
-    ...{ everySteps: null, everySeconds: null, atEnd: true },
+    ...{ everySteps: null, everySeconds: null, atEnd: true, bestMetric: 'auto' },
   },
 }
 

@@ -22,7 +22,7 @@ const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" o
 
 const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scaled-tanh", "sigmoid" or "identity"'
 const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
-const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine" or "one-cycle"'
+const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
 /** What is wrong besides a good data section. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
@@ -53,6 +53,24 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     { train: { onNonFinite: 'rollback' }, checkpoint: { everyEpochs: null } },
     'checkpoint.everyEpochs is null, expected a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
   ],
+  [{ train: { evaluateEverySteps: 5 } }, 'train.evaluateEverySteps is 5, expected null, because data.validation is 0'],
+  [
+    { checkpoint: { bestMetric: 'validation-loss' } },
+    `checkpoint.bestMetric is 'validation-loss', expected "auto" or "train-loss", because data.validation is 0`,
+  ],
+  [
+    { train: { earlyStopping: { patience: 0 } } },
+    'train.earlyStopping.patience is 0, expected an integer >= 1 or null',
+  ],
+  [{ train: { earlyStopping: { minDelta: -1 } } }, 'train.earlyStopping.minDelta is -1, expected a number >= 0'],
+  [{ train: { earlyStopping: { restoreBest: 1 } } }, 'train.earlyStopping.restoreBest is 1, expected true or false'],
+  [{ train: { evaluateEverySteps: 0 } }, 'train.evaluateEverySteps is 0, expected an integer >= 1 or null'],
+  [{ train: { stopAfterSeconds: 0 } }, 'train.stopAfterSeconds is 0, expected a number > 0 or null'],
+  [
+    { checkpoint: { bestMetric: 'test' } },
+    `checkpoint.bestMetric is 'test', expected "auto", "validation-accuracy", "validation-loss" or "train-loss"`,
+  ],
+  [{ schedule: { type: 'plateau', patience: 0 } }, 'schedule.patience is 0, expected an integer >= 1'],
   [{ train: { rollbackFactor: 1 } }, 'train.rollbackFactor is 1, expected a number > 0 and < 1'],
   [{ train: { maxNonFinite: 0 } }, 'train.maxNonFinite is 0, expected an integer >= 1'],
   [{ optimizer: { type: 'adm' } }, `optimizer.type is 'adm', expected ${OPTIMIZERS}; did you mean "adam"?`],
@@ -140,8 +158,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, onNonFinite, ' +
-      'rollbackFactor, maxNonFinite',
+    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, earlyStopping, ' +
+      'evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },

@@ -23,6 +23,7 @@ const moments = [tensor('layers.0.weight.moment0', [3, 2]), tensor('layers.0.bia
 const training: TrainingState = {
   sums: { loss: 1, correct: 2, rows: 3 },
   validation: null,
+  standing: { best: null, waited: 0, plateau: 0, rateFactor: 1 },
   best: { step: 7, metric: 'loss', value: -1 },
   ...{ rollback: 7, nonFinite: 0, rateFactor: 1, seconds: 1, rows: 3 },
   bits: { backend: 'wasm', library: null, allReduce: 'fused', shardRows: 9, data: ['abc'] },
