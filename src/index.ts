@@ -8,6 +8,7 @@
  */
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'
+export { type ComparedGroup, type ComparedRun, type Comparison, compareRuns } from './coordinator/compare.js'
 export { TrainControl } from './coordinator/control.js'
 export { type EvaluateOptions, type Evaluation, evaluate } from './coordinator/evaluate.js'
 export { type ReproduceOptions, type Reproduction, reproduce } from './coordinator/reproduce.js'

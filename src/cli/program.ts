@@ -46,6 +46,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./evaluate.js')).evaluateCommand),
   },
   {
+    name: 'compare',
+    command: 'compare <runs..>',
+    describe: 'Show runs side by side, with the settings in which they differ',
+    load: async () => erased((await import('./compare.js')).compareCommand),
+  },
+  {
     name: 'predict',
     command: 'predict <run>',
     describe: 'Show what a run or a checkpoint says of images',

@@ -1,0 +1,70 @@
+/** Runs side by side: only settings that differ, numbers in full, means over seeds. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentInput } from '../../src/config/schema.js'
+import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../../src/coordinator/compare.js'
+import { gradloom } from '../cli/run-cli.js'
+
+const root = t.testdir({})
+function writeRun(name: string, input: Omit<ExperimentInput, 'data'>, accuracy: number | null): string {
+  const dir = join(root, name)
+  mkdirSync(dir)
+  const { experiment } = resolveExperiment({ data: { dataset: 'digits' }, ...input })
+  writeFileSync(join(dir, 'resolved.json'), JSON.stringify(experiment))
+  if (accuracy !== null) {
+    const summary = { status: 'completed', test: { accuracy, loss: 1 - accuracy }, epochs: 3, seconds: 2, train: null }
+    writeFileSync(join(dir, 'summary.json'), JSON.stringify(summary))
+  }
+  return dir
+}
+const adam = (seed: number) => ({ seed, optimizer: { learningRate: 0.01 } })
+const runs = [
+  writeRun('a', adam(1), 0.9),
+  writeRun('b', adam(2), 0.94),
+  writeRun('c, "odd"', { optimizer: { type: 'sgd' } }, 0.8),
+  writeRun('going-on', { model: { hidden: [3, 4] }, optimizer: { type: 'sgd' } }, null),
+]
+
+t.test('one row a run, the settings that differ, and the mean over seeds', async t => {
+  const comparison = await compareRuns(runs)
+  t.strictSame(
+    comparisonTable(comparison).map(row => row.filter((_, i) => [0, 1, 2, 3, 4, 5].includes(i))),
+    [
+      ['run', 'status', 'seed', 'model.hidden', 'optimizer.type', 'optimizer.learningRate'],
+      ['a', 'completed', '1', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
+      ['b', 'completed', '2', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
+      ['c, "odd"', 'completed', '1', '[3000,2500,2000,1500,1000,500]', 'sgd', '0.1'],
+      ['going-on', 'running', '1', '[3,4]', 'sgd', '0.1'],
+      ['mean of 2', '', '', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
+    ],
+  )
+  const [group] = comparison.groups
+  t.strictSame(group.runs, ['a', 'b'])
+  t.ok(Math.abs(group.results['test accuracy']!.mean - 0.92) < 1e-12)
+  t.ok(Math.abs(group.results['test accuracy']!.deviation! - Math.sqrt(0.0008)) < 1e-12, 'of the sample: n - 1')
+  t.match(comparisonTable(comparison).at(-1)!.join(' '), /92\.00 % ± 2\.83 % 0\.0800 ± 0\.0283/)
+  t.strictSame((await compareRuns([runs[0], runs[2]])).groups, [], 'no two with the same settings')
+  t.strictSame((await compareRuns([runs[0]])).differing, [])
+})
+
+t.test('CSV and Markdown quote what they must', async t => {
+  const comparison = await compareRuns(runs)
+  const [head, , , odd] = comparisonCsv(comparison).split('\r\n')
+  t.match(head, /^run,status,seed,model.hidden,optimizer.type,.*,test accuracy,test loss,/)
+  t.match(odd, /^"c, ""odd""",completed,1,"\[3000,2500,2000,1500,1000,500\]",sgd,0\.1,/)
+  t.match(
+    comparisonMarkdown(comparison),
+    /^\| run \| status \| seed .*\n\| --- \| --- \| ---: .*\n\| a \| completed \| 1 /,
+  )
+})
+
+t.test('the command', async t => {
+  const table = await gradloom(['compare', ...runs])
+  t.equal(table.code, 0)
+  t.match(table.stdout, /^run +status +seed .*test accuracy/)
+  t.equal(table.stdout.trimEnd().split('\n').length, 6)
+  t.match(JSON.parse((await gradloom(['compare', ...runs, '--json'])).stdout), { runs: [{ run: 'a' }] })
+  t.match(await gradloom(['compare', root]), { code: 2, stderr: /has no resolved.json/ })
+})
