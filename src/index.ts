@@ -21,3 +21,5 @@ export { importantUnits, type LayerSummary, summarizeLayers } from './inference/
 export { type LayerActivations, type Prediction, Predictor } from './inference/predictor.js'
 export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'
 export { type Parameters, readParameters } from './run/parameters.js'
+export { loadSweep, type SweepFile } from './sweep/file.js'
+export { runSweep, type SweepOptions, type SweepResult, type SweepRun } from './sweep/sweep.js'

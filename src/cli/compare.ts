@@ -36,8 +36,8 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
   },
 }
 
-/** The run and its status to the left, all else to the right. */
-function aligned(rows: readonly (readonly string[])[]): string[] {
+/** Lines of a comparison's table: the run and its status to the left, all else to the right. */
+export function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   const pad = (cell: string, column: number) =>
     column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])

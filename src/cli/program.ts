@@ -46,6 +46,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./evaluate.js')).evaluateCommand),
   },
   {
+    name: 'sweep',
+    command: 'sweep <sweep>',
+    describe: 'Train many variants of an experiment; the same command again goes on',
+    load: async () => erased((await import('./sweep.js')).sweepCommand),
+  },
+  {
     name: 'compare',
     command: 'compare <runs..>',
     describe: 'Show runs side by side, with the settings in which they differ',
