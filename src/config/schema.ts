@@ -72,6 +72,28 @@ const model = z
             '1.7159·tanh(2x/3). All but `relu` keep one more matrix a layer in training.',
         ),
       ),
+    norm: z
+      .enum(['none', 'batch', 'layer'])
+      .default('none')
+      .meta(
+        help(
+          'Normalisation between product and activation of every hidden layer, with a learned scale and shift of each ' +
+            'unit. `batch`: by mean and variance over the whole mini-batch, and running ones when scoring. `layer`: over ' +
+            'the units of each row.',
+        ),
+      ),
+    normMomentum: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.1)
+      .meta(
+        help(
+          "Of batch normalisation, as in PyTorch: running = (1 - normMomentum)·running + normMomentum·mini-batch's, the " +
+            'variance unbiased. A mini-batch of one row leaves them alone.',
+        ),
+      ),
+    normEpsilon: positive().default(1e-5).meta(help('Added to the variance that a normalisation divides by.')),
     dropout: fraction()
       .default(0.3)
       .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
@@ -393,7 +415,7 @@ export const experimentSchema = z
     compute,
     checkpoint,
   })
-  .check(rollbackIsOnSchedule())
+  .check(rollbackIsOnSchedule(), buffersFit())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -420,6 +442,19 @@ function rollbackIsOnSchedule() {
       path: ['checkpoint', 'everyEpochs'],
       message: 'a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
       input: checkpoint.everyEpochs,
+    })
+  })
+}
+
+/** What needs a stage between two parts of a pass cannot have each shard run through by itself. */
+function buffersFit() {
+  return z.superRefine<{ model: { norm: string }; compute: { allReduce: string } }>(({ model, compute }, context) => {
+    if (compute.allReduce !== 'buffers' || model.norm === 'none') return
+    context.addIssue({
+      code: 'custom',
+      path: ['compute', 'allReduce'],
+      message: `"fused", because model.norm is "${model.norm}"`,
+      input: compute.allReduce,
     })
   })
 }

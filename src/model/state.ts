@@ -2,7 +2,8 @@
  * The state table: every tensor that training changes, parameters first, then their moments, as checkpoints and
  * snapshots hold them: row-major f32, one after the other. Pure; runs on any thread.
  */
-import { type Parameter, parameterCount } from './parameters.js'
+import { sizeOf } from '../tensor/tensor.js'
+import { isLearned, type Parameter } from './parameters.js'
 
 export interface StateTensor {
   /** The parameter's name, for a moment with `.moment<i>` behind it. */
@@ -19,9 +20,9 @@ export interface StateTensor {
 export function stateTable(parameters: readonly Parameter[], moments: number): StateTensor[] {
   let end = 0
   const tensorsOf = (moment: number | null) =>
-    parameters.map((parameter): StateTensor => {
+    (moment === null ? parameters : parameters.filter(isLearned)).map((parameter): StateTensor => {
       const start = end
-      end += parameterCount([parameter])
+      end += sizeOf(parameter.dims)
       const name = moment === null ? parameter.name : `${parameter.name}.moment${moment}`
       return { name, shape: parameter.dims, parameter, moment, start, end }
     })

@@ -5,10 +5,12 @@
  * Letters: `B` rows of the batch buffers, `I` inputs and `O` outputs of a layer, `N` images.
  */
 import type { OptimizerStep } from '../model/optimizer.js'
+import type { NormType, VectorKind } from '../model/parameters.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
+import { bindNorm, type Normalisation } from './norm.js'
 import { fault, type RunPlan } from './protocol.js'
 
 /** Rows [row, row + rows) of the batch buffers. */
@@ -29,11 +31,13 @@ export interface Layer {
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
   derive(tile: Tile): void
+  /** Update of a normalised layer's scale and shift, and of its running statistics; null for others. */
+  readonly updateNorm: ((rows: number, step: OptimizerStep) => void) | null
   /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
   storeRow(moment: number | null, i: number, values: Float32Array): void
   loadRow(moment: number | null, i: number, values: Float32Array): void
-  /** The bias, or a moment of it, in the backend's form. */
-  bias(moment: number | null): FloatTensor
+  /** The bias and whatever else the layer has of each output, with its moments, in the backend's form. */
+  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
 }
 
 /** What a pass over the batch buffers does, the same for all of its rows. */
@@ -52,17 +56,25 @@ export interface Pass {
 export interface Network {
   readonly layers: readonly Layer[]
   readonly hiddenLayers: number
+  /** Not `none`: `forward` and `backward` end at the products of hidden layers, and the other parts follow. */
+  readonly norm: NormType
   /** Image index of each row: written before a pass. (B) */
   readonly samples: IntTensor
   readonly losses: FloatTensor // (B)
   readonly correct: IntTensor //  (B)
   gather(pass: Pass, rows: Rows): void
-  /** Hidden layer i: product, bias, activation, dropout. */
+  /** Hidden layer i: product, and, where nothing is normalised, bias, activation, dropout. */
   forward(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
+  /** Hidden layer i after its product: normalisation, activation, dropout. With `batch` in training, of all rows. */
+  normalise(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
   /** Logits, losses, hits and, with a deltaScale, the deltas of the logits. */
   loss(pass: Pass, rows: Rows): number
-  /** Deltas of hidden layer i from those of the layer after it. */
+  /** Deltas of hidden layer i from those of the layer after it; of its activation's outputs where it is normalised. */
   backward(layer: number, rows: Rows, columns?: Columns): number
+  /** Then the way back through dropout and activation, the gradients of scale and shift, and, with `batch`, the deltas. */
+  normaliseColumnsBackward(layer: number, rows: number, columns: Columns): number
+  /** Then, with `layer`, the deltas. */
+  normaliseRowsBackward(layer: number, rows: Rows): number
 }
 
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
@@ -83,16 +95,30 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const parameters = Array.from({ length: layerCount }, (_, i) => {
     const of = (kind: string) =>
       layout.parameters.find(({ parameter }) => parameter.layer === i && parameter.kind === kind)!
-    return { weight: viewWeight(memory, of('weight')), bias: viewBias(memory, of('bias')), slots: of }
+    const vectors = new Map(
+      layout.parameters
+        .filter(({ parameter }) => parameter.layer === i && parameter.kind !== 'weight')
+        .map(slots => [slots.parameter.kind as VectorKind, viewVector(memory, slots)]),
+    )
+    return { weight: viewWeight(memory, of('weight')), bias: vectors.get('bias')!, vectors, slots: of }
   })
 
   const gather = {
     train: kernels.gather(activations[0], images.train, samples),
     test: kernels.gather(activations[0], images.test, samples),
   }
+  const norms = (plan.norm.type === 'none' ? [] : parameters.slice(0, last)).map(({ bias, vectors }, i) => {
+    const [mean, variance] = [vectors.get('mean')?.master, vectors.get('variance')?.master]
+    return bindNorm({
+      ...{ plan, memory, kernels, bias, z: activations[i + 1], dz: deltas[i] ?? null },
+      ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')!, slots: layout.norms[i] ?? null },
+      running: mean && variance ? { mean, variance } : null,
+    })
+  })
   const forward = parameters.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
-  const activate = parameters.slice(0, last).map(({ bias }, i) =>
-    kernels.biasActivate(activations[i + 1], bias, activationOf(i), {
+  // What is normalised has its bias behind it; the activation adds the shift.
+  const activate = parameters.slice(0, last).map(({ bias, vectors }, i) =>
+    kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
       ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
     }),
   )
@@ -116,20 +142,37 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout),
   )
 
+  const activateRows = (layer: number, { epoch, deltaScale }: Pass, { row, rows }: Rows, columns?: Columns) =>
+    activate[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer)
+  const { type: norm } = plan.norm
+
   return {
     samples,
     losses,
     correct,
     hiddenLayers: last,
+    norm,
     layers: training
-      ? parameters.map(({ weight, bias, slots }, i) =>
-          bindLayer(kernels, weight, bias, activations[i], deltas[i], gradientViews(memory, slots)),
+      ? parameters.map(({ weight, vectors, slots }, i) =>
+          bindLayer(
+            kernels,
+            weight,
+            vectors,
+            activations[i],
+            deltas[i],
+            gradientViews(memory, slots),
+            norms[i] ?? null,
+          ),
         )
       : [],
     gather: ({ images: from }, { row, rows }) => gather[from](row, rows),
-    forward(layer, { epoch, deltaScale }, { row, rows }, columns) {
-      forward[layer](row, rows, columns)
-      return activate[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer)
+    forward(layer, pass, of, columns) {
+      forward[layer](of.row, of.rows, columns)
+      return norm === 'none' ? activateRows(layer, pass, of, columns) : 0
+    },
+    normalise(layer, pass, of, columns) {
+      norms[layer].forward(of, pass.deltaScale > 0, columns)
+      return activateRows(layer, pass, of, columns)
     },
     loss({ images: from, deltaScale }, { row, rows }) {
       forward[last](row, rows)
@@ -137,8 +180,15 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     },
     backward(layer, { row, rows }, columns) {
       backward[layer](row, rows, columns)
-      return gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
+      return norm !== 'none' || gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
     },
+    normaliseColumnsBackward(layer, rows, columns) {
+      let finite = gate[layer](0, rows, columns)
+      norms[layer].sums(rows, columns)
+      if (norm === 'batch') finite = norms[layer].backward({ row: 0, rows }, columns) && finite
+      return finite ? 0 : fault.backward(layer)
+    },
+    normaliseRowsBackward: (layer, of) => (norms[layer].backward(of) ? 0 : fault.backward(layer)),
   }
 }
 
@@ -168,15 +218,16 @@ function gradientViews(memory: WebAssembly.Memory, of: (kind: string) => Paramet
 function bindLayer(
   kernels: Kernels,
   weight: WeightTensors,
-  bias: BiasTensors,
+  vectors: ReadonlyMap<VectorKind, BiasTensors>,
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
   gradients: Gradients, // one of each for each worker
+  norm: Normalisation | null,
 ): Layer {
   const { inputs, outputs } = weight
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
   const weights = kernels.weightUpdate(weight, x, dz)
-  const biases = kernels.biasUpdate(bias, dz)
+  const biases = kernels.biasUpdate(vectors.get('bias')!, dz)
   // A moment has the weights' form, so what stores and loads weights serves it too.
   const states = [weight.master, ...weight.moments].map((master): WeightTensors => ({ ...weight, master }))
   const stateIndex = (moment: number | null) => (moment === null ? 0 : moment + 1)
@@ -184,7 +235,9 @@ function bindLayer(
     inputs,
     outputs,
     updateWeight: weights.fused,
-    updateBias: biases.fused,
+    // A mini-batch's mean takes the bias away again: nothing depends on it, its gradient is 0.
+    updateBias: vectors.has('mean') ? () => {} : biases.fused,
+    updateNorm: norm ? norm.update : null,
     accumulate(worker, { row, rows }, first) {
       weights.accumulate(gradients.weight[worker], whole, row, rows, first)
       biases.accumulate(gradients.bias[worker], row, rows, first)
@@ -194,7 +247,7 @@ function bindLayer(
     derive: weights.derive,
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
-    bias: moment => (moment === null ? bias.master : bias.moments[moment]),
+    vectors,
   }
 }
 
@@ -210,7 +263,7 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
   }
 }
 
-function viewBias(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
+function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
   return {
     outputs: slots.parameter.dims[0],
     master: viewSlot(memory, slots.master),

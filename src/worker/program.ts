@@ -7,6 +7,7 @@
  */
 import { initialRows } from '../model/init.js'
 import { momentCount } from '../model/optimizer.js'
+import { parameterTable, type VectorKind } from '../model/parameters.js'
 import type { StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
@@ -72,6 +73,9 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
       (layer): PlainTask =>
         ({ rows, optimizer }) =>
           layer.updateBias(rows, optimizer),
+    ),
+    ...network.layers.flatMap(({ updateNorm }): PlainTask[] =>
+      updateNorm ? [({ rows, optimizer }) => updateNorm(rows, optimizer)] : [],
     ),
     sumTask(network, stats),
   ]
@@ -220,7 +224,8 @@ const INIT_ROWS = 16
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
   const moments = Array.from({ length: momentCount[plan.optimizer.type] }, (_, i) => i)
-  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, bias }, layer) => {
+  const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
+  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
     const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
     const values = new Float32Array(outputs)
     const zeros = new Float32Array(outputs)
@@ -231,7 +236,14 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
         for (const moment of moments) storeRow(moment, i, zeros)
       }
     })
-    return [...rows, ...[null, ...moments].map(moment => () => void bias(moment).data.fill(0))]
+    const others = vectors
+      .filter(vector => vector.layer === layer)
+      .map(({ kind, init }) => () => {
+        const { master, moments } = tensors.get(kind as VectorKind)!
+        master.data.fill(init === 'ones' ? 1 : 0, 0, outputs)
+        for (const { data } of moments) data.fill(0)
+      })
+    return [...rows, ...others]
   })
   const draw: Stage<null> = {
     name: 'draw',
@@ -261,7 +273,7 @@ export function snapshotProgram(
         loadRow(moment, i, values)
         return allFinite(values)
       },
-      bias(tensor, { start, end }) {
+      vector(tensor, { start, end }) {
         to.set(tensor.data.subarray(0, end - start), start)
         return allFinite(to.subarray(start, end))
       },
@@ -276,7 +288,7 @@ export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[
       storeRow(moment, i, from.subarray(at, at + outputs))
       return true
     },
-    bias(tensor, { start, end }) {
+    vector(tensor, { start, end }) {
       tensor.data.set(from.subarray(start, end))
       return true
     },
@@ -292,14 +304,17 @@ function copyStage(
   copy: {
     /** Row i of a layer's weights or moment; in the snapshot it begins at `at`. */
     row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): boolean
-    bias(tensor: FloatTensor, state: StateTensor): boolean
+    vector(tensor: FloatTensor, state: StateTensor): boolean
   },
 ): Stage<null> {
   const tasks = table.flatMap(state => {
     const { parameter, moment, start } = state
     const layer = network.layers[parameter.layer]
     const code = (good: boolean) => (good ? 0 : fault.state(parameter.layer))
-    if (parameter.kind === 'bias') return [() => code(copy.bias(layer.bias(moment), state))]
+    if (parameter.kind !== 'weight') {
+      const { master, moments } = layer.vectors.get(parameter.kind)!
+      return [() => code(copy.vector(moment === null ? master : moments[moment], state))]
+    }
     const { inputs, outputs } = layer
     return Array.from({ length: Math.ceil(inputs / COPIED_ROWS) }, (_, task) => () => {
       let good = true

@@ -6,10 +6,11 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Experiment } from '../config/schema.js'
 import type { Activation } from '../model/activation.js'
 import type { Initialisation } from '../model/init.js'
+import type { NormType } from '../model/parameters.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 2
+export const PROTOCOL = 3
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -24,6 +25,8 @@ export interface RunPlan {
   readonly activation: Activation
   readonly init: Initialisation
   readonly dropout: number
+  /** Of hidden layers; `momentum` is of running statistics. */
+  readonly norm: { readonly type: NormType; readonly momentum: number; readonly epsilon: number }
   readonly l2: number
   readonly clipValue: number | null
   readonly labelSmoothing: number

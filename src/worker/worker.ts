@@ -71,7 +71,7 @@ export function createWorker(): TrainWorker {
         pieceRows: layout.bufferRows,
         clock: startClock(plan),
         train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
-        state: stateTable(parameterTable(plan.widths), momentCount[plan.optimizer.type]),
+        state: stateTable(parameterTable(plan.widths, plan.norm.type), momentCount[plan.optimizer.type]),
       }
       return { protocol: PROTOCOL }
     },

@@ -57,6 +57,34 @@ export interface DropoutSpec {
   readonly samples: IntTensor
 }
 
+/** What batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
+export interface NormSpec {
+  readonly scale: FloatTensor // (O)
+  /** Of the product that is normalised. */
+  readonly bias: FloatTensor // (O)
+  readonly epsilon: number
+  /** (B, O) In training, takes what `scale` is multiplied by; null where nothing is trained. */
+  readonly normed: Matrix | null
+}
+
+/** Of the columns of a mini-batch. */
+export interface BatchStatistics {
+  /** Of z, its bias left out. */
+  readonly mean: FloatTensor // (O)
+  /** The mean square distance from the mean, not the unbiased one. */
+  readonly variance: FloatTensor // (O)
+  /** scale / √(variance + ε), by which the way back multiplies. */
+  readonly factors: FloatTensor // (O)
+}
+
+export interface NormGradients {
+  readonly scale: FloatTensor // (O)
+  readonly shift: FloatTensor // (O)
+}
+
+/** Runs over the rows [0, rows), whose sums it needs, and all columns unless told which. */
+export type ColumnKernel = (rows: number, columns?: Columns) => void
+
 /** Columns [start, end) of a batch matrix; `start` is a multiple of `tileUnit.outputs`, `end` too or the last column. */
 export interface Columns {
   readonly start: number
@@ -128,6 +156,38 @@ export interface Kernels {
    * a > 0, else 0. For others: times the gate; 0 where that is 0.
    */
   activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
+  /**
+   * Batch normalisation of z (B, O), in place, without the shift. `train` takes mean and variance from the rows [0, rows),
+   * each summed in row order, overwrites `batch` and `normed`, and needs no bias, which the mean would take away.
+   * `score` takes the running ones. A column depends on no other, so columns may be cut at will.
+   */
+  batchNorm(
+    z: Matrix,
+    norm: NormSpec,
+    running: Pick<BatchStatistics, 'mean' | 'variance'>,
+    batch: BatchStatistics | null,
+  ): { train: ColumnKernel; score: BlockKernel }
+  /** Gradients of scale, Σ dy · normed, and of shift, Σ dy, summed over the rows [0, rows) in their order. Overwrites them. */
+  normSums(gradients: NormGradients, dy: Matrix /* (B, O) */, normed: Matrix /* (B, O) */): ColumnKernel
+  /** dy (B, O) becomes the delta of what was normalised, from its sums. Says whether all of it is finite. */
+  batchNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    gradients: NormGradients,
+    factors: FloatTensor /* (O) */,
+  ): (rows: number, columns?: Columns) => boolean
+  /**
+   * Layer normalisation of the rows of z (B, O), in place, without the shift: each by mean and variance of its own columns.
+   * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null where nothing is trained.
+   */
+  layerNorm(z: Matrix, norm: NormSpec, inverses: FloatTensor | null /* (B) float64 in every backend */): RowKernel
+  /** dy (B, O) becomes the delta of what was normalised. Says whether all of it is finite. */
+  layerNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    scale: FloatTensor /* (O) */,
+    inverses: FloatTensor /* (B) */,
+  ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */

@@ -23,6 +23,7 @@ import type {
 } from '../backend.js'
 import { activationCode } from '../wasm/activations.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
+import { bindNorms, type PartOf } from '../wasm/norm.js'
 import { bindOptimizer } from '../wasm/update.js'
 import type { NativeGemm, ProductForm } from './gemm.js'
 
@@ -75,6 +76,18 @@ function rowsAt(tensor: FloatTensor): Rows {
 }
 
 const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
+
+const partOf: PartOf = ({ cols, tensor }) => {
+  const { at, stride } = rowsAt(tensor)
+  return (row, { start, end } = allColumns(cols)) => ({
+    at: at + row * stride + start * ELEMENT_BYTES,
+    panelStride: 0,
+    rowStride: stride,
+    panels: 1,
+    vectors: vectorsOf(end - start),
+    offset: start * ELEMENT_BYTES,
+  })
+}
 
 function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
@@ -204,6 +217,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
+    ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
     storeRow({ master, outputs }, i, values) {

@@ -13,6 +13,7 @@ import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '..
 import { activateBackward, biasActivate } from './activation.js'
 import { softmaxLoss } from './loss.js'
 import { matmul } from './matmul.js'
+import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
 import { biasUpdate, weightUpdate } from './update.js'
 import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 
@@ -23,6 +24,11 @@ const kernels: Kernels = {
   softmaxLoss,
   linearBackward,
   activateBackward,
+  batchNorm,
+  normSums,
+  batchNormBackward,
+  layerNorm,
+  layerNormBackward,
   weightUpdate,
   biasUpdate,
   storeRow(w, i, values) {

@@ -9,6 +9,7 @@ import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } 
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { activationCode } from './activations.js'
 import { instantiateWasm } from './exports.js'
+import { bindNorms, type PartOf } from './norm.js'
 import {
   batchShape,
   ENTRY_BYTES,
@@ -72,6 +73,21 @@ function panelRange(total: number, columns?: Columns): { first: number; count: n
   if (!columns) return { first: 0, count: total }
   const first = columns.start / PANEL
   return { first, count: panelsOf(columns.end) - first }
+}
+
+const partOf: PartOf = matrix => {
+  const { at, stride, count } = matrixPanels(matrix)
+  return (row, columns) => {
+    const { first, count: panels } = panelRange(count, columns)
+    return {
+      at: at + row * ROW_BYTES + first * stride,
+      panelStride: stride,
+      rowStride: ROW_BYTES,
+      panels,
+      vectors: PANEL / 4,
+      offset: first * ROW_BYTES,
+    }
+  }
 }
 
 function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kernels {
@@ -241,6 +257,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
+    ...bindNorms(kernels, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     storeRow,
