@@ -10,7 +10,7 @@ import { viewSlot } from '../tensor/arena.js'
 import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
-import { bindNorm, type Normalisation } from './norm.js'
+import { bindNorm, type Normalisation, viewNormTraining } from './norm.js'
 import { fault, type RunPlan } from './protocol.js'
 
 /** Rows [row, row + rows) of the batch buffers. */
@@ -110,8 +110,9 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const norms = (plan.norm.type === 'none' ? [] : parameters.slice(0, last)).map(({ bias, vectors }, i) => {
     const [mean, variance] = [vectors.get('mean')?.master, vectors.get('variance')?.master]
     return bindNorm({
-      ...{ plan, memory, kernels, bias, z: activations[i + 1], dz: deltas[i] ?? null },
-      ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')!, slots: layout.norms[i] ?? null },
+      ...{ norm: plan.norm, kernels, bias, z: activations[i + 1] },
+      ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')! },
+      training: layout.norms[i] ? viewNormTraining(memory, layout.norms[i], deltas[i]) : null,
       running: mean && variance ? { mean, variance } : null,
     })
   })

@@ -7,7 +7,7 @@
  */
 import type { OptimizerStep } from '../model/optimizer.js'
 import { viewSlot } from '../tensor/arena.js'
-import type { BiasTensors, Columns, Kernels } from '../tensor/kernels/backend.js'
+import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients } from '../tensor/kernels/backend.js'
 import type { FloatTensor, Matrix } from '../tensor/tensor.js'
 import type { NormSlots } from './layout.js'
 import type { Rows } from './network.js'
@@ -25,33 +25,44 @@ export interface Normalisation {
 }
 
 export interface NormParts {
-  readonly plan: Pick<RunPlan, 'norm'>
-  readonly memory: WebAssembly.Memory
+  readonly norm: Pick<RunPlan['norm'], 'momentum' | 'epsilon'>
   readonly kernels: Kernels
-  /** (B, O) The layer's product, and its delta; null where nothing is trained. */
+  /** (B, O) The layer's product. */
   readonly z: Matrix
-  readonly dz: Matrix | null
   readonly bias: BiasTensors
   readonly scale: BiasTensors
   readonly shift: BiasTensors
   /** Of batch normalisation. */
   readonly running: { readonly mean: FloatTensor; readonly variance: FloatTensor } | null
-  readonly slots: NormSlots | null
+  /** null where nothing is trained. */
+  readonly training: NormTraining | null
+}
+
+/** What the way back needs. */
+export interface NormTraining {
+  readonly dz: Matrix // (B, O)
+  readonly normed: Matrix // (B, O)
+  readonly batch: BatchStatistics
+  readonly inverses: FloatTensor // (B) float64
+  readonly gradients: NormGradients
+}
+
+/** Its places in the arena. */
+export function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, dz: Matrix): NormTraining {
+  const { normed, mean, variance, factors, inverses, scale, shift } = slots
+  const view = (slot: NormSlots['mean']) => viewSlot(memory, slot)
+  return {
+    dz,
+    normed: { rows: normed.rows, cols: normed.cols, tensor: view(normed.slot) },
+    batch: { mean: view(mean), variance: view(variance), factors: view(factors) },
+    inverses: viewSlot(memory, inverses),
+    gradients: { scale: view(scale), shift: view(shift) },
+  }
 }
 
 export function bindNorm(parts: NormParts): Normalisation {
-  const { plan, memory, kernels, z, dz, bias, scale, shift, running, slots } = parts
-  const { momentum, epsilon } = plan.norm
-  const view = slots && {
-    normed: { rows: slots.normed.rows, cols: slots.normed.cols, tensor: viewSlot(memory, slots.normed.slot) },
-    batch: {
-      mean: viewSlot(memory, slots.mean),
-      variance: viewSlot(memory, slots.variance),
-      factors: viewSlot(memory, slots.factors),
-    },
-    inverses: viewSlot(memory, slots.inverses),
-    gradients: { scale: viewSlot(memory, slots.scale), shift: viewSlot(memory, slots.shift) },
-  }
+  const { norm, kernels, z, bias, scale, shift, running, training: view } = parts
+  const { momentum, epsilon } = norm
   const spec = { scale: scale.master, bias: bias.master, epsilon, normed: view?.normed ?? null }
   const ofBatch = running && kernels.batchNorm(z, spec, running, view?.batch ?? null)
   const ofRows = running ? null : kernels.layerNorm(z, spec, view?.inverses ?? null)
@@ -60,9 +71,9 @@ export function bindNorm(parts: NormParts): Normalisation {
     else if (training) ofBatch!.train(rows, columns)
     else ofBatch!.score(row, rows, columns)
   }
-  if (!view || !dz) return { forward, sums: untrained, backward: untrained, update: untrained }
+  if (!view) return { forward, sums: untrained, backward: untrained, update: untrained }
 
-  const { normed, batch, inverses, gradients } = view
+  const { dz, normed, batch, inverses, gradients } = view
   const backOfBatch = running && kernels.batchNormBackward(dz, normed, gradients, batch.factors)
   const backOfRows = running ? null : kernels.layerNormBackward(dz, normed, scale.master, inverses)
   const updates = [
