@@ -142,6 +142,22 @@ const train = z
             'that overflows is then limited, not an error.',
         ),
       ),
+    ema: z
+      .strictObject({
+        decay: fraction()
+          .gt(0)
+          .nullable()
+          .default(null)
+          .meta(
+            help(
+              'Keeps a running average of every weight, average = d·average + (1 - d)·weight after each step, with d = ' +
+                'min(decay, (1 + t) / (10 + t)) after t steps. Scores are then those of the averages, while training goes ' +
+                'on with the weights, whose digest is `weightsSha256`. null: none.',
+            ),
+          ),
+      })
+      .prefault({})
+      .meta({ title: 'Average', description: 'An exponential moving average of the weights.' }),
     onNonFinite: z
       .enum(['stop', 'skip', 'rollback'])
       .default('stop')

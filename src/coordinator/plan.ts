@@ -57,6 +57,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     l2: train.l2,
     clipValue: train.clipValue,
     labelSmoothing: train.labelSmoothing,
+    ema: train.ema.decay,
     batchSize: train.batchSize,
     shardRows,
     phase1: layered ? 'layers' : 'shards',
@@ -85,6 +86,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
     ['weights', /^layers\.\d+\.(norm\.)?\w+$/],
     ['optimizer moments', /\.moment\d$/],
+    ['averages of weights', /\.average$/],
     ['weights transposed for the backward pass', /\.transposed$/],
     [`gradient buffers of ${plan.workers} workers`, /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],

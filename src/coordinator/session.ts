@@ -7,7 +7,6 @@ import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { splitValidation } from '../data/split.js'
 import { RunError } from '../errors.js'
-import { momentCount } from '../model/optimizer.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { Score } from '../run/events.js'
@@ -192,10 +191,7 @@ export class Session {
   }
 
   #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
-    const table = stateTable(
-      parameterTable(this.plan.widths, this.plan.norm.type),
-      momentCount[this.plan.optimizer.type],
-    )
+    const table = stateTable(parameterTable(this.plan.widths, this.plan.norm.type), this.plan)
     this.#snapshot ??= new SharedArrayBuffer(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
     const all = new Float32Array(this.#snapshot)
     const view = ({ name, shape, start, end }: StateTensor) => ({ name, shape, data: all.subarray(start, end) })

@@ -15,7 +15,7 @@ type FloatSlot = Slot<'float32'> | Slot<'float64'>
 
 export interface ParameterSlots {
   readonly parameter: Parameter
-  /** In the backend's form, as are the moments and gradients. */
+  /** In the backend's form, as are the moments, the last of which is the average where there is one, and gradients. */
   readonly master: FloatSlot
   readonly moments: readonly FloatSlot[]
   /** Weights that a backward pass reads, where the backend keeps a transposed form. */
@@ -123,7 +123,10 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     return {
       parameter,
       master: reserve(''),
-      moments: several(momentCount[plan.optimizer.type], '.moment'),
+      moments: [
+        ...several(momentCount[plan.optimizer.type], '.moment'),
+        ...(training && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
+      ],
       transposed: transposedShape && reserve('.transposed', transposedShape),
       gradients: several(plan.allReduce === 'buffers' ? workers : 0, '.gradient'),
     }

@@ -5,7 +5,8 @@
  * Letters: `B` rows of the batch buffers, `I` inputs and `O` outputs of a layer, `N` images.
  */
 import type { OptimizerStep } from '../model/optimizer.js'
-import type { NormType, VectorKind } from '../model/parameters.js'
+import { isLearned, type NormType, type VectorKind } from '../model/parameters.js'
+import { averageIndex } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
@@ -31,6 +32,9 @@ export interface Layer {
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
   derive(tile: Tile): void
+  /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
+  averageWeight(tile: Tile, share: number): void
+  averageVectors(kinds: readonly VectorKind[], share: number): void
   /** Update of a normalised layer's scale and shift, and of its running statistics; null for others. */
   readonly updateNorm: ((rows: number, step: OptimizerStep) => void) | null
   /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
@@ -107,35 +111,45 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     train: kernels.gather(activations[0], images.train, samples),
     test: kernels.gather(activations[0], images.test, samples),
   }
-  const norms = (plan.norm.type === 'none' ? [] : parameters.slice(0, last)).map(({ bias, vectors }, i) => {
-    const [mean, variance] = [vectors.get('mean')?.master, vectors.get('variance')?.master]
-    return bindNorm({
-      ...{ norm: plan.norm, kernels, bias, z: activations[i + 1] },
-      ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')! },
-      training: layout.norms[i] ? viewNormTraining(memory, layout.norms[i], deltas[i]) : null,
-      running: mean && variance ? { mean, variance } : null,
-    })
-  })
-  const forward = parameters.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
-  // What is normalised has its bias behind it; the activation adds the shift.
-  const activate = parameters.slice(0, last).map(({ bias, vectors }, i) =>
-    kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
-      ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
-    }),
-  )
-  const loss = (from: 'train' | 'test') =>
-    kernels.softmaxLoss({
-      z: activations[layerCount],
-      bias: parameters[last].bias,
-      labels: labels[from],
-      samples,
-      losses,
-      correct,
-      smoothing: plan.labelSmoothing,
-    })
-  const lossOf = { train: loss('train'), test: loss('test') }
-
   const training = plan.purpose === 'train'
+  const learned = bindWayForward(parameters)
+  // Averages are kept for training alone; elsewhere they have been loaded as the parameters.
+  const average = training ? averageIndex(plan) : null
+  const scored = average === null ? learned : bindWayForward(parameters.map(layer => averagesOf(layer, average)))
+  const { norms } = learned
+  const wayOf = ({ deltaScale }: Pass) => (deltaScale > 0 ? learned : scored)
+
+  /** What a pass runs through, with the parameters of all layers or what stands in their place. */
+  function bindWayForward(layers: readonly LayerTensors[]) {
+    const norms = (plan.norm.type === 'none' ? [] : layers.slice(0, last)).map(({ bias, vectors }, i) => {
+      const [mean, variance] = [vectors.get('mean')?.master, vectors.get('variance')?.master]
+      return bindNorm({
+        ...{ norm: plan.norm, kernels, bias, z: activations[i + 1] },
+        ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')! },
+        training: layout.norms[i] ? viewNormTraining(memory, layout.norms[i], deltas[i]) : null,
+        running: mean && variance ? { mean, variance } : null,
+      })
+    })
+    const forward = layers.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
+    // What is normalised has its bias behind it; the activation adds the shift.
+    const activate = layers.slice(0, last).map(({ bias, vectors }, i) =>
+      kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
+        ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
+      }),
+    )
+    const loss = (from: 'train' | 'test') =>
+      kernels.softmaxLoss({
+        z: activations[layerCount],
+        bias: layers[last].bias,
+        labels: labels[from],
+        samples,
+        losses,
+        correct,
+        smoothing: plan.labelSmoothing,
+      })
+    return { norms, forward, activate, loss: { train: loss('train'), test: loss('test') } }
+  }
+
   const backward = training
     ? parameters.slice(1).map(({ weight }, i) => kernels.linearBackward(deltas[i], deltas[i + 1], weight))
     : []
@@ -143,8 +157,8 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout),
   )
 
-  const activateRows = (layer: number, { epoch, deltaScale }: Pass, { row, rows }: Rows, columns?: Columns) =>
-    activate[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer)
+  const activate = (layer: number, pass: Pass, { row, rows }: Rows, columns?: Columns) =>
+    wayOf(pass).activate[layer](row, rows, pass.epoch, pass.deltaScale > 0, columns) ? 0 : fault.forward(layer)
   const { type: norm } = plan.norm
 
   return {
@@ -163,21 +177,23 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
             deltas[i],
             gradientViews(memory, slots),
             norms[i] ?? null,
+            average,
           ),
         )
       : [],
     gather: ({ images: from }, { row, rows }) => gather[from](row, rows),
     forward(layer, pass, of, columns) {
-      forward[layer](of.row, of.rows, columns)
-      return norm === 'none' ? activateRows(layer, pass, of, columns) : 0
+      wayOf(pass).forward[layer](of.row, of.rows, columns)
+      return norm === 'none' ? activate(layer, pass, of, columns) : 0
     },
     normalise(layer, pass, of, columns) {
-      norms[layer].forward(of, pass.deltaScale > 0, columns)
-      return activateRows(layer, pass, of, columns)
+      wayOf(pass).norms[layer].forward(of, pass.deltaScale > 0, columns)
+      return activate(layer, pass, of, columns)
     },
-    loss({ images: from, deltaScale }, { row, rows }) {
+    loss(pass, { row, rows }) {
+      const { forward, loss } = wayOf(pass)
       forward[last](row, rows)
-      return lossOf[from](row, rows, deltaScale) ? 0 : fault.loss
+      return loss[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss
     },
     backward(layer, { row, rows }, columns) {
       backward[layer](row, rows, columns)
@@ -224,6 +240,7 @@ function bindLayer(
   dz: Matrix, // (B, O)
   gradients: Gradients, // one of each for each worker
   norm: Normalisation | null,
+  average: number | null, // which of the moments it is
 ): Layer {
   const { inputs, outputs } = weight
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
@@ -249,7 +266,34 @@ function bindLayer(
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
     vectors,
+    averageWeight(tile, share) {
+      if (average !== null) weights.average(weight.moments[average], tile, share)
+    },
+    averageVectors(kinds, share) {
+      if (average === null) return
+      for (const kind of kinds) {
+        const { master, moments } = vectors.get(kind)!
+        const { data } = moments[average]
+        for (let o = 0; o < outputs; o++) data[o] += share * (master.data[o] - data[o])
+      }
+    },
   }
+}
+
+interface LayerTensors {
+  readonly weight: WeightTensors
+  readonly bias: BiasTensors
+  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
+}
+
+/** The averages in the place of what is learned; running statistics are averages already. */
+function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTensors {
+  const averaged = new Map(
+    [...vectors].map(([kind, tensors]) => {
+      return [kind, isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors]
+    }),
+  )
+  return { weight: { ...weight, master: weight.moments[average] }, bias: averaged.get('bias')!, vectors: averaged }
 }
 
 /** The weights of a layer as its backend keeps them. */

@@ -6,9 +6,8 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { initialRows } from '../model/init.js'
-import { momentCount } from '../model/optimizer.js'
 import { parameterTable, type VectorKind } from '../model/parameters.js'
-import type { StateTensor } from '../model/state.js'
+import { averageIndex, companionCount, type StateTensor } from '../model/state.js'
 import type { Backend, Tile } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
 import type { StepContext } from './clock.js'
@@ -66,16 +65,24 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
   const tasks: PlainTask[] = [
     ...tiles.map(
       ({ layer, tile }): PlainTask =>
-        ({ rows, optimizer }) =>
-          network.layers[layer].updateWeight(tile, rows, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          network.layers[layer].updateWeight(tile, rows, optimizer)
+          network.layers[layer].averageWeight(tile, averageShare)
+        },
     ),
     ...network.layers.map(
       (layer): PlainTask =>
-        ({ rows, optimizer }) =>
-          layer.updateBias(rows, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          layer.updateBias(rows, optimizer)
+          layer.averageVectors(['bias'], averageShare)
+        },
     ),
-    ...network.layers.flatMap(({ updateNorm }): PlainTask[] =>
-      updateNorm ? [({ rows, optimizer }) => updateNorm(rows, optimizer)] : [],
+    ...(network.norm === 'none' ? [] : network.layers.slice(0, network.hiddenLayers)).map(
+      (layer): PlainTask =>
+        ({ rows, optimizer, averageShare }) => {
+          layer.updateNorm?.(rows, optimizer)
+          layer.averageVectors(['scale', 'shift'], averageShare)
+        },
     ),
     sumTask(network, stats),
   ]
@@ -111,13 +118,17 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
   const tasks: PlainTask[] = [
     ...layerTiles(plan, backend).map(
       ({ layer, tile }): PlainTask =>
-        ({ rows, optimizer }) =>
-          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer)
+          network.layers[layer].averageWeight(tile, averageShare)
+        },
     ),
     ...network.layers.map(
       (layer): PlainTask =>
-        ({ rows, optimizer }) =>
-          layer.reduceBias(buffers(rows), optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          layer.reduceBias(buffers(rows), optimizer)
+          layer.averageVectors(['bias'], averageShare)
+        },
     ),
     sumTask(network, stats),
   ]
@@ -218,12 +229,13 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
 const INIT_ROWS = 16
 
 /**
- * [rows: draw the weights, zero all else] [tiles: what the backend derives]. The memory need not be fresh: a run may have
+ * [rows: draw the weights and begin averages with them, all else as the table says] [tiles: what the backend derives]. The memory need not be fresh: a run may have
  * to go back to its beginning.
  */
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
-  const moments = Array.from({ length: momentCount[plan.optimizer.type] }, (_, i) => i)
+  const moments = Array.from({ length: companionCount(plan) }, (_, i) => i)
+  const average = averageIndex(plan)
   const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
   const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
     const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
@@ -233,15 +245,16 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
       for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
         draw(values, i)
         storeRow(null, i, values)
-        for (const moment of moments) storeRow(moment, i, zeros)
+        for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
       }
     })
     const others = vectors
       .filter(vector => vector.layer === layer)
       .map(({ kind, init }) => () => {
         const { master, moments } = tensors.get(kind as VectorKind)!
-        master.data.fill(init === 'ones' ? 1 : 0, 0, outputs)
-        for (const { data } of moments) data.fill(0)
+        const value = init === 'ones' ? 1 : 0
+        master.data.fill(value, 0, outputs)
+        for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
       })
     return [...rows, ...others]
   })

@@ -30,6 +30,8 @@ export interface RunPlan {
   readonly l2: number
   readonly clipValue: number | null
   readonly labelSmoothing: number
+  /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
+  readonly ema: number | null
   readonly batchSize: number
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */

@@ -3,7 +3,6 @@
  * the pool; called by the coordinator through comlink, blocks its thread while it runs.
  */
 import { performance } from 'node:perf_hooks'
-import { momentCount } from '../model/optimizer.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateTable } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
@@ -71,7 +70,7 @@ export function createWorker(): TrainWorker {
         pieceRows: layout.bufferRows,
         clock: startClock(plan),
         train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
-        state: stateTable(parameterTable(plan.widths, plan.norm.type), momentCount[plan.optimizer.type]),
+        state: stateTable(parameterTable(plan.widths, plan.norm.type), plan),
       }
       return { protocol: PROTOCOL }
     },

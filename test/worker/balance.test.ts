@@ -19,7 +19,7 @@ function programFor(
 ): Stage<StepContext>[] {
   const layers = WIDTHS.length - 1
   const plan = { widths: WIDTHS, shardRows: 64, workers, phase1, allReduce: 'fused' } as unknown as RunPlan
-  const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network
+  const network = { hiddenLayers: layers - 1, norm: 'none', layers: Array(layers).fill(null) } as unknown as Network
   return trainProgram({ plan, backend, network } as unknown as ProgramParts)
 }
 

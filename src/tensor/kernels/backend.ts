@@ -17,7 +17,7 @@ export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
-  /** As many as the optimizer has. */
+  /** As many as the optimizer has, at least: what else is kept beside the weights follows them. */
   readonly moments: readonly FloatTensor[]
   /** (O, I) form for `linearBackward`; null where the backend or the layer needs none. */
   readonly transposed: FloatTensor | null
@@ -106,6 +106,8 @@ export interface WeightUpdate {
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
   /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /** average += share · (master - average), over the tile. */
+  average(average: FloatTensor, tile: Tile, share: number): void
   /** Writes the transposed form of the tile from the master, after weights were stored from outside. */
   derive(tile: Tile): void
 }

@@ -316,6 +316,15 @@ function bindWeightUpdate(
     }
   }
 
+  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
+  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+    const width = widthOf(tile)
+    const height = tile.inputEnd - tile.inputStart
+    const whole = width === master.elems
+    for (let i = 0; i < (whole ? 1 : height); i++)
+      visit(placeOf(tile) + i * master.stride, whole ? height * width : width)
+  }
+
   return {
     fused(tile, rows, step) {
       eachPart(tile, part => {
@@ -336,6 +345,10 @@ function bindWeightUpdate(
         for (const other of others) wasm.add(sum + offset, other + offset, n)
       }
       update(sum, master.elems, tile, step)
+    },
+    average(average, tile, share) {
+      const at = byteOffsetOf(average)
+      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
     derive() {},
   }

@@ -45,6 +45,12 @@ export function weightUpdate(
       for (const other of others) ops.addeq(sum, other)
       update(sum, tile, step)
     },
+    average(average, tile, share) {
+      const to = tileOf(average, tile)
+      const change = like(to)
+      ops.sub(change, tileOf(w.master, tile), to)
+      addScaled(to, change, share)
+    },
     derive() {}, // No kernel here reads a transposed form.
   }
 }

@@ -162,6 +162,7 @@ export interface WasmExports {
   ): void
   sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number, weightDecay: number): void
   clip(x: Pointer, n: number, limit: number): void
+  approach(to: Pointer, from: Pointer, n: number, share: number): void
   add(to: Pointer, from: Pointer, n: number): void
   // Panels and row-major matrices, which are one panel:
   batch_norm(

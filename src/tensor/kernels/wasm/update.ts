@@ -173,6 +173,13 @@ export function bindWeightUpdate(
     }
   }
 
+  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
+  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+    const i = tile.inputStart / PANEL
+    const n = (panelsOf(tile.inputEnd) - i) * PANEL * PANEL
+    for (let o = tile.outputStart / PANEL; o < panelsOf(tile.outputEnd); o++) visit(offsetOf(i, o), n)
+  }
+
   return {
     fused(tile, rows, step) {
       const visit = (chunk: Chunk) => {
@@ -198,6 +205,10 @@ export function bindWeightUpdate(
         }
         update(sum + offsetOf(iPanel, oPanel), master.stride, chunk, step)
       })
+    },
+    average(average, tile, share) {
+      const at = byteOffsetOf(average)
+      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
     derive(tile) {
       eachChunk(tile, chunkPanels, transpose)

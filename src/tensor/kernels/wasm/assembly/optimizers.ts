@@ -184,6 +184,17 @@ export function clip(x: usize, n: i32, limit: f32): void {
   }
 }
 
+/** to += share · (from - to), n floats. */
+export function approach(to: usize, from: usize, n: i32, share: f32): void {
+  const part = f32x4.splat(share)
+  for (; n > 0; n -= 4) {
+    const x = v128.load(to)
+    v128.store(to, flush(f32x4.add(x, f32x4.mul(part, f32x4.sub(v128.load(from), x)))))
+    to += 16
+    from += 16
+  }
+}
+
 /** to += from, n floats. */
 export function add(to: usize, from: usize, n: i32): void {
   for (; n > 0; n -= 4) {
