@@ -142,6 +142,15 @@ const train = z
             'that overflows is then limited, not an error.',
         ),
       ),
+    clipNorm: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Scales the gradient of all parameters together down to this Euclidean norm where it is longer, before ' +
+            '`clipValue` and the L2 term; null: never. Gradients then lie in memory, and a step has one more barrier.',
+        ),
+      ),
     ema: z
       .strictObject({
         decay: fraction()
@@ -462,14 +471,19 @@ function rollbackIsOnSchedule() {
   })
 }
 
-/** What needs a stage between two parts of a pass cannot have each shard run through by itself. */
+/** What needs a stage between two parts of a pass, or the whole gradient before the update, has none over buffers. */
 function buffersFit() {
-  return z.superRefine<{ model: { norm: string }; compute: { allReduce: string } }>(({ model, compute }, context) => {
-    if (compute.allReduce !== 'buffers' || model.norm === 'none') return
+  return z.superRefine<{
+    model: { norm: string }
+    train: { clipNorm: number | null }
+    compute: { allReduce: string }
+  }>(({ model, train, compute }, context) => {
+    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null)) return
+    const reason = model.norm === 'none' ? `train.clipNorm is ${train.clipNorm}` : `model.norm is "${model.norm}"`
     context.addIssue({
       code: 'custom',
       path: ['compute', 'allReduce'],
-      message: `"fused", because model.norm is "${model.norm}"`,
+      message: `"fused", because ${reason}`,
       input: compute.allReduce,
     })
   })

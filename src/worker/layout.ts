@@ -9,6 +9,7 @@ import { momentCount } from '../model/optimizer.js'
 import { isLearned, type Parameter, parameterTable } from '../model/parameters.js'
 import { Reservations, type Slot } from '../tensor/arena.js'
 import type { Backend } from '../tensor/kernels/backend.js'
+import { gradientParts } from './clipping.js'
 import { controlWords, type RunPlan, type Split, Stat } from './protocol.js'
 
 type FloatSlot = Slot<'float32'> | Slot<'float64'>
@@ -20,7 +21,7 @@ export interface ParameterSlots {
   readonly moments: readonly FloatSlot[]
   /** Weights that a backward pass reads, where the backend keeps a transposed form. */
   readonly transposed: FloatSlot | null
-  /** One gradient buffer for each worker with `allReduce: "buffers"`; else none. */
+  /** One gradient buffer for each worker with `allReduce: "buffers"`, one with clipNorm; else none. */
   readonly gradients: readonly FloatSlot[]
 }
 
@@ -70,6 +71,8 @@ export interface Layout {
   /** What the normalisation of hidden layer i leaves for the way back; none where nothing is normalised or trained. */
   readonly norms: readonly NormSlots[]
   readonly parameters: readonly ParameterSlots[]
+  /** Sums of squares of the gradient's parts, in the order of the tasks that make them; for clipNorm. */
+  readonly squares: Slot<'float64'>
   readonly scratch: readonly Slot<'uint8'>[]
 }
 
@@ -128,10 +131,11 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
         ...(training && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
       ],
       transposed: transposedShape && reserve('.transposed', transposedShape),
-      gradients: several(plan.allReduce === 'buffers' ? workers : 0, '.gradient'),
+      gradients: several(plan.allReduce === 'buffers' ? workers : plan.clipNorm === null ? 0 : 1, '.gradient'),
     }
   })
 
+  const squares = at.reserve('squares', 'float64', [training ? gradientParts(plan, backend) : 0])
   const scratchBytes = backend.scratchBytes(Math.max(...widths), bufferRows)
   const scratch = Array.from({ length: workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [scratchBytes]))
   const order = {
@@ -165,6 +169,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     deltas,
     norms,
     parameters,
+    squares,
     scratch,
   }
 }

@@ -34,7 +34,14 @@ export interface Layer {
   derive(tile: Tile): void
   /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
   averageWeight(tile: Tile, share: number): void
-  averageVectors(kinds: readonly VectorKind[], share: number): void
+  /** All vectors that the layer learns, or some of them. */
+  averageVectors(share: number, kinds?: readonly VectorKind[]): void
+  /** For a limit on the gradient's norm: writes the gradient over batch rows [0, rows), returns its sum of squares. */
+  gradientOfTile(tile: Tile, rows: number): number
+  gradientOfVectors(rows: number): number
+  /** Update from that gradient times a factor, and of running statistics. */
+  updateScaledTile(tile: Tile, factor: number, step: OptimizerStep): void
+  updateScaledVectors(rows: number, factor: number, step: OptimizerStep): void
   /** Update of a normalised layer's scale and shift, and of its running statistics; null for others. */
   readonly updateNorm: ((rows: number, step: OptimizerStep) => void) | null
   /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
@@ -248,13 +255,17 @@ function bindLayer(
   const biases = kernels.biasUpdate(vectors.get('bias')!, dz)
   // A moment has the weights' form, so what stores and loads weights serves it too.
   const states = [weight.master, ...weight.moments].map((master): WeightTensors => ({ ...weight, master }))
+  // A mini-batch's mean takes the bias away again: nothing depends on it, its gradient is 0.
+  const hasBias = !vectors.has('mean')
+  const learned = [...vectors.keys()].filter(kind => isLearned({ kind }))
+  /** Gradients of the layer's vectors that are kept between the stages of a step. */
+  const scaledVectors = [...(hasBias ? gradients.bias.slice(0, 1) : []), ...(norm?.gradients ?? [])]
   const stateIndex = (moment: number | null) => (moment === null ? 0 : moment + 1)
   return {
     inputs,
     outputs,
     updateWeight: weights.fused,
-    // A mini-batch's mean takes the bias away again: nothing depends on it, its gradient is 0.
-    updateBias: vectors.has('mean') ? () => {} : biases.fused,
+    updateBias: hasBias ? biases.fused : () => {},
     updateNorm: norm ? norm.update : null,
     accumulate(worker, { row, rows }, first) {
       weights.accumulate(gradients.weight[worker], whole, row, rows, first)
@@ -266,10 +277,27 @@ function bindLayer(
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
     vectors,
+    gradientOfTile(tile, rows) {
+      weights.accumulate(gradients.weight[0], tile, 0, rows, true)
+      return weights.squares(gradients.weight[0], tile)
+    },
+    gradientOfVectors(rows) {
+      if (hasBias) biases.accumulate(gradients.bias[0], 0, rows, true)
+      return scaledVectors.reduce((sum, { data }) => sum + squaresOf(data, outputs), 0)
+    },
+    updateScaledTile(tile, factor, step) {
+      if (factor !== 1) weights.scale(gradients.weight[0], tile, factor)
+      weights.reduce(gradients.weight.slice(0, 1), tile, step)
+    },
+    updateScaledVectors(rows, factor, step) {
+      for (const { data } of scaledVectors) for (let o = 0; o < outputs; o++) data[o] *= factor
+      if (hasBias) biases.reduce(gradients.bias.slice(0, 1), step)
+      norm?.update(rows, step)
+    },
     averageWeight(tile, share) {
       if (average !== null) weights.average(weight.moments[average], tile, share)
     },
-    averageVectors(kinds, share) {
+    averageVectors(share, kinds = learned) {
       if (average === null) return
       for (const kind of kinds) {
         const { master, moments } = vectors.get(kind)!
@@ -278,6 +306,13 @@ function bindLayer(
       }
     },
   }
+}
+
+/** In f64, in the order of the units. */
+function squaresOf(data: ArrayLike<number>, units: number): number {
+  let sum = 0
+  for (let o = 0; o < units; o++) sum += data[o] * data[o]
+  return sum
 }
 
 interface LayerTensors {

@@ -20,6 +20,8 @@ export interface Normalisation {
   sums(rows: number, columns?: Columns): void
   /** Deltas of the product, after `sums`. `batch`: of all rows, and any columns. Says whether they are finite. */
   backward(rows: Rows, columns?: Columns): boolean
+  /** The gradients of scale and shift, where `sums` leaves them; none where nothing is trained. */
+  readonly gradients: readonly FloatTensor[]
   /** Scale and shift from the sums, running statistics from the mini-batch's. */
   update(rows: number, step: OptimizerStep): void
 }
@@ -71,7 +73,7 @@ export function bindNorm(parts: NormParts): Normalisation {
     else if (training) ofBatch!.train(rows, columns)
     else ofBatch!.score(row, rows, columns)
   }
-  if (!view) return { forward, sums: untrained, backward: untrained, update: untrained }
+  if (!view) return { forward, gradients: [], sums: untrained, backward: untrained, update: untrained }
 
   const { dz, normed, batch, inverses, gradients } = view
   const backOfBatch = running && kernels.batchNormBackward(dz, normed, gradients, batch.factors)
@@ -82,6 +84,7 @@ export function bindNorm(parts: NormParts): Normalisation {
   ] as const
   return {
     forward,
+    gradients: [gradients.scale, gradients.shift],
     sums: kernels.normSums(gradients, dz, normed),
     backward: ({ row, rows }, columns) => (backOfRows ? backOfRows(row, rows) : backOfBatch!(rows, columns)),
     update(rows, step) {

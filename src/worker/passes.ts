@@ -9,7 +9,8 @@
 import { weightCount } from '../model/parameters.js'
 import type { Columns } from '../tensor/kernels/backend.js'
 import { type Network, type Pass, type Rows, runPass } from './network.js'
-import type { ProgramParts, Stage } from './program.js'
+import type { ProgramParts } from './program.js'
+import type { Stage } from './stage.js'
 
 /** What is passed through the network in context C. */
 export interface PassSource<C> {

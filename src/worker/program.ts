@@ -8,24 +8,17 @@
 import { initialRows } from '../model/init.js'
 import { parameterTable, type VectorKind } from '../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../model/state.js'
-import type { Backend, Tile } from '../tensor/kernels/backend.js'
+import type { Backend } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
+import { clippedStages } from './clipping.js'
 import type { StepContext } from './clock.js'
 import { type Layer, type Network, runPass } from './network.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { fault, type RunPlan, Stat } from './protocol.js'
+import { type PlainTask, runPlain, type Stage } from './stage.js'
+import { areaOf, layerTiles } from './tiles.js'
 
-export interface Stage<C> {
-  readonly name: string
-  /** `claimed`: whoever comes first; `dealt`: task t goes to worker t mod W, where bits depend on who does it. */
-  readonly deal: 'claimed' | 'dealt'
-  /** Number of tasks. */
-  tasks(context: C): number
-  /** Returns 0, or the code of a fault (see protocol.ts). */
-  run(task: number, context: C, worker: number): number
-  /** Multiplications and additions of a task's matrix products, for balance.ts; none: nothing to speak of. */
-  flops?(task: number, context: C): number
-}
+export type { Stage } from './stage.js'
 
 export interface ProgramParts {
   readonly plan: RunPlan
@@ -34,10 +27,13 @@ export interface ProgramParts {
   /** Row lists of the splits: image of each row. */
   readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
   readonly stats: FloatTensor
+  /** Sums of squares of the gradient's parts; see clipping.ts. */
+  readonly squares: FloatTensor
 }
 
 /**
- * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], or the textbook form over buffers,
+ * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], with a limit on the norm of the gradient
+ * the two stages of clipping.ts in the place of the last, or the textbook form over buffers,
  * whose first stage is cut into shards in any case.
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
@@ -48,16 +44,13 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
     image: ({ positions, first }, row) => order.train.data[positions[first + row]],
   }
   return plan.allReduce === 'fused'
-    ? [...passStages({ ...parts, trains: true }, source), tileStage(parts)]
+    ? [
+        ...passStages({ ...parts, trains: true }, source),
+        ...(plan.clipNorm === null
+          ? [tileStage(parts)]
+          : clippedStages(parts, plan.clipNorm, sumTask(network, parts.stats))),
+      ]
     : [bufferStage(plan, network, source), reduceStage(parts)]
-}
-
-/** A task that has nothing to report. */
-type PlainTask = (context: StepContext) => void
-
-const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
-  tasks[task](context)
-  return 0
 }
 
 function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
@@ -74,14 +67,14 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
       (layer): PlainTask =>
         ({ rows, optimizer, averageShare }) => {
           layer.updateBias(rows, optimizer)
-          layer.averageVectors(['bias'], averageShare)
+          layer.averageVectors(averageShare, ['bias'])
         },
     ),
     ...(network.norm === 'none' ? [] : network.layers.slice(0, network.hiddenLayers)).map(
       (layer): PlainTask =>
         ({ rows, optimizer, averageShare }) => {
           layer.updateNorm?.(rows, optimizer)
-          layer.averageVectors(['scale', 'shift'], averageShare)
+          layer.averageVectors(averageShare, ['scale', 'shift'])
         },
     ),
     sumTask(network, stats),
@@ -94,9 +87,6 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
     flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
   }
 }
-
-const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
-  (inputEnd - inputStart) * (outputEnd - outputStart)
 
 function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepContext>): Stage<StepContext> {
   return {
@@ -127,7 +117,7 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
       (layer): PlainTask =>
         ({ rows, optimizer, averageShare }) => {
           layer.reduceBias(buffers(rows), optimizer)
-          layer.averageVectors(['bias'], averageShare)
+          layer.averageVectors(averageShare, ['bias'])
         },
     ),
     sumTask(network, stats),
@@ -153,49 +143,6 @@ function addRows(network: Network, stats: FloatTensor['data'], rows: number, fir
   stats[Stat.loss] = loss
   stats[Stat.correct] = correct
   stats[Stat.rows] = (first ? 0 : stats[Stat.rows]) + rows
-}
-
-/** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
-export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; tile: Tile }[] {
-  const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
-  return layers
-    .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
-    .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(
-        tile => ({ layer, tile }),
-      ),
-    )
-}
-
-/** The same where the cut decides bits, for all workers. */
-const FIXED_TILES = 16
-/** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
-const TILES_PER_WORKER = 12
-
-/**
- * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
- * inputs, because each tile prepares its inputs anew, then of fewer outputs.
- */
-function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, wanted: number): Tile[] {
-  const best = { inputs: bestTile.inputs / tileUnit.inputs, outputs: bestTile.outputs / tileUnit.outputs }
-  const units = { inputs: Math.ceil(inputs / tileUnit.inputs), outputs: Math.ceil(outputs / tileUnit.outputs) }
-  const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
-  const width = pieceOf(units.outputs, wanted / Math.ceil(units.inputs / height), best.outputs)
-  const tiles: Tile[] = []
-  for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
-    const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
-    for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
-      const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
-      tiles.push({ inputStart, inputEnd, outputStart, outputEnd })
-    }
-  }
-  return tiles
-}
-
-/** Units of a piece, at most `most`: so many that all `units` make at least `count` pieces, about equal. At least 1. */
-function pieceOf(units: number, count: number, most: number): number {
-  const largest = Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
-  return Math.ceil(units / Math.ceil(units / largest))
 }
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */

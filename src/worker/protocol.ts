@@ -29,6 +29,8 @@ export interface RunPlan {
   readonly norm: { readonly type: NormType; readonly momentum: number; readonly epsilon: number }
   readonly l2: number
   readonly clipValue: number | null
+  /** null: a tile's gradient is not kept, and its update follows at once. */
+  readonly clipNorm: number | null
   readonly labelSmoothing: number
   /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
   readonly ema: number | null
@@ -95,6 +97,7 @@ export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, COUNT: 4 } as const
 export const fault = {
   forward: (layer: number): number => 1 + layer,
   loss: 1_000_000,
+  gradient: (layer: number): number => 1_500_000 + layer,
   /** Deltas appear from the last layer down. */
   backward: (layer: number): number => 2_000_000 - layer,
   /** Found in a snapshot: the state of a layer's parameters. */
@@ -108,6 +111,7 @@ export const isOfState = (code: number): boolean => code > 2_000_000
 export function faultText(code: number): string {
   if (code === fault.loss) return 'the loss is not finite'
   if (code < fault.loss) return `layer ${code - 1}: outputs are not finite`
+  if (code < 1_900_000) return `layer ${code - 1_500_000}: the gradient is not finite`
   if (!isOfState(code)) return `layer ${2_000_000 - code}: deltas are not finite`
   return `layer ${code - 3_000_000}: weights or their moments are not finite`
 }

@@ -62,6 +62,7 @@ export function createWorker(): TrainWorker {
           test: viewSlot(memory, layout.order.test),
         },
         stats: viewSlot(memory, layout.stats),
+        squares: viewSlot(memory, layout.squares),
       }
       opened = {
         plan,

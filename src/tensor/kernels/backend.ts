@@ -106,6 +106,10 @@ export interface WeightUpdate {
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
   /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
+  squares(buffer: FloatTensor, tile: Tile): number
+  /** Multiplies a buffer's tile. */
+  scale(buffer: FloatTensor, tile: Tile, factor: number): void
   /** average += share · (master - average), over the tile. */
   average(average: FloatTensor, tile: Tile, share: number): void
   /** Writes the transposed form of the tile from the master, after weights were stored from outside. */

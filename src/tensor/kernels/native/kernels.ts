@@ -346,6 +346,18 @@ function bindWeightUpdate(
       }
       update(sum, master.elems, tile, step)
     },
+    squares(buffer, tile) {
+      const at = byteOffsetOf(buffer)
+      let sum = 0
+      eachRun(tile, (offset, n) => {
+        sum += wasm.squares(at + offset, n)
+      })
+      return sum
+    },
+    scale(buffer, tile, factor) {
+      const at = byteOffsetOf(buffer)
+      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
+    },
     average(average, tile, share) {
       const at = byteOffsetOf(average)
       eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))

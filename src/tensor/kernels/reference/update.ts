@@ -45,6 +45,8 @@ export function weightUpdate(
       for (const other of others) ops.addeq(sum, other)
       update(sum, tile, step)
     },
+    squares: (buffer, tile) => ops.norm2squared(tileOf(buffer, tile)),
+    scale: (buffer, tile, factor) => ops.mulseq(tileOf(buffer, tile), factor),
     average(average, tile, share) {
       const to = tileOf(average, tile)
       const change = like(to)

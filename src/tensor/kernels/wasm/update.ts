@@ -206,6 +206,18 @@ export function bindWeightUpdate(
         update(sum + offsetOf(iPanel, oPanel), master.stride, chunk, step)
       })
     },
+    squares(buffer, tile) {
+      const at = byteOffsetOf(buffer)
+      let sum = 0
+      eachRun(tile, (offset, n) => {
+        sum += wasm.squares(at + offset, n)
+      })
+      return sum
+    },
+    scale(buffer, tile, factor) {
+      const at = byteOffsetOf(buffer)
+      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
+    },
     average(average, tile, share) {
       const at = byteOffsetOf(average)
       eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))

@@ -184,6 +184,31 @@ export function clip(x: usize, n: i32, limit: f32): void {
   }
 }
 
+/** The sum of n squares, in f64: of every fourth number in order, then those four. */
+export function squares(x: usize, n: i32): f64 {
+  let s0 = f64x2.splat(0)
+  let s1 = s0
+  for (; n > 0; n -= 4) {
+    const xi = v128.load(x)
+    const low = f64x2.promote_low_f32x4(xi)
+    const high = f64x2.promote_low_f32x4(i32x4.shuffle(xi, xi, 2, 3, 2, 3))
+    s0 = f64x2.add(s0, f64x2.mul(low, low))
+    s1 = f64x2.add(s1, f64x2.mul(high, high))
+    x += 16
+  }
+  const s = f64x2.add(s0, s1)
+  return f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1)
+}
+
+/** n floats times a factor, in place. */
+export function scale(x: usize, n: i32, factor: f32): void {
+  const by = f32x4.splat(factor)
+  for (; n > 0; n -= 4) {
+    v128.store(x, f32x4.mul(v128.load(x), by))
+    x += 16
+  }
+}
+
 /** to += share · (from - to), n floats. */
 export function approach(to: usize, from: usize, n: i32, share: f32): void {
   const part = f32x4.splat(share)
