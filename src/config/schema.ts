@@ -94,9 +94,18 @@ const model = z
         ),
       ),
     normEpsilon: positive().default(1e-5).meta(help('Added to the variance that a normalisation divides by.')),
-    dropout: fraction()
+    inputDropout: fraction()
+      .default(0)
+      .meta(help('Fraction of the inputs that is dropped in training, the rest scaled up to make up for it.')),
+    dropout: z
+      .union([fraction(), z.array(fraction())])
       .default(0.3)
-      .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
+      .meta(
+        help(
+          'Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it. An array has ' +
+            'one entry for each hidden layer.',
+        ),
+      ),
     init: z
       .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
       .default('he-normal')
@@ -107,6 +116,7 @@ const model = z
         ),
       ),
   })
+  .check(dropoutFits())
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
 
@@ -140,6 +150,15 @@ const train = z
         help(
           'Limits every number of the gradient to ±clipValue, before the L2 term is added; null: no limit. A gradient ' +
             'that overflows is then limited, not an error.',
+        ),
+      ),
+    maxNorm: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Scales the incoming weights of every hidden unit down to this Euclidean norm after an update that made them ' +
+            'longer, as Srivastava et al. 2014 advise with dropout; biases do not count. null: no limit.',
         ),
       ),
     clipNorm: positive()
@@ -467,6 +486,19 @@ function rollbackIsOnSchedule() {
       path: ['checkpoint', 'everyEpochs'],
       message: 'a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
       input: checkpoint.everyEpochs,
+    })
+  })
+}
+
+/** An array of fractions has as many as there are hidden layers. */
+function dropoutFits() {
+  return z.superRefine<{ hidden: number[]; dropout: number | number[] }>(({ hidden, dropout }, context) => {
+    if (typeof dropout === 'number' || dropout.length === hidden.length) return
+    context.addIssue({
+      code: 'custom',
+      path: ['dropout'],
+      message: `a number, or ${hidden.length} of them, because model.hidden has ${hidden.length} layers`,
+      input: dropout,
     })
   })
 }

@@ -9,7 +9,7 @@ import type { StepContext } from './clock.js'
 import type { ProgramParts } from './program.js'
 import { fault, type RunPlan } from './protocol.js'
 import { type PlainTask, runPlain, type Stage } from './stage.js'
-import { areaOf, layerTiles } from './tiles.js'
+import { areaOf, layerTiles, limitsWeights } from './tiles.js'
 
 /** Parts whose squares are summed apart: tiles of the weights, then all else of each layer. */
 export function gradientParts(plan: RunPlan, backend: Backend): number {
@@ -51,7 +51,7 @@ export function clippedStages(
       ({ layer, tile }): PlainTask =>
         ({ optimizer, averageShare }) => {
           layers[layer].updateScaledTile(tile, factor(), optimizer)
-          layers[layer].averageWeight(tile, averageShare)
+          if (!limitsWeights(plan, layer)) layers[layer].averageWeight(tile, averageShare)
         },
     ),
     ...layers.map(
@@ -63,5 +63,8 @@ export function clippedStages(
     ),
     sum,
   ]
-  return [gradient, { name: 'update', deal: 'claimed', tasks: () => updates.length, run: runPlain(updates) }]
+  return [
+    gradient,
+    { name: 'update', changesState: true, deal: 'claimed', tasks: () => updates.length, run: runPlain(updates) },
+  ]
 }

@@ -32,6 +32,8 @@ export interface Layer {
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
   derive(tile: Tile): void
+  /** Incoming weights of some outputs, limited in norm, and all that is derived from them. */
+  limitWeight(columns: Columns, limit: number): void
   /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
   averageWeight(tile: Tile, share: number): void
   /** All vectors that the layer learns, or some of them. */
@@ -88,6 +90,9 @@ export interface Network {
   normaliseRowsBackward(layer: number, rows: Rows): number
 }
 
+/** In the random words of dropout, where hidden layers count from 0. */
+const INPUT_LAYER = 2 ** 32 - 1
+
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
   const { widths } = plan
   const last = widths.length - 2
@@ -118,6 +123,12 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     train: kernels.gather(activations[0], images.train, samples),
     test: kernels.gather(activations[0], images.test, samples),
   }
+  const dropInputs =
+    plan.inputDropout > 0
+      ? kernels.dropout(activations[0], {
+          ...{ rate: plan.inputDropout, seed: plan.seed, layer: INPUT_LAYER, samples },
+        })
+      : null
   const training = plan.purpose === 'train'
   const learned = bindWayForward(parameters)
   // Averages are kept for training alone; elsewhere they have been loaded as the parameters.
@@ -141,7 +152,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     // What is normalised has its bias behind it; the activation adds the shift.
     const activate = layers.slice(0, last).map(({ bias, vectors }, i) =>
       kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
-        ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
+        ...{ rate: plan.dropout[i], seed: plan.seed, layer: i, samples },
       }),
     )
     const loss = (from: 'train' | 'test') =>
@@ -161,7 +172,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     ? parameters.slice(1).map(({ weight }, i) => kernels.linearBackward(deltas[i], deltas[i + 1], weight))
     : []
   const gate = backward.map((_, i) =>
-    kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout),
+    kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout[i]),
   )
 
   const activate = (layer: number, pass: Pass, { row, rows }: Rows, columns?: Columns) =>
@@ -188,7 +199,10 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
           ),
         )
       : [],
-    gather: ({ images: from }, { row, rows }) => gather[from](row, rows),
+    gather({ images: from, deltaScale, epoch }, { row, rows }) {
+      gather[from](row, rows)
+      if (deltaScale > 0) dropInputs?.(row, rows, epoch)
+    },
     forward(layer, pass, of, columns) {
       wayOf(pass).forward[layer](of.row, of.rows, columns)
       return norm === 'none' ? activate(layer, pass, of, columns) : 0
@@ -277,6 +291,7 @@ function bindLayer(
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
     vectors,
+    limitWeight: weights.limit,
     gradientOfTile(tile, rows) {
       weights.accumulate(gradients.weight[0], tile, 0, rows, true)
       return weights.squares(gradients.weight[0], tile)

@@ -172,7 +172,7 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
 }
 
 /** (cols) as up to 16 strips that begin at multiples of `unit`. */
-function stripsOf(cols: number, unit: number): Columns[] {
+export function stripsOf(cols: number, unit: number): Columns[] {
   const width = Math.ceil(cols / (BLOCKS * unit)) * unit
   return Array.from({ length: Math.ceil(cols / width) }, (_, i) => ({
     start: i * width,

@@ -13,10 +13,10 @@ import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
 import { clippedStages } from './clipping.js'
 import type { StepContext } from './clock.js'
 import { type Layer, type Network, runPass } from './network.js'
-import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
+import { type PassSource, passStages, shardsOf, stripsOf, takeRows } from './passes.js'
 import { fault, type RunPlan, Stat } from './protocol.js'
 import { type PlainTask, runPlain, type Stage } from './stage.js'
-import { areaOf, layerTiles } from './tiles.js'
+import { areaOf, layerTiles, limitsWeights } from './tiles.js'
 
 export type { Stage } from './stage.js'
 
@@ -43,14 +43,32 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
     pass: ({ epoch, rows }) => ({ images: 'train', epoch, deltaScale: 1 / rows }),
     image: ({ positions, first }, row) => order.train.data[positions[first + row]],
   }
-  return plan.allReduce === 'fused'
-    ? [
-        ...passStages({ ...parts, trains: true }, source),
-        ...(plan.clipNorm === null
-          ? [tileStage(parts)]
-          : clippedStages(parts, plan.clipNorm, sumTask(network, parts.stats))),
-      ]
-    : [bufferStage(plan, network, source), reduceStage(parts)]
+  const stages =
+    plan.allReduce === 'fused'
+      ? [
+          ...passStages({ ...parts, trains: true }, source),
+          ...(plan.clipNorm === null
+            ? [tileStage(parts)]
+            : clippedStages(parts, plan.clipNorm, sumTask(network, parts.stats))),
+        ]
+      : [bufferStage(plan, network, source), reduceStage(parts)]
+  return [...stages, ...limitStages(parts)]
+}
+
+/** [columns: incoming weights of hidden units down to maxNorm, and their averages], where there is such a limit. */
+function limitStages({ plan, backend, network }: ProgramParts): Stage<StepContext>[] {
+  const { maxNorm, widths } = plan
+  if (maxNorm === null) return []
+  const tasks = network.layers.slice(0, network.hiddenLayers).flatMap((layer, i): PlainTask[] =>
+    stripsOf(widths[i + 1], backend.tileUnit.outputs).map(columns => ({ averageShare }) => {
+      layer.limitWeight(columns, maxNorm)
+      const { start: outputStart, end: outputEnd } = columns
+      layer.averageWeight({ inputStart: 0, inputEnd: layer.inputs, outputStart, outputEnd }, averageShare)
+    }),
+  )
+  return [
+    { name: 'limit weights', changesState: true, deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) },
+  ]
 }
 
 function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
@@ -60,7 +78,7 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
       ({ layer, tile }): PlainTask =>
         ({ rows, optimizer, averageShare }) => {
           network.layers[layer].updateWeight(tile, rows, optimizer)
-          network.layers[layer].averageWeight(tile, averageShare)
+          if (!limitsWeights(plan, layer)) network.layers[layer].averageWeight(tile, averageShare)
         },
     ),
     ...network.layers.map(
@@ -81,6 +99,7 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
   ]
   return {
     name: 'tiles',
+    changesState: true,
     deal: 'claimed',
     tasks: () => tasks.length,
     run: runPlain(tasks),
@@ -110,7 +129,7 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
       ({ layer, tile }): PlainTask =>
         ({ rows, optimizer, averageShare }) => {
           network.layers[layer].reduceWeight(buffers(rows), tile, optimizer)
-          network.layers[layer].averageWeight(tile, averageShare)
+          if (!limitsWeights(plan, layer)) network.layers[layer].averageWeight(tile, averageShare)
         },
     ),
     ...network.layers.map(
@@ -122,7 +141,7 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
     ),
     sumTask(network, stats),
   ]
-  return { name: 'reduce', deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
+  return { name: 'reduce', changesState: true, deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
 }
 
 /** Adds the batch's losses and hits to the epoch's, in row order. */

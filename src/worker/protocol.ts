@@ -24,11 +24,15 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly init: Initialisation
-  readonly dropout: number
+  /** Of each hidden layer, and of the inputs. */
+  readonly dropout: readonly number[]
+  readonly inputDropout: number
   /** Of hidden layers; `momentum` is of running statistics. */
   readonly norm: { readonly type: NormType; readonly momentum: number; readonly epsilon: number }
   readonly l2: number
   readonly clipValue: number | null
+  /** Of the incoming weights of a hidden unit; null: no limit. */
+  readonly maxNorm: number | null
   /** null: a tile's gradient is not kept, and its update follows at once. */
   readonly clipNorm: number | null
   readonly labelSmoothing: number

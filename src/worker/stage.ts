@@ -5,6 +5,8 @@ export interface Stage<C> {
   readonly name: string
   /** `claimed`: whoever comes first; `dealt`: task t goes to worker t mod W, where bits depend on who does it. */
   readonly deal: 'claimed' | 'dealt'
+  /** Whether it changes what a snapshot holds: nothing before such a stage does, and no fault comes from one. */
+  readonly changesState?: true
   /** Number of tasks. */
   tasks(context: C): number
   /** Returns 0, or the code of a fault (see protocol.ts). */

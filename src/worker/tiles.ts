@@ -10,6 +10,10 @@ export interface LayerTile {
   readonly tile: Tile
 }
 
+/** Whether the weights of a layer change once more after their update: those of hidden units. */
+export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): boolean =>
+  maxNorm !== null && layer < widths.length - 2
+
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: RunPlan, backend: Backend): LayerTile[] {
   const fixed = backend.cutsDecideBits || plan.clipNorm !== null

@@ -106,9 +106,9 @@ export function createWorker(): TrainWorker {
         ...(trace ? { steps } : {}),
       })
       const worked = () => train.reduce((total, { workMs }) => total + workMs, 0)
-      // Only the last stage changes the state, and the sums with it.
+      // Only the last stages change the state, and the sums with it.
       const atBarrier = (stage: number) => {
-        crew.markUpdating(stage === train.length - 2)
+        crew.markUpdating(train[stage + 1]?.stage.changesState ?? false)
         if (stage === train.length - 1) crew.latchStop()
       }
       return guard(crew, () => {

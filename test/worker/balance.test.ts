@@ -25,6 +25,7 @@ function programFor(
     phase1,
     allReduce: 'fused',
     clipNorm: null,
+    maxNorm: null,
   } as unknown as RunPlan
   const network = { hiddenLayers: layers - 1, norm: 'none', layers: Array(layers).fill(null) } as unknown as Network
   return trainProgram({ plan, backend, network } as unknown as ProgramParts)

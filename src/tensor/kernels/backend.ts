@@ -106,6 +106,11 @@ export interface WeightUpdate {
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
   /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /**
+   * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
+   * of the inputs, scales them down to it. Then the transposed form.
+   */
+  limit(columns: Columns, limit: number): void
   /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
   squares(buffer: FloatTensor, tile: Tile): number
   /** Multiplies a buffer's tile. */
@@ -139,6 +144,8 @@ export interface Kernels {
     activation: ActivationSpec,
     dropout: DropoutSpec,
   ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
+  /** x (B, F) as `biasActivate` drops its outputs. */
+  dropout(x: Matrix, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.

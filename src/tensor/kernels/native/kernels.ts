@@ -167,6 +167,21 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
+    dropout(x, { rate, seed, layer, samples }) {
+      bindShapes('dropout', [
+        ['x', matrixShape(x), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const [k0, k1] = keyOf(seed, Purpose.dropout)
+      const { at, stride } = rowsAt(x.tensor)
+      const index = byteOffsetOf(samples)
+      return (row, rows, epoch) =>
+        wasm.dropout_rows(
+          ...([at + row * stride, stride, 0, 0, rows, 0, vectorsOf(x.cols), index + row * ELEMENT_BYTES] as const),
+          ...([dropoutScratch, k0, k1, layer, epoch, dropoutThreshold(rate), 1 / (1 - rate)] as const),
+        )
+    },
+
     softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
@@ -345,6 +360,10 @@ function bindWeightUpdate(
         for (const other of others) wasm.add(sum + offset, other + offset, n)
       }
       update(sum, master.elems, tile, step)
+    },
+    limit({ start, end }, limit) {
+      const at = master.at + start * ELEMENT_BYTES
+      wasm.limit_columns(at, master.stride, w.inputs, vectorsOf(end - start), limit)
     },
     squares(buffer, tile) {
       const at = byteOffsetOf(buffer)

@@ -162,6 +162,7 @@ export interface WasmExports {
   ): void
   sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number, weightDecay: number): void
   clip(x: Pointer, n: number, limit: number): void
+  limit_columns(w: Pointer, stride: number, rows: number, vectors: number, limit: number): void
   squares(x: Pointer, n: number): number
   scale(x: Pointer, n: number, factor: number): void
   approach(to: Pointer, from: Pointer, n: number, share: number): void

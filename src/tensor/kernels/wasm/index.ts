@@ -196,6 +196,21 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
+    dropout(x, { rate, seed, layer, samples }) {
+      bindShapes('dropout', [
+        ['x', matrixShape(x), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const [k0, k1] = keyOf(seed, Purpose.dropout)
+      const { at, stride, count } = matrixPanels(x)
+      const index = byteOffsetOf(samples)
+      return (row, rows, epoch) =>
+        kernels.dropout(
+          ...([at + row * ROW_BYTES, stride, 0, 0, rows, 0, count, index + row * 4, dropoutScratch] as const),
+          ...([k0, k1, layer, epoch, dropoutThreshold(rate), 1 / (1 - rate)] as const),
+        )
+    },
+
     softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],

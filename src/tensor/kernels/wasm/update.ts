@@ -206,6 +206,13 @@ export function bindWeightUpdate(
         update(sum + offsetOf(iPanel, oPanel), master.stride, chunk, step)
       })
     },
+    limit({ start, end }, limit) {
+      const tile = { inputStart: 0, inputEnd: w.inputs, outputStart: start, outputEnd: end }
+      for (let o = start / PANEL; o < panelsOf(end); o++) {
+        wasm.limit_columns(master.at + offsetOf(0, o), ROW_BYTES, w.inputs, PANEL / 4, limit)
+      }
+      eachChunk(tile, chunkPanels, transpose)
+    },
     squares(buffer, tile) {
       const at = byteOffsetOf(buffer)
       let sum = 0
