@@ -77,6 +77,7 @@ function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const inexact = node.maximum === Number.MAX_SAFE_INTEGER && typeof value === 'number' && value > node.maximum
   const limit = inexact ? ` and <= ${node.maximum}` : ''
   const guess = typeof value === 'string' ? nearest(value, node.enum?.map(String) ?? []) : undefined
+  // A known value that does not fit the rest of the experiment is no slip of the pen.
   const evidence = guess === undefined || guess === value ? '' : `; did you mean "${guess}"?`
   return [{ keys, message: `${path || 'the experiment'} is ${show(value)}, expected ${wanted}${limit}${evidence}` }]
 }

@@ -72,9 +72,40 @@ const model = z
             '1.7159·tanh(2x/3). All but `relu` keep one more matrix a layer in training.',
         ),
       ),
-    dropout: fraction()
+    norm: z
+      .enum(['none', 'batch', 'layer'])
+      .default('none')
+      .meta(
+        help(
+          'Normalisation between product and activation of every hidden layer, with a learned scale and shift of each ' +
+            'unit. `batch`: by mean and variance over the whole mini-batch, and running ones when scoring. `layer`: over ' +
+            'the units of each row.',
+        ),
+      ),
+    normMomentum: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.1)
+      .meta(
+        help(
+          "Of batch normalisation, as in PyTorch: running = (1 - normMomentum)·running + normMomentum·mini-batch's, the " +
+            'variance unbiased. A mini-batch of one row leaves them alone.',
+        ),
+      ),
+    normEpsilon: positive().default(1e-5).meta(help('Added to the variance that a normalisation divides by.')),
+    inputDropout: fraction()
+      .default(0)
+      .meta(help('Fraction of the inputs that is dropped in training, the rest scaled up to make up for it.')),
+    dropout: z
+      .union([fraction(), z.array(fraction())])
       .default(0.3)
-      .meta(help('Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it.')),
+      .meta(
+        help(
+          'Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it. An array has ' +
+            'one entry for each hidden layer.',
+        ),
+      ),
     init: z
       .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
       .default('he-normal')
@@ -85,6 +116,7 @@ const model = z
         ),
       ),
   })
+  .check(dropoutFits())
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
 
@@ -120,6 +152,40 @@ const train = z
             'that overflows is then limited, not an error.',
         ),
       ),
+    maxNorm: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Scales the incoming weights of every hidden unit down to this Euclidean norm after an update that made them ' +
+            'longer, as Srivastava et al. 2014 advise with dropout; biases do not count. null: no limit.',
+        ),
+      ),
+    clipNorm: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Scales the gradient of all parameters together down to this Euclidean norm where it is longer, before ' +
+            '`clipValue` and the L2 term; null: never. Gradients then lie in memory, and a step has one more barrier.',
+        ),
+      ),
+    ema: z
+      .strictObject({
+        decay: fraction()
+          .gt(0)
+          .nullable()
+          .default(null)
+          .meta(
+            help(
+              'Keeps a running average of every weight, average = d·average + (1 - d)·weight after each step, with d = ' +
+                'min(decay, (1 + t) / (10 + t)) after t steps. Scores are then those of the averages, while training goes ' +
+                'on with the weights, whose digest is `weightsSha256`. null: none.',
+            ),
+          ),
+      })
+      .prefault({})
+      .meta({ title: 'Average', description: 'An exponential moving average of the weights.' }),
     earlyStopping: z
       .strictObject({
         patience: count()
@@ -442,7 +508,7 @@ export const experimentSchema = z
     compute,
     checkpoint,
   })
-  .check(rollbackIsOnSchedule(), validationIsThere())
+  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -486,6 +552,37 @@ function rollbackIsOnSchedule() {
       path: ['checkpoint', 'everyEpochs'],
       message: 'a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
       input: checkpoint.everyEpochs,
+    })
+  })
+}
+
+/** An array of fractions has as many as there are hidden layers. */
+function dropoutFits() {
+  return z.superRefine<{ hidden: number[]; dropout: number | number[] }>(({ hidden, dropout }, context) => {
+    if (typeof dropout === 'number' || dropout.length === hidden.length) return
+    context.addIssue({
+      code: 'custom',
+      path: ['dropout'],
+      message: `a number, or ${hidden.length} of them, because model.hidden has ${hidden.length} layers`,
+      input: dropout,
+    })
+  })
+}
+
+/** What needs a stage between two parts of a pass, or the whole gradient before the update, has none over buffers. */
+function buffersFit() {
+  return z.superRefine<{
+    model: { norm: string }
+    train: { clipNorm: number | null }
+    compute: { allReduce: string }
+  }>(({ model, train, compute }, context) => {
+    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null)) return
+    const reason = model.norm === 'none' ? `train.clipNorm is ${train.clipNorm}` : `model.norm is "${model.norm}"`
+    context.addIssue({
+      code: 'custom',
+      path: ['compute', 'allReduce'],
+      message: `"fused", because ${reason}`,
+      input: compute.allReduce,
     })
   })
 }

@@ -123,7 +123,8 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   const exact = found.find(setting => setting.variant === variant) ?? found[0]
   if (exact) return exact.node
   const list = settings.find(setting => setting.path === path.replace(/\.\d+$/, ''))
-  return list?.node.items ?? { type: 'object' }
+  const items = list?.node.items ?? list?.node.anyOf?.find(({ type }) => type === 'array')?.items
+  return items ?? { type: 'object' }
 }
 
 /** What a node accepts, in words that follow "expected". */

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import { ConfigError } from '../errors.js'
 import { openRun } from '../run/open.js'
-import { loadWeights, type NamedWeights } from '../run/weights.js'
+import { loadAverages, loadWeights, type NamedWeights } from '../run/weights.js'
 import { sizeOf } from '../tensor/tensor.js'
 import type { Split } from '../worker/protocol.js'
 import { prepareSession, Session } from './session.js'
@@ -46,7 +46,8 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     const weights: NamedWeights[] = session
       .parameters()
       .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
-    await loadWeights(opened.checkpoint, weights)
+    const load = experiment.train.ema.decay === null ? loadWeights : loadAverages
+    await load(opened.checkpoint, weights)
     session.storeParameters(weights)
     const { loss, accuracy, rows, correct } = await session.score(split)
     return { split, rows, loss, accuracy, correct }

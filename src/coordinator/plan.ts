@@ -43,6 +43,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const kernels = await loadBackend(backend)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
+  // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
+  const layered = kernels.cutsDecideBits || model.norm !== 'none' || workers > Math.ceil(train.batchSize / shardRows)
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
@@ -50,13 +52,18 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     widths,
     activation: model.activation,
     init: model.init,
-    dropout: model.dropout,
+    dropout: typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout,
+    inputDropout: model.inputDropout,
+    norm: { type: model.norm, momentum: model.normMomentum, epsilon: model.normEpsilon },
     l2: train.l2,
     clipValue: train.clipValue,
+    clipNorm: train.clipNorm,
+    maxNorm: train.maxNorm,
     labelSmoothing: train.labelSmoothing,
+    ema: train.ema.decay,
     batchSize: train.batchSize,
     shardRows,
-    phase1: kernels.cutsDecideBits || workers > Math.ceil(train.batchSize / shardRows) ? 'layers' : 'shards',
+    phase1: layered ? 'layers' : 'shards',
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
     epochs: train.epochs,
@@ -80,11 +87,12 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
 /** Says what needs how much, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
-    ['weights', /^layers\.\d+\.\w+$/],
+    ['weights', /^layers\.\d+\.(norm\.)?\w+$/],
     ['optimizer moments', /\.moment\d$/],
+    ['averages of weights', /\.average$/],
     ['weights transposed for the backward pass', /\.transposed$/],
-    [`gradient buffers of ${plan.workers} workers`, /\.gradient\d+$/],
-    ['activations and deltas of a mini-batch', /^(activations|gates|deltas|batch)\./],
+    ['gradient buffers', /\.gradient\d+$/],
+    ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
     ['data', /^(images|labels|order)\./],
     ['scratch', /^scratch\./],
   ]

@@ -124,7 +124,9 @@ const seriousOf = (changes: readonly Change[], before: Experiment): Change[] =>
     .map(({ path, text }) => ({ path, text: path === 'train.epochs' ? `${text} (${epochsReason(before)})` : text }))
 
 function refuseChanges(path: string, serious: readonly Change[], allowed: boolean): void {
-  const shape = serious.filter(change => /^(model\.hidden|data\.dataset|optimizer\.type)$/.test(change.path))
+  const shape = serious.filter(change =>
+    /^(model\.(hidden|norm)|train\.ema\.decay|data\.dataset|optimizer\.type)$/.test(change.path),
+  )
   if (serious.length === 0 || (allowed && shape.length === 0)) return
   const list = (allowed ? shape : serious).map(({ text }) => text).join('; ')
   throw new ConfigError(

@@ -7,7 +7,6 @@ import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { splitValidation } from '../data/split.js'
 import { RunError } from '../errors.js'
-import { momentCount } from '../model/optimizer.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { Score } from '../run/events.js'
@@ -192,7 +191,7 @@ export class Session {
   }
 
   #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
-    const table = stateTable(parameterTable(this.plan.widths), momentCount[this.plan.optimizer.type])
+    const table = stateTable(parameterTable(this.plan.widths, this.plan.norm.type), this.plan)
     this.#snapshot ??= new SharedArrayBuffer(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
     const all = new Float32Array(this.#snapshot)
     const view = ({ name, shape, start, end }: StateTensor) => ({ name, shape, data: all.subarray(start, end) })
@@ -229,7 +228,7 @@ export class Session {
     this.layout.parameters.forEach((slots, p) => {
       const { data } = weights[p]
       const { dims, kind } = slots.parameter
-      if (kind === 'bias') viewSlot(this.#memory, slots.master).data.set(data)
+      if (kind !== 'weight') viewSlot(this.#memory, slots.master).data.set(data)
       else {
         const weight = viewWeight(this.#memory, slots)
         for (let i = 0; i < dims[0]; i++)
@@ -240,7 +239,7 @@ export class Session {
 
   #loadParameter({ parameter, ...slots }: ParameterSlots): Float32Array {
     const { dims, kind } = parameter
-    if (kind === 'bias') return Float32Array.from(viewSlot(this.#memory, slots.master).data.subarray(0, dims[0]))
+    if (kind !== 'weight') return Float32Array.from(viewSlot(this.#memory, slots.master).data.subarray(0, dims[0]))
     const weight = viewWeight(this.#memory, { parameter, ...slots })
     const values = new Float32Array(dims[0] * dims[1])
     for (let i = 0; i < dims[0]; i++) {

@@ -64,7 +64,8 @@ export async function restoreFirst(
 }
 
 /**
- * The weights of a checkpoint, checked by name, shape and digest; moments start at zero, as in any new run. Throws
+ * The weights of a checkpoint, checked by name, shape and digest; moments start at zero and averages at the
+ * weights, as in any new run. Throws
  * RunError if the file has become another one.
  */
 export async function startFrom(session: Session, { file, weightsSha256 }: StartingPoint): Promise<void> {
@@ -75,7 +76,11 @@ export async function startFrom(session: Session, { file, weightsSha256 }: Start
         `${file}: weightsSha256 is ${found.weightsSha256}, expected ${weightsSha256}; the run began there`,
       )
     }
-    for (const { data } of moments) data.fill(0)
+    for (const { name, data } of moments) {
+      const averaged = parameters.find(parameter => name === `${parameter.name}.average`)
+      if (averaged) data.set(averaged.data)
+      else data.fill(0)
+    }
   })
 }
 

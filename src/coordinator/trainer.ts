@@ -552,7 +552,7 @@ export class Trainer {
       rowsSeen: this.#rowsSeen({ plan }),
       seconds,
       samplesPerSecond,
-      parameters: parameterCount(parameterTable(plan.widths)),
+      parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
     }
   }
 
@@ -581,7 +581,7 @@ export class Trainer {
       backend: plan.backend,
       ...this.#backend,
       workers: plan.workers,
-      parameters: parameterCount(parameterTable(plan.widths)),
+      parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
       rows: plan.rows,
       stepsPerEpoch: stepsPerEpoch(plan),
       memoryBytes: layout.bytes,

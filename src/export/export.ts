@@ -41,7 +41,7 @@ export async function exportWeights(
   try {
     await write(file, format, parameters, {
       ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
-      activation: source.experiment.model.activation,
+      ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
     })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause

@@ -6,12 +6,14 @@
 import { ConfigError } from '../errors.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/weights.js'
+import type { RunPlan } from '../worker/protocol.js'
 import { bytes, encode, type Field, int, message, text } from './protobuf.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */
   readonly widths: readonly number[]
   readonly activation: Activation
+  readonly norm: RunPlan['norm']
   readonly classNames: readonly string[]
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
@@ -55,7 +57,8 @@ const FORMULAS: Readonly<Record<Activation, Formula>> = {
 /** protobuf's own limit. */
 const MOST_BYTES = 2 ** 31 - 1
 
-export function encodeOnnx({ widths, activation, classNames, parameters, producerVersion }: OnnxModel): Uint8Array {
+export function encodeOnnx({ widths, activation, norm, classNames, producerVersion, ...model }: OnnxModel): Uint8Array {
+  const parameters = folded(model.parameters, norm)
   const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
   if (size > MOST_BYTES) {
     throw new ConfigError(`weights are ${size} bytes, expected at most ${MOST_BYTES} in ONNX`, {
@@ -88,6 +91,30 @@ export function encodeOnnx({ widths, activation, classNames, parameters, produce
     message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
     message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
   )
+}
+
+/** Weights and biases alone: with its running statistics, batch norm is a factor and a summand for each output. */
+function folded(parameters: readonly NamedWeights[], norm: OnnxModel['norm']): readonly NamedWeights[] {
+  if (norm.type === 'none') return parameters
+  if (norm.type === 'layer') {
+    throw new ConfigError('model.norm is "layer", expected "none" or "batch" for ONNX', {
+      hint: '--format safetensors',
+    })
+  }
+  const of = (name: string) => parameters.find(parameter => parameter.name === name)?.data
+  return parameters.flatMap(({ name, shape, data }) => {
+    const [, layer, kind] = /^layers\.(\d+)\.(weight|bias)$/.exec(name) ?? []
+    if (kind === undefined) return []
+    const part = (which: string) => of(`layers.${layer}.norm.${which}`)
+    const [scale, shift, mean, variance] = ['scale', 'shift', 'mean', 'variance'].map(part)
+    if (!scale || !shift || !mean || !variance) return [{ name, shape, data }] // the last layer has none
+    const factor = (unit: number) => scale[unit] / Math.sqrt(variance[unit] + norm.epsilon)
+    const values =
+      kind === 'weight'
+        ? data.map((value, i) => value * factor(i % scale.length))
+        : data.map((value, unit) => (value - mean[unit]) * factor(unit) + shift[unit])
+    return [{ name, shape, data: values }]
+  })
 }
 
 function activate(activation: Activation, from: string, to: string): Field[] {

@@ -8,7 +8,7 @@
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { RunError, ShapeError } from '../errors.js'
-import { loadWeights, type NamedWeights } from '../run/weights.js'
+import { loadAverages, loadWeights, type NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Kernels } from '../tensor/kernels/backend.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
@@ -86,7 +86,9 @@ export class Predictor {
       shape: dims,
       data: new Float32Array(dims.reduce((size, dim) => size * dim, 1)),
     }))
-    await loadWeights(source.checkpoint, weights)
+    // The weights that scores are of.
+    const load = source.experiment.train.ema.decay === null ? loadWeights : loadAverages
+    await load(source.checkpoint, weights)
     storeWeights(source, memory, kernels, weights)
     return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
   }
@@ -196,7 +198,7 @@ function storeWeights(
   for (const [p, slots] of layout.parameters.entries()) {
     const { data } = weights[p]
     const { dims, kind } = slots.parameter
-    if (kind === 'bias') viewSlot(memory, slots.master).data.set(data)
+    if (kind !== 'weight') viewSlot(memory, slots.master).data.set(data)
     else {
       const weight = viewWeight(memory, slots)
       for (let i = 0; i < dims[0]; i++) kernels.storeRow(weight, i, data.subarray(i * dims[1], (i + 1) * dims[1]))

@@ -1,31 +1,54 @@
 /**
- * The state table: every tensor that training changes, parameters first, then their moments, as checkpoints and
+ * The state table: every tensor that training changes, parameters first, then their moments, then their averages, as checkpoints and
  * snapshots hold them: row-major f32, one after the other. Pure; runs on any thread.
  */
-import { type Parameter, parameterCount } from './parameters.js'
+import { sizeOf } from '../tensor/tensor.js'
+import { momentCount, type OptimizerType } from './optimizer.js'
+import { isLearned, type Parameter } from './parameters.js'
 
 export interface StateTensor {
-  /** The parameter's name, for a moment with `.moment<i>` behind it. */
+  /** The parameter's name, for a moment with `.moment<i>` behind it, for an average with `.average`. */
   readonly name: string
   readonly shape: readonly number[]
   readonly parameter: Parameter
-  /** Which moment of the parameter; null: the parameter itself. */
+  /** Which moment of the parameter, an average being the one after the last; null: the parameter itself. */
   readonly moment: number | null
   /** Its elements in a snapshot: [start, end). */
   readonly start: number
   readonly end: number
 }
 
-export function stateTable(parameters: readonly Parameter[], moments: number): StateTensor[] {
+/** What a run keeps beside each learned parameter. */
+export interface Companions {
+  readonly optimizer: { readonly type: OptimizerType }
+  readonly ema: number | null
+}
+
+/** How many tensors that is: the optimizer's moments, and the average, which is the last. */
+export const companionCount = ({ optimizer, ema }: Companions): number =>
+  momentCount[optimizer.type] + (ema === null ? 0 : 1)
+
+/** Which of them is the average; null: there is none. */
+export const averageIndex = ({ optimizer, ema }: Companions): number | null =>
+  ema === null ? null : momentCount[optimizer.type]
+
+/** Share of the weights in their averages after a step, so many steps having been done before it. */
+export function averageShare(decay: number, stepsBefore: number): number {
+  return 1 - Math.min(decay, (1 + stepsBefore) / (10 + stepsBefore))
+}
+
+export function stateTable(parameters: readonly Parameter[], run: Companions): StateTensor[] {
+  const average = averageIndex(run)
   let end = 0
   const tensorsOf = (moment: number | null) =>
-    parameters.map((parameter): StateTensor => {
+    (moment === null ? parameters : parameters.filter(isLearned)).map((parameter): StateTensor => {
       const start = end
-      end += parameterCount([parameter])
-      const name = moment === null ? parameter.name : `${parameter.name}.moment${moment}`
+      end += sizeOf(parameter.dims)
+      const name =
+        moment === null ? parameter.name : `${parameter.name}.${moment === average ? 'average' : `moment${moment}`}`
       return { name, shape: parameter.dims, parameter, moment, start, end }
     })
-  return [null, ...Array.from({ length: moments }, (_, i) => i)].flatMap(tensorsOf)
+  return [null, ...Array.from({ length: companionCount(run) }, (_, i) => i)].flatMap(tensorsOf)
 }
 
 /** Elements of a snapshot. */

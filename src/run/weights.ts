@@ -40,8 +40,8 @@ export interface Digests {
   readonly stateSha256: string
 }
 
-/** How the optimizer's moments of a parameter are named: its name, and this. */
-const MOMENT = /\.moment\d+$/
+/** How the optimizer's moments of a parameter and its average are named: its name, and this. */
+const MOMENT = /\.(moment\d+|average)$/
 export const isMoment = (name: string): boolean => MOMENT.test(name)
 
 const FORMAT = 'gradloom'
@@ -116,6 +116,35 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
  */
 export async function loadWeights(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
   return load(file, parameters, null)
+}
+
+/**
+ * The same, with the average of each parameter that has one in its place: the weights that the run has scored. Throws
+ * CheckpointError where the file has none.
+ */
+export async function loadAverages(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
+  const checkpoint = await loadWeights(file, parameters)
+  const tensors = await TensorFile.open(file)
+  try {
+    await verifyDigests(tensors)
+    const averaged = parameters.flatMap(({ name, shape, data }) => {
+      const found = tensors.header.tensors.get(`${name}.average`)
+      if (!found) return []
+      if (found.dtype !== 'F32' || shapeText(found.shape) !== shapeText(shape)) {
+        throw new CheckpointError(
+          `${file}: ${found.name} is ${found.dtype} ${shapeText(found.shape)}, expected F32 ${shapeText(shape)}`,
+        )
+      }
+      return [{ name: found.name, data }]
+    })
+    if (averaged.length === 0) {
+      throw new CheckpointError(`${file}: has no averages of weights, expected them because train.ema.decay is set`)
+    }
+    for (const { name, data } of averaged) await tensors.read(name, bytesOf(data))
+    return checkpoint
+  } finally {
+    await tensors.close()
+  }
 }
 
 /** The same for parameters and moments: all that training changes. */

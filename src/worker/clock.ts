@@ -4,6 +4,7 @@
  */
 import { type OptimizerStep, optimizerStep } from '../model/optimizer.js'
 import { learningRateAt } from '../model/schedule.js'
+import { averageShare } from '../model/state.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { RunPlan } from './protocol.js'
 
@@ -19,6 +20,8 @@ export interface StepContext {
   readonly positions: Uint32Array
   readonly first: number
   readonly optimizer: OptimizerStep
+  /** Share of the weights in their averages; 0: there are none. */
+  readonly averageShare: number
 }
 
 export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'rows'>): number =>
@@ -47,6 +50,7 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number) =>
       rows,
       positions: shuffled.positions,
       first,
+      averageShare: plan.ema === null ? 0 : averageShare(plan.ema, step),
       optimizer: optimizerStep(
         plan.optimizer,
         step + 1,

@@ -6,21 +6,22 @@
  */
 import { needsGates } from '../model/activation.js'
 import { momentCount } from '../model/optimizer.js'
-import { type Parameter, parameterTable } from '../model/parameters.js'
+import { isLearned, type Parameter, parameterTable } from '../model/parameters.js'
 import { Reservations, type Slot } from '../tensor/arena.js'
 import type { Backend } from '../tensor/kernels/backend.js'
+import { gradientParts } from './clipping.js'
 import { controlWords, type RunPlan, type Split, Stat } from './protocol.js'
 
 type FloatSlot = Slot<'float32'> | Slot<'float64'>
 
 export interface ParameterSlots {
   readonly parameter: Parameter
-  /** In the backend's form, as are the moments and gradients. */
+  /** In the backend's form, as are the moments, the last of which is the average where there is one, and gradients. */
   readonly master: FloatSlot
   readonly moments: readonly FloatSlot[]
   /** Weights that a backward pass reads, where the backend keeps a transposed form. */
   readonly transposed: FloatSlot | null
-  /** One gradient buffer for each worker with `allReduce: "buffers"`; else none. */
+  /** One gradient buffer for each worker with `allReduce: "buffers"`, one with clipNorm; else none. */
   readonly gradients: readonly FloatSlot[]
 }
 
@@ -28,6 +29,20 @@ export interface MatrixSlot {
   readonly rows: number
   readonly cols: number
   readonly slot: FloatSlot
+}
+
+export interface NormSlots {
+  /** (B, widths[i + 1]) before scale and shift. */
+  readonly normed: MatrixSlot
+  /** Of the mini-batch, in the form of a bias; used with batch normalisation. */
+  readonly mean: FloatSlot
+  readonly variance: FloatSlot
+  readonly factors: FloatSlot
+  /** (B) 1 / √(variance + ε) of each row; used with layer normalisation. */
+  readonly inverses: Slot<'float64'>
+  /** Gradients of scale and shift, in the form of a bias. */
+  readonly scale: FloatSlot
+  readonly shift: FloatSlot
 }
 
 export interface Layout {
@@ -53,7 +68,11 @@ export interface Layout {
   readonly gates: readonly MatrixSlot[]
   /** Deltas of the outputs of layer i at index i, (B, widths[i + 1]). The last layer's lie in its logits. */
   readonly deltas: readonly MatrixSlot[]
+  /** What the normalisation of hidden layer i leaves for the way back; none where nothing is normalised or trained. */
+  readonly norms: readonly NormSlots[]
   readonly parameters: readonly ParameterSlots[]
+  /** Sums of squares of the gradient's parts, in the order of the tasks that make them; for clipNorm. */
+  readonly squares: Slot<'float64'>
   readonly scratch: readonly Slot<'uint8'>[]
 }
 
@@ -86,23 +105,37 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
   const deltas = training ? hidden.map((width, i) => matrix(`deltas.${i}`, width)) : []
   if (training) deltas.push(activations[activations.length - 1])
 
-  const parameters = parameterTable(widths).map((parameter): ParameterSlots => {
+  const norms = (training && plan.norm.type !== 'none' ? hidden : []).map((width, i): NormSlots => {
+    const units = (name: string) => at.reserve(`norms.${i}.${name}`, backend.dtype, backend.biasShape(width))
+    return {
+      normed: matrix(`norms.${i}.normed`, width),
+      ...{ mean: units('mean'), variance: units('variance'), factors: units('factors') },
+      inverses: at.reserve(`norms.${i}.inverses`, 'float64', [bufferRows]),
+      ...{ scale: units('scale'), shift: units('shift') },
+    }
+  })
+
+  const parameters = parameterTable(widths, plan.norm.type).map((parameter): ParameterSlots => {
     const { name, dims, kind, layer } = parameter
     const shape = kind === 'weight' ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(dims[0])
     const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
     const several = (count: number, suffix: string) =>
-      Array.from({ length: training ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
+      Array.from({ length: training && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
     const transposedShape =
       training && kind === 'weight' && layer > 0 ? backend.transposedShape(dims[0], dims[1]) : null
     return {
       parameter,
       master: reserve(''),
-      moments: several(momentCount[plan.optimizer.type], '.moment'),
+      moments: [
+        ...several(momentCount[plan.optimizer.type], '.moment'),
+        ...(training && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
+      ],
       transposed: transposedShape && reserve('.transposed', transposedShape),
-      gradients: several(plan.allReduce === 'buffers' ? workers : 0, '.gradient'),
+      gradients: several(plan.allReduce === 'buffers' ? workers : plan.clipNorm === null ? 0 : 1, '.gradient'),
     }
   })
 
+  const squares = at.reserve('squares', 'float64', [training ? gradientParts(plan, backend) : 0])
   const scratchBytes = backend.scratchBytes(Math.max(...widths), bufferRows)
   const scratch = Array.from({ length: workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [scratchBytes]))
   const order = {
@@ -134,7 +167,9 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     activations,
     gates,
     deltas,
+    norms,
     parameters,
+    squares,
     scratch,
   }
 }

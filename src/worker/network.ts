@@ -5,10 +5,13 @@
  * Letters: `B` rows of the batch buffers, `I` inputs and `O` outputs of a layer, `N` images.
  */
 import type { OptimizerStep } from '../model/optimizer.js'
+import { isLearned, type NormType, type VectorKind } from '../model/parameters.js'
+import { averageIndex } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
+import { bindNorm, type Normalisation, viewNormTraining } from './norm.js'
 import { fault, type RunPlan } from './protocol.js'
 
 /** Rows [row, row + rows) of the batch buffers. */
@@ -29,11 +32,25 @@ export interface Layer {
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
   derive(tile: Tile): void
+  /** Incoming weights of some outputs, limited in norm, and all that is derived from them. */
+  limitWeight(columns: Columns, limit: number): void
+  /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
+  averageWeight(tile: Tile, share: number): void
+  /** All vectors that the layer learns, or some of them. */
+  averageVectors(share: number, kinds?: readonly VectorKind[]): void
+  /** For a limit on the gradient's norm: writes the gradient over batch rows [0, rows), returns its sum of squares. */
+  gradientOfTile(tile: Tile, rows: number): number
+  gradientOfVectors(rows: number): number
+  /** Update from that gradient times a factor, and of running statistics. */
+  updateScaledTile(tile: Tile, factor: number, step: OptimizerStep): void
+  updateScaledVectors(rows: number, factor: number, step: OptimizerStep): void
+  /** Update of a normalised layer's scale and shift, and of its running statistics; null for others. */
+  readonly updateNorm: ((rows: number, step: OptimizerStep) => void) | null
   /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
   storeRow(moment: number | null, i: number, values: Float32Array): void
   loadRow(moment: number | null, i: number, values: Float32Array): void
-  /** The bias, or a moment of it, in the backend's form. */
-  bias(moment: number | null): FloatTensor
+  /** The bias and whatever else the layer has of each output, with its moments, in the backend's form. */
+  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
 }
 
 /** What a pass over the batch buffers does, the same for all of its rows. */
@@ -52,18 +69,29 @@ export interface Pass {
 export interface Network {
   readonly layers: readonly Layer[]
   readonly hiddenLayers: number
+  /** Not `none`: `forward` and `backward` end at the products of hidden layers, and the other parts follow. */
+  readonly norm: NormType
   /** Image index of each row: written before a pass. (B) */
   readonly samples: IntTensor
   readonly losses: FloatTensor // (B)
   readonly correct: IntTensor //  (B)
   gather(pass: Pass, rows: Rows): void
-  /** Hidden layer i: product, bias, activation, dropout. */
+  /** Hidden layer i: product, and, where nothing is normalised, bias, activation, dropout. */
   forward(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
+  /** Hidden layer i after its product: normalisation, activation, dropout. With `batch` in training, of all rows. */
+  normalise(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
   /** Logits, losses, hits and, with a deltaScale, the deltas of the logits. */
   loss(pass: Pass, rows: Rows): number
-  /** Deltas of hidden layer i from those of the layer after it. */
+  /** Deltas of hidden layer i from those of the layer after it; of its activation's outputs where it is normalised. */
   backward(layer: number, rows: Rows, columns?: Columns): number
+  /** Then the way back through dropout and activation, the gradients of scale and shift, and, with `batch`, the deltas. */
+  normaliseColumnsBackward(layer: number, rows: number, columns: Columns): number
+  /** Then, with `layer`, the deltas. */
+  normaliseRowsBackward(layer: number, rows: Rows): number
 }
+
+/** In the random words of dropout, where hidden layers count from 0. */
+const INPUT_LAYER = 2 ** 32 - 1
 
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
   const { widths } = plan
@@ -83,70 +111,136 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const parameters = Array.from({ length: layerCount }, (_, i) => {
     const of = (kind: string) =>
       layout.parameters.find(({ parameter }) => parameter.layer === i && parameter.kind === kind)!
-    return { weight: viewWeight(memory, of('weight')), bias: viewBias(memory, of('bias')), slots: of }
+    const vectors = new Map(
+      layout.parameters
+        .filter(({ parameter }) => parameter.layer === i && parameter.kind !== 'weight')
+        .map(slots => [slots.parameter.kind as VectorKind, viewVector(memory, slots)]),
+    )
+    return { weight: viewWeight(memory, of('weight')), bias: vectors.get('bias')!, vectors, slots: of }
   })
 
   const gather = {
     train: kernels.gather(activations[0], images.train, samples),
     test: kernels.gather(activations[0], images.test, samples),
   }
-  const forward = parameters.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
-  const activate = parameters.slice(0, last).map(({ bias }, i) =>
-    kernels.biasActivate(activations[i + 1], bias, activationOf(i), {
-      ...{ rate: plan.dropout, seed: plan.seed, layer: i, samples },
-    }),
-  )
-  const loss = (from: 'train' | 'test') =>
-    kernels.softmaxLoss({
-      z: activations[layerCount],
-      bias: parameters[last].bias,
-      labels: labels[from],
-      samples,
-      losses,
-      correct,
-      smoothing: plan.labelSmoothing,
-    })
-  const lossOf = { train: loss('train'), test: loss('test') }
-
+  const dropInputs =
+    plan.inputDropout > 0
+      ? kernels.dropout(activations[0], {
+          ...{ rate: plan.inputDropout, seed: plan.seed, layer: INPUT_LAYER, samples },
+        })
+      : null
   const training = plan.purpose === 'train'
+  const learned = bindWayForward(parameters)
+  // Averages are kept for training alone; elsewhere they have been loaded as the parameters.
+  const average = training ? averageIndex(plan) : null
+  const scored = average === null ? learned : bindWayForward(parameters.map(layer => averagesOf(layer, average)))
+  const { norms } = learned
+  const wayOf = ({ deltaScale }: Pass) => (deltaScale > 0 ? learned : scored)
+
+  /** What a pass runs through, with the parameters of all layers or what stands in their place. */
+  function bindWayForward(layers: readonly LayerTensors[]) {
+    const norms = (plan.norm.type === 'none' ? [] : layers.slice(0, last)).map(({ bias, vectors }, i) => {
+      const [mean, variance] = [vectors.get('mean')?.master, vectors.get('variance')?.master]
+      return bindNorm({
+        ...{ norm: plan.norm, kernels, bias, z: activations[i + 1] },
+        ...{ scale: vectors.get('scale')!, shift: vectors.get('shift')! },
+        training: layout.norms[i] ? viewNormTraining(memory, layout.norms[i], deltas[i]) : null,
+        running: mean && variance ? { mean, variance } : null,
+      })
+    })
+    const forward = layers.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
+    // What is normalised has its bias behind it; the activation adds the shift.
+    const activate = layers.slice(0, last).map(({ bias, vectors }, i) =>
+      kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
+        ...{ rate: plan.dropout[i], seed: plan.seed, layer: i, samples },
+      }),
+    )
+    const loss = (from: 'train' | 'test') =>
+      kernels.softmaxLoss({
+        z: activations[layerCount],
+        bias: layers[last].bias,
+        labels: labels[from],
+        samples,
+        losses,
+        correct,
+        smoothing: plan.labelSmoothing,
+      })
+    return { norms, forward, activate, loss: { train: loss('train'), test: loss('test') } }
+  }
+
   const backward = training
     ? parameters.slice(1).map(({ weight }, i) => kernels.linearBackward(deltas[i], deltas[i + 1], weight))
     : []
   const gate = backward.map((_, i) =>
-    kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout),
+    kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout[i]),
   )
+
+  const activate = (layer: number, pass: Pass, { row, rows }: Rows, columns?: Columns) =>
+    wayOf(pass).activate[layer](row, rows, pass.epoch, pass.deltaScale > 0, columns) ? 0 : fault.forward(layer)
+  const { type: norm } = plan.norm
 
   return {
     samples,
     losses,
     correct,
     hiddenLayers: last,
+    norm,
     layers: training
-      ? parameters.map(({ weight, bias, slots }, i) =>
-          bindLayer(kernels, weight, bias, activations[i], deltas[i], gradientViews(memory, slots)),
+      ? parameters.map(({ weight, vectors, slots }, i) =>
+          bindLayer(
+            kernels,
+            weight,
+            vectors,
+            activations[i],
+            deltas[i],
+            gradientViews(memory, slots),
+            norms[i] ?? null,
+            average,
+          ),
         )
       : [],
-    gather: ({ images: from }, { row, rows }) => gather[from](row, rows),
-    forward(layer, { epoch, deltaScale }, { row, rows }, columns) {
-      forward[layer](row, rows, columns)
-      return activate[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer)
+    gather({ images: from, deltaScale, epoch }, { row, rows }) {
+      gather[from](row, rows)
+      if (deltaScale > 0) dropInputs?.(row, rows, epoch)
     },
-    loss({ images: from, deltaScale }, { row, rows }) {
+    forward(layer, pass, of, columns) {
+      wayOf(pass).forward[layer](of.row, of.rows, columns)
+      return norm === 'none' ? activate(layer, pass, of, columns) : 0
+    },
+    normalise(layer, pass, of, columns) {
+      wayOf(pass).norms[layer].forward(of, pass.deltaScale > 0, columns)
+      return activate(layer, pass, of, columns)
+    },
+    loss(pass, { row, rows }) {
+      const { forward, loss } = wayOf(pass)
       forward[last](row, rows)
-      return lossOf[from](row, rows, deltaScale) ? 0 : fault.loss
+      return loss[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss
     },
     backward(layer, { row, rows }, columns) {
       backward[layer](row, rows, columns)
-      return gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
+      return norm !== 'none' || gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
     },
+    normaliseColumnsBackward(layer, rows, columns) {
+      let finite = gate[layer](0, rows, columns)
+      norms[layer].sums(rows, columns)
+      if (norm === 'batch') finite = norms[layer].backward({ row: 0, rows }, columns) && finite
+      return finite ? 0 : fault.backward(layer)
+    },
+    normaliseRowsBackward: (layer, of) => (norms[layer].backward(of) ? 0 : fault.backward(layer)),
   }
 }
 
-/** A whole pass over some rows. Ends at the first fault and returns its code. */
+/**
+ * A whole pass over some rows; of a network that is normalised, only to score. Ends at the first fault and returns its
+ * code.
+ */
 export function runPass(network: Network, pass: Pass, rows: Rows): number {
   let code = 0
   network.gather(pass, rows)
-  for (let i = 0; i < network.hiddenLayers; i++) code ||= network.forward(i, pass, rows)
+  for (let i = 0; i < network.hiddenLayers; i++) {
+    code ||= network.forward(i, pass, rows)
+    if (network.norm !== 'none') code ||= network.normalise(i, pass, rows)
+  }
   code ||= network.loss(pass, rows)
   if (pass.deltaScale === 0) return code
   for (let i = network.hiddenLayers - 1; i >= 0; i--) code ||= network.backward(i, rows)
@@ -168,23 +262,31 @@ function gradientViews(memory: WebAssembly.Memory, of: (kind: string) => Paramet
 function bindLayer(
   kernels: Kernels,
   weight: WeightTensors,
-  bias: BiasTensors,
+  vectors: ReadonlyMap<VectorKind, BiasTensors>,
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
   gradients: Gradients, // one of each for each worker
+  norm: Normalisation | null,
+  average: number | null, // which of the moments it is
 ): Layer {
   const { inputs, outputs } = weight
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
   const weights = kernels.weightUpdate(weight, x, dz)
-  const biases = kernels.biasUpdate(bias, dz)
+  const biases = kernels.biasUpdate(vectors.get('bias')!, dz)
   // A moment has the weights' form, so what stores and loads weights serves it too.
   const states = [weight.master, ...weight.moments].map((master): WeightTensors => ({ ...weight, master }))
+  // A mini-batch's mean takes the bias away again: nothing depends on it, its gradient is 0.
+  const hasBias = !vectors.has('mean')
+  const learned = [...vectors.keys()].filter(kind => isLearned({ kind }))
+  /** Gradients of the layer's vectors that are kept between the stages of a step. */
+  const scaledVectors = [...(hasBias ? gradients.bias.slice(0, 1) : []), ...(norm?.gradients ?? [])]
   const stateIndex = (moment: number | null) => (moment === null ? 0 : moment + 1)
   return {
     inputs,
     outputs,
     updateWeight: weights.fused,
-    updateBias: biases.fused,
+    updateBias: hasBias ? biases.fused : () => {},
+    updateNorm: norm ? norm.update : null,
     accumulate(worker, { row, rows }, first) {
       weights.accumulate(gradients.weight[worker], whole, row, rows, first)
       biases.accumulate(gradients.bias[worker], row, rows, first)
@@ -194,8 +296,60 @@ function bindLayer(
     derive: weights.derive,
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
-    bias: moment => (moment === null ? bias.master : bias.moments[moment]),
+    vectors,
+    limitWeight: weights.limit,
+    gradientOfTile(tile, rows) {
+      weights.accumulate(gradients.weight[0], tile, 0, rows, true)
+      return weights.squares(gradients.weight[0], tile)
+    },
+    gradientOfVectors(rows) {
+      if (hasBias) biases.accumulate(gradients.bias[0], 0, rows, true)
+      return scaledVectors.reduce((sum, { data }) => sum + squaresOf(data, outputs), 0)
+    },
+    updateScaledTile(tile, factor, step) {
+      if (factor !== 1) weights.scale(gradients.weight[0], tile, factor)
+      weights.reduce(gradients.weight.slice(0, 1), tile, step)
+    },
+    updateScaledVectors(rows, factor, step) {
+      for (const { data } of scaledVectors) for (let o = 0; o < outputs; o++) data[o] *= factor
+      if (hasBias) biases.reduce(gradients.bias.slice(0, 1), step)
+      norm?.update(rows, step)
+    },
+    averageWeight(tile, share) {
+      if (average !== null) weights.average(weight.moments[average], tile, share)
+    },
+    averageVectors(share, kinds = learned) {
+      if (average === null) return
+      for (const kind of kinds) {
+        const { master, moments } = vectors.get(kind)!
+        const { data } = moments[average]
+        for (let o = 0; o < outputs; o++) data[o] += share * (master.data[o] - data[o])
+      }
+    },
   }
+}
+
+/** In f64, in the order of the units. */
+function squaresOf(data: ArrayLike<number>, units: number): number {
+  let sum = 0
+  for (let o = 0; o < units; o++) sum += data[o] * data[o]
+  return sum
+}
+
+interface LayerTensors {
+  readonly weight: WeightTensors
+  readonly bias: BiasTensors
+  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
+}
+
+/** The averages in the place of what is learned; running statistics are averages already. */
+function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTensors {
+  const averaged = new Map(
+    [...vectors].map(([kind, tensors]) => {
+      return [kind, isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors]
+    }),
+  )
+  return { weight: { ...weight, master: weight.moments[average] }, bias: averaged.get('bias')!, vectors: averaged }
 }
 
 /** The weights of a layer as its backend keeps them. */
@@ -210,7 +364,7 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
   }
 }
 
-function viewBias(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
+function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
   return {
     outputs: slots.parameter.dims[0],
     master: viewSlot(memory, slots.master),

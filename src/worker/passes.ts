@@ -9,7 +9,8 @@
 import { weightCount } from '../model/parameters.js'
 import type { Columns } from '../tensor/kernels/backend.js'
 import { type Network, type Pass, type Rows, runPass } from './network.js'
-import type { ProgramParts, Stage } from './program.js'
+import type { ProgramParts } from './program.js'
+import type { Stage } from './stage.js'
 
 /** What is passed through the network in context C. */
 export interface PassSource<C> {
@@ -98,9 +99,52 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
     }
   }
 
-  const forward = Array.from({ length: hidden }, (_, i) =>
+  const forward = Array.from({ length: hidden }, (_, i) => [
     grid(`forward ${i}`, i, widths[i], (pass, block) => network.forward(i, pass, block, block.columns)),
-  )
+    ...normalise(i),
+  ]).flat()
+
+  /** A stage over strips of columns of hidden layer i, all rows of them; columns of a batch's statistics need no others. */
+  function columnStage(name: string, layer: number, run: (context: C, columns: Columns) => number): Stage<C> {
+    const strips = stripsOf(widths[layer + 1], backend.tileUnit.outputs)
+    return {
+      name,
+      deal: 'claimed',
+      tasks: () => strips.length,
+      run: (task, context) => run(context, strips[task]),
+    }
+  }
+
+  function rowStage(name: string, run: (context: C, rows: Rows) => number): Stage<C> {
+    return {
+      name,
+      deal: 'claimed',
+      tasks: rowTasks,
+      run: (task, context) => run(context, pieceOf(task, ROWS_OF_TASK, source.rows(context))),
+    }
+  }
+
+  function normalise(i: number): Stage<C>[] {
+    const name = `normalise ${i}`
+    const all = (context: C) => ({ row: 0, rows: source.rows(context) })
+    if (network.norm === 'none') return []
+    if (network.norm === 'layer') {
+      return [rowStage(name, (context, rows) => network.normalise(i, source.pass(context), rows))]
+    }
+    return [
+      columnStage(name, i, (context, columns) => network.normalise(i, source.pass(context), all(context), columns)),
+    ]
+  }
+
+  function normaliseBackward(i: number): Stage<C>[] {
+    const name = `normalise backward ${i}`
+    if (network.norm === 'none') return []
+    const columns = columnStage(name, i, (context, strip) =>
+      network.normaliseColumnsBackward(i, source.rows(context), strip),
+    )
+    if (network.norm === 'batch') return [columns]
+    return [columns, rowStage(`${name}, rows`, (_context, rows) => network.normaliseRowsBackward(i, rows))]
+  }
 
   /** Logits and losses, and the way back through the last layer, which needs no other rows. */
   const loss: Stage<C> = {
@@ -118,10 +162,22 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
 
   const backward = Array.from({ length: trains ? Math.max(hidden - 1, 0) : 0 }, (_, back) => {
     const i = hidden - 2 - back
-    return grid(`backward ${i}`, i, widths[i + 2], (_pass, block) => network.backward(i, block, block.columns))
-  })
+    return [
+      grid(`backward ${i}`, i, widths[i + 2], (_pass, block) => network.backward(i, block, block.columns)),
+      ...normaliseBackward(i),
+    ]
+  }).flat()
 
-  return [gather, ...forward, loss, ...backward]
+  return [gather, ...forward, loss, ...(trains && hidden > 0 ? normaliseBackward(hidden - 1) : []), ...backward]
+}
+
+/** (cols) as up to 16 strips that begin at multiples of `unit`. */
+export function stripsOf(cols: number, unit: number): Columns[] {
+  const width = Math.ceil(cols / (BLOCKS * unit)) * unit
+  return Array.from({ length: Math.ceil(cols / width) }, (_, i) => ({
+    start: i * width,
+    end: Math.min((i + 1) * width, cols),
+  }))
 }
 
 interface Block extends Rows {

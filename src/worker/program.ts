@@ -6,26 +6,19 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { initialRows } from '../model/init.js'
-import { momentCount } from '../model/optimizer.js'
-import type { StateTensor } from '../model/state.js'
-import type { Backend, Tile } from '../tensor/kernels/backend.js'
+import { parameterTable, type VectorKind } from '../model/parameters.js'
+import { averageIndex, companionCount, type StateTensor } from '../model/state.js'
+import type { Backend } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
+import { clippedStages } from './clipping.js'
 import type { StepContext } from './clock.js'
 import { type Layer, type Network, runPass } from './network.js'
-import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
+import { type PassSource, passStages, shardsOf, stripsOf, takeRows } from './passes.js'
 import { fault, type RunPlan, Stat } from './protocol.js'
+import { type PlainTask, runPlain, type Stage } from './stage.js'
+import { areaOf, layerTiles, limitsWeights } from './tiles.js'
 
-export interface Stage<C> {
-  readonly name: string
-  /** `claimed`: whoever comes first; `dealt`: task t goes to worker t mod W, where bits depend on who does it. */
-  readonly deal: 'claimed' | 'dealt'
-  /** Number of tasks. */
-  tasks(context: C): number
-  /** Returns 0, or the code of a fault (see protocol.ts). */
-  run(task: number, context: C, worker: number): number
-  /** Multiplications and additions of a task's matrix products, for balance.ts; none: nothing to speak of. */
-  flops?(task: number, context: C): number
-}
+export type { Stage } from './stage.js'
 
 export interface ProgramParts {
   readonly plan: RunPlan
@@ -34,10 +27,13 @@ export interface ProgramParts {
   /** Row lists of the splits: image of each row. */
   readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
   readonly stats: FloatTensor
+  /** Sums of squares of the gradient's parts; see clipping.ts. */
+  readonly squares: FloatTensor
 }
 
 /**
- * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], or the textbook form over buffers,
+ * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], with a limit on the norm of the gradient
+ * the two stages of clipping.ts in the place of the last, or the textbook form over buffers,
  * whose first stage is cut into shards in any case.
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
@@ -47,17 +43,32 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
     pass: ({ epoch, rows }) => ({ images: 'train', epoch, deltaScale: 1 / rows }),
     image: ({ positions, first }, row) => order.train.data[positions[first + row]],
   }
-  return plan.allReduce === 'fused'
-    ? [...passStages({ ...parts, trains: true }, source), tileStage(parts)]
-    : [bufferStage(plan, network, source), reduceStage(parts)]
+  const stages =
+    plan.allReduce === 'fused'
+      ? [
+          ...passStages({ ...parts, trains: true }, source),
+          ...(plan.clipNorm === null
+            ? [tileStage(parts)]
+            : clippedStages(parts, plan.clipNorm, sumTask(network, parts.stats))),
+        ]
+      : [bufferStage(plan, network, source), reduceStage(parts)]
+  return [...stages, ...limitStages(parts)]
 }
 
-/** A task that has nothing to report. */
-type PlainTask = (context: StepContext) => void
-
-const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
-  tasks[task](context)
-  return 0
+/** [columns: incoming weights of hidden units down to maxNorm, and their averages], where there is such a limit. */
+function limitStages({ plan, backend, network }: ProgramParts): Stage<StepContext>[] {
+  const { maxNorm, widths } = plan
+  if (maxNorm === null) return []
+  const tasks = network.layers.slice(0, network.hiddenLayers).flatMap((layer, i): PlainTask[] =>
+    stripsOf(widths[i + 1], backend.tileUnit.outputs).map(columns => ({ averageShare }) => {
+      layer.limitWeight(columns, maxNorm)
+      const { start: outputStart, end: outputEnd } = columns
+      layer.averageWeight({ inputStart: 0, inputEnd: layer.inputs, outputStart, outputEnd }, averageShare)
+    }),
+  )
+  return [
+    { name: 'limit weights', changesState: true, deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) },
+  ]
 }
 
 function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
@@ -65,27 +76,36 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
   const tasks: PlainTask[] = [
     ...tiles.map(
       ({ layer, tile }): PlainTask =>
-        ({ rows, optimizer }) =>
-          network.layers[layer].updateWeight(tile, rows, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          network.layers[layer].updateWeight(tile, rows, optimizer)
+          if (!limitsWeights(plan, layer)) network.layers[layer].averageWeight(tile, averageShare)
+        },
     ),
     ...network.layers.map(
       (layer): PlainTask =>
-        ({ rows, optimizer }) =>
-          layer.updateBias(rows, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          layer.updateBias(rows, optimizer)
+          layer.averageVectors(averageShare, ['bias'])
+        },
+    ),
+    ...(network.norm === 'none' ? [] : network.layers.slice(0, network.hiddenLayers)).map(
+      (layer): PlainTask =>
+        ({ rows, optimizer, averageShare }) => {
+          layer.updateNorm?.(rows, optimizer)
+          layer.averageVectors(averageShare, ['scale', 'shift'])
+        },
     ),
     sumTask(network, stats),
   ]
   return {
     name: 'tiles',
+    changesState: true,
     deal: 'claimed',
     tasks: () => tasks.length,
     run: runPlain(tasks),
     flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
   }
 }
-
-const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
-  (inputEnd - inputStart) * (outputEnd - outputStart)
 
 function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepContext>): Stage<StepContext> {
   return {
@@ -107,17 +127,21 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
   const tasks: PlainTask[] = [
     ...layerTiles(plan, backend).map(
       ({ layer, tile }): PlainTask =>
-        ({ rows, optimizer }) =>
-          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer)
+          if (!limitsWeights(plan, layer)) network.layers[layer].averageWeight(tile, averageShare)
+        },
     ),
     ...network.layers.map(
       (layer): PlainTask =>
-        ({ rows, optimizer }) =>
-          layer.reduceBias(buffers(rows), optimizer),
+        ({ rows, optimizer, averageShare }) => {
+          layer.reduceBias(buffers(rows), optimizer)
+          layer.averageVectors(averageShare, ['bias'])
+        },
     ),
     sumTask(network, stats),
   ]
-  return { name: 'reduce', deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
+  return { name: 'reduce', changesState: true, deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
 }
 
 /** Adds the batch's losses and hits to the epoch's, in row order. */
@@ -138,49 +162,6 @@ function addRows(network: Network, stats: FloatTensor['data'], rows: number, fir
   stats[Stat.loss] = loss
   stats[Stat.correct] = correct
   stats[Stat.rows] = (first ? 0 : stats[Stat.rows]) + rows
-}
-
-/** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
-export function layerTiles(plan: RunPlan, backend: Backend): { layer: number; tile: Tile }[] {
-  const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
-  return layers
-    .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
-    .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, backend.cutsDecideBits ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(
-        tile => ({ layer, tile }),
-      ),
-    )
-}
-
-/** The same where the cut decides bits, for all workers. */
-const FIXED_TILES = 16
-/** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
-const TILES_PER_WORKER = 12
-
-/**
- * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
- * inputs, because each tile prepares its inputs anew, then of fewer outputs.
- */
-function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, wanted: number): Tile[] {
-  const best = { inputs: bestTile.inputs / tileUnit.inputs, outputs: bestTile.outputs / tileUnit.outputs }
-  const units = { inputs: Math.ceil(inputs / tileUnit.inputs), outputs: Math.ceil(outputs / tileUnit.outputs) }
-  const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
-  const width = pieceOf(units.outputs, wanted / Math.ceil(units.inputs / height), best.outputs)
-  const tiles: Tile[] = []
-  for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
-    const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
-    for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
-      const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
-      tiles.push({ inputStart, inputEnd, outputStart, outputEnd })
-    }
-  }
-  return tiles
-}
-
-/** Units of a piece, at most `most`: so many that all `units` make at least `count` pieces, about equal. At least 1. */
-function pieceOf(units: number, count: number, most: number): number {
-  const largest = Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
-  return Math.ceil(units / Math.ceil(units / largest))
 }
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */
@@ -214,13 +195,15 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
 const INIT_ROWS = 16
 
 /**
- * [rows: draw the weights, zero all else] [tiles: what the backend derives]. The memory need not be fresh: a run may have
+ * [rows: draw the weights and begin averages with them, all else as the table says] [tiles: what the backend derives]. The memory need not be fresh: a run may have
  * to go back to its beginning.
  */
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
-  const moments = Array.from({ length: momentCount[plan.optimizer.type] }, (_, i) => i)
-  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, bias }, layer) => {
+  const moments = Array.from({ length: companionCount(plan) }, (_, i) => i)
+  const average = averageIndex(plan)
+  const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
+  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
     const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
     const values = new Float32Array(outputs)
     const zeros = new Float32Array(outputs)
@@ -228,10 +211,18 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
       for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
         draw(values, i)
         storeRow(null, i, values)
-        for (const moment of moments) storeRow(moment, i, zeros)
+        for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
       }
     })
-    return [...rows, ...[null, ...moments].map(moment => () => void bias(moment).data.fill(0))]
+    const others = vectors
+      .filter(vector => vector.layer === layer)
+      .map(({ kind, init }) => () => {
+        const { master, moments } = tensors.get(kind as VectorKind)!
+        const value = init === 'ones' ? 1 : 0
+        master.data.fill(value, 0, outputs)
+        for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
+      })
+    return [...rows, ...others]
   })
   const draw: Stage<null> = {
     name: 'draw',
@@ -261,7 +252,7 @@ export function snapshotProgram(
         loadRow(moment, i, values)
         return allFinite(values)
       },
-      bias(tensor, { start, end }) {
+      vector(tensor, { start, end }) {
         to.set(tensor.data.subarray(0, end - start), start)
         return allFinite(to.subarray(start, end))
       },
@@ -276,7 +267,7 @@ export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[
       storeRow(moment, i, from.subarray(at, at + outputs))
       return true
     },
-    bias(tensor, { start, end }) {
+    vector(tensor, { start, end }) {
       tensor.data.set(from.subarray(start, end))
       return true
     },
@@ -292,14 +283,17 @@ function copyStage(
   copy: {
     /** Row i of a layer's weights or moment; in the snapshot it begins at `at`. */
     row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): boolean
-    bias(tensor: FloatTensor, state: StateTensor): boolean
+    vector(tensor: FloatTensor, state: StateTensor): boolean
   },
 ): Stage<null> {
   const tasks = table.flatMap(state => {
     const { parameter, moment, start } = state
     const layer = network.layers[parameter.layer]
     const code = (good: boolean) => (good ? 0 : fault.state(parameter.layer))
-    if (parameter.kind === 'bias') return [() => code(copy.bias(layer.bias(moment), state))]
+    if (parameter.kind !== 'weight') {
+      const { master, moments } = layer.vectors.get(parameter.kind)!
+      return [() => code(copy.vector(moment === null ? master : moments[moment], state))]
+    }
     const { inputs, outputs } = layer
     return Array.from({ length: Math.ceil(inputs / COPIED_ROWS) }, (_, task) => () => {
       let good = true

@@ -6,10 +6,11 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Experiment } from '../config/schema.js'
 import type { Activation } from '../model/activation.js'
 import type { Initialisation } from '../model/init.js'
+import type { NormType } from '../model/parameters.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 2
+export const PROTOCOL = 3
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -23,10 +24,20 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly init: Initialisation
-  readonly dropout: number
+  /** Of each hidden layer, and of the inputs. */
+  readonly dropout: readonly number[]
+  readonly inputDropout: number
+  /** Of hidden layers; `momentum` is of running statistics. */
+  readonly norm: { readonly type: NormType; readonly momentum: number; readonly epsilon: number }
   readonly l2: number
   readonly clipValue: number | null
+  /** Of the incoming weights of a hidden unit; null: no limit. */
+  readonly maxNorm: number | null
+  /** null: a tile's gradient is not kept, and its update follows at once. */
+  readonly clipNorm: number | null
   readonly labelSmoothing: number
+  /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
+  readonly ema: number | null
   readonly batchSize: number
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */
@@ -90,6 +101,7 @@ export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, COUNT: 4 } as const
 export const fault = {
   forward: (layer: number): number => 1 + layer,
   loss: 1_000_000,
+  gradient: (layer: number): number => 1_500_000 + layer,
   /** Deltas appear from the last layer down. */
   backward: (layer: number): number => 2_000_000 - layer,
   /** Found in a snapshot: the state of a layer's parameters. */
@@ -103,6 +115,7 @@ export const isOfState = (code: number): boolean => code > 2_000_000
 export function faultText(code: number): string {
   if (code === fault.loss) return 'the loss is not finite'
   if (code < fault.loss) return `layer ${code - 1}: outputs are not finite`
+  if (code < 1_900_000) return `layer ${code - 1_500_000}: the gradient is not finite`
   if (!isOfState(code)) return `layer ${2_000_000 - code}: deltas are not finite`
   return `layer ${code - 3_000_000}: weights or their moments are not finite`
 }

@@ -3,7 +3,6 @@
  * the pool; called by the coordinator through comlink, blocks its thread while it runs.
  */
 import { performance } from 'node:perf_hooks'
-import { momentCount } from '../model/optimizer.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateTable } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
@@ -63,6 +62,7 @@ export function createWorker(): TrainWorker {
           test: viewSlot(memory, layout.order.test),
         },
         stats: viewSlot(memory, layout.stats),
+        squares: viewSlot(memory, layout.squares),
       }
       opened = {
         plan,
@@ -71,7 +71,7 @@ export function createWorker(): TrainWorker {
         pieceRows: layout.bufferRows,
         clock: startClock(plan),
         train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
-        state: stateTable(parameterTable(plan.widths), momentCount[plan.optimizer.type]),
+        state: stateTable(parameterTable(plan.widths, plan.norm.type), plan),
       }
       return { protocol: PROTOCOL }
     },
@@ -106,9 +106,9 @@ export function createWorker(): TrainWorker {
         ...(trace ? { steps } : {}),
       })
       const worked = () => train.reduce((total, { workMs }) => total + workMs, 0)
-      // Only the last stage changes the state, and the sums with it.
+      // Only the last stages change the state, and the sums with it.
       const atBarrier = (stage: number) => {
-        crew.markUpdating(stage === train.length - 2)
+        crew.markUpdating(train[stage + 1]?.stage.changesState ?? false)
         if (stage === train.length - 1) crew.latchStop()
       }
       return guard(crew, () => {

@@ -10,9 +10,13 @@ const REFERENCE = {
   name: 'mnist',
   seed: 1,
   data: { dataset: 'mnist', path: null, validation: 0 },
-  model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu', dropout: 0.3, init: 'he-normal' },
+  model: {
+    ...{ hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu' },
+    ...{ norm: 'none', normMomentum: 0.1, normEpsilon: 1e-5, inputDropout: 0, dropout: 0.3, init: 'he-normal' },
+  },
   train: {
     ...{ epochs: 2000, batchSize: 256, l2: 0.05, labelSmoothing: 0, clipValue: null },
+    ...{ maxNorm: null, clipNorm: null, ema: { decay: null } },
     earlyStopping: { patience: null, minDelta: 0, restoreBest: true },
     ...{ evaluateEverySteps: null, stopAfterSeconds: null },
     ...{ onNonFinite: 'stop', rollbackFactor: 0.5, maxNonFinite: 10 },

@@ -24,6 +24,8 @@ const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scale
 const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
+const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
+
 /** What is wrong besides a good data section. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
@@ -40,9 +42,10 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { hidden: [10.5] } }, 'model.hidden.0 is 10.5, expected an integer >= 1'],
   [{ model: { activation: 'tan' } }, `model.activation is 'tan', expected ${ACTIVATIONS}; did you mean "tanh"?`],
   [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected ${ACTIVATIONS}; did you mean "relu"?`],
-  [{ model: { dropout: 1 } }, 'model.dropout is 1, expected a number >= 0 and < 1'],
-  [{ model: { dropout: -0.1 } }, 'model.dropout is -0.1, expected a number >= 0 and < 1'],
-  [{ model: { dropout: Number.NaN } }, 'model.dropout is NaN, expected a number >= 0 and < 1'],
+  [{ model: { dropout: [0, 1, 0, 0, 0, 0] } }, 'model.dropout.1 is 1, expected a number >= 0 and < 1'],
+  [{ model: { dropout: 1 } }, `model.dropout is 1, expected ${DROPOUT}`],
+  [{ model: { dropout: -0.1 } }, `model.dropout is -0.1, expected ${DROPOUT}`],
+  [{ model: { dropout: Number.NaN } }, `model.dropout is NaN, expected ${DROPOUT}`],
   [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
   [{ train: { epochs: -1 } }, 'train.epochs is -1, expected an integer >= 0'],
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
@@ -89,6 +92,21 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
   [{ train: { labelSmoothing: 1 } }, 'train.labelSmoothing is 1, expected a number >= 0 and < 1'],
   [{ train: { clipValue: 0 } }, 'train.clipValue is 0, expected a number > 0 or null'],
+  [{ train: { maxNorm: 0 } }, 'train.maxNorm is 0, expected a number > 0 or null'],
+  [{ train: { clipNorm: -1 } }, 'train.clipNorm is -1, expected a number > 0 or null'],
+  [{ train: { ema: { decay: 1 } } }, 'train.ema.decay is 1, expected a number > 0 and < 1 or null'],
+  [{ model: { norm: 'group' } }, 'model.norm is \'group\', expected "none", "batch" or "layer"'],
+  [{ model: { normMomentum: 0 } }, 'model.normMomentum is 0, expected a number > 0 and <= 1'],
+  [{ model: { normEpsilon: 0 } }, 'model.normEpsilon is 0, expected a number > 0'],
+  [{ model: { inputDropout: 1 } }, 'model.inputDropout is 1, expected a number >= 0 and < 1'],
+  [
+    { model: { dropout: [0.5] } },
+    'model.dropout is [ 0.5 ], expected a number, or 6 of them, because model.hidden has 6 layers',
+  ],
+  [
+    { model: { norm: 'batch' }, compute: { allReduce: 'buffers' } },
+    'compute.allReduce is \'buffers\', expected "fused", because model.norm is "batch"',
+  ],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
   [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
   [{ optimizer: { beta1: 1 } }, 'optimizer.beta1 is 1, expected a number >= 0 and < 1'],
@@ -158,8 +176,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, earlyStopping, ' +
-      'evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
+    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, maxNorm, clipNorm, ' +
+      'ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },

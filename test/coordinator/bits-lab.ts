@@ -20,8 +20,12 @@ export function bitsLab(t: Test) {
     (await train(resolveExperiment({ ...base, ...more, compute: { ...compute } }), { runDir: null })).weightsSha256
 
   /** Weights after some steps, in table order. */
-  async function weightsAfter(compute: ExperimentInput['compute'], steps: number): Promise<Float32Array[]> {
-    const { experiment, baseDir } = resolveExperiment({ ...base, compute })
+  async function weightsAfter(
+    compute: ExperimentInput['compute'],
+    steps: number,
+    model: ExperimentInput['model'] = base.model,
+  ): Promise<Float32Array[]> {
+    const { experiment, baseDir } = resolveExperiment({ ...base, compute, model })
     const session = await Session.start(
       await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] }),
       experiment,

@@ -190,6 +190,30 @@ for (const l2 of [0, 0.5]) {
   })
 }
 
+for (const [norm, zeros] of [
+  ['batch', 15],
+  ['layer', 0],
+] as const) {
+  t.test(`a net of three layers with ${norm} norm, every parameter: relative error < 1e-6`, async t => {
+    lab.reset()
+    const rows = 9
+    const net = tinyNet(lab, {
+      ...{ widths: [5, 8, 7, 4], rows, rate: 0.25, optimizer: 'sgd', seed: 6, activation: 'tanh', norm },
+    })
+    net.forward()
+    t.ok(net.backward())
+    const before = net.parameters.map(read)
+    net.update(optimizerStep({ type: 'sgd', learningRate: 1, weightDecay: 0 }, 1, 1, 0))
+    const gradients = net.parameters.map((region, p) => read(region).map((x, n) => before[p][n] - x))
+    for (const [p, region] of net.parameters.entries()) fill(region, (r, c) => before[p][r * region.cols + c])
+    const check = new GradientCheck()
+    for (const [p, region] of net.parameters.entries()) check.compare(net.forward, region, gradients[p])
+    t.ok(check.worst < 1e-6, `worst ${check.worst}`)
+    t.equal(check.count, 5 * 8 + 8 + 8 * 7 + 7 + 7 * 4 + 4 + 2 * 8 + 2 * 7)
+    t.equal(check.zeros, zeros, 'biases that a mean takes away again, and nothing else')
+  })
+}
+
 t.test('values and slopes of the activations, from PyTorch 1.13 in float64: error < 1e-15', async t => {
   // torch.nn.functional's leaky_relu, elu, silu, tanh, sigmoid, and autograd; gelu with approximate="tanh"; at -1.5 and 0.75.
   const expected: Partial<Record<Activation, readonly (readonly [of: number, slope: number])[]>> = {

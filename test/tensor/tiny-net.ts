@@ -4,6 +4,7 @@
  */
 import { type Activation, needsGates } from '../../src/model/activation.js'
 import { momentCount, type OptimizerStep } from '../../src/model/optimizer.js'
+import type { NormType } from '../../src/model/parameters.js'
 import type { BiasTensors, WeightTensors } from '../../src/tensor/kernels/backend.js'
 import type { Matrix } from '../../src/tensor/tensor.js'
 import { fill, type Lab, type Region, randoms, read, vector, weightSheets, whole } from './lab.js'
@@ -18,12 +19,14 @@ export interface TinyNetOptions {
   readonly seed: number
   /** Default: relu. */
   readonly activation?: Activation
+  /** Default: none. Scales and shifts begin away from 1 and 0. */
+  readonly norm?: NormType
 }
 
 export interface TinyNet {
   readonly weights: readonly WeightTensors[]
   readonly biases: readonly BiasTensors[]
-  /** Masters of every layer, weight before bias. */
+  /** Masters of every layer, weight before bias; then scales and shifts of the hidden layers. */
   readonly parameters: readonly Region[]
   /** Outputs of the hidden layers. */
   readonly hidden: readonly Matrix[]
@@ -37,7 +40,7 @@ export interface TinyNet {
 
 export function tinyNet(
   lab: Lab,
-  { widths, rows, rate, optimizer, seed, activation = 'relu' }: TinyNetOptions,
+  { widths, rows, rate, optimizer, seed, activation = 'relu', norm = 'none' }: TinyNetOptions,
 ): TinyNet {
   const { kernels } = lab
   const random = randoms(seed)
@@ -74,13 +77,49 @@ export function tinyNet(
     type: activation,
     gates: needsGates(activation) ? lab.matrix(rows, cols) : null,
   }))
+  const epsilon = 1e-5
+  const norms = (norm === 'none' ? [] : outputs.slice(0, last)).map((z, layer) => {
+    const O = z.cols
+    const [scale, shift] = [0, 1].map(() => lab.bias(O, momentCount[optimizer]))
+    fill(whole(vector(O, scale.master)), () => 1 + random() / 2)
+    fill(whole(vector(O, shift.master)), () => random() / 2)
+    for (const moment of [...scale.moments, ...shift.moments]) fill(whole(vector(O, moment)), () => 0)
+    const normed = lab.matrix(rows, O)
+    const units = () => lab.biasBuffer(O).tensor
+    const batch = { mean: units(), variance: units(), factors: units() }
+    const gradients = { scale: units(), shift: units() }
+    const spec = { scale: scale.master, bias: biases[layer].master, epsilon, normed }
+    const inverses = lab.doubles(rows)
+    const ofBatch = kernels.batchNorm(z, spec, { mean: units(), variance: units() }, batch)
+    const ofRows = kernels.layerNorm(z, spec, inverses)
+    const dz = deltas[layer]
+    const sums = kernels.normSums(gradients, dz, normed)
+    const batchBack = kernels.batchNormBackward(dz, normed, gradients, batch.factors)
+    const rowsBack = kernels.layerNormBackward(dz, normed, scale.master, inverses)
+    return {
+      scale,
+      shift,
+      forward: () => (norm === 'batch' ? ofBatch.train(rows) : ofRows(0, rows)),
+      backward() {
+        sums(rows)
+        return norm === 'batch' ? batchBack(rows) : rowsBack(0, rows)
+      },
+      update(step: OptimizerStep) {
+        kernels.biasUpdate(scale, dz).reduce([gradients.scale], step)
+        kernels.biasUpdate(shift, dz).reduce([gradients.shift], step)
+      },
+    }
+  })
   const gather = kernels.gather(input, images, samples)
   const linears = weights.map((w, layer) => kernels.linear(outputs[layer], inputs[layer], w))
-  const relus = biases
-    .slice(0, last)
-    .map((bias, layer) =>
-      kernels.biasActivate(outputs[layer], bias, activations[layer], { rate, seed, layer, samples }),
-    )
+  const relus = biases.slice(0, last).map((bias, layer) =>
+    kernels.biasActivate(outputs[layer], norms[layer]?.shift ?? bias, activations[layer], {
+      rate,
+      seed,
+      layer,
+      samples,
+    }),
+  )
   const softmax = kernels.softmaxLoss({
     z: outputs[last],
     bias: biases[last],
@@ -103,29 +142,37 @@ export function tinyNet(
     weights,
     biases,
     hidden: outputs.slice(0, last),
-    parameters: weights.flatMap((w, layer) => [
-      whole({ rows: w.inputs, cols: w.outputs, tensor: w.master }),
-      whole(vector(w.outputs, biases[layer].master)),
-    ]),
+    parameters: [
+      ...weights.flatMap((w, layer) => [
+        whole({ rows: w.inputs, cols: w.outputs, tensor: w.master }),
+        whole(vector(w.outputs, biases[layer].master)),
+      ]),
+      ...norms.flatMap(({ scale, shift }) =>
+        [scale, shift].map(({ outputs, master }) => whole(vector(outputs, master))),
+      ),
+    ],
     forward() {
       gather(0, rows)
       linears.forEach((linear, layer) => {
         linear(0, rows)
+        norms[layer]?.forward()
         relus[layer]?.(0, rows, 0, true)
       })
       softmax(0, rows, 1 / rows)
       return read(whole(vector(rows, losses))).reduce((sum, loss) => sum + loss, 0) / rows
     },
     backward: () =>
-      backwards.reduceRight((finite, { linear, relu }) => {
+      backwards.reduceRight((finite, { linear, relu }, layer) => {
         linear(0, rows)
-        return relu(0, rows) && finite
+        const gated = relu(0, rows)
+        return (norms[layer]?.backward() ?? true) && gated && finite
       }, true),
     update(step) {
       weightUpdates.forEach((update, layer) => {
         update.fused(tiles[layer], rows, step)
-        biasUpdates[layer].fused(rows, step)
+        if (norm !== 'batch' || layer === last) biasUpdates[layer].fused(rows, step)
       })
+      for (const { update } of norms) update(step)
     },
   }
 }

@@ -18,8 +18,16 @@ function programFor(
   phase1: RunPlan['phase1'],
 ): Stage<StepContext>[] {
   const layers = WIDTHS.length - 1
-  const plan = { widths: WIDTHS, shardRows: 64, workers, phase1, allReduce: 'fused' } as unknown as RunPlan
-  const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network
+  const plan = {
+    widths: WIDTHS,
+    shardRows: 64,
+    workers,
+    phase1,
+    allReduce: 'fused',
+    clipNorm: null,
+    maxNorm: null,
+  } as unknown as RunPlan
+  const network = { hiddenLayers: layers - 1, norm: 'none', layers: Array(layers).fill(null) } as unknown as Network
   return trainProgram({ plan, backend, network } as unknown as ProgramParts)
 }
 

@@ -17,7 +17,7 @@ export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
-  /** As many as the optimizer has. */
+  /** As many as the optimizer has, at least: what else is kept beside the weights follows them. */
   readonly moments: readonly FloatTensor[]
   /** (O, I) form for `linearBackward`; null where the backend or the layer needs none. */
   readonly transposed: FloatTensor | null
@@ -57,6 +57,34 @@ export interface DropoutSpec {
   readonly samples: IntTensor
 }
 
+/** What batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
+export interface NormSpec {
+  readonly scale: FloatTensor // (O)
+  /** Of the product that is normalised. */
+  readonly bias: FloatTensor // (O)
+  readonly epsilon: number
+  /** (B, O) In training, takes what `scale` is multiplied by; null where nothing is trained. */
+  readonly normed: Matrix | null
+}
+
+/** Of the columns of a mini-batch. */
+export interface BatchStatistics {
+  /** Of z, its bias left out. */
+  readonly mean: FloatTensor // (O)
+  /** The mean square distance from the mean, not the unbiased one. */
+  readonly variance: FloatTensor // (O)
+  /** scale / √(variance + ε), by which the way back multiplies. */
+  readonly factors: FloatTensor // (O)
+}
+
+export interface NormGradients {
+  readonly scale: FloatTensor // (O)
+  readonly shift: FloatTensor // (O)
+}
+
+/** Runs over the rows [0, rows), whose sums it needs, and all columns unless told which. */
+export type ColumnKernel = (rows: number, columns?: Columns) => void
+
 /** Columns [start, end) of a batch matrix; `start` is a multiple of `tileUnit.outputs`, `end` too or the last column. */
 export interface Columns {
   readonly start: number
@@ -78,6 +106,17 @@ export interface WeightUpdate {
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
   /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /**
+   * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
+   * of the inputs, scales them down to it. Then the transposed form.
+   */
+  limit(columns: Columns, limit: number): void
+  /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
+  squares(buffer: FloatTensor, tile: Tile): number
+  /** Multiplies a buffer's tile. */
+  scale(buffer: FloatTensor, tile: Tile, factor: number): void
+  /** average += share · (master - average), over the tile. */
+  average(average: FloatTensor, tile: Tile, share: number): void
   /** Writes the transposed form of the tile from the master, after weights were stored from outside. */
   derive(tile: Tile): void
 }
@@ -105,6 +144,8 @@ export interface Kernels {
     activation: ActivationSpec,
     dropout: DropoutSpec,
   ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
+  /** x (B, F) as `biasActivate` drops its outputs. */
+  dropout(x: Matrix, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
@@ -128,6 +169,38 @@ export interface Kernels {
    * a > 0, else 0. For others: times the gate; 0 where that is 0.
    */
   activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
+  /**
+   * Batch normalisation of z (B, O), in place, without the shift. `train` takes mean and variance from the rows [0, rows),
+   * each summed in row order, overwrites `batch` and `normed`, and needs no bias, which the mean would take away.
+   * `score` takes the running ones. A column depends on no other, so columns may be cut at will.
+   */
+  batchNorm(
+    z: Matrix,
+    norm: NormSpec,
+    running: Pick<BatchStatistics, 'mean' | 'variance'>,
+    batch: BatchStatistics | null,
+  ): { train: ColumnKernel; score: BlockKernel }
+  /** Gradients of scale, Σ dy · normed, and of shift, Σ dy, summed over the rows [0, rows) in their order. Overwrites them. */
+  normSums(gradients: NormGradients, dy: Matrix /* (B, O) */, normed: Matrix /* (B, O) */): ColumnKernel
+  /** dy (B, O) becomes the delta of what was normalised, from its sums. Says whether all of it is finite. */
+  batchNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    gradients: NormGradients,
+    factors: FloatTensor /* (O) */,
+  ): (rows: number, columns?: Columns) => boolean
+  /**
+   * Layer normalisation of the rows of z (B, O), in place, without the shift: each by mean and variance of its own columns.
+   * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null where nothing is trained.
+   */
+  layerNorm(z: Matrix, norm: NormSpec, inverses: FloatTensor | null /* (B) float64 in every backend */): RowKernel
+  /** dy (B, O) becomes the delta of what was normalised. Says whether all of it is finite. */
+  layerNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    scale: FloatTensor /* (O) */,
+    inverses: FloatTensor /* (B) */,
+  ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */

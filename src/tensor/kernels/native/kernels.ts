@@ -23,6 +23,7 @@ import type {
 } from '../backend.js'
 import { activationCode } from '../wasm/activations.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
+import { bindNorms, type PartOf } from '../wasm/norm.js'
 import { bindOptimizer } from '../wasm/update.js'
 import type { NativeGemm, ProductForm } from './gemm.js'
 
@@ -75,6 +76,18 @@ function rowsAt(tensor: FloatTensor): Rows {
 }
 
 const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
+
+const partOf: PartOf = ({ cols, tensor }) => {
+  const { at, stride } = rowsAt(tensor)
+  return (row, { start, end } = allColumns(cols)) => ({
+    at: at + row * stride + start * ELEMENT_BYTES,
+    panelStride: 0,
+    rowStride: stride,
+    panels: 1,
+    vectors: vectorsOf(end - start),
+    offset: start * ELEMENT_BYTES,
+  })
+}
 
 function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
@@ -154,6 +167,21 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
+    dropout(x, { rate, seed, layer, samples }) {
+      bindShapes('dropout', [
+        ['x', matrixShape(x), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const [k0, k1] = keyOf(seed, Purpose.dropout)
+      const { at, stride } = rowsAt(x.tensor)
+      const index = byteOffsetOf(samples)
+      return (row, rows, epoch) =>
+        wasm.dropout_rows(
+          ...([at + row * stride, stride, 0, 0, rows, 0, vectorsOf(x.cols), index + row * ELEMENT_BYTES] as const),
+          ...([dropoutScratch, k0, k1, layer, epoch, dropoutThreshold(rate), 1 / (1 - rate)] as const),
+        )
+    },
+
     softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
@@ -204,6 +232,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
+    ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
     storeRow({ master, outputs }, i, values) {
@@ -302,6 +331,15 @@ function bindWeightUpdate(
     }
   }
 
+  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
+  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+    const width = widthOf(tile)
+    const height = tile.inputEnd - tile.inputStart
+    const whole = width === master.elems
+    for (let i = 0; i < (whole ? 1 : height); i++)
+      visit(placeOf(tile) + i * master.stride, whole ? height * width : width)
+  }
+
   return {
     fused(tile, rows, step) {
       eachPart(tile, part => {
@@ -322,6 +360,26 @@ function bindWeightUpdate(
         for (const other of others) wasm.add(sum + offset, other + offset, n)
       }
       update(sum, master.elems, tile, step)
+    },
+    limit({ start, end }, limit) {
+      const at = master.at + start * ELEMENT_BYTES
+      wasm.limit_columns(at, master.stride, w.inputs, vectorsOf(end - start), limit)
+    },
+    squares(buffer, tile) {
+      const at = byteOffsetOf(buffer)
+      let sum = 0
+      eachRun(tile, (offset, n) => {
+        sum += wasm.squares(at + offset, n)
+      })
+      return sum
+    },
+    scale(buffer, tile, factor) {
+      const at = byteOffsetOf(buffer)
+      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
+    },
+    average(average, tile, share) {
+      const at = byteOffsetOf(average)
+      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
     derive() {},
   }

@@ -45,6 +45,16 @@ export function biasActivate(
   }
 }
 
+export function dropout(x: Matrix, spec: DropoutSpec): ReturnType<Kernels['dropout']> {
+  bindShapes('dropout', [
+    ['x', matrixShape(x), ['B', 'F']],
+    ['samples', spec.samples, ['B']],
+  ])
+  const columns = allColumns(x)
+  return (row, rows, epoch) =>
+    ops.muleq(blockOf(x, row, rows, columns), dropoutFactors(spec, row, rows, columns, epoch))
+}
+
 export function activateBackward(
   dx: Matrix,
   a: Matrix,

@@ -10,9 +10,10 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
-import { activateBackward, biasActivate } from './activation.js'
+import { activateBackward, biasActivate, dropout } from './activation.js'
 import { softmaxLoss } from './loss.js'
 import { matmul } from './matmul.js'
+import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
 import { biasUpdate, weightUpdate } from './update.js'
 import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 
@@ -20,9 +21,15 @@ const kernels: Kernels = {
   gather,
   linear,
   biasActivate,
+  dropout,
   softmaxLoss,
   linearBackward,
   activateBackward,
+  batchNorm,
+  normSums,
+  batchNormBackward,
+  layerNorm,
+  layerNormBackward,
   weightUpdate,
   biasUpdate,
   storeRow(w, i, values) {

@@ -45,6 +45,21 @@ export function weightUpdate(
       for (const other of others) ops.addeq(sum, other)
       update(sum, tile, step)
     },
+    limit({ start, end }, limit) {
+      for (let o = start; o < end; o++) {
+        const column = w.master.pick(null, o)
+        const length = ops.norm2(column)
+        if (length > limit) ops.mulseq(column, limit / length)
+      }
+    },
+    squares: (buffer, tile) => ops.norm2squared(tileOf(buffer, tile)),
+    scale: (buffer, tile, factor) => ops.mulseq(tileOf(buffer, tile), factor),
+    average(average, tile, share) {
+      const to = tileOf(average, tile)
+      const change = like(to)
+      ops.sub(change, tileOf(w.master, tile), to)
+      addScaled(to, change, share)
+    },
     derive() {}, // No kernel here reads a transposed form.
   }
 }

@@ -162,7 +162,98 @@ export interface WasmExports {
   ): void
   sgd(w: Pointer, g: Pointer, n: number, stepSize: number, decay: number, weightDecay: number): void
   clip(x: Pointer, n: number, limit: number): void
+  limit_columns(w: Pointer, stride: number, rows: number, vectors: number, limit: number): void
+  squares(x: Pointer, n: number): number
+  scale(x: Pointer, n: number, factor: number): void
+  approach(to: Pointer, from: Pointer, n: number, share: number): void
   add(to: Pointer, from: Pointer, n: number): void
+  // Panels and row-major matrices, which are one panel:
+  batch_norm(
+    z: Pointer,
+    zPanel: number,
+    zRow: number,
+    normed: Pointer,
+    nPanel: number,
+    nRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+    scale: Pointer,
+    mean: Pointer,
+    variance: Pointer,
+    factors: Pointer,
+    epsilon: number,
+  ): void
+  batch_norm_score(
+    z: Pointer,
+    zPanel: number,
+    zRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+    scale: Pointer,
+    bias: Pointer,
+    mean: Pointer,
+    variance: Pointer,
+    epsilon: number,
+  ): void
+  norm_sums(
+    dScale: Pointer,
+    dShift: Pointer,
+    dy: Pointer,
+    dPanel: number,
+    dRow: number,
+    normed: Pointer,
+    nPanel: number,
+    nRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+  ): void
+  batch_norm_backward(
+    dy: Pointer,
+    dPanel: number,
+    dRow: number,
+    normed: Pointer,
+    nPanel: number,
+    nRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+    dScale: Pointer,
+    dShift: Pointer,
+    factors: Pointer,
+  ): number
+  layer_norm(
+    z: Pointer,
+    zPanel: number,
+    zRow: number,
+    normed: Pointer,
+    nPanel: number,
+    nRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+    width: number,
+    scale: Pointer,
+    bias: Pointer,
+    inverses: Pointer,
+    epsilon: number,
+  ): void
+  layer_norm_backward(
+    dy: Pointer,
+    dPanel: number,
+    dRow: number,
+    normed: Pointer,
+    nPanel: number,
+    nRow: number,
+    rows: number,
+    panels: number,
+    vectors: number,
+    width: number,
+    scale: Pointer,
+    inverses: Pointer,
+  ): number
   // Row-major forms, for native products:
   gather_rows(out: Pointer, stride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
   bias_relu_rows(z: Pointer, stride: number, rows: number, vectors: number, bias: Pointer): number

@@ -9,6 +9,7 @@ import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } 
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { activationCode } from './activations.js'
 import { instantiateWasm } from './exports.js'
+import { bindNorms, type PartOf } from './norm.js'
 import {
   batchShape,
   ENTRY_BYTES,
@@ -72,6 +73,21 @@ function panelRange(total: number, columns?: Columns): { first: number; count: n
   if (!columns) return { first: 0, count: total }
   const first = columns.start / PANEL
   return { first, count: panelsOf(columns.end) - first }
+}
+
+const partOf: PartOf = matrix => {
+  const { at, stride, count } = matrixPanels(matrix)
+  return (row, columns) => {
+    const { first, count: panels } = panelRange(count, columns)
+    return {
+      at: at + row * ROW_BYTES + first * stride,
+      panelStride: stride,
+      rowStride: ROW_BYTES,
+      panels,
+      vectors: PANEL / 4,
+      offset: first * ROW_BYTES,
+    }
+  }
 }
 
 function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kernels {
@@ -180,6 +196,21 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
+    dropout(x, { rate, seed, layer, samples }) {
+      bindShapes('dropout', [
+        ['x', matrixShape(x), ['B', 'F']],
+        ['samples', samples, ['B']],
+      ])
+      const [k0, k1] = keyOf(seed, Purpose.dropout)
+      const { at, stride, count } = matrixPanels(x)
+      const index = byteOffsetOf(samples)
+      return (row, rows, epoch) =>
+        kernels.dropout(
+          ...([at + row * ROW_BYTES, stride, 0, 0, rows, 0, count, index + row * 4, dropoutScratch] as const),
+          ...([k0, k1, layer, epoch, dropoutThreshold(rate), 1 / (1 - rate)] as const),
+        )
+    },
+
     softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
       bindShapes('softmaxLoss', [
         ['z', matrixShape(z), ['B', 'C']],
@@ -241,6 +272,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
+    ...bindNorms(kernels, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     storeRow,

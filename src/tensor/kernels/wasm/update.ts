@@ -173,6 +173,13 @@ export function bindWeightUpdate(
     }
   }
 
+  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
+  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+    const i = tile.inputStart / PANEL
+    const n = (panelsOf(tile.inputEnd) - i) * PANEL * PANEL
+    for (let o = tile.outputStart / PANEL; o < panelsOf(tile.outputEnd); o++) visit(offsetOf(i, o), n)
+  }
+
   return {
     fused(tile, rows, step) {
       const visit = (chunk: Chunk) => {
@@ -198,6 +205,29 @@ export function bindWeightUpdate(
         }
         update(sum + offsetOf(iPanel, oPanel), master.stride, chunk, step)
       })
+    },
+    limit({ start, end }, limit) {
+      const tile = { inputStart: 0, inputEnd: w.inputs, outputStart: start, outputEnd: end }
+      for (let o = start / PANEL; o < panelsOf(end); o++) {
+        wasm.limit_columns(master.at + offsetOf(0, o), ROW_BYTES, w.inputs, PANEL / 4, limit)
+      }
+      eachChunk(tile, chunkPanels, transpose)
+    },
+    squares(buffer, tile) {
+      const at = byteOffsetOf(buffer)
+      let sum = 0
+      eachRun(tile, (offset, n) => {
+        sum += wasm.squares(at + offset, n)
+      })
+      return sum
+    },
+    scale(buffer, tile, factor) {
+      const at = byteOffsetOf(buffer)
+      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
+    },
+    average(average, tile, share) {
+      const at = byteOffsetOf(average)
+      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
     derive(tile) {
       eachChunk(tile, chunkPanels, transpose)

@@ -152,7 +152,7 @@ export function bias_activate_rows(
 }
 
 /**
- * z and gates, times `scale` where a unit is kept, else 0; they begin at vector `first` of the layer. Unit u of a row is
+ * z and, unless there are none (0), gates, times `scale` where a unit is kept, else 0; they begin at vector `first` of the layer. Unit u of a row is
  * kept if word u % 4 of counter (⌊u/4⌋, layer, samples[row], epoch) is at least the threshold. `scratch` takes 64 bytes.
  */
 export function dropout_rows(
@@ -172,13 +172,13 @@ export function dropout_rows(
       for (let l = 0; l < lanes; l++) {
         const keep = i32x4.ge_u(v128.load(scratch + (<usize>l << 4)), least)
         v128.store(at, v128.and(f32x4.mul(v128.load(at), factor), keep))
-        v128.store(gate, v128.and(f32x4.mul(v128.load(gate), factor), keep))
+        if (gates != 0) v128.store(gate, v128.and(f32x4.mul(v128.load(gate), factor), keep))
         at += stride
         gate += gateStride
       }
     }
     z += stride << 2
-    gates += gateStride << 2
+    if (gates != 0) gates += gateStride << 2
   }
 }
 

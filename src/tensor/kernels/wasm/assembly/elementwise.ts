@@ -149,7 +149,7 @@ export function dropout(
       z, ROW_BYTES, gates, ROW_BYTES, rows, first, VECTORS, samples, scratch, k0, k1, layer, epoch, threshold, scale,
     )
     z += zStride
-    gates += gateStride
+    if (gates != 0) gates += gateStride
   }
 }
 

@@ -7,7 +7,8 @@ export { bias_activate, bias_relu, bias_relu_dropout, dropout, gate_backward, ga
 export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
 export { micro_f32_3x12 } from './micro-kernels'
-export { adam, add, clip, lion, momentum, nesterov, rmsprop, sgd } from './optimizers'
+export { batch_norm, batch_norm_backward, batch_norm_score, layer_norm, layer_norm_backward, norm_sums } from './norm'
+export { adam, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'
 export {
   bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
 } from './rows'

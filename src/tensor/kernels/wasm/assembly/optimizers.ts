@@ -184,6 +184,79 @@ export function clip(x: usize, n: i32, limit: f32): void {
   }
 }
 
+/** The sum of n squares, in f64: of every fourth number in order, then those four. */
+export function squares(x: usize, n: i32): f64 {
+  let s0 = f64x2.splat(0)
+  let s1 = s0
+  for (; n > 0; n -= 4) {
+    const xi = v128.load(x)
+    const low = f64x2.promote_low_f32x4(xi)
+    const high = f64x2.promote_low_f32x4(i32x4.shuffle(xi, xi, 2, 3, 2, 3))
+    s0 = f64x2.add(s0, f64x2.mul(low, low))
+    s1 = f64x2.add(s1, f64x2.mul(high, high))
+    x += 16
+  }
+  const s = f64x2.add(s0, s1)
+  return f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1)
+}
+
+/**
+ * Columns of w (rows, vectors · 4), rows `stride` bytes apart: those longer than the limit are scaled down to it. Squares
+ * are summed in f64, in row order.
+ */
+export function limit_columns(w: usize, stride: usize, rows: i32, vectors: i32, limit: f64): void {
+  const most = f64x2.splat(limit)
+  const one = f64x2.splat(1)
+  for (; vectors > 0; vectors--) {
+    let s0 = f64x2.splat(0)
+    let s1 = s0
+    let at = w
+    for (let r = rows; r > 0; r--) {
+      const x = v128.load(at)
+      const low = f64x2.promote_low_f32x4(x)
+      const high = f64x2.promote_low_f32x4(i32x4.shuffle(x, x, 2, 3, 2, 3))
+      s0 = f64x2.add(s0, f64x2.mul(low, low))
+      s1 = f64x2.add(s1, f64x2.mul(high, high))
+      at += stride
+    }
+    s0 = f64x2.sqrt(s0)
+    s1 = f64x2.sqrt(s1)
+    const long0 = f64x2.gt(s0, most)
+    const long1 = f64x2.gt(s1, most)
+    if (v128.any_true(v128.or(long0, long1))) {
+      const f0 = v128.bitselect(f64x2.div(most, s0), one, long0)
+      const f1 = v128.bitselect(f64x2.div(most, s1), one, long1)
+      const factor = i32x4.shuffle(f32x4.demote_f64x2_zero(f0), f32x4.demote_f64x2_zero(f1), 0, 1, 4, 5)
+      at = w
+      for (let r = rows; r > 0; r--) {
+        v128.store(at, f32x4.mul(v128.load(at), factor))
+        at += stride
+      }
+    }
+    w += 16
+  }
+}
+
+/** n floats times a factor, in place. */
+export function scale(x: usize, n: i32, factor: f32): void {
+  const by = f32x4.splat(factor)
+  for (; n > 0; n -= 4) {
+    v128.store(x, f32x4.mul(v128.load(x), by))
+    x += 16
+  }
+}
+
+/** to += share · (from - to), n floats. */
+export function approach(to: usize, from: usize, n: i32, share: f32): void {
+  const part = f32x4.splat(share)
+  for (; n > 0; n -= 4) {
+    const x = v128.load(to)
+    v128.store(to, flush(f32x4.add(x, f32x4.mul(part, f32x4.sub(v128.load(from), x)))))
+    to += 16
+    from += 16
+  }
+}
+
 /** to += from, n floats. */
 export function add(to: usize, from: usize, n: i32): void {
   for (; n > 0; n -= 4) {

@@ -1,0 +1,116 @@
+/**
+ * The normalisation of one hidden layer, bound to one worker's kernels: what stands between its product and its
+ * activation, the way back, and the update of what it learns and remembers. Runs in workers.
+ *
+ * Statistics of a mini-batch need all of its rows, so that the passes run layer by layer. Running statistics change with
+ * the parameters, in the last stage of a step: a step that is left out has changed nothing.
+ */
+import type { OptimizerStep } from '../model/optimizer.js'
+import { viewSlot } from '../tensor/arena.js'
+import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients } from '../tensor/kernels/backend.js'
+import type { FloatTensor, Matrix } from '../tensor/tensor.js'
+import type { NormSlots } from './layout.js'
+import type { Rows } from './network.js'
+import type { RunPlan } from './protocol.js'
+
+export interface Normalisation {
+  /** The product z becomes what the activation adds the shift to. `batch` in training: the rows are all of the mini-batch. */
+  forward(rows: Rows, training: boolean, columns?: Columns): void
+  /** Gradients of scale and shift over the rows [0, rows), from the deltas of what `forward` left. */
+  sums(rows: number, columns?: Columns): void
+  /** Deltas of the product, after `sums`. `batch`: of all rows, and any columns. Says whether they are finite. */
+  backward(rows: Rows, columns?: Columns): boolean
+  /** The gradients of scale and shift, where `sums` leaves them; none where nothing is trained. */
+  readonly gradients: readonly FloatTensor[]
+  /** Scale and shift from the sums, running statistics from the mini-batch's. */
+  update(rows: number, step: OptimizerStep): void
+}
+
+export interface NormParts {
+  readonly norm: Pick<RunPlan['norm'], 'momentum' | 'epsilon'>
+  readonly kernels: Kernels
+  /** (B, O) The layer's product. */
+  readonly z: Matrix
+  readonly bias: BiasTensors
+  readonly scale: BiasTensors
+  readonly shift: BiasTensors
+  /** Of batch normalisation. */
+  readonly running: { readonly mean: FloatTensor; readonly variance: FloatTensor } | null
+  /** null where nothing is trained. */
+  readonly training: NormTraining | null
+}
+
+/** What the way back needs. */
+export interface NormTraining {
+  readonly dz: Matrix // (B, O)
+  readonly normed: Matrix // (B, O)
+  readonly batch: BatchStatistics
+  readonly inverses: FloatTensor // (B) float64
+  readonly gradients: NormGradients
+}
+
+/** Its places in the arena. */
+export function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, dz: Matrix): NormTraining {
+  const { normed, mean, variance, factors, inverses, scale, shift } = slots
+  const view = (slot: NormSlots['mean']) => viewSlot(memory, slot)
+  return {
+    dz,
+    normed: { rows: normed.rows, cols: normed.cols, tensor: view(normed.slot) },
+    batch: { mean: view(mean), variance: view(variance), factors: view(factors) },
+    inverses: viewSlot(memory, inverses),
+    gradients: { scale: view(scale), shift: view(shift) },
+  }
+}
+
+export function bindNorm(parts: NormParts): Normalisation {
+  const { norm, kernels, z, bias, scale, shift, running, training: view } = parts
+  const { momentum, epsilon } = norm
+  const spec = { scale: scale.master, bias: bias.master, epsilon, normed: view?.normed ?? null }
+  const ofBatch = running && kernels.batchNorm(z, spec, running, view?.batch ?? null)
+  const ofRows = running ? null : kernels.layerNorm(z, spec, view?.inverses ?? null)
+  const forward: Normalisation['forward'] = ({ row, rows }, training, columns) => {
+    if (ofRows) ofRows(row, rows)
+    else if (training) ofBatch!.train(rows, columns)
+    else ofBatch!.score(row, rows, columns)
+  }
+  if (!view) return { forward, gradients: [], sums: untrained, backward: untrained, update: untrained }
+
+  const { dz, normed, batch, inverses, gradients } = view
+  const backOfBatch = running && kernels.batchNormBackward(dz, normed, gradients, batch.factors)
+  const backOfRows = running ? null : kernels.layerNormBackward(dz, normed, scale.master, inverses)
+  const updates = [
+    [kernels.biasUpdate(scale, dz), [gradients.scale]],
+    [kernels.biasUpdate(shift, dz), [gradients.shift]],
+  ] as const
+  return {
+    forward,
+    gradients: [gradients.scale, gradients.shift],
+    sums: kernels.normSums(gradients, dz, normed),
+    backward: ({ row, rows }, columns) => (backOfRows ? backOfRows(row, rows) : backOfBatch!(rows, columns)),
+    update(rows, step) {
+      for (const [update, sum] of updates) update.reduce(sum, step)
+      if (running) remember(running, batch, bias, rows, momentum)
+    },
+  }
+}
+
+function untrained(): never {
+  throw new TypeError('normalisation: the plan trains nothing')
+}
+
+/** PyTorch's running statistics: of products with their bias, the variance unbiased. One row has no variance. */
+function remember(
+  running: { readonly mean: FloatTensor; readonly variance: FloatTensor },
+  batch: { readonly mean: FloatTensor; readonly variance: FloatTensor },
+  bias: BiasTensors,
+  rows: number,
+  momentum: number,
+): void {
+  if (rows < 2) return
+  const unbiased = rows / (rows - 1)
+  for (let o = 0; o < bias.outputs; o++) {
+    const mean = batch.mean.get(o) + bias.master.get(o)
+    running.mean.set(o, (1 - momentum) * running.mean.get(o) + momentum * mean)
+    running.variance.set(o, (1 - momentum) * running.variance.get(o) + momentum * unbiased * batch.variance.get(o))
+  }
+}

@@ -1,0 +1,18 @@
+/** The cut of the weights: by the number of workers, unless it decides bits. */
+import t from 'tap'
+import { wasm } from '../../src/tensor/kernels/wasm/index.js'
+import { gradientParts } from '../../src/worker/clipping.js'
+import type { RunPlan } from '../../src/worker/protocol.js'
+import { layerTiles } from '../../src/worker/tiles.js'
+
+const WIDTHS = [784, 512, 256, 10]
+const planOf = (workers: number, clipNorm: number | null) =>
+  ({ widths: WIDTHS, workers, clipNorm }) as unknown as RunPlan
+
+t.test('with clipNorm, whose partial sums follow the tiles, the cut is the same for 1 and 7 workers', async t => {
+  const one = layerTiles(planOf(1, 1), wasm)
+  t.strictSame(layerTiles(planOf(7, 1), wasm), one)
+  t.equal(gradientParts(planOf(7, 1), wasm), one.length + 3)
+  t.not(layerTiles(planOf(7, null), wasm).length, layerTiles(planOf(1, null), wasm).length)
+  t.equal(gradientParts(planOf(7, null), wasm), 0)
+})
