@@ -20,7 +20,7 @@ const experiment = (compute: ExperimentInput['compute'], more: Partial<Experimen
   resolveExperiment({
     data: { dataset: 'idx', path, validation: 0.2 },
     model: { hidden: [61, 23], dropout: 0.3 },
-    train: { epochs: 150, batchSize: 50 },
+    train: { epochs: 60, batchSize: 50 },
     optimizer: { type: 'momentum' },
     compute,
     checkpoint: { everySteps: 40 },
