@@ -69,7 +69,7 @@ export async function buildProducts(): Promise<Products> {
   const weights = widths.slice(1).map((outputs, i) => reserve(weightShape(widths[i], outputs)))
   const transposed = widths.slice(1).map((outputs, i) => reserve(weightShape(outputs, widths[i])))
   const gradient = reserve([WIDE, wasm.bestTile.inputs, PANEL])
-  const lists = at.reserve('lists', 'uint8', [wasm.scratchBytes(Math.max(...widths), REFERENCE_BATCH)])
+  const lists = at.reserve('lists', 'uint8', [wasm.scratchBytes(Math.max(...widths), REFERENCE_BATCH, null)])
   const micro = reserve([MICRO_FLOATS])
 
   const memory = createArena(at.bytes)

@@ -3,6 +3,7 @@
  * Main thread.
  */
 import { availableParallelism } from 'node:os'
+import { type Augmentation, isPlain } from '../augment/transform.js'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
@@ -62,6 +63,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     labelSmoothing: train.labelSmoothing,
     ema: train.ema.decay,
     batchSize: train.batchSize,
+    augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
     shardRows,
     phase1: layered ? 'layers' : 'shards',
     optimizer: experiment.optimizer,
@@ -84,6 +86,18 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   return { plan, layout, backendReason: note === null ? reason : `${reason}; ${note}`, backendAdvice: advice }
 }
 
+/** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */
+export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
+  if (isPlain(augment)) return null
+  const { perClass } = augment
+  if (perClass !== null && perClass.length !== data.classes) {
+    throw new ConfigError(
+      `augment.perClass has ${perClass.length} numbers, expected ${data.classes}, one for each class of ${data.name}`,
+    )
+  }
+  return { ...augment, height: data.height, width: data.width }
+}
+
 /** Says what needs how much, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
@@ -93,7 +107,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights transposed for the backward pass', /\.transposed$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
-    ['data', /^(images|labels|order)\./],
+    ['data', /^(images|labels|order|augmented)\./],
     ['scratch', /^scratch\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {

@@ -57,6 +57,8 @@ export interface Layout {
   readonly order: Readonly<Record<Split, Slot<'int32'>>>
   readonly images: { readonly train: Slot<'uint8'>; readonly test: Slot<'uint8'> } // (N, F)
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
+  /** The mini-batch's images as they have been changed, and 0, 1, 2 …, the image of each row; null: as they are. */
+  readonly augmented: { readonly images: Slot<'uint8'> /* (B, F) */; readonly rows: Slot<'int32'> /* (B) */ } | null
   readonly batch: {
     readonly samples: Slot<'int32'> //   (B) image of each row
     readonly losses: Slot<'float64'> //  (B)
@@ -136,7 +138,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
   })
 
   const squares = at.reserve('squares', 'float64', [training ? gradientParts(plan, backend) : 0])
-  const scratchBytes = backend.scratchBytes(Math.max(...widths), bufferRows)
+  const scratchBytes = backend.scratchBytes(Math.max(...widths), bufferRows, plan.augmentation)
   const scratch = Array.from({ length: workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [scratchBytes]))
   const order = {
     train: at.reserve('order.train', 'int32', [plan.images.train]),
@@ -151,6 +153,10 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     train: at.reserve('images.train', 'uint8', [plan.images.train, features]),
     test: at.reserve('images.test', 'uint8', [plan.images.test, features]),
   }
+  const augmented = plan.augmentation && {
+    images: at.reserve('augmented.images', 'uint8', [bufferRows, features]),
+    rows: at.reserve('augmented.rows', 'int32', [bufferRows]),
+  }
   // The gather of a last, short row may read a whole vector past the end.
   at.reserve('end', 'uint8', [64])
 
@@ -163,6 +169,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     order,
     images,
     labels,
+    augmented,
     batch,
     activations,
     gates,

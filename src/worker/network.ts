@@ -123,6 +123,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     train: kernels.gather(activations[0], images.train, samples),
     test: kernels.gather(activations[0], images.test, samples),
   }
+  const augmented = layout.augmented && bindAugmented(plan, layout.augmented)
   const dropInputs =
     plan.inputDropout > 0
       ? kernels.dropout(activations[0], {
@@ -136,6 +137,22 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const scored = average === null ? learned : bindWayForward(parameters.map(layer => averagesOf(layer, average)))
   const { norms } = learned
   const wayOf = ({ deltaScale }: Pass) => (deltaScale > 0 ? learned : scored)
+
+  /** Training images change on their way into the mini-batch. */
+  function bindAugmented({ augmentation, seed }: RunPlan, slots: NonNullable<Layout['augmented']>) {
+    const out = viewSlot(memory, slots.images)
+    const rowOf = viewSlot(memory, slots.rows)
+    for (let row = 0; row < rowOf.shape[0]; row++) rowOf.data[row] = row
+    const change = kernels.augment({
+      ...{ out, images: images.train, labels: labels.train, samples, seed },
+      augmentation: augmentation!,
+    })
+    const gatherChanged = kernels.gather(activations[0], out, rowOf)
+    return (row: number, rows: number, epoch: number) => {
+      change(row, rows, epoch)
+      gatherChanged(row, rows)
+    }
+  }
 
   /** What a pass runs through, with the parameters of all layers or what stands in their place. */
   function bindWayForward(layers: readonly LayerTensors[]) {
@@ -200,7 +217,8 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
         )
       : [],
     gather({ images: from, deltaScale, epoch }, { row, rows }) {
-      gather[from](row, rows)
+      if (augmented && deltaScale > 0) augmented(row, rows, epoch)
+      else gather[from](row, rows)
       if (deltaScale > 0) dropInputs?.(row, rows, epoch)
     },
     forward(layer, pass, of, columns) {

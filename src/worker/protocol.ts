@@ -3,6 +3,7 @@
  * constants only; imported by both threads.
  */
 import type { MessagePort } from 'node:worker_threads'
+import type { Augmentation } from '../augment/transform.js'
 import type { Experiment } from '../config/schema.js'
 import type { Activation } from '../model/activation.js'
 import type { Initialisation } from '../model/init.js'
@@ -10,7 +11,7 @@ import type { NormType } from '../model/parameters.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 3
+export const PROTOCOL = 4
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -39,6 +40,8 @@ export interface RunPlan {
   /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
   readonly ema: number | null
   readonly batchSize: number
+  /** How the images of a mini-batch are changed; null: not. */
+  readonly augmentation: Augmentation | null
   readonly shardRows: number
   /** How phase 1 and evaluation are cut; see passes.ts. */
   readonly phase1: 'shards' | 'layers'

@@ -64,7 +64,7 @@ export class Lab {
   /** Gives back every tensor. Returns where the scratch lies. */
   reset(): number {
     this.#reservations = new Reservations()
-    const scratch = this.#reservations.reserve('scratch', 'uint8', [this.backend.scratchBytes(WIDEST, 1000)])
+    const scratch = this.#reservations.reserve('scratch', 'uint8', [this.backend.scratchBytes(WIDEST, 1000, null)])
     this.#begin = this.#reservations.bytes
     return scratch.byteOffset
   }

@@ -7,6 +7,7 @@
  * Dimension letters of this folder: `B` rows the batch buffers hold, `I` inputs, `O` outputs, `C` classes,
  * `N` samples of the data set, `F` features of a sample. Row ranges are [row, row + rows) of B.
  */
+import type { Augmentation } from '../../augment/transform.js'
 import type { Activation } from '../../model/activation.js'
 import type { OptimizerStep } from '../../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor.js'
@@ -131,6 +132,15 @@ export interface BiasUpdate {
 export interface Kernels {
   /** out (B, F) = images[samples[row]] / 255. Overwrites out. */
   gather(out: Matrix, images: ByteTensor /* (N, F) */, samples: IntTensor /* (B) */): RowKernel
+  /** out (B, F) = images[samples[row]], changed as src/augment/transform.ts draws it; the same bits in every backend. */
+  augment(args: {
+    readonly out: ByteTensor // (B, F)
+    readonly images: ByteTensor // (N, F)
+    readonly labels: IntTensor // (N)
+    readonly samples: IntTensor // (B)
+    readonly seed: number
+    readonly augmentation: Augmentation
+  }): (row: number, rows: number, epoch: number) => void
   /** out (B, O) = x (B, I) · w (I, O). Overwrites out. */
   linear(out: Matrix, x: Matrix, w: WeightTensors): BlockKernel
   /**
@@ -236,8 +246,11 @@ export interface Backend {
    * shards decide bits, workers must not.
    */
   shardRows(weights: number): number
-  /** Scratch of one thread for a model whose widest layer boundary has so many units, and batches of so many rows. */
-  scratchBytes(widest: number, rows: number): number
+  /**
+   * Scratch of one thread for a model whose widest layer boundary has so many units, batches of so many rows, and images
+   * that are changed in this way (null: not).
+   */
+  scratchBytes(widest: number, rows: number, augmentation: Augmentation | null): number
   /** Physical shape of a batch matrix, of a weight and its moments, of its transposed form (null: none), of a bias. */
   matrixShape(rows: number, cols: number): readonly number[]
   weightShape(inputs: number, outputs: number): readonly number[]

@@ -22,6 +22,7 @@ import type {
   WeightUpdate,
 } from '../backend.js'
 import { activationCode } from '../wasm/activations.js'
+import { augmentScratchBytes, bindAugment } from '../wasm/augment.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
 import { bindNorms, type PartOf } from '../wasm/norm.js'
 import { bindOptimizer } from '../wasm/update.js'
@@ -52,8 +53,11 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     blockColumns: LINE,
     // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
     shardRows: () => 128,
-    scratchBytes: widest =>
-      DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
+    scratchBytes: (widest, _rows, augmentation) =>
+      Math.max(
+        DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
+        augmentScratchBytes(augmentation),
+      ),
     matrixShape: (rows, cols) => [rows, padded(cols)],
     weightShape: (inputs, outputs) => [inputs, padded(outputs)],
     transposedShape: () => null,
@@ -232,6 +236,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
+    ...bindAugment(wasm, memory, scratchByteOffset),
     ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),

@@ -11,6 +11,7 @@ import ops from 'ndarray-ops'
 import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
+import { augment } from './augment.js'
 import { softmaxLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
@@ -19,6 +20,7 @@ import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 
 const kernels: Kernels = {
   gather,
+  augment,
   linear,
   biasActivate,
   dropout,

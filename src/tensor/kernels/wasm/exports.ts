@@ -5,6 +5,48 @@
 type Pointer = number
 
 export interface WasmExports {
+  elastic_fields(
+    dx: Pointer,
+    dy: Pointer,
+    scratch: Pointer,
+    weights: Pointer,
+    height: number,
+    stride: number,
+    radius: number,
+    factor: number,
+    image: number,
+    stream: number,
+    epoch: number,
+    k0: number,
+    k1: number,
+  ): void
+  warp_image(
+    to: Pointer,
+    from: Pointer,
+    height: number,
+    width: number,
+    padded: Pointer,
+    m0: number,
+    m1: number,
+    m2: number,
+    m3: number,
+    m4: number,
+    m5: number,
+    dx: Pointer,
+    dy: Pointer,
+    stride: number,
+  ): void
+  add_noise(
+    pixels: Pointer,
+    count: number,
+    factor: number,
+    scratch: Pointer,
+    image: number,
+    stream: number,
+    epoch: number,
+    k0: number,
+    k1: number,
+  ): void
   gather(out: Pointer, outStride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
   gemm(
     c: Pointer,

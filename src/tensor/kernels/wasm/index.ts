@@ -8,6 +8,7 @@ import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
 import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { activationCode } from './activations.js'
+import { augmentScratchBytes, bindAugment } from './augment.js'
 import { instantiateWasm } from './exports.js'
 import { bindNorms, type PartOf } from './norm.js'
 import {
@@ -56,10 +57,13 @@ export const wasm: Backend = {
   // The micro-kernel's width: narrower rests run in slower kernels.
   blockColumns: 4 * PANEL,
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 128),
-  scratchBytes: (widest, rows) =>
-    DROPOUT_SCRATCH_BYTES +
-    gradientScratchBytes(CHUNK_PANELS) +
-    Math.max(gemmListBytes(widest), gradientListBytes(CHUNK_PANELS, rows)),
+  scratchBytes: (widest, rows, augmentation) =>
+    Math.max(
+      DROPOUT_SCRATCH_BYTES +
+        gradientScratchBytes(CHUNK_PANELS) +
+        Math.max(gemmListBytes(widest), gradientListBytes(CHUNK_PANELS, rows)),
+      augmentScratchBytes(augmentation),
+    ),
   matrixShape: batchShape,
   weightShape,
   transposedShape: (inputs, outputs) => weightShape(outputs, inputs),
@@ -272,6 +276,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
+    ...bindAugment(kernels, memory, scratchByteOffset),
     ...bindNorms(kernels, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
