@@ -7,15 +7,7 @@ import { experimentMarkdown } from '../config/markdown.js'
 import { ExperimentError } from '../config/problems.js'
 import { experimentJsonSchema } from '../config/settings.js'
 import { ConfigError } from '../errors.js'
-
-const set = {
-  describe: 'Change a setting, as in --set train.epochs=3; may be repeated',
-  type: 'string',
-  array: true,
-  nargs: 1,
-  default: [] as string[],
-  defaultDescription: 'none',
-} as const
+import { setOption } from './train.js'
 
 export const configCommand: CommandModule = {
   command: 'config',
@@ -28,7 +20,7 @@ export const configCommand: CommandModule = {
         command =>
           command
             .positional('files', { describe: 'Experiment files', type: 'string', array: true, demandOption: true })
-            .option('set', set)
+            .option('set', setOption)
             .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false }),
         ({ files, set, json }) => check(files, set, json),
       )
@@ -38,7 +30,7 @@ export const configCommand: CommandModule = {
         command =>
           command
             .positional('file', { describe: 'Experiment file', type: 'string', demandOption: true })
-            .option('set', set)
+            .option('set', setOption)
             .option('diff', { describe: 'Only what differs from the defaults', type: 'boolean', default: false }),
         ({ file, set, diff }) => show(file, set, diff),
       )

@@ -5,9 +5,13 @@ import { type FetchedFile, fetchDataset } from '../data/fetch.js'
 import { KNOWN } from '../data/known.js'
 import { cacheDir } from '../data/places.js'
 import { LISTED_NAMES, type ListedDataset, type ListedName, listDatasets, verifyDataset } from '../data/verify.js'
+import { ConfigError } from '../errors.js'
 import { fetchProgress } from './fetch-progress.js'
 import { formatBytes, formatCount, shellWord } from './format.js'
 import { watchInterrupts } from './interrupt.js'
+import { integerOption } from './options.js'
+import { checkOut, savePicture } from './predict.js'
+import { fromHere, setOption, single } from './train.js'
 
 const json = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true } as const
@@ -58,6 +62,28 @@ export const dataCommand: CommandModule = {
             .example('$0 data verify mnist --path data/mnist', 'the files in a folder'),
         ({ name, path, json }) => verify(name, path, json),
       )
+      .command(
+        'preview <experiment>',
+        'Draw training images as augmentation changes them from epoch to epoch',
+        command =>
+          command
+            .positional('experiment', { describe: 'Experiment file, JSON', type: 'string', demandOption: true })
+            .option('set', setOption)
+            .option('images', {
+              describe: 'How many images, chosen by the seed',
+              ...single('images'),
+              defaultDescription: '10',
+            })
+            .option('epochs', { describe: 'How many epochs of each', ...single('epochs'), defaultDescription: '9' })
+            .option('out', {
+              describe: 'Save the picture as this PNG',
+              ...single('out'),
+              defaultDescription: 'preview.png',
+            })
+            .option('json', json)
+            .example('$0 data preview mine.json --set augment.rotate=15', 'the picture is preview.png'),
+        args => preview(args),
+      )
       .example('$0 data list', 'what is here')
       .example('$0 data fetch fashion-mnist', 'download into the cache')
       .epilogue(
@@ -66,6 +92,41 @@ export const dataCommand: CommandModule = {
       )
       .demandCommand(1, 'data: say what to do: list, fetch or verify'),
   handler: () => {},
+}
+
+const MOST_PREVIEWS = 10_000
+
+interface PreviewArguments {
+  experiment: string
+  set: string[]
+  images?: string | undefined
+  epochs?: string | undefined
+  out?: string | undefined
+  json: boolean
+}
+
+async function preview({ experiment, set, out = 'preview.png', json, ...counts }: PreviewArguments): Promise<void> {
+  const images = integerOption('data preview', 'images', counts.images ?? '10', 1)
+  const epochs = integerOption('data preview', 'epochs', counts.epochs ?? '9', 1)
+  if (images * epochs > MOST_PREVIEWS) {
+    throw new ConfigError(`gradloom data preview: ${images} x ${epochs} images, expected at most ${MOST_PREVIEWS}`)
+  }
+  checkOut('data preview', out)
+  const [{ loadExperiment }, { previewImages }, { drawPreview }, { isPlain }] = await Promise.all([
+    import('../config/load.js'),
+    import('../augment/preview.js'),
+    import('../picture/preview.js'),
+    import('../augment/transform.js'),
+  ])
+  const loaded = await loadExperiment(experiment, set.map(fromHere))
+  const shown = await previewImages(loaded, { images, epochs })
+  await savePicture(out, drawPreview(shown))
+  const rows = shown.rows.map(({ index, className }) => ({ index, className }))
+  if (json) print({ out, epochs, images: rows })
+  else process.stdout.write(`preview  ${out}: ${images} images in ${epochs} epochs\n`)
+  if (isPlain(loaded.experiment.augment)) {
+    process.stderr.write('note: the experiment changes nothing; see `augment` in docs/experiment.md\n')
+  }
 }
 
 async function list(json: boolean): Promise<void> {

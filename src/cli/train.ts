@@ -29,14 +29,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   builder: yargs => {
     const command = yargs
       .positional('experiment', { describe: 'Experiment file, JSON', type: 'string', demandOption: true })
-      .option('set', {
-        describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [],
-        defaultDescription: 'none',
-      })
+      .option('set', setOption)
       .option('run-dir', {
         describe: 'Directory to save the run in, new or empty',
         defaultDescription: 'runs/<name>-<time>',
@@ -61,6 +54,15 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   handler: runTrain,
 }
 
+export const setOption = {
+  describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
+  type: 'string',
+  array: true,
+  nargs: 1,
+  default: [] as string[],
+  defaultDescription: 'none',
+} as const
+
 /** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
 export function single(name: string) {
   return {
@@ -82,7 +84,7 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): s
 }
 
 /** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */
-function fromHere(override: string): string {
+export function fromHere(override: string): string {
   const [, key, path] = /^(data\.path|compute\.library)=(.+)$/s.exec(override) ?? []
   if (path === undefined || path === 'null' || path.startsWith('"')) return override
   // A library without a slash is a name for the dynamic linker.
