@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { resolveExperiment } from '../src/config/load.js'
+import type { ExperimentInput } from '../src/config/schema.js'
 import { prepareSession, Session } from '../src/coordinator/session.js'
 import { RunError } from '../src/errors.js'
 import { initialRows } from '../src/model/init.js'
@@ -29,6 +30,8 @@ export interface LabOptions {
   readonly precision?: Precision
   /** Default: to train. To evaluate takes less memory, and no steps. */
   readonly purpose?: 'train' | 'evaluate'
+  /** Other settings; those of `model` are added. */
+  readonly more?: Pick<ExperimentInput, 'augment' | 'model' | 'optimizer'>
 }
 
 export interface Lab {
@@ -43,9 +46,10 @@ export interface Lab {
 export async function openLab(options: LabOptions): Promise<Lab> {
   const { hidden, batchSize, workers, dropout } = options
   const { experiment, baseDir } = resolveExperiment({
+    ...options.more,
     name: 'bench',
     data: { dataset: 'digits' },
-    model: { hidden, dropout },
+    model: { hidden, dropout, ...options.more?.model },
     train: { batchSize, ...(options.l2 === undefined ? {} : { l2: options.l2 }) },
     compute: {
       workers,

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { GradloomError } from '../src/errors.js'
+import { AUGMENT_DEFAULTS, benchAugment } from './augment.js'
 import { BACKEND_CHOICES, BACKENDS, type BackendChoice, type BackendName, chooseBackends } from './backends.js'
 import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
@@ -33,6 +34,7 @@ async function allRuns(): Promise<Run[]> {
     { args: 'evaluation', run: say => benchEvaluation(EVALUATION_DEFAULTS, say) },
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
+    { args: 'augment', run: say => benchAugment(AUGMENT_DEFAULTS, say) },
     { args: 'memory', run: say => benchMemory(MEMORY_DEFAULTS, say) },
     ...each('peers', (backend, say) => benchPeers({ ...PEERS_DEFAULTS, backend }, say)),
   ]
@@ -177,6 +179,18 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', number(CHECKPOINT_DEFAULTS.workers, 'Workers')),
       ({ backend, checkpoints, steps, workers, ...outputs }) =>
         show(outputs, say => benchCheckpoint({ backend, checkpoints, steps, workers }, say)),
+    )
+    .command(
+      'augment',
+      'What changing every image costs a step',
+      argv =>
+        argv
+          .option('backends', someBackends)
+          .option('steps', number(AUGMENT_DEFAULTS.steps, 'Steps of each form'))
+          .option('warmup', number(AUGMENT_DEFAULTS.warmup, 'Steps of warm-up'))
+          .option('workers', number(AUGMENT_DEFAULTS.workers, 'Workers')),
+      ({ backends, steps, warmup, workers, ...outputs }) =>
+        show(outputs, say => benchAugment({ backends, steps, warmup, workers }, say)),
     )
     .command(
       'startup',
