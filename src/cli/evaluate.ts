@@ -1,13 +1,16 @@
 /** `gradloom evaluate`: scores saved weights. Main thread; the engine is loaded when it runs. */
-import type { CommandModule } from 'yargs'
+import { resolve } from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
 import type { Evaluation } from '../coordinator/evaluate.js'
 import { formatCount, formatLoss, formatPercent } from './format.js'
+import { single } from './train.js'
 
 const SPLITS = ['test', 'train', 'validation'] as const
 
 interface EvaluateArguments {
   run: string
   split: (typeof SPLITS)[number]
+  data?: string
   json: boolean
 }
 
@@ -26,15 +29,17 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         choices: SPLITS,
         default: 'test' as const,
       })
+      .option('data', { describe: 'Folder with the data set (data.path)', ...single('data') })
       .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
       .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the held-out rows')
       .example(
         '$0 evaluate runs/mine/checkpoints/step-400.safetensors --split train',
         'one checkpoint, on its training rows',
-      ),
-  handler: async ({ run, split, json }) => {
+      )
+      .example('$0 evaluate mnist', 'the model that comes with gradloom') as Argv<EvaluateArguments>,
+  handler: async ({ run, split, data, json }) => {
     const { evaluate } = await import('../coordinator/evaluate.js')
-    const evaluation = await evaluate(run, { split })
+    const evaluation = await evaluate(run, { split, ...(data !== undefined && { dataPath: resolve(data) }) })
     process.stdout.write(json ? `${JSON.stringify(evaluation)}\n` : `${evaluationLine(evaluation)}\n`)
   },
 }

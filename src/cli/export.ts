@@ -7,6 +7,7 @@ interface ExportArguments {
   run: string
   out: string
   format?: ExportFormat
+  dtype: 'f32' | 'bf16'
   json: boolean
 }
 
@@ -28,15 +29,24 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
         choices: FORMATS,
         defaultDescription: "by --out's name",
       })
+      .option('dtype', {
+        describe: 'Of the numbers in safetensors: bf16 takes half the space and keeps 8 bits of them',
+        choices: ['f32', 'bf16'] as const,
+        default: 'f32' as const,
+      })
       .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
       .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
+      .example('$0 export runs/mine --out model.safetensors --dtype bf16', 'a small file that predict and serve open')
       .example(
         '$0 export runs/mine --out model.onnx',
         'pixels (batch, inputs) / 255 to probabilities',
       ) as Argv<ExportArguments>,
-  handler: async ({ run, out, format, json }) => {
+  handler: async ({ run, out, format, dtype, json }) => {
     const { exportWeights, formatOf } = await import('../export/export.js')
-    const exported = await exportWeights(run, out, format ?? formatOf(out))
+    const exported = await exportWeights(run, out, {
+      format: format ?? formatOf(out),
+      dtype: dtype === 'bf16' ? 'BF16' : 'F32',
+    })
     const shapes = exported.parameters.map(({ name, shape }) => `  ${name} (${shape.join(', ')})`)
     process.stdout.write(json ? `${JSON.stringify(exported)}\n` : `${out}: ${exported.format}\n${shapes.join('\n')}\n`)
   },

@@ -1,4 +1,6 @@
 /** `gradloom reproduce`: trains a saved run again and says whether the bits are the same. Main thread. */
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
 import { formatCount } from './format.js'
@@ -10,6 +12,7 @@ interface ReproduceArguments {
   run: string
   workers?: string
   backend?: string
+  data?: string
   json: boolean
   quiet: boolean
 }
@@ -19,18 +22,23 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
   describe: 'Train a run again, and say whether it comes to the same bits',
   builder: yargs =>
     yargs
-      .positional('run', { describe: 'Run directory; nothing in it is changed', type: 'string', demandOption: true })
+      .positional('run', {
+        describe: 'Run directory; nothing in it is changed. Or an exported model, or one that comes with gradloom',
+        ...{ type: 'string', demandOption: true },
+      })
+      .option('data', { describe: 'Folder with the data set (data.path)', ...single('data') })
       .option('workers', { describe: 'Threads that compute: auto or a number', ...single('workers') })
       .option('backend', { describe: 'Other kernels than those of the run', ...single('backend') })
       .option('json', { describe: 'Print what was found as one JSON object', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 reproduce runs/mnist-2026-01-01T12-00-00', 'exit code 0 where all bits are the same, else 1')
+      .example('$0 reproduce runs/mine --backend reference', 'where another backend begins to differ')
       .example(
-        '$0 reproduce runs/mine --backend reference',
-        'where another backend begins to differ',
+        '$0 reproduce mnist',
+        'train the model that comes with gradloom again',
       ) as unknown as Argv<ReproduceArguments>,
-  handler: async ({ run, workers, backend, json, quiet }) => {
-    const { reproduce } = await import('../coordinator/reproduce.js')
+  handler: async ({ run, workers, backend, data, json, quiet }) => {
+    const reproduce = await reproducerFor(run)
     const view = new ProgressView({ stream: process.stderr, cwd: process.cwd() })
     const stop = new AbortController()
     const interrupt = watchInterrupts(
@@ -42,6 +50,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         overrides: [
           ...(workers === undefined ? [] : [`compute.workers=${workers}`]),
           ...(backend === undefined ? [] : [`compute.backend=${backend}`]),
+          ...(data === undefined ? [] : [`data.path=${JSON.stringify(resolve(data))}`]),
         ],
         signal: stop.signal,
         onWarning: message => view.note(`warning: ${message}`),
@@ -57,6 +66,16 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
       interrupt.dispose()
     }
   },
+}
+
+/** A directory is a run; anything else must be a model. */
+async function reproducerFor(target: string) {
+  const isDirectory = await stat(target).then(
+    found => found.isDirectory(),
+    () => false,
+  )
+  if (isDirectory) return (await import('../coordinator/reproduce.js')).reproduce
+  return (await import('../export/reproduce-model.js')).reproduceModel
 }
 
 /** Exported for tests. */

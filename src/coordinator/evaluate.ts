@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import { ConfigError } from '../errors.js'
 import { openRun } from '../run/open.js'
-import { loadAverages, loadWeights, type NamedWeights } from '../run/weights.js'
+import { loadScored, type NamedWeights } from '../run/weights.js'
 import { sizeOf } from '../tensor/tensor.js'
 import type { Split } from '../worker/protocol.js'
 import { prepareSession, Session } from './session.js'
@@ -13,6 +13,8 @@ export interface EvaluateOptions {
   readonly split?: Split
   /** Default: as many as there are cores, whatever the run had. */
   readonly workers?: number | undefined
+  /** Folder with the data set, in place of the experiment's `data.path`. */
+  readonly dataPath?: string
 }
 
 export interface Evaluation {
@@ -26,11 +28,14 @@ export interface Evaluation {
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
 export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
-  const { split = 'test', workers = availableParallelism() } = options
+  const { split = 'test', workers = availableParallelism(), dataPath } = options
   const opened = await openRun(target)
   const { experiment } = resolveExperiment(opened.experiment, {
     where: opened.experimentFrom,
-    overrides: [`compute.workers=${workers}`],
+    overrides: [
+      `compute.workers=${workers}`,
+      ...(dataPath === undefined ? [] : [`data.path=${JSON.stringify(dataPath)}`]),
+    ],
   })
   const prepared = await prepareSession(experiment, opened.runDir ?? dirname(opened.checkpoint), {
     purpose: 'evaluate',
@@ -46,8 +51,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     const weights: NamedWeights[] = session
       .parameters()
       .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
-    const load = experiment.train.ema.decay === null ? loadWeights : loadAverages
-    await load(opened.checkpoint, weights)
+    await loadScored(opened.checkpoint, weights, experiment.train.ema.decay)
     session.storeParameters(weights)
     const { loss, accuracy, rows, correct } = await session.score(split)
     return { split, rows, loss, accuracy, correct }

@@ -1,12 +1,12 @@
 /** Writes the weights of a run for other programs. Main thread; the file is whole or absent. */
 import { extname } from 'node:path'
 import { inspect } from 'node:util'
+import type { Experiment } from '../config/schema.js'
 import { ConfigError } from '../errors.js'
 import { Predictor } from '../inference/predictor.js'
 import { writeAtomically } from '../run/atomic.js'
-import { writeTensorFile } from '../run/tensor-file.js'
 import { gradloomVersion } from '../run/version.js'
-import type { NamedWeights } from '../run/weights.js'
+import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/weights.js'
 
 export const FORMATS = ['npz', 'safetensors', 'onnx'] as const
 export type ExportFormat = (typeof FORMATS)[number]
@@ -27,22 +27,37 @@ export function formatOf(file: string): ExportFormat {
   })
 }
 
-/** `target` is a run directory or a checkpoint. Overwrites `file`. */
+export interface ExportOptions {
+  /** Default: by the file's name. */
+  readonly format?: ExportFormat
+  /** Other than F32 in safetensors alone. */
+  readonly dtype?: ModelDtype
+}
+
+/**
+ * `target` is a run directory or a checkpoint. Overwrites `file`. A safetensors file is a model that every command of
+ * gradloom opens as it opens a checkpoint.
+ */
 export async function exportWeights(
   target: string,
   file: string,
-  format: ExportFormat = formatOf(file),
+  { format = formatOf(file), dtype = 'F32' }: ExportOptions = {},
 ): Promise<Exported> {
+  if (dtype !== 'F32' && format !== 'safetensors') {
+    throw new ConfigError(`export: dtype is ${dtype}, expected F32 in ${format}`, { hint: '--format safetensors' })
+  }
   const predictor = await Predictor.open(target)
   const { classNames, widths, source } = predictor
   const parameters = source.planned.layout.parameters.map(({ parameter: { name, dims } }): NamedWeights => {
     return { name, shape: dims, data: predictor.parameter(name).data }
   })
   try {
-    await write(file, format, parameters, {
-      ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
-      ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
-    })
+    if (format === 'safetensors') await writeModel(file, dtype, parameters, predictor)
+    else
+      await write(file, format, parameters, {
+        ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
+        ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
+      })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
     throw new ConfigError(`export: ${file} cannot be written: ${(cause as Error).message}`, { cause })
@@ -52,19 +67,35 @@ export async function exportWeights(
 
 async function write(
   file: string,
-  format: ExportFormat,
+  format: 'npz' | 'onnx',
   parameters: readonly NamedWeights[],
   model: Parameters<typeof import('./onnx.js').encodeOnnx>[0],
 ): Promise<void> {
-  if (format === 'safetensors') {
-    const tensors = parameters.map(({ name, shape, data }) => {
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-      return { name, shape, dtype: 'F32' as const, data: () => [bytes] }
-    })
-    await writeTensorFile(file, tensors, { classes: JSON.stringify(model.classNames) })
-    return
-  }
   const bytes =
     format === 'npz' ? (await import('./npz.js')).encodeNpz(parameters) : (await import('./onnx.js')).encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
+}
+
+async function writeModel(
+  file: string,
+  dtype: ModelDtype,
+  parameters: readonly NamedWeights[],
+  { classNames, source }: Predictor,
+): Promise<void> {
+  const { step, epoch, rowsSeen, experiment, weightsSha256, trainedSha256 } = await readCheckpoint(source.checkpoint)
+  await saveModel(file, parameters, {
+    ...{ step, epoch, rowsSeen, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
+    experiment: travelling(experiment as Experiment, source.backend),
+    metadata: { classes: JSON.stringify(classNames) },
+  })
+}
+
+/** Known data sets are found wherever the reader keeps them, and `auto` is what it came to be. */
+function travelling(experiment: Experiment, backend: string | null): object {
+  const { data, compute } = experiment
+  return {
+    ...experiment,
+    data: data.dataset === 'idx' ? data : { ...data, path: null },
+    compute: { ...compute, library: null, ...(backend !== null && { backend }) },
+  }
 }

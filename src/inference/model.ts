@@ -28,6 +28,8 @@ export interface ModelSource {
   readonly width: number
   readonly classNames: readonly string[]
   readonly note: string | null
+  /** What trained it, or null where nobody wrote it down. */
+  readonly backend: string | null
   readonly planned: PlannedRun
 }
 
@@ -58,8 +60,9 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
     load: () => Promise.reject(new ShapeError('a model has no images of its own')),
   }
   const planned = await planRun(experiment, images, { purpose: 'evaluate', splits: ['test'] })
-  const note = noteOn(await backendOf(opened.runDir, asRun))
-  return { experiment, ...shape, runDir: opened.runDir, checkpoint: opened.checkpoint, baseDir, note, planned }
+  const backend = await backendOf(opened.runDir, asRun)
+  const { runDir, checkpoint } = opened
+  return { ...{ experiment, runDir, checkpoint, baseDir, backend, planned }, ...shape, note: noteOn(backend) }
 }
 
 async function imageShape(experiment: Experiment, baseDir: string, checkpoint: string): Promise<ImageShape> {

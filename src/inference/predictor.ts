@@ -8,7 +8,7 @@
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { RunError, ShapeError } from '../errors.js'
-import { loadAverages, loadWeights, type NamedWeights } from '../run/weights.js'
+import { loadScored, type NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Kernels } from '../tensor/kernels/backend.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
@@ -86,9 +86,7 @@ export class Predictor {
       shape: dims,
       data: new Float32Array(dims.reduce((size, dim) => size * dim, 1)),
     }))
-    // The weights that scores are of.
-    const load = source.experiment.train.ema.decay === null ? loadWeights : loadAverages
-    await load(source.checkpoint, weights)
+    await loadScored(source.checkpoint, weights, source.experiment.train.ema.decay)
     storeWeights(source, memory, kernels, weights)
     return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
   }

@@ -3,6 +3,7 @@
  * piece by piece, so that memory does not grow with the file.
  */
 import { stat } from 'node:fs/promises'
+import { floatsOf } from './bf16.js'
 import type { Dtype, TensorEntry } from './safetensors.js'
 import { TensorFile } from './tensor-file.js'
 import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './weights.js'
@@ -12,7 +13,7 @@ export interface TensorStatistics {
   readonly dtype: Dtype
   readonly shape: readonly number[]
   readonly bytes: number
-  /** Of the finite values; null where there are none, or the type is not F32. */
+  /** Of the finite values; null where there are none, or the type is neither F32 nor BF16. */
   readonly min: number | null
   readonly max: number | null
   readonly mean: number | null
@@ -66,9 +67,9 @@ export async function verifyCheckpoint(file: string): Promise<Checkpoint> {
 async function statisticsOf(tensors: TensorFile, entry: TensorEntry): Promise<TensorStatistics> {
   const { name, dtype, shape, begin, end } = entry
   let [min, max, sum, finite, nan, infinite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0, 0]
-  if (dtype === 'F32') {
+  if (dtype === 'F32' || dtype === 'BF16') {
     for await (const piece of tensors.pieces(name)) {
-      for (const value of new Float32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4)) {
+      for (const value of floatsOf(piece, dtype)) {
         if (Number.isFinite(value)) {
           min = Math.min(min, value)
           max = Math.max(max, value)

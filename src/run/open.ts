@@ -7,6 +7,7 @@ import { isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { FILES } from './directory.js'
+import { PACKAGED_MODELS, packagedModel } from './packaged.js'
 import { readCheckpoint } from './weights.js'
 
 export interface OpenedRun {
@@ -20,18 +21,24 @@ export interface OpenedRun {
   readonly experimentFrom: string
 }
 
-/** A run's last weights: those of its summary, else of its newest checkpoint. A checkpoint file: itself. */
+/**
+ * A run's last weights: those of its summary, else of its newest checkpoint. A checkpoint file: itself. What comes with
+ * gradloom: by its name, where nothing else has it.
+ */
 export async function openRun(target: string): Promise<OpenedRun> {
-  const path = resolve(target)
-  const found = await stat(path).catch(cause => {
-    throw new ConfigError(
-      `${target}: cannot be read: ${cause.message}; expected a run directory or a checkpoint file`,
-      {
-        hint: 'runs are saved under runs/ unless --run-dir says otherwise',
-        cause,
-      },
-    )
-  })
+  const stats = async (path: string) => ({ path, found: await stat(path) })
+  const packaged = packagedModel(target)
+  const { path, found } = await stats(resolve(target))
+    .catch(cause => (packaged === null || cause.code !== 'ENOENT' ? Promise.reject(cause) : stats(packaged)))
+    .catch(cause => {
+      throw new ConfigError(
+        `${target}: cannot be read: ${cause.message}; expected a run directory or a checkpoint file`,
+        {
+          hint: `runs are saved under runs/ unless --run-dir says otherwise; ${PACKAGED_MODELS.join(' and ')} are models that come with gradloom`,
+          cause,
+        },
+      )
+    })
   if (found.isDirectory()) return openDirectory(path)
   if (path.endsWith('.json')) {
     throw new ConfigError(`${target}: is a JSON file, expected a run directory or a checkpoint file`, {

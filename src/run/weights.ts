@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { floatsOf, roundToBf16, widenBf16 } from './bf16.js'
 import { CheckpointError } from './safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from './tensor-file.js'
 
@@ -33,7 +34,12 @@ export interface Checkpoint extends CheckpointState {
   /** Over the bytes of all tensors: parameters, then moments. Without moments it is `weightsSha256`. */
   readonly stateSha256: string
   readonly training: unknown
+  /** Of a model rather than a checkpoint: `weightsSha256` of the run that it was made of. Else null. */
+  readonly trainedSha256: string | null
 }
+
+/** What exported weights are kept in. The digests of bf16 are those of the f32 numbers that it stands for. */
+export type ModelDtype = 'F32' | 'BF16'
 
 export interface Digests {
   readonly weightsSha256: string
@@ -86,16 +92,53 @@ export async function saveWeights(
       shape,
       data: () => pieces(bytesOf(data)),
     })),
-    {
-      format: FORMAT,
-      formatVersion: FORMAT_VERSION,
-      step: String(state.step),
-      epoch: String(state.epoch),
-      rowsSeen: String(state.rowsSeen),
-      experiment: JSON.stringify(state.experiment),
-      training: JSON.stringify(state.training ?? null),
-      ...digests,
-    },
+    { ...metadataOf(state), ...digests },
+  )
+  return digests
+}
+
+function metadataOf({ step, epoch, rowsSeen, experiment, training }: CheckpointState): Record<string, string> {
+  return {
+    format: FORMAT,
+    formatVersion: FORMAT_VERSION,
+    step: String(step),
+    epoch: String(epoch),
+    rowsSeen: String(rowsSeen),
+    experiment: JSON.stringify(experiment),
+    training: JSON.stringify(training ?? null),
+  }
+}
+
+/**
+ * Writes a model, whole or not at all: the weights that the run has scored, which every command reads as it reads a
+ * checkpoint, but which cannot be trained on from where they were. Returns the digests of what a reader gets.
+ */
+export async function saveModel(
+  file: string,
+  parameters: readonly NamedWeights[],
+  {
+    dtype,
+    trainedSha256,
+    metadata,
+    ...state
+  }: CheckpointState & {
+    readonly dtype: ModelDtype
+    readonly trainedSha256: string
+    readonly metadata: Readonly<Record<string, string>>
+  },
+): Promise<Digests> {
+  const stored = parameters.map(({ name, shape, data }) => {
+    const halves = dtype === 'BF16' ? roundToBf16(data) : null
+    return { name, shape, data: halves ? widenBf16(halves) : data, halves }
+  })
+  const digests = await digestsOf(stored, [])
+  await writeTensorFile(
+    file,
+    stored.map(({ name, shape, data, halves }) => ({
+      ...{ name, dtype, shape },
+      data: () => pieces(halves ? new Uint8Array(halves.buffer) : bytesOf(data)),
+    })),
+    { ...metadataOf(state), ...metadata, trainedSha256, ...digests },
   )
   return digests
 }
@@ -116,6 +159,16 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
  */
 export async function loadWeights(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
   return load(file, parameters, null)
+}
+
+/** The weights that a run has scored: its averages, where it keeps some. Those of a model are such already. */
+export async function loadScored(
+  file: string,
+  parameters: readonly NamedWeights[],
+  ema: number | null,
+): Promise<Checkpoint> {
+  if (ema === null || (await readCheckpoint(file)).trainedSha256 !== null) return loadWeights(file, parameters)
+  return loadAverages(file, parameters)
 }
 
 /**
@@ -165,7 +218,14 @@ async function load(
   try {
     const checkpoint = checkpointOf(tensors)
     expectSameTensors(tensors, [...parameters, ...(moments ?? [])], moments === null)
-    for (const { name, data } of [...parameters, ...(moments ?? [])]) await tensors.read(name, bytesOf(data))
+    for (const { name, data } of [...parameters, ...(moments ?? [])]) {
+      if (tensors.header.tensors.get(name)?.dtype !== 'BF16') await tensors.read(name, bytesOf(data))
+      else {
+        const halves = new Uint16Array(data.length)
+        await tensors.read(name, new Uint8Array(halves.buffer))
+        data.set(widenBf16(halves))
+      }
+    }
     const { weightsSha256, stateSha256 } = await digestsOf(parameters, moments ?? [])
     expectDigest(file, 'weights', weightsSha256, checkpoint.weightsSha256)
     if (moments !== null) expectDigest(file, 'optimizer state', stateSha256, checkpoint.stateSha256)
@@ -181,7 +241,12 @@ export async function verifyDigests(tensors: TensorFile): Promise<Checkpoint> {
   const names = [...tensors.header.tensors.keys()]
   const hash = createHash('sha256')
   const update = async (some: readonly string[]) => {
-    for (const name of some) for await (const bytes of tensors.pieces(name)) hash.update(bytes)
+    for (const name of some) {
+      const half = tensors.header.tensors.get(name)?.dtype === 'BF16'
+      for await (const bytes of tensors.pieces(name)) {
+        hash.update(half ? bytesOf(floatsOf(bytes, 'BF16')) : bytes)
+      }
+    }
   }
   await update(names.filter(name => !isMoment(name)))
   expectDigest(tensors.file, 'weights', hash.copy().digest('hex'), checkpoint.weightsSha256)
@@ -227,6 +292,9 @@ export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkp
     training: jsonOf(file, 'training', text('training', /^(\{|null$)/, 'a JSON object or null')),
     weightsSha256: text('weightsSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
     stateSha256: text('stateSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
+    trainedSha256: metadata.has('trainedSha256')
+      ? text('trainedSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits')
+      : null,
   }
 }
 
@@ -240,7 +308,7 @@ function jsonOf(file: string, key: string, json: string): unknown {
 
 /** All differences at once: a network of another shape is easier to recognise from the whole list. */
 function expectSameTensors(
-  { file, header: { tensors } }: TensorFile,
+  { file, header: { tensors, metadata } }: TensorFile,
   parameters: readonly NamedWeights[],
   momentsAllowed: boolean,
 ): void {
@@ -250,7 +318,8 @@ function expectSameTensors(
   const extra = [...tensors.keys()].filter(name => !known(name))
   const different = parameters.flatMap(({ name, shape }) => {
     const found = tensors.get(name)
-    if (!found || (found.dtype === 'F32' && shapeText(found.shape) === shapeText(shape))) return []
+    const fits = found?.dtype === 'F32' || (found?.dtype === 'BF16' && metadata.has('trainedSha256'))
+    if (!found || (fits && shapeText(found.shape) === shapeText(shape))) return []
     return [`${name} is ${found.dtype} ${shapeText(found.shape)}, expected F32 ${shapeText(shape)}`]
   })
   const problems = [

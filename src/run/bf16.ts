@@ -1,0 +1,19 @@
+/** bfloat16, the upper half of a float32: half the bytes, the same range, 8 bits of precision. Pure; any thread. */
+
+/** Rounded to nearest, ties to even. Values must be finite. */
+export function roundToBf16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  return Uint16Array.from(bits, word => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16)
+}
+
+/** The numbers in the bytes of a tensor, which begin anywhere. */
+export function floatsOf(bytes: Uint8Array, dtype: 'F32' | 'BF16'): Float32Array {
+  const own = bytes.slice().buffer
+  return dtype === 'F32' ? new Float32Array(own) : widenBf16(new Uint16Array(own))
+}
+
+/** Exact. */
+export function widenBf16(halves: Uint16Array): Float32Array {
+  const words = Uint32Array.from(halves, half => (half << 16) >>> 0)
+  return new Float32Array(words.buffer)
+}
