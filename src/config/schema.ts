@@ -210,6 +210,15 @@ const train = z
       .min(0)
       .default(0.05)
       .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+    loss: z
+      .enum(['cross-entropy', 'mean-squared-error'])
+      .default('cross-entropy')
+      .meta(
+        help(
+          'What training makes small. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
+            'the outputs of (output - target)², with 1 as the target of the right class and 0 of the others.',
+        ),
+      ),
     labelSmoothing: fraction()
       .default(0)
       .meta(
@@ -584,7 +593,7 @@ export const experimentSchema = z
     compute,
     checkpoint,
   })
-  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit())
+  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), smoothingFits())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -613,6 +622,19 @@ function validationIsThere() {
     if (every !== null && every > 0) report(['train', 'evaluateEverySteps'], 'null', every)
     const { bestMetric } = checkpoint
     if (bestMetric.startsWith('validation-')) report(['checkpoint', 'bestMetric'], '"auto" or "train-loss"', bestMetric)
+  })
+}
+
+/** Smoothed labels are those of a cross-entropy. */
+function smoothingFits() {
+  return z.superRefine<{ train: { loss: string; labelSmoothing: number } }>(({ train }, context) => {
+    if (train.loss === 'cross-entropy' || train.labelSmoothing === 0) return
+    context.addIssue({
+      code: 'custom',
+      path: ['train', 'labelSmoothing'],
+      message: `0, because train.loss is "${train.loss}"`,
+      input: train.labelSmoothing,
+    })
   })
 }
 

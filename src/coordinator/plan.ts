@@ -60,6 +60,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     clipValue: train.clipValue,
     clipNorm: train.clipNorm,
     maxNorm: train.maxNorm,
+    loss: train.loss,
     labelSmoothing: train.labelSmoothing,
     ema: train.ema.decay,
     batchSize: train.batchSize,
@@ -107,7 +108,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights transposed for the backward pass', /\.transposed$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
-    ['data', /^(images|labels|order|augmented)\./],
+    ['data', /^(images|labels|targets|order|augmented)\./],
     ['scratch', /^scratch\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {

@@ -299,6 +299,8 @@ async function loadData({ plan, layout, data }: PreparedSession, memory: WebAsse
     const images = viewSlot(memory, layout.images[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
     files.push(...(await data.load(split, images, labels)).files)
+    const targets = viewSlot(memory, layout.targets[split])
+    if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
   }
   return files
 }

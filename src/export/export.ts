@@ -57,6 +57,7 @@ export async function exportWeights(
       await write(file, format, parameters, {
         ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
         ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
+        loss: source.planned.plan.loss,
       })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause

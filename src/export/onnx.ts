@@ -14,6 +14,8 @@ export interface OnnxModel {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly norm: RunPlan['norm']
+  /** With another than `cross-entropy`, outputs are not probabilities. */
+  readonly loss: RunPlan['loss']
   readonly classNames: readonly string[]
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
@@ -57,7 +59,15 @@ const FORMULAS: Readonly<Record<Activation, Formula>> = {
 /** protobuf's own limit. */
 const MOST_BYTES = 2 ** 31 - 1
 
-export function encodeOnnx({ widths, activation, norm, classNames, producerVersion, ...model }: OnnxModel): Uint8Array {
+export function encodeOnnx({
+  widths,
+  activation,
+  norm,
+  loss,
+  classNames,
+  producerVersion,
+  ...model
+}: OnnxModel): Uint8Array {
   const parameters = folded(model.parameters, norm)
   const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
   if (size > MOST_BYTES) {
@@ -66,13 +76,18 @@ export function encodeOnnx({ widths, activation, norm, classNames, producerVersi
     })
   }
   const layers = widths.length - 1
+  const output = loss === 'cross-entropy' ? 'probabilities' : 'outputs'
   const nodes = Array.from({ length: layers }, (_, i): Field[] => {
     const last = i === layers - 1
     const from = i === 0 ? 'pixels' : `layers.${i - 1}`
-    const sum = `layers.${i}.sum`
+    const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
     return [
       node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum),
-      ...(last ? [node('Softmax', [sum], 'probabilities', axis(-1))] : activate(activation, sum, `layers.${i}`)),
+      ...(last
+        ? sum === output
+          ? []
+          : [node('Softmax', [sum], output, axis(-1))]
+        : activate(activation, sum, `layers.${i}`)),
     ]
   }).flat()
   return encode(
@@ -85,7 +100,7 @@ export function encodeOnnx({ widths, activation, norm, classNames, producerVersi
       text(2, 'gradloom'),
       ...[...parameters, ...constantsOf(activation)].map(tensor),
       message(11, ...valueInfo('pixels', widths[0])),
-      message(12, ...valueInfo('probabilities', classNames.length)),
+      message(12, ...valueInfo(output, classNames.length)),
     ),
     message(8, text(1, ''), int(2, OPSET)),
     message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),

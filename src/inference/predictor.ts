@@ -33,7 +33,7 @@ export interface Prediction {
   /** The most probable class; the first of several that are equal, as `evaluate` counts. */
   readonly label: number
   readonly className: string
-  /** Its probability. */
+  /** Its probability; of a network that learned by squared error its output, kept within 0 and 1. */
   readonly confidence: number
 }
 
@@ -91,7 +91,10 @@ export class Predictor {
     return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
   }
 
-  /** Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. */
+  /**
+   * Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. Of a network
+   * that learned by squared error: its outputs as they are.
+   */
   probabilities(images: Uint8Array): NdArray<Float32Array> {
     const rows = this.#rowsOf(images)
     const classes = this.classNames.length
@@ -136,7 +139,7 @@ export class Predictor {
   #best(probabilities: Float32Array): Prediction {
     let label = 0
     for (let i = 1; i < probabilities.length; i++) if (probabilities[i] > probabilities[label]) label = i
-    return { label, className: this.classNames[label], confidence: probabilities[label] }
+    return { label, className: this.classNames[label], confidence: Math.min(Math.max(probabilities[label], 0), 1) }
   }
 
   #rowsOf(images: Uint8Array): number {

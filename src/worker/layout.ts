@@ -57,6 +57,8 @@ export interface Layout {
   readonly order: Readonly<Record<Split, Slot<'int32'>>>
   readonly images: { readonly train: Slot<'uint8'>; readonly test: Slot<'uint8'> } // (N, F)
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
+  /** What a squared error is the distance from; empty with cross-entropy. */
+  readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
   /** The mini-batch's images as they have been changed, and 0, 1, 2 …, the image of each row; null: as they are. */
   readonly augmented: { readonly images: Slot<'uint8'> /* (B, F) */; readonly rows: Slot<'int32'> /* (B) */ } | null
   readonly batch: {
@@ -149,6 +151,11 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     train: at.reserve('labels.train', 'int32', [plan.images.train]),
     test: at.reserve('labels.test', 'int32', [plan.images.test]),
   }
+  const targetShape = (rows: number) => [plan.loss === 'mean-squared-error' ? rows : 0, widths[widths.length - 1]]
+  const targets = {
+    train: at.reserve('targets.train', 'float32', targetShape(plan.images.train)),
+    test: at.reserve('targets.test', 'float32', targetShape(plan.images.test)),
+  }
   const images = {
     train: at.reserve('images.train', 'uint8', [plan.images.train, features]),
     test: at.reserve('images.test', 'uint8', [plan.images.test, features]),
@@ -169,6 +176,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     order,
     images,
     labels,
+    targets,
     augmented,
     batch,
     activations,

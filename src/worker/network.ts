@@ -172,16 +172,12 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
         ...{ rate: plan.dropout[i], seed: plan.seed, layer: i, samples },
       }),
     )
-    const loss = (from: 'train' | 'test') =>
-      kernels.softmaxLoss({
-        z: activations[layerCount],
-        bias: layers[last].bias,
-        labels: labels[from],
-        samples,
-        losses,
-        correct,
-        smoothing: plan.labelSmoothing,
-      })
+    const loss = (from: 'train' | 'test') => {
+      const args = { z: activations[layerCount], bias: layers[last].bias, samples, losses, correct }
+      return plan.loss === 'cross-entropy'
+        ? kernels.softmaxLoss({ ...args, labels: labels[from], smoothing: plan.labelSmoothing })
+        : kernels.squaredLoss({ ...args, targets: viewSlot(memory, layout.targets[from]) })
+    }
     return { norms, forward, activate, loss: { train: loss('train'), test: loss('test') } }
   }
 

@@ -36,6 +36,7 @@ export interface RunPlan {
   readonly maxNorm: number | null
   /** null: a tile's gradient is not kept, and its update follows at once. */
   readonly clipNorm: number | null
+  readonly loss: Experiment['train']['loss']
   readonly labelSmoothing: number
   /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
   readonly ema: number | null

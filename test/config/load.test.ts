@@ -10,12 +10,16 @@ const REFERENCE = {
   name: 'mnist',
   seed: 1,
   data: { dataset: 'mnist', path: null, validation: 0 },
+  augment: {
+    ...{ shift: 0, rotate: 0, scale: 0, shear: 0, elastic: { alpha: 0, sigma: 5 }, flip: 0 },
+    ...{ erase: { probability: 0, area: 0.2, fill: 'zero' }, noise: 0, perClass: null },
+  },
   model: {
     ...{ hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu' },
     ...{ norm: 'none', normMomentum: 0.1, normEpsilon: 1e-5, inputDropout: 0, dropout: 0.3, init: 'he-normal' },
   },
   train: {
-    ...{ epochs: 2000, batchSize: 256, l2: 0.05, labelSmoothing: 0, clipValue: null },
+    ...{ epochs: 2000, batchSize: 256, l2: 0.05, loss: 'cross-entropy', labelSmoothing: 0, clipValue: null },
     ...{ maxNorm: null, clipNorm: null, ema: { decay: null } },
     earlyStopping: { patience: null, minDelta: 0, restoreBest: true },
     ...{ evaluateEverySteps: null, stopAfterSeconds: null },

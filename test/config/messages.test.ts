@@ -47,6 +47,23 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { dropout: -0.1 } }, `model.dropout is -0.1, expected ${DROPOUT}`],
   [{ model: { dropout: Number.NaN } }, `model.dropout is NaN, expected ${DROPOUT}`],
   [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
+  [{ augment: { shift: -1 } }, 'augment.shift is -1, expected a number >= 0'],
+  [{ augment: { rotate: 181 } }, 'augment.rotate is 181, expected a number from 0 to 180'],
+  [{ augment: { scale: 1 } }, 'augment.scale is 1, expected a number >= 0 and < 1'],
+  [{ augment: { shear: 3 } }, 'augment.shear is 3, expected a number from 0 to 2'],
+  [{ augment: { elastic: { alpha: -1 } } }, 'augment.elastic.alpha is -1, expected a number from 0 to 1000'],
+  [{ augment: { elastic: { sigma: 0 } } }, 'augment.elastic.sigma is 0, expected a number from 0.5 to 50'],
+  [{ augment: { flip: 2 } }, 'augment.flip is 2, expected a number from 0 to 1'],
+  [{ augment: { erase: { probability: 2 } } }, 'augment.erase.probability is 2, expected a number from 0 to 1'],
+  [{ augment: { erase: { area: 0 } } }, 'augment.erase.area is 0, expected a number > 0 and <= 1'],
+  [{ augment: { erase: { fill: 'grey' } } }, `augment.erase.fill is 'grey', expected "zero" or "random"`],
+  [{ augment: { noise: -1 } }, 'augment.noise is -1, expected a number from 0 to 1'],
+  [{ augment: { perClass: [2] } }, 'augment.perClass.0 is 2, expected a number from 0 to 1'],
+  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy" or "mean-squared-error"`],
+  [
+    { train: { loss: 'mean-squared-error', labelSmoothing: 0.1 } },
+    'train.labelSmoothing is 0.1, expected 0, because train.loss is "mean-squared-error"',
+  ],
   [{ train: { epochs: -1 } }, 'train.epochs is -1, expected an integer >= 0'],
   [{ train: { batchSize: 0 } }, 'train.batchSize is 0, expected an integer >= 1'],
   [{ train: { l2: Number.POSITIVE_INFINITY } }, 'train.l2 is Infinity, expected a number >= 0'],
@@ -176,12 +193,12 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, labelSmoothing, clipValue, maxNorm, clipNorm, ' +
+    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, loss, labelSmoothing, clipValue, maxNorm, clipNorm, ' +
       'ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },
-    'unknown key "zzz"; known at the top: $schema, name, seed, data, model, train, optimizer, schedule, compute, ' +
+    'unknown key "zzz"; known at the top: $schema, name, seed, data, augment, model, train, optimizer, schedule, compute, ' +
       'checkpoint',
   ],
 ]

@@ -1,12 +1,14 @@
 /** Exported safetensors as models: every command opens them, small ones in bf16, and they can be made again. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import * as ort from 'onnxruntime-web'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import { evaluate } from '../../src/coordinator/evaluate.js'
 import { train } from '../../src/coordinator/train.js'
 import { exportWeights } from '../../src/export/export.js'
 import { reproduceModel } from '../../src/export/reproduce-model.js'
+import { loadTestImages } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { roundToBf16, widenBf16 } from '../../src/run/bf16.js'
 import { packagedModel } from '../../src/run/packaged.js'
@@ -78,3 +80,36 @@ t.test('names of models that come with gradloom', async t => {
   t.match(packagedModel('mnist'), /models.mnist\.safetensors$/)
   t.equal(packagedModel('../mnist'), null)
 })
+
+t.test(
+  'a network that learned by squared error: right classes, outputs near 0 and 1, ONNX without a softmax',
+  async t => {
+    const squared = join(dir, 'squared')
+    const { test } = await train(
+      resolveExperiment({
+        data: { dataset: 'digits' },
+        model: { hidden: [64], dropout: 0 },
+        train: { epochs: 4, batchSize: 64, l2: 0, loss: 'mean-squared-error' },
+        compute: { workers: 2, backend: 'wasm' },
+      }),
+      { runDir: squared },
+    )
+    t.ok(test!.accuracy > 0.9 && test!.loss < 0.03, `accuracy ${test!.accuracy}, loss ${test!.loss}`)
+    const predictor = await Predictor.open(squared)
+    const { images, labels } = await loadTestImages(predictor)
+    const outputs = predictor.probabilities(images)
+    const squares = outputs.data.map((y, i) => (y - Number(labels[Math.floor(i / 10)] === i % 10)) ** 2)
+    const mean = squares.reduce((sum, square) => sum + square, 0) / squares.length
+    t.ok(Math.abs(mean - test!.loss) < 1e-6, `mean square ${mean}, loss ${test!.loss}`)
+    const file = join(dir, 'squared.onnx')
+    await exportWeights(squared, file)
+    ort.env.wasm.numThreads = 1
+    const session = await ort.InferenceSession.create(readFileSync(file))
+    const pixels = Float32Array.from(images.subarray(0, 100 * 784), pixel => pixel / 255)
+    const got = (await session.run({ pixels: new ort.Tensor('float32', pixels, [100, 784]) })).outputs
+      .data as Float32Array
+    const worst = got.reduce((most, y, i) => Math.max(most, Math.abs(y - outputs.data[i])), 0)
+    t.ok(worst < 1e-5, `largest difference ${worst}`)
+    await session.release()
+  },
+)

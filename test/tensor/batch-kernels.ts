@@ -186,6 +186,47 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
   }
 }
 
+export function sweepSquared({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const { u, tiny } = precisionOf(candidate)
+  let n = 0
+  for (const [rows, C] of sizes) {
+    for (const deltaScale of DELTA_SCALES) {
+      const { row, B } = placement(n++, rows)
+      // On a grid of 2^-10, so that sums and differences are exact in f32.
+      const build: Build<boolean> = lab => {
+        const random = randoms(n)
+        const value = () => Math.round(random() * 4096) / 1024
+        const z = lab.matrix(B, C)
+        fill(rowsOf(z, row, rows), value)
+        const bias = lab.bias(C)
+        fill(whole(vector(C, bias.master)), value)
+        const targets = lab.singles(50, C)
+        for (let i = 0; i < 50; i++) for (let c = 0; c < C; c++) targets.set(i, c, value())
+        const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 25)))
+        const losses = vector(B, lab.doubles(B))
+        const correct = vector(B, lab.integers(Array(B).fill(-7)))
+        const kernel = lab.kernels.squaredLoss({
+          ...{ z, bias, targets, samples, losses: losses.tensor, correct: correct.tensor },
+        })
+        const part = { row: 0, rows: 1, col: row, cols: rows }
+        const outputs = [rowsOf(z, row, rows), { sheet: losses, ...part }, { sheet: correct, ...part }]
+        return { outputs, run: () => kernel(row, rows, deltaScale) }
+      }
+      const want = runIn(truth, build)
+      const got = runIn(candidate, build)
+      const check = tally.case(`squaredLoss rows ${row}+${rows} of ${B}, C ${C}, deltaScale ${deltaScale}`)
+      // The factor has three roundings, its product another.
+      check.near('z', got.values[0], want.values[0], i =>
+        deltaScale > 0 ? 4.001 * u * Math.abs(want.values[0][i]) + tiny : 0,
+      )
+      check.near('losses', got.values[1], want.values[1], i => C * 2.3e-16 * want.values[1][i])
+      check.near('correct', got.values[2], want.values[2], () => 0)
+      check.equal('finite', got.result, true)
+      check.equal('strays', got.strays, '')
+    }
+  }
+}
+
 export const BACKWARD_RATES = [0, 0.3] as const
 
 export function sweepReluBackward({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {

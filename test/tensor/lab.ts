@@ -133,6 +133,13 @@ export class Lab {
     return tensor
   }
 
+  /** (rows, cols) float32 in every backend. */
+  singles(rows: number, cols: number): FloatTensor {
+    const tensor = this.#tensor('singles', 'float32', [rows, cols])
+    tensor.data.fill(Number.NaN)
+    return tensor
+  }
+
   doubles(length: number): FloatTensor {
     const tensor = this.#tensor('doubles', 'float64', [length])
     tensor.data.fill(Number.NaN)

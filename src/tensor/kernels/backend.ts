@@ -172,6 +172,19 @@ export interface Kernels {
     /** ε, from 0 to less than 1. */
     readonly smoothing: number
   }): (row: number, rows: number, deltaScale: number) => boolean
+  /**
+   * For outputs z (B, C), bias not yet added: losses[row] = 1/C · Σ (z + bias - target)², correct[row] = 1 where the first
+   * largest output is the target's, else 0. With deltaScale > 0, z becomes 2/C · (z + bias - target) · deltaScale, else
+   * z + bias. Says whether all losses are finite.
+   */
+  squaredLoss(args: {
+    readonly z: Matrix
+    readonly bias: BiasTensors
+    readonly targets: FloatTensor // (N, C) float32 in every backend, row-major
+    readonly samples: IntTensor // (B)
+    readonly losses: FloatTensor // (B) float64 in every backend
+    readonly correct: IntTensor // (B)
+  }): (row: number, rows: number, deltaScale: number) => boolean
   /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
   linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
   /**

@@ -206,6 +206,26 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
         ) === 0
     },
 
+    squaredLoss({ z, bias, targets, samples, losses, correct }) {
+      bindShapes('squaredLoss', [
+        ['z', matrixShape(z), ['B', 'C']],
+        ['bias', { shape: [bias.outputs] }, ['C']],
+        ['targets', targets, ['N', 'C']],
+        ['samples', samples, ['B']],
+        ['losses', losses, ['B']],
+        ['correct', correct, ['B']],
+      ])
+      const { at, stride, elems } = rowsAt(z.tensor)
+      const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(t =>
+        byteOffsetOf(t as Tensor),
+      )
+      return (row, rows, deltaScale) =>
+        wasm.squared_loss(
+          ...([at + row * stride, stride, 0, elems, rows, z.cols, b, wanted] as const),
+          ...([index + row * 4, loss + row * 8, hit + row * 4, deltaScale] as const),
+        ) === 0
+    },
+
     linearBackward(dx, dz, w) {
       bindShapes('linearBackward', [
         ['dz', matrixShape(dz), ['B', 'O']],

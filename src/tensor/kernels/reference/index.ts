@@ -12,7 +12,7 @@ import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape }
 import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
-import { softmaxLoss } from './loss.js'
+import { softmaxLoss, squaredLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
 import { biasUpdate, weightUpdate } from './update.js'
@@ -25,6 +25,7 @@ const kernels: Kernels = {
   biasActivate,
   dropout,
   softmaxLoss,
+  squaredLoss,
   linearBackward,
   activateBackward,
   batchNorm,

@@ -1,4 +1,5 @@
-/** Softmax with cross-entropy, row by row, in float64. Runs in workers; changes logits, losses and hits of its rows. */
+/** Softmax with cross-entropy, and the mean squared error, row by row, in float64. Runs in workers; changes logits, losses and hits of its rows. */
+import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { bindShapes, type FloatTensor, matrixShape } from '../../tensor.js'
 import type { Kernels } from '../backend.js'
@@ -39,6 +40,34 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
         ops.mulseq(p, deltaScale)
       }
       finite &&= Number.isFinite(loss) && allFinite(p)
+    }
+    return finite
+  }
+}
+
+export function squaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): ReturnType<Kernels['squaredLoss']> {
+  const { z, bias, targets, samples, losses, correct } = args
+  bindShapes('squaredLoss', [
+    ['z', matrixShape(z), ['B', 'C']],
+    ['bias', bias.master, ['C']],
+    ['targets', targets, ['N', 'C']],
+    ['samples', samples, ['B']],
+    ['losses', losses, ['B']],
+    ['correct', correct, ['B']],
+  ])
+  return (row, rows, deltaScale) => {
+    let finite = true
+    for (let r = row; r < row + rows; r++) {
+      const target: FloatTensor = targets.pick(samples.get(r), null) // (C)
+      const y: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): outputs, then deltas
+      ops.addeq(y, bias.master)
+      correct.set(r, Number(firstLargest(y) === firstLargest(target)))
+      const difference = ndarray(new Float64Array(z.cols)) // (C)
+      ops.sub(difference, y, target)
+      const loss = ops.norm2squared(difference) / z.cols
+      losses.set(r, loss)
+      if (deltaScale > 0) ops.muls(y, difference, (2 / z.cols) * deltaScale)
+      finite &&= Number.isFinite(loss)
     }
     return finite
   }

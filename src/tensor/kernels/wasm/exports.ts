@@ -89,6 +89,20 @@ export interface WasmExports {
     deltaScale: number,
     smoothing: number,
   ): number
+  squared_loss(
+    z: Pointer,
+    rowStride: number,
+    panelStride: number,
+    width: number,
+    rows: number,
+    outputs: number,
+    bias: Pointer,
+    targets: Pointer,
+    samples: Pointer,
+    losses: Pointer,
+    correct: Pointer,
+    deltaScale: number,
+  ): number
   relu_backward(
     dx: Pointer,
     dxStride: number,

@@ -5,7 +5,7 @@
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape, type Tensor } from '../../tensor.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { activationCode } from './activations.js'
 import { augmentScratchBytes, bindAugment } from './augment.js'
@@ -243,6 +243,26 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
           hit + row * 4,
           deltaScale,
           smoothing,
+        ) === 0
+    },
+
+    squaredLoss({ z, bias, targets, samples, losses, correct }) {
+      bindShapes('squaredLoss', [
+        ['z', matrixShape(z), ['B', 'C']],
+        ['bias', { shape: [bias.outputs] }, ['C']],
+        ['targets', targets, ['N', 'C']],
+        ['samples', samples, ['B']],
+        ['losses', losses, ['B']],
+        ['correct', correct, ['B']],
+      ])
+      const to = matrixPanels(z)
+      const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(t =>
+        byteOffsetOf(t as Tensor),
+      )
+      return (row, rows, deltaScale) =>
+        kernels.squared_loss(
+          ...([to.at + row * ROW_BYTES, ROW_BYTES, to.stride, PANEL, rows, z.cols, b, wanted] as const),
+          ...([index + row * 4, loss + row * 8, hit + row * 4, deltaScale] as const),
         ) === 0
     },
 

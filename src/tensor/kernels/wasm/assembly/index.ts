@@ -14,6 +14,7 @@ export {
   bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
 } from './rows'
 export { softmax_loss } from './softmax'
+export { squared_loss } from './squared'
 
 /** Four exponentials, x[0..3] <= 0. Overwrites out. */
 export function exp_f32(out: usize, x: usize): void {
