@@ -2,6 +2,7 @@
 import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readPicture } from '../../src/picture/picture.js'
 import { smallSet, writeSet } from '../data/idx-files.js'
 import { startMirror } from '../data/mirror.js'
 import { officialData } from '../helpers/official-data.js'
@@ -125,4 +126,30 @@ t.test('help of fetch shows its options and examples', async t => {
   const { code, stdout } = await data(['fetch', '--help'])
   t.equal(code, 0)
   for (const words of ['--to', '--base-url', 'GRADLOOM_MIRROR', '--json', 'Examples:']) t.match(stdout, words)
+})
+
+t.test('preview: a picture of training images in rows, as they are and from epoch to epoch', async t => {
+  const dir = t.testdir({
+    'mine.json': '{ "data": { "dataset": "digits" }, "augment": { "rotate": 20, "noise": 0.1 } }',
+  })
+  const out = join(dir, 'preview.png')
+  const args = ['preview', join(dir, 'mine.json'), '--images', '3', '--epochs', '4', '--out', out]
+  const { code, stdout, stderr } = await data([...args, '--json'])
+  t.match({ code, stderr }, { code: 0, stderr: '' })
+  const said = JSON.parse(stdout)
+  t.match(said, { out, epochs: 4 })
+  t.equal(said.images.length, 3)
+  const { width, height, rgba } = await readPicture(out)
+  t.ok(width > 5 * 84 && height > 3 * 84, `${width} x ${height}`)
+  const grey = [...Array(width * height).keys()].filter(i => rgba[4 * i] > 20 && rgba[4 * i] < 235).length
+  t.ok(grey > 1000, 'images with noise are there')
+
+  const plain = await data([...args, '--set', 'augment.rotate=0', '--set', 'augment.noise=0'])
+  t.match(plain, {
+    code: 0,
+    stdout: `preview  ${out}: 3 images in 4 epochs\n`,
+    stderr: /^note: the experiment changes nothing/,
+  })
+  t.match(await data([...args, '--epochs', '0']), { code: 2 })
+  t.match(await data(['preview', join(dir, 'mine.json'), '--out', 'x.gif']), { code: 2, stderr: /ends in \.png/ })
 })
