@@ -6,6 +6,7 @@
 import type { Experiment } from '../config/schema.js'
 import { augmentationOf } from '../coordinator/plan.js'
 import { openDataset } from '../data/dataset.js'
+import { ConfigError } from '../errors.js'
 import { reference } from '../tensor/kernels/reference/index.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import { viewTensor } from '../tensor/tensor.js'
@@ -32,6 +33,9 @@ export async function previewImages(
 ): Promise<Preview> {
   const data = await openDataset(experiment.data, { baseDir })
   const { height, width, classNames } = data
+  if (data.dtype !== 'uint8') {
+    throw new ConfigError(`${data.where}: has numbers, expected images to look at`)
+  }
   const { rows: total } = data.train
   const features = height * width
   const tensor = <T extends 'uint8' | 'int32'>(dtype: T, shape: readonly number[]) =>

@@ -72,11 +72,13 @@ export function diagnose(
 
 async function findDatasets(): Promise<DatasetState[]> {
   const { openDataset } = await import('../data/dataset.js')
+  const { resolveExperiment } = await import('../config/load.js')
   const names = ['digits', 'mnist', 'fashion-mnist'] as const
   return Promise.all(
     names.map(async (name): Promise<DatasetState> => {
+      const { experiment } = resolveExperiment({ data: { dataset: name } })
       try {
-        const { where, train, test } = await openDataset({ dataset: name, path: null, validation: 0 }, { baseDir: '.' })
+        const { where, train, test } = await openDataset(experiment.data, { baseDir: '.' })
         return { name, where, detail: `${formatCount(train.rows)} training rows, ${formatCount(test.rows)} held out` }
       } catch (error) {
         // Its first line says what is wrong; the places that were looked at follow it if the set is nowhere.

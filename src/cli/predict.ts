@@ -86,11 +86,16 @@ async function runPredict(args: PredictArguments): Promise<void> {
     process.stdout.write(`${JSON.stringify(result)}\n`)
     return
   }
-  const { height, width } = predictor
+  const { height, width, source } = predictor
+  const isImage = source.input.dtype === 'uint8'
   const paint = paintFor(process.stdout)
   const depth = colourDepth(process.stdout)
   const blocks = answers.map(answer =>
-    answerLines(answer, imageLines({ pixels: answer.pixels, height, width }, depth, columnsOf()), paint).join('\n'),
+    answerLines(
+      answer,
+      isImage ? imageLines({ pixels: answer.pixels, height, width }, depth, columnsOf()) : [],
+      paint,
+    ).join('\n'),
   )
   if (answers.length === 0) blocks.push('no mistakes: every test image is right')
   if (args.out !== undefined) blocks.push(`sheet    ${args.out}`)

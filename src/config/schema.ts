@@ -6,8 +6,10 @@
  */
 import * as z from 'zod'
 
-/** The data sets that gradloom knows by name; `idx` stands for files of the user's. */
-export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx'] as const
+/** The data sets that gradloom knows by name; `idx` and what follows stand for files of the user's. */
+export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'csv', 'npz', 'images'] as const
+/** Those that are files of the user's own, and may lack a test part. */
+export const OWN_TABLES = ['csv', 'npz', 'images'] as const
 
 /** It becomes part of a directory's name, so it must not reach out of `runs/`. */
 export const NAME_PATTERN = /^[\p{L}\p{N}_][\p{L}\p{N} ._+-]{0,99}$/u
@@ -22,7 +24,12 @@ const data = z
   .strictObject({
     dataset: z
       .enum(DATASETS)
-      .meta(help('What to learn from: `digits` comes with gradloom; `idx` is a folder of IDX files, named by `path`.')),
+      .meta(
+        help(
+          'What to learn from. `digits` comes with gradloom. Of your own, named by `path`: `idx`, a folder of IDX files; ' +
+            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of PNG or JPEG pictures in a folder for each class.',
+        ),
+      ),
     path: z
       .string()
       .min(1)
@@ -30,10 +37,70 @@ const data = z
       .default(null)
       .meta(
         help(
-          'Folder with the four IDX files under their usual names, gzipped or not. Relative paths start at the ' +
-            'experiment file. null: look in the usual places.',
+          'Folder with the four IDX files under their usual names, gzipped or not; a CSV file; an .npz file or a folder of ' +
+            '.npy files; a folder of pictures. Relative paths start at the experiment file. null: look in the usual places.',
         ),
       ),
+    testPath: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(help('Of `csv` and `images`: the held-out rows, in the same form as `path`. null: see `testFraction`.')),
+    testFraction: fraction()
+      .gt(0)
+      .default(0.2)
+      .meta(
+        help(
+          'Of `csv`, `npz` and `images` without held-out rows of their own: the fraction that is held out, the same of each ' +
+            'class. The rows are the same for every seed.',
+        ),
+      ),
+    normalise: z
+      .enum(['auto', 'none', 'unit', 'standardise'])
+      .default('auto')
+      .meta(
+        help(
+          'Of every feature. `unit`: divided by 255. `standardise`: less its mean, over its standard deviation, both of ' +
+            'the training rows; a constant one becomes 0. The numbers are kept in checkpoints. `auto`: `unit` for ' +
+            'images, `standardise` for numbers.',
+        ),
+      ),
+    csv: z
+      .strictObject({
+        delimiter: z
+          .enum(['auto', ',', ';', '\t', '|'])
+          .default('auto')
+          .meta(help('What separates fields. `auto`: whichever of them the first line has most of.')),
+        header: z.boolean().default(true).meta(help('Whether the first line has the names of the columns.')),
+        label: z
+          .union([z.string().min(1), z.int().min(0)])
+          .nullable()
+          .default(null)
+          .meta(help('Column of the class, by name or by number from 0. null: the last one.')),
+        features: z
+          .array(z.union([z.string().min(1), z.int().min(0)]))
+          .nullable()
+          .default(null)
+          .meta(help('Columns to learn from. null: all others that have a number in the first row.')),
+      })
+      .prefault({})
+      .meta({ title: 'CSV', description: 'How a table is read.' }),
+    npz: z
+      .strictObject({
+        trainFeatures: z.string().min(1).default('x_train').meta(help('Name of an array (rows, …).')),
+        trainLabels: z.string().min(1).default('y_train').meta(help('Name of an array of whole numbers (rows).')),
+        testFeatures: z.string().min(1).default('x_test').meta(help('Where it is not there: see `testFraction`.')),
+        testLabels: z.string().min(1).default('y_test').meta(help('Likewise.')),
+      })
+      .prefault({})
+      .meta({ title: 'Arrays', description: 'Names of the arrays in an .npz file, or of .npy files.' }),
+    imageSize: z
+      .array(count())
+      .length(2)
+      .nullable()
+      .default(null)
+      .meta(help('Height and width that pictures are brought to; null: they must all have one size.')),
     validation: fraction()
       .default(0)
       .meta(help('Fraction of the training rows that is held out of training and scored after every epoch.')),
@@ -45,7 +112,7 @@ const data = z
     // What pathFitsDataset says, for editors.
     allOf: [
       {
-        if: { properties: { dataset: { const: 'idx' } }, required: ['dataset'] },
+        if: { properties: { dataset: { enum: ['idx', ...OWN_TABLES] } }, required: ['dataset'] },
         // biome-ignore lint/suspicious/noThenProperty: `then` is a JSON Schema keyword; nothing awaits this object
         then: { properties: { path: { type: 'string' } }, required: ['path'] },
       },
@@ -685,11 +752,19 @@ function buffersFit() {
   })
 }
 
+/** What `data.path` must name. */
+const OWN_PATHS: Readonly<Record<string, string>> = {
+  idx: 'the folder with the IDX files',
+  csv: 'the CSV file',
+  npz: 'the .npz file or the folder of .npy files',
+  images: 'the folder of pictures',
+}
+
 /** `idx` needs a path and the embedded digits have none. Runs even where a neighbouring key is wrong. */
 function pathFitsDataset() {
   return z.superRefine<{ dataset: string; path: string | null }>(({ dataset, path }, context) => {
     const report = (message: string) => context.addIssue({ code: 'custom', path: ['path'], message, input: path })
-    if (dataset === 'idx' && path === null) report('the folder with the IDX files, because data.dataset is "idx"')
+    if (path === null && dataset in OWN_PATHS) report(`${OWN_PATHS[dataset]}, because data.dataset is "${dataset}"`)
     if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
   })
 }

@@ -41,7 +41,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     purpose: 'evaluate',
     splits: [split],
   })
-  const session = await Session.start(prepared, experiment)
+  const session = await Session.start(prepared, experiment, opened.input?.scaling ?? null)
   try {
     if (session.plan.rows[split] === 0) {
       throw new ConfigError(

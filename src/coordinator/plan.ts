@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { type Augmentation, isPlain } from '../augment/transform.js'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource } from '../data/dataset.js'
+import { isScaled } from '../data/input.js'
 import { ConfigError } from '../errors.js'
 import { layerWidths, weightCount } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
@@ -76,6 +77,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     allReduce: compute.allReduce,
     workers,
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
+    input: { dtype: data.dtype, scaled: isScaled(experiment.data, data.dtype) },
     rows: { train: 0, validation: 0, test: 0 },
     images: {
       train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
@@ -90,6 +92,9 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
 /** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */
 export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
+  if (data.dtype !== 'uint8') {
+    throw new ConfigError(`augment changes images, expected no settings of it with ${data.name}, which has numbers`)
+  }
   const { perClass } = augment
   if (perClass !== null && perClass.length !== data.classes) {
     throw new ConfigError(
@@ -108,7 +113,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights transposed for the backward pass', /\.transposed$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
-    ['data', /^(images|labels|targets|order|augmented)\./],
+    ['data', /^(images|scaling|labels|targets|order|augmented)\./],
     ['scratch', /^scratch\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
+import { type InputSpec, isScaled, normalisationOf, type Scaling, scalingOf } from '../data/input.js'
 import { splitValidation } from '../data/split.js'
 import { RunError } from '../errors.js'
 import { parameterTable } from '../model/parameters.js'
@@ -70,6 +71,8 @@ export class Session {
   #pool: WorkerPool
   /** Files read, with digests, for the manifest. */
   readonly files: readonly LoadedFile[]
+  /** What the network takes; goes into every checkpoint. */
+  readonly input: InputSpec
   readonly #memory: WebAssembly.Memory
   readonly #module: WebAssembly.Module | null
   readonly #kernels: Kernels
@@ -83,6 +86,7 @@ export class Session {
     layout: Layout,
     pool: WorkerPool,
     files: readonly LoadedFile[],
+    input: InputSpec,
     memory: WebAssembly.Memory,
     module: WebAssembly.Module | null,
     kernels: Kernels,
@@ -91,6 +95,7 @@ export class Session {
     this.layout = layout
     this.#pool = pool
     this.files = files
+    this.input = input
     this.#memory = memory
     this.#module = module
     this.#kernels = kernels
@@ -98,8 +103,12 @@ export class Session {
     this.#stats = viewSlot(memory, layout.stats).data
   }
 
-  /** Loads the data, starts the threads. */
-  static async start(prepared: PreparedSession, experiment: Experiment): Promise<Session> {
+  /** Loads the data, starts the threads. `scaling`: of the features, where it was found before; null: by the training rows. */
+  static async start(
+    prepared: PreparedSession,
+    experiment: Experiment,
+    scaling: Scaling | null = null,
+  ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend)
     const memory = allocate(layout)
@@ -116,12 +125,13 @@ export class Session {
         `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
       )
     }
+    const input = inputOf(prepared, plan, memory, experiment, scaling)
     const module = await backend.compile()
     const pool = await WorkerPool.start(plan, memory, module, viewSlot(memory, layout.control).data)
     // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
     const scratchByteOffset = layout.scratch[0].byteOffset
     const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-    return new Session(plan, layout, pool, files, memory, module, kernels)
+    return new Session(plan, layout, pool, files, input, memory, module, kernels)
   }
 
   get pool(): WorkerPool {
@@ -296,13 +306,32 @@ async function loadData({ plan, layout, data }: PreparedSession, memory: WebAsse
   const files: LoadedFile[] = []
   for (const split of ['train', 'test'] as const) {
     if (plan.images[split] === 0) continue
-    const images = viewSlot(memory, layout.images[split]).data
+    const images = viewSlot<'uint8' | 'float32'>(memory, layout.images[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
     files.push(...(await data.load(split, images, labels)).files)
     const targets = viewSlot(memory, layout.targets[split])
     if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
   }
   return files
+}
+
+/** What the data are, and, where features are scaled, by how much: written for the workers. */
+function inputOf(
+  { layout, data }: PreparedSession,
+  plan: RunPlan,
+  memory: WebAssembly.Memory,
+  experiment: Experiment,
+  known: Scaling | null,
+): InputSpec {
+  const { height, width, dtype, classNames } = data
+  const spec = { height, width, dtype, classNames }
+  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { ...spec, scaling: null }
+  const rows = viewSlot(memory, layout.order.train).data.subarray(0, plan.rows.train)
+  const features = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
+  const scaling = known ?? scalingOf(normalisationOf(experiment.data, dtype), features, height * width, rows)
+  viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
+  viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
+  return { ...spec, scaling }
 }
 
 /** Which image each row of a split is. Returns the number of rows. */

@@ -48,7 +48,12 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
         startedAt,
         backend: backendDetails(prepared),
         workers: session.plan.workers,
-        data: { dataset: experiment.data.dataset, rows: session.plan.rows, files: session.files },
+        data: {
+          dataset: experiment.data.dataset,
+          rows: session.plan.rows,
+          classNames: session.input.classNames,
+          files: session.files,
+        },
         from,
       })
       await directory?.writeExperiment(loaded.source, experiment)
@@ -77,7 +82,11 @@ function withAbsolutePaths({ experiment, baseDir }: LoadedExperiment): Experimen
   const { data, compute } = experiment
   return {
     ...experiment,
-    data: { ...data, path: data.path && resolve(baseDir, data.path) },
+    data: {
+      ...data,
+      path: data.path && resolve(baseDir, data.path),
+      testPath: data.testPath && resolve(baseDir, data.testPath),
+    },
     compute: { ...compute, library: compute.library && libraryPath(compute.library, baseDir) },
   }
 }

@@ -271,6 +271,7 @@ export class Trainer {
       epoch,
       rowsSeen: this.#rowsSeen(session),
       experiment: this.#experiment,
+      input: session.input,
       training: {
         sums: { loss, correct, rows },
         validation: this.#validation ?? null,

@@ -17,7 +17,8 @@ export interface OpenOptions {
 }
 
 export async function openDataset(config: DataConfig, options: OpenOptions): Promise<DatasetSource> {
-  const { dataset: name, path } = config
+  const { dataset: name, path, testPath } = config
+  const absolute = (file: string) => resolve(options.baseDir, file)
   if (name === 'digits') {
     if (path !== null) {
       throw new ConfigError(
@@ -25,6 +26,13 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
       )
     }
     return openDigits()
+  }
+  if (name === 'csv' || name === 'npz' || name === 'images') {
+    if (path === null) throw new ConfigError(`data.path is null, expected a file or folder with data.dataset "${name}"`)
+    const test = testPath === null ? null : absolute(testPath)
+    if (name === 'csv') return (await import('./csv.js')).openCsv(absolute(path), test, config)
+    if (name === 'npz') return (await import('./npz.js')).openNpz(absolute(path), config)
+    return (await import('./image-folder.js')).openImageFolder(absolute(path), test, config)
   }
   const places = placesOf(name, path, options)
   const { found, misses } = await findFiles(places)

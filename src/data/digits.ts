@@ -15,7 +15,14 @@ import { dirname, join } from 'node:path'
 import { DataError } from '../errors.js'
 import { fileError } from './content.js'
 import { DIGIT_NAMES } from './known.js'
-import { checkViews, type DatasetSource, type LoadedFile, type LoadedSplit, type Split } from './source.js'
+import {
+  checkViews,
+  type DatasetSource,
+  type Features,
+  type LoadedFile,
+  type LoadedSplit,
+  type Split,
+} from './source.js'
 
 const FEATURES = 28 * 28
 const TEST_EVERY = 5
@@ -59,6 +66,7 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
     where: dir,
     height: 28,
     width: 28,
+    dtype: 'uint8',
     classes: 10,
     classNames: DIGIT_NAMES,
     train: { rows: TRAIN_ROWS },
@@ -67,7 +75,7 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
   }
 }
 
-async function loadDigits(dir: string, split: Split, images: Uint8Array, labels: Int32Array): Promise<LoadedSplit> {
+async function loadDigits(dir: string, split: Split, images: Features, labels: Int32Array): Promise<LoadedSplit> {
   checkViews('digits', split, split === 'test' ? TEST_ROWS : TRAIN_ROWS, FEATURES, images, labels)
   const files: LoadedFile[] = []
   let row = 0

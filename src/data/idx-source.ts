@@ -2,7 +2,7 @@
 import { DataError } from '../errors.js'
 import { type IdxHeader, type IdxLabels, readIdxElements, readIdxHeader, readIdxLabels } from './idx.js'
 import { KNOWN, type KnownDataset, type Role } from './known.js'
-import { checkViews, type DatasetSource, type LoadedFile, type LoadedSplit } from './source.js'
+import { checkViews, type DatasetSource, type Features, type LoadedFile, type LoadedSplit } from './source.js'
 
 /** One split, opened: its image header, and its labels whole, as they are small. */
 interface OpenSplit {
@@ -31,6 +31,7 @@ export async function openIdxFiles(
     where,
     height,
     width,
+    dtype: 'uint8',
     classes,
     classNames: known?.classNames ?? Array.from({ length: classes }, (_, label) => String(label)),
     train: { rows: train.header.dims[0] },
@@ -84,7 +85,7 @@ async function loadSplit(
   splitName: 'train' | 'test',
   split: OpenSplit,
   known: KnownDataset | null,
-  images: Uint8Array, // (rows, features)  overwritten
+  images: Features, // (rows, features)  overwritten
   labels: Int32Array, // (rows)            overwritten
 ): Promise<LoadedSplit> {
   const [rows, height, width] = split.header.dims

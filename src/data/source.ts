@@ -5,16 +5,17 @@
  * Types, and the check of the caller's views; main thread.
  */
 import { inspect } from 'node:util'
+import type { Experiment } from '../config/schema.js'
 import { ShapeError } from '../errors.js'
 
 export type Split = 'train' | 'test'
 
 /** The `data` section of an experiment. */
-export interface DataConfig {
-  readonly dataset: 'digits' | 'mnist' | 'fashion-mnist' | 'idx'
-  readonly path: string | null
-  readonly validation: number
-}
+export type DataConfig = Experiment['data']
+
+/** What a data set has of each feature: a byte, as of an image, or a number. */
+export type FeatureType = 'uint8' | 'float32'
+export type Features = Uint8Array | Float32Array
 
 /** What was read, for the manifest. */
 export interface LoadedFile {
@@ -34,18 +35,19 @@ export interface DatasetSource {
   readonly name: string
   /** The folder the files are in. */
   readonly where: string
-  /** Of one image, in pixels; features = height x width. */
+  /** Of one image, in pixels; features = height x width. Of numbers: 1 and how many. */
   readonly height: number
   readonly width: number
+  readonly dtype: FeatureType
   readonly classes: number
   readonly classNames: readonly string[]
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
   /**
-   * Overwrites `images` (rows x features bytes, 0 to 255) and `labels` (rows). The views may lie on a
-   * SharedArrayBuffer. After an error their content is undefined.
+   * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows). The views may lie on a SharedArrayBuffer.
+   * After an error their content is undefined.
    */
-  load(split: Split, images: Uint8Array, labels: Int32Array): Promise<LoadedSplit>
+  load(split: Split, features: Features, labels: Int32Array): Promise<LoadedSplit>
 }
 
 /** The views that a caller hands to `load` must fit exactly. */
@@ -54,7 +56,7 @@ export function checkViews(
   split: Split,
   rows: number,
   features: number,
-  images: Uint8Array,
+  images: Features,
   labels: Int32Array,
 ): void {
   if (images.length === rows * features && labels.length === rows) return

@@ -12,10 +12,16 @@ export interface ValidationSplit {
 /**
  * Holds out `fraction` of the rows, and the same fraction of every class as nearly as whole rows allow: round(fraction
  * x rows) rows in all, the odd ones from the classes with the largest remainders. Every class keeps a training row.
+ * `setting` is what messages call the fraction.
  */
-export function splitValidation(labels: Int32Array, fraction: number, seed: number): ValidationSplit {
+export function splitValidation(
+  labels: Int32Array,
+  fraction: number,
+  seed: number,
+  setting = 'data.validation',
+): ValidationSplit {
   if (!(fraction >= 0 && fraction < 1)) {
-    throw new ConfigError(`data.validation is ${inspect(fraction)}, expected a number from 0 to below 1`)
+    throw new ConfigError(`${setting} is ${inspect(fraction)}, expected a number from 0 to below 1`)
   }
   const classes = rowsByClass(labels)
   const counts = heldOut(
@@ -31,7 +37,7 @@ export function splitValidation(labels: Int32Array, fraction: number, seed: numb
   const validation = all.filter(row => isValidation[row] === 1)
   if (fraction > 0 && validation.length === 0) {
     throw new ConfigError(
-      `data.validation is ${inspect(fraction)}, expected 0 or enough for a row; ${labels.length} training rows in ` +
+      `${setting} is ${inspect(fraction)}, expected 0 or enough for a row; ${labels.length} training rows in ` +
         `${classes.filter(rows => rows.length > 0).length} classes leave none to hold out`,
     )
   }

@@ -2,6 +2,7 @@
 import { extname } from 'node:path'
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
+import { KNOWN } from '../data/known.js'
 import { ConfigError } from '../errors.js'
 import { Predictor } from '../inference/predictor.js'
 import { writeAtomically } from '../run/atomic.js'
@@ -57,7 +58,7 @@ export async function exportWeights(
       await write(file, format, parameters, {
         ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
         ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
-        loss: source.planned.plan.loss,
+        ...{ loss: source.planned.plan.loss, scaling: source.input.scaling },
       })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
@@ -72,8 +73,11 @@ async function write(
   parameters: readonly NamedWeights[],
   model: Parameters<typeof import('./onnx.js').encodeOnnx>[0],
 ): Promise<void> {
+  const { encodeOnnx, scalingArrays } = await import('./onnx.js')
   const bytes =
-    format === 'npz' ? (await import('./npz.js')).encodeNpz(parameters) : (await import('./onnx.js')).encodeOnnx(model)
+    format === 'npz'
+      ? (await import('./npz.js')).encodeNpz([...scalingArrays(model.scaling), ...parameters])
+      : encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
 }
 
@@ -83,9 +87,11 @@ async function writeModel(
   parameters: readonly NamedWeights[],
   { classNames, source }: Predictor,
 ): Promise<void> {
-  const { step, epoch, rowsSeen, experiment, weightsSha256, trainedSha256 } = await readCheckpoint(source.checkpoint)
+  const { step, epoch, rowsSeen, experiment, input, weightsSha256, trainedSha256 } = await readCheckpoint(
+    source.checkpoint,
+  )
   await saveModel(file, parameters, {
-    ...{ step, epoch, rowsSeen, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
+    ...{ step, epoch, rowsSeen, input, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
     experiment: travelling(experiment as Experiment, source.backend),
     metadata: { classes: JSON.stringify(classNames) },
   })
@@ -96,7 +102,7 @@ function travelling(experiment: Experiment, backend: string | null): object {
   const { data, compute } = experiment
   return {
     ...experiment,
-    data: data.dataset === 'idx' ? data : { ...data, path: null },
+    data: data.dataset in KNOWN || data.dataset === 'digits' ? { ...data, path: null } : data,
     compute: { ...compute, library: null, ...(backend !== null && { backend }) },
   }
 }

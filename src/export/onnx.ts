@@ -3,6 +3,7 @@
  * Field numbers are those of onnx.proto3, IR version 8, operators of version 13, which runtimes have known since 2020.
  * Pure; any thread.
  */
+import type { Scaling } from '../data/input.js'
 import { ConfigError } from '../errors.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/weights.js'
@@ -16,6 +17,8 @@ export interface OnnxModel {
   readonly norm: RunPlan['norm']
   /** With another than `cross-entropy`, outputs are not probabilities. */
   readonly loss: RunPlan['loss']
+  /** Of the features; null: the model takes pixels from 0 to 1. */
+  readonly scaling: Scaling | null
   readonly classNames: readonly string[]
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
@@ -64,6 +67,7 @@ export function encodeOnnx({
   activation,
   norm,
   loss,
+  scaling,
   classNames,
   producerVersion,
   ...model
@@ -79,7 +83,7 @@ export function encodeOnnx({
   const output = loss === 'cross-entropy' ? 'probabilities' : 'outputs'
   const nodes = Array.from({ length: layers }, (_, i): Field[] => {
     const last = i === layers - 1
-    const from = i === 0 ? 'pixels' : `layers.${i - 1}`
+    const from = i === 0 ? (scaling ? 'scaled' : 'pixels') : `layers.${i - 1}`
     const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
     return [
       node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum),
@@ -96,16 +100,28 @@ export function encodeOnnx({
     text(3, producerVersion),
     message(
       7,
+      ...(scaling
+        ? [node('Sub', ['features', 'input.offset'], 'shifted'), node('Mul', ['shifted', 'input.factor'], 'scaled')]
+        : []),
       ...nodes,
       text(2, 'gradloom'),
-      ...[...parameters, ...constantsOf(activation)].map(tensor),
-      message(11, ...valueInfo('pixels', widths[0])),
+      ...[...parameters, ...constantsOf(activation), ...scalingArrays(scaling)].map(tensor),
+      message(11, ...valueInfo(scaling ? 'features' : 'pixels', widths[0])),
       message(12, ...valueInfo(output, classNames.length)),
     ),
     message(8, text(1, ''), int(2, OPSET)),
     message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
-    message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
+    scaling
+      ? message(14, text(1, 'features'), text(2, 'as in the data, neither shifted nor scaled'))
+      : message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
   )
+}
+
+/** What a network takes away from its features, and multiplies them by: (F) each, `input.offset` and `input.factor`. */
+export function scalingArrays(scaling: Scaling | null): NamedWeights[] {
+  return Object.entries(scaling ?? {}).map(([name, values]) => {
+    return { name: `input.${name}`, shape: [values.length], data: Float32Array.from(values) }
+  })
 }
 
 /** Weights and biases alone: with its running statistics, batch norm is a factor and a summand for each output. */

@@ -4,13 +4,14 @@
  * Letters: `N` test images, `F` features of one.
  */
 import { openDataset } from '../data/dataset.js'
+import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { Prediction, Predictor } from './predictor.js'
 
 export interface TestImages {
   readonly rows: number
-  readonly images: Uint8Array // (N, F)
+  readonly images: Features // (N, F)
   readonly labels: Int32Array // (N)
 }
 
@@ -29,14 +30,14 @@ export async function loadTestImages({ source, widths }: Predictor): Promise<Tes
         `${widths[0]} pixels in ${source.classNames.length}, as the model has`,
     )
   }
-  const images = new Uint8Array(rows * widths[0])
+  const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)
   await data.load('test', images, labels)
   return { rows, images, labels }
 }
 
 /** One image of them, by its index from 0. A view. */
-export function testImage(test: TestImages, index: number): Uint8Array {
+export function testImage(test: TestImages, index: number): Features {
   if (!Number.isInteger(index) || index < 0 || index >= test.rows) {
     throw new ConfigError(`index is ${index}, expected an integer from 0 to ${test.rows - 1}`)
   }

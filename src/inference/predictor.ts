@@ -7,6 +7,7 @@
  */
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
+import type { Features } from '../data/source.js'
 import { RunError, ShapeError } from '../errors.js'
 import { loadScored, type NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
@@ -88,6 +89,7 @@ export class Predictor {
     }))
     await loadScored(source.checkpoint, weights, source.experiment.train.ema.decay)
     storeWeights(source, memory, kernels, weights)
+    storeScaling(source, memory)
     return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
   }
 
@@ -95,7 +97,7 @@ export class Predictor {
    * Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. Of a network
    * that learned by squared error: its outputs as they are.
    */
-  probabilities(images: Uint8Array): NdArray<Float32Array> {
+  probabilities(images: Features): NdArray<Float32Array> {
     const rows = this.#rowsOf(images)
     const classes = this.classNames.length
     const out = new Float32Array(rows * classes) // (B, C)
@@ -105,14 +107,14 @@ export class Predictor {
   }
 
   /** The most probable class of each of the images (B, F). */
-  predict(images: Uint8Array): Prediction[] {
+  predict(images: Features): Prediction[] {
     const { data, shape } = this.probabilities(images)
     const [rows, classes] = shape
     return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
   }
 
   /** What every layer puts out for images (B, F): the input first, the probabilities last. */
-  activations(images: Uint8Array): LayerActivations[] {
+  activations(images: Features): LayerActivations[] {
     const rows = this.#rowsOf(images)
     const outs = this.widths.map(width => new Float32Array(rows * width))
     this.#eachBatch(images, rows, (first, count) => {
@@ -142,7 +144,11 @@ export class Predictor {
     return { label, className: this.classNames[label], confidence: Math.min(Math.max(probabilities[label], 0), 1) }
   }
 
-  #rowsOf(images: Uint8Array): number {
+  #rowsOf(images: Features): number {
+    const { dtype } = this.source.input
+    if (images instanceof Uint8Array !== (dtype === 'uint8')) {
+      throw new ShapeError(`images: are ${images.constructor.name}, expected ${dtype}, as the data of the model were`)
+    }
     const features = this.widths[0]
     if (images.length % features === 0) return images.length / features
     throw new ShapeError(
@@ -151,10 +157,10 @@ export class Predictor {
   }
 
   /** Passes all images through the network; `taken` copies what it wants of a batch, which the next one overwrites. */
-  #eachBatch(images: Uint8Array, rows: number, taken: (first: number, count: number) => void): void {
+  #eachBatch(images: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { layout } = this.#planned
     const features = this.widths[0]
-    const into = viewSlot(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
+    const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
     const { samples } = this.#network
     for (let row = 0; row < BATCH_ROWS; row++) samples.data[row] = row
     for (let first = 0; first < rows; first += BATCH_ROWS) {
@@ -188,6 +194,12 @@ function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix, row: n
     const from = offset + (col / panelWidth) * panelStride + row * rowStride
     out.set(data.subarray(from, from + Math.min(panelWidth, cols - col)), at + col)
   }
+}
+
+function storeScaling({ planned: { layout }, input }: ModelSource, memory: WebAssembly.Memory): void {
+  if (!layout.scaling || !input.scaling) return
+  viewSlot(memory, layout.scaling.offset).data.set(input.scaling.offset)
+  viewSlot(memory, layout.scaling.factor).data.set(input.scaling.factor)
 }
 
 function storeWeights(

@@ -58,7 +58,7 @@ export const reasonOf = (cause: unknown): string => (cause instanceof Error ? ca
 
 const startsWith = (bytes: Uint8Array, start: readonly number[]): boolean => start.every((byte, i) => bytes[i] === byte)
 
-async function readBytes(file: string): Promise<Uint8Array> {
+export async function readBytes(file: string): Promise<Uint8Array> {
   try {
     const handle = await open(file, 'r')
     try {

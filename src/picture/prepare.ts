@@ -22,7 +22,7 @@ export interface Prepared {
 /** The preparation that fits a data set and its images. */
 export function preparationFor(dataset: string, height: number, width: number): Preparation {
   if (dataset === 'fashion-mnist') return 'clothing'
-  return height === 28 && width === 28 ? 'digit' : 'whole'
+  return height === 28 && width === 28 && dataset !== 'images' ? 'digit' : 'whole'
 }
 
 const SIDE = 28

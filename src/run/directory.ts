@@ -48,7 +48,12 @@ export interface ManifestDetails {
   }
   readonly workers: number
   /** Which data set, and the digests of its files. */
-  readonly data: { readonly dataset: string; readonly rows: object; readonly files: readonly LoadedFile[] }
+  readonly data: {
+    readonly dataset: string
+    readonly rows: object
+    readonly classNames: readonly string[]
+    readonly files: readonly LoadedFile[]
+  }
   /** The checkpoint that the first weights were taken from; null for random ones. */
   readonly from: { readonly file: string; readonly weightsSha256: string } | null
 }

@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { type InputSpec, parseInput } from '../data/input.js'
 import { floatsOf, roundToBf16, widenBf16 } from './bf16.js'
 import { CheckpointError } from './safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from './tensor-file.js'
@@ -25,6 +26,8 @@ export interface CheckpointState {
   readonly rowsSeen: number
   /** The resolved experiment. A reader gets it as it stands in the file, unchecked. */
   readonly experiment: unknown
+  /** What the network takes; undefined in files of older versions, and where nobody asked. */
+  readonly input?: InputSpec | undefined
   /** Whatever else decides what happens next, as JSON; null in a file that only has weights. Unchecked as well. */
   readonly training?: unknown
 }
@@ -97,7 +100,7 @@ export async function saveWeights(
   return digests
 }
 
-function metadataOf({ step, epoch, rowsSeen, experiment, training }: CheckpointState): Record<string, string> {
+function metadataOf({ step, epoch, rowsSeen, experiment, input, training }: CheckpointState): Record<string, string> {
   return {
     format: FORMAT,
     formatVersion: FORMAT_VERSION,
@@ -105,6 +108,7 @@ function metadataOf({ step, epoch, rowsSeen, experiment, training }: CheckpointS
     epoch: String(epoch),
     rowsSeen: String(rowsSeen),
     experiment: JSON.stringify(experiment),
+    ...(input && { input: JSON.stringify(input) }),
     training: JSON.stringify(training ?? null),
   }
 }
@@ -289,12 +293,23 @@ export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkp
     epoch: count('epoch'),
     rowsSeen: count('rowsSeen'),
     experiment: jsonOf(file, 'experiment', text('experiment', /^\{/, 'a JSON object')),
+    input: inputOf(file, metadata.get('input')),
     training: jsonOf(file, 'training', text('training', /^(\{|null$)/, 'a JSON object or null')),
     weightsSha256: text('weightsSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
     stateSha256: text('stateSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
     trainedSha256: metadata.has('trainedSha256')
       ? text('trainedSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits')
       : null,
+  }
+}
+
+function inputOf(file: string, json: string | undefined): InputSpec | undefined {
+  try {
+    return parseInput(json)
+  } catch (cause) {
+    throw new CheckpointError(`${file}: metadata input: ${(cause as Error).message}, expected what a network takes`, {
+      cause,
+    })
   }
 }
 

@@ -13,6 +13,7 @@ import { gradientParts } from './clipping.js'
 import { controlWords, type RunPlan, type Split, Stat } from './protocol.js'
 
 type FloatSlot = Slot<'float32'> | Slot<'float64'>
+type FeatureSlot = Slot<'uint8'> | Slot<'float32'>
 
 export interface ParameterSlots {
   readonly parameter: Parameter
@@ -55,7 +56,9 @@ export interface Layout {
   readonly stats: Slot<'float64'>
   /** Row lists: for each row of a split, the index of its image. (N), of which the split's rows are used. */
   readonly order: Readonly<Record<Split, Slot<'int32'>>>
-  readonly images: { readonly train: Slot<'uint8'>; readonly test: Slot<'uint8'> } // (N, F)
+  readonly images: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
+  /** Of the features; null: bytes are divided by 255. */
+  readonly scaling: { readonly offset: Slot<'float32'>; readonly factor: Slot<'float32'> } | null // (F) each
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
   /** What a squared error is the distance from; empty with cross-entropy. */
   readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
@@ -157,9 +160,15 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     test: at.reserve('targets.test', 'float32', targetShape(plan.images.test)),
   }
   const images = {
-    train: at.reserve('images.train', 'uint8', [plan.images.train, features]),
-    test: at.reserve('images.test', 'uint8', [plan.images.test, features]),
+    train: at.reserve('images.train', plan.input.dtype, [plan.images.train, features]) as FeatureSlot,
+    test: at.reserve('images.test', plan.input.dtype, [plan.images.test, features]) as FeatureSlot,
   }
+  const scaling = plan.input.scaled
+    ? {
+        offset: at.reserve('scaling.offset', 'float32', [features]),
+        factor: at.reserve('scaling.factor', 'float32', [features]),
+      }
+    : null
   const augmented = plan.augmentation && {
     images: at.reserve('augmented.images', 'uint8', [bufferRows, features]),
     rows: at.reserve('augmented.rows', 'int32', [bufferRows]),
@@ -175,6 +184,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     stats,
     order,
     images,
+    scaling,
     labels,
     targets,
     augmented,

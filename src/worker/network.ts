@@ -9,7 +9,7 @@ import { isLearned, type NormType, type VectorKind } from '../model/parameters.j
 import { averageIndex } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
-import type { FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
 import { bindNorm, type Normalisation, viewNormTraining } from './norm.js'
 import { fault, type RunPlan } from './protocol.js'
@@ -105,7 +105,14 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const samples = viewSlot(memory, layout.batch.samples)
   const losses = viewSlot(memory, layout.batch.losses)
   const correct = viewSlot(memory, layout.batch.correct)
-  const images = { train: viewSlot(memory, layout.images.train), test: viewSlot(memory, layout.images.test) }
+  const images = {
+    train: viewSlot<'uint8' | 'float32'>(memory, layout.images.train),
+    test: viewSlot<'uint8' | 'float32'>(memory, layout.images.test),
+  } as Record<'train' | 'test', ByteTensor | FloatTensor> // (N, F)
+  const scaling = layout.scaling && {
+    offset: viewSlot(memory, layout.scaling.offset),
+    factor: viewSlot(memory, layout.scaling.factor),
+  }
   const labels = { train: viewSlot(memory, layout.labels.train), test: viewSlot(memory, layout.labels.test) }
 
   const parameters = Array.from({ length: layerCount }, (_, i) => {
@@ -120,8 +127,8 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   })
 
   const gather = {
-    train: kernels.gather(activations[0], images.train, samples),
-    test: kernels.gather(activations[0], images.test, samples),
+    train: kernels.gather(activations[0], images.train, samples, scaling),
+    test: kernels.gather(activations[0], images.test, samples, scaling),
   }
   const augmented = layout.augmented && bindAugmented(plan, layout.augmented)
   const dropInputs =
@@ -144,10 +151,10 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     const rowOf = viewSlot(memory, slots.rows)
     for (let row = 0; row < rowOf.shape[0]; row++) rowOf.data[row] = row
     const change = kernels.augment({
-      ...{ out, images: images.train, labels: labels.train, samples, seed },
+      ...{ out, images: images.train as ByteTensor, labels: labels.train, samples, seed },
       augmentation: augmentation!,
     })
-    const gatherChanged = kernels.gather(activations[0], out, rowOf)
+    const gatherChanged = kernels.gather(activations[0], out, rowOf, scaling)
     return (row: number, rows: number, epoch: number) => {
       change(row, rows, epoch)
       gatherChanged(row, rows)

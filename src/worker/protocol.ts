@@ -11,7 +11,7 @@ import type { NormType } from '../model/parameters.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 4
+export const PROTOCOL = 5
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -61,6 +61,8 @@ export interface RunPlan {
   readonly spinTurns: number
   /** Rows of each split of the run. */
   readonly rows: Readonly<Record<Split, number>>
+  /** What the data set has of each feature, and whether it is shifted and scaled; a byte that is not is divided by 255. */
+  readonly input: { readonly dtype: 'uint8' | 'float32'; readonly scaled: boolean }
   /** Images in each file: those of `train` are shared by training and validation rows. */
   readonly images: { readonly train: number; readonly test: number }
 }

@@ -9,7 +9,12 @@ import { ConfigError } from '../../src/errors.js'
 const REFERENCE = {
   name: 'mnist',
   seed: 1,
-  data: { dataset: 'mnist', path: null, validation: 0 },
+  data: {
+    ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, normalise: 'auto' },
+    csv: { delimiter: 'auto', header: true, label: null, features: null },
+    npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
+    ...{ imageSize: null, validation: 0 },
+  },
   augment: {
     ...{ shift: 0, rotate: 0, scale: 0, shear: 0, elastic: { alpha: 0, sigma: 5 }, flip: 0 },
     ...{ erase: { probability: 0, area: 0.2, fill: 'zero' }, noise: 0, perClass: null },
@@ -113,7 +118,7 @@ t.test('three mistakes: one error, a line each, in the order of the file', async
     (await errorFor(path)).message,
     `3 problems in ${path}:\n` +
       '  line 2: unknown key "lr"; did you mean "optimizer.learningRate"?\n' +
-      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist" or "idx"; did you mean "mnist"?\n` +
+      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "csv", "npz" or "images"; did you mean "mnist"?\n` +
       '  line 7: model.hidden.1 is -5, expected an integer >= 1',
   )
 })
@@ -177,6 +182,6 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
   t.equal((await errorFor('mnist')).message, 'mnist: there is no such file; did you mean configs/mnist.json?')
   t.match(
     (await errorFor('configs/zzzzzz.json')).message,
-    /; there are configs\/fashion-mnist\.json, configs\/mnist\.json, /,
+    /; there are configs\/fashion-mnist\.json, configs\/fashion-small\.json, /,
   )
 })

@@ -24,6 +24,9 @@ const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scale
 const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
+const FEATURES = "data.csv.features is 'x', expected an array, each entry non-empty text or an integer >= 0 or null"
+const IMAGE_SIZE = 'data.imageSize is [ 28 ], expected an array, each entry an integer >= 1 or null'
+
 const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
 
 /** What is wrong besides a good data section. */
@@ -212,12 +215,17 @@ t.test('every wrong value is named with its path, itself, and what was expected'
   // These are in the next test.
   t.same(
     [...new Set(untested.map(({ path }) => path))],
-    ['data.dataset', 'data.path', 'data.validation', 'optimizer.beta2'],
+    [
+      ...['data.dataset', 'data.path', 'data.testPath', 'data.testFraction', 'data.normalise', 'data.csv.delimiter'],
+      ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
+      ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.validation', 'optimizer.beta2'],
+    ],
   )
 })
 
 t.test('the data section', async t => {
-  const sets = '"digits", "mnist", "fashion-mnist" or "idx"'
+  const sets = '"digits", "mnist", "fashion-mnist", "idx", "csv", "npz" or "images"'
+  const csv = { dataset: 'csv', path: 'a.csv' }
   for (const [input, message] of [
     [{}, `data.dataset is missing, expected ${sets}`],
     [{ data: {} }, `data.dataset is missing, expected ${sets}`],
@@ -233,6 +241,17 @@ t.test('the data section', async t => {
     [
       { data: { dataset: 'idx', path: null } },
       'data.path is null, expected the folder with the IDX files, because data.dataset is "idx"',
+    ],
+    [{ data: { dataset: 'csv' } }, 'data.path is missing, expected the CSV file, because data.dataset is "csv"'],
+    [{ data: { ...csv, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
+    [{ data: { ...csv, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
+    [{ data: { ...csv, normalise: 'z' } }, `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`],
+    [{ data: { ...csv, csv: { header: 1 } } }, 'data.csv.header is 1, expected true or false'],
+    [{ data: { ...csv, csv: { features: 'x' } } }, FEATURES],
+    [{ data: { ...csv, imageSize: [28] } }, IMAGE_SIZE],
+    [
+      { data: { dataset: 'npz', path: 'a', npz: { trainLabels: '' } } },
+      `data.npz.trainLabels is '', expected non-empty text`,
     ],
     [{ data: { ...DIGITS, path: 'a' } }, `data.path is 'a', expected null, because the digits come with gradloom`],
     [{ data: DIGITS, optimizer: { beta2: 2 } }, 'optimizer.beta2 is 2, expected a number >= 0 and < 1'],

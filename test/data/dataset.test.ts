@@ -6,10 +6,11 @@ import t from 'tap'
 import { type DataConfig, type DatasetSource, openDataset, type Split } from '../../src/data/dataset.js'
 import { digitsDir, openDigits, readDigit } from '../../src/data/digits.js'
 import { usualPlaces } from '../../src/data/places.js'
+import { dataConfig } from '../helpers/data-config.js'
 import { header, imagesFile, labelsFile, NAMES, smallSet, writeSet } from './idx-files.js'
 
-const idx = (path: string | null): DataConfig => ({ dataset: 'idx', path, validation: 0 })
-const mnist = (path: string | null): DataConfig => ({ dataset: 'mnist', path, validation: 0 })
+const idx = (path: string | null): DataConfig => dataConfig({ dataset: 'idx', path })
+const mnist = (path: string | null): DataConfig => dataConfig({ dataset: 'mnist', path })
 
 async function loadInto(source: DatasetSource, split: Split, Memory: typeof ArrayBuffer | typeof SharedArrayBuffer) {
   const { rows } = source[split]
@@ -111,7 +112,7 @@ t.test('with data.path, only that folder is looked at, and the error says so', a
 
 t.test('idx without a path, and digits with one, are config errors', async t => {
   await t.rejects(openDataset(idx(null), { baseDir: '/' }), { name: 'ConfigError', message: /data.path is null/ })
-  const digits = openDataset({ dataset: 'digits', path: 'x', validation: 0 }, { baseDir: '/' })
+  const digits = openDataset(dataConfig({ dataset: 'digits', path: 'x' }), { baseDir: '/' })
   await t.rejects(digits, { name: 'ConfigError', message: /data.path is 'x', expected null/ })
 })
 
@@ -175,7 +176,7 @@ t.test('load holds no second copy of the images: 96 MiB in, less than 40 MiB mor
 })
 
 t.test('digits: 8,004 + 1,996 rows, every fifth of a digit held out, every image used once', async t => {
-  const source = await openDataset({ dataset: 'digits', path: null, validation: 0 }, { baseDir: '/' })
+  const source = await openDataset(dataConfig({ dataset: 'digits', path: null }), { baseDir: '/' })
   t.match(source, { name: 'digits', height: 28, width: 28, classes: 10, train: { rows: 8004 }, test: { rows: 1996 } })
   const train = await loadInto(source, 'train', SharedArrayBuffer)
   const test = await loadInto(source, 'test', SharedArrayBuffer)

@@ -5,6 +5,7 @@ import { type DatasetSource, openDataset, type Split } from '../../src/data/data
 import { digitsDir, readDigit } from '../../src/data/digits.js'
 import { KNOWN } from '../../src/data/known.js'
 import { verifyDataset } from '../../src/data/verify.js'
+import { dataConfig } from '../helpers/data-config.js'
 import { officialData } from '../helpers/official-data.js'
 
 async function load(source: DatasetSource, split: Split) {
@@ -29,7 +30,7 @@ for (const name of ['mnist', 'fashion-mnist'] as const) {
   t.test(`${name}: counts, digests and first labels of the official files`, async t => {
     const path = officialData(t, name)
     if (path === null) return
-    const source = await openDataset({ dataset: name, path, validation: 0 }, { baseDir: '/' })
+    const source = await openDataset(dataConfig({ dataset: name, path }), { baseDir: '/' })
     t.match(source, { height: 28, width: 28, classes: 10, train: { rows: 60_000 }, test: { rows: 10_000 } })
     t.equal(source.classNames.length, 10)
     const train = await load(source, 'train')
@@ -55,20 +56,20 @@ for (const name of ['mnist', 'fashion-mnist'] as const) {
 t.test('each set is refused under the name of the other', async t => {
   const [mnist, fashion] = [officialData(t, 'mnist'), officialData(t, 'fashion-mnist')]
   if (mnist === null || fashion === null) return
-  const wrong = openDataset({ dataset: 'mnist', path: fashion, validation: 0 }, { baseDir: '/' })
+  const wrong = openDataset(dataConfig({ dataset: 'mnist', path: fashion }), { baseDir: '/' })
   await t.rejects(wrong, {
     name: 'DataError',
     message: /train-labels-idx1-ubyte(\.gz)?: is from fashion-mnist, expected mnist/,
     hint: /data.dataset=fashion-mnist/,
   })
-  const other = openDataset({ dataset: 'fashion-mnist', path: mnist, validation: 0 }, { baseDir: '/' })
+  const other = openDataset(dataConfig({ dataset: 'fashion-mnist', path: mnist }), { baseDir: '/' })
   await t.rejects(other, { message: /is from mnist, expected fashion-mnist/ })
 })
 
 t.test('digits are the official training images 0 to 9999, by digit, and none is in the official test set', async t => {
   const path = officialData(t, 'mnist')
   if (path === null) return
-  const source = await openDataset({ dataset: 'mnist', path, validation: 0 }, { baseDir: '/' })
+  const source = await openDataset(dataConfig({ dataset: 'mnist', path }), { baseDir: '/' })
   const { images, labels } = await load(source, 'train')
   const digits: Uint8Array[] = []
   for (let digit = 0; digit < 10; digit++) digits.push((await readDigit(digitsDir(), digit)).pixels)

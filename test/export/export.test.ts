@@ -103,6 +103,7 @@ t.test('onnx: every activation as its formula in float64 says, to 1e-6', async t
       widths: [1, 1, 2],
       activation: name as Activation,
       loss: 'cross-entropy',
+      scaling: null,
       norm: { type: 'none', momentum: 0, epsilon: 0 },
       classNames: ['0', '1'],
       parameters: [

@@ -13,7 +13,7 @@ const F = 784
 
 const predictor = await Predictor.open(await trainDigits(join(t.testdir(), 'run')))
 const test = await loadTestImages(predictor)
-const digit = (index: number) => test.images.subarray(index * F, (index + 1) * F)
+const digit = (index: number) => (test.images as Uint8Array).subarray(index * F, (index + 1) * F)
 /** Spread over the ten digits: rows are ordered by them. */
 const INDICES = Array.from({ length: 100 }, (_, i) => Math.floor((i * test.rows) / 100))
 

@@ -31,7 +31,7 @@ t.test('what a run writes is where the design says', async t => {
     startedAt: now.toISOString(),
     backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
     workers: 2,
-    data: { dataset: 'digits', rows: {}, files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
+    data: { dataset: 'digits', rows: {}, classNames: [], files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
     from: null,
   })
   directory.appendMetrics({ type: 'steps', loss: 1.5 })

@@ -35,13 +35,43 @@ export function sweepGather({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: L
       const images = lab.bytes(7, F, () => Math.floor((random() + 1) * 128))
       const samples = lab.integers(Array.from({ length: B }, (_, r) => (r * 5 + n) % 7))
       const out = lab.matrix(B, F)
-      const kernel = lab.kernels.gather(out, images, samples)
+      const kernel = lab.kernels.gather(out, images, samples, null)
       return { outputs: [rowsOf(out, row, rows)], run: () => kernel(row, rows) }
     }
     const want = runIn(truth, build).values[0].map(x => candidate.round(x))
     const got = runIn(candidate, build)
     const check = tally.case(`gather rows ${row}+${rows} of ${B}, F ${F}`)
     check.near('out', got.values[0], want, () => 0)
+    check.equal('strays', got.strays, '')
+  }
+}
+
+export function sweepScaledGather({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const { u } = precisionOf(candidate)
+  let n = 0
+  for (const [rows, F] of sizes) {
+    const { row, B } = placement(n++, rows)
+    const build: Build<void> = lab => {
+      const random = randoms(n)
+      const bytes = n % 2 === 0
+      const features = bytes ? lab.bytes(7, F, () => Math.floor((random() + 1) * 128)) : lab.singles(7, F)
+      if (!bytes) for (let i = 0; i < 7; i++) for (let f = 0; f < F; f++) features.set(i, f, Math.fround(random()))
+      const one = (value: () => number) => {
+        const tensor = lab.single(F)
+        for (let f = 0; f < F; f++) tensor.set(f, Math.fround(value()))
+        return tensor
+      }
+      // Offsets of whole numbers: the difference from a byte is exact, that from a number is rounded once.
+      const scaling = { offset: one(() => Math.round(random() * 3)), factor: one(random) }
+      const samples = lab.integers(Array.from({ length: B }, (_, r) => (r * 5 + n) % 7))
+      const out = lab.matrix(B, F)
+      const kernel = lab.kernels.gather(out, features, samples, scaling)
+      return { outputs: [rowsOf(out, row, rows)], run: () => kernel(row, rows) }
+    }
+    const want = runIn(truth, build).values[0]
+    const got = runIn(candidate, build)
+    const check = tally.case(`gather, scaled, rows ${row}+${rows} of ${B}, F ${F}`)
+    check.near('out', got.values[0], want, i => 2.001 * u * Math.abs(want[i]))
     check.equal('strays', got.strays, '')
   }
 }

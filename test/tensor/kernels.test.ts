@@ -38,6 +38,9 @@ for (const { backend, u, exp, sizes, skip, open } of [
       })
 
     await sweep('gather: exactly rounded', batches.count, tally => batch.sweepGather(batches, ...labs, tally))
+    await sweep('gather, shifted and scaled: relative error <= 2u', batches.count, tally =>
+      batch.sweepScaledGather(batches, ...labs, tally),
+    )
     await sweep('linear: error <= γ(I) · |x|·|w|', products.count, tally =>
       batch.sweepProduct('linear', products, ...labs, tally),
     )

@@ -140,6 +140,13 @@ export class Lab {
     return tensor
   }
 
+  /** (length) float32 in every backend. */
+  single(length: number): FloatTensor {
+    const tensor = this.#tensor('single', 'float32', [length])
+    tensor.data.fill(Number.NaN)
+    return tensor
+  }
+
   doubles(length: number): FloatTensor {
     const tensor = this.#tensor('doubles', 'float64', [length])
     tensor.data.fill(Number.NaN)

@@ -292,7 +292,7 @@ t.test('forward values worked out by hand', async t => {
   const out = lab.matrix(2, 3)
   const bytes = [0, 51, 255, 102, 204, 153]
   const images = lab.bytes(2, 3, () => bytes.shift() ?? 0)
-  kernels.gather(out, images, lab.integers([1, 0]))(0, 2)
+  kernels.gather(out, images, lab.integers([1, 0]), null)(0, 2)
   t.same([...read(whole(out))], [0.4, 0.8, 0.6, 0, 0.2, 1])
 
   const a = lab.matrix(1, 4)

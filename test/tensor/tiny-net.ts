@@ -110,7 +110,7 @@ export function tinyNet(
       },
     }
   })
-  const gather = kernels.gather(input, images, samples)
+  const gather = kernels.gather(input, images, samples, null)
   const linears = weights.map((w, layer) => kernels.linear(outputs[layer], inputs[layer], w))
   const relus = biases.slice(0, last).map((bias, layer) =>
     kernels.biasActivate(outputs[layer], norms[layer]?.shift ?? bias, activations[layer], {

@@ -68,6 +68,12 @@ export interface NormSpec {
   readonly normed: Matrix | null
 }
 
+/** What becomes of a feature: (x - offset) · factor. float32 in every backend. */
+export interface InputScaling {
+  readonly offset: FloatTensor // (F)
+  readonly factor: FloatTensor // (F)
+}
+
 /** Of the columns of a mini-batch. */
 export interface BatchStatistics {
   /** Of z, its bias left out. */
@@ -130,8 +136,13 @@ export interface BiasUpdate {
 
 /** Kernels of one thread. Scratch memory, where a kernel needs it, is the thread's own. */
 export interface Kernels {
-  /** out (B, F) = images[samples[row]] / 255. Overwrites out. */
-  gather(out: Matrix, images: ByteTensor /* (N, F) */, samples: IntTensor /* (B) */): RowKernel
+  /** out (B, F) = (features[samples[row]] - offset) · factor, or, without a scaling, bytes / 255. Overwrites out. */
+  gather(
+    out: Matrix,
+    features: ByteTensor | FloatTensor /* (N, F) uint8, or float32 in every backend */,
+    samples: IntTensor /* (B) */,
+    scaling: InputScaling | null,
+  ): RowKernel
   /** out (B, F) = images[samples[row]], changed as src/augment/transform.ts draws it; the same bits in every backend. */
   augment(args: {
     readonly out: ByteTensor // (B, F)

@@ -8,7 +8,15 @@
  */
 import type { OptimizerStep } from '../../../model/optimizer.js'
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape, type Tensor } from '../../tensor.js'
+import {
+  bindGatherShapes,
+  bindShapes,
+  byteOffsetOf,
+  type FloatTensor,
+  type Matrix,
+  matrixShape,
+  type Tensor,
+} from '../../tensor.js'
 import type {
   Backend,
   BiasTensors,
@@ -101,15 +109,20 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
   const gradientScratch = scratchByteOffset + DROPOUT_SCRATCH_BYTES
 
   return {
-    gather(out, images, samples) {
-      bindShapes('gather', [
-        ['images', images, ['N', 'F']],
-        ['out', matrixShape(out), ['B', 'F']],
-        ['samples', samples, ['B']],
-      ])
+    gather(out, features, samples, scaling) {
+      bindGatherShapes(out, features, samples, scaling)
       const to = rowsAt(out.tensor)
-      const from = byteOffsetOf(images)
+      const from = byteOffsetOf(features)
       const index = byteOffsetOf(samples)
+      if (scaling) {
+        const [offset, factor] = [byteOffsetOf(scaling.offset), byteOffsetOf(scaling.factor)]
+        const floats = Number(features.dtype === 'float32')
+        return (row, rows) =>
+          wasm.gather_scaled(
+            ...([to.at + row * to.stride, to.stride, 0, to.elems, rows, from, floats, out.cols] as const),
+            ...([index + row * ELEMENT_BYTES, offset, factor] as const),
+          )
+      }
       return (row, rows) =>
         wasm.gather_rows(to.at + row * to.stride, to.stride, rows, from, out.cols, index + row * ELEMENT_BYTES)
     },

@@ -8,8 +8,16 @@
  */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
-import { type ByteTensor, bindShapes, type IntTensor, type Matrix, matrixShape } from '../../tensor.js'
-import type { Backend, BlockKernel, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import {
+  type ByteTensor,
+  bindGatherShapes,
+  bindShapes,
+  type FloatTensor,
+  type IntTensor,
+  type Matrix,
+  matrixShape,
+} from '../../tensor.js'
+import type { Backend, BlockKernel, InputScaling, Kernels, RowKernel, WeightTensors } from '../backend.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
 import { softmaxLoss, squaredLoss } from './loss.js'
@@ -63,17 +71,20 @@ export const reference: Backend = {
 
 function gather(
   out: Matrix, // (B, F)
-  images: ByteTensor, // (N, F)
+  features: ByteTensor | FloatTensor, // (N, F)
   samples: IntTensor, // (B)
+  scaling: InputScaling | null,
 ): RowKernel {
-  bindShapes('gather', [
-    ['images', images, ['N', 'F']],
-    ['out', matrixShape(out), ['B', 'F']],
-    ['samples', samples, ['B']],
-  ])
+  bindGatherShapes(out, features, samples, scaling)
   return (row, rows) => {
     for (let r = row; r < row + rows; r++) {
-      ops.divs(out.tensor.pick(r, null).hi(out.cols), images.pick(samples.get(r), null), 255)
+      const to: FloatTensor = out.tensor.pick(r, null).hi(out.cols) // (F)
+      const from = (features as FloatTensor).pick(samples.get(r), null) // (F)
+      if (!scaling) ops.divs(to, from, 255)
+      else {
+        ops.sub(to, from, scaling.offset)
+        ops.muleq(to, scaling.factor)
+      }
     }
   }
 }

@@ -89,6 +89,19 @@ export interface WasmExports {
     deltaScale: number,
     smoothing: number,
   ): number
+  gather_scaled(
+    out: Pointer,
+    rowStride: number,
+    panelStride: number,
+    width: number,
+    rows: number,
+    from: Pointer,
+    floats: number,
+    features: number,
+    samples: Pointer,
+    offset: Pointer,
+    factor: Pointer,
+  ): void
   squared_loss(
     z: Pointer,
     rowStride: number,

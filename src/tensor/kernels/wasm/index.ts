@@ -5,7 +5,15 @@
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape, type Tensor } from '../../tensor.js'
+import {
+  bindGatherShapes,
+  bindShapes,
+  byteOffsetOf,
+  type FloatTensor,
+  type Matrix,
+  matrixShape,
+  type Tensor,
+} from '../../tensor.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { activationCode } from './activations.js'
 import { augmentScratchBytes, bindAugment } from './augment.js'
@@ -117,15 +125,20 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
   }
 
   return {
-    gather(out, images, samples) {
-      bindShapes('gather', [
-        ['images', images, ['N', 'F']],
-        ['out', matrixShape(out), ['B', 'F']],
-        ['samples', samples, ['B']],
-      ])
+    gather(out, features, samples, scaling) {
+      bindGatherShapes(out, features, samples, scaling)
       const to = matrixPanels(out)
-      const from = byteOffsetOf(images)
+      const from = byteOffsetOf(features)
       const index = byteOffsetOf(samples)
+      if (scaling) {
+        const [offset, factor] = [byteOffsetOf(scaling.offset), byteOffsetOf(scaling.factor)]
+        const floats = Number(features.dtype === 'float32')
+        return (row, rows) =>
+          kernels.gather_scaled(
+            ...([to.at + row * ROW_BYTES, ROW_BYTES, to.stride, PANEL, rows, from, floats, out.cols] as const),
+            ...([index + row * 4, offset, factor] as const),
+          )
+      }
       return (row, rows) => kernels.gather(to.at + row * ROW_BYTES, to.stride, rows, from, out.cols, index + row * 4)
     },
 

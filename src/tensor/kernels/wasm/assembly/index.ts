@@ -13,6 +13,7 @@ export { adam, add, approach, clip, limit_columns, lion, momentum, nesterov, rms
 export {
   bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
 } from './rows'
+export { gather_scaled } from './scaled'
 export { softmax_loss } from './softmax'
 export { squared_loss } from './squared'
 

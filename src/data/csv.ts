@@ -1,0 +1,176 @@
+/**
+ * Tables as text: CSV and TSV, as RFC 4180 has them, gzipped or not. csv-parse splits records; here columns are chosen,
+ * and numbers and classes checked. Main thread; reads a file once, from end to end.
+ */
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { inspect } from 'node:util'
+import { CsvError, parse } from 'csv-parse'
+import { DataError } from '../errors.js'
+import { contentOf } from './content.js'
+import type { DataConfig, DatasetSource } from './source.js'
+import { GrowingFloats, type NamedRows, tableSource } from './table.js'
+
+type CsvConfig = DataConfig['csv']
+type Column = string | number
+
+const DELIMITERS = [',', ';', '\t', '|'] as const
+/** Of one record: what is longer has lost its closing quote. */
+const MAX_RECORD_BYTES = 4 * 2 ** 20
+/** A number as people and programs write it; not NaN, not an infinity, no digits in groups. */
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
+
+interface Table extends NamedRows {
+  readonly features: Float32Array
+  readonly columns: readonly string[]
+}
+
+/** `path` and `testPath` are absolute. */
+export async function openCsv(path: string, testPath: string | null, config: DataConfig): Promise<DatasetSource> {
+  const train = await readTable(path, config.csv, null)
+  const test = testPath === null ? null : await readTable(testPath, config.csv, train.columns)
+  const shape = { name: 'csv', where: path, height: 1, width: train.columns.length, dtype: 'float32' } as const
+  return tableSource(shape, train, test, config)
+}
+
+/** `wanted`: the feature columns of the training file, which the held-out one must have too. */
+async function readTable(file: string, config: CsvConfig, wanted: readonly string[] | null): Promise<Table> {
+  const md5 = createHash('md5')
+  let bytes = 0
+  const chunks = contentOf(file)
+  const first = await chunks.next()
+  if (first.done) throw new DataError(`${file}: is empty, expected a table`)
+  const beginning = Buffer.from(first.value) // a chunk is overwritten by the next
+  const all = async function* () {
+    yield beginning
+    for await (const chunk of chunks) yield Buffer.from(chunk)
+  }
+  const counted = async function* () {
+    for await (const chunk of all()) {
+      md5.update(chunk)
+      bytes += chunk.length
+      yield chunk
+    }
+  }
+  const delimiter = config.delimiter === 'auto' ? detectDelimiter(beginning.toString('utf8')) : config.delimiter
+  const parser = parse({
+    ...{ delimiter, bom: true, info: true, relax_column_count: true, skip_empty_lines: true },
+    max_record_size: MAX_RECORD_BYTES,
+  })
+  const source = Readable.from(counted())
+  source.on('error', error => parser.destroy(error))
+  source.pipe(parser)
+
+  const features = new GrowingFloats()
+  const classNames: string[] = []
+  let names: readonly string[] | null = null
+  let chosen: Chosen | null = null
+  try {
+    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+      const at = `${file}: line ${info.lines}`
+      if (names === null) {
+        names = config.header ? headerOf(at, record) : record.map((_, column) => String(column))
+        if (config.header) continue
+      }
+      expectFields(at, record, names, delimiter)
+      chosen ??= chooseColumns(file, names, record, config, wanted)
+      for (const column of chosen.features) {
+        features.push(numberOf(record[column], () => `${at}: column ${inspect(names![column])}`))
+      }
+      const label = record[chosen.label].trim()
+      if (label === '') throw new DataError(`${at}: column ${inspect(names[chosen.label])} is empty, expected a class`)
+      classNames.push(label)
+    }
+  } catch (error) {
+    throw csvError(file, error)
+  } finally {
+    source.destroy()
+  }
+  if (names === null || chosen === null) throw new DataError(`${file}: has no rows, expected some below the header`)
+  const columns = chosen.features.map(column => names[column])
+  const digest = { path: file, bytes, md5: md5.digest('hex'), official: null }
+  return { features: features.values, classNames, columns, files: [digest] }
+}
+
+/** The one that the first line has most of, outside of quotes; a comma if it has none. */
+export function detectDelimiter(text: string): (typeof DELIMITERS)[number] {
+  const counts = new Map<string, number>()
+  let quoted = false
+  for (const character of text) {
+    if (character === '"') quoted = !quoted
+    else if (!quoted && (character === '\n' || character === '\r')) break
+    else if (!quoted) counts.set(character, (counts.get(character) ?? 0) + 1)
+  }
+  return DELIMITERS.reduce((best, each) => ((counts.get(each) ?? 0) > (counts.get(best) ?? 0) ? each : best))
+}
+
+function headerOf(at: string, record: readonly string[]): string[] {
+  const names = record.map(name => name.trim())
+  const twice = names.find((name, column) => names.indexOf(name) !== column)
+  if (twice === undefined) return names
+  throw new DataError(`${at}: two columns are named ${inspect(twice)}, expected names that differ`, {
+    hint: 'without a header: --set data.csv.header=false',
+  })
+}
+
+function expectFields(at: string, record: readonly string[], names: readonly string[], delimiter: string): void {
+  if (record.length === names.length) return
+  throw new DataError(
+    `${at}: has ${record.length} fields, expected ${names.length} as in the first line, separated by ${inspect(delimiter)}`,
+    { hint: '--set data.csv.delimiter, if fields are separated by something else' },
+  )
+}
+
+/** Indices of columns. */
+interface Chosen {
+  readonly label: number
+  readonly features: readonly number[]
+}
+
+function chooseColumns(
+  file: string,
+  names: readonly string[],
+  firstRow: readonly string[],
+  config: CsvConfig,
+  wanted: readonly string[] | null,
+): Chosen {
+  const indexOf = (setting: string, column: Column): number => {
+    const index = typeof column === 'number' ? column : names.indexOf(column)
+    if (index >= 0 && index < names.length) return index
+    throw new DataError(
+      `${file}: ${setting} is ${inspect(column)}, expected one of its ${names.length} columns: ${names.slice(0, 20).join(', ')}` +
+        `${names.length > 20 ? ', …' : ''}`,
+    )
+  }
+  const label = config.label === null ? names.length - 1 : indexOf('data.csv.label', config.label)
+  const isNumber = (column: number) => NUMBER.test(firstRow[column].trim())
+  const features = wanted
+    ? wanted.map(name => indexOf('a column of the training rows', name))
+    : config.features
+      ? config.features.map(column => indexOf('data.csv.features', column))
+      : names.map((_, column) => column).filter(column => column !== label && isNumber(column))
+  if (features.length === 0) {
+    throw new DataError(
+      `${file}: has no column of numbers beside ${inspect(names[label])}, expected some to learn from`,
+    )
+  }
+  if (features.includes(label)) {
+    throw new DataError(`${file}: data.csv.features has ${inspect(names[label])}, the column of the class`)
+  }
+  return { label, features }
+}
+
+function numberOf(field: string, where: () => string): number {
+  const text = field.trim()
+  const value = NUMBER.test(text) ? Math.fround(Number(text)) : Number.NaN
+  if (Number.isFinite(value)) return value
+  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
+  throw new DataError(`${where()} is ${inspect(shown)}, expected a finite number`, {
+    hint: 'fill in or leave out such rows, or name the columns to learn from: data.csv.features',
+  })
+}
+
+function csvError(file: string, error: unknown): unknown {
+  if (!(error instanceof CsvError)) return error
+  return new DataError(`${file}: ${error.message.slice(0, 200)}`, { cause: error })
+}

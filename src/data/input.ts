@@ -1,0 +1,76 @@
+/**
+ * What a network takes: the shape and names of its data, and how features are normalised. Kept in every checkpoint, so
+ * that a model can be asked where its data are not. Pure; any thread.
+ *
+ * Letters: `N` rows, `F` features.
+ */
+import { inspect } from 'node:util'
+import type { DataConfig, Features, FeatureType } from './source.js'
+
+export interface Scaling {
+  /** (x - offset) · factor; f32 numbers. */
+  readonly offset: readonly number[] // (F)
+  readonly factor: readonly number[] // (F)
+}
+
+export interface InputSpec {
+  readonly height: number
+  readonly width: number
+  readonly dtype: FeatureType
+  readonly classNames: readonly string[]
+  /** null: bytes, divided by 255. */
+  readonly scaling: Scaling | null
+}
+
+/** What `data.normalise` comes to. */
+export function normalisationOf({ normalise }: Pick<DataConfig, 'normalise'>, dtype: FeatureType) {
+  if (normalise !== 'auto') return normalise
+  return dtype === 'uint8' ? 'unit' : 'standardise'
+}
+
+export const isScaled = (data: Pick<DataConfig, 'normalise'>, dtype: FeatureType): boolean =>
+  dtype !== 'uint8' || normalisationOf(data, dtype) !== 'unit'
+
+/**
+ * Offsets and factors of the features (N, F) by the given rows: for `standardise` the mean and 1 / standard deviation,
+ * summed in f64 in the order of the rows, so that they do not depend on who trains; 0 for a feature that is constant.
+ */
+export function scalingOf(
+  normalisation: ReturnType<typeof normalisationOf>,
+  features: Features, // (N, F)
+  width: number,
+  rows: ArrayLike<number>,
+): Scaling {
+  const same = (value: number) => Array.from({ length: width }, () => value)
+  if (normalisation !== 'standardise') {
+    return { offset: same(0), factor: same(normalisation === 'unit' ? Math.fround(1 / 255) : 1) }
+  }
+  const mean = new Float64Array(width)
+  const square = new Float64Array(width)
+  for (let r = 0; r < rows.length; r++) for (let f = 0; f < width; f++) mean[f] += features[rows[r] * width + f]
+  for (let f = 0; f < width; f++) mean[f] /= rows.length
+  for (let r = 0; r < rows.length; r++) {
+    for (let f = 0; f < width; f++) square[f] += (features[rows[r] * width + f] - mean[f]) ** 2
+  }
+  return {
+    offset: Array.from(mean, Math.fround),
+    factor: Array.from(square, sum => (sum === 0 ? 0 : Math.fround(1 / Math.sqrt(sum / rows.length)))),
+  }
+}
+
+/** An InputSpec as a checkpoint has it; undefined where there is none. Throws TypeError where it is something else. */
+export function parseInput(json: string | undefined): InputSpec | undefined {
+  if (json === undefined) return undefined
+  const spec = JSON.parse(json) as InputSpec
+  const { height, width, dtype, classNames, scaling } = spec
+  const size = height * width
+  const isList = (list: unknown, of: string, length: number) =>
+    Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
+  const good =
+    [height, width].every(side => Number.isSafeInteger(side) && side > 0) &&
+    (dtype === 'uint8' || dtype === 'float32') &&
+    isList(classNames, 'string', classNames?.length) &&
+    (scaling === null || (isList(scaling.offset, 'number', size) && isList(scaling.factor, 'number', size)))
+  if (!good) throw new TypeError(`input is ${inspect(spec, { depth: 1 })}`)
+  return { height, width, dtype, classNames, scaling }
+}

@@ -1,0 +1,126 @@
+/**
+ * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Main thread; holds all rows
+ * until the caller has loaded them, so that memory is twice that of the data for a moment.
+ *
+ * Letters: `N` rows, `F` features.
+ */
+import { DataError } from '../errors.js'
+import {
+  checkViews,
+  type DataConfig,
+  type DatasetSource,
+  type Features,
+  type FeatureType,
+  type LoadedFile,
+  type Split,
+} from './source.js'
+import { splitValidation } from './split.js'
+
+/** Rows as a file has them, their classes by name. */
+export interface NamedRows {
+  readonly features: Features // (N, F)
+  readonly classNames: readonly string[] // (N)
+  readonly files: readonly LoadedFile[]
+}
+
+export interface TableShape {
+  readonly name: string
+  readonly where: string
+  readonly height: number
+  readonly width: number
+  readonly dtype: FeatureType
+}
+
+interface Rows {
+  readonly features: Features // (N, F)
+  readonly labels: Int32Array // (N)
+}
+
+/** The test rows do not change with the experiment's seed: runs with several seeds are scored on the same ones. */
+const TEST_SEED = 0
+
+/** `test` is null where the rows have to be divided. Throws DataError for fewer than two classes, or one that only test rows have. */
+export function tableSource(
+  shape: TableShape,
+  train: NamedRows,
+  test: NamedRows | null,
+  { testFraction }: Pick<DataConfig, 'testFraction'>,
+): DatasetSource {
+  const { name, where, height, width } = shape
+  const classNames = sortedClasses(train.classNames)
+  if (classNames.length < 2) {
+    throw new DataError(
+      `${where}: has ${train.classNames.length} rows in ${classNames.length} classes, expected at least 2 classes`,
+    )
+  }
+  const all: Rows = { features: train.features, labels: labelsOf(where, train, classNames) }
+  const parts = test
+    ? { train: all, test: { features: test.features, labels: labelsOf(where, test, classNames) } }
+    : divided(all, height * width, testFraction)
+  const files = { train: train.files, test: test ? test.files : [] }
+  return {
+    ...shape,
+    classes: classNames.length,
+    classNames,
+    train: { rows: parts.train.labels.length },
+    test: { rows: parts.test.labels.length },
+    async load(split: Split, features: Features, labels: Int32Array) {
+      const part = parts[split]
+      checkViews(name, split, part.labels.length, height * width, features, labels)
+      features.set(part.features)
+      labels.set(part.labels)
+      return { files: files[split] }
+    },
+  }
+}
+
+/** Whole numbers by value, then everything else by its characters. */
+export function sortedClasses(names: Iterable<string>): string[] {
+  const isWhole = (name: string) => /^-?\d{1,15}$/.test(name)
+  const distinct = [...new Set(names)]
+  const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  return distinct.sort((a, b) => {
+    if (isWhole(a) && isWhole(b)) return Number(a) - Number(b) || byText(a, b)
+    return isWhole(a) === isWhole(b) ? byText(a, b) : isWhole(a) ? -1 : 1
+  })
+}
+
+function labelsOf(where: string, { classNames: rows }: NamedRows, classNames: readonly string[]): Int32Array {
+  const known = new Map(classNames.map((name, label) => [name, label]))
+  return Int32Array.from(rows, name => {
+    const label = known.get(name)
+    if (label !== undefined) return label
+    throw new DataError(`${where}: held-out rows have the class '${name}', expected one that training rows have`)
+  })
+}
+
+function divided(rows: Rows, width: number, fraction: number): { train: Rows; test: Rows } {
+  const { train, validation: test } = splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction')
+  const taken = (indices: Uint32Array): Rows => {
+    const features = new (rows.features.constructor as Uint8ArrayConstructor)(indices.length * width)
+    indices.forEach((row, i) => {
+      features.set(rows.features.subarray(row * width, (row + 1) * width), i * width)
+    })
+    return { features, labels: Int32Array.from(indices, row => rows.labels[row]) }
+  }
+  return { train: taken(train), test: taken(test) }
+}
+
+/** Numbers that are appended to: grows by doubling. */
+export class GrowingFloats {
+  #data = new Float32Array(1024)
+  #length = 0
+
+  push(value: number): void {
+    if (this.#length === this.#data.length) {
+      const grown = new Float32Array(2 * this.#length)
+      grown.set(this.#data)
+      this.#data = grown
+    }
+    this.#data[this.#length++] = value
+  }
+
+  get values(): Float32Array {
+    return this.#data.subarray(0, this.#length)
+  }
+}

@@ -1,0 +1,257 @@
+/** NumPy arrays and folders of pictures as data sets, and every way in which they can be wrong. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import fc from 'fast-check'
+import { unzipSync, zipSync } from 'fflate'
+import t from 'tap'
+import { openDataset } from '../../src/data/dataset.js'
+import { parseNpy } from '../../src/data/npy.js'
+import type { DataConfig, DatasetSource } from '../../src/data/source.js'
+import { encodePng } from '../../src/picture/png.js'
+import { dataConfig } from '../helpers/data-config.js'
+
+const dir = t.testdir()
+let folders = 0
+const folder = () => join(dir, String(folders++))
+
+/** An .npy file as NumPy writes it. */
+function npy(
+  type: string,
+  shape: readonly number[],
+  numbers: Uint8Array,
+  { fortran = false, version = 1 } = {},
+): Uint8Array {
+  const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
+  const header = `{'descr': '${type}', 'fortran_order': ${fortran ? 'True' : 'False'}, 'shape': (${dims}), }\n`
+  const start = Buffer.alloc(version === 1 ? 10 : 12)
+  start.write('\x93NUMPY', 'latin1')
+  start[6] = version
+  if (version === 1) start.writeUInt16LE(header.length, 8)
+  else start.writeUInt32LE(header.length, 8)
+  return Buffer.concat([start, Buffer.from(header, 'latin1'), numbers])
+}
+const bytesOf = (data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
+/** 6 images of 3 x 2 in 2 classes, and 2 held-out ones. */
+const PIXELS = Uint8Array.from({ length: 8 * 6 }, (_, i) => i * 5)
+const LABELS = BigInt64Array.from([0n, 1n, 0n, 1n, 0n, 1n])
+const KERAS = {
+  'x_train.npy': npy('|u1', [6, 3, 2], PIXELS.slice(0, 36)),
+  'y_train.npy': npy('<i8', [6], bytesOf(LABELS)),
+  'x_test.npy': npy('|u1', [2, 3, 2], PIXELS.slice(36)),
+  'y_test.npy': npy('<i8', [2], bytesOf(LABELS.slice(0, 2))),
+}
+
+function writeFiles(files: Readonly<Record<string, Uint8Array>>): string {
+  const path = folder()
+  for (const [name, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(path, name)), { recursive: true })
+    writeFileSync(join(path, name), bytes)
+  }
+  return path
+}
+
+function openArrays(files: Readonly<Record<string, Uint8Array>>, form: 'npz' | 'npy' = 'npz'): Promise<DatasetSource> {
+  const path = form === 'npy' ? writeFiles(files) : writeFiles({ 'data.npz': zipSync(files) })
+  return openDataset(dataConfig({ dataset: 'npz', path: form === 'npy' ? path : join(path, 'data.npz') }), {
+    baseDir: '/',
+  })
+}
+
+async function load(source: DatasetSource, split: 'train' | 'test') {
+  const count = source[split].rows * source.height * source.width
+  const features = source.dtype === 'uint8' ? new Uint8Array(count) : new Float32Array(count)
+  const labels = new Int32Array(source[split].rows)
+  const { files } = await source.load(split, features, labels)
+  return { features: [...features], labels: [...labels], files }
+}
+
+t.test(
+  'an .npz archive as Keras has them, and a folder of .npy files, are images with their held-out rows',
+  async t => {
+    for (const form of ['npz', 'npy'] as const) {
+      const source = await openArrays(KERAS, form)
+      t.match(source, {
+        height: 3,
+        width: 2,
+        dtype: 'uint8',
+        classNames: ['0', '1'],
+        train: { rows: 6 },
+        test: { rows: 2 },
+      })
+      const { features, labels, files } = await load(source, 'train')
+      t.same(features, [...PIXELS.slice(0, 36)])
+      t.same(labels, [0, 1, 0, 1, 0, 1])
+      t.equal(files.length, form === 'npz' ? 1 : 2)
+      t.same((await load(source, 'test')).features, [...PIXELS.slice(36)])
+    }
+  },
+)
+
+t.test('numbers of every type and order are read as f32; without held-out rows a fifth is taken', async t => {
+  const values = Float64Array.from({ length: 20 }, (_, i) => i / 4 - 2)
+  const labels = npy('<i4', [10, 1], bytesOf(Int32Array.from({ length: 10 }, (_, i) => 7 + (i % 2))))
+  const swapped = Buffer.from(bytesOf(values)).swap64()
+  const columns = Float64Array.from({ length: 20 }, (_, i) => values[(i % 10) * 2 + Math.floor(i / 10)])
+  for (const [what, x] of [
+    ['f8', npy('<f8', [10, 2], bytesOf(values))],
+    ['f4', npy('<f4', [10, 2], bytesOf(Float32Array.from(values)))],
+    ['big-endian', npy('>f8', [10, 2], swapped)],
+    ['Fortran order', npy('<f8', [10, 2], bytesOf(columns), { fortran: true })],
+    ['version 2', npy('<f8', [10, 2], bytesOf(values), { version: 2 })],
+  ] as const) {
+    const source = await openArrays({ 'x_train.npy': x, 'y_train.npy': labels })
+    t.match(source, {
+      height: 1,
+      width: 2,
+      dtype: 'float32',
+      classNames: ['7', '8'],
+      train: { rows: 8 },
+      test: { rows: 2 },
+    })
+    const all = [...(await load(source, 'train')).features, ...(await load(source, 'test')).features]
+    t.same(
+      all.sort((a, b) => a - b),
+      [...values],
+      what,
+    )
+  }
+})
+
+t.test('what is wrong with arrays is named', async t => {
+  const { 'x_train.npy': x, 'y_train.npy': y } = KERAS
+  const nan = npy('<f4', [2, 1], bytesOf(Float32Array.of(1, Number.NaN)))
+  const two = npy('<i4', [2], bytesOf(Int32Array.of(0, 1)))
+  for (const [files, message] of [
+    [{ 'y_train.npy': y }, /has no array 'x_train'/],
+    [{ 'x_train.npy': x }, /has 'x_train' but no array 'y_train'/],
+    [{ 'x_train.npy': x, 'y_train.npy': two }, /x_train has 6 rows, expected 2/],
+    [{ 'x_train.npy': nan, 'y_train.npy': two }, /x_train: element 1 is NaN, expected finite numbers/],
+    [{ 'x_train.npy': npy('<f2', [2, 1], new Uint8Array(4)), 'y_train.npy': two }, /numbers are 'f2', expected one of/],
+    [{ 'x_train.npy': npy('|O', [2, 1], new Uint8Array(4)), 'y_train.npy': two }, /numbers are 'O'/],
+    [{ 'x_train.npy': x.subarray(0, 60), 'y_train.npy': y }, /header is \d+ bytes long, expected at most/],
+    [{ 'x_train.npy': x.subarray(0, x.length - 1), 'y_train.npy': y }, /has 35 bytes of numbers, expected 36/],
+    [{ 'x_train.npy': Buffer.from('hello, world'), 'y_train.npy': y }, /begins with 'hello,'/],
+    [{ 'x_train.npy': npy('|u1', [2, 2, 2, 3], new Uint8Array(24)), 'y_train.npy': two }, /shape is \(2, 2, 2, 3\)/],
+    [
+      { 'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)), 'y_train.npy': npy('<f4', [2], new Uint8Array(8)) },
+      /expected whole numbers/,
+    ],
+    [
+      { ...KERAS, 'x_test.npy': npy('|u1', [2, 2, 2], new Uint8Array(8)) },
+      /x_test is uint8 of 2 x 2, expected uint8 of 3 x 2/,
+    ],
+  ] as const) {
+    await t.rejects(openArrays(files), { name: 'DataError', message }, String(message))
+  }
+})
+
+t.test('archives that are truncated or claim what they cannot hold are refused', async t => {
+  const archive = zipSync(KERAS)
+  for (const length of [0, 10, 100, archive.length - 1]) {
+    const path = join(writeFiles({ 'cut.npz': archive.subarray(0, length) }), 'cut.npz')
+    await t.rejects(
+      openDataset(dataConfig({ dataset: 'npz', path }), { baseDir: '/' }),
+      { name: 'DataError' },
+      `${length} bytes`,
+    )
+  }
+  // The size that the directory claims of the first file, at 24 bytes into its entry.
+  const bomb = Buffer.from(archive)
+  const entry = bomb.indexOf('PK\x01\x02', 0, 'latin1')
+  bomb.writeUInt32LE(0xfffffffe, entry + 24)
+  const path = join(writeFiles({ 'bomb.npz': bomb }), 'bomb.npz')
+  await t.rejects(openDataset(dataConfig({ dataset: 'npz', path }), { baseDir: '/' }), {
+    name: 'DataError',
+    message: /x_train\.npy claims 4294967294 bytes out of \d+/,
+  })
+  t.equal(Object.keys(unzipSync(archive)).length, 4)
+})
+
+t.test('any bytes at all are an array or a DataError', async t => {
+  const good = Buffer.from(KERAS['x_train.npy'])
+  let refused = 0
+  await fc.assert(
+    fc.asyncProperty(fc.nat(good.length - 1), fc.nat(255), async (at, byte) => {
+      const bytes = Buffer.from(good)
+      bytes[at] = byte
+      try {
+        parseNpy('x', bytes)
+      } catch (error) {
+        if ((error as Error).name !== 'DataError') throw error
+        refused++
+      }
+    }),
+    { numRuns: 500 },
+  )
+  t.ok(refused > 50, `${refused} of 500 refused`)
+})
+
+/** A picture of one grey, as PNG. */
+function png(width: number, height: number, grey: number): Uint8Array {
+  return encodePng(width, height, new Uint8Array(width * height * 3).fill(grey))
+}
+
+function openPictures(files: Readonly<Record<string, Uint8Array>>, more: Partial<DataConfig> = {}) {
+  return openDataset(dataConfig({ dataset: 'images', path: writeFiles(files), ...more }), { baseDir: '/' })
+}
+
+t.test('pictures in folders of classes: grey, in the order of classes and names', async t => {
+  const pictures = {
+    'train/cat/b.png': png(4, 3, 20),
+    'train/cat/a.png': png(4, 3, 10),
+    'train/dog/a.png': png(4, 3, 200),
+    'train/dog/notes.txt': Buffer.from('not a picture'),
+    'test/cat/a.png': png(4, 3, 30),
+  }
+  const source = await openPictures(pictures)
+  t.match(source, {
+    height: 3,
+    width: 4,
+    dtype: 'uint8',
+    classNames: ['cat', 'dog'],
+    train: { rows: 3 },
+    test: { rows: 1 },
+  })
+  const { features, labels } = await load(source, 'train')
+  t.same(labels, [0, 0, 1])
+  t.same(
+    [0, 12, 24].map(at => features[at]),
+    [10, 20, 200],
+  )
+  t.equal((await load(source, 'test')).features[0], 30)
+
+  const flat = await openPictures(
+    Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`${i % 2}/${i}.png`, png(2, 2, i)])),
+  )
+  t.match(flat, { classNames: ['0', '1'], train: { rows: 8 }, test: { rows: 2 } })
+})
+
+t.test('pictures of many sizes are brought to one, if it is named', async t => {
+  const pictures = {
+    'a/1.png': png(4, 4, 10),
+    'b/1.png': png(8, 6, 90),
+    'b/2.png': png(2, 2, 50),
+    'a/2.png': png(4, 4, 1),
+  }
+  await t.rejects(openPictures(pictures), {
+    name: 'DataError',
+    message: /1\.png: picture is 8 x 6, expected 4 x 4 as/,
+    hint: /data\.imageSize=\[4,4\]/,
+  })
+  const source = await openPictures(pictures, { imageSize: [3, 5] })
+  t.match(source, { height: 3, width: 5 })
+})
+
+t.test('what is wrong with pictures is named', async t => {
+  await t.rejects(openPictures({ 'a/x.txt': Buffer.from('x') }), { name: 'DataError', message: /has no pictures/ })
+  await t.rejects(openPictures({ 'a/1.png': Buffer.from('not a PNG') }), { name: 'PictureError' })
+  await t.rejects(openPictures({ 'a/1.png': png(2, 2, 0).subarray(0, 40) }), { name: 'PictureError' })
+  await t.rejects(openPictures({ 'a/1.png': png(2, 2, 0) }), { message: /1 classes, expected at least 2/ })
+  const path = join(dir, 'nowhere')
+  await t.rejects(openDataset(dataConfig({ dataset: 'images', path }), { baseDir: '/' }), {
+    name: 'DataError',
+    message: /cannot be read/,
+  })
+})

@@ -1,0 +1,61 @@
+/** docs/data.md: its examples train as they stand there. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadExperiment } from '../../src/config/load.js'
+import { train } from '../../src/coordinator/train.js'
+import { encodePng } from '../../src/picture/png.js'
+
+const blocks = [...readFileSync('docs/data.md', 'utf8').matchAll(/```(json)?\n([^`]*)```/g)].map(([, , text]) => text)
+const experiments = blocks.filter(text => text.startsWith('{'))
+const table = blocks.find(text => text.startsWith('sepal'))!
+
+t.test('the table', async t => {
+  const [header, ...rows] = table.trim().split('\n')
+  const dir = t.testdir({
+    'flowers.csv': `${header}\n${Array.from({ length: 20 }, () => rows.join('\n')).join('\n')}\n`,
+    'mine.json': experiments.find(text => text.includes('flowers.csv'))!,
+  })
+  const { test, parameters } = await train(await loadExperiment(join(dir, 'mine.json')), { runDir: null })
+  t.equal(test?.accuracy, 1)
+  t.equal(parameters, 4 * 32 + 32 + 32 * 3 + 3)
+})
+
+t.test('the folder of pictures', async t => {
+  const dir = t.testdir({ 'mine.json': experiments.find(text => text.includes('animals'))! })
+  for (const [split, count] of [
+    ['train', 12],
+    ['test', 3],
+  ] as const) {
+    for (const [kind, grey] of [
+      ['cat', 30],
+      ['dog', 220],
+    ] as const) {
+      const folder = join(dir, 'animals', split, kind)
+      mkdirSync(folder, { recursive: true })
+      for (let i = 0; i < count; i++) {
+        writeFileSync(join(folder, `${i}.png`), encodePng(40 + i, 30, new Uint8Array((40 + i) * 30 * 3).fill(grey + i)))
+      }
+    }
+  }
+  const overrides = [
+    'model.hidden=[16]',
+    'optimizer.learningRate=0.01',
+    'train.epochs=30',
+    'train.batchSize=4',
+    'train.l2=0',
+    'model.dropout=0',
+  ]
+  const { test } = await train(await loadExperiment(join(dir, 'mine.json'), overrides), { runDir: null })
+  t.equal(test?.accuracy, 1)
+})
+
+t.test('every other example is a right experiment', async t => {
+  const dir = t.testdir()
+  for (const [i, text] of experiments.entries()) {
+    const file = join(dir, `${i}.json`)
+    writeFileSync(file, text)
+    await t.resolves(loadExperiment(file), text)
+  }
+  t.equal(experiments.length, 4)
+})
