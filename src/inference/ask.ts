@@ -47,10 +47,13 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
   return answers
 }
 
-function topOf(predictor: Predictor, pixels: Uint8Array): ClassProbability[] {
-  const probabilities = [...predictor.probabilities(pixels).data]
+const topOf = (predictor: Predictor, pixels: Uint8Array): ClassProbability[] =>
+  topClasses([...predictor.probabilities(pixels).data], predictor.classNames)
+
+/** The most probable classes, the first of equal ones first. */
+export function topClasses(probabilities: readonly number[], classNames: readonly string[]): ClassProbability[] {
   return probabilities
-    .map((probability, label) => ({ label, className: predictor.classNames[label], probability }))
+    .map((probability, label) => ({ label, className: classNames[label], probability }))
     .sort((a, b) => b.probability - a.probability || a.label - b.label)
     .slice(0, TOP)
 }
