@@ -43,7 +43,9 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
       })
       .example('$0 serve runs/mine', 'then open the address that it prints')
       .example('$0 serve runs/*', 'several runs side by side')
-      .epilogue('Ctrl-C stops it; what was asked before is answered. docs/serve.md has the JSON API.') as unknown as Argv<ServeArguments>,
+      .epilogue(
+        'Ctrl-C stops it; what was asked before is answered. docs/serve.md has the JSON API.',
+      ) as unknown as Argv<ServeArguments>,
   handler: runServe,
 }
 

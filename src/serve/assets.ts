@@ -19,18 +19,23 @@ const SVG = 'image/svg+xml'
 
 /** HTML and CSS lie beside the sources; from dist/src/serve, as installed. */
 const page = (name: string): URL => new URL(`../../../src/serve/pages/${name}`, import.meta.url)
-const script = (name: string): URL => new URL(`./pages/${name}`, import.meta.url)
+const compiled = (name: string): URL => new URL(`../${name}`, import.meta.url)
 const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'))
 
-const SCRIPTS = ['draw', 'watch', 'board', 'charts', 'curves', 'dom', 'heatmap', 'run-card', 'runs']
+/** As in dist/src, so that their imports of each other are right. */
+const SCRIPTS = [
+  ...['board', 'charts', 'curves', 'dom', 'draw', 'heatmap', 'run-card', 'watch'].map(name => `serve/pages/${name}.js`),
+  'cli/format.js',
+  'picture/colours.js',
+]
 
 const FILES: readonly (readonly [address: string, type: string, file: URL])[] = [
   ['/draw', HTML, page('draw.html')],
   ['/watch', HTML, page('watch.html')],
   ['/assets/style.css', CSS, page('style.css')],
   ['/assets/icon.svg', SVG, page('icon.svg')],
-  ...SCRIPTS.map(name => [`/assets/${name}.js`, SCRIPT, script(`${name}.js`)] as const),
-  ['/assets/uplot.js', SCRIPT, ofUplot('./uPlot.esm.js')],
+  ...SCRIPTS.map(name => [`/assets/${name}`, SCRIPT, compiled(name)] as const),
+  ['/assets/serve/pages/uplot.js', SCRIPT, ofUplot('./uPlot.esm.js')],
   ['/assets/uplot.css', CSS, ofUplot('./uPlot.min.css')],
 ]
 

@@ -4,8 +4,8 @@
  * browser tells, in `Origin` and `Sec-Fetch-Site`. So all three must be ours. Any thread.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { hostname, networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
+import { hostname, networkInterfaces } from 'node:os'
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
 const ANYWHERE = new Set(['0.0.0.0', '::', ''])
@@ -24,11 +24,15 @@ export const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}
 
 /** Why a request is refused; null where it is not. */
 export function refusalOf(headers: IncomingHttpHeaders, names: ReadonlySet<string>, port: number): string | null {
-  const hosts = new Set([...names].map(name => `${name}:${port}`))
-  if (port === HTTP_PORT) for (const name of names) hosts.add(name)
   const { host, origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = headers
-  if (!hosts.has(host?.toLowerCase() ?? '')) return `Host is '${host ?? ''}', expected one of ${[...hosts].join(', ')}`
-  if (origin !== undefined && !hosts.has(origin.toLowerCase().replace(/^http:\/\//, ''))) {
+  const isOurs = (address: string) => {
+    const [, name, at = String(HTTP_PORT)] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(address.toLowerCase()) ?? []
+    return name !== undefined && names.has(name) && Number(at) === port
+  }
+  if (host === undefined || !isOurs(host)) {
+    return `Host is '${host ?? ''}', expected ${[...names].map(name => `${name}:${port}`).join(' or ')}`
+  }
+  if (origin !== undefined && !(origin.startsWith('http://') && isOurs(origin.slice('http://'.length)))) {
     return `Origin is '${origin}', expected that of this server's own pages`
   }
   // A link from elsewhere to one of our pages is fine; a picture, script or request is not.

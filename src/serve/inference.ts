@@ -6,8 +6,8 @@
  */
 import { stat } from 'node:fs/promises'
 import { Piscina } from 'piscina'
-import { openRun } from '../run/open.js'
 import type { Prepared } from '../picture/prepare.js'
+import { openRun } from '../run/open.js'
 import { Batcher } from './batcher.js'
 import { TooBusyError } from './errors.js'
 import type { Answers, InferenceTask, ModelKey, Question } from './inference-thread.js'

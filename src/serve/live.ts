@@ -34,7 +34,8 @@ export class LivePage {
   static async open(port: number | null, onWarning: (message: string) => void): Promise<LivePage> {
     const thread = new Worker(new URL('./live-thread.js', import.meta.url), { workerData: { port }, name: 'live page' })
     const [answer] = (await once(thread, 'message')) as [FromLive]
-    if ('failed' in answer) throw new ConfigError(answer.failed.replace('gradloom serve', 'gradloom train --live'), { hint: answer.hint })
+    if ('failed' in answer)
+      throw new ConfigError(answer.failed.replace('gradloom serve', 'gradloom train --live'), { hint: answer.hint })
     return new LivePage(answer.url, thread, onWarning)
   }
 

@@ -25,7 +25,9 @@ export function openApi(): object {
           operationId: 'events',
           summary: EVENTS.summary,
           description: EVENTS.description,
-          responses: { 200: { description: 'Events', content: { 'text/event-stream': { schema: { type: 'string' } } } } },
+          responses: {
+            200: { description: 'Events', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+          },
         },
       },
     },

@@ -53,7 +53,7 @@ export function findRun(registry: Registry, id: string): ServedRun {
 }
 
 async function firstWithWeights(registry: Registry, inference: Inference): Promise<ServedRun> {
-  let failure: unknown = new NotFoundError('there is no run yet')
+  let failure: unknown
   for (const run of registry.list()) {
     try {
       await inference.facts(run)
@@ -62,7 +62,7 @@ async function firstWithWeights(registry: Registry, inference: Inference): Promi
       failure = error
     }
   }
-  throw failure
+  throw failure ?? new NotFoundError('there is no run yet')
 }
 
 async function imageOf(where: string, given: ImageJson, facts: ModelFacts, inference: Inference): Promise<Ready> {
@@ -75,8 +75,9 @@ async function imageOf(where: string, given: ImageJson, facts: ModelFacts, infer
       `${where}: has ${given.length} numbers, expected ${height * width}; an image is ${height} x ${width}`,
     )
   }
-  // The schema has seen to their range.
-  const pixels = Uint8Array.from(given, Math.round)
+  const pixels = new Uint8Array(given.length)
+  // The schema has seen to their range. A loop: `Uint8Array.from` took a sixth of the thread's time.
+  for (let i = 0; i < pixels.length; i++) pixels[i] = Math.round(given[i])
   return { pixels, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
 }
 
@@ -113,6 +114,3 @@ async function withLayers(
   const json = layers.map(({ values, ...layer }): LayerJson => ({ ...layer, values: Array.from(values) }))
   return { ...predictionOf(facts, ready, layers[layers.length - 1].values, true), layers: json }
 }
-
-
-

@@ -40,7 +40,9 @@ export class Registry {
     const known = this.list().find(run => run.target === target)
     if (known) return known
     if (this.#runs.size === MOST_RUNS) throw new ConfigError(`runs: there are more than ${MOST_RUNS}, expected fewer`)
-    const name = basename(target, '.safetensors').replace(/[^\w.-]/g, '_').slice(0, ID_LENGTH)
+    const name = basename(target, '.safetensors')
+      .replace(/[^\w.-]/g, '_')
+      .slice(0, ID_LENGTH)
     let id = name
     for (let count = 2; this.#runs.has(id); count++) id = `${name}-${count}`
     const run = { id, target, dir }

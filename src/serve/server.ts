@@ -86,10 +86,13 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerError)
   const names = allowedNames(host, allowHosts)
+  let taken = 0
+  app.addHook('onListen', async () => {
+    taken = (app.server.address() as AddressInfo).port
+  })
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(HEADERS)
-    const { port } = app.server.address() as AddressInfo
-    const refusal = refusalOf(request.headers, names, port)
+    const refusal = refusalOf(request.headers, names, taken)
     if (refusal !== null) await refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
   })
   await app.register(rateLimit, { max: options.rate ?? USUAL_RATE, timeWindow: 1000, ...QUIET })
@@ -113,7 +116,6 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       cause,
     })
   }
-  const { port: taken } = app.server.address() as AddressInfo
   return { host, port: taken, url: `http://${bracketed(host)}:${taken}`, stop: stopper(app, streams, inference) }
 }
 
@@ -163,7 +165,8 @@ async function addPages(app: FastifyInstance, home: string): Promise<void> {
 function limitBodies(app: FastifyInstance): void {
   const budget = new Budget(LIMITS.bodiesBytes)
   app.addHook('onRequest', async ({ method, headers }, reply) => {
-    if (reply.sent || (method !== 'POST' && headers['content-length'] === undefined && !headers['transfer-encoding'])) return
+    if (reply.sent || (method !== 'POST' && headers['content-length'] === undefined && !headers['transfer-encoding']))
+      return
     const length = headers['content-length']
     if (length === undefined) return refuse(reply, 411, 'Content-Length is missing, expected the bytes of the body')
     if (Number(length) > LIMITS.bodyBytes) {

@@ -3,7 +3,7 @@
  * answer that the connection ends with it. Connections on which nobody asks are closed after a moment, not at once as
  * `server.close()` would: a request may be on its way. Server's thread.
  */
-import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
