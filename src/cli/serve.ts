@@ -1,8 +1,7 @@
 /** `gradloom serve`: parses, starts the server, says where it is, stops it on a signal. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
-import { ConfigError } from '../errors.js'
 import { watchInterrupts } from './interrupt.js'
-import { integerOption } from './options.js'
+import { integerOption, portOption } from './options.js'
 import { single } from './train.js'
 
 interface ServeArguments {
@@ -83,12 +82,4 @@ async function runServe(args: ServeArguments): Promise<void> {
   } finally {
     interrupt.dispose()
   }
-}
-
-/** null where none is given: the usual one, or any that is free. */
-export function portOption(command: string, text: string | undefined): number | null {
-  if (text === undefined) return null
-  const port = integerOption(command, 'port', text, 0)
-  if (port <= 65535) return port
-  throw new ConfigError(`gradloom ${command}: --port is ${port}, expected at most 65535`)
 }

@@ -11,7 +11,7 @@ import { openRun } from '../run/open.js'
 import { Batcher } from './batcher.js'
 import { TooBusyError } from './errors.js'
 import type { Answers, InferenceTask, ModelKey, Question } from './inference-thread.js'
-import { type Outcome, valueOf } from './outcome.js'
+import { answerOf, type Outcome } from './outcome.js'
 import type { PictureTask } from './picture-thread.js'
 import type { ModelFacts } from './protocol.js'
 import type { ServedRun } from './registry.js'
@@ -67,7 +67,7 @@ export class Inference {
     if (this.#pictures.queueSize >= MOST_PICTURES) {
       throw new TooBusyError(`pictures: ${MOST_PICTURES} are waiting, expected fewer`)
     }
-    return valueOf(await this.#pictures.run({ where, bytes, dataset, height, width }))
+    return answerOf(await this.#pictures.run({ where, bytes, dataset, height, width }))
   }
 
   async close(): Promise<void> {
@@ -75,7 +75,7 @@ export class Inference {
   }
 
   async #ask<Asked extends Question>(model: ModelKey, question: Asked): Promise<Answers[Asked['ask']]> {
-    return valueOf(await this.#networks.run({ model, question })) as Answers[Asked['ask']]
+    return answerOf(await this.#networks.run({ model, question })) as Answers[Asked['ask']]
   }
 
   #model(run: ServedRun): Promise<Model> {

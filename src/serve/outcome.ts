@@ -20,7 +20,7 @@ export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
 }
 
 /** In the thread that asked. */
-export function valueOf<T>(outcome: Outcome<T>): T {
+export function answerOf<T>(outcome: Outcome<T>): T {
   if ('value' in outcome) return outcome.value
   const { name, message, hint } = outcome.refused
   throw new GradloomError(name, message, { hint })

@@ -170,8 +170,9 @@ export class Board {
       context.lineWidth = width
       context.beginPath()
       context.moveTo(points[0].x, points[0].y)
-      // A point by itself is a dot.
-      for (const { x, y } of points.length > 1 ? points.slice(1) : points) context.lineTo(x, y)
+      for (const { x, y } of points.slice(1)) context.lineTo(x, y)
+      // A point by itself is a dot; a line of no length would not be drawn.
+      if (points.length === 1) context.lineTo(points[0].x + 0.01, points[0].y)
       context.stroke()
     }
   }

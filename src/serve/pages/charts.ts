@@ -37,7 +37,7 @@ export interface ChartedRun {
 }
 
 export class Charts {
-  readonly #panels: { readonly quantity: Quantity; readonly place: HTMLElement; plot: uPlot | null }[]
+  readonly #panels: { readonly quantity: Quantity; readonly place: HTMLElement; plot: uPlot | null; lines: string }[]
   #runs: readonly ChartedRun[] = []
 
   constructor(place: HTMLElement) {
@@ -57,7 +57,7 @@ export class Charts {
           plot,
         ),
       )
-      return { quantity, place: plot, plot: null }
+      return { quantity, place: plot, plot: null, lines: '' }
     })
     new ResizeObserver(() => this.#resize()).observe(place)
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.show(this.#runs, true))
@@ -68,15 +68,16 @@ export class Charts {
     this.#runs = runs
     for (const panel of this.#panels) {
       const { quantity, place } = panel
-      const lines = runs.map(({ curves }) => curves.curves[quantity.name])
-      const hasValidation = quantity.name === 'loss' || quantity.name === 'accuracy'
-      const tables = lines.flatMap(({ training, validation }) =>
-        [training, ...(hasValidation ? [validation] : [])].map(points => tableOf(points, quantity.scale)),
-      )
-      const data = tables.length > 0 ? uPlot.join(tables) : ([[]] as unknown as uPlot.AlignedData)
-      if (anew || panel.plot === null) {
+      const lines = linesOf(runs, quantity)
+      const names = lines.map(({ name }) => name).join('\n')
+      const data =
+        lines.length > 0
+          ? uPlot.join(lines.map(({ points }) => tableOf(points, quantity.scale)))
+          : ([[]] as unknown as uPlot.AlignedData)
+      if (anew || panel.plot === null || panel.lines !== names) {
         panel.plot?.destroy()
-        panel.plot = new uPlot(this.#options(quantity, place, hasValidation), data, place)
+        panel.plot = new uPlot(optionsFor(quantity, place, lines), data, place)
+        panel.lines = names
       } else panel.plot.setData(data)
       place.ariaLabel = describe(quantity, runs)
     }
@@ -87,44 +88,65 @@ export class Charts {
       if (plot && place.clientWidth !== plot.width) plot.setSize({ width: place.clientWidth, height: HEIGHT })
     }
   }
+}
 
-  #options({ title, unit, text }: Quantity, place: HTMLElement, hasValidation: boolean): uPlot.Options {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (name: string) => style.getPropertyValue(name).trim()
-    const axis = {
-      stroke: colour('--faint'),
-      grid: { stroke: colour('--line'), width: 1 },
-      ticks: { stroke: colour('--line'), width: 1 },
-      font: '12px system-ui, sans-serif',
-      labelFont: '12px system-ui, sans-serif',
-    }
-    const value = (_plot: uPlot, y: number | null) => (y === null ? '–' : text(y))
-    return {
-      width: place.clientWidth,
-      height: HEIGHT,
-      scales: { x: { time: false } },
-      cursor: { sync: { key: 'runs' } },
-      axes: [
-        { ...axis, label: 'epochs', labelSize: 18, size: 34 },
-        { ...axis, label: `${title.toLowerCase()}, ${unit}`, labelSize: 20, size: 62 },
-      ],
-      series: [
-        { label: 'epoch', value: (_plot, x: number | null) => (x === null ? '–' : x.toFixed(2)) },
-        ...this.#runs.flatMap(({ id }, i): uPlot.Series[] => {
-          const line = { stroke: colour(colourVariable(i)), width: 2, spanGaps: false, value }
-          const dash = DASHES[Math.floor(i / COLOURS) % DASHES.length]
-          const name = this.#runs.length > 1 ? `${id}, ` : ''
-          return [
-            { ...line, label: `${name}training`, dash: [...dash], points: { show: false } },
-            ...(hasValidation
-              ? [{ ...line, label: `${name}validation`, dash: [5, 4], points: { show: true, size: 5 } }]
-              : []),
-          ]
-        }),
-      ],
-    }
+interface Line {
+  readonly name: string
+  readonly run: number
+  readonly isValidation: boolean
+  readonly points: readonly Point[]
+}
+
+/** Validation rows only where there are such. */
+function linesOf(runs: readonly ChartedRun[], { name }: Quantity): Line[] {
+  return runs.flatMap(({ id, curves }, run) => {
+    const { training, validation } = curves.curves[name]
+    const prefix = runs.length > 1 ? `${id}, ` : ''
+    return [
+      { name: `${prefix}training`, run, isValidation: false, points: training },
+      ...(validation.length > 0 ? [{ name: `${prefix}validation`, run, isValidation: true, points: validation }] : []),
+    ]
+  })
+}
+
+function optionsFor({ title, unit, text }: Quantity, place: HTMLElement, lines: readonly Line[]): uPlot.Options {
+  const style = getComputedStyle(document.documentElement)
+  const colour = (name: string) => style.getPropertyValue(name).trim()
+  const axis = {
+    stroke: colour('--faint'),
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { stroke: colour('--line'), width: 1 },
+    font: '12px system-ui, sans-serif',
+    labelFont: '12px system-ui, sans-serif',
+  }
+  const value = (_plot: uPlot, y: number | null) => (y === null ? '–' : text(y))
+  const values = (_plot: uPlot, splits: number[]) => splits.map(split => tick(split))
+  return {
+    width: place.clientWidth,
+    height: HEIGHT,
+    scales: { x: { time: false } },
+    cursor: { sync: { key: 'runs' } },
+    axes: [
+      { ...axis, label: 'epochs', labelSize: 18, size: 34 },
+      { ...axis, label: `${title.toLowerCase()}, ${unit}`, labelSize: 20, size: 62, values },
+    ],
+    series: [
+      { label: 'epoch', value: (_plot, x: number | null) => (x === null ? '–' : x.toFixed(2)) },
+      ...lines.map(({ name, run, isValidation }): uPlot.Series => {
+        const stroke = colour(colourVariable(run))
+        const line = { label: name, stroke, width: 2, spanGaps: false, value }
+        const dash = DASHES[Math.floor(run / COLOURS) % DASHES.length]
+        return isValidation
+          ? { ...line, dash: [5, 4], points: { show: true, size: 6, fill: stroke } }
+          : { ...line, dash: [...dash], points: { show: false } }
+      }),
+    ],
   }
 }
+
+/** Of an axis: no zeros that say nothing, no digits that rounding left. */
+const tick = (value: number): string =>
+  Math.abs(value) >= 1000 ? formatCount(value) : String(Number(value.toPrecision(6)))
 
 /** Of two columns. A number that is not finite leaves a gap. */
 const tableOf = (points: readonly Point[], scale: number): uPlot.AlignedData => [

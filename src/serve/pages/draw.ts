@@ -268,7 +268,7 @@ function panelFor(layer: LayerJson): HTMLElement {
   )
   const columns = columnsFor(layer.units)
   const side = Math.max(UNIT.least, Math.min(UNIT.most, Math.floor(UNIT.room / columns)))
-  panel.style.width = `min(100%, ${Math.max(columns * side, 220)}px)`
+  panel.style.width = `min(100%, ${Math.max(columns * side, 300)}px)`
   canvas.style.maxWidth = `${columns * side}px`
   return panel
 }
