@@ -128,7 +128,7 @@ function optionsFor({ title, unit, text }: Quantity, place: HTMLElement, lines: 
     cursor: { sync: { key: 'runs' } },
     axes: [
       { ...axis, label: 'epochs', labelSize: 18, size: 34 },
-      { ...axis, label: `${title.toLowerCase()}, ${unit}`, labelSize: 20, size: 62, values },
+      { ...axis, label: `${title.toLowerCase()}, ${unit}`, labelSize: 20, size: 70, values },
     ],
     series: [
       { label: 'epoch', value: (_plot, x: number | null) => (x === null ? '–' : x.toFixed(2)) },
@@ -146,7 +146,7 @@ function optionsFor({ title, unit, text }: Quantity, place: HTMLElement, lines: 
 
 /** Of an axis: no zeros that say nothing, no digits that rounding left. */
 const tick = (value: number): string =>
-  Math.abs(value) >= 1000 ? formatCount(value) : String(Number(value.toPrecision(6)))
+  Math.abs(value) >= 1000 ? formatCount(value) : String(Number(value.toPrecision(4)))
 
 /** Of two columns. A number that is not finite leaves a gap. */
 const tableOf = (points: readonly Point[], scale: number): uPlot.AlignedData => [
