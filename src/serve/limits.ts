@@ -5,7 +5,7 @@ export const LIMITS = {
   bodyBytes: 4 * 2 ** 20,
   /** Of all bodies being received or answered. */
   bodiesBytes: 64 * 2 ** 20,
-  connections: 256,
+  connections: 1024,
   /** Live pages among them. */
   streams: 32,
   /** Images in a request. */

@@ -105,21 +105,15 @@ export const OPERATIONS = {
     schema: {
       summary: 'What a network says of one or more images',
       description: `At most ${LIMITS.images} images, ${LIMITS.pictures} of them picture files, in ${LIMITS.bodyBytes} bytes. Give \`image\` or \`images\`. Requests that arrive together are computed together.`,
-      body: {
-        ...object(
-          {
-            run: { ...text, maxLength: 100, description: 'Default: the first run that has weights.' },
-            image: IMAGE,
-            images: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: IMAGE },
-            layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image.' },
-          },
-          'run',
-          'image',
-          'images',
-          'layers',
-        ),
-        oneOf: [{ required: ['image'] }, { required: ['images'] }],
-      },
+      body: object(
+        {
+          run: { ...text, maxLength: 100, description: 'Default: the first run that has weights.' },
+          image: IMAGE,
+          images: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: IMAGE },
+          layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image.' },
+        },
+        ...['run', 'image', 'images', 'layers'],
+      ),
       response: responses(
         object({ run: text, checkpoint: text, predictions: list(prediction) }),
         ...[404, 408, 409, 411, 413, 415],

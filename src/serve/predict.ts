@@ -24,7 +24,13 @@ interface Ready extends Prepared {
 
 export function predictHandler(registry: Registry, inference: Inference) {
   return async ({ body }: FastifyRequest): Promise<PredictResponse> => {
-    const { run: id, image, images = [image!], layers = false } = body as Body
+    const { run: id, image, layers = false, ...given } = body as Body
+    if ((image === undefined) === (given.images === undefined)) {
+      throw new RequestError(
+        `body: has ${image === undefined ? 'neither image nor images' : 'image and images'}, expected one of them`,
+      )
+    }
+    const images = given.images ?? [image!]
     if (layers && images.length > 1) {
       throw new RequestError(`layers: there are ${images.length} images, expected one where layers are asked for`)
     }
