@@ -17,7 +17,7 @@ import { OPERATIONS } from './operations.js'
 import { predictHandler } from './predict.js'
 import type { Registry } from './registry.js'
 import { addRunRoutes } from './run-routes.js'
-import { drain } from './stop.js'
+import { Connections } from './stop.js'
 
 export interface ServeOptions {
   readonly registry: Registry
@@ -29,6 +29,9 @@ export interface ServeOptions {
   readonly allowHosts?: readonly string[]
   /** Requests a second that one address may send. */
   readonly rate?: number
+  /** For a client to send its headers, and a whole request. */
+  readonly headersMs?: number
+  readonly requestMs?: number
   /** The page that `/` leads to. */
   readonly home?: '/draw' | '/watch'
 }
@@ -75,14 +78,15 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     bodyLimit: LIMITS.bodyBytes,
     connectionTimeout: LIMITS.idleMs,
     keepAliveTimeout: LIMITS.keepAliveMs,
-    requestTimeout: LIMITS.requestMs,
+    requestTimeout: options.requestMs ?? LIMITS.requestMs,
     // What was asked before the end is answered; see stop.ts.
     return503OnClosing: false,
-    http: { headersTimeout: LIMITS.headersMs, connectionsCheckingInterval: LIMITS.checkMs },
+    http: { headersTimeout: options.headersMs ?? LIMITS.headersMs, connectionsCheckingInterval: LIMITS.checkMs },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     routerOptions: { maxParamLength: 120 },
   })
   app.server.maxConnections = LIMITS.connections
+  const connections = new Connections(app.server)
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(answerError)
   const names = allowedNames(host, allowHosts)
@@ -116,7 +120,12 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       cause,
     })
   }
-  return { host, port: taken, url: `http://${bracketed(host)}:${taken}`, stop: stopper(app, streams, inference) }
+  return {
+    host,
+    port: taken,
+    url: `http://${bracketed(host)}:${taken}`,
+    stop: stopper(app, connections, streams, inference),
+  }
 }
 
 /** Limits of the rate are our own business: clients get to know when they reach it. */
@@ -133,11 +142,16 @@ async function listen(app: FastifyInstance, host: string, port: number | null): 
   }
 }
 
-function stopper(app: FastifyInstance, streams: Streams, inference: Inference): () => Promise<void> {
+function stopper(
+  app: FastifyInstance,
+  connections: Connections,
+  streams: Streams,
+  inference: Inference,
+): () => Promise<void> {
   let stopping: Promise<void> | undefined
   const stop = async () => {
     await streams.finish()
-    await drain(app.server)
+    await connections.drain()
     await app.close()
     await inference.close()
   }

@@ -3,9 +3,7 @@ import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { LIMITS } from '../../src/serve/limits.js'
 import { trainDigits } from '../inference/trained.js'
 import { served } from './served.js'
 
@@ -83,7 +81,7 @@ t.test('stopped under the load of 64 connections, every request that was sent is
 })
 
 t.test('slow clients are cut off with 408: headers that do not end, a body byte by byte', async t => {
-  const { port } = await served(t, [run])
+  const { port } = await served(t, [run], { headersMs: 1500, requestMs: 2500 })
   const slow = (start: string) =>
     new Promise<{ answer: string; ms: number }>(resolve => {
       const began = performance.now()
@@ -106,8 +104,7 @@ t.test('slow clients are cut off with 408: headers that do not end, a body byte 
   ])
   t.match(headers.answer, /^HTTP\/1\.1 408 /)
   t.match(body.answer, /^HTTP\/1\.1 408 /)
-  t.ok(headers.ms < LIMITS.headersMs + 5000, `${headers.ms} ms`)
-  t.ok(body.ms < LIMITS.requestMs + 5000, `${body.ms} ms`)
+  t.ok(headers.ms >= 1500 && body.ms >= 2500, `after ${headers.ms} and ${body.ms} ms, not before`)
 })
 
 t.test('a client that never asks does not keep the server from ending, nor does a live page', async t => {
@@ -123,5 +120,4 @@ t.test('a client that never asks does not keep the server from ending, nor does 
   await closed
   t.ok(performance.now() - began < 5000)
   await t.rejects(fetch(`${server.url}/runs`), 'nobody listens any more')
-  await delay(0)
 })
