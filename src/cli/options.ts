@@ -27,3 +27,11 @@ export function singleOptional(name: string) {
     },
   } as const
 }
+
+/** null where none is given: the usual one, or any that is free. */
+export function portOption(command: string, text: string | undefined): number | null {
+  if (text === undefined) return null
+  const port = integerOption(command, 'port', text, 0)
+  if (port <= 65535) return port
+  throw new ConfigError(`gradloom ${command}: --port is ${port}, expected at most 65535`)
+}

@@ -70,6 +70,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./activations.js')).activationsCommand),
   },
   {
+    name: 'serve',
+    command: 'serve <runs..>',
+    describe: 'Draw digits for a network, and watch runs, in the browser',
+    load: async () => erased((await import('./serve.js')).serveCommand),
+  },
+  {
     name: 'export',
     command: 'export <run>',
     describe: 'Write the weights for other programs',

@@ -1,13 +1,16 @@
 /** `gradloom resume`: goes on with a run that was stopped, or that is to be longer. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
+import { portOption } from './options.js'
 import { showRun } from './show-run.js'
-import { single } from './train.js'
+import { liveOption, livePortOption, single } from './train.js'
 
 interface ResumeArguments {
   run: string
   set: string[]
   workers?: string
   allowChange: boolean
+  live: boolean
+  port?: string
   json: boolean
   quiet: boolean
 }
@@ -35,6 +38,8 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
         type: 'boolean',
         default: false,
       })
+      .option('live', liveOption)
+      .option('port', livePortOption)
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 resume runs/mnist-2026-01-01T12-00-00', 'as if it had never stopped')
@@ -42,7 +47,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
   handler: async args => {
     const { resume } = await import('../coordinator/resume.js')
     const overrides = [...args.set, ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`])]
-    await showRun(args, null, async options => {
+    await showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
       const { trained, summary } = await resume(args.run, { ...options, overrides, allowChange: args.allowChange })
       if (!trained && !args.quiet) {
         process.stderr.write(

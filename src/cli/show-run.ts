@@ -5,6 +5,7 @@
 import { TrainControl } from '../coordinator/control.js'
 import type { TrainOptions } from '../coordinator/trainer.js'
 import type { RunSummary } from '../run/events.js'
+import type { LivePage } from '../serve/live.js'
 import { watchInterrupts } from './interrupt.js'
 import { paintFor } from './paint.js'
 import { ProgressView } from './progress.js'
@@ -14,11 +15,15 @@ export interface ShowOptions {
   /** The summary as one JSON object on stdout. */
   readonly json: boolean
   readonly quiet: boolean
+  /** A live page in the browser while it trains. */
+  readonly live?: boolean
+  /** Of the live page; null: the usual one, or any that is free. */
+  readonly port?: number | null
 }
 
 /** Runs `train` with everything it should be told and ask; `experimentPath` is the file as the user named it, if any. */
 export async function showRun(
-  { json, quiet }: ShowOptions,
+  { json, quiet, live = false, port = null }: ShowOptions,
   experimentPath: string | null,
   train: (options: TrainOptions) => Promise<RunSummary>,
 ): Promise<void> {
@@ -42,13 +47,17 @@ export async function showRun(
 
   let runDir: string | null = null
   let summary: RunSummary
+  let page: LivePage | null = null
   try {
+    page = live ? await openPage(port, message => view.note(`warning: ${message}`)) : null
+    if (page) view.note(`live     ${page.url}`, '')
     summary = await train({
       signal: stop.signal,
       control,
       onWarning: message => view.note(`warning: ${message}`),
       onEvent: event => {
         if (event.type === 'start') runDir = event.runDir
+        page?.show(event)
         if (!quiet) view.show(event)
       },
     })
@@ -57,6 +66,7 @@ export async function showRun(
     throw error
   } finally {
     view.close()
+    await page?.close()
     interrupt.dispose()
     process.off('SIGUSR1', onSave)
   }
@@ -69,6 +79,11 @@ export async function showRun(
     out.write(`\n${lines.join('\n')}\n`)
   }
   process.exitCode = exitCodeOf(summary, interrupt.exitCode())
+}
+
+async function openPage(port: number | null, onWarning: (message: string) => void): Promise<LivePage> {
+  const { LivePage } = await import('../serve/live.js')
+  return LivePage.open(port, onWarning)
 }
 
 /** Exported for tests. A signal that came too late to stop anything does not spoil the run; a result that is lost does. */

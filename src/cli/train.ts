@@ -1,6 +1,7 @@
 /** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { portOption } from './options.js'
 import { showRun } from './show-run.js'
 
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
@@ -19,6 +20,8 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   set: string[]
   runDir?: string
   from?: string
+  live: boolean
+  port?: string
   json: boolean
   quiet: boolean
 }
@@ -39,6 +42,8 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         describe: 'Start from the weights of this checkpoint or run, not from random ones',
         ...single('from'),
       })
+      .option('live', liveOption)
+      .option('port', livePortOption)
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 train configs/quickstart.json', 'real digits, in a minute')
@@ -53,6 +58,18 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   },
   handler: runTrain,
 }
+
+export const liveOption = {
+  describe: 'Show curves and progress in the browser meanwhile',
+  type: 'boolean',
+  default: false,
+} as const
+
+export const livePortOption = {
+  describe: 'Port of --live; 0: any that is free',
+  defaultDescription: '4747, or any that is free',
+  ...single('port'),
+} as const
 
 export const setOption = {
   describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
@@ -96,7 +113,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
   const { train } = await import('../coordinator/train.js')
-  await showRun(args, args.experiment, options =>
+  await showRun({ ...args, port: portOption('train', args.port) }, args.experiment, options =>
     train(loaded, {
       ...options,
       ...(args.runDir !== undefined && { runDir: args.runDir }),

@@ -314,7 +314,7 @@ export class Trainer {
 
     const started = performance.now()
     this.#meter.begin(from)
-    const { step, fault } = await this.#run(session, from, to)
+    const { step, fault, workers } = await this.#run(session, from, to)
     const seconds = (performance.now() - started) / 1000
     if (step <= from) return fault
     this.#step = step
@@ -331,6 +331,7 @@ export class Trainer {
       accuracy: (after.correct - before.correct) / rows,
       learningRate: this.#learningRate(session),
       samplesPerSecond: rows / seconds,
+      ...(workers && { workers }),
     })
     const { stopAfterSeconds, evaluateEverySteps } = this.#experiment.train
     if (stopAfterSeconds !== null && this.#meter.total().seconds >= stopAfterSeconds) this.#stopped ??= 'time'
@@ -359,12 +360,17 @@ export class Trainer {
   }
 
   /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
-  async #run(session: Session, from: number, to: number): Promise<Pick<SpanReport, 'step' | 'fault'>> {
+  async #run(
+    session: Session,
+    from: number,
+    to: number,
+  ): Promise<Pick<SpanReport, 'step' | 'fault'> & { workers?: SpanReport['stages'][] }> {
     const rateFactor = this.#rateFactor * this.#standing.rateFactor
     try {
       const call = `run steps ${from}-${to}`
-      const [report] = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
-      return report
+      const reports = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
+      const { step, fault } = reports[0]
+      return { step, fault, workers: reports.map(({ stages }) => stages.map(shortened)) }
     } catch (error) {
       await this.#recover(session, error)
       return { step: session.sums().step, fault: 0 }
@@ -614,6 +620,14 @@ export class Trainer {
     this.#options.onEvent?.(event)
   }
 }
+
+/** To microseconds: more digits would only make the metrics longer. */
+const shortened = ({ name, workMs, waitMs, tasks }: SpanReport['stages'][number]) => ({
+  name,
+  workMs: Math.round(1000 * workMs) / 1000,
+  waitMs: Math.round(1000 * waitMs) / 1000,
+  tasks,
+})
 
 const endsWithBest = ({ train: { earlyStopping } }: Experiment): boolean =>
   earlyStopping.patience !== null && earlyStopping.restoreBest

@@ -62,10 +62,13 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
 }
 
-function topOf(predictor: Predictor, pixels: Features): ClassProbability[] {
-  const probabilities = [...predictor.probabilities(pixels).data]
+const topOf = (predictor: Predictor, features: Features): ClassProbability[] =>
+  topClasses([...predictor.probabilities(features).data], predictor.classNames)
+
+/** The most probable classes, the first of equal ones first. */
+export function topClasses(probabilities: readonly number[], classNames: readonly string[]): ClassProbability[] {
   return probabilities
-    .map((probability, label) => ({ label, className: predictor.classNames[label], probability }))
+    .map((probability, label) => ({ label, className: classNames[label], probability }))
     .sort((a, b) => b.probability - a.probability || a.label - b.label)
     .slice(0, TOP)
 }

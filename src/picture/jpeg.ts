@@ -18,9 +18,9 @@ interface Frame {
   readonly orientation: number
 }
 
-export function decodeJpeg(where: string, bytes: Uint8Array): Picture {
+export function decodeJpeg(where: string, bytes: Uint8Array, mostPixels = MAX_JPEG_PIXELS): Picture {
   const frame = frameOf(where, bytes)
-  checkSize(where, frame.width, frame.height, MAX_JPEG_PIXELS)
+  checkSize(where, frame.width, frame.height, Math.min(mostPixels, MAX_JPEG_PIXELS))
   let decoded: { width: number; height: number; data: Uint8Array }
   try {
     decoded = jpeg.decode(bytes, {

@@ -34,10 +34,10 @@ export async function readPicture(file: string): Promise<Picture> {
   return decodePicture(file, await readBytes(file))
 }
 
-/** `where` begins messages: the file's name. */
-export async function decodePicture(where: string, bytes: Uint8Array): Promise<Picture> {
-  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47])) return (await import('./png.js')).decodePng(where, bytes)
-  if (startsWith(bytes, [0xff, 0xd8])) return (await import('./jpeg.js')).decodeJpeg(where, bytes)
+/** `where` begins messages: the file's name. `mostPixels` lowers the limits below. */
+export async function decodePicture(where: string, bytes: Uint8Array, mostPixels = MAX_PIXELS): Promise<Picture> {
+  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47])) return (await import('./png.js')).decodePng(where, bytes, mostPixels)
+  if (startsWith(bytes, [0xff, 0xd8])) return (await import('./jpeg.js')).decodeJpeg(where, bytes, mostPixels)
   const first = bytes.length === 0 ? 'nothing: it is empty' : Buffer.from(bytes.subarray(0, 8)).toString('hex')
   throw new PictureError(`${where}: begins with ${first}, expected a PNG (89504e47…) or JPEG (ffd8…) picture`, {
     hint: 'save it as PNG',

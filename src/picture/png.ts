@@ -46,11 +46,11 @@ const PASSES = [
   [0, 1, 1, 2],
 ] as const
 
-export function decodePng(where: string, bytes: Uint8Array): Picture {
+export function decodePng(where: string, bytes: Uint8Array, mostPixels = MAX_PIXELS): Picture {
   const chunks = chunksOf(where, bytes)
   const header = headerOf(where, chunks[0])
   const { width, height, colourType } = header
-  checkSize(where, width, height, MAX_PIXELS)
+  checkSize(where, width, height, mostPixels)
   checkData(where, header, chunks)
   const kept = chunks.filter(({ type }) => KEPT.has(type) && !(type === 'tRNS' && colourType > 3))
   let decoded: DecodedPng

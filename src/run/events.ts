@@ -3,6 +3,7 @@
  * the CLI renders them, and library users receive them through `onEvent`. Types only.
  */
 import type { Experiment } from '../config/schema.js'
+import type { StageTime } from '../worker/protocol.js'
 
 /** Mean loss and accuracy (0 to 1) over the rows of one split. */
 export interface Score {
@@ -59,6 +60,8 @@ export interface StepsEvent {
   readonly accuracy: number
   readonly learningRate: number
   readonly samplesPerSecond: number
+  /** Of each worker, by stage of the step: computing, waiting, tasks. Absent where a worker failed. */
+  readonly workers?: readonly (readonly StageTime[])[]
 }
 
 export interface EpochEvent {

@@ -54,6 +54,13 @@ export class RunLock {
   }
 }
 
+/** Whether a living process, or one of another host, trains in a directory. Reads, never writes. */
+export async function isInUse(directory: string): Promise<boolean> {
+  const text = await readFile(join(directory, LOCK_FILE), 'utf8').catch(() => null)
+  const owner = text === null ? null : ownerOf(text)
+  return owner !== null && (owner.host !== hostname() || (await lives(owner)))
+}
+
 /** Fails with EEXIST where the file exists. */
 async function placeNew(temporary: string, file: string): Promise<void> {
   try {

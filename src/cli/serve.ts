@@ -1,0 +1,85 @@
+/** `gradloom serve`: parses, starts the server, says where it is, stops it on a signal. Main thread. */
+import type { Argv, CommandModule } from 'yargs'
+import { watchInterrupts } from './interrupt.js'
+import { integerOption, portOption } from './options.js'
+import { single } from './train.js'
+
+interface ServeArguments {
+  runs: string[]
+  port?: string
+  host?: string
+  allowHost: string[]
+  rate?: string
+}
+
+export const serveCommand: CommandModule<object, ServeArguments> = {
+  command: 'serve <runs..>',
+  describe: 'Draw digits for a network, and watch runs, in the browser',
+  builder: yargs =>
+    yargs
+      .positional('runs', {
+        describe: 'Run directories, also of runs in progress, or .safetensors files',
+        ...{ type: 'string', array: true, demandOption: true },
+      })
+      .option('port', {
+        describe: 'Port to listen on; 0: any that is free',
+        defaultDescription: '4747, or any that is free',
+        ...single('port'),
+      })
+      .option('host', {
+        describe: 'Address to listen on; others than this reach beyond this computer',
+        defaultDescription: '127.0.0.1',
+        ...single('host'),
+      })
+      .option('allow-host', {
+        describe: 'Another name by which browsers may call it; may be repeated',
+        ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
+      })
+      .option('rate', {
+        describe: 'Requests a second that one address may send',
+        defaultDescription: '10000',
+        ...single('rate'),
+      })
+      .example('$0 serve runs/mine', 'then open the address that it prints')
+      .example('$0 serve runs/*', 'several runs side by side')
+      .epilogue(
+        'Ctrl-C stops it; what was asked before is answered. docs/serve.md has the JSON API.',
+      ) as unknown as Argv<ServeArguments>,
+  handler: runServe,
+}
+
+async function runServe(args: ServeArguments): Promise<void> {
+  const port = portOption('serve', args.port)
+  const rate = args.rate === undefined ? undefined : integerOption('serve', 'rate', args.rate, 1)
+  const [{ Registry }, { startServer }] = await Promise.all([
+    import('../serve/registry.js'),
+    import('../serve/server.js'),
+  ])
+  const registry = await Registry.of(args.runs)
+  let stop = () => {}
+  const stopped = new Promise<void>(resolve => {
+    stop = resolve
+  })
+  const interrupt = watchInterrupts(
+    signal => {
+      process.stderr.write(`${signal}: answering what has been asked; once more to quit at once\n`)
+      stop()
+    },
+    () => {},
+  )
+  try {
+    const server = await startServer({
+      ...{ registry, port, allowHosts: args.allowHost },
+      ...(args.host !== undefined && { host: args.host }),
+      ...(rate !== undefined && { rate }),
+    })
+    const ids = registry.list().map(({ id }) => id)
+    process.stdout.write(`${server.url}/draw   draw, and see what the network says\n`)
+    process.stdout.write(`${server.url}/watch  curves, progress, mistakes\n`)
+    process.stderr.write(`serving ${ids.join(', ')}; Ctrl-C stops\n`)
+    await stopped
+    await server.stop()
+  } finally {
+    interrupt.dispose()
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The files that pages consist of: a fixed list, read when the server starts and kept in memory, so that no address can
+ * lead to another file. All are in the package, uPlot in its own. Server's thread.
+ */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+
+export interface Asset {
+  readonly type: string
+  readonly body: Buffer
+  readonly etag: string
+}
+
+const HTML = 'text/html; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
+const SCRIPT = 'text/javascript; charset=utf-8'
+const SVG = 'image/svg+xml'
+
+/** HTML and CSS lie beside the sources; from dist/src/serve, as installed. */
+const page = (name: string): URL => new URL(`../../../src/serve/pages/${name}`, import.meta.url)
+const compiled = (name: string): URL => new URL(`../${name}`, import.meta.url)
+const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'))
+
+/** As in dist/src, so that their imports of each other are right. */
+const SCRIPTS = [
+  ...['board', 'charts', 'curves', 'dom', 'draw', 'heatmap', 'run-card', 'watch'].map(name => `serve/pages/${name}.js`),
+  'cli/format.js',
+  'picture/colours.js',
+]
+
+const FILES: readonly (readonly [address: string, type: string, file: URL])[] = [
+  ['/draw', HTML, page('draw.html')],
+  ['/watch', HTML, page('watch.html')],
+  ['/assets/style.css', CSS, page('style.css')],
+  ['/assets/icon.svg', SVG, page('icon.svg')],
+  ...SCRIPTS.map(name => [`/assets/${name}`, SCRIPT, compiled(name)] as const),
+  ['/assets/serve/pages/uplot.js', SCRIPT, ofUplot('./uPlot.esm.js')],
+  ['/assets/uplot.css', CSS, ofUplot('./uPlot.min.css')],
+]
+
+export async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
+  const assets = await Promise.all(
+    FILES.map(async ([address, type, file]) => {
+      const body = await readFile(fileURLToPath(file))
+      const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
+      return [address, { type, body, etag }] as const
+    }),
+  )
+  return new Map(assets)
+}

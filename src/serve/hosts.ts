@@ -1,0 +1,43 @@
+/**
+ * Who may talk to a server. A page of another site can make a browser send requests to 127.0.0.1, and, by changing what
+ * its own name resolves to (DNS rebinding), read the answers; then the request names that site in `Host`, and where a
+ * browser tells, in `Origin` and `Sec-Fetch-Site`. So all three must be ours. Any thread.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
+import { hostname, networkInterfaces } from 'node:os'
+
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
+const ANYWHERE = new Set(['0.0.0.0', '::', ''])
+const HTTP_PORT = 80
+
+/** Names by which this server may be called, without ports. `host` is where it listens; `more` are names of the user's. */
+export function allowedNames(host: string, more: readonly string[]): Set<string> {
+  const here = ANYWHERE.has(host)
+    ? [hostname(), ...Object.values(networkInterfaces()).flatMap(found => found?.map(({ address }) => address) ?? [])]
+    : [host]
+  return new Set([...LOOPBACK, ...[...here, ...more].map(bracketed)].map(name => name.toLowerCase()))
+}
+
+/** As addresses have it: IPv6 in brackets. */
+export const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host)
+
+/** Why a request is refused; null where it is not. */
+export function refusalOf(headers: IncomingHttpHeaders, names: ReadonlySet<string>, port: number): string | null {
+  const { host, origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = headers
+  const isOurs = (address: string) => {
+    const [, name, at = String(HTTP_PORT)] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(address.toLowerCase()) ?? []
+    return name !== undefined && names.has(name) && Number(at) === port
+  }
+  if (host === undefined || !isOurs(host)) {
+    return `Host is '${host ?? ''}', expected ${[...names].map(name => `${name}:${port}`).join(' or ')}`
+  }
+  if (origin !== undefined && !(origin.startsWith('http://') && isOurs(origin.slice('http://'.length)))) {
+    return `Origin is '${origin}', expected that of this server's own pages`
+  }
+  // A link from elsewhere to one of our pages is fine; a picture, script or request is not.
+  if (site !== undefined && site !== 'same-origin' && site !== 'none' && mode !== 'navigate') {
+    return `Sec-Fetch-Site is '${site}', expected a page of this server`
+  }
+  return null
+}

@@ -1,0 +1,146 @@
+/**
+ * The thread in which a server's networks are asked: piscina calls the default export with one task after the other.
+ * It keeps one network a run, the newest that it was asked for, and its test images once somebody wants them.
+ *
+ * Letters: `B` images, `F` features of one, `C` classes.
+ */
+import { loadTestImages, type TestImages, testImage } from '../inference/examples.js'
+import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
+import { Predictor } from '../inference/predictor.js'
+import { type Outcome, outcomeOf } from './outcome.js'
+import type { ModelFacts, TestImageJson } from './protocol.js'
+
+/** A network: which run's, and which state of it. */
+export interface ModelKey {
+  readonly run: string
+  readonly target: string
+  /** Another one means that the run has newer weights. */
+  readonly version: string
+}
+
+export type Question =
+  | { readonly ask: 'facts' }
+  | { readonly ask: 'probabilities'; readonly images: Uint8Array /* (B, F) */ }
+  | { readonly ask: 'layers'; readonly image: Uint8Array /* (F) */ }
+  | { readonly ask: 'images'; readonly indices: readonly number[] }
+  | { readonly ask: 'spread'; readonly count: number; readonly turn: number }
+  | { readonly ask: 'mistakes'; readonly count: number; readonly look: number }
+
+export interface Answers {
+  readonly facts: ModelFacts
+  readonly probabilities: Float32Array // (B, C)
+  readonly layers: LayerSummary[]
+  readonly images: { readonly rows: number; readonly images: readonly TestImageJson[] }
+  readonly spread: Answers['images']
+  readonly mistakes: {
+    readonly rows: number
+    readonly looked: number
+    readonly wrong: number
+    readonly mistakes: readonly { image: TestImageJson; predicted: number; confidence: number }[]
+  }
+}
+
+export interface InferenceTask {
+  readonly model: ModelKey
+  readonly question: Question
+}
+
+interface Loaded {
+  readonly version: string
+  readonly predictor: Predictor
+  test?: Promise<TestImages>
+}
+
+const loaded = new Map<string, Loaded>()
+
+export default async function answer({ model, question }: InferenceTask): Promise<Outcome<unknown>> {
+  return outcomeOf(async () => reply(await load(model), question))
+}
+
+async function load({ run, target, version }: ModelKey): Promise<Loaded> {
+  const known = loaded.get(run)
+  if (known?.version === version) return known
+  const now: Loaded = { version, predictor: await Predictor.open(target), ...(known?.test && { test: known.test }) }
+  loaded.set(run, now)
+  return now
+}
+
+async function reply(model: Loaded, question: Question): Promise<Answers[Question['ask']]> {
+  const { predictor } = model
+  switch (question.ask) {
+    case 'facts':
+      return factsOf(predictor)
+    case 'probabilities':
+      return predictor.probabilities(question.images).data
+    case 'layers':
+      return summarizeLayers(predictor, question.image)
+    case 'images':
+      return pick(predictor, await testOf(model), question.indices)
+    case 'spread': {
+      const test = await testOf(model)
+      return pick(predictor, test, spreadOver(test, predictor.classNames.length, question.count, question.turn))
+    }
+    case 'mistakes':
+      return mistakesOf(predictor, await testOf(model), question)
+    default:
+      return question satisfies never
+  }
+}
+
+function factsOf({ height, width, classNames, widths, note, source }: Predictor): ModelFacts {
+  const { checkpoint, experiment } = source
+  return { checkpoint, height, width, classNames, widths, note, dataset: experiment.data.dataset }
+}
+
+/** A data set that cannot be found now may be there the next time. */
+async function testOf(model: Loaded): Promise<TestImages> {
+  model.test ??= loadTestImages(model.predictor)
+  try {
+    return await model.test
+  } catch (error) {
+    delete model.test
+    throw error
+  }
+}
+
+function pick({ classNames }: Predictor, test: TestImages, indices: readonly number[]): Answers['images'] {
+  return { rows: test.rows, images: indices.map(index => imageJson(classNames, test, index)) }
+}
+
+function imageJson(classNames: readonly string[], test: TestImages, index: number): TestImageJson {
+  const pixels = Buffer.from(testImage(test, index)).toString('base64')
+  const label = test.labels[index]
+  return { index, label, className: classNames[label], pixels }
+}
+
+/** Images of all classes in turns; another `turn`, others. */
+function spreadOver({ labels }: TestImages, classes: number, count: number, turn: number): number[] {
+  const ofClass: number[][] = Array.from({ length: classes }, () => [])
+  for (const [index, label] of labels.entries()) ofClass[label]?.push(index)
+  const each = Math.ceil(count / classes)
+  const filled = ofClass.filter(indices => indices.length > 0)
+  const picked = Array.from({ length: each }, (_, i) =>
+    filled.map(indices => indices[(turn * each + i) % indices.length]),
+  )
+  return [...new Set(picked.flat())].slice(0, count)
+}
+
+function mistakesOf(
+  predictor: Predictor,
+  test: TestImages,
+  { count, look }: Extract<Question, { ask: 'mistakes' }>,
+): Answers['mistakes'] {
+  const looked = Math.min(look, test.rows)
+  const features = test.images.length / test.rows
+  const wrong = predictor
+    .predict(test.images.subarray(0, looked * features))
+    .map((prediction, index) => ({ ...prediction, index }))
+    .filter(({ label, index }) => label !== test.labels[index])
+    .sort((a, b) => b.confidence - a.confidence || a.index - b.index)
+  const mistakes = wrong.slice(0, count).map(({ label, confidence, index }) => ({
+    image: imageJson(predictor.classNames, test, index),
+    predicted: label,
+    confidence,
+  }))
+  return { rows: test.rows, looked, wrong: wrong.length, mistakes }
+}

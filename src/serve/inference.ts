@@ -1,0 +1,115 @@
+/**
+ * The networks of a server: opened when somebody first asks, renewed when their run has written newer weights, and asked
+ * in a thread of their own, in batches, so that HTTP never waits for arithmetic. Server's thread.
+ *
+ * Letters: `F` features of an image, `C` classes.
+ */
+import { stat } from 'node:fs/promises'
+import { Piscina } from 'piscina'
+import type { Prepared } from '../picture/prepare.js'
+import { openRun } from '../run/open.js'
+import { Batcher } from './batcher.js'
+import { TooBusyError } from './errors.js'
+import type { Answers, InferenceTask, ModelKey, Question } from './inference-thread.js'
+import { answerOf, type Outcome } from './outcome.js'
+import type { PictureTask } from './picture-thread.js'
+import type { ModelFacts } from './protocol.js'
+import type { ServedRun } from './registry.js'
+
+/** Passed through a network at once: twice what all connections of a usual load ask. */
+const BATCH = 128
+/** Images that may wait for a network, and pictures for the thread that decodes them, 4 MiB each at most. */
+const MOST_WAITING = 4096
+const MOST_PICTURES = 16
+/** Newer weights of a run are looked for no more often. */
+const RENEW_MS = 2000
+
+interface Model {
+  readonly key: ModelKey
+  readonly facts: ModelFacts
+  readonly batcher: Batcher<Uint8Array, Float32Array>
+}
+
+interface Current {
+  readonly model: Promise<Model>
+  readonly checkedMs: number
+}
+
+export class Inference {
+  readonly #networks = new Piscina<InferenceTask, Outcome<unknown>>({
+    filename: new URL('./inference-thread.js', import.meta.url).href,
+    ...{ minThreads: 0, maxThreads: 1, idleTimeout: Number.POSITIVE_INFINITY, recordTiming: false },
+  })
+  readonly #pictures = new Piscina<PictureTask, Outcome<Prepared>>({
+    filename: new URL('./picture-thread.js', import.meta.url).href,
+    ...{ minThreads: 0, maxThreads: 1, idleTimeout: 60_000, maxQueue: MOST_PICTURES, recordTiming: false },
+  })
+  readonly #current = new Map<string, Current>()
+
+  /** Rejects with a GradloomError where a run has no weights yet, or they cannot be used. */
+  async facts(run: ServedRun): Promise<ModelFacts> {
+    return (await this.#model(run)).facts
+  }
+
+  /** Probabilities (C) of each of the images (F), which must be of the network's size. */
+  async probabilities(run: ServedRun, images: readonly Uint8Array[]): Promise<Float32Array[]> {
+    const { batcher } = await this.#model(run)
+    return batcher.askAll(images)
+  }
+
+  async ask<Asked extends Question>(run: ServedRun, question: Asked): Promise<Answers[Asked['ask']]> {
+    const { key } = await this.#model(run)
+    return this.#ask(key, question)
+  }
+
+  /** A picture file as the network of `facts` should see it. */
+  async prepare(where: string, bytes: Uint8Array, { dataset, height, width }: ModelFacts): Promise<Prepared> {
+    if (this.#pictures.queueSize >= MOST_PICTURES) {
+      throw new TooBusyError(`pictures: ${MOST_PICTURES} are waiting, expected fewer`)
+    }
+    return answerOf(await this.#pictures.run({ where, bytes, dataset, height, width }))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#networks.destroy(), this.#pictures.destroy()])
+  }
+
+  async #ask<Asked extends Question>(model: ModelKey, question: Asked): Promise<Answers[Asked['ask']]> {
+    return answerOf(await this.#networks.run({ model, question })) as Answers[Asked['ask']]
+  }
+
+  #model(run: ServedRun): Promise<Model> {
+    const now = performance.now()
+    const current = this.#current.get(run.id)
+    if (current && now - current.checkedMs < RENEW_MS) return current.model
+    const model = this.#renew(run, current)
+    this.#current.set(run.id, { model, checkedMs: now })
+    // What failed is tried again by the next one who asks; those who asked already are told.
+    model.catch(() => {
+      if (this.#current.get(run.id)?.model === model) this.#current.delete(run.id)
+    })
+    return model
+  }
+
+  async #renew(run: ServedRun, before: Current | undefined): Promise<Model> {
+    const { checkpoint } = await openRun(run.target)
+    const { mtimeMs, size } = await stat(checkpoint)
+    const version = `${checkpoint} ${mtimeMs} ${size}`
+    const known = await before?.model.catch(() => undefined)
+    if (known?.key.version === version) return known
+    const key: ModelKey = { run: run.id, target: run.target, version }
+    const facts = await this.#ask(key, { ask: 'facts' })
+    const classes = facts.classNames.length
+    const ask = async (images: readonly Uint8Array[]) => {
+      const all = await this.#ask(key, { ask: 'probabilities', images: joined(images) })
+      return images.map((_, i) => all.subarray(i * classes, (i + 1) * classes))
+    }
+    return { key, facts, batcher: new Batcher({ ask, mostInBatch: BATCH, mostWaiting: MOST_WAITING }) }
+  }
+}
+
+function joined(images: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(images.length * (images[0]?.length ?? 0))
+  for (const [i, image] of images.entries()) all.set(image, i * image.length)
+  return all
+}

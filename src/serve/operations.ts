@@ -1,0 +1,199 @@
+/**
+ * The JSON API as data: addresses, what is accepted, what is answered, as JSON Schema. The server checks requests
+ * against it and writes answers by it; `GET /openapi.json` is made of it, so the two cannot differ. Any thread.
+ */
+import { LIMITS } from './limits.js'
+
+type Schema = Readonly<Record<string, unknown>>
+
+export interface Operation {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  readonly schema: {
+    readonly summary: string
+    readonly description?: string
+    readonly params?: Schema
+    readonly querystring?: Schema
+    readonly body?: Schema
+    readonly response: Readonly<Record<string, Schema>>
+  }
+}
+
+const text = { type: 'string' } as const
+const number = { type: 'number' } as const
+const count = { type: 'integer', minimum: 0 } as const
+const list = (items: Schema): Schema => ({ type: 'array', items })
+const nullable = (schema: Schema): Schema => ({ ...schema, nullable: true })
+
+/** An object with these properties and no others, all of them required but the ones named. */
+function object(properties: Readonly<Record<string, Schema>>, ...optional: string[]): Schema {
+  const required = Object.keys(properties).filter(name => !optional.includes(name))
+  return { type: 'object', additionalProperties: false, required, properties }
+}
+const anything: Schema = { type: 'object', additionalProperties: true }
+
+const IMAGE: Schema = {
+  description:
+    'Either all pixels of one image, row by row, 0 for background to 255, as in the data set: they are used as they are. Or a PNG or JPEG file in base64, with or without a "data:" prefix, of any size: it is prepared as `predict --image` does.',
+  anyOf: [
+    { type: 'array', minItems: 1, maxItems: 65536, items: { type: 'number', minimum: 0, maximum: 255 } },
+    { type: 'string', minLength: 16 },
+  ],
+}
+
+const share = object({ label: count, className: text, probability: number })
+const layer = object({
+  layer: count,
+  kind: { type: 'string', enum: ['input', 'hidden', 'output'] },
+  units: count,
+  active: { ...number, description: 'Share of units above 0.' },
+  least: number,
+  most: number,
+  values: list(number),
+})
+const prediction = object(
+  {
+    label: count,
+    className: text,
+    confidence: { ...number, description: 'Probability of the class, 0 to 1.' },
+    top: { ...list(share), description: 'The three most probable classes.' },
+    probabilities: { ...list(number), description: 'Of every class, in order.' },
+    preprocessing: { ...list(text), description: 'What was done to the image before the network saw it.' },
+    pixels: { ...list(count), description: 'What the network saw; for pictures, and with `layers`.' },
+    layers: { ...list(layer), description: 'What every layer put out, with `layers: true`.' },
+  },
+  'pixels',
+  'layers',
+)
+
+const runEntry = {
+  id: text,
+  name: text,
+  status: { type: 'string', enum: ['running', 'completed', 'interrupted', 'failed', 'stopped', 'weights'] },
+  dataset: text,
+  hidden: { ...list(count), description: 'Units of the hidden layers.' },
+  checkpoint: nullable({ ...text, description: 'The newest; null before the first.' }),
+}
+const model = object({
+  checkpoint: text,
+  height: count,
+  width: count,
+  classNames: list(text),
+  widths: list(count),
+  dataset: text,
+  note: nullable(text),
+})
+const testImage = { index: count, label: count, className: text, pixels: { ...text, description: 'Bytes in base64.' } }
+
+const failure = object(
+  { statusCode: count, error: text, message: text, hint: { ...text, description: 'What to do about it.' } },
+  'hint',
+)
+const responses = (good: Schema, ...also: number[]): Operation['schema']['response'] => ({
+  200: good,
+  ...Object.fromEntries([400, 403, 429, 500, ...also].map(status => [status, failure])),
+})
+const ofRun: Schema = object({ id: { ...text, maxLength: 100, description: 'As `GET /runs` has it.' } })
+const within = (least: number, most: number, standard: number): Schema => ({
+  ...{ type: 'integer', minimum: least, maximum: most, default: standard },
+})
+
+export const OPERATIONS = {
+  predict: {
+    method: 'POST',
+    url: '/predict',
+    schema: {
+      summary: 'What a network says of one or more images',
+      description: `At most ${LIMITS.images} images, ${LIMITS.pictures} of them picture files, in ${LIMITS.bodyBytes} bytes. Give \`image\` or \`images\`. Requests that arrive together are computed together.`,
+      body: object(
+        {
+          run: { ...text, maxLength: 100, description: 'Default: the first run that has weights.' },
+          image: IMAGE,
+          images: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: IMAGE },
+          layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image.' },
+        },
+        ...['run', 'image', 'images', 'layers'],
+      ),
+      response: responses(
+        object({ run: text, checkpoint: text, predictions: list(prediction) }),
+        ...[404, 408, 409, 411, 413, 415],
+      ),
+    },
+  },
+  runs: {
+    method: 'GET',
+    url: '/runs',
+    schema: { summary: 'The runs that this server shows', response: responses(list(object(runEntry))) },
+  },
+  run: {
+    method: 'GET',
+    url: '/runs/:id',
+    schema: {
+      summary: 'One run: experiment, summary, metrics, and what is known of its network',
+      description:
+        '`metrics` are the events of `metrics.jsonl`, at most 16 MiB of them, the first ones; numbers that are not finite are words. `model` is null before the first checkpoint.',
+      params: ofRun,
+      response: responses(
+        object({
+          ...runEntry,
+          experiment: anything,
+          summary: nullable(anything),
+          model: nullable(model),
+          metrics: list(anything),
+          metricsAreWhole: { type: 'boolean' },
+        }),
+        404,
+      ),
+    },
+  },
+  images: {
+    method: 'GET',
+    url: '/runs/:id/images',
+    schema: {
+      summary: 'Test images of the data set that a run was trained on, of all classes in turns',
+      params: ofRun,
+      querystring: object(
+        { count: within(1, 100, 30), turn: { ...within(0, 1e6, 0), description: 'Another number, other images.' } },
+        'count',
+        'turn',
+      ),
+      response: responses(
+        object({ height: count, width: count, rows: count, images: list(object(testImage)) }),
+        ...[404, 409],
+      ),
+    },
+  },
+  mistakes: {
+    method: 'GET',
+    url: '/runs/:id/mistakes',
+    schema: {
+      summary: 'Test images that the newest weights get wrong, those they are surest of first',
+      params: ofRun,
+      querystring: object(
+        {
+          count: within(1, 100, 12),
+          look: { ...within(1, 100_000, 1000), description: 'So many images are looked at, from the first on.' },
+        },
+        'count',
+        'look',
+      ),
+      response: responses(
+        object({
+          ...{ height: count, width: count, rows: count, looked: count, wrong: count, checkpoint: text },
+          mistakes: list(
+            object({ ...testImage, predicted: object({ label: count, className: text, confidence: number }) }),
+          ),
+        }),
+        ...[404, 409],
+      ),
+    },
+  },
+} as const satisfies Record<string, Operation>
+
+/** Answers a stream of events, so it is no operation of JSON; documented all the same. */
+export const EVENTS = {
+  url: '/events',
+  summary: 'Live: metrics of all runs as they are written, as server-sent events',
+  description:
+    'Events: `metrics` {run, events}, `reset` {run} where a run was resumed from an earlier step, `status` (as in `GET /runs`), `progress` {run, event}. From the beginning, or from `Last-Event-ID` on, which browsers send when they reconnect.',
+} as const

@@ -1,0 +1,27 @@
+/** Answers of a server's threads: classes of errors do not cross threads, so what users should read does as data. */
+import { GradloomError } from '../errors.js'
+
+export type Outcome<T> = { readonly value: T } | { readonly refused: Refused }
+
+export interface Refused {
+  readonly name: string
+  readonly message: string
+  readonly hint: string | undefined
+}
+
+/** In the thread. Anything but our own errors is a defect, and rejects. */
+export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { value: await act() }
+  } catch (error) {
+    if (!(error instanceof GradloomError)) throw error
+    return { refused: { name: error.name, message: error.message, hint: error.hint } }
+  }
+}
+
+/** In the thread that asked. */
+export function answerOf<T>(outcome: Outcome<T>): T {
+  if ('value' in outcome) return outcome.value
+  const { name, message, hint } = outcome.refused
+  throw new GradloomError(name, message, { hint })
+}

@@ -1,0 +1,152 @@
+/** A run as its events tell it: what cards and charts show. Pure; the browser, and tests. */
+import type { ProgressEvent, RunSummary, Score } from '../../run/events.js'
+import type { StoredEvent, StoredStart } from '../protocol.js'
+
+/** A number as `metrics.jsonl` has it; one that is not finite is a word. */
+type Stored = number | string
+
+export interface Point {
+  /** In epochs, with fractions. */
+  readonly x: number
+  /** null where the number is not finite. */
+  readonly y: number | null
+}
+
+export type CurveName = 'loss' | 'accuracy' | 'learningRate' | 'throughput'
+
+/** Of each chart: what training gave, and what the validation rows did, where it is scored on them. */
+export type Curves = Readonly<Record<CurveName, { readonly training: Point[]; readonly validation: Point[] }>>
+
+export interface WorkerPace {
+  readonly samplesPerSecond: number
+  /** Share of the time in which it computed, 0 to 1. */
+  readonly busy: number
+}
+
+/** Lines that the remaining time is guessed from: recent ones, as other programs come and go. */
+const PACE_LINES = 20
+
+export class RunCurves {
+  start: StoredStart | null = null
+  summary: RunSummary | null = null
+  curves: Curves = emptyCurves()
+  /** The newest of each; null before the first. */
+  loss: number | null = null
+  accuracy: number | null = null
+  validation: Score | null = null
+  samplesPerSecond: number | null = null
+  workers: readonly WorkerPace[] = []
+  step = 0
+  restarts = 0
+  leftOut = 0
+  #times: { readonly step: number; readonly atMs: number }[] = []
+  #etaSeconds: number | null = null
+
+  /** The run goes on from an earlier step: all of it is told again. */
+  reset(): void {
+    Object.assign(this, new RunCurves())
+  }
+
+  add(events: readonly StoredEvent[]): void {
+    for (const event of events) this.#add(event)
+  }
+
+  /** Ten times a second, of a run in the server's process. */
+  progress({ step, loss, accuracy, samplesPerSecond, etaSeconds }: ProgressEvent): void {
+    if (this.summary !== null || step < this.step) return
+    Object.assign(this, { step, loss, accuracy, samplesPerSecond })
+    this.#etaSeconds = etaSeconds
+  }
+
+  get steps(): number {
+    return this.start ? this.start.stepsPerEpoch * this.start.experiment.train.epochs : 0
+  }
+
+  /** Share of the run that is done, 0 to 1. One that ended early is done all the same. */
+  get done(): number {
+    if (this.summary?.status === 'completed') return 1
+    return this.steps > 0 ? Math.min(1, this.step / this.steps) : 0
+  }
+
+  /** Seconds to the end; null where nobody can tell. */
+  get etaSeconds(): number | null {
+    if (this.summary !== null) return null
+    if (this.#etaSeconds !== null) return this.#etaSeconds
+    const [first, last] = [this.#times[0], this.#times.at(-1)]
+    if (!first || !last || last.step <= first.step) return null
+    const secondsAStep = (last.atMs - first.atMs) / 1000 / (last.step - first.step)
+    return (this.steps - last.step) * secondsAStep
+  }
+
+  #add(event: StoredEvent): void {
+    switch (event.type) {
+      case 'start':
+        this.start = event
+        this.summary = null
+        this.#times = []
+        return
+      case 'steps': {
+        this.step = event.step
+        const x = this.#epochOf(event.step)
+        this.loss = this.#draw('loss', 'training', x, event.loss)
+        this.accuracy = this.#draw('accuracy', 'training', x, event.accuracy)
+        this.#draw('learningRate', 'training', x, event.learningRate)
+        this.samplesPerSecond = this.#draw('throughput', 'training', x, event.samplesPerSecond)
+        this.workers = pacesOf(event)
+        this.#times = [...this.#times, { step: event.step, atMs: Date.parse(event.time) }].slice(-PACE_LINES)
+        return
+      }
+      case 'epoch':
+      case 'evaluation':
+        if (event.type === 'epoch') this.step = event.step
+        if (event.validation) {
+          this.validation = event.validation
+          const x = this.#epochOf(event.step)
+          this.#draw('loss', 'validation', x, event.validation.loss)
+          this.#draw('accuracy', 'validation', x, event.validation.accuracy)
+        }
+        return
+      case 'restart':
+        this.restarts = event.restarts
+        return
+      case 'non-finite':
+        this.leftOut = event.count
+        return
+      case 'end':
+        this.summary = event.summary
+        this.#etaSeconds = null
+        return
+      default:
+        return
+    }
+  }
+
+  #draw(name: CurveName, rows: 'training' | 'validation', x: number, value: Stored): number | null {
+    const y = typeof value === 'number' ? value : null
+    this.curves[name][rows].push({ x, y })
+    return y
+  }
+
+  #epochOf(step: number): number {
+    return this.start ? step / this.start.stepsPerEpoch : step
+  }
+}
+
+/** Tasks of the first stage are shards, or strips of them, all of a size: a worker's share of them is its share of the rows. */
+function pacesOf({ workers, samplesPerSecond }: Extract<StoredEvent, { type: 'steps' }>): WorkerPace[] {
+  if (!workers) return []
+  const all = workers.reduce((sum, [first]) => sum + (first?.tasks ?? 0), 0)
+  return workers.map(stages => {
+    const work = stages.reduce((sum, { workMs }) => sum + workMs, 0)
+    const wait = stages.reduce((sum, { waitMs }) => sum + waitMs, 0)
+    const share = all > 0 ? (stages[0]?.tasks ?? 0) / all : 0
+    return { samplesPerSecond: samplesPerSecond * share, busy: work + wait > 0 ? work / (work + wait) : 0 }
+  })
+}
+
+const emptyCurves = (): Curves => ({
+  loss: { training: [], validation: [] },
+  accuracy: { training: [], validation: [] },
+  learningRate: { training: [], validation: [] },
+  throughput: { training: [], validation: [] },
+})

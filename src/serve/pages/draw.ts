@@ -1,0 +1,278 @@
+/** The page `Draw`: paper and test images in, probabilities and layers out. Browser. */
+import { formatCount, formatPercent } from '../../cli/format.js'
+import type {
+  ImagesResponse,
+  LayerJson,
+  ModelFacts,
+  PredictionJson,
+  PredictResponse,
+  RunEntry,
+  TestImageJson,
+} from '../protocol.js'
+import { Board } from './board.js'
+import { byId, element, messageOf, request } from './dom.js'
+import { bytesOf, columnsFor, drawImage, drawUnits } from './heatmap.js'
+
+/** After the last change, so that a screen reader is not told of every moment. */
+const SAY_MS = 700
+/** Between the lights of two layers. */
+const LIGHT_MS = 180
+const IMAGES = 30
+/** Sides of a unit's square in a layer, in pixels: less for more units. */
+const UNIT = { most: 22, least: 3, room: 460 } as const
+
+interface Shown {
+  readonly image: string | readonly number[]
+  /** Of a test image. */
+  readonly truth: string | null
+}
+
+class DrawPage {
+  readonly #board: Board
+  #run = ''
+  #model: ModelFacts | null = null
+  #turn = 0
+  #shown: Shown | null = null
+  /** What has changed since the network was asked last. */
+  #dirty = false
+  #asking = false
+  #light = false
+  #sayTimer = 0
+
+  constructor() {
+    this.#board = new Board(byId('board'), byId('pen'), {
+      onChange: () => this.#drawn(),
+      onStroke: () => {
+        this.#light = true
+        this.#changed()
+      },
+    })
+    byId('clear').addEventListener('click', () => this.#board.clear())
+    byId('undo').addEventListener('click', () => this.#board.undo())
+    byId('others').addEventListener('click', () => void this.#showExamples(this.#turn + 1))
+    const width = byId<HTMLInputElement>('width')
+    width.addEventListener('input', () => {
+      this.#board.penWidth = width.valueAsNumber
+    })
+    const select = byId<HTMLSelectElement>('run')
+    select.addEventListener('change', () => void this.#choose(select.value))
+  }
+
+  async start(): Promise<void> {
+    try {
+      const runs = await request<RunEntry[]>('/runs')
+      const select = byId<HTMLSelectElement>('run')
+      select.append(...runs.map(({ id }) => element('option', { value: id, textContent: id })))
+      const first = runs.find(({ checkpoint }) => checkpoint !== null) ?? runs[0]
+      if (!first) throw new Error('no run has begun yet')
+      select.value = first.id
+      await this.#choose(first.id)
+    } catch (error) {
+      this.#trouble(error instanceof TypeError || !(error instanceof Error) ? messageOf(error) : error.message)
+    }
+  }
+
+  async #choose(run: string): Promise<void> {
+    this.#run = run
+    this.#model = null
+    this.#trouble(null)
+    try {
+      const { model } = await request<{ model: ModelFacts | null }>(`/runs/${encodeURIComponent(run)}`)
+      if (this.#run !== run) return
+      this.#model = model
+      if (!model) throw new Error(`${run} has no checkpoint yet: its first one is written after an epoch`)
+      this.#showModel(model)
+      this.#changed()
+      await this.#showExamples(0)
+    } catch (error) {
+      this.#trouble(error instanceof TypeError || !(error instanceof Error) ? messageOf(error) : error.message)
+    }
+  }
+
+  #showModel({ dataset, widths, classNames, height, width, checkpoint, note }: ModelFacts): void {
+    const digits = dataset === 'mnist' || dataset === 'digits'
+    byId('title').textContent = digits ? 'Draw a digit' : 'Show it an image'
+    byId('facts').textContent = [`${widths.join('-')}, trained on ${dataset}`, checkpoint, note]
+      .filter(text => text !== null)
+      .join(' · ')
+    byId('seen-size').textContent = `${width} × ${height} pixels`
+    byId('bars').replaceChildren(
+      ...classNames.map(name =>
+        element(
+          'tr',
+          {},
+          element('th', { scope: 'row', textContent: name }),
+          element('td', {}, element('div', { className: 'track' }, element('div', { className: 'fill' }))),
+          element('td', { textContent: '–' }),
+        ),
+      ),
+    )
+    byId('layers').replaceChildren()
+    const seen = byId<HTMLCanvasElement>('seen')
+    drawImage(seen, new Uint8Array(height * width), { width, height })
+  }
+
+  /** The paper is the newest thing to look at. */
+  #drawn(): void {
+    this.#pressed(null)
+    this.#shown = this.#board.isEmpty ? null : { image: this.#board.picture(), truth: null }
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#dirty = true
+    if (!this.#asking) void this.#ask()
+  }
+
+  /** One question at a time, each about what is there by then. */
+  async #ask(): Promise<void> {
+    this.#asking = true
+    while (this.#dirty && this.#model) {
+      this.#dirty = false
+      const shown = this.#shown
+      if (shown === null) {
+        this.#empty()
+        continue
+      }
+      try {
+        const { predictions } = await request<PredictResponse>('/predict', {
+          ...{ run: this.#run, image: shown.image, layers: true },
+        })
+        if (this.#shown !== null) this.#show(predictions[0], shown.truth)
+        this.#trouble(null)
+      } catch (error) {
+        this.#trouble(messageOf(error))
+      }
+    }
+    this.#asking = false
+  }
+
+  #empty(): void {
+    if (this.#model) this.#showModel(this.#model)
+    byId('steps').replaceChildren()
+    byId('seen').ariaLabel = 'Nothing yet'
+    window.clearTimeout(this.#sayTimer)
+    byId('verdict').textContent = 'Draw something.'
+  }
+
+  #show(prediction: PredictionJson, truth: string | null): void {
+    const { height, width } = this.#model!
+    const { className, confidence, probabilities, label, pixels = [], preprocessing, layers = [] } = prediction
+    const seen = byId<HTMLCanvasElement>('seen')
+    drawImage(seen, pixels, { width, height })
+    seen.ariaLabel = `The image as the network sees it, ${width} by ${height} pixels`
+    byId('steps').replaceChildren(...preprocessing.map(step => element('li', { textContent: step })))
+    for (const [i, row] of [...byId<HTMLTableSectionElement>('bars').rows].entries()) {
+      row.className = i === label ? 'best' : ''
+      row.querySelector<HTMLElement>('.fill')!.style.width = `${100 * probabilities[i]}%`
+      row.cells[2].textContent = formatPercent(probabilities[i], 1)
+    }
+    this.#showLayers(layers)
+    window.clearTimeout(this.#sayTimer)
+    this.#sayTimer = window.setTimeout(() => this.#say(className, confidence, truth), truth === null ? SAY_MS : 0)
+  }
+
+  #say(className: string, confidence: number, truth: string | null): void {
+    const right = truth === className
+    byId('verdict').replaceChildren(
+      element('strong', { textContent: className }),
+      `with ${formatPercent(confidence, 1)} `,
+      ...(truth === null
+        ? []
+        : [
+            element('span', {
+              className: right ? 'right' : 'wrong',
+              textContent: right ? '✓ right' : `✗ wrong, it is ${truth}`,
+            }),
+          ]),
+    )
+  }
+
+  #showLayers(layers: readonly LayerJson[]): void {
+    const panels = byId('layers')
+    const shown = layers.filter(({ kind }) => kind !== 'input')
+    if (panels.childElementCount !== shown.length) panels.replaceChildren(...shown.map(panelFor))
+    for (const [i, layer] of shown.entries()) {
+      const panel = panels.children[i] as HTMLElement
+      const canvas = panel.querySelector('canvas')!
+      const { least, most } = drawUnits(canvas, layer.values)
+      const active = layer.kind === 'output' ? 'probabilities' : `${formatPercent(layer.active, 0)} active`
+      panel.querySelector('.note')!.textContent = `${active}, colours from ${short(least)} to ${short(most)}`
+      canvas.ariaLabel = `${titleOf(layer)}: ${active}`
+      if (this.#light) this.#lightUp(panel, i)
+    }
+    this.#light = false
+  }
+
+  #lightUp(panel: HTMLElement, place: number): void {
+    panel.classList.remove('lit')
+    void panel.offsetWidth // an animation begins anew only after a layout
+    panel.querySelector('canvas')!.style.animationDelay = `${place * LIGHT_MS}ms`
+    panel.classList.add('lit')
+  }
+
+  async #showExamples(turn: number): Promise<void> {
+    this.#turn = turn
+    const run = this.#run
+    const note = byId('examples-note')
+    try {
+      const found = await request<ImagesResponse>(
+        `/runs/${encodeURIComponent(run)}/images?count=${IMAGES}&turn=${turn}`,
+      )
+      if (this.#run !== run) return
+      byId('examples').replaceChildren(...found.images.map(image => this.#exampleFor(image, found)))
+      note.textContent = `Choose one of ${formatCount(found.rows)} to show it to the network. None of them was trained on.`
+    } catch (error) {
+      byId('examples').replaceChildren()
+      note.textContent = messageOf(error)
+    }
+  }
+
+  #exampleFor({ index, className, pixels }: TestImageJson, shape: ImagesResponse): HTMLElement {
+    const canvas = element('canvas', { className: 'pixels' })
+    const bytes = bytesOf(pixels)
+    drawImage(canvas, bytes, shape)
+    const button = element('button', { type: 'button', title: className, ariaPressed: 'false' }, canvas)
+    button.ariaLabel = `Test image ${index}: ${className}`
+    button.addEventListener('click', () => {
+      this.#pressed(button)
+      this.#shown = { image: [...bytes], truth: className }
+      this.#light = true
+      this.#changed()
+    })
+    return button
+  }
+
+  #pressed(button: HTMLElement | null): void {
+    for (const other of byId('examples').children) other.ariaPressed = String(other === button)
+  }
+
+  #trouble(message: string | null): void {
+    const place = byId('trouble')
+    place.hidden = message === null
+    if (message !== null && place.textContent !== message) place.textContent = message
+  }
+}
+
+const titleOf = ({ kind, layer, units }: LayerJson): string =>
+  kind === 'output' ? `Output, ${units} classes` : `Hidden layer ${layer}, ${formatCount(units)} units`
+
+function panelFor(layer: LayerJson): HTMLElement {
+  const canvas = element('canvas', { className: 'pixels' })
+  canvas.setAttribute('role', 'img')
+  const panel = element(
+    'figure',
+    { className: 'layer' },
+    element('figcaption', {}, titleOf(layer), element('br'), element('span', { className: 'note faint' })),
+    canvas,
+  )
+  const columns = columnsFor(layer.units)
+  const side = Math.max(UNIT.least, Math.min(UNIT.most, Math.floor(UNIT.room / columns)))
+  panel.style.width = `min(100%, ${Math.max(columns * side, 300)}px)`
+  canvas.style.maxWidth = `${columns * side}px`
+  return panel
+}
+
+const short = (value: number): string => (value === 0 ? '0' : value.toPrecision(2))
+
+await new DrawPage().start()

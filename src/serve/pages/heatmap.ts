@@ -1,0 +1,48 @@
+/** Numbers as pixels: images in grey, layers in colour. Browser. One number is one pixel; CSS makes it large. */
+import { gray, type Scale, scaleFor } from '../../picture/colours.js'
+
+interface Grid {
+  readonly width: number
+  readonly height: number
+}
+
+/** An image of bytes, 0 black to 255 white. */
+export function drawImage(canvas: HTMLCanvasElement, pixels: ArrayLike<number>, grid: Grid): void {
+  paint(canvas, grid, pixels.length, i => gray(pixels[i]))
+}
+
+/** Columns of the grid in which so many units are shown: wider than high, and full rows where that is possible. */
+export function columnsFor(units: number): number {
+  if (units <= 16) return units
+  const wanted = Math.ceil(Math.sqrt(units * 1.6))
+  for (let columns = wanted; columns <= wanted * 1.5; columns++) if (units % columns === 0) return columns
+  return wanted
+}
+
+/** A layer's units, in viridis, or around zero where some are negative. */
+export function drawUnits(canvas: HTMLCanvasElement, values: readonly number[]): Scale {
+  const width = columnsFor(values.length)
+  const scale = scaleFor(values)
+  paint(canvas, { width, height: Math.ceil(values.length / width) }, values.length, i => scale.colourOf(values[i]))
+  return scale
+}
+
+/** Bytes of the server's base64. */
+export const bytesOf = (base64: string): Uint8Array => Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
+
+function paint(
+  canvas: HTMLCanvasElement,
+  { width, height }: Grid,
+  count: number,
+  colourOf: (i: number) => readonly [number, number, number],
+): void {
+  canvas.width = width
+  canvas.height = height
+  const context = canvas.getContext('2d')!
+  const image = context.createImageData(width, height)
+  for (let i = 0; i < count; i++) {
+    const [r, g, b] = colourOf(i)
+    image.data.set([r, g, b, 255], 4 * i)
+  }
+  context.putImageData(image, 0, 0)
+}

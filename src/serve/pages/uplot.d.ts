@@ -1,0 +1,2 @@
+/** uPlot, which the server puts in this place; see assets.ts. */
+export { default } from 'uplot'

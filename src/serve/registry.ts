@@ -1,0 +1,122 @@
+/**
+ * The runs and checkpoints that a server shows: those it was given, and nothing else. Addresses name them by an id; no
+ * part of a request ever becomes a path. Server's thread.
+ */
+import { realpath, stat } from 'node:fs/promises'
+import { basename, isAbsolute, join, relative, resolve } from 'node:path'
+import type { Experiment } from '../config/schema.js'
+import { ConfigError, RunError } from '../errors.js'
+import { checkpointSteps } from '../run/checkpoints.js'
+import { FILES } from '../run/directory.js'
+import type { ProgressEvent, RunSummary } from '../run/events.js'
+import { isInUse } from '../run/lock.js'
+import { openRun, readRunJson } from '../run/open.js'
+import type { RunEntry, RunStatus } from './protocol.js'
+
+/** More would make the id of a live message, a header of the browser's, too long. */
+export const MOST_RUNS = 32
+const ID_LENGTH = 80
+
+export interface ServedRun {
+  readonly id: string
+  /** Absolute: a run directory or a checkpoint. */
+  readonly target: string
+  /** The run directory; null for a checkpoint by itself. */
+  readonly dir: string | null
+}
+
+export class Registry {
+  readonly #runs = new Map<string, ServedRun>()
+  readonly #progress = new Map<string, ProgressEvent>()
+
+  /** Rejects with ConfigError where a target is neither a run nor a checkpoint. */
+  static async of(targets: readonly string[]): Promise<Registry> {
+    const registry = new Registry()
+    for (const target of targets) registry.add(await resolveTarget(target))
+    return registry
+  }
+
+  add({ target, dir }: Omit<ServedRun, 'id'>): ServedRun {
+    const known = this.list().find(run => run.target === target)
+    if (known) return known
+    if (this.#runs.size === MOST_RUNS) throw new ConfigError(`runs: there are more than ${MOST_RUNS}, expected fewer`)
+    const name = basename(target, '.safetensors')
+      .replace(/[^\w.-]/g, '_')
+      .slice(0, ID_LENGTH)
+    let id = name
+    for (let count = 2; this.#runs.has(id); count++) id = `${name}-${count}`
+    const run = { id, target, dir }
+    this.#runs.set(id, run)
+    return run
+  }
+
+  list(): readonly ServedRun[] {
+    return [...this.#runs.values()]
+  }
+
+  get(id: string): ServedRun | undefined {
+    return this.#runs.get(id)
+  }
+
+  /** Where a run in this process is now; undefined for others. */
+  progressOf(id: string): ProgressEvent | undefined {
+    return this.#progress.get(id)
+  }
+
+  setProgress(id: string, event: ProgressEvent): void {
+    this.#progress.set(id, event)
+  }
+}
+
+/** What a word on the command line names: the directory of a run, also of one that trains, or a checkpoint. */
+export async function resolveTarget(target: string): Promise<Omit<ServedRun, 'id'>> {
+  const path = resolve(target)
+  const isDirectory = (await stat(path).catch(() => null))?.isDirectory() ?? false
+  if (isDirectory && (await readRunJson(join(path, FILES.resolved))) !== undefined) return { target: path, dir: path }
+  const { checkpoint, runDir } = await openRun(target) // says what is wrong
+  return { target: runDir ?? checkpoint, dir: runDir }
+}
+
+/** A file of a run; rejects where it is a link to a place outside of its directory. */
+export async function fileOf(dir: string, name: string): Promise<string> {
+  const file = join(dir, name)
+  const [real, realDir] = await Promise.all([realpath(file).catch(() => null), realpath(dir)])
+  if (real === null) return file // there is none yet
+  const inside = relative(realDir, real)
+  if (inside.startsWith('..') || isAbsolute(inside)) {
+    throw new RunError(`${name}: leads out of the run directory, expected a file in it`)
+  }
+  return file
+}
+
+/** A JSON file of a run; undefined where there is none. */
+export const readOf = async (dir: string, name: string): Promise<unknown> => readRunJson(await fileOf(dir, name))
+
+export async function statusOf({ dir }: ServedRun): Promise<RunStatus> {
+  if (dir === null) return 'weights'
+  const summary = (await readOf(dir, FILES.summary)) as RunSummary | undefined
+  if (summary !== undefined) return summary.status
+  return (await isInUse(dir)) ? 'running' : 'stopped'
+}
+
+export async function entryOf(run: ServedRun): Promise<RunEntry> {
+  const { id, target, dir } = run
+  const status = await statusOf(run)
+  const experiment = await experimentOf(run)
+  const steps = dir === null ? [] : await checkpointSteps(join(dir, FILES.checkpoints))
+  const newest = steps.length > 0 ? `step-${steps[0]}.safetensors` : null
+  return {
+    id,
+    name: experiment.name,
+    status,
+    dataset: experiment.data.dataset,
+    hidden: experiment.model.hidden,
+    checkpoint: dir === null ? basename(target) : newest,
+  }
+}
+
+/** As the run wrote it, which is complete. */
+export async function experimentOf({ target, dir }: ServedRun): Promise<Experiment> {
+  const experiment = dir === null ? (await openRun(target)).experiment : await readOf(dir, FILES.resolved)
+  return experiment as Experiment
+}

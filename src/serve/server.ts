@@ -1,0 +1,240 @@
+/**
+ * The local web server: pages, JSON API, live events. It listens, checks who asks and how much, and leaves arithmetic to
+ * the threads of inference.ts. Main thread of `serve`, a thread of its own in `train --live`.
+ */
+import type { AddressInfo } from 'node:net'
+import rateLimit from '@fastify/rate-limit'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { ConfigError, GradloomError } from '../errors.js'
+import { loadAssets } from './assets.js'
+import { NotFoundError, statusOfError } from './errors.js'
+import { addEvents, type Streams } from './events.js'
+import { allowedNames, bracketed, refusalOf } from './hosts.js'
+import { Inference } from './inference.js'
+import { Budget, LIMITS } from './limits.js'
+import { openApi } from './openapi.js'
+import { OPERATIONS } from './operations.js'
+import { predictHandler } from './predict.js'
+import type { Registry } from './registry.js'
+import { addRunRoutes } from './run-routes.js'
+import { Connections } from './stop.js'
+
+export interface ServeOptions {
+  readonly registry: Registry
+  /** Default: this computer alone. */
+  readonly host?: string
+  /** 0: any that is free. null: the usual one, or any that is free. */
+  readonly port: number | null
+  /** Other names by which browsers may call the server. */
+  readonly allowHosts?: readonly string[]
+  /** Requests a second that one address may send. */
+  readonly rate?: number
+  /** For a client to send its headers, and a whole request. */
+  readonly headersMs?: number
+  readonly requestMs?: number
+  /** The page that `/` leads to. */
+  readonly home?: '/draw' | '/watch'
+}
+
+export interface RunningServer {
+  readonly host: string
+  readonly port: number
+  /** Such as `http://127.0.0.1:4747`. */
+  readonly url: string
+  /** Takes no more connections, answers what has been asked, and resolves when all is closed. */
+  stop(): Promise<void>
+}
+
+export const USUAL_PORT = 4747
+export const USUAL_HOST = '127.0.0.1'
+/** Of all requests; twice what `POST /predict` is made for. */
+export const USUAL_RATE = 10_000
+
+/** Only our own scripts, styles and answers; pictures are drawn, or come as data. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const HEADERS = {
+  'content-security-policy': POLICY,
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+} as const
+
+/** Rejects with ConfigError where it cannot listen. */
+export async function startServer(options: ServeOptions): Promise<RunningServer> {
+  const { registry, host = USUAL_HOST, port, allowHosts = [], home = '/draw' } = options
+  const inference = new Inference()
+  const app = fastify({
+    bodyLimit: LIMITS.bodyBytes,
+    connectionTimeout: LIMITS.idleMs,
+    keepAliveTimeout: LIMITS.keepAliveMs,
+    requestTimeout: options.requestMs ?? LIMITS.requestMs,
+    // What was asked before the end is answered; see stop.ts.
+    return503OnClosing: false,
+    http: { headersTimeout: options.headersMs ?? LIMITS.headersMs, connectionsCheckingInterval: LIMITS.checkMs },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    routerOptions: { maxParamLength: 120 },
+  })
+  app.server.maxConnections = LIMITS.connections
+  const connections = new Connections(app.server)
+  app.removeContentTypeParser('text/plain')
+  app.setErrorHandler(answerError)
+  const names = allowedNames(host, allowHosts)
+  let taken = 0
+  app.addHook('onListen', async () => {
+    taken = (app.server.address() as AddressInfo).port
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(HEADERS)
+    const refusal = refusalOf(request.headers, names, taken)
+    if (refusal !== null) await refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
+  })
+  await app.register(rateLimit, { max: options.rate ?? USUAL_RATE, timeWindow: 1000, ...QUIET })
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, ({ method, url }) => {
+    throw new NotFoundError(`${method} ${url.slice(0, 100)}: there is no such address`, 'GET /openapi.json lists them')
+  })
+  limitBodies(app)
+  numbersInQueries(app)
+
+  app.route({ ...OPERATIONS.predict, handler: predictHandler(registry, inference) })
+  addRunRoutes(app, registry, inference)
+  const streams = addEvents(app, registry)
+  await addPages(app, home)
+  try {
+    await listen(app, host, port)
+  } catch (cause) {
+    await app.close()
+    await inference.close()
+    throw new ConfigError(`gradloom serve: ${host}, port ${port ?? USUAL_PORT}: ${(cause as Error).message}`, {
+      hint: '--port 0 takes any port that is free',
+      cause,
+    })
+  }
+  return {
+    host,
+    port: taken,
+    url: `http://${bracketed(host)}:${taken}`,
+    stop: stopper(app, connections, streams, inference),
+  }
+}
+
+/** Limits of the rate are our own business: clients get to know when they reach it. */
+const QUIET = {
+  addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+}
+
+async function listen(app: FastifyInstance, host: string, port: number | null): Promise<void> {
+  try {
+    await app.listen({ host, port: port ?? USUAL_PORT })
+  } catch (error) {
+    if (port !== null || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    await app.listen({ host, port: 0 })
+  }
+}
+
+function stopper(
+  app: FastifyInstance,
+  connections: Connections,
+  streams: Streams,
+  inference: Inference,
+): () => Promise<void> {
+  let stopping: Promise<void> | undefined
+  const stop = async () => {
+    await streams.finish()
+    await connections.drain()
+    await app.close()
+    await inference.close()
+  }
+  return () => {
+    stopping ??= stop()
+    return stopping
+  }
+}
+
+async function addPages(app: FastifyInstance, home: string): Promise<void> {
+  for (const [url, { type, body, etag }] of await loadAssets()) {
+    app.get(url, (request, reply) => {
+      reply.headers({ etag, 'cache-control': 'no-cache' })
+      if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+      return reply.type(type).send(body)
+    })
+  }
+  app.get('/', (_request, reply) => reply.redirect(home))
+  app.get('/favicon.ico', (_request, reply) => reply.redirect('/assets/icon.svg'))
+  const document = openApi()
+  app.get('/openapi.json', () => document)
+}
+
+/** A body's length is known before it is read, and all of them together stay within a budget. */
+function limitBodies(app: FastifyInstance): void {
+  const budget = new Budget(LIMITS.bodiesBytes)
+  app.addHook('onRequest', async ({ method, headers }, reply) => {
+    if (reply.sent || (method !== 'POST' && headers['content-length'] === undefined && !headers['transfer-encoding']))
+      return
+    const length = headers['content-length']
+    if (length === undefined) return refuse(reply, 411, 'Content-Length is missing, expected the bytes of the body')
+    if (Number(length) > LIMITS.bodyBytes) {
+      return refuse(reply, 413, `Content-Length is ${length}, expected at most ${LIMITS.bodyBytes}`)
+    }
+    const giveBack = budget.take(Number(length))
+    if (!giveBack) return refuse(reply, 429, 'too many bodies are being received', 'ask again in a moment')
+    reply.raw.once('close', giveBack)
+  })
+}
+
+/** Values of a query are words; those that the schema wants as integers become numbers if they are such. */
+function numbersInQueries(app: FastifyInstance): void {
+  app.addHook('preValidation', async ({ query, routeOptions }) => {
+    const schema = routeOptions.schema?.querystring as { properties?: Record<string, { type?: string }> } | undefined
+    const values = query as Record<string, unknown>
+    for (const [name, { type }] of Object.entries(schema?.properties ?? {})) {
+      const value = values[name]
+      if (type === 'integer' && typeof value === 'string' && /^-?\d{1,15}$/.test(value)) values[name] = Number(value)
+    }
+  })
+}
+
+async function refuse(reply: FastifyReply, status: number, message: string, hint?: string): Promise<void> {
+  // Whoever is refused may go on sending a body that nobody reads.
+  reply.header('connection', 'close')
+  await reply.code(status).send(failure(status, message, hint))
+}
+
+const failure = (statusCode: number, message: string, hint?: string) => ({
+  ...{ statusCode, error: NAMES[statusCode] ?? 'Error', message, ...(hint !== undefined && { hint }) },
+})
+
+const NAMES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  404: 'Not Found',
+  408: 'Request Timeout',
+  409: 'Conflict',
+  411: 'Length Required',
+  413: 'Payload Too Large',
+  415: 'Unsupported Media Type',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+}
+
+/** Our own errors say what the client needs. A defect is logged here, and nothing of it is told. */
+function answerError(error: FastifyError | GradloomError, _request: FastifyRequest, reply: FastifyReply) {
+  if (error instanceof GradloomError) {
+    const status = statusOfError(error)
+    return reply.code(status).send(failure(status, error.message, error.hint))
+  }
+  const status = error.statusCode ?? 500
+  if (status < 500) return reply.code(status).send(failure(status, error.message))
+  process.stderr.write(`gradloom serve: ${error.stack ?? error.message}\n`)
+  return reply.code(500).send(failure(500, 'the server failed; its terminal says how'))
+}
