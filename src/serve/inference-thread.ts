@@ -4,6 +4,7 @@
  *
  * Letters: `B` images, `F` features of one, `C` classes.
  */
+import { ConfigError } from '../errors.js'
 import { loadTestImages, type TestImages, testImage } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
@@ -60,7 +61,11 @@ export default async function answer({ model, question }: InferenceTask): Promis
 async function load({ run, target, version }: ModelKey): Promise<Loaded> {
   const known = loaded.get(run)
   if (known?.version === version) return known
-  const now: Loaded = { version, predictor: await Predictor.open(target), ...(known?.test && { test: known.test }) }
+  const predictor = await Predictor.open(target)
+  if (predictor.source.input.dtype !== 'uint8') {
+    throw new ConfigError(`${target}: learned from numbers, expected a network of images to ask here`)
+  }
+  const now: Loaded = { version, predictor, ...(known?.test && { test: known.test }) }
   loaded.set(run, now)
   return now
 }
