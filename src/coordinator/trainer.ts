@@ -9,7 +9,7 @@ import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
-import type { RunSummary, Score, TrainEvent } from '../run/events.js'
+import type { RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
 import { titleOf } from '../tensor/kernels/choose.js'
@@ -18,6 +18,7 @@ import { faultText, isOfState, type RunPlan, type SpanReport, type Split } from 
 import { Checkpointing, type Marks, type Moment } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Meter } from './meter.js'
+import { workerTimes } from './phases.js'
 import { Restarts } from './restarts.js'
 import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
 import { NEW_STANDING, scoreOf, standingAfter, stopsEarly } from './standing.js'
@@ -313,7 +314,7 @@ export class Trainer {
 
     const started = performance.now()
     this.#meter.begin(from)
-    const { step, fault } = await this.#run(session, from, to)
+    const { step, fault, workers } = await this.#run(session, from, to)
     const seconds = (performance.now() - started) / 1000
     if (step <= from) return fault
     this.#step = step
@@ -330,6 +331,7 @@ export class Trainer {
       accuracy: (after.correct - before.correct) / rows,
       learningRate: this.#learningRate(session),
       samplesPerSecond: rows / seconds,
+      ...(workers && { workers }),
     })
     const { stopAfterSeconds, evaluateEverySteps } = this.#experiment.train
     if (stopAfterSeconds !== null && this.#meter.total().seconds >= stopAfterSeconds) this.#stopped ??= 'time'
@@ -358,12 +360,17 @@ export class Trainer {
   }
 
   /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
-  async #run(session: Session, from: number, to: number): Promise<Pick<SpanReport, 'step' | 'fault'>> {
+  async #run(
+    session: Session,
+    from: number,
+    to: number,
+  ): Promise<Pick<SpanReport, 'step' | 'fault'> & Pick<StepsEvent, 'workers'>> {
     const rateFactor = this.#rateFactor * this.#standing.rateFactor
     try {
       const call = `run steps ${from}-${to}`
-      const [report] = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
-      return report
+      const reports = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
+      const [{ step, fault }] = reports
+      return { step, fault, workers: workerTimes(reports) }
     } catch (error) {
       await this.#recover(session, error)
       return { step: session.sums().step, fault: 0 }

@@ -48,6 +48,16 @@ export interface ProgressEvent {
   readonly etaSeconds: number
 }
 
+/** What a worker spent on some steps, in milliseconds. */
+export interface WorkerTime {
+  /** Forward, loss and deltas of its rows. */
+  readonly phase1Ms: number
+  /** Gradients summed, weights updated. */
+  readonly phase2Ms: number
+  /** For the other workers, at barriers. */
+  readonly waitMs: number
+}
+
 /** A line for the log every so many steps: the mean over the steps since the last one. */
 export interface StepsEvent {
   readonly type: 'steps'
@@ -59,6 +69,8 @@ export interface StepsEvent {
   readonly accuracy: number
   readonly learningRate: number
   readonly samplesPerSecond: number
+  /** By worker; missing where one of them failed and the times are lost. */
+  readonly workers?: readonly WorkerTime[]
 }
 
 export interface EpochEvent {
