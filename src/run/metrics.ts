@@ -5,6 +5,7 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { inspect } from 'node:util'
 import { writeTextAtomically } from './atomic.js'
+import { namedNonFinite } from './numbers.js'
 
 export class MetricsLog {
   #pending: string[] = []
@@ -79,9 +80,4 @@ function stepOf(line: string): number {
   } catch {
     return Number.POSITIVE_INFINITY
   }
-}
-
-/** JSON has no NaN and no infinities and would turn them into null, which hides what happened. */
-function namedNonFinite(_key: string, value: unknown): unknown {
-  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
 }
