@@ -40,3 +40,14 @@ export function unitPixels(values: Float32Array, shape: { height: number; width:
     },
   }
 }
+
+const KEY_WIDTH = 64
+
+/** The colours of `unitPixels`, from the least value to the largest, or from its negative where some are below 0. */
+export function keyPixels(values: Float32Array): Pixels {
+  const { least, most, colourOf } = scaleFor(values)
+  return {
+    ...{ width: KEY_WIDTH, height: 1 },
+    colourOf: column => colourOf(least + ((most - least) * column) / (KEY_WIDTH - 1)),
+  }
+}

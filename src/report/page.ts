@@ -45,7 +45,7 @@ ${single ? singleRun(runs[0]) : severalRuns(title, html`${comparison && comparis
 }
 
 function singleRun(run: RunReport): Html {
-  const sections = sectionsOf(run, 'run')
+  const sections = sectionsOf(run, 'run', 3)
   return html`<header>
 <p class="kind">gradloom · report of a run</p>
 <h1>${run.name}</h1>
@@ -78,7 +78,7 @@ ${runs.map(
   (run, i) => html`<section class="run" aria-labelledby="${ids[i]}">
 <h2 id="${ids[i]}">${run.run}</h2>
 ${summarySection(run)}
-${sectionsOf(run, ids[i]).map(
+${sectionsOf(run, ids[i], 4).map(
   ({ id, title, content }) => html`<details class="part"><summary><h3 id="${id}">${title}</h3></summary>
 ${content}
 </details>
@@ -88,7 +88,8 @@ ${content}
 )}</main>`
 }
 
-function sectionsOf(run: RunReport, id: string): Section[] {
+/** `level`: of the headings within. */
+function sectionsOf(run: RunReport, id: string, level: 3 | 4): Section[] {
   const { curves, test, timeline } = run
   const section = (name: string, title: string, content: HtmlValue) => ({ id: `${id}-${name}`, title, content })
   const heldOut =
@@ -101,11 +102,11 @@ function sectionsOf(run: RunReport, id: string): Section[] {
           ),
         ]
       : [
-          section('confusion', 'What is taken for what', confusionSection(test)),
-          section('classes', 'Class by class', classesSection(test)),
-          section('calibration', 'How far it can be believed', calibrationSection(test)),
+          section('confusion', 'Confusion matrix', confusionSection(test)),
+          section('classes', 'Classes', classesSection(test)),
+          section('calibration', 'Calibration', calibrationSection(test)),
           section('mistakes', 'Worst mistakes', mistakesSection(test)),
-          section('layers', 'Inside the network', activationsSection(test)),
+          section('layers', 'Activations', activationsSection(test, level)),
         ]
   return [
     section('curves', 'Training', curvesSection(curves)),

@@ -71,9 +71,9 @@ header,main{max-width:1160px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}
 h1{margin:0;font-size:2rem;line-height:1.2;overflow-wrap:anywhere}
 h2{margin:0 0 12px;font-size:1.35rem;line-height:1.3;overflow-wrap:anywhere}
-h3{font-size:1.1rem;margin:0;display:inline}
+h3{font-size:1.1rem;margin:18px 0 8px}
+summary h3{display:inline}
 h4{margin:18px 0 8px;font-size:1rem}
-h5{margin:0 0 4px;font-size:.9rem}
 p{margin:0 0 12px;max-width:78ch}
 a{color:var(--link)}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
@@ -119,7 +119,7 @@ svg text{font-size:12px;fill:var(--dim)}
 .lost{stroke:var(--bad);stroke-width:2;fill:none}
 ${series}
 .bar{fill:var(--s0)}.track{fill:var(--grid)}
-.gap{fill:none;stroke:var(--s1);stroke-width:1.5;stroke-dasharray:4 2}
+.gap{fill:rgb(var(--wrong)/.28);stroke:var(--s1);stroke-width:1.5;stroke-dasharray:4 2}
 .ideal{stroke:var(--ink);stroke-dasharray:2 4;fill:none}
 .p0{fill:var(--s0)}.p1{fill:var(--s4)}.p2{fill:var(--edge)}
 .strip>rect:last-of-type,.strip>rect:only-of-type{fill:transparent}
@@ -130,6 +130,8 @@ ${series}
 .strip:hover>path,.strip:hover>text{visibility:visible}
 .scroll{overflow-x:auto;margin-bottom:16px}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+data{white-space:nowrap}
+caption>span{position:sticky;left:0;display:inline-block;max-width:min(72ch,calc(100vw - 48px))}
 caption{text-align:left;color:var(--dim);padding:4px 0 8px;font-size:.9rem}
 th,td{padding:4px 12px 4px 0;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 thead th{color:var(--dim);font-weight:600;border-bottom-color:var(--edge);vertical-align:bottom}
@@ -158,13 +160,16 @@ tbody th{font-weight:600}
 .said{font-weight:600}
 .truth{color:var(--good);font-weight:600}
 .then{color:var(--dim);font-size:.82rem}
-.layers{grid-template-columns:repeat(auto-fill,minmax(190px,1fr));margin-bottom:16px}
+.layers{grid-template-columns:repeat(auto-fill,minmax(155px,1fr));margin-bottom:16px}
+.gallery .said,.gallery .truth{line-height:1.3}
+.layers .layer-name{font-weight:600;margin-bottom:4px}
+.key{display:block;width:100%;height:8px;margin-bottom:4px}
 .layer{width:100%;border-radius:4px;margin-bottom:6px}
 .output{width:100%;font-size:.82rem}
 .output caption{padding-top:0}
 .output th,.output td{padding:1px 0;border:0}
 .output td{text-align:right}
-.output .meter{margin-right:6px}
+.output .meter{margin-right:4px;width:44px}.output data{display:inline-block;min-width:4.4em}
 .output .is th{color:var(--good);text-decoration:underline}
 details{margin:12px 0}
 details.part{border-bottom:1px solid var(--grid);padding-bottom:10px}
@@ -172,6 +177,6 @@ summary{cursor:pointer;padding:4px 0}
 details[open]>summary{margin-bottom:8px}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.85rem}
 pre{background:var(--panel);border:1px solid var(--edge);border-radius:8px;padding:14px;overflow:auto;max-height:480px}
-@media(max-width:520px){h1{font-size:1.6rem}header,main{padding-left:14px;padding-right:14px}nav{position:static}.legend{margin-left:0;display:flex}.tiles{grid-template-columns:1fr 1fr}.chart{padding:10px 8px 6px}}
+@media(max-width:520px){h1{font-size:1.6rem}header,main{padding-left:14px;padding-right:14px}nav{position:static}.legend{margin-left:0;display:flex}.tiles{grid-template-columns:1fr 1fr}.chart{padding:10px 8px 6px}.matrix th,.matrix td{padding:4px 2px;min-width:26px;font-size:.8rem}th,td{padding-right:8px}}
 ${shades}
 `

@@ -13,9 +13,9 @@ export interface Table {
 }
 
 export function table({ caption, name, head, rows, kind = '' }: Table): Html {
-  return html`<div class="scroll" role="region" aria-label="${name}" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="${name}" tabindex="0">
 <table class="${kind}">
-<caption>${caption}</caption>
+<caption><span>${caption}</span></caption>
 <thead><tr>${head.map(cell => html`<th scope="col">${cell}</th>`)}</tr></thead>
 <tbody>
 ${rows.map(([first, ...cells]) => html`<tr><th scope="row">${first}</th>${cells.map(cell => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>

@@ -42,7 +42,7 @@ export function confidenceChart({ bins, meanConfidence }: Calibration): Html {
   return html`<figure class="chart">
 <figcaption>${title}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${`${title}. ${summary}`}">
-${frame(scale, tick => formatPercent(tick, tick > 0 && scale.ticks[1] < 0.01 ? 1 : 0), 'share of the images')}
+${frame(scale, tick => formatPercent(tick, 0), 'share of the images')}
 ${bins.map(bin => {
   const height = PLOT.height * scale.share(bin.images / images)
   const [left, width] = [LEFT + PLOT.width * bin.from + 1, PLOT.width * (bin.to - bin.from) - 2]

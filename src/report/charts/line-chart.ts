@@ -23,7 +23,13 @@ export interface LineChart {
   /** What the curves do, in a sentence: for those who do not see them. */
   readonly summary: string
   readonly x: { readonly label: string; readonly scale: Scale; format(x: number): string }
-  readonly y: { readonly label: string; readonly scale: Scale; format(y: number): string }
+  readonly y: {
+    readonly label: string
+    readonly scale: Scale
+    format(y: number): string
+    /** Of the marks at the axis. */
+    tick(y: number): string
+  }
   readonly series: readonly Series[]
   /** Vertical lines. */
   readonly marks: readonly number[]
@@ -54,7 +60,7 @@ export function lineChart(chart: LineChart): Html {
 <figcaption>${chart.title}${legend(series)}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${`${chart.title}. ${chart.summary}`}">
 <g class="grid">${y.scale.ticks.map(tick => html`<path d="M${LEFT} ${down(tick)}h${PLOT.width}"/>`)}</g>
-<g class="ticks end">${y.scale.ticks.map(tick => html`<text x="${LEFT - 8}" y="${down(tick)}" dy=".35em">${y.format(tick)}</text>`)}</g>
+<g class="ticks end">${y.scale.ticks.map(tick => html`<text x="${LEFT - 8}" y="${down(tick)}" dy=".35em">${y.tick(tick)}</text>`)}</g>
 <g class="ticks middle">${x.scale.ticks.map(tick => html`<text x="${across(tick)}" y="${TOP + PLOT.height + 18}">${x.format(tick)}</text>`)}</g>
 <path class="axis" d="M${LEFT} ${TOP + PLOT.height}h${PLOT.width}${x.scale.ticks.map(tick => html`M${across(tick)} ${TOP + PLOT.height}v4`)}"/>
 <text class="label middle" x="${LEFT + PLOT.width / 2}" y="${HEIGHT - 8}">${x.label}</text>

@@ -7,6 +7,7 @@ import type { EpochPoint } from '../curves.js'
 import { type Html, html } from '../html.js'
 import type { RunReport } from '../report.js'
 import { table } from '../table.js'
+import { shareTick, shortNumber } from './curves.js'
 
 export function comparisonSection(comparison: Comparison, runs: readonly RunReport[], ids: readonly string[]): Html {
   const [head, ...rows] = comparisonTable(comparison)
@@ -27,6 +28,7 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
   const last = (all: readonly Series[], format: (y: number) => string) =>
     all.map(({ name, points }) => `${name} ends at ${format(points.at(-1)?.y ?? Number.NaN)}`).join('; ')
   const lossScale = scaleFromZero(finite(losses))
+  const shares = shareScale(finite(accuracies))
   return html`${table({
     name: 'Runs beside each other',
     caption: 'Settings in which the runs differ, and their results',
@@ -40,12 +42,17 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
 ${lineChart({
   title: `Loss on the ${split} rows`,
   summary: last(losses, formatLoss),
-  y: { label: `mean loss${lossScale.low > 0 ? ', logarithmic' : ''}`, scale: lossScale, format: formatLoss },
+  y: {
+    label: `mean loss${lossScale.low > 0 ? ', logarithmic' : ''}`,
+    scale: lossScale,
+    format: formatLoss,
+    tick: shortNumber,
+  },
   ...{ x, series: losses, marks: [] },
 })}${lineChart({
   title: `Accuracy on the ${split} rows`,
   summary: last(accuracies, formatPercent),
-  y: { label: 'share of rows that are right', scale: shareScale(finite(accuracies)), format: y => formatPercent(y, 1) },
+  y: { label: 'share of rows that are right', scale: shares, format: formatPercent, tick: shareTick(shares) },
   ...{ x, series: accuracies, marks: [] },
 })}</div>
 ${runs.length > STYLES && html`<p class="note">The charts show the first ${STYLES} of ${runs.length} runs.</p>`}`

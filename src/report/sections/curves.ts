@@ -67,7 +67,7 @@ function lossChart(curves: Curves, course: CourseAxis, marks: readonly number[])
   const scale = scaleFromZero(finiteOf(series))
   return chart({
     ...{ title: 'Loss', series, marks, x: course },
-    y: { label: `mean loss${isLog(scale) ? ', logarithmic' : ''}`, scale, format: formatLoss },
+    y: { label: `mean loss${isLog(scale) ? ', logarithmic' : ''}`, scale, format: formatLoss, tick: shortNumber },
   })
 }
 
@@ -76,7 +76,7 @@ function accuracyChart(curves: Curves, course: CourseAxis, marks: readonly numbe
   const scale = shareScale(finiteOf(series))
   return chart({
     ...{ title: 'Accuracy', series, marks, x: course },
-    y: { label: 'share of rows that are right', scale, format: share => formatPercent(share, scale.low > 0.9 ? 2 : 1) },
+    y: { label: 'share of rows that are right', scale, format: formatPercent, tick: shareTick(scale) },
   })
 }
 
@@ -86,7 +86,7 @@ function rateChart(curves: Curves, course: CourseAxis, marks: readonly number[])
   const scale = scaleFromZero(finiteOf(series))
   return chart({
     ...{ title: 'Learning rate', series, marks, x: course },
-    y: { label: `per step${isLog(scale) ? ', logarithmic' : ''}`, scale, format: shortNumber },
+    y: { label: `learning rate${isLog(scale) ? ', logarithmic' : ''}`, scale, format: shortNumber, tick: shortNumber },
   })
 }
 
@@ -96,12 +96,19 @@ function speedChart(curves: Curves, course: CourseAxis, marks: readonly number[]
   const scale = linearScale(0, Math.max(0, ...finiteOf(series)))
   return chart({
     ...{ title: 'Throughput', series, marks, x: course },
-    y: { label: 'training rows per second', scale, format: formatCount },
+    y: { label: 'training rows per second', scale, format: formatCount, tick: formatCount },
   })
 }
 
+/** As many digits as the marks need to differ. */
+export function shareTick({ ticks }: Scale): (share: number) => string {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1
+  const digits = step >= 0.0099 ? 0 : step >= 0.00099 ? 1 : 2
+  return share => formatPercent(share, digits)
+}
+
 const isLog = ({ low }: Scale): boolean => low > 0
-const shortNumber = (value: number): string => String(Number(value.toPrecision(3)))
+export const shortNumber = (value: number): string => String(Number(value.toPrecision(3)))
 const finiteOf = (series: readonly Series[]): number[] =>
   series.flatMap(({ points }) => points.flatMap(({ y }) => (Number.isFinite(y) ? [y] : [])))
 

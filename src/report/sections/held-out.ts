@@ -44,9 +44,9 @@ function matrixTable(confusion: readonly (readonly number[])[], names: readonly 
     // A single mistake among a thousand should be seen: the shades are those of a logarithm.
     return images === 0 ? 0 : Math.max(1, Math.round((SHADES * Math.log1p((999 * images) / all)) / Math.log(1000)))
   }
-  return html`<div class="scroll" role="region" aria-label="Confusion matrix" tabindex="0">
+  return html`<div class="scroll" role="group" aria-label="Confusion matrix" tabindex="0">
 <table class="matrix">
-<caption>Confusion matrix: images of the class to the left that are taken for the class above.${note} Shades are logarithmic; blue is right, orange is wrong.</caption>
+<caption><span>Confusion matrix: images of the class to the left that are taken for the class above.${note} Shades are logarithmic; blue is right, orange is wrong.</span></caption>
 <thead><tr><th scope="col"><span class="corner">is ↓ taken for →</span></th>${names.map(name => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>
 ${confusion.map((row, truth) => html`<tr><th scope="row">${names[truth]}</th>${row.map((images, predicted) => html`<td class="${truth === predicted ? 'right' : 'wrong'}${shade(images, row)}">${count(images)}</td>`)}</tr>\n`)}</tbody>

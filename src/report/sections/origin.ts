@@ -22,7 +22,7 @@ export function experimentSection({ experiment, differences }: RunReport): Html 
       kind: 'text',
     })
   }
-${folded('The whole experiment, every default filled in', html`<pre tabindex="0" role="region" aria-label="The whole experiment">${JSON.stringify(experiment, null, 2)}</pre>`)}`
+${folded('The whole experiment, every default filled in', html`<pre tabindex="0" role="group" aria-label="The whole experiment">${JSON.stringify(experiment, null, 2)}</pre>`)}`
 }
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
