@@ -19,6 +19,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   set: string[]
   runDir?: string
   from?: string
+  tensorboard: boolean
   json: boolean
   quiet: boolean
 }
@@ -38,6 +39,11 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .option('from', {
         describe: 'Start from the weights of this checkpoint or run, not from random ones',
         ...single('from'),
+      })
+      .option('tensorboard', {
+        describe: 'Write events for TensorBoard too (log.tensorboard)',
+        type: 'boolean',
+        default: false,
       })
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
@@ -76,11 +82,11 @@ export function single(name: string) {
 }
 
 /** Exported for tests: the `--set` form of all overrides, named options last. */
-export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): string[] {
+export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & { tensorboard?: boolean }): string[] {
   const named = OVERRIDE_NAMES.flatMap(name =>
     args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
   )
-  return [...args.set.map(fromHere), ...named]
+  return [...args.set.map(fromHere), ...named, ...(args.tensorboard ? ['log.tensorboard=true'] : [])]
 }
 
 /** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */

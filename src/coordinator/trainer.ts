@@ -616,7 +616,7 @@ export class Trainer {
   }
 
   #emit(event: Exclude<TrainEvent, { type: 'progress' }>): void {
-    this.#directory?.appendMetrics({ time: new Date().toISOString(), ...event })
+    this.#directory?.appendMetrics(event)
     this.#options.onEvent?.(event)
   }
 }

@@ -35,6 +35,7 @@ const REFERENCE = {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
     ...{ everySteps: null, everySeconds: null, atEnd: true, bestMetric: 'auto' },
   },
+  log: { tensorboard: false },
 }
 
 async function errorFor(path: string, overrides: readonly string[] = []): Promise<ConfigError> {
