@@ -70,6 +70,12 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => erased((await import('./activations.js')).activationsCommand),
   },
   {
+    name: 'report',
+    command: 'report <runs..>',
+    describe: 'Write a page about a run, or about several beside each other',
+    load: async () => erased((await import('./report.js')).reportCommand),
+  },
+  {
     name: 'serve',
     command: 'serve <runs..>',
     describe: 'Draw digits for a network, and watch runs, in the browser',

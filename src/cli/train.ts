@@ -22,6 +22,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   from?: string
   live: boolean
   port?: string
+  tensorboard: boolean
   json: boolean
   quiet: boolean
 }
@@ -44,6 +45,11 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       })
       .option('live', liveOption)
       .option('port', livePortOption)
+      .option('tensorboard', {
+        describe: 'Write events for TensorBoard too (log.tensorboard)',
+        type: 'boolean',
+        default: false,
+      })
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 train configs/quickstart.json', 'real digits, in a minute')
@@ -93,11 +99,11 @@ export function single(name: string) {
 }
 
 /** Exported for tests: the `--set` form of all overrides, named options last. */
-export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName>): string[] {
+export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & { tensorboard?: boolean }): string[] {
   const named = OVERRIDE_NAMES.flatMap(name =>
     args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
   )
-  return [...args.set.map(fromHere), ...named]
+  return [...args.set.map(fromHere), ...named, ...(args.tensorboard ? ['log.tensorboard=true'] : [])]
 }
 
 /** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */

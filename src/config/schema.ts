@@ -641,6 +641,21 @@ const checkpoint = z
   .prefault({})
   .meta({ title: 'Checkpoints', description: 'What is saved while training, and what stays.' })
 
+const log = z
+  .strictObject({
+    tensorboard: z
+      .boolean()
+      .default(false)
+      .meta(
+        help(
+          'Whether loss, accuracy, learning rate and throughput are also written as an event file under `tensorboard/` in ' +
+            'the run directory: `tensorboard --logdir runs` shows them.',
+        ),
+      ),
+  })
+  .prefault({})
+  .meta({ title: 'Log', description: 'What is written down beside metrics.jsonl.' })
+
 /** An experiment file's content. `parse` fills in every default; `resolveExperiment` has the better messages. */
 export const experimentSchema = z
   .strictObject({
@@ -659,6 +674,7 @@ export const experimentSchema = z
     schedule,
     compute,
     checkpoint,
+    log,
   })
   .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), smoothingFits())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })

@@ -35,6 +35,7 @@ const FREE = [
   ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
   ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
   ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
+  'log.',
 ]
 /** And these, as long as nothing has been left out, and no checkpoint may be gone back to. */
 const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']
@@ -53,7 +54,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
   const serious = seriousOf(changes, before.experiment)
   refuseChanges(path, serious, allowChange)
 
-  const directory = await RunDirectory.reopen(path, { onWarning })
+  const directory = await RunDirectory.reopen(path, { onWarning, tensorboard: experiment.log.tensorboard })
   try {
     // Read again: until the lock was ours, another process may have gone on with it.
     const run = await readSavedRun(path)

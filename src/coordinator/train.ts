@@ -34,6 +34,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
       : await RunDirectory.create({
           name: experiment.name,
           dir: options.runDir,
+          tensorboard: experiment.log.tensorboard,
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
   const run = new Trainer({

@@ -9,7 +9,7 @@ import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
-import type { RunSummary, Score, TrainEvent } from '../run/events.js'
+import type { RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
 import { titleOf } from '../tensor/kernels/choose.js'
@@ -18,6 +18,7 @@ import { faultText, isOfState, type RunPlan, type SpanReport, type Split } from 
 import { Checkpointing, type Marks, type Moment } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Meter } from './meter.js'
+import { workerTimes } from './phases.js'
 import { Restarts } from './restarts.js'
 import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
 import { NEW_STANDING, scoreOf, standingAfter, stopsEarly } from './standing.js'
@@ -364,13 +365,13 @@ export class Trainer {
     session: Session,
     from: number,
     to: number,
-  ): Promise<Pick<SpanReport, 'step' | 'fault'> & { workers?: SpanReport['stages'][] }> {
+  ): Promise<Pick<SpanReport, 'step' | 'fault'> & Pick<StepsEvent, 'workers'>> {
     const rateFactor = this.#rateFactor * this.#standing.rateFactor
     try {
       const call = `run steps ${from}-${to}`
       const reports = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
-      const { step, fault } = reports[0]
-      return { step, fault, workers: reports.map(({ stages }) => stages.map(shortened)) }
+      const [{ step, fault }] = reports
+      return { step, fault, workers: workerTimes(reports) }
     } catch (error) {
       await this.#recover(session, error)
       return { step: session.sums().step, fault: 0 }
@@ -616,18 +617,10 @@ export class Trainer {
   }
 
   #emit(event: Exclude<TrainEvent, { type: 'progress' }>): void {
-    this.#directory?.appendMetrics({ time: new Date().toISOString(), ...event })
+    this.#directory?.appendMetrics(event)
     this.#options.onEvent?.(event)
   }
 }
-
-/** To microseconds: more digits would only make the metrics longer. */
-const shortened = ({ name, workMs, waitMs, tasks }: SpanReport['stages'][number]) => ({
-  name,
-  workMs: Math.round(1000 * workMs) / 1000,
-  waitMs: Math.round(1000 * waitMs) / 1000,
-  tasks,
-})
 
 const endsWithBest = ({ train: { earlyStopping } }: Experiment): boolean =>
   earlyStopping.patience !== null && earlyStopping.restoreBest

@@ -3,7 +3,7 @@
  *
  * Letters: `N` test images, `F` features of one.
  */
-import { openDataset } from '../data/dataset.js'
+import { type LoadedFile, openDataset } from '../data/dataset.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
@@ -13,6 +13,8 @@ export interface TestImages {
   readonly rows: number
   readonly images: Features // (N, F)
   readonly labels: Int32Array // (N)
+  /** What they were read from. */
+  readonly files: readonly LoadedFile[]
 }
 
 export interface Mistake extends Prediction {
@@ -32,8 +34,8 @@ export async function loadTestImages({ source, widths }: Predictor): Promise<Tes
   }
   const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)
-  await data.load('test', images, labels)
-  return { rows, images, labels }
+  const { files } = await data.load('test', images, labels)
+  return { rows, images, labels, files }
 }
 
 /** One image of them, by its index from 0. A view. */

@@ -1,4 +1,5 @@
 /** What layers do with an image, and what the first one looks for, in numbers ready to be drawn. Any thread. */
+import type { Features } from '../data/source.js'
 import type { LayerPanel, WeightTile } from '../picture/layers.js'
 import type { Predictor } from './predictor.js'
 
@@ -14,23 +15,30 @@ export interface LayerSummary {
 }
 
 /** One image (F), layer by layer. */
-export function summarizeLayers(predictor: Predictor, pixels: Uint8Array): LayerSummary[] {
-  return predictor.activations(pixels).map(({ layer, kind, values: { data } }) => {
-    let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-    for (const value of data) {
-      if (value > 0) on++
-      least = Math.min(least, value)
-      most = Math.max(most, value)
-    }
-    return { layer, kind, units: data.length, active: on / data.length, least, most, values: data }
-  })
+export function summarizeLayers(predictor: Predictor, pixels: Features): LayerSummary[] {
+  return predictor
+    .activations(pixels)
+    .map(({ layer, kind, values: { data: values } }) => ({ layer, kind, ...summaryOf(values) }))
+}
+
+/** Of one layer's values for one image. */
+export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind'> {
+  let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (const value of values) {
+    if (value > 0) on++
+    least = Math.min(least, value)
+    most = Math.max(most, value)
+  }
+  return { units: values.length, active: on / values.length, least, most, values }
 }
 
 /** With more classes than this, the output is a grid like any layer. */
-const MOST_NAMED = 12
+export const MOST_NAMED = 12
 
-export function layerPanels(predictor: Predictor, layers: readonly LayerSummary[]): LayerPanel[] {
-  const { height, width, classNames } = predictor
+export function layerPanels(
+  { height, width, classNames }: Pick<Predictor, 'height' | 'width' | 'classNames'>,
+  layers: readonly LayerSummary[],
+): LayerPanel[] {
   return layers.map(({ layer, kind, units, active, values }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED

@@ -9,10 +9,11 @@ import { ConfigError, RunError } from '../errors.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { writeTextAtomically } from './atomic.js'
 import { removeTemporaryFiles } from './checkpoints.js'
-import type { RunSummary } from './events.js'
+import type { RunSummary, TrainEvent } from './events.js'
 import { RunLock } from './lock.js'
 import { type MachineFacts, machineFacts } from './machine.js'
 import { MetricsLog } from './metrics.js'
+import { TensorboardLog } from './tensorboard.js'
 
 export const FILES = {
   experiment: 'experiment.json',
@@ -21,6 +22,7 @@ export const FILES = {
   metrics: 'metrics.jsonl',
   summary: 'summary.json',
   checkpoints: 'checkpoints',
+  tensorboard: 'tensorboard',
 } as const
 
 export interface RunDirectoryOptions {
@@ -31,6 +33,8 @@ export interface RunDirectoryOptions {
   /** Default: `runs`, in the current directory. */
   readonly root?: string | undefined
   readonly now?: Date
+  /** Whether events are written for TensorBoard too. */
+  readonly tensorboard?: boolean
   /** Something went wrong that need not end the run. */
   readonly onWarning?: (message: string) => void
 }
@@ -79,6 +83,7 @@ export class RunDirectory {
     /** Absolute. */
     readonly path: string,
     private readonly metrics: MetricsLog,
+    private readonly tensorboard: TensorboardLog | null,
     private readonly lock: RunLock,
   ) {}
 
@@ -89,8 +94,7 @@ export class RunDirectory {
     return orRunError(path, async () => {
       const lock = await RunLock.take(path)
       await mkdir(join(path, FILES.checkpoints), { recursive: true })
-      const metrics = await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {}))
-      return new RunDirectory(path, metrics, lock)
+      return new RunDirectory(path, ...(await openLogs(path, options)), lock)
     })
   }
 
@@ -98,7 +102,7 @@ export class RunDirectory {
    * Takes a run up again: locked, and without what a killed process left half written. Throws RunError where another
    * process has it.
    */
-  static async reopen(dir: string, options: Pick<RunDirectoryOptions, 'onWarning'> = {}): Promise<RunDirectory> {
+  static async reopen(dir: string, options: LogOptions = {}): Promise<RunDirectory> {
     const path = resolve(dir)
     const lock = await RunLock.take(path)
     try {
@@ -106,8 +110,7 @@ export class RunDirectory {
         await removeTemporaryFiles(path)
         await mkdir(join(path, FILES.checkpoints), { recursive: true })
         await removeTemporaryFiles(join(path, FILES.checkpoints))
-        const metrics = await MetricsLog.open(join(path, FILES.metrics), options.onWarning ?? (() => {}))
-        return new RunDirectory(path, metrics, lock)
+        return new RunDirectory(path, ...(await openLogs(path, options)), lock)
       })
     } catch (error) {
       await lock.release()
@@ -119,6 +122,7 @@ export class RunDirectory {
   async cutMetrics(step: number): Promise<void> {
     const file = join(this.path, FILES.metrics)
     await orRunError(file, () => this.metrics.cut(step))
+    this.tensorboard?.goBackTo(step)
   }
 
   /**
@@ -151,8 +155,10 @@ export class RunDirectory {
   }
 
   /** Never throws for want of disk space and the like; see `onWarning`. */
-  appendMetrics(event: object): void {
-    this.metrics.append(event)
+  appendMetrics(event: Exclude<TrainEvent, { type: 'progress' }>): void {
+    const now = new Date()
+    this.metrics.append({ time: now.toISOString(), ...event })
+    this.tensorboard?.append(event, now.getTime())
   }
 
   /** Replaces the summary, whole or not at all. */
@@ -180,6 +186,7 @@ export class RunDirectory {
   /** Waits until the metrics are written, and lets others have the directory. */
   async close(): Promise<void> {
     await this.metrics.close()
+    await this.tensorboard?.close()
     await this.lock.release()
   }
 
@@ -187,6 +194,16 @@ export class RunDirectory {
     const file = join(this.path, name)
     await orRunError(file, () => writeTextAtomically(file, text))
   }
+}
+
+type LogOptions = Pick<RunDirectoryOptions, 'onWarning' | 'tensorboard'>
+
+async function openLogs(
+  path: string,
+  { onWarning = () => {}, tensorboard }: LogOptions,
+): Promise<[MetricsLog, TensorboardLog | null]> {
+  const metrics = await MetricsLog.open(join(path, FILES.metrics), onWarning)
+  return [metrics, tensorboard ? await TensorboardLog.open(join(path, FILES.tensorboard), onWarning) : null]
 }
 
 /** `<root>/<name>-<time>`, with `-2`, `-3` and so on where several runs start in one second. */

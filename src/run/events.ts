@@ -3,7 +3,6 @@
  * the CLI renders them, and library users receive them through `onEvent`. Types only.
  */
 import type { Experiment } from '../config/schema.js'
-import type { StageTime } from '../worker/protocol.js'
 
 /** Mean loss and accuracy (0 to 1) over the rows of one split. */
 export interface Score {
@@ -49,6 +48,18 @@ export interface ProgressEvent {
   readonly etaSeconds: number
 }
 
+/** What a worker spent on some steps, in milliseconds. */
+export interface WorkerTime {
+  /** Forward, loss and deltas of its rows. */
+  readonly phase1Ms: number
+  /** Gradients summed, weights updated. */
+  readonly phase2Ms: number
+  /** For the other workers, at barriers. */
+  readonly waitMs: number
+  /** Shards of rows, or pieces of them, that it took in the first stage: its share of them is its share of the rows. */
+  readonly tasks: number
+}
+
 /** A line for the log every so many steps: the mean over the steps since the last one. */
 export interface StepsEvent {
   readonly type: 'steps'
@@ -60,8 +71,8 @@ export interface StepsEvent {
   readonly accuracy: number
   readonly learningRate: number
   readonly samplesPerSecond: number
-  /** Of each worker, by stage of the step: computing, waiting, tasks. Absent where a worker failed. */
-  readonly workers?: readonly (readonly StageTime[])[]
+  /** By worker; missing where one of them failed and the times are lost. */
+  readonly workers?: readonly WorkerTime[]
 }
 
 export interface EpochEvent {

@@ -40,6 +40,7 @@ const REFERENCE = {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
     ...{ everySteps: null, everySeconds: null, atEnd: true, bestMetric: 'auto' },
   },
+  log: { tensorboard: false },
 }
 
 async function errorFor(path: string, overrides: readonly string[] = []): Promise<ConfigError> {
@@ -182,6 +183,6 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
   t.equal((await errorFor('mnist')).message, 'mnist: there is no such file; did you mean configs/mnist.json?')
   t.match(
     (await errorFor('configs/zzzzzz.json')).message,
-    /; there are configs\/fashion-mnist\.json, configs\/fashion-small\.json, /,
+    /; there are configs\/digits-best\.json, configs\/fashion-mnist\.json, /,
   )
 })

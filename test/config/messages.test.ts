@@ -185,6 +185,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ checkpoint: { atEnd: 1 } }, 'checkpoint.atEnd is 1, expected true or false'],
   [{ checkpoint: { keepLast: 0 } }, 'checkpoint.keepLast is 0, expected an integer >= 1'],
   [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],
+  [{ log: { tensorboard: 'runs' } }, `log.tensorboard is 'runs', expected true or false`],
   // Unknown keys: the same word in another spelling, elsewhere, under another name, similar, and like nothing.
   [{ train: { batch_size: 1 } }, 'unknown key "train.batch_size"; did you mean "train.batchSize"?'],
   [{ train: { epoch: 1 } }, 'unknown key "train.epoch"; did you mean "train.epochs"?'],
@@ -202,7 +203,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [
     { zzz: 1 },
     'unknown key "zzz"; known at the top: $schema, name, seed, data, augment, model, train, optimizer, schedule, compute, ' +
-      'checkpoint',
+      'checkpoint, log',
   ],
 ]
 

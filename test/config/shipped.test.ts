@@ -30,7 +30,7 @@ t.test('every key has help, and every key but data.dataset a default', async t =
   const sections = Object.values(experimentJsonSchema.properties ?? {}).filter(
     ({ properties, oneOf }) => properties ?? oneOf,
   )
-  t.equal(sections.length, 8)
+  t.equal(sections.length, 9)
   for (const { title, description } of [experimentJsonSchema, ...sections]) t.ok(title && description)
 })
 
@@ -44,7 +44,7 @@ t.test('every object of the schema is strict', async t => {
     for (const child of [...Object.values(node.properties ?? {}), ...(node.oneOf ?? [])]) visit(child)
   }
   visit(experimentJsonSchema)
-  t.equal(objects, 34)
+  t.equal(objects, 35)
 })
 
 t.test(

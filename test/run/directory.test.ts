@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { LoadedFile } from '../../src/data/dataset.js'
 import { RunDirectory } from '../../src/run/directory.js'
-import type { RunSummary } from '../../src/run/events.js'
+import type { RunSummary, StepsEvent } from '../../src/run/events.js'
 import { machineFacts } from '../../src/run/machine.js'
 
 const now = new Date('2026-01-31T12:00:05.999Z')
@@ -23,6 +23,11 @@ t.test('a directory is named after the experiment and the time, and runs of one 
   ])
 })
 
+const steps: StepsEvent = {
+  ...{ type: 'steps', from: 0, step: 1, epoch: 1 },
+  ...{ loss: 1, accuracy: 0.5, learningRate: 0.1, samplesPerSecond: 10 },
+}
+
 t.test('what a run writes is where the design says', async t => {
   const root = t.testdir({})
   const directory = await RunDirectory.create({ name: 'a', root, now })
@@ -34,19 +39,20 @@ t.test('what a run writes is where the design says', async t => {
     data: { dataset: 'digits', rows: {}, classNames: [], files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
     from: null,
   })
-  directory.appendMetrics({ type: 'steps', loss: 1.5 })
-  directory.appendMetrics({ type: 'steps', loss: Number.NaN, rate: Number.POSITIVE_INFINITY })
+  directory.appendMetrics({ ...steps, loss: 1.5 })
+  directory.appendMetrics({ ...steps, loss: Number.NaN, samplesPerSecond: Number.POSITIVE_INFINITY })
   const file = join(directory.checkpoints, 'step-400.safetensors')
   await directory.writeSummary({ name: 'a', status: 'completed', checkpoint: directory.relative(file) } as RunSummary)
   await directory.close()
   const text = (name: string) => readFileSync(join(directory.path, name), 'utf8')
   t.equal(text('experiment.json'), '{ "name":  "a" } ', 'as given, to the byte')
   t.equal(text('resolved.json'), '{\n  "name": "a",\n  "seed": 1\n}\n')
-  t.equal(
-    text('metrics.jsonl'),
-    '{"type":"steps","loss":1.5}\n{"type":"steps","loss":"NaN","rate":"Infinity"}\n',
-    'no number is lost as null',
-  )
+  const [first, second] = text('metrics.jsonl')
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  t.match(first, { ...steps, loss: 1.5, time: /^\d{4}-\d\d-\d\dT.*Z$/ })
+  t.match(second, { loss: 'NaN', samplesPerSecond: 'Infinity' }, 'no number is lost as null')
   t.equal(JSON.parse(text('summary.json')).checkpoint, 'checkpoints/step-400.safetensors')
   const manifest = JSON.parse(text('manifest.json'))
   t.match(manifest, {
@@ -117,7 +123,7 @@ t.test('metrics that cannot be written warn, and do not stop the run', { skip: n
 t.test('metrics keep their order, however they come', async t => {
   const directory = await RunDirectory.create({ name: 'a', root: t.testdir({}), now })
   for (let step = 0; step < 500; step++) {
-    directory.appendMetrics({ step })
+    directory.appendMetrics({ ...steps, step })
     if (step % 50 === 0) await new Promise(resolve => setTimeout(resolve, 1))
   }
   await directory.close()

@@ -47,10 +47,14 @@ t.test('time left: from the pace of the last lines, or as the run itself says; n
 
 t.test('samples/s of a worker: its share of the shards', async t => {
   const run = new RunCurves()
-  const stage = (tasks: number, workMs: number, waitMs: number) => ({ name: 'shards', tasks, workMs, waitMs })
   run.add([
     { ...start, time: time(0) },
-    steps(21, 1, { workers: [[stage(30, 80, 20), stage(5, 10, 10)], [stage(10, 30, 70)]] }),
+    steps(21, 1, {
+      workers: [
+        { phase1Ms: 80, phase2Ms: 10, waitMs: 30, tasks: 30 },
+        { phase1Ms: 20, phase2Ms: 10, waitMs: 70, tasks: 10 },
+      ],
+    }),
   ])
   t.same(run.workers, [
     { samplesPerSecond: 750, busy: 0.75 },

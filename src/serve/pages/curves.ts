@@ -132,15 +132,13 @@ export class RunCurves {
   }
 }
 
-/** Tasks of the first stage are shards, or strips of them, all of a size: a worker's share of them is its share of the rows. */
 function pacesOf({ workers, samplesPerSecond }: Extract<StoredEvent, { type: 'steps' }>): WorkerPace[] {
   if (!workers) return []
-  const all = workers.reduce((sum, [first]) => sum + (first?.tasks ?? 0), 0)
-  return workers.map(stages => {
-    const work = stages.reduce((sum, { workMs }) => sum + workMs, 0)
-    const wait = stages.reduce((sum, { waitMs }) => sum + waitMs, 0)
-    const share = all > 0 ? (stages[0]?.tasks ?? 0) / all : 0
-    return { samplesPerSecond: samplesPerSecond * share, busy: work + wait > 0 ? work / (work + wait) : 0 }
+  const all = workers.reduce((sum, { tasks }) => sum + tasks, 0)
+  return workers.map(({ phase1Ms, phase2Ms, waitMs, tasks }) => {
+    const work = phase1Ms + phase2Ms
+    const share = all > 0 ? tasks / all : 0
+    return { samplesPerSecond: samplesPerSecond * share, busy: work + waitMs > 0 ? work / (work + waitMs) : 0 }
   })
 }
 

@@ -1,0 +1,71 @@
+/** `gradloom report`: what became of runs, to read. Main thread; the engine is loaded when it runs. */
+import { join } from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
+import { ConfigError } from '../errors.js'
+import type { Report } from '../report/report.js'
+import { single } from './train.js'
+
+const FORMATS = ['html', 'md', 'json'] as const
+
+interface ReportArguments {
+  runs: string[]
+  format: (typeof FORMATS)[number]
+  out?: string
+}
+
+export const reportCommand: CommandModule<object, ReportArguments> = {
+  command: 'report <runs..>',
+  describe: 'Write a page about a run, or about several beside each other',
+  builder: yargs =>
+    yargs
+      .positional('runs', { describe: 'Run directories', type: 'string', array: true, demandOption: true })
+      .option('format', {
+        describe: 'html: one page with charts and pictures; md: tables; json: all numbers in full',
+        choices: FORMATS,
+        default: 'html' as const,
+      })
+      .option('out', {
+        describe: 'File to write',
+        defaultDescription: 'html: report.html, of one run in its directory; else stdout',
+        ...single('out'),
+      })
+      .example('$0 report runs/mine', 'writes runs/mine/report.html')
+      .example('$0 report runs/a runs/b --out comparison.html', 'several, compared')
+      .example('$0 report runs/mine --format json | jq .runs[0].test.accuracy', 'for scripts')
+      .epilogue(
+        'The page needs no network and holds no scripts. What the network says of the held-out images is computed by the\n' +
+          'first report of a run and kept in its directory.',
+      ) as Argv<ReportArguments>,
+  handler: runReport,
+}
+
+async function runReport({ runs, format, out }: ReportArguments): Promise<void> {
+  const { readReport } = await import('../report/report.js')
+  const report = await readReport(runs, { onWarning: text => process.stderr.write(`warning: ${text}\n`) })
+  const file = out ?? (format === 'html' ? join(runs.length === 1 ? runs[0] : '.', 'report.html') : undefined)
+  const text = await render(report, format)
+  if (file === undefined) {
+    process.stdout.write(text)
+    return
+  }
+  const { writeTextAtomically } = await import('../run/atomic.js')
+  try {
+    await writeTextAtomically(file, text)
+  } catch (cause) {
+    throw new ConfigError(`--out ${file}: cannot be written: ${(cause as Error).message}`, { cause })
+  }
+  process.stdout.write(`report   ${file}\n`)
+}
+
+async function render(report: Report, format: ReportArguments['format']): Promise<string> {
+  switch (format) {
+    case 'html':
+      return (await import('../report/page.js')).reportPage(report)
+    case 'md':
+      return (await import('../report/markdown.js')).reportMarkdown(report)
+    case 'json':
+      return (await import('../report/json.js')).reportJson(report)
+    default:
+      return format satisfies never
+  }
+}

@@ -1,0 +1,53 @@
+/** Arrays of numbers as pictures inside a page. Pure; any thread. */
+import { Canvas, type Colour } from '../picture/canvas.js'
+import { gray, scaleFor, WHITE } from '../picture/colours.js'
+import { gridFor } from '../picture/layers.js'
+import { encodePng } from '../picture/png.js'
+import { type Html, html } from './html.js'
+
+export interface Pixels {
+  readonly width: number
+  readonly height: number
+  colourOf(column: number, row: number): Colour
+}
+
+/** What is no unit, in a grid that is not full. */
+const EMPTY: Colour = [128, 128, 128]
+
+/** One pixel a number; the style sheet makes it larger. `kind` is its class there. */
+export function image(kind: string, alt: string, { width, height, colourOf }: Pixels): Html {
+  const canvas = new Canvas(width, height, WHITE)
+  canvas.cells({ x: 0, y: 0, scale: 1, width, height, colourOf })
+  const bytes = encodePng(width, height, canvas.rgb)
+  const url = `data:image/png;base64,${Buffer.from(bytes).toString('base64')}`
+  return html`<img class="${kind}" width="${width}" height="${height}" alt="${alt}" src="${url}">`
+}
+
+export const grayPixels = (pixels: Uint8Array, height: number, width: number): Pixels => ({
+  ...{ width, height },
+  colourOf: (column, row) => gray(pixels[row * width + column]),
+})
+
+/** In the colours and the order in which `activations --out` draws them. */
+export function unitPixels(values: Float32Array, shape: { height: number; width: number } | null): Pixels {
+  const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
+  const scale = scaleFor(values)
+  return {
+    ...{ width: columns, height: rows },
+    colourOf: (column, row) => {
+      const unit = row * columns + column
+      return unit < values.length ? scale.colourOf(values[unit]) : EMPTY
+    },
+  }
+}
+
+const KEY_WIDTH = 64
+
+/** The colours of `unitPixels`, from the least value to the largest, or from its negative where some are below 0. */
+export function keyPixels(values: Float32Array): Pixels {
+  const { least, most, colourOf } = scaleFor(values)
+  return {
+    ...{ width: KEY_WIDTH, height: 1 },
+    colourOf: column => colourOf(least + ((most - least) * column) / (KEY_WIDTH - 1)),
+  }
+}

@@ -1,0 +1,129 @@
+/** A report as Markdown: its tables, no pictures. Pure; any thread. */
+import { formatCount, formatDuration, formatLoss, formatPercent } from '../cli/format.js'
+import { comparisonMarkdown } from '../coordinator/compare.js'
+import type { Report, RunReport, TestReport } from './report.js'
+import { sharesOf } from './timeline.js'
+
+/** Of the table of epochs, and a matrix of so many classes at most. */
+const MOST_ROWS = 50
+const MOST_CLASSES = 20
+const MOST_CONFUSIONS = 15
+
+export function reportMarkdown({ runs, comparison }: Report): string {
+  const parts = runs.map(runMarkdown)
+  if (comparison) parts.unshift(`# Report of ${runs.length} runs\n\n${comparisonMarkdown(comparison)}`)
+  return parts.join('\n')
+}
+
+function runMarkdown(run: RunReport): string {
+  const { summary, curves, test, timeline, differences } = run
+  const lines = [
+    `# ${plain(run.name)}`,
+    '',
+    `${plain(run.run)}: ${run.status}${summary?.error ? `: ${plain(summary.error)}` : ''}`,
+    '',
+  ]
+  const results: [string, string][] = []
+  const score = (name: string, of: { loss: number; accuracy?: number } | null | undefined) => {
+    if (of?.accuracy !== undefined) results.push([`${name} accuracy`, formatPercent(of.accuracy)])
+    if (of) results.push([`${name} loss`, formatLoss(of.loss)])
+  }
+  score('held-out', summary?.test)
+  score('validation', summary?.validation)
+  score('training', summary?.train)
+  if (summary) {
+    results.push(['epochs', formatCount(summary.epochs)], ['training time', formatDuration(summary.seconds)])
+    results.push(['training rows per second', formatCount(summary.samplesPerSecond)])
+    results.push(['parameters', formatCount(summary.parameters)])
+    if (summary.weightsSha256) results.push(['SHA-256 of the weights', summary.weightsSha256])
+  }
+  if (results.length > 0) lines.push(table(['result', ''], results))
+  for (const { step, text } of curves.incidents) lines.push(`- After step ${formatCount(step)}: ${plain(text)}`, '')
+  lines.push(...epochsMarkdown(run))
+  if ('missing' in test) lines.push(`There are no predictions to show: ${plain(test.missing)}.`, '')
+  else lines.push(...testMarkdown(test))
+  if (timeline) {
+    lines.push('## Workers', '')
+    const rows = timeline.workers.map((time, worker) => {
+      const shares = sharesOf(time) ?? []
+      return [String(worker + 1), ...shares.map(share => formatPercent(share, 1))]
+    })
+    lines.push(table(['worker', 'phase 1', 'phase 2', 'waiting'], rows))
+  }
+  lines.push(
+    '## Experiment',
+    '',
+    'What differs from the defaults:',
+    '',
+    '```json',
+    JSON.stringify(differences, null, 2),
+    '```',
+    '',
+  )
+  return lines.join('\n')
+}
+
+function epochsMarkdown({ curves: { epochs } }: RunReport): string[] {
+  if (epochs.length === 0) return []
+  const each = Math.ceil(epochs.length / MOST_ROWS)
+  const rows = epochs
+    .filter((_, i) => i % each === 0 || i === epochs.length - 1)
+    .map(({ epoch, train, validation, seconds, samplesPerSecond }) => [
+      ...[formatCount(epoch), formatLoss(train.loss), formatPercent(train.accuracy)],
+      ...(validation ? [formatLoss(validation.loss), formatPercent(validation.accuracy)] : ['', '']),
+      ...[formatDuration(seconds), formatCount(samplesPerSecond)],
+    ])
+  const head = ['epoch', 'loss', 'accuracy', 'validation loss', 'validation accuracy', 'time', 'rows/s']
+  return ['## Epochs', '', table(head, rows)]
+}
+
+function testMarkdown({ confusion, confusions, classes, macro, weighted, calibration, ...test }: TestReport): string[] {
+  const share = (value: number | null) => (value === null ? '' : formatPercent(value))
+  const [low, high] = test.interval
+  const means = (name: string, of: typeof macro) => [name, '', share(of.precision), share(of.recall), share(of.f1)]
+  const matrix = confusion.map((row, truth) => [classes[truth].className, ...row.map(formatCount)])
+  const frequent = confusions
+    .slice(0, MOST_CONFUSIONS)
+    .map(({ truth, predicted, images }) => [
+      classes[truth].className,
+      classes[predicted].className,
+      formatCount(images),
+    ])
+  return [
+    '## Held-out images',
+    '',
+    `${formatCount(test.right)} of ${formatCount(test.images)} are right: ${share(test.accuracy)} (95 %: ${share(low)} to ${share(high)}). ` +
+      `Expected calibration error ${share(calibration.expectedError)}.`,
+    '',
+    table(
+      ['class', 'images', 'precision', 'recall', 'F1'],
+      [
+        ...classes.map(of => [
+          of.className,
+          formatCount(of.support),
+          share(of.precision),
+          share(of.recall),
+          share(of.f1),
+        ]),
+        means('mean over classes', macro),
+        means('mean over images', weighted),
+      ],
+    ),
+    ...(classes.length <= MOST_CLASSES ? [table(['is \\ taken for', ...classes.map(of => of.className)], matrix)] : []),
+    ...(frequent.length > 0 ? [table(['is', 'taken for', 'images'], frequent)] : []),
+  ]
+}
+
+/** The first column to the left, all others to the right. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map(plain).join(' | ')} |\n`
+  return line(head) + line(head.map((_, column) => (column === 0 ? '---' : '---:'))) + rows.map(line).join('')
+}
+
+/** Text that means nothing to Markdown, which may hold HTML. */
+const plain = (text: string): string =>
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/[|`*_[\]]/g, '\\$&')

@@ -1,0 +1,118 @@
+/**
+ * A report as one HTML page that needs nothing else: no scripts, no network, pictures within. The policy in its head says
+ * so to the browser, and the style sheet is allowed by its digest. Pure; any thread.
+ */
+import { createHash } from 'node:crypto'
+import { type Html, type HtmlValue, html, verbatim } from './html.js'
+import type { Report, RunReport } from './report.js'
+import { comparisonSection } from './sections/comparison.js'
+import { courseOf, curvesSection } from './sections/curves.js'
+import { activationsSection, mistakesSection } from './sections/gallery.js'
+import { calibrationSection, classesSection, confusionSection } from './sections/held-out.js'
+import { digestsSection, experimentSection, machineSection } from './sections/origin.js'
+import { summarySection } from './sections/summary.js'
+import { workersSection } from './sections/workers.js'
+import { STYLE } from './style.js'
+
+interface Section {
+  readonly id: string
+  readonly title: string
+  readonly content: HtmlValue
+}
+
+export function reportPage({ runs, comparison }: Report): string {
+  const single = runs.length === 1
+  const title = single ? `${runs[0].name}: report of a run` : `Report of ${runs.length} runs`
+  const ids = runs.map((_, i) => (single ? 'run' : `run-${i + 1}`))
+  const policy = `default-src 'none'; img-src data:; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'`
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<style>${verbatim(STYLE)}</style>
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+${single ? singleRun(runs[0]) : severalRuns(title, html`${comparison && comparisonSection(comparison, runs, ids)}`, runs, ids)}
+</body>
+</html>
+`
+  return page.text
+}
+
+function singleRun(run: RunReport): Html {
+  const sections = sectionsOf(run, 'run', 3)
+  return html`<header>
+<p class="kind">gradloom · report of a run</p>
+<h1>${run.name}</h1>
+${run.run !== run.name && html`<p class="directory">${run.run}</p>`}
+</header>
+<nav aria-label="Sections"><ul>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
+<main id="main">
+${summarySection(run)}
+${sections.map(
+  ({ id, title, content }) => html`<section aria-labelledby="${id}">
+<h2 id="${id}">${title}</h2>
+${content}
+</section>
+`,
+)}</main>`
+}
+
+function severalRuns(title: string, comparison: Html, runs: readonly RunReport[], ids: readonly string[]): Html {
+  return html`<header>
+<p class="kind">gradloom</p>
+<h1>${title}</h1>
+</header>
+<nav aria-label="Runs"><ul><li><a href="#comparison">Comparison</a></li>${runs.map(({ run }, i) => html`<li><a href="#${ids[i]}">${run}</a></li>`)}</ul></nav>
+<main id="main">
+<section aria-labelledby="comparison">
+<h2 id="comparison">Comparison</h2>
+${comparison}
+</section>
+${runs.map(
+  (run, i) => html`<section class="run" aria-labelledby="${ids[i]}">
+<h2 id="${ids[i]}">${run.run}</h2>
+${summarySection(run)}
+${sectionsOf(run, ids[i], 4).map(
+  ({ id, title, content }) => html`<details class="part"><summary><h3 id="${id}">${title}</h3></summary>
+${content}
+</details>
+`,
+)}</section>
+`,
+)}</main>`
+}
+
+/** `level`: of the headings within. */
+function sectionsOf(run: RunReport, id: string, level: 3 | 4): Section[] {
+  const { curves, test, timeline } = run
+  const section = (name: string, title: string, content: HtmlValue) => ({ id: `${id}-${name}`, title, content })
+  const heldOut =
+    'missing' in test
+      ? [
+          section(
+            'held-out',
+            'Held-out images',
+            html`<p class="note">There are no predictions to show: ${test.missing}.</p>`,
+          ),
+        ]
+      : [
+          section('confusion', 'Confusion matrix', confusionSection(test)),
+          section('classes', 'Classes', classesSection(test)),
+          section('calibration', 'Calibration', calibrationSection(test)),
+          section('mistakes', 'Worst mistakes', mistakesSection(test)),
+          section('layers', 'Activations', activationsSection(test, level)),
+        ]
+  return [
+    section('curves', 'Training', curvesSection(curves)),
+    ...heldOut,
+    section('workers', 'Workers', workersSection(timeline, courseOf(curves))),
+    section('experiment', 'Experiment', experimentSection(run)),
+    section('machine', 'Machine and digests', html`${machineSection(run)}${digestsSection(run)}`),
+  ]
+}

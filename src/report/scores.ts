@@ -1,0 +1,160 @@
+/**
+ * How good a classifier's answers are, of labels, predictions and confidences. Pure; any thread.
+ *
+ * Letters: `N` images, `C` classes.
+ */
+
+export interface Answers {
+  readonly classNames: readonly string[] // (C)
+  readonly labels: Int32Array // (N)
+  readonly predicted: Int32Array // (N)
+  /** Of the predicted class, from 0 to 1. */
+  readonly confidence: Float32Array // (N)
+}
+
+export interface ClassScores {
+  readonly label: number
+  readonly className: string
+  /** Images that are of the class, that are taken for it, and that are both. */
+  readonly support: number
+  readonly predicted: number
+  readonly right: number
+  /** right / predicted, right / support, their harmonic mean; null where that divides by zero. */
+  readonly precision: number | null
+  readonly recall: number | null
+  readonly f1: number | null
+}
+
+/** Means over the classes that have images; a score that is null counts as 0. `weighted`: by support. */
+export interface MeanScores {
+  readonly precision: number
+  readonly recall: number
+  readonly f1: number
+}
+
+export interface Confusion {
+  readonly truth: number
+  readonly predicted: number
+  readonly images: number
+}
+
+export interface CalibrationBin {
+  /** Confidences from `from` on, below `to`; of the last bin 1 too. */
+  readonly from: number
+  readonly to: number
+  readonly images: number
+  /** Means over the bin; null where it is empty. */
+  readonly confidence: number | null
+  readonly accuracy: number | null
+}
+
+export interface Calibration {
+  readonly bins: readonly CalibrationBin[]
+  /** Expected calibration error: the mean gap between confidence and accuracy, weighted by images; and the largest gap. */
+  readonly expectedError: number
+  readonly largestError: number
+  readonly meanConfidence: number
+}
+
+export interface Scores {
+  readonly images: number
+  readonly right: number
+  readonly accuracy: number
+  /** Wilson's interval that holds the accuracy on new images with 95 %. */
+  readonly interval: readonly [low: number, high: number]
+  readonly confusion: readonly (readonly number[])[] // (C, C): truth, predicted
+  readonly classes: readonly ClassScores[] // (C)
+  readonly macro: MeanScores
+  readonly weighted: MeanScores
+  /** What is taken for what, the most frequent first. */
+  readonly confusions: readonly Confusion[]
+  readonly calibration: Calibration
+}
+
+/** As many as Guo et al. took, "On Calibration of Modern Neural Networks", 2017. */
+const BINS = 15
+/** The normal distribution's 97.5 % quantile. */
+const Z = 1.959963984540054
+
+/** Needs at least one image. */
+export function scoresOf(answers: Answers): Scores {
+  const { labels, predicted, classNames } = answers
+  const confusion = classNames.map(() => classNames.map(() => 0))
+  let right = 0
+  for (const [i, label] of labels.entries()) {
+    confusion[label][predicted[i]]++
+    if (label === predicted[i]) right++
+  }
+  const classes = classNames.map((className, label) => classScores(confusion, className, label))
+  const images = labels.length
+  return {
+    ...{ images, right, accuracy: right / images, interval: wilson(right, images) },
+    ...{ confusion, classes },
+    macro: meanOf(classes, ({ support }) => (support > 0 ? 1 : 0)),
+    weighted: meanOf(classes, ({ support }) => support),
+    confusions: confusionsOf(confusion),
+    calibration: calibrationOf(answers),
+  }
+}
+
+function classScores(confusion: readonly (readonly number[])[], className: string, label: number): ClassScores {
+  const support = confusion[label].reduce((sum, count) => sum + count, 0)
+  const predicted = confusion.reduce((sum, row) => sum + row[label], 0)
+  const right = confusion[label][label]
+  const ratio = (part: number, whole: number) => (whole > 0 ? part / whole : null)
+  return {
+    ...{ label, className, support, predicted, right },
+    precision: ratio(right, predicted),
+    recall: ratio(right, support),
+    f1: ratio(2 * right, predicted + support),
+  }
+}
+
+function meanOf(classes: readonly ClassScores[], weightOf: (of: ClassScores) => number): MeanScores {
+  const total = classes.reduce((sum, of) => sum + weightOf(of), 0)
+  const mean = (score: keyof MeanScores) =>
+    classes.reduce((sum, of) => sum + weightOf(of) * (of[score] ?? 0), 0) / total
+  return { precision: mean('precision'), recall: mean('recall'), f1: mean('f1') }
+}
+
+function confusionsOf(confusion: readonly (readonly number[])[]): Confusion[] {
+  return confusion
+    .flatMap((row, truth) => row.map((images, predicted) => ({ truth, predicted, images })))
+    .filter(({ truth, predicted, images }) => truth !== predicted && images > 0)
+    .sort((a, b) => b.images - a.images || a.truth - b.truth || a.predicted - b.predicted)
+}
+
+function calibrationOf({ labels, predicted, confidence }: Answers): Calibration {
+  const sums = Array.from({ length: BINS }, () => ({ images: 0, confidence: 0, right: 0 }))
+  let total = 0
+  for (const [i, sure] of confidence.entries()) {
+    const bin = sums[Math.min(BINS - 1, Math.floor(sure * BINS))]
+    bin.images++
+    bin.confidence += sure
+    total += sure
+    if (labels[i] === predicted[i]) bin.right++
+  }
+  const bins = sums.map(({ images, confidence, right }, i) => ({
+    ...{ from: i / BINS, to: (i + 1) / BINS, images },
+    confidence: images > 0 ? confidence / images : null,
+    accuracy: images > 0 ? right / images : null,
+  }))
+  const gaps = bins.map(({ images, confidence, accuracy }) => ({
+    images,
+    gap: Math.abs((confidence ?? 0) - (accuracy ?? 0)),
+  }))
+  return {
+    bins,
+    expectedError: gaps.reduce((sum, { images, gap }) => sum + images * gap, 0) / labels.length,
+    largestError: Math.max(...gaps.map(({ gap }) => gap)),
+    meanConfidence: total / labels.length,
+  }
+}
+
+/** Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927. */
+function wilson(right: number, images: number): [low: number, high: number] {
+  const [share, spread] = [right / images, (Z * Z) / images]
+  const centre = share + spread / 2
+  const half = Z * Math.sqrt((share * (1 - share)) / images + spread / (4 * images))
+  return [Math.max(0, (centre - half) / (1 + spread)), Math.min(1, (centre + half) / (1 + spread))]
+}

@@ -1,0 +1,154 @@
+/** Loss, accuracy, learning rate and throughput over a run. Pure; any thread. */
+import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import { type LineChart, lineChart, type Point, type Series } from '../charts/line-chart.js'
+import { linearScale, type Scale, scaleFromZero, shareScale } from '../charts/scale.js'
+import type { Curves } from '../curves.js'
+import { data, type Html, html } from '../html.js'
+import { folded, table } from '../table.js'
+
+/** Up to so many epochs the steps between are shown too. */
+const FEW_EPOCHS = 40
+/** Of the table of epochs; of more, some are left out. */
+const MOST_ROWS = 500
+
+/** The course of a run, which charts have to the right. */
+export interface CourseAxis {
+  readonly label: string
+  readonly scale: Scale
+  at(step: number): number
+  format(x: number): string
+}
+
+export function courseOf({ stepsPerEpoch, steps, epochs }: Curves): CourseAxis {
+  const last = Math.max(0, ...steps.map(({ step }) => step), ...epochs.map(({ step }) => step))
+  const per = stepsPerEpoch ?? 1
+  const unit = stepsPerEpoch === null ? 'step' : 'epoch'
+  return {
+    label: unit === 'epoch' ? 'epochs' : 'steps',
+    scale: linearScale(0, last / per, { exact: true }),
+    at: step => step / per,
+    format: x => (Number.isInteger(x) ? formatCount(x) : String(Number(x.toPrecision(3)))),
+  }
+}
+
+export function curvesSection(curves: Curves): Html {
+  const { epochs, steps, incidents } = curves
+  if (epochs.length + steps.length === 0) return html`<p class="note">No step was finished, so there are no curves.</p>`
+  const course = courseOf(curves)
+  const marks = incidents.map(({ step }) => course.at(step)).filter(at => at <= course.scale.high)
+  return html`<div class="charts">
+${lossChart(curves, course, marks)}${accuracyChart(curves, course, marks)}${rateChart(curves, course, marks)}${speedChart(curves, course, marks)}</div>
+${marks.length > 0 && html`<p class="note">Vertical lines: where the run was disturbed; see above.</p>`}
+${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
+}
+
+/** Of each epoch; of one that is not finished, and of a run with few epochs, of the steps too. */
+function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: 'loss' | 'accuracy'): Series[] {
+  const fine = steps.map(point => ({ x: course.at(point.step), y: point[of] }))
+  if (epochs.length === 0) return [{ name: 'training', points: fine, style: 0 }]
+  const coarse = epochs.map(({ step, train }) => ({ x: course.at(step), y: train[of] }))
+  const all: Series = { name: 'training, steps', points: fine, style: 0, faint: true }
+  return [
+    ...(epochs.length <= FEW_EPOCHS && fine.length > 1.5 * epochs.length ? [all] : []),
+    { name: 'training', points: coarse, style: 0 },
+  ]
+}
+
+function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: 'loss' | 'accuracy'): Series[] {
+  const points: Point[] = [
+    ...epochs.flatMap(({ step, validation }) => (validation ? [{ x: course.at(step), y: validation[of] }] : [])),
+    ...evaluations.map(({ step, ...score }) => ({ x: course.at(step), y: score[of] })),
+  ].sort((a, b) => a.x - b.x)
+  return points.length === 0 ? [] : [{ name: 'validation', points, style: 1 }]
+}
+
+function lossChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
+  const series = [...trainSeries(curves, course, 'loss'), ...validationSeries(curves, course, 'loss')]
+  const scale = scaleFromZero(finiteOf(series))
+  return chart({
+    ...{ title: 'Loss', series, marks, x: course },
+    y: { label: `mean loss${isLog(scale) ? ', logarithmic' : ''}`, scale, format: formatLoss, tick: shortNumber },
+  })
+}
+
+function accuracyChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
+  const series = [...trainSeries(curves, course, 'accuracy'), ...validationSeries(curves, course, 'accuracy')]
+  const scale = shareScale(finiteOf(series))
+  return chart({
+    ...{ title: 'Accuracy', series, marks, x: course },
+    y: { label: 'share of rows that are right', scale, format: formatPercent, tick: shareTick(scale) },
+  })
+}
+
+function rateChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
+  const points = curves.steps.map(({ step, learningRate }) => ({ x: course.at(step), y: learningRate }))
+  const series = [{ name: 'learning rate', points, style: 2 }]
+  const scale = scaleFromZero(finiteOf(series))
+  return chart({
+    ...{ title: 'Learning rate', series, marks, x: course },
+    y: { label: `learning rate${isLog(scale) ? ', logarithmic' : ''}`, scale, format: shortNumber, tick: shortNumber },
+  })
+}
+
+function speedChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
+  const points = curves.steps.map(({ step, samplesPerSecond }) => ({ x: course.at(step), y: samplesPerSecond }))
+  const series = [{ name: 'throughput', points, style: 3 }]
+  const scale = linearScale(0, Math.max(0, ...finiteOf(series)))
+  return chart({
+    ...{ title: 'Throughput', series, marks, x: course },
+    y: { label: 'training rows per second', scale, format: formatCount, tick: formatCount },
+  })
+}
+
+/** As many digits as the marks need to differ. */
+export function shareTick({ ticks }: Scale): (share: number) => string {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1
+  const digits = step >= 0.0099 ? 0 : step >= 0.00099 ? 1 : 2
+  return share => formatPercent(share, digits)
+}
+
+const isLog = ({ low }: Scale): boolean => low > 0
+export const shortNumber = (value: number): string => String(Number(value.toPrecision(3)))
+const finiteOf = (series: readonly Series[]): number[] =>
+  series.flatMap(({ points }) => points.flatMap(({ y }) => (Number.isFinite(y) ? [y] : [])))
+
+const chart = (parts: Omit<LineChart, 'summary'>): Html => lineChart({ ...parts, summary: inWords(parts) })
+
+function inWords({ series, x, y }: Omit<LineChart, 'summary'>): string {
+  return series
+    .filter(({ faint }) => !faint)
+    .map(({ name, points }) => {
+      const finite = points.filter(point => Number.isFinite(point.y))
+      const lost = points.length - finite.length
+      const [first, last] = [finite[0], finite.at(-1)]
+      const course =
+        first && last
+          ? `from ${y.format(first.y)} to ${y.format(last.y)} over ${x.format(last.x)} ${x.label}`
+          : 'no finite number'
+      return `${name}: ${course}${lost > 0 ? `, ${lost} not finite` : ''}`
+    })
+    .join('; ')
+}
+
+function epochTable({ epochs }: Curves): Html {
+  const each = Math.ceil(epochs.length / MOST_ROWS)
+  const shown = epochs.filter((_, i) => i % each === 0 || i === epochs.length - 1)
+  const validated = epochs.some(({ validation }) => validation !== null)
+  const share = (value: number) => data(value, formatPercent)
+  return table({
+    name: 'Numbers of each epoch',
+    caption: html`Epochs${each > 1 && `, every ${each}th of ${epochs.length}`}. Training scores are means over the epoch, as it went on, with dropout.`,
+    head: [
+      ...['epoch', 'steps', 'training loss', 'training accuracy'],
+      ...(validated ? ['validation loss', 'validation accuracy'] : []),
+      ...['learning rate', 'time', 'rows/s'],
+    ],
+    rows: shown.map(({ epoch, step, train, validation, learningRate, seconds, samplesPerSecond }) => [
+      ...[data(epoch, formatCount), data(step, formatCount), data(train.loss, formatLoss), share(train.accuracy)],
+      ...(validated
+        ? [data(validation?.loss, formatLoss), validation ? share(validation.accuracy) : data(null, formatPercent)]
+        : []),
+      ...[data(learningRate, shortNumber), data(seconds, formatDuration), data(samplesPerSecond, formatCount)],
+    ]),
+  })
+}

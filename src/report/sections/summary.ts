@@ -1,0 +1,79 @@
+/** A run in a few lines: what it is, what came of it, what went wrong. Pure; any thread. */
+import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import { data, type Html, type HtmlValue, html } from '../html.js'
+import type { RunReport } from '../report.js'
+
+const STATUS: Readonly<Record<RunReport['status'], string>> = {
+  completed: 'completed',
+  interrupted: 'interrupted: stopped before its end',
+  failed: 'failed',
+  'not ended': 'not ended: it is going on, or was killed',
+}
+
+export function summarySection(run: RunReport): Html {
+  const { status, experiment, widths, summary, test } = run
+  const network = widths ? `${widths.join('-')}` : experiment.model.hidden.join('-')
+  const trained = [
+    experiment.data.dataset,
+    `network ${network}`,
+    experiment.optimizer.type,
+    `batches of ${formatCount(experiment.train.batchSize)}`,
+    `seed ${experiment.seed}`,
+  ]
+  return html`<p class="facts"><span class="status ${status === 'completed' ? 'good' : 'bad'}">${STATUS[status]}</span> ${trained.join(' · ')}</p>
+<dl class="tiles">
+${tiles(run).map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value}${more && html`<small>${more}</small>`}</dd></div>\n`)}</dl>
+${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
+  summary &&
+  summary.test === null &&
+  !('missing' in test) &&
+  html`<p class="note">The run itself has no scores on held-out images; those below are of its weights.</p>`
+}`
+}
+
+function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlValue, HtmlValue?][] {
+  const percent = (value: number | undefined) => data(value, formatPercent)
+  const last = curves.epochs.at(-1)
+  const shown: [string, HtmlValue, HtmlValue?][] = []
+  if (summary?.test) {
+    shown.push(['held-out accuracy', percent(summary.test.accuracy), html`loss ${data(summary.test.loss, formatLoss)}`])
+  } else if (!('missing' in test)) {
+    shown.push(['held-out accuracy', percent(test.accuracy), 'of the last checkpoint'])
+  } else shown.push(['held-out accuracy', html`<span class="none">none</span>`])
+  const validation = summary?.validation ?? last?.validation
+  if (validation) {
+    shown.push(['validation accuracy', percent(validation.accuracy), html`loss ${data(validation.loss, formatLoss)}`])
+  }
+  const train = summary?.train
+  if (train?.accuracy !== undefined) {
+    shown.push(['training accuracy', percent(train.accuracy), html`loss ${data(train.loss, formatLoss)}`])
+  } else if (last) {
+    const { accuracy, loss } = last.train
+    shown.push(['training accuracy', percent(accuracy), html`loss ${data(loss, formatLoss)}, over the last epoch`])
+  }
+  const seconds = summary?.seconds ?? curves.epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
+  const epochs = summary?.epochs ?? curves.epochs.length
+  shown.push([
+    'training time',
+    data(seconds, formatDuration),
+    html`${data(epochs, formatCount)} of ${data(experiment.train.epochs, formatCount)} epochs`,
+  ])
+  if (summary) {
+    const steps = html`${data(summary.steps, formatCount)} steps`
+    shown.push(['training rows per second', data(summary.samplesPerSecond, formatCount), steps])
+    const on = html`${summary.backend}, ${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`
+    shown.push(['parameters', data(summary.parameters, formatCount), on])
+  }
+  return shown
+}
+
+function trouble({ summary, curves, damagedLines }: RunReport): string[] {
+  const stopped = { early: 'It ended early: no better score for long enough.', time: 'It ended early: out of time.' }
+  return [
+    ...(summary?.error ? [`It failed: ${summary.error}`] : []),
+    ...(summary?.notSaved ? [`The final weights are not saved: ${summary.notSaved}`] : []),
+    ...(summary?.stopped ? [stopped[summary.stopped]] : []),
+    ...curves.incidents.map(({ step, text }) => `After step ${formatCount(step)}: ${text}`),
+    ...(damagedLines > 0 ? [`${damagedLines} lines of metrics.jsonl cannot be read and are left out.`] : []),
+  ]
+}

@@ -1,0 +1,29 @@
+/** Tables with captions, which scroll where they are too wide. Pure; any thread. */
+import { type Html, type HtmlValue, html } from './html.js'
+
+export interface Table {
+  readonly caption: HtmlValue
+  /** Said of the scrolling region. */
+  readonly name: string
+  readonly head: readonly HtmlValue[]
+  /** The first cell of each is its heading. */
+  readonly rows: readonly (readonly HtmlValue[])[]
+  /** Class of the table: `text` where cells are words, else numbers, which stand to the right. */
+  readonly kind?: string
+}
+
+export function table({ caption, name, head, rows, kind = '' }: Table): Html {
+  return html`<div class="scroll" role="group" aria-label="${name}" tabindex="0">
+<table class="${kind}">
+<caption><span>${caption}</span></caption>
+<thead><tr>${head.map(cell => html`<th scope="col">${cell}</th>`)}</tr></thead>
+<tbody>
+${rows.map(([first, ...cells]) => html`<tr><th scope="row">${first}</th>${cells.map(cell => html`<td>${cell}</td>`)}</tr>\n`)}</tbody>
+</table>
+</div>
+`
+}
+
+/** What only some want to see. */
+export const folded = (summary: HtmlValue, content: HtmlValue): Html =>
+  html`<details><summary>${summary}</summary>\n${content}</details>\n`

@@ -1,0 +1,250 @@
+/**
+ * What a run's weights say of the held-out images, as far as a report shows it. It is computed by the first report, not
+ * by `train`, which would take as long again over data that many runs are never asked for; and it is kept in the run
+ * directory, so that later reports need neither the weights nor the data set, and are the same to the byte.
+ *
+ * Letters: `N` held-out images, `F` features of one, `U` units of a layer.
+ */
+import { readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import * as z from 'zod'
+import { DataError, GradloomError } from '../errors.js'
+import { askAboutTest } from '../inference/ask.js'
+import { findMistakes, loadTestImages, type TestImages, testImage } from '../inference/examples.js'
+import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
+import { Predictor } from '../inference/predictor.js'
+import { writeTextAtomically } from '../run/atomic.js'
+import { FILES } from '../run/directory.js'
+import { openRun } from '../run/open.js'
+import { readCheckpoint } from '../run/weights.js'
+import type { RunFiles } from './run-files.js'
+
+export const TEST_RESULTS = 'test-results.json'
+
+/** The surest mistakes that are kept, with their images. */
+const MISTAKES = 24
+
+const FORMAT = 'gradloom test results'
+const VERSION = 1
+
+export interface KeptAnswer {
+  /** Of the held-out images, from 0. */
+  readonly index: number
+  readonly truth: number
+  readonly pixels: Uint8Array // (F)
+  /** The most probable classes, the first being the prediction. */
+  readonly top: readonly { readonly label: number; readonly probability: number }[]
+}
+
+export interface KeptExample {
+  readonly index: number
+  readonly truth: number
+  readonly layers: readonly Omit<LayerSummary, 'active' | 'least' | 'most'>[]
+}
+
+export interface TestResults {
+  readonly weightsSha256: string
+  /** Relative to the run directory. */
+  readonly checkpoint: string
+  /** What the reader should know of how they were computed. */
+  readonly note: string | null
+  readonly height: number
+  readonly width: number
+  readonly classNames: readonly string[]
+  readonly labels: Int32Array // (N)
+  readonly predicted: Int32Array // (N)
+  readonly confidence: Float32Array // (N)
+  /** The surest first. */
+  readonly mistakes: readonly KeptAnswer[]
+  /** What the layers do with the first image that is right, and with the surest mistake. */
+  readonly examples: readonly KeptExample[]
+}
+
+/** Or why there are none. */
+export type TestResultsOrReason = TestResults | { readonly missing: string }
+
+/** Those of the run's directory if they are of its weights, else computed and put there. */
+export async function testResultsOf(run: RunFiles, onWarning: (text: string) => void): Promise<TestResultsOrReason> {
+  const kept = await readTestResults(run.path, onWarning)
+  try {
+    const { checkpoint } = await openRun(run.path)
+    const { weightsSha256 } = await readCheckpoint(checkpoint)
+    if (kept?.weightsSha256 === weightsSha256) return kept
+    return await computed(run, weightsSha256, onWarning)
+  } catch (error) {
+    if (!(error instanceof GradloomError)) throw error
+    // The weights may be gone, as those of old checkpoints; what they said is still of this run.
+    if (kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
+    return { missing: error.message }
+  }
+}
+
+async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: string) => void): Promise<TestResults> {
+  const predictor = await Predictor.open(run.path)
+  const test = await loadTestImages(predictor)
+  refuseOtherData(run, test)
+  const results = resultsOf(predictor, test, run.path, weightsSha256)
+  const file = join(run.path, TEST_RESULTS)
+  await writeTextAtomically(file, textOf(results)).catch(cause =>
+    onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
+  )
+  return results
+}
+
+/** Throws DataError where the images are not those that the run knew. */
+function refuseOtherData({ manifest }: RunFiles, { files }: TestImages): void {
+  const known = manifest?.data?.files
+  if (!Array.isArray(known)) return
+  const digests = new Set(known.map(file => file?.md5))
+  const other = files.find(({ md5 }) => !digests.has(md5))
+  if (other) throw new DataError(`${other.path}: MD5 is ${other.md5}, expected that of a file in ${FILES.manifest}`)
+}
+
+function resultsOf(predictor: Predictor, test: TestImages, path: string, weightsSha256: string): TestResults {
+  const { height, width, classNames, source, note } = predictor
+  const predictions = predictor.predict(test.images)
+  const worst = findMistakes(predictor, test).slice(0, MISTAKES)
+  const answers = askAboutTest(
+    predictor,
+    test,
+    worst.map(({ index }) => index),
+  )
+  const firstRight = predictions.findIndex(({ label }, i) => label === test.labels[i])
+  const shown = [...(firstRight < 0 ? [] : [firstRight]), ...worst.slice(0, 1).map(({ index }) => index)]
+  return {
+    weightsSha256,
+    checkpoint: relative(path, source.checkpoint).replaceAll('\\', '/'),
+    ...{ note, height, width, classNames },
+    labels: test.labels,
+    predicted: Int32Array.from(predictions, ({ label }) => label),
+    confidence: Float32Array.from(predictions, ({ confidence }) => confidence),
+    mistakes: answers.map(({ index, pixels, top, truth }) => ({
+      index: index!,
+      truth: truth!.label,
+      pixels: pixels.slice(),
+      top: top.map(({ label, probability }) => ({ label, probability })),
+    })),
+    examples: shown.map(index => ({
+      index,
+      truth: test.labels[index],
+      layers: summarizeLayers(predictor, testImage(test, index)).map(({ layer, kind, units, values }) => ({
+        ...{ layer, kind, units, values },
+      })),
+    })),
+  }
+}
+
+/** The directory's own; undefined where there are none, or none that can be read, which is warned of. */
+export async function readTestResults(
+  path: string,
+  onWarning: (text: string) => void,
+): Promise<TestResults | undefined> {
+  const file = join(path, TEST_RESULTS)
+  try {
+    return parsed(JSON.parse(await readFile(file, 'utf8')))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    onWarning(`${file}: is damaged and will be computed again: ${(error as Error).message.split('\n')[0]}`)
+    return undefined
+  }
+}
+
+const count = z.int().min(0)
+const packed = z.base64()
+const schema = z
+  .strictObject({
+    format: z.literal(FORMAT),
+    version: z.literal(VERSION),
+    weightsSha256: z.string(),
+    checkpoint: z.string(),
+    note: z.string().nullable(),
+    height: z.int().min(1),
+    width: z.int().min(1),
+    classNames: z.array(z.string()).min(1),
+    labels: packed,
+    predicted: packed,
+    confidence: packed,
+    mistakes: z.array(
+      z.strictObject({
+        index: count,
+        truth: count,
+        pixels: packed,
+        top: z.array(z.strictObject({ label: count, probability: z.number() })).min(1),
+      }),
+    ),
+    examples: z.array(
+      z.strictObject({
+        index: count,
+        truth: count,
+        layers: z.array(
+          z.strictObject({ layer: count, kind: z.enum(['input', 'hidden', 'output']), units: count, values: packed }),
+        ),
+      }),
+    ),
+  })
+  .readonly()
+
+/** The content of `test-results.json`: numbers packed little-endian, in base64. */
+export function textOf(results: TestResults): string {
+  const { labels, predicted, confidence, mistakes, examples, ...rest } = results
+  const file: z.infer<typeof schema> = {
+    ...{ format: FORMAT, version: VERSION },
+    ...{ ...rest, classNames: [...rest.classNames] },
+    ...{ labels: packedOf(labels), predicted: packedOf(predicted), confidence: packedOf(confidence) },
+    mistakes: mistakes.map(({ pixels, top, ...answer }) => ({ ...answer, top: [...top], pixels: packedOf(pixels) })),
+    examples: examples.map(({ layers, ...example }) => ({
+      ...example,
+      layers: layers.map(({ values, ...layer }) => ({ ...layer, values: packedOf(values) })),
+    })),
+  }
+  return `${JSON.stringify(file)}\n`
+}
+
+/** Throws where it is not what `textOf` writes. */
+function parsed(content: unknown): TestResults {
+  const { format: _, version: __, ...file } = schema.parse(content)
+  const classes = file.classNames.length
+  const labels = new Int32Array(unpacked(file.labels, 4))
+  const predicted = new Int32Array(unpacked(file.predicted, 4))
+  const confidence = new Float32Array(unpacked(file.confidence, 4))
+  const sameRows = labels.length === predicted.length && labels.length === confidence.length
+  const known = (label: number) => label >= 0 && label < classes
+  const shown = [...file.mistakes, ...file.examples]
+  const right =
+    [...labels, ...predicted, ...shown.map(({ truth }) => truth)].every(known) &&
+    file.mistakes.every(({ top }) => top.every(({ label }) => known(label))) &&
+    confidence.every(sure => sure >= 0 && sure <= 1)
+  if (!sameRows || !right) throw new Error('labels, predictions and confidences do not fit each other')
+  return {
+    ...file,
+    ...{ labels, predicted, confidence },
+    mistakes: file.mistakes.map(({ pixels, ...answer }) => ({
+      ...answer,
+      pixels: ofSize(new Uint8Array(unpacked(pixels, 1)), file.height * file.width),
+    })),
+    examples: file.examples.map(({ layers, ...example }) => ({
+      ...example,
+      layers: layers.map(({ values, ...layer }) => ({
+        ...layer,
+        values: ofSize(new Float32Array(unpacked(values, 4)), layer.units),
+      })),
+    })),
+  }
+}
+
+function packedOf({ buffer, byteOffset, byteLength }: Uint8Array | Int32Array | Float32Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
+}
+
+/** A buffer of its own, so that numbers of any size begin where they must. */
+function unpacked(text: string, elementBytes: number): ArrayBuffer {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'))
+  if (bytes.length % elementBytes !== 0)
+    throw new Error(`${bytes.length} bytes, expected a multiple of ${elementBytes}`)
+  return bytes.buffer
+}
+
+function ofSize<T extends { readonly length: number }>(values: T, size: number): T {
+  if (values.length !== size) throw new Error(`${values.length} values, expected ${size}`)
+  return values
+}

@@ -1,0 +1,64 @@
+/** What the workers spent their time on, of a run's events. Pure; any thread. */
+import type { WorkerTime } from '../run/events.js'
+import { numberOf } from '../run/numbers.js'
+import type { StoredEvent } from './run-files.js'
+
+export type PhaseTimes = Omit<WorkerTime, 'tasks'>
+
+/** Steps (from, to], and the time of each worker over them. */
+export interface TimelinePiece {
+  readonly from: number
+  readonly to: number
+  readonly workers: readonly PhaseTimes[]
+}
+
+export interface Timeline {
+  /** Over the whole run, by worker. */
+  readonly workers: readonly PhaseTimes[]
+  /** The run in pieces of about as many steps, at most {@link PIECES}. */
+  readonly pieces: readonly TimelinePiece[]
+}
+
+export const PIECES = 60
+const NONE: PhaseTimes = { phase1Ms: 0, phase2Ms: 0, waitMs: 0 }
+
+/** null where the events tell no times, as those of older versions. */
+export function timelineOf(events: readonly StoredEvent[]): Timeline | null {
+  const spans = events.flatMap(event => spanOf(event) ?? [])
+  const last = spans.at(-1)
+  if (!last) return null
+  const each = Math.max(1, Math.ceil(last.to / PIECES))
+  const pieces: TimelinePiece[] = []
+  for (const span of spans) {
+    const before = pieces.at(-1)
+    const joins = before && Math.ceil(span.to / each) === Math.ceil(before.to / each)
+    if (joins) pieces.pop()
+    pieces.push(joins ? { from: before.from, to: span.to, workers: added(before.workers, span.workers) } : span)
+  }
+  return { workers: spans.map(({ workers }) => workers).reduce(added), pieces }
+}
+
+function spanOf({ type, from, step, workers }: StoredEvent): TimelinePiece | undefined {
+  if (type !== 'steps' || !Array.isArray(workers)) return undefined
+  const times = workers.map((time: Partial<Record<keyof PhaseTimes, unknown>> | null) => ({
+    phase1Ms: numberOf(time?.phase1Ms),
+    phase2Ms: numberOf(time?.phase2Ms),
+    waitMs: numberOf(time?.waitMs),
+  }))
+  const whole = times.every(time => Object.values(time).every(ms => Number.isFinite(ms) && ms >= 0))
+  return whole ? { from: numberOf(from), to: numberOf(step), workers: times } : undefined
+}
+
+/** Worker by worker; a run that was taken up with more of them has some that were not there before. */
+function added(a: readonly PhaseTimes[], b: readonly PhaseTimes[]): PhaseTimes[] {
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, worker) => {
+    const [x, y] = [a[worker] ?? NONE, b[worker] ?? NONE]
+    return { phase1Ms: x.phase1Ms + y.phase1Ms, phase2Ms: x.phase2Ms + y.phase2Ms, waitMs: x.waitMs + y.waitMs }
+  })
+}
+
+/** Parts of a worker's time, from 0 to 1; null where there is none. */
+export function sharesOf({ phase1Ms, phase2Ms, waitMs }: PhaseTimes): [number, number, number] | null {
+  const total = phase1Ms + phase2Ms + waitMs
+  return total > 0 ? [phase1Ms / total, phase2Ms / total, waitMs / total] : null
+}
