@@ -200,7 +200,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [
     { zzz: 1 },
     'unknown key "zzz"; known at the top: $schema, name, seed, data, augment, model, train, optimizer, schedule, compute, ' +
-      'checkpoint',
+      'checkpoint, log',
   ],
 ]
 
