@@ -66,7 +66,7 @@ export const STYLE = `
 @media(prefers-color-scheme:dark){:root{${variables(DARK)}}}
 @media print{:root{color-scheme:light;${variables(LIGHT)}}nav,.skip{display:none}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--page);color:var(--ink);overflow-wrap:anywhere;font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 header,main{max-width:1160px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}
 h1{margin:0;font-size:2rem;line-height:1.2;overflow-wrap:anywhere}
@@ -167,7 +167,7 @@ tbody th{font-weight:600}
 .layer{width:100%;border-radius:4px;margin-bottom:6px}
 .output{width:100%;font-size:.82rem}
 .output caption{padding-top:0}
-.output th,.output td{padding:1px 0;border:0}
+.output th,.output td{padding:1px 0;border:0}.output th{white-space:normal}
 .output td{text-align:right}
 .output .meter{margin-right:4px;width:44px}.output data{display:inline-block;min-width:4.4em}
 .output .is th{color:var(--good);text-decoration:underline}

@@ -76,6 +76,7 @@ t.test('in chromium', { skip: noChromium }, async t => {
       writeFileSync(file, reportPage(await readReport([run])))
       const page = await judge(t, file, 400, 'dark')
       if (JUDGED.includes(name)) t.same(await axeFindings(page), [], 'axe finds nothing')
+      await page.close()
     })
   }
 
@@ -94,7 +95,7 @@ t.test('in chromium', { skip: noChromium }, async t => {
   await t.test('HTML in names is shown as text; 300 classes leave a matrix of those that matter', async t => {
     const evil = await judge(t, join(dir, `${runs.length}.html`), 1200, 'light')
     t.equal(await evil.innerText('.directory'), EVIL)
-    for (const part of ['.matrix thead', '.truth', '.bare', '.trouble']) {
+    for (const part of ['.matrix thead', '.classes', '.bare', '.trouble']) {
       t.ok((await evil.locator(part).allInnerTexts()).join().includes(EVIL), part)
     }
     const { page } = await openPage(browser, join(dir, '7.html'), 'light')

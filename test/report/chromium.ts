@@ -25,6 +25,7 @@ export async function openPage(
   width = 1200,
 ): Promise<Opened> {
   const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } })
+  page.setDefaultTimeout(5000)
   const complaints: string[] = []
   page.on('console', message => complaints.push(`console: ${message.text()}`))
   page.on('pageerror', error => complaints.push(`error: ${error.message}`))

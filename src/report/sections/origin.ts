@@ -30,9 +30,12 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : JS
 export function machineSection({ manifest, summary }: RunReport): Html {
   const { machine, backend, startedAt, resumes = [] } = manifest
   const rows: [string, HtmlValue][] = []
-  const add = (name: string, value: HtmlValue) => value !== undefined && value !== null && rows.push([name, value])
+  const add = (name: string, value: HtmlValue) =>
+    value !== undefined && value !== null && value !== false && rows.push([name, value])
   add('started', startedAt)
-  add('processor', machine?.cpu && `${machine.cpu.model}, ${machine.cpu.available} of ${machine.cpu.cores} cores`)
+  const { model, available, cores } = machine?.cpu ?? {}
+  add('processor', model)
+  add('cores', available !== undefined && cores !== undefined && `${available} of ${cores}`)
   add('memory', machine?.memory && data(machine.memory.totalBytes, formatBytes))
   add('system', machine?.os)
   add('Node.js', machine?.node)
