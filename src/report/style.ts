@@ -144,7 +144,8 @@ tbody th{font-weight:600}
 .matrix th,.matrix td{border:0;padding:5px 8px;min-width:40px;text-align:center}
 .matrix td{border-radius:4px}
 .matrix tbody th{text-align:right}
-.matrix .corner{font-weight:400;font-size:.8rem}
+.matrix .corner{display:inline-block;max-width:7em;font-weight:400;font-size:.8rem;white-space:normal}
+.charts+.note{margin-top:10px}
 .sides{display:flex;flex-wrap:wrap;gap:8px 40px;align-items:flex-start}
 .sides>*{max-width:100%}
 .classes td:last-child .meter{width:60px;margin-right:8px}
