@@ -5,6 +5,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { readReport, reportJson, reportMarkdown, reportPage } from '../../src/index.js'
 import { gradloom } from '../cli/run-cli.js'
 import { writeFixedRun } from './fixed-run.js'
 
@@ -21,6 +22,12 @@ async function report(path: string, format: string): Promise<string> {
   return readFileSync(out, 'utf8')
 }
 
+/** The same, in this process. */
+async function rendered(path: string, format: 'html' | 'md' | 'json'): Promise<string> {
+  const read = await readReport([path])
+  return { html: reportPage, md: reportMarkdown, json: reportJson }[format](read)
+}
+
 for (const format of ['html', 'md']) {
   t.test(`${format}: as it was, byte by byte`, async t => {
     const file = join(GOLDEN, `report.${format}`)
@@ -35,7 +42,8 @@ t.test('the same bytes from a copy elsewhere, written at another time', async t 
   const copy = join(dir, 'elsewhere', 'fixed-run')
   cpSync(run, copy, { recursive: true })
   for (const name of readdirSync(copy)) utimesSync(join(copy, name), 0, 0)
-  for (const format of ['html', 'json']) t.equal(await report(copy, format), await report(run, format), format)
+  for (const format of ['html', 'md', 'json'] as const)
+    t.equal(await rendered(copy, format), await rendered(run, format), format)
 })
 
 t.test('answers of other weights are not shown, and damaged ones are said to be', async t => {
