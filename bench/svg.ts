@@ -3,6 +3,8 @@
  * tell apart and that show on light and on dark pages. Pure; any thread. Test: npx tap dist/test/bench/svg.test.js
  */
 
+import { roundStep } from '../src/report/charts/scale.js'
+
 export interface ChartBar {
   readonly value: number
   /** First and third quartile. */
@@ -45,9 +47,7 @@ const round = (value: number): number => Math.round(value * 10) / 10
 /** Marks from 0 that are 1, 2 or 5 times a power of ten apart, about five of them; the last is at least `highest`. */
 export function ticksTo(highest: number): number[] {
   if (!(highest > 0)) return [0, 1]
-  const rough = highest / 5
-  const power = 10 ** Math.floor(Math.log10(rough))
-  const step = [1, 2, 5, 10].map(factor => factor * power).find(candidate => candidate >= rough * (1 - 1e-9))!
+  const step = roundStep(highest, 5)
   return Array.from({ length: Math.ceil(highest / step - 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(12)))
 }
 

@@ -66,7 +66,7 @@ export const STYLE = `
 @media(prefers-color-scheme:dark){:root{${variables(DARK)}}}
 @media print{:root{color-scheme:light;${variables(LIGHT)}}nav,.skip{display:none}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--page);color:var(--ink);overflow-wrap:anywhere;font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 header,main{max-width:1160px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}
 h1{margin:0;font-size:2rem;line-height:1.2;overflow-wrap:anywhere}
@@ -144,7 +144,8 @@ tbody th{font-weight:600}
 .matrix th,.matrix td{border:0;padding:5px 8px;min-width:40px;text-align:center}
 .matrix td{border-radius:4px}
 .matrix tbody th{text-align:right}
-.matrix .corner{font-weight:400;font-size:.8rem}
+.matrix .corner{display:inline-block;max-width:7em;font-weight:400;font-size:.8rem;white-space:normal}
+.charts+.note{margin-top:10px}
 .sides{display:flex;flex-wrap:wrap;gap:8px 40px;align-items:flex-start}
 .sides>*{max-width:100%}
 .classes td:last-child .meter{width:60px;margin-right:8px}
@@ -167,7 +168,7 @@ tbody th{font-weight:600}
 .layer{width:100%;border-radius:4px;margin-bottom:6px}
 .output{width:100%;font-size:.82rem}
 .output caption{padding-top:0}
-.output th,.output td{padding:1px 0;border:0}
+.output th,.output td{padding:1px 0;border:0}.output th{white-space:normal}
 .output td{text-align:right}
 .output .meter{margin-right:4px;width:44px}.output data{display:inline-block;min-width:4.4em}
 .output .is th{color:var(--good);text-decoration:underline}

@@ -10,6 +10,7 @@ import { gradloom } from './run-cli.js'
 const SMOKE = resolve('configs/smoke.json')
 
 t.test('options are settings under another name, and win over --set', async t => {
+  t.same(overridesOf({ set: ['a=1'], tensorboard: true }), ['a=1', 'log.tensorboard=true'])
   t.same(overridesOf({ set: ['a=1', 'b=2'], epochs: '3', seed: '0', workers: 'auto' }), [
     'a=1',
     'b=2',

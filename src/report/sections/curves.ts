@@ -36,9 +36,14 @@ export function curvesSection(curves: Curves): Html {
   if (epochs.length + steps.length === 0) return html`<p class="note">No step was finished, so there are no curves.</p>`
   const course = courseOf(curves)
   const marks = incidents.map(({ step }) => course.at(step)).filter(at => at <= course.scale.high)
+  const lost = [...steps, ...epochs.map(({ train }) => train)].some(({ loss }) => !Number.isFinite(loss))
+  const notes = [
+    ...(marks.length > 0 ? ['Vertical lines: where the run was disturbed; see above.'] : []),
+    ...(lost ? ['Crosses at the top: the number is not finite.'] : []),
+  ]
   return html`<div class="charts">
 ${lossChart(curves, course, marks)}${accuracyChart(curves, course, marks)}${rateChart(curves, course, marks)}${speedChart(curves, course, marks)}</div>
-${marks.length > 0 && html`<p class="note">Vertical lines: where the run was disturbed; see above.</p>`}
+${notes.length > 0 && html`<p class="note">${notes.join(' ')}</p>`}
 ${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
 }
 

@@ -67,7 +67,7 @@ function picture({ confusion, classes }: TestReport): Html {
   const size = classes.length
   const alt = `Confusion matrix of ${size} classes: rows are what images are, columns what they are taken for; blue is right, orange is wrong`
   return html`<figure class="picture">${image('pixels large', alt, { width: size, height: size, colourOf: (column, row) => colour(row, column) })}
-<figcaption>All ${size} classes: rows are what the images are, columns what they are taken for, from class ${classes[0].className} on at the top left. Blue is right, orange is wrong; the stronger, the more images.</figcaption></figure>
+<figcaption>All ${size} classes: rows are what the images are, columns what they are taken for, the first, ${classes[0].className}, at the top left. Blue is right, orange is wrong; the stronger, the more images.</figcaption></figure>
 `
 }
 

@@ -30,9 +30,12 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : JS
 export function machineSection({ manifest, summary }: RunReport): Html {
   const { machine, backend, startedAt, resumes = [] } = manifest
   const rows: [string, HtmlValue][] = []
-  const add = (name: string, value: HtmlValue) => value !== undefined && value !== null && rows.push([name, value])
+  const add = (name: string, value: HtmlValue) =>
+    value !== undefined && value !== null && value !== false && rows.push([name, value])
   add('started', startedAt)
-  add('processor', machine?.cpu && `${machine.cpu.model}, ${machine.cpu.available} of ${machine.cpu.cores} cores`)
+  const { model, available, cores } = machine?.cpu ?? {}
+  add('processor', model)
+  add('cores', available !== undefined && cores !== undefined && `${available} of ${cores}`)
   add('memory', machine?.memory && data(machine.memory.totalBytes, formatBytes))
   add('system', machine?.os)
   add('Node.js', machine?.node)
@@ -57,24 +60,23 @@ export function machineSection({ manifest, summary }: RunReport): Html {
 
 export function digestsSection({ manifest, summary, checkpoints, test }: RunReport): Html {
   const files = [...new Map((manifest.data?.files ?? []).map(file => [file.path, file])).values()]
-  const weights: [string, HtmlValue][] = [
+  const weights: [string, string][] = [
     ...(summary?.weightsSha256 ? [['final weights', summary.weightsSha256] as [string, string]] : []),
     ...('missing' in test ? [] : [['weights of the scores above', test.weightsSha256] as [string, string]]),
     ...(manifest.from
       ? [[`first weights, of ${basename(manifest.from.file)}`, manifest.from.weightsSha256] as [string, string]]
       : []),
-    ...checkpoints.map(({ file, weightsSha256 }) => [basename(file), weightsSha256] as [string, string]),
   ]
+  const saved = checkpoints.map(({ file, weightsSha256 }) => [basename(file), weightsSha256])
   return html`${
     weights.length > 0 &&
-    table({
-      name: 'Digests of the weights',
-      caption: 'SHA-256 of the parameters as little-endian f32; the same experiment and seed give the same',
-      head: ['weights', 'SHA-256'],
-      rows: weights.map(([name, digest]) => [name, html`<code>${digest}</code>`]),
-      kind: 'text',
-    })
+    digestTable(
+      weights,
+      'Digests of the weights',
+      'SHA-256 of the parameters as little-endian f32; the same experiment and seed give the same',
+    )
   }
+${saved.length > 0 && folded(`${saved.length} checkpoints`, digestTable(saved, 'Digests of the checkpoints', 'Checkpoints as they were written; of old ones, the files may be gone'))}
 ${
   files.length > 0 &&
   folded(
@@ -93,4 +95,12 @@ ${
     }),
   )
 }`
+}
+
+function digestTable(rows: readonly (readonly string[])[], name: string, caption: string): Html {
+  return table({
+    ...{ name, caption, kind: 'text' },
+    head: ['weights', 'SHA-256'],
+    rows: rows.map(([what, digest]) => [what, html`<code>${digest}</code>`]),
+  })
 }
