@@ -182,16 +182,29 @@ const model = z
         ),
       ),
     init: z
-      .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
+      .enum([
+        ...['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'],
+        'orthogonal',
+      ] as const)
       .default('he-normal')
       .meta(
         help(
           'Initial weights, normal or uniform, with the variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
-            '1 / inputs (lecun). Biases start at zero.',
+            '1 / inputs (lecun). `orthogonal`: a random orthogonal matrix, times `initGain`; layers of thousands of units ' +
+            'take seconds. Biases start at zero.',
+        ),
+      ),
+    initGain: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'What the matrices of `orthogonal` are multiplied by. null: √2 before `relu`, `leaky-relu`, `elu`, `gelu` and ' +
+            '`silu`, else 1.',
         ),
       ),
   })
-  .check(dropoutFits())
+  .check(dropoutFits(), gainFits())
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
 
@@ -664,6 +677,15 @@ function dropoutFits() {
       message: `a number, or ${hidden.length} of them, because model.hidden has ${hidden.length} layers`,
       input: dropout,
     })
+  })
+}
+
+/** Only one initialisation has a gain. */
+function gainFits() {
+  return z.superRefine<{ init: string; initGain: number | null }>(({ init, initGain }, context) => {
+    if (init === 'orthogonal' || initGain === null) return
+    const message = `null, because model.init is "${init}"`
+    context.addIssue({ code: 'custom', path: ['initGain'], message, input: initGain })
   })
 }
 

@@ -53,6 +53,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     widths,
     activation: model.activation,
     init: model.init,
+    initGain: model.initGain,
     dropout: typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout,
     inputDropout: model.inputDropout,
     norm: { type: model.norm, momentum: model.normMomentum, epsilon: model.normEpsilon },

@@ -6,6 +6,7 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { initialRows } from '../model/init.js'
+import { initialOrthogonal } from '../model/orthogonal.js'
 import { parameterTable, type VectorKind } from '../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../model/state.js'
 import type { Backend } from '../tensor/kernels/backend.js'
@@ -204,16 +205,15 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const average = averageIndex(plan)
   const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
   const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
-    const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
-    const values = new Float32Array(outputs)
     const zeros = new Float32Array(outputs)
-    const rows = Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
-      for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
-        draw(values, i)
-        storeRow(null, i, values)
-        for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
-      }
-    })
+    const store = (i: number, values: Float32Array) => {
+      storeRow(null, i, values)
+      for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
+    }
+    const weights =
+      plan.init === 'orthogonal'
+        ? [() => drawOrthogonal(plan, layer, store)]
+        : drawTasks(initialRows(plan.init, plan.seed, layer, inputs, outputs), inputs, outputs, store)
     const others = vectors
       .filter(vector => vector.layer === layer)
       .map(({ kind, init }) => () => {
@@ -222,7 +222,7 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
         master.data.fill(value, 0, outputs)
         for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
       })
-    return [...rows, ...others]
+    return [...weights, ...others]
   })
   const draw: Stage<null> = {
     name: 'draw',
@@ -234,6 +234,25 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
     },
   }
   return [draw, ...deriveProgram(parts)]
+}
+
+type StoreRow = (i: number, values: Float32Array) => void
+
+function drawTasks(draw: ReturnType<typeof initialRows>, inputs: number, outputs: number, store: StoreRow) {
+  const values = new Float32Array(outputs)
+  return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
+    for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
+      draw(values, i)
+      store(i, values)
+    }
+  })
+}
+
+/** All weights of a layer at once: none of them is drawn without the others. */
+function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): void {
+  const weights = initialOrthogonal(plan, layer)
+  const [inputs, outputs] = [plan.widths[layer], plan.widths[layer + 1]]
+  for (let i = 0; i < inputs; i++) store(i, weights.subarray(i * outputs, (i + 1) * outputs))
 }
 
 /** Rows of weights that one task copies. */

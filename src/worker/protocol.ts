@@ -11,7 +11,7 @@ import type { NormType } from '../model/parameters.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 4
+export const PROTOCOL = 5
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -25,6 +25,8 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly init: Initialisation
+  /** Of orthogonal weights; null: by what follows the layer. */
+  readonly initGain: number | null
   /** Of each hidden layer, and of the inputs. */
   readonly dropout: readonly number[]
   readonly inputDropout: number

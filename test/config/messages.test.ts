@@ -21,7 +21,8 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
 const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
 
 const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scaled-tanh", "sigmoid" or "identity"'
-const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
+const INITS =
+  '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal", "lecun-uniform" or "orthogonal"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
 const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
@@ -47,6 +48,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { dropout: -0.1 } }, `model.dropout is -0.1, expected ${DROPOUT}`],
   [{ model: { dropout: Number.NaN } }, `model.dropout is NaN, expected ${DROPOUT}`],
   [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
+  [{ model: { initGain: 2 } }, 'model.initGain is 2, expected null, because model.init is "he-normal"'],
+  [{ model: { init: 'orthogonal', initGain: 0 } }, 'model.initGain is 0, expected a number > 0 or null'],
   [{ augment: { shift: -1 } }, 'augment.shift is -1, expected a number >= 0'],
   [{ augment: { rotate: 181 } }, 'augment.rotate is 181, expected a number from 0 to 180'],
   [{ augment: { scale: 1 } }, 'augment.scale is 1, expected a number >= 0 and < 1'],
