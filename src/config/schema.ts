@@ -217,12 +217,26 @@ const train = z
       .meta(help('Passes over the training rows. 0 writes the initial weights and stops.')),
     batchSize: count()
       .default(256)
-      .meta(help('Rows of an optimizer step, counted over all workers. The last batch of an epoch may be smaller.')),
+      .meta(
+        help(
+          'Rows of a mini-batch, counted over all workers: an optimizer step, unless `accumulateSteps` says otherwise. The ' +
+            'last one of an epoch may be smaller.',
+        ),
+      ),
+    accumulateSteps: count()
+      .default(1)
+      .meta(
+        help(
+          'Mini-batches of an optimizer step, which sums their gradients: the same as a `batchSize` so many times as ' +
+            'large, but that only one mini-batch has to fit in memory, beside one gradient, 4 bytes a parameter; and that ' +
+            'statistics of batch normalisation are those of each mini-batch.',
+        ),
+      ),
     l2: z
       .number()
       .min(0)
       .default(0.05)
-      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows of the step; biases are exempt.')),
     loss: z
       .enum(['cross-entropy', 'mean-squared-error'])
       .default('cross-entropy')

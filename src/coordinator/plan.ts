@@ -65,6 +65,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     labelSmoothing: train.labelSmoothing,
     ema: train.ema.decay,
     batchSize: train.batchSize,
+    accumulateSteps: train.accumulateSteps,
     augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
     shardRows,
     phase1: layered ? 'layers' : 'shards',

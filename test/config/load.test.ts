@@ -27,7 +27,15 @@ const REFERENCE = {
     },
   },
   train: {
-    ...{ epochs: 2000, batchSize: 256, l2: 0.05, loss: 'cross-entropy', labelSmoothing: 0, clipValue: null },
+    ...{
+      epochs: 2000,
+      batchSize: 256,
+      accumulateSteps: 1,
+      l2: 0.05,
+      loss: 'cross-entropy',
+      labelSmoothing: 0,
+      clipValue: null,
+    },
     ...{ maxNorm: null, clipNorm: null, ema: { decay: null } },
     earlyStopping: { patience: null, minDelta: 0, restoreBest: true },
     ...{ evaluateEverySteps: null, stopAfterSeconds: null },

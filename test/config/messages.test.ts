@@ -186,6 +186,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ checkpoint: { keepLast: 0 } }, 'checkpoint.keepLast is 0, expected an integer >= 1'],
   [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],
   // Unknown keys: the same word in another spelling, elsewhere, under another name, similar, and like nothing.
+  [{ train: { accumulateSteps: 0 } }, 'train.accumulateSteps is 0, expected an integer >= 1'],
   [{ train: { batch_size: 1 } }, 'unknown key "train.batch_size"; did you mean "train.batchSize"?'],
   [{ train: { epoch: 1 } }, 'unknown key "train.epoch"; did you mean "train.epochs"?'],
   [{ epochs: 3 }, 'unknown key "epochs"; did you mean "train.epochs"?'],
@@ -196,8 +197,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, loss, labelSmoothing, clipValue, maxNorm, clipNorm, ' +
-      'ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
+    'unknown key "train.zzz"; known in train: epochs, batchSize, accumulateSteps, l2, loss, labelSmoothing, clipValue, maxNorm, ' +
+      'clipNorm, ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },
