@@ -8,6 +8,7 @@ import type { ExperimentInput } from '../src/config/schema.js'
 import { prepareSession, Session } from '../src/coordinator/session.js'
 import { RunError } from '../src/errors.js'
 import { initialRows } from '../src/model/init.js'
+import { initialOrthogonal } from '../src/model/orthogonal.js'
 import type { NamedWeights } from '../src/run/weights.js'
 import { sizeOf } from '../src/tensor/tensor.js'
 import { faultText, type SpanReport } from '../src/worker/protocol.js'
@@ -96,11 +97,11 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 function initialWeights({ layout, plan }: Session): NamedWeights[] {
   return layout.parameters.map(({ parameter: { name, kind, layer, dims } }) => {
     const data = new Float32Array(sizeOf(dims))
-    if (kind === 'weight') {
-      const [inputs, outputs] = dims
-      const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
-      for (let i = 0; i < inputs; i++) draw(data.subarray(i * outputs, (i + 1) * outputs), i)
-    }
+    if (kind !== 'weight') return { name, shape: dims, data }
+    if (plan.init === 'orthogonal') return { name, shape: dims, data: initialOrthogonal(plan, layer) }
+    const [inputs, outputs] = dims
+    const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
+    for (let i = 0; i < inputs; i++) draw(data.subarray(i * outputs, (i + 1) * outputs), i)
     return { name, shape: dims, data }
   })
 }

@@ -249,16 +249,29 @@ const model = z
         ),
       ),
     init: z
-      .enum(['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'])
+      .enum([
+        ...['he-normal', 'he-uniform', 'glorot-normal', 'glorot-uniform', 'lecun-normal', 'lecun-uniform'],
+        'orthogonal',
+      ] as const)
       .default('he-normal')
       .meta(
         help(
           'Initial weights, normal or uniform, with the variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
-            '1 / inputs (lecun). Biases start at zero.',
+            '1 / inputs (lecun). `orthogonal`: a random orthogonal matrix, times `initGain`; layers of thousands of units ' +
+            'take seconds. Biases start at zero.',
+        ),
+      ),
+    initGain: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'What the matrices of `orthogonal` are multiplied by. null: √2 before `relu`, `leaky-relu`, `elu`, `gelu` and ' +
+            '`silu`, else 1.',
         ),
       ),
   })
-  .check(dropoutFits())
+  .check(dropoutFits(), gainFits())
   .prefault({})
   .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
 
@@ -271,12 +284,26 @@ const train = z
       .meta(help('Passes over the training rows. 0 writes the initial weights and stops.')),
     batchSize: count()
       .default(256)
-      .meta(help('Rows of an optimizer step, counted over all workers. The last batch of an epoch may be smaller.')),
+      .meta(
+        help(
+          'Rows of a mini-batch, counted over all workers: an optimizer step, unless `accumulateSteps` says otherwise. The ' +
+            'last one of an epoch may be smaller.',
+        ),
+      ),
+    accumulateSteps: count()
+      .default(1)
+      .meta(
+        help(
+          'Mini-batches of an optimizer step, which sums their gradients: the same as a `batchSize` so many times as ' +
+            'large, but that only one mini-batch has to fit in memory, beside one gradient, 4 bytes a parameter; and that ' +
+            'statistics of batch normalisation are those of each mini-batch.',
+        ),
+      ),
     l2: z
       .number()
       .min(0)
       .default(0.05)
-      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows in the batch; biases are exempt.')),
+      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows of the step; biases are exempt.')),
     loss: z
       .enum(['cross-entropy', 'mean-squared-error'])
       .default('cross-entropy')
@@ -747,6 +774,15 @@ function dropoutFits() {
       message: `a number, or ${hidden.length} of them, because model.hidden has ${hidden.length} layers`,
       input: dropout,
     })
+  })
+}
+
+/** Only one initialisation has a gain. */
+function gainFits() {
+  return z.superRefine<{ init: string; initGain: number | null }>(({ init, initGain }, context) => {
+    if (init === 'orthogonal' || initGain === null) return
+    const message = `null, because model.init is "${init}"`
+    context.addIssue({ code: 'custom', path: ['initGain'], message, input: initGain })
   })
 }
 

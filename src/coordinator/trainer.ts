@@ -13,7 +13,7 @@ import type { RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js
 import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
 import { titleOf } from '../tensor/kernels/choose.js'
-import { stepsPerEpoch } from '../worker/clock.js'
+import { rowsPerStep, stepsPerEpoch } from '../worker/clock.js'
 import { faultText, isOfState, type RunPlan, type SpanReport, type Split } from '../worker/protocol.js'
 import { Checkpointing, type Marks, type Moment } from './checkpointing.js'
 import type { TrainControl } from './control.js'
@@ -567,7 +567,7 @@ export class Trainer {
   /** Whole epochs, and whole mini-batches of the one under way. */
   #rowsSeen({ plan }: Pick<Session, 'plan'>): number {
     const perEpoch = stepsPerEpoch(plan)
-    return Math.floor(this.#step / perEpoch) * plan.rows.train + (this.#step % perEpoch) * plan.batchSize
+    return Math.floor(this.#step / perEpoch) * plan.rows.train + (this.#step % perEpoch) * rowsPerStep(plan)
   }
 
   #faultError({ plan }: Session, fault: number): RunError {
@@ -601,8 +601,8 @@ export class Trainer {
     if (!this.#meter.running || sums.rows === 0) return
     const perEpoch = stepsPerEpoch(session.plan)
     const done = Math.max(sums.step, 1)
-    const samplesPerSecond = this.#meter.rate(sums.step, session.plan.batchSize)
-    const rowsLeft = (this.#totalSteps(session) - done) * session.plan.batchSize
+    const samplesPerSecond = this.#meter.rate(sums.step, rowsPerStep(session.plan))
+    const rowsLeft = (this.#totalSteps(session) - done) * rowsPerStep(session.plan)
     this.#options.onEvent?.({
       type: 'progress',
       epoch: Math.floor((done - 1) / perEpoch) + 1,

@@ -13,9 +13,11 @@ import { keyOf, Purpose, philox } from '../tensor/random.js'
 const NUMBERS_PER_COUNTER = 4
 
 export type Initialisation = Experiment['model']['init']
+/** Those whose weights are drawn one by one; for the other, see orthogonal.ts. */
+export type Independent = Exclude<Initialisation, 'orthogonal'>
 
 /** Of weights: the scheme's, with a normal or a uniform distribution. */
-function varianceOf(init: Initialisation, inputs: number, outputs: number): number {
+function varianceOf(init: Independent, inputs: number, outputs: number): number {
   if (init.startsWith('he-')) return 2 / inputs
   return init.startsWith('glorot-') ? 2 / (inputs + outputs) : 1 / inputs
 }
@@ -25,7 +27,7 @@ function varianceOf(init: Initialisation, inputs: number, outputs: number): numb
  * i·outputs + o of the parameter, a normal one, or a uniform one from the same words.
  */
 export function initialRows(
-  init: Initialisation,
+  init: Independent,
   seed: number,
   layer: number,
   inputs: number,

@@ -14,9 +14,14 @@ export interface StepContext {
   /** From 0, as is the step within it. */
   readonly epoch: number
   readonly stepInEpoch: number
+  /** Which of the step's mini-batches this is; others than these are neither. */
+  readonly isFirst: boolean
+  readonly isLast: boolean
   /** Rows of this mini-batch; the last one of an epoch may have fewer than `batchSize`. */
   readonly rows: number
-  /** Row i of the batch is row positions[first + i] of the split. */
+  /** Rows of all mini-batches of the step, over which the loss is a mean. */
+  readonly stepRows: number
+  /** Row i of the mini-batch is row positions[first + i] of the split. */
   readonly positions: Uint32Array
   readonly first: number
   readonly optimizer: OptimizerStep
@@ -24,30 +29,42 @@ export interface StepContext {
   readonly averageShare: number
 }
 
-export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'rows'>): number =>
-  Math.ceil(plan.rows.train / plan.batchSize)
+/** Rows of an optimizer step, but for the last one of an epoch. */
+export const rowsPerStep = (plan: Pick<RunPlan, 'batchSize' | 'accumulateSteps'>): number =>
+  plan.batchSize * plan.accumulateSteps
 
-/** Returns the clock of a run: contexts by step. Remembers the order of one epoch, 4 bytes a training row. */
-export function startClock(plan: RunPlan): (step: number, rateFactor: number) => StepContext {
+export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'accumulateSteps' | 'rows'>): number =>
+  Math.ceil(plan.rows.train / rowsPerStep(plan))
+
+/**
+ * Returns the clock of a run: contexts by step, and mini-batch of the step, from 0 to that which is its last. Remembers the
+ * order of one epoch, 4 bytes a training row.
+ */
+export function startClock(plan: RunPlan): (step: number, rateFactor: number, miniBatch?: number) => StepContext {
   const { batchSize, seed } = plan
   const rowsTotal = plan.rows.train
   const perEpoch = stepsPerEpoch(plan)
   let shuffled: { epoch: number; positions: Uint32Array } = { epoch: -1, positions: new Uint32Array(0) }
 
-  return (step, rateFactor) => {
+  return (step, rateFactor, miniBatch = 0) => {
     const epoch = Math.floor(step / perEpoch)
     const stepInEpoch = step % perEpoch
     if (shuffled.epoch !== epoch) {
       shuffled = { epoch, positions: permutation(rowsTotal, seed, Purpose.shuffle, epoch) }
     }
-    const first = stepInEpoch * batchSize
-    const rows = Math.min(batchSize, rowsTotal - first)
+    const firstOfStep = stepInEpoch * rowsPerStep(plan)
+    const stepRows = Math.min(rowsPerStep(plan), rowsTotal - firstOfStep)
+    const first = firstOfStep + miniBatch * batchSize
+    const end = Math.min(first + batchSize, firstOfStep + stepRows)
     const rate = learningRateAt(plan, step, perEpoch) * rateFactor
     return {
       step,
       epoch,
       stepInEpoch,
-      rows,
+      isFirst: miniBatch === 0,
+      isLast: end === firstOfStep + stepRows,
+      rows: end - first,
+      stepRows,
       positions: shuffled.positions,
       first,
       averageShare: plan.ema === null ? 0 : averageShare(plan.ema, step),
@@ -55,7 +72,7 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number) =>
         plan.optimizer,
         step + 1,
         rate,
-        plan.l2 / rows,
+        plan.l2 / stepRows,
         plan.clipValue ?? Number.POSITIVE_INFINITY,
       ),
     }

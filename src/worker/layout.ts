@@ -9,8 +9,8 @@ import { momentCount } from '../model/optimizer.js'
 import { isLearned, type Parameter, parameterTable } from '../model/parameters.js'
 import { Reservations, type Slot } from '../tensor/arena.js'
 import type { Backend } from '../tensor/kernels/backend.js'
-import { gradientParts } from './clipping.js'
 import { controlWords, type RunPlan, type Split, Stat } from './protocol.js'
+import { gradientParts, keepsGradient } from './whole-gradient.js'
 
 type FloatSlot = Slot<'float32'> | Slot<'float64'>
 type FeatureSlot = Slot<'uint8'> | Slot<'float32'>
@@ -22,7 +22,7 @@ export interface ParameterSlots {
   readonly moments: readonly FloatSlot[]
   /** Weights that a backward pass reads, where the backend keeps a transposed form. */
   readonly transposed: FloatSlot | null
-  /** One gradient buffer for each worker with `allReduce: "buffers"`, one with clipNorm; else none. */
+  /** Of weight and bias: a buffer for each worker with `allReduce: "buffers"`, one where the gradient is kept; else none. */
   readonly gradients: readonly FloatSlot[]
 }
 
@@ -44,6 +44,8 @@ export interface NormSlots {
   /** Gradients of scale and shift, in the form of a bias. */
   readonly scale: FloatSlot
   readonly shift: FloatSlot
+  /** Where the gradient is kept: those of the step so far, and running statistics after it; all in the form of a bias. */
+  readonly kept: Readonly<Record<'scale' | 'shift' | 'mean' | 'variance', FloatSlot>> | null
 }
 
 export interface Layout {
@@ -119,9 +121,16 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
       ...{ mean: units('mean'), variance: units('variance'), factors: units('factors') },
       inverses: at.reserve(`norms.${i}.inverses`, 'float64', [bufferRows]),
       ...{ scale: units('scale'), shift: units('shift') },
+      kept: keepsGradient(plan)
+        ? {
+            ...{ scale: units('kept.scale'), shift: units('kept.shift') },
+            ...{ mean: units('kept.mean'), variance: units('kept.variance') },
+          }
+        : null,
     }
   })
 
+  const gradients = plan.allReduce === 'buffers' ? workers : keepsGradient(plan) ? 1 : 0
   const parameters = parameterTable(widths, plan.norm.type).map((parameter): ParameterSlots => {
     const { name, dims, kind, layer } = parameter
     const shape = kind === 'weight' ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(dims[0])
@@ -138,7 +147,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
         ...(training && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
       ],
       transposed: transposedShape && reserve('.transposed', transposedShape),
-      gradients: several(plan.allReduce === 'buffers' ? workers : plan.clipNorm === null ? 0 : 1, '.gradient'),
+      gradients: kind === 'weight' || kind === 'bias' ? several(gradients, '.gradient') : [],
     }
   })
 

@@ -38,9 +38,12 @@ export interface Layer {
   averageWeight(tile: Tile, share: number): void
   /** All vectors that the layer learns, or some of them. */
   averageVectors(share: number, kinds?: readonly VectorKind[]): void
-  /** For a limit on the gradient's norm: writes the gradient over batch rows [0, rows), returns its sum of squares. */
-  gradientOfTile(tile: Tile, rows: number): number
-  gradientOfVectors(rows: number): number
+  /** Where the gradient is kept: adds that over batch rows [0, rows) to it; overwrites it if `first`. */
+  gradientOfTile(tile: Tile, rows: number, first: boolean): void
+  gradientOfVectors(rows: number, first: boolean): void
+  /** Sums of squares of that gradient. */
+  squaresOfTile(tile: Tile): number
+  squaresOfVectors(): number
   /** Update from that gradient times a factor, and of running statistics. */
   updateScaledTile(tile: Tile, factor: number, step: OptimizerStep): void
   updateScaledVectors(rows: number, factor: number, step: OptimizerStep): void
@@ -58,7 +61,7 @@ export interface Pass {
   readonly images: 'train' | 'test'
   /** Decides, with the sample, which units are dropped. */
   readonly epoch: number
-  /** Factor of the loss's deltas, 1 / rows of the mini-batch; 0: score only, without dropout and deltas. */
+  /** Factor of the loss's deltas, 1 / rows of the step; 0: score only, without dropout and deltas. */
   readonly deltaScale: number
 }
 
@@ -286,7 +289,7 @@ function bindLayer(
   vectors: ReadonlyMap<VectorKind, BiasTensors>,
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
-  gradients: Gradients, // one of each for each worker
+  gradients: Gradients, // one of each for each worker, or one
   norm: Normalisation | null,
   average: number | null, // which of the moments it is
 ): Layer {
@@ -319,14 +322,13 @@ function bindLayer(
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
     vectors,
     limitWeight: weights.limit,
-    gradientOfTile(tile, rows) {
-      weights.accumulate(gradients.weight[0], tile, 0, rows, true)
-      return weights.squares(gradients.weight[0], tile)
+    gradientOfTile: (tile, rows, first) => weights.accumulate(gradients.weight[0], tile, 0, rows, first),
+    gradientOfVectors(rows, first) {
+      if (hasBias) biases.accumulate(gradients.bias[0], 0, rows, first)
+      norm?.keep(rows, first)
     },
-    gradientOfVectors(rows) {
-      if (hasBias) biases.accumulate(gradients.bias[0], 0, rows, true)
-      return scaledVectors.reduce((sum, { data }) => sum + squaresOf(data, outputs), 0)
-    },
+    squaresOfTile: tile => weights.squares(gradients.weight[0], tile),
+    squaresOfVectors: () => scaledVectors.reduce((sum, { data }) => sum + squaresOf(data, outputs), 0),
     updateScaledTile(tile, factor, step) {
       if (factor !== 1) weights.scale(gradients.weight[0], tile, factor)
       weights.reduce(gradients.weight.slice(0, 1), tile, step)

@@ -20,9 +20,11 @@ export interface Normalisation {
   sums(rows: number, columns?: Columns): void
   /** Deltas of the product, after `sums`. `batch`: of all rows, and any columns. Says whether they are finite. */
   backward(rows: Rows, columns?: Columns): boolean
-  /** The gradients of scale and shift, where `sums` leaves them; none where nothing is trained. */
+  /** The gradients of scale and shift that `update` takes; none where nothing is trained. */
   readonly gradients: readonly FloatTensor[]
-  /** Scale and shift from the sums, running statistics from the mini-batch's. */
+  /** Where the gradient is kept: adds what the mini-batch left to that of the step, or begins it. Not called elsewhere. */
+  keep(rows: number, first: boolean): void
+  /** Scale and shift from the gradients, running statistics from the mini-batch's. */
   update(rows: number, step: OptimizerStep): void
 }
 
@@ -35,7 +37,7 @@ export interface NormParts {
   readonly scale: BiasTensors
   readonly shift: BiasTensors
   /** Of batch normalisation. */
-  readonly running: { readonly mean: FloatTensor; readonly variance: FloatTensor } | null
+  readonly running: Running | null
   /** null where nothing is trained. */
   readonly training: NormTraining | null
 }
@@ -47,11 +49,18 @@ export interface NormTraining {
   readonly batch: BatchStatistics
   readonly inverses: FloatTensor // (B) float64
   readonly gradients: NormGradients
+  /** Gradients of the step so far, and running statistics after it; null: it has one mini-batch, applied at once. */
+  readonly kept: (NormGradients & Running) | null
+}
+
+interface Running {
+  readonly mean: FloatTensor
+  readonly variance: FloatTensor
 }
 
 /** Its places in the arena. */
 export function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, dz: Matrix): NormTraining {
-  const { normed, mean, variance, factors, inverses, scale, shift } = slots
+  const { normed, mean, variance, factors, inverses, scale, shift, kept } = slots
   const view = (slot: NormSlots['mean']) => viewSlot(memory, slot)
   return {
     dz,
@@ -59,6 +68,10 @@ export function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, d
     batch: { mean: view(mean), variance: view(variance), factors: view(factors) },
     inverses: viewSlot(memory, inverses),
     gradients: { scale: view(scale), shift: view(shift) },
+    kept: kept && {
+      ...{ scale: view(kept.scale), shift: view(kept.shift) },
+      ...{ mean: view(kept.mean), variance: view(kept.variance) },
+    },
   }
 }
 
@@ -73,23 +86,36 @@ export function bindNorm(parts: NormParts): Normalisation {
     else if (training) ofBatch!.train(rows, columns)
     else ofBatch!.score(row, rows, columns)
   }
-  if (!view) return { forward, gradients: [], sums: untrained, backward: untrained, update: untrained }
+  if (!view) {
+    return { forward, gradients: [], sums: untrained, backward: untrained, keep: untrained, update: untrained }
+  }
 
-  const { dz, normed, batch, inverses, gradients } = view
+  const { dz, normed, batch, inverses, gradients, kept } = view
+  const applied = kept ?? gradients
   const backOfBatch = running && kernels.batchNormBackward(dz, normed, gradients, batch.factors)
   const backOfRows = running ? null : kernels.layerNormBackward(dz, normed, scale.master, inverses)
   const updates = [
-    [kernels.biasUpdate(scale, dz), [gradients.scale]],
-    [kernels.biasUpdate(shift, dz), [gradients.shift]],
+    [kernels.biasUpdate(scale, dz), [applied.scale]],
+    [kernels.biasUpdate(shift, dz), [applied.shift]],
   ] as const
   return {
     forward,
-    gradients: [gradients.scale, gradients.shift],
+    gradients: [applied.scale, applied.shift],
     sums: kernels.normSums(gradients, dz, normed),
     backward: ({ row, rows }, columns) => (backOfRows ? backOfRows(row, rows) : backOfBatch!(rows, columns)),
+    keep(rows, first) {
+      for (const kind of ['scale', 'shift'] as const) {
+        const [from, to] = [gradients[kind].data, kept![kind].data]
+        for (let o = 0; o < from.length; o++) to[o] = first ? from[o] : to[o] + from[o]
+      }
+      if (running) remember(first ? running : kept!, kept!, batch, bias, rows, momentum)
+    },
     update(rows, step) {
       for (const [update, sum] of updates) update.reduce(sum, step)
-      if (running) remember(running, batch, bias, rows, momentum)
+      if (running && kept) {
+        running.mean.data.set(kept.mean.data)
+        running.variance.data.set(kept.variance.data)
+      } else if (running) remember(running, running, batch, bias, rows, momentum)
     },
   }
 }
@@ -100,17 +126,22 @@ function untrained(): never {
 
 /** PyTorch's running statistics: of products with their bias, the variance unbiased. One row has no variance. */
 function remember(
-  running: { readonly mean: FloatTensor; readonly variance: FloatTensor },
-  batch: { readonly mean: FloatTensor; readonly variance: FloatTensor },
+  before: Running,
+  after: Running, // overwritten; may be the same
+  batch: Running,
   bias: BiasTensors,
   rows: number,
   momentum: number,
 ): void {
-  if (rows < 2) return
+  if (rows < 2) {
+    after.mean.data.set(before.mean.data)
+    after.variance.data.set(before.variance.data)
+    return
+  }
   const unbiased = rows / (rows - 1)
   for (let o = 0; o < bias.outputs; o++) {
     const mean = batch.mean.get(o) + bias.master.get(o)
-    running.mean.set(o, (1 - momentum) * running.mean.get(o) + momentum * mean)
-    running.variance.set(o, (1 - momentum) * running.variance.get(o) + momentum * unbiased * batch.variance.get(o))
+    after.mean.set(o, (1 - momentum) * before.mean.get(o) + momentum * mean)
+    after.variance.set(o, (1 - momentum) * before.variance.get(o) + momentum * unbiased * batch.variance.get(o))
   }
 }

@@ -6,17 +6,18 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards dealt to it.
  */
 import { initialRows } from '../model/init.js'
+import { initialOrthogonal } from '../model/orthogonal.js'
 import { parameterTable, type VectorKind } from '../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../model/state.js'
 import type { Backend } from '../tensor/kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../tensor/tensor.js'
-import { clippedStages } from './clipping.js'
 import type { StepContext } from './clock.js'
 import { type Layer, type Network, runPass } from './network.js'
 import { type PassSource, passStages, shardsOf, stripsOf, takeRows } from './passes.js'
 import { fault, type RunPlan, Stat } from './protocol.js'
 import { type PlainTask, runPlain, type Stage } from './stage.js'
 import { areaOf, layerTiles, limitsWeights } from './tiles.js'
+import { keepsGradient, wholeGradientStages } from './whole-gradient.js'
 
 export type { Stage } from './stage.js'
 
@@ -32,26 +33,28 @@ export interface ProgramParts {
 }
 
 /**
- * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update], with a limit on the norm of the gradient
- * the two stages of clipping.ts in the place of the last, or the textbook form over buffers,
- * whose first stage is cut into shards in any case.
+ * [phase 1: forward, loss, deltas, see passes.ts] [tiles: gradient and update]. Where the whole gradient is kept, the two
+ * stages of whole-gradient.ts are in the place of the last. Or the textbook form over buffers, whose first stage is cut
+ * into shards in any case. All that comes before the first stage that changes the state runs for each mini-batch of a step.
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
   const { plan, network, order } = parts
   const source: PassSource<StepContext> = {
     rows: ({ rows }) => rows,
-    pass: ({ epoch, rows }) => ({ images: 'train', epoch, deltaScale: 1 / rows }),
+    pass: ({ epoch, stepRows }) => ({ images: 'train', epoch, deltaScale: 1 / stepRows }),
     image: ({ positions, first }, row) => order.train.data[positions[first + row]],
   }
   const stages =
     plan.allReduce === 'fused'
       ? [
           ...passStages({ ...parts, trains: true }, source),
-          ...(plan.clipNorm === null
-            ? [tileStage(parts)]
-            : clippedStages(parts, plan.clipNorm, sumTask(network, parts.stats))),
+          ...(keepsGradient(plan) ? wholeGradientStages(parts, sumTask(network, parts.stats)) : [tileStage(parts)]),
         ]
-      : [bufferStage(plan, network, source), reduceStage(parts)]
+      : [
+          bufferStage(plan, network, source),
+          ...(plan.accumulateSteps > 1 ? [pendingStage(parts)] : []),
+          reduceStage(parts),
+        ]
   return [...stages, ...limitStages(parts)]
 }
 
@@ -115,27 +118,35 @@ function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepCon
     run(task, context, worker) {
       const rows = takeRows(network, source, context, task, plan.shardRows)
       const code = runPass(network, source.pass(context), rows)
-      const first = task === worker
+      const first = context.isFirst && task === worker
       if (code === 0) for (const layer of network.layers) layer.accumulate(worker, rows, first)
       return code
     },
   }
 }
 
+/** The sums of a mini-batch that is not the last of its step. */
+function pendingStage({ network, stats }: ProgramParts): Stage<StepContext> {
+  const sum = sumTask(network, stats)
+  return { name: 'sum', deal: 'claimed', tasks: ({ isLast }) => (isLast ? 0 : 1), run: runPlain([sum]) }
+}
+
 function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
-  const buffers = (rows: number) => Math.min(plan.workers, shardsOf(rows, plan.shardRows))
+  // No mini-batch of a step has more rows than the first.
+  const buffers = (stepRows: number) =>
+    Math.min(plan.workers, shardsOf(Math.min(stepRows, plan.batchSize), plan.shardRows))
   const tasks: PlainTask[] = [
     ...layerTiles(plan, backend).map(
       ({ layer, tile }): PlainTask =>
-        ({ rows, optimizer, averageShare }) => {
-          network.layers[layer].reduceWeight(buffers(rows), tile, optimizer)
+        ({ stepRows, optimizer, averageShare }) => {
+          network.layers[layer].reduceWeight(buffers(stepRows), tile, optimizer)
           if (!limitsWeights(plan, layer)) network.layers[layer].averageWeight(tile, averageShare)
         },
     ),
     ...network.layers.map(
       (layer): PlainTask =>
-        ({ rows, optimizer, averageShare }) => {
-          layer.reduceBias(buffers(rows), optimizer)
+        ({ stepRows, optimizer, averageShare }) => {
+          layer.reduceBias(buffers(stepRows), optimizer)
           layer.averageVectors(averageShare, ['bias'])
         },
     ),
@@ -144,24 +155,30 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
   return { name: 'reduce', changesState: true, deal: 'claimed', tasks: () => tasks.length, run: runPlain(tasks) }
 }
 
-/** Adds the batch's losses and hits to the epoch's, in row order. */
+/** Places of three sums: of the epoch, and of the epoch with what is not done yet. */
+const DONE = Stat.loss
+const PENDING = Stat.pending
+
+/** Adds the mini-batch's losses and hits to the epoch's, in row order; they count with the last one of a step. */
 function sumTask(network: Network, stats: FloatTensor): PlainTask {
-  return ({ step, stepInEpoch, rows }) => {
-    addRows(network, stats.data, rows, stepInEpoch === 0)
-    stats.data[Stat.step] = step + 1
+  return ({ step, stepInEpoch, rows, isFirst, isLast }) => {
+    const from = !isFirst ? PENDING : stepInEpoch === 0 ? null : DONE
+    addRows(network, stats.data, rows, from, isLast ? DONE : PENDING)
+    if (isLast) stats.data[Stat.step] = step + 1
   }
 }
 
-function addRows(network: Network, stats: FloatTensor['data'], rows: number, first: boolean): void {
-  let loss = first ? 0 : stats[Stat.loss]
-  let correct = first ? 0 : stats[Stat.correct]
+/** The sums at `to` become those at `from`, or none, and those of the rows. */
+function addRows(network: Network, stats: FloatTensor['data'], rows: number, from: number | null, to: number): void {
+  const [lossBefore, correctBefore, rowsBefore] = from === null ? [0, 0, 0] : [0, 1, 2].map(i => stats[from + i])
+  let [loss, correct] = [lossBefore, correctBefore]
   for (let i = 0; i < rows; i++) {
     loss += network.losses.data[i]
     correct += network.correct.data[i]
   }
-  stats[Stat.loss] = loss
-  stats[Stat.correct] = correct
-  stats[Stat.rows] = (first ? 0 : stats[Stat.rows]) + rows
+  stats[to] = loss
+  stats[to + 1] = correct
+  stats[to + 2] = rowsBefore + rows
 }
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */
@@ -184,7 +201,7 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
     deal: 'claimed',
     tasks: () => 1,
     run(_task, { first, rows }) {
-      addRows(network, stats.data, rows, first === 0)
+      addRows(network, stats.data, rows, first === 0 ? null : DONE, DONE)
       return 0
     },
   }
@@ -204,16 +221,15 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const average = averageIndex(plan)
   const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
   const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
-    const draw = initialRows(plan.init, plan.seed, layer, inputs, outputs)
-    const values = new Float32Array(outputs)
     const zeros = new Float32Array(outputs)
-    const rows = Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
-      for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
-        draw(values, i)
-        storeRow(null, i, values)
-        for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
-      }
-    })
+    const store = (i: number, values: Float32Array) => {
+      storeRow(null, i, values)
+      for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
+    }
+    const weights =
+      plan.init === 'orthogonal'
+        ? [() => drawOrthogonal(plan, layer, store)]
+        : drawTasks(initialRows(plan.init, plan.seed, layer, inputs, outputs), inputs, outputs, store)
     const others = vectors
       .filter(vector => vector.layer === layer)
       .map(({ kind, init }) => () => {
@@ -222,7 +238,7 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
         master.data.fill(value, 0, outputs)
         for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
       })
-    return [...rows, ...others]
+    return [...weights, ...others]
   })
   const draw: Stage<null> = {
     name: 'draw',
@@ -234,6 +250,25 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
     },
   }
   return [draw, ...deriveProgram(parts)]
+}
+
+type StoreRow = (i: number, values: Float32Array) => void
+
+function drawTasks(draw: ReturnType<typeof initialRows>, inputs: number, outputs: number, store: StoreRow) {
+  const values = new Float32Array(outputs)
+  return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
+    for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
+      draw(values, i)
+      store(i, values)
+    }
+  })
+}
+
+/** All weights of a layer at once: none of them is drawn without the others. */
+function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): void {
+  const weights = initialOrthogonal(plan, layer)
+  const [inputs, outputs] = [plan.widths[layer], plan.widths[layer + 1]]
+  for (let i = 0; i < inputs; i++) store(i, weights.subarray(i * outputs, (i + 1) * outputs))
 }
 
 /** Rows of weights that one task copies. */

@@ -25,6 +25,8 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly init: Initialisation
+  /** Of orthogonal weights; null: by what follows the layer. */
+  readonly initGain: number | null
   /** Of each hidden layer, and of the inputs. */
   readonly dropout: readonly number[]
   readonly inputDropout: number
@@ -34,13 +36,15 @@ export interface RunPlan {
   readonly clipValue: number | null
   /** Of the incoming weights of a hidden unit; null: no limit. */
   readonly maxNorm: number | null
-  /** null: a tile's gradient is not kept, and its update follows at once. */
+  /** Of the whole gradient; null: no limit. */
   readonly clipNorm: number | null
   readonly loss: Experiment['train']['loss']
   readonly labelSmoothing: number
   /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
   readonly ema: number | null
   readonly batchSize: number
+  /** Mini-batches of an optimizer step. */
+  readonly accumulateSteps: number
   /** How the images of a mini-batch are changed; null: not. */
   readonly augmentation: Augmentation | null
   readonly shardRows: number
@@ -100,8 +104,11 @@ export const Control = {
 export const CONTROL_STRIDE = 16
 export const controlWords = (workers: number): number => Control.workerStep + CONTROL_STRIDE * workers
 
-/** Sums over the rows of the epoch so far (or of an evaluation), written by one task per step. Float64. */
-export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, COUNT: 4 } as const
+/**
+ * Sums over the rows of the epoch so far (or of an evaluation), written by one task per step; and the same with those of
+ * the mini-batches of a step that is not done yet. Float64.
+ */
+export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, pending: 4, COUNT: 7 } as const
 
 /** Where a number first stopped being finite. The smallest code wins: forward before loss before backward. */
 export const fault = {

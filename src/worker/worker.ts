@@ -107,15 +107,25 @@ export function createWorker(): TrainWorker {
       })
       const worked = () => train.reduce((total, { workMs }) => total + workMs, 0)
       // Only the last stages change the state, and the sums with it.
+      const unchanging = train.filter(({ stage }) => !stage.changesState)
       const atBarrier = (stage: number) => {
         crew.markUpdating(train[stage + 1]?.stage.changesState ?? false)
         if (stage === train.length - 1) crew.latchStop()
+      }
+      /** All mini-batches of a step; only with the last of them does it change anything. */
+      const runStep = (step: number): number => {
+        for (let miniBatch = 0; ; miniBatch++) {
+          const context = clock(step, rateFactor, miniBatch)
+          if (context.isLast) return runStages(train, context, crew, atBarrier)
+          const fault = runStages(unchanging, context, crew)
+          if (fault !== 0) return fault
+        }
       }
       return guard(crew, () => {
         for (let step = fromStep; step < toStep; step++) {
           const before = trace ? { at: performance.now(), workMs: worked() } : null
           crew.enterStep(step)
-          const fault = runStages(train, clock(step, rateFactor), crew, atBarrier)
+          const fault = runStep(step)
           if (before) steps.push({ totalMs: performance.now() - before.at, workMs: worked() - before.workMs })
           if (fault !== 0) return report(step, fault)
           if (crew.stopped) return report(step + 1)

@@ -21,10 +21,26 @@ const REFERENCE = {
   },
   model: {
     ...{ hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu' },
-    ...{ norm: 'none', normMomentum: 0.1, normEpsilon: 1e-5, inputDropout: 0, dropout: 0.3, init: 'he-normal' },
+    ...{
+      norm: 'none',
+      normMomentum: 0.1,
+      normEpsilon: 1e-5,
+      inputDropout: 0,
+      dropout: 0.3,
+      init: 'he-normal',
+      initGain: null,
+    },
   },
   train: {
-    ...{ epochs: 2000, batchSize: 256, l2: 0.05, loss: 'cross-entropy', labelSmoothing: 0, clipValue: null },
+    ...{
+      epochs: 2000,
+      batchSize: 256,
+      accumulateSteps: 1,
+      l2: 0.05,
+      loss: 'cross-entropy',
+      labelSmoothing: 0,
+      clipValue: null,
+    },
     ...{ maxNorm: null, clipNorm: null, ema: { decay: null } },
     earlyStopping: { patience: null, minDelta: 0, restoreBest: true },
     ...{ evaluateEverySteps: null, stopAfterSeconds: null },

@@ -21,7 +21,8 @@ function errorFor(input: unknown, overrides: readonly string[] = []): ConfigErro
 const OPTIMIZERS = '"adam", "adamw", "momentum", "nesterov", "rmsprop", "lion" or "sgd"'
 
 const ACTIVATIONS = '"relu", "leaky-relu", "elu", "gelu", "silu", "tanh", "scaled-tanh", "sigmoid" or "identity"'
-const INITS = '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal" or "lecun-uniform"'
+const INITS =
+  '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal", "lecun-uniform" or "orthogonal"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
 const FEATURES = "data.csv.features is 'x', expected an array, each entry non-empty text or an integer >= 0 or null"
@@ -50,6 +51,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { dropout: -0.1 } }, `model.dropout is -0.1, expected ${DROPOUT}`],
   [{ model: { dropout: Number.NaN } }, `model.dropout is NaN, expected ${DROPOUT}`],
   [{ model: { init: 'zeros' } }, `model.init is 'zeros', expected ${INITS}`],
+  [{ model: { initGain: 2 } }, 'model.initGain is 2, expected null, because model.init is "he-normal"'],
+  [{ model: { init: 'orthogonal', initGain: 0 } }, 'model.initGain is 0, expected a number > 0 or null'],
   [{ augment: { shift: -1 } }, 'augment.shift is -1, expected a number >= 0'],
   [{ augment: { rotate: 181 } }, 'augment.rotate is 181, expected a number from 0 to 180'],
   [{ augment: { scale: 1 } }, 'augment.scale is 1, expected a number >= 0 and < 1'],
@@ -187,6 +190,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ checkpoint: { keepBest: 'yes' } }, `checkpoint.keepBest is 'yes', expected true or false`],
   [{ log: { tensorboard: 'runs' } }, `log.tensorboard is 'runs', expected true or false`],
   // Unknown keys: the same word in another spelling, elsewhere, under another name, similar, and like nothing.
+  [{ train: { accumulateSteps: 0 } }, 'train.accumulateSteps is 0, expected an integer >= 1'],
   [{ train: { batch_size: 1 } }, 'unknown key "train.batch_size"; did you mean "train.batchSize"?'],
   [{ train: { epoch: 1 } }, 'unknown key "train.epoch"; did you mean "train.epochs"?'],
   [{ epochs: 3 }, 'unknown key "epochs"; did you mean "train.epochs"?'],
@@ -197,8 +201,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, l2, loss, labelSmoothing, clipValue, maxNorm, clipNorm, ' +
-      'ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
+    'unknown key "train.zzz"; known in train: epochs, batchSize, accumulateSteps, l2, loss, labelSmoothing, clipValue, maxNorm, ' +
+      'clipNorm, ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
     { zzz: 1 },

@@ -20,6 +20,7 @@ t.test('every optimizer and a logistic regression: 1, 2 and 3 workers give the s
     },
     { model: { hidden: [29, 13], activation: 'sigmoid', dropout: 0.3 }, optimizer: { type: 'adamw' } },
     { train: { ...base.train, loss: 'mean-squared-error' } },
+    { model: { hidden: [29, 13], init: 'orthogonal' } },
     { model: { hidden: [] } },
     { model: { hidden: [5], dropout: 0 } },
   ]

@@ -1,10 +1,10 @@
 /** Initial weights: their variances, and that they are numbers of the parameter, however rows are drawn. */
 import t from 'tap'
-import { type Initialisation, initialRows } from '../../src/model/init.js'
+import { type Independent, initialRows } from '../../src/model/init.js'
 
 const [I, O] = [300, 200]
 
-function draw(init: Initialisation): Float32Array {
+function draw(init: Independent): Float32Array {
   const rows = initialRows(init, 5, 1, I, O)
   const values = new Float32Array(I * O)
   for (let i = 0; i < I; i++) rows(values.subarray(i * O, (i + 1) * O), i)
@@ -16,7 +16,7 @@ t.test('every scheme has its variance within 3 %, a mean within 0.02 deviations,
   let tried = 0
   for (const [scheme, variance] of Object.entries(variances)) {
     for (const kind of ['normal', 'uniform'] as const) {
-      const values = draw(`${scheme}-${kind}` as Initialisation)
+      const values = draw(`${scheme}-${kind}` as Independent)
       const mean = values.reduce((sum, x) => sum + x, 0) / values.length
       const got = values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length
       const largest = values.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / Math.sqrt(variance)

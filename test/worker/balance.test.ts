@@ -25,6 +25,7 @@ function programFor(
     phase1,
     allReduce: 'fused',
     clipNorm: null,
+    accumulateSteps: 1,
     maxNorm: null,
   } as unknown as RunPlan
   const network = { hiddenLayers: layers - 1, norm: 'none', layers: Array(layers).fill(null) } as unknown as Network

@@ -56,7 +56,7 @@ for (const { backend, bound, skip, open } of [
     const norm = bindNorm({
       ...{ norm: oracle, kernels: lab.kernels, z, bias, scale, shift, running: { mean, variance } },
       training: {
-        ...{ dz, normed: lab.matrix(B, O), inverses: lab.doubles(B) },
+        ...{ dz, normed: lab.matrix(B, O), inverses: lab.doubles(B), kept: null },
         batch: { mean: none(), variance: none(), factors: none() },
         gradients: { scale: none(), shift: none() },
       },
@@ -113,7 +113,7 @@ t.test('a mini-batch of one row leaves running statistics as they are', async t 
   const norm = bindNorm({
     ...{ norm: oracle, kernels: lab.kernels, z, bias: units(0), scale: units(1), shift: units(0), running },
     training: {
-      ...{ dz, normed: lab.matrix(B, O), inverses: lab.doubles(B) },
+      ...{ dz, normed: lab.matrix(B, O), inverses: lab.doubles(B), kept: null },
       batch: { mean: units(0).master, variance: units(0).master, factors: units(0).master },
       gradients: { scale: units(0).master, shift: units(0).master },
     },

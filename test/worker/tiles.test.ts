@@ -1,9 +1,9 @@
 /** The cut of the weights: by the number of workers, unless it decides bits. */
 import t from 'tap'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
-import { gradientParts } from '../../src/worker/clipping.js'
 import type { RunPlan } from '../../src/worker/protocol.js'
 import { layerTiles } from '../../src/worker/tiles.js'
+import { gradientParts } from '../../src/worker/whole-gradient.js'
 
 const WIDTHS = [784, 512, 256, 10]
 const planOf = (workers: number, clipNorm: number | null) =>

@@ -1,8 +1,12 @@
 /**
- * Clipping by the norm of the whole gradient (Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063): no part can be updated
- * before the gradient is whole, so that it lies in memory between two stages. Each part of it leaves a sum of squares,
- * and every task of the second stage adds those in the order of the parts: the cut is the same for any number of workers,
- * and so is the norm. Runs in workers.
+ * Steps that need the whole gradient before they may apply any of it, so that it lies in memory between two stages.
+ *
+ * - A limit on its norm (Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063): each part of it leaves a sum of squares, and
+ *   every task of the second stage adds those in the order of the parts: the cut is the same for any number of workers,
+ *   and so is the norm.
+ * - Accumulation over several mini-batches of a step: each adds its own to the parts, in the order of its rows.
+ *
+ * Runs in workers.
  */
 import type { Backend } from '../tensor/kernels/backend.js'
 import type { StepContext } from './clock.js'
@@ -11,36 +15,49 @@ import { fault, type RunPlan } from './protocol.js'
 import { type PlainTask, runPlain, type Stage } from './stage.js'
 import { areaOf, layerTiles, limitsWeights } from './tiles.js'
 
+/** Whether a step of this plan keeps its gradient; over buffers it does in any case, and in others. */
+export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
+  plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
+
 /** Parts whose squares are summed apart: tiles of the weights, then all else of each layer. */
 export function gradientParts(plan: RunPlan, backend: Backend): number {
   return plan.clipNorm === null ? 0 : layerTiles(plan, backend).length + plan.widths.length - 1
 }
 
-/** [parts: gradient and its squares] [parts: update]. `sum` rides along. */
-export function clippedStages(
+/** [parts: gradient and its squares] [parts: update]. `sum` rides along, in the first until the last mini-batch. */
+export function wholeGradientStages(
   { plan, backend, network, squares }: ProgramParts,
-  limit: number,
   sum: PlainTask,
 ): Stage<StepContext>[] {
   const tiles = layerTiles(plan, backend)
   const { layers } = network
+  const limit = plan.clipNorm
   const parts = tiles.length + layers.length
   const layerOf = (task: number) => (task < tiles.length ? tiles[task].layer : task - tiles.length)
 
   const gradient: Stage<StepContext> = {
     name: 'gradient',
     deal: 'claimed',
-    tasks: () => parts,
-    run(task, { rows }) {
+    tasks: ({ isLast }) => (isLast ? parts : parts + 1),
+    run(task, context) {
+      if (task === parts) {
+        sum(context)
+        return 0
+      }
+      const { rows, isFirst, isLast } = context
       const layer = layers[layerOf(task)]
-      const sum = task < tiles.length ? layer.gradientOfTile(tiles[task].tile, rows) : layer.gradientOfVectors(rows)
-      squares.data[task] = sum
-      return Number.isFinite(sum) ? 0 : fault.gradient(layerOf(task))
+      const tile = task < tiles.length ? tiles[task].tile : null
+      if (tile) layer.gradientOfTile(tile, rows, isFirst)
+      else layer.gradientOfVectors(rows, isFirst)
+      if (limit === null || !isLast) return 0
+      squares.data[task] = tile ? layer.squaresOfTile(tile) : layer.squaresOfVectors()
+      return Number.isFinite(squares.data[task]) ? 0 : fault.gradient(layerOf(task))
     },
     flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
   }
 
   const factor = () => {
+    if (limit === null) return 1
     let total = 0
     for (let part = 0; part < parts; part++) total += squares.data[part]
     const norm = Math.sqrt(total)
