@@ -9,19 +9,26 @@ import type { Test } from 'tap'
 
 const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
+const placesOf = (env: NodeJS.ProcessEnv) => (env.GRADLOOM_TEST_CHROMIUM ? [env.GRADLOOM_TEST_CHROMIUM] : USUAL)
+
+/** Where it is; undefined if it is not. */
+export const findChromium = (env: NodeJS.ProcessEnv = process.env): string | undefined =>
+  placesOf(env).find(place => existsSync(place))
+
+/** As root, as in a container, chromium has no sandbox; what it opens here is our own. */
+export const launchChromium = (executablePath: string): Promise<Browser> =>
+  chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
+
 /** null after having failed (CI) or skipped (elsewhere) the test. Closed at the test's end. */
 export async function openBrowser(t: Test, env: NodeJS.ProcessEnv = process.env): Promise<Browser | null> {
-  const places = env.GRADLOOM_TEST_CHROMIUM ? [env.GRADLOOM_TEST_CHROMIUM] : USUAL
-  const executablePath = places.find(place => existsSync(place))
+  const executablePath = findChromium(env)
   if (executablePath === undefined) {
-    const message = `no chromium in ${places.join(', ')}; install it, or set GRADLOOM_TEST_CHROMIUM`
+    const message = `no chromium in ${placesOf(env).join(', ')}; install it, or set GRADLOOM_TEST_CHROMIUM`
     if (env.CI) t.fail(message)
     else t.pass(message, { skip: message })
     return null
   }
-  // As root, as in a container, chromium has no sandbox; what it opens here is our own.
-  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
-  const browser = await chromium.launch({ executablePath, args })
+  const browser = await launchChromium(executablePath)
   t.teardown(() => browser.close())
   return browser
 }
@@ -63,7 +70,8 @@ interface AxeResults {
   }[]
 }
 
-const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
+/** axe-core, to be evaluated in a page. */
+export const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 
 /** What axe-core finds serious or critical, one line each. */
 export async function axeProblems(page: Page): Promise<string[]> {

@@ -1,16 +1,13 @@
 /** Debian's chromium, and what a report must be in it. */
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
+import { AXE, findChromium, launchChromium as launch } from '../helpers/browser.js'
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const executable = findChromium()
 
 /** Why tests that need it are left out; false where they run, and where they must. */
-export const noChromium = !existsSync(EXECUTABLE) && !process.env.CI && `needs ${EXECUTABLE}, or CHROMIUM`
+export const noChromium = executable === undefined && !process.env.CI && 'needs chromium, or GRADLOOM_TEST_CHROMIUM'
 
-export const launchChromium = (): Promise<Browser> =>
-  // Without a sandbox: containers run it as root.
-  chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox'] })
+export const launchChromium = (): Promise<Browser> => launch(executable ?? '/usr/bin/chromium')
 
 export interface Opened {
   readonly page: Page
@@ -39,8 +36,6 @@ export async function openPage(
   await page.goto(`file://${file}`)
   return { page, complaints }
 }
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 /** What axe-core finds, with everything unfolded. */
 export async function axeFindings(page: Page): Promise<string[]> {
