@@ -33,7 +33,7 @@ t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => 
   const cases: [args: string[], stderr: string][] = [
     [
       ['trian', 'x'],
-      "gradloom: command is 'trian', expected one of train, resume, reproduce, checkpoint, evaluate, sweep, compare, predict, activations, serve, export, data, config, doctor; did you mean train?\nhint: npx gradloom --help\n",
+      "gradloom: command is 'trian', expected one of train, resume, reproduce, checkpoint, evaluate, sweep, compare, predict, activations, report, serve, export, data, config, doctor; did you mean train?\nhint: npx gradloom --help\n",
     ],
     [['--json'], 'gradloom: no command is given\nhint: npx gradloom --help\n'],
     [
