@@ -1,6 +1,7 @@
 /** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import type { WeightLayout } from '../import/assign.js'
 import { portOption } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -15,11 +16,14 @@ const OVERRIDES = {
 type OverrideName = keyof typeof OVERRIDES
 const OVERRIDE_NAMES = Object.keys(OVERRIDES) as OverrideName[]
 
+const LAYOUTS = ['in-out', 'out-in'] as const satisfies readonly WeightLayout[]
+
 interface TrainArguments extends Partial<Record<OverrideName, string>> {
   experiment: string
   set: string[]
   runDir?: string
   from?: string
+  fromLayout?: WeightLayout
   live: boolean
   port?: string
   tensorboard: boolean
@@ -40,8 +44,13 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         ...single('run-dir'),
       })
       .option('from', {
-        describe: 'Start from the weights of this checkpoint or run, not from random ones',
+        describe: 'Start from the weights of this checkpoint, run, .npz or .safetensors file, not from random ones',
         ...single('from'),
+      })
+      .option('from-layout', {
+        describe: 'How weights lie in a file of another program: (inputs, outputs) or (outputs, inputs)',
+        choices: LAYOUTS,
+        defaultDescription: 'as the shapes say',
       })
       .option('live', liveOption)
       .option('port', livePortOption)
@@ -124,6 +133,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
       ...options,
       ...(args.runDir !== undefined && { runDir: args.runDir }),
       ...(args.from !== undefined && { from: args.from }),
+      ...(args.fromLayout !== undefined && { fromLayout: args.fromLayout }),
     }),
   )
 }

@@ -1,13 +1,18 @@
 /**
  * The checkpoints that a run can go on from, and the way back to one of them. Main thread.
  */
-import { join } from 'node:path'
-import { RunError } from '../errors.js'
+import { join, resolve } from 'node:path'
+import { ConfigError, RunError } from '../errors.js'
+import type { WeightLayout } from '../import/assign.js'
+import { importAgain, importWeights } from '../import/import.js'
+import { isForeign } from '../import/read.js'
+import { type Parameter, parameterTable } from '../model/parameters.js'
 import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
 import type { ManifestDetails } from '../run/directory.js'
+import { openRun } from '../run/open.js'
 import { CheckpointError } from '../run/safetensors.js'
 import { parseTrainingState, type TrainingState } from '../run/training-state.js'
-import { type Checkpoint, loadState, loadWeights, readCheckpoint } from '../run/weights.js'
+import { type Checkpoint, loadState, loadWeights, readCheckpoint, weightsSha256 } from '../run/weights.js'
 import type { Session } from './session.js'
 
 /** Where a run goes on. */
@@ -23,7 +28,7 @@ export interface Start {
   readonly training: TrainingState
 }
 
-/** The checkpoint that the first weights of a run were taken from. */
+/** The file that the first weights of a run were taken from. */
 export type StartingPoint = NonNullable<ManifestDetails['from']>
 
 type Warn = (message: string) => void
@@ -63,18 +68,56 @@ export async function restoreFirst(
   return null
 }
 
+/** What `train` is asked to start from. */
+export interface StartRequest {
+  /** A run directory, a checkpoint, or a file of another program. */
+  readonly target: string
+  /** How weights lie in such a file; null: as the shapes say. */
+  readonly layout: WeightLayout | null
+}
+
 /**
- * The weights of a checkpoint, checked by name, shape and digest; moments start at zero and averages at the
- * weights, as in any new run. Throws
- * RunError if the file has become another one.
+ * Finds the weights to start from, and reads those of another program, so that what does not fit is known before anything
+ * starts. Throws a GradloomError.
  */
-export async function startFrom(session: Session, { file, weightsSha256 }: StartingPoint): Promise<void> {
+export async function startingPoint(
+  { target, layout }: StartRequest,
+  table: readonly Parameter[],
+  onWarning: Warn,
+): Promise<StartingPoint> {
+  if (await isForeign(target)) {
+    const file = resolve(target)
+    const { parameters, missing, ...imported } = await importWeights(file, table, layout)
+    if (missing.length > 0) onWarning(`${target}: has no ${missing.join(', ')}; they start at 0`)
+    const { sha256, layout: found } = imported
+    return { file, weightsSha256: await weightsSha256(parameters), imported: { sha256, layout: found } }
+  }
+  if (layout !== null) {
+    throw new ConfigError(
+      `--from-layout is "${layout}", expected none: ${target} is no .npz and no .safetensors of another program`,
+    )
+  }
+  const { checkpoint: file } = await openRun(target)
+  return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256 }
+}
+
+/**
+ * The weights of a file, checked by name, shape and digest; moments start at zero and averages at the weights, as in any
+ * new run. Throws RunError or DataError if the file has become another one.
+ */
+export async function startFrom(session: Session, { file, imported, ...start }: StartingPoint): Promise<void> {
   await session.restore(async ({ parameters, moments }) => {
-    const found = await loadWeights(file, parameters)
-    if (found.weightsSha256 !== weightsSha256) {
-      throw new RunError(
-        `${file}: weightsSha256 is ${found.weightsSha256}, expected ${weightsSha256}; the run began there`,
-      )
+    if (imported) {
+      const table = parameterTable(session.plan.widths, session.plan.norm.type)
+      const read = await importAgain(file, table, imported)
+      for (const [i, { data }] of parameters.entries()) data.set(read[i].data)
+    } else {
+      const found = await loadWeights(file, parameters)
+      if (found.weightsSha256 !== start.weightsSha256) {
+        throw new RunError(
+          `${file}: weightsSha256 is ${found.weightsSha256}, expected ${start.weightsSha256}; the run began there`,
+        )
+      }
     }
     for (const { name, data } of moments) {
       const averaged = parameters.find(parameter => name === `${parameter.name}.average`)

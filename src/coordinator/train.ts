@@ -6,12 +6,10 @@ import type { LoadedExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import { type ManifestDetails, RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
-import { openRun } from '../run/open.js'
-import { readCheckpoint } from '../run/weights.js'
 import { bitsDependOn } from '../tensor/kernels/choose.js'
 import { libraryPath } from '../tensor/kernels/native/discover.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
-import { type StartingPoint, startFrom } from './starts.js'
+import { startFrom, startingPoint } from './starts.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
 export type { TrainOptions } from './trainer.js'
@@ -22,11 +20,18 @@ export type { TrainOptions } from './trainer.js'
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
-  const from = options.from === undefined ? null : await startingPoint(options.from)
   const prepared = await prepareSession(experiment, loaded.baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
   })
+  const from =
+    options.from === undefined
+      ? null
+      : await startingPoint(
+          { target: options.from, layout: options.fromLayout ?? null },
+          prepared.layout.parameters.map(({ parameter }) => parameter),
+          options.onWarning ?? (() => {}),
+        )
   const startedAt = new Date().toISOString()
   const directory =
     options.runDir === null
@@ -65,12 +70,6 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   } finally {
     await directory?.close()
   }
-}
-
-async function startingPoint(target: string): Promise<StartingPoint> {
-  const { checkpoint: file } = await openRun(target)
-  const { weightsSha256 } = await readCheckpoint(file)
-  return { file, weightsSha256 }
 }
 
 function backendDetails({ plan, backendReason: reason }: PreparedSession): ManifestDetails['backend'] {

@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
+import type { WeightLayout } from '../import/assign.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import { CheckpointStore } from '../run/checkpoints.js'
@@ -27,8 +28,10 @@ import { type ResumePoint, restoreFirst, startsIn } from './starts.js'
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */
   readonly runDir?: string | null | undefined
-  /** Start from the weights of this checkpoint, or of this run, instead of random ones. */
+  /** Start from the weights of this checkpoint, run, or file of another program, instead of random ones. */
   readonly from?: string | undefined
+  /** How weights lie in a file of another program. Default: as the shapes say. */
+  readonly fromLayout?: WeightLayout | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined

@@ -6,6 +6,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import type { LoadedFile } from '../data/dataset.js'
 import { ConfigError, RunError } from '../errors.js'
+import type { ImportedFrom } from '../import/import.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { writeTextAtomically } from './atomic.js'
 import { removeTemporaryFiles } from './checkpoints.js'
@@ -58,8 +59,14 @@ export interface ManifestDetails {
     readonly classNames: readonly string[]
     readonly files: readonly LoadedFile[]
   }
-  /** The checkpoint that the first weights were taken from; null for random ones. */
-  readonly from: { readonly file: string; readonly weightsSha256: string } | null
+  /** The file that the first weights were taken from; null for random ones. */
+  readonly from: {
+    readonly file: string
+    /** Of the weights that came of it. */
+    readonly weightsSha256: string
+    /** Of a file of another program: what it was, and how it was read. */
+    readonly imported?: ImportedFrom
+  } | null
 }
 
 export interface ResumeNote {

@@ -1,0 +1,115 @@
+/**
+ * Arrays out of files of other programs: NumPy's .npz, or safetensors. Main thread; reads, trusts nothing that a file
+ * says of its sizes.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { unzipSync } from 'fflate'
+import { parseNpy } from '../data/npy.js'
+import { DataError } from '../errors.js'
+import { halvesOf, widenBf16, widenF16 } from '../run/bf16.js'
+import type { TensorEntry } from '../run/safetensors.js'
+import { TensorFile } from '../run/tensor-file.js'
+
+/** One array of a file, row-major. */
+export interface ForeignArray {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** Whether its numbers are whole by their type: such are counters, not weights. */
+  readonly whole: boolean
+  readonly values: ArrayLike<number>
+}
+
+export interface ForeignFile {
+  /** In the order of the layers, as far as the file has one: .npz keeps that of its arrays; safetensors are by name. */
+  readonly arrays: readonly ForeignArray[]
+  /** Of the whole file, hexadecimal. */
+  readonly sha256: string
+}
+
+/** Whether these are weights that no gradloom has written: an .npz, or safetensors without our metadata. */
+export async function isForeign(file: string): Promise<boolean> {
+  if (extname(file).toLowerCase() === '.npz') return true
+  if (extname(file).toLowerCase() !== '.safetensors') return false
+  const found = await stat(file).catch(() => null)
+  if (!found?.isFile()) return false
+  const tensors = await TensorFile.open(file)
+  await tensors.close()
+  return tensors.header.metadata.get('format') !== 'gradloom'
+}
+
+/** `mostBytes`: what an array can have at most. Throws DataError or CheckpointError. */
+export async function readForeign(file: string, mostBytes: number): Promise<ForeignFile> {
+  return extname(file).toLowerCase() === '.npz' ? readNpz(file, mostBytes) : readSafetensors(file, mostBytes)
+}
+
+async function readNpz(file: string, mostBytes: number): Promise<ForeignFile> {
+  const archive = await readFile(file).catch(cause => {
+    throw new DataError(`${file}: cannot be read: ${cause.message}`, { cause })
+  })
+  let entries: Record<string, Uint8Array>
+  try {
+    entries = unzipSync(archive, {
+      filter({ name, originalSize }) {
+        if (name.endsWith('.npy')) expectSize(file, name.slice(0, -4), originalSize, mostBytes)
+        return name.endsWith('.npy')
+      },
+    })
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause
+    throw new DataError(`${file}: is no whole .npz archive: ${(cause as Error).message}`, { cause })
+  }
+  const arrays = Object.entries(entries).map(([entry, bytes]): ForeignArray => {
+    const name = entry.slice(0, -'.npy'.length)
+    const { type, shape, values } = parseNpy(`${file}: ${name}`, bytes)
+    return { name, shape, whole: !type.startsWith('f'), values }
+  })
+  return { arrays, sha256: createHash('sha256').update(archive).digest('hex') }
+}
+
+/** A .npy header, and what numbers of 8 bytes take. */
+const HEADER_BYTES = 2 ** 16
+
+function expectSize(file: string, name: string, bytes: number, mostBytes: number): void {
+  if (bytes <= mostBytes + HEADER_BYTES) return
+  throw new DataError(
+    `${file}: ${name} has ${bytes} bytes, expected at most ${mostBytes}: the largest array of the model`,
+  )
+}
+
+type Floats = (bytes: Uint8Array) => ArrayLike<number>
+const FLOATS: Partial<Record<TensorEntry['dtype'], Floats>> = {
+  F32: bytes => new Float32Array(bytes.slice().buffer),
+  F64: bytes => new Float64Array(bytes.slice().buffer),
+  BF16: bytes => widenBf16(halvesOf(bytes)),
+  F16: bytes => widenF16(halvesOf(bytes)),
+}
+
+async function readSafetensors(file: string, mostBytes: number): Promise<ForeignFile> {
+  const tensors = await TensorFile.open(file)
+  try {
+    // Libraries write them in an order of their own: 10 comes after 2 here.
+    const collator = new Intl.Collator('en', { numeric: true })
+    const entries = [...tensors.header.tensors.values()].sort((a, b) => collator.compare(a.name, b.name))
+    const arrays: ForeignArray[] = []
+    for (const { name, shape, dtype, begin, end } of entries) {
+      const floats = FLOATS[dtype]
+      expectSize(file, name, end - begin, mostBytes)
+      const bytes = new Uint8Array(floats ? end - begin : 0)
+      if (floats) await tensors.read(name, bytes)
+      arrays.push({ name, shape, whole: !floats, values: floats?.(bytes) ?? [] })
+    }
+    return { arrays, sha256: await sha256Of(file) }
+  } finally {
+    await tensors.close()
+  }
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file), hash)
+  return hash.digest('hex')
+}

@@ -1,0 +1,208 @@
+/** Weights of other programs: read from real files of NumPy, told apart by name, order and shape, or refused. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { encodeNpz } from '../../src/export/npz.js'
+import { assignWeights, type WeightLayout } from '../../src/import/assign.js'
+import { importWeights } from '../../src/import/import.js'
+import type { ForeignArray } from '../../src/import/read.js'
+import { parameterTable } from '../../src/model/parameters.js'
+import type { Dtype } from '../../src/run/safetensors.js'
+import { writeTensorFile } from '../../src/run/tensor-file.js'
+import type { NamedWeights } from '../../src/run/weights.js'
+
+const ORACLE = 'test/import-oracle'
+/** See weights.py. */
+const weightAt = (layer: number, i: number, o: number) => ((7 * i + 3 * o + layer) % 11) / 16 - 0.25
+const biasAt = (layer: number, o: number) => o / 8 - layer
+
+function expectNetwork(t: Tap, parameters: readonly NamedWeights[], bias = biasAt) {
+  for (const { name, shape, data } of parameters) {
+    const layer = Number(name.split('.')[1])
+    const outputs = shape.at(-1)!
+    const want = Array.from(data, (_, n) =>
+      shape.length === 2 ? weightAt(layer, Math.floor(n / outputs), n % outputs) : bias(layer, n),
+    )
+    t.strictSame(Array.from(data), want, `${name} (${shape.join(', ')})`)
+  }
+}
+type Tap = Pick<typeof t, 'strictSame'>
+
+for (const [file, layout] of [
+  ['pytorch.npz', 'out-in'],
+  ['keras.npz', 'in-out'],
+  ['unnamed.npz', 'in-out'],
+] as const) {
+  t.test(`${file} of NumPy: every number in its place, weights found to be ${layout}`, async t => {
+    const imported = await importWeights(join(ORACLE, file), parameterTable([6, 5, 4]), null)
+    expectNetwork(t, imported.parameters)
+    t.equal(imported.parameters.length, 4)
+    t.equal(imported.layout, layout)
+    t.strictSame(imported.missing, [])
+  })
+}
+
+/** A matrix of a layer in the given form, a vector, a counter. */
+const matrix = (name: string, layer: number, inputs: number, outputs: number, layout: WeightLayout): ForeignArray => {
+  const turned = layout === 'out-in'
+  const values = Array.from({ length: inputs * outputs }, (_, n) =>
+    turned
+      ? weightAt(layer, n % inputs, Math.floor(n / inputs))
+      : weightAt(layer, Math.floor(n / outputs), n % outputs),
+  )
+  return { name, shape: turned ? [outputs, inputs] : [inputs, outputs], whole: false, values }
+}
+const vector = (name: string, units: number, at: (o: number) => number): ForeignArray => {
+  return { name, shape: [units], whole: false, values: Array.from({ length: units }, (_, o) => at(o)) }
+}
+const bias = (name: string, layer: number, units: number) => vector(name, units, o => biasAt(layer, o))
+
+for (const [dtype, bytesOf] of [
+  ['F32', (values: ArrayLike<number>) => new Uint8Array(Float32Array.from(values).buffer)],
+  ['F64', (values: ArrayLike<number>) => new Uint8Array(Float64Array.from(values).buffer)],
+  [
+    'BF16',
+    (values: ArrayLike<number>) => words(values, value => new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16),
+  ],
+  ['F16', (values: ArrayLike<number>) => words(values, halfOf)],
+] as const) {
+  t.test(`${dtype} safetensors of PyTorch: twelve layers by name, 10 after 2; square ones with the rest`, async t => {
+    const file = join(t.testdir(), 'model.safetensors')
+    const widths = [5, ...Array<number>(11).fill(4), 3]
+    const arrays = widths
+      .slice(1)
+      .flatMap((outputs, layer) => [
+        matrix(`net.${layer}.weight`, layer, widths[layer], outputs, 'out-in'),
+        bias(`net.${layer}.bias`, layer, outputs),
+      ])
+    arrays.sort((a, b) => (a.name < b.name ? -1 : 1))
+    await writeTensorFile(
+      file,
+      [
+        ...arrays.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => [bytesOf(values)] })),
+        { name: 'net.0.num_batches_tracked', dtype: 'I64' as Dtype, shape: [], data: () => [new Uint8Array(8)] },
+      ],
+      { format: 'pt' },
+    )
+    const { parameters, layout } = await importWeights(file, parameterTable(widths), null)
+    expectNetwork(t, parameters)
+    t.equal(layout, 'out-in')
+  })
+}
+
+function words(values: ArrayLike<number>, of: (value: number) => number): Uint8Array {
+  return new Uint8Array(Uint16Array.from(values, of).buffer)
+}
+
+/** A half-precision number that the value is exactly; bias 15, and 10 bits of fraction. */
+function halfOf(value: number): number {
+  if (value === 0) return 0
+  const sign = value < 0 ? 0x8000 : 0
+  const exponent = Math.floor(Math.log2(Math.abs(value)))
+  return sign | ((exponent + 15) << 10) | ((Math.abs(value) / 2 ** exponent - 1) * 1024)
+}
+
+t.test("PyTorch's batch norm behind a layer without a bias: scale, shift and statistics; the bias is 0", async t => {
+  const arrays = [
+    matrix('0.weight', 0, 6, 5, 'out-in'),
+    vector('1.weight', 5, o => 10 + o),
+    vector('1.bias', 5, o => 20 + o),
+    vector('1.running_mean', 5, o => 30 + o),
+    vector('1.running_var', 5, o => 40 + o),
+    { name: '1.num_batches_tracked', shape: [], whole: true, values: [7] },
+    matrix('3.weight', 1, 5, 4, 'out-in'),
+    bias('3.bias', 1, 4),
+  ]
+  const { parameters, missing } = assignWeights('x', arrays, parameterTable([6, 5, 4], 'batch'), null)
+  const of = (name: string) => Array.from(parameters.find(parameter => parameter.name === `layers.0.${name}`)!.data)
+  t.strictSame(missing, ['layers.0.bias'])
+  t.strictSame(of('bias'), [0, 0, 0, 0, 0])
+  for (const [kind, first] of [
+    ['scale', 10],
+    ['shift', 20],
+    ['mean', 30],
+    ['variance', 40],
+  ] as const) {
+    t.strictSame(
+      of(`norm.${kind}`),
+      [0, 1, 2, 3, 4].map(o => first + o),
+    )
+  }
+  t.throws(() => assignWeights('x', arrays, parameterTable([6, 5, 4]), null), {
+    message: 'x: has 1.weight, 1.bias, 1.running_mean, 1.running_var, which the model has no place for; see model.norm',
+  })
+})
+
+t.test('square weights: the names say how they lie, or the option has to', async t => {
+  const table = parameterTable([4, 4, 4])
+  const square = (layout: WeightLayout, name: string) =>
+    [0, 1].flatMap(layer => [matrix(`${layer}.${name}`, layer, 4, 4, layout), bias(`${layer}.bias`, layer, 4)])
+  t.throws(() => assignWeights('x', square('out-in', 'weight'), table, null), {
+    message: 'x: weights are all square, expected to see how they lie',
+    hint: /--from-layout in-out .* out-in/,
+  })
+  for (const layout of ['in-out', 'out-in'] as const) {
+    expectNetwork(t, assignWeights('x', square(layout, 'weight'), table, layout).parameters)
+  }
+  expectNetwork(t, assignWeights('x', square('in-out', 'kernel'), table, null).parameters)
+})
+
+t.test('what does not fit is refused with its name, its shape and what was expected', async t => {
+  const table = parameterTable([6, 5, 4])
+  const good = [
+    matrix('0.weight', 0, 6, 5, 'out-in'),
+    bias('0.bias', 0, 5),
+    matrix('2.weight', 1, 5, 4, 'out-in'),
+    bias('2.bias', 1, 4),
+  ]
+  const without = (i: number, ...instead: ForeignArray[]) => good.toSpliced(i, 1, ...instead)
+  const cases: readonly (readonly [string, readonly ForeignArray[]])[] = [
+    ['x: has 1 layers of weights, expected 2; it has 0.weight (5, 6), 0.bias (5)', good.slice(0, 2)],
+    [
+      'x: 2.weight is (3, 5), expected (4, 5) in out-in form for layers.1.weight; the experiment must have the model of the file',
+      without(2, matrix('2.weight', 1, 5, 3, 'out-in')),
+    ],
+    [
+      'x: 2.bias is (3), expected (4) for layers.1.bias; the experiment must have the model of the file',
+      without(3, bias('2.bias', 1, 3)),
+    ],
+    [
+      'x: weights are in-out in one layer and out-in in another, expected to see how they lie',
+      without(2, matrix('2.weight', 1, 5, 4, 'in-out')),
+    ],
+    [
+      'x: 0.bias is (), expected the matrix of a layer first, then its vectors, each once',
+      without(1, { name: '0.bias', shape: [], whole: false, values: [1] }),
+    ],
+    ['x: b is (5), expected the matrix of a layer first, then its vectors, each once', [bias('b', 0, 5), ...good]],
+    [
+      'x: 2.bias has Infinity, expected finite numbers in f32',
+      without(
+        3,
+        vector('2.bias', 4, () => 1e39),
+      ),
+    ],
+  ]
+  for (const [message, arrays] of cases) t.throws(() => assignWeights('x', arrays, table, null), { message })
+  t.throws(() => assignWeights('x', good, parameterTable([6, 5, 4], 'layer'), null), {
+    message: 'x: has no scale for layers.0.norm.scale, expected it behind 0.weight',
+  })
+})
+
+t.test('a file that is damaged, or claims more than the model can hold, is refused before it is unpacked', async t => {
+  const dir = t.testdir()
+  const table = parameterTable([6, 5, 4])
+  const whole = readFileSync(join(ORACLE, 'pytorch.npz'))
+  const file = join(dir, 'half.npz')
+  writeFileSync(file, whole.subarray(0, whole.length / 2))
+  await t.rejects(importWeights(file, table, null), {
+    name: 'DataError',
+    message: /half\.npz: is no whole \.npz archive/,
+  })
+  await t.rejects(importWeights(join(dir, 'none.npz'), table, null), { message: /none\.npz: cannot be read: ENOENT/ })
+  const large = join(dir, 'large.npz')
+  writeFileSync(large, encodeNpz([{ name: 'a', shape: [20_000], data: new Float32Array(20_000) }]))
+  await t.rejects(importWeights(large, table, null), {
+    message: `${large}: a has 80128 bytes, expected at most 240: the largest array of the model`,
+  })
+})
