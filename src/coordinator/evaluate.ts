@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import { ConfigError } from '../errors.js'
 import { openRun } from '../run/open.js'
-import { loadScored, type NamedWeights } from '../run/weights.js'
+import { loadScored, type NamedWeights, readCheckpoint } from '../run/weights.js'
 import { sizeOf } from '../tensor/tensor.js'
 import type { Split } from '../worker/protocol.js'
 import { prepareSession, Session } from './session.js'
@@ -41,7 +41,8 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     purpose: 'evaluate',
     splits: [split],
   })
-  const session = await Session.start(prepared, experiment, opened.input?.scaling ?? null)
+  const { input } = await readCheckpoint(opened.checkpoint)
+  const session = await Session.start(prepared, experiment, input?.scaling ?? null)
   try {
     if (session.plan.rows[split] === 0) {
       throw new ConfigError(

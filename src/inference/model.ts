@@ -14,6 +14,7 @@ import { ShapeError } from '../errors.js'
 import { FILES } from '../run/directory.js'
 import { openRun } from '../run/open.js'
 import { CheckpointError } from '../run/safetensors.js'
+import { readCheckpoint } from '../run/weights.js'
 
 export interface ModelSource {
   /** As resolved, but for one worker and the `wasm` backend. */
@@ -43,7 +44,7 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
     overrides: ['compute.workers=1', 'compute.backend=wasm', 'compute.precision=f32'],
   })
   const baseDir = opened.runDir ?? dirname(opened.checkpoint)
-  const { input } = opened
+  const { input } = await readCheckpoint(opened.checkpoint)
   if (input === undefined) {
     throw new CheckpointError(`${opened.checkpoint}: does not say what the network takes, expected metadata 'input'`, {
       hint: 'read it with the version of gradloom that wrote it, or train again',

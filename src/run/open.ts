@@ -5,7 +5,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
-import type { InputSpec } from '../data/input.js'
 import { ConfigError, RunError } from '../errors.js'
 import { FILES } from './directory.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
@@ -18,8 +17,6 @@ export interface OpenedRun {
   readonly checkpoint: string
   /** The resolved experiment as it was read, to be checked like any experiment. */
   readonly experiment: unknown
-  /** What the network takes; undefined in files of older versions. */
-  readonly input: InputSpec | undefined
   /** Where the experiment was read from, for messages. */
   readonly experimentFrom: string
 }
@@ -48,8 +45,8 @@ export async function openRun(target: string): Promise<OpenedRun> {
       hint: `npx gradloom train ${target} makes a run of an experiment`,
     })
   }
-  const { experiment, input } = await readCheckpoint(path)
-  return { runDir: null, checkpoint: path, experiment, input, experimentFrom: path }
+  const { experiment } = await readCheckpoint(path)
+  return { runDir: null, checkpoint: path, experiment, experimentFrom: path }
 }
 
 async function openDirectory(runDir: string): Promise<OpenedRun> {
@@ -61,8 +58,7 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
     })
   }
   const checkpoint = (await checkpointOfSummary(runDir)) ?? (await newestCheckpoint(runDir))
-  const { input } = await readCheckpoint(checkpoint)
-  return { runDir, checkpoint, experiment, input, experimentFrom }
+  return { runDir, checkpoint, experiment, experimentFrom }
 }
 
 /** The path in the summary, which must stay inside the directory; undefined if the run did not get that far. */
