@@ -1,11 +1,24 @@
 /** Writing protobuf messages: https://protobuf.dev/programming-guides/encoding/. Pure; any thread. */
 
-const WIRE = { varint: 0, bytes: 2 } as const
+const WIRE = { varint: 0, eightBytes: 1, bytes: 2, fourBytes: 5 } as const
 
 export type Field = readonly Uint8Array[]
 
 /** An integer from 0 on: int32, int64 or an enum. */
 export const int = (field: number, value: number): Field => [varint(field * 8 + WIRE.varint), varint(value)]
+
+/** Little-endian, as all numbers that are no varints. */
+export function double(field: number, value: number): Field {
+  const out = new DataView(new ArrayBuffer(8))
+  out.setFloat64(0, value, true)
+  return [varint(field * 8 + WIRE.eightBytes), new Uint8Array(out.buffer)]
+}
+
+export function float(field: number, value: number): Field {
+  const out = new DataView(new ArrayBuffer(4))
+  out.setFloat32(0, value, true)
+  return [varint(field * 8 + WIRE.fourBytes), new Uint8Array(out.buffer)]
+}
 
 export const bytes = (field: number, value: Uint8Array): Field => [
   varint(field * 8 + WIRE.bytes),
