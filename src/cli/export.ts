@@ -11,7 +11,7 @@ interface ExportArguments {
   json: boolean
 }
 
-const FORMATS = ['npz', 'safetensors', 'onnx'] as const satisfies readonly ExportFormat[]
+const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const satisfies readonly ExportFormat[]
 
 export const exportCommand: CommandModule<object, ExportArguments> = {
   command: 'export <run>',
@@ -25,7 +25,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       })
       .option('out', { describe: 'File to write', ...single('out'), demandOption: true })
       .option('format', {
-        describe: 'NumPy, safetensors or ONNX',
+        describe: 'NumPy, safetensors, ONNX, or model.json of TensorFlow.js with weights beside it',
         choices: FORMATS,
         defaultDescription: "by --out's name",
       })
@@ -37,9 +37,10 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
       .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
       .example('$0 export runs/mine --out model.safetensors --dtype bf16', 'a small file that predict and serve open')
+      .example('$0 export runs/mine --out model.onnx', 'pixels (batch, inputs) / 255 to probabilities')
       .example(
-        '$0 export runs/mine --out model.onnx',
-        'pixels (batch, inputs) / 255 to probabilities',
+        '$0 export runs/mine --out web/model.json',
+        "tf.loadLayersModel('model.json') in a browser",
       ) as Argv<ExportArguments>,
   handler: async ({ run, out, format, dtype, json }) => {
     const { exportWeights, formatOf } = await import('../export/export.js')

@@ -1,5 +1,5 @@
 /** Writes the weights of a run for other programs. Main thread; the file is whole or absent. */
-import { extname } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
 import { KNOWN } from '../data/known.js'
@@ -9,7 +9,7 @@ import { writeAtomically } from '../run/atomic.js'
 import { gradloomVersion } from '../run/version.js'
 import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/weights.js'
 
-export const FORMATS = ['npz', 'safetensors', 'onnx'] as const
+export const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const
 export type ExportFormat = (typeof FORMATS)[number]
 
 export interface Exported {
@@ -18,11 +18,18 @@ export interface Exported {
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[]
 }
 
+const EXTENSIONS: Readonly<Record<ExportFormat, string>> = {
+  npz: '.npz',
+  safetensors: '.safetensors',
+  onnx: '.onnx',
+  tfjs: '.json',
+}
+
 /** The format that a file's name asks for. */
 export function formatOf(file: string): ExportFormat {
-  const format = FORMATS.find(name => extname(file).toLowerCase() === `.${name}`)
+  const format = FORMATS.find(name => extname(file).toLowerCase() === EXTENSIONS[name])
   if (format) return format
-  const names = FORMATS.map(name => `.${name}`).join(', ')
+  const names = FORMATS.map(name => EXTENSIONS[name]).join(', ')
   throw new ConfigError(`export: file is ${inspect(file)}, expected a name that ends in one of ${names}`, {
     hint: `--format ${FORMATS.join('|')}`,
   })
@@ -36,8 +43,8 @@ export interface ExportOptions {
 }
 
 /**
- * `target` is a run directory or a checkpoint. Overwrites `file`. A safetensors file is a model that every command of
- * gradloom opens as it opens a checkpoint.
+ * `target` is a run directory or a checkpoint. Overwrites `file`; tfjs has its weights in files beside it. A safetensors
+ * file is a model that every command of gradloom opens as it opens a checkpoint.
  */
 export async function exportWeights(
   target: string,
@@ -69,16 +76,27 @@ export async function exportWeights(
 
 async function write(
   file: string,
-  format: 'npz' | 'onnx',
+  format: 'npz' | 'onnx' | 'tfjs',
   parameters: readonly NamedWeights[],
   model: Parameters<typeof import('./onnx.js').encodeOnnx>[0],
 ): Promise<void> {
+  if (format === 'tfjs') return writeTfjs(file, model)
   const { encodeOnnx, scalingArrays } = await import('./onnx.js')
   const bytes =
     format === 'npz'
       ? (await import('./npz.js')).encodeNpz([...scalingArrays(model.scaling), ...parameters])
       : encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
+}
+
+/** The description last: whoever finds it finds the weights too. */
+async function writeTfjs(file: string, model: Parameters<typeof import('./tfjs.js').encodeTfjs>[0]): Promise<void> {
+  const { encodeTfjs } = await import('./tfjs.js')
+  const { json, shards } = encodeTfjs(model, basename(file, extname(file)))
+  for (const { name, bytes } of shards) {
+    await writeAtomically(join(dirname(file), name), handle => handle.writeFile(bytes))
+  }
+  await writeAtomically(file, handle => handle.writeFile(json))
 }
 
 async function writeModel(

@@ -1,14 +1,14 @@
 /**
  * A network as an ONNX model: `pixels` (batch, features), float32 from 0 to 1, to `probabilities` (batch, classes).
- * Field numbers are those of onnx.proto3, IR version 8, operators of version 13, which runtimes have known since 2020.
- * Pure; any thread.
+ * Field numbers are those of onnx.proto3, IR version 8, operators of version 13, which runtimes have known since 2020; with
+ * layer norm of version 17, which has it as one. Pure; any thread.
  */
 import type { Scaling } from '../data/input.js'
 import { ConfigError } from '../errors.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/weights.js'
 import type { RunPlan } from '../worker/protocol.js'
-import { bytes, encode, type Field, int, message, text } from './protobuf.js'
+import { bytes, encode, type Field, float, int, message, text } from './protobuf.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */
@@ -26,6 +26,7 @@ export interface OnnxModel {
 
 const IR_VERSION = 8
 const OPSET = 13
+const OPSET_OF_LAYER_NORM = 17
 const FLOAT = 1
 const FLOATS = 1
 const INTS = 2
@@ -72,7 +73,7 @@ export function encodeOnnx({
   producerVersion,
   ...model
 }: OnnxModel): Uint8Array {
-  const parameters = folded(model.parameters, norm)
+  const parameters = foldBatchNorm(model.parameters, norm)
   const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
   if (size > MOST_BYTES) {
     throw new ConfigError(`weights are ${size} bytes, expected at most ${MOST_BYTES} in ONNX`, {
@@ -91,7 +92,9 @@ export function encodeOnnx({
         ? sum === output
           ? []
           : [node('Softmax', [sum], output, axis(-1))]
-        : activate(activation, sum, `layers.${i}`)),
+        : norm.type === 'layer'
+          ? [normalise(i, sum, norm.epsilon), ...activate(activation, `layers.${i}.normed`, `layers.${i}`)]
+          : activate(activation, sum, `layers.${i}`)),
     ]
   }).flat()
   return encode(
@@ -109,7 +112,7 @@ export function encodeOnnx({
       message(11, ...valueInfo(scaling ? 'features' : 'pixels', widths[0])),
       message(12, ...valueInfo(output, classNames.length)),
     ),
-    message(8, text(1, ''), int(2, OPSET)),
+    message(8, text(1, ''), int(2, norm.type === 'layer' ? OPSET_OF_LAYER_NORM : OPSET)),
     message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
     scaling
       ? message(14, text(1, 'features'), text(2, 'as in the data, neither shifted nor scaled'))
@@ -124,14 +127,12 @@ export function scalingArrays(scaling: Scaling | null): NamedWeights[] {
   })
 }
 
-/** Weights and biases alone: with its running statistics, batch norm is a factor and a summand for each output. */
-function folded(parameters: readonly NamedWeights[], norm: OnnxModel['norm']): readonly NamedWeights[] {
-  if (norm.type === 'none') return parameters
-  if (norm.type === 'layer') {
-    throw new ConfigError('model.norm is "layer", expected "none" or "batch" for ONNX', {
-      hint: '--format safetensors',
-    })
-  }
+/**
+ * Weights and biases alone where they stood before batch norm, which with its running statistics is a factor and a summand
+ * for each output. Other parameters as they are.
+ */
+export function foldBatchNorm(parameters: readonly NamedWeights[], norm: OnnxModel['norm']): readonly NamedWeights[] {
+  if (norm.type !== 'batch') return parameters
   const of = (name: string) => parameters.find(parameter => parameter.name === name)?.data
   return parameters.flatMap(({ name, shape, data }) => {
     const [, layer, kind] = /^layers\.(\d+)\.(weight|bias)$/.exec(name) ?? []
@@ -146,6 +147,12 @@ function folded(parameters: readonly NamedWeights[], norm: OnnxModel['norm']): r
         : data.map((value, unit) => (value - mean[unit]) * factor(unit) + shift[unit])
     return [{ name, shape, data: values }]
   })
+}
+
+function normalise(layer: number, from: string, epsilon: number): Field {
+  const [scale, shift] = [`layers.${layer}.norm.scale`, `layers.${layer}.norm.shift`]
+  const attribute = message(5, text(1, 'epsilon'), float(2, epsilon), int(20, FLOATS))
+  return node('LayerNormalization', [from, scale, shift], `layers.${layer}.normed`, attribute)
 }
 
 function activate(activation: Activation, from: string, to: string): Field[] {

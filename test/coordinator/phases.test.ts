@@ -8,7 +8,7 @@ import type { StepsEvent } from '../../src/run/events.js'
 t.test('stages are summed by phase, waiting apart', async t => {
   const stage = (name: string, workMs: number) => ({ name, workMs, waitMs: 1, tasks: 1 })
   t.strictSame(workerTimes([{ stages: [stage('forward 0', 2), stage('loss', 3), stage('tiles', 4.00004)] }]), [
-    { phase1Ms: 5, phase2Ms: 4, waitMs: 3 },
+    { phase1Ms: 5, phase2Ms: 4, waitMs: 3, tasks: 1 },
   ])
 })
 

@@ -1,4 +1,7 @@
-/** A network with batch norm and averaged weights: asked, exported and scored, it is the same network. */
+/**
+ * A network with a norm, averaged weights, dropped inputs and smoothed labels: asked, exported in any format and scored, it is
+ * the same network.
+ */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as ort from 'onnxruntime-web'
@@ -7,7 +10,9 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { evaluate } from '../../src/coordinator/evaluate.js'
 import { train } from '../../src/coordinator/train.js'
+import { importWeights } from '../../src/import/import.js'
 import { exportWeights, loadTestImages, Predictor } from '../../src/index.js'
+import { runTfjs, worstDifference } from './tfjs-model.js'
 
 const dir = t.testdir({})
 async function trained(name: string, model: ExperimentInput['model']): Promise<string> {
@@ -16,7 +21,7 @@ async function trained(name: string, model: ExperimentInput['model']): Promise<s
     resolveExperiment({
       data: { dataset: 'digits' },
       model: { hidden: [40, 30], activation: 'gelu', ...model },
-      train: { epochs: 2, batchSize: 100, l2: 0, ema: { decay: 0.98 } },
+      train: { epochs: 2, batchSize: 100, l2: 0, labelSmoothing: 0.1, ema: { decay: 0.98 } },
       compute: { backend: 'wasm' },
     }),
     { runDir },
@@ -24,33 +29,44 @@ async function trained(name: string, model: ExperimentInput['model']): Promise<s
   return runDir
 }
 
-t.test('batch norm: predictor, evaluate and ONNX agree', async t => {
-  const run = await trained('batch', { norm: 'batch' })
-  const predictor = await Predictor.open(run)
-  const { images, labels } = await loadTestImages(predictor)
-  const hits = predictor.predict(images).filter(({ label }, i) => label === labels[i]).length
-  const { correct, accuracy } = await evaluate(run)
-  t.equal(hits, correct)
-  t.ok(accuracy > 0.8, `accuracy ${accuracy}`)
-  const file = join(dir, 'model.onnx')
-  await exportWeights(run, file)
+async function runOnnx(file: string, pixels: Float32Array, rows: number): Promise<Float32Array> {
   ort.env.wasm.numThreads = 1
   const session = await ort.InferenceSession.create(readFileSync(file))
-  const rows = 500
-  const pixels = Float32Array.from(images.subarray(0, rows * 784), pixel => pixel / 255)
   const { probabilities } = await session.run({ pixels: new ort.Tensor('float32', pixels, [rows, 784]) })
-  const want = predictor.probabilities(images.subarray(0, rows * 784)).data
-  const got = probabilities.data as Float32Array
-  const worst = want.reduce((most, value, i) => Math.max(most, Math.abs(value - got[i])), 0)
-  t.ok(worst < 1e-5, `largest difference ${worst}`)
   await session.release()
-})
+  return probabilities.data as Float32Array
+}
 
-t.test('layer norm: predictor and evaluate agree; ONNX refuses it', async t => {
-  const run = await trained('layer', { norm: 'layer' })
-  const predictor = await Predictor.open(run)
-  const { images, labels } = await loadTestImages(predictor)
-  const hits = predictor.predict(images).filter(({ label }, i) => label === labels[i]).length
-  t.equal(hits, (await evaluate(run)).correct)
-  await t.rejects(exportWeights(run, join(dir, 'layer.onnx')), { message: /model.norm is "layer"/ })
-})
+for (const norm of ['batch', 'layer'] as const) {
+  t.test(`${norm} norm: predictor, evaluate, ONNX, tfjs, safetensors and npz agree, to 1e-5`, async t => {
+    const run = await trained(norm, { norm, inputDropout: 0.1 })
+    const predictor = await Predictor.open(run)
+    const { images, labels } = await loadTestImages(predictor)
+    const hits = predictor.predict(images).filter(({ label }, i) => label === labels[i]).length
+    const { correct, accuracy } = await evaluate(run)
+    t.equal(hits, correct)
+    t.ok(accuracy > 0.8, `accuracy ${accuracy}`)
+
+    const folder = t.testdir()
+    const fileOf = async (name: string) => {
+      await exportWeights(run, join(folder, name))
+      return join(folder, name)
+    }
+    const rows = 1000
+    const some = images.subarray(0, rows * 784)
+    const pixels = Float32Array.from(some, pixel => pixel / 255)
+    const want = predictor.probabilities(some).data
+    const agree = (what: string, got: ArrayLike<number>) => {
+      const worst = worstDifference(got, want)
+      t.ok(got.length === want.length && worst < 1e-5, `${what}: largest difference ${worst}`)
+    }
+    agree('ONNX', await runOnnx(await fileOf('model.onnx'), pixels, rows))
+    await fileOf('model.json')
+    agree('tfjs', (await runTfjs(folder, pixels, rows)).outputs)
+    agree('safetensors', (await Predictor.open(await fileOf('model.safetensors'))).probabilities(some).data)
+    const table = predictor.source.planned.layout.parameters.map(({ parameter }) => parameter)
+    for (const { name, data } of (await importWeights(await fileOf('weights.npz'), table, null)).parameters) {
+      t.same(data, predictor.parameter(name).data, `npz: ${name}`)
+    }
+  })
+}

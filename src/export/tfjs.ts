@@ -1,0 +1,165 @@
+/**
+ * A network as a layers model of TensorFlow.js: `model.json` and its weights in shards, which `tf.loadLayersModel` reads
+ * from a server. From `pixels` (batch, features), float32 from 0 to 1, to probabilities (batch, classes). Pure; any thread.
+ * https://www.tensorflow.org/js/guide/save_load
+ */
+import type { Activation } from '../model/activation.js'
+import type { NamedWeights } from '../run/weights.js'
+import { foldBatchNorm, type OnnxModel } from './onnx.js'
+
+export interface TfjsFiles {
+  /** The content of `model.json`. */
+  readonly json: string
+  /** Beside it, by the names that it has for them. */
+  readonly shards: readonly { readonly name: string; readonly bytes: Uint8Array }[]
+}
+
+/** As large as TensorFlow's own converter makes them: browsers cache and fetch them side by side. */
+const SHARD_BYTES = 4 * 2 ** 20
+
+interface LayerSpec {
+  readonly name: string
+  readonly class_name: string
+  readonly config: Readonly<Record<string, unknown>>
+  /** Names of the layers whose outputs it takes; none: of what is before it. */
+  readonly from?: readonly string[]
+  /** By the names that tfjs gives to a layer's weights, in their order. */
+  readonly weights?: readonly NamedWeights[]
+}
+
+/** Activations of tfjs by name. What it has no name for is made of layers, or of factors in the weights around it. */
+const NAMES: Partial<Record<Activation, string>> = {
+  ...{ relu: 'relu', elu: 'elu', silu: 'swish', tanh: 'tanh', 'scaled-tanh': 'tanh', sigmoid: 'sigmoid' },
+  identity: 'linear',
+}
+/** Of scaled-tanh: before tanh, and behind it. */
+const BEFORE = 2 / 3
+const BEHIND = 1.7159
+
+/** Layers that are an activation of the output of `from`; `to` is the name of the last. */
+function ownLayers(activation: Activation, from: string, to: string): LayerSpec[] {
+  if (activation === 'leaky-relu') return [{ name: to, class_name: 'LeakyReLU', config: { alpha: 0.01 } }]
+  // x/2 · (1 + tanh(√(2/π) · x · (1 + 0.044715 x²))). tfjs's own `gelu_new` cannot be loaded: it takes it for `geluNew`.
+  const root = Math.sqrt(2 / Math.PI)
+  const layer = (
+    name: string,
+    class_name: string,
+    config: LayerSpec['config'],
+    inputs: readonly string[],
+  ): LayerSpec => {
+    return { name: `${to}_${name}`, class_name, config, from: inputs.map(of => (of === 'x' ? from : `${to}_${of}`)) }
+  }
+  return [
+    // Not x · x: tfjs disposes of a tensor that a layer takes twice.
+    layer('scaled', 'Rescaling', { scale: root * 0.044715, offset: 0 }, ['x']),
+    layer('square', 'Multiply', {}, ['x', 'scaled']),
+    layer('factor', 'Rescaling', { scale: 1, offset: root }, ['square']),
+    layer('cubic', 'Multiply', {}, ['x', 'factor']),
+    layer('tanh', 'Activation', { activation: 'tanh' }, ['cubic']),
+    layer('gate', 'Rescaling', { scale: 0.5, offset: 0.5 }, ['tanh']),
+    { ...layer('', 'Multiply', {}, ['x', 'gate']), name: to },
+  ]
+}
+
+/** `stem` begins the shards' names. */
+export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
+  const layers = layersOf(model)
+  const weights = layers.flatMap(({ name: layer, weights = [] }) =>
+    weights.map(({ name, ...rest }) => ({ name: `${layer}/${name}`, ...rest })),
+  )
+  const bytes = Buffer.concat(weights.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)))
+  const count = Math.max(1, Math.ceil(bytes.length / SHARD_BYTES))
+  const shards = Array.from({ length: count }, (_, i) => ({
+    name: `${stem}.shard${i + 1}of${count}.bin`,
+    bytes: bytes.subarray(i * SHARD_BYTES, (i + 1) * SHARD_BYTES),
+  }))
+  const json = {
+    format: 'layers-model',
+    generatedBy: `gradloom ${model.producerVersion}`,
+    convertedBy: null,
+    modelTopology: {
+      class_name: 'Model',
+      config: {
+        name: 'gradloom',
+        layers: layers.map(({ name, class_name, config, from }, i) => {
+          const inbound = from ?? layers.slice(Math.max(i - 1, 0), i).map(before => before.name)
+          const nodes = inbound.length > 0 ? [inbound.map(name => [name, 0, 0, {}])] : []
+          return { name, class_name, config: { name, ...config }, inbound_nodes: nodes }
+        }),
+        input_layers: [[layers[0].name, 0, 0]],
+        output_layers: [[layers.at(-1)!.name, 0, 0]],
+      },
+    },
+    weightsManifest: [
+      {
+        paths: shards.map(({ name }) => name),
+        weights: weights.map(({ name, shape }) => ({ name, shape, dtype: 'float32' })),
+      },
+    ],
+    userDefinedMetadata: {
+      ...(model.scaling
+        ? { features: 'as in the data, neither shifted nor scaled' }
+        : { pixels: 'bytes / 255, background 0, row by row' }),
+      classes: model.classNames,
+    },
+  }
+  return { json: JSON.stringify(json), shards }
+}
+
+function layersOf(model: OnnxModel): LayerSpec[] {
+  const { widths, activation, norm, loss, scaling } = model
+  const parameters = foldBatchNorm(model.parameters, norm)
+  const of = (name: string) => parameters.find(parameter => parameter.name === name)!
+  const known = NAMES[activation]
+  const [before, behind] = activation === 'scaled-tanh' ? [BEFORE, BEHIND] : [1, 1]
+  const last = widths.length - 2
+  const layers = widths.slice(1).flatMap((units, i): LayerSpec[] => {
+    const isLast = i === last
+    const normed = norm.type === 'layer' && !isLast
+    // Layer norm takes any factor of its input away again: what the activation needs goes into its scale and shift.
+    const [factorBefore, factorBehind] = [isLast || normed ? 1 : before, i === 0 ? 1 : behind]
+    const follows = isLast ? (loss === 'cross-entropy' ? 'softmax' : 'linear') : normed ? 'linear' : (known ?? 'linear')
+    const dense: LayerSpec = {
+      ...{ name: `dense_${i}`, class_name: 'Dense', config: { units, use_bias: true, activation: follows } },
+      weights: [
+        scaled(of(`layers.${i}.weight`), 'kernel', factorBefore * factorBehind),
+        scaled(of(`layers.${i}.bias`), 'bias', factorBefore),
+      ],
+    }
+    if (isLast) return [dense]
+    const normalise = (): LayerSpec => ({
+      ...{ name: `norm_${i}`, class_name: 'LayerNormalization' },
+      config: { axis: [-1], epsilon: norm.epsilon, center: true, scale: true },
+      weights: [
+        scaled(of(`layers.${i}.norm.scale`), 'gamma', before),
+        scaled(of(`layers.${i}.norm.shift`), 'beta', before),
+      ],
+    })
+    const linear = normed ? [dense, normalise()] : [dense]
+    const name = `activation_${i}`
+    if (known === undefined) return [...linear, ...ownLayers(activation, linear.at(-1)!.name, name)]
+    return normed ? [...linear, { name, class_name: 'Activation', config: { activation: known } }] : linear
+  })
+  const input: LayerSpec = {
+    ...{ name: scaling ? 'features' : 'pixels', class_name: 'InputLayer' },
+    config: { batch_input_shape: [null, widths[0]], dtype: 'float32', sparse: false },
+  }
+  return [input, ...(scaling ? [scalingLayer(scaling)] : []), ...layers]
+}
+
+/** (x - offset) · factor, as a batch norm whose variance is 1: none of its layers does that alone. */
+function scalingLayer({ offset, factor }: NonNullable<OnnxModel['scaling']>): LayerSpec {
+  const vector = (name: string, values: ArrayLike<number>): NamedWeights => {
+    return { name, shape: [values.length], data: Float32Array.from(values) }
+  }
+  const constant = (name: string, value: number) => vector(name, Array<number>(offset.length).fill(value))
+  return {
+    ...{ name: 'scaling', class_name: 'BatchNormalization' },
+    config: { axis: -1, epsilon: 0, center: false, scale: true },
+    weights: [vector('gamma', factor), vector('moving_mean', offset), constant('moving_variance', 1)],
+  }
+}
+
+function scaled({ shape, data }: NamedWeights, name: string, factor: number): NamedWeights {
+  return { name, shape, data: factor === 1 ? data : data.map(value => value * factor) }
+}

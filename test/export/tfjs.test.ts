@@ -1,0 +1,140 @@
+/** Layers models of TensorFlow.js: it loads them, and its answers are ours. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { OnnxModel } from '../../src/export/onnx.js'
+import { encodeTfjs } from '../../src/export/tfjs.js'
+import { loadTestImages, Predictor } from '../../src/index.js'
+import { type Activation, activations } from '../../src/model/activation.js'
+import { gradloom } from '../cli/run-cli.js'
+import { trainDigits } from '../inference/trained.js'
+import { runTfjs, worstDifference } from './tfjs-model.js'
+
+const dir = t.testdir()
+
+t.test('the command: the same probabilities of 300 test images, to 1e-5; shards by the name of the file', async t => {
+  const folder = t.testdir()
+  const run = await trainDigits(join(dir, 'run'))
+  const done = await gradloom(['export', run, '--out', join(folder, 'model.json')])
+  t.match(done, { code: 0, stderr: '', stdout: /model\.json: tfjs\n {2}layers\.0\.weight \(784, 64\)\n/ })
+  t.strictSame(readdirSync(folder).sort(), ['model.json', 'model.shard1of1.bin'])
+  const predictor = await Predictor.open(run)
+  const images = (await loadTestImages(predictor)).images.subarray(0, 300 * 784)
+  const { outputs, shape, metadata } = await runTfjs(
+    folder,
+    Float32Array.from(images, pixel => pixel / 255),
+    300,
+  )
+  t.strictSame(shape, [300, 10])
+  const worst = worstDifference(outputs, predictor.probabilities(images).data)
+  t.ok(worst < 1e-5, `largest difference ${worst}`)
+  t.match(metadata, { pixels: /^bytes \/ 255/, classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'] })
+})
+
+const tensor = (name: string, shape: number[], values: ArrayLike<number>) => {
+  return { name, shape, data: Float32Array.from(values) }
+}
+async function written(t: Test, model: OnnxModel): Promise<string> {
+  const folder = t.testdir()
+  const { json, shards } = encodeTfjs(model, 'model')
+  await writeFile(join(folder, 'model.json'), json)
+  for (const { name, bytes } of shards) await writeFile(join(folder, name), bytes)
+  return folder
+}
+
+const inputs = Float32Array.from({ length: 81 }, (_, i) => (i - 40) / 8)
+const base = {
+  loss: 'mean-squared-error',
+  scaling: null,
+  norm: { type: 'none', momentum: 0, epsilon: 0 },
+  producerVersion: '0',
+} as const
+
+t.test('every activation as its formula in float64 says, to 1e-6, through two layers of it', async t => {
+  for (const [name, { of }] of Object.entries(activations)) {
+    await t.test(name, async t => {
+      const folder = await written(t, {
+        ...{ ...base, widths: [1, 1, 1, 1], activation: name as Activation, classNames: ['0'] },
+        parameters: [
+          ...[tensor('layers.0.weight', [1, 1], [1]), tensor('layers.0.bias', [1], [0.25])],
+          ...[tensor('layers.1.weight', [1, 1], [-1.5]), tensor('layers.1.bias', [1], [0.5])],
+          ...[tensor('layers.2.weight', [1, 1], [1]), tensor('layers.2.bias', [1], [-0.125])],
+        ],
+      })
+      const { outputs } = await runTfjs(folder, inputs, inputs.length)
+      const want = Array.from(inputs, x => of(0.5 - 1.5 * of(x + 0.25)) - 0.125)
+      const worst = worstDifference(outputs, want)
+      t.ok(worst < 1e-6, `largest difference ${worst}`)
+    })
+  }
+})
+
+t.test('layer norm with scaled-tanh, whose factors lie in the weights around it: its formula, to 2e-6', async t => {
+  const [hidden, epsilon] = [3, 1e-3]
+  const numbers = (count: number, at: (i: number) => number) => Array.from({ length: count }, (_, i) => at(i))
+  const [w0, w1] = [numbers(hidden, i => 0.3 - 0.4 * i), numbers(hidden * hidden, i => Math.sin(i))]
+  const vector = (phase: number) => numbers(hidden, i => Math.cos(i + phase))
+  const layer = (i: number, shape: number[], weight: number[]) => [
+    ...[tensor(`layers.${i}.weight`, shape, weight), tensor(`layers.${i}.bias`, [hidden], vector(i))],
+    ...[
+      tensor(`layers.${i}.norm.scale`, [hidden], vector(i + 2)),
+      tensor(`layers.${i}.norm.shift`, [hidden], vector(i + 4)),
+    ],
+  ]
+  const folder = await written(t, {
+    ...{ ...base, widths: [1, hidden, hidden, 1], activation: 'scaled-tanh', classNames: ['0'] },
+    norm: { type: 'layer', momentum: 0, epsilon },
+    parameters: [
+      ...layer(0, [1, hidden], w0),
+      ...layer(1, [hidden, hidden], w1),
+      ...[tensor('layers.2.weight', [hidden, 1], vector(7)), tensor('layers.2.bias', [1], [0.5])],
+    ],
+  })
+  const hiddenLayer = (x: number[], weight: number[], i: number) => {
+    const sums = vector(i).map((bias, o) => x.reduce((sum, value, k) => sum + value * weight[k * hidden + o], bias))
+    const mean = sums.reduce((a, b) => a + b) / hidden
+    const variance = sums.reduce((sum, value) => sum + (value - mean) ** 2, 0) / hidden
+    return sums.map((value, o) =>
+      activations['scaled-tanh'].of(
+        ((value - mean) / Math.sqrt(variance + epsilon)) * vector(i + 2)[o] + vector(i + 4)[o],
+      ),
+    )
+  }
+  const want = Array.from(inputs, x => {
+    const outputs = hiddenLayer(hiddenLayer([x], w0, 0), w1, 1)
+    return outputs.reduce((sum, value, o) => sum + value * vector(7)[o], 0.5)
+  })
+  const { outputs } = await runTfjs(folder, inputs, inputs.length)
+  const worst = worstDifference(outputs, want)
+  t.ok(worst < 2e-6, `largest difference ${worst}`)
+})
+
+t.test('features that the network scales: as they are in the data, offset and factor in the model', async t => {
+  const folder = await written(t, {
+    ...{ ...base, widths: [2, 1], activation: 'relu', classNames: ['0'] },
+    scaling: { offset: [1000, -3], factor: [0.01, 2] },
+    parameters: [tensor('layers.0.weight', [2, 1], [1, 0.5]), tensor('layers.0.bias', [1], [0.25])],
+  })
+  const { outputs, metadata } = await runTfjs(folder, Float32Array.of(1100, -3, 1000, -2), 2)
+  t.ok(worstDifference(outputs, [1.25, 1.25]) < 1e-6, String(outputs))
+  t.match(metadata, { features: /neither shifted nor scaled/ })
+})
+
+t.test('weights over 4 MiB lie in several shards, which together are the whole', async t => {
+  const [inputs, units] = [1100, 1000]
+  const folder = await written(t, {
+    ...{ ...base, widths: [inputs, units, 1], activation: 'identity', classNames: ['0'] },
+    parameters: [
+      ...[tensor('layers.0.weight', [inputs, units], Array(inputs * units).fill(1 / inputs))],
+      ...[tensor('layers.0.bias', [units], Array(units).fill(0))],
+      ...[tensor('layers.1.weight', [units, 1], Array(units).fill(1 / units)), tensor('layers.1.bias', [1], [0.5])],
+    ],
+  })
+  const names = readdirSync(folder).filter(name => name.endsWith('.bin'))
+  t.strictSame(names.sort(), ['model.shard1of2.bin', 'model.shard2of2.bin'])
+  const sizes = names.map(name => readFileSync(join(folder, name)).length)
+  t.strictSame(sizes, [4 * 2 ** 20, 4 * (inputs * units + 2 * units + 1) - 4 * 2 ** 20])
+  const { outputs } = await runTfjs(folder, new Float32Array(inputs).fill(1), 1)
+  t.ok(Math.abs(outputs[0] - 1.5) < 1e-5, String(outputs[0]))
+})
