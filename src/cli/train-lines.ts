@@ -120,7 +120,8 @@ function nextSteps(status: RunSummary['status'], run: string, experimentPath: st
     ...(status === 'completed'
       ? []
       : ([[`npx gradloom resume ${shellWord(run)}`, 'go on where it stopped, to the same bits']] as const)),
-    [`npx gradloom evaluate ${shellWord(run)}`, 'score these weights again; --split train for the training rows'],
+    [`npx gradloom serve ${shellWord(run)}`, 'the network in the browser: give it images of your own, see every layer'],
+    [`npx gradloom report ${shellWord(run)}`, 'a page about this run: curves, mistakes, confusion matrix, workers'],
     ...(experimentPath === null ? [] : [variation(experimentPath)]),
     ['npx gradloom train --help', 'everything that can be set from here'],
   ]
