@@ -44,6 +44,9 @@ export class WorkerPool {
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
       atomics: 'disabled',
       recordTiming: false,
+      // What the program was started with, such as a loader of TypeScript or a debugger, is not for our own compiled
+      // threads: the hooks of a test runner make each start five times slower.
+      execArgv: [],
       // Workers keep next to nothing on their heaps: all that is large lies in the shared memory. Without limits V8
       // lets each heap grow before it collects, which costs several MB a worker.
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },

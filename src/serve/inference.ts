@@ -38,11 +38,18 @@ interface Current {
 export class Inference {
   readonly #networks = new Piscina<InferenceTask, Outcome<unknown>>({
     filename: new URL('./inference-thread.js', import.meta.url).href,
-    ...{ minThreads: 0, maxThreads: 1, idleTimeout: Number.POSITIVE_INFINITY, recordTiming: false },
+    ...{ minThreads: 0, maxThreads: 1, idleTimeout: Number.POSITIVE_INFINITY, recordTiming: false, execArgv: [] },
   })
   readonly #pictures = new Piscina<PictureTask, Outcome<Prepared>>({
     filename: new URL('./picture-thread.js', import.meta.url).href,
-    ...{ minThreads: 0, maxThreads: 1, idleTimeout: 60_000, maxQueue: MOST_PICTURES, recordTiming: false },
+    ...{
+      minThreads: 0,
+      maxThreads: 1,
+      idleTimeout: 60_000,
+      maxQueue: MOST_PICTURES,
+      recordTiming: false,
+      execArgv: [],
+    },
   })
   readonly #current = new Map<string, Current>()
 

@@ -28,7 +28,9 @@ export function gradloom(
   } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const { FORCE_COLOR: _, ...env } = { ...process.env, ...more }
+    // tap's NODE_OPTIONS load a module of its own into every process.
+    const { FORCE_COLOR: _, NODE_OPTIONS: __, ...env } = process.env
+    Object.assign(env, more)
     const child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
     const text = { stdout: '', stderr: '' }
