@@ -1,6 +1,6 @@
 /** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
-import type { EpochEvent, ProgressEvent, RunSummary, StartEvent } from '../run/events.js'
+import type { EpochEvent, ProgressEvent, RunSummary, Score, StartEvent } from '../run/events.js'
 import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from './format.js'
 import type { Paint } from './paint.js'
 
@@ -99,12 +99,14 @@ function stoppedText({ stopped, weightsStep }: RunSummary): string {
 function scores({ test, validation, train }: RunSummary, paint: Paint): string {
   const text = (
     what: string,
-    { loss, accuracy }: { loss: number; accuracy?: number },
+    { loss, accuracy, r2 }: Score,
     style = (text: string) => text,
   ) =>
-    accuracy === undefined
-      ? `${what} loss ${formatLoss(loss)}`
-      : `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
+    accuracy !== undefined
+      ? `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
+      : r2 !== undefined
+        ? `${what} R² ${style(formatLoss(r2))}, loss ${formatLoss(loss)}`
+        : `${what} loss ${formatLoss(loss)}`
   const parts = [
     test && text('held-out', test, paint.strong),
     validation && text('validation', validation),
@@ -156,8 +158,12 @@ function epochOf(epoch: number, epochs: number): string {
   return `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`
 }
 
-function score({ loss, accuracy }: { readonly loss: number; readonly accuracy: number }): string {
-  return `loss ${formatLoss(loss)}  accuracy ${formatPercent(accuracy)}`
+function score({ loss, accuracy, r2 }: Score): string {
+  return spaced([
+    `loss ${formatLoss(loss)}`,
+    accuracy === undefined ? undefined : `accuracy ${formatPercent(accuracy)}`,
+    r2 === undefined ? undefined : `R² ${formatLoss(r2)}`,
+  ])
 }
 
 function row(label: string, text: string): string {
