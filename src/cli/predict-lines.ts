@@ -7,7 +7,10 @@ import type { Paint } from './paint.js'
 
 /** One image: which, how it was prepared, itself, and what the network says. */
 export function answerLines(answer: Answer, image: readonly string[], paint: Paint): string[] {
-  const name = answer.index === null ? String(answer.file) : `test ${answer.features instanceof Uint8Array ? 'image' : 'row'} ${answer.index}`
+  const name =
+    answer.index === null
+      ? String(answer.file)
+      : `test ${answer.features instanceof Uint8Array ? 'image' : 'row'} ${answer.index}`
   const about = [
     paint.strong(name),
     ...(answer.steps.length === 0 ? [] : [paint.faint(answer.steps.join('; '))]),

@@ -107,7 +107,11 @@ const data = z
     npz: z
       .strictObject({
         trainFeatures: z.string().min(1).default('x_train').meta(help('Name of an array (rows, …).')),
-        trainLabels: z.string().min(1).default('y_train').meta(help('Name of an array of whole numbers (rows); for regression of numbers (rows) or (rows, targets).')),
+        trainLabels: z
+          .string()
+          .min(1)
+          .default('y_train')
+          .meta(help('Name of an array of whole numbers (rows); for regression of numbers (rows) or (rows, targets).')),
         testFeatures: z.string().min(1).default('x_test').meta(help('Where it is not there: see `testFraction`.')),
         testLabels: z.string().min(1).default('y_test').meta(help('Likewise.')),
       })
@@ -864,14 +868,16 @@ const NUMBER_SETS: readonly string[] = ['csv', 'npz']
 
 /** One class a row, from one column; numbers from as many as there are targets. */
 function taskFitsDataset() {
-  return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(({ dataset, task, csv }, context) => {
-    if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
-      const message = `"classification", because data.dataset is "${dataset}"`
-      context.addIssue({ code: 'custom', path: ['task'], message, input: task })
-    }
-    if (task === 'classification' && Array.isArray(csv.label)) {
-      const message = 'one column, because data.task is "classification"'
-      context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
-    }
-  })
+  return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(
+    ({ dataset, task, csv }, context) => {
+      if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
+        const message = `"classification", because data.dataset is "${dataset}"`
+        context.addIssue({ code: 'custom', path: ['task'], message, input: task })
+      }
+      if (task === 'classification' && Array.isArray(csv.label)) {
+        const message = 'one column, because data.task is "classification"'
+        context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
+      }
+    },
+  )
 }

@@ -637,4 +637,3 @@ function copyState(into: StateSnapshot, from: StateSnapshot): void {
     })
   }
 }
-

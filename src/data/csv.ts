@@ -35,7 +35,11 @@ export async function openCsv(path: string, testPath: string | null, config: Dat
 }
 
 /** `wanted`: the feature columns of the training file, which the held-out one must have too. */
-async function readTable(file: string, { task, csv: config }: CsvPart, wanted: readonly string[] | null): Promise<Table> {
+async function readTable(
+  file: string,
+  { task, csv: config }: CsvPart,
+  wanted: readonly string[] | null,
+): Promise<Table> {
   const md5 = createHash('md5')
   let bytes = 0
   const chunks = contentOf(file)

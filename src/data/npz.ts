@@ -64,9 +64,7 @@ async function readPart(
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
   const shape = imageShape(`${path}: ${features}`, array)
   if (array.shape[0] !== what.shape[0]) {
-    throw new DataError(
-      `${path}: ${features} has ${array.shape[0]} rows, expected ${what.shape[0]}, as ${labels} has`,
-    )
+    throw new DataError(`${path}: ${features} has ${array.shape[0]} rows, expected ${what.shape[0]}, as ${labels} has`)
   }
   return { ...shape, ...featuresOf(`${path}: ${features}`, array), classNames, targets, files }
 }

@@ -101,7 +101,11 @@ export function sortedClasses(names: Iterable<string>): string[] {
   })
 }
 
-function labelsOf(where: string, { classNames: rows }: Pick<NamedRows, 'classNames'>, classNames: readonly string[]): Int32Array {
+function labelsOf(
+  where: string,
+  { classNames: rows }: Pick<NamedRows, 'classNames'>,
+  classNames: readonly string[],
+): Int32Array {
   const known = new Map(classNames.map((name, label) => [name, label]))
   return Int32Array.from(rows, name => {
     const label = known.get(name)

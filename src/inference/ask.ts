@@ -83,12 +83,7 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
 }
 
-function valuesOf(
-  predictor: Predictor,
-  features: Features,
-  test: TestImages | null,
-  index: number,
-): PredictedValue[] {
+function valuesOf(predictor: Predictor, features: Features, test: TestImages | null, index: number): PredictedValue[] {
   const { data } = predictor.probabilities(features)
   const first = index * data.length
   return predictor.classNames.map((name, k) => ({

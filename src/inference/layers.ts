@@ -37,14 +37,22 @@ export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'k
 export const MOST_NAMED = 12
 
 export function layerPanels(
-  { height, width, classNames, source: { input } }: Pick<Predictor, 'height' | 'width' | 'classNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
+  {
+    height,
+    width,
+    classNames,
+    source: { input },
+  }: Pick<Predictor, 'height' | 'width' | 'classNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
   layers: readonly LayerSummary[],
 ): LayerPanel[] {
   return layers.map(({ layer, kind, units, active, values }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED
     const said = () => (input.targets ? formatNumber(values[0]) : classNames[values.indexOf(Math.max(...values))])
-    const what = { input: input.dtype === 'uint8' ? 'pixels' : 'features', output: input.targets ? 'numbers' : 'classes' }
+    const what = {
+      input: input.dtype === 'uint8' ? 'pixels' : 'features',
+      output: input.targets ? 'numbers' : 'classes',
+    }
     return {
       title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note: kind === 'output' ? `says ${said()}` : `${(100 * active).toFixed(0)} % active`,

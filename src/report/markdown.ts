@@ -1,7 +1,8 @@
 /** A report as Markdown: its tables, no pictures. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatPercent } from '../cli/format.js'
+import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../cli/format.js'
 import { comparisonMarkdown } from '../coordinator/compare.js'
 import type { Score } from '../run/events.js'
+import type { RegressionReport } from './regression.js'
 import type { Report, RunReport, TestReport } from './report.js'
 import { qualityOf } from './sections/curves.js'
 import { sharesOf } from './timeline.js'
@@ -44,7 +45,7 @@ function runMarkdown(run: RunReport): string {
   for (const { step, text } of curves.incidents) lines.push(`- After step ${formatCount(step)}: ${plain(text)}`, '')
   lines.push(...epochsMarkdown(run))
   if ('missing' in test) lines.push(`There are no predictions to show: ${plain(test.missing)}.`, '')
-  else lines.push(...testMarkdown(test))
+  else lines.push(...('targets' in test ? regressionMarkdown(test) : testMarkdown(test)))
   if (timeline) {
     lines.push('## Workers', '')
     const rows = timeline.workers.map((time, worker) => {
@@ -82,6 +83,22 @@ function epochsMarkdown({ curves }: RunReport): string[] {
     ])
   const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'rows/s']
   return ['## Epochs', '', table(head, rows)]
+}
+
+function regressionMarkdown({ rows, targets }: RegressionReport): string[] {
+  return [
+    '## Held-out rows',
+    '',
+    `Of ${formatCount(rows)} rows, in the units of the data.`,
+    '',
+    table(
+      ['target', 'RMSE', 'MAE', 'bias', 'R²'],
+      targets.map(({ name, rmse, mae, bias, r2 }) => [
+        ...[name, formatNumber(rmse), formatNumber(mae), formatNumber(bias)],
+        r2 === null ? '' : formatLoss(r2),
+      ]),
+    ),
+  ]
 }
 
 function testMarkdown({ confusion, confusions, classes, macro, weighted, calibration, ...test }: TestReport): string[] {

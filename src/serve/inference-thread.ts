@@ -63,7 +63,9 @@ async function load({ run, target, version }: ModelKey): Promise<Loaded> {
   if (known?.version === version) return known
   const predictor = await Predictor.open(target)
   if (predictor.source.input.dtype !== 'uint8' || predictor.source.input.targets) {
-    throw new ConfigError(`${target}: learned from numbers, or learned numbers, expected a network of images and classes to ask here`)
+    throw new ConfigError(
+      `${target}: learned from numbers, or learned numbers, expected a network of images and classes to ask here`,
+    )
   }
   const now: Loaded = { version, predictor, ...(known?.test && { test: known.test }) }
   loaded.set(run, now)

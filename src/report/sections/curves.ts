@@ -1,8 +1,8 @@
 /** Loss, accuracy, learning rate and throughput over a run. Pure; any thread. */
 import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import type { Score } from '../../run/events.js'
 import { type LineChart, lineChart, type Point, type Series } from '../charts/line-chart.js'
 import { linearScale, type Scale, scaleFromZero, shareScale } from '../charts/scale.js'
-import type { Score } from '../../run/events.js'
 import type { Curves } from '../curves.js'
 import { data, type Html, html } from '../html.js'
 import { folded, table } from '../table.js'
@@ -62,7 +62,9 @@ function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Sc
 
 function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: keyof Score): Series[] {
   const points: Point[] = [
-    ...epochs.flatMap(({ step, validation }) => (validation ? [{ x: course.at(step), y: validation[of] ?? Number.NaN }] : [])),
+    ...epochs.flatMap(({ step, validation }) =>
+      validation ? [{ x: course.at(step), y: validation[of] ?? Number.NaN }] : [],
+    ),
     ...evaluations.map(({ step, ...score }) => ({ x: course.at(step), y: score[of] ?? Number.NaN })),
   ].sort((a, b) => a.x - b.x)
   return points.length === 0 ? [] : [{ name: 'validation', points, style: 1 }]
@@ -166,9 +168,7 @@ function epochTable(curves: Curves): Html {
     ],
     rows: shown.map(({ epoch, step, train, validation, learningRate, seconds, samplesPerSecond }) => [
       ...[data(epoch, formatCount), data(step, formatCount), data(train.loss, formatLoss), quality(train)],
-      ...(validated
-        ? [data(validation?.loss, formatLoss), quality(validation)]
-        : []),
+      ...(validated ? [data(validation?.loss, formatLoss), quality(validation)] : []),
       ...[data(learningRate, shortNumber), data(seconds, formatDuration), data(samplesPerSecond, formatCount)],
     ]),
   })
