@@ -155,7 +155,7 @@ function differenceAt(step: number, recorded: Recorded, { digests, epoch, span }
     ['weights and optimizer state (SHA-256)', recorded.digests?.stateSha256, digests?.stateSha256],
     ['weights (SHA-256)', recorded.digests?.weightsSha256, digests?.weightsSha256],
     ['training score of the epoch', recorded.epoch, epoch],
-    ['score of some steps', sameSpan ? recorded.span : undefined, span],
+    ['loss and score of some steps', sameSpan ? recorded.span : undefined, span],
   ]
   for (const [what, before, now] of pairs) {
     if (before === undefined || now === undefined || isDeepStrictEqual(before, now)) continue
