@@ -2,7 +2,7 @@
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Predictor } from '../inference/predictor.js'
-import { formatPercent } from './format.js'
+import { formatNumber, formatPercent } from './format.js'
 import { countOption, integerOption, singleOptional } from './options.js'
 import { checkOut, savePicture } from './predict.js'
 import { single } from './train.js'
@@ -84,7 +84,7 @@ async function showLayers(
     image === undefined
       ? askAboutTest(predictor, await loadTestImages(predictor), [index])
       : await askAboutFiles(predictor, [image])
-  const layers = summarizeLayers(predictor, answer.pixels)
+  const layers = summarizeLayers(predictor, answer.features)
   if (out !== undefined) {
     const { drawLayers } = await import('../picture/layers.js')
     await savePicture(out, drawLayers(layerPanels(predictor, layers)))
@@ -93,12 +93,13 @@ async function showLayers(
     const plain = layers.map(layer => ({ ...layer, values: [...layer.values] }))
     return [JSON.stringify({ index: answer.index, file: answer.file, out: out ?? null, layers: plain })]
   }
-  const [{ className }] = answer.top
+  const said =
+    answer.values.map(({ value }) => formatNumber(value)).join(', ') || answer.top.map(({ className }) => className)[0]
   return layers.map(({ layer, kind, units, active, least, most }) =>
     [
       `${kind} ${layer}`.padEnd(9),
       `${units} units`.padEnd(11),
-      (kind === 'output' ? `says ${className}` : `${formatPercent(active, 0)} active`).padEnd(13),
+      (kind === 'output' ? `says ${said}` : `${formatPercent(active, 0)} active`).padEnd(13),
       `from ${least.toPrecision(3)} to ${most.toPrecision(3)}`,
     ].join(' '),
   )

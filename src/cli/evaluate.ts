@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { Evaluation } from '../coordinator/evaluate.js'
-import { formatCount, formatLoss, formatPercent } from './format.js'
+import { formatCount, formatLoss, formatNumber, formatPercent } from './format.js'
 import { single } from './train.js'
 
 const SPLITS = ['test', 'train', 'validation'] as const
@@ -45,7 +45,11 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
 }
 
 /** Exported for tests. */
-export function evaluationLine({ split, rows, loss, accuracy, correct }: Evaluation): string {
+export function evaluationLine({ split, rows, loss, accuracy, correct, r2, rmse }: Evaluation): string {
+  if (accuracy === undefined || correct === undefined) {
+    const error = rmse === undefined ? '' : `, root mean squared error ${formatNumber(rmse)}`
+    return `${split}: R² ${formatLoss(r2 ?? Number.NaN)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
+  }
   const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
   return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`
 }

@@ -21,6 +21,13 @@ export function formatLoss(loss: number): string {
   return small || Math.abs(loss) >= 1e6 ? loss.toPrecision(2) : loss.toFixed(4)
 }
 
+/** Of any size and unit, to five digits: `21,467`, `0.0031`, `1.2e-9` */
+export function formatNumber(value: number): string {
+  const size = Math.abs(value)
+  if (size >= 10_000 && size < 1e15) return `${value < 0 ? '-' : ''}${formatCount(size)}`
+  return String(Number(value.toPrecision(5)))
+}
+
 /** `0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 05 min`, `3 d 04 h` */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return UNKNOWN

@@ -1,19 +1,26 @@
 /** What `predict` says, as text. Pure. */
 import { basename } from 'node:path'
-import type { Answer } from '../inference/ask.js'
+import type { Answer, PredictedValue } from '../inference/ask.js'
 import type { SheetTile } from '../picture/sheet.js'
-import { formatPercent } from './format.js'
+import { formatNumber, formatPercent } from './format.js'
 import type { Paint } from './paint.js'
 
 /** One image: which, how it was prepared, itself, and what the network says. */
 export function answerLines(answer: Answer, image: readonly string[], paint: Paint): string[] {
-  const [best, ...others] = answer.top
-  const name = answer.index === null ? String(answer.file) : `test image ${answer.index}`
-  const line = `${best.className}, ${formatPercent(best.probability)}`
-  return [
+  const name =
+    answer.index === null
+      ? String(answer.file)
+      : `test ${answer.features instanceof Uint8Array ? 'image' : 'row'} ${answer.index}`
+  const about = [
     paint.strong(name),
     ...(answer.steps.length === 0 ? [] : [paint.faint(answer.steps.join('; '))]),
     ...image,
+  ]
+  if (answer.values.length > 0) return [...about, ...answer.values.map(value => valueLine(value, paint))]
+  const [best, ...others] = answer.top
+  const line = `${best.className}, ${formatPercent(best.probability)}`
+  return [
+    ...about,
     `${paint.strong(line)}${verdict(answer)}`,
     paint.faint(
       `then ${others.map(({ className, probability }) => `${className}, ${formatPercent(probability)}`).join('; ')}`,
@@ -21,12 +28,20 @@ export function answerLines(answer: Answer, image: readonly string[], paint: Pai
   ]
 }
 
+function valueLine({ name, value, truth }: PredictedValue, paint: Paint): string {
+  const said = paint.strong(`${name} ${formatNumber(value)}`)
+  if (truth === null) return said
+  const error = value - truth
+  return `${said}  it is ${formatNumber(truth)}, ${formatNumber(Math.abs(error))} too ${error < 0 ? 'low' : 'high'}`
+}
+
 function verdict({ top, truth }: Answer): string {
   if (truth === null) return ''
   return truth.label === top[0].label ? '  right' : `  WRONG, it is ${truth.className}`
 }
 
-export function answerJson({ index, file, steps, top, truth }: Answer): object {
+export function answerJson({ index, file, steps, top, truth, values }: Answer): object {
+  if (values.length > 0) return { ...(index === null ? { file, steps } : { index }), values }
   const [{ label, className, probability }] = top
   return {
     ...(index === null ? { file, steps } : { index }),
@@ -35,9 +50,13 @@ export function answerJson({ index, file, steps, top, truth }: Answer): object {
   }
 }
 
-export function tileOf({ index, file, pixels, top, truth }: Answer): SheetTile {
+export function tileOf({ index, file, pixels, top, truth, values }: Answer): SheetTile {
+  const said = ({ value, truth: is }: PredictedValue) =>
+    is === null ? formatNumber(value) : `${formatNumber(value)}, is ${formatNumber(is)}`
   return {
-    ...{ pixels, className: top[0].className, confidence: top[0].probability },
+    ...(values.length > 0
+      ? { pixels, className: said(values[0]), confidence: null }
+      : { pixels, className: top[0].className, confidence: top[0].probability }),
     truth: truth?.className ?? null,
     name: index === null ? basename(String(file)) : `#${index}`,
   }

@@ -44,7 +44,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         ...singleOptional('random'),
       })
       .option('wrong', {
-        describe: `So many mistakes on the test images, the surest first (${WRONG} if no number is given)`,
+        describe: `So many mistakes on the test images, the surest first; of regression, rows with the largest errors (${WRONG} if no number is given)`,
         ...singleOptional('wrong'),
       })
       .option('image', {
@@ -115,12 +115,12 @@ async function ask(predictor: Predictor, { indices, random, wrong, seed, files }
   const asked = [...indices]
   const answers: Answer[] = []
   if (indices.length > 0 || random > 0 || wrong !== null) {
-    const { findMistakes, loadTestImages, randomIndices } = await import('../inference/examples.js')
+    const { findMistakes, loadTestImages, randomIndices, rowsByError } = await import('../inference/examples.js')
     const test = await loadTestImages(predictor)
     asked.push(...randomIndices(test, random, seed))
     if (wrong !== null)
       asked.push(
-        ...findMistakes(predictor, test)
+        ...(predictor.source.input.targets ? rowsByError : findMistakes)(predictor, test)
           .slice(0, wrong)
           .map(({ index }) => index),
       )

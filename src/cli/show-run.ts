@@ -46,6 +46,7 @@ export async function showRun(
   if (process.platform !== 'win32') process.on('SIGUSR1', onSave)
 
   let runDir: string | null = null
+  let ofImages = true
   let summary: RunSummary
   let page: LivePage | null = null
   try {
@@ -56,7 +57,11 @@ export async function showRun(
       control,
       onWarning: message => view.note(`warning: ${message}`),
       onEvent: event => {
-        if (event.type === 'start') runDir = event.runDir
+        if (event.type === 'start') {
+          runDir = event.runDir
+          const { dataset, task } = event.experiment.data
+          ofImages = dataset !== 'csv' && task === 'classification'
+        }
         page?.show(event)
         if (!quiet) view.show(event)
       },
@@ -75,7 +80,7 @@ export async function showRun(
   if (!quiet) {
     // With --json, stdout is for the summary alone.
     const out = json ? process.stderr : process.stdout
-    const lines = endLines(summary, { runDir, experimentPath, cwd, paint: paintFor(out) })
+    const lines = endLines(summary, { runDir, experimentPath, cwd, paint: paintFor(out), ofImages })
     out.write(`\n${lines.join('\n')}\n`)
   }
   process.exitCode = exitCodeOf(summary, interrupt.exitCode())

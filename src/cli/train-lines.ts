@@ -1,6 +1,6 @@
 /** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
-import type { EpochEvent, ProgressEvent, RunSummary, StartEvent } from '../run/events.js'
+import type { EpochEvent, ProgressEvent, RunSummary, Score, StartEvent } from '../run/events.js'
 import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from './format.js'
 import type { Paint } from './paint.js'
 
@@ -61,10 +61,12 @@ export interface EndContext {
   readonly experimentPath: string | null
   readonly cwd: string
   readonly paint: Paint
+  /** Whether it learned classes of images, which can be shown to it. */
+  readonly ofImages: boolean
 }
 
 /** The result, where it is, and what to do with it. */
-export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, paint }: EndContext): string[] {
+export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, paint, ofImages }: EndContext): string[] {
   const { status, epochs } = summary
   const lines = [
     ...(status === 'completed' ? [] : [row('status', summary.error ?? status)]),
@@ -83,7 +85,7 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
     row(summary.notSaved === undefined ? 'weights' : 'earlier', shown(join(runDir, summary.checkpoint), cwd)),
     '',
     'What to try next:',
-    ...nextSteps(status, shown(runDir, cwd), experimentPath).flatMap(([command, why]) => [
+    ...nextSteps(status, shown(runDir, cwd), experimentPath, ofImages).flatMap(([command, why]) => [
       `  ${command}`,
       `      ${paint.faint(why)}`,
     ]),
@@ -97,14 +99,12 @@ function stoppedText({ stopped, weightsStep }: RunSummary): string {
 
 /** The held-out score first: it is what the run was for. */
 function scores({ test, validation, train }: RunSummary, paint: Paint): string {
-  const text = (
-    what: string,
-    { loss, accuracy }: { loss: number; accuracy?: number },
-    style = (text: string) => text,
-  ) =>
-    accuracy === undefined
-      ? `${what} loss ${formatLoss(loss)}`
-      : `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
+  const text = (what: string, { loss, accuracy, r2 }: Score, style = (text: string) => text) =>
+    accuracy !== undefined
+      ? `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
+      : r2 !== undefined
+        ? `${what} R² ${style(formatLoss(r2))}, loss ${formatLoss(loss)}`
+        : `${what} loss ${formatLoss(loss)}`
   const parts = [
     test && text('held-out', test, paint.strong),
     validation && text('validation', validation),
@@ -115,13 +115,23 @@ function scores({ test, validation, train }: RunSummary, paint: Paint): string {
 
 type NextStep = readonly [command: string, why: string]
 
-function nextSteps(status: RunSummary['status'], run: string, experimentPath: string | null): NextStep[] {
+function nextSteps(
+  status: RunSummary['status'],
+  run: string,
+  experimentPath: string | null,
+  ofImages: boolean,
+): NextStep[] {
   return [
     ...(status === 'completed'
       ? []
       : ([[`npx gradloom resume ${shellWord(run)}`, 'go on where it stopped, to the same bits']] as const)),
-    [`npx gradloom serve ${shellWord(run)}`, 'the network in the browser: give it images of your own, see every layer'],
-    [`npx gradloom report ${shellWord(run)}`, 'a page about this run: curves, mistakes, confusion matrix, workers'],
+    ofImages
+      ? [
+          `npx gradloom serve ${shellWord(run)}`,
+          'the network in the browser: give it images of your own, see every layer',
+        ]
+      : [`npx gradloom predict ${shellWord(run)} --wrong`, 'the held-out rows that it is most wrong about'],
+    [`npx gradloom report ${shellWord(run)}`, 'a page about this run: curves, mistakes, workers'],
     ...(experimentPath === null ? [] : [variation(experimentPath)]),
     ['npx gradloom train --help', 'everything that can be set from here'],
   ]
@@ -156,8 +166,12 @@ function epochOf(epoch: number, epochs: number): string {
   return `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`
 }
 
-function score({ loss, accuracy }: { readonly loss: number; readonly accuracy: number }): string {
-  return `loss ${formatLoss(loss)}  accuracy ${formatPercent(accuracy)}`
+function score({ loss, accuracy, r2 }: Score): string {
+  return spaced([
+    `loss ${formatLoss(loss)}`,
+    accuracy === undefined ? undefined : `accuracy ${formatPercent(accuracy)}`,
+    r2 === undefined ? undefined : `R² ${formatLoss(r2)}`,
+  ])
 }
 
 function row(label: string, text: string): string {

@@ -19,6 +19,8 @@ const help = (description: string) => ({ description })
 const fraction = () => z.number().min(0).lt(1)
 const positive = () => z.number().positive()
 const count = () => z.int().min(1)
+/** Of a table, by name or by number. */
+const column = () => z.union([z.string().min(1), z.int().min(0)])
 
 const data = z
   .strictObject({
@@ -56,6 +58,17 @@ const data = z
             'class. The rows are the same for every seed.',
         ),
       ),
+    task: z
+      .enum(['classification', 'regression'])
+      .default('classification')
+      .meta(
+        help(
+          'What is to be said of a row: its class, or numbers. `regression` is for `csv` and `npz`, and learns by ' +
+            '`train.loss` "mean-squared-error". Its targets are standardised by mean and standard deviation of the ' +
+            'training rows, which are kept in checkpoints, and losses are of the standardised ones: 1 for a network that ' +
+            'always says the mean. Predictions are in the units of the data.',
+        ),
+      ),
     normalise: z
       .enum(['auto', 'none', 'unit', 'standardise'])
       .default('auto')
@@ -74,12 +87,17 @@ const data = z
           .meta(help('What separates fields. `auto`: whichever of them the first line has most of.')),
         header: z.boolean().default(true).meta(help('Whether the first line has the names of the columns.')),
         label: z
-          .union([z.string().min(1), z.int().min(0)])
+          .union([column(), z.array(column()).min(1)])
           .nullable()
           .default(null)
-          .meta(help('Column of the class, by name or by number from 0. null: the last one.')),
+          .meta(
+            help(
+              'Column of the class, or of the number to learn, by name or by number from 0; an array of columns for ' +
+                'several numbers. null: the last one.',
+            ),
+          ),
         features: z
-          .array(z.union([z.string().min(1), z.int().min(0)]))
+          .array(column())
           .nullable()
           .default(null)
           .meta(help('Columns to learn from. null: all others that have a number in the first row.')),
@@ -89,7 +107,11 @@ const data = z
     npz: z
       .strictObject({
         trainFeatures: z.string().min(1).default('x_train').meta(help('Name of an array (rows, …).')),
-        trainLabels: z.string().min(1).default('y_train').meta(help('Name of an array of whole numbers (rows).')),
+        trainLabels: z
+          .string()
+          .min(1)
+          .default('y_train')
+          .meta(help('Name of an array of whole numbers (rows); for regression of numbers (rows) or (rows, targets).')),
         testFeatures: z.string().min(1).default('x_test').meta(help('Where it is not there: see `testFraction`.')),
         testLabels: z.string().min(1).default('y_test').meta(help('Likewise.')),
       })
@@ -105,7 +127,7 @@ const data = z
       .default(0)
       .meta(help('Fraction of the training rows that is held out of training and scored after every epoch.')),
   })
-  .check(pathFitsDataset())
+  .check(pathFitsDataset(), taskFitsDataset())
   .meta({
     title: 'Data',
     description: 'Where the rows come from.',
@@ -660,8 +682,8 @@ const checkpoint = z
       .default('auto')
       .meta(
         help(
-          'What makes a checkpoint the best one. `auto`: the accuracy on the validation rows, else the training loss. The ' +
-            'held-out rows never do.',
+          'What makes a checkpoint the best one. `auto`: the accuracy on the validation rows, for regression their loss; ' +
+            'without such rows the training loss. The held-out rows never do.',
         ),
       ),
   })
@@ -703,7 +725,7 @@ export const experimentSchema = z
     checkpoint,
     log,
   })
-  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), smoothingFits())
+  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), smoothingFits(), taskFits())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
@@ -732,6 +754,26 @@ function validationIsThere() {
     if (every !== null && every > 0) report(['train', 'evaluateEverySteps'], 'null', every)
     const { bestMetric } = checkpoint
     if (bestMetric.startsWith('validation-')) report(['checkpoint', 'bestMetric'], '"auto" or "train-loss"', bestMetric)
+  })
+}
+
+/** Numbers are learned by squared error, and there is no accuracy of them. */
+function taskFits() {
+  return z.superRefine<{
+    data: { task: string }
+    augment: { perClass: unknown }
+    train: { loss: string }
+    checkpoint: { bestMetric: string }
+  }>(({ data, augment, train, checkpoint }, context) => {
+    if (data.task !== 'regression') return
+    const report = (path: string[], message: string, input: unknown) =>
+      context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "regression"`, input })
+    if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error"', train.loss)
+    if (augment.perClass !== null) report(['augment', 'perClass'], 'null', augment.perClass)
+    const { bestMetric } = checkpoint
+    if (bestMetric === 'validation-accuracy') {
+      report(['checkpoint', 'bestMetric'], '"auto", "validation-loss" or "train-loss"', bestMetric)
+    }
   })
 }
 
@@ -819,4 +861,23 @@ function pathFitsDataset() {
     if (path === null && dataset in OWN_PATHS) report(`${OWN_PATHS[dataset]}, because data.dataset is "${dataset}"`)
     if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
   })
+}
+
+/** Where there are numbers to learn. */
+const NUMBER_SETS: readonly string[] = ['csv', 'npz']
+
+/** One class a row, from one column; numbers from as many as there are targets. */
+function taskFitsDataset() {
+  return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(
+    ({ dataset, task, csv }, context) => {
+      if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
+        const message = `"classification", because data.dataset is "${dataset}"`
+        context.addIssue({ code: 'custom', path: ['task'], message, input: task })
+      }
+      if (task === 'classification' && Array.isArray(csv.label)) {
+        const message = 'one column, because data.task is "classification"'
+        context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
+      }
+    },
+  )
 }

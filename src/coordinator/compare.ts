@@ -13,10 +13,13 @@ import { readSavedRun, type SavedRun } from './saved-run.js'
 /** Results that a run may have. Accuracies from 0 to 1, losses in nats, seconds of training. */
 export const RESULTS = [
   'test accuracy',
+  'test R²',
   'test loss',
   'validation accuracy',
+  'validation R²',
   'validation loss',
   'train accuracy',
+  'train R²',
   'train loss',
   'epochs',
   'seconds',
@@ -74,10 +77,13 @@ const settingOf = (experiment: Experiment, path: string): unknown => valueAt(exp
 function resultsOf({ test, validation, train, epochs, seconds, samplesPerSecond }: RunSummary): ComparedRun['results'] {
   const all: Record<ResultName, number | undefined> = {
     'test accuracy': test?.accuracy,
+    'test R²': test?.r2,
     'test loss': test?.loss,
     'validation accuracy': validation?.accuracy,
+    'validation R²': validation?.r2,
     'validation loss': validation?.loss,
     'train accuracy': train?.accuracy,
+    'train R²': train?.r2,
     'train loss': train?.loss,
     epochs,
     seconds,
@@ -147,7 +153,7 @@ export function comparisonTable({ differing, runs, groups }: Comparison): string
 
 function resultText(name: ResultName, value: number): string {
   if (name.endsWith('accuracy')) return `${(100 * value).toFixed(2)} %`
-  if (name.endsWith('loss')) return value.toFixed(4)
+  if (/(loss|R²)$/.test(name)) return value.toFixed(4)
   return name === 'seconds' ? value.toFixed(1) : value.toFixed(0)
 }
 

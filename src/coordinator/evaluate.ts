@@ -2,7 +2,9 @@
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
+import { deviation } from '../data/input.js'
 import { ConfigError } from '../errors.js'
+import type { Score } from '../run/events.js'
 import { openRun } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/weights.js'
 import { sizeOf } from '../tensor/tensor.js'
@@ -17,13 +19,13 @@ export interface EvaluateOptions {
   readonly dataPath?: string
 }
 
-export interface Evaluation {
+export interface Evaluation extends Score {
   readonly split: Split
   readonly rows: number
-  /** Mean over the rows. */
-  readonly loss: number
-  readonly accuracy: number
-  readonly correct: number
+  /** Rows whose class is right; of classification. */
+  readonly correct?: number
+  /** Of regression with one target: root mean square of the errors, in its unit. */
+  readonly rmse?: number
 }
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
@@ -42,7 +44,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     splits: [split],
   })
   const { input } = await readCheckpoint(opened.checkpoint)
-  const session = await Session.start(prepared, experiment, input?.scaling ?? null)
+  const session = await Session.start(prepared, experiment, input ?? null)
   try {
     if (session.plan.rows[split] === 0) {
       throw new ConfigError(
@@ -54,8 +56,11 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
       .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
     await loadScored(opened.checkpoint, weights, experiment.train.ema.decay)
     session.storeParameters(weights)
-    const { loss, accuracy, rows, correct } = await session.score(split)
-    return { split, rows, loss, accuracy, correct }
+    const { rows, correct, ...score } = await session.score(split)
+    const { targets } = session.input
+    if (targets === null) return { split, rows, ...score, correct }
+    const { factor } = targets
+    return { split, rows, ...score, ...(factor.length === 1 && { rmse: deviation(factor[0]) * Math.sqrt(score.loss) }) }
   } finally {
     await session.close()
   }

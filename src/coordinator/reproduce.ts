@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { resolveExperiment } from '../config/load.js'
 import { ConfigError, RunError } from '../errors.js'
 import { FILES, RunDirectory } from '../run/directory.js'
-import type { EpochEvent, RunSummary, StepsEvent, TrainEvent } from '../run/events.js'
+import type { EpochEvent, RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
 import { machineFacts } from '../run/machine.js'
 import { type Digests, digestsOf } from '../run/weights.js'
 import { titleOf } from '../tensor/kernels/choose.js'
@@ -123,14 +123,20 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
 interface Recorded {
   readonly digests?: Partial<Digests>
   readonly epoch?: EpochEvent['train']
-  readonly span?: Pick<StepsEvent, 'from' | 'loss' | 'accuracy'>
+  readonly span?: Score & Pick<StepsEvent, 'from'>
 }
+
+const scoreIn = ({ loss, accuracy, r2 }: Score): Score => ({
+  loss,
+  ...(accuracy !== undefined && { accuracy }),
+  ...(r2 !== undefined && { r2 }),
+})
 
 function recordedIn(event: TrainEvent): (Recorded & { readonly step: number }) | null {
   switch (event.type) {
     case 'steps': {
-      const { from, step, loss, accuracy } = event
-      return { step, span: { from, loss, accuracy } }
+      const { from, step } = event
+      return { step, span: { from, ...scoreIn(event) } }
     }
     case 'epoch':
       return { step: event.step, epoch: event.train }
@@ -149,7 +155,7 @@ function differenceAt(step: number, recorded: Recorded, { digests, epoch, span }
     ['weights and optimizer state (SHA-256)', recorded.digests?.stateSha256, digests?.stateSha256],
     ['weights (SHA-256)', recorded.digests?.weightsSha256, digests?.weightsSha256],
     ['training score of the epoch', recorded.epoch, epoch],
-    ['loss and accuracy of some steps', sameSpan ? recorded.span : undefined, span],
+    ['loss and score of some steps', sameSpan ? recorded.span : undefined, span],
   ]
   for (const [what, before, now] of pairs) {
     if (before === undefined || now === undefined || isDeepStrictEqual(before, now)) continue

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
-import { type InputSpec, isScaled, normalisationOf, type Scaling, scalingOf } from '../data/input.js'
+import { type InputSpec, isScaled, normalisationOf, type Scaling, scaleRows, scalingOf } from '../data/input.js'
 import { splitValidation } from '../data/split.js'
 import { RunError } from '../errors.js'
 import { parameterTable } from '../model/parameters.js'
@@ -103,11 +103,11 @@ export class Session {
     this.#stats = viewSlot(memory, layout.stats).data
   }
 
-  /** Loads the data, starts the threads. `scaling`: of the features, where it was found before; null: by the training rows. */
+  /** Loads the data, starts the threads. `known`: how data are scaled, where it was found before; null: by the training rows. */
   static async start(
     prepared: PreparedSession,
     experiment: Experiment,
-    scaling: Scaling | null = null,
+    known: InputSpec | null = null,
   ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend)
@@ -125,7 +125,7 @@ export class Session {
         `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
       )
     }
-    const input = inputOf(prepared, plan, memory, experiment, scaling)
+    const input = inputOf(prepared, plan, memory, experiment, known)
     const module = await backend.compile()
     const pool = await WorkerPool.start(plan, memory, module, viewSlot(memory, layout.control).data)
     // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
@@ -273,15 +273,22 @@ export class Session {
     return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
   }
 
-  /** Mean loss and accuracy over a split, without dropout. Overwrites the sums. Throws NonFiniteError. */
+  /** Means of sums over rows. */
+  meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score {
+    const mean = rows > 0 ? loss / rows : 0
+    if (this.input.targets) return { loss: mean, r2: 1 - mean }
+    return { loss: mean, accuracy: rows > 0 ? correct / rows : 0 }
+  }
+
+  /** Scores a split, without dropout. Overwrites the sums. Throws NonFiniteError. */
   async score(split: Split): Promise<Score & { rows: number; correct: number }> {
     const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
     if (fault !== 0) {
       this.clearFault()
       throw new NonFiniteError(`scoring the ${split} rows`, fault)
     }
-    const { loss, correct, rows } = this.sums()
-    return { loss: loss / rows, accuracy: correct / rows, rows, correct }
+    const sums = this.sums()
+    return { ...this.meanOf(sums), rows: sums.rows, correct: sums.correct }
   }
 
   /** Workers stop after the step they are in. */
@@ -308,30 +315,47 @@ async function loadData({ plan, layout, data }: PreparedSession, memory: WebAsse
     if (plan.images[split] === 0) continue
     const images = viewSlot<'uint8' | 'float32'>(memory, layout.images[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
-    files.push(...(await data.load(split, images, labels)).files)
     const targets = viewSlot(memory, layout.targets[split])
-    if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
+    if (data.task === 'regression') files.push(...(await data.load(split, images, labels, targets.data)).files)
+    else {
+      files.push(...(await data.load(split, images, labels)).files)
+      if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
+    }
   }
   return files
 }
 
-/** What the data are, and, where features are scaled, by how much: written for the workers. */
+/** What the data are, and by how much features are scaled: written for the workers. Scales targets of regression. */
 function inputOf(
   { layout, data }: PreparedSession,
   plan: RunPlan,
   memory: WebAssembly.Memory,
   experiment: Experiment,
-  known: Scaling | null,
+  known: InputSpec | null,
 ): InputSpec {
   const { height, width, dtype, classNames } = data
-  const spec = { height, width, dtype, classNames }
-  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { ...spec, scaling: null }
   const rows = viewSlot(memory, layout.order.train).data.subarray(0, plan.rows.train)
+  const targets = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
+  const spec = { height, width, dtype, classNames, targets }
+  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { ...spec, scaling: null }
   const features = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
-  const scaling = known ?? scalingOf(normalisationOf(experiment.data, dtype), features, height * width, rows)
+  const scaling = known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), features, height * width, rows)
   viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
   return { ...spec, scaling }
+}
+
+/** In place, by the given training rows unless it is known how. */
+function scaleTargets(
+  { targets }: Layout,
+  memory: WebAssembly.Memory,
+  known: Scaling | null,
+  rows: Int32Array,
+): Scaling {
+  const train = viewSlot(memory, targets.train)
+  const scaling = known ?? scalingOf('standardise', train.data, train.shape[1], rows)
+  for (const split of ['train', 'test'] as const) scaleRows(viewSlot(memory, targets[split]).data, scaling)
+  return scaling
 }
 
 /** Which image each row of a split is. Returns the number of rows. */

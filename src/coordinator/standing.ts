@@ -21,7 +21,8 @@ export function scoreOf(
   { bestMetric }: Experiment['checkpoint'],
   { train, validation }: EpochScores,
 ): { metric: string; value: number } {
-  const metric = bestMetric === 'auto' ? (validation ? 'validation-accuracy' : 'train-loss') : bestMetric
+  const ofValidation = train.r2 === undefined ? 'validation-accuracy' : 'validation-loss'
+  const metric = bestMetric === 'auto' ? (validation ? ofValidation : 'train-loss') : bestMetric
   switch (metric) {
     case 'validation-accuracy':
       return { metric, value: validation?.accuracy ?? Number.NEGATIVE_INFINITY }

@@ -172,7 +172,7 @@ export class Trainer {
   /** The session has the state of `point` already. */
   #goOnFrom(session: Session, { step, training }: ResumePoint | typeof BEGINNING): void {
     this.#step = step
-    this.#validation = training.validation ?? undefined
+    this.#validation = (training.validation as Score | null) ?? undefined
     this.#meter = new Meter()
     this.#meter.goOn(training.rows, training.seconds)
     this.#nonFinite = training.nonFinite
@@ -289,7 +289,7 @@ export class Trainer {
       epochEnd: atEnd
         ? {
             done: epoch,
-            score: this.#epochScore({ loss, correct, rows }),
+            score: this.#epochScore(session, { loss, correct, rows }),
           }
         : null,
     }
@@ -331,8 +331,7 @@ export class Trainer {
       from,
       step,
       epoch: epoch + 1,
-      loss: (after.loss - before.loss) / rows,
-      accuracy: (after.correct - before.correct) / rows,
+      ...session.meanOf({ loss: after.loss - before.loss, correct: after.correct - before.correct, rows }),
       learningRate: this.#learningRate(session),
       samplesPerSecond: rows / seconds,
       ...(workers && { workers }),
@@ -356,10 +355,9 @@ export class Trainer {
   }
 
   /** What makes an epoch better than another; larger is better. */
-  #epochScore(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): { metric: string; value: number } {
-    const { loss, accuracy } = meanOf(sums)
+  #epochScore(session: Session, sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): { metric: string; value: number } {
     // An epoch of which everything was left out is worse than any other.
-    const train = { loss: sums.rows > 0 ? loss : Number.MAX_VALUE, accuracy }
+    const train = { ...session.meanOf(sums), ...(sums.rows === 0 && { loss: Number.MAX_VALUE }) }
     return scoreOf(this.#experiment.checkpoint, { train, validation: this.#validation ?? null })
   }
 
@@ -405,7 +403,7 @@ export class Trainer {
       epoch: epoch + 1,
       epochs: this.#experiment.train.epochs,
       step: this.#step,
-      train: meanOf(sums),
+      train: session.meanOf(sums),
       ...(this.#validation && { validation: this.#validation }),
       learningRate,
       seconds,
@@ -417,7 +415,7 @@ export class Trainer {
 
   /** How the run stands after an epoch, and whether it goes on. */
   async #judge(session: Session, sums: Sums): Promise<void> {
-    const { value } = this.#epochScore(sums)
+    const { value } = this.#epochScore(session, sums)
     const before = this.#standing
     this.#standing = standingAfter(before, this.#experiment, this.#step, value)
     if (stopsEarly(this.#standing, this.#experiment)) this.#stopped = 'early'
@@ -435,8 +433,8 @@ export class Trainer {
   async #score(session: Session, split: Split): Promise<Score> {
     const sums = session.sums()
     try {
-      const { loss, accuracy } = await this.#restarts.repeat(session, () => session.score(split))
-      return { loss, accuracy }
+      const { rows: _, correct: __, ...score } = await this.#restarts.repeat(session, () => session.score(split))
+      return score
     } finally {
       session.setSums(sums)
     }
@@ -445,7 +443,7 @@ export class Trainer {
   /** Final scores and files. */
   async #finish(session: Session, status: 'completed' | 'interrupted'): Promise<RunSummary> {
     const { plan } = session
-    const running = meanOf(session.sums())
+    const running = session.meanOf(session.sums())
     this.#emit({ type: 'finishing', what: 'save' })
     const last = await this.#save(session)
     const saved = status === 'completed' && this.#scores ? { ...last, ...(await this.#takeBest(session)) } : last
@@ -613,7 +611,7 @@ export class Trainer {
       step: done,
       stepInEpoch: ((done - 1) % perEpoch) + 1,
       stepsPerEpoch: perEpoch,
-      ...meanOf(sums),
+      ...session.meanOf(sums),
       samplesPerSecond,
       etaSeconds: samplesPerSecond > 0 ? rowsLeft / samplesPerSecond : 0,
     })
@@ -639,6 +637,3 @@ function copyState(into: StateSnapshot, from: StateSnapshot): void {
     })
   }
 }
-
-const meanOf = ({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score =>
-  rows > 0 ? { loss: loss / rows, accuracy: correct / rows } : { loss: 0, accuracy: 0 }

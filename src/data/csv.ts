@@ -12,6 +12,7 @@ import type { DataConfig, DatasetSource } from './source.js'
 import { GrowingFloats, type NamedRows, tableSource } from './table.js'
 
 type CsvConfig = DataConfig['csv']
+type CsvPart = Pick<DataConfig, 'task' | 'csv'>
 type Column = string | number
 
 const DELIMITERS = [',', ';', '\t', '|'] as const
@@ -27,14 +28,18 @@ interface Table extends NamedRows {
 
 /** `path` and `testPath` are absolute. */
 export async function openCsv(path: string, testPath: string | null, config: DataConfig): Promise<DatasetSource> {
-  const train = await readTable(path, config.csv, null)
-  const test = testPath === null ? null : await readTable(testPath, config.csv, train.columns)
+  const train = await readTable(path, config, null)
+  const test = testPath === null ? null : await readTable(testPath, config, train.columns)
   const shape = { name: 'csv', where: path, height: 1, width: train.columns.length, dtype: 'float32' } as const
   return tableSource(shape, train, test, config)
 }
 
 /** `wanted`: the feature columns of the training file, which the held-out one must have too. */
-async function readTable(file: string, config: CsvConfig, wanted: readonly string[] | null): Promise<Table> {
+async function readTable(
+  file: string,
+  { task, csv: config }: CsvPart,
+  wanted: readonly string[] | null,
+): Promise<Table> {
   const md5 = createHash('md5')
   let bytes = 0
   const chunks = contentOf(file)
@@ -63,6 +68,7 @@ async function readTable(file: string, config: CsvConfig, wanted: readonly strin
 
   const features = new GrowingFloats()
   const classNames: string[] = []
+  const targets = task === 'regression' ? new GrowingFloats() : null
   let names: readonly string[] | null = null
   let chosen: Chosen | null = null
   try {
@@ -74,12 +80,10 @@ async function readTable(file: string, config: CsvConfig, wanted: readonly strin
       }
       expectFields(at, record, names, delimiter)
       chosen ??= chooseColumns(file, names, record, config, wanted)
-      for (const column of chosen.features) {
-        features.push(numberOf(record[column], () => `${at}: column ${inspect(names![column])}`))
-      }
-      const label = record[chosen.label].trim()
-      if (label === '') throw new DataError(`${at}: column ${inspect(names[chosen.label])} is empty, expected a class`)
-      classNames.push(label)
+      const number = (column: number) => numberOf(record[column], () => `${at}: column ${inspect(names![column])}`)
+      for (const column of chosen.features) features.push(number(column))
+      if (targets) for (const column of chosen.labels) targets.push(number(column))
+      else classNames.push(classOf(at, record, names, chosen.labels[0]))
     }
   } catch (error) {
     throw csvError(file, error)
@@ -89,7 +93,11 @@ async function readTable(file: string, config: CsvConfig, wanted: readonly strin
   if (names === null || chosen === null) throw new DataError(`${file}: has no rows, expected some below the header`)
   const columns = chosen.features.map(column => names[column])
   const digest = { path: file, bytes, md5: md5.digest('hex'), official: null }
-  return { features: features.values, classNames, columns, files: [digest] }
+  const labels = chosen.labels.map(column => names![column])
+  return {
+    ...{ features: features.values, classNames, columns, files: [digest] },
+    targets: targets && { names: labels, values: targets.values },
+  }
 }
 
 /** The one that the first line has most of, outside of quotes; a comma if it has none. */
@@ -123,8 +131,14 @@ function expectFields(at: string, record: readonly string[], names: readonly str
 
 /** Indices of columns. */
 interface Chosen {
-  readonly label: number
+  readonly labels: readonly number[]
   readonly features: readonly number[]
+}
+
+function classOf(at: string, record: readonly string[], names: readonly string[], column: number): string {
+  const label = record[column].trim()
+  if (label !== '') return label
+  throw new DataError(`${at}: column ${inspect(names[column])} is empty, expected a class`)
 }
 
 function chooseColumns(
@@ -142,22 +156,28 @@ function chooseColumns(
         `${names.length > 20 ? ', …' : ''}`,
     )
   }
-  const label = config.label === null ? names.length - 1 : indexOf('data.csv.label', config.label)
+  const labels =
+    config.label === null
+      ? [names.length - 1]
+      : [config.label].flat().map((column: Column) => indexOf('data.csv.label', column))
   const isNumber = (column: number) => NUMBER.test(firstRow[column].trim())
   const features = wanted
     ? wanted.map(name => indexOf('a column of the training rows', name))
     : config.features
       ? config.features.map(column => indexOf('data.csv.features', column))
-      : names.map((_, column) => column).filter(column => column !== label && isNumber(column))
+      : names.map((_, column) => column).filter(column => !labels.includes(column) && isNumber(column))
   if (features.length === 0) {
     throw new DataError(
-      `${file}: has no column of numbers beside ${inspect(names[label])}, expected some to learn from`,
+      `${file}: has no column of numbers beside ${labels.map(column => inspect(names[column])).join(', ')}, expected some to learn from`,
     )
   }
-  if (features.includes(label)) {
-    throw new DataError(`${file}: data.csv.features has ${inspect(names[label])}, the column of the class`)
-  }
-  return { label, features }
+  const label = labels.find((column, i) => features.includes(column) || labels.indexOf(column) !== i)
+  if (label === undefined) return { labels, features }
+  throw new DataError(
+    features.includes(label)
+      ? `${file}: data.csv.features has ${inspect(names[label])}, the column of data.csv.label`
+      : `${file}: data.csv.label has ${inspect(names[label])} twice`,
+  )
 }
 
 function numberOf(field: string, where: () => string): number {

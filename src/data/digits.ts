@@ -67,6 +67,7 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
     height: 28,
     width: 28,
     dtype: 'uint8',
+    task: 'classification',
     classes: 10,
     classNames: DIGIT_NAMES,
     train: { rows: TRAIN_ROWS },

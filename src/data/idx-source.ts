@@ -32,6 +32,7 @@ export async function openIdxFiles(
     height,
     width,
     dtype: 'uint8',
+    task: 'classification',
     classes,
     classNames: known?.classNames ?? Array.from({ length: classes }, (_, label) => String(label)),
     train: { rows: train.header.dims[0] },

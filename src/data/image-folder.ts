@@ -64,7 +64,7 @@ async function readPart(folder: string, size: Size | null): Promise<{ size: Size
   images.forEach((image, row) => {
     features.set(image, row * height * width)
   })
-  return { size: { height, width }, rows: { features, classNames, files: [file] } }
+  return { size: { height, width }, rows: { features, classNames, targets: null, files: [file] } }
 }
 
 function expectSize(

@@ -20,6 +20,8 @@ export interface InputSpec {
   readonly classNames: readonly string[]
   /** null: bytes, divided by 255. */
   readonly scaling: Scaling | null
+  /** Of regression, whose outputs learn the scaled targets; null: the outputs are classes. */
+  readonly targets: Scaling | null
 }
 
 /** What `data.normalise` comes to. */
@@ -32,7 +34,7 @@ export const isScaled = (data: Pick<DataConfig, 'normalise'>, dtype: FeatureType
   dtype !== 'uint8' || normalisationOf(data, dtype) !== 'unit'
 
 /**
- * Offsets and factors of the features (N, F) by the given rows: for `standardise` the mean and 1 / standard deviation,
+ * Offsets and factors of the features, or targets, (N, F) by the given rows: for `standardise` the mean and 1 / standard deviation,
  * summed in f64 in the order of the rows, so that they do not depend on who trains; 0 for a feature that is constant.
  */
 export function scalingOf(
@@ -58,19 +60,36 @@ export function scalingOf(
   }
 }
 
+/** Numbers (N, K) in place: by a column's offset and factor, and back to the units of the data. */
+export function scaleRows(values: Float32Array, { offset, factor }: Scaling): void {
+  const width = offset.length
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] - offset[i % width]) * factor[i % width]
+}
+
+export function unscaleRows(values: Float32Array, { offset, factor }: Scaling): void {
+  const width = offset.length
+  for (let i = 0; i < values.length; i++) values[i] = offset[i % width] + values[i] * deviation(factor[i % width])
+}
+
+/** What a scaled 1 is in the units of the data: 0 for a column that is constant. */
+export const deviation = (factor: number): number => (factor === 0 ? 0 : 1 / factor)
+
 /** An InputSpec as a checkpoint has it; undefined where there is none. Throws TypeError where it is something else. */
 export function parseInput(json: string | undefined): InputSpec | undefined {
   if (json === undefined) return undefined
   const spec = JSON.parse(json) as InputSpec
-  const { height, width, dtype, classNames, scaling } = spec
+  const { height, width, dtype, classNames, scaling, targets = null } = spec
   const size = height * width
   const isList = (list: unknown, of: string, length: number) =>
     Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
+  const isScalingOf = (found: Scaling | null, length: number) =>
+    found === null || (isList(found?.offset, 'number', length) && isList(found?.factor, 'number', length))
   const good =
     [height, width].every(side => Number.isSafeInteger(side) && side > 0) &&
     (dtype === 'uint8' || dtype === 'float32') &&
     isList(classNames, 'string', classNames?.length) &&
-    (scaling === null || (isList(scaling.offset, 'number', size) && isList(scaling.factor, 'number', size)))
+    isScalingOf(scaling, size) &&
+    isScalingOf(targets, classNames.length)
   if (!good) throw new TypeError(`input is ${inspect(spec, { depth: 1 })}`)
-  return { height, width, dtype, classNames, scaling }
+  return { height, width, dtype, classNames, scaling, targets }
 }

@@ -10,7 +10,7 @@ import { DataError } from '../errors.js'
 import { fileError } from './content.js'
 import { type NpyArray, parseNpy } from './npy.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
-import { type NamedRows, tableSource } from './table.js'
+import { type NamedRows, type Targets, tableSource } from './table.js'
 
 /** Deflate cannot do better than 1032 to 1: what claims more is made to harm. */
 const MAX_RATIO = 1040
@@ -27,9 +27,9 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   )
   const arrays = isFolder ? arraysOfFolder(path) : await arraysOfArchive(path)
   const { trainFeatures, trainLabels, testFeatures, testLabels } = config.npz
-  const train = await readPart(path, arrays, trainFeatures, trainLabels)
+  const train = await readPart(path, arrays, trainFeatures, trainLabels, config.task)
   if (!train) throw new DataError(`${path}: has no array '${trainFeatures}', expected it; see data.npz.trainFeatures`)
-  const test = await readPart(path, arrays, testFeatures, testLabels)
+  const test = await readPart(path, arrays, testFeatures, testLabels, config.task)
   if (test && (test.height !== train.height || test.width !== train.width || test.dtype !== train.dtype)) {
     throw new DataError(
       `${path}: ${testFeatures} is ${test.dtype} of ${test.height} x ${test.width}, expected ${train.dtype} of ` +
@@ -46,21 +46,27 @@ interface Part extends NamedRows {
   readonly dtype: 'uint8' | 'float32'
 }
 
-async function readPart(path: string, arrays: Arrays, features: string, labels: string): Promise<Part | null> {
+async function readPart(
+  path: string,
+  arrays: Arrays,
+  features: string,
+  labels: string,
+  task: DataConfig['task'],
+): Promise<Part | null> {
   const x = await arrays(features)
   if (x === null) return null
   const y = await arrays(labels)
-  if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected the classes`)
+  if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected what to learn`)
   const array = parseNpy(`${path}: ${features}`, x.bytes)
-  const classNames = labelsOf(`${path}: ${labels}`, parseNpy(`${path}: ${labels}`, y.bytes))
+  const what = parseNpy(`${path}: ${labels}`, y.bytes)
+  const targets = task === 'regression' ? targetsOf(`${path}: ${labels}`, what) : null
+  const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what)
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
   const shape = imageShape(`${path}: ${features}`, array)
-  if (array.shape[0] !== classNames.length) {
-    throw new DataError(
-      `${path}: ${features} has ${array.shape[0]} rows, expected ${classNames.length}, as ${labels} has`,
-    )
+  if (array.shape[0] !== what.shape[0]) {
+    throw new DataError(`${path}: ${features} has ${array.shape[0]} rows, expected ${what.shape[0]}, as ${labels} has`)
   }
-  return { ...shape, ...featuresOf(`${path}: ${features}`, array), classNames, files }
+  return { ...shape, ...featuresOf(`${path}: ${features}`, array), classNames, targets, files }
 }
 
 /** (rows, F), (rows, height, width), or that with one channel behind it. */
@@ -73,12 +79,27 @@ function imageShape(where: string, { shape }: NpyArray): { height: number; width
   )
 }
 
-function featuresOf(where: string, { type, values }: NpyArray): { features: Features; dtype: Part['dtype'] } {
-  if (values instanceof Uint8Array) return { features: values, dtype: 'uint8' }
-  const features = Float32Array.from(values)
-  const wrong = features.findIndex(value => !Number.isFinite(value))
-  if (wrong < 0) return { features, dtype: 'float32' }
+function featuresOf(where: string, array: NpyArray): { features: Features; dtype: Part['dtype'] } {
+  if (array.values instanceof Uint8Array) return { features: array.values, dtype: 'uint8' }
+  return { features: floatsOf(where, array), dtype: 'float32' }
+}
+
+function floatsOf(where: string, { type, values }: NpyArray): Float32Array {
+  const floats = Float32Array.from(values)
+  const wrong = floats.findIndex(value => !Number.isFinite(value))
+  if (wrong < 0) return floats
   throw new DataError(`${where}: element ${wrong} is ${values[wrong]}, expected finite numbers in f32; it is ${type}`)
+}
+
+/** Numbers (rows) or (rows, targets), which have no names. */
+function targetsOf(where: string, array: NpyArray): Targets {
+  const { shape } = array
+  const [, count = 1] = shape
+  if (shape.length < 1 || shape.length > 2 || count === 0) {
+    throw new DataError(`${where}: shape is (${shape.join(', ')}), expected (rows) or (rows, targets)`)
+  }
+  const names = Array.from({ length: count }, (_, i) => (count === 1 ? 'target' : `target ${i}`))
+  return { names, values: floatsOf(where, array) }
 }
 
 /** Whole numbers (rows) or (rows, 1) as the names of classes. */

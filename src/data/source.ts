@@ -39,15 +39,17 @@ export interface DatasetSource {
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
+  readonly task: DataConfig['task']
+  /** Outputs of a network: classes, for regression targets, and their names. */
   readonly classes: number
   readonly classNames: readonly string[]
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
   /**
-   * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows). The views may lie on a SharedArrayBuffer.
-   * After an error their content is undefined.
+   * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows); for regression also `targets` (rows x
+   * targets), and labels are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
    */
-  load(split: Split, features: Features, labels: Int32Array): Promise<LoadedSplit>
+  load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
 }
 
 /** The views that a caller hands to `load` must fit exactly. */

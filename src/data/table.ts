@@ -2,9 +2,9 @@
  * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Main thread; holds all rows
  * until the caller has loaded them, so that memory is twice that of the data for a moment.
  *
- * Letters: `N` rows, `F` features.
+ * Letters: `N` rows, `F` features, `K` targets of regression.
  */
-import { DataError } from '../errors.js'
+import { DataError, ShapeError } from '../errors.js'
 import {
   checkViews,
   type DataConfig,
@@ -16,11 +16,17 @@ import {
 } from './source.js'
 import { splitValidation } from './split.js'
 
-/** Rows as a file has them, their classes by name. */
+/** Rows as a file has them, with their classes by name, or numbers to learn. */
 export interface NamedRows {
   readonly features: Features // (N, F)
-  readonly classNames: readonly string[] // (N)
+  readonly classNames: readonly string[] // (N); for regression none
+  readonly targets: Targets | null
   readonly files: readonly LoadedFile[]
+}
+
+export interface Targets {
+  readonly names: readonly string[] // (K)
+  readonly values: Float32Array // (N, K)
 }
 
 export interface TableShape {
@@ -34,6 +40,7 @@ export interface TableShape {
 interface Rows {
   readonly features: Features // (N, F)
   readonly labels: Int32Array // (N)
+  readonly targets: Float32Array // (N, K)
 }
 
 /** The test rows do not change with the experiment's seed: runs with several seeds are scored on the same ones. */
@@ -47,28 +54,37 @@ export function tableSource(
   { testFraction }: Pick<DataConfig, 'testFraction'>,
 ): DatasetSource {
   const { name, where, height, width } = shape
-  const classNames = sortedClasses(train.classNames)
-  if (classNames.length < 2) {
+  const classNames = train.targets?.names ?? sortedClasses(train.classNames)
+  if (train.targets === null && classNames.length < 2) {
     throw new DataError(
       `${where}: has ${train.classNames.length} rows in ${classNames.length} classes, expected at least 2 classes`,
     )
   }
-  const all: Rows = { features: train.features, labels: labelsOf(where, train, classNames) }
-  const parts = test
-    ? { train: all, test: { features: test.features, labels: labelsOf(where, test, classNames) } }
-    : divided(all, height * width, testFraction)
+  const outputs = classNames.length
+  const rowsOf = ({ features, targets, ...named }: NamedRows): Rows => ({
+    features,
+    labels: targets ? new Int32Array(targets.values.length / outputs) : labelsOf(where, named, classNames),
+    targets: targets?.values ?? new Float32Array(),
+  })
+  const all = rowsOf(train)
+  const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction)
   const files = { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
-    classes: classNames.length,
+    task: train.targets ? 'regression' : 'classification',
+    classes: outputs,
     classNames,
     train: { rows: parts.train.labels.length },
     test: { rows: parts.test.labels.length },
-    async load(split: Split, features: Features, labels: Int32Array) {
+    async load(split: Split, features: Features, labels: Int32Array, targets = new Float32Array()) {
       const part = parts[split]
       checkViews(name, split, part.labels.length, height * width, features, labels)
+      if (targets.length !== part.targets.length) {
+        throw new ShapeError(`${name}: load got room for ${targets.length} targets, expected ${part.targets.length}`)
+      }
       features.set(part.features)
       labels.set(part.labels)
+      targets.set(part.targets)
       return { files: files[split] }
     },
   }
@@ -85,7 +101,11 @@ export function sortedClasses(names: Iterable<string>): string[] {
   })
 }
 
-function labelsOf(where: string, { classNames: rows }: NamedRows, classNames: readonly string[]): Int32Array {
+function labelsOf(
+  where: string,
+  { classNames: rows }: Pick<NamedRows, 'classNames'>,
+  classNames: readonly string[],
+): Int32Array {
   const known = new Map(classNames.map((name, label) => [name, label]))
   return Int32Array.from(rows, name => {
     const label = known.get(name)
@@ -96,14 +116,22 @@ function labelsOf(where: string, { classNames: rows }: NamedRows, classNames: re
 
 function divided(rows: Rows, width: number, fraction: number): { train: Rows; test: Rows } {
   const { train, validation: test } = splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction')
-  const taken = (indices: Uint32Array): Rows => {
-    const features = new (rows.features.constructor as Uint8ArrayConstructor)(indices.length * width)
-    indices.forEach((row, i) => {
-      features.set(rows.features.subarray(row * width, (row + 1) * width), i * width)
-    })
-    return { features, labels: Int32Array.from(indices, row => rows.labels[row]) }
-  }
+  const targets = rows.targets.length / rows.labels.length
+  const taken = (indices: Uint32Array): Rows => ({
+    features: takenRows(rows.features, width, indices),
+    labels: Int32Array.from(indices, row => rows.labels[row]),
+    targets: takenRows(rows.targets, targets, indices) as Float32Array,
+  })
   return { train: taken(train), test: taken(test) }
+}
+
+/** Rows of `values`, each of which has `width` numbers. */
+function takenRows(values: Features, width: number, indices: Uint32Array): Features {
+  const taken = new (values.constructor as Float32ArrayConstructor)(indices.length * width)
+  indices.forEach((row, i) => {
+    taken.set(values.subarray(row * width, (row + 1) * width), i * width)
+  })
+  return taken
 }
 
 /** Numbers that are appended to: grows by doubling. */

@@ -2,6 +2,7 @@
 import { basename, dirname, extname, join } from 'node:path'
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
+import { deviation, type Scaling } from '../data/input.js'
 import { KNOWN } from '../data/known.js'
 import { ConfigError } from '../errors.js'
 import { Predictor } from '../inference/predictor.js'
@@ -62,8 +63,9 @@ export async function exportWeights(
   try {
     if (format === 'safetensors') await writeModel(file, dtype, parameters, predictor)
     else
-      await write(file, format, parameters, {
-        ...{ widths, classNames, parameters, producerVersion: gradloomVersion() },
+      await write(file, format, {
+        ...{ widths, classNames, producerVersion: gradloomVersion() },
+        parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
         ...{ loss: source.planned.plan.loss, scaling: source.input.scaling },
       })
@@ -74,17 +76,28 @@ export async function exportWeights(
   return { format, file, parameters: parameters.map(({ name, shape }) => ({ name, shape })) }
 }
 
+/** Of regression: the last layer, which is linear, with what brings its outputs into the units of the data. */
+function inUnits(parameters: readonly NamedWeights[], last: number, targets: Scaling | null): readonly NamedWeights[] {
+  if (!targets) return parameters
+  const { offset, factor } = targets
+  const units = factor.map(deviation)
+  return parameters.map(({ name, shape, data }) => {
+    if (name === `layers.${last}.bias`) return { name, shape, data: data.map((b, k) => offset[k] + b * units[k]) }
+    if (name !== `layers.${last}.weight`) return { name, shape, data }
+    return { name, shape, data: data.map((w, i) => w * units[i % units.length]) }
+  })
+}
+
 async function write(
   file: string,
   format: 'npz' | 'onnx' | 'tfjs',
-  parameters: readonly NamedWeights[],
   model: Parameters<typeof import('./onnx.js').encodeOnnx>[0],
 ): Promise<void> {
   if (format === 'tfjs') return writeTfjs(file, model)
   const { encodeOnnx, scalingArrays } = await import('./onnx.js')
   const bytes =
     format === 'npz'
-      ? (await import('./npz.js')).encodeNpz([...scalingArrays(model.scaling), ...parameters])
+      ? (await import('./npz.js')).encodeNpz([...scalingArrays(model.scaling), ...model.parameters])
       : encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
 }

@@ -12,6 +12,13 @@ export interface ClassProbability {
   readonly probability: number
 }
 
+export interface PredictedValue {
+  readonly name: string
+  readonly value: number
+  /** null for a picture of one's own. */
+  readonly truth: number | null
+}
+
 export interface Answer {
   /** Of the test split; null for a picture of one's own. */
   readonly index: number | null
@@ -19,10 +26,14 @@ export interface Answer {
   readonly file: string | null
   /** What was done to the picture. */
   readonly steps: readonly string[]
-  /** What the network saw, for the eye. */
+  /** What the network was given. */
+  readonly features: Features // (F)
+  /** The same for the eye. */
   readonly pixels: Uint8Array // (height, width)
-  /** The most probable classes, the first being what is predicted. */
+  /** The most probable classes, the first being what is predicted. None of regression. */
   readonly top: readonly ClassProbability[]
+  /** Of regression: what is predicted, in the units of the data. */
+  readonly values: readonly PredictedValue[]
   readonly truth: { readonly label: number; readonly className: string } | null
 }
 
@@ -32,9 +43,13 @@ export function askAboutTest(predictor: Predictor, test: TestImages, indices: re
   return indices.map(index => {
     const features = testImage(test, index)
     const pixels = visible(predictor, features)
+    const about = { index, file: null, steps: [], features, pixels }
+    if (predictor.source.input.targets) {
+      return { ...about, top: [], truth: null, values: valuesOf(predictor, features, test, index) }
+    }
     const label = test.labels[index]
     const truth = { label, className: predictor.classNames[label] }
-    return { index, file: null, steps: [], pixels, top: topOf(predictor, features), truth }
+    return { ...about, top: topOf(predictor, features), values: [], truth }
   })
 }
 
@@ -50,7 +65,12 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
   const answers: Answer[] = []
   for (const file of files) {
     const { pixels, steps } = prepare(file, await readPicture(file), preparation, { height, width })
-    answers.push({ index: null, file, steps, pixels, top: topOf(predictor, pixels), truth: null })
+    const about = { index: null, file, steps, features: pixels, pixels, truth: null }
+    answers.push(
+      source.input.targets
+        ? { ...about, top: [], values: valuesOf(predictor, pixels, null, 0) }
+        : { ...about, top: topOf(predictor, pixels), values: [] },
+    )
   }
   return answers
 }
@@ -58,8 +78,17 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
 /** Bytes as they are; of numbers, grey for the mean, and white and black three standard deviations from it. */
 function visible({ source: { input } }: Predictor, features: Features): Uint8Array {
   if (features instanceof Uint8Array) return features
-  const { offset, factor } = input.scaling!
+  if (!input.scaling) return new Uint8Array(features.length)
+  const { offset, factor } = input.scaling
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
+}
+
+function valuesOf(predictor: Predictor, features: Features, test: TestImages | null, index: number): PredictedValue[] {
+  const { data } = predictor.probabilities(features)
+  const first = index * data.length
+  return predictor.classNames.map((name, k) => ({
+    ...{ name, value: data[k], truth: test ? test.targets[first + k] : null },
+  }))
 }
 
 const topOf = (predictor: Predictor, features: Features): ClassProbability[] =>

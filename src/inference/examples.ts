@@ -1,7 +1,7 @@
 /**
  * Test images to look at: all of them, some at random, or those that a network gets wrong. Main thread.
  *
- * Letters: `N` test images, `F` features of one.
+ * Letters: `N` test images, or rows of numbers, `F` features of one, `K` targets of regression.
  */
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import type { Features } from '../data/source.js'
@@ -12,7 +12,8 @@ import type { Prediction, Predictor } from './predictor.js'
 export interface TestImages {
   readonly rows: number
   readonly images: Features // (N, F)
-  readonly labels: Int32Array // (N)
+  readonly labels: Int32Array // (N); of regression zeros
+  readonly targets: Float32Array // (N, K), in the units of the data; of classification none
   /** What they were read from. */
   readonly files: readonly LoadedFile[]
 }
@@ -26,6 +27,10 @@ export interface Mistake extends Prediction {
 export async function loadTestImages({ source, widths }: Predictor): Promise<TestImages> {
   const data = await openDataset(source.experiment.data, { baseDir: source.baseDir })
   const { rows } = data.test
+  const isRegression = source.input.targets !== null
+  if (isRegression !== (data.task === 'regression')) {
+    throw new ConfigError(`${data.where}: data.task is "${data.task}", expected that of the model`)
+  }
   if (data.height * data.width !== widths[0] || data.classes !== source.classNames.length) {
     throw new ConfigError(
       `${data.where}: images are ${data.height} x ${data.width} in ${data.classes} classes, expected ` +
@@ -34,8 +39,9 @@ export async function loadTestImages({ source, widths }: Predictor): Promise<Tes
   }
   const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)
-  const { files } = await data.load('test', images, labels)
-  return { rows, images, labels, files }
+  const targets = new Float32Array(data.task === 'regression' ? rows * data.classes : 0)
+  const { files } = await data.load('test', images, labels, targets)
+  return { rows, images, labels, targets, files }
 }
 
 /** One image of them, by its index from 0. A view. */
@@ -50,6 +56,31 @@ export function testImage(test: TestImages, index: number): Features {
 /** `count` different indices (all, where there are fewer), a pure function of the seed. */
 export function randomIndices(test: TestImages, count: number, seed: number): number[] {
   return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
+}
+
+export interface RowError {
+  readonly index: number
+  /** Mean over the targets of the squared error, in standard deviations of the training rows. */
+  readonly squaredError: number
+}
+
+/** Of regression: every test row, those with the largest errors first, by index among equals. */
+export function rowsByError(predictor: Predictor, { rows, images, targets }: TestImages): RowError[] {
+  const { factor } = predictor.source.input.targets!
+  const { data } = predictor.probabilities(images) // (N, K)
+  const count = factor.length
+  const squaredError = (row: number) => {
+    let sum = 0
+    for (let k = 0; k < count; k++) {
+      const at = row * count + k
+      // What never changed in training has no standard deviation: it counts in its own unit.
+      sum += ((data[at] - targets[at]) * (factor[k] || 1)) ** 2
+    }
+    return sum / count
+  }
+  return Array.from({ length: rows }, (_, index) => ({ index, squaredError: squaredError(index) })).sort(
+    (a, b) => b.squaredError - a.squaredError || a.index - b.index,
+  )
 }
 
 /** Every test image whose class the network misses: those it was surest of first, by index among equals. */

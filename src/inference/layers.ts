@@ -1,4 +1,5 @@
 /** What layers do with an image, and what the first one looks for, in numbers ready to be drawn. Any thread. */
+import { formatNumber } from '../cli/format.js'
 import type { Features } from '../data/source.js'
 import type { LayerPanel, WeightTile } from '../picture/layers.js'
 import type { Predictor } from './predictor.js'
@@ -36,16 +37,25 @@ export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'k
 export const MOST_NAMED = 12
 
 export function layerPanels(
-  { height, width, classNames }: Pick<Predictor, 'height' | 'width' | 'classNames'>,
+  {
+    height,
+    width,
+    classNames,
+    source: { input },
+  }: Pick<Predictor, 'height' | 'width' | 'classNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
   layers: readonly LayerSummary[],
 ): LayerPanel[] {
   return layers.map(({ layer, kind, units, active, values }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED
-    const best = kind === 'output' ? classNames[values.indexOf(Math.max(...values))] : ''
+    const said = () => (input.targets ? formatNumber(values[0]) : classNames[values.indexOf(Math.max(...values))])
+    const what = {
+      input: input.dtype === 'uint8' ? 'pixels' : 'features',
+      output: input.targets ? 'numbers' : 'classes',
+    }
     return {
-      title: `${name}: ${units} ${kind === 'input' ? 'pixels' : kind === 'output' ? 'classes' : 'units'}`,
-      note: kind === 'output' ? `says ${best}` : `${(100 * active).toFixed(0)} % active`,
+      title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
+      note: kind === 'output' ? `says ${said()}` : `${(100 * active).toFixed(0)} % active`,
       values,
       names: named ? classNames : null,
       shape: kind === 'input' ? { height, width } : null,

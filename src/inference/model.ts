@@ -55,6 +55,7 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
     ...input,
     name: experiment.data.dataset,
     where: opened.checkpoint,
+    task: input.targets ? 'regression' : 'classification',
     classes: classNames.length,
     train: { rows: 0 },
     test: { rows: batchRows }, // the slot of the test images is where a batch is put

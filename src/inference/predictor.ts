@@ -7,8 +7,9 @@
  */
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
+import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
-import { RunError, ShapeError } from '../errors.js'
+import { ConfigError, RunError, ShapeError } from '../errors.js'
 import { loadScored, type NamedWeights } from '../run/weights.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Kernels } from '../tensor/kernels/backend.js'
@@ -26,7 +27,7 @@ export interface LayerActivations {
   /** 0 is the input, the last one the output. */
   readonly layer: number
   readonly kind: 'input' | 'hidden' | 'output'
-  /** (B, U). Of the input: pixels / 255; of the output: probabilities; between: what the activation function gave. */
+  /** (B, U). Of the input: pixels / 255; of the output: as `probabilities` has it; between: what the activation function gave. */
   readonly values: NdArray<Float32Array>
 }
 
@@ -42,7 +43,7 @@ export class Predictor {
   /** Pixels of one image. */
   readonly height: number
   readonly width: number
-  /** One name for each class: digits, the ten names of Fashion-MNIST, else numbers. */
+  /** One name for each class: digits, the ten names of Fashion-MNIST, else numbers. Of regression: the targets' names. */
   readonly classNames: readonly string[]
   /** Units at every layer boundary: features, hidden layers, classes. */
   readonly widths: readonly number[]
@@ -95,7 +96,7 @@ export class Predictor {
 
   /**
    * Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. Of a network
-   * that learned by squared error: its outputs as they are.
+   * that learned by squared error: its outputs as they are; of regression: the numbers it says, in the units of the data.
    */
   probabilities(images: Features): NdArray<Float32Array> {
     const rows = this.#rowsOf(images)
@@ -106,8 +107,13 @@ export class Predictor {
     return ndarray(out, [rows, classes])
   }
 
-  /** The most probable class of each of the images (B, F). */
+  /** The most probable class of each of the images (B, F). Of regression there is none: throws ConfigError. */
   predict(images: Features): Prediction[] {
+    if (this.source.input.targets) {
+      throw new ConfigError(`${this.source.checkpoint}: learned numbers, expected a network of classes`, {
+        hint: 'probabilities() has the numbers',
+      })
+    }
     const { data, shape } = this.probabilities(images)
     const [rows, classes] = shape
     return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
@@ -182,6 +188,9 @@ export class Predictor {
     const { rows, cols, slot } = this.#planned.layout.activations[layer]
     const matrix = { rows, cols, tensor: viewSlot(this.#memory, slot) }
     for (let row = 0; row < count; row++) copyRow(out, (first + row) * cols, matrix, row)
+    const { targets } = this.source.input
+    const isLast = layer === this.widths.length - 1
+    if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
   }
 }
 

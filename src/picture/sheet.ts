@@ -9,9 +9,9 @@ import { GLYPH, textWidth } from './font.js'
 
 export interface SheetTile {
   readonly pixels: Uint8Array // (height, width) of the image
-  /** Class, and how sure the network is of it, from 0 to 1. */
+  /** Class, and how sure the network is of it, from 0 to 1; null where what it says is a number. */
   readonly className: string
-  readonly confidence: number
+  readonly confidence: number | null
   /** The right class, where it is known. */
   readonly truth: string | null
   /** Which image this is: `#17`, or the name of a file. */
@@ -71,12 +71,13 @@ function drawFrameAndWords(canvas: Canvas, tile: SheetTile, { x, y, width, heigh
   if (wrong) canvas.fill(x, y + height, width, caption, INK)
   const fits = (text: string) => textWidth(text, TEXT_SCALE) <= width - 2 * PAD
   const is = fits(`wrong, is ${tile.truth}`) ? `wrong, is ${tile.truth}` : `is ${tile.truth}`
-  const lines = [`${tile.className}  ${percent(tile.confidence)}`, wrong ? is : right ? 'right' : '', tile.name]
+  const sure = tile.confidence === null ? '' : percent(tile.confidence)
+  const lines = [`${tile.className}  ${sure}`, wrong ? is : right ? 'right' : '', tile.name]
   // Long class names push the percentage to the next line, whose word can wait.
   if (!fits(lines[0])) {
     lines[0] = tile.className
-    lines[1] = wrong ? is : `${percent(tile.confidence)}${right ? ' right' : ''}`
-    lines[2] = wrong ? `${percent(tile.confidence)} ${tile.name}` : tile.name
+    lines[1] = wrong ? is : `${sure}${right ? ' right' : ''}`
+    lines[2] = wrong ? `${sure} ${tile.name}` : tile.name
   }
   for (const [i, line] of lines.entries()) {
     const colour = wrong ? WHITE : i === 2 ? FAINT : right && i === 1 ? BLUE : INK

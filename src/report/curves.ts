@@ -4,10 +4,8 @@ import { numberOf } from '../run/numbers.js'
 import type { StoredEvent } from './run-files.js'
 
 /** The mean over the steps since the point before. Numbers may be NaN or infinite. */
-export interface StepPoint {
+export interface StepPoint extends Score {
   readonly step: number
-  readonly loss: number
-  readonly accuracy: number
   readonly learningRate: number
   readonly samplesPerSecond: number
 }
@@ -59,10 +57,10 @@ export function curvesOf(events: readonly StoredEvent[]): Curves {
 }
 
 function stepPoint(event: StoredEvent): StepPoint {
-  const [step, loss, accuracy, learningRate, samplesPerSecond] = (
-    ['step', 'loss', 'accuracy', 'learningRate', 'samplesPerSecond'] as const
-  ).map(field => numberOf(event[field]))
-  return { step, loss, accuracy, learningRate, samplesPerSecond }
+  const [step, learningRate, samplesPerSecond] = (['step', 'learningRate', 'samplesPerSecond'] as const).map(field =>
+    numberOf(event[field]),
+  )
+  return { step, ...scoreOf(event), learningRate, samplesPerSecond }
 }
 
 function epochPoint(event: StoredEvent): EpochPoint {
@@ -74,8 +72,8 @@ function epochPoint(event: StoredEvent): EpochPoint {
 }
 
 function scoreOf(value: unknown): Score {
-  const { loss, accuracy } = (value ?? {}) as Record<string, unknown>
-  return { loss: numberOf(loss), accuracy: numberOf(accuracy) }
+  const { loss, accuracy, r2 } = (value ?? {}) as Record<string, unknown>
+  return { loss: numberOf(loss), ...(r2 === undefined ? { accuracy: numberOf(accuracy) } : { r2: numberOf(r2) }) }
 }
 
 function incidentOf({ type, ...event }: StoredEvent): Incident | undefined {

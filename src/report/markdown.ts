@@ -1,7 +1,10 @@
 /** A report as Markdown: its tables, no pictures. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatPercent } from '../cli/format.js'
+import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../cli/format.js'
 import { comparisonMarkdown } from '../coordinator/compare.js'
+import type { Score } from '../run/events.js'
+import type { RegressionReport } from './regression.js'
 import type { Report, RunReport, TestReport } from './report.js'
+import { qualityOf } from './sections/curves.js'
 import { sharesOf } from './timeline.js'
 
 /** Of the table of epochs, and a matrix of so many classes at most. */
@@ -24,8 +27,9 @@ function runMarkdown(run: RunReport): string {
     '',
   ]
   const results: [string, string][] = []
-  const score = (name: string, of: { loss: number; accuracy?: number } | null | undefined) => {
+  const score = (name: string, of: Score | null | undefined) => {
     if (of?.accuracy !== undefined) results.push([`${name} accuracy`, formatPercent(of.accuracy)])
+    if (of?.r2 !== undefined) results.push([`${name} R²`, formatLoss(of.r2)])
     if (of) results.push([`${name} loss`, formatLoss(of.loss)])
   }
   score('held-out', summary?.test)
@@ -41,7 +45,7 @@ function runMarkdown(run: RunReport): string {
   for (const { step, text } of curves.incidents) lines.push(`- After step ${formatCount(step)}: ${plain(text)}`, '')
   lines.push(...epochsMarkdown(run))
   if ('missing' in test) lines.push(`There are no predictions to show: ${plain(test.missing)}.`, '')
-  else lines.push(...testMarkdown(test))
+  else lines.push(...('targets' in test ? regressionMarkdown(test) : testMarkdown(test)))
   if (timeline) {
     lines.push('## Workers', '')
     const rows = timeline.workers.map((time, worker) => {
@@ -63,18 +67,38 @@ function runMarkdown(run: RunReport): string {
   return lines.join('\n')
 }
 
-function epochsMarkdown({ curves: { epochs } }: RunReport): string[] {
+function epochsMarkdown({ curves }: RunReport): string[] {
+  const { epochs } = curves
+  const of = qualityOf(curves)
+  const name = of === 'r2' ? 'R²' : 'accuracy'
+  const quality = (score: Score) => (of === 'r2' ? formatLoss : formatPercent)(score[of] ?? Number.NaN)
   if (epochs.length === 0) return []
   const each = Math.ceil(epochs.length / MOST_ROWS)
   const rows = epochs
     .filter((_, i) => i % each === 0 || i === epochs.length - 1)
     .map(({ epoch, train, validation, seconds, samplesPerSecond }) => [
-      ...[formatCount(epoch), formatLoss(train.loss), formatPercent(train.accuracy)],
-      ...(validation ? [formatLoss(validation.loss), formatPercent(validation.accuracy)] : ['', '']),
+      ...[formatCount(epoch), formatLoss(train.loss), quality(train)],
+      ...(validation ? [formatLoss(validation.loss), quality(validation)] : ['', '']),
       ...[formatDuration(seconds), formatCount(samplesPerSecond)],
     ])
-  const head = ['epoch', 'loss', 'accuracy', 'validation loss', 'validation accuracy', 'time', 'rows/s']
+  const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'rows/s']
   return ['## Epochs', '', table(head, rows)]
+}
+
+function regressionMarkdown({ rows, targets }: RegressionReport): string[] {
+  return [
+    '## Held-out rows',
+    '',
+    `Of ${formatCount(rows)} rows, in the units of the data.`,
+    '',
+    table(
+      ['target', 'RMSE', 'MAE', 'bias', 'R²'],
+      targets.map(({ name, rmse, mae, bias, r2 }) => [
+        ...[name, formatNumber(rmse), formatNumber(mae), formatNumber(bias)],
+        r2 === null ? '' : formatLoss(r2),
+      ]),
+    ),
+  ]
 }
 
 function testMarkdown({ confusion, confusions, classes, macro, weighted, calibration, ...test }: TestReport): string[] {

@@ -10,6 +10,7 @@ import { courseOf, curvesSection } from './sections/curves.js'
 import { activationsSection, mistakesSection } from './sections/gallery.js'
 import { calibrationSection, classesSection, confusionSection } from './sections/held-out.js'
 import { digestsSection, experimentSection, machineSection } from './sections/origin.js'
+import { targetsSection, worstRowsSection } from './sections/regression.js'
 import { summarySection } from './sections/summary.js'
 import { workersSection } from './sections/workers.js'
 import { STYLE } from './style.js'
@@ -101,13 +102,18 @@ function sectionsOf(run: RunReport, id: string, level: 3 | 4): Section[] {
             html`<p class="note">There are no predictions to show: ${test.missing}.</p>`,
           ),
         ]
-      : [
-          section('confusion', 'Confusion matrix', confusionSection(test)),
-          section('classes', 'Classes', classesSection(test)),
-          section('calibration', 'Calibration', calibrationSection(test)),
-          section('mistakes', 'Worst mistakes', mistakesSection(test)),
-          section('layers', 'Activations', activationsSection(test, level)),
-        ]
+      : 'targets' in test
+        ? [
+            section('targets', 'Held-out rows', targetsSection(test)),
+            section('worst', 'Largest errors', worstRowsSection(test)),
+          ]
+        : [
+            section('confusion', 'Confusion matrix', confusionSection(test)),
+            section('classes', 'Classes', classesSection(test)),
+            section('calibration', 'Calibration', calibrationSection(test)),
+            section('mistakes', 'Worst mistakes', mistakesSection(test)),
+            section('layers', 'Activations', activationsSection(test, level)),
+          ]
   return [
     section('curves', 'Training', curvesSection(curves)),
     ...heldOut,

@@ -9,6 +9,7 @@ import { type LayerSummary, summaryOf } from '../inference/layers.js'
 import type { Manifest } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
 import { type Curves, curvesOf } from './curves.js'
+import { type RegressionReport, regressionReport } from './regression.js'
 import { type RunFiles, readRunFiles } from './run-files.js'
 import { type Scores, scoresOf } from './scores.js'
 import { type TestResultsOrReason, testResultsOf } from './test-results.js'
@@ -59,7 +60,7 @@ export interface RunReport {
   readonly summary: RunSummary | null
   readonly widths: readonly number[] | null
   readonly curves: Curves
-  readonly test: TestReport | { readonly missing: string }
+  readonly test: TestReport | RegressionReport | { readonly missing: string }
   readonly timeline: Timeline | null
   readonly experiment: Experiment
   /** What it says beside the defaults. */
@@ -115,8 +116,11 @@ export function runReport(files: RunFiles, results: TestResultsOrReason): RunRep
   }
 }
 
-function testReport(results: TestResultsOrReason): TestReport | { readonly missing: string } {
+function testReport(results: TestResultsOrReason): RunReport['test'] {
   if ('missing' in results) return results
+  if ('names' in results) {
+    return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no held-out rows' }
+  }
   if (results.labels.length === 0) return { missing: 'the data set has no held-out images' }
   const { weightsSha256, checkpoint, note, height, width, classNames } = results
   const named = (label: number) => ({ label, className: classNames[label] })

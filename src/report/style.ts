@@ -120,6 +120,8 @@ svg text{font-size:12px;fill:var(--dim)}
 ${series}
 .bar{fill:var(--s0)}.track{fill:var(--grid)}
 .gap{fill:rgb(var(--wrong)/.28);stroke:var(--s1);stroke-width:1.5;stroke-dasharray:4 2}
+.square{max-width:34rem}
+.points{stroke:var(--s0);stroke-width:4;stroke-linecap:round;stroke-opacity:.45;fill:none}
 .ideal{stroke:var(--ink);stroke-dasharray:2 4;fill:none}
 .p0{fill:var(--s0)}.p1{fill:var(--s4)}.p2{fill:var(--edge)}
 .strip>rect:last-of-type,.strip>rect:only-of-type{fill:transparent}

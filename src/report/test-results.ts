@@ -17,6 +17,8 @@ import { writeTextAtomically } from '../run/atomic.js'
 import { FILES } from '../run/directory.js'
 import { openRun } from '../run/open.js'
 import { readCheckpoint } from '../run/weights.js'
+import { packed, packedOf, unpacked } from './packed.js'
+import { isRegressionFile, parsedRegression, type RegressionResults, regressionText } from './regression.js'
 import type { RunFiles } from './run-files.js'
 
 export const TEST_RESULTS = 'test-results.json'
@@ -60,8 +62,9 @@ export interface TestResults {
   readonly examples: readonly KeptExample[]
 }
 
+type AnyResults = TestResults | RegressionResults
 /** Or why there are none. */
-export type TestResultsOrReason = TestResults | { readonly missing: string }
+export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
 /** Those of the run's directory if they are of its weights, else computed and put there. */
 export async function testResultsOf(run: RunFiles, onWarning: (text: string) => void): Promise<TestResultsOrReason> {
@@ -79,13 +82,18 @@ export async function testResultsOf(run: RunFiles, onWarning: (text: string) => 
   }
 }
 
-async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: string) => void): Promise<TestResults> {
+async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: string) => void): Promise<AnyResults> {
   const predictor = await Predictor.open(run.path)
   const test = await loadTestImages(predictor)
   refuseOtherData(run, test)
-  const results = resultsOf(predictor, test, run.path, weightsSha256)
+  const { source, note, classNames: names } = predictor
+  const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
+  const about = { weightsSha256, checkpoint, note }
+  const results = source.input.targets
+    ? { ...about, names, targets: test.targets, predicted: predictor.probabilities(test.images).data }
+    : { ...about, ...resultsOf(predictor, test) }
   const file = join(run.path, TEST_RESULTS)
-  await writeTextAtomically(file, textOf(results)).catch(cause =>
+  await writeTextAtomically(file, 'names' in results ? regressionText(results) : textOf(results)).catch(cause =>
     onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
   )
   return results
@@ -100,8 +108,8 @@ function refuseOtherData({ manifest }: RunFiles, { files }: TestImages): void {
   if (other) throw new DataError(`${other.path}: MD5 is ${other.md5}, expected that of a file in ${FILES.manifest}`)
 }
 
-function resultsOf(predictor: Predictor, test: TestImages, path: string, weightsSha256: string): TestResults {
-  const { height, width, classNames, source, note } = predictor
+function resultsOf(predictor: Predictor, test: TestImages): Omit<TestResults, 'weightsSha256' | 'checkpoint' | 'note'> {
+  const { height, width, classNames } = predictor
   const predictions = predictor.predict(test.images)
   const worst = findMistakes(predictor, test).slice(0, MISTAKES)
   const answers = askAboutTest(
@@ -112,9 +120,7 @@ function resultsOf(predictor: Predictor, test: TestImages, path: string, weights
   const firstRight = predictions.findIndex(({ label }, i) => label === test.labels[i])
   const shown = [...(firstRight < 0 ? [] : [firstRight]), ...worst.slice(0, 1).map(({ index }) => index)]
   return {
-    weightsSha256,
-    checkpoint: relative(path, source.checkpoint).replaceAll('\\', '/'),
-    ...{ note, height, width, classNames },
+    ...{ height, width, classNames },
     labels: test.labels,
     predicted: Int32Array.from(predictions, ({ label }) => label),
     confidence: Float32Array.from(predictions, ({ confidence }) => confidence),
@@ -138,10 +144,11 @@ function resultsOf(predictor: Predictor, test: TestImages, path: string, weights
 export async function readTestResults(
   path: string,
   onWarning: (text: string) => void,
-): Promise<TestResults | undefined> {
+): Promise<AnyResults | undefined> {
   const file = join(path, TEST_RESULTS)
   try {
-    return parsed(JSON.parse(await readFile(file, 'utf8')))
+    const content: unknown = JSON.parse(await readFile(file, 'utf8'))
+    return isRegressionFile(content) ? parsedRegression(content) : parsed(content)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     onWarning(`${file}: is damaged and will be computed again: ${(error as Error).message.split('\n')[0]}`)
@@ -150,7 +157,6 @@ export async function readTestResults(
 }
 
 const count = z.int().min(0)
-const packed = z.base64()
 const schema = z
   .strictObject({
     format: z.literal(FORMAT),
@@ -230,18 +236,6 @@ function parsed(content: unknown): TestResults {
       })),
     })),
   }
-}
-
-function packedOf({ buffer, byteOffset, byteLength }: Uint8Array | Int32Array | Float32Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
-}
-
-/** A buffer of its own, so that numbers of any size begin where they must. */
-function unpacked(text: string, elementBytes: number): ArrayBuffer {
-  const bytes = Uint8Array.from(Buffer.from(text, 'base64'))
-  if (bytes.length % elementBytes !== 0)
-    throw new Error(`${bytes.length} bytes, expected a multiple of ${elementBytes}`)
-  return bytes.buffer
 }
 
 function ofSize<T extends { readonly length: number }>(values: T, size: number): T {

@@ -4,10 +4,16 @@
  */
 import type { Experiment } from '../config/schema.js'
 
-/** Mean loss and accuracy (0 to 1) over the rows of one split. */
+/** Means over the rows of one split. */
 export interface Score {
   readonly loss: number
-  readonly accuracy: number
+  /** From 0 to 1; of classification. */
+  readonly accuracy?: number
+  /**
+   * Of regression: how much of the targets' variance is explained, R² = 1 - loss, by mean and variance of the training
+   * rows. 1 is perfect, 0 as good as to say the mean always; the mean over several targets.
+   */
+  readonly r2?: number
 }
 
 export interface StartEvent {
@@ -30,8 +36,8 @@ export interface StartEvent {
   readonly memoryBytes: number
 }
 
-/** Sent about ten times a second while steps run. Not stored in metrics.jsonl. */
-export interface ProgressEvent {
+/** Sent about ten times a second while steps run, with scores over the epoch so far, dropout on. Not stored in metrics.jsonl. */
+export interface ProgressEvent extends Score {
   readonly type: 'progress'
   /** From 1. */
   readonly epoch: number
@@ -40,9 +46,6 @@ export interface ProgressEvent {
   readonly step: number
   readonly stepInEpoch: number
   readonly stepsPerEpoch: number
-  /** Over the epoch so far: mean loss and running accuracy on the training rows, with dropout on. */
-  readonly loss: number
-  readonly accuracy: number
   readonly samplesPerSecond: number
   /** Seconds to the end of the run. */
   readonly etaSeconds: number
@@ -61,14 +64,12 @@ export interface WorkerTime {
 }
 
 /** A line for the log every so many steps: the mean over the steps since the last one. */
-export interface StepsEvent {
+export interface StepsEvent extends Score {
   readonly type: 'steps'
   /** Steps (from, step] are meant. */
   readonly from: number
   readonly step: number
   readonly epoch: number
-  readonly loss: number
-  readonly accuracy: number
   readonly learningRate: number
   readonly samplesPerSecond: number
   /** By worker; missing where one of them failed and the times are lost. */
@@ -175,10 +176,10 @@ export interface RunSummary {
   readonly samplesPerSecond: number
   readonly parameters: number
   /**
-   * Of the final weights over all training rows; of an interrupted run, the running loss of its last epoch, without
-   * accuracy. null in a failed run, as is `test`.
+   * Of the final weights over all training rows; of an interrupted run, the running loss of its last epoch
+   * alone. null in a failed run, as is `test`.
    */
-  readonly train: { readonly loss: number; readonly accuracy?: number } | null
+  readonly train: Score | null
   readonly validation?: Score
   readonly test: Score | null
   /**

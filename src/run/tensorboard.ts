@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { double, encode, type Field, float, int, message, text } from '../export/protobuf.js'
 import { AppendLog } from './append.js'
 import { crc32c } from './crc32c.js'
-import type { TrainEvent } from './events.js'
+import type { Score, TrainEvent } from './events.js'
 
 /** What TensorBoard looks for first; from version 2 on a new session drops what was written after its step. */
 const VERSION = 'brain.Event:2'
@@ -59,9 +59,10 @@ interface Scalars {
 }
 
 function scalarsOf(event: TrainEvent): Scalars | null {
-  const scores = (split: string, { loss, accuracy }: { loss: number; accuracy: number }) => ({
+  const scores = (split: string, { loss, accuracy, r2 }: Score) => ({
     [`${split}/loss`]: loss,
-    [`${split}/accuracy`]: accuracy,
+    ...(accuracy !== undefined && { [`${split}/accuracy`]: accuracy }),
+    ...(r2 !== undefined && { [`${split}/r2`]: r2 }),
   })
   switch (event.type) {
     case 'steps': {

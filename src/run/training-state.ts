@@ -6,7 +6,7 @@ import { inspect } from 'node:util'
 import { z } from 'zod'
 import { CheckpointError } from './safetensors.js'
 
-const score = z.strictObject({ loss: z.number(), accuracy: z.number() })
+const score = z.strictObject({ loss: z.number(), accuracy: z.number().optional(), r2: z.number().optional() })
 
 const trainingState = z.strictObject({
   /** Sums over the rows of the epoch so far. */

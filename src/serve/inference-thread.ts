@@ -62,8 +62,10 @@ async function load({ run, target, version }: ModelKey): Promise<Loaded> {
   const known = loaded.get(run)
   if (known?.version === version) return known
   const predictor = await Predictor.open(target)
-  if (predictor.source.input.dtype !== 'uint8') {
-    throw new ConfigError(`${target}: learned from numbers, expected a network of images to ask here`)
+  if (predictor.source.input.dtype !== 'uint8' || predictor.source.input.targets) {
+    throw new ConfigError(
+      `${target}: learned from numbers, or learned numbers, expected a network of images and classes to ask here`,
+    )
   }
   const now: Loaded = { version, predictor, ...(known?.test && { test: known.test }) }
   loaded.set(run, now)

@@ -182,16 +182,12 @@ const isDone = ({ status, epochs, stopped }: RunSummary, wanted: number): boolea
 
 function stateOf({ point, dir, loaded }: Variant, summary: RunSummary): SweepRun {
   const { status, epochs, train, validation, error } = summary
-  const accuracy = train?.accuracy ?? 0
   return {
     ...{ point, dir, epochs },
     status: status === 'completed' ? 'completed' : status === 'failed' ? 'failed' : 'waiting',
     score:
       status === 'completed' && train
-        ? scoreOf(loaded.experiment.checkpoint, {
-            train: { loss: train.loss, accuracy },
-            validation: validation ?? null,
-          })
+        ? scoreOf(loaded.experiment.checkpoint, { train, validation: validation ?? null })
         : null,
     ...(error !== undefined && { error }),
   }

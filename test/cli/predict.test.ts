@@ -34,7 +34,7 @@ t.test('--json: what the library says; --wrong: all mistakes that evaluate count
   const [expected] = predictor.predict(test.images.subarray(7 * F, 8 * F))
   t.match(first, { index: 7, ...expected, truth: { label: test.labels[7] }, correct: true })
   t.equal(first.top.length, 3)
-  t.equal(wrong.length, rows - correct)
+  t.equal(wrong.length, rows - correct!)
   t.ok(
     wrong.every(
       (p: { correct: boolean; confidence: number }, i: number) =>

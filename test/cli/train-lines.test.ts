@@ -47,7 +47,7 @@ t.test('the bar fills over the run and fits every terminal', async t => {
 })
 
 t.test('the end says the result, where it is, and what next', async t => {
-  const context = { runDir: RUN_DIR, experimentPath: 'configs/quick start.json', cwd: CWD, paint }
+  const context = { runDir: RUN_DIR, experimentPath: 'configs/quick start.json', cwd: CWD, paint, ofImages: true }
   t.same(endLines(summary, context), [
     'result   held-out accuracy 96.10 %, loss 0.1345; training loss 0.0500',
     'time     8.12 s of training, 9,857 samples/s, 10 epochs, 630 steps',
@@ -57,12 +57,14 @@ t.test('the end says the result, where it is, and what next', async t => {
     '  npx gradloom serve runs/quick-2026-01-31T12-00-05',
     '      the network in the browser: give it images of your own, see every layer',
     '  npx gradloom report runs/quick-2026-01-31T12-00-05',
-    '      a page about this run: curves, mistakes, confusion matrix, workers',
+    '      a page about this run: curves, mistakes, workers',
     "  cp 'configs/quick start.json' configs/mine.json",
     '      then change it, and: npx gradloom train configs/mine.json',
     '  npx gradloom train --help',
     '      everything that can be set from here',
   ])
+  const table = endLines(summary, { ...context, ofImages: false })
+  t.ok(table.includes('  npx gradloom predict runs/quick-2026-01-31T12-00-05 --wrong'), 'rows of numbers are not drawn')
   const mine = endLines(summary, { ...context, experimentPath: './configs/mine.json' })
   t.ok(mine.includes('  npx gradloom train ./configs/mine.json --set model.dropout=0.1'), 'not copied onto itself')
   const validation = { loss: 0.2, accuracy: 0.95 }

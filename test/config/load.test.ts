@@ -10,7 +10,7 @@ const REFERENCE = {
   name: 'mnist',
   seed: 1,
   data: {
-    ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, normalise: 'auto' },
+    ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
     csv: { delimiter: 'auto', header: true, label: null, features: null },
     npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
     ...{ imageSize: null, validation: 0 },
@@ -199,6 +199,6 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
   t.equal((await errorFor('mnist')).message, 'mnist: there is no such file; did you mean configs/mnist.json?')
   t.match(
     (await errorFor('configs/zzzzzz.json')).message,
-    /; there are configs\/digits-best\.json, configs\/fashion-mnist\.json, /,
+    /; there are configs\/digits-best\.json, configs\/fashion-best\.json, /,
   )
 })

@@ -221,7 +221,15 @@ t.test('every wrong value is named with its path, itself, and what was expected'
   t.same(
     [...new Set(untested.map(({ path }) => path))],
     [
-      ...['data.dataset', 'data.path', 'data.testPath', 'data.testFraction', 'data.normalise', 'data.csv.delimiter'],
+      ...[
+        'data.dataset',
+        'data.path',
+        'data.testPath',
+        'data.testFraction',
+        'data.task',
+        'data.normalise',
+        'data.csv.delimiter',
+      ],
       ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
       ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.validation', 'optimizer.beta2'],
     ],
@@ -250,6 +258,7 @@ t.test('the data section', async t => {
     [{ data: { dataset: 'csv' } }, 'data.path is missing, expected the CSV file, because data.dataset is "csv"'],
     [{ data: { ...csv, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
     [{ data: { ...csv, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
+    [{ data: { ...csv, task: 'z' } }, `data.task is 'z', expected "classification" or "regression"`],
     [{ data: { ...csv, normalise: 'z' } }, `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`],
     [{ data: { ...csv, csv: { header: 1 } } }, 'data.csv.header is 1, expected true or false'],
     [{ data: { ...csv, csv: { features: 'x' } } }, FEATURES],

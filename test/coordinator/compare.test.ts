@@ -52,7 +52,7 @@ t.test('one row a run, the settings that differ, and the mean over seeds', async
 t.test('CSV and Markdown quote what they must', async t => {
   const comparison = await compareRuns(runs)
   const [head, , , odd] = comparisonCsv(comparison).split('\r\n')
-  t.match(head, /^run,status,seed,model.hidden,optimizer.type,.*,test accuracy,test loss,/)
+  t.match(head, /^run,status,seed,model.hidden,optimizer.type,.*,test accuracy,test R²,test loss,/)
   t.match(odd, /^"c, ""odd""",completed,1,"\[3000,2500,2000,1500,1000,500\]",sgd,0\.1,/)
   t.match(
     comparisonMarkdown(comparison),

@@ -48,7 +48,7 @@ const run = join(dir, 'run')
 const summary = await train(resolveExperiment(experiment()), { runDir: run })
 
 t.test('features of any scale are learned; classes are named in manifest and checkpoint', async t => {
-  t.ok(summary.test!.accuracy > 0.95, `accuracy ${summary.test!.accuracy}`)
+  t.ok(summary.test!.accuracy! > 0.95, `accuracy ${summary.test!.accuracy}`)
   const manifest = JSON.parse(readFileSync(join(run, 'manifest.json'), 'utf8'))
   t.same(manifest.data.classNames, ['above', 'left', 'right'])
   const { input } = await readCheckpoint(join(run, summary.checkpoint!))
@@ -121,6 +121,6 @@ t.test('bytes can be standardised too', async t => {
       { runDir: null },
     )
   const [unit, standard] = [await digits('unit'), await digits('standardise')]
-  t.ok(standard.test!.accuracy > 0.8, `accuracy ${standard.test!.accuracy}`)
+  t.ok(standard.test!.accuracy! > 0.8, `accuracy ${standard.test!.accuracy}`)
   t.not(standard.weightsSha256, unit.weightsSha256)
 })

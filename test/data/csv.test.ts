@@ -133,7 +133,7 @@ t.test('what is wrong is named with its line and column', async t => {
     ['a,b\nz,x\nz,y\n', {}, /has no column of numbers beside 'b'/],
     ['a,b\n1,x\n2,y\n', { label: 'c' }, /data\.csv\.label is 'c', expected one of its 2 columns: a, b/],
     ['a,b\n1,x\n2,y\n', { features: [7] }, /data\.csv\.features is 7, expected one of its 2 columns/],
-    ['a,b\n1,2\n2,3\n', { features: ['a', 'b'] }, /data\.csv\.features has 'b', the column of the class/],
+    ['a,b\n1,2\n2,3\n', { features: ['a', 'b'] }, /data\.csv\.features has 'b', the column of data.csv.label/],
     ['a,b\n1,"x\n2,y\n', {}, /Quote Not Closed/],
     ['a,b\n1,x"y\n', {}, /Invalid Opening Quote/],
   ] as const) {

@@ -21,6 +21,17 @@ t.test('the table', async t => {
   t.equal(parameters, 4 * 32 + 32 + 32 * 3 + 3)
 })
 
+t.test('the table of numbers', async t => {
+  const houses = blocks.find(text => text.startsWith('area'))!
+  const [header, ...rows] = houses.trim().split('\n')
+  const dir = t.testdir({
+    'houses.csv': `${header}\n${Array.from({ length: 20 }, () => rows.join('\n')).join('\n')}\n`,
+    'mine.json': experiments.find(text => text.includes('houses.csv'))!,
+  })
+  const { test } = await train(await loadExperiment(join(dir, 'mine.json')), { runDir: null })
+  t.ok(test!.r2! > 0.99, `R² ${test!.r2}`)
+})
+
 /** A picture, one half of it white, as PNG. */
 function halfWhite(width: number, height: number, half: 'left' | 'right'): Uint8Array {
   const rgb = new Uint8Array(width * height * 3)
@@ -64,5 +75,5 @@ t.test('every other example is a right experiment', async t => {
     writeFileSync(file, text)
     await t.resolves(loadExperiment(file), text)
   }
-  t.equal(experiments.length, 4)
+  t.equal(experiments.length, 5)
 })

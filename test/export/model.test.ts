@@ -94,7 +94,7 @@ t.test(
       }),
       { runDir: squared },
     )
-    t.ok(test!.accuracy > 0.9 && test!.loss < 0.03, `accuracy ${test!.accuracy}, loss ${test!.loss}`)
+    t.ok(test!.accuracy! > 0.9 && test!.loss < 0.03, `accuracy ${test!.accuracy}, loss ${test!.loss}`)
     const predictor = await Predictor.open(squared)
     const { images, labels } = await loadTestImages(predictor)
     const outputs = predictor.probabilities(images)

@@ -45,7 +45,7 @@ for (const norm of ['batch', 'layer'] as const) {
     const hits = predictor.predict(images).filter(({ label }, i) => label === labels[i]).length
     const { correct, accuracy } = await evaluate(run)
     t.equal(hits, correct)
-    t.ok(accuracy > 0.8, `accuracy ${accuracy}`)
+    t.ok(accuracy! > 0.8, `accuracy ${accuracy}`)
 
     const folder = t.testdir()
     const fileOf = async (name: string) => {

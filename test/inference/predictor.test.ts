@@ -25,8 +25,8 @@ t.test('the accuracy on the test split is that of evaluate, exactly', async t =>
   const right = predictor.predict(test.images).filter(({ label }, i) => label === test.labels[i]).length
   t.equal(test.rows, rows)
   t.equal(right, correct)
-  t.ok(accuracy > 0.9, `the network learned something: ${accuracy}`)
-  t.equal(findMistakes(predictor, test).length, rows - correct)
+  t.ok(accuracy! > 0.9, `the network learned something: ${accuracy}`)
+  t.equal(findMistakes(predictor, test).length, rows - correct!)
 })
 
 t.test('what it says of an image does not depend on which others it is asked with', async t => {

@@ -134,7 +134,10 @@ t.test('pictures: activations --out draws the layers of the JSON, and so does th
     return { layer, kind, ...summary }
   })
   const { height, width } = json.test
-  const panels = layerPanels({ height, width, classNames: names }, layers)
+  const panels = layerPanels(
+    { height, width, classNames: names, source: { input: { dtype: 'uint8', targets: null } } } as never,
+    layers,
+  )
   t.ok(samePixels(readFileSync(out), drawLayers(panels).rgb), 'the same panels, to the pixel')
   const { stdout } = await gradloom(['activations', run, '--index', String(example.index), '--json'])
   t.strictSame(JSON.parse(stdout).layers, example.layers)

@@ -59,7 +59,7 @@ t.test('a run with log.tensorboard: every scalar of metrics.jsonl, to f32, and r
   const kept = before.filter(({ step, scalars }) => step <= resumedAt && scalars['test/loss'] === undefined)
   const all = [...kept, ...after]
   t.same(scalarsIn(all), scalarsOfMetrics(runDir), 'both files together say what metrics.jsonl does')
-  t.same(after.at(-1)?.scalars['test/accuracy'], Math.fround(summary.test!.accuracy))
+  t.same(after.at(-1)?.scalars['test/accuracy'], Math.fround(summary.test!.accuracy!))
 })
 
 t.test('without the setting there is nothing', async t => {

@@ -1,13 +1,14 @@
 /** Several runs beside each other. Pure; any thread. */
 import { formatCount, formatLoss, formatPercent } from '../../cli/format.js'
 import { type Comparison, comparisonTable } from '../../coordinator/compare.js'
+import type { Score } from '../../run/events.js'
 import { lineChart, type Series, STYLES } from '../charts/line-chart.js'
 import { linearScale, scaleFromZero, shareScale } from '../charts/scale.js'
 import type { EpochPoint } from '../curves.js'
 import { type Html, html } from '../html.js'
 import type { RunReport } from '../report.js'
 import { table } from '../table.js'
-import { shareTick, shortNumber } from './curves.js'
+import { qualityOf, shareTick, shortNumber } from './curves.js'
 
 export function comparisonSection(comparison: Comparison, runs: readonly RunReport[], ids: readonly string[]): Html {
   const [head, ...rows] = comparisonTable(comparison)
@@ -15,7 +16,8 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
   const validated = shown.every(({ curves }) => curves.epochs.some(({ validation }) => validation !== null))
   const split = validated ? 'validation' : 'training'
   const score = ({ train, validation }: EpochPoint) => (validated ? validation : train)
-  const series = (of: 'loss' | 'accuracy'): Series[] =>
+  const quality = shown.every(({ curves }) => qualityOf(curves) === 'r2') ? 'r2' : 'accuracy'
+  const series = (of: keyof Score): Series[] =>
     shown.map(({ run, curves: { epochs } }, style) => ({
       ...{ name: run, style },
       points: epochs.map(point => ({ x: point.epoch, y: score(point)?.[of] ?? Number.NaN })),
@@ -24,11 +26,12 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
   const x = { label: 'epochs', scale: linearScale(0, epochs, { exact: true }), format: formatCount }
   const finite = (all: readonly Series[]) =>
     all.flatMap(({ points }) => points.flatMap(({ y }) => (Number.isFinite(y) ? [y] : [])))
-  const [losses, accuracies] = [series('loss'), series('accuracy')]
+  const [losses, qualities] = [series('loss'), series(quality)]
   const last = (all: readonly Series[], format: (y: number) => string) =>
     all.map(({ name, points }) => `${name} ends at ${format(points.at(-1)?.y ?? Number.NaN)}`).join('; ')
   const lossScale = scaleFromZero(finite(losses))
-  const shares = shareScale(finite(accuracies))
+  const shares = quality === 'r2' ? linearScale(Math.min(0, ...finite(qualities)), 1) : shareScale(finite(qualities))
+  const format = quality === 'r2' ? formatLoss : formatPercent
   return html`${table({
     name: 'Runs beside each other',
     caption: 'Settings in which the runs differ, and their results',
@@ -50,10 +53,13 @@ ${lineChart({
   },
   ...{ x, series: losses, marks: [] },
 })}${lineChart({
-  title: `Accuracy on the ${split} rows`,
-  summary: last(accuracies, formatPercent),
-  y: { label: 'share of rows that are right', scale: shares, format: formatPercent, tick: shareTick(shares) },
-  ...{ x, series: accuracies, marks: [] },
+  title: `${quality === 'r2' ? 'R²' : 'Accuracy'} on the ${split} rows`,
+  summary: last(qualities, format),
+  y: {
+    label: quality === 'r2' ? 'share of the variance explained' : 'share of rows that are right',
+    ...{ scale: shares, format, tick: quality === 'r2' ? shortNumber : shareTick(shares) },
+  },
+  ...{ x, series: qualities, marks: [] },
 })}</div>
 ${runs.length > STYLES && html`<p class="note">The charts show the first ${STYLES} of ${runs.length} runs.</p>`}`
 }

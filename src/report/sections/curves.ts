@@ -1,5 +1,6 @@
 /** Loss, accuracy, learning rate and throughput over a run. Pure; any thread. */
 import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import type { Score } from '../../run/events.js'
 import { type LineChart, lineChart, type Point, type Series } from '../charts/line-chart.js'
 import { linearScale, type Scale, scaleFromZero, shareScale } from '../charts/scale.js'
 import type { Curves } from '../curves.js'
@@ -42,16 +43,16 @@ export function curvesSection(curves: Curves): Html {
     ...(lost ? ['Crosses at the top: the number is not finite.'] : []),
   ]
   return html`<div class="charts">
-${lossChart(curves, course, marks)}${accuracyChart(curves, course, marks)}${rateChart(curves, course, marks)}${speedChart(curves, course, marks)}</div>
+${lossChart(curves, course, marks)}${qualityChart(curves, course, marks)}${rateChart(curves, course, marks)}${speedChart(curves, course, marks)}</div>
 ${notes.length > 0 && html`<p class="note">${notes.join(' ')}</p>`}
 ${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
 }
 
 /** Of each epoch; of one that is not finished, and of a run with few epochs, of the steps too. */
-function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: 'loss' | 'accuracy'): Series[] {
-  const fine = steps.map(point => ({ x: course.at(point.step), y: point[of] }))
+function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Score): Series[] {
+  const fine = steps.map(point => ({ x: course.at(point.step), y: point[of] ?? Number.NaN }))
   if (epochs.length === 0) return [{ name: 'training', points: fine, style: 0 }]
-  const coarse = epochs.map(({ step, train }) => ({ x: course.at(step), y: train[of] }))
+  const coarse = epochs.map(({ step, train }) => ({ x: course.at(step), y: train[of] ?? Number.NaN }))
   const all: Series = { name: 'training, steps', points: fine, style: 0, faint: true }
   return [
     ...(epochs.length <= FEW_EPOCHS && fine.length > 1.5 * epochs.length ? [all] : []),
@@ -59,10 +60,12 @@ function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: 'loss' |
   ]
 }
 
-function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: 'loss' | 'accuracy'): Series[] {
+function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: keyof Score): Series[] {
   const points: Point[] = [
-    ...epochs.flatMap(({ step, validation }) => (validation ? [{ x: course.at(step), y: validation[of] }] : [])),
-    ...evaluations.map(({ step, ...score }) => ({ x: course.at(step), y: score[of] })),
+    ...epochs.flatMap(({ step, validation }) =>
+      validation ? [{ x: course.at(step), y: validation[of] ?? Number.NaN }] : [],
+    ),
+    ...evaluations.map(({ step, ...score }) => ({ x: course.at(step), y: score[of] ?? Number.NaN })),
   ].sort((a, b) => a.x - b.x)
   return points.length === 0 ? [] : [{ name: 'validation', points, style: 1 }]
 }
@@ -76,8 +79,20 @@ function lossChart(curves: Curves, course: CourseAxis, marks: readonly number[])
   })
 }
 
-function accuracyChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
-  const series = [...trainSeries(curves, course, 'accuracy'), ...validationSeries(curves, course, 'accuracy')]
+/** What is to become large: accuracy, or of regression R². */
+export const qualityOf = ({ epochs, steps }: Curves): 'accuracy' | 'r2' =>
+  [...epochs.map(({ train }) => train), ...steps].some(({ r2 }) => r2 !== undefined) ? 'r2' : 'accuracy'
+
+function qualityChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
+  const of = qualityOf(curves)
+  const series = [...trainSeries(curves, course, of), ...validationSeries(curves, course, of)]
+  if (of === 'r2') {
+    const scale = linearScale(Math.min(0, ...finiteOf(series)), 1)
+    return chart({
+      ...{ title: 'R²', series, marks, x: course },
+      y: { label: 'share of the variance explained', scale, format: formatLoss, tick: shortNumber },
+    })
+  }
   const scale = shareScale(finiteOf(series))
   return chart({
     ...{ title: 'Accuracy', series, marks, x: course },
@@ -135,24 +150,25 @@ function inWords({ series, x, y }: Omit<LineChart, 'summary'>): string {
     .join('; ')
 }
 
-function epochTable({ epochs }: Curves): Html {
+function epochTable(curves: Curves): Html {
+  const { epochs } = curves
+  const of = qualityOf(curves)
+  const name = of === 'r2' ? 'R²' : 'accuracy'
   const each = Math.ceil(epochs.length / MOST_ROWS)
   const shown = epochs.filter((_, i) => i % each === 0 || i === epochs.length - 1)
   const validated = epochs.some(({ validation }) => validation !== null)
-  const share = (value: number) => data(value, formatPercent)
+  const quality = (score: Score | null) => data(score?.[of] ?? null, of === 'r2' ? formatLoss : formatPercent)
   return table({
     name: 'Numbers of each epoch',
     caption: html`Epochs${each > 1 && `, every ${each}th of ${epochs.length}`}. Training scores are means over the epoch, as it went on, with dropout.`,
     head: [
-      ...['epoch', 'steps', 'training loss', 'training accuracy'],
-      ...(validated ? ['validation loss', 'validation accuracy'] : []),
+      ...['epoch', 'steps', 'training loss', `training ${name}`],
+      ...(validated ? ['validation loss', `validation ${name}`] : []),
       ...['learning rate', 'time', 'rows/s'],
     ],
     rows: shown.map(({ epoch, step, train, validation, learningRate, seconds, samplesPerSecond }) => [
-      ...[data(epoch, formatCount), data(step, formatCount), data(train.loss, formatLoss), share(train.accuracy)],
-      ...(validated
-        ? [data(validation?.loss, formatLoss), validation ? share(validation.accuracy) : data(null, formatPercent)]
-        : []),
+      ...[data(epoch, formatCount), data(step, formatCount), data(train.loss, formatLoss), quality(train)],
+      ...(validated ? [data(validation?.loss, formatLoss), quality(validation)] : []),
       ...[data(learningRate, shortNumber), data(seconds, formatDuration), data(samplesPerSecond, formatCount)],
     ]),
   })

@@ -1,7 +1,9 @@
 /** A run in a few lines: what it is, what came of it, what went wrong. Pure; any thread. */
 import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import type { Score } from '../../run/events.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'
+import { qualityOf } from './curves.js'
 
 const STATUS: Readonly<Record<RunReport['status'], string>> = {
   completed: 'completed',
@@ -32,24 +34,29 @@ ${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
 }
 
 function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlValue, HtmlValue?][] {
-  const percent = (value: number | undefined) => data(value, formatPercent)
+  const of = qualityOf(curves)
+  const [name, format] = of === 'r2' ? (['R²', formatLoss] as const) : (['accuracy', formatPercent] as const)
+  const quality = (score: Partial<Score>) => data(score[of], format)
   const last = curves.epochs.at(-1)
   const shown: [string, HtmlValue, HtmlValue?][] = []
   if (summary?.test) {
-    shown.push(['held-out accuracy', percent(summary.test.accuracy), html`loss ${data(summary.test.loss, formatLoss)}`])
-  } else if (!('missing' in test)) {
-    shown.push(['held-out accuracy', percent(test.accuracy), 'of the last checkpoint'])
-  } else shown.push(['held-out accuracy', html`<span class="none">none</span>`])
+    shown.push([`held-out ${name}`, quality(summary.test), html`loss ${data(summary.test.loss, formatLoss)}`])
+  } else if ('accuracy' in test) {
+    shown.push([`held-out ${name}`, quality(test), 'of the last checkpoint'])
+  } else shown.push([`held-out ${name}`, html`<span class="none">none</span>`])
   const validation = summary?.validation ?? last?.validation
   if (validation) {
-    shown.push(['validation accuracy', percent(validation.accuracy), html`loss ${data(validation.loss, formatLoss)}`])
+    shown.push([`validation ${name}`, quality(validation), html`loss ${data(validation.loss, formatLoss)}`])
   }
   const train = summary?.train
-  if (train?.accuracy !== undefined) {
-    shown.push(['training accuracy', percent(train.accuracy), html`loss ${data(train.loss, formatLoss)}`])
+  if (train?.[of] !== undefined) {
+    shown.push([`training ${name}`, quality(train), html`loss ${data(train.loss, formatLoss)}`])
   } else if (last) {
-    const { accuracy, loss } = last.train
-    shown.push(['training accuracy', percent(accuracy), html`loss ${data(loss, formatLoss)}, over the last epoch`])
+    shown.push([
+      `training ${name}`,
+      quality(last.train),
+      html`loss ${data(last.train.loss, formatLoss)}, over the last epoch`,
+    ])
   }
   const seconds = summary?.seconds ?? curves.epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
   const epochs = summary?.epochs ?? curves.epochs.length

@@ -17,7 +17,7 @@ interface Quantity {
 const QUANTITIES: readonly Quantity[] = [
   { name: 'loss', title: 'Loss', unit: 'cross-entropy, nats', scale: 1, text: formatLoss },
   {
-    ...{ name: 'accuracy', title: 'Accuracy', unit: 'right answers, %', scale: 100 },
+    ...{ name: 'accuracy', title: 'Accuracy', unit: 'right answers, or R², %', scale: 100 },
     text: value => formatPercent(value / 100),
   },
   { name: 'learningRate', title: 'Learning rate', unit: 'step size', scale: 1, text: value => value.toPrecision(3) },

@@ -32,7 +32,9 @@ export class RunCurves {
   curves: Curves = emptyCurves()
   /** The newest of each; null before the first. */
   loss: number | null = null
+  /** Of regression R². */
   accuracy: number | null = null
+  isRegression = false
   validation: Score | null = null
   samplesPerSecond: number | null = null
   workers: readonly WorkerPace[] = []
@@ -52,9 +54,9 @@ export class RunCurves {
   }
 
   /** Ten times a second, of a run in the server's process. */
-  progress({ step, loss, accuracy, samplesPerSecond, etaSeconds }: ProgressEvent): void {
+  progress({ step, loss, samplesPerSecond, etaSeconds, ...score }: ProgressEvent): void {
     if (this.summary !== null || step < this.step) return
-    Object.assign(this, { step, loss, accuracy, samplesPerSecond })
+    Object.assign(this, { step, loss, accuracy: score.accuracy ?? score.r2 ?? null, samplesPerSecond })
     this.#etaSeconds = etaSeconds
   }
 
@@ -82,6 +84,7 @@ export class RunCurves {
     switch (event.type) {
       case 'start':
         this.start = event
+        this.isRegression = event.experiment.data.task === 'regression'
         this.summary = null
         this.#times = []
         return
@@ -89,7 +92,7 @@ export class RunCurves {
         this.step = event.step
         const x = this.#epochOf(event.step)
         this.loss = this.#draw('loss', 'training', x, event.loss)
-        this.accuracy = this.#draw('accuracy', 'training', x, event.accuracy)
+        this.accuracy = this.#draw('accuracy', 'training', x, qualityOf(event))
         this.#draw('learningRate', 'training', x, event.learningRate)
         this.samplesPerSecond = this.#draw('throughput', 'training', x, event.samplesPerSecond)
         this.workers = pacesOf(event)
@@ -103,7 +106,7 @@ export class RunCurves {
           this.validation = event.validation
           const x = this.#epochOf(event.step)
           this.#draw('loss', 'validation', x, event.validation.loss)
-          this.#draw('accuracy', 'validation', x, event.validation.accuracy)
+          this.#draw('accuracy', 'validation', x, qualityOf(event.validation))
         }
         return
       case 'restart':
@@ -131,6 +134,9 @@ export class RunCurves {
     return this.start ? step / this.start.stepsPerEpoch : step
   }
 }
+
+/** Accuracy, of regression R²; a word where it is not finite. */
+export const qualityOf = ({ accuracy, r2 }: Partial<Score>): Stored => accuracy ?? r2 ?? 'NaN'
 
 function pacesOf({ workers, samplesPerSecond }: Extract<StoredEvent, { type: 'steps' }>): WorkerPace[] {
   if (!workers) return []

@@ -1,7 +1,7 @@
 /** One run on `Watch`: where it is, how fast, and what it gets wrong. Browser. */
 import { formatCount, formatDuration, formatEta, formatLoss, formatPercent } from '../../cli/format.js'
 import type { MistakesResponse, RunEntry } from '../protocol.js'
-import { RunCurves } from './curves.js'
+import { qualityOf, RunCurves } from './curves.js'
 import { element, messageOf, request } from './dom.js'
 import { bytesOf, drawImage } from './heatmap.js'
 
@@ -71,13 +71,14 @@ export class RunCard {
     const epochs = start?.experiment.train.epochs
     const epoch = start ? curves.step / start.stepsPerEpoch : 0
     const held = summary?.test ?? null
+    const quality = curves.isRegression ? 'R²' : 'accuracy'
     this.#numbers.replaceChildren(
       ...numbers([
         ['epoch', start ? `${epoch.toFixed(Number.isInteger(epoch) ? 0 : 1)} of ${formatCount(epochs ?? 0)}` : UNKNOWN],
-        ['loss, nats', shown(curves.loss, formatLoss)],
-        ['accuracy', shown(curves.accuracy, formatPercent)],
-        ...(curves.validation ? ([['validation accuracy', score(curves.validation.accuracy)]] as const) : []),
-        ...(held ? ([['held-out accuracy', score(held.accuracy)]] as const) : []),
+        [curves.isRegression ? 'loss' : 'loss, nats', shown(curves.loss, formatLoss)],
+        [quality, shown(curves.accuracy, formatPercent)],
+        ...(curves.validation ? ([[`validation ${quality}`, score(qualityOf(curves.validation))]] as const) : []),
+        ...(held ? ([[`held-out ${quality}`, score(qualityOf(held))]] as const) : []),
         ['samples/s', shown(curves.samplesPerSecond, formatCount)],
         summary
           ? ['time of training', formatDuration(summary.seconds)]

@@ -1,0 +1,123 @@
+/**
+ * What a network of regression says of the held-out rows: kept in the run directory as test-results.ts keeps what one of
+ * classification says, and what a report tells of it. Pure; any thread.
+ *
+ * Letters: `N` held-out rows, `K` targets.
+ */
+import * as z from 'zod'
+import { packed, packedOf, unpacked } from './packed.js'
+
+const FORMAT = 'gradloom regression results'
+const VERSION = 1
+/** The rows with the largest errors that a report lists. */
+const WORST = 20
+
+export interface RegressionResults {
+  readonly weightsSha256: string
+  /** Relative to the run directory. */
+  readonly checkpoint: string
+  readonly note: string | null
+  readonly names: readonly string[] // (K)
+  readonly targets: Float32Array // (N, K)
+  readonly predicted: Float32Array // (N, K)
+}
+
+const schema = z.strictObject({
+  format: z.literal(FORMAT),
+  version: z.literal(VERSION),
+  weightsSha256: z.string(),
+  checkpoint: z.string(),
+  note: z.string().nullable(),
+  names: z.array(z.string()).min(1),
+  targets: packed,
+  predicted: packed,
+})
+
+export const isRegressionFile = (content: unknown): boolean =>
+  (content as { format?: unknown } | null)?.format === FORMAT
+
+export function regressionText({ targets, predicted, names, ...rest }: RegressionResults): string {
+  const file: z.infer<typeof schema> = {
+    ...{ format: FORMAT, version: VERSION, ...rest, names: [...names] },
+    ...{ targets: packedOf(targets), predicted: packedOf(predicted) },
+  }
+  return `${JSON.stringify(file)}\n`
+}
+
+/** Throws where it is not what `regressionText` writes. */
+export function parsedRegression(content: unknown): RegressionResults {
+  const { format: _, version: __, ...file } = schema.parse(content)
+  const targets = new Float32Array(unpacked(file.targets, 4))
+  const predicted = new Float32Array(unpacked(file.predicted, 4))
+  if (targets.length !== predicted.length || targets.length % file.names.length !== 0) {
+    throw new Error('targets and predictions do not fit each other')
+  }
+  return { ...file, targets, predicted }
+}
+
+export interface TargetScores {
+  readonly name: string
+  /** Square root of the mean squared error, and the mean of its size and of itself, in the target's unit. */
+  readonly rmse: number
+  readonly mae: number
+  readonly bias: number
+  /** 1 - squared errors / squared deviations from the mean of these rows; null where they are all the same. */
+  readonly r2: number | null
+}
+
+export interface TargetValue {
+  readonly name: string
+  readonly value: number
+  readonly truth: number
+}
+
+export interface RegressionReport {
+  readonly weightsSha256: string
+  readonly checkpoint: string
+  readonly note: string | null
+  readonly rows: number
+  readonly targets: readonly TargetScores[] // (K)
+  /** What was predicted for each row, and what it is. */
+  readonly values: readonly { readonly predicted: Float32Array /* (N) */; readonly truth: Float32Array /* (N) */ }[] // (K)
+  /** The largest errors first, each target in its root mean squared errors. */
+  readonly worst: readonly { readonly index: number; readonly values: readonly TargetValue[] }[]
+}
+
+export function regressionReport(results: RegressionResults): RegressionReport {
+  const { names, targets, predicted, ...from } = results
+  const count = names.length
+  const rows = targets.length / count
+  const column = (values: Float32Array, k: number) =>
+    Float32Array.from({ length: rows }, (_, row) => values[row * count + k])
+  const values = names.map((_, k) => ({ predicted: column(predicted, k), truth: column(targets, k) }))
+  const scores = names.map((name, k) => ({ name, ...scoresOf(values[k].predicted, values[k].truth) }))
+  const size = (row: number) =>
+    scores.reduce((sum, { rmse }, k) => sum + ((values[k].predicted[row] - values[k].truth[row]) / (rmse || 1)) ** 2, 0)
+  const worst = Array.from({ length: rows }, (_, index) => ({ index, error: size(index) }))
+    .sort((a, b) => b.error - a.error || a.index - b.index)
+    .slice(0, WORST)
+    .map(({ index }) => ({
+      index,
+      values: names.map((name, k) => ({ name, value: values[k].predicted[index], truth: values[k].truth[index] })),
+    }))
+  return { ...from, rows, targets: scores, values, worst }
+}
+
+function scoresOf(predicted: Float32Array, truth: Float32Array): Omit<TargetScores, 'name'> {
+  const rows = truth.length
+  const mean = truth.reduce((sum, value) => sum + value, 0) / rows
+  let [squares, sizes, errors, spread] = [0, 0, 0, 0]
+  for (const [row, value] of truth.entries()) {
+    const error = predicted[row] - value
+    squares += error ** 2
+    sizes += Math.abs(error)
+    errors += error
+    spread += (value - mean) ** 2
+  }
+  return {
+    rmse: Math.sqrt(squares / rows),
+    mae: sizes / rows,
+    bias: errors / rows,
+    r2: spread === 0 ? null : 1 - squares / spread,
+  }
+}

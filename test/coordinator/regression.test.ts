@@ -1,0 +1,188 @@
+/** Numbers as targets, from the file to the answer: bits, checkpoints, scores, and what is said in the data's units. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as ort from 'onnxruntime-web'
+import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
+import type { ExperimentInput } from '../../src/config/schema.js'
+import { compareRuns } from '../../src/coordinator/compare.js'
+import { evaluate } from '../../src/coordinator/evaluate.js'
+import { resume } from '../../src/coordinator/resume.js'
+import { train } from '../../src/coordinator/train.js'
+import { exportWeights } from '../../src/export/export.js'
+import { encodeNpz } from '../../src/export/npz.js'
+import { askAboutTest } from '../../src/inference/ask.js'
+import { loadTestImages, rowsByError } from '../../src/inference/examples.js'
+import { Predictor } from '../../src/inference/predictor.js'
+import { reportPage } from '../../src/report/page.js'
+import { readReport } from '../../src/report/report.js'
+import { philox } from '../../src/tensor/random.js'
+import { gradloom } from '../cli/run-cli.js'
+
+const dir = t.testdir()
+const path = join(dir, 'houses.csv')
+
+/** Prices in the hundred thousands, rents in the hundreds, by three features of other sizes. */
+const words = new Uint32Array(4)
+const houses = Array.from({ length: 400 }, (_, i) => {
+  philox(words, i, 0, 0, 0, 9, 0)
+  const [a, b, c, d] = [...words].map(word => word / 2 ** 32)
+  const [area, rooms, age] = [30 + 170 * a, 1 + Math.floor(6 * b), 80 * c]
+  const price = 2000 * area + 15_000 * rooms - 900 * age + 12_000 * (d - 0.5)
+  return { area, rooms, age, price: Math.round(price), rent: price / 400 + 20 * (d - 0.5) }
+})
+const lines = houses.map(({ area, rooms, age, price, rent }) =>
+  [area.toFixed(1), rooms, age.toFixed(1), price, rent.toFixed(2)].join(','),
+)
+writeFileSync(path, `area,rooms,age,price,rent\n${lines.join('\n')}\n`)
+
+const experiment = (label: string[], more: Partial<ExperimentInput> = {}): ExperimentInput => ({
+  data: {
+    ...{ dataset: 'csv', path, task: 'regression', validation: 0.2 },
+    csv: { label, features: ['area', 'rooms', 'age'] },
+  },
+  model: { hidden: [24], dropout: 0.1 },
+  train: { epochs: 20, batchSize: 16, l2: 0, loss: 'mean-squared-error' },
+  optimizer: { learningRate: 0.005 },
+  compute: { backend: 'wasm', workers: 2 },
+  ...more,
+})
+const run = join(dir, 'run')
+const two = join(dir, 'two')
+const summary = await train(resolveExperiment(experiment(['price'])), { runDir: run })
+await train(resolveExperiment(experiment(['price', 'rent'])), { runDir: two })
+
+t.test('targets in the hundred thousands are learned; R² is 1 - loss, and there is no accuracy', async t => {
+  const { test, train, validation } = summary
+  t.ok(test!.r2! > 0.95, `R² ${test!.r2}`)
+  for (const score of [test, train, validation]) {
+    t.equal(score!.r2, 1 - score!.loss)
+    t.notOk('accuracy' in score!)
+  }
+  const events = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n')
+  t.notMatch(events.join('\n'), /accuracy/)
+  const { test: scored, ...kept } = JSON.parse(readFileSync(join(run, 'summary.json'), 'utf8'))
+  t.same([scored, kept.status], [test, 'completed'])
+})
+
+t.test('the number of workers changes no bit, nor does a stop', async t => {
+  const digest = async (compute: ExperimentInput['compute']) =>
+    (await train(resolveExperiment(experiment(['price'], { compute })), { runDir: null })).weightsSha256
+  for (const workers of [1, 3]) t.equal(await digest({ backend: 'wasm', workers }), summary.weightsSha256)
+  const stopped = join(dir, 'stopped')
+  const stop = new AbortController()
+  await train(resolveExperiment(experiment(['price'])), {
+    ...{ runDir: stopped, signal: stop.signal },
+    onEvent: event => event.type === 'epoch' && event.epoch === 7 && stop.abort(),
+  })
+  t.equal((await resume(stopped)).summary.weightsSha256, summary.weightsSha256)
+})
+
+t.test('evaluate: the same scores, and the error in the unit of the target', async t => {
+  const { rmse, loss, ...scored } = await evaluate(run)
+  t.equal(loss, summary.test!.loss)
+  t.notOk('accuracy' in scored || 'correct' in scored)
+  const { data } = (await Predictor.open(run)).probabilities((await loadTestImages(await Predictor.open(run))).images)
+  const { targets } = await loadTestImages(await Predictor.open(run))
+  const mean = targets.reduce((sum, target, row) => sum + (data[row] - target) ** 2, 0) / targets.length
+  t.ok(Math.abs(rmse! / Math.sqrt(mean) - 1) < 1e-4, `${rmse}, by the predictions ${Math.sqrt(mean)}`)
+  t.equal((await evaluate(two)).rmse, undefined, 'of two targets there are two units')
+})
+
+t.test('predict: values by name beside the truth, the largest errors first', async t => {
+  const predictor = await Predictor.open(two)
+  const test = await loadTestImages(predictor)
+  const order = rowsByError(predictor, test)
+  t.ok(order[0].squaredError >= order[1].squaredError && order.length === test.rows)
+  const [answer] = askAboutTest(predictor, test, [order[40].index])
+  t.match(answer, { top: [], truth: null, values: [{ name: 'price' }, { name: 'rent' }] })
+  for (const { value, truth } of answer.values) t.ok(Math.abs(value / truth! - 1) < 0.2, `${value}, is ${truth}`)
+  t.throws(() => predictor.predict(test.images), /learned numbers, expected a network of classes/)
+
+  const said = await gradloom(['predict', two, '--index', '3'])
+  t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}it is [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)
+  const evaluated = await gradloom(['evaluate', run])
+  t.match(evaluated.stdout, /^test: R² 0\.9\d+, loss 0\.0\d+, root mean squared error [\d,.]+; 80 rows\n$/)
+})
+
+t.test('exported models speak in the units of the data', async t => {
+  const predictor = await Predictor.open(two)
+  const { images, rows } = await loadTestImages(predictor)
+  const { data: own } = predictor.probabilities(images)
+  const file = join(t.testdir(), 'model.onnx')
+  await exportWeights(two, file)
+  ort.env.wasm.numThreads = 1
+  const session = await ort.InferenceSession.create(new Uint8Array(readFileSync(file)))
+  const { outputs } = await session.run({
+    features: new ort.Tensor('float32', images as Float32Array, [rows, 3]),
+  })
+  const got = outputs.data as Float32Array
+  t.ok(own.every((value, i) => Math.abs(got[i] / value - 1) < 1e-4))
+})
+
+t.test('arrays: (rows, targets)', async t => {
+  const archive = join(t.testdir(), 'houses.npz')
+  const features = Float32Array.from(houses.flatMap(({ area, rooms, age }) => [area, rooms, age]))
+  const targets = Float32Array.from(houses.flatMap(({ price, rent }) => [price, rent]))
+  const arrays = [
+    { name: 'x_train', shape: [400, 3], data: features },
+    { name: 'y_train', shape: [400, 2], data: targets },
+  ]
+  writeFileSync(archive, encodeNpz(arrays))
+  const data = { dataset: 'npz', path: archive, task: 'regression' } as const
+  const { test } = await train(resolveExperiment(experiment([], { data })), { runDir: null })
+  t.ok(test!.r2! > 0.9, `R² ${test!.r2}`)
+  const wrong = join(t.testdir(), 'wrong.npz')
+  writeFileSync(wrong, encodeNpz([arrays[0], { ...arrays[1], shape: [200, 4] }]))
+  const other = { ...data, path: wrong }
+  await t.rejects(train(resolveExperiment(experiment([], { data: other })), { runDir: null }), {
+    message: /x_train has 400 rows, expected 200, as y_train has/,
+  })
+})
+
+t.test('report and compare: errors of each target, predicted against true', async t => {
+  const report = await readReport([two, run])
+  const [{ test }] = report.runs
+  if (!('targets' in test)) return void t.fail('no report of targets')
+  const predictor = await Predictor.open(two)
+  const images = await loadTestImages(predictor)
+  t.match(test.targets, [{ name: 'price' }, { name: 'rent' }])
+  t.ok(test.targets.every(({ r2, rmse, mae }) => r2! > 0.9 && mae < rmse))
+  t.equal(test.worst[0].values[0].truth, images.targets[2 * test.worst[0].index])
+  const page = reportPage(report)
+  for (const text of ['price: predicted and true', 'R² on the validation rows', 'held-out R²'])
+    t.ok(page.includes(text))
+  t.notMatch(page, /accuracy|NaN|undefined/)
+  const again = await readReport([two, run])
+  t.equal(reportPage(again), page, 'what was kept gives the same page')
+  const { runs } = await compareRuns([run, two])
+  t.equal(runs[0].results['test R²'], summary.test!.r2)
+})
+
+t.test('what cannot be is refused', async t => {
+  const refused = (more: Partial<ExperimentInput>, message: RegExp) =>
+    t.throws(() => resolveExperiment({ ...experiment(['price']), ...more }), { message })
+  refused({ train: {} }, /train\.loss is missing, expected "mean-squared-error", because data\.task/)
+  refused({ data: { dataset: 'digits', task: 'regression' } }, /data\.task is 'regression', expected "classification"/)
+  refused({ data: { dataset: 'csv', path, csv: { label: ['price'] } } }, /data\.csv\.label .* expected one column/)
+  refused({ checkpoint: { bestMetric: 'validation-accuracy' } }, /expected "auto", "validation-loss" or "train-loss"/)
+  const rejected = (text: string, label: string[], message: RegExp) => {
+    const file = join(t.testdir({ 'bad.csv': text }), 'bad.csv')
+    const data = { ...experiment(label).data, path: file, csv: { label } }
+    return t.rejects(train(resolveExperiment(experiment(label, { data })), { runDir: null }), { message })
+  }
+  await rejected('x,y\n1,2\n2,many\n', ['y'], /line 3: column 'y' is 'many', expected a finite number/)
+  await rejected('x,y\n1,2\n2,NaN\n', ['y'], /line 3: column 'y' is 'NaN', expected a finite number/)
+  await rejected('x,y\n1,2\n', ['z'], /data\.csv\.label is 'z', expected one of its 2 columns/)
+  await rejected('x,y\n1,2\n', ['y', 'y'], /data\.csv\.label has 'y' twice/)
+})
+
+t.test('a target that never changes is said as it is', async t => {
+  const file = join(t.testdir({ 'same.csv': `x,y\n${'1,7\n2,7\n3,7\n4,7\n5,7\n'.repeat(4)}` }), 'same.csv')
+  const same = join(dir, 'same')
+  const data = { dataset: 'csv', path: file, task: 'regression' } as const
+  await train(resolveExperiment(experiment(['y'], { data })), { runDir: same })
+  const predictor = await Predictor.open(same)
+  t.ok(predictor.probabilities(Float32Array.of(1, 100)).data.every(value => value === 7))
+  t.equal((await evaluate(same)).loss < 1e-3, true)
+})
