@@ -143,6 +143,8 @@ function createProgram(args: readonly string[]): Argv {
     .example('$0 train --help', 'what a command takes')
     .locale('en') // the rest of our messages are English too
     .wrap(Math.min(WIDEST_HELP, process.stdout.columns || WIDEST_HELP))
+    // `--no-run-dir` would be a directory that is `false`.
+    .parserConfiguration({ 'boolean-negation': false })
     .strict()
     .recommendCommands()
     .demandCommand(1)

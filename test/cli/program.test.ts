@@ -45,6 +45,10 @@ t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => 
       ['train', 'a', '--epoch', '3'],
       'gradloom train: unknown option --epoch; did you mean --epochs?\nhint: npx gradloom train --help\n',
     ],
+    [
+      ['train', 'a', '--no-run-dir'],
+      'gradloom train: unknown option --no-run-dir; did you mean --run-dir?\nhint: npx gradloom train --help\n',
+    ],
     [['train', 'a', '--seed'], 'gradloom train: --seed needs a value\nhint: npx gradloom train --help\n'],
     [
       ['train', 'a', '--seed=1', '--seed=2'],
