@@ -54,7 +54,7 @@ export function byteOffsetOf(tensor: Tensor): number {
   return tensor.data.byteOffset + tensor.offset * tensor.data.BYTES_PER_ELEMENT
 }
 
-interface Shaped {
+export interface Shaped {
   readonly shape: readonly number[]
 }
 
@@ -86,27 +86,4 @@ export function bindShapes<D extends string>(
     seen.push(`${name} (${shape.join(', ')})`)
   }
   return bound
-}
-
-/** What `gather` takes: bytes without a scaling, bytes or float32 with one. Throws ShapeError, or TypeError for other numbers. */
-export function bindGatherShapes(
-  out: Matrix, // (B, F)
-  features: ByteTensor | FloatTensor, // (N, F)
-  samples: IntTensor, // (B)
-  scaling: { readonly offset: FloatTensor; readonly factor: FloatTensor } | null, // (F) each
-): void {
-  bindShapes('gather', [
-    ['features', features, ['N', 'F']],
-    ['out', matrixShape(out), ['B', 'F']],
-    ['samples', samples, ['B']],
-    ...(scaling
-      ? ([
-          ['offset', scaling.offset, ['F']],
-          ['factor', scaling.factor, ['F']],
-        ] as const)
-      : []),
-  ])
-  const { dtype } = features
-  if (dtype === 'uint8' || (dtype === 'float32' && scaling)) return
-  throw new TypeError(`gather: features are ${dtype}, expected uint8${scaling ? ' or float32' : ''}`)
 }

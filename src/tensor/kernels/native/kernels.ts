@@ -8,15 +8,7 @@
  */
 import type { OptimizerStep } from '../../../model/optimizer.js'
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import {
-  bindGatherShapes,
-  bindShapes,
-  byteOffsetOf,
-  type FloatTensor,
-  type Matrix,
-  matrixShape,
-  type Tensor,
-} from '../../tensor.js'
+import { byteOffsetOf, type FloatTensor, type Matrix, type Tensor } from '../../tensor.js'
 import type {
   Backend,
   BiasTensors,
@@ -29,6 +21,18 @@ import type {
   WeightTensors,
   WeightUpdate,
 } from '../backend.js'
+import {
+  checkBiasActivate,
+  checkBiasUpdate,
+  checkDropout,
+  checkGather,
+  checkLinear,
+  checkLinearBackward,
+  checkSoftmaxLoss,
+  checkSquaredLoss,
+  checkWeightUpdate,
+  gatesOf,
+} from '../shapes.js'
 import { activationCode } from '../wasm/activations.js'
 import { augmentScratchBytes, bindAugment } from '../wasm/augment.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
@@ -110,7 +114,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
 
   return {
     gather(out, features, samples, scaling) {
-      bindGatherShapes(out, features, samples, scaling)
+      checkGather(out, features, samples, scaling)
       const to = rowsAt(out.tensor)
       const from = byteOffsetOf(features)
       const index = byteOffsetOf(samples)
@@ -128,21 +132,13 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     },
 
     linear(out, x, w) {
-      bindShapes('linear', [
-        ['x', matrixShape(x), ['B', 'I']],
-        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-        ['out', matrixShape(out), ['B', 'O']],
-      ])
+      checkLinear(out, x, w)
       return product(products, 'nn', out, x, w.master)
     },
 
-    biasActivate(z, bias, { type, gates }, dropout) {
-      bindShapes('biasActivate', [
-        ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
-        ['z', matrixShape(z), ['B', 'O']],
-        ['bias', { shape: [bias.outputs] }, ['O']],
-        ['samples', dropout.samples, ['B']],
-      ])
+    biasActivate(z, bias, activation, dropout) {
+      checkBiasActivate(z, bias, activation, dropout)
+      const { type, gates } = activation
       const { rate, layer } = dropout
       const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
       const threshold = dropoutThreshold(rate)
@@ -184,11 +180,9 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       }
     },
 
-    dropout(x, { rate, seed, layer, samples }) {
-      bindShapes('dropout', [
-        ['x', matrixShape(x), ['B', 'F']],
-        ['samples', samples, ['B']],
-      ])
+    dropout(x, dropout) {
+      checkDropout(x, dropout)
+      const { rate, seed, layer, samples } = dropout
       const [k0, k1] = keyOf(seed, Purpose.dropout)
       const { at, stride } = rowsAt(x.tensor)
       const index = byteOffsetOf(samples)
@@ -199,15 +193,9 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
         )
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
-      bindShapes('softmaxLoss', [
-        ['z', matrixShape(z), ['B', 'C']],
-        ['bias', { shape: [bias.outputs] }, ['C']],
-        ['labels', labels, ['N']],
-        ['samples', samples, ['B']],
-        ['losses', losses, ['B']],
-        ['correct', correct, ['B']],
-      ])
+    softmaxLoss(args) {
+      checkSoftmaxLoss(args)
+      const { z, bias, labels, samples, losses, correct, smoothing } = args
       const { at, stride } = rowsAt(z.tensor)
       const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(t =>
         byteOffsetOf(t as Tensor),
@@ -219,15 +207,9 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
         ) === 0
     },
 
-    squaredLoss({ z, bias, targets, samples, losses, correct }) {
-      bindShapes('squaredLoss', [
-        ['z', matrixShape(z), ['B', 'C']],
-        ['bias', { shape: [bias.outputs] }, ['C']],
-        ['targets', targets, ['N', 'C']],
-        ['samples', samples, ['B']],
-        ['losses', losses, ['B']],
-        ['correct', correct, ['B']],
-      ])
+    squaredLoss(args) {
+      checkSquaredLoss(args)
+      const { z, bias, targets, samples, losses, correct } = args
       const { at, stride, elems } = rowsAt(z.tensor)
       const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(t =>
         byteOffsetOf(t as Tensor),
@@ -240,22 +222,13 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     },
 
     linearBackward(dx, dz, w) {
-      bindShapes('linearBackward', [
-        ['dz', matrixShape(dz), ['B', 'O']],
-        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-        ['dx', matrixShape(dx), ['B', 'I']],
-      ])
+      checkLinearBackward(dx, dz, w)
       return product(products, 'nt', dx, dz, w.master)
     },
 
-    activateBackward(dx, a, { type, gates }, rate) {
-      const left = type === 'relu' ? a : gates
-      if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
-      bindShapes('activateBackward', [
-        ['dx', matrixShape(dx), ['B', 'O']],
-        ['a', matrixShape(a), ['B', 'O']],
-        ['gates', matrixShape(left), ['B', 'O']],
-      ])
+    activateBackward(dx, a, activation, rate) {
+      const left = gatesOf(dx, a, activation)
+      const { type } = activation
       const to = rowsAt(dx.tensor)
       const from = rowsAt(left.tensor)
       const scale = 1 / (1 - rate)
@@ -329,11 +302,7 @@ function bindWeightUpdate(
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
 ): WeightUpdate {
-  bindShapes('weightUpdate', [
-    ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-    ['x', matrixShape(x), ['B', 'I']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkWeightUpdate(w, x, dz)
   const apply = bindOptimizer(wasm)
   const master = rowsAt(w.master)
   const moments = w.moments.map(byteOffsetOf)
@@ -440,10 +409,7 @@ function bindBiasUpdate(
   bias: BiasTensors,
   dz: Matrix, // (B, O)
 ): BiasUpdate {
-  bindShapes('biasUpdate', [
-    ['bias', { shape: [bias.outputs] }, ['O']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkBiasUpdate(bias, dz)
   const apply = bindOptimizer(wasm)
   const master = byteOffsetOf(bias.master)
   const moments = bias.moments.map(byteOffsetOf)

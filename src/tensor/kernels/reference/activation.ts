@@ -6,23 +6,20 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import { activations } from '../../../model/activation.js'
 import { dropoutThreshold, keyOf, Purpose, philox } from '../../random.js'
-import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import type { FloatTensor, Matrix } from '../../tensor.js'
 import type { ActivationSpec, BiasTensors, CheckedBlockKernel, Columns, DropoutSpec, Kernels } from '../backend.js'
+import { checkBiasActivate, checkDropout, gatesOf } from '../shapes.js'
 import { allColumns, blockOf, repeated } from './views.js'
 
 export function biasActivate(
   z: Matrix,
   bias: BiasTensors,
-  { type, gates }: ActivationSpec,
+  activation: ActivationSpec,
   dropout: DropoutSpec,
 ): ReturnType<Kernels['biasActivate']> {
+  checkBiasActivate(z, bias, activation, dropout)
+  const { type, gates } = activation
   const { of, slope } = activations[type]
-  bindShapes('biasActivate', [
-    ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
-    ['z', matrixShape(z), ['B', 'O']],
-    ['bias', bias.master, ['O']],
-    ['samples', dropout.samples, ['B']],
-  ])
   return (row, rows, epoch, training, columns = allColumns(z)) => {
     const a = blockOf(z, row, rows, columns)
     const { start, end } = columns
@@ -46,28 +43,15 @@ export function biasActivate(
 }
 
 export function dropout(x: Matrix, spec: DropoutSpec): ReturnType<Kernels['dropout']> {
-  bindShapes('dropout', [
-    ['x', matrixShape(x), ['B', 'F']],
-    ['samples', spec.samples, ['B']],
-  ])
+  checkDropout(x, spec)
   const columns = allColumns(x)
   return (row, rows, epoch) =>
     ops.muleq(blockOf(x, row, rows, columns), dropoutFactors(spec, row, rows, columns, epoch))
 }
 
-export function activateBackward(
-  dx: Matrix,
-  a: Matrix,
-  { type, gates }: ActivationSpec,
-  rate: number,
-): CheckedBlockKernel {
-  const from = type === 'relu' ? a : gates
-  if (!from) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
-  bindShapes('activateBackward', [
-    ['dx', matrixShape(dx), ['B', 'I']],
-    ['a', matrixShape(a), ['B', 'I']],
-    ['gates', matrixShape(from), ['B', 'I']],
-  ])
+export function activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel {
+  const from = gatesOf(dx, a, activation)
+  const { type } = activation
   return (row, rows, columns = allColumns(dx)) => {
     const d = blockOf(dx, row, rows, columns)
     const on = blockOf(from, row, rows, columns)

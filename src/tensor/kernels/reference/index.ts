@@ -8,16 +8,9 @@
  */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
-import {
-  type ByteTensor,
-  bindGatherShapes,
-  bindShapes,
-  type FloatTensor,
-  type IntTensor,
-  type Matrix,
-  matrixShape,
-} from '../../tensor.js'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../../tensor.js'
 import type { Backend, BlockKernel, InputScaling, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import { checkGather, checkLinear, checkLinearBackward } from '../shapes.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
 import { softmaxLoss, squaredLoss } from './loss.js'
@@ -75,7 +68,7 @@ function gather(
   samples: IntTensor, // (B)
   scaling: InputScaling | null,
 ): RowKernel {
-  bindGatherShapes(out, features, samples, scaling)
+  checkGather(out, features, samples, scaling)
   return (row, rows) => {
     for (let r = row; r < row + rows; r++) {
       const to: FloatTensor = out.tensor.pick(r, null).hi(out.cols) // (F)
@@ -94,11 +87,7 @@ function linear(
   x: Matrix, // (B, I)
   w: WeightTensors,
 ): BlockKernel {
-  bindShapes('linear', [
-    ['x', matrixShape(x), ['B', 'I']],
-    ['w', w.master, ['I', 'O']],
-    ['out', matrixShape(out), ['B', 'O']],
-  ])
+  checkLinear(out, x, w)
   return (row, rows, columns = allColumns(out)) =>
     matmul(blockOf(out, row, rows, columns), rowsOf(x, row, rows), withColumns(w.master, columns))
 }
@@ -108,11 +97,7 @@ function linearBackward(
   dz: Matrix, // (B, O)
   w: WeightTensors,
 ): BlockKernel {
-  bindShapes('linearBackward', [
-    ['dz', matrixShape(dz), ['B', 'O']],
-    ['w', w.master, ['I', 'O']],
-    ['dx', matrixShape(dx), ['B', 'I']],
-  ])
+  checkLinearBackward(dx, dz, w)
   const transposed = w.master.transpose(1, 0)
   return (row, rows, columns = allColumns(dx)) =>
     matmul(blockOf(dx, row, rows, columns), rowsOf(dz, row, rows), withColumns(transposed, columns))

@@ -1,20 +1,14 @@
 /** Softmax with cross-entropy, and the mean squared error, row by row, in float64. Runs in workers; changes logits, losses and hits of its rows. */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
-import { bindShapes, type FloatTensor, matrixShape } from '../../tensor.js'
+import type { FloatTensor } from '../../tensor.js'
 import type { Kernels } from '../backend.js'
+import { checkSoftmaxLoss, checkSquaredLoss } from '../shapes.js'
 import { allFinite } from './activation.js'
 
 export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
   const { z, bias, labels, samples, losses, correct, smoothing } = args
-  bindShapes('softmaxLoss', [
-    ['z', matrixShape(z), ['B', 'C']],
-    ['bias', bias.master, ['C']],
-    ['labels', labels, ['N']],
-    ['samples', samples, ['B']],
-    ['losses', losses, ['B']],
-    ['correct', correct, ['B']],
-  ])
+  checkSoftmaxLoss(args)
   return (row, rows, deltaScale) => {
     let finite = true
     const share = deltaScale > 0 ? smoothing / z.cols : 0 // of every class
@@ -47,14 +41,7 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
 
 export function squaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): ReturnType<Kernels['squaredLoss']> {
   const { z, bias, targets, samples, losses, correct } = args
-  bindShapes('squaredLoss', [
-    ['z', matrixShape(z), ['B', 'C']],
-    ['bias', bias.master, ['C']],
-    ['targets', targets, ['N', 'C']],
-    ['samples', samples, ['B']],
-    ['losses', losses, ['B']],
-    ['correct', correct, ['B']],
-  ])
+  checkSquaredLoss(args)
   return (row, rows, deltaScale) => {
     let finite = true
     for (let r = row; r < row + rows; r++) {

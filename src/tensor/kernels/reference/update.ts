@@ -5,8 +5,9 @@
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { OptimizerStep } from '../../../model/optimizer.js'
-import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import type { FloatTensor, Matrix } from '../../tensor.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
+import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import { matmul } from './matmul.js'
 import { columnsOf, rowsOf, tileOf } from './views.js'
 
@@ -15,11 +16,7 @@ export function weightUpdate(
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
 ): WeightUpdate {
-  bindShapes('weightUpdate', [
-    ['w', w.master, ['I', 'O']],
-    ['x', matrixShape(x), ['B', 'I']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkWeightUpdate(w, x, dz)
   /** g (tile) = xᵀ · dz over the rows. */
   const gradient = (g: FloatTensor, tile: Tile, row: number, rows: number, accumulate: boolean) => {
     const xTile = columnsOf(x, row, rows, tile.inputStart, tile.inputEnd)
@@ -68,10 +65,7 @@ export function biasUpdate(
   bias: BiasTensors,
   dz: Matrix, // (B, O)
 ): BiasUpdate {
-  bindShapes('biasUpdate', [
-    ['bias', bias.master, ['O']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkBiasUpdate(bias, dz)
   const gradient = (g: FloatTensor, row: number, rows: number, accumulate: boolean) => {
     if (!accumulate) ops.assigns(g, 0)
     const deltas = rowsOf(dz, row, rows)

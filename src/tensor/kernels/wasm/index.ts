@@ -5,16 +5,18 @@
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- gemm
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import {
-  bindGatherShapes,
-  bindShapes,
-  byteOffsetOf,
-  type FloatTensor,
-  type Matrix,
-  matrixShape,
-  type Tensor,
-} from '../../tensor.js'
+import { byteOffsetOf, type FloatTensor, type Matrix, type Tensor } from '../../tensor.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
+import {
+  checkBiasActivate,
+  checkDropout,
+  checkGather,
+  checkLinear,
+  checkLinearBackward,
+  checkSoftmaxLoss,
+  checkSquaredLoss,
+  gatesOf,
+} from '../shapes.js'
 import { activationCode } from './activations.js'
 import { augmentScratchBytes, bindAugment } from './augment.js'
 import { instantiateWasm } from './exports.js'
@@ -126,7 +128,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
 
   return {
     gather(out, features, samples, scaling) {
-      bindGatherShapes(out, features, samples, scaling)
+      checkGather(out, features, samples, scaling)
       const to = matrixPanels(out)
       const from = byteOffsetOf(features)
       const index = byteOffsetOf(samples)
@@ -143,21 +145,13 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     },
 
     linear(out, x, w) {
-      bindShapes('linear', [
-        ['x', matrixShape(x), ['B', 'I']],
-        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-        ['out', matrixShape(out), ['B', 'O']],
-      ])
+      checkLinear(out, x, w)
       return product(out, x, w.master)
     },
 
-    biasActivate(z, bias, { type, gates }, dropout) {
-      bindShapes('biasActivate', [
-        ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
-        ['z', matrixShape(z), ['B', 'O']],
-        ['bias', { shape: [bias.outputs] }, ['O']],
-        ['samples', dropout.samples, ['B']],
-      ])
+    biasActivate(z, bias, activation, dropout) {
+      checkBiasActivate(z, bias, activation, dropout)
+      const { type, gates } = activation
       const { rate, layer } = dropout
       const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
       const threshold = dropoutThreshold(rate)
@@ -213,11 +207,9 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
       }
     },
 
-    dropout(x, { rate, seed, layer, samples }) {
-      bindShapes('dropout', [
-        ['x', matrixShape(x), ['B', 'F']],
-        ['samples', samples, ['B']],
-      ])
+    dropout(x, dropout) {
+      checkDropout(x, dropout)
+      const { rate, seed, layer, samples } = dropout
       const [k0, k1] = keyOf(seed, Purpose.dropout)
       const { at, stride, count } = matrixPanels(x)
       const index = byteOffsetOf(samples)
@@ -228,15 +220,9 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
         )
     },
 
-    softmaxLoss({ z, bias, labels, samples, losses, correct, smoothing }) {
-      bindShapes('softmaxLoss', [
-        ['z', matrixShape(z), ['B', 'C']],
-        ['bias', { shape: [bias.outputs] }, ['C']],
-        ['labels', labels, ['N']],
-        ['samples', samples, ['B']],
-        ['losses', losses, ['B']],
-        ['correct', correct, ['B']],
-      ])
+    softmaxLoss(args) {
+      checkSoftmaxLoss(args)
+      const { z, bias, labels, samples, losses, correct, smoothing } = args
       const to = matrixPanels(z)
       const b = byteOffsetOf(bias.master)
       const label = byteOffsetOf(labels)
@@ -259,15 +245,9 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
         ) === 0
     },
 
-    squaredLoss({ z, bias, targets, samples, losses, correct }) {
-      bindShapes('squaredLoss', [
-        ['z', matrixShape(z), ['B', 'C']],
-        ['bias', { shape: [bias.outputs] }, ['C']],
-        ['targets', targets, ['N', 'C']],
-        ['samples', samples, ['B']],
-        ['losses', losses, ['B']],
-        ['correct', correct, ['B']],
-      ])
+    squaredLoss(args) {
+      checkSquaredLoss(args)
+      const { z, bias, targets, samples, losses, correct } = args
       const to = matrixPanels(z)
       const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(t =>
         byteOffsetOf(t as Tensor),
@@ -280,23 +260,14 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     },
 
     linearBackward(dx, dz, w) {
-      bindShapes('linearBackward', [
-        ['dz', matrixShape(dz), ['B', 'O']],
-        ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-        ['dx', matrixShape(dx), ['B', 'I']],
-      ])
+      checkLinearBackward(dx, dz, w)
       if (!w.transposed) throw new TypeError('linearBackward: w.transposed is null, expected the (O, I) form')
       return product(dx, dz, w.transposed)
     },
 
-    activateBackward(dx, a, { type, gates }, rate) {
-      const left = type === 'relu' ? a : gates
-      if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
-      bindShapes('activateBackward', [
-        ['dx', matrixShape(dx), ['B', 'O']],
-        ['a', matrixShape(a), ['B', 'O']],
-        ['gates', matrixShape(left), ['B', 'O']],
-      ])
+    activateBackward(dx, a, activation, rate) {
+      const left = gatesOf(dx, a, activation)
+      const { type } = activation
       const to = matrixPanels(dx)
       const from = matrixPanels(left)
       const scale = 1 / (1 - rate)

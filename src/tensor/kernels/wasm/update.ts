@@ -3,8 +3,9 @@
  * transposed form, all while the tile is hot. Runs in workers; writes the parameters' tiles and the thread's scratch.
  */
 import type { OptimizerStep } from '../../../model/optimizer.js'
-import { bindShapes, byteOffsetOf, type FloatTensor, type Matrix, matrixShape } from '../../tensor.js'
+import { byteOffsetOf, type FloatTensor, type Matrix } from '../../tensor.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
+import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import type { WasmExports } from './exports.js'
 import {
   BLOCK_BYTES,
@@ -140,11 +141,7 @@ export function bindWeightUpdate(
   x: Matrix, //  (B, I)
   dz: Matrix, // (B, O)
 ): WeightUpdate {
-  bindShapes('weightUpdate', [
-    ['w', { shape: [w.inputs, w.outputs] }, ['I', 'O']],
-    ['x', matrixShape(x), ['B', 'I']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkWeightUpdate(w, x, dz)
   const apply = bindOptimizer(wasm)
   const master = panelsAt(w.master)
   const moments = w.moments.map(byteOffsetOf)
@@ -241,10 +238,7 @@ export function bindBiasUpdate(
   bias: BiasTensors,
   dz: Matrix, // (B, O)
 ): BiasUpdate {
-  bindShapes('biasUpdate', [
-    ['bias', { shape: [bias.outputs] }, ['O']],
-    ['dz', matrixShape(dz), ['B', 'O']],
-  ])
+  checkBiasUpdate(bias, dz)
   const apply = bindOptimizer(wasm)
   const master = byteOffsetOf(bias.master)
   const moments = bias.moments.map(byteOffsetOf)
