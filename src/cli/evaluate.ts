@@ -45,10 +45,12 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
 }
 
 /** Exported for tests. */
-export function evaluationLine({ split, rows, loss, accuracy, correct, r2, rmse }: Evaluation): string {
+export function evaluationLine({ split, rows, loss, accuracy, correct, r2, rmse, targets = [] }: Evaluation): string {
   if (accuracy === undefined || correct === undefined) {
     const error = rmse === undefined ? '' : `, root mean squared error ${formatNumber(rmse)}`
-    return `${split}: R² ${formatLoss(r2 ?? Number.NaN)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
+    const each = targets.map(({ name, rmse }) => `\n${name}: root mean squared error ${formatNumber(rmse)}`)
+    const all = `R² ${formatLoss(r2 ?? Number.NaN)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
+    return `${split}: ${all}${each.join('')}`
   }
   const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
   return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`

@@ -32,6 +32,7 @@ function valueLine({ name, value, truth }: PredictedValue, paint: Paint): string
   const said = paint.strong(`${name} ${formatNumber(value)}`)
   if (truth === null) return said
   const error = value - truth
+  if (error === 0) return `${said}  it is the same`
   return `${said}  it is ${formatNumber(truth)}, ${formatNumber(Math.abs(error))} too ${error < 0 ? 'low' : 'high'}`
 }
 
@@ -51,13 +52,12 @@ export function answerJson({ index, file, steps, top, truth, values }: Answer): 
 }
 
 export function tileOf({ index, file, pixels, top, truth, values }: Answer): SheetTile {
-  const said = ({ value, truth: is }: PredictedValue) =>
-    is === null ? formatNumber(value) : `${formatNumber(value)}, is ${formatNumber(is)}`
-  return {
-    ...(values.length > 0
-      ? { pixels, className: said(values[0]), confidence: null }
-      : { pixels, className: top[0].className, confidence: top[0].probability }),
-    truth: truth?.className ?? null,
-    name: index === null ? basename(String(file)) : `#${index}`,
+  const name = index === null ? basename(String(file)) : `#${index}`
+  if (values.length > 0) {
+    const [{ value, truth: is }] = values
+    const number = { value: formatNumber(value), truth: is === null ? null : formatNumber(is) }
+    return { pixels, number, name }
   }
+  const [{ className, probability: confidence }] = top
+  return { pixels, className, confidence, truth: truth?.className ?? null, name }
 }

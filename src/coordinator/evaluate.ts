@@ -2,8 +2,9 @@
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
-import { deviation } from '../data/input.js'
+import { deviation, unscaleRows } from '../data/input.js'
 import { ConfigError } from '../errors.js'
+import { Predictor } from '../inference/predictor.js'
 import type { Score } from '../run/events.js'
 import { openRun } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/weights.js'
@@ -26,6 +27,13 @@ export interface Evaluation extends Score {
   readonly correct?: number
   /** Of regression with one target: root mean square of the errors, in its unit. */
   readonly rmse?: number
+  /** Of regression with several: the same of each. */
+  readonly targets?: readonly TargetError[]
+}
+
+export interface TargetError {
+  readonly name: string
+  readonly rmse: number
 }
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
@@ -59,9 +67,23 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     const { rows, correct, ...score } = await session.score(split)
     const { targets } = session.input
     if (targets === null) return { split, rows, ...score, correct }
-    const { factor } = targets
-    return { split, rows, ...score, ...(factor.length === 1 && { rmse: deviation(factor[0]) * Math.sqrt(score.loss) }) }
+    const [factor, ...others] = targets.factor
+    if (others.length === 0) return { split, rows, ...score, rmse: deviation(factor) * Math.sqrt(score.loss) }
+    return { split, rows, ...score, targets: await targetErrors(opened.checkpoint, session, split) }
   } finally {
     await session.close()
   }
+}
+
+/** Workers sum one loss over all targets; which of them is how far off, the same weights say here once more. */
+async function targetErrors(checkpoint: string, session: Session, split: Split): Promise<TargetError[]> {
+  const predictor = await Predictor.open(checkpoint)
+  const { features, targets: truth } = session.examples(split)
+  unscaleRows(truth, session.input.targets!)
+  const { data: predicted } = predictor.probabilities(features) // (N, K)
+  const names = predictor.classNames
+  const squares = new Float64Array(names.length)
+  for (let i = 0; i < truth.length; i++) squares[i % names.length] += (predicted[i] - truth[i]) ** 2
+  const rows = truth.length / names.length
+  return names.map((name, k) => ({ name, rmse: Math.sqrt(squares[k] / rows) }))
 }

@@ -6,7 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { type InputSpec, isScaled, normalisationOf, type Scaling, scaleRows, scalingOf } from '../data/input.js'
+import type { Features } from '../data/source.js'
 import { splitValidation } from '../data/split.js'
+import { takenRows } from '../data/table.js'
 import { RunError } from '../errors.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
@@ -271,6 +273,19 @@ export class Session {
 
   rowsOf(split: Split): number[] {
     return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
+  }
+
+  /** Of a split's rows: features (N, F) as in the data, and targets (N, K) as they are learned. Copies. */
+  examples(split: Split): { readonly features: Features; readonly targets: Float32Array } {
+    const from = split === 'test' ? 'test' : 'train'
+    const rows = this.rowsOf(split)
+    const images: Features = viewSlot<'uint8' | 'float32'>(this.#memory, this.layout.images[from]).data
+    const targets: Float32Array = viewSlot(this.#memory, this.layout.targets[from]).data
+    const { widths } = this.plan
+    return {
+      features: takenRows(images, widths[0], rows),
+      targets: takenRows(targets, widths[widths.length - 1], rows),
+    }
   }
 
   /** Means of sums over rows. */

@@ -66,9 +66,9 @@ async function readTable(
   source.on('error', error => parser.destroy(error))
   source.pipe(parser)
 
-  const features = new GrowingFloats()
+  const features = new GrowingFloats(Float32Array)
   const classNames: string[] = []
-  const targets = task === 'regression' ? new GrowingFloats() : null
+  const targets = task === 'regression' ? new GrowingFloats(Float64Array) : null
   let names: readonly string[] | null = null
   let chosen: Chosen | null = null
   try {
@@ -182,8 +182,8 @@ function chooseColumns(
 
 function numberOf(field: string, where: () => string): number {
   const text = field.trim()
-  const value = NUMBER.test(text) ? Math.fround(Number(text)) : Number.NaN
-  if (Number.isFinite(value)) return value
+  const value = NUMBER.test(text) ? Number(text) : Number.NaN
+  if (Number.isFinite(Math.fround(value))) return value
   const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
   throw new DataError(`${where()} is ${inspect(shown)}, expected a finite number`, {
     hint: 'fill in or leave out such rows, or name the columns to learn from: data.csv.features',

@@ -10,7 +10,8 @@ import { DataError } from '../errors.js'
 import { fileError } from './content.js'
 import { type NpyArray, parseNpy } from './npy.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
-import { type NamedRows, type Targets, tableSource } from './table.js'
+import { type NamedRows, tableSource } from './table.js'
+import type { Targets } from './targets.js'
 
 /** Deflate cannot do better than 1032 to 1: what claims more is made to harm. */
 const MAX_RATIO = 1040
@@ -84,10 +85,14 @@ function featuresOf(where: string, array: NpyArray): { features: Features; dtype
   return { features: floatsOf(where, array), dtype: 'float32' }
 }
 
-function floatsOf(where: string, { type, values }: NpyArray): Float32Array {
-  const floats = Float32Array.from(values)
-  const wrong = floats.findIndex(value => !Number.isFinite(value))
-  if (wrong < 0) return floats
+function floatsOf(where: string, array: NpyArray): Float32Array {
+  expectFinite(where, array)
+  return Float32Array.from(array.values)
+}
+
+function expectFinite(where: string, { type, values }: NpyArray): void {
+  const wrong = values.findIndex(value => !Number.isFinite(Math.fround(value)))
+  if (wrong < 0) return
   throw new DataError(`${where}: element ${wrong} is ${values[wrong]}, expected finite numbers in f32; it is ${type}`)
 }
 
@@ -99,7 +104,8 @@ function targetsOf(where: string, array: NpyArray): Targets {
     throw new DataError(`${where}: shape is (${shape.join(', ')}), expected (rows) or (rows, targets)`)
   }
   const names = Array.from({ length: count }, (_, i) => (count === 1 ? 'target' : `target ${i}`))
-  return { names, values: floatsOf(where, array) }
+  expectFinite(where, array)
+  return { names, values: Float64Array.from(array.values) }
 }
 
 /** Whole numbers (rows) or (rows, 1) as the names of classes. */

@@ -15,6 +15,7 @@ import {
   type Split,
 } from './source.js'
 import { splitValidation } from './split.js'
+import { expectDistinct, type Targets } from './targets.js'
 
 /** Rows as a file has them, with their classes by name, or numbers to learn. */
 export interface NamedRows {
@@ -22,11 +23,6 @@ export interface NamedRows {
   readonly classNames: readonly string[] // (N); for regression none
   readonly targets: Targets | null
   readonly files: readonly LoadedFile[]
-}
-
-export interface Targets {
-  readonly names: readonly string[] // (K)
-  readonly values: Float32Array // (N, K)
 }
 
 export interface TableShape {
@@ -46,7 +42,10 @@ interface Rows {
 /** The test rows do not change with the experiment's seed: runs with several seeds are scored on the same ones. */
 const TEST_SEED = 0
 
-/** `test` is null where the rows have to be divided. Throws DataError for fewer than two classes, or one that only test rows have. */
+/**
+ * `test` is null where the rows have to be divided. Throws DataError for fewer than two classes, or one that only test rows
+ * have, for test rows with other targets than the training rows, and for targets that f32 cannot tell apart.
+ */
 export function tableSource(
   shape: TableShape,
   train: NamedRows,
@@ -60,11 +59,13 @@ export function tableSource(
       `${where}: has ${train.classNames.length} rows in ${classNames.length} classes, expected at least 2 classes`,
     )
   }
+  if (train.targets) expectDistinct(where, train.targets)
+  if (test) expectTargets(where, train.targets, test.targets)
   const outputs = classNames.length
   const rowsOf = ({ features, targets, ...named }: NamedRows): Rows => ({
     features,
     labels: targets ? new Int32Array(targets.values.length / outputs) : labelsOf(where, named, classNames),
-    targets: targets?.values ?? new Float32Array(),
+    targets: Float32Array.from(targets?.values ?? []),
   })
   const all = rowsOf(train)
   const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction)
@@ -101,6 +102,18 @@ export function sortedClasses(names: Iterable<string>): string[] {
   })
 }
 
+/** Their names, which tell how many there are too. */
+function expectTargets(where: string, train: Targets | null, test: Targets | null): void {
+  const [wanted, found] = [train, test].map(targets => targets?.names.join(', '))
+  if (wanted === found) return
+  throw new DataError(
+    `${where}: the held-out rows have the targets ${found}, expected ${wanted}, as the training rows`,
+    {
+      hint: 'data.csv.label names columns; arrays must be of one shape but for the rows',
+    },
+  )
+}
+
 function labelsOf(
   where: string,
   { classNames: rows }: Pick<NamedRows, 'classNames'>,
@@ -120,35 +133,43 @@ function divided(rows: Rows, width: number, fraction: number): { train: Rows; te
   const taken = (indices: Uint32Array): Rows => ({
     features: takenRows(rows.features, width, indices),
     labels: Int32Array.from(indices, row => rows.labels[row]),
-    targets: takenRows(rows.targets, targets, indices) as Float32Array,
+    targets: takenRows(rows.targets, targets, indices),
   })
   return { train: taken(train), test: taken(test) }
 }
 
 /** Rows of `values`, each of which has `width` numbers. */
-function takenRows(values: Features, width: number, indices: Uint32Array): Features {
-  const taken = new (values.constructor as Float32ArrayConstructor)(indices.length * width)
-  indices.forEach((row, i) => {
-    taken.set(values.subarray(row * width, (row + 1) * width), i * width)
-  })
+export function takenRows<T extends Features>(values: T, width: number, indices: ArrayLike<number>): T {
+  const taken = new (values.constructor as new (length: number) => T)(indices.length * width)
+  for (let i = 0; i < indices.length; i++) {
+    taken.set(values.subarray(indices[i] * width, (indices[i] + 1) * width), i * width)
+  }
   return taken
 }
 
 /** Numbers that are appended to: grows by doubling. */
-export class GrowingFloats {
-  #data = new Float32Array(1024)
+export class GrowingFloats<T extends Float32Array | Float64Array> {
+  readonly #ofLength: new (
+    length: number,
+  ) => T
+  #data: T
   #length = 0
+
+  constructor(ofLength: new (length: number) => T) {
+    this.#ofLength = ofLength
+    this.#data = new ofLength(1024)
+  }
 
   push(value: number): void {
     if (this.#length === this.#data.length) {
-      const grown = new Float32Array(2 * this.#length)
+      const grown = new this.#ofLength(2 * this.#length)
       grown.set(this.#data)
       this.#data = grown
     }
     this.#data[this.#length++] = value
   }
 
-  get values(): Float32Array {
-    return this.#data.subarray(0, this.#length)
+  get values(): T {
+    return this.#data.subarray(0, this.#length) as T
   }
 }

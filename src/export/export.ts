@@ -65,6 +65,7 @@ export async function exportWeights(
     else
       await write(file, format, {
         ...{ widths, classNames, producerVersion: gradloomVersion() },
+        task: source.input.targets ? 'regression' : 'classification',
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
         ...{ loss: source.planned.plan.loss, scaling: source.input.scaling },

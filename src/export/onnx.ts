@@ -19,7 +19,10 @@ export interface OnnxModel {
   readonly loss: RunPlan['loss']
   /** Of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
+  /** Of regression the names of the targets. */
   readonly classNames: readonly string[]
+  /** Default: classification. Of regression the last layer speaks in the units of the data. */
+  readonly task?: 'classification' | 'regression'
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
 }
@@ -113,11 +116,19 @@ export function encodeOnnx({
       message(12, ...valueInfo(output, classNames.length)),
     ),
     message(8, text(1, ''), int(2, norm.type === 'layer' ? OPSET_OF_LAYER_NORM : OPSET)),
-    message(14, text(1, 'classes'), text(2, JSON.stringify(classNames))),
+    ...Object.entries(outputNotes({ classNames, ...model })).map(([key, note]) =>
+      message(14, text(1, key), text(2, typeof note === 'string' ? note : JSON.stringify(note))),
+    ),
     scaling
       ? message(14, text(1, 'features'), text(2, 'as in the data, neither shifted nor scaled'))
       : message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
   )
+}
+
+/** What a file says of a model's outputs. */
+export function outputNotes({ classNames, task }: Pick<OnnxModel, 'classNames' | 'task'>) {
+  if (task !== 'regression') return { classes: classNames }
+  return { targets: classNames, outputs: 'numbers in the units of the data' }
 }
 
 /** What a network takes away from its features, and multiplies them by: (F) each, `input.offset` and `input.factor`. */

@@ -5,7 +5,7 @@
  */
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/weights.js'
-import { foldBatchNorm, type OnnxModel } from './onnx.js'
+import { foldBatchNorm, type OnnxModel, outputNotes } from './onnx.js'
 
 export interface TfjsFiles {
   /** The content of `model.json`. */
@@ -100,7 +100,7 @@ export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
       ...(model.scaling
         ? { features: 'as in the data, neither shifted nor scaled' }
         : { pixels: 'bytes / 255, background 0, row by row' }),
-      classes: model.classNames,
+      ...outputNotes(model),
     },
   }
   return { json: JSON.stringify(json), shards }

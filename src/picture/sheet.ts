@@ -7,15 +7,25 @@ import { Canvas } from './canvas.js'
 import { BLUE, FAINT, gray, INK, VERMILION, WHITE } from './colours.js'
 import { GLYPH, textWidth } from './font.js'
 
-export interface SheetTile {
+export type SheetTile = ClassTile | NumberTile
+
+interface AnyTile {
   readonly pixels: Uint8Array // (height, width) of the image
-  /** Class, and how sure the network is of it, from 0 to 1; null where what it says is a number. */
-  readonly className: string
-  readonly confidence: number | null
-  /** The right class, where it is known. */
-  readonly truth: string | null
   /** Which image this is: `#17`, or the name of a file. */
   readonly name: string
+}
+
+interface ClassTile extends AnyTile {
+  /** Class, and how sure the network is of it, from 0 to 1. */
+  readonly className: string
+  readonly confidence: number
+  /** The right class, where it is known. */
+  readonly truth: string | null
+}
+
+/** Of regression: neither right nor wrong. */
+interface NumberTile extends AnyTile {
+  readonly number: { readonly value: string; readonly truth: string | null }
 }
 
 export interface ImageShape {
@@ -50,7 +60,9 @@ export function drawSheet(tiles: readonly SheetTile[], shape: ImageShape): Canva
       ...{ x: left, y, scale, width: shape.width, height: shape.height },
       colourOf: (column, row) => gray(tile.pixels[row * shape.width + column]),
     })
-    drawFrameAndWords(canvas, tile, { x, y, width, height, caption })
+    const box = { x, y, width, height, caption }
+    if ('number' in tile) drawNumber(canvas, tile, box)
+    else drawFrameAndWords(canvas, tile, box)
   }
   return canvas
 }
@@ -63,7 +75,16 @@ interface Box {
   readonly caption: number
 }
 
-function drawFrameAndWords(canvas: Canvas, tile: SheetTile, { x, y, width, height, caption }: Box): void {
+function drawNumber(canvas: Canvas, { number, name }: NumberTile, { x, y, width, height, caption }: Box): void {
+  canvas.frame(x, y, width, height + caption, FRAME.right, FAINT)
+  for (const [i, line] of [number.value, number.truth === null ? '' : `is ${number.truth}`, name].entries()) {
+    const text = clip(line, width - 2 * PAD)
+    const colour = i === 2 ? FAINT : INK
+    canvas.text({ x: x + PAD, y: y + height + PAD + 3 + i * LINE, text, colour, scale: TEXT_SCALE })
+  }
+}
+
+function drawFrameAndWords(canvas: Canvas, tile: ClassTile, { x, y, width, height, caption }: Box): void {
   const wrong = tile.truth !== null && tile.truth !== tile.className
   const right = tile.truth !== null && !wrong
   const thickness = wrong ? FRAME.wrong : FRAME.right
@@ -71,7 +92,7 @@ function drawFrameAndWords(canvas: Canvas, tile: SheetTile, { x, y, width, heigh
   if (wrong) canvas.fill(x, y + height, width, caption, INK)
   const fits = (text: string) => textWidth(text, TEXT_SCALE) <= width - 2 * PAD
   const is = fits(`wrong, is ${tile.truth}`) ? `wrong, is ${tile.truth}` : `is ${tile.truth}`
-  const sure = tile.confidence === null ? '' : percent(tile.confidence)
+  const sure = percent(tile.confidence)
   const lines = [`${tile.className}  ${sure}`, wrong ? is : right ? 'right' : '', tile.name]
   // Long class names push the percentage to the next line, whose word can wait.
   if (!fits(lines[0])) {

@@ -86,7 +86,17 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
   const { targets } = await loadTestImages(await Predictor.open(run))
   const mean = targets.reduce((sum, target, row) => sum + (data[row] - target) ** 2, 0) / targets.length
   t.ok(Math.abs(rmse! / Math.sqrt(mean) - 1) < 1e-4, `${rmse}, by the predictions ${Math.sqrt(mean)}`)
-  t.equal((await evaluate(two)).rmse, undefined, 'of two targets there are two units')
+  const ofTwo = await Predictor.open(two)
+  const test = await loadTestImages(ofTwo)
+  const { data: both } = ofTwo.probabilities(test.images)
+  const { rmse: one, targets: each } = await evaluate(two)
+  t.equal(one, undefined, 'of two targets there are two units')
+  for (const [k, error] of each!.entries()) {
+    const squares = test.targets.reduce((sum, y, i) => (i % 2 === k ? sum + (both[i] - y) ** 2 : sum), 0)
+    t.equal(error.name, ['price', 'rent'][k])
+    t.ok(Math.abs(error.rmse / Math.sqrt(squares / test.rows) - 1) < 1e-4, `${error.name}: ${error.rmse}`)
+  }
+  t.equal((await evaluate(two, { split: 'validation' })).targets!.length, 2)
 })
 
 t.test('predict: values by name beside the truth, the largest errors first', async t => {
@@ -118,6 +128,9 @@ t.test('exported models speak in the units of the data', async t => {
   })
   const got = outputs.data as Float32Array
   t.ok(own.every((value, i) => Math.abs(got[i] / value - 1) < 1e-4))
+  const bytes = readFileSync(file, 'latin1')
+  t.match(bytes, /targets.*\["price","rent"\].*outputs.*numbers in the units of the data/s, 'and the file says so')
+  t.notMatch(bytes, /classes/)
 })
 
 t.test('arrays: (rows, targets)', async t => {
@@ -175,6 +188,34 @@ t.test('what cannot be is refused', async t => {
   await rejected('x,y\n1,2\n2,NaN\n', ['y'], /line 3: column 'y' is 'NaN', expected a finite number/)
   await rejected('x,y\n1,2\n', ['z'], /data\.csv\.label is 'z', expected one of its 2 columns/)
   await rejected('x,y\n1,2\n', ['y', 'y'], /data\.csv\.label has 'y' twice/)
+  // Seconds since 1970: f32 has steps of 128 there.
+  const times = Array.from({ length: 40 }, (_, i) => `${i},${1_700_000_000 + i}`).join('\n')
+  await rejected(`x,y\n${times}\n`, ['y'], /'y' is 1700000019\.5\d* on average .* expected one that f32 can tell apart/)
+})
+
+t.test('held-out rows must have the targets of the training rows', async t => {
+  const folder = t.testdir({
+    'held.csv': 'area,rooms,age,rent\n50,2,10,300\n',
+    'renamed.csv': 'area,rooms,age,cost\n50,2,10,300\n',
+  })
+  const held = join(folder, 'held.csv')
+  const table = { dataset: 'csv', path, testPath: held, task: 'regression' } as const
+  const failed = (data: ExperimentInput['data']) => train(resolveExperiment(experiment([], { data })), { runDir: null })
+  const csv = { features: ['area', 'rooms', 'age'] }
+  await t.rejects(failed({ ...table, csv: { ...csv, label: ['price'] } }), { message: /data\.csv\.label is 'price'/ })
+  await t.rejects(failed({ ...table, csv, testPath: join(folder, 'renamed.csv') }), {
+    message: /the held-out rows have the targets cost, expected rent, as the training rows/,
+  })
+  const archive = join(folder, 'other.npz')
+  const array = (name: string, shape: number[]) => ({
+    ...{ name, shape },
+    data: new Float32Array(shape.reduce((size, dim) => size * dim)).map((_, i) => i),
+  })
+  writeFileSync(
+    archive,
+    encodeNpz([array('x_train', [20, 3]), array('y_train', [20]), array('x_test', [5, 3]), array('y_test', [5, 2])]),
+  )
+  await t.rejects(failed({ dataset: 'npz', path: archive, task: 'regression' }), { message: /the held-out rows have/ })
 })
 
 t.test('a target that never changes is said as it is', async t => {
