@@ -10,7 +10,7 @@ import { isScaled } from '../data/input.js'
 import { ConfigError } from '../errors.js'
 import { layerWidths, weightCount } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
-import { loadBackend } from '../tensor/kernels/backends.js'
+import { leavesZeros, loadBackend } from '../tensor/kernels/backends.js'
 import { chooseBackend } from '../tensor/kernels/choose.js'
 import { choosePrecision } from '../tensor/kernels/precision.js'
 import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
@@ -41,7 +41,15 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const { model, train, compute } = experiment
   const { precision, note } = choosePrecision(compute)
   const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
-  const { name: backend, library, reason, advice } = await chooseBackend(compute, weightCount(widths))
+  const {
+    name: backend,
+    library,
+    reason,
+    advice,
+  } = await chooseBackend(compute, {
+    weights: weightCount(widths),
+    zeros: leavesZeros(model),
+  })
   const kernels = await loadBackend(backend)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows

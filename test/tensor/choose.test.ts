@@ -1,8 +1,11 @@
 /** Which backend and precision a run takes, and what is said about that. */
 import t from 'tap'
+import { resolveExperiment } from '../../src/config/load.js'
 import { ConfigError } from '../../src/errors.js'
 import {
   autoOrder,
+  BLAS_FIRST,
+  leavesZeros,
   listBackends,
   NATIVE_FIRST,
   SMALL_NETWORK_WEIGHTS,
@@ -25,16 +28,34 @@ async function withEnv<T>(values: Readonly<Record<string, string>>, act: () => P
   }
 }
 
-const LARGE = SMALL_NETWORK_WEIGHTS
+const LARGE = { weights: SMALL_NETWORK_WEIGHTS, zeros: true }
+const SMALL = { ...LARGE, weights: SMALL_NETWORK_WEIGHTS - 1 }
+const DENSE = { ...LARGE, zeros: false }
 const WIDE = { arch: 'x64', flags: 'fpu avx2 avx512f' }
 const NARROW = { arch: 'x64', flags: 'fpu avx2 fma' }
 
 t.test('libraries come first where vectors are wide and the network is not small', async t => {
   t.equal(autoOrder(LARGE, WIDE), NATIVE_FIRST)
-  t.equal(autoOrder(LARGE - 1, WIDE), WASM_FIRST)
+  t.equal(autoOrder(SMALL, WIDE), WASM_FIRST)
   t.equal(autoOrder(LARGE, NARROW), WASM_FIRST)
+  t.equal(autoOrder(DENSE, NARROW), BLAS_FIRST, 'without zeros to leave out')
+  t.equal(autoOrder({ ...SMALL, zeros: false }, NARROW), WASM_FIRST)
   t.equal(autoOrder(LARGE, { arch: 'x64', flags: '' }), NATIVE_FIRST, 'nobody tells')
   t.equal(autoOrder(LARGE, { arch: 'arm64', flags: 'fp asimd' }), NATIVE_FIRST)
+})
+
+t.test('zeros: ReLU with dropout in every hidden layer, and no normalisation', async t => {
+  const model = (more: object) => resolveExperiment({ data: { dataset: 'digits' }, model: more }).experiment.model
+  t.ok(leavesZeros(model({})))
+  t.ok(leavesZeros(model({ hidden: [5, 5], dropout: [0.2, 0.5] })))
+  for (const more of [
+    { hidden: [5, 5], dropout: [0.2, 0] },
+    { dropout: 0.1 },
+    { norm: 'batch' },
+    { activation: 'tanh' },
+  ]) {
+    t.notOk(leavesZeros(model(more)), JSON.stringify(more))
+  }
 })
 
 t.test('auto takes the first that works: a native library for a large network with AVX-512', async t => {
@@ -48,7 +69,7 @@ t.test('auto takes the first that works: a native library for a large network wi
 
 t.test('auto takes wasm for a small network or narrow vectors, whatever libraries there are', async t => {
   const auto = { backend: 'auto', library: null } as const
-  t.match(await chooseBackend(auto, LARGE - 1, WIDE), { name: 'wasm', library: null, advice: null })
+  t.match(await chooseBackend(auto, SMALL, WIDE), { name: 'wasm', library: null, advice: null })
   t.match(await chooseBackend(auto, LARGE, NARROW), { name: 'wasm', library: null, advice: null })
 })
 
@@ -73,7 +94,10 @@ t.test('a library that an experiment names is used or refused, with auto too', a
   const good = await nativeLibrary(t, 'blas')
   if (!good) return
   for (const backend of ['blas', 'auto'] as const) {
-    t.match(await chooseBackend({ backend, library: good.path }, 10), { name: 'blas', library: good })
+    t.match(await chooseBackend({ backend, library: good.path }, { weights: 10, zeros: true }), {
+      name: 'blas',
+      library: good,
+    })
   }
 })
 

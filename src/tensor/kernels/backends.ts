@@ -53,23 +53,49 @@ const PROBE = new Uint8Array([
  * A library multiplies everything, `wasm` only what is not zero after ReLU and dropout. With vectors of 256 bits that is
  * a draw, and `wasm` has the same bits everywhere: 2 workers on Zen 3 (AVX2), a step of the reference network in 233 ms
  * with wasm, 229 with oneDNN 2.6, 250 with OpenBLAS 0.3.21; 1024-1024-1024 in 82, 113 and 84 ms (`npm run bench -- step`).
+ * Where fewer are zero, libraries are ahead: 784-1024-1024-1024-10 without dropout 5,800 to 6,200 samples/s with OpenBLAS,
+ * 3,200 to 4,200 with oneDNN, 2,800 to 4,400 with wasm (`train` with `--backend`, in turns).
  * With AVX-512, which WASM cannot use, libraries are ahead, but for small networks, where nothing is to be gained.
  */
 export const NATIVE_FIRST: readonly Backend['name'][] = ['onednn', 'blas', 'wasm', 'reference']
 export const WASM_FIRST: readonly Backend['name'][] = ['wasm', 'onednn', 'blas', 'reference']
+/** Without AVX-512 OpenBLAS has the faster kernels. */
+export const BLAS_FIRST: readonly Backend['name'][] = ['blas', 'onednn', 'wasm', 'reference']
 export const SMALL_NETWORK_WEIGHTS = 250_000
 
-/** What decides the order, beside the network. */
+/** What decides the order, of a network. */
+export interface NetworkKind {
+  readonly weights: number
+  /** Whether most activations are zeros, which `wasm` leaves out of its products; see `leavesZeros`. */
+  readonly zeros: boolean
+}
+
+/** Dropout of a ReLU network from which on leaving out zeros makes up for narrower kernels. */
+const DROPOUT_OF_ZEROS = 0.2
+
+interface ModelKind {
+  readonly activation: string
+  readonly norm: string
+  readonly dropout: number | readonly number[]
+}
+
+/** ReLU with dropout leaves two thirds of the activations and more at zero; normalised or without dropout it is half. */
+export function leavesZeros({ activation, norm, dropout }: ModelKind): boolean {
+  return activation === 'relu' && norm === 'none' && [dropout].flat().every(rate => rate >= DROPOUT_OF_ZEROS)
+}
+
+/** The same of a machine. */
 export interface CpuKind {
   readonly arch: string
   /** Of /proc/cpuinfo; empty where nobody tells. */
   readonly flags: string
 }
 
-/** The order for a network with so many weights on a kind of CPU. */
-export function autoOrder(weights: number, { arch, flags }: CpuKind): readonly Backend['name'][] {
+/** The order for a kind of network on a kind of CPU. */
+export function autoOrder({ weights, zeros }: NetworkKind, { arch, flags }: CpuKind): readonly Backend['name'][] {
+  if (weights < SMALL_NETWORK_WEIGHTS) return WASM_FIRST
   const narrow = arch === 'x64' && flags !== '' && !flags.split(' ').includes('avx512f')
-  return narrow || weights < SMALL_NETWORK_WEIGHTS ? WASM_FIRST : NATIVE_FIRST
+  return narrow ? (zeros ? WASM_FIRST : BLAS_FIRST) : NATIVE_FIRST
 }
 
 /** Whether one backend works here, and why or why not. A native one is tried out, or remembered. Main thread. */

@@ -1,7 +1,7 @@
 /** Which backend a run takes, why, and what would make it faster. Main thread, before any worker starts. */
 import { ConfigError } from '../../errors.js'
 import type { Backend } from './backend.js'
-import { autoOrder, type BackendReport, type CpuKind, reportBackend } from './backends.js'
+import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'
 import { installAdvice } from './native/advice.js'
 import type { NativeLibrary } from './native/gemm.js'
 import { cpuFlags } from './native/verdicts.js'
@@ -20,10 +20,10 @@ export interface BackendWish {
   readonly library: string | null
 }
 
-/** `weights`: of the network. Throws ConfigError where what is asked for does not work here. */
+/** For the reference network, if not said otherwise. Throws ConfigError where what is asked for does not work here. */
 export async function chooseBackend(
   { backend, library }: BackendWish,
-  weights = Number.POSITIVE_INFINITY,
+  network: NetworkKind = { weights: Number.POSITIVE_INFINITY, zeros: true },
   cpu: CpuKind = { arch: process.arch, flags: cpuFlags() },
 ): Promise<BackendChoice> {
   if (backend !== 'auto') {
@@ -37,7 +37,7 @@ export async function chooseBackend(
     return choice(report, 'the experiment asks for it', null)
   }
   const passed: BackendReport[] = []
-  for (const name of autoOrder(weights, cpu)) {
+  for (const name of autoOrder(network, cpu)) {
     const report = await reportBackend(name, { library })
     if (report.available && (report.slow === null || library !== null)) {
       if (report.library) return choice(report, 'the fastest that works here', null)
