@@ -318,7 +318,8 @@ const train = z
         help(
           'Mini-batches of an optimizer step, which sums their gradients: the same as a `batchSize` so many times as ' +
             'large, but that only one mini-batch has to fit in memory, beside one gradient, 4 bytes a parameter; and that ' +
-            'statistics of batch normalisation are those of each mini-batch.',
+            'statistics of batch normalisation are those of each mini-batch. There is room for 256 rows in any case, so ' +
+            'smaller mini-batches save none.',
         ),
       ),
     l2: z
