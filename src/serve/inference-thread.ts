@@ -2,8 +2,10 @@
  * The thread in which a server's networks are asked: piscina calls the default export with one task after the other.
  * It keeps one network a run, the newest that it was asked for, and its test images once somebody wants them.
  *
- * Letters: `B` images, `F` features of one, `C` classes.
+ * Letters: `B` images, or rows of numbers, `F` features of one, `C` classes, or targets.
  */
+import { basename } from 'node:path'
+import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { loadTestImages, type TestImages, testImage } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
@@ -21,8 +23,8 @@ export interface ModelKey {
 
 export type Question =
   | { readonly ask: 'facts' }
-  | { readonly ask: 'probabilities'; readonly images: Uint8Array /* (B, F) */ }
-  | { readonly ask: 'layers'; readonly image: Uint8Array /* (F) */ }
+  | { readonly ask: 'probabilities'; readonly images: Features /* (B, F) */ }
+  | { readonly ask: 'layers'; readonly image: Features /* (F) */ }
   | { readonly ask: 'images'; readonly indices: readonly number[] }
   | { readonly ask: 'spread'; readonly count: number; readonly turn: number }
   | { readonly ask: 'mistakes'; readonly count: number; readonly look: number }
@@ -62,11 +64,6 @@ async function load({ run, target, version }: ModelKey): Promise<Loaded> {
   const known = loaded.get(run)
   if (known?.version === version) return known
   const predictor = await Predictor.open(target)
-  if (predictor.source.input.dtype !== 'uint8' || predictor.source.input.targets) {
-    throw new ConfigError(
-      `${target}: learned from numbers, or learned numbers, expected a network of images and classes to ask here`,
-    )
-  }
   const now: Loaded = { version, predictor, ...(known?.test && { test: known.test }) }
   loaded.set(run, now)
   return now
@@ -95,12 +92,22 @@ async function reply(model: Loaded, question: Question): Promise<Answers[Questio
 }
 
 function factsOf({ height, width, classNames, widths, note, source }: Predictor): ModelFacts {
-  const { checkpoint, experiment } = source
-  return { checkpoint, height, width, classNames, widths, note, dataset: experiment.data.dataset }
+  const { checkpoint, experiment, input } = source
+  return {
+    ...{ checkpoint, height, width, classNames, widths, note, dataset: experiment.data.dataset },
+    input: input.dtype === 'uint8' ? 'image' : 'row',
+    task: input.targets ? 'regression' : 'classification',
+  }
 }
 
 /** A data set that cannot be found now may be there the next time. */
 async function testOf(model: Loaded): Promise<TestImages> {
+  const { input, task, checkpoint } = factsOf(model.predictor)
+  if (input !== 'image' || task !== 'classification') {
+    throw new ConfigError(`${basename(checkpoint)}: has no images of classes to show, expected a network of such`, {
+      hint: 'predict --wrong and report show the rows with the largest errors',
+    })
+  }
   model.test ??= loadTestImages(model.predictor)
   try {
     return await model.test

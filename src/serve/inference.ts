@@ -2,10 +2,11 @@
  * The networks of a server: opened when somebody first asks, renewed when their run has written newer weights, and asked
  * in a thread of their own, in batches, so that HTTP never waits for arithmetic. Server's thread.
  *
- * Letters: `F` features of an image, `C` classes.
+ * Letters: `F` features of an image or a row of numbers, `C` classes, or targets.
  */
 import { stat } from 'node:fs/promises'
 import { Piscina } from 'piscina'
+import type { Features } from '../data/source.js'
 import type { Prepared } from '../picture/prepare.js'
 import { openRun } from '../run/open.js'
 import { Batcher } from './batcher.js'
@@ -27,7 +28,7 @@ const RENEW_MS = 2000
 interface Model {
   readonly key: ModelKey
   readonly facts: ModelFacts
-  readonly batcher: Batcher<Uint8Array, Float32Array>
+  readonly batcher: Batcher<Features, Float32Array>
 }
 
 interface Current {
@@ -58,8 +59,8 @@ export class Inference {
     return (await this.#model(run)).facts
   }
 
-  /** Probabilities (C) of each of the images (F), which must be of the network's size. */
-  async probabilities(run: ServedRun, images: readonly Uint8Array[]): Promise<Float32Array[]> {
+  /** Probabilities, or targets, (C) of each of the images (F), which must be of the network's size and kind. */
+  async probabilities(run: ServedRun, images: readonly Features[]): Promise<Float32Array[]> {
     const { batcher } = await this.#model(run)
     return batcher.askAll(images)
   }
@@ -107,7 +108,7 @@ export class Inference {
     const key: ModelKey = { run: run.id, target: run.target, version }
     const facts = await this.#ask(key, { ask: 'facts' })
     const classes = facts.classNames.length
-    const ask = async (images: readonly Uint8Array[]) => {
+    const ask = async (images: readonly Features[]) => {
       const all = await this.#ask(key, { ask: 'probabilities', images: joined(images) })
       return images.map((_, i) => all.subarray(i * classes, (i + 1) * classes))
     }
@@ -115,8 +116,9 @@ export class Inference {
   }
 }
 
-function joined(images: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(images.length * (images[0]?.length ?? 0))
+function joined(images: readonly Features[]): Features {
+  const size = images.length * (images[0]?.length ?? 0)
+  const all = images[0] instanceof Float32Array ? new Float32Array(size) : new Uint8Array(size)
   for (const [i, image] of images.entries()) all.set(image, i * image.length)
   return all
 }

@@ -41,6 +41,11 @@ const IMAGE: Schema = {
   ],
 }
 
+const ROW: Schema = {
+  description: 'The features of one row, in the order of the data, as they are there: neither shifted nor scaled.',
+  ...{ type: 'array', minItems: 1, maxItems: 65536, items: number },
+}
+
 const share = object({ label: count, className: text, probability: number })
 const layer = object({
   layer: count,
@@ -58,12 +63,15 @@ const prediction = object(
     confidence: { ...number, description: 'Probability of the class, 0 to 1.' },
     top: { ...list(share), description: 'The three most probable classes.' },
     probabilities: { ...list(number), description: 'Of every class, in order.' },
+    values: {
+      ...list(object({ name: text, value: number })),
+      description: 'Of regression, which has no classes: every target by name, in the units of the data.',
+    },
     preprocessing: { ...list(text), description: 'What was done to the image before the network saw it.' },
-    pixels: { ...list(count), description: 'What the network saw; for pictures, and with `layers`.' },
+    pixels: { ...list(count), description: 'What the network saw; for pictures, and for images with `layers`.' },
     layers: { ...list(layer), description: 'What every layer put out, with `layers: true`.' },
   },
-  'pixels',
-  'layers',
+  ...['label', 'className', 'confidence', 'top', 'probabilities', 'values', 'pixels', 'layers'],
 )
 
 const runEntry = {
@@ -78,7 +86,9 @@ const model = object({
   checkpoint: text,
   height: count,
   width: count,
-  classNames: list(text),
+  input: { type: 'string', enum: ['image', 'row'], description: 'What `POST /predict` takes.' },
+  task: { type: 'string', enum: ['classification', 'regression'] },
+  classNames: { ...list(text), description: 'Of regression the names of the targets.' },
   widths: list(count),
   dataset: text,
   note: nullable(text),
@@ -103,16 +113,22 @@ export const OPERATIONS = {
     method: 'POST',
     url: '/predict',
     schema: {
-      summary: 'What a network says of one or more images',
-      description: `At most ${LIMITS.images} images, ${LIMITS.pictures} of them picture files, in ${LIMITS.bodyBytes} bytes. Give \`image\` or \`images\`. Requests that arrive together are computed together.`,
+      summary: 'What a network says of one or more images, or rows of numbers',
+      description: `At most ${LIMITS.images} images, ${LIMITS.pictures} of them picture files, in ${LIMITS.bodyBytes} bytes. Give one of \`image\`, \`images\`, \`row\` and \`rows\`; of rows there may be as many as of images. Requests that arrive together are computed together.`,
       body: object(
         {
-          run: { ...text, maxLength: 100, description: 'Default: the first run that has weights.' },
+          run: {
+            ...text,
+            maxLength: 100,
+            description: 'Default: the first run that has weights and takes what is given.',
+          },
           image: IMAGE,
           images: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: IMAGE },
-          layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image.' },
+          row: ROW,
+          rows: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: ROW },
+          layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image or row.' },
         },
-        ...['run', 'image', 'images', 'layers'],
+        ...['run', 'image', 'images', 'row', 'rows', 'layers'],
       ),
       response: responses(
         object({ run: text, checkpoint: text, predictions: list(prediction) }),

@@ -1,8 +1,8 @@
-/** `POST /predict`: images of a request to what a network says of them. Server's thread. */
+/** `POST /predict`: images, or rows of numbers, of a request to what a network says of them. Server's thread. */
 import { basename } from 'node:path'
 import type { FastifyRequest } from 'fastify'
+import type { Features } from '../data/source.js'
 import { topClasses } from '../inference/ask.js'
-import type { Prepared } from '../picture/prepare.js'
 import { NotFoundError, RequestError } from './errors.js'
 import type { Inference } from './inference.js'
 import { LIMITS } from './limits.js'
@@ -15,40 +15,63 @@ interface Body {
   readonly run?: string
   readonly image?: ImageJson
   readonly images?: readonly ImageJson[]
+  readonly row?: readonly number[]
+  readonly rows?: readonly (readonly number[])[]
   readonly layers?: boolean
 }
 
-interface Ready extends Prepared {
+/** What is asked about, with its name in the request. */
+type Asked =
+  | { readonly input: 'image'; readonly where: string; readonly given: ImageJson }
+  | { readonly input: 'row'; readonly where: string; readonly given: readonly number[] }
+
+interface Ready {
+  readonly features: Features
+  readonly steps: readonly string[]
   readonly isPicture: boolean
 }
 
 export function predictHandler(registry: Registry, inference: Inference) {
   return async ({ body }: FastifyRequest): Promise<PredictResponse> => {
-    const { run: id, image, layers = false, ...given } = body as Body
-    if ((image === undefined) === (given.images === undefined)) {
-      throw new RequestError(
-        `body: has ${image === undefined ? 'neither image nor images' : 'image and images'}, expected one of them`,
-      )
+    const { run: id, layers = false } = body as Body
+    const asked = askedOf(body as Body)
+    const [{ input }] = asked
+    if (layers && asked.length > 1) {
+      throw new RequestError(`layers: there are ${asked.length} ${input}s, expected one where layers are asked for`)
     }
-    const images = given.images ?? [image!]
-    if (layers && images.length > 1) {
-      throw new RequestError(`layers: there are ${images.length} images, expected one where layers are asked for`)
-    }
-    const pictures = images.filter(given => typeof given === 'string').length
+    const pictures = asked.filter(({ given }) => typeof given === 'string').length
     if (pictures > LIMITS.pictures) {
       throw new RequestError(`images: ${pictures} are pictures, expected at most ${LIMITS.pictures}`)
     }
-    const run = id === undefined ? await firstWithWeights(registry, inference) : findRun(registry, id)
+    const run = id === undefined ? await firstFor(input, registry, inference) : findRun(registry, id)
     const facts = await inference.facts(run)
-    const ready = await Promise.all(
-      images.map((given, i) => imageOf(image === undefined ? `images[${i}]` : 'image', given, facts, inference)),
-    )
+    if (facts.input !== input) {
+      const wanted = facts.input === 'row' ? `row or rows, of ${facts.width} numbers` : 'image or images'
+      throw new RequestError(`${asked[0].where}: ${run.id} does not take it, expected ${wanted}`)
+    }
+    const ready = await Promise.all(asked.map(one => readyOf(one, facts, inference)))
     const answer = { run: run.id, checkpoint: basename(facts.checkpoint) }
     if (layers) return { ...answer, predictions: [await withLayers(run, facts, ready[0], inference)] }
-    const pixels = ready.map(({ pixels }) => pixels)
-    const all = await inference.probabilities(run, pixels)
+    const all = await inference.probabilities(
+      run,
+      ready.map(({ features }) => features),
+    )
     return { ...answer, predictions: ready.map((one, i) => predictionOf(facts, one, all[i], one.isPicture)) }
   }
+}
+
+function askedOf({ image, images, row, rows }: Body): readonly Asked[] {
+  const given = Object.entries({ image, images, row, rows }).filter(([, value]) => value !== undefined)
+  if (given.length !== 1) {
+    const has = given.length === 0 ? 'none of image, images, row and rows' : given.map(([key]) => key).join(' and ')
+    throw new RequestError(`body: has ${has}, expected one of them`)
+  }
+  if (image !== undefined) return [{ input: 'image', where: 'image', given: image }]
+  if (row !== undefined) return [{ input: 'row', where: 'row', given: row }]
+  return [
+    ...(images ?? []).map((given, i): Asked => ({ input: 'image', where: `images[${i}]`, given })),
+    ...(rows ?? []).map((given, i): Asked => ({ input: 'row', where: `rows[${i}]`, given })),
+  ]
 }
 
 export function findRun(registry: Registry, id: string): ServedRun {
@@ -58,33 +81,46 @@ export function findRun(registry: Registry, id: string): ServedRun {
   throw new NotFoundError(`run is '${id}', expected ${ids.length > 0 ? ids.join(', ') : 'one that has begun'}`)
 }
 
-async function firstWithWeights(registry: Registry, inference: Inference): Promise<ServedRun> {
+/** The first run with weights that takes what is asked about; where none does, the first with weights, which says so. */
+async function firstFor(input: Asked['input'], registry: Registry, inference: Inference): Promise<ServedRun> {
+  let other: ServedRun | undefined
   let failure: unknown
   for (const run of registry.list()) {
     try {
-      await inference.facts(run)
-      return run
+      if ((await inference.facts(run)).input === input) return run
+      other ??= run
     } catch (error) {
       failure = error
     }
   }
+  if (other) return other
   throw failure ?? new NotFoundError('there is no run yet')
 }
 
-async function imageOf(where: string, given: ImageJson, facts: ModelFacts, inference: Inference): Promise<Ready> {
+async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): Promise<Ready> {
+  const { where, given } = asked
   if (typeof given === 'string') {
-    return { ...(await inference.prepare(where, bytesOf(where, given), facts)), isPicture: true }
+    const { pixels, steps } = await inference.prepare(where, bytesOf(where, given), facts)
+    return { features: pixels, steps, isPicture: true }
   }
   const { height, width } = facts
+  const isImage = asked.input === 'image'
   if (given.length !== height * width) {
-    throw new RequestError(
-      `${where}: has ${given.length} numbers, expected ${height * width}; an image is ${height} x ${width}`,
-    )
+    const what = isImage ? `an image is ${height} x ${width}` : 'a row has the features of the data'
+    throw new RequestError(`${where}: has ${given.length} numbers, expected ${height * width}; ${what}`)
   }
-  const pixels = new Uint8Array(given.length)
+  if (!isImage) return { features: rowOf(where, given), steps: [], isPicture: false }
+  const features = new Uint8Array(given.length)
   // The schema has seen to their range. A loop: `Uint8Array.from` took a sixth of the thread's time.
-  for (let i = 0; i < pixels.length; i++) pixels[i] = Math.round(given[i])
-  return { pixels, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
+  for (let i = 0; i < features.length; i++) features[i] = Math.round(given[i])
+  return { features, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
+}
+
+function rowOf(where: string, given: readonly number[]): Float32Array {
+  const features = Float32Array.from(given)
+  const wrong = features.findIndex(value => !Number.isFinite(value))
+  if (wrong < 0) return features
+  throw new RequestError(`${where}[${wrong}]: is ${given[wrong]}, expected a number that is finite in f32`)
 }
 
 function bytesOf(where: string, text: string): Uint8Array {
@@ -96,18 +132,17 @@ function bytesOf(where: string, text: string): Uint8Array {
 }
 
 function predictionOf(
-  { classNames }: ModelFacts,
-  { pixels, steps }: Prepared,
-  probabilities: ArrayLike<number>,
+  { classNames, task, input }: ModelFacts,
+  { features, steps }: Ready,
+  outputs: ArrayLike<number>,
   withPixels: boolean,
 ): PredictionJson {
-  const all = Array.from(probabilities)
+  const all = Array.from(outputs)
+  const about = { preprocessing: steps, ...(withPixels && input === 'image' && { pixels: [...features] }) }
+  if (task === 'regression') return { values: classNames.map((name, k) => ({ name, value: all[k] })), ...about }
   const top = topClasses(all, classNames)
   const { label, className, probability: confidence } = top[0]
-  return {
-    ...{ label, className, confidence, top, probabilities: all, preprocessing: steps },
-    ...(withPixels && { pixels: [...pixels] }),
-  }
+  return { label, className, confidence, top, probabilities: all, ...about }
 }
 
 async function withLayers(
@@ -116,7 +151,7 @@ async function withLayers(
   ready: Ready,
   inference: Inference,
 ): Promise<PredictionJson> {
-  const layers = await inference.ask(run, { ask: 'layers', image: ready.pixels })
+  const layers = await inference.ask(run, { ask: 'layers', image: ready.features })
   const json = layers.map(({ values, ...layer }): LayerJson => ({ ...layer, values: Array.from(values) }))
   return { ...predictionOf(facts, ready, layers[layers.length - 1].values, true), layers: json }
 }

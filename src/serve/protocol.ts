@@ -20,8 +20,13 @@ export interface RunEntry {
 /** What can be asked of a model: `GET /runs/:id` has it as `model`. */
 export interface ModelFacts {
   readonly checkpoint: string
+  /** Pixels of an image; a row of numbers has height 1. */
   readonly height: number
   readonly width: number
+  /** What it is asked about: images of bytes, or rows of numbers as in the data. */
+  readonly input: 'image' | 'row'
+  readonly task: 'classification' | 'regression'
+  /** Of regression the names of the targets. */
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
   readonly dataset: string
@@ -45,18 +50,29 @@ export interface LayerJson {
   readonly values: readonly number[]
 }
 
-export interface PredictionJson {
+interface AnyPrediction {
+  /** What was done to the image before the network saw it. */
+  readonly preprocessing: readonly string[]
+  /** Of images: what the network saw, row by row; where a picture was sent, or layers were asked for. */
+  readonly pixels?: readonly number[]
+  readonly layers?: readonly LayerJson[]
+}
+
+export interface ClassPredictionJson extends AnyPrediction {
   readonly label: number
   readonly className: string
   readonly confidence: number
   readonly top: readonly ClassShare[]
   readonly probabilities: readonly number[]
-  /** What was done to the image before the network saw it. */
-  readonly preprocessing: readonly string[]
-  /** What the network saw, row by row; where a picture was sent, or layers were asked for. */
-  readonly pixels?: readonly number[]
-  readonly layers?: readonly LayerJson[]
 }
+
+/** Of regression. */
+export interface ValuesPredictionJson extends AnyPrediction {
+  /** In the units of the data. */
+  readonly values: readonly { readonly name: string; readonly value: number }[]
+}
+
+export type PredictionJson = ClassPredictionJson | ValuesPredictionJson
 
 export interface PredictResponse {
   readonly run: string

@@ -119,7 +119,7 @@ t.test('wrong requests get 4xx that say what is wrong', async t => {
     ['no JSON', '/predict', '{"image":', 400, /not valid JSON/],
     ['prototype', '/predict', '{"__proto__": {"a": 1}, "image": []}', 400, /not valid JSON/],
     ['an array', '/predict', '[]', 400, /body must be object/],
-    ['no image', '/predict', {}, 400, /neither image nor images, expected one of them/],
+    ['no image', '/predict', {}, 400, /none of image, images, row and rows, expected one of them/],
     ['both', '/predict', { image, images: [image] }, 400, /has image and images, expected one/],
     ['unknown key', '/predict', { image, imge: 1 }, 400, /must NOT have additional properties/],
     ['a number', '/predict', { image: 5 }, 400, /body\/image must be array/],

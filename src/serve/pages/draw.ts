@@ -1,10 +1,10 @@
 /** The page `Draw`: paper and test images in, probabilities and layers out. Browser. */
 import { formatCount, formatPercent } from '../../cli/format.js'
 import type {
+  ClassPredictionJson,
   ImagesResponse,
   LayerJson,
   ModelFacts,
-  PredictionJson,
   PredictResponse,
   RunEntry,
   TestImageJson,
@@ -79,8 +79,14 @@ class DrawPage {
     try {
       const { model } = await request<{ model: ModelFacts | null }>(`/runs/${encodeURIComponent(run)}`)
       if (this.#run !== run) return
-      this.#model = model
       if (!model) throw new Error(`${run} has no checkpoint yet: its first one is written after an epoch`)
+      if (model.input !== 'image' || model.task !== 'classification') {
+        this.#forget()
+        throw new Error(
+          `${run} is no network of images and their classes: POST /predict answers for it, Watch shows it`,
+        )
+      }
+      this.#model = model
       this.#showModel(model)
       this.#changed()
       await this.#showExamples(0)
@@ -112,6 +118,13 @@ class DrawPage {
     drawImage(seen, new Uint8Array(height * width), { width, height })
   }
 
+  /** What the page has of the network that was chosen before. */
+  #forget(): void {
+    for (const id of ['bars', 'layers', 'steps', 'examples']) byId(id).replaceChildren()
+    for (const id of ['facts', 'verdict', 'seen-size', 'examples-note']) byId(id).textContent = ''
+    window.clearTimeout(this.#sayTimer)
+  }
+
   /** The paper is the newest thing to look at. */
   #drawn(): void {
     this.#pressed(null)
@@ -138,7 +151,8 @@ class DrawPage {
         const { predictions } = await request<PredictResponse>('/predict', {
           ...{ run: this.#run, image: shown.image, layers: true },
         })
-        if (this.#shown !== null) this.#show(predictions[0], shown.truth)
+        const [prediction] = predictions
+        if (this.#shown !== null && 'label' in prediction) this.#show(prediction, shown.truth)
         this.#trouble(null)
       } catch (error) {
         this.#trouble(messageOf(error))
@@ -155,7 +169,7 @@ class DrawPage {
     byId('verdict').textContent = 'Draw something.'
   }
 
-  #show(prediction: PredictionJson, truth: string | null): void {
+  #show(prediction: ClassPredictionJson, truth: string | null): void {
     const { height, width } = this.#model!
     const { className, confidence, probabilities, label, pixels = [], preprocessing, layers = [] } = prediction
     const seen = byId<HTMLCanvasElement>('seen')

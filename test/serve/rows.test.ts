@@ -1,0 +1,135 @@
+/** A server of networks that take rows of numbers, or learned numbers: what it answers, and what it refuses. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { Predictor, resolveExperiment, train } from '../../src/index.js'
+import { openBrowser, visit } from '../helpers/browser.js'
+import { trainDigits } from '../inference/trained.js'
+import { ask, served } from './served.js'
+
+const dir = t.testdir()
+const table = join(dir, 'houses.csv')
+const rows = Array.from({ length: 100 }, (_, i) => {
+  const [area, age] = [30 + ((7 * i) % 100), (13 * i) % 60]
+  return [area, age, 2000 * area - 900 * age, area / 10, area > 80 ? 'large' : 'small'].join(',')
+})
+writeFileSync(table, `area,age,price,rooms,size\n${rows.join('\n')}\n`)
+
+async function trained(name: string, label: string | string[], task: 'classification' | 'regression'): Promise<string> {
+  const runDir = join(dir, name)
+  const experiment = resolveExperiment({
+    data: { dataset: 'csv', path: table, task, csv: { label, features: ['area', 'age'] } },
+    model: { hidden: [16], dropout: 0 },
+    train: { epochs: 10, batchSize: 8, l2: 0, ...(task === 'regression' && { loss: 'mean-squared-error' }) },
+    optimizer: { learningRate: 0.01 },
+    compute: { backend: 'wasm', workers: 1 },
+  })
+  await train(experiment, { runDir })
+  return runDir
+}
+
+const houses = await trained('houses', ['price', 'rooms'], 'regression')
+const sizes = await trained('sizes', 'size', 'classification')
+const digits = await trainDigits(join(dir, 'digits'))
+const { url } = await served(t, [houses, sizes, digits])
+
+t.test('row and rows: every target by name, in the units of the data, bit for bit what Predictor says', async t => {
+  const { data } = (await Predictor.open(houses)).probabilities(Float32Array.of(100, 20, 50.5, 3))
+  const { status, json } = await ask(url, '/predict', { row: [100, 20] })
+  t.equal(status, 200)
+  const values = [
+    { name: 'price', value: data[0] },
+    { name: 'rooms', value: data[1] },
+  ]
+  t.same(json.predictions, [{ values, preprocessing: [] }], 'and no class')
+  t.ok(json.predictions[0].values[0].value > 100_000)
+  const { json: both } = await ask(url, '/predict', {
+    run: 'houses',
+    rows: [
+      [50.5, 3],
+      [100, 20],
+    ],
+  })
+  t.same(
+    both.predictions.map((one: { values: { value: number }[] }) => one.values.map(({ value }) => value)),
+    [
+      [data[2], data[3]],
+      [data[0], data[1]],
+    ],
+  )
+  const { json: deep } = await ask(url, '/predict', { row: [100, 20], layers: true })
+  const [{ layers, values: same, pixels }] = deep.predictions
+  t.same([same, pixels], [values, undefined])
+  t.same(layers.at(-1).values, [data[0], data[1]])
+})
+
+t.test('a table of classes is asked in the same way', async t => {
+  const { json } = await ask(url, '/predict', { run: 'sizes', row: [120, 10] })
+  t.match(json.predictions, [{ className: 'large', top: [{ className: 'large' }, { className: 'small' }] }])
+  t.notOk('values' in json.predictions[0])
+})
+
+t.test('without a run: the first one that takes what is given', async t => {
+  const image = Array.from({ length: 784 }, () => 0)
+  t.equal((await ask(url, '/predict', { image })).json.run, 'digits')
+  t.equal((await ask(url, '/predict', { row: [100, 20] })).json.run, 'houses')
+})
+
+t.test('GET /runs/:id tells what a network takes and says', async t => {
+  const model = async (id: string) => (await ask(url, `/runs/${id}`)).json.model
+  t.match(await model('houses'), { input: 'row', task: 'regression', classNames: ['price', 'rooms'], width: 2 })
+  t.match(await model('sizes'), { input: 'row', task: 'classification', classNames: ['large', 'small'] })
+  t.match(await model('digits'), { input: 'image', task: 'classification' })
+})
+
+t.test('wrong rows get 400 that says what is wrong', async t => {
+  const cases: [body: unknown, message: RegExp][] = [
+    [{ row: [1] }, /^row: has 1 numbers, expected 2; a row has the features of the data$/],
+    [{ rows: [[1, 2], [1]] }, /^rows\[1\]: has 1 numbers/],
+    ['{"row": [1, 1e39]}', /^row\[1\]: is 1e\+39, expected a number that is finite in f32$/],
+    ['{"row": [1, 1e999]}', /must be number/],
+    ['{"row": [1, null]}', /must be number/],
+    [{ row: [1, '2'] }, /must be number/],
+    [{ row: 'aaaaaaaaaaaaaaaaaaaa' }, /must be array/],
+    [{ rows: [] }, /fewer than 1/],
+    [{ row: [1, 2], rows: [[1, 2]] }, /^body: has row and rows, expected one of them$/],
+    [{ row: [1, 2], run: 'digits' }, /^row: digits does not take it, expected image or images$/],
+    [{ image: [1, 2], run: 'houses' }, /^image: houses does not take it, expected row or rows, of 2 numbers$/],
+    [{ rows: [Array(2).fill(1), Array(2).fill(1)], layers: true }, /^layers: there are 2 rows, expected one/],
+  ]
+  for (const [body, message] of cases) {
+    const { status, json } = await ask(url, '/predict', body)
+    t.equal(status, 400, JSON.stringify(body))
+    t.match(json.message, message)
+  }
+  t.equal(cases.length, 12)
+  for (const path of ['/runs/houses/mistakes', '/runs/sizes/images']) {
+    const { status, json } = await ask(url, path)
+    t.equal(status, 400, path)
+    t.match(json.message, /has no images of classes to show/)
+  }
+})
+
+const browser = await openBrowser(t)
+if (browser) {
+  t.test('Draw says which networks it is for, and shows the others; Watch has R² and no mistakes to show', async t => {
+    const { page, complaints } = await visit(t, browser, `${url}/draw`)
+    await page.waitForSelector('#trouble:not([hidden])')
+    t.match(await page.textContent('#trouble'), /^houses is no network of images and their classes: POST \/predict/)
+    t.equal(await page.locator('#bars tr, #examples button').count(), 0)
+    await page.selectOption('#run', 'digits')
+    await page.waitForSelector('#examples button')
+    t.equal(await page.locator('#bars tr').count(), 10)
+    t.equal(await page.isVisible('#trouble'), false)
+    await page.selectOption('#run', 'houses')
+    await page.waitForSelector('#trouble:not([hidden])')
+    t.equal(await page.locator('#bars tr, #examples button').count(), 0, 'nothing of the other network is left')
+
+    await page.goto(`${url}/watch`)
+    const card = (id: string) => page.locator('article.run', { has: page.locator('h2', { hasText: id }) })
+    await card('houses').getByText('held-out R²').waitFor()
+    t.equal(await card('houses').getByText('Show current mistakes').isVisible(), false)
+    t.equal(await card('digits').getByText('Show current mistakes').isVisible(), true)
+    t.same(complaints, [])
+  })
+}
