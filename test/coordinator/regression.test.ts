@@ -1,6 +1,7 @@
 /** Numbers as targets, from the file to the answer: bits, checkpoints, scores, and what is said in the data's units. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { unzipSync } from 'fflate'
 import * as ort from 'onnxruntime-web'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -9,6 +10,7 @@ import { compareRuns } from '../../src/coordinator/compare.js'
 import { evaluate } from '../../src/coordinator/evaluate.js'
 import { resume } from '../../src/coordinator/resume.js'
 import { train } from '../../src/coordinator/train.js'
+import { parseNpy } from '../../src/data/npy.js'
 import { exportWeights } from '../../src/export/export.js'
 import { encodeNpz } from '../../src/export/npz.js'
 import { askAboutTest } from '../../src/inference/ask.js'
@@ -131,6 +133,22 @@ t.test('exported models speak in the units of the data', async t => {
   const bytes = readFileSync(file, 'latin1')
   t.match(bytes, /targets.*\["price","rent"\].*outputs.*numbers in the units of the data/s, 'and the file says so')
   t.notMatch(bytes, /classes/)
+
+  const archive = join(t.testdir(), 'model.npz')
+  await exportWeights(two, archive)
+  const arrays = unzipSync(new Uint8Array(readFileSync(archive)))
+  const of = (name: string) => parseNpy(name, arrays[`${name}.npy`]).values
+  const [offset, factor] = [of('input.offset'), of('input.factor')]
+  const layer = (x: number[], i: number) => {
+    const [weight, bias] = [of(`layers.${i}.weight`), of(`layers.${i}.bias`)]
+    return Array.from(bias, (b, o) => x.reduce((sum, value, f) => sum + value * weight[f * bias.length + o], b))
+  }
+  for (let row = 0; row < 5; row++) {
+    const x = [0, 1, 2].map(f => (images[row * 3 + f] - offset[f]) * factor[f])
+    const hidden = layer(x, 0).map(value => Math.max(value, 0))
+    for (const [k, value] of layer(hidden, 1).entries())
+      t.ok(Math.abs(value / own[row * 2 + k] - 1) < 1e-4, `npz: ${value}, ${own[row * 2 + k]}`)
+  }
 })
 
 t.test('arrays: (rows, targets)', async t => {
