@@ -20,7 +20,7 @@ export interface Balance {
 
 /** The plan is a real one: what it is cut by decides the count. */
 export async function countBalance(plan: RunPlan): Promise<Balance> {
-  const backend = await loadBackend(plan.backend)
+  const backend = await loadBackend(plan.backend, plan.precision)
   // Programs are counted, not run: of the network they need the number of layers, of the step the number of rows.
   const layers = plan.widths.length - 1
   const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network

@@ -23,7 +23,7 @@ export interface OpenLibrary {
 }
 
 export async function openLibrary(library: NativeLibrary, memory: WebAssembly.Memory): Promise<OpenLibrary> {
-  return { gemm: await openNative(library), base: await addressOf(memory) }
+  return { ...(await openNative(library)), base: await addressOf(memory) }
 }
 
 /** Floats that `cachedProduct` needs. */

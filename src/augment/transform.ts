@@ -4,7 +4,8 @@
  *
  * Affine and elastic deformation: Simard, Steinkraus, Platt 2003, "Best practices for convolutional neural networks
  * applied to visual document analysis", with the limits of Ciresan et al. 2010 (arXiv 1003.0358). Random erasing: Zhong
- * et al. 2017 (arXiv 1708.04896).
+ * et al. 2017 (arXiv 1708.04896). Plain images at the end: He et al. 2019, "Data augmentation revisited" (arXiv
+ * 1909.09148).
  */
 import type { Experiment } from '../config/schema.js'
 import { cosineSine } from '../model/init.js'

@@ -212,6 +212,15 @@ const augment = z
           'Factors of `rotate` and `shear`, one for each class: a 1 and a 7 bear less than the others. null: 1 for all.',
         ),
       ),
+    plainEpochs: z
+      .int()
+      .min(0)
+      .default(0)
+      .meta(
+        help(
+          'So many epochs at the end of the run see the images as they are: what is scored at last is what was learned last.',
+        ),
+      ),
   })
   .prefault({})
   .meta({

@@ -11,8 +11,7 @@ import { ConfigError } from '../errors.js'
 import { layerWidths, weightCount } from '../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../tensor/arena.js'
 import { leavesZeros, loadBackend } from '../tensor/kernels/backends.js'
-import { chooseBackend } from '../tensor/kernels/choose.js'
-import { choosePrecision } from '../tensor/kernels/precision.js'
+import { chooseCompute } from '../tensor/kernels/precision.js'
 import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
 import { type Layout, planLayout } from '../worker/layout.js'
 import { PROTOCOL, type RunPlan, type Split } from '../worker/protocol.js'
@@ -39,18 +38,18 @@ const SPIN_TURNS = 10_000
 /** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
-  const { precision, note } = choosePrecision(compute)
   const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
   const {
     name: backend,
     library,
     reason,
     advice,
-  } = await chooseBackend(compute, {
+    precision,
+  } = await chooseCompute(compute, {
     weights: weightCount(widths),
     zeros: leavesZeros(model),
   })
-  const kernels = await loadBackend(backend)
+  const kernels = await loadBackend(backend, precision)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
@@ -96,7 +95,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   }
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
-  return { plan, layout, backendReason: note === null ? reason : `${reason}; ${note}`, backendAdvice: advice }
+  return { plan, layout, backendReason: reason, backendAdvice: advice }
 }
 
 /** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */
@@ -120,7 +119,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights', /^layers\.\d+\.(norm\.)?\w+$/],
     ['optimizer moments', /\.moment\d$/],
     ['averages of weights', /\.average$/],
-    ['weights transposed for the backward pass', /\.transposed$/],
+    ['weights in the form that products read', /\.derived$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
     ['data', /^(images|scaling|labels|targets|order|augmented)\./],

@@ -233,6 +233,7 @@ function environmentOf({ manifest, loaded }: SavedRun, session: Session): string
     ['CPU', then?.cpu?.model, now.cpu.model],
     ['backend', manifest?.backend?.name, plan.backend],
     ['library', library(manifest), plan.library && titleOf(plan.library)],
+    ['precision', manifest?.backend?.precision, plan.precision],
     ['workers', manifest?.workers, plan.workers],
     ['all-reduce', loaded.experiment.compute.allReduce, plan.allReduce],
   ]

@@ -109,8 +109,8 @@ function changesBetween(before: Experiment, after: Experiment): Change[] {
   })
 }
 
-function isFree({ path }: Change, { train, schedule }: Experiment): boolean {
-  if (path === 'train.epochs' && dependsOnEpochs(schedule)) return false
+function isFree({ path }: Change, { train, schedule, augment }: Experiment): boolean {
+  if (path === 'train.epochs' && (dependsOnEpochs(schedule) || augment.plainEpochs > 0)) return false
   if (schedule.type === 'plateau' && JUDGED_BY.includes(path)) return false
   if (JUDGED_BY.includes(path)) return true
   if (train.onNonFinite === 'rollback' && ROLLBACK_SCHEDULE.includes(path)) return false
@@ -142,8 +142,10 @@ function refuseChanges(path: string, serious: readonly Change[], allowed: boolea
   )
 }
 
-const epochsReason = ({ schedule }: Experiment): string =>
-  `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
+const epochsReason = ({ schedule, augment }: Experiment): string =>
+  dependsOnEpochs(schedule)
+    ? `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
+    : `the last ${augment.plainEpochs} epochs saw images as they are, augment.plainEpochs`
 
 /** The summary of a run that has done all it should; undefined if there is more to do, or it is asked for more. */
 function finishedSummary({ summary }: SavedRun, { train }: Experiment, changed: boolean): RunSummary | undefined {

@@ -112,7 +112,7 @@ export class Session {
     known: InputSpec | null = null,
   ): Promise<Session> {
     const { layout, data } = prepared
-    const backend = await loadBackend(prepared.plan.backend)
+    const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
     const memory = allocate(layout)
     const { library } = prepared.plan
     if (library) {

@@ -73,8 +73,8 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
 }
 
 function backendDetails({ plan, backendReason: reason }: PreparedSession): ManifestDetails['backend'] {
-  const { backend: name, library, allReduce } = plan
-  return { name, reason, library, bitsDependOn: bitsDependOn(name, allReduce) }
+  const { backend: name, library, precision, allReduce } = plan
+  return { name, reason, library, precision, bitsDependOn: bitsDependOn(name, allReduce) }
 }
 
 /** The run directory and the checkpoint must find data and library again, wherever they are read from. */

@@ -64,8 +64,14 @@ export interface Watch {
 
 /** What the bits of a run come from, beside its experiment. */
 export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {
-  const { backend, library, allReduce, shardRows } = plan
-  return { backend, library: library && titleOf(library), allReduce, shardRows, data: files.map(({ md5 }) => md5) }
+  const { backend, library, precision, allReduce, shardRows } = plan
+  return {
+    backend,
+    library: library && titleOf(library, precision),
+    allReduce,
+    shardRows,
+    data: files.map(({ md5 }) => md5),
+  }
 }
 
 const NOTHING_SAVED = { weightsSha256: null, checkpoint: null } as const

@@ -10,9 +10,9 @@ import { pipeline } from 'node:stream/promises'
 import { unzipSync } from 'fflate'
 import { parseNpy } from '../data/npy.js'
 import { DataError } from '../errors.js'
-import { halvesOf, widenBf16, widenF16 } from '../run/bf16.js'
 import type { TensorEntry } from '../run/safetensors.js'
 import { TensorFile } from '../run/tensor-file.js'
+import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 
 /** One array of a file, row-major. */
 export interface ForeignArray {

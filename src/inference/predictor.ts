@@ -78,7 +78,7 @@ export class Predictor {
   static async open(target: string): Promise<Predictor> {
     const source = await openModel(target, BATCH_ROWS)
     const { plan, layout } = source.planned
-    const backend = await loadBackend(plan.backend)
+    const backend = await loadBackend(plan.backend, plan.precision)
     const memory = createArena(layout.bytes)
     const module = await backend.compile()
     const scratchByteOffset = layout.scratch[0].byteOffset

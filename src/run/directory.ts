@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import type { LoadedFile } from '../data/dataset.js'
 import { ConfigError, RunError } from '../errors.js'
 import type { ImportedFrom } from '../import/import.js'
+import type { Precision } from '../tensor/kernels/backend.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { writeTextAtomically } from './atomic.js'
 import { removeTemporaryFiles } from './checkpoints.js'
@@ -49,6 +50,7 @@ export interface ManifestDetails {
     /** What its products ran in. */
     readonly library: NativeLibrary | null
     /** What the bits of the weights depend on beside experiment and data. */
+    readonly precision?: Precision
     readonly bitsDependOn: string
   }
   readonly workers: number

@@ -3,7 +3,7 @@
  * piece by piece, so that memory does not grow with the file.
  */
 import { stat } from 'node:fs/promises'
-import { floatsOf } from './bf16.js'
+import { floatsOf } from '../tensor/bf16.js'
 import type { Dtype, TensorEntry } from './safetensors.js'
 import { TensorFile } from './tensor-file.js'
 import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './weights.js'

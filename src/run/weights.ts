@@ -7,7 +7,7 @@ import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type InputSpec, parseInput } from '../data/input.js'
-import { floatsOf, roundToBf16, widenBf16 } from './bf16.js'
+import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
 import { CheckpointError } from './safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from './tensor-file.js'
 

@@ -20,8 +20,8 @@ export interface ParameterSlots {
   /** In the backend's form, as are the moments, the last of which is the average where there is one, and gradients. */
   readonly master: FloatSlot
   readonly moments: readonly FloatSlot[]
-  /** Weights that a backward pass reads, where the backend keeps a transposed form. */
-  readonly transposed: FloatSlot | null
+  /** What products read in the weights' place, where the backend keeps such a form. */
+  readonly derived: FloatSlot | null
   /** Of weight and bias: a buffer for each worker with `allReduce: "buffers"`, one where the gradient is kept; else none. */
   readonly gradients: readonly FloatSlot[]
 }
@@ -137,8 +137,8 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
     const several = (count: number, suffix: string) =>
       Array.from({ length: training && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
-    const transposedShape =
-      training && kind === 'weight' && layer > 0 ? backend.transposedShape(dims[0], dims[1]) : null
+    const derivedShape =
+      kind === 'weight' ? backend.derivedShape(dims[0], dims[1], { training, first: layer === 0 }) : null
     return {
       parameter,
       master: reserve(''),
@@ -146,7 +146,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
         ...several(momentCount[plan.optimizer.type], '.moment'),
         ...(training && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
       ],
-      transposed: transposedShape && reserve('.transposed', transposedShape),
+      derived: derivedShape && reserve('.derived', derivedShape),
       gradients: kind === 'weight' || kind === 'bias' ? several(gradients, '.gradient') : [],
     }
   })

@@ -158,7 +158,9 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       augmentation: augmentation!,
     })
     const gatherChanged = kernels.gather(activations[0], out, rowOf, scaling)
+    const plainFrom = plan.epochs - augmentation!.plainEpochs
     return (row: number, rows: number, epoch: number) => {
+      if (epoch >= plainFrom) return gather.train(row, rows)
       change(row, rows, epoch)
       gatherChanged(row, rows)
     }
@@ -372,7 +374,11 @@ function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTe
       return [kind, isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors]
     }),
   )
-  return { weight: { ...weight, master: weight.moments[average] }, bias: averaged.get('bias')!, vectors: averaged }
+  return {
+    weight: { ...weight, master: weight.moments[average], derived: null },
+    bias: averaged.get('bias')!,
+    vectors: averaged,
+  }
 }
 
 /** The weights of a layer as its backend keeps them. */
@@ -383,7 +389,7 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
     outputs,
     master: viewSlot(memory, slots.master),
     moments: slots.moments.map(slot => viewSlot(memory, slot)),
-    transposed: slots.transposed && viewSlot(memory, slots.transposed),
+    derived: slots.derived && viewSlot(memory, slots.derived),
   }
 }
 

@@ -7,7 +7,7 @@
  * shard, and serves more workers than there are good shards.
  */
 import { weightCount } from '../model/parameters.js'
-import type { Columns } from '../tensor/kernels/backend.js'
+import type { Backend, Columns } from '../tensor/kernels/backend.js'
 import { type Network, type Pass, type Rows, runPass } from './network.js'
 import type { ProgramParts } from './program.js'
 import type { Stage } from './stage.js'
@@ -65,28 +65,28 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
   }
 }
 
-/** Rows that one task gathers, or takes through the last, narrow layer. */
+/** Rows that one task gathers, or takes through the last, narrow layer, at least. */
 const ROWS_OF_TASK = 16
 
 function layerStages<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C>[] {
   const { widths } = plan
   const hidden = network.hiddenLayers
-  const unit = backend.blockColumns
-  const rowTasks = (context: C) => Math.ceil(source.rows(context) / ROWS_OF_TASK)
+  const rowsOfTask = Math.max(ROWS_OF_TASK, backend.blockRows)
+  const rowTasks = (context: C) => Math.ceil(source.rows(context) / rowsOfTask)
 
   const gather: Stage<C> = {
     name: 'gather',
     deal: 'claimed',
     tasks: rowTasks,
     run(task, context) {
-      network.gather(source.pass(context), takeRows(network, source, context, task, ROWS_OF_TASK))
+      network.gather(source.pass(context), takeRows(network, source, context, task, rowsOfTask))
       return 0
     },
   }
 
   /** A stage over the outputs of hidden layer i, whose products sum over so many elements. */
   const grid = (name: string, layer: number, depth: number, run: (pass: Pass, block: Block) => number): Stage<C> => {
-    const blocks = gridOf(widths[layer + 1], unit)
+    const blocks = gridOf(widths[layer + 1], backend)
     return {
       name,
       deal: 'claimed',
@@ -120,7 +120,7 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
       name,
       deal: 'claimed',
       tasks: rowTasks,
-      run: (task, context) => run(context, pieceOf(task, ROWS_OF_TASK, source.rows(context))),
+      run: (task, context) => run(context, pieceOf(task, rowsOfTask, source.rows(context))),
     }
   }
 
@@ -152,12 +152,12 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
     deal: 'claimed',
     tasks: rowTasks,
     run(task, context) {
-      const rows = pieceOf(task, ROWS_OF_TASK, source.rows(context))
+      const rows = pieceOf(task, rowsOfTask, source.rows(context))
       const code = network.loss(source.pass(context), rows)
       return code === 0 && trains && hidden > 0 ? network.backward(hidden - 1, rows) : code
     },
     flops: (task, context) =>
-      2 * pieceOf(task, ROWS_OF_TASK, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
+      2 * pieceOf(task, rowsOfTask, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
   }
 
   const backward = Array.from({ length: trains ? Math.max(hidden - 1, 0) : 0 }, (_, back) => {
@@ -180,6 +180,8 @@ export function stripsOf(cols: number, unit: number): Columns[] {
   }))
 }
 
+type BlockUnit = Pick<Backend, 'blockRows' | 'blockColumns'>
+
 interface Block extends Rows {
   readonly columns: Columns
 }
@@ -190,7 +192,7 @@ const BLOCKS = 16
 const EDGE = 8
 
 /** The grid over some rows of a layer. A function of the network and the mini-batch alone, never of the workers. */
-function gridOf(cols: number, unit: number): (rows: number) => readonly Block[] {
+function gridOf(cols: number, unit: BlockUnit): (rows: number) => readonly Block[] {
   const known = new Map<number, readonly Block[]>()
   return rows => {
     let blocks = known.get(rows)
@@ -202,11 +204,13 @@ function gridOf(cols: number, unit: number): (rows: number) => readonly Block[] 
   }
 }
 
-/** Exported for tests: (rows, cols) as about 16 blocks of columns that are multiples of `unit`, and as square as pays. */
-export function cutGrid(rows: number, cols: number, unit: number): Block[] {
+const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
+
+/** Exported for tests: (rows, cols) as about 16 blocks that begin at multiples of the units, and as square as pays. */
+export function cutGrid(rows: number, cols: number, { blockRows, blockColumns }: BlockUnit): Block[] {
   const choices = Array.from({ length: Math.log2(BLOCKS) + 1 }, (_, power) => {
-    const height = Math.ceil(rows / 2 ** power)
-    const width = Math.ceil(cols / (BLOCKS / 2 ** power) / unit) * unit
+    const height = upTo(rows / 2 ** power, blockRows)
+    const width = upTo(cols / (BLOCKS / 2 ** power), blockColumns)
     return { height, width, cost: height * width * (1 + EDGE * (1 / height + 1 / width)) }
   })
   const { height, width } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best))

@@ -8,6 +8,7 @@ import type { Experiment } from '../config/schema.js'
 import type { Activation } from '../model/activation.js'
 import type { Initialisation } from '../model/init.js'
 import type { NormType } from '../model/parameters.js'
+import type { Precision } from '../tensor/kernels/backend.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
@@ -58,7 +59,7 @@ export interface RunPlan {
   /** Of a native backend: what every worker opens. */
   readonly library: NativeLibrary | null
   /** Numbers that matrices are multiplied in. */
-  readonly precision: 'f32'
+  readonly precision: Precision
   readonly allReduce: Experiment['compute']['allReduce']
   readonly workers: number
   /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */

@@ -43,7 +43,14 @@ t.test('a healthy machine, data sets missing or not', async t => {
 })
 
 t.test('native libraries, and what auto takes', async t => {
-  const library = { backend: 'blas', path: '/lib/x.so', name: 'X', version: '1', detail: 'd' } as const
+  const library = {
+    backend: 'blas',
+    path: '/lib/x.so',
+    name: 'X',
+    version: '1',
+    detail: 'd',
+    bf16: { obstacle: 'o' },
+  } as const
   const states = [
     { name: 'blas', available: true, reason: 'X 1 (d)', library, slow: 'only 2.0 times as fast' },
     { name: 'wasm', available: true, reason: 'SIMD', library: null, slow: null },

@@ -32,6 +32,24 @@ t.test('a run that is resumed sees the images that one in one piece sees', async
   t.equal(summary.weightsSha256, whole)
 })
 
+t.test('the last plainEpochs see images as they are, and the epochs before do not', async t => {
+  const compute = { workers: 2, shardRows: 100 }
+  const of = (plainEpochs: number) => digestOf(compute, { augment: { ...augment, plainEpochs } })
+  t.equal(await of(2), await digestOf(compute, { augment: {} }), 'all of them')
+  t.equal(await of(7), await of(2), 'more than there are')
+  const [one, none] = [await of(1), await of(0)]
+  t.equal(new Set([one, none, await of(2)]).size, 3)
+
+  // The first epoch of both is the same; then they part.
+  const runDir = t.testdir()
+  const experiment = { ...base, augment: { ...augment, plainEpochs: 1 }, checkpoint: { everyEpochs: 1 } }
+  await train(resolveExperiment(experiment), { runDir })
+  await t.rejects(resume(runDir, { overrides: ['train.epochs=3'] }), {
+    name: 'ConfigError',
+    message: /train\.epochs: 2 -> 3 \(the last 1 epochs saw images as they are, augment\.plainEpochs\)/,
+  })
+})
+
 t.test('factors for another number of classes are refused', async t => {
   const wrong = digestOf({ workers: 1 }, { augment: { rotate: 5, perClass: [1, 0.5] } })
   await t.rejects(wrong, { name: 'ConfigError', message: /augment\.perClass has 2 numbers, expected \d+/ })

@@ -10,9 +10,9 @@ import { exportWeights } from '../../src/export/export.js'
 import { reproduceModel } from '../../src/export/reproduce-model.js'
 import { loadTestImages } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
-import { roundToBf16, widenBf16 } from '../../src/run/bf16.js'
 import { packagedModel } from '../../src/run/packaged.js'
 import { readCheckpoint } from '../../src/run/weights.js'
+import { roundToBf16, widenBf16 } from '../../src/tensor/bf16.js'
 
 const dir = t.testdir()
 const run = join(dir, 'run')

@@ -26,7 +26,7 @@ export async function nativeCandidates(): Promise<NativeCandidate[]> {
         backend: nativeBackend(name),
         library,
         skip: library ? false : `${name}: ${reason}`,
-        open: async memory => library && { gemm: await openNative(library), base: await addressOf(memory) },
+        open: async memory => library && { ...(await openNative(library)), base: await addressOf(memory) },
       }
     }),
   )

@@ -9,7 +9,7 @@ import { Purpose, philox } from '../../src/tensor/random.js'
 
 const NONE: Augmentation = {
   ...{ height: 28, width: 28, shift: 0, rotate: 0, scale: 0, shear: 0, flip: 0, noise: 0, perClass: null },
-  ...{ elastic: { alpha: 0, sigma: 5 }, erase: { probability: 0, area: 0.2, fill: 'zero' } },
+  ...{ elastic: { alpha: 0, sigma: 5 }, erase: { probability: 0, area: 0.2, fill: 'zero' }, plainEpochs: 0 },
 }
 const EVERYTHING: Augmentation = {
   ...NONE,

@@ -8,12 +8,13 @@ import {
   leavesZeros,
   listBackends,
   NATIVE_FIRST,
+  reportBackend,
   SMALL_NETWORK_WEIGHTS,
   WASM_FIRST,
 } from '../../src/tensor/kernels/backends.js'
 import { bitsDependOn, chooseBackend, titleOf } from '../../src/tensor/kernels/choose.js'
 import { installAdvice } from '../../src/tensor/kernels/native/advice.js'
-import { choosePrecision } from '../../src/tensor/kernels/precision.js'
+import { type ComputeWish, chooseCompute } from '../../src/tensor/kernels/precision.js'
 import { nativeLibrary, ownCache } from '../helpers/native-library.js'
 
 ownCache(t)
@@ -129,24 +130,39 @@ t.test('the advice fits the system at hand', async t => {
 })
 
 t.test('bf16 is refused with its reason, or f32 is taken if that is allowed', async t => {
-  const refusal = (backend: string, flags: string): string => {
-    try {
-      choosePrecision({ precision: 'bf16', backend }, flags)
-    } catch (error) {
-      if (error instanceof ConfigError && error.exitCode === 2) return error.message
-    }
-    throw new Error('accepted, or another error')
+  const wish = { backend: 'onednn', library: null, precision: 'bf16', allReduce: 'fused' } as const
+  const choose = (of: Partial<ComputeWish>, flags: string, env: NodeJS.ProcessEnv = {}) =>
+    chooseCompute({ ...wish, ...of }, undefined, { cpu: { arch: 'x64', flags }, env })
+  const refusal = async (...of: Parameters<typeof choose>): Promise<string> => {
+    const error = await choose(...of).then(
+      () => 'accepted',
+      (reason: unknown) => reason,
+    )
+    if (error instanceof ConfigError && error.exitCode === 2) return error.message
+    throw error
   }
   const start = "compute.precision is 'bf16', which does not work here: "
-  t.equal(refusal('wasm', 'amx_bf16'), `${start}compute.backend is 'wasm', expected "onednn" or "auto"`)
-  t.match(refusal('onednn', 'fpu avx2 avx512_bf16x'), /the CPU \(.+\) has neither amx_bf16 nor avx512_bf16$/)
-  t.match(refusal('onednn', ''), /the CPU \(.+\) does not say whether it has amx_bf16 or avx512_bf16/)
-  t.equal(refusal('auto', 'fpu amx_bf16'), `${start}the CPU has amx_bf16, but this version has no bf16 kernels`)
-  t.strictSame(choosePrecision({ precision: 'f32', backend: 'onednn' }, 'amx_bf16'), { precision: 'f32', note: null })
-  t.match(choosePrecision({ precision: 'auto', backend: 'onednn' }, 'fpu'), {
+  t.equal(
+    await refusal({ backend: 'wasm' }, 'amx_bf16'),
+    `${start}compute.backend is 'wasm', expected "onednn" or "auto"`,
+  )
+  t.equal(
+    await refusal({ allReduce: 'buffers' }, 'amx_bf16'),
+    `${start}compute.allReduce is 'buffers', expected "fused"`,
+  )
+  t.match(await refusal({}, 'fpu avx2 avx512_bf16x'), /the CPU \(.+\) has neither amx_bf16 nor avx512_bf16$/)
+  t.match(await choose({ precision: 'auto', backend: 'auto' }, 'fpu'), {
     precision: 'f32',
-    note: /^f32, not bf16: the CPU \(.+\) has neither/,
+    reason: /; f32, not bf16: the CPU \(.+\) has neither/,
   })
+  const { library } = await reportBackend('onednn')
+  if (!library) return t.match(await refusal({}, 'amx_bf16'), /oneDNN does not work here: /)
+  t.match(await choose({ precision: 'f32' }, 'amx_bf16'), { precision: 'f32', library })
+  const emulated = await choose({}, 'fpu', { GRADLOOM_BF16: 'emulate' })
+  t.match(emulated, { precision: 'bf16', name: 'onednn', reason: /; bf16 by emulated in f32$/ })
+  // What the CPU says is not enough: the library was tried out.
+  if ('obstacle' in library.bf16) t.equal(await refusal({}, 'amx_bf16'), start + library.bf16.obstacle)
+  else t.match(await choose({ backend: 'auto' }, 'amx_bf16'), { precision: 'bf16', library })
 })
 
 t.test('the manifest says what the bits depend on', async t => {

@@ -84,15 +84,15 @@ export class Lab {
 
   /** (I, O) with moments and, where the backend has one, a transposed form; NaN, padding zero. */
   weight(inputs: number, outputs: number, moments = 0): WeightTensors {
-    const { weightShape, transposedShape } = this.backend
+    const { weightShape, derivedShape } = this.backend
     const tensor = (name: string) => this.#float(name, weightShape(inputs, outputs))
-    const turned = transposedShape(inputs, outputs)
+    const turned = derivedShape(inputs, outputs, { training: true, first: false })
     const weight = {
       inputs,
       outputs,
       master: tensor('master'),
       moments: Array.from({ length: moments }, (_, i) => tensor(`moment ${i}`)),
-      transposed: turned && this.#float('transposed', turned),
+      derived: turned && this.#float('derived', turned),
     }
     for (const sheet of weightSheets(weight)) fill(whole(sheet), () => Number.NaN)
     return weight
@@ -196,10 +196,10 @@ export const whole = (sheet: Sheet): Region => ({ sheet, row: 0, rows: sheet.row
 
 export const rowsOf = (sheet: Sheet, row: number, rows: number): Region => ({ ...whole(sheet), row, rows })
 
-/** Master, moments and transposed form of a weight, each as its own table. */
-export function weightSheets({ inputs, outputs, master, moments, transposed }: WeightTensors): Sheet[] {
+/** Master, moments and, where the backend derives that, the transposed form of a weight, each as its own table. */
+export function weightSheets({ inputs, outputs, master, moments, derived }: WeightTensors): Sheet[] {
   const sheets: Sheet[] = [master, ...moments].map(tensor => ({ rows: inputs, cols: outputs, tensor }))
-  return transposed ? [...sheets, { rows: outputs, cols: inputs, tensor: transposed }] : sheets
+  return derived && derived.dimension > 1 ? [...sheets, { rows: outputs, cols: inputs, tensor: derived }] : sheets
 }
 
 /** Visits a region row by row: index into the tensor's data, row, column. */

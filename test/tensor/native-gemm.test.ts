@@ -100,7 +100,7 @@ for (const backend of ['blas', 'onednn'] as const) {
       if (!library) return
       const memory = createArena(8 << 20)
       const base = await addressOf(memory)
-      const gemm = await openNative(library)
+      const { gemm } = await openNative(library)
       const all = new Float32Array(memory.buffer)
       let cases = 0
       for (const form of FORMS) {
@@ -125,7 +125,7 @@ for (const backend of ['blas', 'onednn'] as const) {
     const memory = createArena(1 << 20)
     const base = await addressOf(memory)
     const all = new Float32Array(memory.buffer)
-    const run = (await openNative(library)).bind(shapeOf('nn', [1, 1, 1], 0, true))
+    const run = (await openNative(library)).gemm.bind(shapeOf('nn', [1, 1, 1], 0, true))
     all[100] = 3
     all[200] = 5
     all[300] = 7
@@ -183,7 +183,7 @@ for (const backend of ['blas', 'onednn'] as const) {
 
 /** What a worker does, in this thread, once. */
 async function multiply({ library, memory, products }: ProductsTask): Promise<void> {
-  const gemm = await openNative(library)
+  const { gemm } = await openNative(library)
   const base = await addressOf(memory)
   for (const { shape, a, b, c } of products) gemm.bind(shape)(base + a * 4, base + b * 4, base + c * 4)
 }

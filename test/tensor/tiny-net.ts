@@ -60,7 +60,7 @@ export function tinyNet(
     const I = widths[layer]
     const w = lab.weight(I, O, momentCount[optimizer])
     const bias = lab.bias(O, momentCount[optimizer])
-    const [master, ...moments] = weightSheets({ ...w, transposed: null }).map(whole)
+    const [master, ...moments] = weightSheets({ ...w, derived: null }).map(whole)
     fill(master, () => Math.fround(random() * Math.sqrt(6 / I)))
     fill(whole(vector(O, bias.master)), () => random() / 4)
     for (const moment of [...moments, ...bias.moments.map(tensor => whole(vector(O, tensor)))]) fill(moment, () => 0)

@@ -134,7 +134,7 @@ t.test('gradients accumulated over shards have the bits of one over all rows, an
     update.reduce([buffer.tensor], all, step)
     t.same(parameters.map(read), want, `shards of ${shard}`)
   }
-  t.ok(w.transposed)
+  t.ok(w.derived)
 })
 
 t.test('moments that become subnormal are flushed to zero', async t => {

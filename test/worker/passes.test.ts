@@ -9,13 +9,14 @@ t.test('a grid covers every element once, in columns that begin at multiples of 
     fc.integer({ min: 1, max: 300 }),
     fc.integer({ min: 1, max: 700 }),
     fc.constantFrom(1, 12, 16, 48),
+    fc.constantFrom(1, 32),
   )
   fc.assert(
-    fc.property(sizes, ([rows, cols, unit]) => {
+    fc.property(sizes, ([rows, cols, blockColumns, blockRows]) => {
       runs++
       const seen = new Uint8Array(rows * cols)
-      for (const { row, rows: height, columns } of cutGrid(rows, cols, unit)) {
-        if (columns.start % unit !== 0) return false
+      for (const { row, rows: height, columns } of cutGrid(rows, cols, { blockRows, blockColumns })) {
+        if (columns.start % blockColumns !== 0 || row % blockRows !== 0) return false
         for (let r = row; r < row + height; r++) for (let c = columns.start; c < columns.end; c++) seen[r * cols + c]++
       }
       return seen.every(count => count === 1)
@@ -25,9 +26,11 @@ t.test('a grid covers every element once, in columns that begin at multiples of 
   t.equal(runs, 200)
 })
 
+const lines = { blockRows: 1, blockColumns: 16 }
+
 t.test('wide layers become about 16 blocks, as square as pays', async t => {
-  t.equal(cutGrid(256, 3000, 16).length, 16)
-  t.equal(cutGrid(256, 1000, 16).length, 16)
-  t.same(cutGrid(256, 3000, 16)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
-  t.equal(cutGrid(256, 10, 16).length, 16, 'a narrow layer is cut by rows')
+  t.equal(cutGrid(256, 3000, lines).length, 16)
+  t.equal(cutGrid(256, 1000, lines).length, 16)
+  t.same(cutGrid(256, 3000, lines)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.equal(cutGrid(256, 10, lines).length, 16, 'a narrow layer is cut by rows')
 })

@@ -11,17 +11,17 @@ import type { Augmentation } from '../../augment/transform.js'
 import type { Activation } from '../../model/activation.js'
 import type { OptimizerStep } from '../../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor.js'
-import type { NativeGemm } from './native/gemm.js'
+import type { NativeProducts } from './native/gemm.js'
 
-/** A weight matrix (I, O), its moments in the same form, and the form its backward pass reads, where that differs. */
+/** A weight matrix (I, O), its moments in the same form, and what products read, where that differs. */
 export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
   /** As many as the optimizer has, at least: what else is kept beside the weights follows them. */
   readonly moments: readonly FloatTensor[]
-  /** (O, I) form for `linearBackward`; null where the backend or the layer needs none. */
-  readonly transposed: FloatTensor | null
+  /** What the backend derives from the master for its products; null where it needs none, or this one has none. */
+  readonly derived: FloatTensor | null
 }
 
 /** A bias (O) and its moments. */
@@ -38,6 +38,9 @@ export interface Tile {
   readonly outputStart: number
   readonly outputEnd: number
 }
+
+/** Numbers that matrices are multiplied in: as they are, or rounded to bfloat16, with sums in float32. */
+export type Precision = 'f32' | 'bf16'
 
 export interface ActivationSpec {
   readonly type: Activation
@@ -107,15 +110,15 @@ export type CheckedBlockKernel = (row: number, rows: number, columns?: Columns) 
 
 /** The gradient and the update of one weight matrix or bias, for the two forms of all-reduce. */
 export interface WeightUpdate {
-  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the transposed form. */
+  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the derived form. */
   fused(tile: Tile, rows: number, step: OptimizerStep): void
   /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's form (overwrites it if `first`). */
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
-  /** Sums the tile over the buffers in their order, then update, then the transposed form. Overwrites the first buffer's tile. */
+  /** Sums the tile over the buffers in their order, then update, then the derived form. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
   /**
    * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
-   * of the inputs, scales them down to it. Then the transposed form.
+   * of the inputs, scales them down to it. Then the derived form.
    */
   limit(columns: Columns, limit: number): void
   /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
@@ -124,7 +127,7 @@ export interface WeightUpdate {
   scale(buffer: FloatTensor, tile: Tile, factor: number): void
   /** average += share · (master - average), over the tile. */
   average(average: FloatTensor, tile: Tile, share: number): void
-  /** Writes the transposed form of the tile from the master, after weights were stored from outside. */
+  /** Writes the derived form of the tile from the master, after weights were stored from outside. */
   derive(tile: Tile): void
 }
 
@@ -249,7 +252,14 @@ export interface KernelContext {
   /** Compiled code that the coordinator hands to every worker; null for a backend that has none. */
   readonly module: WebAssembly.Module | null
   /** Products of the open library and the arena's address; null for a backend that has none, or only moves weights. */
-  readonly native: { readonly gemm: NativeGemm; readonly base: number } | null
+  readonly native: NativeProducts | null
+}
+
+/** What a weight is for. */
+export interface WeightUse {
+  readonly training: boolean
+  /** Of the first layer, whose inputs have no deltas. */
+  readonly first: boolean
 }
 
 export interface Backend {
@@ -265,6 +275,8 @@ export interface Backend {
   readonly bestTile: { readonly inputs: number; readonly outputs: number }
   /** Columns of a batch matrix that a block is best a multiple of; itself a multiple of `tileUnit.outputs`. */
   readonly blockColumns: number
+  /** Tasks over rows begin at multiples of so many. */
+  readonly blockRows: number
   /**
    * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
    * shards decide bits, workers must not.
@@ -275,10 +287,10 @@ export interface Backend {
    * that are changed in this way (null: not).
    */
   scratchBytes(widest: number, rows: number, augmentation: Augmentation | null): number
-  /** Physical shape of a batch matrix, of a weight and its moments, of its transposed form (null: none), of a bias. */
+  /** Physical shape of a batch matrix, of a weight and its moments, of a bias; and of what is derived from a weight (null: nothing). */
   matrixShape(rows: number, cols: number): readonly number[]
   weightShape(inputs: number, outputs: number): readonly number[]
-  transposedShape(inputs: number, outputs: number): readonly number[] | null
+  derivedShape(inputs: number, outputs: number, of: WeightUse): readonly number[] | null
   biasShape(outputs: number): readonly number[]
   /** Code to compile once, on the coordinator. */
   compile(): Promise<WebAssembly.Module | null>

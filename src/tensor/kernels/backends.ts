@@ -1,10 +1,11 @@
 /** The backends there are, by name, and which of them work on this machine. */
-import type { Backend } from './backend.js'
+import type { Backend, Precision } from './backend.js'
 import type { DiscoverOptions } from './native/discover.js'
 import type { NativeLibrary } from './native/gemm.js'
 
 /** Loads one backend, and only that: a worker should not carry the code of the others. Any thread. */
-export async function loadBackend(name: Backend['name']): Promise<Backend> {
+export async function loadBackend(name: Backend['name'], precision: Precision = 'f32'): Promise<Backend> {
+  if (precision === 'bf16') return (await import('./native/bf16.js')).bf16Backend()
   switch (name) {
     case 'wasm':
       return (await import('./wasm/index.js')).wasm

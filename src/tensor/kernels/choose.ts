@@ -1,6 +1,6 @@
 /** Which backend a run takes, why, and what would make it faster. Main thread, before any worker starts. */
 import { ConfigError } from '../../errors.js'
-import type { Backend } from './backend.js'
+import type { Backend, Precision } from './backend.js'
 import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'
 import { installAdvice } from './native/advice.js'
 import type { NativeLibrary } from './native/gemm.js'
@@ -58,7 +58,10 @@ function choice({ name, library }: BackendReport, why: string, advice: string | 
 }
 
 /** As people and checkpoints see it: what decides the bits of its products on one kind of CPU. */
-export const titleOf = ({ name, version, detail }: NativeLibrary): string => `${name} ${version} (${detail})`
+export function titleOf({ name, version, detail, bf16 }: NativeLibrary, precision: Precision = 'f32'): string {
+  const rounded = precision === 'bf16' && 'kernel' in bf16 ? `; bf16 ${bf16.kernel}` : ''
+  return `${name} ${version} (${detail}${rounded})`
+}
 
 /** Only what a user can change: a library that he named and that was refused, one that is slow, one that is not there. */
 function adviceFor(passed: readonly BackendReport[]): string | null {

@@ -1,39 +1,81 @@
-/** Which numbers matrices are multiplied in, and why. bf16 is never taken unless an experiment allows it. Main thread. */
+/**
+ * Which backend a run takes, and which numbers its matrices are multiplied in. bf16 is never taken unless an experiment
+ * allows it. Main thread, before any worker starts.
+ */
 import { cpus } from 'node:os'
 import { ConfigError } from '../../errors.js'
+import type { Precision } from './backend.js'
+import { type CpuKind, type NetworkKind, reportBackend } from './backends.js'
+import { type BackendChoice, type BackendWish, chooseBackend } from './choose.js'
+import { BF16_VARIABLE, EMULATED_BF16 } from './native/emulated-bf16.js'
+import type { NativeLibrary } from './native/gemm.js'
 import { cpuFlags } from './native/verdicts.js'
 
-export interface PrecisionChoice {
-  readonly precision: 'f32'
-  /** Why `auto` does not take bf16; null where nobody asked for it. */
-  readonly note: string | null
+export interface ComputeChoice extends BackendChoice {
+  readonly precision: Precision
+}
+
+export interface ComputeWish extends BackendWish {
+  readonly precision: Precision | 'auto'
+  readonly allReduce: 'fused' | 'buffers'
 }
 
 /** As Linux spells them. Either can multiply bf16 in the hardware. */
 const BF16_FLAGS = ['amx_bf16', 'avx512_bf16']
 
-export interface PrecisionWish {
-  readonly precision: 'f32' | 'bf16' | 'auto'
-  readonly backend: string
+interface Options {
+  readonly cpu?: CpuKind
+  readonly env?: NodeJS.ProcessEnv
 }
 
-/** Throws ConfigError where bf16 is asked for and cannot be. `flags` are those of /proc/cpuinfo. */
-export function choosePrecision({ precision, backend }: PrecisionWish, flags: string = cpuFlags()): PrecisionChoice {
-  if (precision === 'f32') return { precision, note: null }
-  const obstacle = obstacleToBf16(backend, flags)
-  if (precision === 'auto') return { precision: 'f32', note: `f32, not bf16: ${obstacle}` }
-  throw new ConfigError(`compute.precision is 'bf16', which does not work here: ${obstacle}`, {
+/** Throws ConfigError where what is asked for does not work here. */
+export async function chooseCompute(
+  wish: ComputeWish,
+  network?: NetworkKind,
+  { cpu = { arch: process.arch, flags: cpuFlags() }, env = process.env }: Options = {},
+): Promise<ComputeChoice> {
+  const { precision } = wish
+  if (precision === 'f32') return { ...(await chooseBackend(wish, network, cpu)), precision }
+  const found = await findBf16(wish, cpu.flags, env[BF16_VARIABLE] === 'emulate')
+  if ('library' in found) {
+    const choice = await chooseBackend({ ...wish, backend: 'onednn' }, network, cpu)
+    const { library } = found
+    return { ...choice, library, reason: `${choice.reason}; bf16 by ${kernelOf(library)}`, precision: 'bf16' }
+  }
+  if (precision === 'auto') {
+    const choice = await chooseBackend(wish, network, cpu)
+    return { ...choice, reason: `${choice.reason}; f32, not bf16: ${found.obstacle}`, precision: 'f32' }
+  }
+  throw new ConfigError(`compute.precision is 'bf16', which does not work here: ${found.obstacle}`, {
     hint: 'compute.precision "auto" takes f32 where bf16 does not work',
   })
 }
 
-function obstacleToBf16(backend: string, flags: string): string {
-  if (backend !== 'onednn' && backend !== 'auto') return `compute.backend is '${backend}', expected "onednn" or "auto"`
-  const has = new Set(flags.split(' '))
-  if (!BF16_FLAGS.some(flag => has.has(flag))) {
-    const cpu = `the CPU (${cpus()[0]?.model.trim() || 'unknown'})`
-    if (flags === '') return `${cpu} does not say whether it has ${BF16_FLAGS.join(' or ')}; only Linux is asked`
-    return `${cpu} has neither ${BF16_FLAGS.join(' nor ')}`
+const kernelOf = ({ bf16 }: NativeLibrary): string => ('kernel' in bf16 ? bf16.kernel : bf16.obstacle)
+
+type Found = { readonly library: NativeLibrary } | { readonly obstacle: string }
+
+async function findBf16(
+  { backend, library: named, allReduce }: ComputeWish,
+  flags: string,
+  emulate: boolean,
+): Promise<Found> {
+  if (backend !== 'onednn' && backend !== 'auto') {
+    return { obstacle: `compute.backend is '${backend}', expected "onednn" or "auto"` }
   }
-  return `the CPU has ${BF16_FLAGS.filter(flag => has.has(flag)).join(' and ')}, but this version has no bf16 kernels`
+  if (allReduce !== 'fused') return { obstacle: `compute.allReduce is '${allReduce}', expected "fused"` }
+  const missing = emulate ? null : missingFlags(flags)
+  if (missing !== null) return { obstacle: missing }
+  const { library, reason } = await reportBackend('onednn', { library: named })
+  if (!library) return { obstacle: `oneDNN does not work here: ${reason}` }
+  if (emulate) return { library: { ...library, bf16: { kernel: EMULATED_BF16 } } }
+  return 'kernel' in library.bf16 ? { library } : library.bf16
+}
+
+function missingFlags(flags: string): string | null {
+  const has = new Set(flags.split(' '))
+  // Where the system does not say, oneDNN does.
+  if (flags === '' || BF16_FLAGS.some(flag => has.has(flag))) return null
+  const cpu = `the CPU (${cpus()[0]?.model.trim() || 'unknown'})`
+  return `${cpu} has neither ${BF16_FLAGS.join(' nor ')}`
 }

@@ -30,7 +30,7 @@ export function openBlas(_koffi: Koffi, handle: LibraryHandle): OpenLibrary {
       return (a, b, c) => sgemm(ROW_MAJOR, transA, transB, m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
     },
   }
-  return { ...vendor, gemm, landmark: 'cblas_sgemm', slow: null }
+  return { ...vendor, gemm, bf16: { obstacle: 'CBLAS has no products in bf16' }, landmark: 'cblas_sgemm', slow: null }
 }
 
 type Vendor = Pick<OpenLibrary, 'name' | 'version' | 'detail'>

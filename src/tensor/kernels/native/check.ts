@@ -2,7 +2,15 @@
  * Whether a library's products are right, and roughly how fast they are. Runs in the process of a probe: a wrong library
  * may crash here.
  */
-import type { NativeGemm, ProductForm, ProductShape } from './gemm.js'
+import { roundToBf16, widenBf16 } from '../../bf16.js'
+import {
+  BF16_COLUMNS,
+  BF16_DEPTH,
+  type BindBf16,
+  type NativeGemm,
+  type ProductForm,
+  type ProductShape,
+} from './gemm.js'
 import { spelled, UnfitLibrary } from './library.js'
 
 /** Elements of f32. Where they lie is the caller's: `at` is the address of element 0. */
@@ -87,6 +95,59 @@ function checkProduct(gemm: NativeGemm, shape: ProductShape, { data, at }: Works
       throw new UnfitLibrary(`writes outside of its result: ${spelled(shape)}, ${i} elements after its start`)
     }
   }
+}
+
+const BF16_ROWS = [1, 16, 37, 256]
+const BF16_DEPTHS = [BF16_DEPTH, 3 * BF16_DEPTH, 8 * BF16_DEPTH]
+
+/** Elements that `checkBf16` needs. */
+export const BF16_CHECK_ELEMS = (256 * 256 + 256 * BF16_COLUMNS) / 2 + 256 * BF16_COLUMNS + PADDING
+
+/** As `checkProducts`, for products in bf16: sums of exact products, rounded at each addition. */
+export function checkBf16(bind: BindBf16, { data, at }: Workspace): number {
+  let products = 0
+  const halves = new Uint16Array(data.buffer, data.byteOffset, data.length * 2)
+  const random = numbers()
+  for (const m of BF16_ROWS) {
+    for (const k of BF16_DEPTHS) {
+      for (const accumulate of [false, true]) {
+        const rounded = (n: number) => roundToBf16(Float32Array.from({ length: n }, random))
+        const [a, b] = [rounded(m * k), rounded(k * BF16_COLUMNS)]
+        const [as, bs] = [a, b].map(widenBf16)
+        const c = (a.length + b.length) / 2
+        halves.set(a, 0)
+        halves.set(b, a.length)
+        const before = Float32Array.from({ length: m * BF16_COLUMNS }, () => (accumulate ? random() : Number.NaN))
+        data.set(before, c)
+        data.fill(SENTINEL, c + before.length, c + before.length + PADDING)
+
+        bind({ m, k, accumulate })(at, at + a.length * 2, at + c * 4)
+
+        for (let i = 0; i < m; i++) {
+          for (let j = 0; j < BF16_COLUMNS; j++) {
+            let want = accumulate ? before[i * BF16_COLUMNS + j] : 0
+            let magnitude = Math.abs(want)
+            for (let p = 0; p < k; p++) {
+              const pair = (p >> 1) * 2 * BF16_COLUMNS + 2 * j + (p & 1)
+              const term = as[i * k + p] * bs[pair]
+              want += term
+              magnitude += Math.abs(term)
+            }
+            const got = data[c + i * BF16_COLUMNS + j]
+            if (!(Math.abs(got - want) <= 2 * gamma(k + 2) * magnitude)) {
+              const what = `bf16 ${m}x${BF16_COLUMNS}x${k}${accumulate ? ', added to c' : ''}`
+              throw new UnfitLibrary(`gives wrong numbers: ${what}: element (${i}, ${j}) is ${got}, expected ${want}`)
+            }
+          }
+        }
+        const past = data.subarray(c + before.length, c + before.length + PADDING)
+        if (past.some(x => x !== SENTINEL))
+          throw new UnfitLibrary(`writes outside of its result: bf16 ${m}x${BF16_COLUMNS}x${k}`)
+        products++
+      }
+    }
+  }
+  return products
 }
 
 /** Numbers in [-1, 1) that look random, the same every time. */

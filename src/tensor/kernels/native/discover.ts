@@ -85,9 +85,9 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
     if (last?.outcome.is !== 'accepted') return nothing(refusal(candidates, [...verdicts, ...absent], wanted !== null))
     const { facts, slow, speed } = last.outcome
     const path = last.file === null ? last.library : await realpath(last.file).catch(() => last.library)
-    const { name, version, detail } = facts
+    const { name, version, detail, bf16 } = facts
     return {
-      library: { backend, path, name, version, detail },
+      library: { backend, path, name, version, detail, bf16 },
       reason: `${name} ${version} (${detail}), ${Math.round(speed.gflops)} GFLOP/s a core when it was tried out`,
       slow,
       named,

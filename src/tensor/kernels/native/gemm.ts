@@ -6,7 +6,11 @@ export interface NativeLibrary {
   readonly name: string
   readonly version: string
   readonly detail: string
+  readonly bf16: Bf16Support
 }
+
+/** What multiplies bf16, such as `brg:avx512_core_amx_bf16`, or why nothing does. */
+export type Bf16Support = { readonly kernel: string } | { readonly obstacle: string }
 
 /** op(a) · op(b): `nn` a · b, `nt` a · bᵀ, `tn` aᵀ · b. */
 export type ProductForm = 'nn' | 'nt' | 'tn'
@@ -30,4 +34,31 @@ export interface NativeGemm {
    * (m, k), for `tn` (k, m); b is (k, n), for `nt` (n, k). The bound function takes absolute addresses.
    */
   bind(shape: ProductShape): (a: number, b: number, c: number) => void
+}
+
+/** Columns of the second operand of a product in bf16. */
+export const BF16_COLUMNS = 64
+/** What the sizes that such products sum over are multiples of. */
+export const BF16_DEPTH = 32
+
+export interface Bf16Shape {
+  readonly m: number
+  /** A multiple of BF16_DEPTH. */
+  readonly k: number
+  /** Adds to c; else overwrites it. */
+  readonly accumulate: boolean
+}
+
+/**
+ * c (m, 64) f32 = a (m, k) bf16 · b (k, 64) bf16, sums in f32. a and c are dense, row-major; b is in pairs of rows,
+ * `(k / 2, 64, 2)`. Bound once per shape, run many times with absolute addresses.
+ */
+export type BindBf16 = (shape: Bf16Shape) => (a: number, b: number, c: number) => void
+
+/** The products of the open library, and where the arena begins. */
+export interface NativeProducts {
+  readonly gemm: NativeGemm
+  /** Null where nothing is multiplied in bf16. */
+  readonly bf16: BindBf16 | null
+  readonly base: number
 }

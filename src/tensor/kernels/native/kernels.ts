@@ -63,6 +63,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     tileUnit: { inputs: 1, outputs: LINE },
     bestTile: TILE,
     blockColumns: LINE,
+    blockRows: 1,
     // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
     shardRows: () => 128,
     scratchBytes: (widest, _rows, augmentation) =>
@@ -72,7 +73,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
       ),
     matrixShape: (rows, cols) => [rows, padded(cols)],
     weightShape: (inputs, outputs) => [inputs, padded(outputs)],
-    transposedShape: () => null,
+    derivedShape: () => null,
     biasShape: outputs => [padded(outputs)],
     compile: async () => (await import('../wasm/compile.js')).compileWasm(),
     instantiate,

@@ -1,9 +1,21 @@
 /** What an open library gives, and how one says that it cannot be used. Types and one error; any thread. */
-import type { NativeGemm, NativeLibrary, ProductShape } from './gemm.js'
+import type { BindBf16, NativeGemm, NativeLibrary, ProductShape } from './gemm.js'
 import type { Koffi, LibraryHandle } from './koffi.js'
 
-export interface OpenLibrary extends Pick<NativeLibrary, 'name' | 'version' | 'detail'> {
+/** What a library says of itself. */
+export type LibraryFacts = Pick<NativeLibrary, 'name' | 'version' | 'detail'>
+
+/** Products in bf16. */
+export interface Bf16Library {
+  readonly bind: BindBf16
+  /** The kernel that they run in; throws UnfitLibrary where there is none. */
+  kernel(): string
+}
+
+export interface OpenLibrary extends LibraryFacts {
   readonly gemm: NativeGemm
+  /** Null: has none, or none on this CPU. */
+  readonly bf16: Bf16Library | { readonly obstacle: string }
   /** A function that it surely has: the system tells by its address which file was loaded. */
   readonly landmark: string
   /** Why it is slow on this CPU, as far as the library itself tells; else null. */

@@ -8,7 +8,15 @@
  * `dnnl_sgemm` was measured too: on AVX2 it is what `gemm:jit` runs, 0.6 µs a call cheaper, and up to 15 % faster on some
  * products of a step; but it does not say which kernel it takes, and has no others where there are better ones.
  */
-import type { NativeGemm, ProductForm, ProductShape } from './gemm.js'
+import {
+  BF16_COLUMNS,
+  BF16_DEPTH,
+  type Bf16Shape,
+  type BindBf16,
+  type NativeGemm,
+  type ProductForm,
+  type ProductShape,
+} from './gemm.js'
 import { type Koffi, type LibraryHandle, optional } from './koffi.js'
 import { type OpenLibrary, spelled, UnfitLibrary } from './library.js'
 
@@ -18,8 +26,13 @@ const OPERATION_DESC_BYTES = 8192
 
 const CPU = 1
 const IN_ORDER = 1
+const BF16 = 2
 const F32 = 3
+/** `dnnl_BA16a64b2a`: (k, n) in blocks of 32 x 64, of which rows lie in pairs. Of 2.6; a probe's products tell if it is. */
+const PAIRS_OF_ROWS = 380
 const QUERY_IMPLEMENTATION = 8
+/** The kernels made for bf16, or AMX; others are several times slower. */
+const BF16_KERNELS = 'brg'
 const ARGUMENT = { src: 1, weights: 33, dst: 17 } as const
 const ARGUMENT_BYTES = 16
 const OUT_OF_ORDER_RUNTIMES: Readonly<Record<number, string>> = { 4: 'TBB', 512: 'SYCL' }
@@ -34,22 +47,29 @@ const ISAS: readonly (readonly [bits: number, name: string])[] = [
   [0x1, 'SSE4.1'],
 ]
 const AVX512_CORE = 0x27
+/** AVX512-BF16, which AMX includes: without it oneDNN converts to f32 and back. */
+const AVX512_BF16 = 0xe7
 
 export function openOneDnn(koffi: Koffi, handle: LibraryHandle): OpenLibrary {
   const version = versionOf(koffi, handle)
   // Each thread is an OpenMP master of its own; this counts for the calling one. Absent where the runtime is sequential.
   optional<(n: number) => void>(handle, 'void omp_set_num_threads(int n)')?.(1)
-  const { bind, implementationOf } = products(koffi, handle)
+  const { bind, bindBf16, implementationOf, bf16Kernel } = products(koffi, handle)
   const isa = optional<() => number>(handle, 'int dnnl_get_effective_cpu_isa()')?.() ?? 0
   const implementations = (['nn', 'nt', 'tn'] as const).map(form => `${form} ${implementationOf(dense(form))}`)
   const [first, ...others] = implementations.map(text => text.slice(3))
   const kernels = others.every(name => name === first) ? first : implementations.join(', ')
+  const kind = ISAS.find(([bits]) => (isa & bits) === bits)?.[1] ?? 'unknown CPU kind'
   const hasAvx512 = (isa & AVX512_CORE) === AVX512_CORE
   return {
     name: 'oneDNN',
     version,
-    detail: `${kernels}, ${ISAS.find(([bits]) => (isa & bits) === bits)?.[1] ?? 'unknown CPU kind'}`,
+    detail: `${kernels}, ${kind}`,
     gemm: { bind },
+    bf16:
+      (isa & AVX512_BF16) === AVX512_BF16
+        ? { bind: bindBf16, kernel: bf16Kernel }
+        : { obstacle: `${kind} has no AVX512-BF16 and no AMX, as oneDNN sees this CPU` },
     landmark: 'dnnl_primitive_execute',
     slow: hasAvx512 && !first.startsWith('brg') ? `dense products run in ${first}, expected brg... with AVX-512` : null,
   }
@@ -88,6 +108,9 @@ function products(koffi: Koffi, handle: LibraryHandle) {
   const initMemoryDesc = call<[Uint8Array, number, BigInt64Array, number, BigInt64Array]>(
     'int dnnl_memory_desc_init_by_strides(void* md, int ndims, const void* dims, int type, const void* strides)',
   )
+  const initBlocked = call<[Uint8Array, number, BigInt64Array, number, number]>(
+    'int dnnl_memory_desc_init_by_tag(void* md, int ndims, const void* dims, int type, int tag)',
+  )
   const initMatmul = call<[Uint8Array, Uint8Array, Uint8Array, null, Uint8Array]>(
     'int dnnl_matmul_desc_init(void* d, const void* src, const void* weights, const void* bias, const void* dst)',
   )
@@ -124,39 +147,41 @@ function products(koffi: Koffi, handle: LibraryHandle) {
   good('dnnl_post_ops_append_sum', appendSum(sum, 1))
   good('dnnl_primitive_attr_set_post_ops', setPostOps(adding, sum))
 
-  const describe = (rows: number, cols: number, rowStride: number, colStride: number): Uint8Array => {
+  const describe = (rows: number, cols: number, rowStride: number, colStride: number, type = F32): Uint8Array => {
     const md = new Uint8Array(MEMORY_DESC_BYTES)
-    good('dnnl_memory_desc_init_by_strides', initMemoryDesc(md, 2, pair(rows, cols), F32, pair(rowStride, colStride)))
+    good('dnnl_memory_desc_init_by_strides', initMemoryDesc(md, 2, pair(rows, cols), type, pair(rowStride, colStride)))
     return md
   }
-  const describeProduct = ({ form, m, n, k, lda, ldb, ldc, accumulate }: ProductShape) => {
-    const src = form === 'tn' ? describe(m, k, 1, lda) : describe(m, k, lda, 1)
-    const weights = form === 'nt' ? describe(k, n, 1, ldb) : describe(k, n, ldb, 1)
-    const dst = describe(m, n, ldc, 1)
+  /** Of what `dnnl_matmul_desc_init` makes of a product's operands. */
+  interface Described {
+    readonly pd: number
+    readonly operands: readonly [src: Uint8Array, weights: Uint8Array, dst: Uint8Array]
+  }
+  const describeMatmul = (...[src, weights, dst, accumulate]: [...Described['operands'], boolean]): Described => {
     const operation = new Uint8Array(OPERATION_DESC_BYTES)
     good('dnnl_matmul_desc_init', initMatmul(operation, src, weights, null, dst))
     const attr = accumulate ? adding : 0
     const pd = made('dnnl_primitive_desc_create', out => primitiveDescCreate(out, operation, attr, engine, 0))
-    return { pd, src, weights, dst }
+    return { pd, operands: [src, weights, dst] }
+  }
+  const describeProduct = ({ form, m, n, k, lda, ldb, ldc, accumulate }: ProductShape): Described => {
+    const src = form === 'tn' ? describe(m, k, 1, lda) : describe(m, k, lda, 1)
+    const weights = form === 'nt' ? describe(k, n, 1, ldb) : describe(k, n, ldb, 1)
+    return describeMatmul(src, weights, describe(m, n, ldc, 1), accumulate)
   }
 
-  /** The kernel that the library takes for a shape, such as `gemm:jit`. */
-  const implementationOf = (shape: ProductShape, pd = describeProduct(shape).pd): string => {
+  /** The kernel that the library takes, such as `gemm:jit`. */
+  const implementation = (pd: number): string => {
     const text: [string] = ['']
     good('dnnl_primitive_desc_query', query(pd, QUERY_IMPLEMENTATION, 0, text))
     return text[0]
   }
+  const implementationOf = (shape: ProductShape): string => implementation(describeProduct(shape).pd)
 
-  const bind: NativeGemm['bind'] = shape => {
-    const { pd, src, weights, dst } = describeProduct(shape)
-    const implementation = implementationOf(shape, pd)
-    // A plain loop, hundreds of times slower: better no product than that one.
-    if (implementation.startsWith('ref')) {
-      throw new UnfitLibrary(`runs ${spelled(shape)} in ${implementation}, expected an optimized kernel`)
-    }
+  const bindMatmul = (what: string, { pd, operands }: Described): ReturnType<NativeGemm['bind']> => {
     const primitive = made('dnnl_primitive_create', out => primitiveCreate(out, pd))
     good('dnnl_primitive_desc_destroy', primitiveDescDestroy(pd))
-    const memories = [src, weights, dst].map(md => made('dnnl_memory_create', out => memoryCreate(out, md, engine, 0)))
+    const memories = operands.map(md => made('dnnl_memory_create', out => memoryCreate(out, md, engine, 0)))
     const [ma, mb, mc] = memories
     const args = new DataView(new ArrayBuffer(memories.length * ARGUMENT_BYTES))
     for (const [i, id] of [ARGUMENT.src, ARGUMENT.weights, ARGUMENT.dst].entries()) {
@@ -175,10 +200,39 @@ function products(koffi: Koffi, handle: LibraryHandle) {
       atB = b
       atC = c
       status |= execute(primitive, stream, args.byteLength / ARGUMENT_BYTES, argsAt)
-      if (status !== 0) good(`dnnl_primitive_execute of ${spelled(shape)}`, status)
+      if (status !== 0) good(`dnnl_primitive_execute of ${what}`, status)
     }
   }
-  return { bind, implementationOf }
+
+  const bind: NativeGemm['bind'] = shape => {
+    const described = describeProduct(shape)
+    const kernel = implementation(described.pd)
+    // A plain loop, hundreds of times slower: better no product than that one.
+    if (kernel.startsWith('ref')) {
+      throw new UnfitLibrary(`runs ${spelled(shape)} in ${kernel}, expected an optimized kernel`)
+    }
+    return bindMatmul(spelled(shape), described)
+  }
+
+  const describeBf16 = ({ m, k, accumulate }: Bf16Shape): Described => {
+    const weights = new Uint8Array(MEMORY_DESC_BYTES)
+    good('dnnl_memory_desc_init_by_tag', initBlocked(weights, 2, pair(k, BF16_COLUMNS), BF16, PAIRS_OF_ROWS))
+    const dst = describe(m, BF16_COLUMNS, BF16_COLUMNS, 1)
+    return describeMatmul(describe(m, k, k, 1, BF16), weights, dst, accumulate)
+  }
+
+  const bindBf16: BindBf16 = shape => {
+    const described = describeBf16(shape)
+    const kernel = implementation(described.pd)
+    const what = `bf16 ${shape.m}x${BF16_COLUMNS}x${shape.k}`
+    if (!kernel.startsWith(BF16_KERNELS))
+      throw new UnfitLibrary(`runs ${what} in ${kernel}, expected ${BF16_KERNELS}...`)
+    return bindMatmul(what, described)
+  }
+  /** What the library multiplies bf16 with; throws where it cannot. */
+  const bf16Kernel = (): string => implementation(describeBf16({ m: 256, k: 8 * BF16_DEPTH, accumulate: false }).pd)
+
+  return { bind, bindBf16, implementationOf, bf16Kernel }
 }
 
 const pair = (a: number, b: number): BigInt64Array => BigInt64Array.of(BigInt(a), BigInt(b))

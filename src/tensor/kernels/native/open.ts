@@ -6,7 +6,7 @@
  * variables that keep it from starting threads hold while it is loaded, and are put back before any child is started.
  */
 import { openBlas } from './blas.js'
-import type { NativeGemm, NativeLibrary } from './gemm.js'
+import type { NativeLibrary, NativeProducts } from './gemm.js'
 import { type Koffi, type LibraryHandle, loadKoffi } from './koffi.js'
 import type { Opener, OpenLibrary } from './library.js'
 import { openOneDnn } from './onednn.js'
@@ -36,9 +36,14 @@ export async function openLibrary(backend: NativeLibrary['backend'], path: strin
   return library
 }
 
-export async function openNative({ backend, path }: NativeLibrary): Promise<NativeGemm> {
+/** Of a library that has been found to work. */
+export async function openNative({
+  backend,
+  path,
+}: Pick<NativeLibrary, 'backend' | 'path'>): Promise<Omit<NativeProducts, 'base'>> {
   try {
-    return (await openLibrary(backend, path)).gemm
+    const { gemm, bf16 } = await openLibrary(backend, path)
+    return { gemm, bf16: 'bind' in bf16 ? bf16.bind : null }
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause })
   }

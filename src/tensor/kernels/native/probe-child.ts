@@ -5,8 +5,16 @@
  * Tells one JSON object a line through file descriptor 3, at once: stdout belongs to the libraries.
  */
 import { writeSync } from 'node:fs'
-import { CHECK_ELEMS, checkProducts, MEASURE_ELEMS, measureSpeed } from './check.js'
-import type { NativeLibrary } from './gemm.js'
+import {
+  BF16_CHECK_ELEMS,
+  CHECK_ELEMS,
+  checkBf16,
+  checkProducts,
+  MEASURE_ELEMS,
+  measureSpeed,
+  type Workspace,
+} from './check.js'
+import type { Bf16Support, NativeLibrary } from './gemm.js'
 import { loadKoffi } from './koffi.js'
 import { type OpenLibrary, UnfitLibrary } from './library.js'
 import { openLibrary } from './open.js'
@@ -46,12 +54,24 @@ async function tryOut(backend: NativeLibrary['backend'], library: string): Promi
     return false
   }
 
-  function judge({ gemm, name, version, detail, slow }: OpenLibrary): boolean {
-    const data = new Float32Array(Math.max(CHECK_ELEMS, MEASURE_ELEMS))
+  function judge({ gemm, bf16, name, version, detail, slow }: OpenLibrary): boolean {
+    const data = new Float32Array(Math.max(CHECK_ELEMS, MEASURE_ELEMS, BF16_CHECK_ELEMS))
     const space = { data, at: Number(koffi.address(data)) }
     checkProducts(gemm, space)
     tell({ now: 'accepted', facts: { name, version, detail }, slow, speed: measureSpeed(gemm, space) })
+    // After that: what its products in bf16 may do to the process says nothing about the others.
+    tell({ now: 'tried bf16', bf16: judgeBf16(bf16, space) })
     return true
+  }
+}
+
+function judgeBf16(bf16: OpenLibrary['bf16'], space: Workspace): Bf16Support {
+  if ('obstacle' in bf16) return bf16
+  try {
+    checkBf16(bf16.bind, space)
+    return { kernel: bf16.kernel() }
+  } catch (error) {
+    return { obstacle: error instanceof UnfitLibrary ? error.message : String(error) }
   }
 }
 

@@ -6,7 +6,8 @@ import { spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Speed } from './check.js'
-import type { NativeLibrary } from './gemm.js'
+import type { Bf16Support, NativeLibrary } from './gemm.js'
+import type { LibraryFacts } from './library.js'
 import { SINGLE_THREADED } from './open.js'
 
 /** What the child tells, in this order for each library. */
@@ -18,10 +19,11 @@ export type Told =
   | { readonly now: 'refused'; readonly reason: string }
   | {
       readonly now: 'accepted'
-      readonly facts: Pick<NativeLibrary, 'name' | 'version' | 'detail'>
+      readonly facts: LibraryFacts
       readonly slow: string | null
       readonly speed: Speed
     }
+  | { readonly now: 'tried bf16'; readonly bf16: Bf16Support }
 
 export interface Verdict {
   /** As it was asked for. */
@@ -34,7 +36,7 @@ export interface Verdict {
 export type Outcome =
   | {
       readonly is: 'accepted'
-      readonly facts: Pick<NativeLibrary, 'name' | 'version' | 'detail'>
+      readonly facts: LibraryFacts & Pick<NativeLibrary, 'bf16'>
       readonly speed: Speed
       /** Why `auto` should pass over it; null: it should not. */
       readonly slow: string | null
@@ -134,7 +136,16 @@ function verdictsOf(told: readonly Told[], ending: Ending): Verdict[] {
       doing = 'when it was called'
     } else if (event.now === 'not loaded') conclude({ is: 'not loaded', reason: event.reason })
     else if (event.now === 'refused') conclude({ is: 'refused', reason: event.reason, lasting: true })
-    else conclude({ is: 'accepted', facts: event.facts, speed: event.speed, slow: slowness(event.slow, event.speed) })
+    else if (event.now === 'accepted') {
+      const { facts, speed, slow } = event
+      const bf16 = { obstacle: `its probe ${ending.text} when it multiplied bf16` }
+      conclude({ is: 'accepted', facts: { ...facts, bf16 }, speed, slow: slowness(slow, speed) })
+    } else {
+      const last = verdicts.pop()
+      if (last?.outcome.is !== 'accepted') throw new Error('probe: tried bf16 of a library that it has not accepted')
+      const { outcome } = last
+      verdicts.push({ ...last, outcome: { ...outcome, facts: { ...outcome.facts, bf16: event.bf16 } } })
+    }
   }
   conclude({ is: 'refused', reason: `${ending.text} ${doing}`, lasting: !ending.timedOut })
   return verdicts

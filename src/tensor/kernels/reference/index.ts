@@ -52,11 +52,12 @@ export const reference: Backend = {
   // Not measured: enough tiles for a few workers, and a small share of calls.
   bestTile: { inputs: 64, outputs: 64 },
   blockColumns: 1,
+  blockRows: 1,
   shardRows: () => 64,
   scratchBytes: () => 0,
   matrixShape: (rows, cols) => [rows, cols],
   weightShape: (inputs, outputs) => [inputs, outputs],
-  transposedShape: () => null,
+  derivedShape: () => null,
   biasShape: outputs => [outputs],
   compile: async () => null,
   instantiate: () => kernels,

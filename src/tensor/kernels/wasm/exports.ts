@@ -401,6 +401,11 @@ export interface WasmExports {
     smoothing: number,
   ): number
   column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
+  bf16_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, octets: number): void
+  bf16_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, padded: number): void
+  bf16_columns(to: Pointer, from: Pointer, fromStride: number, rows: number, vectors: number, padded: number): void
+  bf16_column_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, pairs: number): void
+  copy_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, bytes: number): void
   // For tests and benchmarks of the parts:
   micro_f32_3x12(c: Pointer, list: Pointer, end: Pointer, b: Pointer, accumulate: number): void
   exp_f32(out: Pointer, x: Pointer): void

@@ -66,6 +66,7 @@ export const wasm: Backend = {
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: TILE_PANELS * PANEL },
   // The micro-kernel's width: narrower rests run in slower kernels.
   blockColumns: 4 * PANEL,
+  blockRows: 1,
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 128),
   scratchBytes: (widest, rows, augmentation) =>
     Math.max(
@@ -76,7 +77,7 @@ export const wasm: Backend = {
     ),
   matrixShape: batchShape,
   weightShape,
-  transposedShape: (inputs, outputs) => weightShape(outputs, inputs),
+  derivedShape: (inputs, outputs, { training, first }) => (training && !first ? weightShape(outputs, inputs) : null),
   biasShape: outputs => [panelsOf(outputs) * PANEL],
   compile: async () => (await import('./compile.js')).compileWasm(),
   instantiate,
@@ -261,8 +262,8 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
 
     linearBackward(dx, dz, w) {
       checkLinearBackward(dx, dz, w)
-      if (!w.transposed) throw new TypeError('linearBackward: w.transposed is null, expected the (O, I) form')
-      return product(dx, dz, w.transposed)
+      if (!w.derived) throw new TypeError('linearBackward: w.derived is null, expected the (O, I) form')
+      return product(dx, dz, w.derived)
     },
 
     activateBackward(dx, a, activation, rate) {

@@ -147,7 +147,7 @@ export function bindWeightUpdate(
   const moments = w.moments.map(byteOffsetOf)
   const xs = matrixPanels(x)
   const dzs = matrixPanels(dz)
-  const transposed = w.transposed && panelsAt(w.transposed)
+  const transposed = w.derived && panelsAt(w.derived)
   const { list, gradient } = bindWeightGradient(wasm, lists, chunkPanels, xs, dzs)
 
   /** Of the first element of input panel i and output panel o in the master's form, in bytes. */

@@ -4,6 +4,7 @@ import { philox4 } from './philox'
 
 export { bias_activate_rows, dropout_rows, gate_backward_rows } from './activations'
 export { add_noise, elastic_fields, warp_image } from './augment'
+export { bf16_column_pairs, bf16_columns, bf16_pairs, bf16_rows, copy_rows } from './bf16'
 export { bias_activate, bias_relu, bias_relu_dropout, dropout, gate_backward, gather, relu_backward } from './elementwise'
 export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'

@@ -1,0 +1,130 @@
+/**
+ * float32 to bfloat16: the upper half of its bits, rounded to nearest, ties to even. Forms that matrix products in bf16
+ * read. Matrices are row-major, strides in bytes.
+ *
+ * "In pairs" is how such products take their second operand (k, 64): rows 2p and 2p + 1 lie together, column by column,
+ * `(k / 2, 64, 2)`, 256 bytes for each pair of rows.
+ */
+const PAIR_BYTES: usize = 256
+
+/** Four numbers; bf16 is the upper half of each lane. A NaN stays one. */
+@inline
+function rounded(x: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(x, 16), i32x4.splat(1))
+  const nearest = i32x4.add(i32x4.add(x, odd), i32x4.splat(0x7fff))
+  return v128.bitselect(i32x4.splat(0x7fc00000), nearest, f32x4.ne(x, x))
+}
+
+/** Lanes of a below those of b: 16 bits of each in one of 32. */
+@inline
+function paired(a: v128, b: v128): v128 {
+  return v128.or(v128.and(rounded(b), i32x4.splat(0xffff0000)), i32x4.shr_u(rounded(a), 16))
+}
+
+/** Eight numbers in a row. */
+@inline
+function packed(from: usize): v128 {
+  return v128.shuffle<i16>(
+    rounded(v128.load(from)), rounded(v128.load(from, 16)), 1, 3, 5, 7, 9, 11, 13, 15,
+  )
+}
+
+/** to (rows, 8 · octets) bf16 = from. Overwrites to. */
+export function bf16_rows(
+  to: usize, toStride: usize, from: usize, fromStride: usize, rows: i32, octets: i32,
+): void {
+  for (; rows > 0; rows--) {
+    for (let j: usize = 0; j < <usize>octets; j++) v128.store(to + (j << 4), packed(from + (j << 5)))
+    to += toStride
+    from += fromStride
+  }
+}
+
+/** to, in pairs of rows, = from (rows, 64); zeros up to row `padded`, which is even. Overwrites to. */
+export function bf16_pairs(to: usize, from: usize, fromStride: usize, rows: i32, padded: i32): void {
+  const zero = i32x4.splat(0)
+  for (let r = 0; r < padded; r += 2) {
+    if (r + 1 < rows) {
+      const next = from + fromStride
+      for (let j: usize = 0; j < PAIR_BYTES; j += 16) v128.store(to + j, paired(v128.load(from + j), v128.load(next + j)))
+    } else if (r < rows) {
+      for (let j: usize = 0; j < PAIR_BYTES; j += 16) v128.store(to + j, paired(v128.load(from + j), zero))
+    } else {
+      memory.fill(to, 0, PAIR_BYTES)
+    }
+    from += fromStride << 1
+    to += PAIR_BYTES
+  }
+}
+
+/** Four numbers of a row, or zeros past the last one. */
+@inline
+function rowOr0(from: usize, stride: usize, r: i32, rows: i32): v128 {
+  return r < rows ? v128.load(from + <usize>r * stride) : i32x4.splat(0)
+}
+
+/** Stores lane i of a, b, c, d as a row of four at to + i · stride. */
+@inline
+function storeTurned(to: usize, stride: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5)
+  const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7)
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
+  const cd2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
+  v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2))
+  v128.store(to + stride, v128.shuffle<i64>(ab, cd, 1, 3))
+  v128.store(to + (stride << 1), v128.shuffle<i64>(ab2, cd2, 0, 2))
+  v128.store(to + stride * 3, v128.shuffle<i64>(ab2, cd2, 1, 3))
+}
+
+/**
+ * to (4 · vectors, padded) bf16 = from (rows, 4 · vectors) transposed, zeros past the last row; `padded` is a multiple of
+ * 8. Overwrites to.
+ */
+export function bf16_columns(to: usize, from: usize, fromStride: usize, rows: i32, vectors: i32, padded: i32): void {
+  const stride = <usize>padded << 1
+  for (let v: usize = 0; v < <usize>vectors; v++) {
+    const column = from + (v << 4)
+    const out = to + (v << 2) * stride
+    for (let r = 0; r < padded; r += 8) {
+      storeTurned(
+        out + (<usize>r << 1), stride,
+        paired(rowOr0(column, fromStride, r, rows), rowOr0(column, fromStride, r + 1, rows)),
+        paired(rowOr0(column, fromStride, r + 2, rows), rowOr0(column, fromStride, r + 3, rows)),
+        paired(rowOr0(column, fromStride, r + 4, rows), rowOr0(column, fromStride, r + 5, rows)),
+        paired(rowOr0(column, fromStride, r + 6, rows), rowOr0(column, fromStride, r + 7, rows)),
+      )
+    }
+  }
+}
+
+/**
+ * to, in pairs of the columns of from (rows, 2 · pairs), whose rows become columns; up to 64 of them, `pairs` a multiple
+ * of 4. Overwrites the columns of to up to the next multiple of four, with zeros past the last row.
+ */
+export function bf16_column_pairs(to: usize, from: usize, fromStride: usize, rows: i32, pairs: i32): void {
+  for (let r = 0; r < rows; r += 4) {
+    const out = to + (<usize>r << 2)
+    for (let p: usize = 0; p < <usize>pairs; p += 4) {
+      const at = from + (p << 3)
+      storeTurned(
+        out + p * PAIR_BYTES, PAIR_BYTES,
+        packed(at),
+        r + 1 < rows ? packed(at + fromStride) : i32x4.splat(0),
+        r + 2 < rows ? packed(at + (fromStride << 1)) : i32x4.splat(0),
+        r + 3 < rows ? packed(at + fromStride * 3) : i32x4.splat(0),
+      )
+    }
+    from += fromStride << 2
+  }
+}
+
+/** Copies rows of so many bytes. */
+export function copy_rows(
+  to: usize, toStride: usize, from: usize, fromStride: usize, rows: i32, bytes: usize,
+): void {
+  for (; rows > 0; rows--) {
+    memory.copy(to, from, bytes)
+    to += toStride
+    from += fromStride
+  }
+}
