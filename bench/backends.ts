@@ -1,6 +1,8 @@
 /** Which backends a benchmark takes, by name, and why it leaves one out. Any thread. */
 import { RunError } from '../src/errors.js'
+import type { Precision } from '../src/tensor/kernels/backend.js'
 import { listBackends } from '../src/tensor/kernels/backends.js'
+import { BF16_VARIABLE, EMULATED_BF16 } from '../src/tensor/kernels/native/emulated-bf16.js'
 import type { NativeLibrary } from '../src/tensor/kernels/native/gemm.js'
 
 export const BACKENDS = ['wasm', 'blas', 'onednn', 'reference'] as const
@@ -43,6 +45,35 @@ export async function chooseBackends(
   return { backends, skipped }
 }
 
+/** A backend in one precision: the rows of a benchmark. */
+export interface Variant extends BenchBackend {
+  readonly precision: Precision
+  /** The backend's name, with the precision where that is not f32. */
+  readonly label: string
+}
+
+/** Each backend in f32, and in bf16 where it has that here; why the others have not is added to `skipped`. */
+export function variantsOf(backends: readonly BenchBackend[], skipped: string[]): Variant[] {
+  return backends.flatMap((backend): Variant[] => {
+    const { name, library } = backend
+    const f32: Variant = { ...backend, precision: 'f32', label: name }
+    if (name !== 'onednn' || !library) return [f32]
+    const emulated = process.env[BF16_VARIABLE] === 'emulate'
+    const bf16 = emulated ? { kernel: EMULATED_BF16 } : library.bf16
+    if ('obstacle' in bf16) {
+      skipped.push(`${name} in bf16: ${bf16.obstacle}`)
+      return [f32]
+    }
+    return [f32, { ...backend, library: { ...library, bf16 }, precision: 'bf16', label: `${name} bf16` }]
+  })
+}
+
 /** What a page says of each backend. */
 export const backendLine = ({ name, reason, library }: BenchBackend): string =>
   library ? `${name}: ${library.name} ${library.version} (${library.detail})` : `${name}: ${reason}`
+
+export const variantLine = (variant: Variant): string => {
+  const { precision, library } = variant
+  const bf16 = precision === 'bf16' && library && 'kernel' in library.bf16 ? `; bf16 by ${library.bf16.kernel}` : ''
+  return `${variant.label}: ${backendLine(variant).replace(/^[^:]+: /, '')}${bf16}`
+}

@@ -8,6 +8,7 @@
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
 import { loadBackend } from '../src/tensor/kernels/backends.js'
 import type { NativeLibrary, ProductForm } from '../src/tensor/kernels/native/gemm.js'
+import { openProducts } from '../src/tensor/kernels/native/products.js'
 import { cutGrid } from '../src/worker/passes.js'
 import type { RunPlan } from '../src/worker/protocol.js'
 import { layerTiles } from '../src/worker/tiles.js'
@@ -20,7 +21,7 @@ import {
   type ProductKind,
   type Products,
 } from './gemm-products.js'
-import { CACHED_FLOATS, cachedProduct, openLibrary } from './native.js'
+import { CACHED_FLOATS, cachedProduct } from './native.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
 
 const FLOAT_BYTES = 4
@@ -43,7 +44,7 @@ interface Block {
   readonly c: number
 }
 
-export async function buildNativeProducts(library: NativeLibrary): Promise<Products & { readonly cachedSize: number }> {
+export async function buildNativeProducts(library: NativeLibrary): Promise<Products & { readonly cachedSize: string }> {
   const backend = await loadBackend(library.backend)
   const widths = REFERENCE_WIDTHS
   const at = new Reservations()
@@ -65,7 +66,7 @@ export async function buildNativeProducts(library: NativeLibrary): Promise<Produ
   const cached = at.reserve('', 'float32', [CACHED_FLOATS])
   const memory = createArena(at.bytes)
   for (const { slot } of [...activations, ...deltas, ...weights, ...gradients]) fill(viewSlot(memory, slot).data)
-  const open = await openLibrary(library, memory)
+  const open = await openProducts(library, 'f32', memory)
 
   const pieces = (form: ProductForm, c: Rows, a: Rows, b: Rows, blocks: readonly Block[]): Piece[] => {
     const place = ({ slot }: Rows, elems: number) => open.base + slot.byteOffset + elems * FLOAT_BYTES

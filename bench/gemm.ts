@@ -101,7 +101,7 @@ async function build({ library }: BenchBackend): Promise<Built> {
   if (library) {
     const products = await buildNativeProducts(library)
     const size = products.cachedSize
-    return { ...products, peakOf: `the library's product of ${size} x ${size} matrices, in the caches` }
+    return { ...products, peakOf: `the library's product of ${size} matrices, in the caches` }
   }
   const products = await buildProducts()
   return { ...products, peakOf: 'the micro-kernel alone, 3x12, k = 240, operands in the first-level cache' }

@@ -10,6 +10,7 @@ import { RunError } from '../src/errors.js'
 import { initialRows } from '../src/model/init.js'
 import { initialOrthogonal } from '../src/model/orthogonal.js'
 import type { NamedWeights } from '../src/run/weights.js'
+import type { Precision } from '../src/tensor/kernels/backend.js'
 import { sizeOf } from '../src/tensor/tensor.js'
 import { faultText, type SpanReport } from '../src/worker/protocol.js'
 import type { BackendChoice } from './backends.js'
@@ -17,7 +18,7 @@ import type { BackendChoice } from './backends.js'
 /** Hidden widths of the reference network, 784-3000-...-10. */
 export const REFERENCE_HIDDEN = [3000, 2500, 2000, 1500, 1000, 500]
 
-export type Precision = 'f32' | 'bf16'
+export type { Precision }
 
 export interface LabOptions {
   readonly hidden: readonly number[]

@@ -7,7 +7,14 @@ import { dirname, resolve } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { GradloomError } from '../src/errors.js'
 import { AUGMENT_DEFAULTS, benchAugment } from './augment.js'
-import { BACKEND_CHOICES, BACKENDS, type BackendChoice, type BackendName, chooseBackends } from './backends.js'
+import {
+  BACKEND_CHOICES,
+  BACKENDS,
+  type BackendChoice,
+  type BackendName,
+  chooseBackends,
+  variantsOf,
+} from './backends.js'
 import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
@@ -23,7 +30,9 @@ import { benchStep, STEP_DEFAULTS } from './step.js'
 
 /** All of them, the quick ones first; those that take one backend, for each that works here. */
 async function allRuns(): Promise<Run[]> {
-  const names = (await chooseBackends([])).backends.map(({ name }) => name)
+  const { backends } = await chooseBackends([])
+  const names = backends.map(({ name }) => name)
+  const hasBf16 = variantsOf(backends, []).some(({ precision }) => precision === 'bf16')
   const each = (args: string, run: (backend: BackendName, say: Say) => Promise<Report>): Run[] =>
     names.map(backend => ({ args: `${args} --backend ${backend}`, run: say => run(backend, say) }))
   return [
@@ -31,6 +40,14 @@ async function allRuns(): Promise<Run[]> {
     { args: 'step', run: say => benchStep(STEP_DEFAULTS, say) },
     ...each('scaling', (backend, say) => benchScaling({ ...SCALING_DEFAULTS, backend }, say)),
     ...each('small', (backend, say) => benchSmall({ ...SMALL_DEFAULTS, backend }, say)),
+    ...(hasBf16
+      ? [
+          {
+            args: 'small --backend onednn --precision bf16',
+            run: (say: Say) => benchSmall({ ...SMALL_DEFAULTS, backend: 'onednn', precision: 'bf16' }, say),
+          },
+        ]
+      : []),
     { args: 'evaluation', run: say => benchEvaluation(EVALUATION_DEFAULTS, say) },
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
@@ -147,6 +164,12 @@ function createProgram(args: readonly string[]): Argv {
       argv =>
         argv
           .option('backend', oneBackend(SMALL_DEFAULTS.backend))
+          .option('precision', {
+            choices: ['f32', 'bf16'] as const,
+            default: SMALL_DEFAULTS.precision,
+            describe: 'Numbers that matrices are multiplied in',
+            requiresArg: true,
+          })
           .option('spans', number(SMALL_DEFAULTS.spans, 'Spans of each number of workers'))
           .option('steps', number(SMALL_DEFAULTS.steps, 'Steps of a span, at most 62'))
           .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans that do not count'))
@@ -154,8 +177,8 @@ function createProgram(args: readonly string[]): Argv {
             if (steps <= SMALL_DEFAULTS.steps) return true
             throw usageError(`--steps is ${steps}, expected at most ${SMALL_DEFAULTS.steps}: a span is within an epoch`)
           }),
-      ({ backend, spans, steps, warmup, ...outputs }) =>
-        show(outputs, say => benchSmall({ backend, spans, steps, warmup }, say)),
+      ({ backend, precision, spans, steps, warmup, ...outputs }) =>
+        show(outputs, say => benchSmall({ backend, precision, spans, steps, warmup }, say)),
     )
     .command(
       'evaluation',

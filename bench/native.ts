@@ -4,9 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { type Slot, viewSlot } from '../src/tensor/arena.js'
-import type { NativeGemm, NativeLibrary } from '../src/tensor/kernels/native/gemm.js'
-import { addressOf } from '../src/tensor/kernels/native/memory.js'
-import { openNative } from '../src/tensor/kernels/native/open.js'
+import { BF16_COLUMNS, type NativeProducts } from '../src/tensor/kernels/native/gemm.js'
 import type { Piece } from './gemm-products.js'
 
 /** Rows and columns to try: 27 KB to 1.8 MB of operands. */
@@ -16,26 +14,17 @@ const LARGEST = Math.max(...CACHED_SIZES)
 const SHORTEST_FLOPS = 50e6
 const TRIES = 5
 
-export interface OpenLibrary {
-  readonly gemm: NativeGemm
-  /** Address of the arena's first byte. */
-  readonly base: number
-}
-
-export async function openLibrary(library: NativeLibrary, memory: WebAssembly.Memory): Promise<OpenLibrary> {
-  return { ...(await openNative(library)), base: await addressOf(memory) }
-}
-
 /** Floats that `cachedProduct` needs. */
 export const CACHED_FLOATS = 3 * LARGEST * LARGEST
 
 export interface CachedProduct extends Piece {
-  readonly size: number
+  /** Such as "128 x 128". */
+  readonly size: string
 }
 
 /** The fastest product of square matrices in the slot, which has CACHED_FLOATS. */
 export function cachedProduct(
-  { gemm, base }: OpenLibrary,
+  { gemm, base }: NativeProducts,
   memory: WebAssembly.Memory,
   slot: Slot<'float32'>,
 ): CachedProduct {
@@ -49,8 +38,38 @@ export function cachedProduct(
     const run = () => {
       for (let i = 0; i < times; i++) multiply(a, b, c)
     }
-    return { size, flops: flops * times, run }
+    return { size: `${size} x ${size}`, flops: flops * times, run }
   })
+  return fastest(tried)
+}
+
+const BF16_SHAPES = [128, 256].flatMap(m => [256, 512, 1024].map(k => ({ m, k })))
+
+/** The same in bf16, of the shape that the backend multiplies in: (m, k) · (k, 64). */
+export function cachedBf16Product(
+  { bf16, base }: NativeProducts,
+  memory: WebAssembly.Memory,
+  slot: Slot<'float32'>,
+): CachedProduct {
+  if (!bf16) throw new TypeError('cachedBf16Product: the library has no products in bf16')
+  const { data } = viewSlot(memory, slot)
+  new Uint16Array(data.buffer, data.byteOffset, 2 * data.length).fill(0x3f80) // 1 in bf16
+  const tried = BF16_SHAPES.map(({ m, k }) => {
+    const multiply = bf16({ m, k, accumulate: false })
+    const a = base + slot.byteOffset
+    const b = a + 2 * m * k
+    const c = b + 2 * k * BF16_COLUMNS
+    const flops = 2 * m * k * BF16_COLUMNS
+    const times = Math.ceil(SHORTEST_FLOPS / flops)
+    const run = () => {
+      for (let i = 0; i < times; i++) multiply(a, b, c)
+    }
+    return { size: `${m} x ${k} and ${k} x ${BF16_COLUMNS}`, flops: flops * times, run }
+  })
+  return fastest(tried)
+}
+
+function fastest(tried: readonly CachedProduct[]): CachedProduct {
   const rates = tried.map(piece => Math.max(...Array.from({ length: TRIES }, () => rateOf(piece))))
   return tried[rates.indexOf(Math.max(...rates))]
 }

@@ -6,14 +6,17 @@
 import { performance } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createArena, Reservations, viewSlot } from '../src/tensor/arena.js'
+import type { Precision } from '../src/tensor/kernels/backend.js'
 import type { NativeLibrary } from '../src/tensor/kernels/native/gemm.js'
+import { openProducts } from '../src/tensor/kernels/native/products.js'
 import { compileWasm } from '../src/tensor/kernels/wasm/compile.js'
 import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
 import { fill, MICRO_FLOATS, microPiece, type Piece } from './gemm-products.js'
-import { CACHED_FLOATS, cachedProduct, openLibrary } from './native.js'
+import { CACHED_FLOATS, cachedBf16Product, cachedProduct } from './native.js'
 
 export interface ThreadData {
   readonly library: NativeLibrary | null
+  readonly precision: Precision
   readonly bufferBytes: number
 }
 
@@ -39,7 +42,7 @@ const STREAMS = 3
 const CHUNK = 2 ** 20
 
 const port = parentPort!
-const { library, bufferBytes } = workerData as ThreadData
+const { library, precision, bufferBytes } = workerData as ThreadData
 
 const at = new Reservations()
 const floats = Math.floor(bufferBytes / FLOAT_BYTES / CHUNK) * CHUNK || CHUNK
@@ -56,8 +59,10 @@ async function arithmeticPiece(kernels: WasmExports): Promise<Piece & { what: st
     const what = 'the micro-kernel of wasm, operands in the first-level cache'
     return { ...microPiece(kernels, memory, operands.byteOffset), what }
   }
-  const product = cachedProduct(await openLibrary(library, memory), memory, operands)
-  return { ...product, what: `${library.name}'s product of ${product.size} x ${product.size} matrices, in the caches` }
+  const opened = await openProducts(library, precision, memory)
+  const cached = precision === 'bf16' ? cachedBf16Product : cachedProduct
+  const product = cached(opened, memory, operands)
+  return { ...product, what: `${library.name}'s product of ${product.size} matrices, in the caches` }
 }
 
 let chunk = 0

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { RunError } from '../src/errors.js'
 import { openNative } from '../src/tensor/kernels/native/open.js'
-import type { BenchBackend } from './backends.js'
+import type { Variant } from './backends.js'
 import { lastLevelBytes } from './cpu.js'
 import type { Answer, Question, ThreadData } from './probe-thread.js'
 
@@ -28,12 +28,12 @@ export interface Probe {
   close(): Promise<void>
 }
 
-export async function openProbe({ library }: BenchBackend, threads: number): Promise<Probe> {
+export async function openProbe({ library, precision }: Variant, threads: number): Promise<Probe> {
   // The main thread opens a library before any worker does: open.ts says why.
   if (library) await openNative(library)
   const bufferBytes = Math.min(2 * lastLevelBytes(), MOST_BYTES)
   const workers = Array.from({ length: threads }, () => {
-    const workerData: ThreadData = { library, bufferBytes }
+    const workerData: ThreadData = { library, precision, bufferBytes }
     const worker = new Worker(new URL('./probe-thread.js', import.meta.url), { workerData })
     // A thread that is gone does not answer; `once` itself rejects on 'error'.
     const gone = once(worker, 'exit').then(() => {

@@ -4,7 +4,7 @@
  */
 import type { SpanReport } from '../src/worker/protocol.js'
 import type { BackendChoice } from './backends.js'
-import { type Lab, openLab } from './lab.js'
+import { type Lab, openLab, type Precision } from './lab.js'
 import { type Bar, chartBar, type Report, type Say, type Table, workersText } from './report.js'
 import { median, type Summary, spread, sum, summarise } from './stats.js'
 
@@ -13,17 +13,19 @@ export interface SmallOptions {
   readonly steps: number
   readonly warmup: number
   readonly backend: BackendChoice
+  readonly precision: Precision
 }
 /** 62 steps are an epoch of the digits in whole batches of 128: as in training, a span does not cross epochs. */
-export const SMALL_DEFAULTS: SmallOptions = { spans: 30, steps: 62, warmup: 5, backend: 'auto' }
+export const SMALL_DEFAULTS: SmallOptions = { spans: 30, steps: 62, warmup: 5, backend: 'auto', precision: 'f32' }
 
 const HIDDEN = [128]
 const BATCH = 128
 const WORKERS = [1, 2] as const
 /** Steps a second with 1 and with 2 workers. */
-const STEPS_BARS: Readonly<Partial<Record<BackendChoice, Readonly<Partial<Record<number, number>>>>>> = {
-  wasm: { 1: 450, 2: 800 },
-  onednn: { 2: 2400 },
+const STEPS_BARS: Readonly<Record<string, Readonly<Partial<Record<number, number>>>>> = {
+  'wasm f32': { 1: 450, 2: 800 },
+  'onednn f32': { 2: 2400 },
+  'onednn bf16': { 2: 4500 },
 }
 const OVERHEAD_BAR = 0.05
 
@@ -45,16 +47,24 @@ interface Span {
 }
 
 export async function benchSmall(options: SmallOptions, say: Say): Promise<Report> {
-  const { spans, steps, warmup } = options
+  const { spans, steps, warmup, precision } = options
   say(
-    `small: ${options.backend}: ${warmup} + ${spans} spans of ${steps} steps each with ${WORKERS.join(' and ')} workers`,
+    `small: ${options.backend} ${precision}: ${warmup} + ${spans} spans of ${steps} steps each with ${WORKERS.join(' and ')} workers`,
   )
   const labs: Lab[] = []
   const taken: Span[][] = WORKERS.map(() => [])
   try {
     for (const workers of WORKERS) {
       labs.push(
-        await openLab({ hidden: HIDDEN, batchSize: BATCH, workers, dropout: 0, l2: 0, backend: options.backend }),
+        await openLab({
+          hidden: HIDDEN,
+          batchSize: BATCH,
+          workers,
+          dropout: 0,
+          l2: 0,
+          backend: options.backend,
+          precision,
+        }),
       )
     }
     for (const lab of labs) await lab.run(warmup, steps)
@@ -68,8 +78,8 @@ export async function benchSmall(options: SmallOptions, say: Say): Promise<Repor
   const { backend } = labs[0].session.plan
   const measured = WORKERS.map((workers, i) => measure(workers, taken[i], steps))
   const bars = measured.flatMap(({ workers, stepsPerSecond, barriers, calls }): Bar[] => {
-    const who = `${backend}, ${workersText(workers)}`
-    const want = STEPS_BARS[backend]?.[workers]
+    const who = `${backend}${precision === 'f32' ? '' : ` ${precision}`}, ${workersText(workers)}`
+    const want = STEPS_BARS[`${backend} ${precision}`]?.[workers]
     return [
       ...(want === undefined
         ? []
@@ -79,7 +89,7 @@ export async function benchSmall(options: SmallOptions, say: Say): Promise<Repor
   })
   return {
     name: 'small',
-    title: `training 784-${HIDDEN.join('-')}-10, batch ${BATCH}, no dropout, no penalty, Adam, f32, ${backend}`,
+    title: `training 784-${HIDDEN.join('-')}-10, batch ${BATCH}, no dropout, no penalty, Adam, ${precision}, ${backend}`,
     method: [
       `${warmup} spans of warm-up, then ${spans} spans of ${steps} steps of each number of workers, in turns; medians over spans.`,
       '"barriers": 1 - work of the busiest worker / time, of the median step. "calls": of the median span, outside its steps.',

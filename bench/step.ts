@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from 'node:os'
 import type { SpanReport } from '../src/worker/protocol.js'
-import { type BackendName, type BenchBackend, backendLine, chooseBackends } from './backends.js'
+import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab } from './lab.js'
 import { openProbe, type Probe } from './probe.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
@@ -37,7 +37,7 @@ export const STEP_DEFAULTS: StepOptions = {
 }
 
 const SPEED_UP_BAR = 1.85
-const ROOFLINE_BAR = 0.75
+const ROOFLINE_BARS = { f32: 0.75, bf16: 0.6 } as const
 
 /** A worker's part in a stage: medians over the steps. */
 interface StagePart {
@@ -57,7 +57,8 @@ export interface PhasePart {
 }
 
 export interface StepResult {
-  readonly backend: BackendName
+  /** With the precision, where that is not f32. */
+  readonly backend: string
   readonly allReduce: AllReduce
   readonly shardRows: number
   readonly workers: number
@@ -77,37 +78,38 @@ type Step = { readonly seconds: number; readonly reports: readonly SpanReport[] 
 export async function benchStep(options: StepOptions, say: Say): Promise<Report> {
   const { steps, warmup, workers, allReduce, shardRows } = options
   const { backends, skipped } = await chooseBackends(options.backends)
+  const variants = variantsOf(backends, skipped)
   const cores = availableParallelism()
   const probed = Math.min(Math.max(...workers), cores)
   const probes: Probe[] = []
   const results: StepResult[] = []
   try {
-    for (const backend of backends) probes.push(await openProbe(backend, probed))
+    for (const variant of variants) probes.push(await openProbe(variant, probed))
     for (const form of allReduce) {
       for (const rows of shardRows.length > 0 ? shardRows : (['auto'] as const)) {
-        const names = backends.map(({ name }) => name).join(', ')
+        const labels = variants.map(({ label }) => label).join(', ')
         const turns = `${warmup} + ${steps} steps each with ${workers.join(', ')} workers`
-        say(`step: ${names}; ${form}, shards of ${rows} rows; ${turns}`)
-        results.push(...(await measure(backends, probes, form, rows, options)))
+        say(`step: ${labels}; ${form}, shards of ${rows} rows; ${turns}`)
+        results.push(...(await measure(variants, probes, form, rows, options)))
       }
     }
   } finally {
     for (const probe of probes) await probe.close()
   }
-  const bars = backends.flatMap(({ name }) => barsOf(name, results))
+  const bars = variants.flatMap(variant => barsOf(variant, results))
   if (!(workers[0] === 1 && workers.includes(2))) skipped.push('speed-up of 2 workers: needs --workers 1 2')
   if (results.every(({ roofline }) => roofline === null)) skipped.push(`roofline: needs --workers of at most ${cores}`)
   return {
     name: 'step',
-    title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam, f32`,
+    title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
       `${warmup} steps of warm-up, then ${steps} steps of each backend and number of workers, in turns; medians.`,
-      ...backends.map(backendLine),
+      ...variants.map(variantLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
       'Roofline: the longer of "arithmetic" (FLOPs of the three products at peak) and "traffic" (24 bytes a parameter for Adam, weights read twice), both dense and overlapping.',
       '"one after the other" is their sum: what a step takes where they do not overlap. wasm skips products with zeros, which two thirds of the activations are, so it can pass its dense roofline.',
-      ...backends.map(
-        ({ name }, i) => `Peak of ${name}: ${probes[i].what.gflops}; all workers at once, a sample after each turn.`,
+      ...variants.map(
+        ({ label }, i) => `Peak of ${label}: ${probes[i].what.gflops}; all workers at once, a sample after each turn.`,
       ),
       `Memory: ${probes[0].what.gbytes}, counted as two reads and a write.`,
     ],
@@ -120,23 +122,24 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
 }
 
 /** The bars are about the first form that was asked for. */
-function barsOf(backend: BackendName, results: readonly StepResult[]): Bar[] {
-  const all = results.filter(of => of.backend === backend)
+function barsOf({ label, precision }: Variant, results: readonly StepResult[]): Bar[] {
+  const all = results.filter(of => of.backend === label)
+  if (all.length === 0) return []
   const [{ allReduce, shardRows }] = all
   const own = all.filter(of => of.allReduce === allReduce && of.shardRows === shardRows)
   const two = own[0].workers === 1 ? own.find(({ workers }) => workers === 2) : undefined
   const most = own.findLast(({ roofline }) => roofline !== null)
-  const who = `${backend} f32${most ? `, ${workersText(most.workers)}` : ''}`
+  const who = `${label}${precision === 'f32' ? ' f32' : ''}${most ? `, ${workersText(most.workers)}` : ''}`
   const ofRoofline = (what: string, got: number | undefined): Bar => ({
     what: `of the dense roofline, ${who}${what}`,
     got: got ?? null,
-    want: ROOFLINE_BAR,
+    want: ROOFLINE_BARS[precision],
     at: 'least',
     unit: 'percent',
   })
   return [
     {
-      what: `speed-up of 2 workers, ${backend}, ${allReduce}`,
+      what: `speed-up of 2 workers, ${label}, ${allReduce}`,
       got: two?.speedUp.medians ?? null,
       want: SPEED_UP_BAR,
       at: 'least',
@@ -149,17 +152,20 @@ function barsOf(backend: BackendName, results: readonly StepResult[]): Bar[] {
 
 /** Steps of all backends and numbers of workers in turns, each turn followed by a sample of what the machine can do. */
 async function measure(
-  backends: readonly BenchBackend[],
+  variants: readonly Variant[],
   probes: readonly Probe[],
   allReduce: AllReduce,
   shardRows: number | 'auto',
   options: StepOptions,
 ): Promise<StepResult[]> {
-  const cases = backends.flatMap(({ name }) => options.workers.map(workers => ({ backend: name, workers })))
+  // The other form of all-reduce is f32's alone.
+  const forms = variants.filter(({ precision }) => precision === 'f32' || allReduce === 'fused')
+  const cases = forms.flatMap(variant => options.workers.map(workers => ({ variant, workers })))
   const labs: Lab[] = []
   try {
-    for (const { backend, workers } of cases) {
-      labs.push(await openLab({ ...referenceLab(workers, backend), allReduce, shardRows }))
+    for (const { variant, workers } of cases) {
+      const { name, precision } = variant
+      labs.push(await openLab({ ...referenceLab(workers, name), precision, allReduce, shardRows }))
     }
     for (const lab of labs) await lab.run(options.warmup)
     const steps: Step[][] = cases.map(() => [])
@@ -167,20 +173,20 @@ async function measure(
     const samples: Samples = new Map()
     for (let turn = 0; turn < options.steps; turn++) {
       for (const [i, lab] of labs.entries()) steps[i].push(...(await lab.run(1)))
-      for (const [b, { name }] of backends.entries()) {
+      for (const [v, { label }] of variants.entries()) {
         for (const workers of options.workers.filter(count => count <= cores)) {
-          const key = `${name} ${workers}` as const
-          samples.set(key, [...(samples.get(key) ?? []), await probes[b].sample(workers)])
+          const key = `${label} ${workers}` as const
+          samples.set(key, [...(samples.get(key) ?? []), await probes[v].sample(workers)])
         }
       }
     }
     const seconds = steps.map(taken => taken.map(step => step.seconds))
-    return cases.map(({ backend, workers }, i) => {
-      const base = cases.findIndex(other => other.backend === backend)
+    return cases.map(({ variant, workers }, i) => {
+      const base = cases.findIndex(other => other.variant === variant)
       const [of, one] = [summarise(seconds[i]), summarise(seconds[base])]
       const { stages, phases } = partsOf(steps[i])
       return {
-        ...{ backend, allReduce, shardRows: labs[i].session.plan.shardRows, workers, seconds: of },
+        ...{ backend: variant.label, allReduce, shardRows: labs[i].session.plan.shardRows, workers, seconds: of },
         rowsPerSecond: REFERENCE_BATCH / of.median,
         speedUp: {
           medians: one.median / of.median,
@@ -188,7 +194,7 @@ async function measure(
           best: one.min / of.min,
         },
         ...{ stages, phases },
-        roofline: compareWith(of, samplesFor(samples, backends, backend, workers)),
+        roofline: compareWith(of, samplesFor(samples, variants, variant, workers), variant.precision),
       }
     })
   } finally {

@@ -90,6 +90,13 @@ async function findDatasets(): Promise<DatasetState[]> {
   )
 }
 
+/** Of a library that may have it. */
+function bf16Line(library: BackendState['library']): string | null {
+  if (library?.backend !== 'onednn') return null
+  const { bf16 } = library
+  return 'kernel' in bf16 ? `bf16 by ${bf16.kernel}` : `no bf16: ${bf16.obstacle}`
+}
+
 /** Exported for tests. */
 export function diagnosisLines({ ok, problems, machine, backends, auto, datasets }: Diagnosis): string[] {
   const { cpu, memory, wasm } = machine
@@ -105,7 +112,9 @@ export function diagnosisLines({ ok, problems, machine, backends, auto, datasets
     `wasm       SIMD ${yes(wasm.simd)}, shared memory ${yes(wasm.threads)}`,
     'backends',
     ...backends.map(({ name, available, reason, library, slow }) => {
-      const details = [reason, library?.path, slow && `auto passes over it: ${slow}`].filter(Boolean).join('; ')
+      const details = [reason, library?.path, bf16Line(library), slow && `auto passes over it: ${slow}`]
+        .filter(Boolean)
+        .join('; ')
       return `  ${name.padEnd(width)}  ${available ? 'works' : 'no   '}  ${details}`
     }),
     ...(auto === null

@@ -6,9 +6,8 @@ import { performance } from 'node:perf_hooks'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateTable } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
-import type { Precision } from '../tensor/kernels/backend.js'
 import { loadBackend } from '../tensor/kernels/backends.js'
-import type { NativeLibrary, NativeProducts } from '../tensor/kernels/native/gemm.js'
+import type { openProducts } from '../tensor/kernels/native/products.js'
 import { type StepContext, startClock } from './clock.js'
 import { AbortedError, Crew } from './crew.js'
 import { planLayout } from './layout.js'
@@ -50,7 +49,7 @@ export function createWorker(): TrainWorker {
       const backend = await loadBackend(plan.backend, plan.precision)
       const layout = planLayout(plan, backend)
       const scratchByteOffset = layout.scratch[id].byteOffset
-      const native = plan.library && (await openProducts(plan.library, plan.precision, memory))
+      const native = plan.library && (await openLibrary(plan.library, plan.precision, memory))
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native })
       const parts: ProgramParts = {
         plan,
@@ -150,21 +149,8 @@ export function createWorker(): TrainWorker {
 }
 
 /** Loaded where it is used: a worker should not carry the code of libraries that it does not call. */
-async function openProducts(
-  library: NativeLibrary,
-  precision: Precision,
-  memory: WebAssembly.Memory,
-): Promise<NativeProducts> {
-  const [{ openNative }, { addressOf }] = await Promise.all([
-    import('../tensor/kernels/native/open.js'),
-    import('../tensor/kernels/native/memory.js'),
-  ])
-  const [{ gemm, bf16 }, base] = [await openNative(library), await addressOf(memory)]
-  if (precision === 'f32') return { gemm, bf16: null, base }
-  const { EMULATED_BF16, emulateBf16 } = await import('../tensor/kernels/native/emulated-bf16.js')
-  const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
-  return { gemm, bf16: emulated ? await emulateBf16(gemm, memory, base) : bf16, base }
-}
+const openLibrary: typeof openProducts = async (...of) =>
+  (await import('../tensor/kernels/native/products.js')).openProducts(...of)
 
 /** A stage with what this worker spent in it since the last report, in milliseconds and tasks. */
 interface Timed<C> {

@@ -54,20 +54,28 @@ t.test('native libraries, and what auto takes', async t => {
   const states = [
     { name: 'blas', available: true, reason: 'X 1 (d)', library, slow: 'only 2.0 times as fast' },
     { name: 'wasm', available: true, reason: 'SIMD', library: null, slow: null },
-  ]
+    {
+      name: 'onednn',
+      available: true,
+      reason: 'Y',
+      library: { ...library, backend: 'onednn', bf16: { kernel: 'brg:k' } },
+      slow: null,
+    },
+  ] as const
   const auto = {
     name: 'wasm',
     library: null,
     reason: 'SIMD',
     advice: 'faster with a native library: install y',
   } as const
-  t.same(diagnosisLines(diagnose(machine, states, datasets, auto)).slice(6, 10), [
+  t.same(diagnosisLines(diagnose(machine, states, datasets, auto)).slice(6, 11), [
     'backends',
     '  blas    works  X 1 (d); /lib/x.so; auto passes over it: only 2.0 times as fast',
     '  wasm    works  SIMD',
+    '  onednn  works  Y; /lib/x.so; bf16 by brg:k',
     'auto       wasm (SIMD); faster with a native library: install y',
   ])
-  t.equal(diagnosisLines(diagnose(machine, states, datasets, { ...auto, advice: null }))[9], 'auto       wasm (SIMD)')
+  t.equal(diagnosisLines(diagnose(machine, states, datasets, { ...auto, advice: null }))[10], 'auto       wasm (SIMD)')
 })
 
 t.test('a machine where training cannot work says why', async t => {

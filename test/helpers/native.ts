@@ -3,8 +3,7 @@ import type { Backend, KernelContext } from '../../src/tensor/kernels/backend.js
 import { reportBackend } from '../../src/tensor/kernels/backends.js'
 import type { NativeLibrary } from '../../src/tensor/kernels/native/gemm.js'
 import { nativeBackend } from '../../src/tensor/kernels/native/kernels.js'
-import { addressOf } from '../../src/tensor/kernels/native/memory.js'
-import { openNative } from '../../src/tensor/kernels/native/open.js'
+import { openProducts } from '../../src/tensor/kernels/native/products.js'
 
 export interface NativeCandidate {
   readonly backend: Backend
@@ -26,7 +25,7 @@ export async function nativeCandidates(): Promise<NativeCandidate[]> {
         backend: nativeBackend(name),
         library,
         skip: library ? false : `${name}: ${reason}`,
-        open: async memory => library && { ...(await openNative(library)), base: await addressOf(memory) },
+        open: async memory => library && openProducts(library, 'f32', memory),
       }
     }),
   )

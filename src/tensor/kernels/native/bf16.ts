@@ -13,7 +13,7 @@
  *
  * Whoever writes a batch matrix or a tile of weights writes the bf16 forms with it.
  *
- * Test: npx tap dist/test/tensor/bf16.test.js   Bench: npm run bench -- step --backends onednn --precisions bf16
+ * Test: npx tap dist/test/tensor/bf16.test.js   Bench: npm run bench -- step --backends onednn
  */
 import type { OptimizerStep } from '../../../model/optimizer.js'
 import { byteOffsetOf, type Matrix } from '../../tensor.js'

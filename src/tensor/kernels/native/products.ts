@@ -1,0 +1,18 @@
+/** The products of a library in the calling thread, over one memory. */
+import type { Precision } from '../backend.js'
+import { EMULATED_BF16, emulateBf16 } from './emulated-bf16.js'
+import type { NativeLibrary, NativeProducts } from './gemm.js'
+import { addressOf } from './memory.js'
+import { openNative } from './open.js'
+
+export async function openProducts(
+  library: NativeLibrary,
+  precision: Precision,
+  memory: WebAssembly.Memory,
+): Promise<NativeProducts> {
+  const { gemm, bf16 } = await openNative(library)
+  const base = await addressOf(memory)
+  if (precision === 'f32') return { gemm, bf16: null, base }
+  const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
+  return { gemm, bf16: emulated ? await emulateBf16(gemm, memory, base) : bf16, base }
+}
