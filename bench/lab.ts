@@ -65,7 +65,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   const prepared = await prepareSession(experiment, baseDir, { purpose, splits: ['train', 'test'] })
   const session = await Session.start(prepared, experiment)
   if (purpose === 'train') await session.pool.all('initialise', worker => worker.initialise())
-  else session.storeParameters(initialWeights(session))
+  else await session.storeParameters(initialWeights(session))
   const wholeSteps = Math.floor(session.plan.rows.train / batchSize)
   const perEpoch = Math.ceil(session.plan.rows.train / batchSize)
   let step = 0

@@ -63,7 +63,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
       .parameters()
       .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
     await loadScored(opened.checkpoint, weights, experiment.train.ema.decay)
-    session.storeParameters(weights)
+    await session.storeParameters(weights)
     const { rows, correct, ...score } = await session.score(split)
     const { targets } = session.input
     if (targets === null) return { split, rows, ...score, correct }

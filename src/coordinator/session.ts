@@ -236,7 +236,7 @@ export class Session {
   }
 
   /** Overwrites the parameters, in table order, with row-major data. */
-  storeParameters(weights: readonly NamedWeights[]): void {
+  async storeParameters(weights: readonly NamedWeights[]): Promise<void> {
     this.layout.parameters.forEach((slots, p) => {
       const { data } = weights[p]
       const { dims, kind } = slots.parameter
@@ -247,6 +247,7 @@ export class Session {
           this.#kernels.storeRow(weight, i, data.subarray(i * dims[1], (i + 1) * dims[1]))
       }
     })
+    await this.pool.all('derive', worker => worker.derive())
   }
 
   #loadParameter({ parameter, ...slots }: ParameterSlots): Float32Array {

@@ -31,7 +31,6 @@ export interface Layer {
   /** Update from the sum over the first `buffers` workers' buffers. */
   reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
   reduceBias(buffers: number, step: OptimizerStep): void
-  derive(tile: Tile): void
   /** Incoming weights of some outputs, limited in norm, and all that is derived from them. */
   limitWeight(columns: Columns, limit: number): void
   /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
@@ -70,7 +69,10 @@ export interface Pass {
  * those rows of what earlier parts wrote. Hidden layer i is the one whose outputs are `widths[i + 1]`.
  */
 export interface Network {
+  /** In training. */
   readonly layers: readonly Layer[]
+  /** Of each layer: writes what the backend derives from a tile of the weights. */
+  readonly derive: readonly ((tile: Tile) => void)[]
   readonly hiddenLayers: number
   /** Not `none`: `forward` and `backward` end at the products of hidden layers, and the other parts follow. */
   readonly norm: NormType
@@ -210,6 +212,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     correct,
     hiddenLayers: last,
     norm,
+    derive: parameters.map(({ weight }) => kernels.derive(weight)),
     layers: training
       ? parameters.map(({ weight, vectors, slots }, i) =>
           bindLayer(
@@ -319,7 +322,6 @@ function bindLayer(
     },
     reduceWeight: (buffers, tile, step) => weights.reduce(gradients.weight.slice(0, buffers), tile, step),
     reduceBias: (buffers, step) => biases.reduce(gradients.bias.slice(0, buffers), step),
-    derive: weights.derive,
     storeRow: (moment, i, values) => kernels.storeRow(states[stateIndex(moment)], i, values),
     loadRow: (moment, i, values) => kernels.loadRow(states[stateIndex(moment)], i, values),
     vectors,

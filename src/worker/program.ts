@@ -361,7 +361,7 @@ export function deriveProgram({ plan, backend, network }: ProgramParts): Stage<n
       tasks: () => tiles.length,
       run(task) {
         const { layer, tile } = tiles[task]
-        network.layers[layer].derive(tile)
+        network.derive[layer](tile)
         return 0
       },
     },

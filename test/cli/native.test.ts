@@ -25,6 +25,7 @@ for (const backend of ['blas', 'onednn'] as const) {
       name: backend,
       reason: `${titleOf(library)}: the experiment asks for it`,
       library,
+      precision: 'f32',
       bitsDependOn: "gradloom's version, the library, its version and settings, and the kind of CPU",
     })
     const summary = json(runDir, 'summary.json')
@@ -84,19 +85,42 @@ t.test('--set compute.library: a path starts at the prompt, a bare name goes to 
   for (const as of ['libx.so', 'null', '"./x.so"']) t.strictSame(of(as), [`compute.library=${as}`])
 })
 
-t.test('--precision bf16 is refused where it cannot be; auto takes f32 and says why', async t => {
+t.test('--precision bf16 is refused where it cannot be; auto then takes f32 and says why', async t => {
   const runDir = join(t.testdir(), 'run')
-  const refused = await gradloom(train('--precision', 'bf16', '--run-dir', runDir))
-  t.equal(refused.code, 2)
-  t.match(
-    refused.stderr,
-    /compute\.precision is 'bf16', which does not work here: the CPU .*(has neither|no bf16 kernels|does not say)/,
-  )
-  const auto = await gradloom(train('--precision', 'auto', '--json', '--run-dir', runDir))
+  const library = await nativeLibrary(t, 'onednn')
+  const asked = await gradloom(train('--precision', 'bf16', '--run-dir', runDir))
+  const auto = await gradloom(train('--precision', 'auto', '--json', '--run-dir', `${runDir}-auto`))
   t.equal(auto.code, 0, auto.stderr)
-  t.match(auto.stderr, /compute {2}wasm \(.*; f32, not bf16: the CPU .*\), /)
+  if (library && 'kernel' in library.bf16) {
+    t.equal(asked.code, 0, asked.stderr)
+    t.match(asked.stderr, `; bf16 by ${library.bf16.kernel}`)
+    t.equal(JSON.parse(auto.stdout).precision, 'bf16')
+    return
+  }
+  t.equal(asked.code, 2)
+  t.match(asked.stderr, "compute.precision is 'bf16', which does not work here: ")
+  t.match(auto.stderr, /compute {2}wasm \(.*; f32, not bf16: .*\), /)
   t.equal(JSON.parse(auto.stdout).precision, 'f32')
-  t.match(json(runDir, 'manifest.json').backend.reason, /; f32, not bf16: the CPU /)
+  t.match(json(`${runDir}-auto`, 'manifest.json').backend.reason, /; f32, not bf16: /)
+})
+
+t.test('GRADLOOM_BF16=emulate: trains, evaluates and says what it is', async t => {
+  const library = await nativeLibrary(t, 'onednn')
+  if (!library) return
+  const runDir = join(t.testdir(), 'run')
+  const env = { GRADLOOM_BF16: 'emulate' }
+  const result = await gradloom(train('--precision', 'bf16', '--run-dir', runDir), { env })
+  t.equal(result.code, 0, result.stderr)
+  t.match(result.stderr, /compute {2}onednn \(.*; bf16 by emulated in f32\), /)
+  const { precision, library: recorded } = json(runDir, 'manifest.json').backend
+  t.match({ precision, recorded }, { precision: 'bf16', recorded: { bf16: { kernel: 'emulated in f32' } } })
+  const summary = json(runDir, 'summary.json')
+  t.match(summary, { status: 'completed', backend: 'onednn', precision: 'bf16' })
+  const score = await gradloom(['evaluate', runDir, '--json'], { env })
+  t.equal(score.code, 0, score.stderr)
+  t.match(JSON.parse(score.stdout), { loss: summary.test.loss, accuracy: summary.test.accuracy })
+  const elsewhere = await gradloom(['predict', runDir, '--json'])
+  t.equal(elsewhere.code, 0, 'a model of bf16 is read everywhere')
 })
 
 t.test('without koffi wasm works, and everybody is told why the others do not', async t => {

@@ -65,6 +65,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { erase: { fill: 'grey' } } }, `augment.erase.fill is 'grey', expected "zero" or "random"`],
   [{ augment: { noise: -1 } }, 'augment.noise is -1, expected a number from 0 to 1'],
   [{ augment: { perClass: [2] } }, 'augment.perClass.0 is 2, expected a number from 0 to 1'],
+  [{ augment: { plainEpochs: -1 } }, 'augment.plainEpochs is -1, expected an integer >= 0'],
   [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy" or "mean-squared-error"`],
   [
     { train: { loss: 'mean-squared-error', labelSmoothing: 0.1 } },

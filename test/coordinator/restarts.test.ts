@@ -15,6 +15,8 @@ import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())
 const DEATHS = 20
+/** Each death costs the start of a whole crew. */
+const WORKERS = 2
 
 const experiment = (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>
   resolveExperiment({
@@ -30,7 +32,7 @@ const experiment = (compute: ExperimentInput['compute'], more: Partial<Experimen
 const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 4 }))
 for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]) {
   t.test(`${name}: ${deaths} threads terminated at random moments: the same bits`, { skip }, async t => {
-    const undisturbed = await train(experiment({ backend: name, workers: 3 }), { runDir: null })
+    const undisturbed = await train(experiment({ backend: name, workers: WORKERS }), { runDir: null })
     const threads: Worker[] = []
     const collect = (thread: Worker) => threads.push(thread)
     process.on('worker', collect)
@@ -41,15 +43,15 @@ for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as co
     /** Ends one thread of the newest crew, some steps from now. */
     const endOne = () => {
       setTimeout(() => {
-        const crew = threads.slice(-3)
+        const crew = threads.slice(-WORKERS)
         died.push(performance.now())
-        void crew[died.length % 3].terminate()
+        void crew[died.length % WORKERS].terminate()
       }, Math.random() * 40)
     }
     const dir = t.testdir()
     // A run may be over before the next thread's time has come.
     for (let run = 0; restarts.length < deaths; run++) {
-      const summary = await train(experiment({ backend: name, workers: 3, maxRestarts: deaths }), {
+      const summary = await train(experiment({ backend: name, workers: WORKERS, maxRestarts: deaths }), {
         runDir: join(dir, `run-${run}`),
         onWarning: () => decided.push(performance.now() - died.at(-1)!),
         onEvent: event => {

@@ -88,7 +88,7 @@ for (const { backend, u, exp, sizes, skip, open } of [
         tally => bias.sweepBiasUpdate(type, batches, ...labs, tally),
       )
     }
-    await sweep('weightUpdate.derive: exact', updates.count * 2, tally => weight.sweepDerive(updates, labs[0], tally))
+    await sweep('derive: exact', updates.count * 2, tally => weight.sweepDerive(updates, labs[0], tally))
     await sweep('storeRow, loadRow: exact', updates.count * 3, tally => weight.sweepRowCopies(updates, labs[0], tally))
 
     for (const [kind, type] of [

@@ -136,7 +136,7 @@ export function tinyNet(
   const tiles = weights.map(w => ({ inputStart: 0, inputEnd: w.inputs, outputStart: 0, outputEnd: w.outputs }))
   const weightUpdates = weights.map((w, layer) => kernels.weightUpdate(w, inputs[layer], deltas[layer]))
   const biasUpdates = biases.map((bias, layer) => kernels.biasUpdate(bias, deltas[layer]))
-  for (const [layer, update] of weightUpdates.entries()) update.derive(tiles[layer])
+  for (const [layer, w] of weights.entries()) kernels.derive(w)(tiles[layer])
 
   return {
     weights,

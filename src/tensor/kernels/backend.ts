@@ -127,8 +127,6 @@ export interface WeightUpdate {
   scale(buffer: FloatTensor, tile: Tile, factor: number): void
   /** average += share · (master - average), over the tile. */
   average(average: FloatTensor, tile: Tile, share: number): void
-  /** Writes the derived form of the tile from the master, after weights were stored from outside. */
-  derive(tile: Tile): void
 }
 
 export interface BiasUpdate {
@@ -240,6 +238,8 @@ export interface Kernels {
   ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
+  /** Writes the derived form of a tile from the master, after weights were stored from outside. */
+  derive(w: WeightTensors): (tile: Tile) => void
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
   storeRow(w: WeightTensors, i: number, values: Float32Array): void
   loadRow(w: WeightTensors, i: number, values: Float32Array): void

@@ -200,6 +200,7 @@ function instantiate(context: KernelContext, f32: Backend): Kernels {
       const transposed = byteOffsetOf(w.derived) + pairsBytes(w.inputs, w.outputs)
       return product(wasm, products, scratchByteOffset, dx, dz, transposed)
     },
+    derive: w => bindDeriveTile(wasm, w),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, scratchByteOffset, w, x, dz),
     storeRow(w, i, values) {
       eachStrip(w, i, (at, start, end) => w.master.data.set(values.subarray(start, end), at))
@@ -326,6 +327,7 @@ function bindWeightUpdate(
   const xs = formsOf(x)
   const dzs = formsOf(dz)
   const derive = bindDerive(wasm, w)
+  const deriveTile = bindDeriveTile(wasm, w)
 
   /** Of the numbers of a tile's strip, from the first of the matrix. */
   const placeOf = (strip: number, inputStart: number) => (strip * inputs + inputStart) * STRIP_ROW_BYTES
@@ -369,11 +371,6 @@ function bindWeightUpdate(
     const n = (tile.inputEnd - tile.inputStart) * BF16_COLUMNS
     for (let strip = first; strip < end; strip++) visit(placeOf(strip, tile.inputStart), n, strip)
   }
-  const deriveTile = (tile: Tile) => {
-    const height = tile.inputEnd - tile.inputStart
-    eachRun(tile, (_offset, _n, strip) => derive(strip, tile.inputStart, height))
-  }
-
   return {
     fused(tile, rows, step) {
       const gradient = scratch + TILE.inputs * depthOf(rows) * BF16_BYTES
@@ -419,7 +416,15 @@ function bindWeightUpdate(
       const at = byteOffsetOf(average)
       eachRun(tile, (offset, n) => wasm.approach(at + offset, master + offset, n, share))
     },
-    derive: deriveTile,
+  }
+}
+
+function bindDeriveTile(wasm: WasmExports, w: WeightTensors): (tile: Tile) => void {
+  const derive = bindDerive(wasm, w)
+  return ({ inputStart, inputEnd, outputStart, outputEnd }) => {
+    for (let column = outputStart; column < outputEnd; column += BF16_COLUMNS) {
+      derive(column / BF16_COLUMNS, inputStart, inputEnd - inputStart)
+    }
   }
 }
 

@@ -247,6 +247,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
+    derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
       master.data.set(values.subarray(0, outputs), master.index(i, 0))
     },
@@ -389,7 +390,6 @@ function bindWeightUpdate(
       const at = byteOffsetOf(average)
       eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
-    derive() {},
   }
 }
 

@@ -57,7 +57,6 @@ export function weightUpdate(
       ops.sub(change, tileOf(w.master, tile), to)
       addScaled(to, change, share)
     },
-    derive() {}, // No kernel here reads a transposed form.
   }
 }
 

@@ -34,7 +34,7 @@ import {
   storeRow,
   weightShape,
 } from './panels.js'
-import { bindBiasUpdate, bindWeightUpdate, gradientListBytes, gradientScratchBytes } from './update.js'
+import { bindBiasUpdate, bindDerive, bindWeightUpdate, gradientListBytes, gradientScratchBytes } from './update.js'
 
 /** Input panels of a chunk: its gradient, four panels of 16 blocks of 576 bytes, stays in the second-level cache. */
 const CHUNK_PANELS = 16
@@ -283,6 +283,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
 
     ...bindAugment(kernels, memory, scratchByteOffset),
     ...bindNorms(kernels, partOf),
+    derive: w => bindDerive(kernels, CHUNK_PANELS, w),
     weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     storeRow,

@@ -147,7 +147,7 @@ export function bindWeightUpdate(
   const moments = w.moments.map(byteOffsetOf)
   const xs = matrixPanels(x)
   const dzs = matrixPanels(dz)
-  const transposed = w.derived && panelsAt(w.derived)
+  const transpose = bindTranspose(wasm, w)
   const { list, gradient } = bindWeightGradient(wasm, lists, chunkPanels, xs, dzs)
 
   /** Of the first element of input panel i and output panel o in the master's form, in bytes. */
@@ -161,13 +161,6 @@ export function bindWeightUpdate(
       apply(master.at + offset, at, g + p * gStride, iPanels * PANEL * PANEL, 'weight', step)
     }
     transpose(chunk)
-  }
-  const transpose = ({ iPanel, iPanels, oPanel, oPanels }: Chunk) => {
-    if (!transposed) return
-    for (let o = oPanel; o < oPanel + oPanels; o++) {
-      const to = transposed.at + iPanel * transposed.stride + o * BLOCK_BYTES
-      wasm.transpose_blocks(to, transposed.stride, master.at + offsetOf(iPanel, o), iPanels)
-    }
   }
 
   /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
@@ -226,10 +219,24 @@ export function bindWeightUpdate(
       const at = byteOffsetOf(average)
       eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
     },
-    derive(tile) {
-      eachChunk(tile, chunkPanels, transpose)
-    },
   }
+}
+
+/** Writes the transposed form of a chunk, where there is one. */
+function bindTranspose(wasm: WasmExports, { master: weights, derived }: WeightTensors): (chunk: Chunk) => void {
+  if (!derived) return () => {}
+  const [master, transposed] = [weights, derived].map(panelsAt)
+  return ({ iPanel, iPanels, oPanel, oPanels }) => {
+    for (let o = oPanel; o < oPanel + oPanels; o++) {
+      const to = transposed.at + iPanel * transposed.stride + o * BLOCK_BYTES
+      wasm.transpose_blocks(to, transposed.stride, master.at + o * master.stride + iPanel * BLOCK_BYTES, iPanels)
+    }
+  }
+}
+
+export function bindDerive(wasm: WasmExports, chunkPanels: number, w: WeightTensors): (tile: Tile) => void {
+  const transpose = bindTranspose(wasm, w)
+  return tile => eachChunk(tile, chunkPanels, transpose)
 }
 
 export function bindBiasUpdate(
