@@ -3,7 +3,7 @@
  * workers compute. The rows are the digits that come with gradloom, those to train on and those held out: 10,000.
  */
 import { performance } from 'node:perf_hooks'
-import { type BackendName, backendLine, chooseBackends } from './backends.js'
+import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab } from './lab.js'
 import { REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
 import { chartBar, type Report, type Say, type Table, workersText } from './report.js'
@@ -18,11 +18,11 @@ export interface EvaluationOptions {
 }
 export const EVALUATION_DEFAULTS: EvaluationOptions = { times: 5, backends: [], workers: 2 }
 
-const BAR_SECONDS = 3
+const BAR_SECONDS = { f32: 3, bf16: 1 } as const
 const SPLITS = ['train', 'test'] as const
 
 interface Measured {
-  readonly backend: BackendName
+  readonly variant: Variant
   readonly rows: number
   readonly seconds: Summary
 }
@@ -30,12 +30,15 @@ interface Measured {
 export async function benchEvaluation(options: EvaluationOptions, say: Say): Promise<Report> {
   const { times, workers } = options
   const { backends, skipped } = await chooseBackends(options.backends)
-  say(`evaluation: ${backends.map(({ name }) => name).join(', ')}: 1 + ${times} times with ${workersText(workers)}`)
+  const variants = variantsOf(backends, skipped)
+  say(`evaluation: ${variants.map(({ label }) => label).join(', ')}: 1 + ${times} times with ${workersText(workers)}`)
   const labs: Lab[] = []
-  const seconds: number[][] = backends.map(() => [])
+  const seconds: number[][] = variants.map(() => [])
   const rows: number[] = []
   try {
-    for (const { name } of backends) labs.push(await openLab({ ...referenceLab(workers, name), purpose: 'evaluate' }))
+    for (const { name, precision } of variants) {
+      labs.push(await openLab({ ...referenceLab(workers, name), precision, purpose: 'evaluate' }))
+    }
     for (const lab of labs) rows.push(await score(lab))
     for (let time = 0; time < times; time++) {
       for (const [i, lab] of labs.entries()) {
@@ -47,15 +50,13 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
   } finally {
     for (const lab of labs) await lab.close()
   }
-  const measured = backends.map(
-    ({ name }, i): Measured => ({ backend: name, rows: rows[i], seconds: summarise(seconds[i]) }),
-  )
+  const measured = variants.map((variant, i): Measured => ({ variant, rows: rows[i], seconds: summarise(seconds[i]) }))
   return {
     name: 'evaluation',
-    title: `scoring ${rows[0].toLocaleString('en')} rows with ${REFERENCE_WIDTHS.join('-')}, f32, ${workersText(workers)}`,
+    title: `scoring ${rows[0].toLocaleString('en')} rows with ${REFERENCE_WIDTHS.join('-')}, ${workersText(workers)}`,
     method: [
       `Once to warm up, then ${times} times through all digits, the backends in turns; medians. Data and weights are in memory.`,
-      ...backends.map(backendLine),
+      ...variants.map(variantLine),
       'The weights are the initial ones. GFLOP/s are dense: multiplications by zero count. "spread": between the quartiles.',
     ],
     tables: [evaluationTable(measured)],
@@ -64,14 +65,14 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
         title: `Scoring ${rows[0].toLocaleString('en')} rows with the reference network`,
         axis: 'seconds',
         better: 'lower',
-        groups: measured.map(({ backend }) => backend),
-        series: [{ name: 'f32', bars: measured.map(of => chartBar(of.seconds)) }],
+        groups: measured.map(({ variant }) => variant.label),
+        series: [{ name: 'gradloom', bars: measured.map(of => chartBar(of.seconds)) }],
       },
     ],
-    bars: measured.map(({ backend, seconds: { median } }) => ({
-      what: `10,000 rows, ${backend} f32, ${workersText(workers)}`,
+    bars: measured.map(({ variant: { name, precision }, seconds: { median } }) => ({
+      what: `10,000 rows, ${name} ${precision}, ${workersText(workers)}`,
       got: median,
-      want: BAR_SECONDS,
+      want: BAR_SECONDS[precision],
       at: 'below',
       unit: 'seconds',
     })),
@@ -91,8 +92,8 @@ function evaluationTable(measured: readonly Measured[]): Table {
     title: '',
     words: 1,
     head: ['backend', 'rows', 'times', 'median s', 'spread', 'best s', 'rows/s', 'GFLOP/s'],
-    rows: measured.map(({ backend, rows, seconds }) => [
-      backend,
+    rows: measured.map(({ variant, rows, seconds }) => [
+      variant.label,
       String(rows),
       String(seconds.count),
       seconds.median.toFixed(2),
