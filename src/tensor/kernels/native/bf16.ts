@@ -51,14 +51,14 @@ const pairsBytes = (k: number, n: number): number => depthOf(k) * widthOf(n) * B
 
 export function bf16Backend(): Backend {
   const f32 = nativeBackend('onednn')
-  const sharedScratch: Backend['scratchBytes'] = (...of) => upTo(f32.scratchBytes(...of), 64)
   return {
     ...f32,
     tileUnit: { inputs: BF16_COLUMNS, outputs: BF16_COLUMNS },
     bestTile: TILE,
     blockColumns: BF16_COLUMNS,
     blockRows: BF16_DEPTH,
-    scratchBytes: (widest, rows, augmentation) => ownScratchBytes(rows) + sharedScratch(widest, rows, augmentation),
+    scratchBytes: (widest, rows, augmentation) =>
+      Math.max(ownScratchBytes(rows), f32.scratchBytes(widest, rows, augmentation)),
     // Both bf16 forms take as much as the float32 one.
     matrixShape: (rows, cols) => [2 * depthOf(rows), widthOf(cols)],
     weightShape: (inputs, outputs) => [widthOf(outputs) / BF16_COLUMNS, inputs, BF16_COLUMNS],

@@ -69,7 +69,7 @@ export function openOneDnn(koffi: Koffi, handle: LibraryHandle): OpenLibrary {
     bf16:
       (isa & AVX512_BF16) === AVX512_BF16
         ? { bind: bindBf16, kernel: bf16Kernel }
-        : { obstacle: `${kind} has no AVX512-BF16 and no AMX, as oneDNN sees this CPU` },
+        : { obstacle: `oneDNN finds ${kind}, bf16 needs AVX512-BF16 or AMX` },
     landmark: 'dnnl_primitive_execute',
     slow: hasAvx512 && !first.startsWith('brg') ? `dense products run in ${first}, expected brg... with AVX-512` : null,
   }

@@ -15,7 +15,7 @@ import type { NativeLibrary } from './gemm.js'
 import { probe, type Verdict } from './probe.js'
 
 /** Changes with the form of an entry, and with what a probe looks at. */
-const FORMAT = 2
+const FORMAT = 3
 /** Names of environment variables that decide which file a name is, or how a library behaves. */
 const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
 
