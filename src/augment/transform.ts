@@ -1,6 +1,6 @@
 /**
  * How one image of a mini-batch is changed: a pure function of seed, epoch, image and its class. Runs in workers. Only
- * operations that round the same everywhere (+ - * / and the square root), as in model/init.ts.
+ * operations that round the same everywhere (+ - * / and the square root), as in tensor/exact-math.ts.
  *
  * Affine and elastic deformation: Simard, Steinkraus, Platt 2003, "Best practices for convolutional neural networks
  * applied to visual document analysis", with the limits of Ciresan et al. 2010 (arXiv 1003.0358). Random erasing: Zhong
@@ -8,7 +8,7 @@
  * 1909.09148).
  */
 import type { Experiment } from '../config/schema.js'
-import { cosineSine } from '../model/init.js'
+import { cosineSine, exponential } from '../tensor/exact-math.js'
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 
 /** What a plan says of it: the settings, and the shape of an image. */
@@ -152,17 +152,6 @@ export function gaussianWeights({ elastic: { sigma }, height, width }: Augmentat
   const weights = Array.from({ length: 2 * radius + 1 }, (_, i) => exponential(-((i - radius) ** 2) / (2 * sigma ** 2)))
   const sum = weights.reduce((total, weight) => total + weight, 0)
   return Float32Array.from(weights, weight => weight / sum)
-}
-
-const HALVINGS = 10
-
-/** e^x for -20 < x <= 0: the series of e^(x / 2^10), squared ten times. Relative error < 1e-12. */
-export function exponential(x: number): number {
-  const small = x / 2 ** HALVINGS
-  let value = 1
-  for (let n = 8; n >= 1; n--) value = 1 + (small * value) / n
-  for (let i = 0; i < HALVINGS; i++) value *= value
-  return value
 }
 
 /** Floats of a row of the displacement fields: two vectors are handled at a time. */

@@ -1,13 +1,12 @@
 /**
- * Initial weights: a pure function of seed, parameter and position. Runs in workers. Uses only operations that IEEE 754
- * and ECMAScript round exactly (+ - * / and the square root), never Math.log or Math.cos, so that every engine draws
- * the same bits.
+ * Initial weights: a pure function of seed, parameter and position, the same bits in every engine. Runs in workers.
  *
  * he: He, Zhang, Ren, Sun 2015, "Delving deep into rectifiers" (arXiv 1502.01852): variance 2 / inputs.
  * glorot: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks":
  * 2 / (inputs + outputs). lecun: LeCun, Bottou, Orr, Müller 1998, "Efficient backprop": 1 / inputs.
  */
 import type { Experiment } from '../config/schema.js'
+import { cosineSine, logarithm } from '../tensor/exact-math.js'
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 
 const NUMBERS_PER_COUNTER = 4
@@ -63,44 +62,4 @@ function boxMuller(out: Float64Array, at: number, word0: number, word1: number):
   const [cosine, sine] = cosineSine(word1)
   out[at] = radius * cosine
   out[at + 1] = radius * sine
-}
-
-/** ln x for 0 < x < 1: x = m·2^e with m in [√½, √2), then the series of 2·atanh((m-1)/(m+1)). Error < 1e-15. */
-export function logarithm(x: number): number {
-  let exponent = 0
-  let m = x
-  while (m < Math.SQRT1_2) {
-    m *= 2
-    exponent--
-  }
-  const s = (m - 1) / (m + 1) // |s| < 0.1716
-  const z = s * s
-  let sum = 0
-  for (let n = 21; n >= 1; n -= 2) sum = sum * z + 1 / n
-  return exponent * Math.LN2 + 2 * s * sum
-}
-
-const QUARTER_TURN = 2 ** 30
-
-/** Cosine and sine of 2π·(word + ½)/2^32: the octant's polynomial, Taylor to degree 17. Error < 1e-15. */
-export function cosineSine(word: number): readonly [cosine: number, sine: number] {
-  // Nearest quarter turn, and the rest in [-1/8, 1/8] turns.
-  const quarter = Math.floor(word / QUARTER_TURN + 0.5)
-  const angle = (word + 0.5 - quarter * QUARTER_TURN) * (Math.PI / 2 ** 31)
-  const z = angle * angle
-  let cosine = 1
-  for (let n = 18; n >= 2; n -= 2) cosine = 1 - (cosine * z) / (n * (n - 1))
-  let sine = 1
-  for (let n = 17; n >= 3; n -= 2) sine = 1 - (sine * z) / (n * (n - 1))
-  sine *= angle
-  switch (quarter % 4) {
-    case 0:
-      return [cosine, sine]
-    case 1:
-      return [-sine, cosine]
-    case 2:
-      return [-cosine, -sine]
-    default:
-      return [sine, -cosine]
-  }
 }

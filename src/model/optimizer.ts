@@ -4,7 +4,6 @@
  *
  * - adam: Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1:
  *   m = β1·m + (1-β1)·g, v = β2·v + (1-β2)·g², w -= lr · m̂ / (√v̂ + ε), with m̂ = m/(1-β1^t), v̂ = v/(1-β2^t).
- * - momentum: v = β·v + (1-β)·g, w -= lr · v/(1-β^t).
  * - adamw: Loshchilov and Hutter 2019, "Decoupled weight decay regularization" (arXiv 1711.05101), in PyTorch's form:
  *   adam's change, and w -= lr · weightDecay · w beside it, both from the same w.
  * - momentum: v = β·v + (1-β)·g, w -= lr · v/(1-β^t).
@@ -18,6 +17,7 @@
  * adam may also decay weights by themselves, as adamw does. Neither L2 nor decay is for biases.
  */
 import type { Experiment } from '../config/schema.js'
+import { power } from '../tensor/exact-math.js'
 
 export type OptimizerType = Experiment['optimizer']['type']
 
@@ -91,13 +91,4 @@ export function optimizerStep(
     default:
       return optimizer satisfies never
   }
-}
-
-/** base^n for a whole n >= 0 by squaring: `Math.pow` may round differently from engine to engine. */
-export function power(base: number, n: number): number {
-  let result = 1
-  for (let square = base, rest = n; rest > 0; rest = Math.floor(rest / 2), square *= square) {
-    if (rest % 2 === 1) result *= square
-  }
-  return result
 }

@@ -1,13 +1,9 @@
 /**
  * Learning-rate schedules: pure functions of the step, of how many steps an epoch has, and of how many epochs there are.
  * Nothing is remembered, so a run that goes on has the same rates. Runs in workers and in the coordinator.
- *
- * Only operations that are rounded exactly are used, never Math.cos or Math.pow: those are the engine's, whose bits may
- * change from version to version, and a rate's last bit is in every weight.
  */
 import type { Experiment } from '../config/schema.js'
-import { logarithm } from './init.js'
-import { power } from './optimizer.js'
+import { falling, fractionalPower, power } from '../tensor/exact-math.js'
 
 export interface ScheduleInput {
   readonly optimizer: Pick<Experiment['optimizer'], 'learningRate'>
@@ -102,33 +98,4 @@ function oneCycle(
 /** From `start` to `end` along half a cosine. */
 function between(start: number, end: number, share: number): number {
   return end + (start - end) * falling(share)
-}
-
-/** (1 + cos(π·x)) / 2 for x from 0 to 1, by the cosine's Taylor series to degree 26. Error < 1e-15. */
-export function falling(x: number): number {
-  const angle = (x > 0.5 ? 1 - x : x) * Math.PI
-  const z = angle * angle
-  let cosine = 1
-  for (let n = 26; n >= 2; n -= 2) cosine = 1 - (cosine * z) / (n * (n - 1))
-  return x > 0.5 ? (1 - cosine) / 2 : (1 + cosine) / 2
-}
-
-/** base^x for 0 < base <= 1 and x >= 0: its whole part by squaring, the rest by the exponential's series. Error < 1e-14. */
-export function fractionalPower(base: number, x: number): number {
-  const whole = Math.floor(x)
-  return power(base, whole) * (x === whole ? 1 : exponential((x - whole) * logarithm(base)))
-}
-
-/** e^x for x <= 0: Taylor to degree 20 of a part that is small enough, then squared. */
-function exponential(x: number): number {
-  let part = x
-  let squarings = 0
-  while (part < -0.5) {
-    part /= 2
-    squarings++
-  }
-  let sum = 1
-  for (let n = 20; n >= 1; n--) sum = 1 + (sum * part) / n
-  for (; squarings > 0; squarings--) sum *= sum
-  return sum
 }

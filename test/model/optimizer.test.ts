@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Experiment } from '../../src/config/schema.js'
-import { momentCount, type OptimizerStep, type OptimizerType, optimizerStep, power } from '../../src/model/optimizer.js'
+import { momentCount, type OptimizerStep, type OptimizerType, optimizerStep } from '../../src/model/optimizer.js'
 import { reference } from '../../src/tensor/kernels/reference/index.js'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
 import { fill, Lab, type Region, read, vector, whole } from '../tensor/lab.js'
@@ -117,33 +117,6 @@ for (const { backend, bound, why } of [
     })
   }
 }
-
-t.test('power is exact where the result is', async t => {
-  t.equal(power(0, 0), 1)
-  t.equal(power(0, 1), 0)
-  t.equal(power(0.5, 1), 0.5)
-  t.equal(power(0.5, 1000), 2 ** -1000)
-  t.equal(power(0.5, 2000), 0)
-  t.equal(power(3, 33), 5559060566555523)
-  t.equal(power(-1, 7), -1)
-  t.equal(power(1, 2 ** 40), 1)
-})
-
-t.test('power(base, n): relative error < n · 2^-53 against exact integers', async t => {
-  let compared = 0
-  for (const base of [0.5000001, 0.9, 0.99, 0.999, 0.99999]) {
-    for (let n = 6; n <= 200; n++) {
-      // base is an integer over 2^53, and the result one over 2^300.
-      const exact = BigInt(base * 2 ** 53) ** BigInt(n)
-      const got = BigInt(power(base, n) * 2 ** 300) << BigInt(53 * n - 300)
-      const error = Number(((got - exact) << 80n) / exact) / 2 ** 80
-      if (!(Math.abs(error) < n * 2 ** -53))
-        t.fail(`power(${base}, ${n}) is ${power(base, n)}, relative error ${error}`)
-      compared++
-    }
-  }
-  t.equal(compared, 5 * 195)
-})
 
 t.test('optimizerStep corrects both biases; an optimizer without a moment has no correction', async t => {
   const adam = optimizerStep({ type: 'adam', learningRate: 1, beta1: 0.5, beta2: 0.75, epsilon: 1e-8 }, 2, 0.3, 0.01)

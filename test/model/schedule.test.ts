@@ -6,13 +6,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
-import {
-  dependsOnEpochs,
-  falling,
-  fractionalPower,
-  learningRateAt,
-  type ScheduleInput,
-} from '../../src/model/schedule.js'
+import { dependsOnEpochs, learningRateAt, type ScheduleInput } from '../../src/model/schedule.js'
 
 interface Oracle {
   readonly learningRate: number
@@ -95,19 +89,4 @@ t.test('rates depend on the number of epochs exactly where dependsOnEpochs says 
     )
     t.equal(dependsOnEpochs(inputOf({ type }).schedule), differs, type)
   }
-})
-
-t.test('half a cosine: error < 1e-15; fractional powers: relative error < 1e-14', async t => {
-  let worst = 0
-  let worstPower = 0
-  for (let n = 0; n <= 1000; n++) {
-    worst = Math.max(worst, Math.abs(falling(n / 1000) - (1 + Math.cos((Math.PI * n) / 1000)) / 2))
-    for (const base of [0.001, 0.1, 0.5, 0.95, 0.9999, 1]) {
-      const want = base ** (n / 100)
-      worstPower = Math.max(worstPower, Math.abs(fractionalPower(base, n / 100) - want) / want)
-    }
-  }
-  t.ok(worst < 1e-15, `${worst}`)
-  t.ok(worstPower < 1e-14, `${worstPower}`)
-  t.same([falling(0), falling(0.5), falling(1)], [1, 0.5, 0])
 })
