@@ -29,7 +29,7 @@ import type {
 } from '../backend.js'
 import { checkLinear, checkLinearBackward, checkWeightUpdate } from '../shapes.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
-import { bindOptimizer } from '../wasm/update.js'
+import { bindOptimizer, bindRuns } from '../wasm/update.js'
 import { BF16_COLUMNS, BF16_DEPTH, type BindBf16, type NativeGemm, type NativeProducts } from './gemm.js'
 import { nativeBackend } from './kernels.js'
 
@@ -400,22 +400,7 @@ function bindWeightUpdate(
       }
       deriveTile({ inputStart: 0, inputEnd: inputs, outputStart: start, outputEnd: Math.min(end, outputs) })
     },
-    squares(buffer, tile) {
-      const at = byteOffsetOf(buffer)
-      let sum = 0
-      eachRun(tile, (offset, n) => {
-        sum += wasm.squares(at + offset, n)
-      })
-      return sum
-    },
-    scale(buffer, tile, factor) {
-      const at = byteOffsetOf(buffer)
-      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
-    },
-    average(average, tile, share) {
-      const at = byteOffsetOf(average)
-      eachRun(tile, (offset, n) => wasm.approach(at + offset, master + offset, n, share))
-    },
+    ...bindRuns(wasm, master, eachRun),
   }
 }
 

@@ -7,8 +7,7 @@
  * Test: npx tap dist/test/tensor/kernels.test.js   Bench: npm run bench -- step --backends blas onednn
  */
 import type { OptimizerStep } from '../../../model/optimizer.js'
-import { dropoutThreshold, keyOf, Purpose } from '../../random.js'
-import { byteOffsetOf, type FloatTensor, type Matrix, type Tensor } from '../../tensor.js'
+import { byteOffsetOf, type FloatTensor, type Matrix } from '../../tensor.js'
 import type {
   Backend,
   BiasTensors,
@@ -21,31 +20,19 @@ import type {
   WeightTensors,
   WeightUpdate,
 } from '../backend.js'
-import {
-  checkBiasActivate,
-  checkBiasUpdate,
-  checkDropout,
-  checkGather,
-  checkLinear,
-  checkLinearBackward,
-  checkSoftmaxLoss,
-  checkSquaredLoss,
-  checkWeightUpdate,
-  gatesOf,
-} from '../shapes.js'
-import { activationCode } from '../wasm/activations.js'
+import { checkBiasUpdate, checkLinear, checkLinearBackward, checkWeightUpdate } from '../shapes.js'
 import { augmentScratchBytes, bindAugment } from '../wasm/augment.js'
+import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../wasm/elementwise.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
-import { bindNorms, type PartOf } from '../wasm/norm.js'
-import { bindOptimizer } from '../wasm/update.js'
+import { bindNorms } from '../wasm/norm.js'
+import type { PartOf } from '../wasm/part.js'
+import { bindOptimizer, bindRuns, type EachRun } from '../wasm/update.js'
 import type { NativeGemm, ProductForm } from './gemm.js'
 
 const ELEMENT_BYTES = 4
 const VECTOR = 4
 /** Columns that a row is padded to: a cache line, so that blocks of columns share none. */
 const LINE = 16
-/** Words of a vector of units, for four rows. */
-const DROPOUT_SCRATCH_BYTES = 64
 /**
  * Tiles are strips of whole rows, whose weights and moments are contiguous: the update then runs at the speed of memory
  * (256 x 256: gradient and update take 1.15 times as long). The gradient of a strip fits the second-level cache.
@@ -97,9 +84,7 @@ const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
 const partOf: PartOf = ({ cols, tensor }) => {
   const { at, stride } = rowsAt(tensor)
   return (row, { start, end } = allColumns(cols)) => ({
-    at: at + row * stride + start * ELEMENT_BYTES,
-    panelStride: 0,
-    rowStride: stride,
+    place: [at + row * stride + start * ELEMENT_BYTES, 0, stride],
     panels: 1,
     vectors: vectorsOf(end - start),
     offset: start * ELEMENT_BYTES,
@@ -110,116 +95,12 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
   const wasm = instantiateWasm(module, memory)
   const products = native ? productsOf(native.gemm, native.base) : noProducts
-  const dropoutScratch = scratchByteOffset
   const gradientScratch = scratchByteOffset + DROPOUT_SCRATCH_BYTES
 
   return {
-    gather(out, features, samples, scaling) {
-      checkGather(out, features, samples, scaling)
-      const to = rowsAt(out.tensor)
-      const from = byteOffsetOf(features)
-      const index = byteOffsetOf(samples)
-      if (scaling) {
-        const [offset, factor] = [byteOffsetOf(scaling.offset), byteOffsetOf(scaling.factor)]
-        const floats = Number(features.dtype === 'float32')
-        return (row, rows) =>
-          wasm.gather_scaled(
-            ...([to.at + row * to.stride, to.stride, 0, to.elems, rows, from, floats, out.cols] as const),
-            ...([index + row * ELEMENT_BYTES, offset, factor] as const),
-          )
-      }
-      return (row, rows) =>
-        wasm.gather_rows(to.at + row * to.stride, to.stride, rows, from, out.cols, index + row * ELEMENT_BYTES)
-    },
-
     linear(out, x, w) {
       checkLinear(out, x, w)
       return product(products, 'nn', out, x, w.master)
-    },
-
-    biasActivate(z, bias, activation, dropout) {
-      checkBiasActivate(z, bias, activation, dropout)
-      const { type, gates } = activation
-      const { rate, layer } = dropout
-      const [k0, k1] = keyOf(dropout.seed, Purpose.dropout)
-      const threshold = dropoutThreshold(rate)
-      const scale = 1 / (1 - rate)
-      const { at, stride } = rowsAt(z.tensor)
-      const b = byteOffsetOf(bias.master)
-      const index = byteOffsetOf(dropout.samples)
-      if (type !== 'relu') {
-        const code = activationCode[type]
-        const kept = gates && rowsAt(gates.tensor)
-        return (row, rows, epoch, training, { start, end } = allColumns(z.cols)) => {
-          const offset = start * ELEMENT_BYTES
-          const from = at + row * stride + offset
-          const gate = kept && training ? kept.at + row * kept.stride + offset : 0
-          const gateStride = kept?.stride ?? 0
-          const vectors = vectorsOf(end - start)
-          const bad = wasm.bias_activate_rows(
-            ...([from, stride, gate, gateStride, rows, vectors, b + offset, code, end - start] as const),
-          )
-          if (training && rate > 0) {
-            wasm.dropout_rows(
-              ...([from, stride, gate, gateStride, rows, start / VECTOR, vectors] as const),
-              ...([index + row * ELEMENT_BYTES, dropoutScratch, k0, k1, layer, epoch, threshold, scale] as const),
-            )
-          }
-          return bad === 0
-        }
-      }
-      return (row, rows, epoch, training, { start, end } = allColumns(z.cols)) => {
-        const offset = start * ELEMENT_BYTES
-        const from = at + row * stride + offset
-        const vectors = vectorsOf(end - start)
-        if (!training || rate === 0) return wasm.bias_relu_rows(from, stride, rows, vectors, b + offset) === 0
-        const bad = wasm.bias_relu_dropout_rows(
-          ...([from, stride, rows, start / VECTOR, vectors, b + offset, index + row * ELEMENT_BYTES] as const),
-          ...([dropoutScratch, k0, k1, layer, epoch, threshold, scale] as const),
-        )
-        return bad === 0
-      }
-    },
-
-    dropout(x, dropout) {
-      checkDropout(x, dropout)
-      const { rate, seed, layer, samples } = dropout
-      const [k0, k1] = keyOf(seed, Purpose.dropout)
-      const { at, stride } = rowsAt(x.tensor)
-      const index = byteOffsetOf(samples)
-      return (row, rows, epoch) =>
-        wasm.dropout_rows(
-          ...([at + row * stride, stride, 0, 0, rows, 0, vectorsOf(x.cols), index + row * ELEMENT_BYTES] as const),
-          ...([dropoutScratch, k0, k1, layer, epoch, dropoutThreshold(rate), 1 / (1 - rate)] as const),
-        )
-    },
-
-    softmaxLoss(args) {
-      checkSoftmaxLoss(args)
-      const { z, bias, labels, samples, losses, correct, smoothing } = args
-      const { at, stride } = rowsAt(z.tensor)
-      const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(t =>
-        byteOffsetOf(t as Tensor),
-      )
-      return (row, rows, deltaScale) =>
-        wasm.softmax_loss_rows(
-          ...([at + row * stride, stride, rows, z.cols, b, label, index + row * 4] as const),
-          ...([loss + row * 8, hit + row * 4, deltaScale, smoothing] as const),
-        ) === 0
-    },
-
-    squaredLoss(args) {
-      checkSquaredLoss(args)
-      const { z, bias, targets, samples, losses, correct } = args
-      const { at, stride, elems } = rowsAt(z.tensor)
-      const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(t =>
-        byteOffsetOf(t as Tensor),
-      )
-      return (row, rows, deltaScale) =>
-        wasm.squared_loss(
-          ...([at + row * stride, stride, 0, elems, rows, z.cols, b, wanted] as const),
-          ...([index + row * 4, loss + row * 8, hit + row * 4, deltaScale] as const),
-        ) === 0
     },
 
     linearBackward(dx, dz, w) {
@@ -227,22 +108,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
       return product(products, 'nt', dx, dz, w.master)
     },
 
-    activateBackward(dx, a, activation, rate) {
-      const left = gatesOf(dx, a, activation)
-      const { type } = activation
-      const to = rowsAt(dx.tensor)
-      const from = rowsAt(left.tensor)
-      const scale = 1 / (1 - rate)
-      return (row, rows, { start, end } = allColumns(dx.cols)) => {
-        const offset = start * ELEMENT_BYTES
-        const d = to.at + row * to.stride + offset
-        const on = from.at + row * from.stride + offset
-        const vectors = vectorsOf(end - start)
-        if (type !== 'relu') return wasm.gate_backward_rows(d, to.stride, on, from.stride, rows, vectors) === 0
-        return wasm.relu_backward_rows(d, to.stride, on, from.stride, rows, vectors, scale) === 0
-      }
-    },
-
+    ...bindElementwise(wasm, scratchByteOffset, partOf),
     ...bindAugment(wasm, memory, scratchByteOffset),
     ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
@@ -340,8 +206,7 @@ function bindWeightUpdate(
     }
   }
 
-  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
-  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+  const eachRun: EachRun = (tile, visit) => {
     const width = widthOf(tile)
     const height = tile.inputEnd - tile.inputStart
     const whole = width === master.elems
@@ -374,22 +239,7 @@ function bindWeightUpdate(
       const at = master.at + start * ELEMENT_BYTES
       wasm.limit_columns(at, master.stride, w.inputs, vectorsOf(end - start), limit)
     },
-    squares(buffer, tile) {
-      const at = byteOffsetOf(buffer)
-      let sum = 0
-      eachRun(tile, (offset, n) => {
-        sum += wasm.squares(at + offset, n)
-      })
-      return sum
-    },
-    scale(buffer, tile, factor) {
-      const at = byteOffsetOf(buffer)
-      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
-    },
-    average(average, tile, share) {
-      const at = byteOffsetOf(average)
-      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
-    },
+    ...bindRuns(wasm, master.at, eachRun),
   }
 }
 
@@ -418,7 +268,7 @@ function bindBiasUpdate(
   const vectors = vectorsOf(bias.outputs)
 
   const sums = (g: number, row: number, rows: number, add: boolean) =>
-    wasm.column_sums_rows(g, dzs.at + row * dzs.stride, dzs.stride, rows, vectors, Number(add))
+    wasm.column_sums(g, dzs.at + row * dzs.stride, dzs.stride, rows, vectors, Number(add))
   const update = (g: number, step: OptimizerStep) => apply(master, moments, g, VECTOR * vectors, 'bias', step)
 
   return {

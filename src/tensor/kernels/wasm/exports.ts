@@ -4,6 +4,18 @@
  */
 type Pointer = number
 
+/** Where a matrix lies, as assembly/layout.ts says it. */
+export type Place = readonly [at: Pointer, panelStride: number, rowStride: number]
+export type Extent = readonly [rows: number, panels: number, vectors: number]
+
+/** Features (N, features), bytes or floats, of which some rows are shifted and scaled. */
+type ScaledRows = readonly [from: Pointer, floats: number, samples: Pointer, offset: Pointer, factor: Pointer]
+/** What says which units dropout keeps. */
+type Mask = readonly [
+  ...[samples: Pointer, scratch: Pointer, k0: number, k1: number],
+  ...[layer: number, epoch: number, threshold: number, scale: number],
+]
+
 export interface WasmExports {
   elastic_fields(
     dx: Pointer,
@@ -47,7 +59,6 @@ export interface WasmExports {
     k0: number,
     k1: number,
   ): void
-  gather(out: Pointer, outStride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
   gemm(
     c: Pointer,
     cStride: number,
@@ -59,101 +70,6 @@ export interface WasmExports {
     nPanels: number,
     scratch: Pointer,
   ): void
-  bias_relu(z: Pointer, zStride: number, rows: number, panels: number, bias: Pointer): number
-  bias_relu_dropout(
-    z: Pointer,
-    zStride: number,
-    rows: number,
-    firstPanel: number,
-    panels: number,
-    bias: Pointer,
-    samples: Pointer,
-    scratch: Pointer,
-    k0: number,
-    k1: number,
-    layer: number,
-    epoch: number,
-    threshold: number,
-    scale: number,
-  ): number
-  softmax_loss(
-    z: Pointer,
-    zStride: number,
-    rows: number,
-    classes: number,
-    bias: Pointer,
-    labels: Pointer,
-    samples: Pointer,
-    losses: Pointer,
-    correct: Pointer,
-    deltaScale: number,
-    smoothing: number,
-  ): number
-  gather_scaled(
-    out: Pointer,
-    rowStride: number,
-    panelStride: number,
-    width: number,
-    rows: number,
-    from: Pointer,
-    floats: number,
-    features: number,
-    samples: Pointer,
-    offset: Pointer,
-    factor: Pointer,
-  ): void
-  squared_loss(
-    z: Pointer,
-    rowStride: number,
-    panelStride: number,
-    width: number,
-    rows: number,
-    outputs: number,
-    bias: Pointer,
-    targets: Pointer,
-    samples: Pointer,
-    losses: Pointer,
-    correct: Pointer,
-    deltaScale: number,
-  ): number
-  relu_backward(
-    dx: Pointer,
-    dxStride: number,
-    a: Pointer,
-    aStride: number,
-    rows: number,
-    panels: number,
-    scale: number,
-  ): number
-  bias_activate(
-    z: Pointer,
-    stride: number,
-    gates: Pointer,
-    gateStride: number,
-    rows: number,
-    panels: number,
-    bias: Pointer,
-    code: number,
-    width: number,
-  ): number
-  dropout(
-    z: Pointer,
-    stride: number,
-    gates: Pointer,
-    gateStride: number,
-    rows: number,
-    firstPanel: number,
-    panels: number,
-    samples: Pointer,
-    scratch: Pointer,
-    k0: number,
-    k1: number,
-    layer: number,
-    epoch: number,
-    threshold: number,
-    scale: number,
-  ): void
-  gate_backward(dx: Pointer, dxStride: number, gates: Pointer, gateStride: number, rows: number, panels: number): number
   list_columns(lists: Pointer, spans: Pointer, x: Pointer, xStride: number, rows: number, iPanels: number): Pointer
   weight_gradient(
     g: Pointer,
@@ -165,7 +81,6 @@ export interface WasmExports {
     oPanels: number,
     accumulate: number,
   ): void
-  column_sums(g: Pointer, dz: Pointer, rows: number, accumulate: number): void
   transpose_blocks(t: Pointer, tStride: number, w: Pointer, iPanels: number): void
   adam(
     w: Pointer,
@@ -237,170 +152,52 @@ export interface WasmExports {
   approach(to: Pointer, from: Pointer, n: number, share: number): void
   add(to: Pointer, from: Pointer, n: number): void
   // Panels and row-major matrices, which are one panel:
+  gather(...args: [...out: Place, ...Extent, features: number, images: Pointer, samples: Pointer]): void
+  gather_scaled(...args: [...out: Place, ...Extent, features: number, ...ScaledRows]): void
+  bias_relu(...args: [...z: Place, ...Extent, bias: Pointer]): number
+  bias_relu_dropout(...args: [...z: Place, ...Extent, first: number, bias: Pointer, ...Mask]): number
+  bias_activate(...args: [...z: Place, ...gates: Place, ...Extent, bias: Pointer, code: number, width: number]): number
+  dropout(...args: [...z: Place, ...gates: Place, ...Extent, first: number, ...Mask]): void
+  relu_backward(...args: [...dx: Place, ...a: Place, ...Extent, scale: number]): number
+  gate_backward(...args: [...dx: Place, ...gates: Place, ...Extent]): number
+  softmax_loss(
+    ...args: [
+      ...[...z: Place, ...Extent, classes: number, bias: Pointer, labels: Pointer, samples: Pointer],
+      ...[losses: Pointer, correct: Pointer, deltaScale: number, smoothing: number],
+    ]
+  ): number
+  squared_loss(
+    ...args: [
+      ...[...z: Place, ...Extent, outputs: number, bias: Pointer, targets: Pointer, samples: Pointer],
+      ...[losses: Pointer, correct: Pointer, deltaScale: number],
+    ]
+  ): number
   batch_norm(
-    z: Pointer,
-    zPanel: number,
-    zRow: number,
-    normed: Pointer,
-    nPanel: number,
-    nRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-    scale: Pointer,
-    mean: Pointer,
-    variance: Pointer,
-    factors: Pointer,
-    epsilon: number,
+    ...args: [
+      ...[...z: Place, ...normed: Place, ...Extent],
+      ...[scale: Pointer, mean: Pointer, variance: Pointer, factors: Pointer, epsilon: number],
+    ]
   ): void
   batch_norm_score(
-    z: Pointer,
-    zPanel: number,
-    zRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-    scale: Pointer,
-    bias: Pointer,
-    mean: Pointer,
-    variance: Pointer,
-    epsilon: number,
+    ...args: [
+      ...[...z: Place, ...Extent],
+      ...[scale: Pointer, bias: Pointer, mean: Pointer, variance: Pointer, epsilon: number],
+    ]
   ): void
-  norm_sums(
-    dScale: Pointer,
-    dShift: Pointer,
-    dy: Pointer,
-    dPanel: number,
-    dRow: number,
-    normed: Pointer,
-    nPanel: number,
-    nRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-  ): void
+  norm_sums(...args: [dScale: Pointer, dShift: Pointer, ...dy: Place, ...normed: Place, ...Extent]): void
   batch_norm_backward(
-    dy: Pointer,
-    dPanel: number,
-    dRow: number,
-    normed: Pointer,
-    nPanel: number,
-    nRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-    dScale: Pointer,
-    dShift: Pointer,
-    factors: Pointer,
+    ...args: [...dy: Place, ...normed: Place, ...Extent, dScale: Pointer, dShift: Pointer, factors: Pointer]
   ): number
   layer_norm(
-    z: Pointer,
-    zPanel: number,
-    zRow: number,
-    normed: Pointer,
-    nPanel: number,
-    nRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-    width: number,
-    scale: Pointer,
-    bias: Pointer,
-    inverses: Pointer,
-    epsilon: number,
+    ...args: [
+      ...[...z: Place, ...normed: Place, ...Extent, width: number],
+      ...[scale: Pointer, bias: Pointer, inverses: Pointer, epsilon: number],
+    ]
   ): void
   layer_norm_backward(
-    dy: Pointer,
-    dPanel: number,
-    dRow: number,
-    normed: Pointer,
-    nPanel: number,
-    nRow: number,
-    rows: number,
-    panels: number,
-    vectors: number,
-    width: number,
-    scale: Pointer,
-    inverses: Pointer,
+    ...args: [...dy: Place, ...normed: Place, ...Extent, width: number, scale: Pointer, inverses: Pointer]
   ): number
-  // Row-major forms, for native products:
-  gather_rows(out: Pointer, stride: number, rows: number, images: Pointer, features: number, samples: Pointer): void
-  bias_relu_rows(z: Pointer, stride: number, rows: number, vectors: number, bias: Pointer): number
-  bias_relu_dropout_rows(
-    z: Pointer,
-    stride: number,
-    rows: number,
-    firstVector: number,
-    vectors: number,
-    bias: Pointer,
-    samples: Pointer,
-    scratch: Pointer,
-    k0: number,
-    k1: number,
-    layer: number,
-    epoch: number,
-    threshold: number,
-    scale: number,
-  ): number
-  relu_backward_rows(
-    dx: Pointer,
-    dxStride: number,
-    a: Pointer,
-    aStride: number,
-    rows: number,
-    vectors: number,
-    scale: number,
-  ): number
-  bias_activate_rows(
-    z: Pointer,
-    stride: number,
-    gates: Pointer,
-    gateStride: number,
-    rows: number,
-    vectors: number,
-    bias: Pointer,
-    code: number,
-    width: number,
-  ): number
-  dropout_rows(
-    z: Pointer,
-    stride: number,
-    gates: Pointer,
-    gateStride: number,
-    rows: number,
-    firstVector: number,
-    vectors: number,
-    samples: Pointer,
-    scratch: Pointer,
-    k0: number,
-    k1: number,
-    layer: number,
-    epoch: number,
-    threshold: number,
-    scale: number,
-  ): void
-  gate_backward_rows(
-    dx: Pointer,
-    dxStride: number,
-    gates: Pointer,
-    gateStride: number,
-    rows: number,
-    vectors: number,
-  ): number
-  softmax_loss_rows(
-    z: Pointer,
-    stride: number,
-    rows: number,
-    classes: number,
-    bias: Pointer,
-    labels: Pointer,
-    samples: Pointer,
-    losses: Pointer,
-    correct: Pointer,
-    deltaScale: number,
-    smoothing: number,
-  ): number
-  column_sums_rows(g: Pointer, dz: Pointer, stride: number, rows: number, vectors: number, accumulate: number): void
+  column_sums(g: Pointer, dz: Pointer, dzRow: number, rows: number, vectors: number, accumulate: number): void
   bf16_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, octets: number): void
   bf16_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, padded: number): void
   bf16_columns(to: Pointer, from: Pointer, fromStride: number, rows: number, vectors: number, padded: number): void

@@ -2,23 +2,10 @@
  * Binds the normalisation kernels of assembly/norm.ts, which serve panels and row-major matrices alike, to tensors in
  * either form: what differs is where a part of a matrix lies. Runs in workers.
  */
-import { bindShapes, byteOffsetOf, type Matrix, matrixShape } from '../../tensor.js'
-import type { BatchStatistics, Columns, Kernels, NormGradients } from '../backend.js'
+import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor.js'
+import type { BatchStatistics, Kernels, NormGradients } from '../backend.js'
 import type { WasmExports } from './exports.js'
-
-/** Some columns of a matrix, from some row on: a row-major matrix is one panel. */
-export interface Part {
-  readonly at: number
-  readonly panelStride: number
-  readonly rowStride: number
-  readonly panels: number
-  /** Vectors of a panel's row. */
-  readonly vectors: number
-  /** Bytes before these columns in a vector of units. */
-  readonly offset: number
-}
-/** How a backend keeps its matrices: all columns unless told which. */
-export type PartOf = (matrix: Matrix) => (row: number, columns?: Columns) => Part
+import { extentOf, NOWHERE, type PartOf } from './part.js'
 
 type Norms = Pick<Kernels, 'batchNorm' | 'normSums' | 'batchNormBackward' | 'layerNorm' | 'layerNormBackward'>
 
@@ -37,17 +24,18 @@ export function bindNorms(wasm: WasmExports, partOf: PartOf): Norms {
       return {
         train(rows, columns) {
           if (!to || !partOfNormed) throw new TypeError('batchNorm: has no place for statistics, expected one to train')
-          const { at, panelStride, rowStride, panels, vectors, offset } = partOfZ(0, columns)
-          const n = partOfNormed(0, columns)
+          const part = partOfZ(0, columns)
+          const { offset } = part
           wasm.batch_norm(
-            ...([at, panelStride, rowStride, n.at, n.panelStride, n.rowStride, rows, panels, vectors] as const),
+            ...([...part.place, ...partOfNormed(0, columns).place, ...extentOf(rows, part)] as const),
             ...([g + offset, to.mean + offset, to.variance + offset, to.factors + offset, epsilon] as const),
           )
         },
         score(row, rows, columns) {
-          const { at, panelStride, rowStride, panels, vectors, offset } = partOfZ(row, columns)
+          const part = partOfZ(row, columns)
+          const { offset } = part
           wasm.batch_norm_score(
-            ...([at, panelStride, rowStride, rows, panels, vectors] as const),
+            ...([...part.place, ...extentOf(rows, part)] as const),
             ...([g + offset, b + offset, mean + offset, variance + offset, epsilon] as const),
           )
         },
@@ -63,12 +51,9 @@ export function bindNorms(wasm: WasmExports, partOf: PartOf): Norms {
       const [partOfDy, partOfNormed] = [partOf(dy), partOf(normed)]
       const to = gradientAddresses(gradients)
       return (rows, columns) => {
-        const { at, panelStride, rowStride, panels, vectors, offset } = partOfDy(0, columns)
-        const n = partOfNormed(0, columns)
-        wasm.norm_sums(
-          ...([to.scale + offset, to.shift + offset, at, panelStride, rowStride] as const),
-          ...([n.at, n.panelStride, n.rowStride, rows, panels, vectors] as const),
-        )
+        const part = partOfDy(0, columns)
+        const sums = [to.scale + part.offset, to.shift + part.offset] as const
+        wasm.norm_sums(...sums, ...part.place, ...partOfNormed(0, columns).place, ...extentOf(rows, part))
       }
     },
 
@@ -82,10 +67,10 @@ export function bindNorms(wasm: WasmExports, partOf: PartOf): Norms {
       const sums = gradientAddresses(gradients)
       const f = byteOffsetOf(factors)
       return (rows, columns) => {
-        const { at, panelStride, rowStride, panels, vectors, offset } = partOfDy(0, columns)
-        const n = partOfNormed(0, columns)
+        const part = partOfDy(0, columns)
+        const { offset } = part
         const bad = wasm.batch_norm_backward(
-          ...([at, panelStride, rowStride, n.at, n.panelStride, n.rowStride, rows, panels, vectors] as const),
+          ...([...part.place, ...partOfNormed(0, columns).place, ...extentOf(rows, part)] as const),
           ...([sums.scale + offset, sums.shift + offset, f + offset] as const),
         )
         return bad === 0
@@ -105,10 +90,9 @@ export function bindNorms(wasm: WasmExports, partOf: PartOf): Norms {
       const [g, b] = [scale, bias].map(byteOffsetOf)
       const inverse = inverses && byteOffsetOf(inverses)
       return (row, rows) => {
-        const { at, panelStride, rowStride, panels, vectors } = partOfZ(row)
-        const n = partOfNormed?.(row) ?? { at: 0, panelStride: 0, rowStride: 0 }
+        const part = partOfZ(row)
         wasm.layer_norm(
-          ...([at, panelStride, rowStride, n.at, n.panelStride, n.rowStride, rows, panels, vectors] as const),
+          ...([...part.place, ...(partOfNormed?.(row).place ?? NOWHERE), ...extentOf(rows, part)] as const),
           ...([O, g, b, inverse === null ? 0 : inverse + row * 8, epsilon] as const),
         )
       }
@@ -124,10 +108,9 @@ export function bindNorms(wasm: WasmExports, partOf: PartOf): Norms {
       const [partOfDy, partOfNormed] = [partOf(dy), partOf(normed)]
       const [g, inverse] = [scale, inverses].map(byteOffsetOf)
       return (row, rows) => {
-        const { at, panelStride, rowStride, panels, vectors } = partOfDy(row)
-        const n = partOfNormed(row)
+        const part = partOfDy(row)
         const bad = wasm.layer_norm_backward(
-          ...([at, panelStride, rowStride, n.at, n.panelStride, n.rowStride, rows, panels, vectors] as const),
+          ...([...part.place, ...partOfNormed(row).place, ...extentOf(rows, part)] as const),
           ...([O, g, inverse + row * 8] as const),
         )
         return bad === 0

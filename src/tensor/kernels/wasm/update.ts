@@ -59,6 +59,35 @@ export function bindOptimizer(wasm: WasmExports): Apply {
   }
 }
 
+/** Visits a tile's numbers in runs: bytes from the first of the matrix, floats. */
+export type EachRun = (tile: Tile, visit: (offset: number, n: number) => void) => void
+
+/** What is done to a tile's numbers wherever they lie; `master`: the place of the weights' first. */
+export function bindRuns(
+  wasm: WasmExports,
+  master: number,
+  eachRun: EachRun,
+): Pick<WeightUpdate, 'squares' | 'scale' | 'average'> {
+  return {
+    squares(buffer, tile) {
+      const at = byteOffsetOf(buffer)
+      let sum = 0
+      eachRun(tile, (offset, n) => {
+        sum += wasm.squares(at + offset, n)
+      })
+      return sum
+    },
+    scale(buffer, tile, factor) {
+      const at = byteOffsetOf(buffer)
+      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
+    },
+    average(average, tile, share) {
+      const at = byteOffsetOf(average)
+      eachRun(tile, (offset, n) => wasm.approach(at + offset, master + offset, n, share))
+    },
+  }
+}
+
 /** Panels of outputs whose gradient is computed at once: the width of the micro-kernel. */
 export const WIDE = 4
 
@@ -163,8 +192,7 @@ export function bindWeightUpdate(
     transpose(chunk)
   }
 
-  /** Visits the tile's numbers in runs: bytes from the first of the matrix, floats. */
-  const eachRun = (tile: Tile, visit: (offset: number, n: number) => void) => {
+  const eachRun: EachRun = (tile, visit) => {
     const i = tile.inputStart / PANEL
     const n = (panelsOf(tile.inputEnd) - i) * PANEL * PANEL
     for (let o = tile.outputStart / PANEL; o < panelsOf(tile.outputEnd); o++) visit(offsetOf(i, o), n)
@@ -203,22 +231,7 @@ export function bindWeightUpdate(
       }
       eachChunk(tile, chunkPanels, transpose)
     },
-    squares(buffer, tile) {
-      const at = byteOffsetOf(buffer)
-      let sum = 0
-      eachRun(tile, (offset, n) => {
-        sum += wasm.squares(at + offset, n)
-      })
-      return sum
-    },
-    scale(buffer, tile, factor) {
-      const at = byteOffsetOf(buffer)
-      eachRun(tile, (offset, n) => wasm.scale(at + offset, n, factor))
-    },
-    average(average, tile, share) {
-      const at = byteOffsetOf(average)
-      eachRun(tile, (offset, n) => wasm.approach(at + offset, master.at + offset, n, share))
-    },
+    ...bindRuns(wasm, master.at, eachRun),
   }
 }
 
@@ -252,7 +265,7 @@ export function bindBiasUpdate(
   const dzs = matrixPanels(dz)
 
   const sums = (g: number, panel: number, row: number, rows: number, add: boolean) =>
-    wasm.column_sums(g, dzs.at + panel * dzs.stride + row * ROW_BYTES, rows, Number(add))
+    wasm.column_sums(g, dzs.at + panel * dzs.stride + row * ROW_BYTES, ROW_BYTES, rows, PANEL / 4, Number(add))
   const update = (g: number, panel: number, step: OptimizerStep) => {
     const offset = panel * ROW_BYTES
     apply(

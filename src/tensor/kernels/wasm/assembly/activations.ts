@@ -1,13 +1,8 @@
 /**
- * Every activation but ReLU, with its derivative, for rows of vectors `stride` bytes apart: a panel is rows of three.
- * In training a second matrix, the gates, takes the derivative times dropout's factor; the way back only multiplies by
- * it. So nothing has to be found again from outputs that dropout has scaled or set to 0. Formulas: src/model/activation.ts.
- *
- * A code is a constant of the whole call, so its branches cost next to nothing beside the exponentials.
+ * Every activation but ReLU, with its derivative, four numbers at a time. Formulas: src/model/activation.ts. A code is a
+ * constant of the whole call, so its branches cost next to nothing beside the exponentials.
  */
-import { exp4, expm1Of, nonFinite4 } from './math'
-import { flush } from './optimizers'
-import { philox4 } from './philox'
+import { exp4, expm1Of } from './math'
 
 // Codes, as in ../activations.ts.
 // @ts-ignore: decorator
@@ -88,7 +83,7 @@ function geluInner(x: v128): v128 {
   return f32x4.mul(x, f32x4.add(f32x4.splat(G1), f32x4.mul(f32x4.splat(G3), f32x4.mul(x, x))))
 }
 
-function activate4(x: v128, code: i32): v128 {
+export function activate4(x: v128, code: i32): v128 {
   const zero = f32x4.splat(0)
   if (code == LEAKY_RELU) return v128.bitselect(x, f32x4.mul(x, f32x4.splat(SLOPE)), f32x4.gt(x, zero))
   if (code == ELU) return v128.bitselect(x, expm14(f32x4.pmin(x, zero)), f32x4.gt(x, zero))
@@ -101,7 +96,7 @@ function activate4(x: v128, code: i32): v128 {
 }
 
 /** The derivative at x, where the value is a. */
-function slope4(x: v128, a: v128, code: i32): v128 {
+export function slope4(x: v128, a: v128, code: i32): v128 {
   const zero = f32x4.splat(0)
   const one = f32x4.splat(1)
   if (code == LEAKY_RELU) return v128.bitselect(one, f32x4.splat(SLOPE), f32x4.gt(x, zero))
@@ -121,83 +116,4 @@ function slope4(x: v128, a: v128, code: i32): v128 {
   }
   if (code == SIGMOID) return sigmoidSlope4(x)
   return one
-}
-
-/**
- * z = f(z + bias) in place, over so many vectors of a row, of which `width` floats are the layer's: those after them are
- * set to 0, which not every f leaves there. Overwrites the gates with f'(z + bias); a pointer of 0: there are none.
- * Returns 1 if a z + bias was not finite.
- */
-export function bias_activate_rows(
-  z: usize, stride: usize, gates: usize, gateStride: usize, rows: i32, vectors: i32, bias: usize, code: i32, width: i32,
-): i32 {
-  let bad = f32x4.splat(0)
-  const bytes = <usize>vectors << 4
-  for (; rows > 0; rows--) {
-    for (let j: usize = 0; j < bytes; j += 16) {
-      const x = f32x4.add(v128.load(z + j), v128.load(bias + j))
-      bad = v128.or(bad, nonFinite4(x))
-      const a = activate4(x, code)
-      v128.store(z + j, flush(a))
-      if (gates != 0) v128.store(gates + j, flush(slope4(x, a, code)))
-    }
-    for (let j = <usize>width << 2; j < bytes; j += 4) {
-      store<f32>(z + j, 0)
-      if (gates != 0) store<f32>(gates + j, 0)
-    }
-    z += stride
-    if (gates != 0) gates += gateStride
-  }
-  return i32(v128.any_true(bad))
-}
-
-/**
- * z and, unless there are none (0), gates, times `scale` where a unit is kept, else 0; they begin at vector `first` of the layer. Unit u of a row is
- * kept if word u % 4 of counter (⌊u/4⌋, layer, samples[row], epoch) is at least the threshold. `scratch` takes 64 bytes.
- */
-export function dropout_rows(
-  z: usize, stride: usize, gates: usize, gateStride: usize, rows: i32, first: u32, vectors: i32, samples: usize,
-  scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
-): void {
-  const least = i32x4.splat(threshold)
-  const factor = f32x4.splat(scale)
-  for (let r = 0; r < rows; r += 4) {
-    // Lanes past the last row read other samples' indices; their masks are not used.
-    const sample = samples + (<usize>r << 2)
-    const lanes = min(4, rows - r)
-    for (let q = 0; q < vectors; q++) {
-      philox4(scratch, first + <u32>q, layer, sample, epoch, k0, k1)
-      let at = z + (<usize>q << 4)
-      let gate = gates + (<usize>q << 4)
-      for (let l = 0; l < lanes; l++) {
-        const keep = i32x4.ge_u(v128.load(scratch + (<usize>l << 4)), least)
-        v128.store(at, v128.and(f32x4.mul(v128.load(at), factor), keep))
-        if (gates != 0) v128.store(gate, v128.and(f32x4.mul(v128.load(gate), factor), keep))
-        at += stride
-        gate += gateStride
-      }
-    }
-    z += stride << 2
-    if (gates != 0) gates += gateStride << 2
-  }
-}
-
-/** dx = dx · gate where the gate is not 0, else 0, in place. Returns 1 if a result is not finite. */
-export function gate_backward_rows(
-  dx: usize, dxStride: usize, gates: usize, gateStride: usize, rows: i32, vectors: i32,
-): i32 {
-  const zero = f32x4.splat(0)
-  let bad = zero
-  const bytes = <usize>vectors << 4
-  for (; rows > 0; rows--) {
-    for (let j: usize = 0; j < bytes; j += 16) {
-      const gate = v128.load(gates + j)
-      const x = v128.and(f32x4.mul(v128.load(dx + j), gate), f32x4.ne(gate, zero))
-      bad = v128.or(bad, nonFinite4(x))
-      v128.store(dx + j, flush(x))
-    }
-    dx += dxStride
-    gates += gateStride
-  }
-  return i32(v128.any_true(bad))
 }

@@ -97,27 +97,6 @@ export function weight_gradient(
   multiply(g, gStride, spans, iPanels * PANEL, dz, dzStride, oPanels, accumulate)
 }
 
-/** g (12) = column sums of one panel dz (rows, 12), in row order. Overwrites g, or adds to it. */
-export function column_sums(g: usize, dz: usize, rows: i32, accumulate: bool): void {
-  let s0 = f32x4.splat(0)
-  let s1 = s0
-  let s2 = s0
-  if (accumulate) {
-    s0 = v128.load(g)
-    s1 = v128.load(g, 16)
-    s2 = v128.load(g, 32)
-  }
-  for (; rows > 0; rows--) {
-    s0 = f32x4.add(s0, v128.load(dz))
-    s1 = f32x4.add(s1, v128.load(dz, 16))
-    s2 = f32x4.add(s2, v128.load(dz, 32))
-    dz += ROW_BYTES
-  }
-  v128.store(g, s0)
-  v128.store(g, s1, 16)
-  v128.store(g, s2, 32)
-}
-
 /**
  * Blocks of 12 x 12 of one weight panel, w (iPanels·12, 12), to the transposed form: block p goes, transposed, to
  * t + p·tStride, where panel p of (O, I) keeps these 12 outputs.

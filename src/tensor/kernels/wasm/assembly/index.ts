@@ -2,21 +2,18 @@
 import { exp4, log64 } from './math'
 import { philox4 } from './philox'
 
-export { bias_activate_rows, dropout_rows, gate_backward_rows } from './activations'
 export { add_noise, elastic_fields, warp_image } from './augment'
 export { bf16_column_pairs, bf16_columns, bf16_pairs, bf16_rows, copy_rows } from './bf16'
-export { bias_activate, bias_relu, bias_relu_dropout, dropout, gate_backward, gather, relu_backward } from './elementwise'
-export { column_sums, gemm, transpose_blocks, weight_gradient } from './gemm'
+export {
+  bias_activate, bias_relu, bias_relu_dropout, column_sums, dropout, gate_backward, relu_backward,
+} from './elementwise'
+export { gather, gather_scaled } from './gather'
+export { gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
+export { softmax_loss, squared_loss } from './losses'
 export { micro_f32_3x12 } from './micro-kernels'
 export { batch_norm, batch_norm_backward, batch_norm_score, layer_norm, layer_norm_backward, norm_sums } from './norm'
 export { adam, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'
-export {
-  bias_relu_dropout_rows, bias_relu_rows, column_sums_rows, gather_rows, relu_backward_rows, softmax_loss_rows,
-} from './rows'
-export { gather_scaled } from './scaled'
-export { softmax_loss } from './softmax'
-export { squared_loss } from './squared'
 
 /** Four exponentials, x[0..3] <= 0. Overwrites out. */
 export function exp_f32(out: usize, x: usize): void {

@@ -6,6 +6,10 @@
  * 12 x 12 are contiguous in the weights, in their moments and in the transposed form.
  *
  * All pointers are bytes; strides between panels are bytes; `rows`, `panels` count.
+ *
+ * What is not a matrix product takes row-major matrices too, those of native libraries: one panel as wide as the matrix.
+ * There a matrix `z` is told by its place (z, zPanel, zRow): its first byte, bytes from panel to panel and from row to
+ * row; and by its extent (rows, panels, vectors): vectors of four in a panel's row.
  */
 
 /** Columns of a panel: three vectors. */

@@ -1,7 +1,6 @@
 /**
- * Batch and layer normalisation, forward and backward, for matrices in panels: element (r, c) of panel p lies at
- * p·panel + r·row, and a row of a panel is `vectors` vectors. A row-major matrix is one panel. Vectors of units (scale,
- * shift, sums) are contiguous.
+ * Batch and layer normalisation, forward and backward. Places and extents of matrices are as in layout.ts; vectors of
+ * units (scale, shift, sums) are contiguous.
  *
  * Sums are f64 and run in the order of the rows (batch) or, in four lanes, of the columns (layer): their bits depend on
  * nothing but the numbers, they lose nothing that shows in f32, and these kernels wait for memory more than they compute.
