@@ -12,10 +12,11 @@ import { ConfigError } from '../errors.js'
 import { dependsOnEpochs } from '../model/schedule.js'
 import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { bitsOf } from './run-state.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
 import { prepareSession, Session } from './session.js'
 import { restoreFirst, type Start, startFrom, startsIn } from './starts.js'
-import { bitsOf, Trainer, type TrainOptions } from './trainer.js'
+import { Trainer, type TrainOptions } from './trainer.js'
 
 export interface ResumeOptions extends Omit<TrainOptions, 'runDir'> {
   /** Texts such as "train.epochs=30". */

@@ -7,22 +7,18 @@ import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
 import type { WeightLayout } from '../import/assign.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
-import { learningRateAt } from '../model/schedule.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
-import type { TrainingState } from '../run/training-state.js'
 import { weightsSha256 } from '../run/weights.js'
-import { titleOf } from '../tensor/kernels/choose.js'
-import { rowsPerStep, stepsPerEpoch } from '../worker/clock.js'
-import { faultText, isOfState, type RunPlan, type SpanReport, type Split } from '../worker/protocol.js'
-import { Checkpointing, type Marks, type Moment } from './checkpointing.js'
+import { stepsPerEpoch } from '../worker/clock.js'
+import { faultText, isOfState, type SpanReport, type Split } from '../worker/protocol.js'
+import { Checkpointing, type Marks } from './checkpointing.js'
 import type { TrainControl } from './control.js'
-import { Meter } from './meter.js'
 import { workerTimes } from './phases.js'
 import { Restarts } from './restarts.js'
+import { NO_SUMS, RunState } from './run-state.js'
 import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
-import { NEW_STANDING, scoreOf, standingAfter, stopsEarly } from './standing.js'
 import { type ResumePoint, restoreFirst, startsIn } from './starts.js'
 
 export interface TrainOptions {
@@ -62,29 +58,8 @@ export interface Watch {
   onState(step: number, state: StateSnapshot): Promise<void>
 }
 
-/** What the bits of a run come from, beside its experiment. */
-export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {
-  const { backend, library, precision, allReduce, shardRows } = plan
-  return {
-    backend,
-    library: library && titleOf(library, precision),
-    allReduce,
-    shardRows,
-    data: files.map(({ md5 }) => md5),
-  }
-}
-
 const NOTHING_SAVED = { weightsSha256: null, checkpoint: null } as const
 const NO_MARKS: Marks = { best: null, rollback: null }
-const NO_SUMS = { loss: 0, correct: 0, rows: 0 } as const
-/** Before the first step of any run. */
-const BEGINNING = {
-  step: 0,
-  training: {
-    ...{ sums: NO_SUMS, validation: null, standing: NEW_STANDING },
-    ...{ nonFinite: 0, rateFactor: 1, seconds: 0, rows: 0 },
-  },
-} as const
 
 /** Steps of a span at most: a line of metrics for each. */
 const SPAN_STEPS = 100
@@ -92,29 +67,22 @@ const PROGRESS_MS = 100
 
 export class Trainer {
   readonly #experiment: Experiment
+  readonly #state: RunState
   readonly #options: TrainOptions
   readonly #directory: RunDirectory | null
   readonly #backend: Pick<TrainerParts, 'backendReason' | 'backendAdvice'>
-  #meter = new Meter()
   readonly #restarts: Restarts
   readonly #checkpointing: Checkpointing | null
   readonly #from: ResumePoint | null
   readonly #watch: Watch | undefined
   readonly #scores: boolean
   readonly #initialise: (session: Session) => Promise<void>
-  #validation: Score | undefined
-  #step = 0
-  /** Skips and rollbacks so far, and what multiplies the learning rate since. */
-  #nonFinite = 0
-  #rateFactor = 1
-  #standing = NEW_STANDING
-  /** Why the run ends before its last epoch. */
-  #stopped: RunSummary['stopped']
   /** The state after the best epoch, of a run that has no directory to keep it in. */
   #bestCopy: { readonly step: number; readonly state: StateSnapshot } | undefined
 
   constructor({ experiment, options, directory, from = null, ...parts }: TrainerParts) {
     this.#experiment = experiment
+    this.#state = new RunState(experiment)
     this.#options = options
     this.#directory = directory
     const { backendReason, backendAdvice } = parts
@@ -147,17 +115,17 @@ export class Trainer {
     const progress = setInterval(() => this.#progress(session), PROGRESS_MS)
     let weightsAreWhole = false
     try {
-      if (this.#from) this.#goOnFrom(session, this.#from)
+      if (this.#from) this.#state.goOnFrom(this.#from, session)
       else await this.#restarts.repeat(session, () => this.#initialise(session))
       weightsAreWhole = true
       this.#start(session)
-      while (this.#step < this.#totalSteps(session) && !signal?.aborted && !this.#stopped) {
+      while (this.#state.step < this.#state.totalSteps(session) && !signal?.aborted && !this.#state.stopped) {
         weightsAreWhole = false
-        const before = this.#step
+        const before = this.#state.step
         const fault = await this.#span(session)
         weightsAreWhole = true
         if (fault !== 0) await this.#leaveOut(session, fault)
-        if (this.#step > before) {
+        if (this.#state.step > before) {
           await this.#showWatch(session)
           await this.#checkpoint(session)
         }
@@ -166,7 +134,7 @@ export class Trainer {
       return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
     } catch (thrown) {
       const ofState = thrown instanceof NonFiniteError && isOfState(thrown.fault)
-      const error = ofState ? this.#faultError(session, thrown.fault) : thrown
+      const error = ofState ? this.#state.faultError(session, thrown.fault) : thrown
       if (error instanceof RunError) await this.#fail(session, error, weightsAreWhole)
       throw error
     } finally {
@@ -175,32 +143,16 @@ export class Trainer {
     }
   }
 
-  /** The session has the state of `point` already. */
-  #goOnFrom(session: Session, { step, training }: ResumePoint | typeof BEGINNING): void {
-    this.#step = step
-    this.#validation = (training.validation as Score | null) ?? undefined
-    this.#meter = new Meter()
-    this.#meter.goOn(training.rows, training.seconds)
-    this.#nonFinite = training.nonFinite
-    this.#rateFactor = training.rateFactor
-    this.#standing = training.standing
-    this.#stopped = stopsEarly(training.standing, this.#experiment) ? 'early' : undefined
-    session.setSums({ step, ...training.sums })
-  }
-
   /** Back to the newest whole checkpoint up to a step, or to the beginning. Says which. */
   async #goBack(session: Session, last: number): Promise<'checkpoint' | 'beginning'> {
     await this.#checkpointing?.settled()
     const warn = (message: string) => this.#warn(message)
     const starts = this.#directory ? await startsIn(this.#directory.checkpoints, warn, last) : []
     const point = await this.#restarts.repeat(session, () => restoreFirst(session, starts, warn))
-    if (point) this.#goOnFrom(session, point)
-    else {
-      await this.#restarts.repeat(session, () => this.#initialise(session))
-      this.#goOnFrom(session, BEGINNING)
-    }
-    await this.#checkpointing?.goBackTo(this.#step, point?.training ?? NO_MARKS)
-    await this.#directory?.cutMetrics(this.#step).catch(error => this.#warn(error.message))
+    if (!point) await this.#restarts.repeat(session, () => this.#initialise(session))
+    this.#state.goOnFrom(point, session)
+    await this.#checkpointing?.goBackTo(this.#state.step, point?.training ?? NO_MARKS)
+    await this.#directory?.cutMetrics(this.#state.step).catch(error => this.#warn(error.message))
     return point ? 'checkpoint' : 'beginning'
   }
 
@@ -208,7 +160,7 @@ export class Trainer {
   async #recover(session: Session, failure: unknown): Promise<void> {
     const { stateIsWhole } = await this.#restarts.restart(session, failure)
     const from = stateIsWhole ? 'memory' : await this.#goBack(session, Number.POSITIVE_INFINITY)
-    const step = stateIsWhole ? session.sums().step : this.#step
+    const step = stateIsWhole ? session.sums().step : this.#state.step
     const error = (failure as Error).message
     this.#emit({ type: 'restart', step, from, error, restarts: this.#restarts.count })
   }
@@ -216,36 +168,36 @@ export class Trainer {
   /** Goes on without the step that came to numbers that are not finite, as the experiment says, or throws. */
   async #leaveOut(session: Session, fault: number): Promise<void> {
     const { onNonFinite: action, maxNonFinite, rollbackFactor } = this.#experiment.train
-    const at = this.#step
-    const error = this.#faultError(session, fault)
+    const at = this.#state.step
+    const error = this.#state.faultError(session, fault)
     session.clearFault()
     if (action === 'stop' || (action === 'skip' && isOfState(fault))) throw error
-    if (this.#nonFinite === maxNonFinite) {
+    if (this.#state.nonFinite === maxNonFinite) {
       throw new RunError(`${error.message}; train.maxNonFinite is ${maxNonFinite}`, { hint: error.hint })
     }
-    const count = this.#nonFinite + 1
-    let rateFactor = this.#rateFactor
+    const count = this.#state.nonFinite + 1
+    let rateFactor = this.#state.backoff
     if (action === 'skip') await this.#skipStep(session)
     else {
       rateFactor *= rollbackFactor
       await this.#goBack(session, this.#checkpointing?.rollbackStep ?? -1)
     }
-    this.#nonFinite = count
-    this.#rateFactor = rateFactor
+    this.#state.nonFinite = count
+    this.#state.backoff = rateFactor
     this.#warn(
       action === 'skip'
         ? `${error.message}; it is left out`
-        : `${error.message}; going on from step ${this.#step} with ${rateFactor.toPrecision(3)} times the learning rate`,
+        : `${error.message}; going on from step ${this.#state.step} with ${rateFactor.toPrecision(3)} times the learning rate`,
     )
-    this.#emit({ type: 'non-finite', step: this.#step, at, action, fault: faultText(fault), count, rateFactor })
+    this.#emit({ type: 'non-finite', step: this.#state.step, at, action, fault: faultText(fault), count, rateFactor })
   }
 
   async #skipStep(session: Session): Promise<void> {
     const perEpoch = stepsPerEpoch(session.plan)
-    const sums = this.#step % perEpoch === 0 ? NO_SUMS : session.sums()
-    this.#step++
-    session.setSums({ ...sums, step: this.#step })
-    if (this.#step % perEpoch === 0) await this.#endEpoch(session)
+    const sums = this.#state.step % perEpoch === 0 ? NO_SUMS : session.sums()
+    this.#state.step++
+    session.setSums({ ...sums, step: this.#state.step })
+    if (this.#state.step % perEpoch === 0) await this.#endEpoch(session)
   }
 
   /** Takes a snapshot if one is due; it is written while training goes on. */
@@ -253,8 +205,8 @@ export class Trainer {
     const checkpointing = this.#checkpointing
     if (!checkpointing) return
     if (this.#options.control?.takeRequest()) checkpointing.request()
-    const moment = this.#moment(session)
-    if (this.#step === this.#totalSteps(session) || !(await checkpointing.isDue(moment))) return
+    const moment = this.#state.moment(session)
+    if (this.#state.step === this.#state.totalSteps(session) || !(await checkpointing.isDue(moment))) return
     try {
       checkpointing.begin(await this.#restarts.repeat(session, () => session.snapshot()), moment)
     } catch (error) {
@@ -264,51 +216,14 @@ export class Trainer {
   }
 
   async #showWatch(session: Session): Promise<void> {
-    if (!this.#watch?.steps.includes(this.#step)) return
-    await this.#watch.onState(this.#step, await this.#snapshotWhenSettled(session))
-  }
-
-  /** The run as it is between two steps. */
-  #moment(session: Session): Moment {
-    const { plan, files } = session
-    const perEpoch = stepsPerEpoch(plan)
-    const { loss, correct, rows } = session.sums()
-    const { seconds } = this.#meter.total()
-    const epoch = Math.floor(this.#step / perEpoch)
-    const atEnd = this.#step > 0 && this.#step % perEpoch === 0
-    return {
-      step: this.#step,
-      epoch,
-      rowsSeen: this.#rowsSeen(session),
-      experiment: this.#experiment,
-      input: session.input,
-      training: {
-        sums: { loss, correct, rows },
-        validation: this.#validation ?? null,
-        nonFinite: this.#nonFinite,
-        rateFactor: this.#rateFactor,
-        standing: this.#standing,
-        seconds,
-        rows: this.#meter.rows,
-        bits: bitsOf(plan, files),
-      },
-      epochEnd: atEnd
-        ? {
-            done: epoch,
-            score: this.#epochScore(session, { loss, correct, rows }),
-          }
-        : null,
-    }
-  }
-
-  #totalSteps({ plan }: Session): number {
-    return this.#experiment.train.epochs * stepsPerEpoch(plan)
+    if (!this.#watch?.steps.includes(this.#state.step)) return
+    await this.#watch.onState(this.#state.step, await this.#snapshotWhenSettled(session))
   }
 
   /** Trains to the next event: end of the epoch, or a line of metrics. Returns the code of a fault, or 0. */
   async #span(session: Session): Promise<number> {
     const perEpoch = stepsPerEpoch(session.plan)
-    const from = this.#step
+    const from = this.#state.step
     const inEpoch = from % perEpoch
     const epoch = Math.floor(from / perEpoch)
     const to =
@@ -323,27 +238,28 @@ export class Trainer {
     const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
 
     const started = performance.now()
-    this.#meter.begin(from)
+    this.#state.meter.begin(from)
     const { step, fault, workers } = await this.#run(session, from, to)
     const seconds = (performance.now() - started) / 1000
     if (step <= from) return fault
-    this.#step = step
+    this.#state.step = step
 
     const after = session.sums()
     const rows = after.rows - before.rows
-    this.#meter.end(rows, seconds)
+    this.#state.meter.end(rows, seconds)
     this.#emit({
       type: 'steps',
       from,
       step,
       epoch: epoch + 1,
       ...session.meanOf({ loss: after.loss - before.loss, correct: after.correct - before.correct, rows }),
-      learningRate: this.#learningRate(session),
+      learningRate: this.#state.learningRate(session),
       samplesPerSecond: rows / seconds,
       ...(workers && { workers }),
     })
     const { stopAfterSeconds, evaluateEverySteps } = this.#experiment.train
-    if (stopAfterSeconds !== null && this.#meter.total().seconds >= stopAfterSeconds) this.#stopped ??= 'time'
+    if (stopAfterSeconds !== null && this.#state.meter.total().seconds >= stopAfterSeconds)
+      this.#state.stopped ??= 'time'
     if (fault !== 0) return fault
     if (step % perEpoch === 0) return await this.#endEpoch(session)
     return evaluateEverySteps !== null && step % evaluateEverySteps === 0 ? await this.#evaluate(session) : 0
@@ -352,19 +268,12 @@ export class Trainer {
   /** Between two epochs. Returns the code of a fault, or 0. */
   async #evaluate(session: Session): Promise<number> {
     try {
-      this.#emit({ type: 'evaluation', step: this.#step, validation: await this.#score(session, 'validation') })
+      this.#emit({ type: 'evaluation', step: this.#state.step, validation: await this.#score(session, 'validation') })
       return 0
     } catch (error) {
       if (error instanceof NonFiniteError) return error.fault
       throw error
     }
-  }
-
-  /** What makes an epoch better than another; larger is better. */
-  #epochScore(session: Session, sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): { metric: string; value: number } {
-    // An epoch of which everything was left out is worse than any other.
-    const train = { ...session.meanOf(sums), ...(sums.rows === 0 && { loss: Number.MAX_VALUE }) }
-    return scoreOf(this.#experiment.checkpoint, { train, validation: this.#validation ?? null })
   }
 
   /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
@@ -373,7 +282,7 @@ export class Trainer {
     from: number,
     to: number,
   ): Promise<Pick<SpanReport, 'step' | 'fault'> & Pick<StepsEvent, 'workers'>> {
-    const rateFactor = this.#rateFactor * this.#standing.rateFactor
+    const { rateFactor } = this.#state
     try {
       const call = `run steps ${from}-${to}`
       const reports = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
@@ -385,20 +294,15 @@ export class Trainer {
     }
   }
 
-  /** Of the last step done: with some schedules no two are alike. */
-  #learningRate({ plan }: Session): number {
-    return learningRateAt(plan, this.#step - 1, stepsPerEpoch(plan)) * this.#rateFactor * this.#standing.rateFactor
-  }
-
   /** After the last step of an epoch. Returns the code of a fault, or 0. */
   async #endEpoch(session: Session): Promise<number> {
     const sums = session.sums()
-    const epoch = this.#step / stepsPerEpoch(session.plan) - 1
-    const learningRate = this.#learningRate(session)
-    const { seconds, samplesPerSecond } = this.#meter.endEpoch()
+    const epoch = this.#state.step / stepsPerEpoch(session.plan) - 1
+    const learningRate = this.#state.learningRate(session)
+    const { seconds, samplesPerSecond } = this.#state.meter.endEpoch()
     if (session.plan.rows.validation > 0) {
       try {
-        this.#validation = await this.#score(session, 'validation')
+        this.#state.validation = await this.#score(session, 'validation')
       } catch (error) {
         if (error instanceof NonFiniteError) return error.fault
         throw error
@@ -408,31 +312,24 @@ export class Trainer {
       type: 'epoch',
       epoch: epoch + 1,
       epochs: this.#experiment.train.epochs,
-      step: this.#step,
+      step: this.#state.step,
       train: session.meanOf(sums),
-      ...(this.#validation && { validation: this.#validation }),
+      ...(this.#state.validation && { validation: this.#state.validation }),
       learningRate,
       seconds,
       samplesPerSecond,
     })
-    await this.#judge(session, sums)
+    const isBest = this.#state.judge(session, sums)
+    if (isBest && !this.#directory && endsWithBest(this.#experiment)) await this.#keepBest(session)
     return 0
   }
 
-  /** How the run stands after an epoch, and whether it goes on. */
-  async #judge(session: Session, sums: Sums): Promise<void> {
-    const { value } = this.#epochScore(session, sums)
-    const before = this.#standing
-    this.#standing = standingAfter(before, this.#experiment, this.#step, value)
-    if (stopsEarly(this.#standing, this.#experiment)) this.#stopped = 'early'
-    if (this.#directory || !endsWithBest(this.#experiment) || this.#standing.best?.step !== this.#step) return
-    const state = await this.#snapshotWhenSettled(session)
+  /** A run that ends with its best weights and has no directory keeps a copy of them. */
+  async #keepBest(session: Session): Promise<void> {
+    const { parameters, moments } = await this.#snapshotWhenSettled(session)
     const copied = (tensors: StateSnapshot['parameters']) =>
       tensors.map(({ name, shape, data }) => ({ name, shape, data: data.slice() }))
-    this.#bestCopy = {
-      step: this.#step,
-      state: { parameters: copied(state.parameters), moments: copied(state.moments) },
-    }
+    this.#bestCopy = { step: this.#state.step, state: { parameters: copied(parameters), moments: copied(moments) } }
   }
 
   /** The sums of the epoch stay as they are. */
@@ -454,18 +351,18 @@ export class Trainer {
     const last = await this.#save(session)
     const saved = status === 'completed' && this.#scores ? { ...last, ...(await this.#takeBest(session)) } : last
     if (!this.#scores) {
-      return this.#end({ ...this.#facts(session, status), train: { loss: running.loss }, test: null, ...saved })
+      return this.#end({ ...this.#state.facts(session, status), train: { loss: running.loss }, test: null, ...saved })
     }
     this.#emit({ type: 'finishing', what: 'evaluate' })
     const test = await this.#score(session, 'test')
     const train = status === 'completed' ? await this.#score(session, 'train') : { loss: running.loss }
     if (status === 'completed' && plan.rows.validation > 0) {
-      this.#validation = await this.#score(session, 'validation')
+      this.#state.validation = await this.#score(session, 'validation')
     }
     return await this.#end({
-      ...this.#facts(session, status),
+      ...this.#state.facts(session, status),
       train,
-      ...(this.#validation && { validation: this.#validation }),
+      ...(this.#state.validation && { validation: this.#state.validation }),
       test,
       ...saved,
     })
@@ -476,7 +373,7 @@ export class Trainer {
     try {
       const saved = weightsAreWhole ? await this.#save(session).catch(() => NOTHING_SAVED) : NOTHING_SAVED
       await this.#end({
-        ...this.#facts(session, 'failed'),
+        ...this.#state.facts(session, 'failed'),
         error: error.message,
         train: null,
         test: null,
@@ -491,7 +388,7 @@ export class Trainer {
   async #takeBest(session: Session): Promise<Partial<RunSummary>> {
     if (!endsWithBest(this.#experiment)) return {}
     const step = this.#directory ? this.#checkpointing!.bestStep : (this.#bestCopy?.step ?? null)
-    if (step === null || step === this.#step) return {}
+    if (step === null || step === this.#state.step) return {}
     const warn = (message: string) => this.#warn(message)
     let checkpoint: string | null = null
     if (this.#directory) {
@@ -514,7 +411,7 @@ export class Trainer {
     const snapshot = await this.#snapshotWhenSettled(session)
     if (wanted) {
       try {
-        const { weightsSha256, file } = await checkpointing.finish(snapshot, this.#moment(session))
+        const { weightsSha256, file } = await checkpointing.finish(snapshot, this.#state.moment(session))
         return { weightsSha256, checkpoint: this.#directory!.relative(file) }
       } catch (error) {
         this.#warn(`the final weights are not saved: ${(error as Error).message}`)
@@ -549,43 +446,6 @@ export class Trainer {
     this.#options.onWarning?.(message)
   }
 
-  #facts({ plan }: Session, status: RunSummary['status']) {
-    const { name, seed } = this.#experiment
-    const { seconds, samplesPerSecond } = this.#meter.total()
-    return {
-      name,
-      status,
-      seed,
-      backend: plan.backend,
-      precision: plan.precision,
-      workers: plan.workers,
-      shardRows: plan.shardRows,
-      allReduce: plan.allReduce,
-      epochs: Math.floor(this.#step / stepsPerEpoch(plan)),
-      steps: this.#step,
-      ...(status === 'completed' && this.#stopped && { stopped: this.#stopped }),
-      rowsSeen: this.#rowsSeen({ plan }),
-      seconds,
-      samplesPerSecond,
-      parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
-    }
-  }
-
-  /** Whole epochs, and whole mini-batches of the one under way. */
-  #rowsSeen({ plan }: Pick<Session, 'plan'>): number {
-    const perEpoch = stepsPerEpoch(plan)
-    return Math.floor(this.#step / perEpoch) * plan.rows.train + (this.#step % perEpoch) * rowsPerStep(plan)
-  }
-
-  #faultError({ plan }: Session, fault: number): RunError {
-    const perEpoch = stepsPerEpoch(plan)
-    return new RunError(
-      `training: epoch ${Math.floor(this.#step / perEpoch) + 1}, step ${this.#step}: ${faultText(fault)}; ` +
-        (isOfState(fault) ? 'earlier checkpoints stay as they are' : 'nothing was updated by that step'),
-      { hint: `lower optimizer.learningRate (${this.#experiment.optimizer.learningRate})` },
-    )
-  }
-
   #start({ plan, layout }: Session): void {
     this.#emit({
       type: 'start',
@@ -604,23 +464,8 @@ export class Trainer {
   }
 
   #progress(session: Session): void {
-    const sums = session.sums()
-    if (!this.#meter.running || sums.rows === 0) return
-    const perEpoch = stepsPerEpoch(session.plan)
-    const done = Math.max(sums.step, 1)
-    const samplesPerSecond = this.#meter.rate(sums.step, rowsPerStep(session.plan))
-    const rowsLeft = (this.#totalSteps(session) - done) * rowsPerStep(session.plan)
-    this.#options.onEvent?.({
-      type: 'progress',
-      epoch: Math.floor((done - 1) / perEpoch) + 1,
-      epochs: this.#experiment.train.epochs,
-      step: done,
-      stepInEpoch: ((done - 1) % perEpoch) + 1,
-      stepsPerEpoch: perEpoch,
-      ...session.meanOf(sums),
-      samplesPerSecond,
-      etaSeconds: samplesPerSecond > 0 ? rowsLeft / samplesPerSecond : 0,
-    })
+    const progress = this.#state.progress(session)
+    if (progress) this.#options.onEvent?.(progress)
   }
 
   #emit(event: Exclude<TrainEvent, { type: 'progress' }>): void {
