@@ -115,15 +115,16 @@ async function ask(predictor: Predictor, { indices, random, wrong, seed, files }
   const asked = [...indices]
   const answers: Answer[] = []
   if (indices.length > 0 || random > 0 || wrong !== null) {
-    const { findMistakes, loadTestImages, randomIndices, rowsByError } = await import('../inference/examples.js')
+    const { rowsByError } = await import('../inference/row-errors.js')
+    const { findMistakes, loadTestImages, randomIndices, answersOf } = await import('../inference/examples.js')
     const test = await loadTestImages(predictor)
     asked.push(...randomIndices(test, random, seed))
-    if (wrong !== null)
-      asked.push(
-        ...(predictor.source.input.targets ? rowsByError : findMistakes)(predictor, test)
-          .slice(0, wrong)
-          .map(({ index }) => index),
-      )
+    if (wrong !== null) {
+      const worst = predictor.source.input.targets
+        ? rowsByError(answersOf(predictor, test))
+        : findMistakes(predictor, test)
+      asked.push(...worst.slice(0, wrong).map(({ index }) => index))
+    }
     checkCount(asked.length + files.length)
     answers.push(...askAboutTest(predictor, test, asked))
   }

@@ -8,6 +8,7 @@ import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { Prediction, Predictor } from './predictor.js'
+import type { RegressionAnswers } from './row-errors.js'
 
 export interface TestImages {
   readonly rows: number
@@ -58,29 +59,9 @@ export function randomIndices(test: TestImages, count: number, seed: number): nu
   return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
 }
 
-export interface RowError {
-  readonly index: number
-  /** Mean over the targets of the squared error, in standard deviations of the training rows. */
-  readonly squaredError: number
-}
-
-/** Of regression: every test row, those with the largest errors first, by index among equals. */
-export function rowsByError(predictor: Predictor, { rows, images, targets }: TestImages): RowError[] {
-  const { factor } = predictor.source.input.targets!
-  const { data } = predictor.probabilities(images) // (N, K)
-  const count = factor.length
-  const squaredError = (row: number) => {
-    let sum = 0
-    for (let k = 0; k < count; k++) {
-      const at = row * count + k
-      // What never changed in training has no standard deviation: it counts in its own unit.
-      sum += ((data[at] - targets[at]) * (factor[k] || 1)) ** 2
-    }
-    return sum / count
-  }
-  return Array.from({ length: rows }, (_, index) => ({ index, squaredError: squaredError(index) })).sort(
-    (a, b) => b.squaredError - a.squaredError || a.index - b.index,
-  )
+/** What a network of regression says of every test row. */
+export function answersOf(predictor: Predictor, { images, targets }: TestImages): RegressionAnswers {
+  return { targets, predicted: predictor.probabilities(images).data, factor: predictor.source.input.targets!.factor }
 }
 
 /** Every test image whose class the network misses: those it was surest of first, by index among equals. */

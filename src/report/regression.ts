@@ -5,6 +5,7 @@
  * Letters: `N` held-out rows, `K` targets.
  */
 import * as z from 'zod'
+import { type RegressionAnswers, rowsByError } from '../inference/row-errors.js'
 import { packed, packedOf, unpacked } from './packed.js'
 
 const FORMAT = 'gradloom regression results'
@@ -12,14 +13,12 @@ const VERSION = 1
 /** The rows with the largest errors that a report lists. */
 const WORST = 20
 
-export interface RegressionResults {
+export interface RegressionResults extends RegressionAnswers {
   readonly weightsSha256: string
   /** Relative to the run directory. */
   readonly checkpoint: string
   readonly note: string | null
   readonly names: readonly string[] // (K)
-  readonly targets: Float32Array // (N, K)
-  readonly predicted: Float32Array // (N, K)
 }
 
 const schema = z.strictObject({
@@ -31,15 +30,16 @@ const schema = z.strictObject({
   names: z.array(z.string()).min(1),
   targets: packed,
   predicted: packed,
+  factor: z.array(z.number()),
 })
 
 export const isRegressionFile = (content: unknown): boolean =>
   (content as { format?: unknown } | null)?.format === FORMAT
 
-export function regressionText({ targets, predicted, names, ...rest }: RegressionResults): string {
+export function regressionText({ targets, predicted, factor, names, ...rest }: RegressionResults): string {
   const file: z.infer<typeof schema> = {
     ...{ format: FORMAT, version: VERSION, ...rest, names: [...names] },
-    ...{ targets: packedOf(targets), predicted: packedOf(predicted) },
+    ...{ targets: packedOf(targets), predicted: packedOf(predicted), factor: [...factor] },
   }
   return `${JSON.stringify(file)}\n`
 }
@@ -49,7 +49,8 @@ export function parsedRegression(content: unknown): RegressionResults {
   const { format: _, version: __, ...file } = schema.parse(content)
   const targets = new Float32Array(unpacked(file.targets, 4))
   const predicted = new Float32Array(unpacked(file.predicted, 4))
-  if (targets.length !== predicted.length || targets.length % file.names.length !== 0) {
+  const { length } = file.names
+  if (targets.length !== predicted.length || targets.length % length !== 0 || file.factor.length !== length) {
     throw new Error('targets and predictions do not fit each other')
   }
   return { ...file, targets, predicted }
@@ -79,22 +80,19 @@ export interface RegressionReport {
   readonly targets: readonly TargetScores[] // (K)
   /** What was predicted for each row, and what it is. */
   readonly values: readonly { readonly predicted: Float32Array /* (N) */; readonly truth: Float32Array /* (N) */ }[] // (K)
-  /** The largest errors first, each target in its root mean squared errors. */
+  /** The largest errors first, each target in standard deviations of the training rows, as `predict --wrong` has it. */
   readonly worst: readonly { readonly index: number; readonly values: readonly TargetValue[] }[]
 }
 
 export function regressionReport(results: RegressionResults): RegressionReport {
-  const { names, targets, predicted, ...from } = results
+  const { names, targets, predicted, factor, ...from } = results
   const count = names.length
   const rows = targets.length / count
   const column = (values: Float32Array, k: number) =>
     Float32Array.from({ length: rows }, (_, row) => values[row * count + k])
   const values = names.map((_, k) => ({ predicted: column(predicted, k), truth: column(targets, k) }))
   const scores = names.map((name, k) => ({ name, ...scoresOf(values[k].predicted, values[k].truth) }))
-  const size = (row: number) =>
-    scores.reduce((sum, { rmse }, k) => sum + ((values[k].predicted[row] - values[k].truth[row]) / (rmse || 1)) ** 2, 0)
-  const worst = Array.from({ length: rows }, (_, index) => ({ index, error: size(index) }))
-    .sort((a, b) => b.error - a.error || a.index - b.index)
+  const worst = rowsByError({ targets, predicted, factor })
     .slice(0, WORST)
     .map(({ index }) => ({
       index,

@@ -10,7 +10,7 @@ import { join, relative } from 'node:path'
 import * as z from 'zod'
 import { DataError, GradloomError } from '../errors.js'
 import { askAboutTest } from '../inference/ask.js'
-import { findMistakes, loadTestImages, type TestImages, testImage } from '../inference/examples.js'
+import { answersOf, findMistakes, loadTestImages, type TestImages, testImage } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
 import { writeTextAtomically } from '../run/atomic.js'
@@ -90,7 +90,7 @@ async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: 
   const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
   const about = { weightsSha256, checkpoint, note }
   const results = source.input.targets
-    ? { ...about, names, targets: test.targets, predicted: predictor.probabilities(test.images).data }
+    ? { ...about, names, ...answersOf(predictor, test) }
     : { ...about, ...resultsOf(predictor, test) }
   const file = join(run.path, TEST_RESULTS)
   await writeTextAtomically(file, 'names' in results ? regressionText(results) : textOf(results)).catch(cause =>

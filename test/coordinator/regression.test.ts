@@ -14,8 +14,9 @@ import { parseNpy } from '../../src/data/npy.js'
 import { exportWeights } from '../../src/export/export.js'
 import { encodeNpz } from '../../src/export/npz.js'
 import { askAboutTest } from '../../src/inference/ask.js'
-import { loadTestImages, rowsByError } from '../../src/inference/examples.js'
+import { answersOf, loadTestImages } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
+import { rowsByError } from '../../src/inference/row-errors.js'
 import { reportPage } from '../../src/report/page.js'
 import { readReport } from '../../src/report/report.js'
 import { philox } from '../../src/tensor/random.js'
@@ -104,7 +105,7 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
 t.test('predict: values by name beside the truth, the largest errors first', async t => {
   const predictor = await Predictor.open(two)
   const test = await loadTestImages(predictor)
-  const order = rowsByError(predictor, test)
+  const order = rowsByError(answersOf(predictor, test))
   t.ok(order[0].squaredError >= order[1].squaredError && order.length === test.rows)
   const [answer] = askAboutTest(predictor, test, [order[40].index])
   t.match(answer, { top: [], truth: null, values: [{ name: 'price' }, { name: 'rent' }] })
@@ -180,6 +181,12 @@ t.test('report and compare: errors of each target, predicted against true', asyn
   t.match(test.targets, [{ name: 'price' }, { name: 'rent' }])
   t.ok(test.targets.every(({ r2, rmse, mae }) => r2! > 0.9 && mae < rmse))
   t.equal(test.worst[0].values[0].truth, images.targets[2 * test.worst[0].index])
+  const order = rowsByError(answersOf(predictor, images))
+  t.same(
+    test.worst.map(({ index }) => index),
+    order.slice(0, 20).map(({ index }) => index),
+    'the same rows as `predict --wrong`',
+  )
   const page = reportPage(report)
   for (const text of ['price: predicted and true', 'R² on the validation rows', 'held-out R²'])
     t.ok(page.includes(text))
