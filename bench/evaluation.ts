@@ -3,6 +3,9 @@
  * workers compute. The rows are the digits that come with gradloom, those to train on and those held out: 10,000.
  */
 import { performance } from 'node:perf_hooks'
+import { openRun } from '../src/run/open.js'
+import { loadWeights } from '../src/run/weights.js'
+import { sizeOf } from '../src/tensor/tensor.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab } from './lab.js'
 import { REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
@@ -15,8 +18,10 @@ export interface EvaluationOptions {
   /** None: all that work here. */
   readonly backends: readonly BackendName[]
   readonly workers: number
+  /** A run of the reference network; null: the weights that training starts with. */
+  readonly weights: string | null
 }
-export const EVALUATION_DEFAULTS: EvaluationOptions = { times: 5, backends: [], workers: 2 }
+export const EVALUATION_DEFAULTS: EvaluationOptions = { times: 5, backends: [], workers: 2, weights: null }
 
 const BAR_SECONDS = { f32: 3, bf16: 1 } as const
 const SPLITS = ['train', 'test'] as const
@@ -28,7 +33,7 @@ interface Measured {
 }
 
 export async function benchEvaluation(options: EvaluationOptions, say: Say): Promise<Report> {
-  const { times, workers } = options
+  const { times, workers, weights } = options
   const { backends, skipped } = await chooseBackends(options.backends)
   const variants = variantsOf(backends, skipped)
   say(`evaluation: ${variants.map(({ label }) => label).join(', ')}: 1 + ${times} times with ${workersText(workers)}`)
@@ -39,7 +44,10 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
     for (const { name, precision } of variants) {
       labs.push(await openLab({ ...referenceLab(workers, name), precision, purpose: 'evaluate' }))
     }
-    for (const lab of labs) rows.push(await score(lab))
+    for (const lab of labs) {
+      if (weights !== null) await loadTrained(lab, weights)
+      rows.push(await score(lab))
+    }
     for (let time = 0; time < times; time++) {
       for (const [i, lab] of labs.entries()) {
         const started = performance.now()
@@ -57,7 +65,7 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
     method: [
       `Once to warm up, then ${times} times through all digits, the backends in turns; medians. Data and weights are in memory.`,
       ...variants.map(variantLine),
-      'The weights are the initial ones. GFLOP/s are dense: multiplications by zero count. "spread": between the quartiles.',
+      `The weights are ${weights === null ? 'the initial ones' : 'those of a trained run'}. GFLOP/s are dense: multiplications by zero count. "spread": between the quartiles.`,
     ],
     tables: [evaluationTable(measured)],
     charts: [
@@ -79,6 +87,16 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
     skipped,
     numbers: { options, results: measured },
   }
+}
+
+/** Of trained weights the activations have more zeros than of initial ones. */
+async function loadTrained({ session }: Lab, run: string): Promise<void> {
+  const { checkpoint } = await openRun(run)
+  const weights = session
+    .parameters()
+    .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
+  await loadWeights(checkpoint, weights)
+  await session.storeParameters(weights)
 }
 
 async function score({ session }: Lab): Promise<number> {

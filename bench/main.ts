@@ -187,9 +187,14 @@ function createProgram(args: readonly string[]): Argv {
         argv
           .option('backends', someBackends)
           .option('times', number(EVALUATION_DEFAULTS.times, 'Times through the rows'))
-          .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers')),
-      ({ backends, times, workers, ...outputs }) =>
-        show(outputs, say => benchEvaluation({ backends, times, workers }, say)),
+          .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers'))
+          .option('weights', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'A run of the reference network. Default: the weights that training starts with',
+          }),
+      ({ backends, times, workers, weights = null, ...outputs }) =>
+        show(outputs, say => benchEvaluation({ backends, times, workers, weights }, say)),
     )
     .command(
       'checkpoint',
