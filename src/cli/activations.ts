@@ -3,9 +3,8 @@ import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Predictor } from '../inference/predictor.js'
 import { formatNumber, formatPercent } from './format.js'
-import { countOption, integerOption, singleOptional } from './options.js'
-import { checkOut, savePicture } from './predict.js'
-import { single } from './train.js'
+import { countOption, integerOption, savedRun, single, singleOptional } from './options.js'
+import { checkOut, savePicture } from './save-picture.js'
 
 interface ActivationsArguments {
   run: string
@@ -24,11 +23,7 @@ export const activationsCommand: CommandModule<object, ActivationsArguments> = {
   describe: "Draw what a network's layers do with an image, or its first weights",
   builder: yargs =>
     yargs
-      .positional('run', {
-        describe: 'Run directory, or a .safetensors file of one',
-        type: 'string',
-        demandOption: true,
-      })
+      .positional('run', savedRun)
       .option('index', { describe: 'Test image, from 0', ...single('index'), defaultDescription: '0' })
       .option('image', { describe: 'A PNG or JPEG picture of your own instead', ...single('image') })
       .option('weights', {

@@ -5,13 +5,7 @@ import { ConfigError, GradloomError } from '../errors.js'
 import { type Inspection, inspectCheckpoint, type TensorStatistics, verifyCheckpoint } from '../run/inspect.js'
 import { checkpointFiles, type PruneOptions, pruneRun } from '../run/prune.js'
 import { formatBytes, formatCount } from './format.js'
-
-const json = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
-const path = {
-  describe: 'Run directory, or a .safetensors file of one',
-  type: 'string',
-  demandOption: true,
-} as const
+import { jsonObject, savedRun } from './options.js'
 
 export const checkpointCommand: CommandModule = {
   command: 'checkpoint',
@@ -23,8 +17,8 @@ export const checkpointCommand: CommandModule = {
         'Show where training stood, and statistics of every tensor',
         command =>
           command
-            .positional('path', path)
-            .option('json', json)
+            .positional('path', savedRun)
+            .option('json', jsonObject)
             .example('$0 checkpoint inspect runs/mine', 'the newest checkpoint of a run')
             .example('$0 checkpoint inspect runs/mine/checkpoints/best', 'the one with the best score'),
         ({ path, json }) => inspect(path, json),
@@ -34,8 +28,8 @@ export const checkpointCommand: CommandModule = {
         'Read checkpoints whole and compare their digests',
         command =>
           command
-            .positional('path', path)
-            .option('json', json)
+            .positional('path', savedRun)
+            .option('json', jsonObject)
             .example('$0 checkpoint verify runs/mine', 'all checkpoints of a run; exit code 1 if one is damaged'),
         ({ path, json }) => verify(path, json),
       )
@@ -53,7 +47,7 @@ export const checkpointCommand: CommandModule = {
             })
             .option('keep-best', { describe: 'Whether the best one stays', type: 'boolean', default: true })
             .option('dry-run', { describe: 'Only say what would go', type: 'boolean', default: false })
-            .option('json', json)
+            .option('json', jsonObject)
             .check(({ 'keep-last': last }) => {
               if (Number.isInteger(last) && last >= 1) return true
               throw new ConfigError(`--keep-last is ${last}, expected a whole number of at least 1`)

@@ -7,7 +7,7 @@ import { experimentMarkdown } from '../config/markdown.js'
 import { ExperimentError } from '../config/problems.js'
 import { experimentJsonSchema } from '../config/settings.js'
 import { ConfigError } from '../errors.js'
-import { setOption } from './train.js'
+import { jsonObject, setOption } from './options.js'
 
 export const configCommand: CommandModule = {
   command: 'config',
@@ -21,7 +21,7 @@ export const configCommand: CommandModule = {
           command
             .positional('files', { describe: 'Experiment files', type: 'string', array: true, demandOption: true })
             .option('set', setOption)
-            .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false }),
+            .option('json', jsonObject),
         ({ files, set, json }) => check(files, set, json),
       )
       .command(

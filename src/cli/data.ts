@@ -9,11 +9,10 @@ import { ConfigError } from '../errors.js'
 import { fetchProgress } from './fetch-progress.js'
 import { formatBytes, formatCount, shellWord } from './format.js'
 import { watchInterrupts } from './interrupt.js'
-import { integerOption } from './options.js'
-import { checkOut, savePicture } from './predict.js'
-import { fromHere, setOption, single } from './train.js'
+import { integerOption, jsonObject, setOption, single } from './options.js'
+import { checkOut, savePicture } from './save-picture.js'
+import { fromHere } from './train.js'
 
-const json = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true } as const
 
 export const dataCommand: CommandModule = {
@@ -24,7 +23,7 @@ export const dataCommand: CommandModule = {
       .command(
         'list',
         'Say which data sets are here, where, and how large',
-        command => command.option('json', json),
+        command => command.option('json', jsonObject),
         ({ json }) => list(json),
       )
       .command(
@@ -44,7 +43,7 @@ export const dataCommand: CommandModule = {
               type: 'string',
               requiresArg: true,
             })
-            .option('json', json)
+            .option('json', jsonObject)
             .example('$0 data fetch mnist', 'into the cache, where training finds it')
             .example('$0 data fetch mnist --to data/mnist', 'then train with --set data.path="$PWD/data/mnist"')
             .example('$0 data fetch mnist --base-url https://mirror.example/mnist/', 'from a server of yours'),
@@ -57,7 +56,7 @@ export const dataCommand: CommandModule = {
           command
             .positional('name', name)
             .option('path', { describe: 'Check the files in this folder', type: 'string', requiresArg: true })
-            .option('json', json)
+            .option('json', jsonObject)
             .example('$0 data verify mnist', 'the files that training would use')
             .example('$0 data verify mnist --path data/mnist', 'the files in a folder'),
         ({ name, path, json }) => verify(name, path, json),
@@ -80,7 +79,7 @@ export const dataCommand: CommandModule = {
               ...single('out'),
               defaultDescription: 'preview.png',
             })
-            .option('json', json)
+            .option('json', jsonObject)
             .example('$0 data preview mine.json --set augment.rotate=15', 'the picture is preview.png'),
         args => preview(args),
       )

@@ -4,6 +4,7 @@ import type { MachineFacts } from '../run/machine.js'
 import type { BackendChoice } from '../tensor/kernels/choose.js'
 import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
 import { formatBytes, formatCount } from './format.js'
+import { jsonObject } from './options.js'
 
 export interface BackendState {
   readonly name: string
@@ -37,7 +38,7 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
   describe: 'Say what this machine can do, and whether training works here',
   builder: yargs =>
     yargs
-      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .option('json', jsonObject)
       .example('$0 doctor', 'exits with 0 if training works here, with 1 if not')
       .example('$0 doctor --json', 'the same for scripts, and for bug reports'),
   handler: async ({ json }) => {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { Evaluation } from '../coordinator/evaluate.js'
 import { formatCount, formatLoss, formatNumber, formatPercent } from './format.js'
-import { single } from './train.js'
+import { jsonObject, savedRun, single } from './options.js'
 
 const SPLITS = ['test', 'train', 'validation'] as const
 
@@ -19,18 +19,14 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   describe: 'Score the weights of a run or a checkpoint',
   builder: yargs =>
     yargs
-      .positional('run', {
-        describe: 'Run directory, or a .safetensors file of one',
-        type: 'string',
-        demandOption: true,
-      })
+      .positional('run', savedRun)
       .option('split', {
         describe: 'Rows to score: held-out, trained on, or for validation',
         choices: SPLITS,
         default: 'test' as const,
       })
       .option('data', { describe: 'Folder with the data set (data.path)', ...single('data') })
-      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .option('json', jsonObject)
       .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the held-out rows')
       .example(
         '$0 evaluate runs/mine/checkpoints/step-400.safetensors --split train',

@@ -1,7 +1,7 @@
 /** `gradloom export`: weights for other programs. Main thread; the work is in src/export. */
 import type { Argv, CommandModule } from 'yargs'
 import type { ExportFormat } from '../export/export.js'
-import { single } from './train.js'
+import { jsonObject, savedRun, single } from './options.js'
 
 interface ExportArguments {
   run: string
@@ -18,11 +18,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
   describe: 'Write the weights for other programs',
   builder: yargs =>
     yargs
-      .positional('run', {
-        describe: 'Run directory, or a .safetensors file of one',
-        type: 'string',
-        demandOption: true,
-      })
+      .positional('run', savedRun)
       .option('out', { describe: 'File to write', ...single('out'), demandOption: true })
       .option('format', {
         describe: 'NumPy, safetensors, ONNX, or model.json of TensorFlow.js with weights beside it',
@@ -34,7 +30,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
         choices: ['f32', 'bf16'] as const,
         default: 'f32' as const,
       })
-      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .option('json', jsonObject)
       .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
       .example('$0 export runs/mine --out model.safetensors --dtype bf16', 'a small file that predict and serve open')
       .example('$0 export runs/mine --out model.onnx', 'pixels (batch, inputs) / 255 to probabilities')

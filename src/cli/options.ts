@@ -2,6 +2,47 @@
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 
+export const savedRun = {
+  describe: 'Run directory, or a .safetensors file of one',
+  type: 'string',
+  demandOption: true,
+} as const
+
+export const jsonObject = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
+
+/** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
+export function single(name: string) {
+  return {
+    type: 'string',
+    nargs: 1,
+    coerce: (value: string | string[] | undefined) => {
+      if (!Array.isArray(value)) return value
+      throw new Error(`--${name} is given ${value.length} times, expected once`)
+    },
+  } as const
+}
+
+export const liveOption = {
+  describe: 'Show curves and progress in the browser meanwhile',
+  type: 'boolean',
+  default: false,
+} as const
+
+export const livePortOption = {
+  describe: 'Port of --live; 0: any that is free',
+  defaultDescription: '4747, or any that is free',
+  ...single('port'),
+} as const
+
+export const setOption = {
+  describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
+  type: 'string',
+  array: true,
+  nargs: 1,
+  default: [] as string[],
+  defaultDescription: 'none',
+} as const
+
 /** An integer from `least` on, of an option's text. */
 export function integerOption(command: string, name: string, text: string, least: number): number {
   const value = Number(text)
@@ -17,7 +58,7 @@ export function countOption(command: string, name: string, text: string | undefi
   return text === '' ? standard : integerOption(command, name, text, 1)
 }
 
-/** As `single` of train.ts, for an option whose value may be left out. */
+/** As `single`, for an option whose value may be left out. */
 export function singleOptional(name: string) {
   return {
     type: 'string',

@@ -1,13 +1,12 @@
 /** `gradloom predict`: what a saved network says of images. Main thread; the engine is loaded when it runs. */
-import { inspect } from 'node:util'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Answer } from '../inference/ask.js'
 import type { Predictor } from '../inference/predictor.js'
-import { countOption, integerOption, singleOptional } from './options.js'
+import { countOption, integerOption, jsonObject, savedRun, single, singleOptional } from './options.js'
 import { paintFor } from './paint.js'
+import { checkOut, savePicture } from './save-picture.js'
 import { colourDepth, imageLines } from './terminal-image.js'
-import { single } from './train.js'
 
 interface PredictArguments {
   run: string
@@ -30,11 +29,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
   describe: 'Show what a run or a checkpoint says of images',
   builder: yargs =>
     yargs
-      .positional('run', {
-        describe: 'Run directory, or a .safetensors file of one',
-        type: 'string',
-        demandOption: true,
-      })
+      .positional('run', savedRun)
       .option('index', {
         describe: 'Test image, from 0; may be repeated',
         ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
@@ -53,7 +48,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       })
       .option('seed', { describe: 'Of --random', ...single('seed'), default: '1' })
       .option('out', { describe: 'Save a contact sheet as this PNG', ...single('out') })
-      .option('json', { describe: 'Print one JSON object', type: 'boolean', default: false })
+      .option('json', jsonObject)
       .example('$0 predict runs/mine', 'a test image, and what the network says')
       .example('$0 predict runs/mine --index 3 --index 1200', 'these two')
       .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'what it got wrong, as a picture')
@@ -137,31 +132,9 @@ function checkCount(count: number): void {
   throw new ConfigError(`gradloom predict: ${count} images are asked for, expected at most ${MOST_IMAGES}`)
 }
 
-/** Before the work, not after it. */
-export function checkOut(command: string, out: string): void {
-  if (/\.png$/i.test(out)) return
-  throw new ConfigError(`gradloom ${command}: --out is ${inspect(out)}, expected a name that ends in .png`)
-}
-
 async function saveSheet(out: string, answers: readonly Answer[], shape: Predictor): Promise<void> {
   const [{ drawSheet }, { tileOf }] = await Promise.all([import('../picture/sheet.js'), import('./predict-lines.js')])
   await savePicture(out, drawSheet(answers.map(tileOf), shape))
-}
-
-export async function savePicture(
-  out: string,
-  { width, height, rgb }: { readonly width: number; readonly height: number; readonly rgb: Uint8Array },
-): Promise<void> {
-  const [{ encodePng }, { writeAtomically }] = await Promise.all([
-    import('../picture/png.js'),
-    import('../run/atomic.js'),
-  ])
-  const bytes = encodePng(width, height, rgb)
-  try {
-    await writeAtomically(out, handle => handle.writeFile(bytes))
-  } catch (cause) {
-    throw new ConfigError(`--out ${out}: cannot be written: ${(cause as Error).message}`, { cause })
-  }
 }
 
 /** Room for an image; a file or a pipe takes what a terminal usually has. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Report } from '../report/report.js'
-import { single } from './train.js'
+import { single } from './options.js'
 
 const FORMATS = ['html', 'md', 'json'] as const
 

@@ -5,8 +5,8 @@ import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
 import { formatCount } from './format.js'
 import { watchInterrupts } from './interrupt.js'
+import { single } from './options.js'
 import { ProgressView } from './progress.js'
-import { single } from './train.js'
 
 interface ReproduceArguments {
   run: string

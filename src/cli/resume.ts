@@ -1,8 +1,7 @@
 /** `gradloom resume`: goes on with a run that was stopped, or that is to be longer. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
-import { portOption } from './options.js'
+import { liveOption, livePortOption, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
-import { liveOption, livePortOption, single } from './train.js'
 
 interface ResumeArguments {
   run: string

@@ -1,8 +1,7 @@
 /** `gradloom serve`: parses, starts the server, says where it is, stops it on a signal. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
 import { watchInterrupts } from './interrupt.js'
-import { integerOption, portOption } from './options.js'
-import { single } from './train.js'
+import { integerOption, portOption, single } from './options.js'
 
 interface ServeArguments {
   runs: string[]

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { WeightLayout } from '../import/assign.js'
-import { portOption } from './options.js'
+import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
@@ -72,39 +72,6 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     return command
   },
   handler: runTrain,
-}
-
-export const liveOption = {
-  describe: 'Show curves and progress in the browser meanwhile',
-  type: 'boolean',
-  default: false,
-} as const
-
-export const livePortOption = {
-  describe: 'Port of --live; 0: any that is free',
-  defaultDescription: '4747, or any that is free',
-  ...single('port'),
-} as const
-
-export const setOption = {
-  describe: 'Change a setting, as in --set model.dropout=0.1; may be repeated',
-  type: 'string',
-  array: true,
-  nargs: 1,
-  default: [] as string[],
-  defaultDescription: 'none',
-} as const
-
-/** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
-export function single(name: string) {
-  return {
-    type: 'string',
-    nargs: 1,
-    coerce: (value: string | string[] | undefined) => {
-      if (!Array.isArray(value)) return value
-      throw new Error(`--${name} is given ${value.length} times, expected once`)
-    },
-  } as const
 }
 
 /** Exported for tests: the `--set` form of all overrides, named options last. */
