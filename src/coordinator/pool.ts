@@ -30,17 +30,15 @@ export class WorkerPool {
     this.#control = control
   }
 
-  /** Starts the threads and opens the plan in each. `control` are the control words in `memory`. */
-  static async start(
-    plan: RunPlan,
-    memory: WebAssembly.Memory,
-    module: WebAssembly.Module | null,
-    control: Int32Array,
-  ): Promise<WorkerPool> {
+  /**
+   * Starts threads, which load their code while the caller does something else; `open` comes next, or `close`.
+   * `control` are the control words in the memory of the run.
+   */
+  static boot(workers: number, control: Int32Array): WorkerPool {
     const piscina = new Piscina({
       filename: new URL('../worker/main.js', import.meta.url).href,
-      minThreads: plan.workers,
-      maxThreads: plan.workers,
+      minThreads: workers,
+      maxThreads: workers,
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
       atomics: 'disabled',
       recordTiming: false,
@@ -52,24 +50,21 @@ export class WorkerPool {
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
     })
     const links = Array.from(
-      { length: plan.workers },
+      { length: workers },
       (_, id) => new WorkerLink(id, (task, transferList) => piscina.run(task, { transferList })),
     )
-    const pool = new WorkerPool(piscina, links, control)
-    try {
-      // A thread that is ended while it loads an addon takes the process with it.
-      const answers = await pool.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
-      const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
-      if (stale >= 0) {
-        throw new RunError(`worker ${stale}: protocol is ${answers[stale].protocol}, expected ${PROTOCOL}`, {
-          hint: 'npm run build',
-        })
-      }
-      return pool
-    } catch (error) {
-      await pool.close()
-      throw error
-    }
+    return new WorkerPool(piscina, links, control)
+  }
+
+  /** Opens the plan in each thread. */
+  async open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<void> {
+    // A thread that is ended while it loads an addon takes the process with it.
+    const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
+    const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
+    if (stale < 0) return
+    throw new RunError(`worker ${stale}: protocol is ${answers[stale].protocol}, expected ${PROTOCOL}`, {
+      hint: 'npm run build',
+    })
   }
 
   /** Calls every worker; answers in order of id. Throws WorkerError naming the worker, its step and the cause. */

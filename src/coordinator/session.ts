@@ -105,7 +105,7 @@ export class Session {
     this.#stats = viewSlot(memory, layout.stats).data
   }
 
-  /** Loads the data, starts the threads. `known`: how data are scaled, where it was found before; null: by the training rows. */
+  /** Starts the threads, loads the data. `known`: how data are scaled, where it was found before; null: by the training rows. */
   static async start(
     prepared: PreparedSession,
     experiment: Experiment,
@@ -120,20 +120,26 @@ export class Session {
       // Before any worker: see open.ts.
       await openNative(library)
     }
-    const files = await loadData(prepared, memory)
-    const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }
-    if (plan.purpose === 'train' && plan.rows.train === 0) {
-      throw new RunError(
-        `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
-      )
-    }
-    const input = inputOf(prepared, plan, memory, experiment, known)
     const module = await backend.compile()
-    const pool = await WorkerPool.start(plan, memory, module, viewSlot(memory, layout.control).data)
-    // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
-    const scratchByteOffset = layout.scratch[0].byteOffset
-    const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-    return new Session(plan, layout, pool, files, input, memory, module, kernels)
+    const pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
+    try {
+      const files = await loadData(prepared, memory)
+      const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }
+      if (plan.purpose === 'train' && plan.rows.train === 0) {
+        throw new RunError(
+          `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
+        )
+      }
+      const input = inputOf(prepared, plan, memory, experiment, known)
+      await pool.open(plan, memory, module)
+      // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
+      const scratchByteOffset = layout.scratch[0].byteOffset
+      const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
+      return new Session(plan, layout, pool, files, input, memory, module, kernels)
+    } catch (error) {
+      await pool.close()
+      throw error
+    }
   }
 
   get pool(): WorkerPool {
@@ -152,7 +158,8 @@ export class Session {
     control.fill(0)
     control[Control.stop] = stop
     control[Control.updating] = stateIsWhole ? 0 : 1 // until it has been replaced
-    this.#pool = await WorkerPool.start(this.plan, this.#memory, this.#module, control)
+    this.#pool = WorkerPool.boot(this.plan.workers, control)
+    await this.#pool.open(this.plan, this.#memory, this.#module)
     return { stateIsWhole }
   }
 

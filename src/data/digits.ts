@@ -61,6 +61,17 @@ export function digitsDir(): string {
 
 /** `dir` is for tests. */
 export function openDigits(dir: string = digitsDir()): DatasetSource {
+  /** Both splits are in the same files: what one load has parsed is kept for that of the other, and no longer. */
+  let kept: { readonly split: Split; readonly digits: readonly Digit[] } | undefined
+  const digitsFor = async (split: Split): Promise<readonly Digit[]> => {
+    const parsed = kept
+    kept = undefined
+    if (parsed && parsed.split !== split) return parsed.digits
+    const digits: Digit[] = []
+    for (let digit = 0; digit < FILES.length; digit++) digits.push(await readDigit(dir, digit))
+    kept = { split, digits }
+    return digits
+  }
   return {
     name: 'digits',
     where: dir,
@@ -72,29 +83,33 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
     classNames: DIGIT_NAMES,
     train: { rows: TRAIN_ROWS },
     test: { rows: TEST_ROWS },
-    load: (split, images, labels) => loadDigits(dir, split, images, labels),
+    load: async (split, images, labels) => {
+      checkViews('digits', split, split === 'test' ? TEST_ROWS : TRAIN_ROWS, FEATURES, images, labels)
+      return copySplit(await digitsFor(split), split, images, labels)
+    },
   }
 }
 
-async function loadDigits(dir: string, split: Split, images: Features, labels: Int32Array): Promise<LoadedSplit> {
-  checkViews('digits', split, split === 'test' ? TEST_ROWS : TRAIN_ROWS, FEATURES, images, labels)
-  const files: LoadedFile[] = []
+function copySplit(digits: readonly Digit[], split: Split, images: Features, labels: Int32Array): LoadedSplit {
   let row = 0
-  for (let digit = 0; digit < FILES.length; digit++) {
-    const { pixels, file } = await readDigit(dir, digit)
+  for (const [digit, { pixels }] of digits.entries()) {
     for (let position = 0; position < FILES[digit].images; position++) {
       if (isTest(position) !== (split === 'test')) continue
       images.set(pixels.subarray(position * FEATURES, (position + 1) * FEATURES), row * FEATURES)
       labels[row] = digit
       row++
     }
-    files.push(file)
   }
-  return { files }
+  return { files: digits.map(({ file }) => file) }
 }
 
-/** One digit's images, (FILES[digit].images, 784). */
-export async function readDigit(dir: string, digit: number): Promise<{ pixels: Uint8Array; file: LoadedFile }> {
+/** All images of one digit, and the file they come from. */
+interface Digit {
+  readonly pixels: Uint8Array // (FILES[digit].images, 784)
+  readonly file: LoadedFile
+}
+
+export async function readDigit(dir: string, digit: number): Promise<Digit> {
   const path = join(dir, `${digit}.json`)
   const { images, md5: wanted } = FILES[digit]
   let json: Buffer

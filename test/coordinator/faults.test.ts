@@ -5,6 +5,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import { planRun } from '../../src/coordinator/plan.js'
@@ -55,6 +56,9 @@ async function trainWithFault(kind: string, dir: string) {
   return { code, stderr, ms: performance.now() - started }
 }
 
+/** What would keep the process from ending, or a thread does. */
+const handles = () => process.getActiveResourcesInfo().filter(name => /MessagePort|Worker|Timeout|FSReq/.test(name))
+
 for (const [kind, cause] of [
   ['throw', /a fault for the test/],
   ['exit', /exit|left/i],
@@ -95,11 +99,29 @@ t.test('a worker terminated mid-step: rejects within 5 s, no thread left', async
   t.equal(session.pool.piscina.threads.length, 0)
 })
 
+t.test('data that fail while the threads start: their error, within 5 s, and no thread or handle is left', async t => {
+  const { experiment, baseDir } = resolveExperiment(long)
+  const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })
+  for (const ms of [0, 10, 100, 1000]) {
+    const threads = new Set<Worker>()
+    const started = (thread: Worker) => threads.add(thread.once('exit', () => threads.delete(thread)))
+    process.on('worker', started)
+    const load = () => delay(ms).then(() => Promise.reject(new Error(`no data after ${ms} ms`)))
+    const from = performance.now()
+    await t.rejects(Session.start({ ...prepared, data: { ...prepared.data, load } }, experiment), {
+      message: `no data after ${ms} ms`,
+    })
+    process.off('worker', started)
+    t.ok(performance.now() - from < LIMIT_MS, `${Math.round(performance.now() - from)} ms`)
+    t.equal(threads.size, 0, 'threads')
+    t.strictSame(handles(), [])
+  }
+})
+
 t.test('after a run no handle is left', async t => {
   await train(resolveExperiment({ ...long, train: { epochs: 1 } }), { runDir: null })
   await delay(50)
-  const left = process.getActiveResourcesInfo().filter(name => /MessagePort|Worker|Timeout|FSReq/.test(name))
-  t.strictSame(left, [])
+  t.strictSame(handles(), [])
 })
 
 t.test('numbers that overflow stop the run before the update; the last good weights are saved', async t => {
