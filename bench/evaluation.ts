@@ -78,7 +78,7 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
       },
     ],
     bars: measured.map(({ variant: { name, precision }, seconds: { median } }) => ({
-      what: `10,000 rows, ${name} ${precision}, ${workersText(workers)}`,
+      what: `10,000 rows, ${weights === null ? '' : 'trained, '}${name} ${precision}, ${workersText(workers)}`,
       got: median,
       want: BAR_SECONDS[precision],
       at: 'below',

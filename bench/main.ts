@@ -28,8 +28,15 @@ import { benchSmall, SMALL_DEFAULTS } from './small.js'
 import { benchStartup, STARTUP_DEFAULTS } from './startup.js'
 import { benchStep, STEP_DEFAULTS } from './step.js'
 
+/** Where a benchmark can take trained weights. */
+const TRAINED = {
+  type: 'string',
+  requiresArg: true,
+  nargs: 1,
+} as const
+
 /** All of them, the quick ones first; those that take one backend, for each that works here. */
-async function allRuns(): Promise<Run[]> {
+async function allRuns(weights: string | undefined): Promise<Run[]> {
   const { backends } = await chooseBackends([])
   const names = backends.map(({ name }) => name)
   const hasBf16 = variantsOf(backends, []).some(({ precision }) => precision === 'bf16')
@@ -49,6 +56,14 @@ async function allRuns(): Promise<Run[]> {
         ]
       : []),
     { args: 'evaluation', run: say => benchEvaluation(EVALUATION_DEFAULTS, say) },
+    ...(weights === undefined
+      ? []
+      : [
+          {
+            args: `evaluation --weights ${weights}`,
+            run: (say: Say) => benchEvaluation({ ...EVALUATION_DEFAULTS, weights }, say),
+          },
+        ]),
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
     { args: 'augment', run: say => benchAugment(AUGMENT_DEFAULTS, say) },
@@ -114,8 +129,8 @@ function createProgram(args: readonly string[]): Argv {
     .command(
       ['all', '$0'],
       'All of them, with their defaults',
-      argv => argv,
-      async outputs => runAll(await allRuns(), outputs, args.join(' ')),
+      argv => argv.option('weights', { ...TRAINED, describe: 'A run of the reference network, to score with it too' }),
+      async ({ weights, ...outputs }) => runAll(await allRuns(weights), outputs, args.join(' ')),
     )
     .command(
       'gemm',
@@ -189,8 +204,7 @@ function createProgram(args: readonly string[]): Argv {
           .option('times', number(EVALUATION_DEFAULTS.times, 'Times through the rows'))
           .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers'))
           .option('weights', {
-            type: 'string',
-            requiresArg: true,
+            ...TRAINED,
             describe: 'A run of the reference network. Default: the weights that training starts with',
           }),
       ({ backends, times, workers, weights = null, ...outputs }) =>
