@@ -101,7 +101,8 @@ const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
 function instantiate(context: KernelContext, f32: Backend): Kernels {
   const { memory, module, scratchByteOffset, native } = context
   if (!module) throw new TypeError('bf16.instantiate: module is null, expected what compile() returned')
-  const wasm = instantiateWasm(module, memory)
+  const portable = instantiateWasm(module, memory)
+  const wasm = native?.faster?.(portable) ?? portable
   const kernels = f32.instantiate(context)
   const products = productsOf(native)
 

@@ -1,4 +1,5 @@
 /** What the native backends take from a library: matrix products. Types only. */
+import type { WasmExports } from '../wasm/exports.js'
 
 export interface NativeLibrary {
   readonly backend: 'blas' | 'onednn'
@@ -61,4 +62,6 @@ export interface NativeProducts {
   /** Null where nothing is multiplied in bf16. */
   readonly bf16: BindBf16 | null
   readonly base: number
+  /** What runs some functions of the WASM module faster, with the same bits; null where nothing does. */
+  readonly faster: ((wasm: WasmExports) => WasmExports) | null
 }

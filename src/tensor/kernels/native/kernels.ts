@@ -93,7 +93,8 @@ const partOf: PartOf = ({ cols, tensor }) => {
 
 function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
-  const wasm = instantiateWasm(module, memory)
+  const portable = instantiateWasm(module, memory)
+  const wasm = native?.faster?.(portable) ?? portable
   const products = native ? productsOf(native.gemm, native.base) : noProducts
   const gradientScratch = scratchByteOffset + DROPOUT_SCRATCH_BYTES
 

@@ -40,7 +40,7 @@ export async function openLibrary(backend: NativeLibrary['backend'], path: strin
 export async function openNative({
   backend,
   path,
-}: Pick<NativeLibrary, 'backend' | 'path'>): Promise<Omit<NativeProducts, 'base'>> {
+}: Pick<NativeLibrary, 'backend' | 'path'>): Promise<Pick<NativeProducts, 'gemm' | 'bf16'>> {
   try {
     const { gemm, bf16 } = await openLibrary(backend, path)
     return { gemm, bf16: 'bind' in bf16 ? bf16.bind : null }

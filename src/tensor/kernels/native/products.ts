@@ -4,6 +4,7 @@ import { EMULATED_BF16, emulateBf16 } from './emulated-bf16.js'
 import type { NativeLibrary, NativeProducts } from './gemm.js'
 import { addressOf } from './memory.js'
 import { openNative } from './open.js'
+import { openX64 } from './x64/accelerate.js'
 
 export async function openProducts(
   library: NativeLibrary,
@@ -12,7 +13,8 @@ export async function openProducts(
 ): Promise<NativeProducts> {
   const { gemm, bf16 } = await openNative(library)
   const base = await addressOf(memory)
-  if (precision === 'f32') return { gemm, bf16: null, base }
+  const faster = await openX64(base)
+  if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
-  return { gemm, bf16: emulated ? await emulateBf16(gemm, memory, base) : bf16, base }
+  return { gemm, bf16: emulated ? await emulateBf16(gemm, memory, base) : bf16, base, faster }
 }

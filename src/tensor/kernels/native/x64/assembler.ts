@@ -1,0 +1,313 @@
+/**
+ * Machine code for x86-64 with AVX-512: the instructions that the kernels beside this file need, and no others. Operands
+ * in Intel's order, destination first. Pure; runs on any thread.
+ *
+ * Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, EVEX in section 2.7.
+ *
+ * Test: npx tap dist/test/tensor/x64.test.js
+ */
+
+/** A general register. Without RSP, RBP, R12 and R13, whose addresses are spelled in other ways. */
+export interface Register {
+  readonly general: number
+}
+/** 512 bits. */
+export interface Vector {
+  readonly vector: number
+}
+/** One bit for each of 16 lanes. */
+export interface Mask {
+  readonly mask: number
+}
+
+const general = (id: number): Register => ({ general: id })
+export const RAX = general(0)
+export const RCX = general(1)
+export const RDX = general(2)
+export const RSI = general(6)
+/** A function's first argument. */
+export const RDI = general(7)
+export const R8 = general(8)
+export const R9 = general(9)
+export const R10 = general(10)
+export const R11 = general(11)
+/** The caller's (System V ABI): to be pushed before they are used. */
+export const RBX = general(3)
+export const R14 = general(14)
+export const R15 = general(15)
+/** 0 to 31. */
+export const zmm = (id: number): Vector => ({ vector: id })
+/** 1 to 7: 0 stands for "no mask". */
+export const k = (id: number): Mask => ({ mask: id })
+
+export interface Address {
+  readonly base: Register
+  /** Added to the base. */
+  readonly index: Register | null
+  readonly disp: number
+}
+
+export const at = (base: Register, disp = 0, index: Register | null = null): Address => ({ base, disp, index })
+
+/** A place in the code. */
+export type Label = number & { readonly label: unique symbol }
+
+/** What an instruction does with lanes that a mask leaves out: they stay as they were, or become zero. */
+export interface Masked {
+  readonly mask: Mask
+  readonly zeroing: boolean
+}
+export const merging = (mask: Mask): Masked => ({ mask, zeroing: false })
+export const zeroing = (mask: Mask): Masked => ({ mask, zeroing: true })
+
+type Operand = Vector | Address
+
+/** Predicates of vcmpps: ordered, quiet. */
+export const COMPARE = { lessThan: 0x11, greaterOrEqual: 0x1d, unordered: 0x03, greaterThan: 0x1e } as const
+export type Comparison = (typeof COMPARE)[keyof typeof COMPARE]
+
+/** Opcode maps. */
+const [MAP_0F, MAP_38, MAP_3A] = [1, 2, 3]
+/** Prefixes that belong to an opcode. */
+const [NONE, P66, PF3] = [0, 1, 2]
+const VECTOR_BYTES = 64
+
+interface Evex {
+  readonly map: number
+  readonly prefix: number
+  readonly opcode: number
+  /** The bit W. */
+  readonly wide?: boolean
+  /** The register of ModRM, or an extension of the opcode. */
+  readonly reg: number
+  readonly vvvv?: number
+  readonly rm: Operand | Register
+  /** What short displacements count in: bytes that the instruction reads or writes. */
+  readonly unit?: number
+  readonly masked?: Masked | null
+  readonly immediate?: number
+}
+
+const bit = (value: number, i: number): number => (value >> i) & 1
+const isAddress = (operand: object): operand is Address => 'base' in operand
+const isSigned8 = (value: number): boolean => value >= -128 && value <= 127
+
+export class Assembler {
+  readonly #bytes: number[] = []
+
+  get bytes(): Uint8Array {
+    return Uint8Array.from(this.#bytes)
+  }
+
+  here(): Label {
+    return this.#bytes.length as Label
+  }
+
+  /** Back to the label, unless the last sum was zero. */
+  jnz(to: Label): void {
+    this.#put(0x0f, 0x85)
+    this.#put32(to - (this.#bytes.length + 4))
+  }
+
+  /** Returns to the caller, who may use instructions that are slow while upper halves of vectors are in use. */
+  ret(): void {
+    this.#put(0xc5, 0xf8, 0x77, 0xc3)
+  }
+
+  push(...registers: readonly Register[]): void {
+    for (const { general } of registers) this.#put(0x40 | bit(general, 3), 0x50 | (general & 7))
+  }
+
+  /** In the same order as they were pushed. */
+  pop(...registers: readonly Register[]): void {
+    for (const { general } of [...registers].reverse()) this.#put(0x40 | bit(general, 3), 0x58 | (general & 7))
+  }
+
+  mov(to: Register, from: Register | Address): void {
+    this.#integer(0x8b, to.general, from)
+  }
+
+  add(to: Register, by: Register | number): void {
+    if (typeof by !== 'number') return this.#integer(0x03, to.general, by)
+    this.#integer(0x81, 0, to)
+    this.#put32(by)
+  }
+
+  /** to = 0. */
+  clear(to: Register): void {
+    this.#integer(0x33, to.general, to)
+  }
+
+  /** to = 32 bits, without sign. */
+  mov32(to: Register, from: Address): void {
+    const rex = this.#rex(to.general, from) & ~0x08
+    this.#put(rex, 0x8b)
+    this.#modrm(to.general, from)
+  }
+
+  /** To be written soon. */
+  prefetchw(from: Address): void {
+    this.#put(this.#rex(0, from), 0x0f, 0x0d)
+    this.#modrm(1, from)
+  }
+
+  vmovups(to: Operand, from: Operand, masked: Masked | null = null): void {
+    if (isAddress(to)) this.#store(NONE, 0x11, to, from)
+    else this.#evex({ ...{ map: MAP_0F, prefix: NONE, opcode: 0x10 }, reg: to.vector, rm: from, masked })
+  }
+
+  /** Past the caches. */
+  vmovntps(to: Address, from: Vector): void {
+    this.#store(NONE, 0x2b, to, from)
+  }
+
+  vbroadcastss(to: Vector, from: Address): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0x18 }, reg: to.vector, rm: from, unit: 4 })
+  }
+
+  vaddps(to: Vector, a: Vector, b: Operand): void {
+    this.#three(NONE, 0x58, to, a, b)
+  }
+
+  vsubps(to: Vector, a: Vector, b: Operand): void {
+    this.#three(NONE, 0x5c, to, a, b)
+  }
+
+  vmulps(to: Vector, a: Vector, b: Operand, masked: Masked | null = null): void {
+    this.#three(NONE, 0x59, to, a, b, masked)
+  }
+
+  vdivps(to: Vector, a: Vector, b: Operand): void {
+    this.#three(NONE, 0x5e, to, a, b)
+  }
+
+  vsqrtps(to: Vector, from: Operand): void {
+    this.#evex({ ...{ map: MAP_0F, prefix: NONE, opcode: 0x51 }, reg: to.vector, rm: from })
+  }
+
+  vcmpps(to: Mask, a: Vector, b: Operand, comparison: Comparison): void {
+    this.#evex({
+      ...{ map: MAP_0F, prefix: NONE, opcode: 0xc2 },
+      ...{ reg: to.mask, vvvv: a.vector, rm: b, immediate: comparison },
+    })
+  }
+
+  vpandd(to: Vector, a: Vector, b: Operand): void {
+    this.#three(P66, 0xdb, to, a, b)
+  }
+
+  vpord(to: Vector, a: Vector, b: Operand): void {
+    this.#three(P66, 0xeb, to, a, b)
+  }
+
+  vpxord(to: Vector, a: Vector, b: Operand): void {
+    this.#three(P66, 0xef, to, a, b)
+  }
+
+  vpaddd(to: Vector, a: Vector, b: Operand): void {
+    this.#three(P66, 0xfe, to, a, b)
+  }
+
+  /** Shifts right, zeros from the left. */
+  vpsrld(to: Vector, from: Vector, bits: number): void {
+    this.#evex({
+      ...{ map: MAP_0F, prefix: P66, opcode: 0x72 },
+      ...{ reg: 2, vvvv: to.vector, rm: from, immediate: bits },
+    })
+  }
+
+  /** In each quarter: the lower halves of four lanes of a, then of b. Lanes hold 0 to 0xffff. */
+  vpackusdw(to: Vector, a: Vector, b: Vector): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0x2b }, reg: to.vector, vvvv: a.vector, rm: b })
+  }
+
+  /** The lower halves of 16 lanes, to 32 bytes. */
+  vpmovdw(to: Address, from: Vector): void {
+    this.#evex({ ...{ map: MAP_38, prefix: PF3, opcode: 0x33 }, reg: from.vector, rm: to, unit: VECTOR_BYTES / 2 })
+  }
+
+  /** In each quarter: lanes 0 of a and b, lanes 1; or lanes 2 and 3. */
+  vunpckps(half: 'low' | 'high', to: Vector, a: Vector, b: Vector): void {
+    this.#three(NONE, half === 'low' ? 0x14 : 0x15, to, a, b)
+  }
+
+  /** The same with pairs of lanes. */
+  vunpckpd(half: 'low' | 'high', to: Vector, a: Vector, b: Vector): void {
+    this.#evex({
+      ...{ map: MAP_0F, prefix: P66, opcode: half === 'low' ? 0x14 : 0x15, wide: true },
+      ...{ reg: to.vector, vvvv: a.vector, rm: b },
+    })
+  }
+
+  /** Two quarters of a, then two of b. */
+  vshuff32x4(
+    to: Vector,
+    a: Vector,
+    b: Vector,
+    [a0, a1, b0, b1]: readonly [a0: number, a1: number, b0: number, b1: number],
+  ): void {
+    this.#evex({
+      ...{ map: MAP_3A, prefix: P66, opcode: 0x23, immediate: a0 | (a1 << 2) | (b0 << 4) | (b1 << 6) },
+      ...{ reg: to.vector, vvvv: a.vector, rm: b },
+    })
+  }
+
+  #three(prefix: number, opcode: number, to: Vector, a: Vector, b: Operand, masked: Masked | null = null): void {
+    this.#evex({ ...{ map: MAP_0F, prefix, opcode, masked }, ...{ reg: to.vector, vvvv: a.vector, rm: b } })
+  }
+
+  #store(prefix: number, opcode: number, to: Address, from: Operand): void {
+    if (isAddress(from)) throw new TypeError('assembler: a store from memory to memory, expected one from a vector')
+    this.#evex({ ...{ map: MAP_0F, prefix, opcode }, reg: from.vector, rm: to })
+  }
+
+  /** 62, three bytes of fields, some of them inverted, opcode, ModRM. */
+  #evex({ map, prefix, opcode, wide = false, reg, vvvv = 0, rm, unit = VECTOR_BYTES, masked, immediate }: Evex): void {
+    const [x, b] = isAddress(rm)
+      ? [bit(rm.index?.general ?? 0, 3), bit(rm.base.general, 3)]
+      : [bit(numberOf(rm), 4), bit(numberOf(rm), 3)]
+    const inverted = (bit(reg, 3) << 7) | (x << 6) | (b << 5) | (bit(reg, 4) << 4)
+    this.#put(
+      0x62,
+      (inverted ^ 0xf0) | map,
+      (Number(wide) << 7) | ((~vvvv & 15) << 3) | 4 | prefix,
+      (Number(masked?.zeroing ?? false) << 7) | (2 << 5) | ((1 - bit(vvvv, 4)) << 3) | (masked?.mask.mask ?? 0),
+      opcode,
+    )
+    this.#modrm(reg, rm, unit)
+    if (immediate !== undefined) this.#put(immediate)
+  }
+
+  #integer(opcode: number, reg: number, rm: Register | Address): void {
+    this.#put(this.#rex(reg, rm), opcode)
+    this.#modrm(reg, rm)
+  }
+
+  /** 64 bits wide. */
+  #rex(reg: number, rm: Register | Address): number {
+    const [index, base] = isAddress(rm) ? [rm.index?.general ?? 0, rm.base.general] : [0, rm.general]
+    return 0x48 | (bit(reg, 3) << 2) | (bit(index, 3) << 1) | bit(base, 3)
+  }
+
+  #modrm(reg: number, rm: Operand | Register, unit = 1): void {
+    const low = (reg & 7) << 3
+    if (!isAddress(rm)) return this.#put(0xc0 | low | (numberOf(rm) & 7))
+    const { base, index, disp } = rm
+    const short = disp % unit === 0 && isSigned8(disp / unit)
+    const mode = short ? 0x40 : 0x80
+    if (index) this.#put(mode | low | 4, ((index.general & 7) << 3) | (base.general & 7))
+    else this.#put(mode | low | (base.general & 7))
+    if (short) this.#put((disp / unit) & 0xff)
+    else this.#put32(disp)
+  }
+
+  #put(...bytes: number[]): void {
+    this.#bytes.push(...bytes)
+  }
+
+  #put32(value: number): void {
+    this.#put(value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >> 24) & 0xff)
+  }
+}
+
+const numberOf = (rm: Vector | Register): number => ('vector' in rm ? rm.vector : rm.general)
