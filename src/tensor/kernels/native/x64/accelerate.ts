@@ -3,12 +3,13 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import type { WasmExports } from '../../wasm/exports.js'
 import { loadKoffi } from '../koffi.js'
 import { loadCode, type NativeFunction } from './code.js'
-import { BLOCK_BYTES, CONSTANTS, KERNELS, WORDS, type X64Kernel } from './kernels.js'
+import { ARGUMENTS_WORD, createBlock, KERNELS, type X64Kernel } from './kernels.js'
 
 /** Set to `0`, leaves everything to the WASM module. */
 export const X64_VARIABLE = 'GRADLOOM_X64'
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 
+type PlainFunction = (...args: number[]) => number
 export type Accelerate = (wasm: WasmExports) => WasmExports
 
 /** Null where this CPU, or this system, cannot. `base`: where the arena begins. */
@@ -19,31 +20,38 @@ export async function openX64(base: number): Promise<Accelerate | null> {
   const functions = await loadCode(KERNELS.map(({ code }) => code().bytes))
   if (!functions) return null
   const koffi = await loadKoffi()
-  const block = new ArrayBuffer(BLOCK_BYTES)
+  const block = createBlock(base)
   const address = Number(koffi.address(block))
   const [words, floats] = [new Uint32Array(block), new Float32Array(block)]
-  new BigUint64Array(block)[0] = BigInt(base)
-  words.set(Object.values(CONSTANTS), WORDS.constantsAt)
 
-  /** Arguments go into the block as numbers of their kind. */
-  const bind = (kernel: X64Kernel<never>, run: NativeFunction, otherwise: (...args: number[]) => unknown) => {
-    const serves = kernel.serves as (...args: number[]) => boolean
-    const firstFloat = kernel.floats[0] ?? Number.POSITIVE_INFINITY
-    return (...args: number[]) => {
-      if (!serves(...args)) return otherwise(...args)
-      for (let i = 0; i < args.length; i++) {
-        if (i < firstFloat) words[WORDS.argumentsAt + i] = args[i]
-        else floats[WORDS.argumentsAt + i] = args[i]
-      }
-      return run(address)
-    }
-  }
   return wasm => {
     const replaced = KERNELS.map((kernel, i) => [
       kernel.name,
-      bind(kernel as X64Kernel<never>, functions[i], wasm[kernel.name] as (...args: number[]) => unknown),
+      bind(kernel, functions[i], wasm[kernel.name] as PlainFunction),
     ])
     return { ...wasm, ...Object.fromEntries(replaced) }
+  }
+
+  function bind(kernel: X64Kernel, run: NativeFunction, portable: PlainFunction): PlainFunction {
+    const { floatsFrom, size, moves } = kernel
+    const serves = kernel.serves as (...args: number[]) => boolean
+    const prepare = kernel.prepare as ((words: Uint32Array, ...args: number[]) => void) | undefined
+    return (...args) => {
+      const rest = args[size.at] % size.multiple
+      const served = args[size.at] - rest
+      if (served <= 0 || !serves(...args)) return portable(...args)
+      prepare?.(words, ...args)
+      for (let i = 0; i < args.length; i++) {
+        if (i < floatsFrom) words[ARGUMENTS_WORD + i] = args[i]
+        else floats[ARGUMENTS_WORD + i] = args[i]
+      }
+      words[ARGUMENTS_WORD + size.at] = served
+      const result = run(address)
+      if (rest === 0) return result
+      args[size.at] = rest
+      for (const [i, by] of moves) args[i] += by * served
+      return result | portable(...args)
+    }
   }
 }
 

@@ -45,9 +45,12 @@ export interface Address {
   /** Added to the base. */
   readonly index: Register | null
   readonly disp: number
+  /** 32 bits, for all lanes. */
+  readonly broadcast?: boolean
 }
 
 export const at = (base: Register, disp = 0, index: Register | null = null): Address => ({ base, disp, index })
+export const broadcastAt = (base: Register, disp: number): Address => ({ base, disp, index: null, broadcast: true })
 
 /** A place in the code. */
 export type Label = number & { readonly label: unique symbol }
@@ -62,8 +65,8 @@ export const zeroing = (mask: Mask): Masked => ({ mask, zeroing: true })
 
 type Operand = Vector | Address
 
-/** Predicates of vcmpps: ordered, quiet. */
-export const COMPARE = { lessThan: 0x11, greaterOrEqual: 0x1d, unordered: 0x03, greaterThan: 0x1e } as const
+/** Predicates of vcmpps, quiet: all but the last are false for a NaN. */
+export const COMPARE = { greaterOrEqual: 0x1d, greaterThan: 0x1e, unordered: 0x03 } as const
 export type Comparison = (typeof COMPARE)[keyof typeof COMPARE]
 
 /** Opcode maps. */
@@ -156,7 +159,7 @@ export class Assembler {
     else this.#evex({ ...{ map: MAP_0F, prefix: NONE, opcode: 0x10 }, reg: to.vector, rm: from, masked })
   }
 
-  /** Past the caches. */
+  /** Past the caches, to a multiple of 64 bytes. */
   vmovntps(to: Address, from: Vector): void {
     this.#store(NONE, 0x2b, to, from)
   }
@@ -175,6 +178,11 @@ export class Assembler {
 
   vmulps(to: Vector, a: Vector, b: Operand, masked: Masked | null = null): void {
     this.#three(NONE, 0x59, to, a, b, masked)
+  }
+
+  /** The second where one of both is a NaN, or both are zero. */
+  vmaxps(to: Vector, a: Vector, b: Operand): void {
+    this.#three(NONE, 0x5f, to, a, b)
   }
 
   vdivps(to: Vector, a: Vector, b: Operand): void {
@@ -206,6 +214,58 @@ export class Assembler {
 
   vpaddd(to: Vector, a: Vector, b: Operand): void {
     this.#three(P66, 0xfe, to, a, b)
+  }
+
+  /** Where a is at least b, as numbers without sign. */
+  vpcmpud(to: Mask, a: Vector, b: Operand): void {
+    this.#evex({
+      ...{ map: MAP_3A, prefix: P66, opcode: 0x1e, immediate: 5 },
+      ...{ reg: to.mask, vvvv: a.vector, rm: b },
+    })
+  }
+
+  /** Where a & b has a bit. */
+  vptestmd(to: Mask, a: Vector, b: Vector): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0x27 }, reg: to.mask, vvvv: a.vector, rm: b })
+  }
+
+  /** to ^= a ^ b. */
+  vpxor3d(to: Vector, a: Vector, b: Operand): void {
+    this.#evex({
+      ...{ map: MAP_3A, prefix: P66, opcode: 0x25, immediate: 0x96 },
+      ...{ reg: to.vector, vvvv: a.vector, rm: b },
+    })
+  }
+
+  /** The lower halves of 8 lanes of 64 bits, multiplied. */
+  vpmuludq(to: Vector, a: Vector, b: Operand): void {
+    this.#evex({
+      ...{ map: MAP_0F, prefix: P66, opcode: 0xf4, wide: true },
+      ...{ reg: to.vector, vvvv: a.vector, rm: b },
+    })
+  }
+
+  /** Upper halves of lanes of 64 bits, in both halves. */
+  vpshufdUpper(to: Vector, from: Vector): void {
+    this.#evex({ ...{ map: MAP_0F, prefix: P66, opcode: 0x70, immediate: 0xf5 }, reg: to.vector, rm: from })
+  }
+
+  /** In each quarter: lanes 0 and 2 of a, then of b; or lanes 1 and 3. */
+  vshufps(which: 'even' | 'odd', to: Vector, a: Vector, b: Vector): void {
+    this.#evex({
+      ...{ map: MAP_0F, prefix: NONE, opcode: 0xc6, immediate: which === 'even' ? 0x88 : 0xdd },
+      ...{ reg: to.vector, vvvv: a.vector, rm: b },
+    })
+  }
+
+  /** What was stored past the caches is visible to others before what is stored from here on. */
+  sfence(): void {
+    this.#put(0x0f, 0xae, 0xf8)
+  }
+
+  /** 16 bits, to the register of what a function returns. */
+  kmovw(from: Mask): void {
+    this.#put(0xc5, 0xf8, 0x93, 0xc0 | from.mask)
   }
 
   /** Shifts right, zeros from the left. */
@@ -266,15 +326,20 @@ export class Assembler {
     const [x, b] = isAddress(rm)
       ? [bit(rm.index?.general ?? 0, 3), bit(rm.base.general, 3)]
       : [bit(numberOf(rm), 4), bit(numberOf(rm), 3)]
+    const broadcast = isAddress(rm) && rm.broadcast === true
     const inverted = (bit(reg, 3) << 7) | (x << 6) | (b << 5) | (bit(reg, 4) << 4)
     this.#put(
       0x62,
       (inverted ^ 0xf0) | map,
       (Number(wide) << 7) | ((~vvvv & 15) << 3) | 4 | prefix,
-      (Number(masked?.zeroing ?? false) << 7) | (2 << 5) | ((1 - bit(vvvv, 4)) << 3) | (masked?.mask.mask ?? 0),
+      (Number(masked?.zeroing ?? false) << 7) |
+        (2 << 5) |
+        (Number(broadcast) << 4) |
+        ((1 - bit(vvvv, 4)) << 3) |
+        (masked?.mask.mask ?? 0),
       opcode,
     )
-    this.#modrm(reg, rm, unit)
+    this.#modrm(reg, rm, broadcast ? 4 : unit)
     if (immediate !== undefined) this.#put(immediate)
   }
 

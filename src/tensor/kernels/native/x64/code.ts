@@ -10,7 +10,7 @@ const PAGE = 4096
 const MAP_FAILED = -1n
 
 /** Called with the address of its arguments. */
-export type NativeFunction = (args: number) => void
+export type NativeFunction = (args: number) => number
 
 /** Functions of the given code, in its order. Null where the system does not let memory become code. It is never given back: the process ends with it. */
 export async function loadCode(functions: readonly Uint8Array[]): Promise<NativeFunction[] | null> {
@@ -36,6 +36,6 @@ export async function loadCode(functions: readonly Uint8Array[]): Promise<Native
 }
 
 function callable(koffi: Koffi, address: bigint): NativeFunction {
-  const type = koffi.proto('void (uintptr_t args)')
+  const type = koffi.proto('int (uintptr_t args)')
   return koffi.decode(address, type) as NativeFunction
 }

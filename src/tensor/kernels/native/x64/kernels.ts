@@ -13,6 +13,7 @@ import {
   type Address,
   Assembler,
   at,
+  broadcastAt,
   COMPARE,
   k,
   merging,
@@ -40,22 +41,45 @@ const BYTES = 64
 /** Of two rows of 64 columns in bf16, as products take them; see wasm/assembly/bf16.ts. */
 const PAIR_BYTES = 256
 
-const ARGUMENTS_AT = 8
-const CONSTANTS_AT = 96
-export const BLOCK_BYTES = 128
-/** Words that kernels read, after the arguments. */
-export const CONSTANTS = {
+/** Words that kernels read beside their arguments. */
+const CONSTANTS = {
   smallestNormal: 0x00800000,
   magnitude: 0x7fffffff,
   one: 1,
   half: 0x7fff,
   nan: 0x7fc00000,
   upper: 0xffff0000,
+  philox0: 0xd2511f53,
+  philox1: 0xcd9e8d57,
 } as const
-export const WORDS = { argumentsAt: ARGUMENTS_AT / 4, constantsAt: CONSTANTS_AT / 4 } as const
+/** Which counters the lanes of 64 bits have, so that words come out in the order of units; the second eight: plus 8. */
+const COUNTERS = [0, 4, 1, 5, 2, 6, 3, 7]
+const ROUNDS = 10
+const [WEYL_0, WEYL_1] = [0x9e3779b9, 0xbb67ae85]
 
-/** Ahead of what is read: past the end of a page the processor does not look by itself. */
-const PREFETCH = 1024
+/** Where a block has what, in bytes. */
+const ARGUMENTS_AT = 8
+const CONSTANTS_AT = 96
+const KEYS_AT = 128
+const COUNTERS_AT = 256
+const BLOCK_BYTES = 384
+
+/** A block without arguments, of an arena that begins at this address. */
+export function createBlock(base: number): ArrayBuffer {
+  const block = new ArrayBuffer(BLOCK_BYTES)
+  new BigUint64Array(block)[0] = BigInt(base)
+  const words = new Uint32Array(block)
+  words.set(Object.values(CONSTANTS), CONSTANTS_AT / 4)
+  for (const [i, counter] of COUNTERS.entries()) {
+    words[COUNTERS_AT / 4 + 2 * i] = counter
+    words[COUNTERS_AT / 4 + LANES + 2 * i] = counter + COUNTERS.length
+  }
+  return block
+}
+export const ARGUMENTS_WORD = ARGUMENTS_AT / 4
+
+/** Ahead of what is read, into the next page: there the processor does not look by itself. */
+const PREFETCH = 2048
 
 const argument = (i: number): Address => at(RDI, ARGUMENTS_AT + 4 * i)
 const constant = (name: keyof typeof CONSTANTS): Address =>
@@ -76,7 +100,20 @@ function begin(): Assembler {
   return code
 }
 
-/** See wasm/assembly/optimizers.ts. */
+interface Limits {
+  readonly smallest: Vector
+  readonly magnitude: Vector
+  readonly scratch: Vector
+}
+
+/** Subnormal numbers become zero. */
+function flush(code: Assembler, x: Vector, { smallest, magnitude, scratch }: Limits): void {
+  code.vpandd(scratch, x, magnitude)
+  code.vcmpps(k(1), scratch, smallest, COMPARE.greaterOrEqual)
+  code.vmovups(x, x, zeroing(k(1)))
+}
+
+/** adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay). */
 function adam(): Assembler {
   const code = begin()
   const [w, m, v, g, left, i] = [RCX, RDX, RSI, R8, R9, R10]
@@ -85,14 +122,9 @@ function adam(): Assembler {
   const constants = Array.from({ length: 9 }, (_, n) => zmm(16 + n))
   for (const [n, vector] of constants.entries()) code.vbroadcastss(vector, argument(5 + n))
   const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = constants
-  const [smallest, magnitude, scratch] = [zmm(25), zmm(26), zmm(27)]
-  code.vbroadcastss(smallest, constant('smallestNormal'))
-  code.vbroadcastss(magnitude, constant('magnitude'))
-  const flush = (x: Vector) => {
-    code.vpandd(scratch, x, magnitude)
-    code.vcmpps(k(1), scratch, smallest, COMPARE.greaterOrEqual)
-    code.vmovups(x, x, zeroing(k(1)))
-  }
+  const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
+  code.vbroadcastss(limits.smallest, constant('smallestNormal'))
+  code.vbroadcastss(limits.magnitude, constant('magnitude'))
   const [wi, gi, mi, vi, term] = [zmm(0), zmm(1), zmm(2), zmm(3), zmm(4)]
   code.clear(i)
   const loop = code.here()
@@ -103,13 +135,13 @@ function adam(): Assembler {
   code.vmulps(mi, beta1, at(m, 0, i))
   code.vmulps(term, rest1, gi)
   code.vaddps(mi, mi, term)
-  flush(mi)
+  flush(code, mi, limits)
   code.vmovups(at(m, 0, i), mi)
   code.vmulps(vi, beta2, at(v, 0, i))
   code.vmulps(term, gi, gi)
   code.vmulps(term, rest2, term)
   code.vaddps(vi, vi, term)
-  flush(vi)
+  flush(code, vi, limits)
   code.vmovups(at(v, 0, i), vi)
   code.vmulps(vi, vi, correction2)
   code.vsqrtps(vi, vi)
@@ -123,6 +155,198 @@ function adam(): Assembler {
   code.add(i, BYTES)
   code.add(left, -LANES)
   code.jnz(loop)
+  code.ret()
+  return code
+}
+
+/** Notes in `bad` where x is not finite: x - x is then a NaN, else 0. */
+function check(code: Assembler, bad: Vector, x: Vector, scratch: Vector): void {
+  code.vsubps(scratch, x, x)
+  code.vpord(bad, bad, scratch)
+}
+
+/** Returns not 0 if anything is noted. */
+function returnBad(code: Assembler, bad: Vector): void {
+  code.vptestmd(k(1), bad, bad)
+  code.kmovw(k(1))
+  code.ret()
+}
+
+/**
+ * Four words of Philox4x32-10 of each of eight counters, one in each lane of 64 bits, of which the upper halves do not
+ * count: [of the even lanes, of the odd ones], four lanes of 32 bits for each. Overwrites x and the scratch.
+ */
+function philox(
+  code: Assembler,
+  x: readonly Vector[],
+  scratch: readonly Vector[],
+  [m0, m1]: readonly Vector[],
+): [Vector, Vector] {
+  let [x0, x1, x2, x3] = x
+  let [p, q] = scratch
+  for (let round = 0; round < ROUNDS; round++) {
+    const key = (i: number) => broadcastAt(RDI, KEYS_AT + 8 * round + 4 * i)
+    code.vpmuludq(p, x0, m0)
+    code.vpmuludq(q, x2, m1)
+    code.vpshufdUpper(x0, q)
+    code.vpshufdUpper(x2, p)
+    code.vpxor3d(x0, x1, key(0))
+    code.vpxor3d(x2, x3, key(1))
+    ;[x1, q] = [q, x1]
+    ;[x3, p] = [p, x3]
+  }
+  code.vshufps('even', p, x0, x1)
+  code.vshufps('even', q, x2, x3)
+  code.vshufps('even', x0, p, q)
+  code.vshufps('odd', x1, p, q)
+  return [x0, x1]
+}
+
+/** bias_relu_dropout(z, zPanel, zRow, rows, panels, vectors, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
+function biasReluDropout(): Assembler {
+  const code = begin()
+  const [z, zRow, left, bias, sample, vectors, zAt, biasAt] = [RCX, RDX, RSI, R8, R9, R10, R11, RAX]
+  pointer(code, z, 0)
+  count(code, zRow, 2)
+  count(code, left, 3)
+  pointer(code, bias, 7)
+  pointer(code, sample, 8)
+  const m = [zmm(16), zmm(17)]
+  const counters = [zmm(18), zmm(19)]
+  const [least, factor, zero, bad, first, step] = [20, 21, 22, 23, 24, 25].map(zmm)
+  code.vbroadcastss(m[0], constant('philox0'))
+  code.vbroadcastss(m[1], constant('philox1'))
+  code.vbroadcastss(least, argument(14))
+  code.vbroadcastss(factor, argument(15))
+  code.vbroadcastss(first, argument(6))
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  // Sixteen counters serve 64 units.
+  code.vbroadcastss(step, constant('one'))
+  for (let i = 0; i < 4; i++) code.vpaddd(step, step, step)
+  const row = code.here()
+  count(code, vectors, 5)
+  code.mov(zAt, z)
+  code.mov(biasAt, bias)
+  for (const [i, counter] of counters.entries()) code.vpaddd(counter, first, at(RDI, COUNTERS_AT + BYTES * i))
+  const group = code.here()
+  const words: Vector[] = []
+  for (const i of [0, 1]) {
+    const x = [0, 1, 2, 3].map(j => zmm(6 * i + j))
+    code.vmovups(x[0], counters[i])
+    code.vbroadcastss(x[1], argument(12))
+    code.vbroadcastss(x[2], at(sample))
+    code.vbroadcastss(x[3], argument(13))
+    words.push(...philox(code, x, [zmm(6 * i + 4), zmm(6 * i + 5)], m))
+    code.vpaddd(counters[i], counters[i], step)
+  }
+  for (const [i, word] of words.entries()) {
+    const [x, scratch] = [zmm(26), zmm(27)]
+    code.vmovups(x, at(zAt, BYTES * i))
+    code.vaddps(x, x, at(biasAt, BYTES * i))
+    check(code, bad, x, scratch)
+    code.vpcmpud(k(1), word, least)
+    code.vmaxps(x, zero, x)
+    code.vmulps(x, x, factor, zeroing(k(1)))
+    code.vmovups(at(zAt, BYTES * i), x)
+  }
+  code.add(zAt, 4 * BYTES)
+  code.add(biasAt, 4 * BYTES)
+  code.add(vectors, -LANES)
+  code.jnz(group)
+  code.add(z, zRow)
+  code.add(sample, 4)
+  code.add(left, -1)
+  code.jnz(row)
+  returnBad(code, bad)
+  return code
+}
+
+/** relu_backward(dx, dxPanel, dxRow, a, aPanel, aRow, rows, panels, vectors, scale). */
+function reluBackward(): Assembler {
+  const code = begin()
+  const [dx, dxRow, a, aRow, left, vectors, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
+  pointer(code, dx, 0)
+  count(code, dxRow, 2)
+  pointer(code, a, 3)
+  count(code, aRow, 5)
+  count(code, left, 6)
+  const [factor, zero, bad, smallest, magnitude, x, scratch] = [16, 17, 18, 19, 20, 0, 1].map(zmm)
+  code.vbroadcastss(factor, argument(9))
+  code.vbroadcastss(smallest, constant('smallestNormal'))
+  code.vbroadcastss(magnitude, constant('magnitude'))
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  const row = code.here()
+  count(code, vectors, 8)
+  code.clear(i)
+  const loop = code.here()
+  code.vmovups(x, at(a, 0, i))
+  code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
+  code.vmulps(x, factor, at(dx, 0, i), zeroing(k(1)))
+  check(code, bad, x, scratch)
+  flush(code, x, { smallest, magnitude, scratch })
+  code.vmovups(at(dx, 0, i), x)
+  code.add(i, BYTES)
+  code.add(vectors, -4)
+  code.jnz(loop)
+  code.add(dx, dxRow)
+  code.add(a, aRow)
+  code.add(left, -1)
+  code.jnz(row)
+  returnBad(code, bad)
+  return code
+}
+
+/** column_sums(g, dz, dzRow, rows, vectors, accumulate), without the last. */
+function columnSums(): Assembler {
+  const code = begin()
+  const [g, dz, stride, left, vectors, row] = [RCX, RDX, RSI, R8, R9, R10]
+  pointer(code, g, 0)
+  pointer(code, dz, 1)
+  count(code, stride, 2)
+  count(code, vectors, 4)
+  const loop = code.here()
+  count(code, left, 3)
+  code.mov(row, dz)
+  const sums = [0, 1, 2, 3].map(zmm)
+  for (const sum of sums) code.vpxord(sum, sum, sum)
+  const next = code.here()
+  for (const [i, sum] of sums.entries()) code.vaddps(sum, sum, at(row, BYTES * i))
+  code.add(row, stride)
+  code.add(left, -1)
+  code.jnz(next)
+  for (const [i, sum] of sums.entries()) code.vmovups(at(g, BYTES * i), sum)
+  code.add(g, 4 * BYTES)
+  code.add(dz, 4 * BYTES)
+  code.add(vectors, -LANES)
+  code.jnz(loop)
+  code.ret()
+  return code
+}
+
+/** copy_rows(to, toStride, from, fromStride, rows, bytes). */
+function copyRows(): Assembler {
+  const code = begin()
+  const [to, toStride, from, fromStride, left, bytes, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
+  pointer(code, to, 0)
+  count(code, toStride, 1)
+  pointer(code, from, 2)
+  count(code, fromStride, 3)
+  count(code, left, 4)
+  const row = code.here()
+  count(code, bytes, 5)
+  code.clear(i)
+  const loop = code.here()
+  code.vmovups(zmm(0), at(from, 0, i))
+  code.vmovups(at(to, 0, i), zmm(0))
+  code.add(i, BYTES)
+  code.add(bytes, -BYTES)
+  code.jnz(loop)
+  code.add(to, toStride)
+  code.add(from, fromStride)
+  code.add(left, -1)
+  code.jnz(row)
   code.ret()
   return code
 }
@@ -345,49 +569,122 @@ function columnPairs(): Assembler {
 
 type Arguments<N extends keyof WasmExports> = Parameters<WasmExports[N]>
 
-/** Code, the positions of arguments that are not integers, and which calls it serves. */
-export interface X64Kernel<N extends keyof WasmExports> {
+/** A function of the WASM module, for calls that it serves; of a size that is no multiple, the rest is the module's. */
+export interface X64Kernel<N extends keyof WasmExports = keyof WasmExports> {
   readonly name: N
   readonly code: () => Assembler
-  readonly floats: readonly number[]
+  /** The first argument that is a float32; all after it are. */
+  readonly floatsFrom: number
   serves(...args: Arguments<N>): boolean
+  /** The argument that counts columns, or numbers, and what it is served in multiples of. */
+  readonly size: { readonly at: number; readonly multiple: number }
+  /** By how much other arguments differ for the rest, for each that has been served: [argument, by]. */
+  readonly moves: readonly (readonly [at: number, by: number])[]
+  /** Words that are derived from arguments. */
+  prepare?(words: Uint32Array, ...args: Arguments<N>): void
 }
 
-const kernel = <N extends keyof WasmExports>(of: X64Kernel<N>): X64Kernel<N> => of
-const INTEGERS: readonly number[] = []
+const kernel = <N extends keyof WasmExports>(of: X64Kernel<N>): X64Kernel => of as unknown as X64Kernel
+const NO_FLOATS = 99
 /** Fewer numbers are not worth the call. */
 const WORTH = 512
 
-export const KERNELS = [
+export const KERNELS: readonly X64Kernel[] = [
   kernel({
     name: 'adam',
     code: adam,
-    floats: [5, 6, 7, 8, 9, 10, 11, 12, 13],
-    serves: (_w, _m, _v, _g, n) => n >= WORTH && n % LANES === 0,
+    floatsFrom: 5,
+    serves: (_w, _m, _v, _g, n) => n >= WORTH,
+    size: { at: 4, multiple: LANES },
+    moves: [0, 1, 2, 3].map(i => [i, 4]),
+  }),
+  kernel({
+    name: 'bias_relu_dropout',
+    code: biasReluDropout,
+    floatsFrom: 15,
+    serves: (_z, _zPanel, _zRow, rows, panels, vectors) => panels === 1 && 4 * rows * vectors >= WORTH,
+    size: { at: 5, multiple: LANES },
+    moves: [
+      [0, 16],
+      [6, 1],
+      [7, 16],
+    ],
+    prepare(words, ...args) {
+      let [k0, k1] = [args[10], args[11]]
+      for (let round = 0; round < ROUNDS; round++) {
+        words[KEYS_AT / 4 + 2 * round] = k0
+        words[KEYS_AT / 4 + 2 * round + 1] = k1
+        k0 = (k0 + WEYL_0) >>> 0
+        k1 = (k1 + WEYL_1) >>> 0
+      }
+    },
+  }),
+  kernel({
+    name: 'relu_backward',
+    code: reluBackward,
+    floatsFrom: 9,
+    serves: (...[, , , , , , rows, panels, vectors]) => panels === 1 && 4 * rows * vectors >= WORTH,
+    size: { at: 8, multiple: 4 },
+    moves: [
+      [0, 16],
+      [3, 16],
+    ],
+  }),
+  kernel({
+    name: 'column_sums',
+    code: columnSums,
+    floatsFrom: NO_FLOATS,
+    serves: (_g, _dz, _stride, rows, vectors, accumulate) => accumulate === 0 && 4 * rows * vectors >= WORTH,
+    size: { at: 4, multiple: LANES },
+    moves: [
+      [0, 16],
+      [1, 16],
+    ],
+  }),
+  kernel({
+    name: 'copy_rows',
+    code: copyRows,
+    floatsFrom: NO_FLOATS,
+    serves: (_to, _toStride, _from, _fromStride, rows, bytes) => rows * bytes >= 4 * WORTH,
+    size: { at: 5, multiple: BYTES },
+    moves: [
+      [0, 1],
+      [2, 1],
+    ],
   }),
   kernel({
     name: 'bf16_rows',
     code: rows,
-    floats: INTEGERS,
-    serves: (_to, _toStride, _from, _fromStride, rows, octets) => octets % 2 === 0 && 8 * rows * octets >= WORTH,
+    floatsFrom: NO_FLOATS,
+    serves: (_to, _toStride, _from, _fromStride, rows, octets) => 8 * rows * octets >= WORTH,
+    size: { at: 5, multiple: 2 },
+    moves: [
+      [0, 16],
+      [2, 32],
+    ],
   }),
   kernel({
     name: 'bf16_pairs',
     code: pairs,
-    floats: INTEGERS,
-    serves: (_to, _from, _stride, rows, padded) => rows === padded && rows > 0,
+    floatsFrom: NO_FLOATS,
+    serves: (_to, _from, _stride, rows, padded) => rows === padded && rows % 2 === 0,
+    size: { at: 3, multiple: 1 },
+    moves: [],
   }),
   kernel({
     name: 'bf16_columns',
     code: columns,
-    floats: INTEGERS,
-    serves: (_to, _from, _stride, rows, vectors, padded) =>
-      rows === padded && rows > 0 && rows % (2 * LANES) === 0 && vectors > 0 && vectors % 4 === 0,
+    floatsFrom: NO_FLOATS,
+    serves: (...[, , , rows, vectors, padded]) => rows === padded && rows % (2 * LANES) === 0 && vectors % 4 === 0,
+    size: { at: 3, multiple: 1 },
+    moves: [],
   }),
   kernel({
     name: 'bf16_column_pairs',
     code: columnPairs,
-    floats: INTEGERS,
-    serves: (_to, _from, _stride, rows, pairs) => rows > 0 && rows % LANES === 0 && pairs > 0 && pairs % LANES === 0,
+    floatsFrom: NO_FLOATS,
+    serves: (_to, _from, _stride, rows, pairs) => rows % LANES === 0 && pairs % LANES === 0,
+    size: { at: 3, multiple: 1 },
+    moves: [],
   }),
-] as const
+]
