@@ -8,7 +8,15 @@ import type { OptimizerStep } from '../model/optimizer.js'
 import { isLearned, type NormType, type VectorKind } from '../model/parameters.js'
 import { averageIndex } from '../model/state.js'
 import { viewSlot } from '../tensor/arena.js'
-import type { ActivationSpec, BiasTensors, Columns, Kernels, Tile, WeightTensors } from '../tensor/kernels/backend.js'
+import type {
+  ActivationSpec,
+  BiasTensors,
+  CheckedBlockKernel,
+  Columns,
+  Kernels,
+  Tile,
+  WeightTensors,
+} from '../tensor/kernels/backend.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { Layout, MatrixSlot, ParameterSlots } from './layout.js'
 import { bindNorm, type Normalisation, viewNormTraining } from './norm.js'
@@ -100,6 +108,7 @@ const INPUT_LAYER = 2 ** 32 - 1
 
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
   const { widths } = plan
+  const { type: norm } = plan.norm
   const last = widths.length - 2
   const layerCount = last + 1
   const view = ({ rows, cols, slot }: MatrixSlot): Matrix => ({ rows, cols, tensor: viewSlot(memory, slot) })
@@ -180,11 +189,24 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       })
     })
     const forward = layers.map(({ weight }, i) => kernels.linear(activations[i + 1], activations[i], weight))
+    const dropoutOf = (layer: number) => ({ rate: plan.dropout[layer], seed: plan.seed, layer, samples })
     // What is normalised has its bias behind it; the activation adds the shift.
-    const activate = layers.slice(0, last).map(({ bias, vectors }, i) =>
-      kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), {
-        ...{ rate: plan.dropout[i], seed: plan.seed, layer: i, samples },
-      }),
+    const activate = layers
+      .slice(0, last)
+      .map(({ bias, vectors }, i) =>
+        kernels.biasActivate(activations[i + 1], vectors.get('shift') ?? bias, activationOf(i), dropoutOf(i)),
+      )
+    /** Products with what follows them, where nothing comes between. */
+    const hidden = (norm === 'none' ? layers.slice(0, last) : []).map(
+      ({ weight, bias }, i): (typeof activate)[number] => {
+        const [out, x] = [activations[i + 1], activations[i]]
+        const fused = kernels.linearActivate?.(out, x, weight, bias, activationOf(i), dropoutOf(i))
+        if (fused) return fused
+        return (row, rows, epoch, training, columns) => {
+          forward[i](row, rows, columns)
+          return activate[i](row, rows, epoch, training, columns)
+        }
+      },
     )
     const loss = (from: 'train' | 'test') => {
       const args = { z: activations[layerCount], bias: layers[last].bias, samples, losses, correct }
@@ -192,7 +214,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
         ? kernels.softmaxLoss({ ...args, labels: labels[from], smoothing: plan.labelSmoothing })
         : kernels.squaredLoss({ ...args, targets: viewSlot(memory, layout.targets[from]) })
     }
-    return { norms, forward, activate, loss: { train: loss('train'), test: loss('test') } }
+    return { norms, forward, activate, hidden, loss: { train: loss('train'), test: loss('test') } }
   }
 
   const backward = training
@@ -202,9 +224,25 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     kernels.activateBackward(deltas[i], activations[i + 1], activationOf(i), plan.dropout[i]),
   )
 
-  const activate = (layer: number, pass: Pass, { row, rows }: Rows, columns?: Columns) =>
-    wayOf(pass).activate[layer](row, rows, pass.epoch, pass.deltaScale > 0, columns) ? 0 : fault.forward(layer)
-  const { type: norm } = plan.norm
+  const backwardHidden = gate.map((activate, i): CheckedBlockKernel => {
+    const [dx, dz, a] = [deltas[i], deltas[i + 1], activations[i + 1]]
+    const { weight } = parameters[i + 1]
+    const fused = kernels.linearActivateBackward?.(dx, dz, weight, a, activationOf(i), plan.dropout[i])
+    if (fused) return fused
+    return (row, rows, columns) => {
+      backward[i](row, rows, columns)
+      return activate(row, rows, columns)
+    }
+  })
+
+  /** Of hidden layers: both forms run the same for a pass. */
+  const run = (
+    kernels: ReturnType<typeof bindWayForward>['activate'],
+    layer: number,
+    { epoch, deltaScale }: Pass,
+    { row, rows }: Rows,
+    columns?: Columns,
+  ) => (kernels[layer](row, rows, epoch, deltaScale > 0, columns) ? 0 : fault.forward(layer))
 
   return {
     samples,
@@ -233,12 +271,15 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       if (deltaScale > 0) dropInputs?.(row, rows, epoch)
     },
     forward(layer, pass, of, columns) {
-      wayOf(pass).forward[layer](of.row, of.rows, columns)
-      return norm === 'none' ? activate(layer, pass, of, columns) : 0
+      const { forward, hidden } = wayOf(pass)
+      if (norm === 'none') return run(hidden, layer, pass, of, columns)
+      forward[layer](of.row, of.rows, columns)
+      return 0
     },
     normalise(layer, pass, of, columns) {
-      wayOf(pass).norms[layer].forward(of, pass.deltaScale > 0, columns)
-      return activate(layer, pass, of, columns)
+      const { norms, activate } = wayOf(pass)
+      norms[layer].forward(of, pass.deltaScale > 0, columns)
+      return run(activate, layer, pass, of, columns)
     },
     loss(pass, { row, rows }) {
       const { forward, loss } = wayOf(pass)
@@ -246,8 +287,9 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       return loss[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss
     },
     backward(layer, { row, rows }, columns) {
+      if (norm === 'none') return backwardHidden[layer](row, rows, columns) ? 0 : fault.backward(layer)
       backward[layer](row, rows, columns)
-      return norm !== 'none' || gate[layer](row, rows, columns) ? 0 : fault.backward(layer)
+      return 0
     },
     normaliseColumnsBackward(layer, rows, columns) {
       let finite = gate[layer](0, rows, columns)

@@ -97,7 +97,7 @@ t.test('rounding: to nearest, ties to even, in every form; NaN and infinity stay
   const forms: [string, () => void, (r: number, c: number) => number][] = [
     ['rows', () => wasm.bf16_rows(out, 2 * cols, 0, 4 * stride, rows, cols / 8), (r, c) => r * cols + c],
     ['pairs', () => wasm.bf16_pairs(out, 0, 4 * stride, rows, 64), (r, c) => (r >> 1) * 128 + 2 * c + (r & 1)],
-    ['columns', () => wasm.bf16_columns(out, 0, 4 * stride, rows, cols / 4, 64), (r, c) => c * 64 + r],
+    ['columns', () => wasm.bf16_columns(out, 2 * 64, 0, 4 * stride, rows, cols / 4, 64), (r, c) => c * 64 + r],
     [
       'column pairs',
       () => wasm.bf16_column_pairs(out, 0, 4 * stride, rows, 32),

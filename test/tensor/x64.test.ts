@@ -22,9 +22,17 @@ import {
   zmm,
 } from '../../src/tensor/kernels/native/x64/assembler.js'
 import { KERNELS } from '../../src/tensor/kernels/native/x64/kernels.js'
-import { philox } from '../../src/tensor/random.js'
 import { compileWasm } from '../../src/tensor/kernels/wasm/compile.js'
-import { instantiateWasm, type WasmExports } from '../../src/tensor/kernels/wasm/exports.js'
+import { instantiateWasm } from '../../src/tensor/kernels/wasm/exports.js'
+import { randoms } from './lab.js'
+
+type KernelName = (typeof KERNELS)[number]['name']
+const known = new Map<string, Uint32Array>()
+const MB = 1 << 20
+/** What kernels leave there is their own. */
+const SCRATCH = 0
+const SCRATCH_WORDS = 16
+const isNaN32 = (word: number) => (word & 0x7fffffff) > 0x7f800000
 
 t.test('assembler: as an assembler of the system spells it', t => {
   const code = new Assembler()
@@ -34,16 +42,161 @@ t.test('assembler: as an assembler of the system spells it', t => {
     return Buffer.from(code.bytes.subarray(from)).toString('hex')
   }
   // From objdump, which read the same mnemonics.
-  t.equal(hex(() => code.vmovups(zmm(0), at(RCX, 0, R11))), '62b17c4810441900', 'vmovups zmm0, [rcx + r11]')
-  t.equal(hex(() => code.vmovups(at(R8, 64), zmm(31))), '62417c48117801', 'vmovups [r8 + 64], zmm31')
-  t.equal(hex(() => code.vmulps(zmm(1), zmm(23), zmm(0))), '62f1444059c8', 'vmulps zmm1, zmm23, zmm0')
-  t.equal(hex(() => code.vcmpps(k(1), zmm(27), zmm(25), COMPARE.greaterOrEqual)), '62912440c2c91d', 'vcmpps')
-  t.equal(hex(() => code.vmovups(zmm(2), zmm(2), zeroing(k(1)))), '62f17cc910d2', 'vmovups zmm2{k1}{z}, zmm2')
-  t.equal(hex(() => code.vpxor3d(zmm(2), zmm(3), broadcastAt(RDI, 0x94))), '62f36558255725' + '96', 'vpternlogd')
-  t.equal(hex(() => code.add(R14, RAX)), '4c03f0', 'add r14, rax')
-  t.equal(hex(() => code.add(RAX, -16)), '4881c0f0ffffff', 'add rax, -16')
+  t.equal(
+    hex(() => code.vmovups(zmm(0), at(RCX, 0, R11))),
+    '62b17c4810441900',
+    'vmovups zmm0, [rcx + r11]',
+  )
+  t.equal(
+    hex(() => code.vmovups(at(R8, 64), zmm(31))),
+    '62417c48117801',
+    'vmovups [r8 + 64], zmm31',
+  )
+  t.equal(
+    hex(() => code.vmulps(zmm(1), zmm(23), zmm(0))),
+    '62f1444059c8',
+    'vmulps zmm1, zmm23, zmm0',
+  )
+  t.equal(
+    hex(() => code.vcmpps(k(1), zmm(27), zmm(25), COMPARE.greaterOrEqual)),
+    '62912440c2c91d',
+    'vcmpps',
+  )
+  t.equal(
+    hex(() => code.vmovups(zmm(2), zmm(2), zeroing(k(1)))),
+    '62f17cc910d2',
+    'vmovups zmm2{k1}{z}, zmm2',
+  )
+  t.equal(
+    hex(() => code.vpxor3d(zmm(2), zmm(3), broadcastAt(RDI, 0x94))),
+    '62f36558255725' + '96',
+    'vpternlogd',
+  )
+  t.equal(
+    hex(() => code.add(R14, RAX)),
+    '4c03f0',
+    'add r14, rax',
+  )
+  t.equal(
+    hex(() => code.add(RAX, -16)),
+    '4881c0f0ffffff',
+    'add rax, -16',
+  )
   t.end()
 })
 
-const BYTES = 1 << 20
-const { memory } = createArena({ bytes: 16 * BYTES, slots: [] })
+const reason = await (async () => {
+  const faster = await openX64(await addressOf(createArena(1 << 16)))
+  return faster ? false : `no kernels in AVX-512: this CPU or system lacks what they need, or ${X64_VARIABLE}=0`
+})()
+
+t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reason }, async t => {
+  const memory = createArena(16 * MB)
+  const words = new Uint32Array(memory.buffer)
+  const wasm = instantiateWasm(await compileWasm(), memory)
+  const x64 = (await openX64(await addressOf(memory)))!(wasm)
+
+  for (const { name } of KERNELS) {
+    t.not(x64[name], wasm[name], `${name}: stands in for the WASM module's`)
+  }
+
+  /** Runs both on the same memory; what they leave there, and whether a number that they return is 0, must agree. */
+  function same(name: KernelName, args: readonly number[], values: 'any bits' | 'numbers' | 'finite', title: string) {
+    const served = KERNELS.find(kernel => kernel.name === name)!.serves as (...args: readonly number[]) => boolean
+    t.ok(served(...args), `${name} ${title}: served`)
+    const before = memoryOf(values)
+    const [left, right] = [wasm, x64].map(kernels => {
+      words.set(before)
+      const returned = (kernels[name] as (...args: readonly number[]) => number | undefined)(...args)
+      return { returned, left: words.slice() }
+    })
+    let different = 0
+    let changed = 0
+    for (let i = SCRATCH_WORDS; i < words.length; i++) {
+      if (left.left[i] !== before[i]) changed++
+      if (left.left[i] !== right.left[i] && !(isNaN32(left.left[i]) && isNaN32(right.left[i]))) different++
+    }
+    t.equal(different, 0, `${name} ${title}: words that differ`)
+    if (left.returned !== undefined) t.equal(!left.returned, !right.returned, `${name} ${title}: what it returns`)
+    t.ok(changed > 0, `${name} ${title}: leaves something`)
+  }
+
+  const adam = [1e-3, 0.9, 0.1, 0.999, 0.001, 1.7, 1e-8, 1e-2, 1e-3]
+  const arrays = [1, 2, 3, 4].map(i => i * MB)
+  for (const n of [512, 516, 1000, 1024, 16384]) {
+    same('adam', [...arrays, n, ...adam], 'numbers', `${n} numbers`)
+  }
+
+  const samples = 8 * MB
+  for (const [rows, vectors] of [
+    [1, 128],
+    [2, 112],
+    [37, 16],
+    [64, 125],
+    [256, 49],
+  ]) {
+    const stride = 16 * vectors + 64
+    const title = `${rows} rows of ${vectors} vectors`
+    const mask = [samples, SCRATCH, 0x12345678, 0xfedcba98, 3, 2, 0x4ccccccd, 1.25]
+    for (const values of ['numbers', 'finite'] as const) {
+      const z = [MB, 0, stride, rows, 1, vectors]
+      same('bias_relu_dropout', [...z, 7, 2 * MB, ...mask], values, `${title}, ${values}`)
+      same('relu_backward', [MB, 0, stride, 2 * MB, 0, stride + 64, ...z.slice(3), 1.25], values, `${title}, ${values}`)
+    }
+    same('column_sums', [4 * MB, MB, stride, rows, vectors, 0], 'numbers', title)
+    same('copy_rows', [4 * MB, 8192, MB, stride, rows, 16 * vectors], 'any bits', title)
+    same('bf16_rows', [4 * MB, 8192, MB, stride, rows, vectors >> 1], 'any bits', title)
+  }
+
+  for (const rows of [32, 64, 128, 256]) {
+    const stride = 4 * 208
+    same('bf16_pairs', [4 * MB, MB, stride, rows, rows], 'any bits', `${rows} rows`)
+    same('bf16_columns', [4 * MB, 2 * rows + 64, MB, stride, rows, 48, rows], 'any bits', `${rows} rows`)
+  }
+
+  for (const [rows, turned, turnedPairs] of [
+    [16, 6 * MB, 16],
+    [48, 6 * MB, 32],
+    [64, 0, 32],
+    [208, 6 * MB, 16],
+    [256, 6 * MB, 32],
+  ]) {
+    const weights = [MB, rows, rows, 5 * MB, turned, 65536, turnedPairs]
+    const title = `${rows} rows, ${turned ? `${turnedPairs} pairs of columns` : 'not turned'}`
+    same('bf16_weights', weights, 'any bits', title)
+    same('bf16_adam', [...weights, 2 * MB, 3 * MB, 4 * MB, ...adam], 'numbers', title)
+  }
+
+  for (const rows of [2, 32, 96, 256]) {
+    const [stride, toStride] = [4 * 192, 2 * 160]
+    for (const values of ['numbers', 'finite'] as const) {
+      const title = `${rows} rows, ${values}`
+      const strip = [MB, stride, 2 * MB, rows, 3 * MB, 4 * MB, toStride, 5 * MB, 320]
+      const mask = [32, samples, SCRATCH, 5, 0xfffffff0, 1, 6, 0x4ccccccd, 1.25]
+      same('bf16_forward', strip, values, title)
+      same('bf16_forward_dropout', [...strip, ...mask], values, title)
+      const backward = [MB, stride, 2 * MB, rows, 3 * MB, stride, 4 * MB, toStride, 5 * MB, rows, 6 * MB, 128, 1.25]
+      same('bf16_backward', backward, values, title)
+    }
+  }
+  t.end()
+
+  /** 16 MB of the same words each time: with subnormal numbers and zeros among them, in some infinite ones and NaN. */
+  function memoryOf(values: 'any bits' | 'numbers' | 'finite'): Uint32Array {
+    let memory = known.get(values)
+    if (memory) return memory
+    memory = new Uint32Array(16 * (MB / 4))
+    const floats = new Float32Array(memory.buffer)
+    const random = randoms(values.length)
+    const word = () => Math.floor((random() + 1) * 2 ** 31)
+    for (let i = 0; i < memory.length; i++) {
+      if (values === 'any bits') memory[i] = word()
+      else floats[i] = i % 11 === 3 ? random() * 1e-38 : i % 7 === 2 ? 0 : random()
+    }
+    // Second moments are not negative.
+    for (let i = (3 * MB) / 4; i < MB; i++) floats[i] = Math.abs(floats[i])
+    if (values === 'numbers') for (let i = 1; i < memory.length; i += 997) memory[i] = i % 2 ? 0x7f800000 : 0x7fc00000
+    known.set(values, memory)
+    return memory
+  }
+})

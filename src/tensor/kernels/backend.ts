@@ -166,6 +166,18 @@ export interface Kernels {
     activation: ActivationSpec,
     dropout: DropoutSpec,
   ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
+  /**
+   * `linear`, then `biasActivate`, with the bits of both, for a backend that does them at once; null, or no such kernel,
+   * where they are no faster than one after the other.
+   */
+  linearActivate?(
+    out: Matrix,
+    x: Matrix,
+    w: WeightTensors,
+    bias: BiasTensors,
+    activation: ActivationSpec,
+    dropout: DropoutSpec,
+  ): ReturnType<Kernels['biasActivate']> | null
   /** x (B, F) as `biasActivate` drops its outputs. */
   dropout(x: Matrix, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
   /**
@@ -204,6 +216,15 @@ export interface Kernels {
    * a > 0, else 0. For others: times the gate; 0 where that is 0.
    */
   activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
+  /** `linearBackward`, then `activateBackward`, likewise. */
+  linearActivateBackward?(
+    dx: Matrix,
+    dz: Matrix,
+    w: WeightTensors,
+    a: Matrix,
+    activation: ActivationSpec,
+    rate: number,
+  ): CheckedBlockKernel | null
   /**
    * Batch normalisation of z (B, O), in place, without the shift. `train` takes mean and variance from the rows [0, rows),
    * each summed in row order, overwrites `batch` and `normed`, and needs no bias, which the mean would take away.

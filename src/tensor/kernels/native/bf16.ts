@@ -7,7 +7,8 @@
  * it, and everything here lies in strips of 64 columns:
  *
  * - a batch matrix (B, cols): the float32 numbers row-major, rows padded to 64; after them the same in bf16 (B, K), dense,
- *   what a product reads as a; after that in bf16 in pairs of rows, strip after strip, what a gradient reads as b;
+ *   what a product reads as a; after that, what a gradient reads: of deltas in bf16 in pairs of rows, strip after strip,
+ *   its b; of activations in bf16 transposed, (cols, B), its a;
  * - a weight (I, O), its moments and gradients: float32, `(O / 64, I, 64)`, so that the tile of a product is contiguous;
  * - derived from it: bf16 in pairs of rows, what `linear` reads as b, and that of its transpose, for `linearBackward`.
  *
@@ -28,8 +29,9 @@ import type {
   WeightUpdate,
 } from '../backend.js'
 import { checkLinear, checkLinearBackward, checkWeightUpdate } from '../shapes.js'
+import { bindMask } from '../wasm/elementwise.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
-import { bindOptimizer, bindRuns } from '../wasm/update.js'
+import { adamNumbers, bindOptimizer, bindRuns } from '../wasm/update.js'
 import { BF16_COLUMNS, BF16_DEPTH, type BindBf16, type NativeGemm, type NativeProducts } from './gemm.js'
 import { nativeBackend } from './kernels.js'
 
@@ -40,6 +42,7 @@ const OCTET = 8
 /** Of a strip's row in float32, and of two of its rows in bf16. */
 const STRIP_ROW_BYTES = BF16_COLUMNS * F32_BYTES
 const PAIR_BYTES = 2 * BF16_COLUMNS * BF16_BYTES
+const LINE_BYTES = 64
 /** A product of 256 x 64 is worth its call, and its weights, moments and gradient stay in the second-level cache. */
 const TILE = { inputs: 256, outputs: 1024 }
 
@@ -82,9 +85,12 @@ interface Forms {
   /** bf16 (B, depth) */
   readonly rowsAt: number
   readonly depth: number
-  /** bf16 in pairs of rows; bytes from strip to strip. */
+  /** Of deltas: bf16 in pairs of rows; bytes from strip to strip. */
   readonly pairsAt: number
   readonly stripBytes: number
+  /** Of activations, in the same place: bf16 (cols, B), and how many rows B is. */
+  readonly columnsAt: number
+  readonly capacity: number
 }
 
 function formsOf({ cols, tensor }: Matrix): Forms {
@@ -93,21 +99,31 @@ function formsOf({ cols, tensor }: Matrix): Forms {
   const stride = tensor.shape[1] * F32_BYTES
   const rowsAt = at + rows * stride
   const depth = depthOf(cols)
-  return { at, stride, rowsAt, depth, pairsAt: rowsAt + rows * depth * BF16_BYTES, stripBytes: (rows * PAIR_BYTES) / 2 }
+  const last = rowsAt + rows * depth * BF16_BYTES
+  return {
+    at,
+    stride,
+    rowsAt,
+    depth,
+    pairsAt: last,
+    stripBytes: (rows * PAIR_BYTES) / 2,
+    columnsAt: last,
+    capacity: rows,
+  }
 }
 
 const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
 
 function instantiate(context: KernelContext, f32: Backend): Kernels {
-  const { memory, module, scratchByteOffset, native } = context
+  const { memory, module, scratchByteOffset: scratch, native } = context
   if (!module) throw new TypeError('bf16.instantiate: module is null, expected what compile() returned')
   const portable = instantiateWasm(module, memory)
   const wasm = native?.faster?.(portable) ?? portable
   const kernels = f32.instantiate(context)
   const products = productsOf(native)
 
-  /** Writes the bf16 form that products read as a: of activations. */
-  const activationForm = (matrix: Matrix) => {
+  /** Writes the bf16 form that products read as a. */
+  const rowsForm = (matrix: Matrix) => {
     const { at, stride, rowsAt, depth } = formsOf(matrix)
     return (row: number, rows: number, { start, end } = allColumns(matrix.cols)) => {
       const to = rowsAt + (row * depth + start) * BF16_BYTES
@@ -116,9 +132,29 @@ function instantiate(context: KernelContext, f32: Backend): Kernels {
     }
   }
 
-  /** Both bf16 forms: of deltas, which gradients read too. `row` is a multiple of BF16_DEPTH. */
+  /** Writes the one that gradients read of activations. `row` is a multiple of BF16_DEPTH. */
+  const columnsForm = (matrix: Matrix) => {
+    const { at, stride, columnsAt, capacity } = formsOf(matrix)
+    return (row: number, rows: number, { start, end } = allColumns(matrix.cols)) => {
+      const to = columnsAt + (start * capacity + row) * BF16_BYTES
+      const from = at + row * stride + start * F32_BYTES
+      const vectors = (widthOf(end) - start) / VECTOR
+      wasm.bf16_columns(to, capacity * BF16_BYTES, from, stride, rows, vectors, depthOf(rows))
+    }
+  }
+
+  /** Both: of activations; the second is for training alone. */
+  const activationForms = (matrix: Matrix) => {
+    const [asRows, asColumns] = [rowsForm(matrix), columnsForm(matrix)]
+    return (row: number, rows: number, training: boolean, columns?: Columns) => {
+      asRows(row, rows, columns)
+      if (training) asColumns(row, rows, columns)
+    }
+  }
+
+  /** Both bf16 forms of deltas. `row` is a multiple of BF16_DEPTH. */
   const deltaForms = (matrix: Matrix) => {
-    const asRows = activationForm(matrix)
+    const asRows = rowsForm(matrix)
     const { at, stride, pairsAt, stripBytes } = formsOf(matrix)
     return (row: number, rows: number, columns = allColumns(matrix.cols)) => {
       asRows(row, rows, columns)
@@ -129,31 +165,44 @@ function instantiate(context: KernelContext, f32: Backend): Kernels {
     }
   }
 
+  const biasActivate: Kernels['biasActivate'] = (...args) => {
+    const activate = kernels.biasActivate(...args)
+    const forms = activationForms(args[0])
+    return (row, rows, epoch, training, columns) => {
+      const finite = activate(row, rows, epoch, training, columns)
+      forms(row, rows, training, columns)
+      return finite
+    }
+  }
+
+  const activateBackward: Kernels['activateBackward'] = (...args) => {
+    const activate = kernels.activateBackward(...args)
+    const forms = deltaForms(args[0])
+    return (row, rows, columns) => {
+      const finite = activate(row, rows, columns)
+      forms(row, rows, columns)
+      return finite
+    }
+  }
+
   return {
     ...kernels,
+    biasActivate,
+    activateBackward,
     gather(...args) {
       const gather = kernels.gather(...args)
-      const form = activationForm(args[0])
+      const forms = activationForms(args[0])
       return (row, rows) => {
         gather(row, rows)
-        form(row, rows)
-      }
-    },
-    biasActivate(...args) {
-      const activate = kernels.biasActivate(...args)
-      const form = activationForm(args[0])
-      return (row, rows, epoch, training, columns) => {
-        const finite = activate(row, rows, epoch, training, columns)
-        form(row, rows, columns)
-        return finite
+        forms(row, rows, true)
       }
     },
     dropout(...args) {
       const drop = kernels.dropout(...args)
-      const form = activationForm(args[0])
+      const forms = activationForms(args[0])
       return (row, rows, epoch) => {
         drop(row, rows, epoch)
-        form(row, rows)
+        forms(row, rows, true)
       }
     },
     softmaxLoss(args) {
@@ -161,15 +210,6 @@ function instantiate(context: KernelContext, f32: Backend): Kernels {
     },
     squaredLoss(args) {
       return withDeltas(kernels.squaredLoss(args), deltaForms(args.z))
-    },
-    activateBackward(...args) {
-      const activate = kernels.activateBackward(...args)
-      const forms = deltaForms(args[0])
-      return (row, rows, columns) => {
-        const finite = activate(row, rows, columns)
-        forms(row, rows, columns)
-        return finite
-      }
     },
     batchNormBackward(...args) {
       const backward = kernels.batchNormBackward(...args)
@@ -191,18 +231,77 @@ function instantiate(context: KernelContext, f32: Backend): Kernels {
     },
     linear(out, x, w) {
       checkLinear(out, x, w)
-      return w.derived
-        ? product(wasm, products, scratchByteOffset, out, x, byteOffsetOf(w.derived))
-        : linearInF32(native, wasm, scratchByteOffset, out, x, w)
+      if (!w.derived) return linearInF32(native, wasm, scratch, out, x, w)
+      const multiply = strips(products, scratch, out, x, byteOffsetOf(w.derived))
+      const place = bindPlace(wasm, scratch, out)
+      return (row, rows, columns) => void multiply(row, rows, columns, place)
     },
     linearBackward(dx, dz, w) {
       checkLinearBackward(dx, dz, w)
-      if (!w.derived) throw new TypeError('linearBackward: w.derived is null, expected the bf16 forms of the weights')
-      const transposed = byteOffsetOf(w.derived) + pairsBytes(w.inputs, w.outputs)
-      return product(wasm, products, scratchByteOffset, dx, dz, transposed)
+      const multiply = strips(products, scratch, dx, dz, transposedOf(w))
+      const place = bindPlace(wasm, scratch, dx)
+      return (row, rows, columns) => void multiply(row, rows, columns, place)
+    },
+    linearActivate(out, x, w, bias, activation, dropout) {
+      checkLinear(out, x, w)
+      if (!w.derived || activation.type !== 'relu') return null
+      const multiply = strips(products, scratch, out, x, byteOffsetOf(w.derived))
+      const place = bindPlace(wasm, scratch, out)
+      const activate = biasActivate(out, bias, activation, dropout)
+      const turn = columnsForm(out)
+      // Nothing is left in the scratch when the mask is drawn there.
+      const maskOf = bindMask(dropout, scratch)
+      const forms = formsOf(out)
+      const biasAt = byteOffsetOf(bias.master)
+      return (row, rows, epoch, training, columns) => {
+        const drops = training && dropout.rate > 0
+        const mask = maskOf(row, epoch)
+        const finite = multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+          if (column + BF16_COLUMNS > forms.depth) {
+            place(row, rows, column)
+            return activate(row, rows, epoch, training, { start: column, end: out.cols })
+          }
+          const { at, stride, rowsAt, depth } = forms
+          const b = biasAt + column * F32_BYTES
+          const z = at + row * stride + column * F32_BYTES
+          const to = rowsAt + (row * depth + column) * BF16_BYTES
+          const strip = [z, stride, scratch, rows, b, to, depth * BF16_BYTES, ahead, aheadRow] as const
+          const bad = drops
+            ? wasm.bf16_forward_dropout(...strip, column / VECTOR, ...mask)
+            : wasm.bf16_forward(...strip)
+          return bad === 0
+        })
+        if (training) turn(row, rows, columns)
+        return finite
+      }
+    },
+    linearActivateBackward(dx, dz, w, a, activation, rate) {
+      checkLinearBackward(dx, dz, w)
+      if (activation.type !== 'relu') return null
+      const multiply = strips(products, scratch, dx, dz, transposedOf(w))
+      const place = bindPlace(wasm, scratch, dx)
+      const activate = activateBackward(dx, a, activation, rate)
+      const [forms, left] = [formsOf(dx), formsOf(a)]
+      const scale = 1 / (1 - rate)
+      return (row, rows, columns) =>
+        multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+          if (column + BF16_COLUMNS > forms.depth) {
+            place(row, rows, column)
+            return activate(row, rows, { start: column, end: dx.cols })
+          }
+          const { at, stride, rowsAt, depth, pairsAt, stripBytes } = forms
+          const bad = wasm.bf16_backward(
+            ...([at + row * stride + column * F32_BYTES, stride, scratch, rows] as const),
+            ...([left.at + row * left.stride + column * F32_BYTES, left.stride] as const),
+            ...([rowsAt + (row * depth + column) * BF16_BYTES, depth * BF16_BYTES] as const),
+            ...([pairsAt + (column / BF16_COLUMNS) * stripBytes + (row / 2) * PAIR_BYTES, depthOf(rows)] as const),
+            ...([ahead, aheadRow, scale] as const),
+          )
+          return bad === 0
+        })
     },
     derive: w => bindDeriveTile(wasm, w),
-    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, scratchByteOffset, w, x, dz),
+    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, scratch, w, x, dz),
     storeRow(w, i, values) {
       eachStrip(w, i, (at, start, end) => w.master.data.set(values.subarray(start, end), at))
     },
@@ -260,26 +359,42 @@ function productsOf(native: NativeProducts | null): Multiply {
   }
 }
 
-/** out = a · b, strip by strip, through the scratch; `b` is in pairs of rows. */
-function product(
-  wasm: WasmExports,
-  multiply: Multiply,
-  scratch: number,
-  out: Matrix,
-  a: Matrix,
-  b: number,
-): BlockKernel {
-  const to = formsOf(out)
+/**
+ * What becomes of a strip of a product, rows of which are in the scratch; says whether it is finite. What the next
+ * product reads begins at `ahead`: so many bytes of it for each row.
+ */
+type FinishStrip = (row: number, rows: number, column: number, ahead: number, aheadRow: number) => boolean
+
+/** A block of a · b, strip by strip through the scratch; `b` is in pairs of rows. Says whether all strips are finite. */
+function strips(multiply: Multiply, scratch: number, out: Matrix, a: Matrix, b: number) {
   const from = formsOf(a)
   const stripBytes = from.depth * BF16_COLUMNS * BF16_BYTES
-  return (row, rows, { start, end } = allColumns(out.cols)) => {
+  return (row: number, rows: number, { start, end }: Columns = allColumns(out.cols), finish: FinishStrip): boolean => {
+    const aheadRow = upTo(stripBytes / rows, LINE_BYTES)
+    let finite = true
     for (let column = start; column < end; column += BF16_COLUMNS) {
       const strip = b + (column / BF16_COLUMNS) * stripBytes
       multiply(rows, from.depth, from.rowsAt + row * from.depth * BF16_BYTES, strip, scratch)
-      const place = to.at + row * to.stride + column * F32_BYTES
-      wasm.copy_rows(place, to.stride, scratch, STRIP_ROW_BYTES, rows, STRIP_ROW_BYTES)
+      const hasNext = column + BF16_COLUMNS < end
+      if (!finish(row, rows, column, strip + stripBytes, hasNext ? aheadRow : 0)) finite = false
     }
+    return finite
   }
+}
+
+/** Copies a strip of a product to where it belongs. */
+function bindPlace(wasm: WasmExports, scratch: number, out: Matrix) {
+  const { at, stride } = formsOf(out)
+  return (row: number, rows: number, column: number): boolean => {
+    const to = at + row * stride + column * F32_BYTES
+    wasm.copy_rows(to, stride, scratch, STRIP_ROW_BYTES, rows, STRIP_ROW_BYTES)
+    return true
+  }
+}
+
+function transposedOf({ derived, inputs, outputs }: WeightTensors): number {
+  if (!derived) throw new TypeError('linearBackward: w.derived is null, expected the bf16 forms of the weights')
+  return byteOffsetOf(derived) + pairsBytes(inputs, outputs)
 }
 
 /** out = x · w where no bf16 form is kept: averages of weights, which are scored and never trained. */
@@ -327,6 +442,7 @@ function bindWeightUpdate(
   const moments = w.moments.map(byteOffsetOf)
   const xs = formsOf(x)
   const dzs = formsOf(dz)
+  const forms = bindForms(w)
   const derive = bindDerive(wasm, w)
   const deriveTile = bindDeriveTile(wasm, w)
 
@@ -337,7 +453,7 @@ function bindWeightUpdate(
     end: Math.ceil(outputEnd / BF16_COLUMNS),
   })
 
-  /** Visits the parts of a tile whose products have one shape: the transposed inputs are in the scratch. */
+  /** Visits the parts of a tile whose products have one shape. Of fewer rows than there may be, inputs are transposed anew, into the scratch. */
   const eachPart = (
     tile: Tile,
     row: number,
@@ -348,11 +464,15 @@ function bindWeightUpdate(
     const { first, end } = stripsOf(tile)
     for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
       const height = Math.min(TILE.inputs, tile.inputEnd - inputStart)
-      const from = xs.at + row * xs.stride + inputStart * F32_BYTES
-      wasm.bf16_columns(scratch, from, xs.stride, rows, Math.ceil(height / VECTOR), depth)
+      let turned = xs.columnsAt + inputStart * depth * BF16_BYTES
+      if (depth !== xs.capacity) {
+        turned = scratch
+        const from = xs.at + row * xs.stride + inputStart * F32_BYTES
+        wasm.bf16_columns(turned, depth * BF16_BYTES, from, xs.stride, rows, Math.ceil(height / VECTOR), depth)
+      }
       for (let strip = first; strip < end; strip++) {
         const deltas = dzs.pairsAt + strip * dzs.stripBytes + (row / 2) * PAIR_BYTES
-        const multiplyInto: Into = (g, accumulate) => multiply(height, depth, scratch, deltas, g, accumulate)
+        const multiplyInto: Into = (g, accumulate) => multiply(height, depth, turned, deltas, g, accumulate)
         visit({ strip, inputStart, height, multiplyInto })
       }
     }
@@ -362,7 +482,13 @@ function bindWeightUpdate(
   const update = (strip: number, inputStart: number, height: number, g: number, step: OptimizerStep) => {
     const offset = placeOf(strip, inputStart)
     const at = moments.map(moment => moment + offset)
-    apply(master + offset, at, g, height * BF16_COLUMNS, 'weight', step)
+    const n = height * BF16_COLUMNS
+    if (isAdam(step) && w.derived) {
+      if (step.clip < Number.POSITIVE_INFINITY) wasm.clip(g, n, step.clip)
+      const numbers = adamNumbers(step, step.decay, step.weightDecay)
+      return wasm.bf16_adam(...forms(strip, inputStart, height), at[0], at[1], g, ...numbers)
+    }
+    apply(master + offset, at, g, n, 'weight', step)
     derive(strip, inputStart, height)
   }
 
@@ -414,27 +540,35 @@ function bindDeriveTile(wasm: WasmExports, w: WeightTensors): (tile: Tile) => vo
   }
 }
 
+const isAdam = ({ type }: OptimizerStep): boolean => type === 'adam' || type === 'adamw'
+
 /** Writes the bf16 forms of inputs [inputStart, inputStart + height) of a strip; inputStart is a multiple of 64. */
 function bindDerive(wasm: WasmExports, w: WeightTensors): (strip: number, inputStart: number, height: number) => void {
-  const { inputs, outputs, derived } = w
-  if (!derived) return () => {}
-  const master = byteOffsetOf(w.master)
+  if (!w.derived) return () => {}
+  const forms = bindForms(w)
+  return (strip, inputStart, height) => wasm.bf16_weights(...forms(strip, inputStart, height))
+}
+
+/** Where inputs [inputStart, inputStart + height) of a strip lie in the master, and in both forms, as `bf16_weights` takes them. */
+function bindForms({ master, derived, inputs, outputs }: WeightTensors) {
+  if (!derived)
+    return () => {
+      throw new TypeError('bf16: w.derived is null, expected the bf16 forms of the weights')
+    }
+  const from = byteOffsetOf(master)
   const forward = byteOffsetOf(derived)
   const forwardStrip = depthOf(inputs) * BF16_COLUMNS * BF16_BYTES
-  const backward =
-    derived.shape[0] * F32_BYTES > pairsBytes(inputs, outputs) ? forward + pairsBytes(inputs, outputs) : null
-  const backwardDepth = depthOf(outputs)
-  return (strip, inputStart, height) => {
-    const from = master + (strip * inputs + inputStart) * STRIP_ROW_BYTES
-    const to = forward + strip * forwardStrip + (inputStart / 2) * PAIR_BYTES
-    wasm.bf16_pairs(to, from, STRIP_ROW_BYTES, height, depthOf(height))
-    if (backward === null) return
-    const pairs = Math.min(BF16_COLUMNS, backwardDepth - strip * BF16_COLUMNS) / 2
-    for (let i = 0; i < height; i += BF16_COLUMNS) {
-      const block = (inputStart + i) / BF16_COLUMNS
-      const at = backward + (block * backwardDepth + strip * BF16_COLUMNS) * BF16_COLUMNS * BF16_BYTES
-      const rows = Math.min(BF16_COLUMNS, height - i)
-      wasm.bf16_column_pairs(at, from + i * STRIP_ROW_BYTES, STRIP_ROW_BYTES, rows, pairs)
-    }
+  const isTrained = derived.shape[0] * F32_BYTES > pairsBytes(inputs, outputs)
+  const backward = forward + pairsBytes(inputs, outputs)
+  const depth = depthOf(outputs)
+  const turnedBlock = depth * BF16_COLUMNS * BF16_BYTES
+  return (strip: number, inputStart: number, height: number) => {
+    const turned = backward + ((inputStart / BF16_COLUMNS) * depth + strip * BF16_COLUMNS) * BF16_COLUMNS * BF16_BYTES
+    const turnedPairs = Math.min(BF16_COLUMNS, depth - strip * BF16_COLUMNS) / 2
+    return [
+      ...([from + (strip * inputs + inputStart) * STRIP_ROW_BYTES, height, depthOf(height)] as const),
+      ...([forward + strip * forwardStrip + (inputStart / 2) * PAIR_BYTES] as const),
+      ...([isTrained ? turned : 0, turnedBlock, turnedPairs] as const),
+    ] as const
   }
 }

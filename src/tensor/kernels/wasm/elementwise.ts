@@ -23,17 +23,17 @@ type Elementwise = Pick<
   'gather' | 'biasActivate' | 'dropout' | 'softmaxLoss' | 'squaredLoss' | 'activateBackward'
 >
 
+/** What says which units are kept, for rows from some row on. `scratch` takes DROPOUT_SCRATCH_BYTES. */
+export function bindMask({ rate, seed, layer, samples }: DropoutSpec, scratch: number) {
+  const [k0, k1] = keyOf(seed, Purpose.dropout)
+  const index = byteOffsetOf(samples)
+  const [threshold, scale] = [dropoutThreshold(rate), 1 / (1 - rate)]
+  return (row: number, epoch: number) =>
+    [index + row * WORD_BYTES, scratch, k0, k1, layer, epoch, threshold, scale] as const
+}
+
 /** `scratch` takes DROPOUT_SCRATCH_BYTES. */
 export function bindElementwise(wasm: WasmExports, scratch: number, partOf: PartOf): Elementwise {
-  /** What says which units are kept, for rows from some row on. */
-  const bindMask = ({ rate, seed, layer, samples }: DropoutSpec) => {
-    const [k0, k1] = keyOf(seed, Purpose.dropout)
-    const index = byteOffsetOf(samples)
-    const [threshold, scale] = [dropoutThreshold(rate), 1 / (1 - rate)]
-    return (row: number, epoch: number) =>
-      [index + row * WORD_BYTES, scratch, k0, k1, layer, epoch, threshold, scale] as const
-  }
-
   return {
     gather(out, features, samples, scaling) {
       checkGather(out, features, samples, scaling)
@@ -59,7 +59,7 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
       checkBiasActivate(z, bias, { type, gates }, dropout)
       const partOfZ = partOf(z)
       const b = byteOffsetOf(bias.master)
-      const maskOf = bindMask(dropout)
+      const maskOf = bindMask(dropout, scratch)
       if (type === 'relu') {
         return (row, rows, epoch, training, columns) => {
           const to = partOfZ(row, columns)
@@ -89,7 +89,7 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
     dropout(x, dropout) {
       checkDropout(x, dropout)
       const partOfX = partOf(x)
-      const maskOf = bindMask(dropout)
+      const maskOf = bindMask(dropout, scratch)
       return (row, rows, epoch) => {
         const to = partOfX(row)
         wasm.dropout(...to.place, ...NOWHERE, ...extentOf(rows, to), 0, ...maskOf(row, epoch))

@@ -16,6 +16,21 @@ type Mask = readonly [
   ...[layer: number, epoch: number, threshold: number, scale: number],
 ]
 
+type AdamNumbers = readonly [
+  ...[stepSize: number, beta1: number, rest1: number, beta2: number, rest2: number],
+  ...[correction2: number, epsilon: number, decay: number, weightDecay: number],
+]
+/** Rows of a dense strip of weights, and where their forms in bf16 begin. */
+type DenseWeights = readonly [
+  ...[w: Pointer, rows: number, padded: number, pairs: Pointer],
+  ...[turned: Pointer, turnedBlock: number, turnedPairs: number],
+]
+/** A dense strip of a product, and where it goes. */
+type ForwardStrip = readonly [
+  ...[z: Pointer, zRow: number, strip: Pointer, rows: number, bias: Pointer],
+  ...[to: Pointer, toStride: number, ahead: Pointer, aheadRow: number],
+]
+
 export interface WasmExports {
   elastic_fields(
     dx: Pointer,
@@ -82,22 +97,7 @@ export interface WasmExports {
     accumulate: number,
   ): void
   transpose_blocks(t: Pointer, tStride: number, w: Pointer, iPanels: number): void
-  adam(
-    w: Pointer,
-    m: Pointer,
-    v: Pointer,
-    g: Pointer,
-    n: number,
-    stepSize: number,
-    beta1: number,
-    rest1: number,
-    beta2: number,
-    rest2: number,
-    correction2: number,
-    epsilon: number,
-    decay: number,
-    weightDecay: number,
-  ): void
+  adam(...args: [w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, ...AdamNumbers]): void
   momentum(
     w: Pointer,
     v: Pointer,
@@ -200,8 +200,24 @@ export interface WasmExports {
   column_sums(g: Pointer, dz: Pointer, dzRow: number, rows: number, vectors: number, accumulate: number): void
   bf16_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, octets: number): void
   bf16_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, padded: number): void
-  bf16_columns(to: Pointer, from: Pointer, fromStride: number, rows: number, vectors: number, padded: number): void
+  bf16_columns(
+    ...args: [
+      ...[to: Pointer, toStride: number, from: Pointer, fromStride: number],
+      ...[rows: number, vectors: number, padded: number],
+    ]
+  ): void
   bf16_column_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, pairs: number): void
+  bf16_weights(...args: DenseWeights): void
+  bf16_adam(...args: [...DenseWeights, m: Pointer, v: Pointer, g: Pointer, ...AdamNumbers]): void
+  bf16_forward(...args: ForwardStrip): number
+  bf16_forward_dropout(...args: [...ForwardStrip, first: number, ...Mask]): number
+  bf16_backward(
+    ...args: [
+      ...[dx: Pointer, dxRow: number, strip: Pointer, rows: number, a: Pointer, aRow: number],
+      ...[to: Pointer, toStride: number, pairs: Pointer, padded: number, ahead: Pointer, aheadRow: number],
+      scale: number,
+    ]
+  ): number
   copy_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, bytes: number): void
   // For tests and benchmarks of the parts:
   micro_f32_3x12(c: Pointer, list: Pointer, end: Pointer, b: Pointer, accumulate: number): void

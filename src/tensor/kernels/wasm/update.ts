@@ -29,6 +29,15 @@ export type Apply = (
   step: OptimizerStep,
 ) => void
 
+/** Numbers of a step of Adam, as the WASM module's functions take them. */
+export function adamNumbers(
+  { stepSize, beta1, beta2, secondCorrection, epsilon }: OptimizerStep,
+  decay: number,
+  weightDecay: number,
+) {
+  return [stepSize, beta1, 1 - beta1, beta2, 1 - beta2, secondCorrection, epsilon, decay, weightDecay] as const
+}
+
 export function bindOptimizer(wasm: WasmExports): Apply {
   return (w, [first, second], g, n, kind, step) => {
     const { stepSize, beta1, beta2, epsilon, clip } = step
@@ -39,10 +48,7 @@ export function bindOptimizer(wasm: WasmExports): Apply {
     switch (step.type) {
       case 'adam':
       case 'adamw':
-        return wasm.adam(
-          ...([w, first, second, g, n, stepSize, beta1, 1 - beta1, beta2, 1 - beta2] as const),
-          ...([step.secondCorrection, epsilon, decay, weightDecay] as const),
-        )
+        return wasm.adam(w, first, second, g, n, ...adamNumbers(step, decay, weightDecay))
       case 'momentum':
         return wasm.momentum(w, first, g, n, stepSize, beta1, 1 - beta1, decay, weightDecay)
       case 'nesterov':

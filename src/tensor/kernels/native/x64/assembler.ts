@@ -112,6 +112,22 @@ export class Assembler {
     this.#put32(to - (this.#bytes.length + 4))
   }
 
+  /** Back to the label, unless the register is zero. */
+  ifNotZeroGoto(register: Register, to: Label): void {
+    this.#integer(0x85, register.general, register)
+    this.jnz(to)
+  }
+
+  /** Runs the code of `body`, unless the register is zero. */
+  unlessZero(register: Register, body: () => void): void {
+    this.#branch(register, 0x84, body)
+  }
+
+  /** Runs it if the register is zero. */
+  ifZero(register: Register, body: () => void): void {
+    this.#branch(register, 0x85, body)
+  }
+
   /** Returns to the caller, who may use instructions that are slow while upper halves of vectors are in use. */
   ret(): void {
     this.#put(0xc5, 0xf8, 0x77, 0xc3)
@@ -146,6 +162,12 @@ export class Assembler {
     const rex = this.#rex(to.general, from) & ~0x08
     this.#put(rex, 0x8b)
     this.#modrm(to.general, from)
+  }
+
+  /** To be read soon, into the second-level cache. */
+  prefetcht1(from: Address): void {
+    this.#put(this.#rex(0, from), 0x0f, 0x18)
+    this.#modrm(2, from)
   }
 
   /** To be written soon. */
@@ -310,6 +332,16 @@ export class Assembler {
       ...{ map: MAP_3A, prefix: P66, opcode: 0x23, immediate: a0 | (a1 << 2) | (b0 << 4) | (b1 << 6) },
       ...{ reg: to.vector, vvvv: a.vector, rm: b },
     })
+  }
+
+  /** Leaps over the body where `condition`, of 0f 8x, holds for what is in the register. */
+  #branch(register: Register, condition: number, body: () => void): void {
+    this.#integer(0x85, register.general, register)
+    this.#put(0x0f, condition, 0, 0, 0, 0)
+    const from = this.#bytes.length
+    body()
+    const leap = this.#bytes.length - from
+    for (let i = 0; i < 4; i++) this.#bytes[from - 4 + i] = (leap >> (8 * i)) & 0xff
   }
 
   #three(prefix: number, opcode: number, to: Vector, a: Vector, b: Operand, masked: Masked | null = null): void {

@@ -38,6 +38,8 @@ import {
 /** Lanes of a vector, and its bytes. */
 const LANES = 16
 const BYTES = 64
+/** Of a row of a dense strip of 64 columns. */
+const STRIP_ROW_BYTES = 256
 /** Of two rows of 64 columns in bf16, as products take them; see wasm/assembly/bf16.ts. */
 const PAIR_BYTES = 256
 
@@ -113,21 +115,29 @@ function flush(code: Assembler, x: Vector, { smallest, magnitude, scratch }: Lim
   code.vmovups(x, x, zeroing(k(1)))
 }
 
-/** adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay). */
-function adam(): Assembler {
-  const code = begin()
-  const [w, m, v, g, left, i] = [RCX, RDX, RSI, R8, R9, R10]
-  for (const [n, register] of [w, m, v, g].entries()) pointer(code, register, n)
-  count(code, left, 4)
-  const constants = Array.from({ length: 9 }, (_, n) => zmm(16 + n))
-  for (const [n, vector] of constants.entries()) code.vbroadcastss(vector, argument(5 + n))
-  const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = constants
+/** Where adam runs: the arrays, and what has been read already; `i` is overwritten. */
+interface AdamRegisters {
+  readonly w: Register
+  readonly m: Register
+  readonly v: Register
+  readonly g: Register
+  readonly i: Register
+}
+
+/** Nine numbers from argument `first` on, and what subnormal numbers are known by; all vectors from 16 to 27. */
+function adamConstants(code: Assembler, first: number): void {
+  for (let n = 0; n < 9; n++) code.vbroadcastss(zmm(16 + n), argument(first + n))
+  code.vbroadcastss(zmm(25), constant('smallestNormal'))
+  code.vbroadcastss(zmm(26), constant('magnitude'))
+}
+
+/** One vector, at i from where the arrays begin; then i is at the next one. */
+function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters): void {
+  const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = [
+    16, 17, 18, 19, 20, 21, 22, 23, 24,
+  ].map(zmm)
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
-  code.vbroadcastss(limits.smallest, constant('smallestNormal'))
-  code.vbroadcastss(limits.magnitude, constant('magnitude'))
   const [wi, gi, mi, vi, term] = [zmm(0), zmm(1), zmm(2), zmm(3), zmm(4)]
-  code.clear(i)
-  const loop = code.here()
   for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH, i))
   code.vmovups(wi, at(w, 0, i))
   code.vmulps(gi, decay, wi)
@@ -153,6 +163,19 @@ function adam(): Assembler {
   code.vsubps(wi, wi, mi)
   code.vmovups(at(w, 0, i), wi)
   code.add(i, BYTES)
+}
+
+/** adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay). */
+function adam(): Assembler {
+  const code = begin()
+  const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
+  const left = R9
+  for (const [n, register] of [RCX, RDX, RSI, R8].entries()) pointer(code, register, n)
+  count(code, left, 4)
+  adamConstants(code, 5)
+  code.clear(registers.i)
+  const loop = code.here()
+  adamVector(code, registers)
   code.add(left, -LANES)
   code.jnz(loop)
   code.ret()
@@ -469,7 +492,7 @@ function transpose(code: Assembler, store: (row: number, vector: Vector) => void
   }
 }
 
-/** bf16_columns(to, from, fromStride, rows, vectors, padded). */
+/** bf16_columns(to, toStride, from, fromStride, rows, vectors, padded). */
 function columns(): Assembler {
   const code = begin()
   const kept = [RBX, R14, R15]
@@ -477,16 +500,15 @@ function columns(): Assembler {
   const [to, from, stride, left, column, row, out, width, width4] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14]
   const place = R15
   pointer(code, to, 0)
-  pointer(code, from, 1)
-  count(code, stride, 2)
-  count(code, column, 4)
-  count(code, width, 5)
-  code.add(width, width)
+  count(code, width, 1)
+  pointer(code, from, 2)
+  count(code, stride, 3)
+  count(code, column, 5)
   code.mov(width4, width)
   code.add(width4, width4)
   code.add(width4, width4)
   const loop = code.here()
-  count(code, left, 3)
+  count(code, left, 4)
   code.mov(row, from)
   code.mov(out, to)
   const block = code.here()
@@ -524,26 +546,108 @@ function columns(): Assembler {
   return code
 }
 
-/** bf16_column_pairs(to, from, fromStride, rows, pairs). */
-function columnPairs(): Assembler {
+/** Of a dense strip of weights that are converted together: four cache lines of each column of pairs make 64 of them. */
+const GROUP = 16
+const GROUP_BYTES = GROUP * STRIP_ROW_BYTES
+
+/** bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs). */
+function weights(): Assembler {
+  return stripOfWeights(() => {})
+}
+
+/** bf16_adam(w, rows, padded, pairs, turned, turnedBlock, turnedPairs, m, v, g, stepSize, ...). */
+function updatedWeights(): Assembler {
+  const [w, m, v, g, i] = [RCX, RDX, RSI, R8, R10]
+  const registers = { w, m, v, g, i }
+  return stripOfWeights(
+    code => {
+      adamConstants(code, 10)
+      code.clear(i)
+      const loop = code.here()
+      adamVector(code, registers)
+      code.mov(RAX, i)
+      code.add(RAX, -GROUP_BYTES)
+      code.jnz(loop)
+      for (const array of [m, v, g]) code.add(array, i)
+    },
+    [m, v, g],
+  )
+}
+
+/**
+ * Takes rows of weights in groups: `update`, which may overwrite RAX and R10, then both forms in bf16. These are not
+ * needed before the next step, so they go past the caches.
+ */
+function stripOfWeights(update: (code: Assembler) => void, arrays: readonly Register[] = []): Assembler {
   const code = begin()
-  const [to, from, stride, left, across, row, column, out] = [RCX, RDX, RSI, R8, R9, R10, R11, RAX]
-  pointer(code, to, 0)
-  pointer(code, from, 1)
-  count(code, stride, 2)
-  count(code, left, 3)
+  const kept = [RBX, R14, R15]
+  code.push(...kept)
+  const [w, left, column, to, turned, turnedBlock, group, out] = [RCX, R9, R10, R11, RBX, R14, R15, RAX]
+  pointer(code, w, 0)
+  count(code, left, 1)
+  pointer(code, to, 3)
+  for (const [n, array] of arrays.entries()) pointer(code, array, 7 + n)
+  count(code, turned, 4)
+  code.unlessZero(turned, () => code.add(turned, RAX))
+  count(code, turnedBlock, 5)
+  code.add(turnedBlock, -PAIR_BYTES)
+  const [round, upper] = [[zmm(29), zmm(30), zmm(31), zmm(28)], zmm(27)]
+  const fourGroups = () => {
+    code.clear(group)
+    code.add(group, 4)
+  }
+  fourGroups()
   const loop = code.here()
-  count(code, across, 4)
-  code.mov(column, from)
-  code.mov(out, to)
-  const block = code.here()
+  update(code)
+  const rounded = rounding(code, round)
+  code.vbroadcastss(upper, constant('upper'))
+  for (let r = 0; r < GROUP; r += 2) {
+    for (let j = 0; j < PAIR_BYTES; j += BYTES) {
+      const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
+      code.vmovups(a, at(w, r * STRIP_ROW_BYTES + j))
+      code.vmovups(b, at(w, (r + 1) * STRIP_ROW_BYTES + j))
+      rounded(a)
+      rounded(b)
+      pair(code, a, b, upper)
+      code.vmovntps(at(to, (r / 2) * PAIR_BYTES + j), a)
+    }
+  }
+  code.unlessZero(turned, () => {
+    count(code, column, 6)
+    for (let i = 0; i < 3; i++) code.add(column, column)
+    const half = code.here()
+    code.add(column, -2 * BYTES)
+    // 32 columns, 128 bytes, are 16 pairs.
+    code.mov(out, column)
+    for (let i = 0; i < 5; i++) code.add(out, out)
+    code.add(out, turned)
+    turnColumns(code, r => at(w, r * STRIP_ROW_BYTES, column), out)
+    code.ifNotZeroGoto(column, half)
+    code.add(turned, BYTES)
+    code.add(group, -1)
+    code.ifZero(group, () => {
+      fourGroups()
+      code.add(turned, turnedBlock)
+    })
+  })
+  code.add(w, GROUP_BYTES)
+  code.add(to, GROUP_BYTES / 2)
+  code.add(left, -GROUP)
+  code.jnz(loop)
+  code.sfence()
+  code.pop(...kept)
+  code.ret()
+  return code
+}
+
+/** Columns of 16 rows x 32 columns, in pairs: each becomes one vector. */
+function turnColumns(code: Assembler, row: (r: number) => Address, to: Register): void {
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-  code.mov(row, column)
   for (let r = 0; r < LANES; r++) {
     const [a, b] = [zmm(r), zmm(16 + (r & 7))]
-    code.vmovups(a, at(row))
-    code.vmovups(b, at(row, BYTES))
-    code.add(row, stride)
+    const from = row(r)
+    code.vmovups(a, from)
+    code.vmovups(b, { ...from, disp: from.disp + BYTES })
     round(a)
     round(b)
     code.vpsrld(a, a, 16)
@@ -553,17 +657,149 @@ function columnPairs(): Assembler {
   // Quarter q of a row now holds pairs 2q and 2q + 1 of its first 16 columns, then of the other 16.
   transpose(code, (lane, vector) => {
     const p = 2 * (lane >> 2) + (lane & 1) + (lane & 2 ? 8 : 0)
-    code.vmovups(at(out, p * PAIR_BYTES), vector)
+    code.vmovntps(at(to, p * PAIR_BYTES), vector)
   })
-  code.add(out, LANES * PAIR_BYTES)
-  code.add(column, 2 * BYTES)
-  code.add(across, -LANES)
-  code.jnz(block)
-  for (let i = 0; i < LANES; i++) code.add(from, stride)
-  code.add(to, BYTES)
-  code.add(left, -LANES)
-  code.jnz(loop)
-  code.ret()
+}
+
+/** Asks for `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
+function readAhead(code: Assembler, ahead: Register, bytes: Register): void {
+  code.unlessZero(bytes, () => {
+    const line = code.here()
+    code.prefetcht1(at(ahead))
+    code.add(ahead, BYTES)
+    code.add(bytes, -BYTES)
+    code.jnz(line)
+  })
+}
+
+/** bf16_forward(z, zRow, strip, rows, bias, to, toStride, ahead, aheadRow), or bf16_forward_dropout(..., first, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
+function forward(drops: boolean): Assembler {
+  const code = begin()
+  const kept = [RBX, R15]
+  code.push(...kept)
+  const [z, zRow, strip, left, to, toStride, ahead, sample, bytes] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R15]
+  pointer(code, z, 0)
+  count(code, zRow, 1)
+  pointer(code, strip, 2)
+  count(code, left, 3)
+  pointer(code, to, 5)
+  count(code, toStride, 6)
+  pointer(code, ahead, 7)
+  const m = [zmm(12), zmm(13)]
+  const counters = [zmm(14), zmm(15)]
+  const [least, factor, zero, bad, x, scratch] = [16, 17, 18, 19, 20, 21].map(zmm)
+  const biases = [22, 23, 24, 25].map(zmm)
+  if (drops) {
+    pointer(code, sample, 10)
+    code.vbroadcastss(m[0], constant('philox0'))
+    code.vbroadcastss(m[1], constant('philox1'))
+    code.vbroadcastss(least, argument(16))
+    code.vbroadcastss(factor, argument(17))
+    code.vbroadcastss(x, argument(9))
+    for (const [i, counter] of counters.entries()) code.vpaddd(counter, x, at(RDI, COUNTERS_AT + BYTES * i))
+  }
+  pointer(code, bytes, 4)
+  for (const [i, vector] of biases.entries()) code.vmovups(vector, at(bytes, BYTES * i))
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  const row = code.here()
+  count(code, bytes, 8)
+  readAhead(code, ahead, bytes)
+  const words = !drops
+    ? []
+    : [0, 1].flatMap(i => {
+        const c = [0, 1, 2, 3].map(j => zmm(6 * i + j))
+        code.vmovups(c[0], counters[i])
+        code.vbroadcastss(c[1], argument(14))
+        code.vbroadcastss(c[2], at(sample))
+        code.vbroadcastss(c[3], argument(15))
+        return philox(code, c, [zmm(6 * i + 4), zmm(6 * i + 5)], m)
+      })
+  for (const [i, vector] of biases.entries()) {
+    code.vaddps(x, vector, at(strip, BYTES * i))
+    check(code, bad, x, scratch)
+    code.vmaxps(x, zero, x)
+    if (drops) {
+      code.vpcmpud(k(1), words[i], least)
+      code.vmulps(x, x, factor, zeroing(k(1)))
+    }
+    code.vmovups(at(z, BYTES * i), x)
+    round(x)
+    code.vpsrld(x, x, 16)
+    code.vpmovdw(at(to, (BYTES / 2) * i), x)
+  }
+  code.add(z, zRow)
+  code.add(strip, STRIP_ROW_BYTES)
+  code.add(to, toStride)
+  if (drops) code.add(sample, 4)
+  code.add(left, -1)
+  code.jnz(row)
+  code.pop(...kept)
+  returnBad(code, bad)
+  return code
+}
+
+/** bf16_backward(dx, dxRow, strip, rows, a, aRow, to, toStride, pairs, padded, ahead, aheadRow, scale), two rows at a time. */
+function backward(): Assembler {
+  const code = begin()
+  const kept = [RBX, R14, R15]
+  code.push(...kept)
+  const [dx, dxRow, strip, left, a, aRow, to, toStride, pairsAt, bytes] = [
+    ...[RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14, R15],
+  ]
+  const ahead = RAX
+  pointer(code, dx, 0)
+  count(code, dxRow, 1)
+  pointer(code, strip, 2)
+  count(code, left, 3)
+  pointer(code, a, 4)
+  count(code, aRow, 5)
+  pointer(code, to, 6)
+  count(code, toStride, 7)
+  pointer(code, pairsAt, 8)
+  count(code, bytes, 10)
+  code.add(ahead, bytes)
+  const [factor, zero, bad, smallest, magnitude, scratch, upper] = [16, 17, 18, 19, 20, 21, 22].map(zmm)
+  code.vbroadcastss(factor, argument(12))
+  code.vbroadcastss(smallest, constant('smallestNormal'))
+  code.vbroadcastss(magnitude, constant('magnitude'))
+  code.vbroadcastss(upper, constant('upper'))
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  const rows = code.here()
+  count(code, bytes, 11)
+  code.add(bytes, bytes)
+  readAhead(code, ahead, bytes)
+  for (const r of [0, 1]) {
+    for (let i = 0; i < 4; i++) {
+      const x = zmm(4 * r + i)
+      code.vmovups(x, at(a, BYTES * i))
+      code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
+      code.vmulps(x, factor, at(strip, r * STRIP_ROW_BYTES + BYTES * i), zeroing(k(1)))
+      check(code, bad, x, scratch)
+      flush(code, x, { smallest, magnitude, scratch })
+      code.vmovups(at(dx, BYTES * i), x)
+      round(x)
+      code.vpsrld(scratch, x, 16)
+      code.vpmovdw(at(to, (BYTES / 2) * i), scratch)
+    }
+    code.add(a, aRow)
+    code.add(dx, dxRow)
+    code.add(to, toStride)
+  }
+  for (let i = 0; i < 4; i++) {
+    const [first, second] = [zmm(i), zmm(4 + i)]
+    pair(code, first, second, upper)
+    code.vmovups(at(pairsAt, BYTES * i), first)
+  }
+  code.add(strip, 2 * STRIP_ROW_BYTES)
+  code.add(pairsAt, PAIR_BYTES)
+  code.add(left, -2)
+  code.jnz(rows)
+  code.pop(...kept)
+  returnBad(code, bad)
   return code
 }
 
@@ -589,6 +825,17 @@ const NO_FLOATS = 99
 /** Fewer numbers are not worth the call. */
 const WORTH = 512
 
+/** Keys of the rounds of Philox. */
+function schedule(words: Uint32Array, k0: number, k1: number): void {
+  for (let round = 0; round < ROUNDS; round++) {
+    words[KEYS_AT / 4 + 2 * round] = k0 + round * WEYL_0
+    words[KEYS_AT / 4 + 2 * round + 1] = k1 + round * WEYL_1
+  }
+}
+
+const servesWeights = (...[, rows, padded, , turned, , turnedPairs]: Arguments<'bf16_weights' | 'bf16_adam'>) =>
+  rows === padded && rows % GROUP === 0 && (turned === 0 || turnedPairs % LANES === 0)
+
 export const KERNELS: readonly X64Kernel[] = [
   kernel({
     name: 'adam',
@@ -609,15 +856,7 @@ export const KERNELS: readonly X64Kernel[] = [
       [6, 1],
       [7, 16],
     ],
-    prepare(words, ...args) {
-      let [k0, k1] = [args[10], args[11]]
-      for (let round = 0; round < ROUNDS; round++) {
-        words[KEYS_AT / 4 + 2 * round] = k0
-        words[KEYS_AT / 4 + 2 * round + 1] = k1
-        k0 = (k0 + WEYL_0) >>> 0
-        k1 = (k1 + WEYL_1) >>> 0
-      }
-    },
+    prepare: (words, ...args) => schedule(words, args[10], args[11]),
   }),
   kernel({
     name: 'relu_backward',
@@ -675,15 +914,48 @@ export const KERNELS: readonly X64Kernel[] = [
     name: 'bf16_columns',
     code: columns,
     floatsFrom: NO_FLOATS,
-    serves: (...[, , , rows, vectors, padded]) => rows === padded && rows % (2 * LANES) === 0 && vectors % 4 === 0,
+    serves: (...[, , , , rows, vectors, padded]) => rows === padded && rows % (2 * LANES) === 0 && vectors % 4 === 0,
+    size: { at: 4, multiple: 1 },
+    moves: [],
+  }),
+  kernel({
+    name: 'bf16_weights',
+    code: weights,
+    floatsFrom: NO_FLOATS,
+    serves: servesWeights,
+    size: { at: 1, multiple: 1 },
+    moves: [],
+  }),
+  kernel({
+    name: 'bf16_adam',
+    code: updatedWeights,
+    floatsFrom: 10,
+    serves: servesWeights,
+    size: { at: 1, multiple: 1 },
+    moves: [],
+  }),
+  kernel({
+    name: 'bf16_forward',
+    code: () => forward(false),
+    floatsFrom: NO_FLOATS,
+    serves: () => true,
     size: { at: 3, multiple: 1 },
     moves: [],
   }),
   kernel({
-    name: 'bf16_column_pairs',
-    code: columnPairs,
-    floatsFrom: NO_FLOATS,
-    serves: (_to, _from, _stride, rows, pairs) => rows % LANES === 0 && pairs % LANES === 0,
+    name: 'bf16_forward_dropout',
+    code: () => forward(true),
+    floatsFrom: 17,
+    serves: () => true,
+    size: { at: 3, multiple: 1 },
+    moves: [],
+    prepare: (words, ...args) => schedule(words, args[12], args[13]),
+  }),
+  kernel({
+    name: 'bf16_backward',
+    code: backward,
+    floatsFrom: 12,
+    serves: (...args) => args[3] === args[9],
     size: { at: 3, multiple: 1 },
     moves: [],
   }),

@@ -4,8 +4,18 @@
  *
  * "In pairs" is how such products take their second operand (k, 64): rows 2p and 2p + 1 lie together, column by column,
  * `(k / 2, 64, 2)`, 256 bytes for each pair of rows.
+ *
+ * A strip is 64 columns wide; a dense one is what such products overwrite, rows of 256 bytes. What becomes of it, the last
+ * functions do at once: code for a CPU that stands in for them reads and writes memory once.
  */
+import { bias_relu, bias_relu_dropout, relu_backward } from './elementwise'
+import { adam } from './optimizers'
+
 const PAIR_BYTES: usize = 256
+/** Of a row of a dense strip. */
+const STRIP_ROW_BYTES: usize = 256
+const STRIP_VECTORS: i32 = 16
+const STRIP_OCTETS: i32 = 8
 
 /** Four numbers; bf16 is the upper half of each lane. A NaN stays one. */
 @inline
@@ -80,8 +90,9 @@ function storeTurned(to: usize, stride: usize, a: v128, b: v128, c: v128, d: v12
  * to (4 · vectors, padded) bf16 = from (rows, 4 · vectors) transposed, zeros past the last row; `padded` is a multiple of
  * 8. Overwrites to.
  */
-export function bf16_columns(to: usize, from: usize, fromStride: usize, rows: i32, vectors: i32, padded: i32): void {
-  const stride = <usize>padded << 1
+export function bf16_columns(
+  to: usize, stride: usize, from: usize, fromStride: usize, rows: i32, vectors: i32, padded: i32,
+): void {
   for (let v: usize = 0; v < <usize>vectors; v++) {
     const column = from + (v << 4)
     const out = to + (v << 2) * stride
@@ -127,4 +138,74 @@ export function copy_rows(
     to += toStride
     from += fromStride
   }
+}
+
+/** z = a dense strip, in place of what was there. */
+@inline
+function placed(z: usize, zRow: usize, strip: usize, rows: i32): void {
+  copy_rows(z, zRow, strip, STRIP_ROW_BYTES, rows, STRIP_ROW_BYTES)
+}
+
+/**
+ * z = relu(strip + bias), and that in bf16 at `to`. `ahead` is read soon, `aheadRow` bytes of it for each row: a hint.
+ * Returns 1 if a strip + bias was not finite.
+ */
+export function bf16_forward(
+  z: usize, zRow: usize, strip: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
+): i32 {
+  placed(z, zRow, strip, rows)
+  const bad = bias_relu(z, 0, zRow, rows, 1, STRIP_VECTORS, bias)
+  bf16_rows(to, toStride, z, zRow, rows, STRIP_OCTETS)
+  return bad
+}
+
+/** The same with dropout, as bias_relu_dropout has it. */
+export function bf16_forward_dropout(
+  z: usize, zRow: usize, strip: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
+  first: u32, samples: usize, scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
+): i32 {
+  placed(z, zRow, strip, rows)
+  const bad = bias_relu_dropout(
+    z, 0, zRow, rows, 1, STRIP_VECTORS, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale,
+  )
+  bf16_rows(to, toStride, z, zRow, rows, STRIP_OCTETS)
+  return bad
+}
+
+/**
+ * dx = a > 0 ? strip · scale : 0, and that in bf16 at `to`, and in pairs of rows, zeros up to row `padded`. Returns 1 if a
+ * result is not finite.
+ */
+export function bf16_backward(
+  dx: usize, dxRow: usize, strip: usize, rows: i32, a: usize, aRow: usize, to: usize, toStride: usize, pairs: usize,
+  padded: i32, ahead: usize, aheadRow: usize, scale: f32,
+): i32 {
+  placed(dx, dxRow, strip, rows)
+  const bad = relu_backward(dx, 0, dxRow, a, 0, aRow, rows, 1, STRIP_VECTORS, scale)
+  bf16_rows(to, toStride, dx, dxRow, rows, STRIP_OCTETS)
+  bf16_pairs(pairs, dx, dxRow, rows, padded)
+  return bad
+}
+
+/** What products read of rows of a dense strip of weights: in pairs of rows; and, unless `turned` is 0, in pairs of columns, 64 rows after another `turnedBlock` bytes on. */
+export function bf16_weights(
+  w: usize, rows: i32, padded: i32, pairs: usize, turned: usize, turnedBlock: usize, turnedPairs: i32,
+): void {
+  bf16_pairs(pairs, w, STRIP_ROW_BYTES, rows, padded)
+  if (turned == 0) return
+  for (; rows > 0; rows -= 64) {
+    bf16_column_pairs(turned, w, STRIP_ROW_BYTES, min(rows, 64), turnedPairs)
+    w += 64 * STRIP_ROW_BYTES
+    turned += turnedBlock
+  }
+}
+
+/** adam over rows of a dense strip of weights, then bf16_weights. */
+export function bf16_adam(
+  w: usize, rows: i32, padded: i32, pairs: usize, turned: usize, turnedBlock: usize, turnedPairs: i32,
+  m: usize, v: usize, g: usize, stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32,
+  epsilon: f32, decay: f32, weightDecay: f32,
+): void {
+  adam(w, m, v, g, rows << 6, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay)
+  bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs)
 }
