@@ -36,12 +36,23 @@ export interface LabOptions {
   readonly more?: Pick<ExperimentInput, 'augment' | 'model' | 'optimizer'>
 }
 
+export interface Span {
+  /** Wall time, with the calls to the workers. */
+  readonly seconds: number
+  /** Of every worker. */
+  readonly reports: readonly SpanReport[]
+}
+
+/** Of each step of a span that was traced: until the last worker was done, without the call that began the span. */
+export const stepSeconds = ({ reports }: Span): number[] =>
+  reports[0].steps!.map((_, step) => Math.max(...reports.map(report => report.steps![step].totalMs)) / 1000)
+
 export interface Lab {
   readonly session: Session
   /** Full mini-batches of an epoch: a span has at most so many steps, as in training, where it never crosses epochs. */
   readonly wholeSteps: number
   /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it, with `trace` of every step. */
-  run(count: number, stepsEach?: number, trace?: boolean): Promise<{ seconds: number; reports: SpanReport[] }[]>
+  run(count: number, stepsEach?: number, trace?: boolean): Promise<Span[]>
   close(): Promise<void>
 }
 
@@ -75,7 +86,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     wholeSteps,
     async run(count, stepsEach = 1, trace = false) {
       if (stepsEach > wholeSteps) throw new RangeError(`lab: steps are ${stepsEach}, expected at most ${wholeSteps}`)
-      const spans: { seconds: number; reports: SpanReport[] }[] = []
+      const spans: Span[] = []
       while (spans.length < count) {
         // The last, partial batch of an epoch would make its step look fast.
         if ((step % perEpoch) + stepsEach > wholeSteps) step = Math.ceil(step / perEpoch) * perEpoch

@@ -148,7 +148,7 @@ function createProgram(args: readonly string[]): Argv {
       argv =>
         argv
           .option('backends', someBackends)
-          .option('steps', number(STEP_DEFAULTS.steps, 'Steps of each backend and number of workers'))
+          .option('turns', number(STEP_DEFAULTS.turns, 'Turns of each backend and number of workers, of 3 steps'))
           .option('warmup', number(STEP_DEFAULTS.warmup, 'Steps that do not count'))
           .option('workers', numbers(STEP_DEFAULTS.workers, 'Numbers of workers'))
           .option('shard-rows', { ...numbers([], 'Rows of a shard'), defaultDescription: 'auto' })
@@ -158,8 +158,8 @@ function createProgram(args: readonly string[]): Argv {
             default: STEP_DEFAULTS.allReduce,
             describe: 'Forms of the reduction',
           }),
-      ({ backends, steps, warmup, workers, shardRows, allReduce, ...outputs }) =>
-        show(outputs, say => benchStep({ backends, steps, warmup, workers, shardRows, allReduce }, say)),
+      ({ backends, turns, warmup, workers, shardRows, allReduce, ...outputs }) =>
+        show(outputs, say => benchStep({ backends, turns, warmup, workers, shardRows, allReduce }, say)),
     )
     .command(
       'scaling',

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { GradloomError } from '../src/errors.js'
 import type { BackendChoice } from './backends.js'
 import { bf16Missing } from './cpu.js'
-import { type Lab, openLab, type Precision } from './lab.js'
+import { type Lab, openLab, type Precision, stepSeconds } from './lab.js'
 import { PeerError, type PeerFacts, startPeer } from './peer.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
 import { type Bar, chartBar, type Report, type Say, type Table, workersText } from './report.js'
@@ -85,6 +85,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     method: [
       `Ours: ${backend} with ${workersText(workers)}, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 to 3 steps.`,
       `In turns, ours then theirs: ${turns} turns of ${steps} steps, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
+      'A step of ours: from its begin until the last worker is done; training calls the workers once for many of them.',
       '"spread": distance of the quartiles as a share of the median. "of any turn": ratio of the medians of one turn.',
       ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
     ],
@@ -136,7 +137,7 @@ async function duel(rival: Rival, ours: readonly Ours[], options: PeersOptions, 
     const theirs: number[][] = []
     for (let turn = 0; turn < turns; turn++) {
       await delay(PAUSE_MS)
-      for (const { lab, taken } of labs) taken.push((await lab.run(options.steps)).map(({ seconds }) => seconds))
+      for (const { lab, taken } of labs) taken.push((await lab.run(1, options.steps, true)).flatMap(stepSeconds))
       theirs.push(await peer.steps(steps))
     }
     const other = summarise(theirs.flat())

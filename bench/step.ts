@@ -4,9 +4,8 @@
  * steps run in the workers.
  */
 import { availableParallelism } from 'node:os'
-import type { SpanReport } from '../src/worker/protocol.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
-import { type Lab, openLab } from './lab.js'
+import { type Lab, openLab, type Span, stepSeconds } from './lab.js'
 import { openProbe, type Probe } from './probe.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
 import { type Bar, type Report, type Say, workersText } from './report.js'
@@ -18,7 +17,9 @@ import { phaseTable, rooflineTable, stepChart, stepTable } from './step-tables.j
 export type AllReduce = 'fused' | 'buffers'
 
 export interface StepOptions {
-  readonly steps: number
+  /** Turns of each backend and number of workers, of STEPS_OF_TURN steps. */
+  readonly turns: number
+  /** Steps. */
   readonly warmup: number
   /** None: all that work here. */
   readonly backends: readonly BackendName[]
@@ -28,7 +29,7 @@ export interface StepOptions {
   readonly shardRows: readonly number[]
 }
 export const STEP_DEFAULTS: StepOptions = {
-  steps: 15,
+  turns: 15,
   warmup: 3,
   backends: [],
   workers: [1, 2],
@@ -73,10 +74,11 @@ export interface StepResult {
   readonly roofline: RooflineResult | null
 }
 
-type Step = { readonly seconds: number; readonly reports: readonly SpanReport[] }
+/** Steps of a turn, in one call to the workers: training calls them once for many steps. */
+const STEPS_OF_TURN = 3
 
 export async function benchStep(options: StepOptions, say: Say): Promise<Report> {
-  const { steps, warmup, workers, allReduce, shardRows } = options
+  const { turns, warmup, workers, allReduce, shardRows } = options
   const { backends, skipped } = await chooseBackends(options.backends)
   const variants = variantsOf(backends, skipped)
   const cores = availableParallelism()
@@ -88,8 +90,8 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
     for (const form of allReduce) {
       for (const rows of shardRows.length > 0 ? shardRows : (['auto'] as const)) {
         const labels = variants.map(({ label }) => label).join(', ')
-        const turns = `${warmup} + ${steps} steps each with ${workers.join(', ')} workers`
-        say(`step: ${labels}; ${form}, shards of ${rows} rows; ${turns}`)
+        const steps = `${warmup} + ${turns * STEPS_OF_TURN} steps each with ${workers.join(', ')} workers`
+        say(`step: ${labels}; ${form}, shards of ${rows} rows; ${steps}`)
         results.push(...(await measure(variants, probes, form, rows, options)))
       }
     }
@@ -103,7 +105,8 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
     name: 'step',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
-      `${warmup} steps of warm-up, then ${steps} steps of each backend and number of workers, in turns; medians.`,
+      `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps of each backend and number of workers; medians over steps.`,
+      'A step: from its begin until the last worker is done. The call that starts a turn does not count: training calls the workers once for many steps.',
       ...variants.map(variantLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
       'Roofline: the longer of "arithmetic" (FLOPs of the three products at peak) and "traffic" (24 bytes a parameter for Adam, weights read twice), both dense and overlapping.',
@@ -168,11 +171,11 @@ async function measure(
       labs.push(await openLab({ ...referenceLab(workers, name), precision, allReduce, shardRows }))
     }
     for (const lab of labs) await lab.run(options.warmup)
-    const steps: Step[][] = cases.map(() => [])
+    const spans: Span[][] = cases.map(() => [])
     const cores = availableParallelism()
     const samples: Samples = new Map()
-    for (let turn = 0; turn < options.steps; turn++) {
-      for (const [i, lab] of labs.entries()) steps[i].push(...(await lab.run(1)))
+    for (let turn = 0; turn < options.turns; turn++) {
+      for (const [i, lab] of labs.entries()) spans[i].push(...(await lab.run(1, STEPS_OF_TURN, true)))
       for (const [v, { label }] of variants.entries()) {
         for (const workers of options.workers.filter(count => count <= cores)) {
           const key = `${label} ${workers}` as const
@@ -180,11 +183,11 @@ async function measure(
         }
       }
     }
-    const seconds = steps.map(taken => taken.map(step => step.seconds))
+    const seconds = spans.map(taken => taken.flatMap(stepSeconds))
     return cases.map(({ variant, workers }, i) => {
       const base = cases.findIndex(other => other.variant === variant)
       const [of, one] = [summarise(seconds[i]), summarise(seconds[base])]
-      const { stages, phases } = partsOf(steps[i])
+      const { stages, phases } = partsOf(spans[i])
       return {
         ...{ backend: variant.label, allReduce, shardRows: labs[i].session.plan.shardRows, workers, seconds: of },
         rowsPerSecond: REFERENCE_BATCH / of.median,
@@ -202,26 +205,26 @@ async function measure(
   }
 }
 
-/** From every worker's report of every step. */
-function partsOf(steps: readonly Step[]): Pick<StepResult, 'stages' | 'phases'> {
+/** Of a step, from every worker's report of every turn. */
+function partsOf(spans: readonly Span[]): Pick<StepResult, 'stages' | 'phases'> {
   const keys = ['workMs', 'waitMs', 'tasks'] as const
-  const medians = (of: (step: Step, key: (typeof keys)[number]) => number) => {
-    const [workMs, waitMs, tasks] = keys.map(key => median(steps.map(step => of(step, key))))
+  const medians = (of: (span: Span, key: (typeof keys)[number]) => number) => {
+    const [workMs, waitMs, tasks] = keys.map(key => median(spans.map(span => of(span, key) / STEPS_OF_TURN)))
     return { workMs, waitMs, tasks }
   }
-  const { reports } = steps[0]
+  const { reports } = spans[0]
   const last = reports[0].stages.length - 1
   return {
     stages: reports.flatMap(({ stages }, worker) =>
       stages.map(({ name }, s) => ({
         worker,
         stage: name,
-        ...medians((step, key) => step.reports[worker].stages[s][key]),
+        ...medians((span, key) => span.reports[worker].stages[s][key]),
       })),
     ),
     phases: reports.map((_, worker) => [
-      medians((step, key) => sum(step.reports[worker].stages.slice(0, last).map(stage => stage[key]))),
-      medians((step, key) => step.reports[worker].stages[last][key]),
+      medians((span, key) => sum(span.reports[worker].stages.slice(0, last).map(stage => stage[key]))),
+      medians((span, key) => span.reports[worker].stages[last][key]),
     ]),
   }
 }

@@ -44,7 +44,7 @@ const STRIP_ROW_BYTES = BF16_COLUMNS * F32_BYTES
 const PAIR_BYTES = 2 * BF16_COLUMNS * BF16_BYTES
 const LINE_BYTES = 64
 /** A product of 256 x 64 is worth its call, and its weights, moments and gradient stay in the second-level cache. */
-const TILE = { inputs: 256, outputs: 1024 }
+const TILE = { inputs: 512, outputs: 512 }
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
 const widthOf = (cols: number): number => upTo(cols, BF16_COLUMNS)

@@ -50,6 +50,7 @@ export async function openX64(base: number): Promise<Accelerate | null> {
       if (rest === 0) return result
       args[size.at] = rest
       for (const [i, by] of moves) args[i] += by * served
+      kernel.move?.(args, served)
       return result | portable(...args)
     }
   }

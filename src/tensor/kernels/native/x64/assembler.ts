@@ -147,9 +147,12 @@ export class Assembler {
   }
 
   add(to: Register, by: Register | number): void {
-    if (typeof by !== 'number') return this.#integer(0x03, to.general, by)
-    this.#integer(0x81, 0, to)
-    this.#put32(by)
+    if (typeof by === 'number') {
+      this.#integer(0x81, 0, to)
+      this.#put32(by)
+    } else {
+      this.#integer(0x03, to.general, by)
+    }
   }
 
   /** to = 0. */
@@ -388,7 +391,10 @@ export class Assembler {
 
   #modrm(reg: number, rm: Operand | Register, unit = 1): void {
     const low = (reg & 7) << 3
-    if (!isAddress(rm)) return this.#put(0xc0 | low | (numberOf(rm) & 7))
+    if (!isAddress(rm)) {
+      this.#put(0xc0 | low | (numberOf(rm) & 7))
+      return
+    }
     const { base, index, disp } = rm
     const short = disp % unit === 0 && isSigned8(disp / unit)
     const mode = short ? 0x40 : 0x80

@@ -816,6 +816,8 @@ export interface X64Kernel<N extends keyof WasmExports = keyof WasmExports> {
   readonly size: { readonly at: number; readonly multiple: number }
   /** By how much other arguments differ for the rest, for each that has been served: [argument, by]. */
   readonly moves: readonly (readonly [at: number, by: number])[]
+  /** What else differs then. */
+  move?(args: number[], served: number): void
   /** Words that are derived from arguments. */
   prepare?(words: Uint32Array, ...args: Arguments<N>): void
 }
@@ -833,8 +835,18 @@ function schedule(words: Uint32Array, k0: number, k1: number): void {
   }
 }
 
+/** Zeros past the last row are left to the WASM module, with the rest. */
 const servesWeights = (...[, rows, padded, , turned, , turnedPairs]: Arguments<'bf16_weights' | 'bf16_adam'>) =>
-  rows === padded && rows % GROUP === 0 && (turned === 0 || turnedPairs % LANES === 0)
+  (rows === padded || rows % GROUP > 0) && (turned === 0 || turnedPairs % LANES === 0)
+const movesOfWeights: X64Kernel['moves'] = [
+  [0, STRIP_ROW_BYTES],
+  [2, -1],
+  [3, PAIR_BYTES / 2],
+]
+function moveTurned(args: number[], served: number): void {
+  const [, , , , turned, turnedBlock] = args
+  if (turned > 0) args[4] += Math.floor(served / 64) * turnedBlock + (served % 64) * (PAIR_BYTES / 64)
+}
 
 export const KERNELS: readonly X64Kernel[] = [
   kernel({
@@ -923,16 +935,18 @@ export const KERNELS: readonly X64Kernel[] = [
     code: weights,
     floatsFrom: NO_FLOATS,
     serves: servesWeights,
-    size: { at: 1, multiple: 1 },
-    moves: [],
+    size: { at: 1, multiple: GROUP },
+    moves: movesOfWeights,
+    move: moveTurned,
   }),
   kernel({
     name: 'bf16_adam',
     code: updatedWeights,
     floatsFrom: 10,
     serves: servesWeights,
-    size: { at: 1, multiple: 1 },
-    moves: [],
+    size: { at: 1, multiple: GROUP },
+    moves: [...movesOfWeights, ...[7, 8, 9].map(i => [i, STRIP_ROW_BYTES] as const)],
+    move: moveTurned,
   }),
   kernel({
     name: 'bf16_forward',

@@ -187,7 +187,10 @@ export function bf16_backward(
   return bad
 }
 
-/** What products read of rows of a dense strip of weights: in pairs of rows; and, unless `turned` is 0, in pairs of columns, 64 rows after another `turnedBlock` bytes on. */
+/**
+ * What products read of rows of a dense strip of weights: in pairs of rows, zeros up to row `padded`; and, unless `turned`
+ * is 0, in pairs of columns, the next 64 rows `turnedBlock` bytes on.
+ */
 export function bf16_weights(
   w: usize, rows: i32, padded: i32, pairs: usize, turned: usize, turnedBlock: usize, turnedPairs: i32,
 ): void {
