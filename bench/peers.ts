@@ -26,7 +26,7 @@ export interface PeersOptions {
   readonly workers: number
 }
 export const PEERS_DEFAULTS: PeersOptions = {
-  ...{ peers: PEER_NAMES, backend: 'auto', turns: 5, steps: 4, slowTurns: 2, workers: 2 },
+  ...{ peers: PEER_NAMES, backend: 'auto', turns: 5, steps: 8, slowTurns: 2, workers: 2 },
 }
 
 const WARMUP_STEPS = 3

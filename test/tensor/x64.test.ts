@@ -5,7 +5,7 @@
 import t from 'tap'
 import { createArena } from '../../src/tensor/arena.js'
 import { addressOf } from '../../src/tensor/kernels/native/memory.js'
-import { openX64, X64_VARIABLE } from '../../src/tensor/kernels/native/x64/accelerate.js'
+import { openX64 } from '../../src/tensor/kernels/native/x64/accelerate.js'
 import {
   Assembler,
   at,
@@ -21,6 +21,7 @@ import {
   zeroing,
   zmm,
 } from '../../src/tensor/kernels/native/x64/assembler.js'
+import { X64_VARIABLE } from '../../src/tensor/kernels/native/x64/cpu.js'
 import { KERNELS } from '../../src/tensor/kernels/native/x64/kernels.js'
 import { compileWasm } from '../../src/tensor/kernels/wasm/compile.js'
 import { instantiateWasm } from '../../src/tensor/kernels/wasm/exports.js'

@@ -43,6 +43,7 @@ const OCTET = 8
 const STRIP_ROW_BYTES = BF16_COLUMNS * F32_BYTES
 const PAIR_BYTES = 2 * BF16_COLUMNS * BF16_BYTES
 const LINE_BYTES = 64
+
 /** A product of 256 x 64 is worth its call, and its weights, moments and gradient stay in the second-level cache. */
 const TILE = { inputs: 512, outputs: 512 }
 
@@ -374,8 +375,8 @@ function strips(multiply: Multiply, scratch: number, out: Matrix, a: Matrix, b: 
     let finite = true
     for (let column = start; column < end; column += BF16_COLUMNS) {
       const strip = b + (column / BF16_COLUMNS) * stripBytes
-      multiply(rows, from.depth, from.rowsAt + row * from.depth * BF16_BYTES, strip, scratch)
       const hasNext = column + BF16_COLUMNS < end
+      multiply(rows, from.depth, from.rowsAt + row * from.depth * BF16_BYTES, strip, scratch)
       if (!finish(row, rows, column, strip + stripBytes, hasNext ? aheadRow : 0)) finite = false
     }
     return finite

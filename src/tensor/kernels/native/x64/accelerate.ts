@@ -1,12 +1,11 @@
 /** The WASM module's functions, with those replaced that this CPU runs faster in AVX-512. Same bits. Any thread. */
-import { closeSync, openSync, readSync } from 'node:fs'
 import type { WasmExports } from '../../wasm/exports.js'
 import { loadKoffi } from '../koffi.js'
+import { ARGUMENTS_WORD } from './block.js'
 import { loadCode, type NativeFunction } from './code.js'
-import { ARGUMENTS_WORD, createBlock, KERNELS, type X64Kernel } from './kernels.js'
+import { mayRun } from './cpu.js'
+import { createBlock, KERNELS, type X64Kernel } from './kernels.js'
 
-/** Set to `0`, leaves everything to the WASM module. */
-export const X64_VARIABLE = 'GRADLOOM_X64'
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 
 type PlainFunction = (...args: number[]) => number
@@ -14,9 +13,7 @@ export type Accelerate = (wasm: WasmExports) => WasmExports
 
 /** Null where this CPU, or this system, cannot. `base`: where the arena begins. */
 export async function openX64(base: number): Promise<Accelerate | null> {
-  if (process.platform !== 'linux' || process.arch !== 'x64' || process.env[X64_VARIABLE] === '0') return null
-  const flags = cpuFlags()
-  if (!NEEDED.every(flag => flags.has(flag))) return null
+  if (!mayRun(NEEDED)) return null
   const functions = await loadCode(KERNELS.map(({ code }) => code().bytes))
   if (!functions) return null
   const koffi = await loadKoffi()
@@ -54,20 +51,4 @@ export async function openX64(base: number): Promise<Accelerate | null> {
       return result | portable(...args)
     }
   }
-}
-
-/** What Linux says that the first CPU has, and the system lets programs use. */
-function cpuFlags(): Set<string> {
-  const start = Buffer.alloc(8192)
-  try {
-    const file = openSync('/proc/cpuinfo', 'r')
-    try {
-      readSync(file, start)
-    } finally {
-      closeSync(file)
-    }
-  } catch {
-    return new Set()
-  }
-  return new Set(/^flags\s*:(.*)$/m.exec(start.toString('latin1'))?.[1].trim().split(/\s+/))
 }

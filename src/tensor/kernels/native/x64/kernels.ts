@@ -3,15 +3,14 @@
  * same bits; only more numbers at once. Pure: what is here becomes code in code.ts. Which calls they serve says each
  * kernel's `serves`; all others stay with the WASM module.
  *
- * A kernel is called with the address of a block: where the arena begins, 64 bits; then its arguments, 32 bits each,
- * pointers as offsets in the arena. CONSTANTS follow at a fixed place.
+ * What they are called with says block.ts; CONSTANTS are at a fixed place of the block.
  *
  * Test: npx tap dist/test/tensor/x64.test.js
  */
 import type { WasmExports } from '../../wasm/exports.js'
 import {
   type Address,
-  Assembler,
+  type Assembler,
   at,
   broadcastAt,
   COMPARE,
@@ -34,6 +33,7 @@ import {
   zeroing,
   zmm,
 } from './assembler.js'
+import { argument, begin, count, pointer } from './block.js'
 
 /** Lanes of a vector, and its bytes. */
 const LANES = 16
@@ -59,8 +59,7 @@ const COUNTERS = [0, 4, 1, 5, 2, 6, 3, 7]
 const ROUNDS = 10
 const [WEYL_0, WEYL_1] = [0x9e3779b9, 0xbb67ae85]
 
-/** Where a block has what, in bytes. */
-const ARGUMENTS_AT = 8
+/** Where a block has what behind its arguments, in bytes. */
 const CONSTANTS_AT = 96
 const KEYS_AT = 128
 const COUNTERS_AT = 256
@@ -78,29 +77,11 @@ export function createBlock(base: number): ArrayBuffer {
   }
   return block
 }
-export const ARGUMENTS_WORD = ARGUMENTS_AT / 4
-
 /** Ahead of what is read, into the next page: there the processor does not look by itself. */
 const PREFETCH = 2048
 
-const argument = (i: number): Address => at(RDI, ARGUMENTS_AT + 4 * i)
 const constant = (name: keyof typeof CONSTANTS): Address =>
   at(RDI, CONSTANTS_AT + 4 * Object.keys(CONSTANTS).indexOf(name))
-
-/** Argument i, a pointer, as an address. RAX holds where the arena begins. */
-function pointer(code: Assembler, to: Register, i: number): void {
-  code.mov32(to, argument(i))
-  code.add(to, RAX)
-}
-
-/** A number without a sign. */
-const count = (code: Assembler, to: Register, i: number): void => code.mov32(to, argument(i))
-
-function begin(): Assembler {
-  const code = new Assembler()
-  code.mov(RAX, at(RDI))
-  return code
-}
 
 interface Limits {
   readonly smallest: Vector
