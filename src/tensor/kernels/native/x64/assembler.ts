@@ -7,7 +7,7 @@
  * Test: npx tap dist/test/tensor/x64.test.js
  */
 
-/** A general register. Without RSP, RBP, R12 and R13, whose addresses are spelled in other ways. */
+/** A general register. Without RSP and R12, whose addresses are spelled in other ways. */
 export interface Register {
   readonly general: number
 }
@@ -33,6 +33,8 @@ export const R10 = general(10)
 export const R11 = general(11)
 /** The caller's (System V ABI): to be pushed before they are used. */
 export const RBX = general(3)
+export const RBP = general(5)
+export const R13 = general(13)
 export const R14 = general(14)
 export const R15 = general(15)
 /** 0 to 31. */

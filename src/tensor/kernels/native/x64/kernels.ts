@@ -20,9 +20,11 @@ import {
   R9,
   R10,
   R11,
+  R13,
   R14,
   R15,
   RAX,
+  RBP,
   RBX,
   RCX,
   RDI,
@@ -653,10 +655,20 @@ function readAhead(code: Assembler, ahead: Register, bytes: Register): void {
   })
 }
 
+/** Rows of a block that are asked for before they are written or read: they lie so far apart that no processor guesses them. */
+const ROWS_AHEAD = 16
+
+/** to = from + rows · stride. */
+function rowsOn(code: Assembler, to: Register, from: Register, stride: Register): void {
+  code.mov(to, stride)
+  for (let rows = 1; rows < ROWS_AHEAD; rows *= 2) code.add(to, to)
+  code.add(to, from)
+}
+
 /** bf16_forward(z, zRow, strip, rows, bias, to, toStride, ahead, aheadRow), or bf16_forward_dropout(..., first, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
 function forward(drops: boolean): Assembler {
   const code = begin()
-  const kept = [RBX, R15]
+  const kept = [RBP, RBX, R14, R15]
   code.push(...kept)
   const [z, zRow, strip, left, to, toStride, ahead, sample, bytes] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R15]
   pointer(code, z, 0)
@@ -682,11 +694,18 @@ function forward(drops: boolean): Assembler {
   pointer(code, bytes, 4)
   for (const [i, vector] of biases.entries()) code.vmovups(vector, at(bytes, BYTES * i))
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  const [zAhead, toAhead] = [R14, RBP]
+  rowsOn(code, zAhead, z, zRow)
+  rowsOn(code, toAhead, to, toStride)
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
   const row = code.here()
   count(code, bytes, 8)
   readAhead(code, ahead, bytes)
+  for (let i = 0; i < 4; i++) code.prefetchw(at(zAhead, BYTES * i))
+  for (let i = 0; i < 2; i++) code.prefetchw(at(toAhead, BYTES * i))
+  code.add(zAhead, zRow)
+  code.add(toAhead, toStride)
   const words = !drops
     ? []
     : [0, 1].flatMap(i => {
@@ -724,7 +743,7 @@ function forward(drops: boolean): Assembler {
 /** bf16_backward(dx, dxRow, strip, rows, a, aRow, to, toStride, pairs, padded, ahead, aheadRow, scale), two rows at a time. */
 function backward(): Assembler {
   const code = begin()
-  const kept = [RBX, R14, R15]
+  const kept = [RBP, RBX, R13, R14, R15]
   code.push(...kept)
   const [dx, dxRow, strip, left, a, aRow, to, toStride, pairsAt, bytes] = [
     ...[RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14, R15],
@@ -747,6 +766,9 @@ function backward(): Assembler {
   code.vbroadcastss(magnitude, constant('magnitude'))
   code.vbroadcastss(upper, constant('upper'))
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  const [dxAhead, aAhead] = [RBP, R13]
+  rowsOn(code, dxAhead, dx, dxRow)
+  rowsOn(code, aAhead, a, aRow)
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
   const rows = code.here()
@@ -754,6 +776,12 @@ function backward(): Assembler {
   code.add(bytes, bytes)
   readAhead(code, ahead, bytes)
   for (const r of [0, 1]) {
+    for (let i = 0; i < 4; i++) {
+      code.prefetchw(at(dxAhead, BYTES * i))
+      code.prefetcht1(at(aAhead, BYTES * i))
+    }
+    code.add(dxAhead, dxRow)
+    code.add(aAhead, aRow)
     for (let i = 0; i < 4; i++) {
       const x = zmm(4 * r + i)
       code.vmovups(x, at(a, BYTES * i))
