@@ -8,6 +8,8 @@ import { createBlock, KERNELS, type X64Kernel } from './kernels.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 
+const LINE_BYTES = 64
+
 type PlainFunction = (...args: number[]) => number
 export type Accelerate = (wasm: WasmExports) => WasmExports
 
@@ -18,8 +20,11 @@ export async function openX64(base: number): Promise<Accelerate | null> {
   if (!functions) return null
   const koffi = await loadKoffi()
   const block = createBlock(base)
-  const address = Number(koffi.address(block))
-  const [words, floats] = [new Uint32Array(block), new Float32Array(block)]
+  const memory = new ArrayBuffer(block.byteLength + LINE_BYTES)
+  const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
+  const address = Number(koffi.address(memory)) + offset
+  new Uint8Array(memory).set(new Uint8Array(block), offset)
+  const [words, floats] = [new Uint32Array(memory, offset), new Float32Array(memory, offset)]
 
   return wasm => {
     const replaced = KERNELS.map((kernel, i) => [

@@ -65,9 +65,11 @@ const [WEYL_0, WEYL_1] = [0x9e3779b9, 0xbb67ae85]
 const CONSTANTS_AT = 96
 const KEYS_AT = 128
 const COUNTERS_AT = 256
-const BLOCK_BYTES = 384
+/** Sixteen rows of a strip in bf16, on their way to be turned. */
+const ROWS_AT = 384
+const BLOCK_BYTES = ROWS_AT + 2048
 
-/** A block without arguments, of an arena that begins at this address. */
+/** A block without arguments, of an arena that begins at this address. Best at a multiple of 64. */
 export function createBlock(base: number): ArrayBuffer {
   const block = new ArrayBuffer(BLOCK_BYTES)
   new BigUint64Array(block)[0] = BigInt(base)
@@ -114,28 +116,29 @@ function adamConstants(code: Assembler, first: number): void {
   code.vbroadcastss(zmm(26), constant('magnitude'))
 }
 
-/** One vector, at i from where the arrays begin; then i is at the next one. */
-function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters): void {
+/** One vector, n after the one at i from where the arrays begin; leaves the weights in `wi`. */
+function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters, n = 0, wi = zmm(0)): void {
   const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = [
     16, 17, 18, 19, 20, 21, 22, 23, 24,
   ].map(zmm)
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
-  const [wi, gi, mi, vi, term] = [zmm(0), zmm(1), zmm(2), zmm(3), zmm(4)]
-  for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH, i))
-  code.vmovups(wi, at(w, 0, i))
+  const [gi, mi, vi, term] = [zmm(8), zmm(9), zmm(10), zmm(11)]
+  const disp = BYTES * n
+  for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH + disp, i))
+  code.vmovups(wi, at(w, disp, i))
   code.vmulps(gi, decay, wi)
-  code.vaddps(gi, gi, at(g, 0, i))
-  code.vmulps(mi, beta1, at(m, 0, i))
+  code.vaddps(gi, gi, at(g, disp, i))
+  code.vmulps(mi, beta1, at(m, disp, i))
   code.vmulps(term, rest1, gi)
   code.vaddps(mi, mi, term)
   flush(code, mi, limits)
-  code.vmovups(at(m, 0, i), mi)
-  code.vmulps(vi, beta2, at(v, 0, i))
+  code.vmovups(at(m, disp, i), mi)
+  code.vmulps(vi, beta2, at(v, disp, i))
   code.vmulps(term, gi, gi)
   code.vmulps(term, rest2, term)
   code.vaddps(vi, vi, term)
   flush(code, vi, limits)
-  code.vmovups(at(v, 0, i), vi)
+  code.vmovups(at(v, disp, i), vi)
   code.vmulps(vi, vi, correction2)
   code.vsqrtps(vi, vi)
   code.vaddps(vi, vi, epsilon)
@@ -144,8 +147,7 @@ function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters): void {
   code.vmulps(term, weightDecay, wi)
   code.vaddps(mi, mi, term)
   code.vsubps(wi, wi, mi)
-  code.vmovups(at(w, 0, i), wi)
-  code.add(i, BYTES)
+  code.vmovups(at(w, disp, i), wi)
 }
 
 /** adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay). */
@@ -159,6 +161,7 @@ function adam(): Assembler {
   code.clear(registers.i)
   const loop = code.here()
   adamVector(code, registers)
+  code.add(registers.i, BYTES)
   code.add(left, -LANES)
   code.jnz(loop)
   code.ret()
@@ -529,92 +532,86 @@ function columns(): Assembler {
   return code
 }
 
-/** Of a dense strip of weights that are converted together: four cache lines of each column of pairs make 64 of them. */
+/** Rows of a dense strip of weights that are turned together: four cache lines of each pair of columns make 64 of them. */
 const GROUP = 16
-const GROUP_BYTES = GROUP * STRIP_ROW_BYTES
+const BF16_ROW_BYTES = STRIP_ROW_BYTES / 2
 
 /** bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs). */
 function weights(): Assembler {
-  return stripOfWeights(() => {})
+  return stripOfWeights(false)
 }
 
 /** bf16_adam(w, rows, padded, pairs, turned, turnedBlock, turnedPairs, m, v, g, stepSize, ...). */
 function updatedWeights(): Assembler {
-  const [w, m, v, g, i] = [RCX, RDX, RSI, R8, R10]
-  const registers = { w, m, v, g, i }
-  return stripOfWeights(
-    code => {
-      adamConstants(code, 10)
-      code.clear(i)
-      const loop = code.here()
-      adamVector(code, registers)
-      code.mov(RAX, i)
-      code.add(RAX, -GROUP_BYTES)
-      code.jnz(loop)
-      for (const array of [m, v, g]) code.add(array, i)
-    },
-    [m, v, g],
-  )
+  return stripOfWeights(true)
 }
 
 /**
- * Takes rows of weights in groups: `update`, which may overwrite RAX and R10, then both forms in bf16. These are not
- * needed before the next step, so they go past the caches.
+ * Takes rows of weights in pairs, to what products read of them: that goes past the caches, for it is not needed before
+ * the next step. A pair after another, so that what is computed does not wait for memory, nor memory for it.
  */
-function stripOfWeights(update: (code: Assembler) => void, arrays: readonly Register[] = []): Assembler {
+function stripOfWeights(updates: boolean): Assembler {
   const code = begin()
-  const kept = [RBX, R14, R15]
+  const kept = [RBP, RBX, R13, R14, R15]
   code.push(...kept)
-  const [w, left, column, to, turned, turnedBlock, group, out] = [RCX, R9, R10, R11, RBX, R14, R15, RAX]
+  const [w, m, v, g, i, left, to] = [RCX, RDX, RSI, R8, R10, R9, R11]
+  const [turned, turnedBlock, group, rowAt, pairsLeft] = [RBX, R14, R15, R13, RBP]
   pointer(code, w, 0)
   count(code, left, 1)
   pointer(code, to, 3)
-  for (const [n, array] of arrays.entries()) pointer(code, array, 7 + n)
+  if (updates) for (const [n, array] of [m, v, g].entries()) pointer(code, array, 7 + n)
   count(code, turned, 4)
   code.unlessZero(turned, () => code.add(turned, RAX))
   count(code, turnedBlock, 5)
   code.add(turnedBlock, -PAIR_BYTES)
-  const [round, upper] = [[zmm(29), zmm(30), zmm(31), zmm(28)], zmm(27)]
-  const fourGroups = () => {
-    code.clear(group)
-    code.add(group, 4)
-  }
-  fourGroups()
-  const loop = code.here()
-  update(code)
-  const rounded = rounding(code, round)
+  if (updates) adamConstants(code, 10)
+  const upper = zmm(12)
   code.vbroadcastss(upper, constant('upper'))
-  for (let r = 0; r < GROUP; r += 2) {
-    for (let j = 0; j < PAIR_BYTES; j += BYTES) {
-      const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
-      code.vmovups(a, at(w, r * STRIP_ROW_BYTES + j))
-      code.vmovups(b, at(w, (r + 1) * STRIP_ROW_BYTES + j))
-      rounded(a)
-      rounded(b)
-      pair(code, a, b, upper)
-      code.vmovntps(at(to, (r / 2) * PAIR_BYTES + j), a)
-    }
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  const set = (register: Register, value: number) => {
+    code.clear(register)
+    code.add(register, value)
   }
+  code.clear(i)
+  set(group, 4)
+  const loop = code.here()
+  set(pairsLeft, GROUP / 2)
+  code.mov(rowAt, RDI)
+  const rows = code.here()
+  const xs = [0, 1, 2, 3, 4, 5, 6, 7].map(zmm)
+  for (const [n, x] of xs.entries()) {
+    if (updates) adamVector(code, { w, m, v, g, i }, n, x)
+    else code.vmovups(x, at(w, BYTES * n, i))
+    round(x)
+    code.vpsrld(zmm(8), x, 16)
+    code.vpmovdw(at(rowAt, ROWS_AT + (BYTES / 2) * n), zmm(8))
+  }
+  for (let n = 0; n < 4; n++) {
+    const [a, b] = [xs[n], xs[4 + n]]
+    pair(code, a, b, upper)
+    code.vmovntps(at(to, BYTES * n), a)
+  }
+  code.add(i, 2 * STRIP_ROW_BYTES)
+  code.add(rowAt, 2 * BF16_ROW_BYTES)
+  code.add(to, PAIR_BYTES)
+  code.add(pairsLeft, -1)
+  code.jnz(rows)
   code.unlessZero(turned, () => {
-    count(code, column, 6)
-    for (let i = 0; i < 3; i++) code.add(column, column)
-    const half = code.here()
-    code.add(column, -2 * BYTES)
-    // 32 columns, 128 bytes, are 16 pairs.
-    code.mov(out, column)
-    for (let i = 0; i < 5; i++) code.add(out, out)
-    code.add(out, turned)
-    turnColumns(code, r => at(w, r * STRIP_ROW_BYTES, column), out)
-    code.ifNotZeroGoto(column, half)
+    // Of 32 pairs of columns, or 16.
+    turn(code, turned, 0)
+    count(code, pairsLeft, 6)
+    code.add(pairsLeft, -LANES)
+    code.unlessZero(pairsLeft, () => turn(code, turned, 1))
+    if (updates) adamConstants(code, 10)
+    code.vbroadcastss(upper, constant('upper'))
+    rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
     code.add(turned, BYTES)
     code.add(group, -1)
     code.ifZero(group, () => {
-      fourGroups()
+      set(group, 4)
       code.add(turned, turnedBlock)
     })
   })
-  code.add(w, GROUP_BYTES)
-  code.add(to, GROUP_BYTES / 2)
   code.add(left, -GROUP)
   code.jnz(loop)
   code.sfence()
@@ -623,25 +620,10 @@ function stripOfWeights(update: (code: Assembler) => void, arrays: readonly Regi
   return code
 }
 
-/** Columns of 16 rows x 32 columns, in pairs: each becomes one vector. */
-function turnColumns(code: Assembler, row: (r: number) => Address, to: Register): void {
-  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-  for (let r = 0; r < LANES; r++) {
-    const [a, b] = [zmm(r), zmm(16 + (r & 7))]
-    const from = row(r)
-    code.vmovups(a, from)
-    code.vmovups(b, { ...from, disp: from.disp + BYTES })
-    round(a)
-    round(b)
-    code.vpsrld(a, a, 16)
-    code.vpsrld(b, b, 16)
-    code.vpackusdw(a, a, b)
-  }
-  // Quarter q of a row now holds pairs 2q and 2q + 1 of its first 16 columns, then of the other 16.
-  transpose(code, (lane, vector) => {
-    const p = 2 * (lane >> 2) + (lane & 1) + (lane & 2 ? 8 : 0)
-    code.vmovntps(at(to, p * PAIR_BYTES), vector)
-  })
+/** A half of the columns of 16 rows in bf16: a pair of columns becomes one vector. Overwrites all vectors. */
+function turn(code: Assembler, to: Register, half: number): void {
+  for (let r = 0; r < GROUP; r++) code.vmovups(zmm(r), at(RDI, ROWS_AT + BF16_ROW_BYTES * r + BYTES * half))
+  transpose(code, (row, vector) => code.vmovntps(at(to, PAIR_BYTES * (LANES * half + row)), vector))
 }
 
 /** Asks for `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
