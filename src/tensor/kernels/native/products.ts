@@ -5,6 +5,7 @@ import type { NativeLibrary, NativeProducts } from './gemm.js'
 import { addressOf } from './memory.js'
 import { openNative } from './open.js'
 import { openX64 } from './x64/accelerate.js'
+import { openAmx } from './x64/amx.js'
 
 export async function openProducts(
   library: NativeLibrary,
@@ -16,5 +17,7 @@ export async function openProducts(
   const faster = await openX64(base)
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
-  return { gemm, bf16: emulated ? await emulateBf16(gemm, memory, base) : bf16, base, faster }
+  if (emulated) return { gemm, bf16: await emulateBf16(gemm, memory, base), base, faster }
+  const amx = await openAmx(base)
+  return { gemm, bf16: bf16 && (amx?.(bf16) ?? bf16), base, faster }
 }

@@ -1,8 +1,8 @@
 /**
- * Machine code for x86-64 with AVX-512: the instructions that the kernels beside this file need, and no others. Operands
+ * Machine code for x86-64 with AVX-512 and AMX: the instructions that the kernels beside this file need, and no others. Operands
  * in Intel's order, destination first. Pure; runs on any thread.
  *
- * Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, EVEX in section 2.7.
+ * Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, EVEX in section 2.7, VEX in 2.3.
  *
  * Test: npx tap dist/test/tensor/x64.test.js
  */
@@ -18,6 +18,11 @@ export interface Vector {
 /** One bit for each of 16 lanes. */
 export interface Mask {
   readonly mask: number
+}
+
+/** A tile of AMX. */
+export interface Tile {
+  readonly tile: number
 }
 
 const general = (id: number): Register => ({ general: id })
@@ -39,6 +44,8 @@ export const R14 = general(14)
 export const R15 = general(15)
 /** 0 to 31. */
 export const zmm = (id: number): Vector => ({ vector: id })
+/** 0 to 7. */
+export const tmm = (id: number): Tile => ({ tile: id })
 /** 1 to 7: 0 stands for "no mask". */
 export const k = (id: number): Mask => ({ mask: id })
 
@@ -74,7 +81,7 @@ export type Comparison = (typeof COMPARE)[keyof typeof COMPARE]
 /** Opcode maps. */
 const [MAP_0F, MAP_38, MAP_3A] = [1, 2, 3]
 /** Prefixes that belong to an opcode. */
-const [NONE, P66, PF3] = [0, 1, 2]
+const [NONE, P66, PF3, PF2] = [0, 1, 2, 3]
 const VECTOR_BYTES = 64
 
 interface Evex {
@@ -339,6 +346,33 @@ export class Assembler {
     })
   }
 
+  /** Shapes of all tiles, 64 bytes. */
+  ldtilecfg(from: Address): void {
+    this.#tile(NONE, 0x49, 0, from)
+  }
+
+  tilerelease(): void {
+    this.#put(0xc4, 0xe2, 0x78, 0x49, 0xc0)
+  }
+
+  tilezero(to: Tile): void {
+    this.#tile(PF2, 0x49, to.tile, { tile: 0 })
+  }
+
+  /** Rows are as far apart as the address's index says. */
+  tileload(to: Tile, from: Address): void {
+    this.#tile(PF2, 0x4b, to.tile, from)
+  }
+
+  tilestore(to: Address, from: Tile): void {
+    this.#tile(PF3, 0x4b, from.tile, to)
+  }
+
+  /** to (16, 16) f32 += a (16, 32) · b (32, 16), both bf16, b in pairs of rows. */
+  tdpbf16ps(to: Tile, a: Tile, b: Tile): void {
+    this.#tile(PF3, 0x5c, to.tile, a, b.tile)
+  }
+
   /** Leaps over the body where `condition`, of 0f 8x, holds for what is in the register. */
   #branch(register: Register, condition: number, body: () => void): void {
     this.#integer(0x85, register.general, register)
@@ -380,6 +414,13 @@ export class Assembler {
     if (immediate !== undefined) this.#put(immediate)
   }
 
+  /** VEX: c4, two bytes of fields, some of them inverted, opcode, ModRM. */
+  #tile(prefix: number, opcode: number, reg: number, rm: Tile | Address, vvvv = 0): void {
+    const [x, b] = isAddress(rm) ? [bit(rm.index?.general ?? 0, 3), bit(rm.base.general, 3)] : [0, 0]
+    this.#put(0xc4, (((x << 6) | (b << 5)) ^ 0x60) | 0x80 | MAP_38, ((~vvvv & 15) << 3) | prefix, opcode)
+    this.#modrm(reg, rm)
+  }
+
   #integer(opcode: number, reg: number, rm: Register | Address): void {
     this.#put(this.#rex(reg, rm), opcode)
     this.#modrm(reg, rm)
@@ -391,7 +432,7 @@ export class Assembler {
     return 0x48 | (bit(reg, 3) << 2) | (bit(index, 3) << 1) | bit(base, 3)
   }
 
-  #modrm(reg: number, rm: Operand | Register, unit = 1): void {
+  #modrm(reg: number, rm: Operand | Register | Tile, unit = 1): void {
     const low = (reg & 7) << 3
     if (!isAddress(rm)) {
       this.#put(0xc0 | low | (numberOf(rm) & 7))
@@ -415,4 +456,5 @@ export class Assembler {
   }
 }
 
-const numberOf = (rm: Vector | Register): number => ('vector' in rm ? rm.vector : rm.general)
+const numberOf = (rm: Vector | Register | Tile): number =>
+  'vector' in rm ? rm.vector : 'tile' in rm ? rm.tile : rm.general
