@@ -43,10 +43,11 @@ function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backen
   const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
   const width = pieceOf(units.outputs, wanted / Math.ceil(units.inputs / height), best.outputs)
   const tiles: Tile[] = []
-  for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
-    const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
-    for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
-      const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
+  // Tiles of the same outputs follow each other: their deltas stay in the cache of a worker that takes several.
+  for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
+    const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
+    for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
+      const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
       tiles.push({ inputStart, inputEnd, outputStart, outputEnd })
     }
   }

@@ -31,7 +31,7 @@ import type {
 import { checkLinear, checkLinearBackward, checkWeightUpdate } from '../shapes.js'
 import { bindMask } from '../wasm/elementwise.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
-import { adamNumbers, bindOptimizer, bindRuns } from '../wasm/update.js'
+import { adamNumbers, bindOptimizer, bindRuns, isAdam } from '../wasm/update.js'
 import { BF16_COLUMNS, BF16_DEPTH, type BindBf16, type NativeGemm, type NativeProducts } from './gemm.js'
 import { nativeBackend } from './kernels.js'
 
@@ -540,8 +540,6 @@ function bindDeriveTile(wasm: WasmExports, w: WeightTensors): (tile: Tile) => vo
     }
   }
 }
-
-const isAdam = ({ type }: OptimizerStep): boolean => type === 'adam' || type === 'adamw'
 
 /** Writes the bf16 forms of inputs [inputStart, inputStart + height) of a strip; inputStart is a multiple of 64. */
 function bindDerive(wasm: WasmExports, w: WeightTensors): (strip: number, inputStart: number, height: number) => void {

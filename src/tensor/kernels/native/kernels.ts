@@ -26,8 +26,9 @@ import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../wasm/elementwise.js'
 import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
 import { bindNorms } from '../wasm/norm.js'
 import type { PartOf } from '../wasm/part.js'
-import { bindOptimizer, bindRuns, type EachRun } from '../wasm/update.js'
-import type { NativeGemm, ProductForm } from './gemm.js'
+import { adamNumbers, bindOptimizer, bindRuns, type EachRun, isAdam } from '../wasm/update.js'
+import type { NativeGemm, Next, ProductForm } from './gemm.js'
+import { mayLeaveOutZeros } from './x64/sparse-products.js'
 
 const ELEMENT_BYTES = 4
 const VECTOR = 4
@@ -37,25 +38,32 @@ const LINE = 16
  * Tiles are strips of whole rows, whose weights and moments are contiguous: the update then runs at the speed of memory
  * (256 x 256: gradient and update take 1.15 times as long). The gradient of a strip fits the second-level cache.
  */
-const TILE = { inputs: 48, outputs: 2048 }
+const STRIPS = { inputs: 48, outputs: 2048 }
+/**
+ * Products of ours ask for weights and moments while they compute, wherever those lie: then both operands and all that the
+ * update needs of a tile, 1.2 MB, stay in the second-level cache.
+ */
+const BLOCKS = { inputs: 192, outputs: 256 }
+const tileOf = (name: 'blas' | 'onednn') => (name === 'onednn' && mayLeaveOutZeros() ? BLOCKS : STRIPS)
 
 const padded = (cols: number): number => Math.ceil(cols / LINE) * LINE
 const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
 
 export function nativeBackend(name: 'blas' | 'onednn'): Backend {
+  const tile = tileOf(name)
   return {
     name,
     dtype: 'float32',
     cutsDecideBits: true,
     tileUnit: { inputs: 1, outputs: LINE },
-    bestTile: TILE,
+    bestTile: tile,
     blockColumns: LINE,
     blockRows: 1,
     // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
     shardRows: () => 128,
     scratchBytes: (widest, _rows, augmentation) =>
       Math.max(
-        DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
+        DROPOUT_SCRATCH_BYTES + Math.max(tile.inputs * tile.outputs, padded(widest)) * ELEMENT_BYTES,
         augmentScratchBytes(augmentation),
       ),
     matrixShape: (rows, cols) => [rows, padded(cols)],
@@ -63,7 +71,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     derivedShape: () => null,
     biasShape: outputs => [padded(outputs)],
     compile: async () => (await import('../wasm/compile.js')).compileWasm(),
-    instantiate,
+    instantiate: context => instantiate(context, tile),
   }
 }
 
@@ -91,7 +99,9 @@ const partOf: PartOf = ({ cols, tensor }) => {
   })
 }
 
-function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
+type TileSize = Backend['bestTile']
+
+function instantiate({ memory, module, scratchByteOffset, native }: KernelContext, tile: TileSize): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
   const portable = instantiateWasm(module, memory)
   const wasm = native?.faster?.(portable) ?? portable
@@ -112,7 +122,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     ...bindElementwise(wasm, scratchByteOffset, partOf),
     ...bindAugment(wasm, memory, scratchByteOffset),
     ...bindNorms(wasm, partOf),
-    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
+    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, tile, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
     derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
@@ -125,8 +135,8 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
   }
 }
 
-/** c (m, n) = a · b, or plus that; a, b, c: byte offsets in the arena; rows of c have ldc elements. */
-type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number) => void
+/** c (m, n) = a · b, or plus that; a, b, c, and what is read next: byte offsets in the arena; rows of c have ldc elements. */
+type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number, next?: Next) => void
 /** The products of one form between matrices whose rows have so many elements. */
 type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
 
@@ -134,13 +144,13 @@ type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulat
 function productsOf(gemm: NativeGemm, base: number): Products {
   return ({ accumulate = false, ...shape }) => {
     const known: { m: number; n: number; k: number; ldc: number; run: ReturnType<NativeGemm['bind']> }[] = []
-    return (m, n, k, a, b, c, ldc) => {
+    return (m, n, k, a, b, c, ldc, next) => {
       let bound = known.find(size => size.m === m && size.n === n && size.k === k && size.ldc === ldc)
       if (!bound) {
         bound = { m, n, k, ldc, run: gemm.bind({ ...shape, accumulate, m, n, k, ldc }) }
         known.push(bound)
       }
-      bound.run(base + a, base + b, base + c)
+      bound.run(base + a, base + b, base + c, next && { ...next, at: next.at.map(offset => base + offset) })
     }
   }
 }
@@ -166,6 +176,7 @@ function product(products: Products, form: 'nn' | 'nt', out: Matrix, a: Matrix, 
 function bindWeightUpdate(
   wasm: WasmExports,
   products: Products,
+  tileSize: TileSize,
   scratch: number,
   w: WeightTensors,
   x: Matrix, //  (B, I)
@@ -185,10 +196,10 @@ function bindWeightUpdate(
   /** g = xᵀ · dz over the tile, or plus that; rows of g have gElems elements. */
   const gradientInto = (accumulate: boolean) => {
     const multiply = products({ form: 'tn', lda: xs.elems, ldb: dzs.elems, accumulate })
-    return (g: number, gElems: number, tile: Tile, row: number, rows: number) => {
+    return (g: number, gElems: number, tile: Tile, row: number, rows: number, next?: Next) => {
       const a = xs.at + row * xs.stride + tile.inputStart * ELEMENT_BYTES
       const b = dzs.at + row * dzs.stride + tile.outputStart * ELEMENT_BYTES
-      multiply(tile.inputEnd - tile.inputStart, widthOf(tile), rows, a, b, g, gElems)
+      multiply(tile.inputEnd - tile.inputStart, widthOf(tile), rows, a, b, g, gElems, next)
     }
   }
   const gradient = gradientInto(false)
@@ -199,6 +210,12 @@ function bindWeightUpdate(
     const width = widthOf(tile)
     const height = tile.inputEnd - tile.inputStart
     const whole = width === master.elems && width === gElems
+    if (isAdam(step) && !whole && step.clip === Number.POSITIVE_INFINITY) {
+      const [m, v] = moments.map(moment => moment + placeOf(tile))
+      const rows = [width, height, master.stride, gElems * ELEMENT_BYTES] as const
+      const numbers = adamNumbers(step, step.decay, step.weightDecay)
+      return wasm.adam_rows(master.at + placeOf(tile), m, v, g, ...rows, ...numbers)
+    }
     const n = whole ? height * width : width
     for (let i = 0; i < (whole ? 1 : height); i++) {
       const offset = placeOf(tile) + i * master.stride
@@ -217,9 +234,10 @@ function bindWeightUpdate(
 
   return {
     fused(tile, rows, step) {
-      eachPart(tile, part => {
+      eachPart(tile, tileSize, part => {
         const width = widthOf(part)
-        gradient(scratch, width, part, 0, rows)
+        const at = [master.at, ...moments].map(matrix => matrix + placeOf(part))
+        gradient(scratch, width, part, 0, rows, { at, rowBytes: master.stride })
         update(scratch, width, part, step)
       })
     },
@@ -245,11 +263,11 @@ function bindWeightUpdate(
 }
 
 /** A tile in parts whose gradient fits the scratch: mostly the tile itself. */
-function eachPart(tile: Tile, visit: (part: Tile) => void): void {
-  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
-    const inputEnd = Math.min(inputStart + TILE.inputs, tile.inputEnd)
-    for (let outputStart = tile.outputStart; outputStart < tile.outputEnd; outputStart += TILE.outputs) {
-      const outputEnd = Math.min(outputStart + TILE.outputs, tile.outputEnd)
+function eachPart(tile: Tile, size: TileSize, visit: (part: Tile) => void): void {
+  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += size.inputs) {
+    const inputEnd = Math.min(inputStart + size.inputs, tile.inputEnd)
+    for (let outputStart = tile.outputStart; outputStart < tile.outputEnd; outputStart += size.outputs) {
+      const outputEnd = Math.min(outputStart + size.outputs, tile.outputEnd)
       visit({ inputStart, inputEnd, outputStart, outputEnd })
     }
   }

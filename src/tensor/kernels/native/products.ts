@@ -6,15 +6,18 @@ import { addressOf } from './memory.js'
 import { openNative } from './open.js'
 import { openX64 } from './x64/accelerate.js'
 import { openAmx } from './x64/amx.js'
+import { openSparse } from './x64/sparse-products.js'
 
 export async function openProducts(
   library: NativeLibrary,
   precision: Precision,
   memory: WebAssembly.Memory,
 ): Promise<NativeProducts> {
-  const { gemm, bf16 } = await openNative(library)
+  const { gemm: theirs, bf16 } = await openNative(library)
   const base = await addressOf(memory)
   const faster = await openX64(base)
+  const sparse = library.backend === 'onednn' ? await openSparse(base) : null
+  const gemm = sparse?.(theirs) ?? theirs
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
   if (emulated) return { gemm, bf16: await emulateBf16(gemm, memory, base), base, faster }

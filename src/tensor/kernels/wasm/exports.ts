@@ -98,6 +98,12 @@ export interface WasmExports {
   ): void
   transpose_blocks(t: Pointer, tStride: number, w: Pointer, iPanels: number): void
   adam(...args: [w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, ...AdamNumbers]): void
+  adam_rows(
+    ...args: [
+      ...[w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, rows: number, row: number, gRow: number],
+      ...AdamNumbers,
+    ]
+  ): void
   momentum(
     w: Pointer,
     v: Pointer,

@@ -38,6 +38,8 @@ export function adamNumbers(
   return [stepSize, beta1, 1 - beta1, beta2, 1 - beta2, secondCorrection, epsilon, decay, weightDecay] as const
 }
 
+export const isAdam = ({ type }: OptimizerStep): boolean => type === 'adam' || type === 'adamw'
+
 export function bindOptimizer(wasm: WasmExports): Apply {
   return (w, [first, second], g, n, kind, step) => {
     const { stepSize, beta1, beta2, epsilon, clip } = step

@@ -51,14 +51,18 @@ export const k = (id: number): Mask => ({ mask: id })
 
 export interface Address {
   readonly base: Register
-  /** Added to the base. */
+  /** Added to the base, so many times. */
   readonly index: Register | null
+  readonly scale?: 1 | 2 | 4 | 8
   readonly disp: number
   /** 32 bits, for all lanes. */
   readonly broadcast?: boolean
 }
 
 export const at = (base: Register, disp = 0, index: Register | null = null): Address => ({ base, disp, index })
+export const scaledAt = (base: Register, disp: number, index: Register, scale: 1 | 2 | 4 | 8): Address => ({
+  ...{ base, disp, index, scale },
+})
 export const broadcastAt = (base: Register, disp: number): Address => ({ base, disp, index: null, broadcast: true })
 
 /** A place in the code. */
@@ -176,6 +180,41 @@ export class Assembler {
     this.#modrm(to.general, from)
   }
 
+  /** to = from · by. */
+  imul(to: Register, from: Register, by: number): void {
+    this.#integer(0x69, to.general, from)
+    this.#put32(by)
+  }
+
+  /** The place of the lowest bit that is set. */
+  tzcnt(to: Register, from: Register): void {
+    this.#put(0xf3, this.#rex(to.general, from), 0x0f, 0xbc)
+    this.#modrm(to.general, from)
+  }
+
+  popcnt(to: Register, from: Register): void {
+    this.#put(0xf3, this.#rex(to.general, from), 0x0f, 0xb8)
+    this.#modrm(to.general, from)
+  }
+
+  /** All bits but the lowest that is set; `jnz` then tells whether any is left. */
+  blsr(to: Register, from: Register): void {
+    this.#put(0xc4, 0xc2 | ((1 - bit(from.general, 3)) << 5), 0x80 | ((~to.general & 15) << 3), 0xf3)
+    this.#modrm(1, from)
+  }
+
+  /** 64 bits. */
+  store(to: Address, from: Register): void {
+    this.#integer(0x89, from.general, to)
+  }
+
+  /** The lower 32 bits. */
+  store32(to: Address, from: Register): void {
+    const rex = this.#rex(from.general, to) & ~0x08
+    this.#put(rex, 0x89)
+    this.#modrm(from.general, to)
+  }
+
   /** To be read soon, into the second-level cache. */
   prefetcht1(from: Address): void {
     this.#put(this.#rex(0, from), 0x0f, 0x18)
@@ -189,7 +228,7 @@ export class Assembler {
   }
 
   vmovups(to: Operand, from: Operand, masked: Masked | null = null): void {
-    if (isAddress(to)) this.#store(NONE, 0x11, to, from)
+    if (isAddress(to)) this.#store(NONE, 0x11, to, from, masked)
     else this.#evex({ ...{ map: MAP_0F, prefix: NONE, opcode: 0x10 }, reg: to.vector, rm: from, masked })
   }
 
@@ -217,6 +256,11 @@ export class Assembler {
   /** The second where one of both is a NaN, or both are zero. */
   vmaxps(to: Vector, a: Vector, b: Operand): void {
     this.#three(NONE, 0x5f, to, a, b)
+  }
+
+  /** to += a · b, rounded once. */
+  vfmadd231ps(to: Vector, a: Vector, b: Operand): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0xb8 }, ...{ reg: to.vector, vvvv: a.vector, rm: b } })
   }
 
   vdivps(to: Vector, a: Vector, b: Operand): void {
@@ -300,6 +344,28 @@ export class Assembler {
   /** 16 bits, to the register of what a function returns. */
   kmovw(from: Mask): void {
     this.#put(0xc5, 0xf8, 0x93, 0xc0 | from.mask)
+  }
+
+  /** 16 bits, from where one of the first eight registers points. */
+  loadMask(to: Mask, from: Address): void {
+    if (from.index || from.base.general > 7) throw new TypeError('assembler: a mask from such an address')
+    this.#put(0xc5, 0xf8, 0x90)
+    this.#modrm(to.mask, from)
+  }
+
+  /** 16 bits of b, below 16 of a. */
+  kunpckwd(to: Mask, a: Mask, b: Mask): void {
+    this.#put(0xc5, 0x84 | ((~a.mask & 15) << 3), 0x4b, 0xc0 | (to.mask << 3) | b.mask)
+  }
+
+  /** The same with 32 bits of each. */
+  kunpckdq(to: Mask, a: Mask, b: Mask): void {
+    this.#put(0xc4, 0xe1, 0x84 | ((~a.mask & 15) << 3), 0x4b, 0xc0 | (to.mask << 3) | b.mask)
+  }
+
+  /** 64 bits. */
+  kmovq(to: Register, from: Mask): void {
+    this.#put(0xc4, 0x61 | ((1 - bit(to.general, 3)) << 7), 0xfb, 0x93, 0xc0 | ((to.general & 7) << 3) | from.mask)
   }
 
   /** Shifts right, zeros from the left. */
@@ -387,9 +453,9 @@ export class Assembler {
     this.#evex({ ...{ map: MAP_0F, prefix, opcode, masked }, ...{ reg: to.vector, vvvv: a.vector, rm: b } })
   }
 
-  #store(prefix: number, opcode: number, to: Address, from: Operand): void {
+  #store(prefix: number, opcode: number, to: Address, from: Operand, masked: Masked | null = null): void {
     if (isAddress(from)) throw new TypeError('assembler: a store from memory to memory, expected one from a vector')
-    this.#evex({ ...{ map: MAP_0F, prefix, opcode }, reg: from.vector, rm: to })
+    this.#evex({ ...{ map: MAP_0F, prefix, opcode, masked }, reg: from.vector, rm: to })
   }
 
   /** 62, three bytes of fields, some of them inverted, opcode, ModRM. */
@@ -438,10 +504,10 @@ export class Assembler {
       this.#put(0xc0 | low | (numberOf(rm) & 7))
       return
     }
-    const { base, index, disp } = rm
+    const { base, index, scale = 1, disp } = rm
     const short = disp % unit === 0 && isSigned8(disp / unit)
     const mode = short ? 0x40 : 0x80
-    if (index) this.#put(mode | low | 4, ((index.general & 7) << 3) | (base.general & 7))
+    if (index) this.#put(mode | low | 4, (Math.log2(scale) << 6) | ((index.general & 7) << 3) | (base.general & 7))
     else this.#put(mode | low | (base.general & 7))
     if (short) this.#put((disp / unit) & 0xff)
     else this.#put32(disp)

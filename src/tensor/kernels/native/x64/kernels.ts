@@ -36,6 +36,7 @@ import {
   zmm,
 } from './assembler.js'
 import { argument, begin, count, pointer } from './block.js'
+import { transpose } from './transpose.js'
 
 /** Lanes of a vector, and its bytes. */
 const LANES = 16
@@ -117,14 +118,14 @@ function adamConstants(code: Assembler, first: number): void {
 }
 
 /** One vector, n after the one at i from where the arrays begin; leaves the weights in `wi`. */
-function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters, n = 0, wi = zmm(0)): void {
+function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters, n = 0, wi = zmm(0), prefetch = true): void {
   const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = [
     16, 17, 18, 19, 20, 21, 22, 23, 24,
   ].map(zmm)
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
   const [gi, mi, vi, term] = [zmm(8), zmm(9), zmm(10), zmm(11)]
   const disp = BYTES * n
-  for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH + disp, i))
+  if (prefetch) for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH + disp, i))
   code.vmovups(wi, at(w, disp, i))
   code.vmulps(gi, decay, wi)
   code.vaddps(gi, gi, at(g, disp, i))
@@ -164,6 +165,36 @@ function adam(): Assembler {
   code.add(registers.i, BYTES)
   code.add(left, -LANES)
   code.jnz(loop)
+  code.ret()
+  return code
+}
+
+/** adam_rows(w, m, v, g, n, rows, row, gRow, stepSize, ...): of tiles whose product has asked for them already. */
+function adamRows(): Assembler {
+  const code = begin()
+  const kept = [RBX, R14, R15]
+  code.push(...kept)
+  const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
+  const arrays = [RCX, RDX, RSI]
+  const [left, rows, row, gRow] = [R9, R11, R14, R15]
+  for (const [n, register] of [...arrays, R8].entries()) pointer(code, register, n)
+  count(code, rows, 5)
+  count(code, row, 6)
+  count(code, gRow, 7)
+  adamConstants(code, 8)
+  const next = code.here()
+  count(code, left, 4)
+  code.clear(registers.i)
+  const loop = code.here()
+  adamVector(code, registers, 0, zmm(0), false)
+  code.add(registers.i, BYTES)
+  code.add(left, -LANES)
+  code.jnz(loop)
+  for (const array of arrays) code.add(array, row)
+  code.add(registers.g, gRow)
+  code.add(rows, -1)
+  code.jnz(next)
+  code.pop(...kept)
   code.ret()
   return code
 }
@@ -440,42 +471,6 @@ function pairs(): Assembler {
   code.jnz(loop)
   code.ret()
   return code
-}
-
-/** Transposes 16 x 16 lanes, zmm 0 to 15, through 16 to 31; `store` gets each row of the result, in no order. */
-function transpose(code: Assembler, store: (row: number, vector: Vector) => void): void {
-  for (let r = 0; r < LANES; r += 2) {
-    code.vunpckps('low', zmm(16 + r), zmm(r), zmm(r + 1))
-    code.vunpckps('high', zmm(17 + r), zmm(r), zmm(r + 1))
-  }
-  // zmm(r + c), r a multiple of 4: in quarter q, column 4q + c of rows r to r + 3.
-  for (let r = 0; r < LANES; r += 4) {
-    code.vunpckpd('low', zmm(r), zmm(16 + r), zmm(18 + r))
-    code.vunpckpd('high', zmm(r + 1), zmm(16 + r), zmm(18 + r))
-    code.vunpckpd('low', zmm(r + 2), zmm(17 + r), zmm(19 + r))
-    code.vunpckpd('high', zmm(r + 3), zmm(17 + r), zmm(19 + r))
-  }
-  const halves = [
-    [0, 1],
-    [2, 3],
-  ] as const
-  for (let c = 0; c < 4; c++) {
-    for (const [half, [q0, q1]] of halves.entries()) {
-      const [above, below] = [zmm(16 + 4 * c + half), zmm(18 + 4 * c + half)]
-      code.vshuff32x4(above, zmm(c), zmm(4 + c), [q0, q1, q0, q1])
-      code.vshuff32x4(below, zmm(8 + c), zmm(12 + c), [q0, q1, q0, q1])
-    }
-  }
-  for (let c = 0; c < 4; c++) {
-    for (const [half, [q0, q1]] of halves.entries()) {
-      const [above, below] = [zmm(16 + 4 * c + half), zmm(18 + 4 * c + half)]
-      for (const [i, q] of [q0, q1].entries()) {
-        const result = zmm(4 * half + 2 * (c & 1) + i)
-        code.vshuff32x4(result, above, below, [i, 2 + i, i, 2 + i])
-        store(4 * q + c, result)
-      }
-    }
-  }
 }
 
 /** bf16_columns(to, toStride, from, fromStride, rows, vectors, padded). */
@@ -845,6 +840,14 @@ export const KERNELS: readonly X64Kernel[] = [
     code: adam,
     floatsFrom: 5,
     serves: (_w, _m, _v, _g, n) => n >= WORTH,
+    size: { at: 4, multiple: LANES },
+    moves: [0, 1, 2, 3].map(i => [i, 4]),
+  }),
+  kernel({
+    name: 'adam_rows',
+    code: adamRows,
+    floatsFrom: 8,
+    serves: (...[, , , , n, rows]) => n * rows >= WORTH,
     size: { at: 4, multiple: LANES },
     moves: [0, 1, 2, 3].map(i => [i, 4]),
   }),

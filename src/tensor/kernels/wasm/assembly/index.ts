@@ -16,7 +16,7 @@ export { list_columns } from './lists'
 export { softmax_loss, squared_loss } from './losses'
 export { micro_f32_3x12 } from './micro-kernels'
 export { batch_norm, batch_norm_backward, batch_norm_score, layer_norm, layer_norm_backward, norm_sums } from './norm'
-export { adam, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'
+export { adam, adam_rows, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'
 
 /** Four exponentials, x[0..3] <= 0. Overwrites out. */
 export function exp_f32(out: usize, x: usize): void {

@@ -66,6 +66,21 @@ export function adam(
   }
 }
 
+/** The same for rows of n numbers: of w, m and v `row` bytes apart, of g `gRow`. */
+export function adam_rows(
+  w: usize, m: usize, v: usize, g: usize, n: i32, rows: i32, row: usize, gRow: usize,
+  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32, epsilon: f32,
+  decay: f32, weightDecay: f32,
+): void {
+  for (; rows > 0; rows--) {
+    adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay)
+    w += row
+    m += row
+    v += row
+    g += gRow
+  }
+}
+
 /** w and v are updated in place. */
 export function momentum(
   w: usize, v: usize, g: usize, n: i32, stepSize: f32, beta: f32, rest: f32, decay: f32, weightDecay: f32,

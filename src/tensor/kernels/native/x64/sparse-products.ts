@@ -1,0 +1,177 @@
+/**
+ * Products in f32 that leave out zeros, by the machine code of sparse.ts, in the place of a library's: of each product
+ * some of a is looked at first, and where too little of it is zero, the library multiplies. Any thread.
+ */
+import type { NativeGemm, ProductShape } from '../gemm.js'
+import { loadKoffi } from '../koffi.js'
+import { ARGUMENTS_WORD } from './block.js'
+import { loadCode, type NativeFunction } from './code.js'
+import { mayRun } from './cpu.js'
+import {
+  depthOf,
+  LANES,
+  MOST_ROWS,
+  multiplyRows,
+  PANEL_AT,
+  packRows,
+  rowWords,
+  SPARSE_BLOCK_BYTES,
+  TURNED_AT,
+  TURNED_ROW,
+  turn,
+  turnNumbers,
+  WIDEST,
+} from './sparse.js'
+
+const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
+const LINE_BYTES = 64
+const F32_BYTES = 4
+const VECTOR_BYTES = LANES * F32_BYTES
+/** The share of numbers that are not zero up to which leaving out the others pays. */
+const DENSEST = 0.7
+
+interface Code {
+  readonly words: Uint32Array
+  /** The address of the block. */
+  readonly block: number
+  /** [a in the arena, in the block] */
+  readonly rowWords: readonly NativeFunction[]
+  /** The same, [vectors - 1]. */
+  readonly multiply: readonly (readonly NativeFunction[])[]
+  /** [vectors - 1] */
+  readonly packRows: readonly NativeFunction[]
+  readonly turn: NativeFunction
+  readonly turnNumbers: NativeFunction
+}
+
+const WIDTHS = Array.from({ length: WIDEST }, (_, i) => i + 1)
+
+export const mayLeaveOutZeros = (): boolean => mayRun(NEEDED)
+
+/** What multiplies in the place of a library's products. Null where this CPU, or this system, cannot. `base`: where the arena begins. */
+export async function openSparse(base: number): Promise<((library: NativeGemm) => NativeGemm) | null> {
+  if (!mayLeaveOutZeros()) return null
+  const functions = await loadCode(
+    [
+      ...(['arena', 'block'] as const).flatMap(where => [rowWords(where), ...WIDTHS.map(v => multiplyRows(where, v))]),
+      ...WIDTHS.map(packRows),
+      turn(),
+      turnNumbers(),
+    ].map(({ bytes }) => bytes),
+  )
+  if (!functions) return null
+  const koffi = await loadKoffi()
+  const memory = new ArrayBuffer(SPARSE_BLOCK_BYTES + LINE_BYTES)
+  const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
+  new DataView(memory).setBigUint64(offset, BigInt(base), true)
+  const take = (n: number) => functions.splice(0, n)
+  const [inArena, inBlock] = [take(1 + WIDEST), take(1 + WIDEST)]
+  const code: Code = {
+    words: new Uint32Array(memory, offset, SPARSE_BLOCK_BYTES / 4),
+    block: Number(koffi.address(memory)) + offset,
+    rowWords: [inArena[0], inBlock[0]],
+    multiply: [inArena.slice(1), inBlock.slice(1)],
+    packRows: take(WIDEST),
+    turn: functions[0],
+    turnNumbers: functions[1],
+  }
+  return library => ({ bind: shape => bind(code, base, shape, library.bind(shape)) })
+}
+
+function bind(
+  { words, block, ...code }: Code,
+  base: number,
+  shape: ProductShape,
+  dense: ReturnType<NativeGemm['bind']>,
+): ReturnType<NativeGemm['bind']> {
+  const { form, m, n, k, accumulate } = shape
+  const aRow = shape.lda * F32_BYTES
+  const bRow = shape.ldb * F32_BYTES
+  const cRow = shape.ldc * F32_BYTES
+  const turnsA = form === 'tn'
+  const turnsB = form === 'nt'
+  const where = turnsA ? 1 : 0
+  const panels = Math.ceil(n / (WIDEST * LANES))
+  const vectors = Math.ceil(n / (panels * LANES))
+  const columns = vectors * LANES
+  const depth = depthOf(vectors)
+  const rowWords = code.rowWords[where]
+  /** A part of a in its midst stands for all of it. */
+  const sample = Math.floor(Math.ceil(k / depth) / 2) * depth
+
+  /** (rows, numbers) at an offset in the arena, transposed, to a place in the block. */
+  const turn = (from: number, stride: number, rows: number, numbers: number, to: number, toStride: number) => {
+    const steps = Math.floor(numbers / LANES)
+    const whole = steps * LANES
+    words[ARGUMENTS_WORD + 1] = stride
+    for (let row = 0; row < rows; row += LANES) {
+      const lanes = Math.min(LANES, rows - row)
+      const turned = lanes === LANES ? whole : 0
+      if (turned > 0) {
+        words[ARGUMENTS_WORD] = from + row * stride
+        words[ARGUMENTS_WORD + 2] = steps
+        words[ARGUMENTS_WORD + 3] = to + row * F32_BYTES
+        words[ARGUMENTS_WORD + 4] = toStride
+        words[ARGUMENTS_WORD + 5] = LANES * toStride
+        code.turn(block)
+      }
+      if (turned === numbers) continue
+      words[ARGUMENTS_WORD] = from + row * stride + turned * F32_BYTES
+      words[ARGUMENTS_WORD + 2] = lanes
+      words[ARGUMENTS_WORD + 3] = numbers - turned
+      words[ARGUMENTS_WORD + 4] = to + turned * toStride + row * F32_BYTES
+      words[ARGUMENTS_WORD + 5] = toStride
+      code.turnNumbers(block)
+    }
+  }
+
+  /** Prepares rows of a over [from, from + numbers) of k; returns how many numbers are not zero. */
+  const prepare = (a: number, row: number, rows: number, from: number, numbers: number): number => {
+    if (turnsA) turn(a + from * aRow + row * F32_BYTES, aRow, numbers, rows, TURNED_AT, TURNED_ROW)
+    words[ARGUMENTS_WORD] = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
+    words[ARGUMENTS_WORD + 1] = turnsA ? TURNED_ROW : aRow
+    words[ARGUMENTS_WORD + 2] = rows
+    for (let i = 0; i < 4; i++) {
+      const lanes = Math.min(Math.max(numbers - i * LANES, 0), LANES)
+      words[ARGUMENTS_WORD + 3 + i] = (1 << lanes) - 1
+    }
+    return rowWords(block)
+  }
+
+  return (aAt, bAt, cAt) => {
+    const a = aAt - base
+    const b = bAt - base
+    const c = cAt - base
+    const sampled = Math.min(depth, k - sample)
+    const sampledRows = Math.min(m, MOST_ROWS)
+    if (prepare(a, 0, sampledRows, sample, sampled) > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    for (let row = 0; row < m; row += MOST_ROWS) {
+      const rows = Math.min(MOST_ROWS, m - row)
+      for (let from = 0; from < k; from += depth) {
+        const numbers = Math.min(depth, k - from)
+        prepare(a, row, rows, from, numbers)
+        for (let column = 0; column < n; column += columns) {
+          const width = Math.min(columns, n - column)
+          const used = Math.ceil(width / LANES)
+          const mask = (1 << (width - (used - 1) * LANES)) - 1
+          if (turnsB) turn(b + column * bRow + from * F32_BYTES, bRow, width, numbers, PANEL_AT, used * VECTOR_BYTES)
+          else {
+            words[ARGUMENTS_WORD] = b + from * bRow + column * F32_BYTES
+            words[ARGUMENTS_WORD + 1] = bRow
+            words[ARGUMENTS_WORD + 2] = numbers
+            words[ARGUMENTS_WORD + 3] = mask
+            code.packRows[used - 1](block)
+          }
+          words[ARGUMENTS_WORD] = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
+          words[ARGUMENTS_WORD + 1] = turnsA ? TURNED_ROW : aRow
+          words[ARGUMENTS_WORD + 2] = rows
+          words[ARGUMENTS_WORD + 3] = c + row * cRow + column * F32_BYTES
+          words[ARGUMENTS_WORD + 4] = cRow
+          words[ARGUMENTS_WORD + 5] = mask
+          words[ARGUMENTS_WORD + 6] = accumulate || from > 0 ? 1 : 0
+          code.multiply[where][used - 1](block)
+        }
+      }
+    }
+  }
+}
