@@ -34,13 +34,7 @@ export interface NativeGemm {
    * Bound once per shape, run many times. c (m, n) = op(a) · op(b), all row-major f32, in the calling thread alone. a is
    * (m, k), for `tn` (k, m); b is (k, n), for `nt` (n, k). The bound function takes absolute addresses.
    */
-  bind(shape: ProductShape): (a: number, b: number, c: number, next?: Next) => void
-}
-
-/** A hint: what is read after a product. Up to three matrices of the size of c, at these addresses, with rows so far apart. */
-export interface Next {
-  readonly at: readonly number[]
-  readonly rowBytes: number
+  bind(shape: ProductShape): (a: number, b: number, c: number) => void
 }
 
 /** Columns of the second operand of a product in bf16. */

@@ -27,7 +27,7 @@ import { instantiateWasm, type WasmExports } from '../wasm/exports.js'
 import { bindNorms } from '../wasm/norm.js'
 import type { PartOf } from '../wasm/part.js'
 import { adamNumbers, bindOptimizer, bindRuns, type EachRun, isAdam } from '../wasm/update.js'
-import type { NativeGemm, Next, ProductForm } from './gemm.js'
+import type { NativeGemm, ProductForm } from './gemm.js'
 import { mayLeaveOutZeros } from './x64/sparse-products.js'
 
 const ELEMENT_BYTES = 4
@@ -39,11 +39,8 @@ const LINE = 16
  * (256 x 256: gradient and update take 1.15 times as long). The gradient of a strip fits the second-level cache.
  */
 const STRIPS = { inputs: 48, outputs: 2048 }
-/**
- * Products of ours ask for weights and moments while they compute, wherever those lie: then both operands and all that the
- * update needs of a tile, 1.2 MB, stay in the second-level cache.
- */
-const BLOCKS = { inputs: 192, outputs: 256 }
+/** Where zeros are left out, a panel of deltas is packed for many inputs, and rows of 2 KB are long enough (192 x 256: 1.1 times as long). */
+const BLOCKS = { inputs: 96, outputs: 512 }
 const tileOf = (name: 'blas' | 'onednn') => (name === 'onednn' && mayLeaveOutZeros() ? BLOCKS : STRIPS)
 
 const padded = (cols: number): number => Math.ceil(cols / LINE) * LINE
@@ -135,8 +132,8 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
   }
 }
 
-/** c (m, n) = a · b, or plus that; a, b, c, and what is read next: byte offsets in the arena; rows of c have ldc elements. */
-type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number, next?: Next) => void
+/** c (m, n) = a · b, or plus that; a, b, c: byte offsets in the arena; rows of c have ldc elements. */
+type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number) => void
 /** The products of one form between matrices whose rows have so many elements. */
 type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
 
@@ -144,13 +141,13 @@ type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulat
 function productsOf(gemm: NativeGemm, base: number): Products {
   return ({ accumulate = false, ...shape }) => {
     const known: { m: number; n: number; k: number; ldc: number; run: ReturnType<NativeGemm['bind']> }[] = []
-    return (m, n, k, a, b, c, ldc, next) => {
+    return (m, n, k, a, b, c, ldc) => {
       let bound = known.find(size => size.m === m && size.n === n && size.k === k && size.ldc === ldc)
       if (!bound) {
         bound = { m, n, k, ldc, run: gemm.bind({ ...shape, accumulate, m, n, k, ldc }) }
         known.push(bound)
       }
-      bound.run(base + a, base + b, base + c, next && { ...next, at: next.at.map(offset => base + offset) })
+      bound.run(base + a, base + b, base + c)
     }
   }
 }
@@ -196,10 +193,10 @@ function bindWeightUpdate(
   /** g = xᵀ · dz over the tile, or plus that; rows of g have gElems elements. */
   const gradientInto = (accumulate: boolean) => {
     const multiply = products({ form: 'tn', lda: xs.elems, ldb: dzs.elems, accumulate })
-    return (g: number, gElems: number, tile: Tile, row: number, rows: number, next?: Next) => {
+    return (g: number, gElems: number, tile: Tile, row: number, rows: number) => {
       const a = xs.at + row * xs.stride + tile.inputStart * ELEMENT_BYTES
       const b = dzs.at + row * dzs.stride + tile.outputStart * ELEMENT_BYTES
-      multiply(tile.inputEnd - tile.inputStart, widthOf(tile), rows, a, b, g, gElems, next)
+      multiply(tile.inputEnd - tile.inputStart, widthOf(tile), rows, a, b, g, gElems)
     }
   }
   const gradient = gradientInto(false)
@@ -236,8 +233,7 @@ function bindWeightUpdate(
     fused(tile, rows, step) {
       eachPart(tile, tileSize, part => {
         const width = widthOf(part)
-        const at = [master.at, ...moments].map(matrix => matrix + placeOf(part))
-        gradient(scratch, width, part, 0, rows, { at, rowBytes: master.stride })
+        gradient(scratch, width, part, 0, rows)
         update(scratch, width, part, step)
       })
     },

@@ -118,14 +118,14 @@ function adamConstants(code: Assembler, first: number): void {
 }
 
 /** One vector, n after the one at i from where the arrays begin; leaves the weights in `wi`. */
-function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters, n = 0, wi = zmm(0), prefetch = true): void {
+function adamVector(code: Assembler, { w, m, v, g, i }: AdamRegisters, n = 0, wi = zmm(0), ahead = at(i, PREFETCH)): void {
   const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = [
     16, 17, 18, 19, 20, 21, 22, 23, 24,
   ].map(zmm)
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
   const [gi, mi, vi, term] = [zmm(8), zmm(9), zmm(10), zmm(11)]
   const disp = BYTES * n
-  if (prefetch) for (const array of [w, m, v]) code.prefetchw(at(array, PREFETCH + disp, i))
+  for (const array of [w, m, v]) code.prefetchw(at(array, ahead.disp + disp, ahead.base))
   code.vmovups(wi, at(w, disp, i))
   code.vmulps(gi, decay, wi)
   code.vaddps(gi, gi, at(g, disp, i))
@@ -169,12 +169,13 @@ function adam(): Assembler {
   return code
 }
 
-/** adam_rows(w, m, v, g, n, rows, row, gRow, stepSize, ...): of tiles whose product has asked for them already. */
+/** adam_rows(w, m, v, g, n, rows, row, gRow, stepSize, ...); the next row is asked for. */
 function adamRows(): Assembler {
   const code = begin()
-  const kept = [RBX, R14, R15]
+  const kept = [R13, R14, R15]
   code.push(...kept)
   const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
+  const ahead = R13
   const arrays = [RCX, RDX, RSI]
   const [left, rows, row, gRow] = [R9, R11, R14, R15]
   for (const [n, register] of [...arrays, R8].entries()) pointer(code, register, n)
@@ -185,9 +186,11 @@ function adamRows(): Assembler {
   const next = code.here()
   count(code, left, 4)
   code.clear(registers.i)
+  code.mov(ahead, row)
   const loop = code.here()
-  adamVector(code, registers, 0, zmm(0), false)
+  adamVector(code, registers, 0, zmm(0), at(ahead))
   code.add(registers.i, BYTES)
+  code.add(ahead, BYTES)
   code.add(left, -LANES)
   code.jnz(loop)
   for (const array of arrays) code.add(array, row)

@@ -10,6 +10,7 @@ import { mayRun } from './cpu.js'
 import {
   depthOf,
   LANES,
+  LINES_AHEAD,
   MOST_ROWS,
   multiplyRows,
   PANEL_AT,
@@ -21,6 +22,7 @@ import {
   turn,
   turnNumbers,
   WIDEST,
+  WORD_BYTES,
 } from './sparse.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
@@ -36,8 +38,8 @@ interface Code {
   readonly block: number
   /** [a in the arena, in the block] */
   readonly rowWords: readonly NativeFunction[]
-  /** The same, [vectors - 1]. */
-  readonly multiply: readonly (readonly NativeFunction[])[]
+  /** The same, [overwriting, adding], [vectors - 1]. */
+  readonly multiply: readonly (readonly (readonly NativeFunction[])[])[]
   /** [vectors - 1] */
   readonly packRows: readonly NativeFunction[]
   readonly turn: NativeFunction
@@ -53,7 +55,10 @@ export async function openSparse(base: number): Promise<((library: NativeGemm) =
   if (!mayLeaveOutZeros()) return null
   const functions = await loadCode(
     [
-      ...(['arena', 'block'] as const).flatMap(where => [rowWords(where), ...WIDTHS.map(v => multiplyRows(where, v))]),
+      ...(['arena', 'block'] as const).flatMap(where => [
+        rowWords(where),
+        ...[false, true].flatMap(adds => WIDTHS.map(vectors => multiplyRows(where, vectors, adds))),
+      ]),
       ...WIDTHS.map(packRows),
       turn(),
       turnNumbers(),
@@ -65,12 +70,12 @@ export async function openSparse(base: number): Promise<((library: NativeGemm) =
   const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
   new DataView(memory).setBigUint64(offset, BigInt(base), true)
   const take = (n: number) => functions.splice(0, n)
-  const [inArena, inBlock] = [take(1 + WIDEST), take(1 + WIDEST)]
+  const [inArena, inBlock] = [take(1 + 2 * WIDEST), take(1 + 2 * WIDEST)]
   const code: Code = {
     words: new Uint32Array(memory, offset, SPARSE_BLOCK_BYTES / 4),
     block: Number(koffi.address(memory)) + offset,
     rowWords: [inArena[0], inBlock[0]],
-    multiply: [inArena.slice(1), inBlock.slice(1)],
+    multiply: [inArena, inBlock].map(([, ...all]) => [all.slice(0, WIDEST), all.slice(WIDEST)]),
     packRows: take(WIDEST),
     turn: functions[0],
     turnNumbers: functions[1],
@@ -138,6 +143,42 @@ function bind(
     return rowWords(block)
   }
 
+  /** Where of b the panel lies that begins at (from, column). */
+  const placeOf = (from: number, column: number) =>
+    turnsB ? column * bRow + from * F32_BYTES : from * bRow + column * F32_BYTES
+
+  const pack = (b: number, numbers: number, width: number, used: number, mask: number) => {
+    if (turnsB) return turn(b, bRow, width, numbers, PANEL_AT, used * VECTOR_BYTES)
+    words[ARGUMENTS_WORD] = b
+    words[ARGUMENTS_WORD + 1] = bRow
+    words[ARGUMENTS_WORD + 2] = numbers
+    words[ARGUMENTS_WORD + 3] = mask
+    code.packRows[used - 1](block)
+  }
+
+  const ofARow = turnsA ? TURNED_ROW : aRow
+  const askedBytes = LINES_AHEAD * LINE_BYTES
+  /**
+   * Multiplies rows of a by the panel. While it does, it asks for another one: `aheadRows` rows of so many bytes, at
+   * `ahead`; a run of rows of a for each `askedBytes` of them.
+   */
+  const multiply = (run: NativeFunction, a: number, c: number, rows: number, ahead: number, aheadRows: number, aheadBytes: number) => {
+    for (let first = 0, asked = 0; first < rows; asked += askedBytes) {
+      const asks = asked < aheadBytes
+      const count = asks ? Math.min(aheadRows, rows - first) : rows - first
+      words[ARGUMENTS_WORD] = a + first * ofARow
+      words[ARGUMENTS_WORD + 1] = ofARow
+      words[ARGUMENTS_WORD + 2] = count
+      words[ARGUMENTS_WORD + 3] = c + first * cRow
+      words[ARGUMENTS_WORD + 6] = first * WORD_BYTES
+      // What is asked for where nothing is wanted is a line that is there.
+      words[ARGUMENTS_WORD + 7] = asks ? ahead + asked : c
+      words[ARGUMENTS_WORD + 8] = asks ? bRow : 0
+      run(block)
+      first += count
+    }
+  }
+
   return (aAt, bAt, cAt) => {
     const a = aAt - base
     const b = bAt - base
@@ -150,26 +191,24 @@ function bind(
       for (let from = 0; from < k; from += depth) {
         const numbers = Math.min(depth, k - from)
         prepare(a, row, rows, from, numbers)
+        const ofA = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
+        const runs = code.multiply[where][accumulate || from > 0 ? 1 : 0]
         for (let column = 0; column < n; column += columns) {
           const width = Math.min(columns, n - column)
           const used = Math.ceil(width / LANES)
           const mask = (1 << (width - (used - 1) * LANES)) - 1
-          if (turnsB) turn(b + column * bRow + from * F32_BYTES, bRow, width, numbers, PANEL_AT, used * VECTOR_BYTES)
-          else {
-            words[ARGUMENTS_WORD] = b + from * bRow + column * F32_BYTES
-            words[ARGUMENTS_WORD + 1] = bRow
-            words[ARGUMENTS_WORD + 2] = numbers
-            words[ARGUMENTS_WORD + 3] = mask
-            code.packRows[used - 1](block)
-          }
-          words[ARGUMENTS_WORD] = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
-          words[ARGUMENTS_WORD + 1] = turnsA ? TURNED_ROW : aRow
-          words[ARGUMENTS_WORD + 2] = rows
-          words[ARGUMENTS_WORD + 3] = c + row * cRow + column * F32_BYTES
+          pack(b + placeOf(from, column), numbers, width, used, mask)
+          const isLast = column + columns >= n
+          const nextFrom = isLast ? from + depth : from
+          const nextColumn = isLast ? 0 : column + columns
+          const nextNumbers = Math.max(Math.min(depth, k - nextFrom), 0)
+          const nextWidth = Math.min(columns, n - nextColumn)
+          const aheadRows = turnsB ? nextWidth : nextNumbers
+          const aheadBytes = nextNumbers === 0 ? 0 : (turnsB ? nextNumbers : nextWidth) * F32_BYTES
           words[ARGUMENTS_WORD + 4] = cRow
           words[ARGUMENTS_WORD + 5] = mask
-          words[ARGUMENTS_WORD + 6] = accumulate || from > 0 ? 1 : 0
-          code.multiply[where][used - 1](block)
+          const ofC = c + row * cRow + column * F32_BYTES
+          multiply(runs[used - 1], ofA, ofC, rows, b + placeOf(nextFrom, nextColumn), aheadRows, aheadBytes)
         }
       }
     }

@@ -18,6 +18,7 @@ import {
   R9,
   R10,
   R11,
+  R13,
   R14,
   R15,
   RAX,
@@ -39,6 +40,7 @@ const BYTES = 64
 export const WIDEST = 12
 /** Numbers of k that a word of a row has bits for. */
 const WORD = 64
+export const WORD_BYTES = 8
 const PANEL_BYTES = 40960
 /** Rows of a panel: the panel, and rows of a and c, fit the first-level cache. */
 export const depthOf = (vectors: number): number =>
@@ -46,12 +48,14 @@ export const depthOf = (vectors: number): number =>
 
 /** Rows of a that are multiplied at once, at most. */
 export const MOST_ROWS = 512
+/** Lines that are asked for with each row. */
+export const LINES_AHEAD = 4
 /** Bytes of such a row where a is transposed first. */
 export const TURNED_ROW = WORD * 4
 
 /** Where the block has what, in bytes. */
 const WORDS_AT = 128
-export const PANEL_AT = WORDS_AT + MOST_ROWS * 8
+export const PANEL_AT = WORDS_AT + MOST_ROWS * WORD_BYTES
 export const TURNED_AT = PANEL_AT + PANEL_BYTES
 export const SPARSE_BLOCK_BYTES = TURNED_AT + MOST_ROWS * TURNED_ROW
 
@@ -97,7 +101,7 @@ export function rowWords(where: Where): Assembler {
   code.popcnt(word, word)
   code.add(total, word)
   code.add(A, STRIDE)
-  code.add(WORDS, 8)
+  code.add(WORDS, WORD_BYTES)
   code.add(LEFT, -1)
   code.jnz(row)
   code.mov(RAX, total)
@@ -105,21 +109,29 @@ export function rowWords(where: Where): Assembler {
   return code
 }
 
-/** multiply(a, aStride, rows, c, cStride, mask, adds): rows of c from those of a and the panel; `mask`: of the last vector. */
-export function multiplyRows(where: Where, vectors: number): Assembler {
+/**
+ * multiply(a, aStride, rows, c, cStride, mask, first, ahead, aheadStep): rows of c from those of a and the panel, or those
+ * added to it; `first`: which of the words is that of the first row, in bytes; `mask`: of the last vector. With each row,
+ * four lines are asked for that are read later: nothing of a step's weights is in a cache. (Of what the update reads, it
+ * did not pay: it waits for memory all the same.)
+ */
+export function multiplyRows(where: Where, vectors: number, adds: boolean): Assembler {
   const code = begin()
-  const kept = [RBX, R14, R15]
+  const kept = [RBX, R13, R14, R15]
   code.push(...kept)
-  const [word, c, cStride, place, row, panel, adds] = [R9, R10, R11, RAX, R14, R15, RBX]
+  const [word, c, cStride, place, row, panel] = [R9, R10, R11, RAX, R14, R15]
+  const [ahead, step] = [R13, RBX]
   const [mask, factor] = [k(1), zmm(31)]
   rowsOfA(code, where)
   pointer(code, c, 3)
+  pointer(code, ahead, 7)
   count(code, STRIDE, 1)
   count(code, LEFT, 2)
   count(code, cStride, 4)
   code.loadMask(mask, argument(5))
-  count(code, adds, 6)
-  code.mov(WORDS, RDI)
+  count(code, step, 8)
+  count(code, WORDS, 6)
+  code.add(WORDS, RDI)
   code.add(WORDS, WORDS_AT)
   code.mov(panel, RDI)
   code.add(panel, PANEL_AT)
@@ -127,10 +139,12 @@ export function multiplyRows(where: Where, vectors: number): Assembler {
   const last = (v: number) => v === vectors - 1
   const next = code.here()
   code.mov(word, at(WORDS))
-  for (const sum of sums) code.vpxord(sum, sum, sum)
-  code.unlessZero(adds, () => {
-    for (const [v, sum] of sums.entries()) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
-  })
+  for (const [v, sum] of sums.entries()) {
+    if (adds) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
+    else code.vpxord(sum, sum, sum)
+  }
+  for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, BYTES * line))
+  code.add(ahead, step)
   code.unlessZero(word, () => {
     const loop = code.here()
     code.tzcnt(place, word)
@@ -144,7 +158,7 @@ export function multiplyRows(where: Where, vectors: number): Assembler {
   for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
   code.add(A, STRIDE)
   code.add(c, cStride)
-  code.add(WORDS, 8)
+  code.add(WORDS, WORD_BYTES)
   code.add(LEFT, -1)
   code.jnz(next)
   code.pop(...kept)
