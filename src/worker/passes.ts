@@ -65,13 +65,15 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
   }
 }
 
-/** Rows that one task gathers, or takes through the last, narrow layer, at least. */
+/** Rows that one task gathers, at least; and takes through the last, narrow layer, where calls cost as much as arithmetic. */
 const ROWS_OF_TASK = 16
+const ROWS_OF_LOSS = 32
 
 function layerStages<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C>[] {
   const { widths } = plan
   const hidden = network.hiddenLayers
   const rowsOfTask = Math.max(ROWS_OF_TASK, backend.blockRows)
+  const rowsOfLoss = Math.max(ROWS_OF_LOSS, backend.blockRows)
   const rowTasks = (context: C) => Math.ceil(source.rows(context) / rowsOfTask)
 
   const gather: Stage<C> = {
@@ -86,7 +88,7 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
 
   /** A stage over the outputs of hidden layer i, whose products sum over so many elements. */
   const grid = (name: string, layer: number, depth: number, run: (pass: Pass, block: Block) => number): Stage<C> => {
-    const blocks = gridOf(widths[layer + 1], backend)
+    const blocks = gridOf(widths[layer + 1], depth, backend)
     return {
       name,
       deal: 'claimed',
@@ -150,14 +152,14 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
   const loss: Stage<C> = {
     name: 'loss',
     deal: 'claimed',
-    tasks: rowTasks,
+    tasks: context => Math.ceil(source.rows(context) / rowsOfLoss),
     run(task, context) {
-      const rows = pieceOf(task, rowsOfTask, source.rows(context))
+      const rows = pieceOf(task, rowsOfLoss, source.rows(context))
       const code = network.loss(source.pass(context), rows)
       return code === 0 && trains && hidden > 0 ? network.backward(hidden - 1, rows) : code
     },
     flops: (task, context) =>
-      2 * pieceOf(task, rowsOfTask, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
+      2 * pieceOf(task, rowsOfLoss, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
   }
 
   const backward = Array.from({ length: trains ? Math.max(hidden - 1, 0) : 0 }, (_, back) => {
@@ -180,24 +182,27 @@ export function stripsOf(cols: number, unit: number): Columns[] {
   }))
 }
 
-type BlockUnit = Pick<Backend, 'blockRows' | 'blockColumns'>
+type BlockUnit = Pick<Backend, 'blockRows' | 'blockColumns' | 'blockCost'>
 
 interface Block extends Rows {
   readonly columns: Columns
 }
 
-/** Blocks of a grid: enough for 16 workers, few enough that a product is worth its call. */
+/** Blocks of a grid: enough for 16 workers, unless they have less work than a product is worth its call. */
 const BLOCKS = 16
+/** Multiplications. */
+const LEAST_WORK = 3e6
 /** What a product loses for each row and column that its block lacks: 128 x 128 runs at 0.9 of the speed of all. */
 const EDGE = 8
+const costOfBlock = (rows: number, cols: number): number => rows * cols * (1 + EDGE * (1 / rows + 1 / cols))
 
 /** The grid over some rows of a layer. A function of the network and the mini-batch alone, never of the workers. */
-function gridOf(cols: number, unit: BlockUnit): (rows: number) => readonly Block[] {
+function gridOf(cols: number, depth: number, unit: BlockUnit): (rows: number) => readonly Block[] {
   const known = new Map<number, readonly Block[]>()
   return rows => {
     let blocks = known.get(rows)
     if (!blocks) {
-      blocks = cutGrid(rows, cols, unit)
+      blocks = cutGrid(rows, cols, depth, unit)
       known.set(rows, blocks)
     }
     return blocks
@@ -206,12 +211,14 @@ function gridOf(cols: number, unit: BlockUnit): (rows: number) => readonly Block
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
 
-/** Exported for tests: (rows, cols) as about 16 blocks that begin at multiples of the units, and as square as pays. */
-export function cutGrid(rows: number, cols: number, { blockRows, blockColumns }: BlockUnit): Block[] {
-  const choices = Array.from({ length: Math.log2(BLOCKS) + 1 }, (_, power) => {
+/** Exported for tests: (rows, cols), sums of `depth` products, as up to about 16 blocks that begin at multiples of the units, of the shape that costs least. */
+export function cutGrid(rows: number, cols: number, depth: number, unit: BlockUnit): Block[] {
+  const { blockRows, blockColumns, blockCost = costOfBlock } = unit
+  const powers = Math.min(Math.log2(BLOCKS), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / LEAST_WORK))))
+  const choices = Array.from({ length: powers + 1 }, (_, power) => {
     const height = upTo(rows / 2 ** power, blockRows)
-    const width = upTo(cols / (BLOCKS / 2 ** power), blockColumns)
-    return { height, width, cost: height * width * (1 + EDGE * (1 / height + 1 / width)) }
+    const width = upTo(cols / 2 ** (powers - power), blockColumns)
+    return { height, width, cost: blockCost(height, width) }
   })
   const { height, width } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best))
   const blocks: Block[] = []

@@ -21,17 +21,21 @@ export function layerTiles(plan: RunPlan, backend: Backend): LayerTile[] {
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
     .flatMap(({ layer, inputs, outputs }) =>
-      tilesOf(inputs, outputs, backend, fixed ? FIXED_TILES : TILES_PER_WORKER * plan.workers).map(tile => ({
-        layer,
-        tile,
-      })),
+      tilesOf(inputs, outputs, backend, wanted(inputs * outputs)).map(tile => ({ layer, tile })),
     )
+
+  function wanted(weights: number): number {
+    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * plan.workers
+    return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / LEAST_WORK))
+  }
 }
 
 /** The same where the cut decides bits, for all workers: those of products, or of the gradient's norm. */
 const FIXED_TILES = 16
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
 const TILES_PER_WORKER = 12
+/** Multiplications that a tile is worth its call for. */
+const LEAST_WORK = 1e6
 
 /**
  * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer

@@ -298,6 +298,8 @@ export interface Backend {
   readonly blockColumns: number
   /** Tasks over rows begin at multiples of so many. */
   readonly blockRows: number
+  /** What a product of such a block costs, in any unit; absent where the more square are the cheaper. */
+  blockCost?(rows: number, columns: number): number
   /**
    * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
    * shards decide bits, workers must not.

@@ -28,7 +28,7 @@ import { bindNorms } from '../wasm/norm.js'
 import type { PartOf } from '../wasm/part.js'
 import { adamNumbers, bindOptimizer, bindRuns, type EachRun, isAdam } from '../wasm/update.js'
 import type { NativeGemm, ProductForm } from './gemm.js'
-import { mayLeaveOutZeros } from './x64/sparse-products.js'
+import { mayLeaveOutZeros, sparseCost } from './x64/sparse-products.js'
 
 const ELEMENT_BYTES = 4
 const VECTOR = 4
@@ -41,21 +41,22 @@ const LINE = 16
 const STRIPS = { inputs: 48, outputs: 2048 }
 /** Where zeros are left out, a panel of deltas is packed for many inputs, and rows of 2 KB are long enough (192 x 256: 1.1 times as long). */
 const BLOCKS = { inputs: 96, outputs: 512 }
-const tileOf = (name: 'blas' | 'onednn') => (name === 'onednn' && mayLeaveOutZeros() ? BLOCKS : STRIPS)
 
 const padded = (cols: number): number => Math.ceil(cols / LINE) * LINE
 const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
 
 export function nativeBackend(name: 'blas' | 'onednn'): Backend {
-  const tile = tileOf(name)
+  const sparse = name === 'onednn' && mayLeaveOutZeros()
+  const tile = sparse ? BLOCKS : STRIPS
   return {
     name,
     dtype: 'float32',
     cutsDecideBits: true,
-    tileUnit: { inputs: 1, outputs: LINE },
+    tileUnit: { inputs: sparse ? LINE : 1, outputs: LINE },
     bestTile: tile,
     blockColumns: LINE,
     blockRows: 1,
+    ...(sparse ? { blockCost: sparseCost } : {}),
     // Shards are for `allReduce: "buffers"` alone: the more rows, the better the products.
     shardRows: () => 128,
     scratchBytes: (widest, _rows, augmentation) =>

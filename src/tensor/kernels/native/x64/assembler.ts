@@ -87,6 +87,7 @@ const [MAP_0F, MAP_38, MAP_3A] = [1, 2, 3]
 /** Prefixes that belong to an opcode. */
 const [NONE, P66, PF3, PF2] = [0, 1, 2, 3]
 const VECTOR_BYTES = 64
+const LANES_OF_BYTES = 16
 
 interface Evex {
   readonly map: number
@@ -186,6 +187,12 @@ export class Assembler {
     this.#put32(by)
   }
 
+  /** to *= by. */
+  multiply(to: Register, by: Register): void {
+    this.#put(this.#rex(to.general, by), 0x0f, 0xaf)
+    this.#modrm(to.general, by)
+  }
+
   /** The place of the lowest bit that is set. */
   tzcnt(to: Register, from: Register): void {
     this.#put(0xf3, this.#rex(to.general, from), 0x0f, 0xbc)
@@ -261,6 +268,20 @@ export class Assembler {
   /** to += a · b, rounded once. */
   vfmadd231ps(to: Vector, a: Vector, b: Operand): void {
     this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0xb8 }, ...{ reg: to.vector, vvvv: a.vector, rm: b } })
+  }
+
+  /** to -= a · b, rounded once. */
+  vfnmadd231ps(to: Vector, a: Vector, b: Operand): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0xbc }, ...{ reg: to.vector, vvvv: a.vector, rm: b } })
+  }
+
+  /** 16 bytes, as whole numbers of 32 bits. */
+  vpmovzxbd(to: Vector, from: Address): void {
+    this.#evex({ ...{ map: MAP_38, prefix: P66, opcode: 0x31 }, reg: to.vector, rm: from, unit: LANES_OF_BYTES })
+  }
+
+  vcvtdq2ps(to: Vector, from: Operand): void {
+    this.#evex({ ...{ map: MAP_0F, prefix: NONE, opcode: 0x5b }, reg: to.vector, rm: from })
   }
 
   vdivps(to: Vector, a: Vector, b: Operand): void {

@@ -54,6 +54,8 @@ const CONSTANTS = {
   half: 0x7fff,
   nan: 0x7fc00000,
   upper: 0xffff0000,
+  white: 0x437f0000,
+  whiteReciprocal: 0x3b808081,
   philox0: 0xd2511f53,
   philox1: 0xcd9e8d57,
 } as const
@@ -64,7 +66,7 @@ const [WEYL_0, WEYL_1] = [0x9e3779b9, 0xbb67ae85]
 
 /** Where a block has what behind its arguments, in bytes. */
 const CONSTANTS_AT = 96
-const KEYS_AT = 128
+const KEYS_AT = 144
 const COUNTERS_AT = 256
 /** Sixteen rows of a strip in bf16, on their way to be turned. */
 const ROWS_AT = 384
@@ -302,6 +304,50 @@ function biasReluDropout(): Assembler {
   code.add(left, -1)
   code.jnz(row)
   returnBad(code, bad)
+  return code
+}
+
+/**
+ * gather(out, outPanel, outRow, rows, panels, vectors, features, images, samples). x / 255 is x times the reciprocal, and
+ * what that lacks times the reciprocal again: for whole numbers below 256, exactly rounded.
+ */
+function gather(): Assembler {
+  const code = begin()
+  const kept = [R14]
+  code.push(...kept)
+  const [out, outRow, left, features, images, sample, from, i, to] = [RCX, RDX, RSI, R8, R9, R10, R11, RAX, R14]
+  pointer(code, out, 0)
+  count(code, outRow, 2)
+  count(code, left, 3)
+  count(code, features, 6)
+  pointer(code, images, 7)
+  pointer(code, sample, 8)
+  const [white, reciprocal, x, q] = [16, 17, 0, 1].map(zmm)
+  code.vbroadcastss(white, constant('white'))
+  code.vbroadcastss(reciprocal, constant('whiteReciprocal'))
+  const row = code.here()
+  code.mov32(from, at(sample))
+  code.multiply(from, features)
+  code.add(from, images)
+  code.mov(i, features)
+  code.mov(to, out)
+  const loop = code.here()
+  code.vpmovzxbd(x, at(from))
+  code.vcvtdq2ps(x, x)
+  code.vmulps(q, x, reciprocal)
+  code.vfnmadd231ps(x, q, white)
+  code.vfmadd231ps(q, x, reciprocal)
+  code.vmovups(at(to), q)
+  code.add(from, LANES)
+  code.add(to, BYTES)
+  code.add(i, -LANES)
+  code.jnz(loop)
+  code.add(out, outRow)
+  code.add(sample, 4)
+  code.add(left, -1)
+  code.jnz(row)
+  code.pop(...kept)
+  code.ret()
   return code
 }
 
@@ -866,6 +912,15 @@ export const KERNELS: readonly X64Kernel[] = [
       [7, 16],
     ],
     prepare: (words, ...args) => schedule(words, args[10], args[11]),
+  }),
+  kernel({
+    name: 'gather',
+    code: gather,
+    floatsFrom: NO_FLOATS,
+    serves: (...[, , , rows, panels, , features]) =>
+      panels === 1 && features % LANES === 0 && rows * features >= WORTH,
+    size: { at: 3, multiple: 1 },
+    moves: [],
   }),
   kernel({
     name: 'relu_backward',

@@ -46,6 +46,15 @@ interface Code {
   readonly turnNumbers: NativeFunction
 }
 
+/** Cycles for each of k: two loads each, or four from sum to sum; what each row takes besides; and to pack the panel. */
+export function sparseCost(rows: number, columns: number): number {
+  const panels = Math.ceil(columns / (WIDEST * LANES))
+  const vectors = Math.ceil(columns / (panels * LANES))
+  return panels * (rows * (USUAL * Math.max(4, (vectors + 1) / 2) + 0.6) + 3 * vectors)
+}
+/** The share of numbers that are not zero after ReLU and dropout. */
+const USUAL = 0.35
+
 const WIDTHS = Array.from({ length: WIDEST }, (_, i) => i + 1)
 
 export const mayLeaveOutZeros = (): boolean => mayRun(NEEDED)
@@ -147,6 +156,9 @@ function bind(
   const placeOf = (from: number, column: number) =>
     turnsB ? column * bRow + from * F32_BYTES : from * bRow + column * F32_BYTES
 
+  /** One panel, whose rows lie as they are packed. */
+  const isPacked = !turnsB && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0
+
   const pack = (b: number, numbers: number, width: number, used: number, mask: number) => {
     if (turnsB) return turn(b, bRow, width, numbers, PANEL_AT, used * VECTOR_BYTES)
     words[ARGUMENTS_WORD] = b
@@ -186,18 +198,21 @@ function bind(
     const sampled = Math.min(depth, k - sample)
     const sampledRows = Math.min(m, MOST_ROWS)
     if (prepare(a, 0, sampledRows, sample, sampled) > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    const isPrepared = sampled === k && sampledRows === m
     for (let row = 0; row < m; row += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - row)
       for (let from = 0; from < k; from += depth) {
         const numbers = Math.min(depth, k - from)
-        prepare(a, row, rows, from, numbers)
+        if (!isPrepared) prepare(a, row, rows, from, numbers)
         const ofA = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
         const runs = code.multiply[where][accumulate || from > 0 ? 1 : 0]
         for (let column = 0; column < n; column += columns) {
           const width = Math.min(columns, n - column)
           const used = Math.ceil(width / LANES)
           const mask = (1 << (width - (used - 1) * LANES)) - 1
-          pack(b + placeOf(from, column), numbers, width, used, mask)
+          const ofB = b + placeOf(from, column)
+          if (!isPacked) pack(ofB, numbers, width, used, mask)
+          words[ARGUMENTS_WORD + 9] = isPacked ? ofB : 0
           const isLast = column + columns >= n
           const nextFrom = isLast ? from + depth : from
           const nextColumn = isLast ? 0 : column + columns

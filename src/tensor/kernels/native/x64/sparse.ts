@@ -110,8 +110,9 @@ export function rowWords(where: Where): Assembler {
 }
 
 /**
- * multiply(a, aStride, rows, c, cStride, mask, first, ahead, aheadStep): rows of c from those of a and the panel, or those
- * added to it; `first`: which of the words is that of the first row, in bytes; `mask`: of the last vector. With each row,
+ * multiply(a, aStride, rows, c, cStride, mask, first, ahead, aheadStep, panel): rows of c from those of a and the panel,
+ * or those added to it; `first`: which of the words is that of the first row, in bytes; `mask`: of the last vector;
+ * `panel`: where it is in the arena, 0: where it was packed. With each row,
  * four lines are asked for that are read later: nothing of a step's weights is in a cache. (Of what the update reads, it
  * did not pay: it waits for memory all the same.)
  */
@@ -133,8 +134,13 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   count(code, WORDS, 6)
   code.add(WORDS, RDI)
   code.add(WORDS, WORDS_AT)
+  count(code, word, 9)
   code.mov(panel, RDI)
   code.add(panel, PANEL_AT)
+  code.unlessZero(word, () => {
+    code.mov(panel, RAX)
+    code.add(panel, word)
+  })
   const sums = Array.from({ length: vectors }, (_, v) => zmm(v))
   const last = (v: number) => v === vectors - 1
   const next = code.here()
