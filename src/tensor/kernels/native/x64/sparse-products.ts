@@ -31,6 +31,8 @@ const F32_BYTES = 4
 const VECTOR_BYTES = LANES * F32_BYTES
 /** The share of numbers that are not zero up to which leaving out the others pays. */
 const DENSEST = 0.7
+/** Sums of so many products are not worth a library's call: of deltas of ten classes, say. */
+const FEW = 16
 
 interface Code {
   readonly words: Uint32Array
@@ -197,7 +199,8 @@ function bind(
     const c = cAt - base
     const sampled = Math.min(depth, k - sample)
     const sampledRows = Math.min(m, MOST_ROWS)
-    if (prepare(a, 0, sampledRows, sample, sampled) > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    const found = prepare(a, 0, sampledRows, sample, sampled)
+    if (k > FEW && found > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
     const isPrepared = sampled === k && sampledRows === m
     for (let row = 0; row < m; row += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - row)

@@ -145,13 +145,16 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   const last = (v: number) => v === vectors - 1
   const next = code.here()
   code.mov(word, at(WORDS))
-  for (const [v, sum] of sums.entries()) {
-    if (adds) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
-    else code.vpxord(sum, sum, sum)
-  }
   for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, BYTES * line))
   code.add(ahead, step)
+  const store = () => {
+    for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
+  }
+  if (!adds) for (const sum of sums) code.vpxord(sum, sum, sum)
   code.unlessZero(word, () => {
+    if (adds) {
+      for (const [v, sum] of sums.entries()) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
+    }
     const loop = code.here()
     code.tzcnt(place, word)
     code.imul(row, place, vectors * BYTES)
@@ -160,8 +163,9 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
     code.blsr(word, word)
     for (const [v, sum] of sums.entries()) code.vfmadd231ps(sum, factor, at(row, BYTES * v))
     code.jnz(loop)
+    if (adds) store()
   })
-  for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
+  if (!adds) store()
   code.add(A, STRIDE)
   code.add(c, cStride)
   code.add(WORDS, WORD_BYTES)
