@@ -45,7 +45,10 @@ export interface Span {
 
 /** Of each step of a span that was traced: until the last worker was done, without the call that began the span. */
 export const stepSeconds = ({ reports }: Span): number[] =>
-  reports[0].steps!.map((_, step) => Math.max(...reports.map(report => report.steps![step].totalMs)) / 1000)
+  Array.from(
+    reports[0].steps!.totalMs,
+    (_, step) => Math.max(...reports.map(report => report.steps!.totalMs[step])) / 1000,
+  )
 
 export interface Lab {
   readonly session: Session

@@ -40,10 +40,14 @@ export function takeRows<C>(
   pieceRows: number,
 ): Rows {
   const rows = pieceOf(task, pieceRows, source.rows(context))
+  noteRows(network, source, context, rows)
+  return rows
+}
+
+function noteRows<C>(network: Network, source: PassSource<C>, context: C, rows: Rows): void {
   for (let row = rows.row; row < rows.row + rows.rows; row++) {
     network.samples.data[row] = source.image(context, row)
   }
-  return rows
 }
 
 const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
@@ -101,8 +105,25 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
     }
   }
 
+  /** Gathers rows and takes them through the first layer at once: a barrier less, and the rows are at hand. */
+  const gatherForward = (height: number): Stage<C> => ({
+    name: 'gather, forward 0',
+    deal: 'claimed',
+    tasks: context => Math.ceil(source.rows(context) / height),
+    run(task, context) {
+      const pass = source.pass(context)
+      const rows = takeRows(network, source, context, task, height)
+      network.gather(pass, rows)
+      return network.forward(0, pass, rows)
+    },
+    flops: (task, context) => 2 * pieceOf(task, height, source.rows(context)).rows * widths[0] * widths[1],
+  })
+  const height = hidden > 0 ? wholeRows(plan.batchSize, widths[1], widths[0], backend) : null
+
   const forward = Array.from({ length: hidden }, (_, i) => [
-    grid(`forward ${i}`, i, widths[i], (pass, block) => network.forward(i, pass, block, block.columns)),
+    i === 0 && height !== null
+      ? gatherForward(height)
+      : grid(`forward ${i}`, i, widths[i], (pass, block) => network.forward(i, pass, block, block.columns)),
     ...normalise(i),
   ]).flat()
 
@@ -170,7 +191,13 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
     ]
   }).flat()
 
-  return [gather, ...forward, loss, ...(trains && hidden > 0 ? normaliseBackward(hidden - 1) : []), ...backward]
+  return [
+    ...(height === null ? [gather] : []),
+    ...forward,
+    loss,
+    ...(trains && hidden > 0 ? normaliseBackward(hidden - 1) : []),
+    ...backward,
+  ]
 }
 
 /** (cols) as up to 16 strips that begin at multiples of `unit`. */
@@ -180,6 +207,12 @@ export function stripsOf(cols: number, unit: number): Columns[] {
     start: i * width,
     end: Math.min((i + 1) * width, cols),
   }))
+}
+
+/** The height of a grid's blocks where each has all columns; else null. */
+function wholeRows(rows: number, cols: number, depth: number, unit: BlockUnit): number | null {
+  const blocks = cutGrid(rows, cols, depth, unit)
+  return blocks.every(({ columns }) => columns.end - columns.start === cols) ? blocks[0].rows : null
 }
 
 type BlockUnit = Pick<Backend, 'blockRows' | 'blockColumns' | 'blockCost'>

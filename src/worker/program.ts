@@ -171,10 +171,13 @@ function sumTask(network: Network, stats: FloatTensor): PlainTask {
 /** The sums at `to` become those at `from`, or none, and those of the rows. */
 function addRows(network: Network, stats: FloatTensor['data'], rows: number, from: number | null, to: number): void {
   const [lossBefore, correctBefore, rowsBefore] = from === null ? [0, 0, 0] : [0, 1, 2].map(i => stats[from + i])
-  let [loss, correct] = [lossBefore, correctBefore]
+  const losses = network.losses.data
+  const hits = network.correct.data
+  let loss = lossBefore
+  let correct = correctBefore
   for (let i = 0; i < rows; i++) {
-    loss += network.losses.data[i]
-    correct += network.correct.data[i]
+    loss += losses[i]
+    correct += hits[i]
   }
   stats[to] = loss
   stats[to + 1] = correct

@@ -156,7 +156,7 @@ export interface SpanReport {
   /** Not 0: the step `step` found this fault and changed nothing. */
   readonly fault: number
   /** Of each step, where the call asked for it: milliseconds from its begin to its end, and of these computing. */
-  readonly steps?: { readonly totalMs: number; readonly workMs: number }[]
+  readonly steps?: { readonly totalMs: Float64Array; readonly workMs: Float64Array }
 }
 
 /** What the coordinator calls in every worker, all at the same time. Each call blocks its thread until it is done. */

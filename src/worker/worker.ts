@@ -97,7 +97,8 @@ export function createWorker(): TrainWorker {
 
     run(fromStep, toStep, { rateFactor = 1, trace = false } = {}) {
       const { crew, clock, train } = get()
-      const steps: { totalMs: number; workMs: number }[] = []
+      const traced = trace ? toStep - fromStep : 0
+      const steps = { totalMs: new Float64Array(traced), workMs: new Float64Array(traced) }
       const report = (step: number, fault = 0): SpanReport => ({
         step,
         stages: train.map(takeTimes),
@@ -125,7 +126,10 @@ export function createWorker(): TrainWorker {
           const before = trace ? { at: performance.now(), workMs: worked() } : null
           crew.enterStep(step)
           const fault = runStep(step)
-          if (before) steps.push({ totalMs: performance.now() - before.at, workMs: worked() - before.workMs })
+          if (before) {
+            steps.totalMs[step - fromStep] = performance.now() - before.at
+            steps.workMs[step - fromStep] = worked() - before.workMs
+          }
           if (fault !== 0) return report(step, fault)
           if (crew.stopped) return report(step + 1)
         }

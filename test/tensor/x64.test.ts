@@ -157,6 +157,8 @@ t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reaso
 
   for (const [rows, turned, turnedPairs] of [
     [32, 6 * MB, 16],
+    [48, 6 * MB, 32],
+    [16, 0, 32],
     [52, 6 * MB, 32],
     [64, 0, 32],
     [196, 6 * MB, 16],

@@ -35,25 +35,23 @@ const VECTOR = 4
 /** Columns that a row is padded to: a cache line, so that blocks of columns share none. */
 const LINE = 16
 /**
- * Tiles are strips of whole rows, whose weights and moments are contiguous: the update then runs at the speed of memory
- * (256 x 256: gradient and update take 1.15 times as long). The gradient of a strip fits the second-level cache.
+ * Long rows of weights and moments: the update then runs at the speed of memory. The gradient of a tile fits the
+ * second-level cache, and a panel of deltas is packed for many inputs where zeros are left out. (48 x 2048 is as fast,
+ * 192 x 256 takes 1.1 times as long.)
  */
-const STRIPS = { inputs: 48, outputs: 2048 }
-/** Where zeros are left out, a panel of deltas is packed for many inputs, and rows of 2 KB are long enough (192 x 256: 1.1 times as long). */
-const BLOCKS = { inputs: 96, outputs: 512 }
+const TILE = { inputs: 96, outputs: 1024 }
 
 const padded = (cols: number): number => Math.ceil(cols / LINE) * LINE
 const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
 
 export function nativeBackend(name: 'blas' | 'onednn'): Backend {
-  const sparse = name === 'onednn' && mayLeaveOutZeros()
-  const tile = sparse ? BLOCKS : STRIPS
+  const sparse = mayLeaveOutZeros()
   return {
     name,
     dtype: 'float32',
     cutsDecideBits: true,
-    tileUnit: { inputs: sparse ? LINE : 1, outputs: LINE },
-    bestTile: tile,
+    tileUnit: { inputs: LINE, outputs: LINE },
+    bestTile: TILE,
     blockColumns: LINE,
     blockRows: 1,
     ...(sparse ? { blockCost: sparseCost } : {}),
@@ -61,7 +59,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     shardRows: () => 128,
     scratchBytes: (widest, _rows, augmentation) =>
       Math.max(
-        DROPOUT_SCRATCH_BYTES + Math.max(tile.inputs * tile.outputs, padded(widest)) * ELEMENT_BYTES,
+        DROPOUT_SCRATCH_BYTES + Math.max(TILE.inputs * TILE.outputs, padded(widest)) * ELEMENT_BYTES,
         augmentScratchBytes(augmentation),
       ),
     matrixShape: (rows, cols) => [rows, padded(cols)],
@@ -69,7 +67,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     derivedShape: () => null,
     biasShape: outputs => [padded(outputs)],
     compile: async () => (await import('../wasm/compile.js')).compileWasm(),
-    instantiate: context => instantiate(context, tile),
+    instantiate,
   }
 }
 
@@ -97,9 +95,7 @@ const partOf: PartOf = ({ cols, tensor }) => {
   })
 }
 
-type TileSize = Backend['bestTile']
-
-function instantiate({ memory, module, scratchByteOffset, native }: KernelContext, tile: TileSize): Kernels {
+function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
   const portable = instantiateWasm(module, memory)
   const wasm = native?.faster?.(portable) ?? portable
@@ -120,7 +116,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     ...bindElementwise(wasm, scratchByteOffset, partOf),
     ...bindAugment(wasm, memory, scratchByteOffset),
     ...bindNorms(wasm, partOf),
-    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, tile, gradientScratch, w, x, dz),
+    weightUpdate: (w, x, dz) => bindWeightUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(wasm, gradientScratch, bias, dz),
     derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
@@ -174,7 +170,6 @@ function product(products: Products, form: 'nn' | 'nt', out: Matrix, a: Matrix, 
 function bindWeightUpdate(
   wasm: WasmExports,
   products: Products,
-  tileSize: TileSize,
   scratch: number,
   w: WeightTensors,
   x: Matrix, //  (B, I)
@@ -232,7 +227,7 @@ function bindWeightUpdate(
 
   return {
     fused(tile, rows, step) {
-      eachPart(tile, tileSize, part => {
+      eachPart(tile, part => {
         const width = widthOf(part)
         gradient(scratch, width, part, 0, rows)
         update(scratch, width, part, step)
@@ -260,11 +255,11 @@ function bindWeightUpdate(
 }
 
 /** A tile in parts whose gradient fits the scratch: mostly the tile itself. */
-function eachPart(tile: Tile, size: TileSize, visit: (part: Tile) => void): void {
-  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += size.inputs) {
-    const inputEnd = Math.min(inputStart + size.inputs, tile.inputEnd)
-    for (let outputStart = tile.outputStart; outputStart < tile.outputEnd; outputStart += size.outputs) {
-      const outputEnd = Math.min(outputStart + size.outputs, tile.outputEnd)
+function eachPart(tile: Tile, visit: (part: Tile) => void): void {
+  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
+    const inputEnd = Math.min(inputStart + TILE.inputs, tile.inputEnd)
+    for (let outputStart = tile.outputStart; outputStart < tile.outputEnd; outputStart += TILE.outputs) {
+      const outputEnd = Math.min(outputStart + TILE.outputs, tile.outputEnd)
       visit({ inputStart, inputEnd, outputStart, outputEnd })
     }
   }

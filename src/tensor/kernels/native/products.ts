@@ -16,7 +16,7 @@ export async function openProducts(
   const { gemm: theirs, bf16 } = await openNative(library)
   const base = await addressOf(memory)
   const faster = await openX64(base)
-  const sparse = library.backend === 'onednn' ? await openSparse(base) : null
+  const sparse = await openSparse(base)
   const gemm = sparse?.(theirs) ?? theirs
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16

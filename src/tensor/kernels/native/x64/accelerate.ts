@@ -49,7 +49,7 @@ export async function openX64(base: number): Promise<Accelerate | null> {
       }
       words[ARGUMENTS_WORD + size.at] = served
       const result = run(address)
-      if (rest === 0) return result
+      if (rest === 0 && !kernel.leaves?.(args)) return result
       args[size.at] = rest
       for (const [i, by] of moves) args[i] += by * served
       kernel.move?.(args, served)

@@ -187,6 +187,17 @@ export class Assembler {
     this.#put32(by)
   }
 
+  /** How this thread rounds, and what it does with subnormal numbers: to 32 bits, or from them. */
+  stmxcsr(to: Address): void {
+    this.#put(this.#rex(0, to), 0x0f, 0xae)
+    this.#modrm(3, to)
+  }
+
+  ldmxcsr(from: Address): void {
+    this.#put(this.#rex(0, from), 0x0f, 0xae)
+    this.#modrm(2, from)
+  }
+
   /** to *= by. */
   multiply(to: Register, by: Register): void {
     this.#put(this.#rex(to.general, by), 0x0f, 0xaf)

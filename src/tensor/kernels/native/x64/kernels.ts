@@ -851,6 +851,8 @@ export interface X64Kernel<N extends keyof WasmExports = keyof WasmExports> {
   readonly size: { readonly at: number; readonly multiple: number }
   /** By how much other arguments differ for the rest, for each that has been served: [argument, by]. */
   readonly moves: readonly (readonly [at: number, by: number])[]
+  /** Whether the module has something to do even where no number is left. */
+  leaves?(args: readonly number[]): boolean
   /** What else differs then. */
   move?(args: number[], served: number): void
   /** Words that are derived from arguments. */
@@ -870,9 +872,10 @@ function schedule(words: Uint32Array, k0: number, k1: number): void {
   }
 }
 
-/** Zeros past the last row are left to the WASM module, with the rest. */
-const servesWeights = (...[, rows, padded, , turned, , turnedPairs]: Arguments<'bf16_weights' | 'bf16_adam'>) =>
-  (rows === padded || rows % GROUP > 0) && (turned === 0 || turnedPairs % LANES === 0)
+const servesWeights = (...[, , , , turned, , turnedPairs]: Arguments<'bf16_weights' | 'bf16_adam'>) =>
+  turned === 0 || turnedPairs % LANES === 0
+/** Zeros past the last row. */
+const leavesZeros = ([, rows, padded]: readonly number[]) => padded > rows
 const movesOfWeights: X64Kernel['moves'] = [
   [0, STRIP_ROW_BYTES],
   [2, -1],
@@ -988,6 +991,7 @@ export const KERNELS: readonly X64Kernel[] = [
     floatsFrom: NO_FLOATS,
     serves: servesWeights,
     size: { at: 1, multiple: GROUP },
+    leaves: leavesZeros,
     moves: movesOfWeights,
     move: moveTurned,
   }),
@@ -997,6 +1001,7 @@ export const KERNELS: readonly X64Kernel[] = [
     floatsFrom: 10,
     serves: servesWeights,
     size: { at: 1, multiple: GROUP },
+    leaves: leavesZeros,
     moves: [...movesOfWeights, ...[7, 8, 9].map(i => [i, STRIP_ROW_BYTES] as const)],
     move: moveTurned,
   }),

@@ -17,6 +17,7 @@ import {
   packRows,
   rowWords,
   SPARSE_BLOCK_BYTES,
+  startBlock,
   TURNED_AT,
   TURNED_ROW,
   turn,
@@ -79,7 +80,7 @@ export async function openSparse(base: number): Promise<((library: NativeGemm) =
   const koffi = await loadKoffi()
   const memory = new ArrayBuffer(SPARSE_BLOCK_BYTES + LINE_BYTES)
   const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
-  new DataView(memory).setBigUint64(offset, BigInt(base), true)
+  startBlock(new DataView(memory, offset), base)
   const take = (n: number) => functions.splice(0, n)
   const [inArena, inBlock] = [take(1 + 2 * WIDEST), take(1 + 2 * WIDEST)]
   const code: Code = {

@@ -5,7 +5,8 @@
  *
  * c (m, n) = a · b, in parts of up to 64 of k and 192 of n: the panel of b is packed, so that it lies in the first-level
  * cache; a word of each row of a says where it is not zero; for each such number, a row of the panel is added, so many
- * times, to a row of c, which is in registers.
+ * times, to a row of c, which is in registers. Subnormal numbers count as zero: a CPU takes a hundred times as long for
+ * them, and deltas of a network that has learned its rows are full of them.
  *
  * Test: npx tap dist/test/tensor/sparse.test.js   Bench: npm run bench -- step --backends onednn
  */
@@ -53,11 +54,22 @@ export const LINES_AHEAD = 4
 /** Bytes of such a row where a is transposed first. */
 export const TURNED_ROW = WORD * 4
 
-/** Where the block has what, in bytes. */
+/** Where the block has what, in bytes: first what MXCSR was, and is while sums are made. */
+const CALLERS_MODE_AT = 112
+const MODE_AT = 116
 const WORDS_AT = 128
 export const PANEL_AT = WORDS_AT + MOST_ROWS * WORD_BYTES
 export const TURNED_AT = PANEL_AT + PANEL_BYTES
 export const SPARSE_BLOCK_BYTES = TURNED_AT + MOST_ROWS * TURNED_ROW
+
+/** Round to nearest, no exceptions; results that are subnormal become zero, and operands that are count as it. */
+const SUBNORMALS_ARE_ZERO = 0x1f80 | 0x8040
+
+/** Of a block at its beginning, of an arena that begins at this address. */
+export function startBlock(block: DataView, base: number): void {
+  block.setBigUint64(0, BigInt(base), true)
+  block.setUint32(MODE_AT, SUBNORMALS_ARE_ZERO, true)
+}
 
 /** Whether a lies in the arena, or in the block. */
 type Where = 'arena' | 'block'
@@ -120,6 +132,8 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   const code = begin()
   const kept = [RBX, R13, R14, R15]
   code.push(...kept)
+  code.stmxcsr(at(RDI, CALLERS_MODE_AT))
+  code.ldmxcsr(at(RDI, MODE_AT))
   const [word, c, cStride, place, row, panel] = [R9, R10, R11, RAX, R14, R15]
   const [ahead, step] = [R13, RBX]
   const [mask, factor] = [k(1), zmm(31)]
@@ -171,6 +185,7 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   code.add(WORDS, WORD_BYTES)
   code.add(LEFT, -1)
   code.jnz(next)
+  code.ldmxcsr(at(RDI, CALLERS_MODE_AT))
   code.pop(...kept)
   code.ret()
   return code
