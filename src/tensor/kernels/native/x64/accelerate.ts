@@ -4,7 +4,8 @@ import { loadKoffi } from '../koffi.js'
 import { ARGUMENTS_WORD } from './block.js'
 import { loadCode, type NativeFunction } from './code.js'
 import { mayRun } from './cpu.js'
-import { createBlock, KERNELS, type X64Kernel } from './kernels.js'
+import { KERNELS, type X64Kernel } from './kernels.js'
+import { createBlock } from './parts.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 

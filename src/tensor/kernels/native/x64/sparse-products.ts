@@ -177,7 +177,15 @@ function bind(
    * Multiplies rows of a by the panel. While it does, it asks for another one: `aheadRows` rows of so many bytes, at
    * `ahead`; a run of rows of a for each `askedBytes` of them.
    */
-  const multiply = (run: NativeFunction, a: number, c: number, rows: number, ahead: number, aheadRows: number, aheadBytes: number) => {
+  const multiply = (
+    run: NativeFunction,
+    a: number,
+    c: number,
+    rows: number,
+    ahead: number,
+    aheadRows: number,
+    aheadBytes: number,
+  ) => {
     for (let first = 0, asked = 0; first < rows; asked += askedBytes) {
       const asks = asked < aheadBytes
       const count = asks ? Math.min(aheadRows, rows - first) : rows - first

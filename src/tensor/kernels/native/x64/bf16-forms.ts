@@ -1,0 +1,160 @@
+/** The forms that products in bf16 read, as in wasm/assembly/bf16.ts. Pure: become code in code.ts. */
+import {
+  type Assembler,
+  at,
+  COMPARE,
+  k,
+  merging,
+  R8,
+  R9,
+  R10,
+  R11,
+  R14,
+  R15,
+  RAX,
+  RBX,
+  RCX,
+  RDX,
+  RSI,
+  type Vector,
+  zmm,
+} from './assembler.js'
+import { begin, count, pointer } from './block.js'
+import { BYTES, constant, LANES, PAIR_BYTES } from './parts.js'
+import { transpose } from './transpose.js'
+
+/** Rounds lanes to bf16, in their upper halves. */
+export function rounding(code: Assembler, [one, half, nan, scratch]: readonly Vector[]): (x: Vector) => void {
+  code.vbroadcastss(one, constant('one'))
+  code.vbroadcastss(half, constant('half'))
+  code.vbroadcastss(nan, constant('nan'))
+  return x => {
+    code.vpsrld(scratch, x, 16)
+    code.vpandd(scratch, scratch, one)
+    code.vpaddd(scratch, scratch, half)
+    code.vcmpps(k(1), x, x, COMPARE.unordered)
+    code.vpaddd(x, x, scratch)
+    code.vmovups(x, nan, merging(k(1)))
+  }
+}
+
+/** bf16_rows(to, toStride, from, fromStride, rows, octets). */
+export function rows(): Assembler {
+  const code = begin()
+  const [to, toStride, from, fromStride, left, octets] = [RCX, RDX, RSI, R8, R9, R10]
+  pointer(code, to, 0)
+  count(code, toStride, 1)
+  pointer(code, from, 2)
+  count(code, fromStride, 3)
+  count(code, left, 4)
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  const row = code.here()
+  count(code, octets, 5)
+  code.clear(R11)
+  code.mov(RAX, from)
+  const loop = code.here()
+  code.vmovups(zmm(0), at(RAX))
+  round(zmm(0))
+  code.vpsrld(zmm(0), zmm(0), 16)
+  code.vpmovdw(at(to, 0, R11), zmm(0))
+  code.add(RAX, BYTES)
+  code.add(R11, BYTES / 2)
+  code.add(octets, -2)
+  code.jnz(loop)
+  code.add(to, toStride)
+  code.add(from, fromStride)
+  code.add(left, -1)
+  code.jnz(row)
+  code.ret()
+  return code
+}
+
+/** Lanes of a below those of b: bf16 of each in one of 32 bits; a and b are rounded. The result is in a. */
+export function pair(code: Assembler, a: Vector, b: Vector, upper: Vector): void {
+  code.vpsrld(a, a, 16)
+  code.vpandd(b, b, upper)
+  code.vpord(a, a, b)
+}
+
+/** bf16_pairs(to, from, fromStride, rows, padded). */
+export function pairs(): Assembler {
+  const code = begin()
+  const [to, from, stride, left] = [RCX, RDX, RSI, R8]
+  pointer(code, to, 0)
+  pointer(code, from, 1)
+  count(code, stride, 2)
+  count(code, left, 3)
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  code.vbroadcastss(zmm(27), constant('upper'))
+  const loop = code.here()
+  for (let j = 0; j < PAIR_BYTES; j += BYTES) {
+    const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
+    code.vmovups(a, at(from, j))
+    code.vmovups(b, at(from, j, stride))
+    round(a)
+    round(b)
+    pair(code, a, b, zmm(27))
+    code.vmovups(at(to, j), a)
+  }
+  code.add(to, PAIR_BYTES)
+  code.add(from, stride)
+  code.add(from, stride)
+  code.add(left, -2)
+  code.jnz(loop)
+  code.ret()
+  return code
+}
+
+/** bf16_columns(to, toStride, from, fromStride, rows, vectors, padded). */
+export function columns(): Assembler {
+  const code = begin()
+  const kept = [RBX, R14, R15]
+  code.push(...kept)
+  const [to, from, stride, left, column, row, out, width, width4] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14]
+  const place = R15
+  pointer(code, to, 0)
+  count(code, width, 1)
+  pointer(code, from, 2)
+  count(code, stride, 3)
+  count(code, column, 5)
+  code.mov(width4, width)
+  code.add(width4, width4)
+  code.add(width4, width4)
+  const loop = code.here()
+  count(code, left, 4)
+  code.mov(row, from)
+  code.mov(out, to)
+  const block = code.here()
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  code.vbroadcastss(zmm(27), constant('upper'))
+  for (let p = 0; p < LANES; p++) {
+    const [a, b] = [zmm(p), zmm(16 + (p & 7))]
+    code.vmovups(a, at(row))
+    code.vmovups(b, at(row, 0, stride))
+    code.add(row, stride)
+    code.add(row, stride)
+    round(a)
+    round(b)
+    pair(code, a, b, zmm(27))
+  }
+  // Rows come as 0, 4, 8, 12, then 1, 5, ...
+  code.mov(RAX, out)
+  transpose(code, (r, vector) => {
+    if (r === 0) code.mov(place, RAX)
+    else if (r < 4) {
+      code.add(RAX, width)
+      code.mov(place, RAX)
+    } else code.add(place, width4)
+    code.vmovups(at(place), vector)
+  })
+  code.add(out, BYTES)
+  code.add(left, -2 * LANES)
+  code.jnz(block)
+  for (let i = 0; i < LANES / 4; i++) code.add(to, width4)
+  code.add(from, BYTES)
+  code.add(column, -4)
+  code.jnz(loop)
+  code.pop(...kept)
+  code.ret()
+  return code
+}

@@ -1,0 +1,121 @@
+/** Weights on their way to what products in bf16 read of them, and their update, as in wasm/assembly/bf16.ts. Pure: become code in code.ts. */
+
+import { adamConstants, adamVector } from './adam.js'
+import {
+  type Assembler,
+  at,
+  R8,
+  R9,
+  R10,
+  R11,
+  R13,
+  R14,
+  R15,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  type Register,
+  RSI,
+  zmm,
+} from './assembler.js'
+import { pair, rounding } from './bf16-forms.js'
+import { begin, count, pointer } from './block.js'
+import { BYTES, constant, LANES, PAIR_BYTES, ROWS_AT, STRIP_ROW_BYTES } from './parts.js'
+import { transpose } from './transpose.js'
+
+/** Rows of a dense strip of weights that are turned together: four cache lines of each pair of columns make 64 of them. */
+export const GROUP = 16
+const BF16_ROW_BYTES = STRIP_ROW_BYTES / 2
+
+/** bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs). */
+export function weights(): Assembler {
+  return stripOfWeights(false)
+}
+
+/** bf16_adam(w, rows, padded, pairs, turned, turnedBlock, turnedPairs, m, v, g, stepSize, ...). */
+export function updatedWeights(): Assembler {
+  return stripOfWeights(true)
+}
+
+/**
+ * Takes rows of weights in pairs, to what products read of them: that goes past the caches, for it is not needed before
+ * the next step. A pair after another, so that what is computed does not wait for memory, nor memory for it.
+ */
+function stripOfWeights(updates: boolean): Assembler {
+  const code = begin()
+  const kept = [RBP, RBX, R13, R14, R15]
+  code.push(...kept)
+  const [w, m, v, g, i, left, to] = [RCX, RDX, RSI, R8, R10, R9, R11]
+  const [turned, turnedBlock, group, rowAt, pairsLeft] = [RBX, R14, R15, R13, RBP]
+  pointer(code, w, 0)
+  count(code, left, 1)
+  pointer(code, to, 3)
+  if (updates) for (const [n, array] of [m, v, g].entries()) pointer(code, array, 7 + n)
+  count(code, turned, 4)
+  code.unlessZero(turned, () => code.add(turned, RAX))
+  count(code, turnedBlock, 5)
+  code.add(turnedBlock, -PAIR_BYTES)
+  if (updates) adamConstants(code, 10)
+  const upper = zmm(12)
+  code.vbroadcastss(upper, constant('upper'))
+  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+  const set = (register: Register, value: number) => {
+    code.clear(register)
+    code.add(register, value)
+  }
+  code.clear(i)
+  set(group, 4)
+  const loop = code.here()
+  set(pairsLeft, GROUP / 2)
+  code.mov(rowAt, RDI)
+  const rows = code.here()
+  const xs = [0, 1, 2, 3, 4, 5, 6, 7].map(zmm)
+  for (const [n, x] of xs.entries()) {
+    if (updates) adamVector(code, { w, m, v, g, i }, n, x)
+    else code.vmovups(x, at(w, BYTES * n, i))
+    round(x)
+    code.vpsrld(zmm(8), x, 16)
+    code.vpmovdw(at(rowAt, ROWS_AT + (BYTES / 2) * n), zmm(8))
+  }
+  for (let n = 0; n < 4; n++) {
+    const [a, b] = [xs[n], xs[4 + n]]
+    pair(code, a, b, upper)
+    code.vmovntps(at(to, BYTES * n), a)
+  }
+  code.add(i, 2 * STRIP_ROW_BYTES)
+  code.add(rowAt, 2 * BF16_ROW_BYTES)
+  code.add(to, PAIR_BYTES)
+  code.add(pairsLeft, -1)
+  code.jnz(rows)
+  code.unlessZero(turned, () => {
+    // Of 32 pairs of columns, or 16.
+    turn(code, turned, 0)
+    count(code, pairsLeft, 6)
+    code.add(pairsLeft, -LANES)
+    code.unlessZero(pairsLeft, () => turn(code, turned, 1))
+    if (updates) adamConstants(code, 10)
+    code.vbroadcastss(upper, constant('upper'))
+    rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+    code.add(turned, BYTES)
+    code.add(group, -1)
+    code.ifZero(group, () => {
+      set(group, 4)
+      code.add(turned, turnedBlock)
+    })
+  })
+  code.add(left, -GROUP)
+  code.jnz(loop)
+  code.sfence()
+  code.pop(...kept)
+  code.ret()
+  return code
+}
+
+/** A half of the columns of 16 rows in bf16: a pair of columns becomes one vector. Overwrites all vectors. */
+function turn(code: Assembler, to: Register, half: number): void {
+  for (let r = 0; r < GROUP; r++) code.vmovups(zmm(r), at(RDI, ROWS_AT + BF16_ROW_BYTES * r + BYTES * half))
+  transpose(code, (row, vector) => code.vmovntps(at(to, PAIR_BYTES * (LANES * half + row)), vector))
+}
