@@ -37,7 +37,11 @@ t.test('a run learns, tells what happens, and its directory says the same', asyn
   t.notOk(kinds.includes('progress'), 'what is shown is not stored')
   t.strictSame(JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8')), summary)
   const manifest = JSON.parse(readFileSync(join(runDir, 'manifest.json'), 'utf8'))
-  t.match(manifest, { backend: { name: 'wasm' }, workers: 2, data: { dataset: 'idx', rows: { train: trained } } })
+  t.match(manifest, {
+    backend: { name: summary.backend },
+    workers: 2,
+    data: { dataset: 'idx', rows: { train: trained } },
+  })
   t.equal(manifest.data.files.length, 4)
 
   for (const [split, score] of [

@@ -35,9 +35,10 @@ const DENSE = { ...LARGE, zeros: false }
 const WIDE = { arch: 'x64', flags: 'fpu avx2 avx512f' }
 const NARROW = { arch: 'x64', flags: 'fpu avx2 fma' }
 
-t.test('libraries come first where vectors are wide and the network is not small', async t => {
+t.test('libraries come first where vectors are wide, or nobody tells and the network is not small', async t => {
   t.equal(autoOrder(LARGE, WIDE), NATIVE_FIRST)
-  t.equal(autoOrder(SMALL, WIDE), WASM_FIRST)
+  t.equal(autoOrder(SMALL, WIDE), NATIVE_FIRST)
+  t.equal(autoOrder(SMALL, { arch: 'x64', flags: '' }), WASM_FIRST)
   t.equal(autoOrder(LARGE, NARROW), WASM_FIRST)
   t.equal(autoOrder(DENSE, NARROW), BLAS_FIRST, 'without zeros to leave out')
   t.equal(autoOrder({ ...SMALL, zeros: false }, NARROW), WASM_FIRST)
@@ -68,9 +69,9 @@ t.test('auto takes the first that works: a native library for a large network wi
   t.equal(reason, `${titleOf(best)}: the fastest that works here`)
 })
 
-t.test('auto takes wasm for a small network or narrow vectors, whatever libraries there are', async t => {
+t.test('auto takes wasm where vectors are narrow, whatever libraries there are', async t => {
   const auto = { backend: 'auto', library: null } as const
-  t.match(await chooseBackend(auto, SMALL, WIDE), { name: 'wasm', library: null, advice: null })
+  t.match(await chooseBackend(auto, SMALL, NARROW), { name: 'wasm', library: null, advice: null })
   t.match(await chooseBackend(auto, LARGE, NARROW), { name: 'wasm', library: null, advice: null })
 })
 

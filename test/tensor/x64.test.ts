@@ -91,6 +91,33 @@ const reason = await (async () => {
   return faster ? false : `no kernels in AVX-512: this CPU or system lacks what they need, or ${X64_VARIABLE}=0`
 })()
 
+t.test('images in AVX-512: all bytes, divided by 255 as exactly as the WASM module does', { skip: reason }, async t => {
+  const memory = createArena(MB)
+  const wasm = instantiateWasm(await compileWasm(), memory)
+  const x64 = (await openX64(await addressOf(memory)))!(wasm)
+  const [out, images, samples] = [0, MB / 2, (3 * MB) / 4]
+  const [rows, features, stride] = [40, 272, 4 * 288]
+  new Uint8Array(memory.buffer, images, 64 * features).forEach((_, i, bytes) => {
+    bytes[i] = i
+  })
+  const random = randoms(5)
+  const wanted = new Uint32Array(memory.buffer, samples, rows)
+  for (let i = 0; i < rows; i++) wanted[i] = Math.floor(32 * (random() + 1))
+  const place = [out, 0, stride] as const
+  const [theirs, own] = [wasm, x64].map(kernels => {
+    new Float32Array(memory.buffer, out, rows * 288).fill(-1)
+    kernels.gather(...place, rows, 1, features / 4, features, images, samples)
+    return new Float32Array(memory.buffer, out, rows * 288).slice()
+  })
+  t.not(x64.gather, wasm.gather)
+  t.equal(own.filter((x, i) => x !== theirs[i]).length, 0)
+  t.equal(
+    own[0],
+    Math.fround((wanted[0] * features) % 256) / 255 > 0 ? Math.fround(((wanted[0] * features) % 256) / 255) : 0,
+  )
+  t.equal(new Set(own.filter(x => x >= 0)).size, 256, 'every byte is there')
+})
+
 t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reason }, async t => {
   const memory = createArena(16 * MB)
   const words = new Uint32Array(memory.buffer)
@@ -126,6 +153,16 @@ t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reaso
   const arrays = [1, 2, 3, 4].map(i => i * MB)
   for (const n of [512, 516, 1000, 1024, 16384]) {
     same('adam', [...arrays, n, ...adam], 'numbers', `${n} numbers`)
+  }
+
+  for (const [n, rows] of [
+    [16, 32],
+    [20, 50],
+    [512, 3],
+    [1008, 5],
+  ]) {
+    const numbers = [n, rows, 4 * n + 64, 4 * n]
+    same('adam_rows', [...arrays, ...numbers, ...adam], 'numbers', `${rows} rows of ${n}`)
   }
 
   const samples = 8 * MB

@@ -1,6 +1,8 @@
 /** 16 workers share a mini-batch of the reference network evenly; counted, because no machine of ours has 16 cores. */
 import t from 'tap'
 import { nativeBackend } from '../../src/tensor/kernels/native/kernels.js'
+import { X64_VARIABLE } from '../../src/tensor/kernels/native/x64/cpu.js'
+import { sparseCost } from '../../src/tensor/kernels/native/x64/sparse-products.js'
 import { wasm } from '../../src/tensor/kernels/wasm/index.js'
 import { imbalanceOf, loadsOf } from '../../src/worker/balance.js'
 import type { StepContext } from '../../src/worker/clock.js'
@@ -20,6 +22,7 @@ function programFor(
   const layers = WIDTHS.length - 1
   const plan = {
     widths: WIDTHS,
+    batchSize: BATCH,
     shardRows: 64,
     workers,
     phase1,
@@ -37,9 +40,22 @@ const weights = WIDTHS.slice(1).reduce((sum, width, i) => sum + WIDTHS[i] * widt
 /** Forward, backward but for the first layer, gradient. */
 const STEP_FLOPS = 2 * BATCH * (3 * weights - WIDTHS[0] * WIDTHS[1])
 
+function withoutMachineCode<T>(make: () => T): T {
+  const before = process.env[X64_VARIABLE]
+  process.env[X64_VARIABLE] = '0'
+  try {
+    return make()
+  } finally {
+    if (before === undefined) delete process.env[X64_VARIABLE]
+    else process.env[X64_VARIABLE] = before
+  }
+}
+
 for (const [name, backend] of [
   ['wasm', wasm],
   ['native', nativeBackend('blas')],
+  ['native, without machine code', withoutMachineCode(() => nativeBackend('blas'))],
+  ['native, where zeros are left out', { ...nativeBackend('onednn'), blockCost: sparseCost }],
 ] as const) {
   for (const workers of [2, 16]) {
     t.test(`${name}, ${workers} workers: imbalance of a step <= 10 %, and every product is counted`, async t => {

@@ -7,7 +7,7 @@ import { gradientParts } from '../../src/worker/whole-gradient.js'
 
 const WIDTHS = [784, 512, 256, 10]
 const planOf = (workers: number, clipNorm: number | null) =>
-  ({ widths: WIDTHS, workers, clipNorm }) as unknown as RunPlan
+  ({ widths: WIDTHS, batchSize: 256, workers, clipNorm }) as unknown as RunPlan
 
 t.test('with clipNorm, whose partial sums follow the tiles, the cut is the same for 1 and 7 workers', async t => {
   const one = layerTiles(planOf(1, 1), wasm)

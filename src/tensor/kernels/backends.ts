@@ -94,9 +94,10 @@ export interface CpuKind {
 
 /** The order for a kind of network on a kind of CPU. */
 export function autoOrder({ weights, zeros }: NetworkKind, { arch, flags }: CpuKind): readonly Backend['name'][] {
+  const isKnown = arch === 'x64' && flags !== ''
+  if (isKnown && flags.split(' ').includes('avx512f')) return NATIVE_FIRST
   if (weights < SMALL_NETWORK_WEIGHTS) return WASM_FIRST
-  const narrow = arch === 'x64' && flags !== '' && !flags.split(' ').includes('avx512f')
-  return narrow ? (zeros ? WASM_FIRST : BLAS_FIRST) : NATIVE_FIRST
+  return isKnown ? (zeros ? WASM_FIRST : BLAS_FIRST) : NATIVE_FIRST
 }
 
 /** Whether one backend works here, and why or why not. A native one is tried out, or remembered. Main thread. */

@@ -8,6 +8,7 @@ import type { NativeLibrary } from './gemm.js'
 import { loadKoffi } from './koffi.js'
 import type { Verdict } from './probe.js'
 import { knownOrProbed } from './verdicts.js'
+import { sparseTitle } from './x64/sparse-products.js'
 
 type NativeBackendName = NativeLibrary['backend']
 
@@ -85,7 +86,8 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
     if (last?.outcome.is !== 'accepted') return nothing(refusal(candidates, [...verdicts, ...absent], wanted !== null))
     const { facts, slow, speed } = last.outcome
     const path = last.file === null ? last.library : await realpath(last.file).catch(() => last.library)
-    const { name, version, detail, bf16 } = facts
+    const { name, version, bf16 } = facts
+    const detail = [facts.detail, await sparseTitle()].filter(Boolean).join('; ')
     return {
       library: { backend, path, name, version, detail, bf16 },
       reason: `${name} ${version} (${detail}), ${Math.round(speed.gflops)} GFLOP/s a core when it was tried out`,

@@ -2,7 +2,7 @@
 import type { WasmExports } from '../../wasm/exports.js'
 import { loadKoffi } from '../koffi.js'
 import { ARGUMENTS_WORD } from './block.js'
-import { loadCode, type NativeFunction } from './code.js'
+import { type NativeFunction, openCode } from './code.js'
 import { mayRun } from './cpu.js'
 import { KERNELS, type X64Kernel } from './kernels.js'
 import { createBlock } from './parts.js'
@@ -17,8 +17,8 @@ export type Accelerate = (wasm: WasmExports) => WasmExports
 /** Null where this CPU, or this system, cannot. `base`: where the arena begins. */
 export async function openX64(base: number): Promise<Accelerate | null> {
   if (!mayRun(NEEDED)) return null
-  const functions = await loadCode(KERNELS.map(({ code }) => code().bytes))
-  if (!functions) return null
+  const load = await openCode()
+  if (!load) return null
   const koffi = await loadKoffi()
   const block = createBlock(base)
   const memory = new ArrayBuffer(block.byteLength + LINE_BYTES)
@@ -28,14 +28,13 @@ export async function openX64(base: number): Promise<Accelerate | null> {
   const [words, floats] = [new Uint32Array(memory, offset), new Float32Array(memory, offset)]
 
   return wasm => {
-    const replaced = KERNELS.map((kernel, i) => [
-      kernel.name,
-      bind(kernel, functions[i], wasm[kernel.name] as PlainFunction),
-    ])
+    const replaced = KERNELS.map(kernel => [kernel.name, bind(kernel, wasm[kernel.name] as PlainFunction)])
     return { ...wasm, ...Object.fromEntries(replaced) }
   }
 
-  function bind(kernel: X64Kernel, run: NativeFunction, portable: PlainFunction): PlainFunction {
+  /** What is never called is never assembled. */
+  function bind(kernel: X64Kernel, portable: PlainFunction): PlainFunction {
+    let run: NativeFunction | undefined
     const { floatsFrom, size, moves } = kernel
     const serves = kernel.serves as (...args: number[]) => boolean
     const prepare = kernel.prepare as ((words: Uint32Array, ...args: number[]) => void) | undefined
@@ -49,6 +48,7 @@ export async function openX64(base: number): Promise<Accelerate | null> {
         else floats[ARGUMENTS_WORD + i] = args[i]
       }
       words[ARGUMENTS_WORD + size.at] = served
+      run ??= load!(kernel.code())
       const result = run(address)
       if (rest === 0 && !kernel.leaves?.(args)) return result
       args[size.at] = rest

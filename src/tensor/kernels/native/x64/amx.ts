@@ -11,7 +11,7 @@ import { BF16_DEPTH, type BindBf16 } from '../gemm.js'
 import { loadKoffi } from '../koffi.js'
 import { type Assembler, at, R8, R9, R11, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, tmm } from './assembler.js'
 import { ARGUMENTS_WORD, begin, count, pointer } from './block.js'
-import { loadCode } from './code.js'
+import { openCode } from './code.js'
 import { mayRun } from './cpu.js'
 
 const NEEDED = ['amx_tile', 'amx_bf16']
@@ -109,9 +109,9 @@ export async function openAmx(base: number): Promise<((library: BindBf16) => Bin
   const koffi = await loadKoffi()
   const syscall = koffi.load(null).func('long syscall(long number, long a, long b)')
   if (syscall(SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) !== 0) return null
-  const functions = await loadCode([product().bytes])
-  if (!functions) return null
-  const [run] = functions
+  const load = await openCode()
+  if (!load) return null
+  const run = load(product())
   const memory = new ArrayBuffer(BLOCK_BYTES)
   new BigUint64Array(memory)[0] = BigInt(base)
   new Uint8Array(memory).set(createConfig(), CONFIG_AT)

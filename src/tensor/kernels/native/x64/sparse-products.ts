@@ -4,8 +4,9 @@
  */
 import type { NativeGemm, ProductShape } from '../gemm.js'
 import { loadKoffi } from '../koffi.js'
+import type { Assembler } from './assembler.js'
 import { ARGUMENTS_WORD } from './block.js'
-import { loadCode, type NativeFunction } from './code.js'
+import { type NativeFunction, openCode } from './code.js'
 import { mayRun } from './cpu.js'
 import {
   depthOf,
@@ -22,6 +23,7 @@ import {
   TURNED_ROW,
   turn,
   turnNumbers,
+  type Where,
   WIDEST,
   WORD_BYTES,
 } from './sparse.js'
@@ -35,18 +37,25 @@ const DENSEST = 0.7
 /** Sums of so many products are not worth a library's call: of deltas of ten classes, say. */
 const FEW = 16
 
+/** The block, and functions for it, assembled when they are first asked for. */
 interface Code {
   readonly words: Uint32Array
   /** The address of the block. */
   readonly block: number
-  /** [a in the arena, in the block] */
-  readonly rowWords: readonly NativeFunction[]
-  /** The same, [overwriting, adding], [vectors - 1]. */
-  readonly multiply: readonly (readonly (readonly NativeFunction[])[])[]
-  /** [vectors - 1] */
-  readonly packRows: readonly NativeFunction[]
-  readonly turn: NativeFunction
-  readonly turnNumbers: NativeFunction
+  rowWords(where: Where): NativeFunction
+  multiply(where: Where, vectors: number, adds: boolean): NativeFunction
+  packRows(vectors: number): NativeFunction
+  turn(): NativeFunction
+  turnNumbers(): NativeFunction
+}
+
+/** As far as the CPU decides. */
+export const mayLeaveOutZeros = (): boolean => mayRun(NEEDED)
+
+/** What it says beside a library's name, for it decides bits; null where the library multiplies alone. */
+export async function sparseTitle(): Promise<string | null> {
+  const works = mayLeaveOutZeros() && (await openCode()) !== null
+  return works ? 'zeros left out in AVX-512' : null
 }
 
 /** Cycles for each of k: two loads each, or four from sum to sum; what each row takes besides; and to pack the panel. */
@@ -58,61 +67,65 @@ export function sparseCost(rows: number, columns: number): number {
 /** The share of numbers that are not zero after ReLU and dropout. */
 const USUAL = 0.35
 
-const WIDTHS = Array.from({ length: WIDEST }, (_, i) => i + 1)
-
-export const mayLeaveOutZeros = (): boolean => mayRun(NEEDED)
-
 /** What multiplies in the place of a library's products. Null where this CPU, or this system, cannot. `base`: where the arena begins. */
 export async function openSparse(base: number): Promise<((library: NativeGemm) => NativeGemm) | null> {
   if (!mayLeaveOutZeros()) return null
-  const functions = await loadCode(
-    [
-      ...(['arena', 'block'] as const).flatMap(where => [
-        rowWords(where),
-        ...[false, true].flatMap(adds => WIDTHS.map(vectors => multiplyRows(where, vectors, adds))),
-      ]),
-      ...WIDTHS.map(packRows),
-      turn(),
-      turnNumbers(),
-    ].map(({ bytes }) => bytes),
-  )
-  if (!functions) return null
+  const load = await openCode()
+  if (!load) return null
   const koffi = await loadKoffi()
   const memory = new ArrayBuffer(SPARSE_BLOCK_BYTES + LINE_BYTES)
   const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
   startBlock(new DataView(memory, offset), base)
-  const take = (n: number) => functions.splice(0, n)
-  const [inArena, inBlock] = [take(1 + 2 * WIDEST), take(1 + 2 * WIDEST)]
+  const once = <A extends readonly unknown[]>(emit: (...of: A) => Assembler) => {
+    const known = new Map<string, NativeFunction>()
+    return (...of: A): NativeFunction => {
+      const key = of.join()
+      const loaded = known.get(key) ?? load(emit(...of))
+      known.set(key, loaded)
+      return loaded
+    }
+  }
   const code: Code = {
     words: new Uint32Array(memory, offset, SPARSE_BLOCK_BYTES / 4),
     block: Number(koffi.address(memory)) + offset,
-    rowWords: [inArena[0], inBlock[0]],
-    multiply: [inArena, inBlock].map(([, ...all]) => [all.slice(0, WIDEST), all.slice(WIDEST)]),
-    packRows: take(WIDEST),
-    turn: functions[0],
-    turnNumbers: functions[1],
+    rowWords: once(rowWords),
+    multiply: once(multiplyRows),
+    packRows: once(packRows),
+    turn: once(turn),
+    turnNumbers: once(turnNumbers),
   }
   return library => ({ bind: shape => bind(code, base, shape, library.bind(shape)) })
 }
 
+/** Offsets in an arena have 32 bits. */
+const isPlace = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
+
 function bind(
-  { words, block, ...code }: Code,
+  code: Code,
   base: number,
   shape: ProductShape,
   dense: ReturnType<NativeGemm['bind']>,
 ): ReturnType<NativeGemm['bind']> {
   const { form, m, n, k, accumulate } = shape
+  const { words, block } = code
   const aRow = shape.lda * F32_BYTES
   const bRow = shape.ldb * F32_BYTES
   const cRow = shape.ldc * F32_BYTES
   const turnsA = form === 'tn'
   const turnsB = form === 'nt'
-  const where = turnsA ? 1 : 0
+  const where = turnsA ? 'block' : 'arena'
   const panels = Math.ceil(n / (WIDEST * LANES))
   const vectors = Math.ceil(n / (panels * LANES))
   const columns = vectors * LANES
   const depth = depthOf(vectors)
-  const rowWords = code.rowWords[where]
+  /** The last panel may be narrower; then of fewer vectors. */
+  const lastVectors = Math.ceil((n - (panels - 1) * columns) / LANES)
+  const widths = [vectors, lastVectors]
+  const [overwriting, adding] = [false, true].map(adds => widths.map(of => code.multiply(where, of, adds)))
+  const packers = turnsB ? [] : widths.map(code.packRows)
+  const rowWords = code.rowWords(where)
+  const turnBlocks = code.turn()
+  const turnRest = code.turnNumbers()
   /** A part of a in its midst stands for all of it. */
   const sample = Math.floor(Math.ceil(k / depth) / 2) * depth
 
@@ -130,7 +143,7 @@ function bind(
         words[ARGUMENTS_WORD + 3] = to + row * F32_BYTES
         words[ARGUMENTS_WORD + 4] = toStride
         words[ARGUMENTS_WORD + 5] = LANES * toStride
-        code.turn(block)
+        turnBlocks(block)
       }
       if (turned === numbers) continue
       words[ARGUMENTS_WORD] = from + row * stride + turned * F32_BYTES
@@ -138,7 +151,7 @@ function bind(
       words[ARGUMENTS_WORD + 3] = numbers - turned
       words[ARGUMENTS_WORD + 4] = to + turned * toStride + row * F32_BYTES
       words[ARGUMENTS_WORD + 5] = toStride
-      code.turnNumbers(block)
+      turnRest(block)
     }
   }
 
@@ -162,13 +175,13 @@ function bind(
   /** One panel, whose rows lie as they are packed. */
   const isPacked = !turnsB && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0
 
-  const pack = (b: number, numbers: number, width: number, used: number, mask: number) => {
-    if (turnsB) return turn(b, bRow, width, numbers, PANEL_AT, used * VECTOR_BYTES)
+  const pack = (b: number, numbers: number, width: number, isLast: boolean, mask: number) => {
+    if (turnsB) return turn(b, bRow, width, numbers, PANEL_AT, (isLast ? lastVectors : vectors) * VECTOR_BYTES)
     words[ARGUMENTS_WORD] = b
     words[ARGUMENTS_WORD + 1] = bRow
     words[ARGUMENTS_WORD + 2] = numbers
     words[ARGUMENTS_WORD + 3] = mask
-    code.packRows[used - 1](block)
+    packers[isLast ? 1 : 0](block)
   }
 
   const ofARow = turnsA ? TURNED_ROW : aRow
@@ -206,6 +219,7 @@ function bind(
     const a = aAt - base
     const b = bAt - base
     const c = cAt - base
+    if (!isPlace(a) || !isPlace(b) || !isPlace(c)) return dense(aAt, bAt, cAt)
     const sampled = Math.min(depth, k - sample)
     const sampledRows = Math.min(m, MOST_ROWS)
     const found = prepare(a, 0, sampledRows, sample, sampled)
@@ -217,15 +231,14 @@ function bind(
         const numbers = Math.min(depth, k - from)
         if (!isPrepared) prepare(a, row, rows, from, numbers)
         const ofA = turnsA ? TURNED_AT : a + row * aRow + from * F32_BYTES
-        const runs = code.multiply[where][accumulate || from > 0 ? 1 : 0]
+        const runs = accumulate || from > 0 ? adding : overwriting
         for (let column = 0; column < n; column += columns) {
           const width = Math.min(columns, n - column)
-          const used = Math.ceil(width / LANES)
-          const mask = (1 << (width - (used - 1) * LANES)) - 1
-          const ofB = b + placeOf(from, column)
-          if (!isPacked) pack(ofB, numbers, width, used, mask)
-          words[ARGUMENTS_WORD + 9] = isPacked ? ofB : 0
           const isLast = column + columns >= n
+          const mask = (1 << (width - ((isLast ? lastVectors : vectors) - 1) * LANES)) - 1
+          const ofB = b + placeOf(from, column)
+          if (!isPacked) pack(ofB, numbers, width, isLast, mask)
+          words[ARGUMENTS_WORD + 9] = isPacked ? ofB : 0
           const nextFrom = isLast ? from + depth : from
           const nextColumn = isLast ? 0 : column + columns
           const nextNumbers = Math.max(Math.min(depth, k - nextFrom), 0)
@@ -235,7 +248,7 @@ function bind(
           words[ARGUMENTS_WORD + 4] = cRow
           words[ARGUMENTS_WORD + 5] = mask
           const ofC = c + row * cRow + column * F32_BYTES
-          multiply(runs[used - 1], ofA, ofC, rows, b + placeOf(nextFrom, nextColumn), aheadRows, aheadBytes)
+          multiply(runs[isLast ? 1 : 0], ofA, ofC, rows, b + placeOf(nextFrom, nextColumn), aheadRows, aheadBytes)
         }
       }
     }

@@ -72,7 +72,7 @@ export function startBlock(block: DataView, base: number): void {
 }
 
 /** Whether a lies in the arena, or in the block. */
-type Where = 'arena' | 'block'
+export type Where = 'arena' | 'block'
 
 function rowsOfA(code: Assembler, where: Where): void {
   if (where === 'arena') pointer(code, A, 0)
