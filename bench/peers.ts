@@ -84,7 +84,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
       `Ours: ${backend} with ${workersText(workers)}, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 to 3 steps.`,
-      `In turns, ours then theirs: ${turns} turns of ${steps} steps, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
+      `In turns, ours then theirs: ${turns} turns of ${steps} steps after one that does not count, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
       'A step of ours: from its begin until the last worker is done; training calls the workers once for many of them.',
       '"spread": distance of the quartiles as a share of the median. "of any turn": ratio of the medians of one turn.',
       ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
@@ -137,7 +137,12 @@ async function duel(rival: Rival, ours: readonly Ours[], options: PeersOptions, 
     const theirs: number[][] = []
     for (let turn = 0; turn < turns; turn++) {
       await delay(PAUSE_MS)
-      for (const { lab, taken } of labs) taken.push((await lab.run(1, options.steps, true)).flatMap(stepSeconds))
+      for (const { lab, taken } of labs) {
+        // Others have had the caches: neither side's first step of a turn counts.
+        await lab.run(1)
+        taken.push((await lab.run(1, options.steps, true)).flatMap(stepSeconds))
+      }
+      if (!rival.slow) await peer.steps(1)
       theirs.push(await peer.steps(steps))
     }
     const other = summarise(theirs.flat())

@@ -29,7 +29,7 @@ export interface StepOptions {
   readonly shardRows: readonly number[]
 }
 export const STEP_DEFAULTS: StepOptions = {
-  turns: 15,
+  turns: 12,
   warmup: 3,
   backends: [],
   workers: [1, 2],
@@ -74,8 +74,8 @@ export interface StepResult {
   readonly roofline: RooflineResult | null
 }
 
-/** Steps of a turn, in one call to the workers: training calls them once for many steps. */
-const STEPS_OF_TURN = 3
+/** Steps of a turn, in one call to the workers, as in training; after one that does not count: others have had the caches. */
+const STEPS_OF_TURN = 4
 
 export async function benchStep(options: StepOptions, say: Say): Promise<Report> {
   const { turns, warmup, workers, allReduce, shardRows } = options
@@ -105,12 +105,12 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
     name: 'step',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
-      `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps of each backend and number of workers; medians over steps.`,
+      `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps, after one that does not count, of each backend and number of workers; medians over steps.`,
       'A step: from its begin until the last worker is done. The call that starts a turn does not count: training calls the workers once for many steps.',
       ...variants.map(variantLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
       'Roofline: the longer of "arithmetic" (FLOPs of the three products at peak) and "traffic" (24 bytes a parameter for Adam, weights read twice), both dense and overlapping.',
-      '"one after the other" is their sum: what a step takes where they do not overlap. wasm skips products with zeros, which two thirds of the activations are, so it can pass its dense roofline.',
+      '"one after the other" is their sum: what a step takes where they do not overlap. In f32 products with zeros are left out, which two thirds of the activations are (by wasm everywhere, beside a library with AVX-512), so that a step can pass its dense roofline.',
       ...variants.map(
         ({ label }, i) => `Peak of ${label}: ${probes[i].what.gflops}; all workers at once, a sample after each turn.`,
       ),
@@ -175,7 +175,10 @@ async function measure(
     const cores = availableParallelism()
     const samples: Samples = new Map()
     for (let turn = 0; turn < options.turns; turn++) {
-      for (const [i, lab] of labs.entries()) spans[i].push(...(await lab.run(1, STEPS_OF_TURN, true)))
+      for (const [i, lab] of labs.entries()) {
+        await lab.run(1)
+        spans[i].push(...(await lab.run(1, STEPS_OF_TURN, true)))
+      }
       for (const [v, { label }] of variants.entries()) {
         for (const workers of options.workers.filter(count => count <= cores)) {
           const key = `${label} ${workers}` as const
