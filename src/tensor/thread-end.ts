@@ -1,0 +1,11 @@
+/**
+ * What a thread gives back when its work is done: memory that the process, not the thread, would keep. Any thread; nothing
+ * is called where a thread is killed.
+ */
+const releases: (() => void)[] = []
+
+export const atThreadEnd = (release: () => void): void => void releases.push(release)
+
+export function endThread(): void {
+  for (const release of releases.splice(0)) release()
+}
