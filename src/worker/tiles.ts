@@ -35,7 +35,7 @@ const FIXED_TILES = 16
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
 const TILES_PER_WORKER = 12
 /** Multiplications that a tile is worth its call for. */
-const LEAST_WORK = 1.5e6
+const LEAST_WORK = 1.8e6
 
 /**
  * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
