@@ -10,7 +10,6 @@ import { loadBackend } from '../src/tensor/kernels/backends.js'
 import type { NativeLibrary, ProductForm } from '../src/tensor/kernels/native/gemm.js'
 import { openProducts } from '../src/tensor/kernels/native/products.js'
 import { cutGrid } from '../src/worker/passes.js'
-import type { RunPlan } from '../src/worker/protocol.js'
 import { layerTiles } from '../src/worker/tiles.js'
 import {
   fill,
@@ -56,7 +55,7 @@ export async function buildNativeProducts(library: NativeLibrary): Promise<Produ
   const deltas = widths.map(width => matrix(REFERENCE_BATCH, width))
   const weights = widths.slice(1).map((outputs, i) => matrix(widths[i], outputs))
   // How tiles are cut depends on the network and the backend alone.
-  const tiles = layerTiles({ widths, workers: 1, clipNorm: null } as unknown as RunPlan, backend)
+  const tiles = layerTiles({ widths, batchSize: REFERENCE_BATCH, workers: 1, clipNorm: null }, backend)
   const gradients = weights.map((_, layer) => {
     const own = tiles.filter(tile => tile.layer === layer).map(({ tile }) => tile)
     const longest = (from: 'input' | 'output') =>

@@ -14,8 +14,11 @@ export interface LayerTile {
 export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): boolean =>
   maxNorm !== null && layer < widths.length - 2
 
+/** What decides the cut. */
+export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'>
+
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
-export function layerTiles(plan: RunPlan, backend: Backend): LayerTile[] {
+export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
   const fixed = backend.cutsDecideBits || plan.clipNorm !== null
   const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
   return layers
