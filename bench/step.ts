@@ -74,8 +74,9 @@ export interface StepResult {
   readonly roofline: RooflineResult | null
 }
 
-/** Steps of a turn, in one call to the workers, as in training; after one that does not count: others have had the caches. */
+/** Steps of a turn, in one call to the workers, as in training; before them some that do not count: others have had the caches. */
 const STEPS_OF_TURN = 4
+const UNCOUNTED = 2
 
 export async function benchStep(options: StepOptions, say: Say): Promise<Report> {
   const { turns, warmup, workers, allReduce, shardRows } = options
@@ -105,7 +106,7 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
     name: 'step',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
-      `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps, after one that does not count, of each backend and number of workers; medians over steps.`,
+      `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps, after ${UNCOUNTED} that do not count, of each backend and number of workers; medians over steps.`,
       'A step: from its begin until the last worker is done. The call that starts a turn does not count: training calls the workers once for many steps.',
       ...variants.map(variantLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
@@ -176,7 +177,7 @@ async function measure(
     const samples: Samples = new Map()
     for (let turn = 0; turn < options.turns; turn++) {
       for (const [i, lab] of labs.entries()) {
-        await lab.run(1)
+        await lab.run(1, UNCOUNTED)
         spans[i].push(...(await lab.run(1, STEPS_OF_TURN, true)))
       }
       for (const [v, { label }] of variants.entries()) {

@@ -160,6 +160,8 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   const next = code.here()
   code.mov(word, at(WORDS))
   for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, BYTES * line))
+  // The next row of c: its sums begin with it.
+  for (let v = 0; v < vectors; v++) code.prefetchw(at(c, BYTES * v, cStride))
   code.add(ahead, step)
   const store = () => {
     for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
