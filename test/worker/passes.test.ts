@@ -33,6 +33,6 @@ t.test('wide layers become about 16 blocks, as square as pays', async t => {
   t.equal(cutGrid(256, 1000, 1e4, lines).length, 16)
   t.same(cutGrid(256, 3000, 1e4, lines)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
   t.equal(cutGrid(256, 10, 1e5, lines).length, 16, 'a narrow layer is cut by rows')
-  t.equal(cutGrid(128, 128, 784, lines).length, 4, 'little work becomes fewer')
+  t.equal(cutGrid(128, 128, 784, lines).length, 2, 'little work becomes fewer')
   t.equal(cutGrid(16, 10, 20, lines).length, 1)
 })
