@@ -92,7 +92,7 @@ export function stepChart(results: readonly StepResult[]): Chart {
   }
   const groups = [...new Set(results.map(nameOf))]
   return {
-    title: 'Training step of the reference network, f32',
+    title: 'Training step of the reference network',
     axis: 'step time, ms',
     better: 'lower',
     groups,
