@@ -1,15 +1,12 @@
 /** The WASM module's functions, with those replaced that this CPU runs faster in AVX-512. Same bits. Any thread. */
 import type { WasmExports } from '../../wasm/exports.js'
-import { loadKoffi } from '../koffi.js'
 import { ARGUMENTS_WORD } from './block.js'
-import { type NativeFunction, openCode } from './code.js'
+import { alignedBlock, type NativeFunction, openCode } from './code.js'
 import { mayRun } from './cpu.js'
 import { KERNELS, type X64Kernel } from './kernels.js'
 import { createBlock } from './parts.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
-
-const LINE_BYTES = 64
 
 type PlainFunction = (...args: number[]) => number
 export type Accelerate = (wasm: WasmExports) => WasmExports
@@ -19,11 +16,8 @@ export async function openX64(base: number): Promise<Accelerate | null> {
   if (!mayRun(NEEDED)) return null
   const load = await openCode()
   if (!load) return null
-  const koffi = await loadKoffi()
   const block = createBlock(base)
-  const memory = new ArrayBuffer(block.byteLength + LINE_BYTES)
-  const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
-  const address = Number(koffi.address(memory)) + offset
+  const { memory, offset, address } = await alignedBlock(block.byteLength)
   new Uint8Array(memory).set(new Uint8Array(block), offset)
   const [words, floats] = [new Uint32Array(memory, offset), new Float32Array(memory, offset)]
 

@@ -50,3 +50,14 @@ export async function openCode(): Promise<LoadCode | null> {
     return loaded.run
   }
 }
+
+const LINE_BYTES = 64
+
+/** Memory for a block of arguments, zeros, which begins at `offset`: there a cache line does. */
+export async function alignedBlock(bytes: number): Promise<{ memory: ArrayBuffer; offset: number; address: number }> {
+  const koffi = await loadKoffi()
+  const memory = new ArrayBuffer(bytes + LINE_BYTES)
+  const at = Number(koffi.address(memory))
+  const offset = LINE_BYTES - (at % LINE_BYTES)
+  return { memory, offset, address: at + offset }
+}

@@ -3,10 +3,9 @@
  * some of a is looked at first, and where too little of it is zero, the library multiplies. Any thread.
  */
 import type { NativeGemm, ProductShape } from '../gemm.js'
-import { loadKoffi } from '../koffi.js'
 import type { Assembler } from './assembler.js'
 import { ARGUMENTS_WORD } from './block.js'
-import { type NativeFunction, openCode } from './code.js'
+import { alignedBlock, type NativeFunction, openCode } from './code.js'
 import { mayRun } from './cpu.js'
 import {
   depthOf,
@@ -72,9 +71,7 @@ export async function openSparse(base: number): Promise<((library: NativeGemm) =
   if (!mayLeaveOutZeros()) return null
   const load = await openCode()
   if (!load) return null
-  const koffi = await loadKoffi()
-  const memory = new ArrayBuffer(SPARSE_BLOCK_BYTES + LINE_BYTES)
-  const offset = LINE_BYTES - (Number(koffi.address(memory)) % LINE_BYTES)
+  const { memory, offset, address } = await alignedBlock(SPARSE_BLOCK_BYTES)
   startBlock(new DataView(memory, offset), base)
   const once = <A extends readonly unknown[]>(emit: (...of: A) => Assembler) => {
     const known = new Map<string, NativeFunction>()
@@ -87,7 +84,7 @@ export async function openSparse(base: number): Promise<((library: NativeGemm) =
   }
   const code: Code = {
     words: new Uint32Array(memory, offset, SPARSE_BLOCK_BYTES / 4),
-    block: Number(koffi.address(memory)) + offset,
+    block: address,
     rowWords: once(rowWords),
     multiply: once(multiplyRows),
     packRows: once(packRows),
