@@ -1,9 +1,9 @@
 /** Which backends a benchmark takes, by name, and why it leaves one out. Any thread. */
 import { RunError } from '../src/errors.js'
-import type { Precision } from '../src/tensor/kernels/backend.js'
-import { listBackends } from '../src/tensor/kernels/backends.js'
-import { BF16_VARIABLE, EMULATED_BF16 } from '../src/tensor/kernels/native/emulated-bf16.js'
-import type { NativeLibrary } from '../src/tensor/kernels/native/gemm.js'
+import type { Precision } from '../src/kernels/backend.js'
+import { listBackends } from '../src/kernels/backends.js'
+import { BF16_VARIABLE, EMULATED_BF16 } from '../src/kernels/native/emulated-bf16.js'
+import type { NativeLibrary } from '../src/kernels/products.js'
 
 export const BACKENDS = ['wasm', 'blas', 'onednn', 'reference'] as const
 export type BackendName = (typeof BACKENDS)[number]

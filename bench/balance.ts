@@ -2,12 +2,12 @@
  * How evenly a step of the reference network falls on any number of workers, by counting FLOPs of the very program that
  * the workers run. Pure but for loading the backend; any thread.
  */
-import { loadBackend } from '../src/tensor/kernels/backends.js'
+import { loadBackend } from '../src/kernels/backends.js'
 import { imbalanceOf, loadsOf, type StageLoad } from '../src/worker/balance.js'
-import type { StepContext } from '../src/worker/clock.js'
-import type { Network } from '../src/worker/network.js'
-import { type ProgramParts, trainProgram } from '../src/worker/program.js'
-import type { RunPlan } from '../src/worker/protocol.js'
+import type { Network } from '../src/worker/network/bind.js'
+import type { StepContext } from '../src/worker/plan/clock.js'
+import { type ProgramParts, trainProgram } from '../src/worker/program/train.js'
+import type { RunPlan } from '../src/worker/threads/protocol.js'
 import { sum } from './stats.js'
 
 export interface Balance {

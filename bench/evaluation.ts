@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { openRun } from '../src/run/open.js'
-import { loadWeights } from '../src/run/weights.js'
+import { loadWeights } from '../src/run/save.js'
 import { sizeOf } from '../src/tensor/tensor.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab } from './lab.js'

@@ -5,12 +5,13 @@
  *
  * `B` rows of the batch, `I` inputs and `O` outputs of a layer.
  */
+
+import { loadBackend } from '../src/kernels/backends.js'
+import { openProducts } from '../src/kernels/native/open-products.js'
+import type { NativeLibrary, ProductForm } from '../src/kernels/products.js'
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
-import { loadBackend } from '../src/tensor/kernels/backends.js'
-import type { NativeLibrary, ProductForm } from '../src/tensor/kernels/native/gemm.js'
-import { openProducts } from '../src/tensor/kernels/native/products.js'
-import { cutGrid } from '../src/worker/passes.js'
-import { layerTiles } from '../src/worker/tiles.js'
+import { layerTiles } from '../src/worker/plan/tiles.js'
+import { cutGrid } from '../src/worker/program/passes.js'
 import {
   fill,
   inStepOrder,

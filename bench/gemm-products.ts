@@ -5,10 +5,10 @@
  *
  * `B` rows of the batch, `I` inputs and `O` outputs of a layer. One thread; any.
  */
-import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
-import { compileWasm } from '../src/tensor/kernels/wasm/compile.js'
-import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
-import { wasm } from '../src/tensor/kernels/wasm/index.js'
+
+import { instantiateWasm, type WasmExports } from '../src/kernels/abi.js'
+import { compileWasm } from '../src/kernels/module/compile.js'
+import { wasm } from '../src/kernels/wasm/index.js'
 import {
   BLOCK_BYTES,
   batchShape,
@@ -18,8 +18,9 @@ import {
   panelsOf,
   ROW_BYTES,
   weightShape,
-} from '../src/tensor/kernels/wasm/panels.js'
-import { bindWeightGradient, WIDE } from '../src/tensor/kernels/wasm/update.js'
+} from '../src/kernels/wasm/panels.js'
+import { bindWeightGradient, WIDE } from '../src/kernels/wasm/update.js'
+import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
 
 export type ProductKind = 'forward' | 'backward' | 'weight gradient'

@@ -3,8 +3,8 @@
  * operands stay in the caches. Runs in the thread that will call it.
  */
 import { performance } from 'node:perf_hooks'
+import { BF16_COLUMNS, type NativeProducts } from '../src/kernels/products.js'
 import { type Slot, viewSlot } from '../src/tensor/arena.js'
-import { BF16_COLUMNS, type NativeProducts } from '../src/tensor/kernels/native/gemm.js'
 import type { Piece } from './gemm-products.js'
 
 /** Rows and columns to try: 27 KB to 1.8 MB of operands. */

@@ -5,12 +5,12 @@
  */
 import { performance } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
+import { instantiateWasm, type WasmExports } from '../src/kernels/abi.js'
+import type { Precision } from '../src/kernels/backend.js'
+import { compileWasm } from '../src/kernels/module/compile.js'
+import { openProducts } from '../src/kernels/native/open-products.js'
+import type { NativeLibrary } from '../src/kernels/products.js'
 import { createArena, Reservations, viewSlot } from '../src/tensor/arena.js'
-import type { Precision } from '../src/tensor/kernels/backend.js'
-import type { NativeLibrary } from '../src/tensor/kernels/native/gemm.js'
-import { openProducts } from '../src/tensor/kernels/native/products.js'
-import { compileWasm } from '../src/tensor/kernels/wasm/compile.js'
-import { instantiateWasm, type WasmExports } from '../src/tensor/kernels/wasm/exports.js'
 import { fill, MICRO_FLOATS, microPiece, type Piece } from './gemm-products.js'
 import { CACHED_FLOATS, cachedBf16Product, cachedProduct } from './native.js'
 

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { RunError } from '../src/errors.js'
-import { openNative } from '../src/tensor/kernels/native/open.js'
+import { openNative } from '../src/kernels/native/open.js'
 import type { Variant } from './backends.js'
 import { lastLevelBytes } from './cpu.js'
 import type { Answer, Question, ThreadData } from './probe-thread.js'

@@ -2,7 +2,7 @@
  * `npm run bench -- small`: steps per second of a small network, where the cost of a step is what surrounds the
  * arithmetic: claims, barriers, calls. Main thread; the steps run in the workers.
  */
-import type { SpanReport } from '../src/worker/protocol.js'
+import type { SpanReport } from '../src/worker/threads/protocol.js'
 import type { BackendChoice } from './backends.js'
 import { type Lab, openLab, type Precision, stepSeconds } from './lab.js'
 import { type Bar, chartBar, type Report, type Say, type Table, workersText } from './report.js'

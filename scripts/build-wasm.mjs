@@ -1,5 +1,5 @@
 /**
- * Compiles the AssemblyScript kernels to dist/src/tensor/kernels/wasm/kernels.wasm.
+ * Compiles the AssemblyScript kernels to dist/src/kernels/module/kernels.wasm.
  *
  * Shared, imported memory: every worker instantiates the module over the run's one arena. No relaxed SIMD: its results
  * may differ from CPU to CPU. The module must have no data segments, because each instantiation would write them again
@@ -8,10 +8,10 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import asc from 'assemblyscript/asc'
 
-const sources = 'src/tensor/kernels/wasm/assembly'
-const target = 'dist/src/tensor/kernels/wasm/kernels.wasm'
+const sources = 'src/kernels/module/assembly'
+const target = 'dist/src/kernels/module/kernels.wasm'
 
-await mkdir('dist/src/tensor/kernels/wasm', { recursive: true })
+await mkdir('dist/src/kernels/module', { recursive: true })
 
 const { error, stderr } = await asc.main([
   `${sources}/index.ts`,

@@ -1,8 +1,8 @@
 /** `gradloom activations`: every layer of a saved network as a picture. Main thread; the engine is loaded when it runs. */
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
+import { formatNumber, formatPercent } from '../format.js'
 import type { Predictor } from '../inference/predictor.js'
-import { formatNumber, formatPercent } from './format.js'
 import { countOption, integerOption, savedRun, single, singleOptional } from './options.js'
 import { checkOut, savePicture } from './save-picture.js'
 

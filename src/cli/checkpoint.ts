@@ -2,9 +2,9 @@
 import { relative } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError, GradloomError } from '../errors.js'
+import { formatBytes, formatCount } from '../format.js'
 import { type Inspection, inspectCheckpoint, type TensorStatistics, verifyCheckpoint } from '../run/inspect.js'
 import { checkpointFiles, type PruneOptions, pruneRun } from '../run/prune.js'
-import { formatBytes, formatCount } from './format.js'
 import { jsonObject, savedRun } from './options.js'
 
 export const checkpointCommand: CommandModule = {

@@ -1,6 +1,6 @@
 /** `gradloom compare`: runs side by side. Main thread. */
 import type { CommandModule } from 'yargs'
-import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../coordinator/compare.js'
+import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../report/comparison.js'
 
 const FORMATS = ['table', 'csv', 'json', 'md'] as const
 

@@ -6,8 +6,8 @@ import { KNOWN } from '../data/known.js'
 import { cacheDir } from '../data/places.js'
 import { LISTED_NAMES, type ListedDataset, type ListedName, listDatasets, verifyDataset } from '../data/verify.js'
 import { ConfigError } from '../errors.js'
+import { formatBytes, formatCount, shellWord } from '../format.js'
 import { fetchProgress } from './fetch-progress.js'
-import { formatBytes, formatCount, shellWord } from './format.js'
 import { watchInterrupts } from './interrupt.js'
 import { integerOption, jsonObject, setOption, single } from './options.js'
 import { checkOut, savePicture } from './save-picture.js'
@@ -113,7 +113,7 @@ async function preview({ experiment, set, out = 'preview.png', json, ...counts }
   checkOut('data preview', out)
   const [{ loadExperiment }, { previewImages }, { drawPreview }, { isPlain }] = await Promise.all([
     import('../config/load.js'),
-    import('../augment/preview.js'),
+    import('../coordinator/preview.js'),
     import('../picture/preview.js'),
     import('../augment/transform.js'),
   ])

@@ -1,9 +1,9 @@
 /** `gradloom doctor`: what this machine can do, and whether training works here. Main thread. */
 import type { CommandModule } from 'yargs'
+import { formatBytes, formatCount } from '../format.js'
+import type { BackendChoice } from '../kernels/choose.js'
+import type { NativeLibrary } from '../kernels/products.js'
 import type { MachineFacts } from '../run/machine.js'
-import type { BackendChoice } from '../tensor/kernels/choose.js'
-import type { NativeLibrary } from '../tensor/kernels/native/gemm.js'
-import { formatBytes, formatCount } from './format.js'
 import { jsonObject } from './options.js'
 
 export interface BackendState {
@@ -44,8 +44,8 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
   handler: async ({ json }) => {
     const [{ machineFacts }, { listBackends }, { chooseBackend }] = await Promise.all([
       import('../run/machine.js'),
-      import('../tensor/kernels/backends.js'),
-      import('../tensor/kernels/choose.js'),
+      import('../kernels/backends.js'),
+      import('../kernels/choose.js'),
     ])
     const backends = await listBackends()
     const auto = await chooseBackend({ backend: 'auto', library: null })

@@ -1,8 +1,8 @@
 /** `gradloom evaluate`: scores saved weights. Main thread; the engine is loaded when it runs. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
-import type { Evaluation } from '../coordinator/evaluate.js'
-import { formatCount, formatLoss, formatNumber, formatPercent } from './format.js'
+import { formatCount, formatLoss, formatNumber, formatPercent } from '../format.js'
+import type { Evaluation } from '../inference/evaluate.js'
 import { jsonObject, savedRun, single } from './options.js'
 
 const SPLITS = ['test', 'train', 'validation'] as const
@@ -34,7 +34,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
       )
       .example('$0 evaluate mnist', 'the model that comes with gradloom') as Argv<EvaluateArguments>,
   handler: async ({ run, split, data, json }) => {
-    const { evaluate } = await import('../coordinator/evaluate.js')
+    const { evaluate } = await import('../inference/evaluate.js')
     const evaluation = await evaluate(run, { split, ...(data !== undefined && { dataPath: resolve(data) }) })
     process.stdout.write(json ? `${JSON.stringify(evaluation)}\n` : `${evaluationLine(evaluation)}\n`)
   },

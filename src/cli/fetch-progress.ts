@@ -1,7 +1,7 @@
 /** Shows the events of `data fetch` on stderr: a bar on a terminal, plain lines elsewhere. Main thread. */
 import { SingleBar } from 'cli-progress'
 import type { FetchEvent } from '../data/fetch.js'
-import { formatBytes } from './format.js'
+import { formatBytes } from '../format.js'
 
 export interface FetchProgress {
   show(event: FetchEvent): void

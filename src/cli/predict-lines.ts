@@ -1,8 +1,8 @@
 /** What `predict` says, as text. Pure. */
 import { basename } from 'node:path'
+import { formatNumber, formatPercent } from '../format.js'
 import type { Answer, PredictedValue } from '../inference/ask.js'
 import type { SheetTile } from '../picture/sheet.js'
-import { formatNumber, formatPercent } from './format.js'
 import type { Paint } from './paint.js'
 
 /** One image: which, how it was prepared, itself, and what the network says. */

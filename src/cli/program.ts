@@ -5,7 +5,7 @@
 import { inspect } from 'node:util'
 import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
 import { GradloomError } from '../errors.js'
-import { gradloomVersion } from '../run/version.js'
+import { gradloomVersion } from '../version.js'
 import { checkCommand, isUsage, type KnownCommand, usageError } from './usage.js'
 
 interface Entry extends KnownCommand {

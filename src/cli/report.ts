@@ -48,7 +48,7 @@ async function runReport({ runs, format, out }: ReportArguments): Promise<void> 
     process.stdout.write(text)
     return
   }
-  const { writeTextAtomically } = await import('../run/atomic.js')
+  const { writeTextAtomically } = await import('../files/atomic.js')
   try {
     await writeTextAtomically(file, text)
   } catch (cause) {

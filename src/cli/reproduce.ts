@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
-import { formatCount } from './format.js'
+import { formatCount } from '../format.js'
 import { watchInterrupts } from './interrupt.js'
 import { single } from './options.js'
 import { ProgressView } from './progress.js'
@@ -75,7 +75,7 @@ async function reproducerFor(target: string) {
     () => false,
   )
   if (isDirectory) return (await import('../coordinator/reproduce.js')).reproduce
-  return (await import('../export/reproduce-model.js')).reproduceModel
+  return (await import('../coordinator/reproduce-model.js')).reproduceModel
 }
 
 /** Exported for tests. */

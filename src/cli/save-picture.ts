@@ -14,7 +14,7 @@ export async function savePicture(
 ): Promise<void> {
   const [{ encodePng }, { writeAtomically }] = await Promise.all([
     import('../picture/png.js'),
-    import('../run/atomic.js'),
+    import('../files/atomic.js'),
   ])
   const bytes = encodePng(width, height, rgb)
   try {

@@ -2,11 +2,11 @@
 import { relative } from 'node:path'
 import { MultiBar, type SingleBar } from 'cli-progress'
 import type { Argv, CommandModule } from 'yargs'
-import { compareRuns, comparisonTable } from '../coordinator/compare.js'
+import { formatCount, shellWord } from '../format.js'
+import { compareRuns, comparisonTable } from '../report/comparison.js'
 import { loadSweep } from '../sweep/file.js'
 import { runSweep, type SweepResult, type SweepRun } from '../sweep/sweep.js'
 import { aligned } from './compare.js'
-import { formatCount, shellWord } from './format.js'
 import { watchInterrupts } from './interrupt.js'
 
 interface SweepArguments {

@@ -1,7 +1,7 @@
 /** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
+import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from '../format.js'
 import type { EpochEvent, ProgressEvent, RunSummary, Score, StartEvent } from '../run/events.js'
-import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from './format.js'
 import type { Paint } from './paint.js'
 
 /** Widest a bar gets, and narrowest it makes sense. */

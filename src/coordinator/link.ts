@@ -4,7 +4,7 @@
  */
 import { MessageChannel } from 'node:worker_threads'
 import { type Endpoint, type Remote, releaseProxy, wrap } from 'comlink'
-import type { HostTask, TrainWorker } from '../worker/protocol.js'
+import type { HostTask, TrainWorker } from '../worker/threads/protocol.js'
 
 export class WorkerLink {
   readonly id: number

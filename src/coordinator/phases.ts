@@ -1,6 +1,6 @@
 /** What a span of steps cost each worker, by phase, of what the workers report by stage. Pure; main thread. */
 import type { WorkerTime } from '../run/events.js'
-import type { SpanReport } from '../worker/protocol.js'
+import type { SpanReport } from '../worker/threads/protocol.js'
 
 /** The stages that sum gradients and update weights; see worker/program.ts. All others make a pass over the batch. */
 const PHASE_2: ReadonlySet<string> = new Set(['tiles', 'gradient', 'update', 'reduce', 'limit weights'])

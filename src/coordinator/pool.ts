@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Remote } from 'comlink'
 import { Piscina } from 'piscina'
 import { RunError, WorkerError } from '../errors.js'
-import { raiseAbort } from '../worker/crew.js'
-import { CONTROL_STRIDE, Control, PROTOCOL, type RunPlan, type TrainWorker } from '../worker/protocol.js'
+import { raiseAbort } from '../worker/threads/barrier.js'
+import { CONTROL_STRIDE, Control, PROTOCOL, type RunPlan, type TrainWorker } from '../worker/threads/protocol.js'
 import { LinkError, WorkerLink } from './link.js'
 
 /** How long the others get to leave their barrier after a failure, before their threads are ended. */
@@ -36,7 +36,7 @@ export class WorkerPool {
    */
   static boot(workers: number, control: Int32Array): WorkerPool {
     const piscina = new Piscina({
-      filename: new URL('../worker/main.js', import.meta.url).href,
+      filename: new URL('../worker/threads/main.js', import.meta.url).href,
       minThreads: workers,
       maxThreads: workers,
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.

@@ -15,7 +15,7 @@ import type { RunSummary } from '../run/events.js'
 import { bitsOf } from './run-state.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
 import { prepareSession, Session } from './session.js'
-import { restoreFirst, type Start, startFrom, startsIn } from './starts.js'
+import { restoreFirst, type Start, startFrom, startsIn } from './start.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
 export interface ResumeOptions extends Omit<TrainOptions, 'runDir'> {

@@ -4,18 +4,18 @@
  */
 import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
+import { titleOf } from '../kernels/choose.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import type { ProgressEvent, RunSummary, Score } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
-import { titleOf } from '../tensor/kernels/choose.js'
-import { rowsPerStep, stepsPerEpoch } from '../worker/clock.js'
-import { faultText, isOfState, type RunPlan } from '../worker/protocol.js'
+import { rowsPerStep, stepsPerEpoch } from '../worker/plan/clock.js'
+import { faultText, isOfState, type RunPlan } from '../worker/threads/protocol.js'
 import type { Moment } from './checkpointing.js'
+import { NEW_STANDING, type Standing, scoreOf, standingAfter, stopsEarly } from './early-stopping.js'
 import { Meter } from './meter.js'
 import type { Session, Sums } from './session.js'
-import { NEW_STANDING, type Standing, scoreOf, standingAfter, stopsEarly } from './standing.js'
-import type { ResumePoint } from './starts.js'
+import type { ResumePoint } from './start.js'
 
 /** What the bits of a run come from, beside its experiment. */
 export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {

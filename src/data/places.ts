@@ -4,8 +4,8 @@
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { cacheFolder } from '../cache.js'
 import { DataError } from '../errors.js'
+import { cacheFolder } from '../files/cache.js'
 import { BASE_NAMES, KNOWN, ROLES, type Role } from './known.js'
 
 export interface Place {

@@ -5,10 +5,10 @@ import type { Experiment } from '../config/schema.js'
 import { deviation, type Scaling } from '../data/input.js'
 import { KNOWN } from '../data/known.js'
 import { ConfigError } from '../errors.js'
+import { writeAtomically } from '../files/atomic.js'
 import { Predictor } from '../inference/predictor.js'
-import { writeAtomically } from '../run/atomic.js'
-import { gradloomVersion } from '../run/version.js'
-import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/weights.js'
+import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/save.js'
+import { gradloomVersion } from '../version.js'
 
 export const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const
 export type ExportFormat = (typeof FORMATS)[number]

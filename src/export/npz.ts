@@ -4,7 +4,7 @@
  */
 import { zipSync } from 'fflate'
 import { ConfigError } from '../errors.js'
-import type { NamedWeights } from '../run/weights.js'
+import type { NamedWeights } from '../run/save.js'
 
 /** Without the 64-bit extensions of zip. */
 const MOST_BYTES = 2 ** 32 - 2 ** 20

@@ -5,10 +5,10 @@
  */
 import type { Scaling } from '../data/input.js'
 import { ConfigError } from '../errors.js'
+import { bytes, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
-import type { NamedWeights } from '../run/weights.js'
-import type { RunPlan } from '../worker/protocol.js'
-import { bytes, encode, type Field, float, int, message, text } from './protobuf.js'
+import type { NamedWeights } from '../run/save.js'
+import type { RunPlan } from '../worker/threads/protocol.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */

@@ -7,7 +7,7 @@
  */
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
-import type { NamedWeights } from '../run/weights.js'
+import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
 import type { ForeignArray } from './read.js'
 

@@ -1,7 +1,7 @@
 /** Weights of other programs as those of a model. Main thread; reads, never writes. */
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
-import type { NamedWeights } from '../run/weights.js'
+import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { assignWeights, type WeightLayout } from './assign.js'
 import { readForeign } from './read.js'

@@ -8,10 +8,10 @@ import { readFile, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { unzipSync } from 'fflate'
-import { parseNpy } from '../data/npy.js'
 import { DataError } from '../errors.js'
-import type { TensorEntry } from '../run/safetensors.js'
-import { TensorFile } from '../run/tensor-file.js'
+import { parseNpy } from '../formats/npy.js'
+import type { TensorEntry } from '../formats/safetensors.js'
+import { TensorFile } from '../formats/tensor-file.js'
 import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 
 /** One array of a file, row-major. */

@@ -1,6 +1,7 @@
 /** What layers do with an image, and what the first one looks for, in numbers ready to be drawn. Any thread. */
-import { formatNumber } from '../cli/format.js'
+
 import type { Features } from '../data/source.js'
+import { formatNumber } from '../format.js'
 import type { LayerPanel, WeightTile } from '../picture/layers.js'
 import type { Predictor } from './predictor.js'
 

@@ -7,14 +7,14 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
-import { type PlannedRun, planRun } from '../coordinator/plan.js'
 import type { DatasetSource } from '../data/dataset.js'
 import type { InputSpec } from '../data/input.js'
 import { ShapeError } from '../errors.js'
+import { CheckpointError } from '../formats/safetensors.js'
 import { FILES } from '../run/directory.js'
 import { openRun } from '../run/open.js'
-import { CheckpointError } from '../run/safetensors.js'
-import { readCheckpoint } from '../run/weights.js'
+import { readCheckpoint } from '../run/save.js'
+import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 
 export interface ModelSource {
   /** As resolved, but for one worker and the `wasm` backend. */

@@ -1,7 +1,7 @@
 /** A report as Markdown: its tables, no pictures. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../cli/format.js'
-import { comparisonMarkdown } from '../coordinator/compare.js'
+import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../format.js'
 import type { Score } from '../run/events.js'
+import { comparisonMarkdown } from './comparison.js'
 import type { RegressionReport } from './regression.js'
 import type { Report, RunReport, TestReport } from './report.js'
 import { qualityOf } from './sections/curves.js'

@@ -4,10 +4,10 @@
  */
 import { differences } from '../config/diff.js'
 import type { Experiment, ExperimentInput } from '../config/schema.js'
-import { type Comparison, compareRuns } from '../coordinator/compare.js'
 import { type LayerSummary, summaryOf } from '../inference/layers.js'
 import type { Manifest } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { type Comparison, compareRuns } from './comparison.js'
 import { type Curves, curvesOf } from './curves.js'
 import { type RegressionReport, regressionReport } from './regression.js'
 import { type RunFiles, readRunFiles } from './run-files.js'

@@ -4,8 +4,8 @@
  */
 import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { syncDirectory } from './atomic.js'
-import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './weights.js'
+import { syncDirectory } from '../files/atomic.js'
+import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './save.js'
 
 /** Which checkpoints stay. */
 export interface Keeping {

@@ -3,10 +3,10 @@
  * piece by piece, so that memory does not grow with the file.
  */
 import { stat } from 'node:fs/promises'
+import type { Dtype, TensorEntry } from '../formats/safetensors.js'
+import { TensorFile } from '../formats/tensor-file.js'
 import { floatsOf } from '../tensor/bf16.js'
-import type { Dtype, TensorEntry } from './safetensors.js'
-import { TensorFile } from './tensor-file.js'
-import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './weights.js'
+import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './save.js'
 
 export interface TensorStatistics {
   readonly name: string

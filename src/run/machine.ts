@@ -3,7 +3,7 @@
  * Any thread.
  */
 import { availableParallelism, cpus, freemem, release, totalmem } from 'node:os'
-import { gradloomVersion } from './version.js'
+import { gradloomVersion } from '../version.js'
 
 export interface MachineFacts {
   readonly gradloom: string

@@ -1,7 +1,7 @@
 /** `metrics.jsonl`: events appended one a line, in the order of `append`. Main thread. Training never waits for them. */
 import { readFile } from 'node:fs/promises'
-import { AppendLog } from './append.js'
-import { writeTextAtomically } from './atomic.js'
+import { AppendLog } from '../files/append.js'
+import { writeTextAtomically } from '../files/atomic.js'
 import { namedNonFinite } from './numbers.js'
 
 export class MetricsLog {

@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { FILES } from './directory.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
-import { readCheckpoint } from './weights.js'
+import { readCheckpoint } from './save.js'
 
 export interface OpenedRun {
   /** Absolute; null for a checkpoint file given by itself. */

@@ -1,10 +1,10 @@
 /** The weights of a saved run as ndarrays, for library users. Main thread; reads, never writes. */
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
+import { TensorFile } from '../formats/tensor-file.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { openRun } from './open.js'
-import { TensorFile } from './tensor-file.js'
-import { isMoment, loadWeights, type NamedWeights } from './weights.js'
+import { isMoment, loadWeights, type NamedWeights } from './save.js'
 
 /** By name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export type Parameters = ReadonlyMap<string, NdArray<Float32Array>>

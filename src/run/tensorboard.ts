@@ -8,9 +8,9 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { double, encode, type Field, float, int, message, text } from '../export/protobuf.js'
-import { AppendLog } from './append.js'
-import { crc32c } from './crc32c.js'
+import { AppendLog } from '../files/append.js'
+import { crc32c } from '../formats/crc32c.js'
+import { double, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Score, TrainEvent } from './events.js'
 
 /** What TensorBoard looks for first; from version 2 on a new session drops what was written after its step. */

@@ -4,7 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
-import { CheckpointError } from './safetensors.js'
+import { CheckpointError } from '../formats/safetensors.js'
 
 const score = z.strictObject({ loss: z.number(), accuracy: z.number().optional(), r2: z.number().optional() })
 

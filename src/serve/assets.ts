@@ -25,7 +25,7 @@ const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'
 /** As in dist/src, so that their imports of each other are right. */
 const SCRIPTS = [
   ...['board', 'charts', 'curves', 'dom', 'draw', 'heatmap', 'run-card', 'watch'].map(name => `serve/pages/${name}.js`),
-  'cli/format.js',
+  'format.js',
   'picture/colours.js',
 ]
 

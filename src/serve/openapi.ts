@@ -1,5 +1,5 @@
 /** `GET /openapi.json`: the API as an OpenAPI 3.0 document, made of what the server itself checks. Any thread. */
-import { gradloomVersion } from '../run/version.js'
+import { gradloomVersion } from '../version.js'
 import { EVENTS, OPERATIONS, type Operation } from './operations.js'
 
 interface ObjectSchema {

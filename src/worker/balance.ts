@@ -3,7 +3,7 @@
  * of its stage so far, as claiming does where speed is equal. Pure; for tests and benchmarks, which cannot time more
  * workers than there are cores.
  */
-import type { Stage } from './program.js'
+import type { Stage } from './program/train.js'
 
 /** FLOPs of each worker in each stage. */
 export interface StageLoad {

@@ -7,7 +7,7 @@ import {
   formatLoss,
   formatPercent,
   shellWord,
-} from '../../src/cli/format.js'
+} from '../../src/format.js'
 
 /** Every value beside the text it must give. */
 function table<Value>(

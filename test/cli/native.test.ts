@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { overridesOf } from '../../src/cli/train.js'
-import { chooseBackend, titleOf } from '../../src/tensor/kernels/choose.js'
+import { chooseBackend, titleOf } from '../../src/kernels/choose.js'
 import { compiled, nativeLibrary, ownCache } from '../helpers/native-library.js'
 import { gradloom } from './run-cli.js'
 

@@ -7,7 +7,7 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { resume } from '../../src/coordinator/resume.js'
 import { train } from '../../src/coordinator/train.js'
-import { reportBackend } from '../../src/tensor/kernels/backends.js'
+import { reportBackend } from '../../src/kernels/backends.js'
 import { nativeCandidates } from '../helpers/native.js'
 import { bitsLab, distance } from './bits-lab.js'
 

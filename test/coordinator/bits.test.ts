@@ -4,7 +4,7 @@ import { resolveExperiment } from '../../src/config/load.js'
 import { prepareSession, Session } from '../../src/coordinator/session.js'
 import { train } from '../../src/coordinator/train.js'
 import { loadExperiment } from '../../src/index.js'
-import { stepsPerEpoch } from '../../src/worker/clock.js'
+import { stepsPerEpoch } from '../../src/worker/plan/clock.js'
 import { TINY } from '../helpers/tiny-data.js'
 import { bitsLab, distance } from './bits-lab.js'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
-import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../../src/coordinator/compare.js'
+import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../../src/report/comparison.js'
 import { gradloom } from '../cli/run-cli.js'
 
 const root = t.testdir({})

@@ -4,12 +4,12 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { prepareSession, Session } from '../../src/coordinator/session.js'
 import { train } from '../../src/coordinator/train.js'
-import { reference } from '../../src/tensor/kernels/reference/index.js'
-import { wasm } from '../../src/tensor/kernels/wasm/index.js'
+import { reference } from '../../src/kernels/reference/index.js'
+import { wasm } from '../../src/kernels/wasm/index.js'
 import { keyOf, Purpose, philox } from '../../src/tensor/random.js'
 import { nativeCandidates } from '../helpers/native.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
-import { fill, Lab, read, rowsOf, whole } from '../tensor/lab.js'
+import { fill, Lab, read, rowsOf, whole } from '../kernels/lab.js'
 
 const path = writeTinyData(t.testdir())
 type Changes = { model?: ExperimentInput['model']; train?: ExperimentInput['train'] }

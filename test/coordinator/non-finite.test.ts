@@ -10,7 +10,7 @@ import { train } from '../../src/coordinator/train.js'
 import { checkpointSteps } from '../../src/run/checkpoints.js'
 import type { NonFiniteEvent, TrainEvent } from '../../src/run/events.js'
 import { readParameters } from '../../src/run/parameters.js'
-import { saveWeights } from '../../src/run/weights.js'
+import { saveWeights } from '../../src/run/save.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())

@@ -8,10 +8,10 @@ import * as ort from 'onnxruntime-web'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
-import { evaluate } from '../../src/coordinator/evaluate.js'
 import { train } from '../../src/coordinator/train.js'
 import { importWeights } from '../../src/import/import.js'
 import { exportWeights, loadTestImages, Predictor } from '../../src/index.js'
+import { evaluate } from '../../src/inference/evaluate.js'
 import { runTfjs, worstDifference } from './tfjs-model.js'
 
 const dir = t.testdir({})

@@ -1,7 +1,7 @@
 /** The models that come with gradloom: small, and as good as README says, on the official test images. */
 import { statSync } from 'node:fs'
 import t from 'tap'
-import { evaluate } from '../../src/coordinator/evaluate.js'
+import { evaluate } from '../../src/inference/evaluate.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { PACKAGED_MODELS, packagedModel } from '../../src/run/packaged.js'
 import { officialData } from '../helpers/official-data.js'

@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { findLibrary } from '../../src/tensor/kernels/native/discover.js'
-import type { NativeLibrary } from '../../src/tensor/kernels/native/gemm.js'
+import { findLibrary } from '../../src/kernels/native/discover.js'
+import type { NativeLibrary } from '../../src/kernels/products.js'
 
 /** From here on this process, and what it starts, remembers verdicts in a folder of its own. */
 export function ownCache(t: Test): string {

@@ -1,9 +1,9 @@
 /** The native backends of this machine, for tests: where a library is missing they are skipped, but never in CI. */
-import type { Backend, KernelContext } from '../../src/tensor/kernels/backend.js'
-import { reportBackend } from '../../src/tensor/kernels/backends.js'
-import type { NativeLibrary } from '../../src/tensor/kernels/native/gemm.js'
-import { nativeBackend } from '../../src/tensor/kernels/native/kernels.js'
-import { openProducts } from '../../src/tensor/kernels/native/products.js'
+import type { Backend, KernelContext } from '../../src/kernels/backend.js'
+import { reportBackend } from '../../src/kernels/backends.js'
+import { openProducts } from '../../src/kernels/native/open-products.js'
+import { nativeBackend } from '../../src/kernels/native/rows.js'
+import type { NativeLibrary } from '../../src/kernels/products.js'
 
 export interface NativeCandidate {
   readonly backend: Backend

@@ -6,10 +6,10 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Experiment } from '../../src/config/schema.js'
+import { reference } from '../../src/kernels/reference/index.js'
+import { wasm } from '../../src/kernels/wasm/index.js'
 import { momentCount, type OptimizerStep, type OptimizerType, optimizerStep } from '../../src/model/optimizer.js'
-import { reference } from '../../src/tensor/kernels/reference/index.js'
-import { wasm } from '../../src/tensor/kernels/wasm/index.js'
-import { fill, Lab, type Region, read, vector, whole } from '../tensor/lab.js'
+import { fill, Lab, type Region, read, vector, whole } from '../kernels/lab.js'
 
 interface Case {
   readonly optimizer: Experiment['optimizer']

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { formatPercent } from '../../src/cli/format.js'
+import { formatPercent } from '../../src/format.js'
 import { evaluate, readReport, reportJson } from '../../src/index.js'
 import { layerPanels, summaryOf } from '../../src/inference/layers.js'
 import { drawLayers } from '../../src/picture/layers.js'

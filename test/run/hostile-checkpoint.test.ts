@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import fc from 'fast-check'
 import t from 'tap'
+import { CheckpointError } from '../../src/formats/safetensors.js'
 import { inspectCheckpoint, verifyCheckpoint } from '../../src/run/inspect.js'
-import { CheckpointError } from '../../src/run/safetensors.js'
+import { loadState, type NamedWeights, saveWeights } from '../../src/run/save.js'
 import { parseTrainingState, type TrainingState } from '../../src/run/training-state.js'
-import { loadState, type NamedWeights, saveWeights } from '../../src/run/weights.js'
 
 const CASES = 10_000
 const LIMIT_MS = 2000

@@ -11,7 +11,7 @@ import {
   parseHeaderLength,
   type SafetensorsHeader,
   tensorBytes,
-} from '../../src/run/safetensors.js'
+} from '../../src/formats/safetensors.js'
 
 /** As a file would be read: length, header, and the count of bytes behind it. */
 function parse(file: Uint8Array): SafetensorsHeader {

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { TensorFile, writeTensorFile } from '../../src/run/tensor-file.js'
+import { TensorFile, writeTensorFile } from '../../src/formats/tensor-file.js'
 
 t.test('a file larger than any buffer we hold: 256 MB written and read in < 40 MB more memory', async t => {
   const file = join(t.testdir({}), 'large.safetensors')

@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { crc32c } from '../../src/formats/crc32c.js'
 import { resolveExperiment, resume, train } from '../../src/index.js'
-import { crc32c } from '../../src/run/crc32c.js'
 import type { TrainEvent } from '../../src/run/events.js'
 import { TensorboardLog } from '../../src/run/tensorboard.js'
 

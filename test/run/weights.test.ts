@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { CheckpointError } from '../../src/formats/safetensors.js'
+import { writeTensorFile } from '../../src/formats/tensor-file.js'
 import { readParameters } from '../../src/run/parameters.js'
-import { CheckpointError } from '../../src/run/safetensors.js'
-import { writeTensorFile } from '../../src/run/tensor-file.js'
 import {
   loadState,
   loadWeights,
@@ -13,7 +13,7 @@ import {
   readCheckpoint,
   saveWeights,
   weightsSha256,
-} from '../../src/run/weights.js'
+} from '../../src/run/save.js'
 
 /** In one shared memory, as in a run. Values tell tensors and positions apart. */
 function network(widths: readonly number[], scale = 1): NamedWeights[] {

@@ -1,5 +1,5 @@
 /** Confidence against accuracy, and how often each confidence comes, as SVG. Pure; any thread. */
-import { formatCount, formatPercent } from '../../cli/format.js'
+import { formatCount, formatPercent } from '../../format.js'
 import { type Html, html } from '../html.js'
 import type { Calibration, CalibrationBin } from '../scores.js'
 import { linearScale, place, type Scale } from './scale.js'

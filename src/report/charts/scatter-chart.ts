@@ -1,5 +1,5 @@
 /** What was predicted against what is, a point a row, as SVG. Pure; any thread. */
-import { formatCount, formatNumber } from '../../cli/format.js'
+import { formatCount, formatNumber } from '../../format.js'
 import { type Html, html } from '../html.js'
 import { linearScale, place } from './scale.js'
 

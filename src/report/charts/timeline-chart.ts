@@ -1,5 +1,5 @@
 /** Each worker's time over a run, in shares of phase 1, phase 2 and waiting, as SVG. Pure; any thread. */
-import { formatPercent } from '../../cli/format.js'
+import { formatPercent } from '../../format.js'
 import { type Html, html } from '../html.js'
 import { sharesOf, type Timeline } from '../timeline.js'
 import { place, type Scale } from './scale.js'

@@ -1,9 +1,9 @@
 /** Several runs beside each other. Pure; any thread. */
-import { formatCount, formatLoss, formatPercent } from '../../cli/format.js'
-import { type Comparison, comparisonTable } from '../../coordinator/compare.js'
+import { formatCount, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { lineChart, type Series, STYLES } from '../charts/line-chart.js'
 import { linearScale, scaleFromZero, shareScale } from '../charts/scale.js'
+import { type Comparison, comparisonTable } from '../comparison.js'
 import type { EpochPoint } from '../curves.js'
 import { type Html, html } from '../html.js'
 import type { RunReport } from '../report.js'

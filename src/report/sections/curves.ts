@@ -1,5 +1,5 @@
 /** Loss, accuracy, learning rate and throughput over a run. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import { formatCount, formatDuration, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { type LineChart, lineChart, type Point, type Series } from '../charts/line-chart.js'
 import { linearScale, type Scale, scaleFromZero, shareScale } from '../charts/scale.js'

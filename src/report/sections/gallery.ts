@@ -1,5 +1,5 @@
 /** Images: the surest mistakes, and what the layers do with one. Pure; any thread. */
-import { formatPercent } from '../../cli/format.js'
+import { formatPercent } from '../../format.js'
 import { type LayerSummary, MOST_NAMED } from '../../inference/layers.js'
 import { data, type Html, html } from '../html.js'
 import { grayPixels, image, keyPixels, unitPixels } from '../images.js'

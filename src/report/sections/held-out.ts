@@ -1,5 +1,5 @@
 /** How good the network is on the held-out images: what it takes for what, class by class, and how sure it is. Pure. */
-import { formatCount, formatPercent } from '../../cli/format.js'
+import { formatCount, formatPercent } from '../../format.js'
 import type { Colour } from '../../picture/canvas.js'
 import { BLUE, VERMILION, WHITE } from '../../picture/colours.js'
 import { confidenceChart, reliabilityChart } from '../charts/calibration-chart.js'

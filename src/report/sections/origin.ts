@@ -1,8 +1,8 @@
 /** What a run was made of: experiment, machine, data, digests. Pure; any thread. */
 import { basename } from 'node:path'
-import { formatBytes, formatCount } from '../../cli/format.js'
 import { valueAt } from '../../config/problems.js'
 import { settings } from '../../config/settings.js'
+import { formatBytes, formatCount } from '../../format.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'
 import { folded, table } from '../table.js'

@@ -1,5 +1,5 @@
 /** How good a network of regression is on the held-out rows. Pure; any thread. */
-import { formatCount, formatLoss, formatNumber } from '../../cli/format.js'
+import { formatCount, formatLoss, formatNumber } from '../../format.js'
 import { scatterChart } from '../charts/scatter-chart.js'
 import { data, type Html, html } from '../html.js'
 import type { RegressionReport, TargetScores } from '../regression.js'

@@ -1,5 +1,5 @@
 /** A run in a few lines: what it is, what came of it, what went wrong. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatPercent } from '../../cli/format.js'
+import { formatCount, formatDuration, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'

@@ -1,5 +1,5 @@
 /** Where the workers' time went. Pure; any thread. */
-import { formatDuration, formatPercent } from '../../cli/format.js'
+import { formatDuration, formatPercent } from '../../format.js'
 import { PHASES, timelineChart } from '../charts/timeline-chart.js'
 import { data, type Html, html } from '../html.js'
 import { table } from '../table.js'

@@ -1,6 +1,6 @@
 /** The charts of `Watch`, drawn by uPlot: one a quantity, with the curves of all runs. Browser. */
 
-import { formatCount, formatLoss, formatPercent } from '../../cli/format.js'
+import { formatCount, formatLoss, formatPercent } from '../../format.js'
 import type { CurveName, Point, RunCurves } from './curves.js'
 import { element } from './dom.js'
 import uPlot from './uplot.js'

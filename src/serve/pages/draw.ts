@@ -1,5 +1,5 @@
 /** The page `Draw`: paper and test images in, probabilities and layers out. Browser. */
-import { formatCount, formatPercent } from '../../cli/format.js'
+import { formatCount, formatPercent } from '../../format.js'
 import type {
   ClassPredictionJson,
   ImagesResponse,

@@ -1,5 +1,5 @@
 /** One run on `Watch`: where it is, how fast, and what it gets wrong. Browser. */
-import { formatCount, formatDuration, formatEta, formatLoss, formatPercent } from '../../cli/format.js'
+import { formatCount, formatDuration, formatEta, formatLoss, formatPercent } from '../../format.js'
 import type { MistakesResponse, RunEntry } from '../protocol.js'
 import { qualityOf, RunCurves } from './curves.js'
 import { element, messageOf, request } from './dom.js'

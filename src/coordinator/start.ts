@@ -1,0 +1,133 @@
+/**
+ * The checkpoints that a run can go on from, and the way back to one of them. Main thread.
+ */
+import { join, resolve } from 'node:path'
+import { ConfigError, RunError } from '../errors.js'
+import { CheckpointError } from '../formats/safetensors.js'
+import type { WeightLayout } from '../import/assign.js'
+import { importAgain, importWeights } from '../import/import.js'
+import { isForeign } from '../import/read.js'
+import { type Parameter, parameterTable } from '../model/parameters.js'
+import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
+import type { ManifestDetails } from '../run/directory.js'
+import { openRun } from '../run/open.js'
+import { type Checkpoint, loadState, loadWeights, readCheckpoint, weightsSha256 } from '../run/save.js'
+import { parseTrainingState, type TrainingState } from '../run/training-state.js'
+import type { Session } from './session.js'
+
+/** Where a run goes on. */
+export interface ResumePoint {
+  readonly step: number
+  readonly training: TrainingState
+}
+
+/** A checkpoint whose header is whole. */
+export interface Start {
+  readonly file: string
+  readonly checkpoint: Checkpoint
+  readonly training: TrainingState
+}
+
+/** The file that the first weights of a run were taken from. */
+export type StartingPoint = NonNullable<ManifestDetails['from']>
+
+type Warn = (message: string) => void
+
+/** The checkpoints whose headers are whole, newest first, none after step `last`; damaged ones are told and passed over. */
+export async function startsIn(folder: string, onWarning: Warn, last = Number.POSITIVE_INFINITY): Promise<Start[]> {
+  const starts: Start[] = []
+  for (const step of await checkpointSteps(folder)) {
+    if (step > last) continue
+    const file = join(folder, checkpointName(step))
+    try {
+      const checkpoint = await readCheckpoint(file)
+      starts.push({ file, checkpoint, training: parseTrainingState(file, checkpoint.training) })
+    } catch (error) {
+      tellDamage(error, onWarning)
+    }
+  }
+  return starts
+}
+
+/** Gives the session the state of the first start that is whole; null: none is. */
+export async function restoreFirst(
+  session: Session,
+  starts: readonly Start[],
+  onWarning: Warn,
+): Promise<ResumePoint | null> {
+  for (const { file, checkpoint, training } of starts) {
+    try {
+      await session.restore(async ({ parameters, moments }) => {
+        await loadState(file, parameters, moments)
+      })
+      return { step: checkpoint.step, training }
+    } catch (error) {
+      tellDamage(error, onWarning)
+    }
+  }
+  return null
+}
+
+/** What `train` is asked to start from. */
+export interface StartRequest {
+  /** A run directory, a checkpoint, or a file of another program. */
+  readonly target: string
+  /** How weights lie in such a file; null: as the shapes say. */
+  readonly layout: WeightLayout | null
+}
+
+/**
+ * Finds the weights to start from, and reads those of another program, so that what does not fit is known before anything
+ * starts. Throws a GradloomError.
+ */
+export async function startingPoint(
+  { target, layout }: StartRequest,
+  table: readonly Parameter[],
+  onWarning: Warn,
+): Promise<StartingPoint> {
+  if (await isForeign(target)) {
+    const file = resolve(target)
+    const { parameters, missing, ...imported } = await importWeights(file, table, layout)
+    if (missing.length > 0) onWarning(`${target}: has no ${missing.join(', ')}; they start at 0`)
+    const { sha256, layout: found } = imported
+    return { file, weightsSha256: await weightsSha256(parameters), imported: { sha256, layout: found } }
+  }
+  if (layout !== null) {
+    throw new ConfigError(
+      `--from-layout is "${layout}", expected none: ${target} is no .npz and no .safetensors of another program`,
+    )
+  }
+  const { checkpoint: file } = await openRun(target)
+  return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256 }
+}
+
+/**
+ * The weights of a file, checked by name, shape and digest; moments start at zero and averages at the weights, as in any
+ * new run. Throws RunError or DataError if the file has become another one.
+ */
+export async function startFrom(session: Session, { file, imported, ...start }: StartingPoint): Promise<void> {
+  await session.restore(async ({ parameters, moments }) => {
+    if (imported) {
+      const table = parameterTable(session.plan.widths, session.plan.norm.type)
+      const read = await importAgain(file, table, imported)
+      for (const [i, { data }] of parameters.entries()) data.set(read[i].data)
+    } else {
+      const found = await loadWeights(file, parameters)
+      if (found.weightsSha256 !== start.weightsSha256) {
+        throw new RunError(
+          `${file}: weightsSha256 is ${found.weightsSha256}, expected ${start.weightsSha256}; the run began there`,
+        )
+      }
+    }
+    for (const { name, data } of moments) {
+      const averaged = parameters.find(parameter => name === `${parameter.name}.average`)
+      if (averaged) data.set(averaged.data)
+      else data.fill(0)
+    }
+  })
+}
+
+function tellDamage(error: unknown, onWarning: Warn): void {
+  if (!(error instanceof CheckpointError)) throw error
+  onWarning(`${error.message}; it is passed over`)
+}

@@ -1,0 +1,321 @@
+/**
+ * What a backend is: how it keeps matrices and weights, and the kernels that a training step is made of. Types only.
+ *
+ * Kernels are bound once to their tensors, when a worker opens the plan, and run many times: a bound kernel checks
+ * nothing, allocates nothing, and takes only row ranges and the numbers of the step.
+ *
+ * Dimension letters of this folder: `B` rows the batch buffers hold, `I` inputs, `O` outputs, `C` classes,
+ * `N` samples of the data set, `F` features of a sample. Row ranges are [row, row + rows) of B.
+ */
+import type { Augmentation } from '../augment/transform.js'
+import type { Activation } from '../model/activation.js'
+import type { OptimizerStep } from '../model/optimizer.js'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
+import type { NativeProducts } from './products.js'
+
+/** A weight matrix (I, O), its moments in the same form, and what products read, where that differs. */
+export interface WeightTensors {
+  readonly inputs: number
+  readonly outputs: number
+  readonly master: FloatTensor
+  /** As many as the optimizer has, at least: what else is kept beside the weights follows them. */
+  readonly moments: readonly FloatTensor[]
+  /** What the backend derives from the master for its products; null where it needs none, or this one has none. */
+  readonly derived: FloatTensor | null
+}
+
+/** A bias (O) and its moments. */
+export interface BiasTensors {
+  readonly outputs: number
+  readonly master: FloatTensor
+  readonly moments: readonly FloatTensor[]
+}
+
+/** A part of a weight matrix: inputs [inputStart, inputEnd), outputs [outputStart, outputEnd), aligned to `tileUnit`. */
+export interface Tile {
+  readonly inputStart: number
+  readonly inputEnd: number
+  readonly outputStart: number
+  readonly outputEnd: number
+}
+
+/** Numbers that matrices are multiplied in: as they are, or rounded to bfloat16, with sums in float32. */
+export type Precision = 'f32' | 'bf16'
+
+export interface ActivationSpec {
+  readonly type: Activation
+  /**
+   * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the way back multiplies. null
+   * for relu, whose outputs tell as much, and where nothing is trained.
+   */
+  readonly gates: Matrix | null
+}
+
+export interface DropoutSpec {
+  /** Probability of dropping a unit; kept ones are scaled by 1 / (1 - rate). */
+  readonly rate: number
+  readonly seed: number
+  /** Index of the layer whose outputs are dropped. */
+  readonly layer: number
+  /** (B) sample index of each row. */
+  readonly samples: IntTensor
+}
+
+/** What batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
+export interface NormSpec {
+  readonly scale: FloatTensor // (O)
+  /** Of the product that is normalised. */
+  readonly bias: FloatTensor // (O)
+  readonly epsilon: number
+  /** (B, O) In training, takes what `scale` is multiplied by; null where nothing is trained. */
+  readonly normed: Matrix | null
+}
+
+/** What becomes of a feature: (x - offset) · factor. float32 in every backend. */
+export interface InputScaling {
+  readonly offset: FloatTensor // (F)
+  readonly factor: FloatTensor // (F)
+}
+
+/** Of the columns of a mini-batch. */
+export interface BatchStatistics {
+  /** Of z, its bias left out. */
+  readonly mean: FloatTensor // (O)
+  /** The mean square distance from the mean, not the unbiased one. */
+  readonly variance: FloatTensor // (O)
+  /** scale / √(variance + ε), by which the way back multiplies. */
+  readonly factors: FloatTensor // (O)
+}
+
+export interface NormGradients {
+  readonly scale: FloatTensor // (O)
+  readonly shift: FloatTensor // (O)
+}
+
+/** Runs over the rows [0, rows), whose sums it needs, and all columns unless told which. */
+export type ColumnKernel = (rows: number, columns?: Columns) => void
+
+/** Columns [start, end) of a batch matrix; `start` is a multiple of `tileUnit.outputs`, `end` too or the last column. */
+export interface Columns {
+  readonly start: number
+  readonly end: number
+}
+
+/** Runs over the rows [row, row + rows). */
+export type RowKernel = (row: number, rows: number) => void
+/** Runs over a block of what it writes: some rows, and all columns unless told which. */
+export type BlockKernel = (row: number, rows: number, columns?: Columns) => void
+/** The same, and says whether every number it wrote is finite. */
+export type CheckedBlockKernel = (row: number, rows: number, columns?: Columns) => boolean
+
+/** The gradient and the update of one weight matrix or bias, for the two forms of all-reduce. */
+export interface WeightUpdate {
+  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the derived form. */
+  fused(tile: Tile, rows: number, step: OptimizerStep): void
+  /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's form (overwrites it if `first`). */
+  accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
+  /** Sums the tile over the buffers in their order, then update, then the derived form. Overwrites the first buffer's tile. */
+  reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
+  /**
+   * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
+   * of the inputs, scales them down to it. Then the derived form.
+   */
+  limit(columns: Columns, limit: number): void
+  /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
+  squares(buffer: FloatTensor, tile: Tile): number
+  /** Multiplies a buffer's tile. */
+  scale(buffer: FloatTensor, tile: Tile, factor: number): void
+  /** average += share · (master - average), over the tile. */
+  average(average: FloatTensor, tile: Tile, share: number): void
+}
+
+export interface BiasUpdate {
+  fused(rows: number, step: OptimizerStep): void
+  accumulate(buffer: FloatTensor, row: number, rows: number, first: boolean): void
+  reduce(buffers: readonly FloatTensor[], step: OptimizerStep): void
+}
+
+/** Kernels of one thread. Scratch memory, where a kernel needs it, is the thread's own. */
+export interface Kernels {
+  /** out (B, F) = (features[samples[row]] - offset) · factor, or, without a scaling, bytes / 255. Overwrites out. */
+  gather(
+    out: Matrix,
+    features: ByteTensor | FloatTensor /* (N, F) uint8, or float32 in every backend */,
+    samples: IntTensor /* (B) */,
+    scaling: InputScaling | null,
+  ): RowKernel
+  /** out (B, F) = images[samples[row]], changed as src/augment/transform.ts draws it; the same bits in every backend. */
+  augment(args: {
+    readonly out: ByteTensor // (B, F)
+    readonly images: ByteTensor // (N, F)
+    readonly labels: IntTensor // (N)
+    readonly samples: IntTensor // (B)
+    readonly seed: number
+    readonly augmentation: Augmentation
+  }): (row: number, rows: number, epoch: number) => void
+  /** out (B, O) = x (B, I) · w (I, O). Overwrites out. */
+  linear(out: Matrix, x: Matrix, w: WeightTensors): BlockKernel
+  /**
+   * z (B, O) becomes activation(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
+   * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
+   * With `training`, the gates too. Says whether every z + bias was finite, before ReLU and dropout hide what was not.
+   */
+  biasActivate(
+    z: Matrix,
+    bias: BiasTensors,
+    activation: ActivationSpec,
+    dropout: DropoutSpec,
+  ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
+  /**
+   * `linear`, then `biasActivate`, with the bits of both, for a backend that does them at once; null, or no such kernel,
+   * where they are no faster than one after the other.
+   */
+  linearActivate?(
+    out: Matrix,
+    x: Matrix,
+    w: WeightTensors,
+    bias: BiasTensors,
+    activation: ActivationSpec,
+    dropout: DropoutSpec,
+  ): ReturnType<Kernels['biasActivate']> | null
+  /** x (B, F) as `biasActivate` drops its outputs. */
+  dropout(x: Matrix, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
+  /**
+   * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
+   * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
+   * Otherwise z holds the probabilities. With deltas, label smoothing ε puts (1 - ε)·onehot + ε/C in place of onehot, and
+   * losses are the cross-entropies with that; scores are plain. Says whether losses and results are finite.
+   */
+  softmaxLoss(args: {
+    readonly z: Matrix
+    readonly bias: BiasTensors
+    readonly labels: IntTensor // (N)
+    readonly samples: IntTensor // (B)
+    readonly losses: FloatTensor // (B) float64 in every backend
+    readonly correct: IntTensor // (B)
+    /** ε, from 0 to less than 1. */
+    readonly smoothing: number
+  }): (row: number, rows: number, deltaScale: number) => boolean
+  /**
+   * For outputs z (B, C), bias not yet added: losses[row] = 1/C · Σ (z + bias - target)², correct[row] = 1 where the first
+   * largest output is the target's, else 0. With deltaScale > 0, z becomes 2/C · (z + bias - target) · deltaScale, else
+   * z + bias. Says whether all losses are finite.
+   */
+  squaredLoss(args: {
+    readonly z: Matrix
+    readonly bias: BiasTensors
+    readonly targets: FloatTensor // (N, C) float32 in every backend, row-major
+    readonly samples: IntTensor // (B)
+    readonly losses: FloatTensor // (B) float64 in every backend
+    readonly correct: IntTensor // (B)
+  }): (row: number, rows: number, deltaScale: number) => boolean
+  /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
+  linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
+  /**
+   * dx (B, I), the delta of a = dropout(activation(z)), becomes that of z in place. For relu: times 1/(1 - rate) where
+   * a > 0, else 0. For others: times the gate; 0 where that is 0.
+   */
+  activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
+  /** `linearBackward`, then `activateBackward`, likewise. */
+  linearActivateBackward?(
+    dx: Matrix,
+    dz: Matrix,
+    w: WeightTensors,
+    a: Matrix,
+    activation: ActivationSpec,
+    rate: number,
+  ): CheckedBlockKernel | null
+  /**
+   * Batch normalisation of z (B, O), in place, without the shift. `train` takes mean and variance from the rows [0, rows),
+   * each summed in row order, overwrites `batch` and `normed`, and needs no bias, which the mean would take away.
+   * `score` takes the running ones. A column depends on no other, so columns may be cut at will.
+   */
+  batchNorm(
+    z: Matrix,
+    norm: NormSpec,
+    running: Pick<BatchStatistics, 'mean' | 'variance'>,
+    batch: BatchStatistics | null,
+  ): { train: ColumnKernel; score: BlockKernel }
+  /** Gradients of scale, Σ dy · normed, and of shift, Σ dy, summed over the rows [0, rows) in their order. Overwrites them. */
+  normSums(gradients: NormGradients, dy: Matrix /* (B, O) */, normed: Matrix /* (B, O) */): ColumnKernel
+  /** dy (B, O) becomes the delta of what was normalised, from its sums. Says whether all of it is finite. */
+  batchNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    gradients: NormGradients,
+    factors: FloatTensor /* (O) */,
+  ): (rows: number, columns?: Columns) => boolean
+  /**
+   * Layer normalisation of the rows of z (B, O), in place, without the shift: each by mean and variance of its own columns.
+   * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null where nothing is trained.
+   */
+  layerNorm(z: Matrix, norm: NormSpec, inverses: FloatTensor | null /* (B) float64 in every backend */): RowKernel
+  /** dy (B, O) becomes the delta of what was normalised. Says whether all of it is finite. */
+  layerNormBackward(
+    dy: Matrix,
+    normed: Matrix,
+    scale: FloatTensor /* (O) */,
+    inverses: FloatTensor /* (B) */,
+  ): (row: number, rows: number) => boolean
+  weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
+  biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
+  /** Writes the derived form of a tile from the master, after weights were stored from outside. */
+  derive(w: WeightTensors): (tile: Tile) => void
+  /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
+  storeRow(w: WeightTensors, i: number, values: Float32Array): void
+  loadRow(w: WeightTensors, i: number, values: Float32Array): void
+}
+
+export interface KernelContext {
+  readonly memory: WebAssembly.Memory
+  /** Scratch of this thread, of `scratchBytes`. */
+  readonly scratchByteOffset: number
+  /** Compiled code that the coordinator hands to every worker; null for a backend that has none. */
+  readonly module: WebAssembly.Module | null
+  /** Products of the open library and the arena's address; null for a backend that has none, or only moves weights. */
+  readonly native: NativeProducts | null
+}
+
+/** What a weight is for. */
+export interface WeightUse {
+  readonly training: boolean
+  /** Of the first layer, whose inputs have no deltas. */
+  readonly first: boolean
+}
+
+export interface Backend {
+  readonly name: 'reference' | 'wasm' | 'blas' | 'onednn'
+  readonly dtype: 'float32' | 'float64'
+  /**
+   * Whether a product's bits depend on how it is cut. Then nothing is cut by the number of workers, and phase 1 runs
+   * layer by layer over a fixed grid of blocks; else by shards.
+   */
+  readonly cutsDecideBits: boolean
+  /** Tiles and blocks begin at multiples of these; `best*` is the measured tile, in the same units. */
+  readonly tileUnit: { readonly inputs: number; readonly outputs: number }
+  readonly bestTile: { readonly inputs: number; readonly outputs: number }
+  /** Columns of a batch matrix that a block is best a multiple of; itself a multiple of `tileUnit.outputs`. */
+  readonly blockColumns: number
+  /** Tasks over rows begin at multiples of so many. */
+  readonly blockRows: number
+  /** What a product of such a block costs, in any unit; absent where the more square are the cheaper. */
+  blockCost?(rows: number, columns: number): number
+  /**
+   * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
+   * shards decide bits, workers must not.
+   */
+  shardRows(weights: number): number
+  /**
+   * Scratch of one thread for a model whose widest layer boundary has so many units, batches of so many rows, and images
+   * that are changed in this way (null: not).
+   */
+  scratchBytes(widest: number, rows: number, augmentation: Augmentation | null): number
+  /** Physical shape of a batch matrix, of a weight and its moments, of a bias; and of what is derived from a weight (null: nothing). */
+  matrixShape(rows: number, cols: number): readonly number[]
+  weightShape(inputs: number, outputs: number): readonly number[]
+  derivedShape(inputs: number, outputs: number, of: WeightUse): readonly number[] | null
+  biasShape(outputs: number): readonly number[]
+  /** Code to compile once, on the coordinator. */
+  compile(): Promise<WebAssembly.Module | null>
+  instantiate(context: KernelContext): Kernels
+}

@@ -1,0 +1,89 @@
+/** Which backend a run takes, why, and what would make it faster. Main thread, before any worker starts. */
+import { ConfigError } from '../errors.js'
+import type { Backend, Precision } from './backend.js'
+import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'
+import { installAdvice } from './native/advice.js'
+import { cpuFlags } from './native/probe-cache.js'
+import type { NativeLibrary } from './products.js'
+
+export interface BackendChoice {
+  readonly name: Backend['name']
+  readonly library: NativeLibrary | null
+  readonly reason: string
+  /** What would make a run faster here, where something would; else null. */
+  readonly advice: string | null
+}
+
+export interface BackendWish {
+  readonly backend: 'auto' | Backend['name']
+  /** A file, or a name for the dynamic linker; null: the usual ones. */
+  readonly library: string | null
+}
+
+/** For the reference network, if not said otherwise. Throws ConfigError where what is asked for does not work here. */
+export async function chooseBackend(
+  { backend, library }: BackendWish,
+  network: NetworkKind = { weights: Number.POSITIVE_INFINITY, zeros: true },
+  cpu: CpuKind = { arch: process.arch, flags: cpuFlags() },
+): Promise<BackendChoice> {
+  if (backend !== 'auto') {
+    const report = await reportBackend(backend, { library })
+    if (!report.available) {
+      const doctor = library === null ? 'npx gradloom doctor says what works' : undefined
+      throw new ConfigError(`compute.backend is '${backend}', which does not work here: ${report.reason}`, {
+        hint: installAdvice(backend) ?? doctor,
+      })
+    }
+    return choice(report, 'the experiment asks for it', null)
+  }
+  const passed: BackendReport[] = []
+  for (const name of autoOrder(network, cpu)) {
+    const report = await reportBackend(name, { library })
+    if (report.available && (report.slow === null || library !== null)) {
+      if (report.library) return choice(report, 'the fastest that works here', null)
+      if (library === null && name === 'wasm' && passed.length === 0) return choice(report, WASM_REASON, null)
+      if (library === null) return choice(report, report.reason, adviceFor(passed))
+    }
+    passed.push(report)
+  }
+  // A library that somebody names must be used, or nothing.
+  const reasons = passed.filter(({ named }) => named !== null).map(({ name, reason }) => `as ${name}: ${reason}`)
+  throw new ConfigError(`compute.library is '${library}', which does not work here: ${reasons.join('; ')}`)
+}
+
+const WASM_REASON = 'as fast as a native library on this CPU for this network; same bits on every CPU'
+
+function choice({ name, library }: BackendReport, why: string, advice: string | null): BackendChoice {
+  return { name, library, reason: library ? `${titleOf(library)}: ${why}` : why, advice }
+}
+
+/** As people and checkpoints see it: what decides the bits of its products on one kind of CPU. */
+export function titleOf({ name, version, detail, bf16 }: NativeLibrary, precision: Precision = 'f32'): string {
+  const rounded = precision === 'bf16' && 'kernel' in bf16 ? `; bf16 ${bf16.kernel}` : ''
+  return `${name} ${version} (${detail}${rounded})`
+}
+
+/** Only what a user can change: a library that he named and that was refused, one that is slow, one that is not there. */
+function adviceFor(passed: readonly BackendReport[]): string | null {
+  const named = passed.find(report => report.named !== null && !report.available)
+  if (named) return `${named.named} is not used: ${named.reason}`
+  const native = passed.filter(({ name }) => name === 'onednn' || name === 'blas')
+  if (native.length === 0) return null
+  const slow = native.find(report => report.slow !== null)
+  const koffi = native.find(({ reason }) => reason.startsWith('koffi'))
+  if (koffi) return `faster with a native library: npm install koffi (${koffi.reason})`
+  const install = installAdvice('onednn') ?? installAdvice('blas')
+  const passedOver = slow ? `${slow.name} is passed over: ${slow.slow}` : null
+  return [install && `faster with a native library: ${install}`, passedOver].filter(Boolean).join('; ') || null
+}
+
+/** What the bits of a run's weights depend on beside its experiment and its data, for the manifest. */
+export function bitsDependOn(name: Backend['name'], allReduce: 'fused' | 'buffers'): string {
+  const on: Readonly<Record<Backend['name'], string>> = {
+    wasm: "gradloom's version alone: the same on every machine",
+    reference: "gradloom's and Node.js's versions",
+    blas: "gradloom's version, the library, its version and settings, and the kind of CPU",
+    onednn: "gradloom's version, the library, its version and settings, and the kind of CPU",
+  }
+  return allReduce === 'buffers' ? `the number of workers, and ${on[name]}` : on[name]
+}

@@ -1,0 +1,143 @@
+/**
+ * Binds the kernels between the matrix products, of assembly/elementwise.ts, gather.ts and losses.ts, to tensors in
+ * panels or in rows: what differs is where a part of a matrix lies. Runs in workers.
+ */
+import { dropoutThreshold, keyOf, Purpose } from '../../tensor/random.js'
+import { byteOffsetOf } from '../../tensor/tensor.js'
+import type { WasmExports } from '../abi.js'
+import type { DropoutSpec, Kernels } from '../backend.js'
+import { checkBiasActivate, checkDropout, checkGather, checkSoftmaxLoss, checkSquaredLoss, gatesOf } from '../shapes.js'
+import { activationCode } from './activations.js'
+import { extentOf, NOWHERE, type PartOf } from './part.js'
+
+/** The random words of a vector of units, for four rows. */
+export const DROPOUT_SCRATCH_BYTES = 64
+
+const VECTOR_BYTES = 16
+const WORD_BYTES = 4
+const F32_BYTES = 4
+const F64_BYTES = 8
+
+type Elementwise = Pick<
+  Kernels,
+  'gather' | 'biasActivate' | 'dropout' | 'softmaxLoss' | 'squaredLoss' | 'activateBackward'
+>
+
+/** What says which units are kept, for rows from some row on. `scratch` takes DROPOUT_SCRATCH_BYTES. */
+export function bindMask({ rate, seed, layer, samples }: DropoutSpec, scratch: number) {
+  const [k0, k1] = keyOf(seed, Purpose.dropout)
+  const index = byteOffsetOf(samples)
+  const [threshold, scale] = [dropoutThreshold(rate), 1 / (1 - rate)]
+  return (row: number, epoch: number) =>
+    [index + row * WORD_BYTES, scratch, k0, k1, layer, epoch, threshold, scale] as const
+}
+
+/** `scratch` takes DROPOUT_SCRATCH_BYTES. */
+export function bindElementwise(wasm: WasmExports, scratch: number, partOf: PartOf): Elementwise {
+  return {
+    gather(out, features, samples, scaling) {
+      checkGather(out, features, samples, scaling)
+      const partOfOut = partOf(out)
+      const from = byteOffsetOf(features)
+      const index = byteOffsetOf(samples)
+      if (!scaling) {
+        return (row, rows) => {
+          const to = partOfOut(row)
+          wasm.gather(...to.place, ...extentOf(rows, to), out.cols, from, index + row * WORD_BYTES)
+        }
+      }
+      const [offset, factor] = [byteOffsetOf(scaling.offset), byteOffsetOf(scaling.factor)]
+      const floats = Number(features.dtype === 'float32')
+      return (row, rows) => {
+        const to = partOfOut(row)
+        const sample = index + row * WORD_BYTES
+        wasm.gather_scaled(...to.place, ...extentOf(rows, to), out.cols, from, floats, sample, offset, factor)
+      }
+    },
+
+    biasActivate(z, bias, { type, gates }, dropout) {
+      checkBiasActivate(z, bias, { type, gates }, dropout)
+      const partOfZ = partOf(z)
+      const b = byteOffsetOf(bias.master)
+      const maskOf = bindMask(dropout, scratch)
+      if (type === 'relu') {
+        return (row, rows, epoch, training, columns) => {
+          const to = partOfZ(row, columns)
+          const { place, offset } = to
+          const extent = extentOf(rows, to)
+          if (!training || dropout.rate === 0) return wasm.bias_relu(...place, ...extent, b + offset) === 0
+          const first = offset / VECTOR_BYTES
+          return wasm.bias_relu_dropout(...place, ...extent, first, b + offset, ...maskOf(row, epoch)) === 0
+        }
+      }
+      const partOfGates = gates && partOf(gates)
+      const code = activationCode[type]
+      return (row, rows, epoch, training, columns) => {
+        const to = partOfZ(row, columns)
+        const { place, offset } = to
+        const gate = (training && partOfGates?.(row, columns).place) || NOWHERE
+        const extent = extentOf(rows, to)
+        const width = z.cols - offset / F32_BYTES
+        const bad = wasm.bias_activate(...place, ...gate, ...extent, b + offset, code, width)
+        if (training && dropout.rate > 0) {
+          wasm.dropout(...place, ...gate, ...extent, offset / VECTOR_BYTES, ...maskOf(row, epoch))
+        }
+        return bad === 0
+      }
+    },
+
+    dropout(x, dropout) {
+      checkDropout(x, dropout)
+      const partOfX = partOf(x)
+      const maskOf = bindMask(dropout, scratch)
+      return (row, rows, epoch) => {
+        const to = partOfX(row)
+        wasm.dropout(...to.place, ...NOWHERE, ...extentOf(rows, to), 0, ...maskOf(row, epoch))
+      }
+    },
+
+    softmaxLoss(args) {
+      checkSoftmaxLoss(args)
+      const { z, bias, labels, samples, losses, correct, smoothing } = args
+      const partOfZ = partOf(z)
+      const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(byteOffsetOf)
+      return (row, rows, deltaScale) => {
+        const to = partOfZ(row)
+        const bad = wasm.softmax_loss(
+          ...([...to.place, ...extentOf(rows, to), z.cols, b, label, index + row * WORD_BYTES] as const),
+          ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale, smoothing] as const),
+        )
+        return bad === 0
+      }
+    },
+
+    squaredLoss(args) {
+      checkSquaredLoss(args)
+      const { z, bias, targets, samples, losses, correct } = args
+      const partOfZ = partOf(z)
+      const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(byteOffsetOf)
+      return (row, rows, deltaScale) => {
+        const to = partOfZ(row)
+        const bad = wasm.squared_loss(
+          ...([...to.place, ...extentOf(rows, to), z.cols, b, wanted, index + row * WORD_BYTES] as const),
+          ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale] as const),
+        )
+        return bad === 0
+      }
+    },
+
+    activateBackward(dx, a, activation, rate) {
+      const partOfDx = partOf(dx)
+      const partOfLeft = partOf(gatesOf(dx, a, activation))
+      const scale = 1 / (1 - rate)
+      return (row, rows, columns) => {
+        const to = partOfDx(row, columns)
+        const left = partOfLeft(row, columns).place
+        const extent = extentOf(rows, to)
+        return activation.type === 'relu'
+          ? wasm.relu_backward(...to.place, ...left, ...extent, scale) === 0
+          : wasm.gate_backward(...to.place, ...left, ...extent) === 0
+      }
+    },
+  }
+}

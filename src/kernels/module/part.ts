@@ -1,0 +1,25 @@
+/**
+ * Where matrices lie, for the kernels that serve panels and row-major matrices alike: what is not a matrix product.
+ * Words as in assembly/layout.ts. Pure; runs in workers.
+ */
+import type { Matrix } from '../../tensor/tensor.js'
+import type { Extent, Place } from '../abi.js'
+import type { Columns } from '../backend.js'
+
+/** Some columns of a matrix, from some row on: a row-major matrix is one panel. */
+export interface Part {
+  readonly place: Place
+  readonly panels: number
+  /** Vectors of a panel's row. */
+  readonly vectors: number
+  /** Bytes before these columns in a vector of units. */
+  readonly offset: number
+}
+
+/** How a backend keeps its matrices: all columns unless told which. */
+export type PartOf = (matrix: Matrix) => (row: number, columns?: Columns) => Part
+
+/** There is no such matrix. */
+export const NOWHERE: Place = [0, 0, 0]
+
+export const extentOf = (rows: number, { panels, vectors }: Part): Extent => [rows, panels, vectors]

@@ -1,0 +1,36 @@
+/** What an open library gives, and how one says that it cannot be used. Types and one error; any thread. */
+
+import type { Koffi, LibraryHandle } from '../ffi/koffi.js'
+import type { BindBf16, NativeGemm, NativeLibrary, ProductShape } from '../products.js'
+
+/** What a library says of itself. */
+export type LibraryFacts = Pick<NativeLibrary, 'name' | 'version' | 'detail'>
+
+/** Products in bf16. */
+export interface Bf16Library {
+  readonly bind: BindBf16
+  /** The kernel that they run in; throws UnfitLibrary where there is none. */
+  kernel(): string
+}
+
+export interface OpenLibrary extends LibraryFacts {
+  readonly gemm: NativeGemm
+  /** Null: has none, or none on this CPU. */
+  readonly bf16: Bf16Library | { readonly obstacle: string }
+  /** A function that it surely has: the system tells by its address which file was loaded. */
+  readonly landmark: string
+  /** Why it is slow on this CPU, as far as the library itself tells; else null. */
+  readonly slow: string | null
+}
+
+export type Opener = (koffi: Koffi, handle: LibraryHandle) => OpenLibrary
+
+/** A library that was loaded and cannot be used; the message says why, without its name. */
+export class UnfitLibrary extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'UnfitLibrary'
+  }
+}
+
+export const spelled = ({ form, m, n, k }: ProductShape): string => `${form} ${m}x${n}x${k}`

@@ -1,0 +1,27 @@
+/** The products of a library in the calling thread, over one memory. */
+import type { Precision } from '../backend.js'
+import { addressOf } from '../ffi/memory.js'
+import type { NativeLibrary, NativeProducts } from '../products.js'
+import { openX64 } from '../x64/accelerate.js'
+import { openAmx } from '../x64/amx.js'
+import { openSparse } from '../x64/sparse-products.js'
+import { EMULATED_BF16, emulateBf16 } from './emulated-bf16.js'
+import { openNative } from './open.js'
+
+export async function openProducts(
+  library: NativeLibrary,
+  precision: Precision,
+  memory: WebAssembly.Memory,
+): Promise<NativeProducts> {
+  const { gemm: theirs, bf16 } = await openNative(library)
+  const base = await addressOf(memory)
+  const faster = await openX64(base)
+  const sparse = await openSparse(base)
+  const gemm = sparse?.(theirs) ?? theirs
+  if (precision === 'f32') return { gemm, bf16: null, base, faster }
+  const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
+  // Its operands lie outside of the arena.
+  if (emulated) return { gemm, bf16: await emulateBf16(theirs, memory, base), base, faster }
+  const amx = await openAmx(base)
+  return { gemm, bf16: bf16 && (amx?.(bf16) ?? bf16), base, faster }
+}

@@ -1,0 +1,127 @@
+/**
+ * Remembers what probes found, in the user's cache folder, so that only the first start pays for them. An entry counts
+ * as long as the files it is about are the same, and what decides about them besides: gradloom, Node.js, the CPU,
+ * environment variables. Main thread. Trouble with the cache is no error: then the libraries are tried out again.
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
+import { cpus, release } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { writeTextAtomically } from '../../files/atomic.js'
+import { cacheFolder } from '../../files/cache.js'
+import { gradloomVersion } from '../../version.js'
+import type { NativeLibrary } from '../products.js'
+import { probe, type Verdict } from './probe.js'
+
+/** Changes with the form of an entry, and with what a probe looks at. */
+const FORMAT = 3
+/** Names of environment variables that decide which file a name is, or how a library behaves. */
+const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
+
+interface Identity {
+  /** As the dynamic linker names it, and the file behind that name. */
+  readonly given: string
+  readonly real: string
+  readonly bytes: number
+  readonly modifiedMs: number
+}
+
+interface Entry {
+  /** State of the linker's own cache, where names were not found; null where there is none. */
+  readonly linker: string | null
+  readonly verdicts: readonly (Verdict & { readonly identity: Identity | null })[]
+}
+
+/** As `probe`, from memory where that still holds. */
+export async function knownOrProbed(
+  backend: NativeLibrary['backend'],
+  libraries: readonly string[],
+  limitMs?: number,
+): Promise<readonly Verdict[]> {
+  const file = join(cacheFolder('native'), `${keyOf(backend, libraries)}.json`)
+  const known = await read(file)
+  if (known && (await holds(known))) return known.verdicts
+  const verdicts = await probe(backend, libraries, limitMs)
+  const lasting = verdicts.every(({ outcome }) => outcome.is !== 'refused' || outcome.lasting)
+  if (lasting) await write(file, verdicts)
+  return verdicts
+}
+
+function keyOf(backend: string, libraries: readonly string[]): string {
+  const environment = Object.entries(process.env).filter(([name]) => DECIDING.test(name))
+  if (process.platform === 'win32') environment.push(['PATH', process.env.PATH])
+  const { platform, arch, versions } = process
+  const machine = [platform, arch, release(), versions.node, cpus()[0]?.model, cpuFlags()]
+  const facts = [FORMAT, gradloomVersion(), machine, environment.sort(), backend, libraries]
+  return createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 32)
+}
+
+/** What the CPU can do, as Linux lists it: a home directory may be shared by machines of many kinds. */
+export function cpuFlags(): string {
+  try {
+    return /^(?:flags|Features)\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? ''
+  } catch {
+    return '' // no Linux
+  }
+}
+
+async function read(file: string): Promise<Entry | null> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as Entry
+  } catch {
+    return null // none yet, or not to be read
+  }
+}
+
+async function write(file: string, verdicts: readonly Verdict[]): Promise<void> {
+  try {
+    const identified = verdicts.map(async verdict => ({ ...verdict, identity: await identify(verdict) }))
+    const entry: Entry = { linker: await linkerState(), verdicts: await Promise.all(identified) }
+    await mkdir(join(file, '..'), { recursive: true })
+    await writeTextAtomically(file, `${JSON.stringify(entry, null, 2)}\n`)
+  } catch {
+    // A full disk, a read-only home: the next start tries the libraries out again.
+  }
+}
+
+async function holds({ linker, verdicts }: Entry): Promise<boolean> {
+  try {
+    const accepted = verdicts.at(-1)?.outcome.is === 'accepted'
+    for (const verdict of verdicts) {
+      const { identity } = verdict
+      if (identity && !same(identity, await identify(verdict))) return false
+      // A name that was not found, or ended the probe before it could be asked for its file.
+      if (!identity && !accepted && (linker === null || linker !== (await linkerState()))) return false
+    }
+    return verdicts.length > 0
+  } catch {
+    return false
+  }
+}
+
+const same = (a: Identity, b: Identity | null): boolean =>
+  b !== null && a.real === b.real && a.bytes === b.bytes && a.modifiedMs === b.modifiedMs
+
+/** Null for a name that only the linker knows, and for a library that is no file, as those of macOS are. */
+async function identify({ library, file }: Verdict): Promise<Identity | null> {
+  const given = file ?? (isAbsolute(library) ? library : null)
+  if (given === null) return null
+  try {
+    const real = await realpath(given)
+    const { size, mtimeMs } = await stat(real)
+    return { given, real, bytes: size, modifiedMs: mtimeMs }
+  } catch {
+    return null
+  }
+}
+
+/** glibc finds names in this file, which `ldconfig` writes whenever a package brings a library. */
+async function linkerState(): Promise<string | null> {
+  try {
+    const { size, mtimeMs } = await stat('/etc/ld.so.cache')
+    return `${size} ${mtimeMs}`
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The process of a probe: `node probe-child.js <backend> <library>...`. Loads each library, tells which file that is,
+ * calls it, and tells the verdict, until one is accepted. If it dies, what it told so far says which library did that.
+ *
+ * Tells one JSON object a line through file descriptor 3, at once: stdout belongs to the libraries.
+ */
+import { writeSync } from 'node:fs'
+import { loadKoffi } from '../ffi/koffi.js'
+import type { Bf16Support, NativeLibrary } from '../products.js'
+import {
+  BF16_CHECK_ELEMS,
+  CHECK_ELEMS,
+  checkBf16,
+  checkProducts,
+  MEASURE_ELEMS,
+  measureSpeed,
+  type Workspace,
+} from './check.js'
+import { type OpenLibrary, UnfitLibrary } from './library.js'
+import { openLibrary } from './open.js'
+import type { Told } from './probe.js'
+
+const REPORT_FD = 3
+const tell = (told: Told): void => {
+  writeSync(REPORT_FD, `${JSON.stringify(told)}\n`)
+}
+
+const [backend, ...libraries] = process.argv.slice(2)
+for (const library of libraries) {
+  tell({ now: 'loading', library })
+  const accepted = await tryOut(backend as NativeLibrary['backend'], library)
+  if (accepted) break
+}
+// All has been told: exit handlers of libraries have no work here, and some hang.
+process.kill(process.pid, 'SIGKILL')
+
+async function tryOut(backend: NativeLibrary['backend'], library: string): Promise<boolean> {
+  const koffi = await loadKoffi()
+  try {
+    koffi.load(library)
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^Failed to load shared library: /, '')
+    tell({ now: 'not loaded', reason })
+    return false
+  }
+  try {
+    tell({ now: 'calling' })
+    const opened = await openLibrary(backend, library)
+    tell({ now: 'opened', file: await fileOf(library, opened.landmark) })
+    return judge(opened)
+  } catch (error) {
+    // Not what we expect a library to say; but whatever it is, it is the library that cannot be used.
+    tell({ now: 'refused', reason: error instanceof UnfitLibrary ? error.message : String(error) })
+    return false
+  }
+
+  function judge({ gemm, bf16, name, version, detail, slow }: OpenLibrary): boolean {
+    const data = new Float32Array(Math.max(CHECK_ELEMS, MEASURE_ELEMS, BF16_CHECK_ELEMS))
+    const space = { data, at: Number(koffi.address(data)) }
+    checkProducts(gemm, space)
+    tell({ now: 'accepted', facts: { name, version, detail }, slow, speed: measureSpeed(gemm, space) })
+    // After that: what its products in bf16 may do to the process says nothing about the others.
+    tell({ now: 'tried bf16', bf16: judgeBf16(bf16, space) })
+    return true
+  }
+}
+
+function judgeBf16(bf16: OpenLibrary['bf16'], space: Workspace): Bf16Support {
+  if ('obstacle' in bf16) return bf16
+  try {
+    checkBf16(bf16.bind, space)
+    return { kernel: bf16.kernel() }
+  } catch (error) {
+    return { obstacle: error instanceof UnfitLibrary ? error.message : String(error) }
+  }
+}
+
+/** The file that a name stands for, as the dynamic linker says; null where it cannot be asked. */
+async function fileOf(library: string, landmark: string): Promise<string | null> {
+  if (process.platform === 'win32') return null
+  const koffi = await loadKoffi()
+  try {
+    const dladdr = koffi.load(null).func('int dladdr(const void* address, void* info)')
+    const info = new BigUint64Array(4) // Dl_info: name of the file, its base, name of the symbol, its address
+    const found = dladdr(koffi.load(library).symbol(landmark), info)
+    return found === 0 || info[0] === 0n ? null : koffi.decode.string(info[0])
+  } catch {
+    return null
+  }
+}

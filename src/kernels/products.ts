@@ -1,0 +1,67 @@
+/** What the native backends take from a library: matrix products. Types only. */
+import type { WasmExports } from './abi.js'
+
+export interface NativeLibrary {
+  readonly backend: 'blas' | 'onednn'
+  readonly path: string
+  readonly name: string
+  readonly version: string
+  readonly detail: string
+  readonly bf16: Bf16Support
+}
+
+/** What multiplies bf16, such as `brg:avx512_core_amx_bf16`, or why nothing does. */
+export type Bf16Support = { readonly kernel: string } | { readonly obstacle: string }
+
+/** op(a) · op(b): `nn` a · b, `nt` a · bᵀ, `tn` aᵀ · b. */
+export type ProductForm = 'nn' | 'nt' | 'tn'
+
+export interface ProductShape {
+  readonly form: ProductForm
+  readonly m: number
+  readonly n: number
+  readonly k: number
+  /** Elements from row to row. */
+  readonly lda: number
+  readonly ldb: number
+  readonly ldc: number
+  /** Adds to c; else overwrites it. */
+  readonly accumulate: boolean
+}
+
+export interface NativeGemm {
+  /**
+   * Bound once per shape, run many times. c (m, n) = op(a) · op(b), all row-major f32, in the calling thread alone. a is
+   * (m, k), for `tn` (k, m); b is (k, n), for `nt` (n, k). The bound function takes absolute addresses.
+   */
+  bind(shape: ProductShape): (a: number, b: number, c: number) => void
+}
+
+/** Columns of the second operand of a product in bf16. */
+export const BF16_COLUMNS = 64
+/** What the sizes that such products sum over are multiples of. */
+export const BF16_DEPTH = 32
+
+export interface Bf16Shape {
+  readonly m: number
+  /** A multiple of BF16_DEPTH. */
+  readonly k: number
+  /** Adds to c; else overwrites it. */
+  readonly accumulate: boolean
+}
+
+/**
+ * c (m, 64) f32 = a (m, k) bf16 · b (k, 64) bf16, sums in f32. a and c are dense, row-major; b is in pairs of rows,
+ * `(k / 2, 64, 2)`. Bound once per shape, run many times with absolute addresses.
+ */
+export type BindBf16 = (shape: Bf16Shape) => (a: number, b: number, c: number) => void
+
+/** The products of the open library, and where the arena begins. */
+export interface NativeProducts {
+  readonly gemm: NativeGemm
+  /** Null where nothing is multiplied in bf16. */
+  readonly bf16: BindBf16 | null
+  readonly base: number
+  /** What runs some functions of the WASM module faster, with the same bits; null where nothing does. */
+  readonly faster: ((wasm: WasmExports) => WasmExports) | null
+}

@@ -1,0 +1,106 @@
+/**
+ * The truth: every kernel in float64 over plain row-major ndarrays, slow and obviously right; all other backends are
+ * tested against it, and it against central differences. It takes views with any strides, and allocates as it goes.
+ * `exp` and `log` are Math's, whose last bits may change with the engine, so it is not bit-portable.
+ * Runs in workers, on the thread's own kernels over shared tensors.
+ *
+ * Test: npx tap dist/test/tensor/reference.test.js
+ */
+import ndarray from 'ndarray'
+import ops from 'ndarray-ops'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
+import type { Backend, BlockKernel, InputScaling, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import { checkGather, checkLinear, checkLinearBackward } from '../shapes.js'
+import { activateBackward, biasActivate, dropout } from './activation.js'
+import { augment } from './augment.js'
+import { softmaxLoss, squaredLoss } from './loss.js'
+import { matmul } from './matmul.js'
+import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
+import { biasUpdate, weightUpdate } from './update.js'
+import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
+
+const kernels: Kernels = {
+  gather,
+  augment,
+  linear,
+  biasActivate,
+  dropout,
+  softmaxLoss,
+  squaredLoss,
+  linearBackward,
+  activateBackward,
+  batchNorm,
+  normSums,
+  batchNormBackward,
+  layerNorm,
+  layerNormBackward,
+  weightUpdate,
+  biasUpdate,
+  derive: () => () => {}, // No kernel here reads another form.
+  storeRow(w, i, values) {
+    ops.assign(w.master.pick(i, null), ndarray(values, [w.outputs]))
+  },
+  loadRow(w, i, values) {
+    ops.assign(ndarray(values, [w.outputs]), w.master.pick(i, null))
+  },
+}
+
+export const reference: Backend = {
+  name: 'reference',
+  dtype: 'float64',
+  cutsDecideBits: false,
+  tileUnit: { inputs: 1, outputs: 1 },
+  // Not measured: enough tiles for a few workers, and a small share of calls.
+  bestTile: { inputs: 64, outputs: 64 },
+  blockColumns: 1,
+  blockRows: 1,
+  shardRows: () => 64,
+  scratchBytes: () => 0,
+  matrixShape: (rows, cols) => [rows, cols],
+  weightShape: (inputs, outputs) => [inputs, outputs],
+  derivedShape: () => null,
+  biasShape: outputs => [outputs],
+  compile: async () => null,
+  instantiate: () => kernels,
+}
+
+function gather(
+  out: Matrix, // (B, F)
+  features: ByteTensor | FloatTensor, // (N, F)
+  samples: IntTensor, // (B)
+  scaling: InputScaling | null,
+): RowKernel {
+  checkGather(out, features, samples, scaling)
+  return (row, rows) => {
+    for (let r = row; r < row + rows; r++) {
+      const to: FloatTensor = out.tensor.pick(r, null).hi(out.cols) // (F)
+      const from = (features as FloatTensor).pick(samples.get(r), null) // (F)
+      if (!scaling) ops.divs(to, from, 255)
+      else {
+        ops.sub(to, from, scaling.offset)
+        ops.muleq(to, scaling.factor)
+      }
+    }
+  }
+}
+
+function linear(
+  out: Matrix, // (B, O)
+  x: Matrix, // (B, I)
+  w: WeightTensors,
+): BlockKernel {
+  checkLinear(out, x, w)
+  return (row, rows, columns = allColumns(out)) =>
+    matmul(blockOf(out, row, rows, columns), rowsOf(x, row, rows), withColumns(w.master, columns))
+}
+
+function linearBackward(
+  dx: Matrix, // (B, I)
+  dz: Matrix, // (B, O)
+  w: WeightTensors,
+): BlockKernel {
+  checkLinearBackward(dx, dz, w)
+  const transposed = w.master.transpose(1, 0)
+  return (row, rows, columns = allColumns(dx)) =>
+    matmul(blockOf(dx, row, rows, columns), rowsOf(dz, row, rows), withColumns(transposed, columns))
+}

@@ -1,0 +1,67 @@
+/** Softmax with cross-entropy, and the mean squared error, row by row, in float64. Runs in workers; changes logits, losses and hits of its rows. */
+import ndarray from 'ndarray'
+import ops from 'ndarray-ops'
+import type { FloatTensor } from '../../tensor/tensor.js'
+import type { Kernels } from '../backend.js'
+import { checkSoftmaxLoss, checkSquaredLoss } from '../shapes.js'
+import { allFinite } from './activation.js'
+
+export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
+  const { z, bias, labels, samples, losses, correct, smoothing } = args
+  checkSoftmaxLoss(args)
+  return (row, rows, deltaScale) => {
+    let finite = true
+    const share = deltaScale > 0 ? smoothing / z.cols : 0 // of every class
+    const rest = deltaScale > 0 ? 1 - smoothing : 1 //       of the label, beside that
+    for (let r = row; r < row + rows; r++) {
+      const label = labels.get(samples.get(r))
+      const p: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): logits, then softmax, then deltas
+      ops.addeq(p, bias.master)
+      correct.set(r, Number(firstLargest(p) === label))
+
+      // softmax(x) = softmax(x - max x), and then no exponential overflows.
+      ops.subseq(p, ops.sup(p))
+      const target = rest * p.get(label) + share * ops.sum(p)
+      ops.expeq(p)
+      const sum = ops.sum(p)
+      const loss = Math.log(sum) - target
+      losses.set(r, loss)
+      ops.divseq(p, sum)
+
+      if (deltaScale > 0) {
+        ops.subseq(p, share)
+        p.set(label, p.get(label) - rest)
+        ops.mulseq(p, deltaScale)
+      }
+      finite &&= Number.isFinite(loss) && allFinite(p)
+    }
+    return finite
+  }
+}
+
+export function squaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): ReturnType<Kernels['squaredLoss']> {
+  const { z, bias, targets, samples, losses, correct } = args
+  checkSquaredLoss(args)
+  return (row, rows, deltaScale) => {
+    let finite = true
+    for (let r = row; r < row + rows; r++) {
+      const target: FloatTensor = targets.pick(samples.get(r), null) // (C)
+      const y: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): outputs, then deltas
+      ops.addeq(y, bias.master)
+      correct.set(r, Number(firstLargest(y) === firstLargest(target)))
+      const difference = ndarray(new Float64Array(z.cols)) // (C)
+      ops.sub(difference, y, target)
+      const loss = ops.norm2squared(difference) / z.cols
+      losses.set(r, loss)
+      if (deltaScale > 0) ops.muls(y, difference, (2 / z.cols) * deltaScale)
+      finite &&= Number.isFinite(loss)
+    }
+    return finite
+  }
+}
+
+function firstLargest(x: FloatTensor): number {
+  let best = 0
+  for (let i = 1; i < x.shape[0]; i++) if (x.get(i) > x.get(best)) best = i
+  return best
+}

@@ -1,0 +1,114 @@
+/**
+ * What the operands of a kernel must fit, in whatever form a backend keeps them: checked when a kernel is bound, once for
+ * all its calls. Throws ShapeError that names the operand, and TypeError for one that is missing or of another type.
+ *
+ * Letters: `B` rows of a mini-batch, `N` rows of the data, `F` features, `I` inputs and `O` outputs of a layer, `C` classes.
+ */
+import { bindShapes, type IntTensor, type Matrix, matrixShape, type Shaped } from '../tensor/tensor.js'
+import type { ActivationSpec, Kernels } from './backend.js'
+
+type Sized = { readonly outputs: number }
+
+const weightShape = ({ inputs, outputs }: Sized & { readonly inputs: number }): Shaped => ({ shape: [inputs, outputs] })
+const vectorShape = ({ outputs }: Sized): Shaped => ({ shape: [outputs] })
+
+/** Bytes without a scaling, bytes or float32 with one. */
+export function checkGather(...[out, features, samples, scaling]: Parameters<Kernels['gather']>): void {
+  bindShapes('gather', [
+    ['features', features, ['N', 'F']],
+    ['out', matrixShape(out), ['B', 'F']],
+    ['samples', samples, ['B']],
+    ...(scaling
+      ? ([
+          ['offset', scaling.offset, ['F']],
+          ['factor', scaling.factor, ['F']],
+        ] as const)
+      : []),
+  ])
+  const { dtype } = features
+  if (dtype === 'uint8' || (dtype === 'float32' && scaling)) return
+  throw new TypeError(`gather: features are ${dtype}, expected uint8${scaling ? ' or float32' : ''}`)
+}
+
+export function checkLinear(...[out, x, w]: Parameters<Kernels['linear']>): void {
+  bindShapes('linear', [
+    ['x', matrixShape(x), ['B', 'I']],
+    ['w', weightShape(w), ['I', 'O']],
+    ['out', matrixShape(out), ['B', 'O']],
+  ])
+}
+
+export function checkLinearBackward(...[dx, dz, w]: Parameters<Kernels['linearBackward']>): void {
+  bindShapes('linearBackward', [
+    ['dz', matrixShape(dz), ['B', 'O']],
+    ['w', weightShape(w), ['I', 'O']],
+    ['dx', matrixShape(dx), ['B', 'I']],
+  ])
+}
+
+export function checkBiasActivate(...[z, bias, { gates }, { samples }]: Parameters<Kernels['biasActivate']>): void {
+  bindShapes('biasActivate', [
+    ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
+    ['z', matrixShape(z), ['B', 'O']],
+    ['bias', vectorShape(bias), ['O']],
+    ['samples', samples, ['B']],
+  ])
+}
+
+export function checkDropout(x: Matrix, { samples }: { readonly samples: IntTensor }): void {
+  bindShapes('dropout', [
+    ['x', matrixShape(x), ['B', 'F']],
+    ['samples', samples, ['B']],
+  ])
+}
+
+/** What says which units let a delta through: the activations of a relu, the gates of all others. */
+export function gatesOf(dx: Matrix, a: Matrix, { type, gates }: ActivationSpec): Matrix {
+  const left = type === 'relu' ? a : gates
+  if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
+  bindShapes('activateBackward', [
+    ['dx', matrixShape(dx), ['B', 'O']],
+    ['a', matrixShape(a), ['B', 'O']],
+    ['gates', matrixShape(left), ['B', 'O']],
+  ])
+  return left
+}
+
+export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): void {
+  const { z, bias, labels, samples, losses, correct } = args
+  bindShapes('softmaxLoss', [
+    ['z', matrixShape(z), ['B', 'C']],
+    ['bias', vectorShape(bias), ['C']],
+    ['labels', labels, ['N']],
+    ['samples', samples, ['B']],
+    ['losses', losses, ['B']],
+    ['correct', correct, ['B']],
+  ])
+}
+
+export function checkSquaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): void {
+  const { z, bias, targets, samples, losses, correct } = args
+  bindShapes('squaredLoss', [
+    ['z', matrixShape(z), ['B', 'C']],
+    ['bias', vectorShape(bias), ['C']],
+    ['targets', targets, ['N', 'C']],
+    ['samples', samples, ['B']],
+    ['losses', losses, ['B']],
+    ['correct', correct, ['B']],
+  ])
+}
+
+export function checkWeightUpdate(...[w, x, dz]: Parameters<Kernels['weightUpdate']>): void {
+  bindShapes('weightUpdate', [
+    ['w', weightShape(w), ['I', 'O']],
+    ['x', matrixShape(x), ['B', 'I']],
+    ['dz', matrixShape(dz), ['B', 'O']],
+  ])
+}
+
+export function checkBiasUpdate(...[bias, dz]: Parameters<Kernels['biasUpdate']>): void {
+  bindShapes('biasUpdate', [
+    ['bias', vectorShape(bias), ['O']],
+    ['dz', matrixShape(dz), ['B', 'O']],
+  ])
+}

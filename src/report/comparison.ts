@@ -1,0 +1,183 @@
+/**
+ * Runs side by side: the settings in which they differ, their results, and means over seeds. Main thread; reads run
+ * directories, never writes.
+ */
+import { basename, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { valueAt } from '../config/problems.js'
+import type { Experiment } from '../config/schema.js'
+import { settings } from '../config/settings.js'
+import { readSavedRun, type SavedRun } from '../coordinator/saved-run.js'
+import type { RunSummary } from '../run/events.js'
+
+/** Results that a run may have. Accuracies from 0 to 1, losses in nats, seconds of training. */
+export const RESULTS = [
+  'test accuracy',
+  'test R²',
+  'test loss',
+  'validation accuracy',
+  'validation R²',
+  'validation loss',
+  'train accuracy',
+  'train R²',
+  'train loss',
+  'epochs',
+  'seconds',
+  'samples/s',
+] as const
+export type ResultName = (typeof RESULTS)[number]
+
+export interface ComparedRun {
+  readonly run: string
+  /** `completed` and so on; `running` where the run has not ended. */
+  readonly status: RunSummary['status'] | 'running'
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly results: Readonly<Partial<Record<ResultName, number>>>
+}
+
+/** Runs that differ in nothing but their seeds. */
+export interface ComparedGroup {
+  readonly runs: readonly string[]
+  readonly settings: Readonly<Record<string, unknown>>
+  /** Over the runs that have the result; the standard deviation is the sample's (n - 1), null for one run. */
+  readonly results: Readonly<Partial<Record<ResultName, { readonly mean: number; readonly deviation: number | null }>>>
+}
+
+export interface Comparison {
+  /** Paths of the settings that are not the same in all runs, in the schema's order; `seed` is one of them. */
+  readonly differing: readonly string[]
+  readonly runs: readonly ComparedRun[]
+  /** None where no two runs share all but their seed. */
+  readonly groups: readonly ComparedGroup[]
+}
+
+/** Rejects with ConfigError where a path is no run. */
+export async function compareRuns(paths: readonly string[]): Promise<Comparison> {
+  const runs: SavedRun[] = []
+  for (const path of paths) runs.push(await readSavedRun(resolve(path)))
+  const experiments = runs.map(({ loaded }) => loaded.experiment)
+  const known = [...new Set(settings.map(({ path }) => path))].filter(path => path !== 'name' && path !== '$schema')
+  const differing = known.filter(path => {
+    const [first, ...others] = experiments.map(experiment => settingOf(experiment, path))
+    return others.some(value => !isDeepStrictEqual(value, first))
+  })
+  const compared = runs.map(
+    ({ path, summary, loaded }): ComparedRun => ({
+      run: basename(path),
+      status: summary?.status ?? 'running',
+      settings: Object.fromEntries(differing.map(path => [path, settingOf(loaded.experiment, path) ?? null])),
+      results: summary ? resultsOf(summary) : {},
+    }),
+  )
+  return { differing, runs: compared, groups: groupsOf(compared) }
+}
+
+const settingOf = (experiment: Experiment, path: string): unknown => valueAt(experiment, path.split('.'))
+
+function resultsOf({ test, validation, train, epochs, seconds, samplesPerSecond }: RunSummary): ComparedRun['results'] {
+  const all: Record<ResultName, number | undefined> = {
+    'test accuracy': test?.accuracy,
+    'test R²': test?.r2,
+    'test loss': test?.loss,
+    'validation accuracy': validation?.accuracy,
+    'validation R²': validation?.r2,
+    'validation loss': validation?.loss,
+    'train accuracy': train?.accuracy,
+    'train R²': train?.r2,
+    'train loss': train?.loss,
+    epochs,
+    seconds,
+    'samples/s': samplesPerSecond,
+  }
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => typeof value === 'number'))
+}
+
+function groupsOf(runs: readonly ComparedRun[]): ComparedGroup[] {
+  const groups = new Map<string, { settings: Record<string, unknown>; runs: ComparedRun[] }>()
+  for (const run of runs) {
+    const { seed: _, ...settings } = run.settings
+    const key = JSON.stringify(settings)
+    const group = groups.get(key) ?? { settings, runs: [] }
+    group.runs.push(run)
+    groups.set(key, group)
+  }
+  if (groups.size === runs.length) return []
+  return [...groups.values()].map(({ settings, runs }) => ({
+    runs: runs.map(({ run }) => run),
+    settings,
+    results: Object.fromEntries(
+      RESULTS.flatMap(name => {
+        const values = runs.flatMap(({ results }) => results[name] ?? [])
+        return values.length === 0 ? [] : [[name, statisticsOf(values)]]
+      }),
+    ),
+  }))
+}
+
+function statisticsOf(values: readonly number[]): { mean: number; deviation: number | null } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null }
+}
+
+/** A table of text: one row a run, then one a group of several. Columns in which nothing stands are left out. */
+export function comparisonTable({ differing, runs, groups }: Comparison): string[][] {
+  const shown = RESULTS.filter(name => runs.some(({ results }) => results[name] !== undefined))
+  // Nothing for what only another type of optimizer or schedule has.
+  const setting = (value: unknown) => (typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value))
+  return [
+    ['run', 'status', ...differing, ...shown],
+    ...runs.map(({ run, status, settings, results }) => [
+      run,
+      status,
+      ...differing.map(path => setting(settings[path])),
+      ...shown.map(name => (results[name] === undefined ? '' : resultText(name, results[name]))),
+    ]),
+    ...groups
+      .filter(({ runs: members }) => members.length > 1)
+      .map(({ runs: members, settings, results }) => [
+        `mean of ${members.length}`,
+        '',
+        ...differing.map(path => (path === 'seed' ? '' : setting(settings[path]))),
+        ...shown.map(name => {
+          const found = results[name]
+          if (found === undefined) return ''
+          const { mean, deviation } = found
+          return deviation === null
+            ? resultText(name, mean)
+            : `${resultText(name, mean)} ± ${resultText(name, deviation)}`
+        }),
+      ]),
+  ]
+}
+
+function resultText(name: ResultName, value: number): string {
+  if (name.endsWith('accuracy')) return `${(100 * value).toFixed(2)} %`
+  if (/(loss|R²)$/.test(name)) return value.toFixed(4)
+  return name === 'seconds' ? value.toFixed(1) : value.toFixed(0)
+}
+
+/** Numbers in full, no units: for programs. RFC 4180. */
+export function comparisonCsv({ differing, runs }: Comparison): string {
+  const rows = [
+    ['run', 'status', ...differing, ...RESULTS],
+    ...runs.map(({ run, status, settings, results }) => [
+      run,
+      status,
+      ...differing.map(path => settings[path]),
+      ...RESULTS.map(name => results[name]),
+    ]),
+  ]
+  return rows.map(row => `${row.map(csvCell).join(',')}\r\n`).join('')
+}
+
+function csvCell(value: unknown): string {
+  const text = value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value)
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+export function comparisonMarkdown(comparison: Comparison): string {
+  const [head, ...rows] = comparisonTable(comparison)
+  const line = (cells: readonly string[]) => `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
+  return line(head) + line(head.map((_, column) => (column < 2 ? '---' : '---:'))) + rows.map(line).join('')
+}

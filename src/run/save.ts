@@ -1,0 +1,371 @@
+/**
+ * Checkpoints: the parameters of a network in a safetensors file, with the state of training in its metadata.
+ * Main thread. The tensors may be views of shared memory; the caller sees to it that nobody writes them meanwhile.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import { endianness } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { type InputSpec, parseInput } from '../data/input.js'
+import { CheckpointError } from '../formats/safetensors.js'
+import { PIECE_BYTES, TensorFile, writeTensorFile } from '../formats/tensor-file.js'
+import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
+
+/** A parameter by the name and shape it has in files: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
+export interface NamedWeights {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** Row-major. May be a getter that gathers the data anew: it is read once for each pass over the parameters. */
+  readonly data: Float32Array
+}
+
+/** Where training stood. */
+export interface CheckpointState {
+  readonly step: number
+  readonly epoch: number
+  readonly rowsSeen: number
+  /** The resolved experiment. A reader gets it as it stands in the file, unchecked. */
+  readonly experiment: unknown
+  /** What the network takes; undefined in files of older versions, and where nobody asked. */
+  readonly input?: InputSpec | undefined
+  /** Whatever else decides what happens next, as JSON; null in a file that only has weights. Unchecked as well. */
+  readonly training?: unknown
+}
+
+export interface Checkpoint extends CheckpointState {
+  readonly weightsSha256: string
+  /** Over the bytes of all tensors: parameters, then moments. Without moments it is `weightsSha256`. */
+  readonly stateSha256: string
+  readonly training: unknown
+  /** Of a model rather than a checkpoint: `weightsSha256` of the run that it was made of. Else null. */
+  readonly trainedSha256: string | null
+}
+
+/** What exported weights are kept in. The digests of bf16 are those of the f32 numbers that it stands for. */
+export type ModelDtype = 'F32' | 'BF16'
+
+export interface Digests {
+  readonly weightsSha256: string
+  readonly stateSha256: string
+}
+
+/** How the optimizer's moments of a parameter and its average are named: its name, and this. */
+const MOMENT = /\.(moment\d+|average)$/
+export const isMoment = (name: string): boolean => MOMENT.test(name)
+
+const FORMAT = 'gradloom'
+const FORMAT_VERSION = '1'
+
+/** SHA-256 over the little-endian f32 bytes of all parameters in the given order, in hexadecimal. */
+export async function weightsSha256(parameters: Iterable<NamedWeights>): Promise<string> {
+  return (await digestsOf(parameters, [])).weightsSha256
+}
+
+/** SHA-256 of the parameters, and of parameters and moments. */
+export async function digestsOf(parameters: Iterable<NamedWeights>, moments: Iterable<NamedWeights>): Promise<Digests> {
+  const hash = createHash('sha256')
+  await updateHash(hash, parameters)
+  const weights = hash.copy().digest('hex')
+  await updateHash(hash, moments)
+  return { weightsSha256: weights, stateSha256: hash.digest('hex') }
+}
+
+async function updateHash(hash: Hash, tensors: Iterable<NamedWeights>): Promise<void> {
+  for (const { data } of tensors) {
+    for (const bytes of pieces(bytesOf(data))) {
+      hash.update(bytes)
+      await setImmediate() // the event loop stays free: 4 MiB take a few milliseconds
+    }
+  }
+}
+
+/** Writes a checkpoint, whole or not at all: the parameters, and the optimizer's moments where it is to be resumed. */
+export async function saveWeights(
+  file: string,
+  parameters: readonly NamedWeights[],
+  state: CheckpointState,
+  moments: readonly NamedWeights[] = [],
+): Promise<Digests> {
+  const digests = await digestsOf(parameters, moments)
+  await writeTensorFile(
+    file,
+    [...parameters, ...moments].map(({ name, shape, data }) => ({
+      name,
+      dtype: 'F32' as const,
+      shape,
+      data: () => pieces(bytesOf(data)),
+    })),
+    { ...metadataOf(state), ...digests },
+  )
+  return digests
+}
+
+function metadataOf({ step, epoch, rowsSeen, experiment, input, training }: CheckpointState): Record<string, string> {
+  return {
+    format: FORMAT,
+    formatVersion: FORMAT_VERSION,
+    step: String(step),
+    epoch: String(epoch),
+    rowsSeen: String(rowsSeen),
+    experiment: JSON.stringify(experiment),
+    ...(input && { input: JSON.stringify(input) }),
+    training: JSON.stringify(training ?? null),
+  }
+}
+
+/**
+ * Writes a model, whole or not at all: the weights that the run has scored, which every command reads as it reads a
+ * checkpoint, but which cannot be trained on from where they were. Returns the digests of what a reader gets.
+ */
+export async function saveModel(
+  file: string,
+  parameters: readonly NamedWeights[],
+  {
+    dtype,
+    trainedSha256,
+    metadata,
+    ...state
+  }: CheckpointState & {
+    readonly dtype: ModelDtype
+    readonly trainedSha256: string
+    readonly metadata: Readonly<Record<string, string>>
+  },
+): Promise<Digests> {
+  const stored = parameters.map(({ name, shape, data }) => {
+    const halves = dtype === 'BF16' ? roundToBf16(data) : null
+    return { name, shape, data: halves ? widenBf16(halves) : data, halves }
+  })
+  const digests = await digestsOf(stored, [])
+  await writeTensorFile(
+    file,
+    stored.map(({ name, shape, data, halves }) => ({
+      ...{ name, dtype, shape },
+      data: () => pieces(halves ? new Uint8Array(halves.buffer) : bytesOf(data)),
+    })),
+    { ...metadataOf(state), ...metadata, trainedSha256, ...digests },
+  )
+  return digests
+}
+
+/** What a checkpoint says of itself; its weights are not read. */
+export async function readCheckpoint(file: string): Promise<Checkpoint> {
+  const tensors = await TensorFile.open(file)
+  try {
+    return checkpointOf(tensors)
+  } finally {
+    await tensors.close()
+  }
+}
+
+/**
+ * Overwrites the data of `parameters` with the weights of a checkpoint, which must have exactly these names and
+ * shapes; moments of theirs are left alone. When it throws, the data may be partly overwritten, and must not be used.
+ */
+export async function loadWeights(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
+  return load(file, parameters, null)
+}
+
+/** The weights that a run has scored: its averages, where it keeps some. Those of a model are such already. */
+export async function loadScored(
+  file: string,
+  parameters: readonly NamedWeights[],
+  ema: number | null,
+): Promise<Checkpoint> {
+  if (ema === null || (await readCheckpoint(file)).trainedSha256 !== null) return loadWeights(file, parameters)
+  return loadAverages(file, parameters)
+}
+
+/**
+ * The same, with the average of each parameter that has one in its place: the weights that the run has scored. Throws
+ * CheckpointError where the file has none.
+ */
+export async function loadAverages(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
+  const checkpoint = await loadWeights(file, parameters)
+  const tensors = await TensorFile.open(file)
+  try {
+    await verifyDigests(tensors)
+    const averaged = parameters.flatMap(({ name, shape, data }) => {
+      const found = tensors.header.tensors.get(`${name}.average`)
+      if (!found) return []
+      if (found.dtype !== 'F32' || shapeText(found.shape) !== shapeText(shape)) {
+        throw new CheckpointError(
+          `${file}: ${found.name} is ${found.dtype} ${shapeText(found.shape)}, expected F32 ${shapeText(shape)}`,
+        )
+      }
+      return [{ name: found.name, data }]
+    })
+    if (averaged.length === 0) {
+      throw new CheckpointError(`${file}: has no averages of weights, expected them because train.ema.decay is set`)
+    }
+    for (const { name, data } of averaged) await tensors.read(name, bytesOf(data))
+    return checkpoint
+  } finally {
+    await tensors.close()
+  }
+}
+
+/** The same for parameters and moments: all that training changes. */
+export async function loadState(
+  file: string,
+  parameters: readonly NamedWeights[],
+  moments: readonly NamedWeights[],
+): Promise<Checkpoint> {
+  return load(file, parameters, moments)
+}
+
+async function load(
+  file: string,
+  parameters: readonly NamedWeights[],
+  moments: readonly NamedWeights[] | null,
+): Promise<Checkpoint> {
+  const tensors = await TensorFile.open(file)
+  try {
+    const checkpoint = checkpointOf(tensors)
+    expectSameTensors(tensors, [...parameters, ...(moments ?? [])], moments === null)
+    for (const { name, data } of [...parameters, ...(moments ?? [])]) {
+      if (tensors.header.tensors.get(name)?.dtype !== 'BF16') await tensors.read(name, bytesOf(data))
+      else {
+        const halves = new Uint16Array(data.length)
+        await tensors.read(name, new Uint8Array(halves.buffer))
+        data.set(widenBf16(halves))
+      }
+    }
+    const { weightsSha256, stateSha256 } = await digestsOf(parameters, moments ?? [])
+    expectDigest(file, 'weights', weightsSha256, checkpoint.weightsSha256)
+    if (moments !== null) expectDigest(file, 'optimizer state', stateSha256, checkpoint.stateSha256)
+    return checkpoint
+  } finally {
+    await tensors.close()
+  }
+}
+
+/** Reads all tensors, parameters first and then moments, and compares their digests with those in the metadata. */
+export async function verifyDigests(tensors: TensorFile): Promise<Checkpoint> {
+  const checkpoint = checkpointOf(tensors)
+  const names = [...tensors.header.tensors.keys()]
+  const hash = createHash('sha256')
+  const update = async (some: readonly string[]) => {
+    for (const name of some) {
+      const half = tensors.header.tensors.get(name)?.dtype === 'BF16'
+      for await (const bytes of tensors.pieces(name)) {
+        hash.update(half ? bytesOf(floatsOf(bytes, 'BF16')) : bytes)
+      }
+    }
+  }
+  await update(names.filter(name => !isMoment(name)))
+  expectDigest(tensors.file, 'weights', hash.copy().digest('hex'), checkpoint.weightsSha256)
+  await update(names.filter(isMoment))
+  expectDigest(tensors.file, 'optimizer state', hash.digest('hex'), checkpoint.stateSha256)
+  return checkpoint
+}
+
+function expectDigest(file: string, what: string, got: string, want: string): void {
+  if (got === want) return
+  throw new CheckpointError(`${file}: SHA-256 of the ${what} is ${got}, expected ${want}; the file is damaged`, {
+    hint: 'use another checkpoint of the run',
+  })
+}
+
+/** What the metadata of an open file say. */
+export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
+  const format = metadata.get('format')
+  const version = metadata.get('formatVersion')
+  if (format !== FORMAT) {
+    throw new CheckpointError(
+      `${file}: format is ${inspect(format)}, expected '${FORMAT}'; this is no checkpoint of gradloom`,
+    )
+  }
+  if (version !== FORMAT_VERSION) {
+    throw new CheckpointError(`${file}: formatVersion is ${inspect(version)}, expected '${FORMAT_VERSION}'`, {
+      hint: 'read it with the version of gradloom that wrote it, or train again',
+    })
+  }
+  const text = (key: string, pattern: RegExp, wanted: string): string => {
+    const value = metadata.get(key)
+    if (value === undefined || !pattern.test(value)) {
+      throw new CheckpointError(`${file}: metadata ${key} is ${inspect(value)}, expected ${wanted}`)
+    }
+    return value
+  }
+  const count = (key: string) => Number(text(key, /^(0|[1-9]\d{0,14})$/, 'an integer >= 0'))
+  return {
+    step: count('step'),
+    epoch: count('epoch'),
+    rowsSeen: count('rowsSeen'),
+    experiment: jsonOf(file, 'experiment', text('experiment', /^\{/, 'a JSON object')),
+    input: inputOf(file, metadata.get('input')),
+    training: jsonOf(file, 'training', text('training', /^(\{|null$)/, 'a JSON object or null')),
+    weightsSha256: text('weightsSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
+    stateSha256: text('stateSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits'),
+    trainedSha256: metadata.has('trainedSha256')
+      ? text('trainedSha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits')
+      : null,
+  }
+}
+
+function inputOf(file: string, json: string | undefined): InputSpec | undefined {
+  try {
+    return parseInput(json)
+  } catch (cause) {
+    throw new CheckpointError(`${file}: metadata input: ${(cause as Error).message}, expected what a network takes`, {
+      cause,
+    })
+  }
+}
+
+function jsonOf(file: string, key: string, json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch (cause) {
+    throw new CheckpointError(`${file}: metadata ${key} is not JSON: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** All differences at once: a network of another shape is easier to recognise from the whole list. */
+function expectSameTensors(
+  { file, header: { tensors, metadata } }: TensorFile,
+  parameters: readonly NamedWeights[],
+  momentsAllowed: boolean,
+): void {
+  const wanted = new Set(parameters.map(({ name }) => name))
+  const missing = parameters.filter(({ name }) => !tensors.has(name)).map(({ name }) => name)
+  const known = (name: string) => wanted.has(momentsAllowed ? name.replace(MOMENT, '') : name)
+  const extra = [...tensors.keys()].filter(name => !known(name))
+  const different = parameters.flatMap(({ name, shape }) => {
+    const found = tensors.get(name)
+    const fits = found?.dtype === 'F32' || (found?.dtype === 'BF16' && metadata.has('trainedSha256'))
+    if (!found || (fits && shapeText(found.shape) === shapeText(shape))) return []
+    return [`${name} is ${found.dtype} ${shapeText(found.shape)}, expected F32 ${shapeText(shape)}`]
+  })
+  const problems = [
+    ...different,
+    ...(missing.length > 0 ? [`missing: ${listed(missing)}`] : []),
+    ...(extra.length > 0 ? [`not expected: ${listed(extra)}`] : []),
+  ]
+  if (problems.length > 0) {
+    throw new CheckpointError(`${file}: weights do not fit the model: ${listed(problems, '; ')}`, {
+      hint: 'the experiment must have the model and the data set that the checkpoint was trained with',
+    })
+  }
+}
+
+function shapeText(shape: readonly number[]): string {
+  return `(${shape.join(', ')})`
+}
+
+function listed(items: readonly string[], separator = ', '): string {
+  const shown = items.slice(0, 10)
+  return (
+    shown.join(separator) + (items.length > shown.length ? `${separator}and ${items.length - shown.length} more` : '')
+  )
+}
+
+/** The same memory as bytes. They are little-endian wherever Node runs today; on another machine, say so. */
+function bytesOf(data: Float32Array): Uint8Array {
+  if (endianness() !== 'LE') throw new CheckpointError('weights: byte order is big-endian, expected little-endian')
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
+function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES)
+}

@@ -1,0 +1,80 @@
+/**
+ * From a step's number to everything the step depends on: epoch, rows, order of the samples, learning rate. A pure
+ * function of the plan, so that nothing has to be remembered or sent. Runs in workers.
+ */
+import { type OptimizerStep, optimizerStep } from '../../model/optimizer.js'
+import { learningRateAt } from '../../model/schedule.js'
+import { averageShare } from '../../model/state.js'
+import { Purpose, permutation } from '../../tensor/random.js'
+import type { RunPlan } from '../threads/protocol.js'
+
+export interface StepContext {
+  /** Steps done before this one, in the whole run. */
+  readonly step: number
+  /** From 0, as is the step within it. */
+  readonly epoch: number
+  readonly stepInEpoch: number
+  /** Which of the step's mini-batches this is; others than these are neither. */
+  readonly isFirst: boolean
+  readonly isLast: boolean
+  /** Rows of this mini-batch; the last one of an epoch may have fewer than `batchSize`. */
+  readonly rows: number
+  /** Rows of all mini-batches of the step, over which the loss is a mean. */
+  readonly stepRows: number
+  /** Row i of the mini-batch is row positions[first + i] of the split. */
+  readonly positions: Uint32Array
+  readonly first: number
+  readonly optimizer: OptimizerStep
+  /** Share of the weights in their averages; 0: there are none. */
+  readonly averageShare: number
+}
+
+/** Rows of an optimizer step, but for the last one of an epoch. */
+export const rowsPerStep = (plan: Pick<RunPlan, 'batchSize' | 'accumulateSteps'>): number =>
+  plan.batchSize * plan.accumulateSteps
+
+export const stepsPerEpoch = (plan: Pick<RunPlan, 'batchSize' | 'accumulateSteps' | 'rows'>): number =>
+  Math.ceil(plan.rows.train / rowsPerStep(plan))
+
+/**
+ * Returns the clock of a run: contexts by step, and mini-batch of the step, from 0 to that which is its last. Remembers the
+ * order of one epoch, 4 bytes a training row.
+ */
+export function startClock(plan: RunPlan): (step: number, rateFactor: number, miniBatch?: number) => StepContext {
+  const { batchSize, seed } = plan
+  const rowsTotal = plan.rows.train
+  const perEpoch = stepsPerEpoch(plan)
+  let shuffled: { epoch: number; positions: Uint32Array } = { epoch: -1, positions: new Uint32Array(0) }
+
+  return (step, rateFactor, miniBatch = 0) => {
+    const epoch = Math.floor(step / perEpoch)
+    const stepInEpoch = step % perEpoch
+    if (shuffled.epoch !== epoch) {
+      shuffled = { epoch, positions: permutation(rowsTotal, seed, Purpose.shuffle, epoch) }
+    }
+    const firstOfStep = stepInEpoch * rowsPerStep(plan)
+    const stepRows = Math.min(rowsPerStep(plan), rowsTotal - firstOfStep)
+    const first = firstOfStep + miniBatch * batchSize
+    const end = Math.min(first + batchSize, firstOfStep + stepRows)
+    const rate = learningRateAt(plan, step, perEpoch) * rateFactor
+    return {
+      step,
+      epoch,
+      stepInEpoch,
+      isFirst: miniBatch === 0,
+      isLast: end === firstOfStep + stepRows,
+      rows: end - first,
+      stepRows,
+      positions: shuffled.positions,
+      first,
+      averageShare: plan.ema === null ? 0 : averageShare(plan.ema, step),
+      optimizer: optimizerStep(
+        plan.optimizer,
+        step + 1,
+        rate,
+        plan.l2 / stepRows,
+        plan.clipValue ?? Number.POSITIVE_INFINITY,
+      ),
+    }
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Compiles an experiment and the shape of its data into the plan that every worker gets, and refuses what cannot be.
+ * Main thread.
+ */
+import { availableParallelism } from 'node:os'
+import { type Augmentation, isPlain } from '../../augment/transform.js'
+import type { Experiment } from '../../config/schema.js'
+import type { DatasetSource } from '../../data/dataset.js'
+import { isScaled } from '../../data/input.js'
+import { ConfigError } from '../../errors.js'
+import { leavesZeros, loadBackend } from '../../kernels/backends.js'
+import { chooseCompute } from '../../kernels/precision.js'
+import { layerWidths, weightCount } from '../../model/parameters.js'
+import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
+import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
+import { PROTOCOL, type RunPlan, type Split } from '../threads/protocol.js'
+import { type Layout, planLayout } from './layout.js'
+
+export interface PlannedRun {
+  /** Its `rows` are still 0: they are known once the labels are loaded. */
+  readonly plan: RunPlan
+  readonly layout: Layout
+  /** Of backend and precision. */
+  readonly backendReason: string
+  /** What would make the run faster here; null where nothing is known. */
+  readonly backendAdvice: string | null
+}
+
+export interface PlanOptions {
+  readonly purpose: RunPlan['purpose']
+  /** Splits that will be read; images that none of them needs take no memory. */
+  readonly splits: readonly Split[]
+}
+
+/** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
+const SPIN_TURNS = 10_000
+
+/** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
+export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
+  const { model, train, compute } = experiment
+  const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
+  const {
+    name: backend,
+    library,
+    reason,
+    advice,
+    precision,
+  } = await chooseCompute(compute, {
+    weights: weightCount(widths),
+    zeros: leavesZeros(model),
+  })
+  const kernels = await loadBackend(backend, precision)
+  const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
+  const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
+  // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
+  const layered = kernels.cutsDecideBits || model.norm !== 'none' || workers > Math.ceil(train.batchSize / shardRows)
+  const plan: RunPlan = {
+    protocol: PROTOCOL,
+    purpose: options.purpose,
+    seed: experiment.seed,
+    widths,
+    activation: model.activation,
+    init: model.init,
+    initGain: model.initGain,
+    dropout: typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout,
+    inputDropout: model.inputDropout,
+    norm: { type: model.norm, momentum: model.normMomentum, epsilon: model.normEpsilon },
+    l2: train.l2,
+    clipValue: train.clipValue,
+    clipNorm: train.clipNorm,
+    maxNorm: train.maxNorm,
+    loss: train.loss,
+    labelSmoothing: train.labelSmoothing,
+    ema: train.ema.decay,
+    batchSize: train.batchSize,
+    accumulateSteps: train.accumulateSteps,
+    augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
+    shardRows,
+    phase1: layered ? 'layers' : 'shards',
+    optimizer: experiment.optimizer,
+    schedule: experiment.schedule,
+    epochs: train.epochs,
+    backend,
+    library,
+    precision,
+    allReduce: compute.allReduce,
+    workers,
+    spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
+    input: { dtype: data.dtype, scaled: isScaled(experiment.data, data.dtype) },
+    rows: { train: 0, validation: 0, test: 0 },
+    images: {
+      train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
+      test: options.splits.includes('test') ? data.test.rows : 0,
+    },
+  }
+  const layout = planLayout(plan, kernels)
+  if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
+  return { plan, layout, backendReason: reason, backendAdvice: advice }
+}
+
+/** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */
+export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
+  if (isPlain(augment)) return null
+  if (data.dtype !== 'uint8') {
+    throw new ConfigError(`augment changes images, expected no settings of it with ${data.name}, which has numbers`)
+  }
+  const { perClass } = augment
+  if (perClass !== null && perClass.length !== data.classes) {
+    throw new ConfigError(
+      `augment.perClass has ${perClass.length} numbers, expected ${data.classes}, one for each class of ${data.name}`,
+    )
+  }
+  return { ...augment, height: data.height, width: data.width }
+}
+
+/** Says what needs how much, so that the reader sees which setting to change. */
+function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
+  const groups: [string, RegExp][] = [
+    ['weights', /^layers\.\d+\.(norm\.)?\w+$/],
+    ['optimizer moments', /\.moment\d$/],
+    ['averages of weights', /\.average$/],
+    ['weights in the form that products read', /\.derived$/],
+    ['gradient buffers', /\.gradient\d+$/],
+    ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
+    ['data', /^(images|scaling|labels|targets|order|augmented)\./],
+    ['scratch', /^scratch\./],
+  ]
+  const lines = groups.flatMap(([name, pattern]) => {
+    const size = reservations.slots
+      .filter(slot => pattern.test(slot.name))
+      .reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
+    return size > 0 ? [`${gib(size)} ${name}`] : []
+  })
+  return new ConfigError(
+    `the run needs ${gib(bytes)} of shared memory, expected at most ${gib(MAX_ARENA_BYTES)}; ${lines.join(' + ')}; ` +
+      `the model is ${plan.widths.join('-')} with ${plan.optimizer.type}, batch ${plan.batchSize}`,
+    { hint: 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments' },
+  )
+}
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`

@@ -1,0 +1,71 @@
+/**
+ * How weights are cut into tiles, the tasks of whatever runs over all of them. A function of the plan. Pure; runs on any
+ * thread.
+ */
+import type { Backend, Tile } from '../../kernels/backend.js'
+import type { RunPlan } from '../threads/protocol.js'
+
+export interface LayerTile {
+  readonly layer: number
+  readonly tile: Tile
+}
+
+/** Whether the weights of a layer change once more after their update: those of hidden units. */
+export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): boolean =>
+  maxNorm !== null && layer < widths.length - 2
+
+/** What decides the cut. */
+export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'>
+
+/** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
+export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
+  const fixed = backend.cutsDecideBits || plan.clipNorm !== null
+  const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
+  return layers
+    .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
+    .flatMap(({ layer, inputs, outputs }) =>
+      tilesOf(inputs, outputs, backend, wanted(inputs * outputs)).map(tile => ({ layer, tile })),
+    )
+
+  function wanted(weights: number): number {
+    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * plan.workers
+    return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / LEAST_WORK))
+  }
+}
+
+/** The same where the cut decides bits, for all workers: those of products, or of the gradient's norm. */
+const FIXED_TILES = 16
+/** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
+const TILES_PER_WORKER = 12
+/** Multiplications that a tile is worth its call for. */
+const LEAST_WORK = 1.8e6
+
+/**
+ * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
+ * inputs, because each tile prepares its inputs anew, then of fewer outputs.
+ */
+function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, wanted: number): Tile[] {
+  const best = { inputs: bestTile.inputs / tileUnit.inputs, outputs: bestTile.outputs / tileUnit.outputs }
+  const units = { inputs: Math.ceil(inputs / tileUnit.inputs), outputs: Math.ceil(outputs / tileUnit.outputs) }
+  const height = pieceOf(units.inputs, wanted / Math.ceil(units.outputs / best.outputs), best.inputs)
+  const width = pieceOf(units.outputs, wanted / Math.ceil(units.inputs / height), best.outputs)
+  const tiles: Tile[] = []
+  // Tiles of the same outputs follow each other: their deltas stay in the cache of a worker that takes several.
+  for (let outputStart = 0; outputStart < outputs; outputStart += width * tileUnit.outputs) {
+    const outputEnd = Math.min(outputStart + width * tileUnit.outputs, outputs)
+    for (let inputStart = 0; inputStart < inputs; inputStart += height * tileUnit.inputs) {
+      const inputEnd = Math.min(inputStart + height * tileUnit.inputs, inputs)
+      tiles.push({ inputStart, inputEnd, outputStart, outputEnd })
+    }
+  }
+  return tiles
+}
+
+/** Units of a piece, at most `most`: so many that all `units` make at least `count` pieces, about equal. At least 1. */
+function pieceOf(units: number, count: number, most: number): number {
+  const largest = Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
+  return Math.ceil(units / Math.ceil(units / largest))
+}
+
+export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
+  (inputEnd - inputStart) * (outputEnd - outputStart)

@@ -1,0 +1,111 @@
+/**
+ * One worker's place among the others: claiming tasks, and the barrier between stages. Runs in workers, on the control
+ * words of the shared memory, with Atomics only.
+ *
+ * Who waits: every worker, at the end of each stage. Who wakes: the last to arrive, which first resets the claim
+ * counter (nobody claims while all are at the barrier) and latches what all must agree on, then counts `generation` up, then notifies. A waiter spins for
+ * a while, because most waits are shorter than a sleep (small networks ran 1.4x faster with it), then sleeps in slices
+ * and looks at the abort flag after each, so that nobody hangs when a worker dies: the coordinator raises the flag.
+ */
+import type { IntTensor } from '../../tensor/tensor.js'
+import { CONTROL_STRIDE, Control } from './protocol.js'
+
+/** Longest sleep between two looks at the abort flag. */
+const SLEEP_MS = 100
+
+/** Thrown at a barrier when another thread raised the abort flag: not this worker's fault. */
+export class AbortedError extends Error {
+  override name = 'AbortedError'
+}
+
+export class Crew {
+  readonly id: number
+  readonly size: number
+  readonly #words: Int32Array
+  readonly #spinTurns: number
+
+  constructor(control: IntTensor, id: number, size: number, spinTurns: number) {
+    this.id = id
+    this.size = size
+    this.#words = control.data
+    this.#spinTurns = spinTurns
+  }
+
+  /** The next task of the stage that nobody has. */
+  claim(): number {
+    return Atomics.add(this.#words, Control.claim, 1)
+  }
+
+  /** Says where this worker is, for the message if it dies. */
+  enterStep(step: number): void {
+    Atomics.store(this.#words, Control.workerStep + CONTROL_STRIDE * this.id, step)
+  }
+
+  /** Waits until all workers are here. `last` runs in the last one to arrive, before the others go on. */
+  barrier(last?: () => void): void {
+    const words = this.#words
+    const generation = Atomics.load(words, Control.generation)
+    if (Atomics.add(words, Control.arrived, 1) === this.size - 1) {
+      Atomics.store(words, Control.arrived, 0)
+      Atomics.store(words, Control.claim, 0)
+      Atomics.store(words, Control.latchedFault, Atomics.load(words, Control.fault))
+      last?.()
+      Atomics.add(words, Control.generation, 1)
+      Atomics.notify(words, Control.generation)
+      this.#leaveIfAborted()
+      return
+    }
+    for (let turn = 0; turn < this.#spinTurns; turn++) {
+      if (Atomics.load(words, Control.generation) !== generation) return
+    }
+    while (Atomics.load(words, Control.generation) === generation) {
+      this.#leaveIfAborted()
+      Atomics.wait(words, Control.generation, generation, SLEEP_MS)
+    }
+  }
+
+  /** Everybody else leaves at their next barrier. */
+  abort(): void {
+    raiseAbort(this.#words)
+  }
+
+  /** Notes a fault unless a smaller one is known. */
+  reportFault(code: number): void {
+    const words = this.#words
+    for (;;) {
+      const known = Atomics.load(words, Control.fault)
+      if (known !== 0 && known <= code) return
+      if (Atomics.compareExchange(words, Control.fault, known, code) === known) return
+    }
+  }
+
+  /** The fault known when the last barrier was passed: the same for all workers until the next one. */
+  get fault(): number {
+    return Atomics.load(this.#words, Control.latchedFault)
+  }
+
+  /** To be called in the last barrier of a step: all workers then see the same answer in `stopped`. */
+  latchStop(): void {
+    Atomics.store(this.#words, Control.stopped, Atomics.load(this.#words, Control.stop))
+  }
+
+  /** To be called in the barrier before the stage that changes the state, and in the one after it. */
+  markUpdating(updating: boolean): void {
+    const words = this.#words
+    Atomics.store(words, Control.updating, updating && Atomics.load(words, Control.latchedFault) === 0 ? 1 : 0)
+  }
+
+  get stopped(): boolean {
+    return Atomics.load(this.#words, Control.stopped) !== 0
+  }
+
+  #leaveIfAborted(): void {
+    if (Atomics.load(this.#words, Control.abort) !== 0) throw new AbortedError('aborted: another worker failed')
+  }
+}
+
+/** Raises the abort flag and wakes whoever sleeps at the barrier. For workers and for the coordinator. */
+export function raiseAbort(words: Int32Array): void {
+  Atomics.store(words, Control.abort, 1)
+  Atomics.notify(words, Control.generation)
+}

@@ -1,0 +1,207 @@
+/** Augmentation: the WASM kernels against their twin in the reference, bit for bit, and what the transforms do. */
+import t from 'tap'
+import { type Augmentation, gaussianWeights, transforms } from '../../src/augment/transform.js'
+import type { Backend } from '../../src/kernels/backend.js'
+import { reference } from '../../src/kernels/reference/index.js'
+import { wasm } from '../../src/kernels/wasm/index.js'
+import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
+import { Purpose, philox } from '../../src/tensor/random.js'
+
+const NONE: Augmentation = {
+  ...{ height: 28, width: 28, shift: 0, rotate: 0, scale: 0, shear: 0, flip: 0, noise: 0, perClass: null },
+  ...{ elastic: { alpha: 0, sigma: 5 }, erase: { probability: 0, area: 0.2, fill: 'zero' }, plainEpochs: 0 },
+}
+const EVERYTHING: Augmentation = {
+  ...NONE,
+  ...{ shift: 2.5, rotate: 20, scale: 0.2, shear: 0.3, flip: 0.5, noise: 0.1, perClass: [1, 0.3] },
+  ...{ elastic: { alpha: 40, sigma: 4 }, erase: { probability: 0.5, area: 0.3, fill: 'random' } },
+}
+const IMAGES = 9
+
+/** All images of a set, changed: (rows, height · width), one epoch. The set is noise, the classes 0 and 1 in turn. */
+async function changed(
+  backend: Backend,
+  augmentation: Augmentation,
+  { rows = 6, row = 0, seed = 3, epoch = 2 } = {},
+): Promise<{ before: Uint8Array[]; after: Uint8Array[]; rest: Uint8Array }> {
+  const { height, width } = augmentation
+  const features = height * width
+  const at = new Reservations()
+  const slots = {
+    scratch: at.reserve('scratch', 'uint8', [backend.scratchBytes(16, 16, augmentation)]),
+    guard: at.reserve('guard', 'uint8', [64]),
+    images: at.reserve('images', 'uint8', [IMAGES, features]),
+    labels: at.reserve('labels', 'int32', [IMAGES]),
+    samples: at.reserve('samples', 'int32', [row + rows]),
+    out: at.reserve('out', 'uint8', [row + rows + 1, features]),
+  }
+  const memory = createArena(at.bytes)
+  const images = viewSlot(memory, slots.images)
+  const labels = viewSlot(memory, slots.labels)
+  const samples = viewSlot(memory, slots.samples)
+  const out = viewSlot(memory, slots.out)
+  const guard = viewSlot(memory, slots.guard)
+  guard.data.fill(7)
+  const words = new Uint32Array(4)
+  for (let i = 0; i < images.data.length; i++) {
+    if (i % 4 === 0) philox(words, i, 0, 0, 0, 1, Purpose.examples)
+    images.data[i] = words[i % 4] & 255
+  }
+  for (let i = 0; i < IMAGES; i++) labels.data[i] = i % 2
+  for (let r = 0; r < row + rows; r++) samples.data[r] = (r * 4 + 1) % IMAGES
+  const module = await backend.compile()
+  const scratchByteOffset = slots.scratch.byteOffset
+  const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
+  kernels.augment({
+    out: out.hi(row + rows),
+    images,
+    labels,
+    samples,
+    seed,
+    augmentation,
+  })(row, rows, epoch)
+  const imageAt = (data: Uint8Array, index: number) => data.slice(index * features, (index + 1) * features)
+  return {
+    before: Array.from({ length: rows }, (_, r) => imageAt(images.data, samples.data[row + r])),
+    after: Array.from({ length: rows }, (_, r) => imageAt(out.data, row + r)),
+    rest: Uint8Array.from([
+      ...imageAt(out.data, row + rows),
+      ...out.data.slice(0, row * features),
+      ...guard.data.map(x => x - 7),
+    ]),
+  }
+}
+
+t.test('wasm changes images as the reference does, bit for bit, and writes nothing else', async t => {
+  const specs: Augmentation[] = [
+    NONE,
+    EVERYTHING,
+    { ...EVERYTHING, height: 8, width: 8 },
+    { ...EVERYTHING, height: 5, width: 7, elastic: { alpha: 9, sigma: 0.7 } },
+    { ...EVERYTHING, height: 1, width: 1 },
+    { ...EVERYTHING, height: 3, width: 33, elastic: { alpha: 100, sigma: 12 }, noise: 0 },
+    { ...EVERYTHING, height: 31, width: 2, rotate: 180, scale: 0.9, shift: 40 },
+    { ...NONE, noise: 1 },
+    { ...NONE, elastic: { alpha: 60, sigma: 3 } },
+    { ...NONE, erase: { probability: 1, area: 1, fill: 'zero' } },
+  ]
+  for (const [n, spec] of specs.entries()) {
+    const options = { row: n % 3, epoch: n, seed: 2 ** 40 + n }
+    const { after: want } = await changed(reference, spec, options)
+    const { after: got, rest } = await changed(wasm, spec, options)
+    t.same(got, want, JSON.stringify(spec))
+    t.equal(Math.max(...rest), 0, 'nothing else')
+  }
+})
+
+t.test('no change leaves images as they are, a flip of 1 mirrors them', async t => {
+  const plain = await changed(wasm, NONE)
+  t.same(plain.after, plain.before)
+  const { before, after } = await changed(wasm, { ...NONE, flip: 1 })
+  const mirrored = before.map(image => image.map((_, i) => image[i - (i % 28) + 27 - (i % 28)]))
+  t.same(after, mirrored)
+})
+
+t.test('changes depend on seed, epoch and image alone', async t => {
+  const one = (await changed(wasm, EVERYTHING)).after
+  const all = Buffer.concat(one)
+  t.same((await changed(wasm, EVERYTHING, { rows: 3 })).after, one.slice(0, 3), 'not on the rows of the call')
+  t.same((await changed(wasm, EVERYTHING, { row: 2, rows: 4 })).after, one.slice(2), 'not on where they begin')
+  t.not(Buffer.concat((await changed(wasm, EVERYTHING, { epoch: 3 })).after).compare(all), 0)
+  t.not(Buffer.concat((await changed(wasm, EVERYTHING, { seed: 4 })).after).compare(all), 0)
+})
+
+/** Draws of so many transforms, with what they do to the image's centre and its axes. */
+function draws(settings: Partial<Augmentation>, label = 0) {
+  const transformOf = transforms({ ...NONE, ...settings }, 5)
+  return Array.from({ length: 2000 }, (_, image) => {
+    const { matrix, erased } = transformOf(image, 1, label)
+    return { m: [...matrix], erased: { ...erased } }
+  })
+}
+const within = (values: readonly number[], least: number, most: number) => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const slack = (most - least) * 0.01
+  const fills = sorted[0] < least + 2 * slack && sorted.at(-1)! > most - 2 * slack
+  return fills && sorted[0] >= least - 1e-5 && sorted.at(-1)! <= most + 1e-5
+}
+
+t.test('limits are kept, and used up to them', async t => {
+  const degrees = draws({ rotate: 30 }).map(({ m }) => (Math.atan2(m[1], m[0]) * 180) / Math.PI)
+  t.ok(within(degrees, -30, 30), 'rotation')
+  const halved = draws({ rotate: 30, perClass: [0.5] }).map(({ m }) => (Math.atan2(m[1], m[0]) * 180) / Math.PI)
+  t.ok(within(halved, -15, 15), 'rotation of a class with factor 0.5')
+  const moved = draws({ shift: 3 })
+  for (const entry of [2, 5])
+    t.ok(
+      within(
+        moved.map(({ m }) => m[entry]),
+        -3,
+        3,
+      ),
+      `shift, ${entry}`,
+    )
+  const zoomed = draws({ scale: 0.25 })
+  for (const entry of [0, 4])
+    t.ok(
+      within(
+        zoomed.map(({ m }) => 1 / m[entry]),
+        0.75,
+        1.25,
+      ),
+      `scale, ${entry}`,
+    )
+  t.ok(
+    within(
+      draws({ shear: 0.4 }).map(({ m }) => m[1]),
+      -0.4,
+      0.4,
+    ),
+    'shear',
+  )
+  const centre = draws({ rotate: 90, scale: 0.3, shear: 0.5 }).map(({ m }) => [
+    m[0] * 13.5 + m[1] * 13.5 + m[2],
+    m[3] * 13.5 + m[4] * 13.5 + m[5],
+  ])
+  t.ok(
+    centre.flat().every(at => Math.abs(at - 13.5) < 1e-4),
+    'the centre stays',
+  )
+  const flipped = draws({ flip: 0.3 }).filter(({ m }) => m[0] < 0).length
+  t.ok(Math.abs(flipped / 2000 - 0.3) < 0.04, `flips ${flipped}`)
+})
+
+t.test('erased rectangles lie inside and keep to their area', async t => {
+  const rectangles = draws({ erase: { probability: 0.5, area: 0.25, fill: 'zero' } }).map(({ erased }) => erased)
+  const there = rectangles.filter(({ right }) => right > 0)
+  t.ok(Math.abs(there.length / 2000 - 0.5) < 0.04)
+  for (const { left, right, top, bottom } of there) {
+    const area = (right - left) * (bottom - top)
+    if (left < 0 || top < 0 || right > 28 || bottom > 28 || area < 1 || area > 0.25 * 784 * 1.15) {
+      t.fail(`${left}..${right} x ${top}..${bottom}`)
+    }
+  }
+  const { before, after } = await changed(wasm, { ...NONE, erase: { probability: 1, area: 0.2, fill: 'zero' } })
+  for (const [i, image] of after.entries()) {
+    const wrong = image.filter((pixel, at) => pixel !== 0 && pixel !== before[i][at])
+    t.equal(wrong.length, 0, 'what is not erased stays')
+    t.not(image.filter(pixel => pixel === 0).length, before[i].filter(pixel => pixel === 0).length)
+  }
+})
+
+t.test('noise has the asked deviation, the Gaussian the sum 1', async t => {
+  const flat = { ...NONE, height: 40, width: 40, noise: 0.05 }
+  const { before, after } = await changed(wasm, flat)
+  const differences = after
+    .flatMap((image, i) => [...image].map((pixel, at) => ({ pixel, was: before[i][at] })))
+    .filter(({ was }) => was > 70 && was < 185)
+    .map(({ pixel, was }) => pixel - was)
+  const mean = differences.reduce((sum, d) => sum + d, 0) / differences.length
+  const deviation = Math.sqrt(differences.reduce((sum, d) => sum + (d - mean) ** 2, 0) / differences.length)
+  t.ok(Math.abs(mean) < 1, `mean ${mean}`)
+  t.ok(Math.abs(deviation / (0.05 * 255) - 1) < 0.05, `deviation ${deviation}`)
+
+  const weights = gaussianWeights({ ...NONE, elastic: { alpha: 1, sigma: 2 } })
+  t.equal(weights.length, 13)
+  t.ok(Math.abs(weights.reduce((sum, weight) => sum + weight, 0) - 1) < 1e-6)
+})

@@ -1,0 +1,206 @@
+/**
+ * Products in f32 that leave out zeros, on this machine: against plain float64 loops over forms, sizes, strides and shares
+ * of zeros; what is left to a library; bits that no cut changes; subnormal numbers.
+ */
+import t, { type Test } from 'tap'
+import { addressOf } from '../../src/kernels/ffi/memory.js'
+import type { NativeGemm, ProductForm, ProductShape } from '../../src/kernels/products.js'
+import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
+import { openSparse, sparseCost } from '../../src/kernels/x64/sparse-products.js'
+import { createArena } from '../../src/tensor/arena.js'
+import { cutGrid } from '../../src/worker/program/passes.js'
+import { randoms } from './lab.js'
+
+const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
+/** Around vectors of 16, words of 64 rows, panels of 192 columns, and more rows than are multiplied at once. */
+const SIZES: readonly (readonly [m: number, n: number, k: number])[] = [
+  [1, 1, 1],
+  [3, 15, 17],
+  [16, 16, 16],
+  [17, 33, 63],
+  [5, 160, 64],
+  [31, 192, 65],
+  [40, 193, 130],
+  [12, 400, 48],
+  [64, 48, 256],
+  [515, 20, 70],
+]
+const PADDINGS = [0, 1, 16]
+/** Of numbers that are not zero. */
+const SHARES = [0, 0.05, 0.35, 0.6]
+const SENTINEL = -77
+const gamma = (terms: number) => (terms * 2 ** -24) / (1 - terms * 2 ** -24)
+
+const memory = createArena(8 << 20)
+const base = await addressOf(memory)
+const all = new Float32Array(memory.buffer)
+const sparse = await openSparse(base)
+const skip = sparse === null && `no AVX-512, or ${X64_VARIABLE}=0`
+
+/** Counts what is left to it, and multiplies nothing. */
+function watched(): { gemm: NativeGemm; calls: () => number } {
+  let calls = 0
+  const library: NativeGemm = { bind: () => () => void calls++ }
+  return { gemm: sparse!(library), calls: () => calls }
+}
+
+interface Placed extends ProductShape {
+  readonly at: { readonly a: number; readonly b: number; readonly c: number; readonly end: number }
+}
+
+function placed(form: ProductForm, [m, n, k]: readonly number[], padding: number, accumulate: boolean): Placed {
+  const lda = (form === 'tn' ? m : k) + padding
+  const ldb = (form === 'nt' ? k : n) + 2 * padding
+  const ldc = n + 3 * padding
+  const b = 5 + (form === 'tn' ? k : m) * lda // not aligned to anything
+  const c = b + (form === 'nt' ? n : k) * ldb + 1
+  return { form, m, n, k, lda, ldb, ldc, accumulate, at: { a: 5, b, c, end: c + m * ldc } }
+}
+
+/** Fills a, of which such a share is not zero, b, and c. */
+function fill({ at, n, ldc, accumulate }: Placed, share: number, seed: number): void {
+  const random = randoms(seed)
+  for (let i = at.a; i < at.b; i++) all[i] = (random() + 1) / 2 < share ? random() : 0
+  for (let i = at.b; i < at.c; i++) all[i] = random()
+  for (let i = at.c - 1; i < at.end + 1; i++) {
+    const inside = i >= at.c && i < at.end && (i - at.c) % ldc < n
+    all[i] = !inside ? SENTINEL : accumulate ? random() : Number.NaN
+  }
+}
+
+const run = (gemm: NativeGemm, shape: Placed) =>
+  gemm.bind(shape)(base + 4 * shape.at.a, base + 4 * shape.at.b, base + 4 * shape.at.c)
+
+/** The worst number as a share of its bound; infinite if anything else was written. */
+function shareOfBound(gemm: NativeGemm, shape: Placed): number {
+  const { form, m, n, k, lda, ldb, ldc, accumulate, at } = shape
+  const before = all.slice(at.c - 1, at.end + 1)
+  run(gemm, shape)
+  let worst = 0
+  for (let i = at.c - 1; i < at.end + 1; i++) {
+    const [row, column] = [Math.floor((i - at.c) / ldc), (i - at.c) % ldc]
+    if (i < at.c || i === at.end || column >= n) {
+      if (all[i] !== SENTINEL) return Number.POSITIVE_INFINITY
+      continue
+    }
+    if (row >= m) throw new RangeError('row')
+    let want = accumulate ? before[i - at.c + 1] : 0
+    let magnitude = Math.abs(want)
+    for (let p = 0; p < k; p++) {
+      const x = all[at.a + (form === 'tn' ? p * lda + row : row * lda + p)]
+      const y = all[at.b + (form === 'nt' ? column * ldb + p : p * ldb + column)]
+      want += x * y
+      magnitude += Math.abs(x * y)
+    }
+    const off = Math.abs(all[i] - want)
+    const share = off === 0 ? 0 : off / (gamma(k + 1) * magnitude)
+    worst = share <= worst ? worst : share
+  }
+  return worst
+}
+
+t.test(
+  'every form, size, stride and share of zeros, added or not: error <= γ(k + 1) · |a|·|b|, nothing else written',
+  { skip },
+  async t => {
+    let cases = 0
+    for (const form of FORMS) {
+      for (const size of SIZES) {
+        for (const padding of PADDINGS) {
+          for (const share of SHARES) {
+            const shape = placed(form, size, padding, cases % 2 === 1)
+            const { gemm, calls } = watched()
+            fill(shape, share, cases + 1)
+            const worst = shareOfBound(gemm, shape)
+            // Few numbers can be as dense as any by chance.
+            const left = calls() > 0 && shape.m * shape.k > 200
+            if (left || (calls() === 0 && !(worst <= 1))) {
+              t.fail(`${JSON.stringify(shape)}, ${share}: ${left ? 'left to the library' : `${worst} of the bound`}`)
+            }
+            cases++
+          }
+        }
+      }
+    }
+    t.equal(cases, FORMS.length * SIZES.length * PADDINGS.length * SHARES.length, 'every case ran')
+  },
+)
+
+t.test('what is not sparse is left to the library, once; sums of few products are not', { skip }, async t => {
+  for (const form of FORMS) {
+    for (const [share, k, expected] of [
+      [1, 100, 1],
+      [0.9, 100, 1],
+      [0.5, 100, 0],
+      [1, 10, 0],
+    ] as const) {
+      const shape = placed(form, [40, 70, k], 0, false)
+      const { gemm, calls } = watched()
+      fill(shape, share, 3)
+      run(gemm, shape)
+      t.equal(calls(), expected, `${form}, ${share} of ${k}`)
+    }
+  }
+})
+
+/** c (m, n) as it lies, without what is between its rows. */
+const numbersOf = ({ m, n, ldc, at }: Placed) =>
+  Array.from({ length: m }, (_, row) => Array.from(all.subarray(at.c + row * ldc, at.c + row * ldc + n))).flat()
+
+t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
+  for (const form of FORMS) {
+    const size = [70, 300, 150] as const
+    const shape = placed(form, size, 4, false)
+    fill(shape, 0.4, 11)
+    const { gemm } = watched()
+    run(gemm, shape)
+    const want = numbersOf(shape)
+    const { lda, ldb, ldc, at } = shape
+    for (const [rows, columns] of [
+      [1, 300],
+      [70, 16],
+      [13, 112],
+      [32, 193],
+    ]) {
+      all.fill(Number.NaN, at.c, at.end)
+      for (let row = 0; row < size[0]; row += rows) {
+        for (let column = 0; column < size[1]; column += columns) {
+          const [m, n] = [Math.min(rows, size[0] - row), Math.min(columns, size[1] - column)]
+          const a = at.a + (form === 'tn' ? row : row * lda)
+          const b = at.b + (form === 'nt' ? column * ldb : column)
+          const c = at.c + row * ldc + column
+          gemm.bind({ ...shape, m, n })(base + 4 * a, base + 4 * b, base + 4 * c)
+        }
+      }
+      const got = numbersOf(shape)
+      t.equal(got.filter((x, i) => !Object.is(x, want[i])).length, 0, `${form} in blocks of ${rows} x ${columns}`)
+    }
+  }
+})
+
+t.test('what is not a number is no zero; subnormal numbers are, and only here', { skip }, async t => {
+  const shape = placed('nn', [8, 32, 64], 0, false)
+  const product = (t: Test, a: number, b: number, want: number, title: string) => {
+    fill(shape, 0, 1)
+    all[shape.at.a] = a
+    all.fill(1, shape.at.b, shape.at.c)
+    all[shape.at.b] = b
+    run(watched().gemm, shape)
+    t.ok(Object.is(all[shape.at.c], Math.fround(want)), `${title}: ${all[shape.at.c]}`)
+    t.equal(all[shape.at.c + shape.ldc], 0, `${title}: the next row`)
+  }
+  product(t, Number.NaN, 1, Number.NaN, 'NaN')
+  product(t, Number.POSITIVE_INFINITY, 1, Number.POSITIVE_INFINITY, 'infinity')
+  product(t, 3, 5, 15, 'whole numbers')
+  product(t, 1e-20, 1e-20, 0, 'a product that is subnormal')
+  product(t, 1e-40, 1e30, 0, 'an operand that is subnormal')
+  // Other code of this thread has subnormal numbers as before.
+  t.ok(Math.fround(Math.fround(1e-38) * 0.1) > 0)
+})
+
+t.test('blocks are cut so that panels are wide, and to one column of blocks where that is cheaper', async t => {
+  const unit = { blockRows: 1, blockColumns: 16, blockCost: sparseCost }
+  t.same(cutGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.same(cutGrid(128, 128, 784, unit)[0], { row: 0, rows: 64, columns: { start: 0, end: 128 } })
+  t.equal(cutGrid(256, 10, 500, unit).length, 1, 'little work is one block')
+})

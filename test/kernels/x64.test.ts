@@ -1,0 +1,282 @@
+/**
+ * Kernels in AVX-512 beside those of the WASM module that they stand in for: the same bits, over sizes that fill no
+ * vector, strides, numbers that are subnormal, infinite or NaN; and the assembler beside bytes from the manual.
+ */
+import t from 'tap'
+import { instantiateWasm } from '../../src/kernels/abi.js'
+import { addressOf } from '../../src/kernels/ffi/memory.js'
+import { compileWasm } from '../../src/kernels/module/compile.js'
+import { openX64 } from '../../src/kernels/x64/accelerate.js'
+import {
+  Assembler,
+  at,
+  broadcastAt,
+  COMPARE,
+  k,
+  merging,
+  R8,
+  R9,
+  R10,
+  R11,
+  R13,
+  R14,
+  R15,
+  RAX,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  scaledAt,
+  tmm,
+  zeroing,
+  zmm,
+} from '../../src/kernels/x64/assembler.js'
+import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
+import { KERNELS } from '../../src/kernels/x64/kernels.js'
+import { createArena } from '../../src/tensor/arena.js'
+import { randoms } from './lab.js'
+
+type KernelName = (typeof KERNELS)[number]['name']
+const known = new Map<string, Uint32Array>()
+const MB = 1 << 20
+/** What kernels leave there is their own. */
+const SCRATCH = 0
+const SCRATCH_WORDS = 16
+const isNaN32 = (word: number) => (word & 0x7fffffff) > 0x7f800000
+
+t.test('assembler: as an assembler of the system spells it', t => {
+  const code = new Assembler()
+  const hex = (emit: () => void) => {
+    const from = code.bytes.length
+    emit()
+    return Buffer.from(code.bytes.subarray(from)).toString('hex')
+  }
+  // From objdump, which read the same mnemonics.
+  t.equal(
+    hex(() => code.vmovups(zmm(0), at(RCX, 0, R11))),
+    '62b17c4810441900',
+    'vmovups zmm0, [rcx + r11]',
+  )
+  t.equal(
+    hex(() => code.vmovups(at(R8, 64), zmm(31))),
+    '62417c48117801',
+    'vmovups [r8 + 64], zmm31',
+  )
+  t.equal(
+    hex(() => code.vmulps(zmm(1), zmm(23), zmm(0))),
+    '62f1444059c8',
+    'vmulps zmm1, zmm23, zmm0',
+  )
+  t.equal(
+    hex(() => code.vcmpps(k(1), zmm(27), zmm(25), COMPARE.greaterOrEqual)),
+    '62912440c2c91d',
+    'vcmpps',
+  )
+  t.equal(
+    hex(() => code.vmovups(zmm(2), zmm(2), zeroing(k(1)))),
+    '62f17cc910d2',
+    'vmovups zmm2{k1}{z}, zmm2',
+  )
+  t.equal(
+    hex(() => code.vpxor3d(zmm(2), zmm(3), broadcastAt(RDI, 0x94))),
+    '62f36558255725' + '96',
+    'vpternlogd',
+  )
+  t.equal(
+    hex(() => code.add(R14, RAX)),
+    '4c03f0',
+    'add r14, rax',
+  )
+  t.equal(
+    hex(() => code.add(RAX, -16)),
+    '4881c0f0ffffff',
+    'add rax, -16',
+  )
+  for (const [emit, bytes, spelled] of [
+    [() => code.imul(R13, RCX, 64), '4c69e940000000', 'imul r13, rcx, 64'],
+    [() => code.tzcnt(R8, RDX), 'f34c0fbcc2', 'tzcnt r8, rdx'],
+    [() => code.popcnt(R9, R10), 'f34d0fb8ca', 'popcnt r9, r10'],
+    [() => code.blsr(R11, R11), 'c4c2a0f3cb', 'blsr r11, r11'],
+    [() => code.blsr(RAX, R9), 'c4c2f8f3c9', 'blsr rax, r9'],
+    [() => code.kunpckwd(k(6), k(7), k(6)), 'c5c44bf6', 'kunpckwd k6, k7, k6'],
+    [() => code.kunpckdq(k(6), k(7), k(6)), 'c4e1c44bf6', 'kunpckdq k6, k7, k6'],
+    [() => code.kmovq(R11, k(6)), 'c461fb93de', 'kmovq r11, k6'],
+    [() => code.loadMask(k(2), at(RDI, 24)), 'c5f8905718', 'kmovw k2, [rdi + 24]'],
+    [() => code.store(at(RDI, 120), R13), '4c896f78', 'mov [rdi + 120], r13'],
+    [() => code.store32(at(R11), RAX), '41894300', 'mov [r11], eax'],
+    [() => code.vptestmd(k(0), zmm(31), zmm(31)), '6292054027c7', 'vptestmd k0, zmm31, zmm31'],
+    [() => code.vfmadd231ps(zmm(9), zmm(30), at(R11, 64)), '62520d40b84b01', 'vfmadd231ps zmm9, zmm30, [r11 + 64]'],
+    [() => code.vmovups(at(RSI, 128), zmm(5), merging(k(1))), '62f17c49116e02', 'vmovups [rsi + 128]{k1}, zmm5'],
+    [
+      () => code.vbroadcastss(zmm(28), scaledAt(RCX, 4, RAX, 4)),
+      '62627d4818648101',
+      'vbroadcastss zmm28, [rcx + 4 rax + 4]',
+    ],
+    [() => code.ldtilecfg(at(RDI, 64)), 'c4e278494740', 'ldtilecfg [rdi + 64]'],
+    [() => code.tilezero(tmm(3)), 'c4e27b49d8', 'tilezero tmm3'],
+    [() => code.tileload(tmm(6), at(RBX, 64, R15)), 'c4a27b4b743b40', 'tileloadd tmm6, [rbx + r15 + 64]'],
+    [() => code.tdpbf16ps(tmm(1), tmm(4), tmm(7)), 'c4e2425ccc', 'tdpbf16ps tmm1, tmm4, tmm7'],
+    [() => code.tilestore(at(R9, 0, R15), tmm(2)), 'c4827a4b543900', 'tilestored [r9 + r15], tmm2'],
+    [() => code.tilerelease(), 'c4e27849c0', 'tilerelease'],
+  ] as const) {
+    t.equal(hex(emit), bytes, spelled)
+  }
+  t.end()
+})
+
+const reason = await (async () => {
+  const faster = await openX64(await addressOf(createArena(1 << 16)))
+  return faster ? false : `no kernels in AVX-512: this CPU or system lacks what they need, or ${X64_VARIABLE}=0`
+})()
+
+t.test('images in AVX-512: all bytes, divided by 255 as exactly as the WASM module does', { skip: reason }, async t => {
+  const memory = createArena(MB)
+  const wasm = instantiateWasm(await compileWasm(), memory)
+  const x64 = (await openX64(await addressOf(memory)))!(wasm)
+  const [out, images, samples] = [0, MB / 2, (3 * MB) / 4]
+  const [rows, features, stride] = [40, 272, 4 * 288]
+  new Uint8Array(memory.buffer, images, 64 * features).forEach((_, i, bytes) => {
+    bytes[i] = i
+  })
+  const random = randoms(5)
+  const wanted = new Uint32Array(memory.buffer, samples, rows)
+  for (let i = 0; i < rows; i++) wanted[i] = Math.floor(32 * (random() + 1))
+  const place = [out, 0, stride] as const
+  const [theirs, own] = [wasm, x64].map(kernels => {
+    new Float32Array(memory.buffer, out, rows * 288).fill(-1)
+    kernels.gather(...place, rows, 1, features / 4, features, images, samples)
+    return new Float32Array(memory.buffer, out, rows * 288).slice()
+  })
+  t.not(x64.gather, wasm.gather)
+  t.equal(own.filter((x, i) => x !== theirs[i]).length, 0)
+  t.equal(
+    own[0],
+    Math.fround((wanted[0] * features) % 256) / 255 > 0 ? Math.fround(((wanted[0] * features) % 256) / 255) : 0,
+  )
+  t.equal(new Set(own.filter(x => x >= 0)).size, 256, 'every byte is there')
+})
+
+t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reason }, async t => {
+  const memory = createArena(16 * MB)
+  const words = new Uint32Array(memory.buffer)
+  const wasm = instantiateWasm(await compileWasm(), memory)
+  const x64 = (await openX64(await addressOf(memory)))!(wasm)
+
+  for (const { name } of KERNELS) {
+    t.not(x64[name], wasm[name], `${name}: stands in for the WASM module's`)
+  }
+
+  /** Runs both on the same memory; what they leave there, and whether a number that they return is 0, must agree. */
+  function same(name: KernelName, args: readonly number[], values: 'any bits' | 'numbers' | 'finite', title: string) {
+    const served = KERNELS.find(kernel => kernel.name === name)!.serves as (...args: readonly number[]) => boolean
+    t.ok(served(...args), `${name} ${title}: served`)
+    const before = memoryOf(values)
+    const [left, right] = [wasm, x64].map(kernels => {
+      words.set(before)
+      const returned = (kernels[name] as (...args: readonly number[]) => number | undefined)(...args)
+      return { returned, left: words.slice() }
+    })
+    let different = 0
+    let changed = 0
+    for (let i = SCRATCH_WORDS; i < words.length; i++) {
+      if (left.left[i] !== before[i]) changed++
+      if (left.left[i] !== right.left[i] && !(isNaN32(left.left[i]) && isNaN32(right.left[i]))) different++
+    }
+    t.equal(different, 0, `${name} ${title}: words that differ`)
+    if (left.returned !== undefined) t.equal(!left.returned, !right.returned, `${name} ${title}: what it returns`)
+    t.ok(changed > 0, `${name} ${title}: leaves something`)
+  }
+
+  const adam = [1e-3, 0.9, 0.1, 0.999, 0.001, 1.7, 1e-8, 1e-2, 1e-3]
+  const arrays = [1, 2, 3, 4].map(i => i * MB)
+  for (const n of [512, 516, 1000, 1024, 16384]) {
+    same('adam', [...arrays, n, ...adam], 'numbers', `${n} numbers`)
+  }
+
+  for (const [n, rows] of [
+    [16, 32],
+    [20, 50],
+    [512, 3],
+    [1008, 5],
+  ]) {
+    const numbers = [n, rows, 4 * n + 64, 4 * n]
+    same('adam_rows', [...arrays, ...numbers, ...adam], 'numbers', `${rows} rows of ${n}`)
+  }
+
+  const samples = 8 * MB
+  for (const [rows, vectors] of [
+    [1, 128],
+    [2, 112],
+    [37, 16],
+    [64, 125],
+    [256, 49],
+  ]) {
+    const stride = 16 * vectors + 64
+    const title = `${rows} rows of ${vectors} vectors`
+    const mask = [samples, SCRATCH, 0x12345678, 0xfedcba98, 3, 2, 0x4ccccccd, 1.25]
+    for (const values of ['numbers', 'finite'] as const) {
+      const z = [MB, 0, stride, rows, 1, vectors]
+      same('bias_relu_dropout', [...z, 7, 2 * MB, ...mask], values, `${title}, ${values}`)
+      same('relu_backward', [MB, 0, stride, 2 * MB, 0, stride + 64, ...z.slice(3), 1.25], values, `${title}, ${values}`)
+    }
+    same('column_sums', [4 * MB, MB, stride, rows, vectors, 0], 'numbers', title)
+    same('copy_rows', [4 * MB, 8192, MB, stride, rows, 16 * vectors], 'any bits', title)
+    same('bf16_rows', [4 * MB, 8192, MB, stride, rows, vectors >> 1], 'any bits', title)
+  }
+
+  for (const rows of [32, 64, 128, 256]) {
+    const stride = 4 * 208
+    same('bf16_pairs', [4 * MB, MB, stride, rows, rows], 'any bits', `${rows} rows`)
+    same('bf16_columns', [4 * MB, 2 * rows + 64, MB, stride, rows, 48, rows], 'any bits', `${rows} rows`)
+  }
+
+  for (const [rows, turned, turnedPairs] of [
+    [32, 6 * MB, 16],
+    [48, 6 * MB, 32],
+    [16, 0, 32],
+    [52, 6 * MB, 32],
+    [64, 0, 32],
+    [196, 6 * MB, 16],
+    [223, 6 * MB, 32],
+    [256, 6 * MB, 32],
+  ]) {
+    const weights = [MB, rows, Math.ceil(rows / 32) * 32, 5 * MB, turned, 65536, turnedPairs]
+    const title = `${rows} rows, ${turned ? `${turnedPairs} pairs of columns` : 'not turned'}`
+    same('bf16_weights', weights, 'any bits', title)
+    same('bf16_adam', [...weights, 2 * MB, 3 * MB, 4 * MB, ...adam], 'numbers', title)
+  }
+
+  for (const rows of [2, 32, 96, 256]) {
+    const [stride, toStride] = [4 * 192, 2 * 160]
+    for (const values of ['numbers', 'finite'] as const) {
+      const title = `${rows} rows, ${values}`
+      const strip = [MB, stride, 2 * MB, rows, 3 * MB, 4 * MB, toStride, 5 * MB, 320]
+      const mask = [32, samples, SCRATCH, 5, 0xfffffff0, 1, 6, 0x4ccccccd, 1.25]
+      same('bf16_forward', strip, values, title)
+      same('bf16_forward_dropout', [...strip, ...mask], values, title)
+      const backward = [MB, stride, 2 * MB, rows, 3 * MB, stride, 4 * MB, toStride, 5 * MB, rows, 6 * MB, 128, 1.25]
+      same('bf16_backward', backward, values, title)
+    }
+  }
+  t.end()
+
+  /** 16 MB of the same words each time: with subnormal numbers and zeros among them, in some infinite ones and NaN. */
+  function memoryOf(values: 'any bits' | 'numbers' | 'finite'): Uint32Array {
+    let memory = known.get(values)
+    if (memory) return memory
+    memory = new Uint32Array(16 * (MB / 4))
+    const floats = new Float32Array(memory.buffer)
+    const random = randoms(values.length)
+    const word = () => Math.floor((random() + 1) * 2 ** 31)
+    for (let i = 0; i < memory.length; i++) {
+      if (values === 'any bits') memory[i] = word()
+      else floats[i] = i % 11 === 3 ? random() * 1e-38 : i % 7 === 2 ? 0 : random()
+    }
+    // Second moments are not negative.
+    for (let i = (3 * MB) / 4; i < MB; i++) floats[i] = Math.abs(floats[i])
+    if (values === 'numbers') for (let i = 1; i < memory.length; i += 997) memory[i] = i % 2 ? 0x7f800000 : 0x7fc00000
+    known.set(values, memory)
+    return memory
+  }
+})
