@@ -75,7 +75,7 @@ async function reproducerFor(target: string) {
     () => false,
   )
   if (isDirectory) return (await import('../coordinator/reproduce.js')).reproduce
-  return (await import('../coordinator/reproduce-model.js')).reproduceModel
+  return (await import('../export/reproduce-model.js')).reproduceModel
 }
 
 /** Exported for tests. */

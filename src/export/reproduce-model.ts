@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
+import type { ReproduceOptions, Reproduction } from '../coordinator/reproduce.js'
+import { train } from '../coordinator/train.js'
 import { ConfigError } from '../errors.js'
-import { exportWeights } from '../export/export.js'
 import { TensorFile } from '../formats/tensor-file.js'
 import { openRun } from '../run/open.js'
 import { type ModelDtype, readCheckpoint } from '../run/save.js'
-import type { ReproduceOptions, Reproduction } from './reproduce.js'
-import { train } from './train.js'
+import { exportWeights } from './export.js'
 
 /** As `reproduce`, of an exported safetensors file: what is compared is its last step, trained and exported. */
 export async function reproduceModel(target: string, options: ReproduceOptions = {}): Promise<Reproduction> {

@@ -1,0 +1,17 @@
+/**
+ * The weights that a shipped experiment comes to, as a digest that has not changed since it was first written here.
+ *
+ * `wasm` computes the same bits on every CPU and operating system, so the number stands for all of them. scripts/digests.mjs does
+ * the same for the first epochs of every shipped experiment.
+ */
+import t from 'tap'
+import { train } from '../../src/coordinator/train.js'
+import { loadExperiment } from '../../src/index.js'
+
+t.test('the smoke experiment has its golden digest on every CPU', async t => {
+  const { weightsSha256, steps } = await train(await loadExperiment('configs/smoke.json', ['compute.backend=wasm']), {
+    runDir: null,
+  })
+  t.equal(steps, 81)
+  t.equal(weightsSha256, '0579ab28d430a7d7f6cefe5f3f6947dd855c264ce961cbfb0480c8b7227cc56a')
+})
