@@ -1,0 +1,163 @@
+/** The section `data`: where the samples come from, and how they are split. Types and data only; any thread. */
+import * as z from 'zod'
+import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
+
+export const data = z
+  .strictObject({
+    dataset: z
+      .enum(DATASETS)
+      .meta(
+        help(
+          'What to learn from. `digits` comes with gradloom. Of your own, named by `path`: `idx`, a folder of IDX files; ' +
+            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of PNG or JPEG pictures in a folder for each class.',
+        ),
+      ),
+    path: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Folder with the four IDX files under their usual names, gzipped or not; a CSV file; an .npz file or a folder of ' +
+            '.npy files; a folder of pictures. Relative paths start at the experiment file. null: look in the usual places.',
+        ),
+      ),
+    testPath: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(help('Of `csv` and `images`: the held-out rows, in the same form as `path`. null: see `testFraction`.')),
+    testFraction: fraction()
+      .gt(0)
+      .default(0.2)
+      .meta(
+        help(
+          'Of `csv`, `npz` and `images` without held-out rows of their own: the fraction that is held out, the same of each ' +
+            'class. The rows are the same for every seed.',
+        ),
+      ),
+    task: z
+      .enum(['classification', 'regression'])
+      .default('classification')
+      .meta(
+        help(
+          'What is to be said of a row: its class, or numbers. `regression` is for `csv` and `npz`, and learns by ' +
+            '`train.loss` "mean-squared-error". Its targets are standardised by mean and standard deviation of the ' +
+            'training rows, which are kept in checkpoints, and losses are of the standardised ones: 1 for a network that ' +
+            'always says the mean. Predictions are in the units of the data.',
+        ),
+      ),
+    normalise: z
+      .enum(['auto', 'none', 'unit', 'standardise'])
+      .default('auto')
+      .meta(
+        help(
+          'Of every feature. `unit`: divided by 255. `standardise`: less its mean, over its standard deviation, both of ' +
+            'the training rows; a constant one becomes 0. The numbers are kept in checkpoints. `auto`: `unit` for ' +
+            'images, `standardise` for numbers.',
+        ),
+      ),
+    csv: z
+      .strictObject({
+        delimiter: z
+          .enum(['auto', ',', ';', '\t', '|'])
+          .default('auto')
+          .meta(help('What separates fields. `auto`: whichever of them the first line has most of.')),
+        header: z.boolean().default(true).meta(help('Whether the first line has the names of the columns.')),
+        label: z
+          .union([column(), z.array(column()).min(1)])
+          .nullable()
+          .default(null)
+          .meta(
+            help(
+              'Column of the class, or of the number to learn, by name or by number from 0; an array of columns for ' +
+                'several numbers. null: the last one.',
+            ),
+          ),
+        features: z
+          .array(column())
+          .nullable()
+          .default(null)
+          .meta(help('Columns to learn from. null: all others that have a number in the first row.')),
+      })
+      .prefault({})
+      .meta({ title: 'CSV', description: 'How a table is read.' }),
+    npz: z
+      .strictObject({
+        trainFeatures: z.string().min(1).default('x_train').meta(help('Name of an array (rows, …).')),
+        trainLabels: z
+          .string()
+          .min(1)
+          .default('y_train')
+          .meta(help('Name of an array of whole numbers (rows); for regression of numbers (rows) or (rows, targets).')),
+        testFeatures: z.string().min(1).default('x_test').meta(help('Where it is not there: see `testFraction`.')),
+        testLabels: z.string().min(1).default('y_test').meta(help('Likewise.')),
+      })
+      .prefault({})
+      .meta({ title: 'Arrays', description: 'Names of the arrays in an .npz file, or of .npy files.' }),
+    imageSize: z
+      .array(count())
+      .length(2)
+      .nullable()
+      .default(null)
+      .meta(help('Height and width that pictures are brought to; null: they must all have one size.')),
+    validation: fraction()
+      .default(0)
+      .meta(help('Fraction of the training rows that is held out of training and scored after every epoch.')),
+  })
+  .check(pathFitsDataset(), taskFitsDataset())
+  .meta({
+    title: 'Data',
+    description: 'Where the rows come from.',
+    // What pathFitsDataset says, for editors.
+    allOf: [
+      {
+        if: { properties: { dataset: { enum: ['idx', ...OWN_TABLES] } }, required: ['dataset'] },
+        // biome-ignore lint/suspicious/noThenProperty: `then` is a JSON Schema keyword; nothing awaits this object
+        then: { properties: { path: { type: 'string' } }, required: ['path'] },
+      },
+      {
+        if: { properties: { dataset: { const: 'digits' } }, required: ['dataset'] },
+        // biome-ignore lint/suspicious/noThenProperty: as above
+        then: { properties: { path: { type: 'null' } } },
+      },
+    ],
+  })
+
+/** What `data.path` must name. */
+const OWN_PATHS: Readonly<Record<string, string>> = {
+  idx: 'the folder with the IDX files',
+  csv: 'the CSV file',
+  npz: 'the .npz file or the folder of .npy files',
+  images: 'the folder of pictures',
+}
+
+/** `idx` needs a path and the embedded digits have none. Runs even where a neighbouring key is wrong. */
+function pathFitsDataset() {
+  return z.superRefine<{ dataset: string; path: string | null }>(({ dataset, path }, context) => {
+    const report = (message: string) => context.addIssue({ code: 'custom', path: ['path'], message, input: path })
+    if (path === null && dataset in OWN_PATHS) report(`${OWN_PATHS[dataset]}, because data.dataset is "${dataset}"`)
+    if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
+  })
+}
+
+/** Where there are numbers to learn. */
+const NUMBER_SETS: readonly string[] = ['csv', 'npz']
+
+/** One class a row, from one column; numbers from as many as there are targets. */
+function taskFitsDataset() {
+  return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(
+    ({ dataset, task, csv }, context) => {
+      if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
+        const message = `"classification", because data.dataset is "${dataset}"`
+        context.addIssue({ code: 'custom', path: ['task'], message, input: task })
+      }
+      if (task === 'classification' && Array.isArray(csv.label)) {
+        const message = 'one column, because data.task is "classification"'
+        context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
+      }
+    },
+  )
+}

@@ -1,0 +1,18 @@
+/** Builders of fields that several sections of the experiment share. Types and data only; any thread. */
+import * as z from 'zod'
+
+/** The data sets that gradloom knows by name; `idx` and what follows stand for files of the user's. */
+export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'csv', 'npz', 'images'] as const
+/** Those that are files of the user's own, and may lack a test part. */
+export const OWN_TABLES = ['csv', 'npz', 'images'] as const
+
+/** It becomes part of a directory's name, so it must not reach out of `runs/`. */
+export const NAME_PATTERN = /^[\p{L}\p{N}_][\p{L}\p{N} ._+-]{0,99}$/u
+export const NAME_WANTED = 'up to 100 letters, digits, spaces or any of ._+-, the first a letter, a digit or _'
+
+export const help = (description: string) => ({ description })
+export const fraction = () => z.number().min(0).lt(1)
+export const positive = () => z.number().positive()
+export const count = () => z.int().min(1)
+/** Of a table, by name or by number. */
+export const column = () => z.union([z.string().min(1), z.int().min(0)])

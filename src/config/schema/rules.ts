@@ -1,0 +1,86 @@
+/** Rules between sections of the experiment, each with the message of who breaks it. Types and data only; any thread. */
+import * as z from 'zod'
+
+/** Whoever asks for scores of validation rows must hold some out. */
+export function validationIsThere() {
+  return z.superRefine<{
+    data: { validation: number }
+    train: { evaluateEverySteps: number | null }
+    checkpoint: { bestMetric: string }
+  }>(({ data, train, checkpoint }, context) => {
+    if (data.validation !== 0) return
+    const report = (path: string[], message: string, input: unknown) =>
+      context.addIssue({ code: 'custom', path, message: `${message}, because data.validation is 0`, input })
+    const { evaluateEverySteps: every } = train
+    if (every !== null && every > 0) report(['train', 'evaluateEverySteps'], 'null', every)
+    const { bestMetric } = checkpoint
+    if (bestMetric.startsWith('validation-')) report(['checkpoint', 'bestMetric'], '"auto" or "train-loss"', bestMetric)
+  })
+}
+
+/** Numbers are learned by squared error, and there is no accuracy of them. */
+export function taskFits() {
+  return z.superRefine<{
+    data: { task: string }
+    augment: { perClass: unknown }
+    train: { loss: string }
+    checkpoint: { bestMetric: string }
+  }>(({ data, augment, train, checkpoint }, context) => {
+    if (data.task !== 'regression') return
+    const report = (path: string[], message: string, input: unknown) =>
+      context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "regression"`, input })
+    if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error"', train.loss)
+    if (augment.perClass !== null) report(['augment', 'perClass'], 'null', augment.perClass)
+    const { bestMetric } = checkpoint
+    if (bestMetric === 'validation-accuracy') {
+      report(['checkpoint', 'bestMetric'], '"auto", "validation-loss" or "train-loss"', bestMetric)
+    }
+  })
+}
+
+/** Smoothed labels are those of a cross-entropy. */
+export function smoothingFits() {
+  return z.superRefine<{ train: { loss: string; labelSmoothing: number } }>(({ train }, context) => {
+    if (train.loss === 'cross-entropy' || train.labelSmoothing === 0) return
+    context.addIssue({
+      code: 'custom',
+      path: ['train', 'labelSmoothing'],
+      message: `0, because train.loss is "${train.loss}"`,
+      input: train.labelSmoothing,
+    })
+  })
+}
+
+/** Where a run goes back to must follow from the experiment, not from the clock. */
+export function rollbackIsOnSchedule() {
+  return z.superRefine<{
+    train: { onNonFinite: string }
+    checkpoint: { everySteps: number | null; everyEpochs: number | null }
+  }>(({ train, checkpoint }, context) => {
+    if (train.onNonFinite !== 'rollback' || checkpoint.everySteps !== null || checkpoint.everyEpochs !== null) return
+    context.addIssue({
+      code: 'custom',
+      path: ['checkpoint', 'everyEpochs'],
+      message: 'a number here or in checkpoint.everySteps, because train.onNonFinite is "rollback"',
+      input: checkpoint.everyEpochs,
+    })
+  })
+}
+
+/** What needs a stage between two parts of a pass, or the whole gradient before the update, has none over buffers. */
+export function buffersFit() {
+  return z.superRefine<{
+    model: { norm: string }
+    train: { clipNorm: number | null }
+    compute: { allReduce: string }
+  }>(({ model, train, compute }, context) => {
+    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null)) return
+    const reason = model.norm === 'none' ? `train.clipNorm is ${train.clipNorm}` : `model.norm is "${model.norm}"`
+    context.addIssue({
+      code: 'custom',
+      path: ['compute', 'allReduce'],
+      message: `"fused", because ${reason}`,
+      input: compute.allReduce,
+    })
+  })
+}
