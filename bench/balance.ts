@@ -1,14 +1,41 @@
 /**
- * How evenly a step of the reference network falls on any number of workers, by counting FLOPs of the very program that
- * the workers run. Pure but for loading the backend; any thread.
+ * Balance of a training step over any number of workers, by counting the FLOPs of the very program that the workers run:
+ * each task goes to the worker that has the least work of its stage so far, as dynamic scheduling does where all are
+ * equally fast. Benchmarks cannot time more workers than there are cores. Pure but for loading the backend; any thread.
  */
 import { loadBackend } from '../src/kernels/backends.js'
-import { imbalanceOf, loadsOf, type StageLoad } from '../src/worker/balance.js'
-import type { Network } from '../src/worker/network/bind.js'
+import type { Network } from '../src/worker/network/network.js'
 import type { StepContext } from '../src/worker/plan/clock.js'
-import { type ProgramParts, trainProgram } from '../src/worker/program/train.js'
-import type { RunPlan } from '../src/worker/threads/protocol.js'
+import type { RunPlan } from '../src/worker/plan/run-plan.js'
+import type { ProgramParts, Stage } from '../src/worker/program/stage.js'
+import { trainProgram } from '../src/worker/program/train.js'
 import { sum } from './stats.js'
+
+/** FLOPs of each worker in each stage. */
+export interface StageLoad {
+  readonly stage: string
+  readonly loads: readonly number[]
+}
+
+export function loadsOf<C>(stages: readonly Stage<C>[], context: C, workers: number): StageLoad[] {
+  return stages.map(stage => {
+    const loads = Array<number>(workers).fill(0)
+    for (let task = 0; task < stage.tasks(context); task++) {
+      loads[loads.indexOf(Math.min(...loads))] += stage.flops?.(task, context) ?? 0
+    }
+    return { stage: stage.name, loads }
+  })
+}
+
+/**
+ * By how much the busiest workers exceed the mean: Σ max / Σ mean - 1 over the stages, because each stage ends with its
+ * busiest worker. 0 is perfect balance.
+ */
+export function imbalanceOf(loads: readonly StageLoad[]): number {
+  const sum = (of: (loads: readonly number[]) => number) => loads.reduce((total, { loads }) => total + of(loads), 0)
+  const mean = (loads: readonly number[]) => loads.reduce((total, load) => total + load, 0) / loads.length
+  return sum(loads => Math.max(...loads)) / sum(mean) - 1
+}
 
 export interface Balance {
   /** FLOPs of each worker over all stages, as if all were equally fast. */

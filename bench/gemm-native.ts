@@ -10,8 +10,8 @@ import { loadBackend } from '../src/kernels/backends.js'
 import { openProducts } from '../src/kernels/native/open-products.js'
 import type { NativeLibrary, ProductForm } from '../src/kernels/products.js'
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
+import { cutGrid } from '../src/worker/plan/grid.js'
 import { layerTiles } from '../src/worker/plan/tiles.js'
-import { cutGrid } from '../src/worker/program/passes.js'
 import {
   fill,
   inStepOrder,

@@ -12,7 +12,8 @@ import { initialRows } from '../src/model/init.js'
 import { initialOrthogonal } from '../src/model/orthogonal.js'
 import type { NamedWeights } from '../src/run/save.js'
 import { sizeOf } from '../src/tensor/tensor.js'
-import { faultText, type SpanReport } from '../src/worker/threads/protocol.js'
+import { faultText } from '../src/worker/plan/faults.js'
+import type { SpanReport } from '../src/worker/threads/protocol.js'
 import type { BackendChoice } from './backends.js'
 
 /** Hidden widths of the reference network, 784-3000-...-10. */

@@ -8,8 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Remote } from 'comlink'
 import { Piscina } from 'piscina'
 import { RunError, WorkerError } from '../errors.js'
+import { PROTOCOL, type RunPlan } from '../worker/plan/run-plan.js'
+import { CONTROL_STRIDE, Control } from '../worker/plan/words.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
-import { CONTROL_STRIDE, Control, PROTOCOL, type RunPlan, type TrainWorker } from '../worker/threads/protocol.js'
+import type { TrainWorker } from '../worker/threads/protocol.js'
 import { LinkError, WorkerLink } from './link.js'
 
 /** How long the others get to leave their barrier after a failure, before their threads are ended. */

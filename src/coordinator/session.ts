@@ -19,10 +19,12 @@ import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { Score } from '../run/events.js'
 import type { NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
-import { viewWeight } from '../worker/network/bind.js'
+import { viewWeight } from '../worker/network/views.js'
+import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import { type PlannedRun, type PlanOptions, planRun } from '../worker/plan/plan.js'
-import { Control, faultText, type RunPlan, type Split, Stat } from '../worker/threads/protocol.js'
+import type { RunPlan, Split } from '../worker/plan/run-plan.js'
+import { Control, Stat } from '../worker/plan/words.js'
 import { WorkerPool } from './pool.js'
 
 /** How long a thread may need to end: one that computes in a native library is not interrupted. */
@@ -30,7 +32,7 @@ const END_MS = 10_000
 
 /** Training came to numbers that are not finite. */
 export class NonFiniteError extends RunError {
-  /** See protocol.ts. */
+  /** See worker/plan/faults.ts. */
   readonly fault: number
 
   constructor(where: string, fault: number) {

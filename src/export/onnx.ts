@@ -8,7 +8,7 @@ import { ConfigError } from '../errors.js'
 import { bytes, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/save.js'
-import type { RunPlan } from '../worker/threads/protocol.js'
+import type { RunPlan } from '../worker/plan/run-plan.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */

@@ -9,7 +9,7 @@ import type { Score } from '../run/events.js'
 import { openRun } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
-import type { Split } from '../worker/threads/protocol.js'
+import type { Split } from '../worker/plan/run-plan.js'
 import { Predictor } from './predictor.js'
 
 export interface EvaluateOptions {

@@ -15,8 +15,10 @@ import { loadBackend } from '../kernels/backends.js'
 import { loadScored, type NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Matrix } from '../tensor/tensor.js'
-import { bindNetwork, type Network, runPass, viewWeight } from '../worker/network/bind.js'
-import { faultText } from '../worker/threads/protocol.js'
+import { bindNetwork } from '../worker/network/bind.js'
+import { type Network, runPass } from '../worker/network/network.js'
+import { viewWeight } from '../worker/network/views.js'
+import { faultText } from '../worker/plan/faults.js'
 import { type ModelSource, openModel } from './model.js'
 
 /** Images that are passed through the network at a time. More would be no faster: the weights stay in the caches. */

@@ -95,6 +95,12 @@ export interface NormGradients {
 /** Runs over the rows [0, rows), whose sums it needs, and all columns unless told which. */
 export type ColumnKernel = (rows: number, columns?: Columns) => void
 
+/** Rows [row, row + rows) of the batch buffers. */
+export interface Rows {
+  readonly row: number
+  readonly rows: number
+}
+
 /** Columns [start, end) of a batch matrix; `start` is a multiple of `tileUnit.outputs`, `end` too or the last column. */
 export interface Columns {
   readonly start: number

@@ -8,7 +8,7 @@ import type { NativeGemm, ProductForm, ProductShape } from '../../src/kernels/pr
 import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
 import { openSparse, sparseCost } from '../../src/kernels/x64/sparse-products.js'
 import { createArena } from '../../src/tensor/arena.js'
-import { cutGrid } from '../../src/worker/program/passes.js'
+import { cutGrid } from '../../src/worker/plan/grid.js'
 import { randoms } from './lab.js'
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']

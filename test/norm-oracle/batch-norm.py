@@ -5,7 +5,7 @@ another product; the last mini-batch is smaller. Writes batch-norm.json beside i
 
     python3 test/norm-oracle/batch-norm.py
 
-The numbers in the repository are of PyTorch 1.13, laid out by npm run format. test/worker/norm.test.ts compares with them.
+The numbers in the repository are of PyTorch 1.13, laid out by npm run format. test/worker/network/norm.test.ts compares with them.
 """
 
 import json

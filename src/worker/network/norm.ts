@@ -6,13 +6,12 @@
  * the parameters, in the last stage of a step: a step that is left out has changed nothing.
  */
 
-import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients } from '../../kernels/backend.js'
+import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients, Rows } from '../../kernels/backend.js'
 import type { OptimizerStep } from '../../model/optimizer.js'
 import { viewSlot } from '../../tensor/arena.js'
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import type { NormSlots } from '../plan/layout.js'
-import type { RunPlan } from '../threads/protocol.js'
-import type { Rows } from './bind.js'
+import type { RunPlan } from '../plan/run-plan.js'
 
 export interface Normalisation {
   /** The product z becomes what the activation adds the shift to. `batch` in training: the rows are all of the mini-batch. */

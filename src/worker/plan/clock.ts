@@ -6,7 +6,7 @@ import { type OptimizerStep, optimizerStep } from '../../model/optimizer.js'
 import { learningRateAt } from '../../model/schedule.js'
 import { averageShare } from '../../model/state.js'
 import { Purpose, permutation } from '../../tensor/random.js'
-import type { RunPlan } from '../threads/protocol.js'
+import type { RunPlan } from './run-plan.js'
 
 export interface StepContext {
   /** Steps done before this one, in the whole run. */

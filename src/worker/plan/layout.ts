@@ -10,8 +10,9 @@ import { needsGates } from '../../model/activation.js'
 import { momentCount } from '../../model/optimizer.js'
 import { isLearned, type Parameter, parameterTable } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
-import { gradientParts, keepsGradient } from '../program/whole-gradient.js'
-import { controlWords, type RunPlan, type Split, Stat } from '../threads/protocol.js'
+import type { RunPlan, Split } from './run-plan.js'
+import { gradientParts, keepsGradient } from './tiles.js'
+import { controlWords, Stat } from './words.js'
 
 type FloatSlot = Slot<'float32'> | Slot<'float64'>
 type FeatureSlot = Slot<'uint8'> | Slot<'float32'>

@@ -13,8 +13,8 @@ import { chooseCompute } from '../../kernels/precision.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
-import { PROTOCOL, type RunPlan, type Split } from '../threads/protocol.js'
 import { type Layout, planLayout } from './layout.js'
+import { PROTOCOL, type RunPlan, type Split } from './run-plan.js'
 
 export interface PlannedRun {
   /** Its `rows` are still 0: they are known once the labels are loaded. */

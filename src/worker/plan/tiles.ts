@@ -3,7 +3,7 @@
  * thread.
  */
 import type { Backend, Tile } from '../../kernels/backend.js'
-import type { RunPlan } from '../threads/protocol.js'
+import type { RunPlan } from './run-plan.js'
 
 export interface LayerTile {
   readonly layer: number
@@ -69,3 +69,12 @@ function pieceOf(units: number, count: number, most: number): number {
 
 export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
   (inputEnd - inputStart) * (outputEnd - outputStart)
+
+/** Whether a step of this plan keeps its gradient; over buffers it does in any case, and in others. */
+export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
+  plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
+
+/** Parts whose squares are summed apart: tiles of the weights, then all else of each layer. */
+export function gradientParts(plan: RunPlan, backend: Backend): number {
+  return plan.clipNorm === null ? 0 : layerTiles(plan, backend).length + plan.widths.length - 1
+}

@@ -7,11 +7,11 @@
  * shard, and serves more workers than there are good shards.
  */
 
-import type { Backend, Columns } from '../../kernels/backend.js'
+import type { Columns, Rows } from '../../kernels/backend.js'
 import { weightCount } from '../../model/parameters.js'
-import { type Network, type Pass, type Rows, runPass } from '../network/bind.js'
-import type { Stage } from './stage.js'
-import type { ProgramParts } from './train.js'
+import { type Network, type Pass, runPass } from '../network/network.js'
+import { type Block, gridOf, stripsOf, wholeRows } from '../plan/grid.js'
+import type { ProgramParts, Stage } from './stage.js'
 
 /** What is passed through the network in context C. */
 export interface PassSource<C> {
@@ -199,69 +199,4 @@ function layerStages<C>({ plan, backend, network, trains }: PassParts, source: P
     ...(trains && hidden > 0 ? normaliseBackward(hidden - 1) : []),
     ...backward,
   ]
-}
-
-/** (cols) as up to 16 strips that begin at multiples of `unit`. */
-export function stripsOf(cols: number, unit: number): Columns[] {
-  const width = Math.ceil(cols / (BLOCKS * unit)) * unit
-  return Array.from({ length: Math.ceil(cols / width) }, (_, i) => ({
-    start: i * width,
-    end: Math.min((i + 1) * width, cols),
-  }))
-}
-
-/** The height of a grid's blocks where each has all columns; else null. */
-function wholeRows(rows: number, cols: number, depth: number, unit: BlockUnit): number | null {
-  const blocks = cutGrid(rows, cols, depth, unit)
-  return blocks.every(({ columns }) => columns.end - columns.start === cols) ? blocks[0].rows : null
-}
-
-type BlockUnit = Pick<Backend, 'blockRows' | 'blockColumns' | 'blockCost'>
-
-interface Block extends Rows {
-  readonly columns: Columns
-}
-
-/** Blocks of a grid: enough for 16 workers, unless they have less work than a product is worth its call. */
-const BLOCKS = 16
-/** Multiplications. */
-const LEAST_WORK = 6e6
-/** What a product loses for each row and column that its block lacks: 128 x 128 runs at 0.9 of the speed of all. */
-const EDGE = 8
-const costOfBlock = (rows: number, cols: number): number => rows * cols * (1 + EDGE * (1 / rows + 1 / cols))
-
-/** The grid over some rows of a layer. A function of the network and the mini-batch alone, never of the workers. */
-function gridOf(cols: number, depth: number, unit: BlockUnit): (rows: number) => readonly Block[] {
-  const known = new Map<number, readonly Block[]>()
-  return rows => {
-    let blocks = known.get(rows)
-    if (!blocks) {
-      blocks = cutGrid(rows, cols, depth, unit)
-      known.set(rows, blocks)
-    }
-    return blocks
-  }
-}
-
-const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
-
-/** Exported for tests: (rows, cols), sums of `depth` products, as up to about 16 blocks that begin at multiples of the units, of the shape that costs least. */
-export function cutGrid(rows: number, cols: number, depth: number, unit: BlockUnit): Block[] {
-  const { blockRows, blockColumns, blockCost = costOfBlock } = unit
-  const powers = Math.min(Math.log2(BLOCKS), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / LEAST_WORK))))
-  const choices = Array.from({ length: powers + 1 }, (_, power) => {
-    const height = upTo(rows / 2 ** power, blockRows)
-    const width = upTo(cols / 2 ** (powers - power), blockColumns)
-    return { height, width, cost: blockCost(height, width) }
-  })
-  const { height, width } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best))
-  const blocks: Block[] = []
-  // Blocks of the same columns follow each other, so that their weights are read once from far away.
-  for (let start = 0; start < cols; start += width) {
-    const columns = { start, end: Math.min(start + width, cols) }
-    for (let row = 0; row < rows; row += height) {
-      blocks.push({ row, rows: Math.min(height, rows - row), columns })
-    }
-  }
-  return blocks
 }

@@ -1,5 +1,9 @@
 /** What programs are made of. Runs in workers. */
+import type { Backend } from '../../kernels/backend.js'
+import type { FloatTensor, IntTensor } from '../../tensor/tensor.js'
+import type { Network } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
+import type { RunPlan } from '../plan/run-plan.js'
 
 export interface Stage<C> {
   readonly name: string
@@ -9,9 +13,9 @@ export interface Stage<C> {
   readonly changesState?: true
   /** Number of tasks. */
   tasks(context: C): number
-  /** Returns 0, or the code of a fault (see protocol.ts). */
+  /** Returns 0, or the code of a fault (see plan/faults.ts). */
   run(task: number, context: C, worker: number): number
-  /** Multiplications and additions of a task's matrix products, for balance.ts; none: nothing to speak of. */
+  /** Multiplications and additions of a task's matrix products, counted by bench/balance.ts; absent: next to none. */
   flops?(task: number, context: C): number
 }
 
@@ -21,4 +25,15 @@ export type PlainTask = (context: StepContext) => void
 export const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
   tasks[task](context)
   return 0
+}
+
+export interface ProgramParts {
+  readonly plan: RunPlan
+  readonly backend: Backend
+  readonly network: Network
+  /** Row lists of the splits: image of each row. */
+  readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
+  readonly stats: FloatTensor
+  /** Sums of squares of the gradient's parts; see whole-gradient.ts. */
+  readonly squares: FloatTensor
 }

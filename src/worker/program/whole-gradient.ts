@@ -8,21 +8,10 @@
  *
  * Runs in workers.
  */
-import type { Backend } from '../../kernels/backend.js'
 import type { StepContext } from '../plan/clock.js'
+import { fault } from '../plan/faults.js'
 import { areaOf, layerTiles, limitsWeights } from '../plan/tiles.js'
-import { fault, type RunPlan } from '../threads/protocol.js'
-import { type PlainTask, runPlain, type Stage } from './stage.js'
-import type { ProgramParts } from './train.js'
-
-/** Whether a step of this plan keeps its gradient; over buffers it does in any case, and in others. */
-export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
-  plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
-
-/** Parts whose squares are summed apart: tiles of the weights, then all else of each layer. */
-export function gradientParts(plan: RunPlan, backend: Backend): number {
-  return plan.clipNorm === null ? 0 : layerTiles(plan, backend).length + plan.widths.length - 1
-}
+import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
 /** [parts: gradient and its squares] [parts: update]. `sum` rides along, in the first until the last mini-batch. */
 export function wholeGradientStages(

@@ -8,7 +8,7 @@
  * and looks at the abort flag after each, so that nobody hangs when a worker dies: the coordinator raises the flag.
  */
 import type { IntTensor } from '../../tensor/tensor.js'
-import { CONTROL_STRIDE, Control } from './protocol.js'
+import { CONTROL_STRIDE, Control } from '../plan/words.js'
 
 /** Longest sleep between two looks at the abort flag. */
 const SLEEP_MS = 100

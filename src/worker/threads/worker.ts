@@ -11,18 +11,13 @@ import { viewSlot } from '../../tensor/arena.js'
 import { bindNetwork } from '../network/bind.js'
 import { type StepContext, startClock } from '../plan/clock.js'
 import { planLayout } from '../plan/layout.js'
-import {
-  deriveProgram,
-  initialProgram,
-  type ProgramParts,
-  restoreProgram,
-  type Stage,
-  scoreProgram,
-  snapshotProgram,
-  trainProgram,
-} from '../program/train.js'
+import { PROTOCOL, type RunPlan, type Split } from '../plan/run-plan.js'
+import { scoreProgram } from '../program/score.js'
+import type { ProgramParts, Stage } from '../program/stage.js'
+import { deriveProgram, initialProgram, restoreProgram, snapshotProgram } from '../program/state.js'
+import { trainProgram } from '../program/train.js'
 import { AbortedError, Crew } from './barrier.js'
-import { PROTOCOL, type RunPlan, type SpanReport, type Split, type StageTime, type TrainWorker } from './protocol.js'
+import type { SpanReport, StageTime, TrainWorker } from './protocol.js'
 
 interface Opened {
   readonly plan: RunPlan

@@ -1,9 +1,8 @@
 /** The cut of the weights: by the number of workers, unless it decides bits. */
 import t from 'tap'
-import { wasm } from '../../src/kernels/wasm/index.js'
-import { layerTiles } from '../../src/worker/plan/tiles.js'
-import { gradientParts } from '../../src/worker/program/whole-gradient.js'
-import type { RunPlan } from '../../src/worker/threads/protocol.js'
+import { wasm } from '../../../src/kernels/wasm/index.js'
+import type { RunPlan } from '../../../src/worker/plan/run-plan.js'
+import { gradientParts, layerTiles } from '../../../src/worker/plan/tiles.js'
 
 const WIDTHS = [784, 512, 256, 10]
 const planOf = (workers: number, clipNorm: number | null) =>

@@ -1,14 +1,15 @@
 /** 16 workers share a mini-batch of the reference network evenly; counted, because no machine of ours has 16 cores. */
 import t from 'tap'
+import { imbalanceOf, loadsOf } from '../../bench/balance.js'
 import { nativeBackend } from '../../src/kernels/native/rows.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
 import { sparseCost } from '../../src/kernels/x64/sparse-products.js'
-import { imbalanceOf, loadsOf } from '../../src/worker/balance.js'
-import type { Network } from '../../src/worker/network/bind.js'
+import type { Network } from '../../src/worker/network/network.js'
 import type { StepContext } from '../../src/worker/plan/clock.js'
-import { type ProgramParts, type Stage, trainProgram } from '../../src/worker/program/train.js'
-import type { RunPlan } from '../../src/worker/threads/protocol.js'
+import type { RunPlan } from '../../src/worker/plan/run-plan.js'
+import type { ProgramParts, Stage } from '../../src/worker/program/stage.js'
+import { trainProgram } from '../../src/worker/program/train.js'
 
 const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 const BATCH = 256

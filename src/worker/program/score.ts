@@ -1,0 +1,31 @@
+/** Evaluation of a split as a program. Runs in workers. */
+import { type PassSource, passStages } from './passes.js'
+import type { ProgramParts, Stage } from './stage.js'
+import { addRows, DONE } from './sums.js'
+
+/** A piece of evaluation: rows [first, first + rows) of a split. */
+export interface ScoreContext {
+  readonly split: 'train' | 'validation' | 'test'
+  readonly first: number
+  readonly rows: number
+}
+
+/** [phase 1 without deltas] [sum in row order]. */
+export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
+  const { network, order, stats } = parts
+  const source: PassSource<ScoreContext> = {
+    rows: ({ rows }) => rows,
+    pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
+    image: ({ split, first }, row) => order[split].data[first + row],
+  }
+  const sum: Stage<ScoreContext> = {
+    name: 'sum',
+    deal: 'claimed',
+    tasks: () => 1,
+    run(_task, { first, rows }) {
+      addRows(network, stats.data, rows, first === 0 ? null : DONE, DONE)
+      return 0
+    },
+  }
+  return [...passStages({ ...parts, trains: false }, source), sum]
+}
