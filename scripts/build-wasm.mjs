@@ -4,12 +4,18 @@
  * Shared, imported memory: every worker instantiates the module over the run's one arena. No relaxed SIMD: its results
  * may differ from CPU to CPU. The module must have no data segments, because each instantiation would write them again
  * into the shared memory; the build fails if it has any.
+ *
+ *   node scripts/build-wasm.mjs [--if-changed]    with the option: only where a source is newer than the module
  */
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import asc from 'assemblyscript/asc'
 
 const sources = 'src/kernels/module/assembly'
 const target = 'dist/src/kernels/module/kernels.wasm'
+
+if (process.argv.includes('--if-changed') && isNewest(target)) process.exit(0)
 
 await mkdir('dist/src/kernels/module', { recursive: true })
 
@@ -44,4 +50,11 @@ function* sectionIds(bytes) {
     }
     at += length
   }
+}
+
+/** True where the module is there and newer than all of its sources and this script. */
+function isNewest(module) {
+  if (!existsSync(module)) return false
+  const files = [import.meta.filename, ...readdirSync(sources).map(name => join(sources, name))]
+  return files.every(file => statSync(file).mtimeMs < statSync(module).mtimeMs)
 }

@@ -1,11 +1,16 @@
 /**
- * Prints the compiled test files that start no process, no browser and no native library, for `npm run test:quick`.
+ * Runs the tests that start no process, no browser and no native library: `npm run test:quick`, below a minute on two cores.
  *
- * Decided by what a test imports, directly or through other files of test/: whoever needs one of MARKS is left out, and so are
- * SLOW ones, which train for seconds. Everything else is quick; the whole suite is `npm test`.
+ *   node scripts/quick-tests.mjs [--list]
+ *
+ * Which these are is decided by what a test imports, directly or through other files of test/: whoever needs one of MARKS is left
+ * out, and so are SLOW ones, and those that measure the memory of their own process. They share two processes, because loading
+ * tap takes longer than most of them. The whole suite is `npm test`.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** Imports that a quick test does without. */
 const MARKS = [
@@ -16,31 +21,68 @@ const MARKS = [
   /^onnxruntime/,
   /\/helpers\/native/,
 ]
-/** Tests that are left out for the time they take: each takes more than 4 s of processor time. */
-const SLOW = []
+/** Tests that are left out for the time they take: more than 4 s of processor time each. */
+const SLOW = [
+  'coordinator/accumulate.test.js',
+  'coordinator/bits-augment.test.js',
+  'coordinator/bits-settings.test.js',
+  'coordinator/bits.test.js',
+  'coordinator/control.test.js',
+  'coordinator/non-finite.test.js',
+  'coordinator/phases.test.js',
+  'coordinator/train.test.js',
+  'kernels/bf16.test.js',
+  'kernels/x64.test.js',
+  'picture/prepare.test.js',
+  'run/hostile-checkpoint.test.js',
+  'serve/api.test.js',
+]
+/** Calls of a test that needs its process for itself: the process's memory, its working folder. */
+const ALONE = /memoryUsage|process\.chdir|resourceUsage/
+const PROCESSES = 2
 
 const root = 'dist/test'
+const sources = new Map()
 const needs = new Map()
+
+function sourceOf(file) {
+  if (!sources.has(file)) sources.set(file, readFileSync(file, 'utf8'))
+  return sources.get(file)
+}
 
 /** True where a file imports one of MARKS, or imports a file of test/ that does. */
 function needsMore(file) {
   if (needs.has(file)) return needs.get(file)
   needs.set(file, false)
-  const specifiers = [...readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport|\bimport\()\s*['"]([^'"]+)['"]/g)].map(
+  const imports = [...sourceOf(file).matchAll(/(?:\bfrom|\bimport|\bimport\()\s*['"]([^'"]+)['"]/g)].map(
     match => match[1],
   )
-  const found = specifiers.some(specifier => {
-    if (MARKS.some(mark => mark.test(specifier))) return true
-    const path = join(dirname(file), specifier)
-    return specifier.startsWith('.') && path.startsWith(root) && existsSync(path) && needsMore(path)
+  const found = imports.some(name => {
+    if (MARKS.some(mark => mark.test(name))) return true
+    const path = join(dirname(file), name)
+    return name.startsWith('.') && path.startsWith(root) && existsSync(path) && needsMore(path)
   })
   needs.set(file, found)
   return found
 }
 
 const files = readdirSync(root, { recursive: true })
+  .filter(path => path.endsWith('.test.js') && !SLOW.includes(path))
   .map(path => join(root, path))
-  .filter(path => path.endsWith('.test.js') && !SLOW.includes(path.slice(root.length + 1)))
-  .filter(path => !needsMore(path))
+  .filter(path => !needsMore(path) && !ALONE.test(sourceOf(path)))
   .sort()
-process.stdout.write(`${files.join('\n')}\n`)
+
+if (process.argv.includes('--list')) process.stdout.write(`${files.join('\n')}\n`)
+else {
+  const folder = 'dist/quick'
+  mkdirSync(folder, { recursive: true })
+  const shares = Array.from({ length: PROCESSES }, (_, share) => {
+    const path = join(folder, `share-${share + 1}.test.js`)
+    const imports = files.filter((_, index) => index % PROCESSES === share).map(file => `import '../../${file}'\n`)
+    writeFileSync(path, imports.join(''))
+    return path
+  })
+  const tap = fileURLToPath(import.meta.resolve('tap/package.json').replace('package.json', 'dist/esm/run.mjs'))
+  const { status } = spawnSync(process.execPath, [tap, '--jobs', String(PROCESSES), ...shares], { stdio: 'inherit' })
+  process.exitCode = status ?? 1
+}
