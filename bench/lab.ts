@@ -67,7 +67,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     name: 'bench',
     data: { dataset: 'digits' },
     model: { hidden, dropout, ...options.more?.model },
-    train: { batchSize, ...(options.l2 === undefined ? {} : { l2: options.l2 }) },
+    train: { batchSize, l2: options.l2 ?? 0.05 },
     compute: {
       workers,
       backend: options.backend ?? 'auto',

@@ -87,8 +87,8 @@ async function start(backend: BackendChoice): Promise<Start> {
     const runDir = join(folder, 'run')
     const content = {
       data: { dataset: 'digits', validation: VALIDATION },
-      model: { hidden: HIDDEN },
-      train: { epochs: 1, batchSize: BATCH },
+      model: { hidden: HIDDEN, dropout: 0.3 },
+      train: { epochs: 1, batchSize: BATCH, l2: 0.05 },
       compute: { backend },
     }
     await writeFile(experiment, JSON.stringify(content))

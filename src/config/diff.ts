@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { withValue } from './overrides.js'
 import { valueAt } from './problems.js'
+import { lossOfTask } from './schema/train.js'
 import type { Experiment, ExperimentInput } from './schema.js'
 import { settings, variantIn } from './settings.js'
 
@@ -15,8 +16,13 @@ export function differences(experiment: Experiment, defaultName?: string): Exper
     const keys = path.split('.')
     if (variant !== null && variantIn(keys[0], valueAt(experiment, keys.slice(0, 1))) !== variant) continue
     const value = valueAt(experiment, keys)
-    const usual = path === 'name' ? defaultName : node.default
+    const usual = usualOf(path, node.default, experiment, defaultName)
     if (value !== undefined && !isDeepStrictEqual(value, usual)) different = withValue(different, keys, value)
   }
   return different as ExperimentInput
+}
+
+function usualOf(path: string, standard: unknown, { data }: Experiment, defaultName: string | undefined): unknown {
+  if (path === 'name') return defaultName
+  return path === 'train.loss' ? lossOfTask(data.task) : standard
 }

@@ -7,7 +7,7 @@ import { ConfigError } from '../errors.js'
 import { readText } from './file.js'
 import { applyOverride, type Override, parseOverride } from './overrides.js'
 import { ExperimentError, type PlacedProblem, type Problem, problemsOf, show, valueAt } from './problems.js'
-import { type Experiment, experimentSchema, NAME_PATTERN } from './schema.js'
+import { type Experiment, experimentSchema, NAME_PATTERN, settled } from './schema.js'
 import { expectation, nodeAt, variantIn } from './settings.js'
 import { type JsonText, parseJson } from './syntax.js'
 
@@ -76,7 +76,7 @@ function complete(given: unknown, { where, overrides, text, defaultName }: Conte
   if (!parsed.success || problems.length > 0)
     throw new ExperimentError(where, problems, hintFor(problems, applied, input))
 
-  const { $schema: _, ...experiment } = parsed.data
+  const experiment = settled(parsed.data)
   return deepFreeze({ ...experiment, name: valueAt(input, ['name']) !== undefined ? experiment.name : defaultName })
 }
 

@@ -14,7 +14,7 @@ import { model } from './schema/model.js'
 import { optimizer } from './schema/optimizer.js'
 import { buffersFit, rollbackIsOnSchedule, smoothingFits, taskFits, validationIsThere } from './schema/rules.js'
 import { schedule } from './schema/schedule.js'
-import { train } from './schema/train.js'
+import { type Loss, lossOfTask, train } from './schema/train.js'
 
 export { DATASETS, NAME_PATTERN, OWN_TABLES } from './schema/fields.js'
 
@@ -44,8 +44,18 @@ export const experimentSchema = z
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */
 export type ExperimentInput = z.input<typeof experimentSchema>
 
+/** Fills in what follows from other settings: a valid experiment becomes a complete one. */
+export function settled({ $schema: _, ...experiment }: Parsed): Experiment {
+  const { data, train } = experiment
+  return { ...experiment, train: { ...train, loss: train.loss ?? lossOfTask(data.task) } }
+}
+
 /** Complete: every default filled in. Deeply readonly, and frozen by `resolveExperiment`. */
-export type Experiment = DeepReadonly<Omit<z.output<typeof experimentSchema>, '$schema'>>
+export type Experiment = DeepReadonly<
+  Omit<Parsed, '$schema' | 'train'> & { train: Omit<Parsed['train'], 'loss'> & { loss: Loss } }
+>
+
+type Parsed = z.output<typeof experimentSchema>
 
 type DeepReadonly<T> = T extends readonly (infer Item)[]
   ? readonly DeepReadonly<Item>[]

@@ -66,14 +66,18 @@ async function errorFor(path: string, overrides: readonly string[] = []): Promis
   )
 }
 
-t.test('mnist.json and the bare data set resolve to the reference settings, in the order of the design', async t => {
+t.test('mnist.json has the reference settings, a bare data set the defaults, in the order of the design', async t => {
   const { experiment, source, path, baseDir } = await loadExperiment('configs/mnist.json')
   t.equal(JSON.stringify(experiment), JSON.stringify(REFERENCE))
   t.equal(source, readFileSync('configs/mnist.json', 'utf8'))
   t.equal(path, join(process.cwd(), 'configs/mnist.json'))
   t.equal(baseDir, join(process.cwd(), 'configs'))
   const bare = resolveExperiment({ data: { dataset: 'mnist' } })
-  t.same(bare.experiment, { ...REFERENCE, name: 'experiment' })
+  t.same(bare.experiment, {
+    ...{ ...REFERENCE, name: 'experiment' },
+    model: { ...REFERENCE.model, hidden: [256, 128], dropout: 0.1 },
+    train: { ...REFERENCE.train, epochs: 40, batchSize: 32, l2: 0 },
+  })
   t.equal(bare.path, null)
   t.equal(bare.baseDir, process.cwd())
   t.equal(JSON.parse(bare.source).data.dataset, 'mnist')
@@ -106,7 +110,7 @@ t.test('the result is frozen all the way down, and the input stays as it was', a
   t.throws(() => Reflect.apply(Array.prototype.push, experiment.model.hidden, [1]), TypeError)
   t.notOk(Reflect.set(experiment.train, 'epochs', 5))
   t.notOk(Object.isFrozen(input.model.hidden))
-  t.same(resolveExperiment({ data: { dataset: 'digits' } }).experiment.model.hidden, REFERENCE.model.hidden)
+  t.same(resolveExperiment({ data: { dataset: 'digits' } }).experiment.model.hidden, [256, 128])
 })
 
 t.test('an experiment without a name is named after its file', async t => {

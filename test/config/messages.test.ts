@@ -46,7 +46,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { hidden: [10.5] } }, 'model.hidden.0 is 10.5, expected an integer >= 1'],
   [{ model: { activation: 'tan' } }, `model.activation is 'tan', expected ${ACTIVATIONS}; did you mean "tanh"?`],
   [{ model: { activation: 'ReLU' } }, `model.activation is 'ReLU', expected ${ACTIVATIONS}; did you mean "relu"?`],
-  [{ model: { dropout: [0, 1, 0, 0, 0, 0] } }, 'model.dropout.1 is 1, expected a number >= 0 and < 1'],
+  [{ model: { dropout: [0, 1] } }, 'model.dropout.1 is 1, expected a number >= 0 and < 1'],
   [{ model: { dropout: 1 } }, `model.dropout is 1, expected ${DROPOUT}`],
   [{ model: { dropout: -0.1 } }, `model.dropout is -0.1, expected ${DROPOUT}`],
   [{ model: { dropout: Number.NaN } }, `model.dropout is NaN, expected ${DROPOUT}`],
@@ -66,7 +66,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { noise: -1 } }, 'augment.noise is -1, expected a number from 0 to 1'],
   [{ augment: { perClass: [2] } }, 'augment.perClass.0 is 2, expected a number from 0 to 1'],
   [{ augment: { plainEpochs: -1 } }, 'augment.plainEpochs is -1, expected an integer >= 0'],
-  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy" or "mean-squared-error"`],
+  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy", "mean-squared-error" or null`],
   [
     { train: { loss: 'mean-squared-error', labelSmoothing: 0.1 } },
     'train.labelSmoothing is 0.1, expected 0, because train.loss is "mean-squared-error"',
@@ -125,7 +125,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { inputDropout: 1 } }, 'model.inputDropout is 1, expected a number >= 0 and < 1'],
   [
     { model: { dropout: [0.5] } },
-    'model.dropout is [ 0.5 ], expected a number, or 6 of them, because model.hidden has 6 layers',
+    'model.dropout is [ 0.5 ], expected a number, or 2 of them, because model.hidden has 2 layers',
   ],
   [
     { model: { norm: 'batch' }, compute: { allReduce: 'buffers' } },

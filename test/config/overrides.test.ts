@@ -44,7 +44,7 @@ t.test('later ones win, over each other and over the file', async t => {
 })
 
 t.test('entries of lists, of the file or of the defaults; one past the end appends', async t => {
-  t.same(withSet(['model.hidden.0=100']).model.hidden, [100, 2500, 2000, 1500, 1000, 500])
+  t.same(withSet(['model.hidden.0=100']).model.hidden, [100, 128])
   t.same(withSet(['model.hidden.2=7'], { ...DIGITS, model: { hidden: [5, 6] } }).model.hidden, [5, 6, 7])
   t.equal(
     errorFor(['model.hidden.3=7'], { ...DIGITS, model: { hidden: [5, 6] } }).message,

@@ -13,7 +13,7 @@ export function bitsLab(t: Test) {
   const base = {
     data: { dataset: 'idx', path },
     model: { hidden: [29, 13], dropout: 0.3 },
-    train: { epochs: 2, batchSize: 200 },
+    train: { epochs: 2, batchSize: 200, l2: 0.05 },
   } satisfies ExperimentInput
 
   const digestOf = async (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>

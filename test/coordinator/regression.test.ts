@@ -200,7 +200,11 @@ t.test('report and compare: errors of each target, predicted against true', asyn
 t.test('what cannot be is refused', async t => {
   const refused = (more: Partial<ExperimentInput>, message: RegExp) =>
     t.throws(() => resolveExperiment({ ...experiment(['price']), ...more }), { message })
-  refused({ train: {} }, /train\.loss is missing, expected "mean-squared-error", because data\.task/)
+  t.equal(resolveExperiment(experiment(['price'], { train: {} })).experiment.train.loss, 'mean-squared-error')
+  refused(
+    { train: { loss: 'cross-entropy' } },
+    /train\.loss is 'cross-entropy', expected "mean-squared-error" or null, because data\.task/,
+  )
   refused({ data: { dataset: 'digits', task: 'regression' } }, /data\.task is 'regression', expected "classification"/)
   refused({ data: { dataset: 'csv', path, csv: { label: ['price'] } } }, /data\.csv\.label .* expected one column/)
   refused({ checkpoint: { bestMetric: 'validation-accuracy' } }, /expected "auto", "validation-loss" or "train-loss"/)

@@ -43,10 +43,10 @@ export const data = z
       .default('classification')
       .meta(
         help(
-          'What is to be said of a row: its class, or numbers. `regression` is for `csv` and `npz`, and learns by ' +
-            '`train.loss` "mean-squared-error". Its targets are standardised by mean and standard deviation of the ' +
-            'training rows, which are kept in checkpoints, and losses are of the standardised ones: 1 for a network that ' +
-            'always says the mean. Predictions are in the units of the data.',
+          'What is predicted of a sample: its class, or one or more numbers. `regression` is for `csv` and `npz`; its loss ' +
+            'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
+            'samples, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
+            'always predicts the mean. Predictions are in the units of the data.',
         ),
       ),
     normalise: z

@@ -6,7 +6,7 @@ export const model = z
   .strictObject({
     hidden: z
       .array(count())
-      .default([3000, 2500, 2000, 1500, 1000, 500])
+      .default([256, 128])
       .meta(help('Units of each hidden layer, from the input to the output. Empty: logistic regression.')),
     activation: z
       .enum(['relu', 'leaky-relu', 'elu', 'gelu', 'silu', 'tanh', 'scaled-tanh', 'sigmoid', 'identity'])
@@ -44,7 +44,7 @@ export const model = z
       .meta(help('Fraction of the inputs that is dropped in training, the rest scaled up to make up for it.')),
     dropout: z
       .union([fraction(), z.array(fraction())])
-      .default(0.3)
+      .default(0.1)
       .meta(
         help(
           'Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it. An array has ' +

@@ -10,8 +10,8 @@ const weightDecay = (value: number) =>
     .default(value)
     .meta(
       help(
-        'Decoupled decay: every step takes rate · weightDecay · W off the weights, beside the change by the gradient; ' +
-          'biases are exempt. It comes on top of `train.l2`, which is 0.05 unless set to 0.',
+        'Decoupled weight decay: every step subtracts learningRate · weightDecay · W from the weights, apart from the ' +
+          'update by the gradient; biases are exempt. It adds to `train.l2`.',
       ),
     )
 // 0.001 is Adam's own default. A plain gradient is not normalised as Adam's is, and momentum here averages
@@ -28,7 +28,9 @@ const adam = z
   .meta({ title: 'Adam' })
 const adamw = z
   .strictObject({
-    type: z.literal('adamw').meta(help('Adam with decoupled weight decay; with it, `train.l2` is best 0.')),
+    type: z
+      .literal('adamw')
+      .meta(help('Adam with decoupled weight decay, as in PyTorch and Keras; leave `train.l2` at 0 with it.')),
     ...{ learningRate: adam.shape.learningRate, beta1: adam.shape.beta1, beta2: adam.shape.beta2 },
     epsilon: adam.shape.epsilon,
     weightDecay: weightDecay(0.01),
@@ -36,7 +38,14 @@ const adamw = z
   .meta({ title: 'AdamW' })
 const momentum = z
   .strictObject({
-    type: z.literal('momentum').meta(help('Gradient descent along a running mean of gradients, bias-corrected.')),
+    type: z
+      .literal('momentum')
+      .meta(
+        help(
+          'Gradient descent along the running mean of gradients v = βv + (1-β)g, bias-corrected. PyTorch and Keras sum ' +
+            'gradients instead, v = βv + g: their learning rate corresponds to rate / (1-β) here, ten times theirs at 0.9.',
+        ),
+      ),
     learningRate: positive().default(0.1).meta(help(LEARNING_RATE)),
     beta1: fraction().default(0.9).meta(help('β of the running mean v = βv + (1-β)g.')),
     weightDecay: weightDecay(0),

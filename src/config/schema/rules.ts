@@ -1,5 +1,6 @@
 /** Rules between sections of the experiment, each with the message of who breaks it. Types and data only; any thread. */
 import * as z from 'zod'
+import { lossOfTask } from './train.js'
 
 /** Whoever asks for scores of validation rows must hold some out. */
 export function validationIsThere() {
@@ -23,13 +24,13 @@ export function taskFits() {
   return z.superRefine<{
     data: { task: string }
     augment: { perClass: unknown }
-    train: { loss: string }
+    train: { loss: string | null }
     checkpoint: { bestMetric: string }
   }>(({ data, augment, train, checkpoint }, context) => {
     if (data.task !== 'regression') return
     const report = (path: string[], message: string, input: unknown) =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "regression"`, input })
-    if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error"', train.loss)
+    if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error" or null', train.loss)
     if (augment.perClass !== null) report(['augment', 'perClass'], 'null', augment.perClass)
     const { bestMetric } = checkpoint
     if (bestMetric === 'validation-accuracy') {
@@ -40,12 +41,17 @@ export function taskFits() {
 
 /** Smoothed labels are those of a cross-entropy. */
 export function smoothingFits() {
-  return z.superRefine<{ train: { loss: string; labelSmoothing: number } }>(({ train }, context) => {
-    if (train.loss === 'cross-entropy' || train.labelSmoothing === 0) return
+  return z.superRefine<{
+    data: { task: string }
+    train: { loss: string | null; labelSmoothing: number }
+  }>(({ data, train }, context) => {
+    const loss = train.loss ?? lossOfTask(data.task)
+    if (loss === 'cross-entropy' || train.labelSmoothing === 0) return
+    const evidence = train.loss === null ? `data.task is "${data.task}"` : `train.loss is "${loss}"`
     context.addIssue({
       code: 'custom',
       path: ['train', 'labelSmoothing'],
-      message: `0, because train.loss is "${train.loss}"`,
+      message: `0, because ${evidence}`,
       input: train.labelSmoothing,
     })
   })

@@ -2,15 +2,21 @@
 import * as z from 'zod'
 import { count, fraction, help, positive } from './fields.js'
 
+const LOSSES = ['cross-entropy', 'mean-squared-error'] as const
+export type Loss = (typeof LOSSES)[number]
+
+/** The loss of an experiment that names none. */
+export const lossOfTask = (task: string): Loss => (task === 'regression' ? 'mean-squared-error' : 'cross-entropy')
+
 export const train = z
   .strictObject({
     epochs: z
       .int()
       .min(0)
-      .default(2000)
+      .default(40)
       .meta(help('Passes over the training rows. 0 writes the initial weights and stops.')),
     batchSize: count()
-      .default(256)
+      .default(32)
       .meta(
         help(
           'Rows of a mini-batch, counted over all workers: an optimizer step, unless `accumulateSteps` says otherwise. The ' +
@@ -30,15 +36,22 @@ export const train = z
     l2: z
       .number()
       .min(0)
-      .default(0.05)
-      .meta(help('λ of the penalty λ/(2m)·Σ‖W‖² with m the rows of the step; biases are exempt.')),
-    loss: z
-      .enum(['cross-entropy', 'mean-squared-error'])
-      .default('cross-entropy')
+      .default(0)
       .meta(
         help(
-          'What training makes small. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
-            'the outputs of (output - target)², with 1 as the target of the right class and 0 of the others.',
+          'λ of the penalty λ/(2m)·Σ‖W‖², m being the samples of the step: λ/m·W is added to the gradient; biases are exempt. ' +
+            "PyTorch's `weight_decay` w corresponds to λ = w·m, Keras' `L2(k)` to λ = 2·k·m.",
+        ),
+      ),
+    loss: z
+      .enum(LOSSES)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'What training minimises. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
+            'the outputs of (output - target)², with 1 as the target of the right class and 0 of the others. null: ' +
+            '`cross-entropy` for classification, `mean-squared-error` for regression.',
         ),
       ),
     labelSmoothing: fraction()
