@@ -1,10 +1,10 @@
 /** The WASM module's functions, with those replaced that this CPU runs faster in AVX-512. Same bits. Any thread. */
 import type { WasmExports } from '../abi.js'
-import { ARGUMENTS_WORD } from './block.js'
-import { alignedBlock, type NativeFunction, openCode } from './code.js'
+import { ARGUMENTS_WORD } from './calling-convention.js'
 import { mayRun } from './cpu.js'
+import { createBlock } from './emit-helpers.js'
+import { alignedBlock, type NativeFunction, openCode } from './executable-memory.js'
 import { KERNELS, type X64Kernel } from './kernels.js'
-import { createBlock } from './parts.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 

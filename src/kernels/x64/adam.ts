@@ -1,7 +1,7 @@
 /** Adam's update, as in wasm/assembly/optimizers.ts: the same operations in the same order. Pure: becomes code in code.ts. */
 import { type Assembler, at, R8, R9, R10, R11, R13, R14, R15, RCX, RDX, type Register, RSI, zmm } from './assembler.js'
-import { argument, begin, count, pointer } from './block.js'
-import { BYTES, constant, flush, LANES } from './parts.js'
+import { argument, begin, count, pointer } from './calling-convention.js'
+import { BYTES, constant, flush, LANES } from './emit-helpers.js'
 
 /** Ahead of what is read, into the next page: there the processor does not look by itself. */
 const PREFETCH = 2048
@@ -71,11 +71,10 @@ export function adam(): Assembler {
   count(code, left, 4)
   adamConstants(code, 5)
   code.clear(registers.i)
-  const loop = code.here()
-  adamVector(code, registers)
-  code.add(registers.i, BYTES)
-  code.add(left, -LANES)
-  code.jnz(loop)
+  code.loop(left, LANES, () => {
+    adamVector(code, registers)
+    code.add(registers.i, BYTES)
+  })
   code.ret()
   return code
 }
@@ -94,20 +93,18 @@ export function adamRows(): Assembler {
   count(code, row, 6)
   count(code, gRow, 7)
   adamConstants(code, 8)
-  const next = code.here()
-  count(code, left, 4)
-  code.clear(registers.i)
-  code.mov(ahead, row)
-  const loop = code.here()
-  adamVector(code, registers, 0, zmm(0), at(ahead))
-  code.add(registers.i, BYTES)
-  code.add(ahead, BYTES)
-  code.add(left, -LANES)
-  code.jnz(loop)
-  for (const array of arrays) code.add(array, row)
-  code.add(registers.g, gRow)
-  code.add(rows, -1)
-  code.jnz(next)
+  code.loop(rows, 1, () => {
+    count(code, left, 4)
+    code.clear(registers.i)
+    code.mov(ahead, row)
+    code.loop(left, LANES, () => {
+      adamVector(code, registers, 0, zmm(0), at(ahead))
+      code.add(registers.i, BYTES)
+      code.add(ahead, BYTES)
+    })
+    for (const array of arrays) code.add(array, row)
+    code.add(registers.g, gRow)
+  })
   code.pop(...kept)
   code.ret()
   return code

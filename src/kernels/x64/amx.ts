@@ -11,9 +11,9 @@
 import { loadKoffi } from '../ffi/koffi.js'
 import { BF16_DEPTH, type BindBf16 } from '../products.js'
 import { type Assembler, at, R8, R9, R11, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, tmm } from './assembler.js'
-import { ARGUMENTS_WORD, begin, count, pointer } from './block.js'
-import { openCode } from './code.js'
+import { ARGUMENTS_WORD, begin, count, pointer } from './calling-convention.js'
 import { mayRun } from './cpu.js'
+import { openCode } from './executable-memory.js'
 
 const NEEDED = ['amx_tile', 'amx_bf16']
 const [SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA] = [158, 0x1023, 18]
@@ -55,46 +55,44 @@ function product(): Assembler {
   count(code, blocks, 4)
   code.clear(stripRow)
   code.add(stripRow, STRIP_ROW_BYTES)
-  const block = code.here()
-  for (const half of [0, 1]) {
-    code.mov(upper, a)
-    code.mov(lower, aStride)
-    for (let rows = 1; rows < TILE_ROWS; rows *= 2) code.add(lower, lower)
-    code.add(lower, a)
-    code.mov(b, at(RDI))
-    count(code, place, 1)
-    code.add(b, place)
-    code.add(b, 2 * TILE_BYTES * half)
-    count(code, depth, 5)
-    for (const sum of sums) code.tilezero(sum)
-    const loop = code.here()
-    code.tileload(tmm(6), at(b, 0, stripRow))
-    code.tileload(tmm(4), at(upper, 0, aStride))
-    code.tdpbf16ps(sums[0], tmm(4), tmm(6))
-    code.tileload(tmm(7), at(b, TILE_BYTES, stripRow))
-    code.tdpbf16ps(sums[1], tmm(4), tmm(7))
-    code.tileload(tmm(5), at(lower, 0, aStride))
-    code.tdpbf16ps(sums[2], tmm(5), tmm(6))
-    code.tdpbf16ps(sums[3], tmm(5), tmm(7))
-    code.add(upper, TILE_BYTES)
-    code.add(lower, TILE_BYTES)
-    code.add(b, DEPTH_BYTES)
-    code.add(depth, -1)
-    code.jnz(loop)
-    code.mov(place, c)
-    code.add(place, 2 * TILE_BYTES * half)
-    code.tilestore(at(place, 0, stripRow), sums[0])
-    code.tilestore(at(place, TILE_BYTES, stripRow), sums[1])
-    code.add(place, TILE_ROWS * STRIP_ROW_BYTES)
-    code.tilestore(at(place, 0, stripRow), sums[2])
-    code.tilestore(at(place, TILE_BYTES, stripRow), sums[3])
-  }
-  code.mov(place, aStride)
-  for (let rows = 1; rows < ROWS; rows *= 2) code.add(place, place)
-  code.add(a, place)
-  code.add(c, ROWS * STRIP_ROW_BYTES)
-  code.add(blocks, -1)
-  code.jnz(block)
+  code.loop(blocks, 1, () => {
+    for (const half of [0, 1]) {
+      code.mov(upper, a)
+      code.mov(lower, aStride)
+      for (let rows = 1; rows < TILE_ROWS; rows *= 2) code.add(lower, lower)
+      code.add(lower, a)
+      code.mov(b, at(RDI))
+      count(code, place, 1)
+      code.add(b, place)
+      code.add(b, 2 * TILE_BYTES * half)
+      count(code, depth, 5)
+      for (const sum of sums) code.tilezero(sum)
+      code.loop(depth, 1, () => {
+        code.tileload(tmm(6), at(b, 0, stripRow))
+        code.tileload(tmm(4), at(upper, 0, aStride))
+        code.tdpbf16ps(sums[0], tmm(4), tmm(6))
+        code.tileload(tmm(7), at(b, TILE_BYTES, stripRow))
+        code.tdpbf16ps(sums[1], tmm(4), tmm(7))
+        code.tileload(tmm(5), at(lower, 0, aStride))
+        code.tdpbf16ps(sums[2], tmm(5), tmm(6))
+        code.tdpbf16ps(sums[3], tmm(5), tmm(7))
+        code.add(upper, TILE_BYTES)
+        code.add(lower, TILE_BYTES)
+        code.add(b, DEPTH_BYTES)
+      })
+      code.mov(place, c)
+      code.add(place, 2 * TILE_BYTES * half)
+      code.tilestore(at(place, 0, stripRow), sums[0])
+      code.tilestore(at(place, TILE_BYTES, stripRow), sums[1])
+      code.add(place, TILE_ROWS * STRIP_ROW_BYTES)
+      code.tilestore(at(place, 0, stripRow), sums[2])
+      code.tilestore(at(place, TILE_BYTES, stripRow), sums[3])
+    }
+    code.mov(place, aStride)
+    for (let rows = 1; rows < ROWS; rows *= 2) code.add(place, place)
+    code.add(a, place)
+    code.add(c, ROWS * STRIP_ROW_BYTES)
+  })
   code.tilerelease()
   code.pop(...kept)
   code.ret()

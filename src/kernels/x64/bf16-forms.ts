@@ -19,8 +19,8 @@ import {
   type Vector,
   zmm,
 } from './assembler.js'
-import { begin, count, pointer } from './block.js'
-import { BYTES, constant, LANES, PAIR_BYTES } from './parts.js'
+import { begin, count, pointer } from './calling-convention.js'
+import { BYTES, constant, LANES, PAIR_BYTES } from './emit-helpers.js'
 import { transpose } from './transpose.js'
 
 /** Rounds lanes to bf16, in their upper halves. */
@@ -48,23 +48,21 @@ export function rows(): Assembler {
   count(code, fromStride, 3)
   count(code, left, 4)
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-  const row = code.here()
-  count(code, octets, 5)
-  code.clear(R11)
-  code.mov(RAX, from)
-  const loop = code.here()
-  code.vmovups(zmm(0), at(RAX))
-  round(zmm(0))
-  code.vpsrld(zmm(0), zmm(0), 16)
-  code.vpmovdw(at(to, 0, R11), zmm(0))
-  code.add(RAX, BYTES)
-  code.add(R11, BYTES / 2)
-  code.add(octets, -2)
-  code.jnz(loop)
-  code.add(to, toStride)
-  code.add(from, fromStride)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    count(code, octets, 5)
+    code.clear(R11)
+    code.mov(RAX, from)
+    code.loop(octets, 2, () => {
+      code.vmovups(zmm(0), at(RAX))
+      round(zmm(0))
+      code.vpsrld(zmm(0), zmm(0), 16)
+      code.vpmovdw(at(to, 0, R11), zmm(0))
+      code.add(RAX, BYTES)
+      code.add(R11, BYTES / 2)
+    })
+    code.add(to, toStride)
+    code.add(from, fromStride)
+  })
   code.ret()
   return code
 }
@@ -86,21 +84,20 @@ export function pairs(): Assembler {
   count(code, left, 3)
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
   code.vbroadcastss(zmm(27), constant('upper'))
-  const loop = code.here()
-  for (let j = 0; j < PAIR_BYTES; j += BYTES) {
-    const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
-    code.vmovups(a, at(from, j))
-    code.vmovups(b, at(from, j, stride))
-    round(a)
-    round(b)
-    pair(code, a, b, zmm(27))
-    code.vmovups(at(to, j), a)
-  }
-  code.add(to, PAIR_BYTES)
-  code.add(from, stride)
-  code.add(from, stride)
-  code.add(left, -2)
-  code.jnz(loop)
+  code.loop(left, 2, () => {
+    for (let j = 0; j < PAIR_BYTES; j += BYTES) {
+      const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
+      code.vmovups(a, at(from, j))
+      code.vmovups(b, at(from, j, stride))
+      round(a)
+      round(b)
+      pair(code, a, b, zmm(27))
+      code.vmovups(at(to, j), a)
+    }
+    code.add(to, PAIR_BYTES)
+    code.add(from, stride)
+    code.add(from, stride)
+  })
   code.ret()
   return code
 }
@@ -120,40 +117,38 @@ export function columns(): Assembler {
   code.mov(width4, width)
   code.add(width4, width4)
   code.add(width4, width4)
-  const loop = code.here()
-  count(code, left, 4)
-  code.mov(row, from)
-  code.mov(out, to)
-  const block = code.here()
-  const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-  code.vbroadcastss(zmm(27), constant('upper'))
-  for (let p = 0; p < LANES; p++) {
-    const [a, b] = [zmm(p), zmm(16 + (p & 7))]
-    code.vmovups(a, at(row))
-    code.vmovups(b, at(row, 0, stride))
-    code.add(row, stride)
-    code.add(row, stride)
-    round(a)
-    round(b)
-    pair(code, a, b, zmm(27))
-  }
-  // Rows come as 0, 4, 8, 12, then 1, 5, ...
-  code.mov(RAX, out)
-  transpose(code, (r, vector) => {
-    if (r === 0) code.mov(place, RAX)
-    else if (r < 4) {
-      code.add(RAX, width)
-      code.mov(place, RAX)
-    } else code.add(place, width4)
-    code.vmovups(at(place), vector)
+  code.loop(column, 4, () => {
+    count(code, left, 4)
+    code.mov(row, from)
+    code.mov(out, to)
+    code.loop(left, 2 * LANES, () => {
+      const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+      code.vbroadcastss(zmm(27), constant('upper'))
+      for (let p = 0; p < LANES; p++) {
+        const [a, b] = [zmm(p), zmm(16 + (p & 7))]
+        code.vmovups(a, at(row))
+        code.vmovups(b, at(row, 0, stride))
+        code.add(row, stride)
+        code.add(row, stride)
+        round(a)
+        round(b)
+        pair(code, a, b, zmm(27))
+      }
+      // Rows come as 0, 4, 8, 12, then 1, 5, ...
+      code.mov(RAX, out)
+      transpose(code, (r, vector) => {
+        if (r === 0) code.mov(place, RAX)
+        else if (r < 4) {
+          code.add(RAX, width)
+          code.mov(place, RAX)
+        } else code.add(place, width4)
+        code.vmovups(at(place), vector)
+      })
+      code.add(out, BYTES)
+    })
+    for (let i = 0; i < LANES / 4; i++) code.add(to, width4)
+    code.add(from, BYTES)
   })
-  code.add(out, BYTES)
-  code.add(left, -2 * LANES)
-  code.jnz(block)
-  for (let i = 0; i < LANES / 4; i++) code.add(to, width4)
-  code.add(from, BYTES)
-  code.add(column, -4)
-  code.jnz(loop)
   code.pop(...kept)
   code.ret()
   return code

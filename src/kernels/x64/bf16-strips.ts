@@ -23,17 +23,26 @@ import {
   zmm,
 } from './assembler.js'
 import { pair, rounding } from './bf16-forms.js'
-import { argument, begin, count, pointer } from './block.js'
-import { BYTES, COUNTERS_AT, check, constant, flush, PAIR_BYTES, philox, returnBad, STRIP_ROW_BYTES } from './parts.js'
+import { argument, begin, count, pointer } from './calling-convention.js'
+import {
+  BYTES,
+  COUNTERS_AT,
+  check,
+  constant,
+  flush,
+  PAIR_BYTES,
+  philox,
+  returnBad,
+  STRIP_ROW_BYTES,
+} from './emit-helpers.js'
 
 /** Asks for `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
 function readAhead(code: Assembler, ahead: Register, bytes: Register): void {
   code.unlessZero(bytes, () => {
-    const line = code.here()
-    code.prefetcht1(at(ahead))
-    code.add(ahead, BYTES)
-    code.add(bytes, -BYTES)
-    code.jnz(line)
+    code.loop(bytes, BYTES, () => {
+      code.prefetcht1(at(ahead))
+      code.add(ahead, BYTES)
+    })
   })
 }
 
@@ -81,42 +90,41 @@ export function forward(drops: boolean): Assembler {
   rowsOn(code, toAhead, to, toStride)
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
-  const row = code.here()
-  count(code, bytes, 8)
-  readAhead(code, ahead, bytes)
-  for (let i = 0; i < 4; i++) code.prefetchw(at(zAhead, BYTES * i))
-  for (let i = 0; i < 2; i++) code.prefetchw(at(toAhead, BYTES * i))
-  code.add(zAhead, zRow)
-  code.add(toAhead, toStride)
-  const words = !drops
-    ? []
-    : [0, 1].flatMap(i => {
-        const c = [0, 1, 2, 3].map(j => zmm(6 * i + j))
-        code.vmovups(c[0], counters[i])
-        code.vbroadcastss(c[1], argument(14))
-        code.vbroadcastss(c[2], at(sample))
-        code.vbroadcastss(c[3], argument(15))
-        return philox(code, c, [zmm(6 * i + 4), zmm(6 * i + 5)], m)
-      })
-  for (const [i, vector] of biases.entries()) {
-    code.vaddps(x, vector, at(strip, BYTES * i))
-    check(code, bad, x, scratch)
-    code.vmaxps(x, zero, x)
-    if (drops) {
-      code.vpcmpud(k(1), words[i], least)
-      code.vmulps(x, x, factor, zeroing(k(1)))
+  code.loop(left, 1, () => {
+    count(code, bytes, 8)
+    readAhead(code, ahead, bytes)
+    for (let i = 0; i < 4; i++) code.prefetchw(at(zAhead, BYTES * i))
+    for (let i = 0; i < 2; i++) code.prefetchw(at(toAhead, BYTES * i))
+    code.add(zAhead, zRow)
+    code.add(toAhead, toStride)
+    const words = !drops
+      ? []
+      : [0, 1].flatMap(i => {
+          const c = [0, 1, 2, 3].map(j => zmm(6 * i + j))
+          code.vmovups(c[0], counters[i])
+          code.vbroadcastss(c[1], argument(14))
+          code.vbroadcastss(c[2], at(sample))
+          code.vbroadcastss(c[3], argument(15))
+          return philox(code, c, [zmm(6 * i + 4), zmm(6 * i + 5)], m)
+        })
+    for (const [i, vector] of biases.entries()) {
+      code.vaddps(x, vector, at(strip, BYTES * i))
+      check(code, bad, x, scratch)
+      code.vmaxps(x, zero, x)
+      if (drops) {
+        code.vpcmpud(k(1), words[i], least)
+        code.vmulps(x, x, factor, zeroing(k(1)))
+      }
+      code.vmovups(at(z, BYTES * i), x)
+      round(x)
+      code.vpsrld(x, x, 16)
+      code.vpmovdw(at(to, (BYTES / 2) * i), x)
     }
-    code.vmovups(at(z, BYTES * i), x)
-    round(x)
-    code.vpsrld(x, x, 16)
-    code.vpmovdw(at(to, (BYTES / 2) * i), x)
-  }
-  code.add(z, zRow)
-  code.add(strip, STRIP_ROW_BYTES)
-  code.add(to, toStride)
-  if (drops) code.add(sample, 4)
-  code.add(left, -1)
-  code.jnz(row)
+    code.add(z, zRow)
+    code.add(strip, STRIP_ROW_BYTES)
+    code.add(to, toStride)
+    if (drops) code.add(sample, 4)
+  })
   code.pop(...kept)
   returnBad(code, bad)
   return code
@@ -153,42 +161,41 @@ export function backward(): Assembler {
   rowsOn(code, aAhead, a, aRow)
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
-  const rows = code.here()
-  count(code, bytes, 11)
-  code.add(bytes, bytes)
-  readAhead(code, ahead, bytes)
-  for (const r of [0, 1]) {
-    for (let i = 0; i < 4; i++) {
-      code.prefetchw(at(dxAhead, BYTES * i))
-      code.prefetcht1(at(aAhead, BYTES * i))
+  code.loop(left, 2, () => {
+    count(code, bytes, 11)
+    code.add(bytes, bytes)
+    readAhead(code, ahead, bytes)
+    for (const r of [0, 1]) {
+      for (let i = 0; i < 4; i++) {
+        code.prefetchw(at(dxAhead, BYTES * i))
+        code.prefetcht1(at(aAhead, BYTES * i))
+      }
+      code.add(dxAhead, dxRow)
+      code.add(aAhead, aRow)
+      for (let i = 0; i < 4; i++) {
+        const x = zmm(4 * r + i)
+        code.vmovups(x, at(a, BYTES * i))
+        code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
+        code.vmulps(x, factor, at(strip, r * STRIP_ROW_BYTES + BYTES * i), zeroing(k(1)))
+        check(code, bad, x, scratch)
+        flush(code, x, { smallest, magnitude, scratch })
+        code.vmovups(at(dx, BYTES * i), x)
+        round(x)
+        code.vpsrld(scratch, x, 16)
+        code.vpmovdw(at(to, (BYTES / 2) * i), scratch)
+      }
+      code.add(a, aRow)
+      code.add(dx, dxRow)
+      code.add(to, toStride)
     }
-    code.add(dxAhead, dxRow)
-    code.add(aAhead, aRow)
     for (let i = 0; i < 4; i++) {
-      const x = zmm(4 * r + i)
-      code.vmovups(x, at(a, BYTES * i))
-      code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
-      code.vmulps(x, factor, at(strip, r * STRIP_ROW_BYTES + BYTES * i), zeroing(k(1)))
-      check(code, bad, x, scratch)
-      flush(code, x, { smallest, magnitude, scratch })
-      code.vmovups(at(dx, BYTES * i), x)
-      round(x)
-      code.vpsrld(scratch, x, 16)
-      code.vpmovdw(at(to, (BYTES / 2) * i), scratch)
+      const [first, second] = [zmm(i), zmm(4 + i)]
+      pair(code, first, second, upper)
+      code.vmovups(at(pairsAt, BYTES * i), first)
     }
-    code.add(a, aRow)
-    code.add(dx, dxRow)
-    code.add(to, toStride)
-  }
-  for (let i = 0; i < 4; i++) {
-    const [first, second] = [zmm(i), zmm(4 + i)]
-    pair(code, first, second, upper)
-    code.vmovups(at(pairsAt, BYTES * i), first)
-  }
-  code.add(strip, 2 * STRIP_ROW_BYTES)
-  code.add(pairsAt, PAIR_BYTES)
-  code.add(left, -2)
-  code.jnz(rows)
+    code.add(strip, 2 * STRIP_ROW_BYTES)
+    code.add(pairsAt, PAIR_BYTES)
+  })
   code.pop(...kept)
   returnBad(code, bad)
   return code

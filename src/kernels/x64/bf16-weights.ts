@@ -22,8 +22,8 @@ import {
   zmm,
 } from './assembler.js'
 import { pair, rounding } from './bf16-forms.js'
-import { begin, count, pointer } from './block.js'
-import { BYTES, constant, LANES, PAIR_BYTES, ROWS_AT, STRIP_ROW_BYTES } from './parts.js'
+import { begin, count, pointer } from './calling-convention.js'
+import { BYTES, constant, LANES, PAIR_BYTES, ROWS_AT, STRIP_ROW_BYTES } from './emit-helpers.js'
 import { transpose } from './transpose.js'
 
 /** Rows of a dense strip of weights that are turned together: four cache lines of each pair of columns make 64 of them. */
@@ -68,46 +68,44 @@ function stripOfWeights(updates: boolean): Assembler {
   }
   code.clear(i)
   set(group, 4)
-  const loop = code.here()
-  set(pairsLeft, GROUP / 2)
-  code.mov(rowAt, RDI)
-  const rows = code.here()
-  const xs = [0, 1, 2, 3, 4, 5, 6, 7].map(zmm)
-  for (const [n, x] of xs.entries()) {
-    if (updates) adamVector(code, { w, m, v, g, i }, n, x)
-    else code.vmovups(x, at(w, BYTES * n, i))
-    round(x)
-    code.vpsrld(zmm(8), x, 16)
-    code.vpmovdw(at(rowAt, ROWS_AT + (BYTES / 2) * n), zmm(8))
-  }
-  for (let n = 0; n < 4; n++) {
-    const [a, b] = [xs[n], xs[4 + n]]
-    pair(code, a, b, upper)
-    code.vmovntps(at(to, BYTES * n), a)
-  }
-  code.add(i, 2 * STRIP_ROW_BYTES)
-  code.add(rowAt, 2 * BF16_ROW_BYTES)
-  code.add(to, PAIR_BYTES)
-  code.add(pairsLeft, -1)
-  code.jnz(rows)
-  code.unlessZero(turned, () => {
-    // Of 32 pairs of columns, or 16.
-    turn(code, turned, 0)
-    count(code, pairsLeft, 6)
-    code.add(pairsLeft, -LANES)
-    code.unlessZero(pairsLeft, () => turn(code, turned, 1))
-    if (updates) adamConstants(code, 10)
-    code.vbroadcastss(upper, constant('upper'))
-    rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-    code.add(turned, BYTES)
-    code.add(group, -1)
-    code.ifZero(group, () => {
-      set(group, 4)
-      code.add(turned, turnedBlock)
+  code.loop(left, GROUP, () => {
+    set(pairsLeft, GROUP / 2)
+    code.mov(rowAt, RDI)
+    code.loop(pairsLeft, 1, () => {
+      const xs = [0, 1, 2, 3, 4, 5, 6, 7].map(zmm)
+      for (const [n, x] of xs.entries()) {
+        if (updates) adamVector(code, { w, m, v, g, i }, n, x)
+        else code.vmovups(x, at(w, BYTES * n, i))
+        round(x)
+        code.vpsrld(zmm(8), x, 16)
+        code.vpmovdw(at(rowAt, ROWS_AT + (BYTES / 2) * n), zmm(8))
+      }
+      for (let n = 0; n < 4; n++) {
+        const [a, b] = [xs[n], xs[4 + n]]
+        pair(code, a, b, upper)
+        code.vmovntps(at(to, BYTES * n), a)
+      }
+      code.add(i, 2 * STRIP_ROW_BYTES)
+      code.add(rowAt, 2 * BF16_ROW_BYTES)
+      code.add(to, PAIR_BYTES)
+    })
+    code.unlessZero(turned, () => {
+      // Of 32 pairs of columns, or 16.
+      turn(code, turned, 0)
+      count(code, pairsLeft, 6)
+      code.add(pairsLeft, -LANES)
+      code.unlessZero(pairsLeft, () => turn(code, turned, 1))
+      if (updates) adamConstants(code, 10)
+      code.vbroadcastss(upper, constant('upper'))
+      rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
+      code.add(turned, BYTES)
+      code.add(group, -1)
+      code.ifZero(group, () => {
+        set(group, 4)
+        code.add(turned, turnedBlock)
+      })
     })
   })
-  code.add(left, -GROUP)
-  code.jnz(loop)
   code.sfence()
   code.pop(...kept)
   code.ret()

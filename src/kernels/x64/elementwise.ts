@@ -18,8 +18,8 @@ import {
   zeroing,
   zmm,
 } from './assembler.js'
-import { argument, begin, count, pointer } from './block.js'
-import { BYTES, COUNTERS_AT, check, constant, flush, LANES, philox, returnBad } from './parts.js'
+import { argument, begin, count, pointer } from './calling-convention.js'
+import { BYTES, COUNTERS_AT, check, constant, flush, LANES, philox, returnBad } from './emit-helpers.js'
 
 /** bias_relu_dropout(z, zPanel, zRow, rows, panels, vectors, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
 export function biasReluDropout(): Assembler {
@@ -43,40 +43,38 @@ export function biasReluDropout(): Assembler {
   // Sixteen counters serve 64 units.
   code.vbroadcastss(step, constant('one'))
   for (let i = 0; i < 4; i++) code.vpaddd(step, step, step)
-  const row = code.here()
-  count(code, vectors, 5)
-  code.mov(zAt, z)
-  code.mov(biasAt, bias)
-  for (const [i, counter] of counters.entries()) code.vpaddd(counter, first, at(RDI, COUNTERS_AT + BYTES * i))
-  const group = code.here()
-  const words: Vector[] = []
-  for (const i of [0, 1]) {
-    const x = [0, 1, 2, 3].map(j => zmm(6 * i + j))
-    code.vmovups(x[0], counters[i])
-    code.vbroadcastss(x[1], argument(12))
-    code.vbroadcastss(x[2], at(sample))
-    code.vbroadcastss(x[3], argument(13))
-    words.push(...philox(code, x, [zmm(6 * i + 4), zmm(6 * i + 5)], m))
-    code.vpaddd(counters[i], counters[i], step)
-  }
-  for (const [i, word] of words.entries()) {
-    const [x, scratch] = [zmm(26), zmm(27)]
-    code.vmovups(x, at(zAt, BYTES * i))
-    code.vaddps(x, x, at(biasAt, BYTES * i))
-    check(code, bad, x, scratch)
-    code.vpcmpud(k(1), word, least)
-    code.vmaxps(x, zero, x)
-    code.vmulps(x, x, factor, zeroing(k(1)))
-    code.vmovups(at(zAt, BYTES * i), x)
-  }
-  code.add(zAt, 4 * BYTES)
-  code.add(biasAt, 4 * BYTES)
-  code.add(vectors, -LANES)
-  code.jnz(group)
-  code.add(z, zRow)
-  code.add(sample, 4)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    count(code, vectors, 5)
+    code.mov(zAt, z)
+    code.mov(biasAt, bias)
+    for (const [i, counter] of counters.entries()) code.vpaddd(counter, first, at(RDI, COUNTERS_AT + BYTES * i))
+    code.loop(vectors, LANES, () => {
+      const words: Vector[] = []
+      for (const i of [0, 1]) {
+        const x = [0, 1, 2, 3].map(j => zmm(6 * i + j))
+        code.vmovups(x[0], counters[i])
+        code.vbroadcastss(x[1], argument(12))
+        code.vbroadcastss(x[2], at(sample))
+        code.vbroadcastss(x[3], argument(13))
+        words.push(...philox(code, x, [zmm(6 * i + 4), zmm(6 * i + 5)], m))
+        code.vpaddd(counters[i], counters[i], step)
+      }
+      for (const [i, word] of words.entries()) {
+        const [x, scratch] = [zmm(26), zmm(27)]
+        code.vmovups(x, at(zAt, BYTES * i))
+        code.vaddps(x, x, at(biasAt, BYTES * i))
+        check(code, bad, x, scratch)
+        code.vpcmpud(k(1), word, least)
+        code.vmaxps(x, zero, x)
+        code.vmulps(x, x, factor, zeroing(k(1)))
+        code.vmovups(at(zAt, BYTES * i), x)
+      }
+      code.add(zAt, 4 * BYTES)
+      code.add(biasAt, 4 * BYTES)
+    })
+    code.add(z, zRow)
+    code.add(sample, 4)
+  })
   returnBad(code, bad)
   return code
 }
@@ -99,27 +97,25 @@ export function gather(): Assembler {
   const [white, reciprocal, x, q] = [16, 17, 0, 1].map(zmm)
   code.vbroadcastss(white, constant('white'))
   code.vbroadcastss(reciprocal, constant('whiteReciprocal'))
-  const row = code.here()
-  code.mov32(from, at(sample))
-  code.multiply(from, features)
-  code.add(from, images)
-  code.mov(i, features)
-  code.mov(to, out)
-  const loop = code.here()
-  code.vpmovzxbd(x, at(from))
-  code.vcvtdq2ps(x, x)
-  code.vmulps(q, x, reciprocal)
-  code.vfnmadd231ps(x, q, white)
-  code.vfmadd231ps(q, x, reciprocal)
-  code.vmovups(at(to), q)
-  code.add(from, LANES)
-  code.add(to, BYTES)
-  code.add(i, -LANES)
-  code.jnz(loop)
-  code.add(out, outRow)
-  code.add(sample, 4)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    code.mov32(from, at(sample))
+    code.multiply(from, features)
+    code.add(from, images)
+    code.mov(i, features)
+    code.mov(to, out)
+    code.loop(i, LANES, () => {
+      code.vpmovzxbd(x, at(from))
+      code.vcvtdq2ps(x, x)
+      code.vmulps(q, x, reciprocal)
+      code.vfnmadd231ps(x, q, white)
+      code.vfmadd231ps(q, x, reciprocal)
+      code.vmovups(at(to), q)
+      code.add(from, LANES)
+      code.add(to, BYTES)
+    })
+    code.add(out, outRow)
+    code.add(sample, 4)
+  })
   code.pop(...kept)
   code.ret()
   return code
@@ -140,23 +136,21 @@ export function reluBackward(): Assembler {
   code.vbroadcastss(magnitude, constant('magnitude'))
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
-  const row = code.here()
-  count(code, vectors, 8)
-  code.clear(i)
-  const loop = code.here()
-  code.vmovups(x, at(a, 0, i))
-  code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
-  code.vmulps(x, factor, at(dx, 0, i), zeroing(k(1)))
-  check(code, bad, x, scratch)
-  flush(code, x, { smallest, magnitude, scratch })
-  code.vmovups(at(dx, 0, i), x)
-  code.add(i, BYTES)
-  code.add(vectors, -4)
-  code.jnz(loop)
-  code.add(dx, dxRow)
-  code.add(a, aRow)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    count(code, vectors, 8)
+    code.clear(i)
+    code.loop(vectors, 4, () => {
+      code.vmovups(x, at(a, 0, i))
+      code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
+      code.vmulps(x, factor, at(dx, 0, i), zeroing(k(1)))
+      check(code, bad, x, scratch)
+      flush(code, x, { smallest, magnitude, scratch })
+      code.vmovups(at(dx, 0, i), x)
+      code.add(i, BYTES)
+    })
+    code.add(dx, dxRow)
+    code.add(a, aRow)
+  })
   returnBad(code, bad)
   return code
 }
@@ -169,21 +163,19 @@ export function columnSums(): Assembler {
   pointer(code, dz, 1)
   count(code, stride, 2)
   count(code, vectors, 4)
-  const loop = code.here()
-  count(code, left, 3)
-  code.mov(row, dz)
-  const sums = [0, 1, 2, 3].map(zmm)
-  for (const sum of sums) code.vpxord(sum, sum, sum)
-  const next = code.here()
-  for (const [i, sum] of sums.entries()) code.vaddps(sum, sum, at(row, BYTES * i))
-  code.add(row, stride)
-  code.add(left, -1)
-  code.jnz(next)
-  for (const [i, sum] of sums.entries()) code.vmovups(at(g, BYTES * i), sum)
-  code.add(g, 4 * BYTES)
-  code.add(dz, 4 * BYTES)
-  code.add(vectors, -LANES)
-  code.jnz(loop)
+  code.loop(vectors, LANES, () => {
+    count(code, left, 3)
+    code.mov(row, dz)
+    const sums = [0, 1, 2, 3].map(zmm)
+    for (const sum of sums) code.vpxord(sum, sum, sum)
+    code.loop(left, 1, () => {
+      for (const [i, sum] of sums.entries()) code.vaddps(sum, sum, at(row, BYTES * i))
+      code.add(row, stride)
+    })
+    for (const [i, sum] of sums.entries()) code.vmovups(at(g, BYTES * i), sum)
+    code.add(g, 4 * BYTES)
+    code.add(dz, 4 * BYTES)
+  })
   code.ret()
   return code
 }
@@ -197,19 +189,17 @@ export function copyRows(): Assembler {
   pointer(code, from, 2)
   count(code, fromStride, 3)
   count(code, left, 4)
-  const row = code.here()
-  count(code, bytes, 5)
-  code.clear(i)
-  const loop = code.here()
-  code.vmovups(zmm(0), at(from, 0, i))
-  code.vmovups(at(to, 0, i), zmm(0))
-  code.add(i, BYTES)
-  code.add(bytes, -BYTES)
-  code.jnz(loop)
-  code.add(to, toStride)
-  code.add(from, fromStride)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    count(code, bytes, 5)
+    code.clear(i)
+    code.loop(bytes, BYTES, () => {
+      code.vmovups(zmm(0), at(from, 0, i))
+      code.vmovups(at(to, 0, i), zmm(0))
+      code.add(i, BYTES)
+    })
+    code.add(to, toStride)
+    code.add(from, fromStride)
+  })
   code.ret()
   return code
 }

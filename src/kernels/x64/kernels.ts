@@ -14,7 +14,7 @@ import { columns, pairs, rows } from './bf16-forms.js'
 import { backward, forward } from './bf16-strips.js'
 import { GROUP, updatedWeights, weights } from './bf16-weights.js'
 import { biasReluDropout, columnSums, copyRows, gather, reluBackward } from './elementwise.js'
-import { BYTES, LANES, PAIR_BYTES, STRIP_ROW_BYTES, schedule } from './parts.js'
+import { BYTES, LANES, PAIR_BYTES, STRIP_ROW_BYTES, schedule } from './emit-helpers.js'
 
 type Arguments<N extends keyof WasmExports> = Parameters<WasmExports[N]>
 

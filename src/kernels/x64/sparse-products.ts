@@ -4,9 +4,9 @@
  */
 import type { NativeGemm, ProductShape } from '../products.js'
 import type { Assembler } from './assembler.js'
-import { ARGUMENTS_WORD } from './block.js'
-import { alignedBlock, type NativeFunction, openCode } from './code.js'
+import { ARGUMENTS_WORD } from './calling-convention.js'
 import { mayRun } from './cpu.js'
+import { alignedBlock, type NativeFunction, openCode } from './executable-memory.js'
 import {
   depthOf,
   LANES,

@@ -32,7 +32,7 @@ import {
   zeroing,
   zmm,
 } from './assembler.js'
-import { argument, begin, count, pointer } from './block.js'
+import { argument, begin, count, pointer } from './calling-convention.js'
 import { transpose } from './transpose.js'
 
 export const LANES = 16
@@ -98,24 +98,23 @@ export function rowWords(where: Where): Assembler {
   code.mov(WORDS, RDI)
   code.add(WORDS, WORDS_AT)
   code.clear(total)
-  const row = code.here()
-  for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, BYTES * i), zeroing(mask))
-  const [low, high, other] = [k(6), k(7), k(0)]
-  code.vptestmd(low, zmm(0), zmm(0))
-  code.vptestmd(other, zmm(1), zmm(1))
-  code.kunpckwd(low, other, low)
-  code.vptestmd(high, zmm(2), zmm(2))
-  code.vptestmd(other, zmm(3), zmm(3))
-  code.kunpckwd(high, other, high)
-  code.kunpckdq(low, high, low)
-  code.kmovq(word, low)
-  code.store(at(WORDS), word)
-  code.popcnt(word, word)
-  code.add(total, word)
-  code.add(A, STRIDE)
-  code.add(WORDS, WORD_BYTES)
-  code.add(LEFT, -1)
-  code.jnz(row)
+  code.loop(LEFT, 1, () => {
+    for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, BYTES * i), zeroing(mask))
+    const [low, high, other] = [k(6), k(7), k(0)]
+    code.vptestmd(low, zmm(0), zmm(0))
+    code.vptestmd(other, zmm(1), zmm(1))
+    code.kunpckwd(low, other, low)
+    code.vptestmd(high, zmm(2), zmm(2))
+    code.vptestmd(other, zmm(3), zmm(3))
+    code.kunpckwd(high, other, high)
+    code.kunpckdq(low, high, low)
+    code.kmovq(word, low)
+    code.store(at(WORDS), word)
+    code.popcnt(word, word)
+    code.add(total, word)
+    code.add(A, STRIDE)
+    code.add(WORDS, WORD_BYTES)
+  })
   code.mov(RAX, total)
   code.ret()
   return code
@@ -157,36 +156,35 @@ export function multiplyRows(where: Where, vectors: number, adds: boolean): Asse
   })
   const sums = Array.from({ length: vectors }, (_, v) => zmm(v))
   const last = (v: number) => v === vectors - 1
-  const next = code.here()
-  code.mov(word, at(WORDS))
-  for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, BYTES * line))
-  // The next row of c: its sums begin with it.
-  for (let v = 0; v < vectors; v++) code.prefetchw(at(c, BYTES * v, cStride))
-  code.add(ahead, step)
-  const store = () => {
-    for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
-  }
-  if (!adds) for (const sum of sums) code.vpxord(sum, sum, sum)
-  code.unlessZero(word, () => {
-    if (adds) {
-      for (const [v, sum] of sums.entries()) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
+  code.loop(LEFT, 1, () => {
+    code.mov(word, at(WORDS))
+    for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, BYTES * line))
+    // The next row of c: its sums begin with it.
+    for (let v = 0; v < vectors; v++) code.prefetchw(at(c, BYTES * v, cStride))
+    code.add(ahead, step)
+    const store = () => {
+      for (const [v, sum] of sums.entries()) code.vmovups(at(c, BYTES * v), sum, last(v) ? merging(mask) : null)
     }
-    const loop = code.here()
-    code.tzcnt(place, word)
-    code.imul(row, place, vectors * BYTES)
-    code.add(row, panel)
-    code.vbroadcastss(factor, scaledAt(A, 0, place, 4))
-    code.blsr(word, word)
-    for (const [v, sum] of sums.entries()) code.vfmadd231ps(sum, factor, at(row, BYTES * v))
-    code.jnz(loop)
-    if (adds) store()
+    if (!adds) for (const sum of sums) code.vpxord(sum, sum, sum)
+    code.unlessZero(word, () => {
+      if (adds) {
+        for (const [v, sum] of sums.entries()) code.vmovups(sum, at(c, BYTES * v), last(v) ? zeroing(mask) : null)
+      }
+      const findRow = () => {
+        code.imul(row, place, vectors * BYTES)
+        code.add(row, panel)
+        code.vbroadcastss(factor, scaledAt(A, 0, place, 4))
+      }
+      code.eachSetBit(word, place, findRow, () => {
+        for (const [v, sum] of sums.entries()) code.vfmadd231ps(sum, factor, at(row, BYTES * v))
+      })
+      if (adds) store()
+    })
+    if (!adds) store()
+    code.add(A, STRIDE)
+    code.add(c, cStride)
+    code.add(WORDS, WORD_BYTES)
   })
-  if (!adds) store()
-  code.add(A, STRIDE)
-  code.add(c, cStride)
-  code.add(WORDS, WORD_BYTES)
-  code.add(LEFT, -1)
-  code.jnz(next)
   code.ldmxcsr(at(RDI, CALLERS_MODE_AT))
   code.pop(...kept)
   code.ret()
@@ -203,15 +201,14 @@ export function packRows(vectors: number): Assembler {
   code.loadMask(k(1), argument(3))
   code.mov(to, RDI)
   code.add(to, PANEL_AT)
-  const loop = code.here()
-  for (let v = 0; v < vectors; v++) {
-    code.vmovups(zmm(v), at(from, BYTES * v), v === vectors - 1 ? zeroing(k(1)) : null)
-    code.vmovups(at(to, BYTES * v), zmm(v))
-  }
-  code.add(from, stride)
-  code.add(to, vectors * BYTES)
-  code.add(left, -1)
-  code.jnz(loop)
+  code.loop(left, 1, () => {
+    for (let v = 0; v < vectors; v++) {
+      code.vmovups(zmm(v), at(from, BYTES * v), v === vectors - 1 ? zeroing(k(1)) : null)
+      code.vmovups(at(to, BYTES * v), zmm(v))
+    }
+    code.add(from, stride)
+    code.add(to, vectors * BYTES)
+  })
   code.ret()
   return code
 }
@@ -232,21 +229,20 @@ export function turn(): Assembler {
   code.add(to, RDI)
   count(code, toStride, 4)
   count(code, toStep, 5)
-  const loop = code.here()
-  code.mov(row, from)
-  for (let r = 0; r < LANES; r++) {
-    code.vmovups(zmm(r), at(row))
-    code.add(row, stride)
-  }
-  transpose(code, (r, vector) => {
-    code.imul(place, toStride, r)
-    code.add(place, to)
-    code.vmovups(at(place), vector)
+  code.loop(left, 1, () => {
+    code.mov(row, from)
+    for (let r = 0; r < LANES; r++) {
+      code.vmovups(zmm(r), at(row))
+      code.add(row, stride)
+    }
+    transpose(code, (r, vector) => {
+      code.imul(place, toStride, r)
+      code.add(place, to)
+      code.vmovups(at(place), vector)
+    })
+    code.add(from, BYTES)
+    code.add(to, toStep)
   })
-  code.add(from, BYTES)
-  code.add(to, toStep)
-  code.add(left, -1)
-  code.jnz(loop)
   code.pop(...kept)
   code.ret()
   return code
@@ -264,21 +260,19 @@ export function turnNumbers(): Assembler {
   count(code, to, 4)
   code.add(to, RDI)
   count(code, toStride, 5)
-  const row = code.here()
-  code.mov(number, from)
-  code.mov(place, to)
-  count(code, numbers, 3)
-  const loop = code.here()
-  code.mov32(RAX, at(number))
-  code.store32(at(place), RAX)
-  code.add(number, 4)
-  code.add(place, toStride)
-  code.add(numbers, -1)
-  code.jnz(loop)
-  code.add(from, stride)
-  code.add(to, 4)
-  code.add(left, -1)
-  code.jnz(row)
+  code.loop(left, 1, () => {
+    code.mov(number, from)
+    code.mov(place, to)
+    count(code, numbers, 3)
+    code.loop(numbers, 1, () => {
+      code.mov32(RAX, at(number))
+      code.store32(at(place), RAX)
+      code.add(number, 4)
+      code.add(place, toStride)
+    })
+    code.add(from, stride)
+    code.add(to, 4)
+  })
   code.pop(...kept)
   code.ret()
   return code

@@ -3,13 +3,13 @@
  * of zeros; what is left to a library; bits that no cut changes; subnormal numbers.
  */
 import t, { type Test } from 'tap'
-import { addressOf } from '../../src/kernels/ffi/memory.js'
-import type { NativeGemm, ProductForm, ProductShape } from '../../src/kernels/products.js'
-import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
-import { openSparse, sparseCost } from '../../src/kernels/x64/sparse-products.js'
-import { createArena } from '../../src/tensor/arena.js'
-import { cutGrid } from '../../src/worker/plan/grid.js'
-import { randoms } from './lab.js'
+import { addressOf } from '../../../src/kernels/ffi/memory.js'
+import type { NativeGemm, ProductForm, ProductShape } from '../../../src/kernels/products.js'
+import { X64_VARIABLE } from '../../../src/kernels/x64/cpu.js'
+import { openSparse, sparseCost } from '../../../src/kernels/x64/sparse-products.js'
+import { createArena } from '../../../src/tensor/arena.js'
+import { cutGrid } from '../../../src/worker/plan/grid.js'
+import { randoms } from '../lab.js'
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
 /** Around vectors of 16, words of 64 rows, panels of 192 columns, and more rows than are multiplied at once. */

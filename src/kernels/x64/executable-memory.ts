@@ -43,7 +43,7 @@ export async function openCode(): Promise<LoadCode | null> {
   if (!tried) return null
   tried.unload()
   return code => {
-    const loaded = load(code.bytes)
+    const loaded = load(code.finish())
     // It did a moment ago: the process has run out of memory, or of mappings.
     if (!loaded) throw new Error('no memory for machine code; GRADLOOM_X64=0 does without')
     atThreadEnd(loaded.unload)

@@ -1,41 +1,16 @@
 /**
  * Kernels in AVX-512 beside those of the WASM module that they stand in for: the same bits, over sizes that fill no
- * vector, strides, numbers that are subnormal, infinite or NaN; and the assembler beside bytes from the manual.
+ * vector, strides, numbers that are subnormal, infinite or NaN.
  */
 import t from 'tap'
-import { instantiateWasm } from '../../src/kernels/abi.js'
-import { addressOf } from '../../src/kernels/ffi/memory.js'
-import { compileWasm } from '../../src/kernels/module/compile.js'
-import { openX64 } from '../../src/kernels/x64/accelerate.js'
-import {
-  Assembler,
-  at,
-  broadcastAt,
-  COMPARE,
-  k,
-  merging,
-  R8,
-  R9,
-  R10,
-  R11,
-  R13,
-  R14,
-  R15,
-  RAX,
-  RBX,
-  RCX,
-  RDI,
-  RDX,
-  RSI,
-  scaledAt,
-  tmm,
-  zeroing,
-  zmm,
-} from '../../src/kernels/x64/assembler.js'
-import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
-import { KERNELS } from '../../src/kernels/x64/kernels.js'
-import { createArena } from '../../src/tensor/arena.js'
-import { randoms } from './lab.js'
+import { instantiateWasm } from '../../../src/kernels/abi.js'
+import { addressOf } from '../../../src/kernels/ffi/memory.js'
+import { compileWasm } from '../../../src/kernels/module/compile.js'
+import { openX64 } from '../../../src/kernels/x64/accelerate.js'
+import { X64_VARIABLE } from '../../../src/kernels/x64/cpu.js'
+import { KERNELS } from '../../../src/kernels/x64/kernels.js'
+import { createArena } from '../../../src/tensor/arena.js'
+import { randoms } from '../lab.js'
 
 type KernelName = (typeof KERNELS)[number]['name']
 const known = new Map<string, Uint32Array>()
@@ -44,86 +19,6 @@ const MB = 1 << 20
 const SCRATCH = 0
 const SCRATCH_WORDS = 16
 const isNaN32 = (word: number) => (word & 0x7fffffff) > 0x7f800000
-
-t.test('assembler: as an assembler of the system spells it', t => {
-  const code = new Assembler()
-  const hex = (emit: () => void) => {
-    const from = code.bytes.length
-    emit()
-    return Buffer.from(code.bytes.subarray(from)).toString('hex')
-  }
-  // From objdump, which read the same mnemonics.
-  t.equal(
-    hex(() => code.vmovups(zmm(0), at(RCX, 0, R11))),
-    '62b17c4810441900',
-    'vmovups zmm0, [rcx + r11]',
-  )
-  t.equal(
-    hex(() => code.vmovups(at(R8, 64), zmm(31))),
-    '62417c48117801',
-    'vmovups [r8 + 64], zmm31',
-  )
-  t.equal(
-    hex(() => code.vmulps(zmm(1), zmm(23), zmm(0))),
-    '62f1444059c8',
-    'vmulps zmm1, zmm23, zmm0',
-  )
-  t.equal(
-    hex(() => code.vcmpps(k(1), zmm(27), zmm(25), COMPARE.greaterOrEqual)),
-    '62912440c2c91d',
-    'vcmpps',
-  )
-  t.equal(
-    hex(() => code.vmovups(zmm(2), zmm(2), zeroing(k(1)))),
-    '62f17cc910d2',
-    'vmovups zmm2{k1}{z}, zmm2',
-  )
-  t.equal(
-    hex(() => code.vpxor3d(zmm(2), zmm(3), broadcastAt(RDI, 0x94))),
-    '62f36558255725' + '96',
-    'vpternlogd',
-  )
-  t.equal(
-    hex(() => code.add(R14, RAX)),
-    '4c03f0',
-    'add r14, rax',
-  )
-  t.equal(
-    hex(() => code.add(RAX, -16)),
-    '4881c0f0ffffff',
-    'add rax, -16',
-  )
-  for (const [emit, bytes, spelled] of [
-    [() => code.imul(R13, RCX, 64), '4c69e940000000', 'imul r13, rcx, 64'],
-    [() => code.tzcnt(R8, RDX), 'f34c0fbcc2', 'tzcnt r8, rdx'],
-    [() => code.popcnt(R9, R10), 'f34d0fb8ca', 'popcnt r9, r10'],
-    [() => code.blsr(R11, R11), 'c4c2a0f3cb', 'blsr r11, r11'],
-    [() => code.blsr(RAX, R9), 'c4c2f8f3c9', 'blsr rax, r9'],
-    [() => code.kunpckwd(k(6), k(7), k(6)), 'c5c44bf6', 'kunpckwd k6, k7, k6'],
-    [() => code.kunpckdq(k(6), k(7), k(6)), 'c4e1c44bf6', 'kunpckdq k6, k7, k6'],
-    [() => code.kmovq(R11, k(6)), 'c461fb93de', 'kmovq r11, k6'],
-    [() => code.loadMask(k(2), at(RDI, 24)), 'c5f8905718', 'kmovw k2, [rdi + 24]'],
-    [() => code.store(at(RDI, 120), R13), '4c896f78', 'mov [rdi + 120], r13'],
-    [() => code.store32(at(R11), RAX), '41894300', 'mov [r11], eax'],
-    [() => code.vptestmd(k(0), zmm(31), zmm(31)), '6292054027c7', 'vptestmd k0, zmm31, zmm31'],
-    [() => code.vfmadd231ps(zmm(9), zmm(30), at(R11, 64)), '62520d40b84b01', 'vfmadd231ps zmm9, zmm30, [r11 + 64]'],
-    [() => code.vmovups(at(RSI, 128), zmm(5), merging(k(1))), '62f17c49116e02', 'vmovups [rsi + 128]{k1}, zmm5'],
-    [
-      () => code.vbroadcastss(zmm(28), scaledAt(RCX, 4, RAX, 4)),
-      '62627d4818648101',
-      'vbroadcastss zmm28, [rcx + 4 rax + 4]',
-    ],
-    [() => code.ldtilecfg(at(RDI, 64)), 'c4e278494740', 'ldtilecfg [rdi + 64]'],
-    [() => code.tilezero(tmm(3)), 'c4e27b49d8', 'tilezero tmm3'],
-    [() => code.tileload(tmm(6), at(RBX, 64, R15)), 'c4a27b4b743b40', 'tileloadd tmm6, [rbx + r15 + 64]'],
-    [() => code.tdpbf16ps(tmm(1), tmm(4), tmm(7)), 'c4e2425ccc', 'tdpbf16ps tmm1, tmm4, tmm7'],
-    [() => code.tilestore(at(R9, 0, R15), tmm(2)), 'c4827a4b543900', 'tilestored [r9 + r15], tmm2'],
-    [() => code.tilerelease(), 'c4e27849c0', 'tilerelease'],
-  ] as const) {
-    t.equal(hex(emit), bytes, spelled)
-  }
-  t.end()
-})
 
 const reason = await (async () => {
   const faster = await openX64(await addressOf(createArena(1 << 16)))

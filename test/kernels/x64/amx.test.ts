@@ -1,13 +1,13 @@
 /** Products on AMX beside oneDNN's: the same bits, also of sizes that are no whole blocks, and nothing written outside. */
 import t from 'tap'
-import { reportBackend } from '../../src/kernels/backends.js'
-import { addressOf } from '../../src/kernels/ffi/memory.js'
-import { openNative } from '../../src/kernels/native/open.js'
-import { openAmx } from '../../src/kernels/x64/amx.js'
-import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
-import { createArena } from '../../src/tensor/arena.js'
-import { roundToBf16 } from '../../src/tensor/bf16.js'
-import { randoms } from './lab.js'
+import { reportBackend } from '../../../src/kernels/backends.js'
+import { addressOf } from '../../../src/kernels/ffi/memory.js'
+import { openNative } from '../../../src/kernels/native/open.js'
+import { openAmx } from '../../../src/kernels/x64/amx.js'
+import { X64_VARIABLE } from '../../../src/kernels/x64/cpu.js'
+import { createArena } from '../../../src/tensor/arena.js'
+import { roundToBf16 } from '../../../src/tensor/bf16.js'
+import { randoms } from '../lab.js'
 
 const MB = 1 << 20
 const memory = createArena(8 * MB)
