@@ -24,6 +24,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   runDir?: string
   from?: string
   fromLayout?: WeightLayout
+  fromOrder?: string
   live: boolean
   port?: string
   tensorboard: boolean
@@ -50,7 +51,12 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .option('from-layout', {
         describe: 'How weights lie in a file of another program: (inputs, outputs) or (outputs, inputs)',
         choices: LAYOUTS,
-        defaultDescription: 'as the shapes say',
+        defaultDescription: 'as names and shapes say',
+      })
+      .option('from-order', {
+        describe: 'Layers of a file of another program by name, first one first: fc1,fc2,out',
+        defaultDescription: 'as names and shapes say',
+        ...single('from-order'),
       })
       .option('live', liveOption)
       .option('port', livePortOption)
@@ -101,6 +107,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
       ...(args.runDir !== undefined && { runDir: args.runDir }),
       ...(args.from !== undefined && { from: args.from }),
       ...(args.fromLayout !== undefined && { fromLayout: args.fromLayout }),
+      ...(args.fromOrder !== undefined && { fromOrder: args.fromOrder.split(',').map(name => name.trim()) }),
     }),
   )
 }

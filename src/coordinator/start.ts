@@ -72,8 +72,10 @@ export async function restoreFirst(
 export interface StartRequest {
   /** A run directory, a checkpoint, or a file of another program. */
   readonly target: string
-  /** How weights lie in such a file; null: as the shapes say. */
+  /** How weights lie in such a file; null: as names and shapes say. */
   readonly layout: WeightLayout | null
+  /** Names of its modules, first layer first; null: as names and shapes say. */
+  readonly order: readonly string[] | null
 }
 
 /**
@@ -81,21 +83,19 @@ export interface StartRequest {
  * starts. Throws a GradloomError.
  */
 export async function startingPoint(
-  { target, layout }: StartRequest,
+  { target, layout, order }: StartRequest,
   table: readonly Parameter[],
   onWarning: Warn,
 ): Promise<StartingPoint> {
   if (await isForeign(target)) {
     const file = resolve(target)
-    const { parameters, missing, ...imported } = await importWeights(file, table, layout)
+    const { parameters, missing, ...imported } = await importWeights(file, table, { layout, order })
     if (missing.length > 0) onWarning(`${target}: has no ${missing.join(', ')}; they start at 0`)
-    const { sha256, layout: found } = imported
-    return { file, weightsSha256: await weightsSha256(parameters), imported: { sha256, layout: found } }
+    return { file, weightsSha256: await weightsSha256(parameters), imported }
   }
-  if (layout !== null) {
-    throw new ConfigError(
-      `--from-layout is "${layout}", expected none: ${target} is no .npz and no .safetensors of another program`,
-    )
+  const given = layout !== null ? `--from-layout is "${layout}"` : order !== null ? `--from-order is "${order}"` : null
+  if (given !== null) {
+    throw new ConfigError(`${given}, expected none: ${target} is no .npz and no .safetensors of another program`)
   }
   const { checkpoint: file } = await openRun(target)
   return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256 }

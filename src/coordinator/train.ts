@@ -28,7 +28,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
     options.from === undefined
       ? null
       : await startingPoint(
-          { target: options.from, layout: options.fromLayout ?? null },
+          { target: options.from, layout: options.fromLayout ?? null, order: options.fromOrder ?? null },
           prepared.layout.parameters.map(({ parameter }) => parameter),
           options.onWarning ?? (() => {}),
         )

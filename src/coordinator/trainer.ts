@@ -28,8 +28,10 @@ export interface TrainOptions {
   readonly runDir?: string | null | undefined
   /** Start from the weights of this checkpoint, run, or file of another program, instead of random ones. */
   readonly from?: string | undefined
-  /** How weights lie in a file of another program. Default: as the shapes say. */
+  /** How weights lie in a file of another program. Default: as names and shapes say. */
   readonly fromLayout?: WeightLayout | undefined
+  /** Names of the modules in a file of another program, first layer first. Default: as names and shapes say. */
+  readonly fromOrder?: readonly string[] | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined

@@ -1,56 +1,210 @@
 /**
- * Which array of a file is which parameter: by the names that PyTorch and Keras give them, or by order and shape. Pure;
- * any thread.
- *
- * Arrays of one module, `0.weight` and `0.bias`, belong together; modules follow each other as layers do. A module with a
- * matrix is a layer's product, one with vectors alone the normalisation of the layer before it.
+ * Which array of a file is which parameter of a model, by names and shapes, and how its matrices lie. Pure; any thread.
  */
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
 import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
+import { isProduct, type Module, mainArray, modulesOf } from './modules.js'
+import type { Kind } from './names.js'
+import {
+  ambiguous,
+  arrangeNorms,
+  arrangeProducts,
+  type Compare,
+  comparison,
+  type LayerDims,
+  namesOf,
+  type WeightLayout,
+} from './order.js'
 import type { ForeignArray } from './read.js'
 
-/** How weights lie in a file: `in-out` as (inputs, outputs), which is Keras's form, or `out-in`, which is PyTorch's. */
-export type WeightLayout = 'in-out' | 'out-in'
+export type { WeightLayout } from './order.js'
 
-type Kind = Parameter['kind']
-/** By the last part of a name. Of a normalisation, `weight` and `bias` are its scale and shift. */
-const KINDS: Readonly<Record<string, Kind>> = {
-  ...{ weight: 'weight', kernel: 'weight', bias: 'bias' },
-  ...{ gamma: 'scale', scale: 'scale', beta: 'shift', shift: 'shift' },
-  ...{ running_mean: 'mean', moving_mean: 'mean', mean: 'mean' },
-  ...{ running_var: 'variance', moving_variance: 'variance', variance: 'variance' },
+/** What the user says of a file; null: as names and shapes say. */
+export interface Reading {
+  readonly layout: WeightLayout | null
+  /** Modules, or their arrays, first layer first. Those that are not in the list are placed by names and shapes. */
+  readonly order: readonly string[] | null
 }
-/** What the input is shifted and scaled by, in files of ours: the experiment says it anew. */
-const OF_INPUT = /^input\.(offset|factor)$/
 
 export interface Assigned {
   /** In table order. */
   readonly parameters: readonly NamedWeights[]
   readonly layout: WeightLayout
-  /** What the file does not have and starts as it would without it. */
+  /** Modules of the file as the layers have them: with the same layout they give the same parameters again. */
+  readonly order: readonly string[]
+  /** Parameters that the file does not have, and that start as they would without it. */
   readonly missing: readonly string[]
 }
 
-/** Throws DataError where the arrays are not those of the table, or it cannot be told how they lie. */
+type Layer = ReadonlyMap<Kind, ForeignArray>
+
+/** Throws DataError where the arrays are not those of the table, or names and shapes leave open which is which. */
 export function assignWeights(
   file: string,
   arrays: readonly ForeignArray[],
   table: readonly Parameter[],
-  layout: WeightLayout | null,
+  reading: Reading,
 ): Assigned {
-  const layers = layersOf(
+  const modules = modulesOf(
     file,
-    arrays.filter(({ name, whole }) => !whole && !OF_INPUT.test(name)),
+    arrays.filter(({ whole }) => !whole),
   )
-  const wanted = Math.max(...table.map(({ layer }) => layer)) + 1
-  if (layers.length !== wanted) {
+  const order = comparison(file, modules, reading.order)
+  const products = modules.filter(isProduct)
+  const dims = table.filter(({ kind }) => kind === 'weight').map(parameter => parameter.dims as unknown as LayerDims)
+  if (products.length !== dims.length) {
     const found = arrays.map(({ name, shape }) => `${name} (${shape.join(', ')})`).join(', ')
-    throw new DataError(`${file}: has ${layers.length} layers of weights, expected ${wanted}; it has ${found}`)
+    throw new DataError(`${file}: has ${products.length} layers of weights, expected ${dims.length}; it has ${found}`)
   }
+  const { sequence, layout } = placeProducts(file, products, table, dims, order, reading.layout)
+  const norms = placeNorms(file, modules, sequence, table, order)
+  const layers = sequence.map((product, i): Layer => new Map([...(norms[i]?.arrays ?? []), ...product.arrays]))
+  const filled = fill(file, layers, table, layout)
+  return {
+    ...filled,
+    layout,
+    order: sequence.flatMap((product, i) => [product, ...norms.slice(i, i + 1)]).map(({ name }) => name),
+  }
+}
+
+/** Throws DataError where no order fits, where several do, and where the layout cannot be told. */
+function placeProducts(
+  file: string,
+  products: readonly Module[],
+  table: readonly Parameter[],
+  dims: readonly LayerDims[],
+  order: Compare,
+  given: WeightLayout | null,
+): { readonly sequence: readonly Module[]; readonly layout: WeightLayout } {
+  const layouts = given ? [given] : (['in-out', 'out-in'] as const)
+  const tried = layouts.map(layout => ({ layout, found: arrangeProducts(products, dims, layout, order) }))
+  const possible = tried.filter(({ found }) => found.kind !== 'none')
+  // Keras calls its matrices kernels, which are (inputs, outputs); `weight` is (outputs, inputs) in PyTorch alone.
+  const isKeras = products.every(product => /kernel(:\d+)?$/i.test(mainArray(product).name))
+  const left = possible.length > 1 && isKeras ? possible.filter(({ layout }) => layout === 'in-out') : possible
+  const open = left.find(({ found }) => found.kind === 'ambiguous')
+  if (open?.found.kind === 'ambiguous') throw ambiguous(file, open.found.candidates)
+  const orders = left.flatMap(({ layout, found }) =>
+    found.kind === 'order' ? [{ layout, sequence: found.sequence }] : [],
+  )
+  if (orders.length === 1) return orders[0]
+  if (orders.length === 0) throw unfitting(file, products, table, order, given)
+  const [first, second] = orders
+  const isOneOrder = first.sequence.every((module, i) => module === second.sequence[i])
+  throw new DataError(
+    isOneOrder
+      ? `${file}: weights are all square, expected to see how they lie`
+      : `${file}: could be ${namesOf(first.sequence)} in ${first.layout} form or ${namesOf(second.sequence)} in ` +
+          `${second.layout} form, expected to see how weights lie`,
+    { hint: LAYOUT_HINT },
+  )
+}
+
+const LAYOUT_HINT =
+  '--from-layout in-out for (inputs, outputs), as in Keras; out-in for (outputs, inputs), as in PyTorch'
+
+/** What is wrong, by the order that the names give. */
+function unfitting(
+  file: string,
+  products: readonly Module[],
+  table: readonly Parameter[],
+  order: Compare,
+  given: WeightLayout | null,
+): DataError {
+  const sorted = [...products].sort(order)
   const matrices = table.filter(({ kind }) => kind === 'weight')
-  const known = layout ?? layoutOf(file, layers, matrices)
+  const isOrdered = sorted.every((a, i) => sorted.slice(i + 1).every(b => order(a, b) < 0))
+  const layout = given ?? (isOrdered ? votedLayout(sorted, matrices) : null)
+  if (isOrdered && layout === null) {
+    return new DataError(
+      `${file}: weights are in-out in one layer and out-in in another, expected to see how they lie`,
+      { hint: LAYOUT_HINT },
+    )
+  }
+  if (isOrdered && layout !== null) {
+    for (const [layer, { arrays }] of sorted.entries()) {
+      for (const parameter of table.filter(each => each.layer === layer)) {
+        const array = arrays.get(parameter.kind)
+        const problem = array && misfit(file, array, parameter, layout)
+        if (problem) return problem
+      }
+    }
+  }
+  const found = products.map(product => `${product.name} (${mainArray(product).shape.join(', ')})`).join(', ')
+  const wanted = matrices.map(({ dims }) => `(${dims.join(', ')})`).join(', ')
+  return new DataError(
+    `${file}: no order of ${found} has the layers ${wanted} of the model and agrees with the numbers in the names`,
+    { hint: '--from-order a,b,c gives the order of the layers, first layer first' },
+  )
+}
+
+/** The layout that some shapes need and none contradicts; in-out where no shape needs any; null: they contradict. */
+function votedLayout(sequence: readonly Module[], matrices: readonly Parameter[]): WeightLayout | null {
+  const votes = matrices.flatMap(({ dims: [inputs, outputs] }, layer) => {
+    const [rows, cols] = mainArray(sequence[layer]).shape
+    if (inputs === outputs) return []
+    if (rows === inputs && cols === outputs) return ['in-out' as const]
+    return rows === outputs && cols === inputs ? ['out-in' as const] : []
+  })
+  return votes.every(vote => vote === votes[0]) ? (votes[0] ?? 'in-out') : null
+}
+
+/** Normalisations of the hidden layers, by layer. Throws DataError. */
+function placeNorms(
+  file: string,
+  modules: readonly Module[],
+  sequence: readonly Module[],
+  table: readonly Parameter[],
+  order: Compare,
+): readonly Module[] {
+  const norms = modules.filter(module => !isProduct(module))
+  const units = table.filter(({ kind }) => kind === 'scale').map(({ dims }) => dims[0])
+  if (norms.length === 0) return []
+  if (units.length === 0)
+    throw noPlace(
+      file,
+      norms.flatMap(({ arrays }) => [...arrays.values()]),
+    )
+  if (norms.length !== units.length) {
+    throw new DataError(
+      `${file}: has ${norms.length} normalisations (${namesOf(norms)}), expected ${units.length}, one for each hidden layer`,
+    )
+  }
+  const placed = arrangeNorms(norms, sequence, units, order)
+  if (placed.kind === 'ambiguous') throw ambiguous(file, placed.candidates)
+  if (placed.kind === 'none') {
+    throw new DataError(
+      `${file}: ${norms.map(norm => `${norm.name} (${mainArray(norm).shape[0]})`).join(', ')} are not the ` +
+        `normalisations of layers with ${units.join(', ')} units in the order of their names`,
+      { hint: '--from-order a,b,c gives the order of the layers and normalisations, first one first' },
+    )
+  }
+  for (const [layer, norm] of placed.sequence.entries()) {
+    const early = sequence.find((product, i) => (i <= layer ? order(norm, product) < 0 : order(norm, product) > 0))
+    if (early === undefined) continue
+    throw new DataError(
+      `${file}: ${norm.name} would be the normalisation behind ${sequence[layer].name}, but by its name it is ` +
+        `${order(norm, early) < 0 ? 'before' : 'behind'} ${early.name}, expected each normalisation between two layers`,
+      { hint: '--from-order a,b,c gives the order of the layers and normalisations, first one first' },
+    )
+  }
+  return placed.sequence
+}
+
+function noPlace(file: string, extra: readonly ForeignArray[]): DataError {
+  return new DataError(
+    `${file}: has ${extra.map(({ name }) => name).join(', ')}, which the model has no place for; see model.norm`,
+  )
+}
+
+function fill(
+  file: string,
+  layers: readonly Layer[],
+  table: readonly Parameter[],
+  layout: WeightLayout,
+): Pick<Assigned, 'parameters' | 'missing'> {
   const used = new Set<ForeignArray>()
   const missing: string[] = []
   const parameters = table.map((parameter): NamedWeights => {
@@ -63,98 +217,47 @@ export function assignWeights(
     }
     if (!array) missing.push(name)
     else used.add(array)
-    const data = array ? valuesOf(file, array, parameter, known) : new Float32Array(sizeOf(dims))
-    return { name, shape: dims, data }
+    return {
+      name,
+      shape: dims,
+      data: array ? valuesOf(file, array, parameter, layout) : new Float32Array(sizeOf(dims)),
+    }
   })
   const extra = layers.flatMap(layer => [...layer.values()]).filter(array => !used.has(array))
-  if (extra.length > 0) {
-    throw new DataError(
-      `${file}: has ${extra.map(({ name }) => name).join(', ')}, which the model has no place for; see model.norm`,
-    )
-  }
-  return { parameters, layout: known, missing }
+  if (extra.length > 0) throw noPlace(file, extra)
+  return { parameters, missing }
 }
 
-/** The arrays of each layer by their kind. */
-function layersOf(file: string, arrays: readonly ForeignArray[]): Map<Kind, ForeignArray>[] {
-  const modules = modulesOf(arrays)
-  const layers: Map<Kind, ForeignArray>[] = []
-  for (const array of arrays) {
-    const { module, kind: named } = partsOf(array)
-    const isNorm = modules.get(module)?.every(({ shape }) => shape.length === 1) ?? false
-    const kind = isNorm && named === 'weight' ? 'scale' : isNorm && named === 'bias' ? 'shift' : named
-    if (module === '' ? kind === 'weight' : modules.get(module)?.[0] === array && !isNorm) layers.push(new Map())
-    const layer = layers.at(-1)
-    if (!layer || layer.has(kind) || array.shape.length !== (kind === 'weight' ? 2 : 1)) {
-      throw new DataError(
-        `${file}: ${array.name} is (${array.shape.join(', ')}), expected the matrix of a layer first, then its vectors, each once`,
-      )
-    }
-    layer.set(kind, array)
-  }
-  return layers
-}
-
-/** Arrays with names that say what they are, by all of the name before that. */
-function modulesOf(arrays: readonly ForeignArray[]): Map<string, ForeignArray[]> {
-  const modules = new Map<string, ForeignArray[]>()
-  for (const array of arrays) {
-    const { module } = partsOf(array)
-    if (module !== '') modules.set(module, [...(modules.get(module) ?? []), array])
-  }
-  return modules
-}
-
-/** Without a telling name, matrices are weights, and vectors their biases. */
-function partsOf({ name, shape }: ForeignArray): { module: string; kind: Kind } {
-  const [, module, last] = /^(.*?)[./]?([a-z_]+)(?::\d+)?$/i.exec(name) ?? []
-  const kind = KINDS[last?.toLowerCase() ?? '']
-  if (kind !== undefined && module !== '') return { module, kind }
-  return { module: '', kind: shape.length === 2 ? 'weight' : 'bias' }
-}
-
-/** By the shapes, which must say the same for every layer; square ones say nothing. */
-function layoutOf(
-  file: string,
-  layers: readonly ReadonlyMap<Kind, ForeignArray>[],
-  matrices: readonly Parameter[],
-): WeightLayout {
-  const votes = matrices.flatMap(({ dims: [inputs, outputs], layer }) => {
-    const [rows, cols] = layers[layer].get('weight')?.shape ?? []
-    if (inputs === outputs) return []
-    if (rows === inputs && cols === outputs) return ['in-out' as const]
-    return rows === outputs && cols === inputs ? ['out-in' as const] : []
-  })
-  if (votes.length > 0 && votes.every(vote => vote === votes[0])) return votes[0]
-  if (layers.every(layer => /kernel(:\d+)?$/.test(layer.get('weight')?.name ?? ''))) return 'in-out'
-  if (votes.length === 0 && matrices.some(({ dims: [inputs, outputs] }) => inputs !== outputs)) return 'in-out'
-  throw new DataError(
-    `${file}: weights are ${votes.length === 0 ? 'all square' : 'in-out in one layer and out-in in another'}, expected to see how they lie`,
-    { hint: '--from-layout in-out for (inputs, outputs), as in Keras; out-in for (outputs, inputs), as in PyTorch' },
-  )
-}
-
-/** Row-major, in f32. */
-function valuesOf(
+function misfit(
   file: string,
   array: ForeignArray,
   { name, kind, dims }: Parameter,
   layout: WeightLayout,
-): Float32Array {
-  const turned = kind === 'weight' && layout === 'out-in'
-  const shape = turned ? [dims[1], dims[0]] : dims
-  if (array.shape.join() !== shape.join()) {
-    const form = kind === 'weight' ? ` in ${layout} form` : ''
-    throw new DataError(
-      `${file}: ${array.name} is (${array.shape.join(', ')}), expected (${shape.join(', ')})${form} for ${name}; ` +
-        'the experiment must have the model of the file',
-      ...(kind === 'weight' ? [{ hint: '--from-layout says how weights lie' }] : []),
-    )
-  }
+): DataError | null {
+  const shape = kind === 'weight' && layout === 'out-in' ? [dims[1], dims[0]] : dims
+  if (array.shape.join() === shape.join()) return null
+  const form = kind === 'weight' ? ` in ${layout} form` : ''
+  return new DataError(
+    `${file}: ${array.name} is (${array.shape.join(', ')}), expected (${shape.join(', ')})${form} for ${name}; ` +
+      'the experiment must have the model of the file',
+    ...(kind === 'weight'
+      ? [{ hint: '--from-layout says how weights lie, --from-order how they follow each other' }]
+      : []),
+  )
+}
+
+/** Values of an array as those of a parameter: row-major, in f32. */
+function valuesOf(file: string, array: ForeignArray, parameter: Parameter, layout: WeightLayout): Float32Array {
+  const problem = misfit(file, array, parameter, layout)
+  if (problem) throw problem
+  const { kind, dims } = parameter
+  const isTransposed = kind === 'weight' && layout === 'out-in'
   const data = new Float32Array(sizeOf(dims))
   const [inputs, outputs] = kind === 'weight' ? dims : [dims[0], 1]
   for (let i = 0; i < inputs; i++) {
-    for (let o = 0; o < outputs; o++) data[i * outputs + o] = array.values[turned ? o * inputs + i : i * outputs + o]
+    for (let o = 0; o < outputs; o++) {
+      data[i * outputs + o] = array.values[isTransposed ? o * inputs + i : i * outputs + o]
+    }
   }
   const wrong = data.findIndex(value => !Number.isFinite(value))
   if (wrong >= 0) throw new DataError(`${file}: ${array.name} has ${data[wrong]}, expected finite numbers in f32`)

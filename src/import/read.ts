@@ -24,9 +24,9 @@ export interface ForeignArray {
 }
 
 export interface ForeignFile {
-  /** In the order of the layers, as far as the file has one: .npz keeps that of its arrays; safetensors are by name. */
+  /** In no order that means anything: libraries write them sorted by name, by size or as they were made. */
   readonly arrays: readonly ForeignArray[]
-  /** Of the whole file, hexadecimal. */
+  /** SHA-256 of the whole file, hexadecimal. */
   readonly sha256: string
 }
 
@@ -91,11 +91,8 @@ const FLOATS: Partial<Record<TensorEntry['dtype'], Floats>> = {
 async function readSafetensors(file: string, mostBytes: number): Promise<ForeignFile> {
   const tensors = await TensorFile.open(file)
   try {
-    // Libraries write them in an order of their own: 10 comes after 2 here.
-    const collator = new Intl.Collator('en', { numeric: true })
-    const entries = [...tensors.header.tensors.values()].sort((a, b) => collator.compare(a.name, b.name))
     const arrays: ForeignArray[] = []
-    for (const { name, shape, dtype, begin, end } of entries) {
+    for (const { name, shape, dtype, begin, end } of tensors.header.tensors.values()) {
       const floats = FLOATS[dtype]
       expectSize(file, name, end - begin, mostBytes)
       const bytes = new Uint8Array(floats ? end - begin : 0)

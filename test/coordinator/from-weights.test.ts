@@ -91,6 +91,8 @@ t.test('the command: a file that does not fit ends it before training, --from-la
   const refused = await command(file, '--from-layout', 'in-out')
   t.equal(refused.code, 1)
   t.match(refused.stderr, 'weights.npz: weight is (4, 35), expected (35, 4) in in-out form for layers.0.weight')
+  const ordered = await command(file, '--from-layout', 'out-in', '--from-order', 'head')
+  t.match(ordered.stderr, 'weights.npz: the given order has head, expected each of ')
   const useless = await command(join(dir, 'run-1'), '--from-layout', 'in-out')
   t.equal(useless.code, 2)
   t.match(useless.stderr, '--from-layout is "in-out", expected none')

@@ -5,11 +5,22 @@ import t from 'tap'
 import { encodeNpz } from '../../src/export/npz.js'
 import type { Dtype } from '../../src/formats/safetensors.js'
 import { writeTensorFile } from '../../src/formats/tensor-file.js'
-import { assignWeights, type WeightLayout } from '../../src/import/assign.js'
-import { importWeights } from '../../src/import/import.js'
+import { assignWeights as assign, type Reading, type WeightLayout } from '../../src/import/assign.js'
+import { importWeights as importFile } from '../../src/import/import.js'
 import type { ForeignArray } from '../../src/import/read.js'
 import { parameterTable } from '../../src/model/parameters.js'
 import type { NamedWeights } from '../../src/run/save.js'
+
+const reading = (layout: WeightLayout | null, order: Reading['order'] = null): Reading => ({ layout, order })
+const importWeights = (file: string, table: Parameters<typeof importFile>[1], layout: WeightLayout | null) =>
+  importFile(file, table, reading(layout))
+const assignWeights = (
+  file: string,
+  arrays: readonly ForeignArray[],
+  table: Parameters<typeof importFile>[1],
+  layout: WeightLayout | null,
+  order: Reading['order'] = null,
+) => assign(file, arrays, table, reading(layout, order))
 
 const ORACLE = 'test/import-oracle'
 /** See weights.py. */
@@ -171,10 +182,14 @@ t.test('what does not fit is refused with its name, its shape and what was expec
       without(2, matrix('2.weight', 1, 5, 4, 'in-out')),
     ],
     [
-      'x: 0.bias is (), expected the matrix of a layer first, then its vectors, each once',
+      'x: 0.bias is (), expected matrices (inputs, outputs) or (outputs, inputs), and vectors',
       without(1, { name: '0.bias', shape: [], whole: false, values: [1] }),
     ],
-    ['x: b is (5), expected the matrix of a layer first, then its vectors, each once', [bias('b', 0, 5), ...good]],
+    [
+      'x: c is (5), expected a name that says what it is, as fc1.weight, fc1.bias and bn1.running_mean of PyTorch or dense/kernel of Keras, each once',
+      [bias('c', 0, 5), ...good],
+    ],
+    ['x: has b, which the model has no place for; see model.norm', [bias('b', 0, 5), ...good]],
     [
       'x: 2.bias has Infinity, expected finite numbers in f32',
       without(
