@@ -1,9 +1,9 @@
-/** How a run went, step by step and epoch by epoch, of its events. Pure; any thread. */
+/** Course of a run by step and by epoch, from its events. Pure; any thread. */
 import type { Score } from '../run/events.js'
 import { numberOf } from '../run/numbers.js'
 import type { StoredEvent } from './run-files.js'
 
-/** The mean over the steps since the point before. Numbers may be NaN or infinite. */
+/** Mean over the steps since the previous point; may be NaN or infinite. */
 export interface StepPoint extends Score {
   readonly step: number
   readonly learningRate: number
@@ -11,10 +11,10 @@ export interface StepPoint extends Score {
 }
 
 export interface EpochPoint {
-  /** From 1. */
+  /** Epoch, counted from 1. */
   readonly epoch: number
   readonly step: number
-  /** Over the epoch, with dropout on. */
+  /** Training score over the epoch, with dropout active. */
   readonly train: Score
   /** After it; null where no rows are held out. */
   readonly validation: Score | null
@@ -23,7 +23,7 @@ export interface EpochPoint {
   readonly samplesPerSecond: number
 }
 
-/** Something that should not happen in a run. */
+/** A problem that the run reported. */
 export interface Incident {
   readonly kind: 'non-finite' | 'restart'
   readonly step: number
@@ -31,11 +31,11 @@ export interface Incident {
 }
 
 export interface Curves {
-  /** null where no event says it. */
+  /** Total steps; null where no event has it. */
   readonly stepsPerEpoch: number | null
   readonly steps: readonly StepPoint[]
   readonly epochs: readonly EpochPoint[]
-  /** Validation scores between epochs. */
+  /** Validation scores within epochs. */
   readonly evaluations: readonly ({ readonly step: number } & Score)[]
   readonly incidents: readonly Incident[]
 }

@@ -1,6 +1,6 @@
-/** HTML and SVG as tagged templates that escape whatever is put into them. Pure; any thread. */
+/** HTML and SVG as tagged templates that escape interpolated values. Pure; any thread. */
 
-/** Text that is markup already. */
+/** Markup that is not escaped again. */
 export class Html {
   readonly text: string
 
@@ -13,15 +13,15 @@ export class Html {
   }
 }
 
-/** Nothing is written for null, undefined and false. */
+/** Interpolated value; null, undefined and false produce nothing. */
 export type HtmlValue = Html | string | number | null | undefined | false | readonly HtmlValue[]
 
-/** Our own text in a place where nothing is escaped, as the content of a style element. */
+/** Marks trusted text as markup, for places without escaping such as the content of a style element. */
 export const verbatim = (text: string): Html => new Html([text], [])
 
 export const html = (parts: TemplateStringsArray, ...values: readonly HtmlValue[]): Html => new Html(parts, values)
 
-/** A number as people read it, with the number itself for programs. */
+/** Formatted number, with the exact value in a `data` element for programs. */
 export const data = (value: number | null | undefined, format: (value: number) => string): Html =>
   value === null || value === undefined
     ? html`<span class="none">none</span>`

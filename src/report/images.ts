@@ -1,4 +1,4 @@
-/** Arrays of numbers as pictures inside a page. Pure; any thread. */
+/** Arrays of values as images embedded in a page. Pure; any thread. */
 import { Canvas, type Colour } from '../picture/canvas.js'
 import { gray, scaleFor, WHITE } from '../picture/colours.js'
 import { gridFor } from '../picture/layers.js'
@@ -11,10 +11,10 @@ export interface Pixels {
   colourOf(column: number, row: number): Colour
 }
 
-/** What is no unit, in a grid that is not full. */
+/** Colour of the empty cells of a grid that is not full. */
 const EMPTY: Colour = [128, 128, 128]
 
-/** One pixel a number; the style sheet makes it larger. `kind` is its class there. */
+/** Image with one pixel per value; the style sheet enlarges it, `kind` is its class there. */
 export function image(kind: string, alt: string, { width, height, colourOf }: Pixels): Html {
   const canvas = new Canvas(width, height, WHITE)
   canvas.cells({ x: 0, y: 0, scale: 1, width, height, colourOf })
@@ -28,7 +28,7 @@ export const grayPixels = (pixels: Uint8Array, height: number, width: number): P
   colourOf: (column, row) => gray(pixels[row * width + column]),
 })
 
-/** In the colours and the order in which `activations --out` draws them. */
+/** Image of activations, with the colours and order of `activations --out`. */
 export function unitPixels(values: Float32Array, shape: { height: number; width: number } | null): Pixels {
   const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
   const scale = scaleFor(values)
@@ -43,7 +43,7 @@ export function unitPixels(values: Float32Array, shape: { height: number; width:
 
 const KEY_WIDTH = 64
 
-/** The colours of `unitPixels`, from the least value to the largest, or from its negative where some are below 0. */
+/** Colour scale of `unitPixels`, from the least value to the largest, or symmetric around 0 where some are negative. */
 export function keyPixels(values: Float32Array): Pixels {
   const { least, most, colourOf } = scaleFor(values)
   return {

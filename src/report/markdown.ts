@@ -1,4 +1,4 @@
-/** A report as Markdown: its tables, no pictures. Pure; any thread. */
+/** A report as Markdown: tables, no images. Pure; any thread. */
 import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../format.js'
 import type { Score } from '../run/events.js'
 import { comparisonMarkdown } from './comparison.js'
@@ -7,7 +7,7 @@ import type { Report, RunReport, TestReport } from './report.js'
 import { qualityOf } from './sections/curves.js'
 import { sharesOf } from './timeline.js'
 
-/** Of the table of epochs, and a matrix of so many classes at most. */
+/** Rows of the table of epochs, and classes of the largest matrix that is written out. */
 const MOST_ROWS = 50
 const MOST_CLASSES = 20
 const MOST_CONFUSIONS = 15
@@ -32,7 +32,7 @@ function runMarkdown(run: RunReport): string {
     if (of?.r2 !== undefined) results.push([`${name} R²`, formatLoss(of.r2)])
     if (of) results.push([`${name} loss`, formatLoss(of.loss)])
   }
-  score('held-out', summary?.test)
+  score('test', summary?.test)
   score('validation', summary?.validation)
   score('training', summary?.train)
   if (summary) {
@@ -52,7 +52,7 @@ function runMarkdown(run: RunReport): string {
       const shares = sharesOf(time) ?? []
       return [String(worker + 1), ...shares.map(share => formatPercent(share, 1))]
     })
-    lines.push(table(['worker', 'phase 1', 'phase 2', 'waiting'], rows))
+    lines.push(table(['worker', 'forward and backward', 'update', 'waiting'], rows))
   }
   lines.push(
     '## Experiment',
@@ -87,7 +87,7 @@ function epochsMarkdown({ curves }: RunReport): string[] {
 
 function regressionMarkdown({ rows, targets }: RegressionReport): string[] {
   return [
-    '## Held-out rows',
+    '## Test rows',
     '',
     `Of ${formatCount(rows)} rows, in the units of the data.`,
     '',
@@ -114,7 +114,7 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
       formatCount(images),
     ])
   return [
-    '## Held-out images',
+    '## Test images',
     '',
     `${formatCount(test.right)} of ${formatCount(test.images)} are right: ${share(test.accuracy)} (95 %: ${share(low)} to ${share(high)}). ` +
       `Expected calibration error ${share(calibration.expectedError)}.`,
@@ -138,13 +138,13 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
   ]
 }
 
-/** The first column to the left, all others to the right. */
+/** Renders a table; the first column is left-aligned, all others right-aligned. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map(plain).join(' | ')} |\n`
   return line(head) + line(head.map((_, column) => (column === 0 ? '---' : '---:'))) + rows.map(line).join('')
 }
 
-/** Text that means nothing to Markdown, which may hold HTML. */
+/** Escapes text for Markdown, which may contain HTML. */
 const plain = (text: string): string =>
   text
     .replaceAll('&', '&amp;')

@@ -1,4 +1,4 @@
-/** Numbers as text: little-endian, in base64. Pure; any thread. */
+/** Typed arrays as text: little-endian, in base64. Pure; any thread. */
 import * as z from 'zod'
 
 export const packed = z.base64()
@@ -7,7 +7,7 @@ export function packedOf({ buffer, byteOffset, byteLength }: Uint8Array | Int32A
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64')
 }
 
-/** A buffer of its own, so that numbers of any size begin where they must. Throws where it is not whole numbers of them. */
+/** Decodes base64 into a buffer of its own, so that elements are aligned. Throws where the length is no multiple of the element size. */
 export function unpacked(text: string, elementBytes: number): ArrayBuffer {
   const bytes = Uint8Array.from(Buffer.from(text, 'base64'))
   if (bytes.length % elementBytes !== 0)

@@ -1,6 +1,6 @@
 /**
- * A report as one HTML page that needs nothing else: no scripts, no network, pictures within. The policy in its head says
- * so to the browser, and the style sheet is allowed by its digest. Pure; any thread.
+ * A report as one self-contained HTML page: no scripts, no network, images embedded. A content security policy in its head
+ * enforces that, and allows the style sheet by its digest. Pure; any thread.
  */
 import { createHash } from 'node:crypto'
 import { type Html, type HtmlValue, html, verbatim } from './html.js'
@@ -8,10 +8,10 @@ import type { Report, RunReport } from './report.js'
 import { comparisonSection } from './sections/comparison.js'
 import { courseOf, curvesSection } from './sections/curves.js'
 import { activationsSection, mistakesSection } from './sections/gallery.js'
-import { calibrationSection, classesSection, confusionSection } from './sections/held-out.js'
 import { digestsSection, experimentSection, machineSection } from './sections/origin.js'
 import { targetsSection, worstRowsSection } from './sections/regression.js'
 import { summarySection } from './sections/summary.js'
+import { calibrationSection, classesSection, confusionSection } from './sections/test-set.js'
 import { workersSection } from './sections/workers.js'
 import { STYLE } from './style.js'
 
@@ -89,22 +89,16 @@ ${content}
 )}</main>`
 }
 
-/** `level`: of the headings within. */
+/** Sections of one run; `level` is that of their headings. */
 function sectionsOf(run: RunReport, id: string, level: 3 | 4): Section[] {
   const { curves, test, timeline } = run
   const section = (name: string, title: string, content: HtmlValue) => ({ id: `${id}-${name}`, title, content })
   const heldOut =
     'missing' in test
-      ? [
-          section(
-            'held-out',
-            'Held-out images',
-            html`<p class="note">There are no predictions to show: ${test.missing}.</p>`,
-          ),
-        ]
+      ? [section('test', 'Test images', html`<p class="note">There are no predictions to show: ${test.missing}.</p>`)]
       : 'targets' in test
         ? [
-            section('targets', 'Held-out rows', targetsSection(test)),
+            section('targets', 'Test rows', targetsSection(test)),
             section('worst', 'Largest errors', worstRowsSection(test)),
           ]
         : [

@@ -1,8 +1,8 @@
 /**
- * What a network of regression says of the held-out rows: kept in the run directory as test-results.ts keeps what one of
- * classification says, and what a report tells of it. Pure; any thread.
+ * Predictions of a regression for the test rows, stored in the run directory as test-results.ts stores those of a
+ * classification, and the scores that a report derives from them. Pure; any thread.
  *
- * Letters: `N` held-out rows, `K` targets.
+ * Letters: `N` test rows, `K` targets.
  */
 import * as z from 'zod'
 import { type RegressionAnswers, rowsByError } from '../inference/row-errors.js'
@@ -10,12 +10,12 @@ import { packed, packedOf, unpacked } from './packed.js'
 
 const FORMAT = 'gradloom regression results'
 const VERSION = 1
-/** The rows with the largest errors that a report lists. */
+/** Number of rows with the largest errors that a report lists. */
 const WORST = 20
 
 export interface RegressionResults extends RegressionAnswers {
   readonly weightsSha256: string
-  /** Relative to the run directory. */
+  /** Checkpoint's path, relative to the run directory. */
   readonly checkpoint: string
   readonly note: string | null
   readonly names: readonly string[] // (K)
@@ -44,7 +44,7 @@ export function regressionText({ targets, predicted, factor, names, ...rest }: R
   return `${JSON.stringify(file)}\n`
 }
 
-/** Throws where it is not what `regressionText` writes. */
+/** Parses what `regressionText` writes; throws on anything else. */
 export function parsedRegression(content: unknown): RegressionResults {
   const { format: _, version: __, ...file } = schema.parse(content)
   const targets = new Float32Array(unpacked(file.targets, 4))
@@ -58,7 +58,7 @@ export function parsedRegression(content: unknown): RegressionResults {
 
 export interface TargetScores {
   readonly name: string
-  /** Square root of the mean squared error, and the mean of its size and of itself, in the target's unit. */
+  /** Root mean squared error, mean absolute error and mean error, in the target's unit. */
   readonly rmse: number
   readonly mae: number
   readonly bias: number
@@ -78,7 +78,7 @@ export interface RegressionReport {
   readonly note: string | null
   readonly rows: number
   readonly targets: readonly TargetScores[] // (K)
-  /** What was predicted for each row, and what it is. */
+  /** Predicted and true value of each row. */
   readonly values: readonly { readonly predicted: Float32Array /* (N) */; readonly truth: Float32Array /* (N) */ }[] // (K)
   /** The largest errors first, each target in standard deviations of the training rows, as `predict --wrong` has it. */
   readonly worst: readonly { readonly index: number; readonly values: readonly TargetValue[] }[]

@@ -1,6 +1,6 @@
 /**
- * All that a report tells, in numbers: a function of run directories. HTML, Markdown and JSON show the same. Main thread;
- * writes nothing but what the held-out images came to, see test-results.ts.
+ * Content of a report as data, a function of run directories; HTML, Markdown and JSON render it. Main thread; writes
+ * nothing but the test results that it had to compute, see test-results.ts.
  */
 import { differences } from '../config/diff.js'
 import type { Experiment, ExperimentInput } from '../config/schema.js'
@@ -34,7 +34,7 @@ export interface ReportedExample {
   readonly layers: readonly LayerSummary[]
 }
 
-/** What the weights say of the held-out images. */
+/** Results of the weights on the test images. */
 export interface TestReport extends Scores {
   readonly weightsSha256: string
   readonly checkpoint: string
@@ -52,10 +52,10 @@ export interface SavedCheckpoint {
 }
 
 export interface RunReport {
-  /** Name of the directory. */
+  /** Name of the run directory. */
   readonly run: string
   readonly name: string
-  /** `not ended`: it is running, or was killed. */
+  /** Status; `not ended` where the run is active, or was killed. */
   readonly status: RunSummary['status'] | 'not ended'
   readonly summary: RunSummary | null
   readonly widths: readonly number[] | null
@@ -63,12 +63,12 @@ export interface RunReport {
   readonly test: TestReport | RegressionReport | { readonly missing: string }
   readonly timeline: Timeline | null
   readonly experiment: Experiment
-  /** What it says beside the defaults. */
+  /** Settings that differ from the defaults. */
   readonly differences: ExperimentInput
   readonly manifest: Partial<Manifest>
-  /** As they were written; not all of them need be there any more. */
+  /** Checkpoints that were written; some may have been removed since. */
   readonly checkpoints: readonly SavedCheckpoint[]
-  /** Lines of `metrics.jsonl` that cannot be read. */
+  /** Number of unreadable lines in `metrics.jsonl`. */
   readonly damagedLines: number
 }
 
@@ -76,16 +76,16 @@ export interface Report {
   readonly format: 'gradloom report'
   readonly version: 1
   readonly runs: readonly RunReport[]
-  /** Of several runs. */
+  /** Comparison of several runs; null for one. */
   readonly comparison: Comparison | null
 }
 
 export interface ReportOptions {
-  /** Something could not be kept or read that need not be. */
+  /** Called where something optional could not be read or stored. */
   readonly onWarning?: (text: string) => void
 }
 
-/** Rejects with ConfigError where a path is no run. */
+/** Reads the runs; rejects with ConfigError where a path is not a run. */
 export async function readReport(paths: readonly string[], options: ReportOptions = {}): Promise<Report> {
   const { onWarning = () => {} } = options
   const runs: RunReport[] = []
@@ -97,7 +97,7 @@ export async function readReport(paths: readonly string[], options: ReportOption
   return { format: 'gradloom report', version: 1, runs, comparison }
 }
 
-/** Pure. */
+/** Derives a run's report from its files. Pure. */
 export function runReport(files: RunFiles, results: TestResultsOrReason): RunReport {
   const { run, events, damagedLines, summary, manifest = {}, loaded } = files
   const { experiment } = loaded
@@ -119,9 +119,9 @@ export function runReport(files: RunFiles, results: TestResultsOrReason): RunRep
 function testReport(results: TestResultsOrReason): RunReport['test'] {
   if ('missing' in results) return results
   if ('names' in results) {
-    return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no held-out rows' }
+    return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no test rows' }
   }
-  if (results.labels.length === 0) return { missing: 'the data set has no held-out images' }
+  if (results.labels.length === 0) return { missing: 'the data set has no test images' }
   const { weightsSha256, checkpoint, note, height, width, classNames } = results
   const named = (label: number) => ({ label, className: classNames[label] })
   return {

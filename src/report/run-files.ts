@@ -1,25 +1,25 @@
-/** What a run directory tells, whatever is missing in it. Main thread; reads, never writes. */
+/** Reads a run directory, whatever is missing in it. Main thread; reads, never writes. */
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { readSavedRun, type SavedRun } from '../coordinator/saved-run.js'
 import { RunError } from '../errors.js'
 import { FILES } from '../run/directory.js'
 
-/** A line of `metrics.jsonl` as it stands there: its fields may be anything. */
+/** Line of `metrics.jsonl` as written; fields are unchecked. */
 export interface StoredEvent {
   readonly type: string
   readonly [field: string]: unknown
 }
 
 export interface RunFiles extends SavedRun {
-  /** The directory's own name. */
+  /** Name of the directory. */
   readonly run: string
   readonly events: readonly StoredEvent[]
-  /** Lines of `metrics.jsonl` that cannot be read: a killed process may leave half a one. */
+  /** Number of unreadable lines of `metrics.jsonl`; a killed process may leave half a line. */
   readonly damagedLines: number
 }
 
-/** Rejects with ConfigError where `path` is no run, RunError where a file of it cannot be read. */
+/** Reads a run; rejects with ConfigError where `path` is not a run, RunError where a file cannot be read. */
 export async function readRunFiles(path: string): Promise<RunFiles> {
   const saved = await readSavedRun(resolve(path))
   const lines = (await metricsOf(saved.path)).split('\n').filter(line => line !== '')

@@ -1,5 +1,5 @@
 /**
- * How good a classifier's answers are, of labels, predictions and confidences. Pure; any thread.
+ * Scores of a classifier from labels, predictions and confidences. Pure; any thread.
  *
  * Letters: `N` images, `C` classes.
  */
@@ -8,24 +8,24 @@ export interface Answers {
   readonly classNames: readonly string[] // (C)
   readonly labels: Int32Array // (N)
   readonly predicted: Int32Array // (N)
-  /** Of the predicted class, from 0 to 1. */
+  /** Confidence of the predicted class, from 0 to 1. */
   readonly confidence: Float32Array // (N)
 }
 
 export interface ClassScores {
   readonly label: number
   readonly className: string
-  /** Images that are of the class, that are taken for it, and that are both. */
+  /** Images of the class (support), predicted as the class, and both (true positives). */
   readonly support: number
   readonly predicted: number
   readonly right: number
-  /** right / predicted, right / support, their harmonic mean; null where that divides by zero. */
+  /** Precision, recall and their harmonic mean; null where that divides by zero. */
   readonly precision: number | null
   readonly recall: number | null
   readonly f1: number | null
 }
 
-/** Means over the classes that have images; a score that is null counts as 0. `weighted`: by support. */
+/** Means over the classes that have images; a null score counts as 0. `weighted`: by support. */
 export interface MeanScores {
   readonly precision: number
   readonly recall: number
@@ -39,11 +39,11 @@ export interface Confusion {
 }
 
 export interface CalibrationBin {
-  /** Confidences from `from` on, below `to`; of the last bin 1 too. */
+  /** Bin of confidences in [from, to); the last bin includes 1. */
   readonly from: number
   readonly to: number
   readonly images: number
-  /** Means over the bin; null where it is empty. */
+  /** Means over the bin; null where the bin is empty. */
   readonly confidence: number | null
   readonly accuracy: number | null
 }
@@ -60,23 +60,23 @@ export interface Scores {
   readonly images: number
   readonly right: number
   readonly accuracy: number
-  /** Wilson's interval that holds the accuracy on new images with 95 %. */
+  /** Wilson's 95 % confidence interval of the accuracy on new images. */
   readonly interval: readonly [low: number, high: number]
   readonly confusion: readonly (readonly number[])[] // (C, C): truth, predicted
   readonly classes: readonly ClassScores[] // (C)
   readonly macro: MeanScores
   readonly weighted: MeanScores
-  /** What is taken for what, the most frequent first. */
+  /** Confused pairs of classes, the most frequent first. */
   readonly confusions: readonly Confusion[]
   readonly calibration: Calibration
 }
 
-/** As many as Guo et al. took, "On Calibration of Modern Neural Networks", 2017. */
+/** Number of bins of Guo et al., "On Calibration of Modern Neural Networks", 2017. */
 const BINS = 15
-/** The normal distribution's 97.5 % quantile. */
+/** 97.5 % quantile of the normal distribution. */
 const Z = 1.959963984540054
 
-/** Needs at least one image. */
+/** Computes all scores; needs at least one image. */
 export function scoresOf(answers: Answers): Scores {
   const { labels, predicted, classNames } = answers
   const confusion = classNames.map(() => classNames.map(() => 0))
@@ -151,7 +151,7 @@ function calibrationOf({ labels, predicted, confidence }: Answers): Calibration 
   }
 }
 
-/** Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927. */
+/** Interval of Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927. */
 function wilson(right: number, images: number): [low: number, high: number] {
   const [share, spread] = [right / images, (Z * Z) / images]
   const centre = share + spread / 2

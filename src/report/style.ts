@@ -1,6 +1,6 @@
 /**
- * The style sheet of a report: light and dark, narrow and wide, paper too. Colours of marks are those of Okabe and Ito,
- * some of them lighter or darker so that they have a contrast of 3:1 to the page; series differ in their dashes as well.
+ * Style sheet of a report: light and dark, narrow and wide screens, print. Marks use the palette of Okabe and Ito, some
+ * lightened or darkened for a contrast of 3:1 with the page; series also differ in their dashes.
  */
 const LIGHT = {
   page: '#fff',
@@ -40,7 +40,7 @@ const DARK: Readonly<Record<keyof typeof LIGHT, string>> = {
   right: '86 180 233',
   wrong: '240 136 62',
 }
-/** Strength of a matrix cell's shade; from the index on, words on it are of the other brightness. */
+/** Opacity of a matrix cell's shades; from this index on, text on them uses the opposite brightness. */
 const SHADES = [0, 0.1, 0.18, 0.27, 0.36, 0.46, 0.7, 0.8, 0.9, 1]
 const STRONG = 6
 

@@ -1,14 +1,14 @@
-/** Tables with captions, which scroll where they are too wide. Pure; any thread. */
+/** Tables with captions; a table that is too wide scrolls. Pure; any thread. */
 import { type Html, type HtmlValue, html } from './html.js'
 
 export interface Table {
   readonly caption: HtmlValue
-  /** Said of the scrolling region. */
+  /** Accessible name of the scrolling region. */
   readonly name: string
   readonly head: readonly HtmlValue[]
-  /** The first cell of each is its heading. */
+  /** Rows; the first cell of each is its heading. */
   readonly rows: readonly (readonly HtmlValue[])[]
-  /** Class of the table: `text` where cells are words, else numbers, which stand to the right. */
+  /** Class of the table: `text` where cells are words; numbers are right-aligned. */
   readonly kind?: string
 }
 
@@ -24,6 +24,6 @@ ${rows.map(([first, ...cells]) => html`<tr><th scope="row">${first}</th>${cells.
 `
 }
 
-/** What only some want to see. */
+/** Content that is collapsed until the reader opens it. */
 export const folded = (summary: HtmlValue, content: HtmlValue): Html =>
   html`<details><summary>${summary}</summary>\n${content}</details>\n`

@@ -1,9 +1,9 @@
 /**
- * What a run's weights say of the held-out images, as far as a report shows it. It is computed by the first report, not
- * by `train`, which would take as long again over data that many runs are never asked for; and it is kept in the run
- * directory, so that later reports need neither the weights nor the data set, and are the same to the byte.
+ * Results of a run's weights on the test images, as far as a report shows them. The first report computes them, not `train`,
+ * because most runs are never reported; they are stored in the run directory, so that later reports need neither the weights
+ * nor the data set, and are identical to the byte.
  *
- * Letters: `N` held-out images, `F` features of one, `U` units of a layer.
+ * Letters: `N` test images, `F` features of one, `U` units of a layer.
  */
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
@@ -23,18 +23,18 @@ import type { RunFiles } from './run-files.js'
 
 export const TEST_RESULTS = 'test-results.json'
 
-/** The surest mistakes that are kept, with their images. */
+/** Number of most confident mistakes that are stored, with their images. */
 const MISTAKES = 24
 
 const FORMAT = 'gradloom test results'
 const VERSION = 1
 
 export interface KeptAnswer {
-  /** Of the held-out images, from 0. */
+  /** Index among the test images, from 0. */
   readonly index: number
   readonly truth: number
   readonly pixels: Uint8Array // (F)
-  /** The most probable classes, the first being the prediction. */
+  /** Most probable classes; the first is the prediction. */
   readonly top: readonly { readonly label: number; readonly probability: number }[]
 }
 
@@ -46,9 +46,9 @@ export interface KeptExample {
 
 export interface TestResults {
   readonly weightsSha256: string
-  /** Relative to the run directory. */
+  /** Checkpoint's path, relative to the run directory. */
   readonly checkpoint: string
-  /** What the reader should know of how they were computed. */
+  /** Note on how the results were computed, shown to the reader. */
   readonly note: string | null
   readonly height: number
   readonly width: number
@@ -56,17 +56,17 @@ export interface TestResults {
   readonly labels: Int32Array // (N)
   readonly predicted: Int32Array // (N)
   readonly confidence: Float32Array // (N)
-  /** The surest first. */
+  /** Mistakes, the most confident first. */
   readonly mistakes: readonly KeptAnswer[]
-  /** What the layers do with the first image that is right, and with the surest mistake. */
+  /** Activations for the first correct image and for the most confident mistake. */
   readonly examples: readonly KeptExample[]
 }
 
 type AnyResults = TestResults | RegressionResults
-/** Or why there are none. */
+/** Results, or the reason why there are none. */
 export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
-/** Those of the run's directory if they are of its weights, else computed and put there. */
+/** Reads the stored results if they belong to the run's weights, else computes and stores them. */
 export async function testResultsOf(run: RunFiles, onWarning: (text: string) => void): Promise<TestResultsOrReason> {
   const kept = await readTestResults(run.path, onWarning)
   try {
@@ -76,7 +76,7 @@ export async function testResultsOf(run: RunFiles, onWarning: (text: string) => 
     return await computed(run, weightsSha256, onWarning)
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
-    // The weights may be gone, as those of old checkpoints; what they said is still of this run.
+    // The weights may be gone, as with pruned checkpoints; stored results still belong to this run.
     if (kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
     return { missing: error.message }
   }
@@ -99,7 +99,7 @@ async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: 
   return results
 }
 
-/** Throws DataError where the images are not those that the run knew. */
+/** Computes the results; throws DataError where the images are not those of the run. */
 function refuseOtherData({ manifest }: RunFiles, { files }: TestImages): void {
   const known = manifest?.data?.files
   if (!Array.isArray(known)) return
@@ -140,7 +140,7 @@ function resultsOf(predictor: Predictor, test: TestImages): Omit<TestResults, 'w
   }
 }
 
-/** The directory's own; undefined where there are none, or none that can be read, which is warned of. */
+/** Results in the directory; undefined where there are none, or, with a warning, where they cannot be read. */
 export async function readTestResults(
   path: string,
   onWarning: (text: string) => void,
@@ -190,7 +190,7 @@ const schema = z
   })
   .readonly()
 
-/** The content of `test-results.json`: numbers packed little-endian, in base64. */
+/** Content of `test-results.json`: arrays packed little-endian, in base64. */
 export function textOf(results: TestResults): string {
   const { labels, predicted, confidence, mistakes, examples, ...rest } = results
   const file: z.infer<typeof schema> = {
@@ -206,7 +206,7 @@ export function textOf(results: TestResults): string {
   return `${JSON.stringify(file)}\n`
 }
 
-/** Throws where it is not what `textOf` writes. */
+/** Parses what `textOf` writes; throws on anything else. */
 function parsed(content: unknown): TestResults {
   const { format: _, version: __, ...file } = schema.parse(content)
   const classes = file.classNames.length

@@ -1,11 +1,11 @@
-/** What the workers spent their time on, of a run's events. Pure; any thread. */
+/** How the workers spent their time, from a run's events. Pure; any thread. */
 import type { WorkerTime } from '../run/events.js'
 import { numberOf } from '../run/numbers.js'
 import type { StoredEvent } from './run-files.js'
 
 export type PhaseTimes = Omit<WorkerTime, 'tasks'>
 
-/** Steps (from, to], and the time of each worker over them. */
+/** Steps (from, to], and each worker's time over them. */
 export interface TimelinePiece {
   readonly from: number
   readonly to: number
@@ -13,16 +13,16 @@ export interface TimelinePiece {
 }
 
 export interface Timeline {
-  /** Over the whole run, by worker. */
+  /** Totals of the whole run, by worker. */
   readonly workers: readonly PhaseTimes[]
-  /** The run in pieces of about as many steps, at most {@link PIECES}. */
+  /** The run in pieces of about the same number of steps, at most {@link PIECES}. */
   readonly pieces: readonly TimelinePiece[]
 }
 
 export const PIECES = 60
 const NONE: PhaseTimes = { phase1Ms: 0, phase2Ms: 0, waitMs: 0 }
 
-/** null where the events tell no times, as those of older versions. */
+/** Reads the times; null where the events have none, as in runs of older versions. */
 export function timelineOf(events: readonly StoredEvent[]): Timeline | null {
   const spans = events.flatMap(event => spanOf(event) ?? [])
   const last = spans.at(-1)
@@ -49,7 +49,7 @@ function spanOf({ type, from, step, workers }: StoredEvent): TimelinePiece | und
   return whole ? { from: numberOf(from), to: numberOf(step), workers: times } : undefined
 }
 
-/** Worker by worker; a run that was taken up with more of them has some that were not there before. */
+/** Adds times worker by worker; a run that was resumed with more workers has some that were not there before. */
 function added(a: readonly PhaseTimes[], b: readonly PhaseTimes[]): PhaseTimes[] {
   return Array.from({ length: Math.max(a.length, b.length) }, (_, worker) => {
     const [x, y] = [a[worker] ?? NONE, b[worker] ?? NONE]
@@ -57,7 +57,7 @@ function added(a: readonly PhaseTimes[], b: readonly PhaseTimes[]): PhaseTimes[]
   })
 }
 
-/** Parts of a worker's time, from 0 to 1; null where there is none. */
+/** Shares of a worker's time, from 0 to 1; null where it has no time. */
 export function sharesOf({ phase1Ms, phase2Ms, waitMs }: PhaseTimes): [number, number, number] | null {
   const total = phase1Ms + phase2Ms + waitMs
   return total > 0 ? [phase1Ms / total, phase2Ms / total, waitMs / total] : null

@@ -1,6 +1,6 @@
 /**
- * The files that pages consist of: a fixed list, read when the server starts and kept in memory, so that no address can
- * lead to another file. All are in the package, uPlot in its own. Server's thread.
+ * Static files of the pages: a fixed list, read when the server starts and kept in memory, so that no URL can reach another
+ * file. All are part of this package, or of uPlot's. Server's thread.
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -17,12 +17,12 @@ const CSS = 'text/css; charset=utf-8'
 const SCRIPT = 'text/javascript; charset=utf-8'
 const SVG = 'image/svg+xml'
 
-/** HTML and CSS lie beside the sources; from dist/src/serve, as installed. */
+/** Location of HTML and CSS, which lie beside the sources; relative to dist/src/serve. */
 const page = (name: string): URL => new URL(`../../../src/serve/pages/${name}`, import.meta.url)
 const compiled = (name: string): URL => new URL(`../${name}`, import.meta.url)
 const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'))
 
-/** As in dist/src, so that their imports of each other are right. */
+/** Paths as in dist/src, so that imports between them resolve. */
 const SCRIPTS = [
   ...['board', 'charts', 'curves', 'dom', 'draw', 'heatmap', 'run-card', 'watch'].map(name => `serve/pages/${name}.js`),
   'format.js',

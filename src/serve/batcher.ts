@@ -1,14 +1,14 @@
 /**
- * Concurrent questions put together: while one batch is with the network, the next one gathers. So nobody waits for a
- * timer, and the more is asked at once, the larger the batches. Any thread.
+ * Batches concurrent requests: while one batch is evaluated, the next one collects. Nobody waits for a timer, and batches
+ * grow with the load. Any thread.
  */
 import { TooBusyError } from './errors.js'
 
 export interface BatcherOptions<Question, Answer> {
-  /** Answers in the order of the questions. */
+  /** Evaluates a batch; results in the order of the inputs. */
   readonly ask: (questions: readonly Question[]) => Promise<readonly Answer[]>
   readonly mostInBatch: number
-  /** Questions that may wait; more are refused, so that memory stays bounded. */
+  /** Inputs that may wait; more are refused, so that memory stays bounded. */
   readonly mostWaiting: number
 }
 
@@ -27,7 +27,7 @@ export class Batcher<Question, Answer> {
     this.#options = options
   }
 
-  /** All of them or none: throws TooBusyError where there is no room. Rejects with what `ask` rejects with. */
+  /** Queues all inputs or none: throws TooBusyError where there is no room; rejects with what `ask` rejects with. */
   async askAll(questions: readonly Question[]): Promise<Answer[]> {
     const { mostWaiting } = this.#options
     if (this.#waiting.length + questions.length > mostWaiting) {
@@ -41,13 +41,13 @@ export class Batcher<Question, Answer> {
     )
     if (!this.#busy) {
       this.#busy = true
-      // What else arrives in this turn of the event loop goes into the same batch.
+      // Inputs that arrive in this turn of the event loop join the same batch.
       setImmediate(() => void this.#work())
     }
     return Promise.all(answers)
   }
 
-  /** Until nobody waits. Never rejects. */
+  /** Evaluates batches until nobody waits. Never rejects. */
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, this.#options.mostInBatch)

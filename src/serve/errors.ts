@@ -1,21 +1,21 @@
-/** Errors of a server, and the HTTP status that each kind of error means. Any thread. */
+/** Errors of a server, and the HTTP status of each kind. Any thread. */
 import { GradloomError } from '../errors.js'
 
-/** More is asked at once than is kept waiting. */
+/** Error for requests beyond the waiting limit. */
 export class TooBusyError extends GradloomError {
   constructor(message: string) {
     super('TooBusyError', message, { hint: 'ask again in a moment' })
   }
 }
 
-/** A request asks for what is not there. */
+/** Error for a request of something that does not exist. */
 export class NotFoundError extends GradloomError {
   constructor(message: string, hint?: string) {
     super('NotFoundError', message, { hint })
   }
 }
 
-/** A request is wrong in itself. */
+/** Error for a malformed request. */
 export class RequestError extends GradloomError {
   constructor(message: string, hint?: string) {
     super('RequestError', message, { hint })
@@ -27,9 +27,9 @@ const STATUS: Readonly<Record<string, number>> = {
   PictureError: 400,
   ConfigError: 400,
   NotFoundError: 404,
-  /** A data set is not where the run found it. */
+  /** A data set is not at the run's path. */
   DataError: 404,
-  /** No checkpoint yet, or one that cannot be used: the run's state is in the way. */
+  /** The run has no usable checkpoint yet. */
   RunError: 409,
   TooBusyError: 429,
 }

@@ -1,7 +1,7 @@
 /**
- * `GET /events`: what the runs' directories get to have, as server-sent events. Every message of metrics has an id that
- * says how far each run has been read; a browser that reconnects sends it, and goes on from there. Nothing is kept here
- * but that place, and what one message holds. Server's thread.
+ * `GET /events`: new content of the run directories, as server-sent events. Every metrics message has an id that encodes how far
+ * each run has been read; a browser that reconnects sends it and continues from there. Memory holds only that position and one
+ * message. Server's thread.
  */
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
@@ -15,17 +15,17 @@ import { EVENTS } from './operations.js'
 import type { LiveMessages } from './protocol.js'
 import { entryOf, type Registry, type ServedRun } from './registry.js'
 
-/** How often files are looked at. */
+/** Interval of reading the files. */
 const POLL_MS = 500
-/** A status needs three files more. */
+/** Interval of reading the status, which needs three more files. */
 const STATUS_POLLS = 3
-/** Says that the connection lives, well before it counts as idle. */
+/** Interval of keep-alive comments, well before a connection counts as idle. */
 const BEAT_POLLS = 30
-/** After which browsers try again. */
+/** Delay after which browsers reconnect. */
 const RETRY_MS = 1000
 
 export interface Streams {
-  /** Sends what there is, the end of a run above all, and ends all streams. */
+  /** Sends what is left, above all the end of a run, and ends all streams. */
   finish(): Promise<void>
 }
 
@@ -68,7 +68,7 @@ class Stream {
     response.once('close', () => this.#wake.abort())
   }
 
-  /** Until the client goes, or `finish`. */
+  /** Streams until the client disconnects, or `finish`. */
   async run(): Promise<void> {
     const response = this.#response
     for (let poll = 0; !response.destroyed; poll++) {
@@ -90,7 +90,7 @@ class Stream {
     return new Promise(resolve => {
       this.#finishing = resolve
       this.#wake.abort()
-      // A client that reads nothing would keep the server from ending.
+      // A client that does not read would keep the server from stopping.
       const timer = setTimeout(() => this.#response.destroy(), LIMITS.checkMs)
       this.#response.once('close', () => {
         clearTimeout(timer)
@@ -115,7 +115,7 @@ class Stream {
       this.#places.set(id, place)
       if (restarted) await this.#send('reset', { run: id })
       if (lines.length === 0 && place?.offset === before?.offset) return
-      // Lines are JSON already.
+      // Lines are already JSON.
       if (lines.length > 0) {
         await this.#write(
           `id: ${placesText(this.#places)}\nevent: metrics\ndata: {"run":${JSON.stringify(id)},"events":[${lines.join(',')}]}\n\n`,
@@ -136,7 +136,7 @@ class Stream {
     await this.#write(`event: ${name}\ndata: ${JSON.stringify(message)}\n\n`)
   }
 
-  /** Waits for a client that reads slowly; files are not read ahead of it. */
+  /** Waits for a slow client; files are not read ahead of it. */
   async #write(text: string): Promise<void> {
     const response = this.#response
     if (response.destroyed || response.write(text)) return
@@ -148,12 +148,12 @@ class Stream {
   }
 }
 
-/** `<id>:<inode>.<offset>` of every run, with commas; ids are of letters that need no quotes. */
+/** Encodes `<id>:<inode>.<offset>` of every run, separated by commas; ids need no quoting. */
 function placesText(places: ReadonlyMap<string, Place | null>): string {
   return [...places].flatMap(([id, place]) => (place ? `${id}:${place.inode}.${place.offset}` : [])).join(',')
 }
 
-/** What is not ours is as if nothing had been sent. */
+/** Decodes an id; one that this server did not write counts as none. */
 function placesOf(text: string | string[] | undefined): Map<string, Place | null> {
   const places = new Map<string, Place | null>()
   if (typeof text !== 'string') return places

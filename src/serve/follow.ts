@@ -1,26 +1,26 @@
 /**
- * A run's `metrics.jsonl` as it grows: whole lines from a place on. The place is kept by who reads, so that a browser
- * that lost its connection goes on where it was, also with another server. Server's thread; reads only.
+ * Follows a run's `metrics.jsonl` as it grows: whole lines from a position on. The reader keeps the position, so that a browser
+ * that lost its connection continues where it was, also with another server. Server's thread; reads only.
  */
 import { constants, type FileHandle, open } from 'node:fs/promises'
 import { FILES } from '../run/directory.js'
 import { fileOf } from './registry.js'
 
-/** How far somebody has read. A resumed run replaces the file by one that is cut: another inode. */
+/** Position of a reader. A resumed run replaces the file by a truncated copy with another inode. */
 export interface Place {
   readonly inode: number
   readonly offset: number
 }
 
 export interface Read {
-  /** JSON texts, one an event. */
+  /** JSON texts, one per event. */
   readonly lines: readonly string[]
   readonly place: Place | null
-  /** The file is not the one that was read so far, or it is shorter: lines are from its beginning. */
+  /** True where the file was replaced or is shorter; lines then start at its beginning. */
   readonly restarted: boolean
 }
 
-/** Of a reading, so that memory does not grow with the file. No event is nearly as long. */
+/** Bytes per read, so that memory does not grow with the file; no event is nearly as long. */
 const CHUNK_BYTES = 256 * 1024
 const NEWLINE = 0x0a
 
@@ -35,7 +35,7 @@ export async function readMetrics(dir: string, place: Place | null): Promise<Rea
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, from)
     const bytes = buffer.subarray(0, bytesRead)
     const end = bytes.lastIndexOf(NEWLINE) + 1 // what is after it is still being written
-    // A line that fills the chunk is none of ours: it is passed over.
+    // A line that fills the chunk was not written by a run; it is skipped.
     const taken = end === 0 && bytesRead === CHUNK_BYTES ? bytesRead : end
     const lines = bytes.toString('utf8', 0, end).split('\n').filter(isEvent)
     return { lines, place: { inode, offset: from + taken }, restarted: place !== null && !same }
@@ -59,7 +59,7 @@ async function afterLine(handle: FileHandle, { offset }: Place): Promise<boolean
   return buffer[0] === NEWLINE
 }
 
-/** A line that is damaged, as by a power cut, must not spoil the others. */
+/** Parses a line; a damaged one, as after a power failure, is skipped. */
 function isEvent(line: string): boolean {
   if (line === '') return false
   try {

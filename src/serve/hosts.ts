@@ -1,7 +1,7 @@
 /**
- * Who may talk to a server. A page of another site can make a browser send requests to 127.0.0.1, and, by changing what
- * its own name resolves to (DNS rebinding), read the answers; then the request names that site in `Host`, and where a
- * browser tells, in `Origin` and `Sec-Fetch-Site`. So all three must be ours. Any thread.
+ * Host and origin checks. A page of another site can make a browser send requests to 127.0.0.1 and, by changing what its own
+ * name resolves to (DNS rebinding), read the responses; such a request names that site in `Host` and, where the browser sends
+ * them, in `Origin` and `Sec-Fetch-Site`. All three must name this server. Any thread.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
@@ -19,10 +19,10 @@ export function allowedNames(host: string, more: readonly string[]): Set<string>
   return new Set([...LOOPBACK, ...[...here, ...more].map(bracketed)].map(name => name.toLowerCase()))
 }
 
-/** As addresses have it: IPv6 in brackets. */
+/** Formats a host for a URL: IPv6 in brackets. */
 export const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host)
 
-/** Why a request is refused; null where it is not. */
+/** Reason why a request is refused; null where it is accepted. */
 export function refusalOf(headers: IncomingHttpHeaders, names: ReadonlySet<string>, port: number): string | null {
   const { host, origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = headers
   const isOurs = (address: string) => {
@@ -35,7 +35,7 @@ export function refusalOf(headers: IncomingHttpHeaders, names: ReadonlySet<strin
   if (origin !== undefined && !(origin.startsWith('http://') && isOurs(origin.slice('http://'.length)))) {
     return `Origin is '${origin}', expected that of this server's own pages`
   }
-  // A link from elsewhere to one of our pages is fine; a picture, script or request is not.
+  // Navigation from another site to a page is fine; embedding and requests are not.
   if (site !== undefined && site !== 'same-origin' && site !== 'none' && mode !== 'navigate') {
     return `Sec-Fetch-Site is '${site}', expected a page of this server`
   }

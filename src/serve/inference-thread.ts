@@ -1,8 +1,8 @@
 /**
- * The thread in which a server's networks are asked: piscina calls the default export with one task after the other.
- * It keeps one network a run, the newest that it was asked for, and its test images once somebody wants them.
+ * Thread that evaluates a server's networks: piscina calls the default export with one task after the other. It keeps the
+ * newest requested network of each run, and its test images once they are requested.
  *
- * Letters: `B` images, or rows of numbers, `F` features of one, `C` classes, or targets.
+ * Letters: `B` images or rows, `F` features of one, `C` classes or targets.
  */
 import { basename } from 'node:path'
 import type { Features } from '../data/source.js'
@@ -13,11 +13,11 @@ import { Predictor } from '../inference/predictor.js'
 import { type Outcome, outcomeOf } from './outcome.js'
 import type { ModelFacts, TestImageJson } from './protocol.js'
 
-/** A network: which run's, and which state of it. */
+/** Identifies a network: its run, and the checkpoint. */
 export interface ModelKey {
   readonly run: string
   readonly target: string
-  /** Another one means that the run has newer weights. */
+  /** Version of the weights; a different one means newer weights. */
   readonly version: string
 }
 
@@ -100,7 +100,7 @@ function factsOf({ height, width, classNames, widths, note, source }: Predictor)
   }
 }
 
-/** A data set that cannot be found now may be there the next time. */
+/** Loads the test images; a failure is not remembered, because the data set may be there the next time. */
 async function testOf(model: Loaded): Promise<TestImages> {
   const { input, task, checkpoint } = factsOf(model.predictor)
   if (input !== 'image' || task !== 'classification') {
@@ -127,7 +127,7 @@ function imageJson(classNames: readonly string[], test: TestImages, index: numbe
   return { index, label, className: classNames[label], pixels }
 }
 
-/** Images of all classes in turns; another `turn`, others. */
+/** Chooses images of all classes in rotation; another `turn` gives other images. */
 function spreadOver({ labels }: TestImages, classes: number, count: number, turn: number): number[] {
   const ofClass: number[][] = Array.from({ length: classes }, () => [])
   for (const [index, label] of labels.entries()) ofClass[label]?.push(index)

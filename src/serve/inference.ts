@@ -1,8 +1,8 @@
 /**
- * The networks of a server: opened when somebody first asks, renewed when their run has written newer weights, and asked
- * in a thread of their own, in batches, so that HTTP never waits for arithmetic. Server's thread.
+ * Networks of a server: opened on the first request, reloaded when their run has written newer weights, and evaluated in a
+ * thread of their own, in batches, so that HTTP never waits for arithmetic. Server's thread.
  *
- * Letters: `F` features of an image or a row of numbers, `C` classes, or targets.
+ * Letters: `F` features of an image or a row, `C` classes or targets.
  */
 import { stat } from 'node:fs/promises'
 import { Piscina } from 'piscina'
@@ -17,12 +17,12 @@ import type { PictureTask } from './picture-thread.js'
 import type { ModelFacts } from './protocol.js'
 import type { ServedRun } from './registry.js'
 
-/** Passed through a network at once: twice what all connections of a usual load ask. */
+/** Maximum batch: twice what all connections of a usual load ask. */
 const BATCH = 128
-/** Images that may wait for a network, and pictures for the thread that decodes them, 4 MiB each at most. */
+/** Images that may wait for a network, and picture files for the decoding thread, 4 MiB each at most. */
 const MOST_WAITING = 4096
 const MOST_PICTURES = 16
-/** Newer weights of a run are looked for no more often. */
+/** Minimum interval between checks for newer weights. */
 const RENEW_MS = 2000
 
 interface Model {
@@ -70,7 +70,7 @@ export class Inference {
     return this.#ask(key, question)
   }
 
-  /** A picture file as the network of `facts` should see it. */
+  /** Decodes a picture file and prepares it for the network of `facts`. */
   async prepare(where: string, bytes: Uint8Array, { dataset, height, width }: ModelFacts): Promise<Prepared> {
     if (this.#pictures.queueSize >= MOST_PICTURES) {
       throw new TooBusyError(`pictures: ${MOST_PICTURES} are waiting, expected fewer`)
@@ -92,7 +92,7 @@ export class Inference {
     if (current && now - current.checkedMs < RENEW_MS) return current.model
     const model = this.#renew(run, current)
     this.#current.set(run.id, { model, checkedMs: now })
-    // What failed is tried again by the next one who asks; those who asked already are told.
+    // The next request tries again after a failure; waiting ones get the error.
     model.catch(() => {
       if (this.#current.get(run.id)?.model === model) this.#current.delete(run.id)
     })

@@ -1,34 +1,34 @@
-/** What a server gives to all clients together, so that its memory stays bounded whatever they send. Any thread. */
+/** Limits over all clients together, so that the server's memory stays bounded whatever they send. Any thread. */
 
 export const LIMITS = {
-  /** Of one request's body: about 1,300 images of 28 x 28 as numbers, or a picture of 3 MB in base64. */
+  /** Maximum request body size: about 1,300 images of 28 x 28 as JSON numbers, or a picture of 3 MB in base64. */
   bodyBytes: 4 * 2 ** 20,
-  /** Of all bodies being received or answered. */
+  /** Maximum size of all bodies being received or processed. */
   bodiesBytes: 64 * 2 ** 20,
   connections: 1024,
-  /** Live pages among them. */
+  /** Connections that may be live pages. */
   streams: 32,
-  /** Images in a request. */
+  /** Images per request. */
   images: 1024,
-  /** Pictures among them, which have to be decoded. */
+  /** Images per request that may be picture files, which have to be decoded. */
   pictures: 16,
-  /** For headers, and for a whole request: who sends more slowly is cut off. */
+  /** Time for headers, and for a whole request; slower clients are disconnected. */
   headersMs: 10_000,
   requestMs: 20_000,
-  /** How often those are looked at. */
+  /** Interval of checking these times. */
   checkMs: 1000,
-  /** For a client that takes no answer. */
+  /** Time for a client to read the response. */
   idleMs: 60_000,
   keepAliveMs: 10_000,
 } as const
 
-/** An amount that is handed out and given back. */
+/** Budget that is taken from and released to. */
 export class Budget {
   #used = 0
 
   constructor(readonly total: number) {}
 
-  /** What gives it back, once; null where there is not so much left. */
+  /** Takes an amount; returns a function that releases it once, or null where too little is left. */
   take(amount: number): (() => void) | null {
     if (this.#used + amount > this.total) return null
     this.#used += amount

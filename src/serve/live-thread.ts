@@ -1,4 +1,4 @@
-/** The thread of `train --live`: a server that is told which run it shows. It yields to the threads that train. */
+/** Thread of `train --live`: a server for one run. It yields to the threads that train. */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { GradloomError } from '../errors.js'
@@ -9,7 +9,7 @@ import { startServer } from './server.js'
 export type ToLive = { readonly runDir: string } | { readonly progress: ProgressEvent } | { readonly stop: true }
 export type FromLive = { readonly url: string } | { readonly failed: string; readonly hint: string | undefined }
 
-/** Of Linux, where it is the thread's alone; elsewhere it would be that of the training too. */
+/** Nice value on Linux, where it applies to the thread alone; elsewhere it would slow the training too. */
 const NICE = 10
 if (process.platform === 'linux') setPriority(NICE)
 

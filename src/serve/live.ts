@@ -1,6 +1,6 @@
 /**
- * The live page of a run in this process, for `train --live`: a server in a thread of its own, which reads what the run
- * writes. Main thread; all that it does while steps run is to pass progress on, twice a second.
+ * Live page of a run in this process, for `train --live`: a server in a thread of its own reads what the run writes. Main
+ * thread; while steps run it only forwards progress, twice a second.
  */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -8,13 +8,13 @@ import { ConfigError } from '../errors.js'
 import type { TrainEvent } from '../run/events.js'
 import type { FromLive, ToLive } from './live-thread.js'
 
-/** Of progress: the page shows no more. */
+/** Interval of progress messages; the page shows no more. */
 const PROGRESS_MS = 500
-/** A thread that does not stop by itself is ended. */
+/** Time after which a thread that does not stop by itself is terminated. */
 const STOP_MS = 15_000
 
 export class LivePage {
-  /** Such as `http://127.0.0.1:4747/watch`. */
+  /** URL such as `http://127.0.0.1:4747/watch`. */
   readonly url: string
   readonly #thread: Worker
   readonly #onWarning: (message: string) => void
@@ -25,12 +25,12 @@ export class LivePage {
     this.url = url
     this.#thread = thread
     this.#onWarning = onWarning
-    // Training does not end for want of a page.
+    // Training continues without its page.
     thread.on('error', error => this.#onWarning(`the live page is gone: ${error.message}`))
     thread.unref()
   }
 
-  /** Rejects with ConfigError where it cannot listen. */
+  /** Starts the server; rejects with ConfigError where it cannot listen. */
   static async open(port: number | null, onWarning: (message: string) => void): Promise<LivePage> {
     const thread = new Worker(new URL('./live-thread.js', import.meta.url), { workerData: { port }, name: 'live page' })
     const [answer] = (await once(thread, 'message')) as [FromLive]
@@ -39,7 +39,7 @@ export class LivePage {
     return new LivePage(answer.url, thread, onWarning)
   }
 
-  /** An event of the run, as `train` emits it. */
+  /** Forwards an event of `train`. */
   show(event: TrainEvent): void {
     if (event.type === 'start' && event.runDir !== null) this.#post({ runDir: event.runDir })
     if (event.type !== 'progress') return
@@ -49,7 +49,7 @@ export class LivePage {
     this.#post({ progress: event })
   }
 
-  /** Pages get the end of the run; then the server stops. */
+  /** Sends the end of the run to all pages, then stops the server. */
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true

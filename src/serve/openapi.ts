@@ -1,4 +1,4 @@
-/** `GET /openapi.json`: the API as an OpenAPI 3.0 document, made of what the server itself checks. Any thread. */
+/** `GET /openapi.json`: the API as an OpenAPI 3.0 document, generated from the server's own schemas. Any thread. */
 import { gradloomVersion } from '../version.js'
 import { EVENTS, OPERATIONS, type Operation } from './operations.js'
 
@@ -34,7 +34,7 @@ export function openApi(): object {
   }
 }
 
-/** `/runs/:id` is `/runs/{id}` there. */
+/** Converts a route to OpenAPI's form: `/runs/:id` becomes `/runs/{id}`. */
 export const pathOf = (url: string): string => url.replace(/:(\w+)/g, '{$1}')
 
 function operationOf(operationId: string, { schema }: Operation): object {

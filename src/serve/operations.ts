@@ -1,6 +1,6 @@
 /**
- * The JSON API as data: addresses, what is accepted, what is answered, as JSON Schema. The server checks requests
- * against it and writes answers by it; `GET /openapi.json` is made of it, so the two cannot differ. Any thread.
+ * The JSON API as data: routes, request and response bodies, as JSON Schema. The server validates requests and serialises
+ * responses with it; `GET /openapi.json` is generated from it, so the two cannot differ. Any thread.
  */
 import { LIMITS } from './limits.js'
 
@@ -25,7 +25,7 @@ const count = { type: 'integer', minimum: 0 } as const
 const list = (items: Schema): Schema => ({ type: 'array', items })
 const nullable = (schema: Schema): Schema => ({ ...schema, nullable: true })
 
-/** An object with these properties and no others, all of them required but the ones named. */
+/** Schema of an object with exactly these properties, all required but the ones named. */
 function object(properties: Readonly<Record<string, Schema>>, ...optional: string[]): Schema {
   const required = Object.keys(properties).filter(name => !optional.includes(name))
   return { type: 'object', additionalProperties: false, required, properties }
@@ -206,7 +206,7 @@ export const OPERATIONS = {
   },
 } as const satisfies Record<string, Operation>
 
-/** Answers a stream of events, so it is no operation of JSON; documented all the same. */
+/** Route of the event stream; not a JSON operation, but documented with them. */
 export const EVENTS = {
   url: '/events',
   summary: 'Live: metrics of all runs as they are written, as server-sent events',

@@ -1,4 +1,4 @@
-/** Answers of a server's threads: classes of errors do not cross threads, so what users should read does as data. */
+/** Results of a server's threads: error classes do not cross threads, so errors for users cross as data. */
 import { GradloomError } from '../errors.js'
 
 export type Outcome<T> = { readonly value: T } | { readonly refused: Refused }
@@ -9,7 +9,7 @@ export interface Refused {
   readonly hint: string | undefined
 }
 
-/** In the thread. Anything but our own errors is a defect, and rejects. */
+/** Wraps a result in the thread; an error that is not a GradloomError is a defect, and rejects. */
 export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { value: await act() }
@@ -19,7 +19,7 @@ export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
   }
 }
 
-/** In the thread that asked. */
+/** Unwraps a result in the calling thread. */
 export function answerOf<T>(outcome: Outcome<T>): T {
   if ('value' in outcome) return outcome.value
   const { name, message, hint } = outcome.refused

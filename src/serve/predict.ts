@@ -1,4 +1,4 @@
-/** `POST /predict`: images, or rows of numbers, of a request to what a network says of them. Server's thread. */
+/** `POST /predict`: predictions for the images or rows of a request. Server's thread. */
 import { basename } from 'node:path'
 import type { FastifyRequest } from 'fastify'
 import type { Features } from '../data/source.js'
@@ -20,7 +20,7 @@ interface Body {
   readonly layers?: boolean
 }
 
-/** What is asked about, with its name in the request. */
+/** Inputs of a request, with their names there. */
 type Asked =
   | { readonly input: 'image'; readonly where: string; readonly given: ImageJson }
   | { readonly input: 'row'; readonly where: string; readonly given: readonly number[] }
@@ -81,7 +81,7 @@ export function findRun(registry: Registry, id: string): ServedRun {
   throw new NotFoundError(`run is '${id}', expected ${ids.length > 0 ? ids.join(', ') : 'one that has begun'}`)
 }
 
-/** The first run with weights that takes what is asked about; where none does, the first with weights, which says so. */
+/** Chooses the first run with weights that accepts the inputs; where none does, the first with weights, whose error explains. */
 async function firstFor(input: Asked['input'], registry: Registry, inference: Inference): Promise<ServedRun> {
   let other: ServedRun | undefined
   let failure: unknown
@@ -111,7 +111,7 @@ async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): P
   }
   if (!isImage) return { features: rowOf(where, given), steps: [], isPicture: false }
   const features = new Uint8Array(given.length)
-  // The schema has seen to their range. A loop: `Uint8Array.from` took a sixth of the thread's time.
+  // The schema has checked the range. A loop, because `Uint8Array.from` took a sixth of the thread's time.
   for (let i = 0; i < features.length; i++) features[i] = Math.round(given[i])
   return { features, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
 }

@@ -1,32 +1,32 @@
-/** What server, its threads and its pages tell each other. Types only; any thread, and the browser. */
+/** Messages between the server, its threads and its pages. Types only; any thread, and the browser. */
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
 
-/** `stopped`: it has no end and nobody trains in it any more, as after a kill. `weights`: a checkpoint by itself. */
+/** State of a run; `stopped`: it did not end and nobody trains it any more, as after a kill. `weights`: a checkpoint by itself. */
 export type RunStatus = RunSummary['status'] | 'running' | 'stopped' | 'weights'
 
-/** A run among others, as `GET /runs` has it. */
+/** Entry of `GET /runs`. */
 export interface RunEntry {
-  /** Part of addresses: letters, digits, `.`, `_` and `-`. */
+  /** Identifier in URLs: letters, digits, `.`, `_` and `-`. */
   readonly id: string
   readonly name: string
   readonly status: RunStatus
   readonly dataset: string
   /** Units of the hidden layers. */
   readonly hidden: readonly number[]
-  /** Of the newest whole checkpoint; null where there is none yet. */
+  /** Step of the newest whole checkpoint; null where there is none yet. */
   readonly checkpoint: string | null
 }
 
-/** What can be asked of a model: `GET /runs/:id` has it as `model`. */
+/** Inputs and outputs of a model; `model` of `GET /runs/:id`. */
 export interface ModelFacts {
   readonly checkpoint: string
-  /** Pixels of an image; a row of numbers has height 1. */
+  /** Size of an image in pixels; a row of features has height 1. */
   readonly height: number
   readonly width: number
-  /** What it is asked about: images of bytes, or rows of numbers as in the data. */
+  /** Kind of input: images of bytes, or rows of features as in the data. */
   readonly input: 'image' | 'row'
   readonly task: 'classification' | 'regression'
-  /** Of regression the names of the targets. */
+  /** Names of the targets of a regression. */
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
   readonly dataset: string
@@ -51,9 +51,9 @@ export interface LayerJson {
 }
 
 interface AnyPrediction {
-  /** What was done to the image before the network saw it. */
+  /** Preparation of the image before the network saw it. */
   readonly preprocessing: readonly string[]
-  /** Of images: what the network saw, row by row; where a picture was sent, or layers were asked for. */
+  /** Input that the network saw, row by row; for images, where a picture was sent or layers were asked for. */
   readonly pixels?: readonly number[]
   readonly layers?: readonly LayerJson[]
 }
@@ -66,9 +66,9 @@ export interface ClassPredictionJson extends AnyPrediction {
   readonly probabilities: readonly number[]
 }
 
-/** Of regression. */
+/** Prediction of a regression. */
 export interface ValuesPredictionJson extends AnyPrediction {
-  /** In the units of the data. */
+  /** Predicted values, in the units of the data. */
   readonly values: readonly { readonly name: string; readonly value: number }[]
 }
 
@@ -95,30 +95,30 @@ export interface MistakeJson extends TestImageJson {
 export interface ImagesResponse {
   readonly height: number
   readonly width: number
-  /** Test images there are. */
+  /** Number of test images. */
   readonly rows: number
   readonly images: readonly TestImageJson[]
 }
 
 export interface MistakesResponse extends Omit<ImagesResponse, 'images'> {
-  /** Images looked at, from the first on, and how many of them are wrong. */
+  /** Number of images evaluated, from the first on, and how many of them are wrong. */
   readonly looked: number
   readonly wrong: number
   readonly checkpoint: string
   readonly mistakes: readonly MistakeJson[]
 }
 
-/** A line of `metrics.jsonl`; numbers that are not finite are the words NaN, Infinity, -Infinity. */
+/** Line of `metrics.jsonl`; values that are not finite are the words NaN, Infinity, -Infinity. */
 export type StoredEvent = Exclude<TrainEvent, ProgressEvent> & { readonly time: string }
 export type StoredStart = StartEvent & { readonly time: string }
 
 /** Messages of `GET /events`, by the name of the event. */
 export interface LiveMessages {
-  /** The next lines of a run's metrics. */
+  /** Next lines of a run's metrics. */
   readonly metrics: { readonly run: string; readonly events: readonly StoredEvent[] }
-  /** The metrics begin anew: the run was resumed from an earlier step. */
+  /** Metrics restart, because the run was resumed from an earlier step. */
   readonly reset: { readonly run: string }
   readonly status: RunEntry
-  /** Only of a run in the same process: `train --live`. */
+  /** Progress; only for a run in the same process, `train --live`. */
   readonly progress: { readonly run: string; readonly event: ProgressEvent }
 }

@@ -1,6 +1,6 @@
 /**
- * The runs and checkpoints that a server shows: those it was given, and nothing else. Addresses name them by an id; no
- * part of a request ever becomes a path. Server's thread.
+ * Runs and checkpoints that a server shows: those it was given, and nothing else. URLs name them by id; no part of a request
+ * ever becomes a path. Server's thread.
  */
 import { realpath, stat } from 'node:fs/promises'
 import { basename, isAbsolute, join, relative, resolve } from 'node:path'
@@ -13,15 +13,15 @@ import { isInUse } from '../run/lock.js'
 import { openRun, readRunJson } from '../run/open.js'
 import type { RunEntry, RunStatus } from './protocol.js'
 
-/** More would make the id of a live message, a header of the browser's, too long. */
+/** Maximum number of runs; more would make the id of a live message, a browser header, too long. */
 export const MOST_RUNS = 32
 const ID_LENGTH = 80
 
 export interface ServedRun {
   readonly id: string
-  /** Absolute: a run directory or a checkpoint. */
+  /** Absolute path of a run directory or a checkpoint. */
   readonly target: string
-  /** The run directory; null for a checkpoint by itself. */
+  /** Run directory; null for a checkpoint by itself. */
   readonly dir: string | null
 }
 
@@ -29,7 +29,7 @@ export class Registry {
   readonly #runs = new Map<string, ServedRun>()
   readonly #progress = new Map<string, ProgressEvent>()
 
-  /** Rejects with ConfigError where a target is neither a run nor a checkpoint. */
+  /** Opens all targets; rejects with ConfigError where one is neither a run nor a checkpoint. */
   static async of(targets: readonly string[]): Promise<Registry> {
     const registry = new Registry()
     for (const target of targets) registry.add(await resolveTarget(target))
@@ -58,7 +58,7 @@ export class Registry {
     return this.#runs.get(id)
   }
 
-  /** Where a run in this process is now; undefined for others. */
+  /** Progress of a run in this process; undefined for others. */
   progressOf(id: string): ProgressEvent | undefined {
     return this.#progress.get(id)
   }
@@ -68,7 +68,7 @@ export class Registry {
   }
 }
 
-/** What a word on the command line names: the directory of a run, also of one that trains, or a checkpoint. */
+/** Resolves a command-line argument: a run directory, also of an active run, or a checkpoint. */
 export async function resolveTarget(target: string): Promise<Omit<ServedRun, 'id'>> {
   const path = resolve(target)
   const isDirectory = (await stat(path).catch(() => null))?.isDirectory() ?? false
@@ -77,7 +77,7 @@ export async function resolveTarget(target: string): Promise<Omit<ServedRun, 'id
   return { target: runDir ?? checkpoint, dir: runDir }
 }
 
-/** A file of a run; rejects where it is a link to a place outside of its directory. */
+/** Path of a file of a run; rejects a link that leads outside its directory. */
 export async function fileOf(dir: string, name: string): Promise<string> {
   const file = join(dir, name)
   const [real, realDir] = await Promise.all([realpath(file).catch(() => null), realpath(dir)])
@@ -89,7 +89,7 @@ export async function fileOf(dir: string, name: string): Promise<string> {
   return file
 }
 
-/** A JSON file of a run; undefined where there is none. */
+/** Reads a JSON file of a run; undefined where there is none. */
 export const readOf = async (dir: string, name: string): Promise<unknown> => readRunJson(await fileOf(dir, name))
 
 export async function statusOf({ dir }: ServedRun): Promise<RunStatus> {
@@ -115,7 +115,7 @@ export async function entryOf(run: ServedRun): Promise<RunEntry> {
   }
 }
 
-/** As the run wrote it, which is complete. */
+/** Resolved experiment as the run wrote it. */
 export async function experimentOf({ target, dir }: ServedRun): Promise<Experiment> {
   const experiment = dir === null ? (await openRun(target)).experiment : await readOf(dir, FILES.resolved)
   return experiment as Experiment

@@ -10,7 +10,7 @@ import { findRun } from './predict.js'
 import type { ImagesResponse, MistakesResponse, ModelFacts } from './protocol.js'
 import { entryOf, experimentOf, type Registry, readOf, type ServedRun } from './registry.js'
 
-/** Of metrics, in characters: two hundred thousand events. */
+/** Maximum size of the metrics in a response, in characters: about two hundred thousand events. */
 const MOST_METRICS = 16 * 2 ** 20
 
 interface OfRun {
@@ -58,7 +58,7 @@ export function addRunRoutes(app: FastifyInstance, registry: Registry, inference
   })
 }
 
-/** null for a run that has no weights yet. */
+/** Facts about the model; null for a run without weights. */
 async function modelOf(run: ServedRun, inference: Inference): Promise<ModelFacts | null> {
   try {
     const facts = await inference.facts(run)

@@ -1,6 +1,6 @@
 /**
- * The local web server: pages, JSON API, live events. It listens, checks who asks and how much, and leaves arithmetic to
- * the threads of inference.ts. Main thread of `serve`, a thread of its own in `train --live`.
+ * Local web server: pages, JSON API, live events. It checks origin, rate and size of requests, and leaves arithmetic to the
+ * threads of inference.ts. Main thread of `serve`, a thread of its own in `train --live`.
  */
 import type { AddressInfo } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
@@ -21,36 +21,36 @@ import { Connections } from './stop.js'
 
 export interface ServeOptions {
   readonly registry: Registry
-  /** Default: this computer alone. */
+  /** Address to listen on; default: this computer only. */
   readonly host?: string
-  /** 0: any that is free. null: the usual one, or any that is free. */
+  /** Port; 0: any free one. null: the default port, or any free one. */
   readonly port: number | null
-  /** Other names by which browsers may call the server. */
+  /** Further host names by which browsers may reach the server. */
   readonly allowHosts?: readonly string[]
-  /** Requests a second that one address may send. */
+  /** Requests per second that one address may send. */
   readonly rate?: number
-  /** For a client to send its headers, and a whole request. */
+  /** Time for a client to send its headers, and a whole request. */
   readonly headersMs?: number
   readonly requestMs?: number
-  /** The page that `/` leads to. */
+  /** Page that `/` redirects to. */
   readonly home?: '/draw' | '/watch'
 }
 
 export interface RunningServer {
   readonly host: string
   readonly port: number
-  /** Such as `http://127.0.0.1:4747`. */
+  /** URL such as `http://127.0.0.1:4747`. */
   readonly url: string
-  /** Takes no more connections, answers what has been asked, and resolves when all is closed. */
+  /** Accepts no more connections, answers pending requests, and resolves when all connections are closed. */
   stop(): Promise<void>
 }
 
 export const USUAL_PORT = 4747
 export const USUAL_HOST = '127.0.0.1'
-/** Of all requests; twice what `POST /predict` is made for. */
+/** Default rate limit; twice what `POST /predict` is made for. */
 export const USUAL_RATE = 10_000
 
-/** Only our own scripts, styles and answers; pictures are drawn, or come as data. */
+/** Content security policy: own scripts, styles and requests only; images are drawn, or embedded as data. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -70,7 +70,7 @@ const HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
 } as const
 
-/** Rejects with ConfigError where it cannot listen. */
+/** Starts the server; rejects with ConfigError where it cannot listen. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const { registry, host = USUAL_HOST, port, allowHosts = [], home = '/draw' } = options
   const inference = new Inference()
@@ -79,7 +79,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     connectionTimeout: LIMITS.idleMs,
     keepAliveTimeout: LIMITS.keepAliveMs,
     requestTimeout: options.requestMs ?? LIMITS.requestMs,
-    // What was asked before the end is answered; see stop.ts.
+    // Requests that arrived before the end are answered; see stop.ts.
     return503OnClosing: false,
     http: { headersTimeout: options.headersMs ?? LIMITS.headersMs, connectionsCheckingInterval: LIMITS.checkMs },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -128,7 +128,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   }
 }
 
-/** Limits of the rate are our own business: clients get to know when they reach it. */
+/** Rate limit without headers; clients learn of it when they reach it. */
 const QUIET = {
   addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
 }
@@ -175,7 +175,7 @@ async function addPages(app: FastifyInstance, home: string): Promise<void> {
   app.get('/openapi.json', () => document)
 }
 
-/** A body's length is known before it is read, and all of them together stay within a budget. */
+/** Checks a body's length before it is read; all bodies together stay within a budget. */
 function limitBodies(app: FastifyInstance): void {
   const budget = new Budget(LIMITS.bodiesBytes)
   app.addHook('onRequest', async ({ method, headers }, reply) => {
@@ -192,7 +192,7 @@ function limitBodies(app: FastifyInstance): void {
   })
 }
 
-/** Values of a query are words; those that the schema wants as integers become numbers if they are such. */
+/** Converts query values, which are strings, to integers where the schema wants integers. */
 function numbersInQueries(app: FastifyInstance): void {
   app.addHook('preValidation', async ({ query, routeOptions }) => {
     const schema = routeOptions.schema?.querystring as { properties?: Record<string, { type?: string }> } | undefined
@@ -205,7 +205,7 @@ function numbersInQueries(app: FastifyInstance): void {
 }
 
 async function refuse(reply: FastifyReply, status: number, message: string, hint?: string): Promise<void> {
-  // Whoever is refused may go on sending a body that nobody reads.
+  // A refused client may continue to send a body that nobody reads.
   reply.header('connection', 'close')
   await reply.code(status).send(failure(status, message, hint))
 }
@@ -227,7 +227,7 @@ const NAMES: Readonly<Record<number, string>> = {
   500: 'Internal Server Error',
 }
 
-/** Our own errors say what the client needs. A defect is logged here, and nothing of it is told. */
+/** Sends a GradloomError's message to the client; any other error is a defect, which is logged and not disclosed. */
 function answerError(error: FastifyError | GradloomError, _request: FastifyRequest, reply: FastifyReply) {
   if (error instanceof GradloomError) {
     const status = statusOfError(error)

@@ -1,25 +1,25 @@
 /**
- * The end of an HTTP server with nothing lost: first it takes no more connections, and tells every client with its next
- * answer that the connection ends with it. Connections on which nothing happens are closed after a moment, not at once as
- * `server.close()` would: a request may be on its way. Server's thread.
+ * Graceful shutdown of an HTTP server: it accepts no more connections, and every client's next response closes its connection.
+ * Idle connections are closed after a moment, not at once as `server.close()` would: a request may be on its way. Server's
+ * thread.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Under load no connection is idle so long. */
+/** Idle time after which a connection is closed; under load no connection is idle this long. */
 const IDLE_MS = 300
-/** Then whoever has not got his answer gets none. */
+/** Time after which remaining connections are closed without a response. */
 const LAST_MS = 10_000
 
 interface Connection {
-  /** Requests that are not answered yet. */
+  /** Pending requests. */
   pending: number
-  /** At the last look. */
+  /** Bytes read at the last check. */
   bytesRead: number
 }
 
-/** Knows a server's connections, from before it listens on. Node counts one that has never asked as busy. */
+/** Tracks a server's connections from before it listens; Node counts one without a request as busy. */
 export class Connections {
   readonly #server: HttpServer
   readonly #open = new Map<Socket, Connection>()
@@ -44,7 +44,7 @@ export class Connections {
   async drain(): Promise<void> {
     if (!this.#server.listening) return
     this.#draining = true
-    // The listener alone: http's `close` also drops connections that are idle at this moment.
+    // Closes the listener alone: http's `close` also drops connections that are idle at this moment.
     const closed = new Promise<void>(resolve => {
       NetServer.prototype.close.call(this.#server, () => resolve())
     })

@@ -127,7 +127,7 @@ if (browser) {
 
     await page.goto(`${url}/watch`)
     const card = (id: string) => page.locator('article.run', { has: page.locator('h2', { hasText: id }) })
-    await card('houses').getByText('held-out R²').waitFor()
+    await card('houses').getByText('test R²').waitFor()
     // Cards come one after the other, as their events do.
     await card('digits').getByText('Show current mistakes').waitFor()
     t.equal(await card('houses').getByText('Show current mistakes').isVisible(), false)

@@ -15,7 +15,7 @@ export async function served(
   return server
 }
 
-/** Trains to about 96 % of the held-out digits in two seconds, with shifted and turned images: for digits by hand. */
+/** Trains to about 96 % of the test digits in two seconds, with shifted and rotated images: for digits by hand. */
 export async function trainForDrawings(runDir: string): Promise<string> {
   const experiment = resolveExperiment({
     name: 'drawings',

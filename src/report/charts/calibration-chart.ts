@@ -1,4 +1,4 @@
-/** Confidence against accuracy, and how often each confidence comes, as SVG. Pure; any thread. */
+/** Reliability diagram: accuracy by confidence, and a histogram of confidences, as SVG. Pure; any thread. */
 import { formatCount, formatPercent } from '../../format.js'
 import { type Html, html } from '../html.js'
 import type { Calibration, CalibrationBin } from '../scores.js'
@@ -53,7 +53,7 @@ ${bins.map(bin => {
 `
 }
 
-/** Both axes; confidence to the right. */
+/** Axes; confidence is horizontal. */
 function frame(scale: Scale, format: (tick: number) => string, label: string): Html {
   const down = (tick: number) => place(TOP + PLOT.height * (1 - scale.share(tick)))
   const bottom = TOP + PLOT.height

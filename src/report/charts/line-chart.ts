@@ -4,34 +4,34 @@ import { place, type Scale } from './scale.js'
 
 export interface Point {
   readonly x: number
-  /** NaN and infinities break the line and are marked at its top. */
+  /** Values; NaN and infinities break the line and are marked at the top. */
   readonly y: number
 }
 
 export interface Series {
   readonly name: string
-  /** By x, ascending. */
+  /** Points, ascending in x. */
   readonly points: readonly Point[]
-  /** Of {@link STYLES}: colour and dashes. */
+  /** Index into {@link STYLES}: colour and dashes. */
   readonly style: number
-  /** Thin and pale: what lies behind the others. */
+  /** Draws the line thin and pale, behind the others. */
   readonly faint?: boolean
 }
 
 export interface LineChart {
   readonly title: string
-  /** What the curves do, in a sentence: for those who do not see them. */
+  /** Text alternative: what the curves show, in a sentence. */
   readonly summary: string
   readonly x: { readonly label: string; readonly scale: Scale; format(x: number): string }
   readonly y: {
     readonly label: string
     readonly scale: Scale
     format(y: number): string
-    /** Of the marks at the axis. */
+    /** Formats the marks of the axis. */
     tick(y: number): string
   }
   readonly series: readonly Series[]
-  /** Vertical lines. */
+  /** Positions of vertical lines. */
   readonly marks: readonly number[]
 }
 
@@ -44,11 +44,11 @@ const RIGHT = 14
 const TOP = 26
 const BOTTOM = 44
 const PLOT = { width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM } as const
-/** Points of a line; more would not be seen. */
+/** Points of a line; more are not distinguishable. */
 const MOST_POINTS = 300
-/** Points that are so few are shown as such. */
+/** Number of points up to which each is drawn as a dot. */
 const FEW_POINTS = 25
-/** Strips that show their numbers when pointed at. */
+/** Number of hover areas that show values. */
 const MOST_STRIPS = 60
 
 export function lineChart(chart: LineChart): Html {
@@ -97,7 +97,7 @@ ${points
   .map(({ x }) => html`<path class="lost" d="M${across(x)} ${TOP - 4}m-4 -4l8 8m0 -8l-8 8"/>`)}`
 }
 
-/** Points that no line leads to or from. */
+/** Isolated points, which no line segment touches. */
 const alone = (points: readonly Point[]): readonly Point[] =>
   points.filter(
     ({ y }, i) =>
@@ -106,7 +106,7 @@ const alone = (points: readonly Point[]): readonly Point[] =>
       !Number.isFinite(points[i + 1]?.y ?? Number.NaN),
   )
 
-/** Means over neighbours, so that few enough are left; the last stays as it is. */
+/** Averages neighbours until few enough points are left; the last point stays as it is. */
 function thin(points: readonly Point[]): readonly Point[] {
   if (points.length <= MOST_POINTS) return points
   const each = Math.ceil((points.length - 1) / (MOST_POINTS - 1))
@@ -119,7 +119,7 @@ function thin(points: readonly Point[]): readonly Point[] {
   return [...means, points[points.length - 1]]
 }
 
-/** Invisible strips; the style sheet shows the numbers of the one that is pointed at. */
+/** Invisible hover areas; the style sheet shows the values of the one under the pointer. */
 function strips({ x, y, series }: LineChart, across: (x: number) => string): Html[] {
   const all = [...new Set(series.flatMap(({ points, faint }) => (faint ? [] : points.map(point => point.x))))].sort(
     (a, b) => a - b,

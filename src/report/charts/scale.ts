@@ -1,25 +1,25 @@
-/** Axes: from numbers to places, and marks at round numbers. Pure; any thread. */
+/** Axes: mapping of values to positions, and marks at round values. Pure; any thread. */
 
 export interface Scale {
   readonly low: number
   readonly high: number
-  /** Where marks belong, ascending. */
+  /** Positions of marks, ascending. */
   readonly ticks: readonly number[]
-  /** From 0 at `low` to 1 at `high`. */
+  /** Maps a value to [0, 1]: `low` to 0, `high` to 1. */
   share(value: number): number
 }
 
-/** Tidies what 0.1 + 0.2 leaves behind. */
+/** Rounds off floating-point residue such as that of 0.1 + 0.2. */
 const tidy = (value: number): number => Number(value.toPrecision(12))
 
-/** A distance of 1, 2 or 5 times a power of ten, so that about `parts` of them make up `range`. */
+/** Distance of marks: 1, 2 or 5 times a power of ten, so that `range` has about `parts` of them. */
 export function roundStep(range: number, parts: number): number {
   const rough = range / parts
   const power = 10 ** Math.floor(Math.log10(rough))
   return [1, 2, 5, 10].map(factor => factor * power).find(step => step >= rough * (1 - 1e-9))!
 }
 
-/** From a round number at or below `low` to one at or above `high`, or to these themselves if `exact`. */
+/** Linear scale from a round value at or below `low` to one at or above `high`; exactly these if `exact`. */
 export function linearScale(low: number, high: number, { parts = 5, exact = false } = {}): Scale {
   const range = high > low ? high - low : Math.abs(low) || 1
   const step = roundStep(range, parts)
@@ -30,7 +30,7 @@ export function linearScale(low: number, high: number, { parts = 5, exact = fals
   return { low: from, high: to, ticks, share: value => (value - from) / (to - from) }
 }
 
-/** Marks at 1, 2 and 5 times powers of ten, or at powers alone where these are many. `low` is above 0. */
+/** Logarithmic scale with marks at 1, 2 and 5 times powers of ten, or at powers alone where these are many; `low` > 0. */
 export function logScale(low: number, high: number): Scale {
   const [least, most] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))]
   const factors = most - least <= 2 ? [1, 2, 5] : [1]
@@ -47,22 +47,22 @@ export function logScale(low: number, high: number): Scale {
   return { low: from, high: to, ticks, share: value => (Math.log10(value) - a) / (b - a) }
 }
 
-/** A logarithmic one where the numbers span more than this factor, else one from 0. */
+/** Ratio of largest to smallest value above which the scale is logarithmic. */
 const SPAN = 30
 
-/** For numbers that are not negative. */
+/** Scale for values that are not negative. */
 export function scaleFromZero(values: readonly number[]): Scale {
   const [least, most] = [Math.min(...values), Math.max(...values)]
   if (values.length === 0) return linearScale(0, 1)
   return least > 0 && most / least > SPAN ? logScale(least, most) : linearScale(0, most)
 }
 
-/** For shares from 0 to 1: up to 1, and from a round number below the least. */
+/** Scale for shares: up to 1, from a round value below the least. */
 export function shareScale(values: readonly number[]): Scale {
   const least = Math.max(0, Math.min(1, ...values))
   const step = roundStep(Math.max(1 - least, 0.01), 5)
   return linearScale(Math.max(0, tidy(Math.floor(least / step + 1e-9) * step)), 1, { exact: true })
 }
 
-/** Coordinates to a tenth: what nobody sees need not be written. */
+/** Rounds coordinates to a tenth, which keeps the page small. */
 export const place = (value: number): string => String(Math.round(value * 10) / 10)

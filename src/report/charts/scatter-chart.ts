@@ -1,4 +1,4 @@
-/** What was predicted against what is, a point a row, as SVG. Pure; any thread. */
+/** Predicted against true values, one point per row, as SVG. Pure; any thread. */
 import { formatCount, formatNumber } from '../../format.js'
 import { type Html, html } from '../html.js'
 import { linearScale, place } from './scale.js'
@@ -10,21 +10,21 @@ const RIGHT = 14
 const TOP = 26
 const BOTTOM = 44
 const PLOT = { width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM } as const
-/** More points are not told apart, and make the page large. */
+/** Points drawn at most; more are not distinguishable, and make the page large. */
 const MOST_POINTS = 1500
 
 export interface Scatter {
   readonly name: string
   readonly predicted: Float32Array // (N)
   readonly truth: Float32Array // (N)
-  /** The text alternative. */
+  /** Text alternative of the chart. */
   readonly summary: string
 }
 
 export function scatterChart({ name, predicted, truth, summary }: Scatter): Html {
   const title = `${name}: predicted and true`
   const finite = [...truth, ...predicted].filter(Number.isFinite)
-  // Both axes alike, so that what is right lies on the diagonal.
+  // Equal axes, so that a correct prediction lies on the diagonal.
   const scale = linearScale(Math.min(...finite), Math.max(...finite))
   const x = (value: number) => LEFT + PLOT.width * scale.share(value)
   const y = (value: number) => TOP + PLOT.height * (1 - scale.share(value))

@@ -1,4 +1,4 @@
-/** Each worker's time over a run, in shares of phase 1, phase 2 and waiting, as SVG. Pure; any thread. */
+/** Each worker's time over a run, in shares of forward + backward, update and waiting, as SVG. Pure; any thread. */
 import { formatPercent } from '../../format.js'
 import { type Html, html } from '../html.js'
 import { sharesOf, type Timeline } from '../timeline.js'
@@ -7,12 +7,12 @@ import { place, type Scale } from './scale.js'
 export interface TimelineAxis {
   readonly label: string
   readonly scale: Scale
-  /** A step's place on the axis. */
+  /** Position of a step on the axis. */
   at(step: number): number
   format(x: number): string
 }
 
-export const PHASES = ['phase 1: forward and back', 'phase 2: gradients and update', 'waiting for others'] as const
+export const PHASES = ['forward and backward pass', 'gradients and update', 'waiting for others'] as const
 const WIDTH = 940
 const LEFT = 74
 const RIGHT = 14
@@ -54,4 +54,4 @@ ${pieces.map(({ from, to, workers: times }) => {
 const inWords = (shares: readonly number[] | null): string =>
   shares === null
     ? 'no time'
-    : `${formatPercent(shares[0], 0)} phase 1, ${formatPercent(shares[1], 0)} phase 2, ${formatPercent(shares[2], 0)} waiting`
+    : `${formatPercent(shares[0], 0)} forward and backward, ${formatPercent(shares[1], 0)} update, ${formatPercent(shares[2], 0)} waiting`

@@ -1,4 +1,4 @@
-/** Several runs beside each other. Pure; any thread. */
+/** Several runs side by side. Pure; any thread. */
 import { formatCount, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { lineChart, type Series, STYLES } from '../charts/line-chart.js'

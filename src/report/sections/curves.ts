@@ -7,12 +7,12 @@ import type { Curves } from '../curves.js'
 import { data, type Html, html } from '../html.js'
 import { folded, table } from '../table.js'
 
-/** Up to so many epochs the steps between are shown too. */
+/** Number of epochs up to which steps within epochs are shown too. */
 const FEW_EPOCHS = 40
-/** Of the table of epochs; of more, some are left out. */
+/** Rows of the table of epochs; longer runs show a selection. */
 const MOST_ROWS = 500
 
-/** The course of a run, which charts have to the right. */
+/** Position in a run, the x axis of all charts. */
 export interface CourseAxis {
   readonly label: string
   readonly scale: Scale
@@ -48,7 +48,7 @@ ${notes.length > 0 && html`<p class="note">${notes.join(' ')}</p>`}
 ${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
 }
 
-/** Of each epoch; of one that is not finished, and of a run with few epochs, of the steps too. */
+/** Training loss per epoch; per step too in an unfinished epoch, and in a run with few epochs. */
 function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Score): Series[] {
   const fine = steps.map(point => ({ x: course.at(point.step), y: point[of] ?? Number.NaN }))
   if (epochs.length === 0) return [{ name: 'training', points: fine, style: 0 }]
@@ -79,7 +79,7 @@ function lossChart(curves: Curves, course: CourseAxis, marks: readonly number[])
   })
 }
 
-/** What is to become large: accuracy, or of regression R². */
+/** Score that should increase: accuracy, or R² for regression. */
 export const qualityOf = ({ epochs, steps }: Curves): 'accuracy' | 'r2' =>
   [...epochs.map(({ train }) => train), ...steps].some(({ r2 }) => r2 !== undefined) ? 'r2' : 'accuracy'
 
@@ -120,7 +120,7 @@ function speedChart(curves: Curves, course: CourseAxis, marks: readonly number[]
   })
 }
 
-/** As many digits as the marks need to differ. */
+/** Formats an axis mark with as many digits as the marks need to differ. */
 export function shareTick({ ticks }: Scale): (share: number) => string {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1
   const digits = step >= 0.0099 ? 0 : step >= 0.00099 ? 1 : 2

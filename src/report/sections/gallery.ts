@@ -1,4 +1,4 @@
-/** Images: the surest mistakes, and what the layers do with one. Pure; any thread. */
+/** Images: the most confident mistakes, and the activations of every layer for one image. Pure; any thread. */
 import { formatPercent } from '../../format.js'
 import { type LayerSummary, MOST_NAMED } from '../../inference/layers.js'
 import { data, type Html, html } from '../html.js'
@@ -22,7 +22,7 @@ ${mistakes.map(({ index, truth, top: [first, ...others], pixels }) => {
 `
 }
 
-/** `level`: of the headings. */
+/** Gallery of mistakes and activations; `level` is that of the headings. */
 export function activationsSection({ examples, height, width, classes }: TestReport, level: 3 | 4): Html {
   const heading = (text: string) => (level === 3 ? html`<h3>${text}</h3>` : html`<h4>${text}</h4>`)
   return html`${examples.map(example => exampleFigure(example, { height, width }, classes, heading))}`

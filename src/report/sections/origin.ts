@@ -1,4 +1,4 @@
-/** What a run was made of: experiment, machine, data, digests. Pure; any thread. */
+/** Provenance of a run: experiment, machine, data, digests. Pure; any thread. */
 import { basename } from 'node:path'
 import { valueAt } from '../../config/problems.js'
 import { settings } from '../../config/settings.js'

@@ -1,17 +1,17 @@
-/** How good a network of regression is on the held-out rows. Pure; any thread. */
+/** Quality of a regression on the test rows. Pure; any thread. */
 import { formatCount, formatLoss, formatNumber } from '../../format.js'
 import { scatterChart } from '../charts/scatter-chart.js'
 import { data, type Html, html } from '../html.js'
 import type { RegressionReport, TargetScores } from '../regression.js'
 import { table } from '../table.js'
 
-/** More targets have their row in the table alone. */
+/** Targets that get a chart; further ones have a row in the table only. */
 const MOST_CHARTS = 6
 
 const number = (value: number) => data(value, formatNumber)
 
 export function targetsSection({ targets, values, rows, note }: RegressionReport): Html {
-  return html`<p>Of ${data(rows, formatCount)} held-out rows, in the units of the data.${note !== null && html` <span class="note">Note: ${note}.</span>`}</p>
+  return html`<p>${data(rows, formatCount)} test rows, in the units of the data.${note !== null && html` <span class="note">Note: ${note}.</span>`}</p>
 ${table({
   name: 'Scores of each target',
   caption:
@@ -33,7 +33,7 @@ const inWords = ({ rmse, r2 }: TargetScores): string =>
 export function worstRowsSection({ worst, targets }: RegressionReport): Html {
   return table({
     name: 'Rows with the largest errors',
-    caption: 'Held-out rows, counted from 0, with the largest errors',
+    caption: 'Test rows, counted from 0, with the largest errors',
     head: ['row', ...targets.flatMap(({ name }) => [`${name}: predicted`, 'it is', 'error'])],
     rows: worst.map(({ index, values }) => [
       formatCount(index),

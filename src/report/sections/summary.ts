@@ -1,4 +1,4 @@
-/** A run in a few lines: what it is, what came of it, what went wrong. Pure; any thread. */
+/** Summary of a run: experiment, scores, problems. Pure; any thread. */
 import { formatCount, formatDuration, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
@@ -29,7 +29,7 @@ ${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
   summary &&
   summary.test === null &&
   !('missing' in test) &&
-  html`<p class="note">The run itself has no scores on held-out images; those below are of its weights.</p>`
+  html`<p class="note">The run recorded no test scores; those below were computed from its weights.</p>`
 }`
 }
 
@@ -40,10 +40,10 @@ function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlV
   const last = curves.epochs.at(-1)
   const shown: [string, HtmlValue, HtmlValue?][] = []
   if (summary?.test) {
-    shown.push([`held-out ${name}`, quality(summary.test), html`loss ${data(summary.test.loss, formatLoss)}`])
+    shown.push([`test ${name}`, quality(summary.test), html`loss ${data(summary.test.loss, formatLoss)}`])
   } else if ('accuracy' in test) {
-    shown.push([`held-out ${name}`, quality(test), 'of the last checkpoint'])
-  } else shown.push([`held-out ${name}`, html`<span class="none">none</span>`])
+    shown.push([`test ${name}`, quality(test), 'of the last checkpoint'])
+  } else shown.push([`test ${name}`, html`<span class="none">none</span>`])
   const validation = summary?.validation ?? last?.validation
   if (validation) {
     shown.push([`validation ${name}`, quality(validation), html`loss ${data(validation.loss, formatLoss)}`])

@@ -1,4 +1,4 @@
-/** Where the workers' time went. Pure; any thread. */
+/** How the workers spent their time. Pure; any thread. */
 import { formatDuration, formatPercent } from '../../format.js'
 import { PHASES, timelineChart } from '../charts/timeline-chart.js'
 import { data, type Html, html } from '../html.js'

@@ -1,4 +1,4 @@
-/** The paper: strokes by mouse, finger, pen or keys, kept as points so that the last one can be taken back. Browser. */
+/** Drawing area: strokes by mouse, finger, pen or keys, kept as points so that the last one can be undone. Browser. */
 
 interface Point {
   readonly x: number
@@ -10,7 +10,7 @@ interface Stroke {
   readonly points: Point[]
 }
 
-/** Pixels of the paper that a key moves the pen. */
+/** Distance in pixels that a key moves the pen. */
 const STEP = 8
 const MOVES: Readonly<Record<string, readonly [x: number, y: number]>> = {
   ArrowLeft: [-1, 0],
@@ -20,16 +20,16 @@ const MOVES: Readonly<Record<string, readonly [x: number, y: number]>> = {
 }
 
 export interface BoardEvents {
-  /** Something was drawn or taken back. */
+  /** Called when something was drawn or undone. */
   readonly onChange: () => void
-  /** A stroke is done. */
+  /** Called at the end of a stroke. */
   readonly onStroke: () => void
 }
 
 export class Board {
   #strokes: Stroke[] = []
   #pointer: number | null = null
-  /** Where the keyboard's pen is, and whether it touches the paper. */
+  /** Position of the keyboard's pen, and whether it draws. */
   #pen: Point
   #penDown = false
   #penWidth = 22
@@ -70,7 +70,7 @@ export class Board {
     this.#changed()
   }
 
-  /** The drawing as a PNG, in base64 with a `data:` prefix. */
+  /** Drawing as a PNG, in base64 with a `data:` prefix. */
   picture(): string {
     return this.canvas.toDataURL('image/png')
   }
@@ -158,7 +158,7 @@ export class Board {
     this.events.onChange()
   }
 
-  /** Black on white in every theme: it is paper. */
+  /** Draws black on white in every theme. */
   #draw(): void {
     const context = this.canvas.getContext('2d')!
     context.fillStyle = '#fff'
@@ -171,7 +171,7 @@ export class Board {
       context.beginPath()
       context.moveTo(points[0].x, points[0].y)
       for (const { x, y } of points.slice(1)) context.lineTo(x, y)
-      // A point by itself is a dot; a line of no length would not be drawn.
+      // Draws a single point as a dot; a line of zero length would not be visible.
       if (points.length === 1) context.lineTo(points[0].x + 0.01, points[0].y)
       context.stroke()
     }

@@ -1,4 +1,4 @@
-/** The charts of `Watch`, drawn by uPlot: one a quantity, with the curves of all runs. Browser. */
+/** Charts of `Watch`, drawn by uPlot: one per quantity, with the curves of all runs. Browser. */
 
 import { formatCount, formatLoss, formatPercent } from '../../format.js'
 import type { CurveName, Point, RunCurves } from './curves.js'
@@ -9,7 +9,7 @@ interface Quantity {
   readonly name: CurveName
   readonly title: string
   readonly unit: string
-  /** What one is drawn as: percent, not a fraction. */
+  /** Factor of the drawn value: percent, not a fraction. */
   readonly scale: number
   readonly text: (value: number) => string
 }
@@ -24,7 +24,7 @@ const QUANTITIES: readonly Quantity[] = [
   { name: 'throughput', title: 'Throughput', unit: 'samples per second', scale: 1, text: formatCount },
 ]
 
-/** As many as there are colours; further runs begin anew with other dashes. */
+/** Number of colours; further runs repeat them with other dashes. */
 const COLOURS = 6
 const DASHES = [[], [10, 4, 2, 4]] as const
 const HEIGHT = 270
@@ -63,7 +63,7 @@ export class Charts {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.show(this.#runs, true))
   }
 
-  /** Draws what the runs have now; `anew` where there are other runs or colours than before. */
+  /** Draws the runs' current curves; `anew` where runs or colours changed. */
   show(runs: readonly ChartedRun[], anew: boolean): void {
     this.#runs = runs
     for (const panel of this.#panels) {
@@ -97,7 +97,7 @@ interface Line {
   readonly points: readonly Point[]
 }
 
-/** Validation rows only where there are such. */
+/** Columns of a chart; validation only where there is one. */
 function linesOf(runs: readonly ChartedRun[], { name }: Quantity): Line[] {
   return runs.flatMap(({ id, curves }, run) => {
     const { training, validation } = curves.curves[name]
@@ -144,17 +144,17 @@ function optionsFor({ title, unit, text }: Quantity, place: HTMLElement, lines: 
   }
 }
 
-/** Of an axis: no zeros that say nothing, no digits that rounding left. */
+/** Formats an axis value without trailing zeros and rounding residue. */
 const tick = (value: number): string =>
   Math.abs(value) >= 1000 ? formatCount(value) : String(Number(value.toPrecision(4)))
 
-/** Of two columns. A number that is not finite leaves a gap. */
+/** Merges two columns; a value that is not finite leaves a gap. */
 const tableOf = (points: readonly Point[], scale: number): uPlot.AlignedData => [
   points.map(({ x }) => x),
   points.map(({ y }) => (y === null ? null : y * scale)),
 ]
 
-/** What the chart shows, for those who do not see it: where each curve is now. */
+/** Text alternative of a chart: the latest value of each curve. */
 function describe({ title, name, scale, text }: Quantity, runs: readonly ChartedRun[]): string {
   const ends = runs.map(({ id, curves }) => {
     const { training, validation } = curves.curves[name]

@@ -1,38 +1,38 @@
-/** A run as its events tell it: what cards and charts show. Pure; the browser, and tests. */
+/** State of a run from its events, as cards and charts show it. Pure; the browser, and tests. */
 import type { ProgressEvent, RunSummary, Score } from '../../run/events.js'
 import type { StoredEvent, StoredStart } from '../protocol.js'
 
-/** A number as `metrics.jsonl` has it; one that is not finite is a word. */
+/** Value as in `metrics.jsonl`; one that is not finite is a word. */
 type Stored = number | string
 
 export interface Point {
-  /** In epochs, with fractions. */
+  /** Position in epochs, with fractions. */
   readonly x: number
-  /** null where the number is not finite. */
+  /** Value; null where it is not finite. */
   readonly y: number | null
 }
 
 export type CurveName = 'loss' | 'accuracy' | 'learningRate' | 'throughput'
 
-/** Of each chart: what training gave, and what the validation rows did, where it is scored on them. */
+/** Curves of a chart: training, and validation where the run is scored on validation rows. */
 export type Curves = Readonly<Record<CurveName, { readonly training: Point[]; readonly validation: Point[] }>>
 
 export interface WorkerPace {
   readonly samplesPerSecond: number
-  /** Share of the time in which it computed, 0 to 1. */
+  /** Share of the time spent computing, 0 to 1. */
   readonly busy: number
 }
 
-/** Lines that the remaining time is guessed from: recent ones, as other programs come and go. */
+/** Number of recent lines that the remaining time is estimated from, as other programs come and go. */
 const PACE_LINES = 20
 
 export class RunCurves {
   start: StoredStart | null = null
   summary: RunSummary | null = null
   curves: Curves = emptyCurves()
-  /** The newest of each; null before the first. */
+  /** Newest scores; null before the first. */
   loss: number | null = null
-  /** Of regression R². */
+  /** Score of a regression: R². */
   accuracy: number | null = null
   isRegression = false
   validation: Score | null = null
@@ -44,7 +44,7 @@ export class RunCurves {
   #times: { readonly step: number; readonly atMs: number }[] = []
   #etaSeconds: number | null = null
 
-  /** The run goes on from an earlier step: all of it is told again. */
+  /** Clears the curves: the run was resumed from an earlier step, and its events are sent again. */
   reset(): void {
     Object.assign(this, new RunCurves())
   }
@@ -53,7 +53,7 @@ export class RunCurves {
     for (const event of events) this.#add(event)
   }
 
-  /** Ten times a second, of a run in the server's process. */
+  /** Applies progress, ten times a second, of a run in the server's process. */
   progress({ step, loss, samplesPerSecond, etaSeconds, ...score }: ProgressEvent): void {
     if (this.summary !== null || step < this.step) return
     Object.assign(this, { step, loss, accuracy: score.accuracy ?? score.r2 ?? null, samplesPerSecond })
@@ -64,13 +64,13 @@ export class RunCurves {
     return this.start ? this.start.stepsPerEpoch * this.start.experiment.train.epochs : 0
   }
 
-  /** Share of the run that is done, 0 to 1. One that ended early is done all the same. */
+  /** Completed share of the run, 0 to 1; 1 for a run that ended early. */
   get done(): number {
     if (this.summary?.status === 'completed') return 1
     return this.steps > 0 ? Math.min(1, this.step / this.steps) : 0
   }
 
-  /** Seconds to the end; null where nobody can tell. */
+  /** Estimated seconds to the end; null where unknown. */
   get etaSeconds(): number | null {
     if (this.summary !== null) return null
     if (this.#etaSeconds !== null) return this.#etaSeconds
@@ -135,7 +135,7 @@ export class RunCurves {
   }
 }
 
-/** Accuracy, of regression R²; a word where it is not finite. */
+/** Formats the accuracy, or R² for regression; a word where it is not finite. */
 export const qualityOf = ({ accuracy, r2 }: Partial<Score>): Stored => accuracy ?? r2 ?? 'NaN'
 
 function pacesOf({ workers, samplesPerSecond }: Extract<StoredEvent, { type: 'steps' }>): WorkerPace[] {

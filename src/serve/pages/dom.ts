@@ -1,6 +1,6 @@
-/** Small words for the page's tree, and requests to the server. Browser. Text goes in as text, never as HTML. */
+/** Helpers for the DOM and for requests to the server. Browser. Text is inserted as text, never as HTML. */
 
-/** An element that the page's HTML has. */
+/** Element of the page's HTML, by id. */
 export function byId<E extends HTMLElement>(id: string): E {
   const found = document.getElementById(id)
   if (!found) throw new Error(`page: #${id} is missing`)
@@ -17,7 +17,7 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made
 }
 
-/** The server said no, in these words. */
+/** Error response of the server. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -27,7 +27,7 @@ export class Refused extends Error {
   }
 }
 
-/** A JSON answer of the server. Throws Refused, or a TypeError where there is no server. */
+/** Requests JSON from the server. Throws Refused, or a TypeError where there is no server. */
 export async function request<Answer>(address: string, body?: object): Promise<Answer> {
   const response = await fetch(
     address,

@@ -1,4 +1,4 @@
-/** The page `Draw`: paper and test images in, probabilities and layers out. Browser. */
+/** Page `Draw`: input from paper or test images, output of probabilities and layers. Browser. */
 import { formatCount, formatPercent } from '../../format.js'
 import type {
   ClassPredictionJson,
@@ -13,17 +13,17 @@ import { Board } from './board.js'
 import { byId, element, messageOf, request } from './dom.js'
 import { bytesOf, columnsFor, drawImage, drawUnits } from './heatmap.js'
 
-/** After the last change, so that a screen reader is not told of every moment. */
+/** Delay after the last change before a screen reader announces the prediction. */
 const SAY_MS = 700
-/** Between the lights of two layers. */
+/** Delay between the highlights of two layers. */
 const LIGHT_MS = 180
 const IMAGES = 30
-/** Sides of a unit's square in a layer, in pixels: less for more units. */
+/** Side of a unit's square in a layer, in pixels; smaller for more units. */
 const UNIT = { most: 22, least: 3, room: 460 } as const
 
 interface Shown {
   readonly image: string | readonly number[]
-  /** Of a test image. */
+  /** Details of a test image. */
   readonly truth: string | null
 }
 
@@ -33,7 +33,7 @@ class DrawPage {
   #model: ModelFacts | null = null
   #turn = 0
   #shown: Shown | null = null
-  /** What has changed since the network was asked last. */
+  /** Changes since the last request. */
   #dirty = false
   #asking = false
   #light = false
@@ -118,14 +118,14 @@ class DrawPage {
     drawImage(seen, new Uint8Array(height * width), { width, height })
   }
 
-  /** What the page has of the network that was chosen before. */
+  /** Clears what the page shows of the previously chosen network. */
   #forget(): void {
     for (const id of ['bars', 'layers', 'steps', 'examples']) byId(id).replaceChildren()
     for (const id of ['facts', 'verdict', 'seen-size', 'examples-note']) byId(id).textContent = ''
     window.clearTimeout(this.#sayTimer)
   }
 
-  /** The paper is the newest thing to look at. */
+  /** Makes the paper the current input. */
   #drawn(): void {
     this.#pressed(null)
     this.#shown = this.#board.isEmpty ? null : { image: this.#board.picture(), truth: null }
@@ -137,7 +137,7 @@ class DrawPage {
     if (!this.#asking) void this.#ask()
   }
 
-  /** One question at a time, each about what is there by then. */
+  /** Sends one request at a time, each for the current input. */
   async #ask(): Promise<void> {
     this.#asking = true
     while (this.#dirty && this.#model) {

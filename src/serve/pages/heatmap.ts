@@ -1,4 +1,4 @@
-/** Numbers as pixels: images in grey, layers in colour. Browser. One number is one pixel; CSS makes it large. */
+/** Values as pixels: images in grey, layers in colour. Browser. One value is one pixel; CSS enlarges it. */
 import { gray, type Scale, scaleFor } from '../../picture/colours.js'
 
 interface Grid {
@@ -6,12 +6,12 @@ interface Grid {
   readonly height: number
 }
 
-/** An image of bytes, 0 black to 255 white. */
+/** Draws an image of bytes, 0 black to 255 white. */
 export function drawImage(canvas: HTMLCanvasElement, pixels: ArrayLike<number>, grid: Grid): void {
   paint(canvas, grid, pixels.length, i => gray(pixels[i]))
 }
 
-/** Columns of the grid in which so many units are shown: wider than high, and full rows where that is possible. */
+/** Columns of the grid for this many units: wider than high, with full rows where possible. */
 export function columnsFor(units: number): number {
   if (units <= 16) return units
   const wanted = Math.ceil(Math.sqrt(units * 1.6))
@@ -19,7 +19,7 @@ export function columnsFor(units: number): number {
   return wanted
 }
 
-/** A layer's units, in viridis, or around zero where some are negative. */
+/** Draws a layer's units, in viridis, or in a diverging scale where some are negative. */
 export function drawUnits(canvas: HTMLCanvasElement, values: readonly number[]): Scale {
   const width = columnsFor(values.length)
   const scale = scaleFor(values)
@@ -27,7 +27,7 @@ export function drawUnits(canvas: HTMLCanvasElement, values: readonly number[]):
   return scale
 }
 
-/** Bytes of the server's base64. */
+/** Decodes base64. */
 export const bytesOf = (base64: string): Uint8Array => Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
 
 function paint(

@@ -1,4 +1,4 @@
-/** One run on `Watch`: where it is, how fast, and what it gets wrong. Browser. */
+/** Card of a run on `Watch`: progress, speed, and mistakes. Browser. */
 import { formatCount, formatDuration, formatEta, formatLoss, formatPercent } from '../../format.js'
 import type { MistakesResponse, RunEntry } from '../protocol.js'
 import { qualityOf, RunCurves } from './curves.js'
@@ -79,7 +79,7 @@ export class RunCard {
         [curves.isRegression ? 'loss' : 'loss, nats', shown(curves.loss, formatLoss)],
         [quality, shown(curves.accuracy, formatPercent)],
         ...(curves.validation ? ([[`validation ${quality}`, score(qualityOf(curves.validation))]] as const) : []),
-        ...(held ? ([[`held-out ${quality}`, score(qualityOf(held))]] as const) : []),
+        ...(held ? ([[`test ${quality}`, score(qualityOf(held))]] as const) : []),
         ['samples/s', shown(curves.samplesPerSecond, formatCount)],
         summary
           ? ['time of training', formatDuration(summary.seconds)]
@@ -125,7 +125,7 @@ export class RunCard {
     if (open) void this.#look()
   }
 
-  /** Costs the server a pass over a thousand images: only for those who want to see it. */
+  /** Loads mistakes on request only, because it costs the server a pass over a thousand images. */
   async #look(): Promise<void> {
     if (this.#looking) return
     this.#looking = true

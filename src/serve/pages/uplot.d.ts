@@ -1,2 +1,2 @@
-/** uPlot, which the server puts in this place; see assets.ts. */
+/** Types of uPlot, which the server delivers under this name; see assets.ts. */
 export { default } from 'uplot'

@@ -1,22 +1,22 @@
-/** The page `Watch`: live messages of the server in, cards and charts out. Browser. */
+/** Page `Watch`: cards and charts from the server's live messages. Browser. */
 import type { LiveMessages, RunEntry } from '../protocol.js'
 import { Charts, colourVariable } from './charts.js'
 import { byId } from './dom.js'
 import { RunCard } from './run-card.js'
 
-/** Where the server refuses, a browser does not try again by itself. */
+/** Delay before reconnecting after a refusal, where a browser does not reconnect by itself. */
 const RETRY_MS = 3000
 
 class WatchPage {
   readonly #cards = new Map<string, RunCard>()
   readonly #charts = new Charts(byId('charts'))
-  /** What is to be drawn with the next frame. */
+  /** Parts to be drawn with the next frame. */
   #stale = new Set<RunCard>()
   #anew = false
   #frame = 0
 
   connect(): void {
-    // From the beginning: what is here belongs to another connection.
+    // Starts over: present curves belong to another connection.
     for (const { curves } of this.#cards.values()) curves.reset()
     const source = new EventSource('/events')
     source.addEventListener('open', () => this.#say('live', 'live'))

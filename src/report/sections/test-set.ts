@@ -1,4 +1,4 @@
-/** How good the network is on the held-out images: what it takes for what, class by class, and how sure it is. Pure. */
+/** Quality on the test images: confusion matrix, scores by class, and calibration. Pure; any thread. */
 import { formatCount, formatPercent } from '../../format.js'
 import type { Colour } from '../../picture/canvas.js'
 import { BLUE, VERMILION, WHITE } from '../../picture/colours.js'
@@ -9,11 +9,11 @@ import type { TestReport } from '../report.js'
 import type { ClassScores } from '../scores.js'
 import { folded, table } from '../table.js'
 
-/** A matrix of more classes is drawn, and the classes with most mistakes are written out. */
+/** Classes up to which the matrix is written out; a larger one is drawn, and the classes with most mistakes are written out. */
 const MOST_CLASSES = 20
 const HARDEST = 12
 const MOST_CONFUSIONS = 15
-/** Shades of a cell; the style sheet has so many. */
+/** Number of shades of a cell, as in the style sheet. */
 const SHADES = 9
 
 const percent = (value: number) => formatPercent(value)
@@ -41,7 +41,7 @@ ${confusionTable(test)}
 function matrixTable(confusion: readonly (readonly number[])[], names: readonly string[], note = ''): Html {
   const shade = (images: number, row: readonly number[]) => {
     const all = row.reduce((sum, each) => sum + each, 0)
-    // A single mistake among a thousand should be seen: the shades are those of a logarithm.
+    // Shades follow a logarithm, so that a single mistake among a thousand is visible.
     return images === 0 ? 0 : Math.max(1, Math.round((SHADES * Math.log1p((999 * images) / all)) / Math.log(1000)))
   }
   return html`<div class="scroll" role="group" aria-label="Confusion matrix" tabindex="0">
@@ -55,7 +55,7 @@ ${confusion.map((row, truth) => html`<tr><th scope="row">${names[truth]}</th>${r
 `
 }
 
-/** The whole matrix, a pixel a cell. */
+/** Draws the whole matrix, one pixel per cell. */
 function picture({ confusion, classes }: TestReport): Html {
   const colour = (truth: number, predicted: number): Colour => {
     const images = confusion[truth][predicted]
@@ -71,7 +71,7 @@ function picture({ confusion, classes }: TestReport): Html {
 `
 }
 
-/** The classes that take part in most mistakes, and all others as one. */
+/** Selects the classes with most mistakes; all others become one row. */
 function hardest({ confusion, classes }: TestReport): Html {
   const mistakes = ({ support, predicted, right }: ClassScores) => support + predicted - 2 * right
   const chosen = [...classes]
@@ -127,7 +127,7 @@ export function classesSection({ classes, macro, weighted, images }: TestReport)
   return classes.length <= MOST_CLASSES ? content : folded(`Scores of all ${classes.length} classes`, content)
 }
 
-/** The number beside it says the same. */
+/** Bar beside a number; hidden from screen readers, which read the number. */
 const bar = (value: number): Html =>
   html`<svg class="meter" viewBox="0 0 60 8" aria-hidden="true"><rect class="track" width="60" height="8" rx="2"/><rect class="bar" width="${Math.round(600 * value) / 10}" height="8" rx="2"/></svg>`
 
