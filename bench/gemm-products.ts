@@ -8,6 +8,7 @@
 
 import { instantiateWasm, type WasmExports } from '../src/kernels/abi.js'
 import { compileWasm } from '../src/kernels/module/compile.js'
+import { bindWeightGradient, WIDE } from '../src/kernels/wasm/gradient.js'
 import { wasm } from '../src/kernels/wasm/index.js'
 import {
   BLOCK_BYTES,
@@ -19,7 +20,6 @@ import {
   ROW_BYTES,
   weightShape,
 } from '../src/kernels/wasm/panels.js'
-import { bindWeightGradient, WIDE } from '../src/kernels/wasm/update.js'
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
 import { REFERENCE_BATCH, REFERENCE_WIDTHS } from './reference-network.js'
 

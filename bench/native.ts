@@ -3,7 +3,8 @@
  * operands stay in the caches. Runs in the thread that will call it.
  */
 import { performance } from 'node:perf_hooks'
-import { BF16_COLUMNS, type NativeProducts } from '../src/kernels/products.js'
+import { BF16_COLUMNS } from '../src/kernels/layouts.js'
+import type { NativeProducts } from '../src/kernels/products.js'
 import { type Slot, viewSlot } from '../src/tensor/arena.js'
 import type { Piece } from './gemm-products.js'
 

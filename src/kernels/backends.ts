@@ -1,5 +1,6 @@
 /** The backends there are, by name, and which of them work on this machine. */
 import type { Backend, Precision } from './backend.js'
+import { hasFlags } from './cpu.js'
 import type { DiscoverOptions } from './native/discover.js'
 import type { NativeLibrary } from './products.js'
 
@@ -95,7 +96,7 @@ export interface CpuKind {
 /** The order for a kind of network on a kind of CPU. */
 export function autoOrder({ weights, zeros }: NetworkKind, { arch, flags }: CpuKind): readonly Backend['name'][] {
   const isKnown = arch === 'x64' && flags !== ''
-  if (isKnown && flags.split(' ').includes('avx512f')) return NATIVE_FIRST
+  if (isKnown && hasFlags(['avx512f'], flags)) return NATIVE_FIRST
   if (weights < SMALL_NETWORK_WEIGHTS) return WASM_FIRST
   return isKnown ? (zeros ? WASM_FIRST : BLAS_FIRST) : NATIVE_FIRST
 }

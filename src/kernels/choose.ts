@@ -2,8 +2,8 @@
 import { ConfigError } from '../errors.js'
 import type { Backend, Precision } from './backend.js'
 import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'
+import { cpuFlags } from './cpu.js'
 import { installAdvice } from './native/advice.js'
-import { cpuFlags } from './native/probe-cache.js'
 import type { NativeLibrary } from './products.js'
 
 export interface BackendChoice {

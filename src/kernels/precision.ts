@@ -7,8 +7,8 @@ import { ConfigError } from '../errors.js'
 import type { Precision } from './backend.js'
 import { type CpuKind, type NetworkKind, reportBackend } from './backends.js'
 import { type BackendChoice, type BackendWish, chooseBackend } from './choose.js'
+import { cpuFlags, hasFlags } from './cpu.js'
 import { BF16_VARIABLE, EMULATED_BF16 } from './native/emulated-bf16.js'
-import { cpuFlags } from './native/probe-cache.js'
 import type { NativeLibrary } from './products.js'
 
 export interface ComputeChoice extends BackendChoice {
@@ -73,9 +73,8 @@ async function findBf16(
 }
 
 function missingFlags(flags: string): string | null {
-  const has = new Set(flags.split(' '))
-  // Where the system does not say, oneDNN does.
-  if (flags === '' || BF16_FLAGS.some(flag => has.has(flag))) return null
+  // Where the system does not list flags, oneDNN decides.
+  if (flags === '' || BF16_FLAGS.some(flag => hasFlags([flag], flags))) return null
   const cpu = `the CPU (${cpus()[0]?.model.trim() || 'unknown'})`
   return `${cpu} has neither ${BF16_FLAGS.join(' nor ')}`
 }

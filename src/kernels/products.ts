@@ -37,11 +37,6 @@ export interface NativeGemm {
   bind(shape: ProductShape): (a: number, b: number, c: number) => void
 }
 
-/** Columns of the second operand of a product in bf16. */
-export const BF16_COLUMNS = 64
-/** What the sizes that such products sum over are multiples of. */
-export const BF16_DEPTH = 32
-
 export interface Bf16Shape {
   readonly m: number
   /** A multiple of BF16_DEPTH. */

@@ -3,14 +3,8 @@
  * may crash here.
  */
 import { roundToBf16, widenBf16 } from '../../tensor/bf16.js'
-import {
-  BF16_COLUMNS,
-  BF16_DEPTH,
-  type BindBf16,
-  type NativeGemm,
-  type ProductForm,
-  type ProductShape,
-} from '../products.js'
+import { BF16_COLUMNS, BF16_DEPTH } from '../layouts.js'
+import type { BindBf16, NativeGemm, ProductForm, ProductShape } from '../products.js'
 import { spelled, UnfitLibrary } from './library.js'
 
 /** Elements of f32. Where they lie is the caller's: `at` is the address of element 0. */

@@ -4,7 +4,8 @@
  */
 
 import { loadKoffi } from '../ffi/koffi.js'
-import { BF16_COLUMNS, type BindBf16, type NativeGemm } from '../products.js'
+import { BF16_COLUMNS } from '../layouts.js'
+import type { BindBf16, NativeGemm } from '../products.js'
 
 /** Stands in a library's `bf16.kernel`, and so in every manifest. */
 export const EMULATED_BF16 = 'emulated in f32'

@@ -10,15 +10,8 @@
  */
 
 import { type Koffi, type LibraryHandle, optional } from '../ffi/koffi.js'
-import {
-  BF16_COLUMNS,
-  BF16_DEPTH,
-  type Bf16Shape,
-  type BindBf16,
-  type NativeGemm,
-  type ProductForm,
-  type ProductShape,
-} from '../products.js'
+import { BF16_COLUMNS, BF16_DEPTH } from '../layouts.js'
+import type { Bf16Shape, BindBf16, NativeGemm, ProductForm, ProductShape } from '../products.js'
 import { type OpenLibrary, spelled, UnfitLibrary } from './library.js'
 
 /** More than the structs of any 2.x, which are 696 and 2800 bytes in 2.6: the library writes them, nobody here reads them. */

@@ -4,13 +4,13 @@
  * environment variables. Main thread. Trouble with the cache is no error: then the libraries are tried out again.
  */
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { cpus, release } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { writeTextAtomically } from '../../files/atomic.js'
 import { cacheFolder } from '../../files/cache.js'
 import { gradloomVersion } from '../../version.js'
+import { cpuFlags } from '../cpu.js'
 import type { NativeLibrary } from '../products.js'
 import { probe, type Verdict } from './probe.js'
 
@@ -55,15 +55,6 @@ function keyOf(backend: string, libraries: readonly string[]): string {
   const machine = [platform, arch, release(), versions.node, cpus()[0]?.model, cpuFlags()]
   const facts = [FORMAT, gradloomVersion(), machine, environment.sort(), backend, libraries]
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 32)
-}
-
-/** What the CPU can do, as Linux lists it: a home directory may be shared by machines of many kinds. */
-export function cpuFlags(): string {
-  try {
-    return /^(?:flags|Features)\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? ''
-  } catch {
-    return '' // no Linux
-  }
 }
 
 async function read(file: string): Promise<Entry | null> {

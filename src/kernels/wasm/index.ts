@@ -12,6 +12,7 @@ import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js
 import { bindNorms } from '../module/norm.js'
 import type { PartOf } from '../module/part.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
+import { gradientListBytes, gradientScratchBytes } from './gradient.js'
 import {
   batchShape,
   ENTRY_BYTES,
@@ -25,7 +26,7 @@ import {
   storeRow,
   weightShape,
 } from './panels.js'
-import { bindBiasUpdate, bindDerive, bindWeightUpdate, gradientListBytes, gradientScratchBytes } from './update.js'
+import { bindBiasUpdate, bindDerive, bindPanelUpdate } from './update.js'
 
 /** Input panels of a chunk: its gradient, four panels of 16 blocks of 576 bytes, stays in the second-level cache. */
 const CHUNK_PANELS = 16
@@ -129,7 +130,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     ...bindAugment(kernels, memory, scratchByteOffset),
     ...bindNorms(kernels, partOf),
     derive: w => bindDerive(kernels, CHUNK_PANELS, w),
-    weightUpdate: (w, x, dz) => bindWeightUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
+    weightUpdate: (w, x, dz) => bindPanelUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     storeRow,
     loadRow,

@@ -6,10 +6,10 @@
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { byteOffsetOf } from '../../tensor/tensor.js'
 import type { WeightTensors } from '../backend.js'
+import { F32_BYTES, PANEL } from '../layouts.js'
 
-export const PANEL = 12
-const ELEMENT_BYTES = 4
-export const ROW_BYTES = PANEL * ELEMENT_BYTES
+export { PANEL }
+export const ROW_BYTES = PANEL * F32_BYTES
 export const BLOCK_BYTES = PANEL * ROW_BYTES
 /** An entry of a single list, and the head of the spans of lists, as in assembly/lists.ts. */
 export const ENTRY_BYTES = 8

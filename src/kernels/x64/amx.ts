@@ -9,7 +9,8 @@
  */
 
 import { loadKoffi } from '../ffi/koffi.js'
-import { BF16_DEPTH, type BindBf16 } from '../products.js'
+import { BF16_DEPTH } from '../layouts.js'
+import type { BindBf16 } from '../products.js'
 import { type Assembler, at, R8, R9, R11, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, tmm } from './assembler.js'
 import { ARGUMENTS_WORD, begin, count, pointer } from './calling-convention.js'
 import { mayRun } from './cpu.js'

@@ -1,0 +1,196 @@
+/**
+ * Matrix products in bf16: a block of the result is computed in 64 columns at a time, each in the thread's scratch, and
+ * finished from there while it is in cache. Runs in workers.
+ */
+import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
+import type { WasmExports } from '../abi.js'
+import type { BlockKernel, Columns, Kernels, WeightTensors } from '../backend.js'
+import { BF16_BYTES, BF16_COLUMNS, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES } from '../layouts.js'
+import { bindMask } from '../module/elementwise.js'
+import type { BindBf16, NativeGemm, NativeProducts } from '../products.js'
+import { checkLinear, checkLinearBackward } from '../shapes.js'
+import { allColumns, depthOf, layoutsOf, transposedOf } from './bf16-layouts.js'
+import { bindTransposed } from './bf16-rounding.js'
+
+const VECTOR = 4
+const LINE_BYTES = 64
+
+/** c = a · b, or plus that; all are byte offsets in the arena. */
+export type MultiplyBf16 = (m: number, k: number, a: number, b: number, c: number, accumulate?: boolean) => void
+
+/** Each shape is bound at its first use. A layer has few: a list is searched faster than a map. */
+export function bf16ProductsOf(native: NativeProducts | null): MultiplyBf16 {
+  if (!native) {
+    return () => {
+      throw new TypeError('bf16: the library is not open in this thread')
+    }
+  }
+  const { bf16, base } = native
+  if (!bf16) throw new TypeError('bf16: the library has no products in bf16')
+  const known: { m: number; k: number; accumulate: boolean; run: ReturnType<BindBf16> }[] = []
+  return (m, k, a, b, c, accumulate = false) => {
+    let bound = known.find(shape => shape.m === m && shape.k === k && shape.accumulate === accumulate)
+    if (!bound) {
+      bound = { m, k, accumulate, run: bf16({ m, k, accumulate }) }
+      known.push(bound)
+    }
+    bound.run(base + a, base + b, base + c)
+  }
+}
+
+/**
+ * Finishes 64 columns of a product, of which the rows [row, row + rows) are in the scratch; returns whether all are finite.
+ * What the next product reads begins at `ahead`: `aheadRow` bytes of it may be fetched for each row.
+ */
+type FinishBlock = (row: number, rows: number, column: number, ahead: number, aheadRow: number) => boolean
+
+/** What the products of one thread share. */
+interface Context {
+  readonly wasm: WasmExports
+  readonly native: NativeProducts | null
+  readonly multiply: MultiplyBf16
+  readonly scratch: number
+}
+
+/** Products of a with b, in pairs of rows, in blocks of 64 columns through the scratch; returns whether all are finite. */
+function bindBlocks({ multiply, scratch }: Context, out: Matrix, a: Matrix, b: number) {
+  const from = layoutsOf(a)
+  const blockBytes = from.depth * BF16_COLUMNS * BF16_BYTES
+  return (row: number, rows: number, { start, end }: Columns = allColumns(out.cols), finish: FinishBlock): boolean => {
+    const aheadRow = Math.ceil(blockBytes / rows / LINE_BYTES) * LINE_BYTES
+    let finite = true
+    for (let column = start; column < end; column += BF16_COLUMNS) {
+      const block = b + (column / BF16_COLUMNS) * blockBytes
+      const hasNext = column + BF16_COLUMNS < end
+      multiply(rows, from.depth, from.rowsAt + row * from.depth * BF16_BYTES, block, scratch)
+      if (!finish(row, rows, column, block + blockBytes, hasNext ? aheadRow : 0)) finite = false
+    }
+    return finite
+  }
+}
+
+/** Copies 64 columns of a product from the scratch to where they belong. */
+function bindPlace({ wasm, scratch }: Context, out: Matrix): FinishBlock {
+  const { at, stride } = layoutsOf(out)
+  return (row, rows, column) => {
+    const to = at + row * stride + column * F32_BYTES
+    wasm.copy_rows(to, stride, scratch, BLOCK_ROW_BYTES, rows, BLOCK_ROW_BYTES)
+    return true
+  }
+}
+
+type Products = Pick<Kernels, 'linear' | 'linearBackward'> &
+  Required<Pick<Kernels, 'linearActivate' | 'linearActivateBackward'>>
+
+/** `activations`: the kernels that finish what the fused ones do not serve, with their rounding. */
+export function bindProducts(
+  context: Context,
+  activations: Pick<Kernels, 'biasActivate' | 'activateBackward'>,
+): Products {
+  return {
+    linear(out, x, w) {
+      checkLinear(out, x, w)
+      if (!w.derived) return linearInF32(context, out, x, w)
+      const multiply = bindBlocks(context, out, x, byteOffsetOf(w.derived))
+      const place = bindPlace(context, out)
+      return (row, rows, columns) => void multiply(row, rows, columns, place)
+    },
+    linearBackward(dx, dz, w) {
+      checkLinearBackward(dx, dz, w)
+      const multiply = bindBlocks(context, dx, dz, transposedOf(w))
+      const place = bindPlace(context, dx)
+      return (row, rows, columns) => void multiply(row, rows, columns, place)
+    },
+    linearActivate: (...args) => linearActivate(context, activations, ...args),
+    linearActivateBackward: (...args) => linearActivateBackward(context, activations, ...args),
+  }
+}
+
+function linearActivate(
+  context: Context,
+  { biasActivate }: Pick<Kernels, 'biasActivate'>,
+  ...[out, x, w, bias, activation, dropout]: Parameters<Products['linearActivate']>
+): ReturnType<Products['linearActivate']> {
+  checkLinear(out, x, w)
+  if (!w.derived || activation.type !== 'relu') return null
+  const { wasm, scratch } = context
+  const multiply = bindBlocks(context, out, x, byteOffsetOf(w.derived))
+  const place = bindPlace(context, out)
+  const activate = biasActivate(out, bias, activation, dropout)
+  const transpose = bindTransposed(wasm, out)
+  // The block has left the scratch when the mask is drawn there.
+  const maskOf = bindMask(dropout, scratch)
+  const { at, stride, rowsAt, depth } = layoutsOf(out)
+  const biasAt = byteOffsetOf(bias.master)
+  return (row, rows, epoch, training, columns) => {
+    const drops = training && dropout.rate > 0
+    const mask = maskOf(row, epoch)
+    const finite = multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+      if (column + BF16_COLUMNS > depth) {
+        place(row, rows, column, ahead, aheadRow)
+        return activate(row, rows, epoch, training, { start: column, end: out.cols })
+      }
+      const b = biasAt + column * F32_BYTES
+      const z = at + row * stride + column * F32_BYTES
+      const to = rowsAt + (row * depth + column) * BF16_BYTES
+      const block = [z, stride, scratch, rows, b, to, depth * BF16_BYTES, ahead, aheadRow] as const
+      const bad = drops ? wasm.bf16_forward_dropout(...block, column / VECTOR, ...mask) : wasm.bf16_forward(...block)
+      return bad === 0
+    })
+    if (training) transpose(row, rows, columns)
+    return finite
+  }
+}
+
+function linearActivateBackward(
+  context: Context,
+  { activateBackward }: Pick<Kernels, 'activateBackward'>,
+  ...[dx, dz, w, a, activation, rate]: Parameters<Products['linearActivateBackward']>
+): ReturnType<Products['linearActivateBackward']> {
+  checkLinearBackward(dx, dz, w)
+  if (activation.type !== 'relu') return null
+  const { wasm, scratch } = context
+  const multiply = bindBlocks(context, dx, dz, transposedOf(w))
+  const place = bindPlace(context, dx)
+  const activate = activateBackward(dx, a, activation, rate)
+  const { at, stride, rowsAt, depth, pairsAt, pairsBlockBytes } = layoutsOf(dx)
+  const outputs = layoutsOf(a)
+  const scale = 1 / (1 - rate)
+  return (row, rows, columns) =>
+    multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+      if (column + BF16_COLUMNS > depth) {
+        place(row, rows, column, ahead, aheadRow)
+        return activate(row, rows, { start: column, end: dx.cols })
+      }
+      const pairs = pairsAt + (column / BF16_COLUMNS) * pairsBlockBytes + (row / 2) * PAIR_BYTES
+      const bad = wasm.bf16_backward(
+        ...([at + row * stride + column * F32_BYTES, stride, scratch, rows] as const),
+        ...([outputs.at + row * outputs.stride + column * F32_BYTES, outputs.stride] as const),
+        ...([rowsAt + (row * depth + column) * BF16_BYTES, depth * BF16_BYTES] as const),
+        ...([pairs, depthOf(rows), ahead, aheadRow, scale] as const),
+      )
+      return bad === 0
+    })
+}
+
+/** out = x · w where no bf16 layout is kept: averages of weights, which are scored and never trained. */
+function linearInF32({ native, wasm, scratch }: Context, out: Matrix, x: Matrix, w: WeightTensors): BlockKernel {
+  if (!native) throw new TypeError('bf16: the library is not open in this thread')
+  const { gemm, base } = native
+  const bound = new Map<number, ReturnType<NativeGemm['bind']>>()
+  const [to, from] = [layoutsOf(out), layoutsOf(x)]
+  const shape = { form: 'nn', n: BF16_COLUMNS, k: w.inputs, lda: from.stride / F32_BYTES } as const
+  return (row, rows, { start, end } = allColumns(out.cols)) => {
+    let run = bound.get(rows)
+    if (!run) {
+      run = gemm.bind({ ...shape, m: rows, ldb: BF16_COLUMNS, ldc: BF16_COLUMNS, accumulate: false })
+      bound.set(rows, run)
+    }
+    for (let column = start; column < end; column += BF16_COLUMNS) {
+      const block = byteOffsetOf(w.master) + (column / BF16_COLUMNS) * w.inputs * BLOCK_ROW_BYTES
+      run(base + from.at + row * from.stride, base + block, base + scratch)
+      const place = to.at + row * to.stride + column * F32_BYTES
+      wasm.copy_rows(place, to.stride, scratch, BLOCK_ROW_BYTES, rows, BLOCK_ROW_BYTES)
+    }
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Products of the open library over the arena, bound once for each shape. Runs in workers: what is bound belongs to the
+ * calling thread.
+ */
+import type { NativeGemm, ProductForm } from '../products.js'
+
+/** c (m, n) = a · b, or plus that; a, b, c: byte offsets in the arena; rows of c have ldc elements. */
+export type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number) => void
+/** The products of one form between matrices whose rows have so many elements. */
+export type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
+
+/** Each size is bound at its first use. Blocks of a layer have few sizes: a list is searched faster than a map. */
+export function productsOf(gemm: NativeGemm, base: number): Products {
+  return ({ accumulate = false, ...shape }) => {
+    const known: { m: number; n: number; k: number; ldc: number; run: ReturnType<NativeGemm['bind']> }[] = []
+    return (m, n, k, a, b, c, ldc) => {
+      let bound = known.find(size => size.m === m && size.n === n && size.k === k && size.ldc === ldc)
+      if (!bound) {
+        bound = { m, n, k, ldc, run: gemm.bind({ ...shape, accumulate, m, n, k, ldc }) }
+        known.push(bound)
+      }
+      bound.run(base + a, base + b, base + c)
+    }
+  }
+}
+
+/** Stands in where weights are only stored and loaded, and no library is open. */
+export const noProducts: Products = () => () => {
+  throw new TypeError('native: the library is not open in this thread')
+}
