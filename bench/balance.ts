@@ -3,9 +3,12 @@
  * each task goes to the worker that has the least work of its stage so far, as dynamic scheduling does where all are
  * equally fast. Benchmarks cannot time more workers than there are cores. Pure but for loading the backend; any thread.
  */
+import type { Backend, Kernels } from '../src/kernels/backend.js'
 import { loadBackend } from '../src/kernels/backends.js'
-import type { Network } from '../src/worker/network/network.js'
+import { createArena } from '../src/tensor/arena.js'
+import { bindNetwork } from '../src/worker/network/bind.js'
 import type { StepContext } from '../src/worker/plan/clock.js'
+import { planLayout } from '../src/worker/plan/layout.js'
 import type { RunPlan } from '../src/worker/plan/run-plan.js'
 import type { ProgramParts, Stage } from '../src/worker/program/stage.js'
 import { trainProgram } from '../src/worker/program/train.js'
@@ -45,15 +48,20 @@ export interface Balance {
   readonly stages: readonly StageLoad[]
 }
 
-/** The plan is a real one: what it is cut by decides the count. */
+/** Counts the program of a plan. */
 export async function countBalance(plan: RunPlan): Promise<Balance> {
   const backend = await loadBackend(plan.backend, plan.precision)
-  // Programs are counted, not run: of the network they need the number of layers, of the step the number of rows.
-  const layers = plan.widths.length - 1
-  const network = { hiddenLayers: layers - 1, layers: Array(layers).fill(null) } as unknown as Network
-  const context = { rows: plan.batchSize } as unknown as StepContext
-  const program = trainProgram({ plan, backend, network } as unknown as ProgramParts)
-  const stages = loadsOf(program, context, plan.workers)
+  const stages = loadsOf(countedProgram(plan, backend), { rows: plan.batchSize } as StepContext, plan.workers)
   const workerFlops = Array.from({ length: plan.workers }, (_, worker) => sum(stages.map(({ loads }) => loads[worker])))
   return { workerFlops, imbalance: imbalanceOf(stages), stages }
+}
+
+/** The program of a training step, to be counted and not run: its kernels do nothing, its memory is never touched. */
+export function countedProgram(plan: RunPlan, backend: Backend): Stage<StepContext>[] {
+  const kernel = () => () => true
+  const kernels = new Proxy({}, { get: () => kernel }) as Kernels
+  const layout = planLayout(plan, backend)
+  const memory = createArena(layout.bytes)
+  const network = bindNetwork(plan, layout, memory, kernels)
+  return trainProgram({ plan, backend, network } as ProgramParts)
 }

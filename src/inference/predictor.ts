@@ -16,7 +16,7 @@ import { loadScored, type NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import type { Matrix } from '../tensor/tensor.js'
 import { bindNetwork } from '../worker/network/bind.js'
-import { type Network, runPass } from '../worker/network/network.js'
+import { type Network, rowsPass } from '../worker/network/network.js'
 import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
 import { type ModelSource, openModel } from './model.js'
@@ -169,13 +169,14 @@ export class Predictor {
     const { layout } = this.#planned
     const features = this.widths[0]
     const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
-    const { samples } = this.#network
+    const { samples } = this.#network.batch
+    const run = rowsPass(this.#network)
     for (let row = 0; row < BATCH_ROWS; row++) samples.data[row] = row
     for (let first = 0; first < rows; first += BATCH_ROWS) {
       const count = Math.min(BATCH_ROWS, rows - first)
       into.set(images.subarray(first * features, (first + count) * features))
       // The labels are zeros: losses mean nothing here, and probabilities do not depend on them.
-      const code = runPass(this.#network, { images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
+      const code = run({ images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
       if (code !== 0) {
         throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for an image, expected finite numbers`, {
           hint: 'training went wrong before this checkpoint: try an earlier one',

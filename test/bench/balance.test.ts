@@ -1,39 +1,44 @@
 /** 16 workers share a mini-batch of the reference network evenly; counted, because no machine of ours has 16 cores. */
 import t from 'tap'
-import { imbalanceOf, loadsOf } from '../../bench/balance.js'
+import { countedProgram, imbalanceOf, loadsOf } from '../../bench/balance.js'
+import type { Backend } from '../../src/kernels/backend.js'
 import { nativeBackend } from '../../src/kernels/native/rows.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
 import { sparseCost } from '../../src/kernels/x64/sparse-products.js'
-import type { Network } from '../../src/worker/network/network.js'
 import type { StepContext } from '../../src/worker/plan/clock.js'
 import type { RunPlan } from '../../src/worker/plan/run-plan.js'
-import type { ProgramParts, Stage } from '../../src/worker/program/stage.js'
-import { trainProgram } from '../../src/worker/program/train.js'
+import type { Stage } from '../../src/worker/program/stage.js'
 
 const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 const BATCH = 256
 
-/** Programs are counted, not run: of the network they need the number of layers, of the plan what they are cut by. */
-function programFor(
-  backend: ProgramParts['backend'],
-  workers: number,
-  phase1: RunPlan['phase1'],
-): Stage<StepContext>[] {
-  const layers = WIDTHS.length - 1
+/** The plan of a training step, of which the settings that follow do not matter here. */
+function programFor(backend: Backend, workers: number, passes: RunPlan['passes']): Stage<StepContext>[] {
   const plan = {
+    purpose: 'train',
     widths: WIDTHS,
+    activation: 'relu',
+    dropout: WIDTHS.slice(1, -1).map(() => 0),
+    inputDropout: 0,
+    norm: { type: 'none', momentum: 0.1, epsilon: 1e-5 },
+    loss: 'cross-entropy',
+    labelSmoothing: 0,
+    ema: null,
+    optimizer: { type: 'sgd', learningRate: 0.1, weightDecay: 0 },
     batchSize: BATCH,
     shardRows: 64,
     workers,
-    phase1,
+    passes,
     allReduce: 'fused',
+    augmentation: null,
     clipNorm: null,
     accumulateSteps: 1,
     maxNorm: null,
+    input: { dtype: 'uint8', scaled: false },
+    images: { train: 0, test: 0 },
   } as unknown as RunPlan
-  const network = { hiddenLayers: layers - 1, norm: 'none', layers: Array(layers).fill(null) } as unknown as Network
-  return trainProgram({ plan, backend, network } as unknown as ProgramParts)
+  return countedProgram(plan, backend)
 }
 
 const context = { rows: BATCH } as unknown as StepContext

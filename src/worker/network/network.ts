@@ -1,50 +1,26 @@
 /**
- * The network as programs see it: layers, passes, and what each part reads and writes. Interfaces, and the pass over some
- * rows; bound by bind.ts, runs in workers and in the predictor.
+ * The network as programs see it: layers, the parts of their passes, the updates of their parameters. Interfaces, and the
+ * pass over some rows; bound by bind.ts, runs in workers and in the predictor.
  *
  * Letters: `B` rows of the batch buffers, `O` outputs of a layer.
  */
-import type { BiasTensors, Columns, Rows, Tile } from '../../kernels/backend.js'
-import type { OptimizerStep } from '../../model/optimizer.js'
-import type { NormType, VectorKind } from '../../model/parameters.js'
-import type { FloatTensor, IntTensor } from '../../tensor/tensor.js'
+import type {
+  ActivationSpec,
+  BiasTensors,
+  Columns,
+  DropoutSpec,
+  Kernels,
+  Rows,
+  Tile,
+  WeightTensors,
+} from '../../kernels/backend.js'
+import type { LayerSpec, LayerType, Parameter, VectorKind } from '../../model/layers/layer.js'
+import type { FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
+import type { StepContext } from '../plan/clock.js'
+import type { LayerSlots } from '../plan/layout.js'
+import type { RunPlan } from '../plan/run-plan.js'
 
-export interface Layer {
-  readonly inputs: number
-  readonly outputs: number
-  /** Update of the tile, or of the whole bias, from the gradient over batch rows [0, rows). */
-  updateWeight(tile: Tile, rows: number, step: OptimizerStep): void
-  updateBias(rows: number, step: OptimizerStep): void
-  /** Adds the gradient of some rows to the worker's buffer; overwrites it if `first`. */
-  accumulate(worker: number, rows: Rows, first: boolean): void
-  /** Update from the sum over the first `buffers` workers' buffers. */
-  reduceWeight(buffers: number, tile: Tile, step: OptimizerStep): void
-  reduceBias(buffers: number, step: OptimizerStep): void
-  /** Incoming weights of some outputs, limited in norm, and all that is derived from them. */
-  limitWeight(columns: Columns, limit: number): void
-  /** Moves the averages toward the parameters, after those were updated; nothing where none are kept. */
-  averageWeight(tile: Tile, share: number): void
-  /** All vectors that the layer learns, or some of them. */
-  averageVectors(share: number, kinds?: readonly VectorKind[]): void
-  /** Where the gradient is kept: adds that over batch rows [0, rows) to it; overwrites it if `first`. */
-  gradientOfTile(tile: Tile, rows: number, first: boolean): void
-  gradientOfVectors(rows: number, first: boolean): void
-  /** Sums of squares of that gradient. */
-  squaresOfTile(tile: Tile): number
-  squaresOfVectors(): number
-  /** Update from that gradient times a factor, and of running statistics. */
-  updateScaledTile(tile: Tile, factor: number, step: OptimizerStep): void
-  updateScaledVectors(rows: number, factor: number, step: OptimizerStep): void
-  /** Update of a normalised layer's scale and shift, and of its running statistics; null for others. */
-  readonly updateNorm: ((rows: number, step: OptimizerStep) => void) | null
-  /** Row i of the weights, or of a moment of them, from or to row-major values (O). */
-  storeRow(moment: number | null, i: number, values: Float32Array): void
-  loadRow(moment: number | null, i: number, values: Float32Array): void
-  /** The bias and whatever else the layer has of each output, with its moments, in the backend's form. */
-  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
-}
-
-/** What a pass over the batch buffers does, the same for all of its rows. */
+/** A pass over the batch buffers: the same for all of its rows. */
 export interface Pass {
   readonly images: 'train' | 'test'
   /** Decides, with the sample, which units are dropped. */
@@ -54,49 +30,186 @@ export interface Pass {
 }
 
 /**
- * The parts of a pass. Each returns 0 or the code of a fault, writes only the rows and columns it is told, and reads only
- * those rows of what earlier parts wrote. Hidden layer i is the one whose outputs are `widths[i + 1]`.
+ * A part of a layer's pass. It writes only the rows and columns that it is given, and reads of earlier parts' outputs
+ * only what `over` says, so that tasks of one part may run in any order, and a barrier stands between two parts.
  */
-export interface Network {
-  /** In training. */
-  readonly layers: readonly Layer[]
-  /** Of each layer: writes what the backend derives from a tile of the weights. */
-  readonly derive: readonly ((tile: Tile) => void)[]
-  readonly hiddenLayers: number
-  /** Not `none`: `forward` and `backward` end at the products of hidden layers, and the other parts follow. */
-  readonly norm: NormType
-  /** Image index of each row: written before a pass. (B) */
-  readonly samples: IntTensor
-  readonly losses: FloatTensor // (B)
-  readonly correct: IntTensor //  (B)
-  gather(pass: Pass, rows: Rows): void
-  /** Hidden layer i: product, and, where nothing is normalised, bias, activation, dropout. */
-  forward(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
-  /** Hidden layer i after its product: normalisation, activation, dropout. With `batch` in training, of all rows. */
-  normalise(layer: number, pass: Pass, rows: Rows, columns?: Columns): number
-  /** Logits, losses, hits and, with a deltaScale, the deltas of the logits. */
-  loss(pass: Pass, rows: Rows): number
-  /** Deltas of hidden layer i from those of the layer after it; of its activation's outputs where it is normalised. */
-  backward(layer: number, rows: Rows, columns?: Columns): number
-  /** Then the way back through dropout and activation, the gradients of scale and shift, and, with `batch`, the deltas. */
-  normaliseColumnsBackward(layer: number, rows: number, columns: Columns): number
-  /** Then, with `layer`, the deltas. */
-  normaliseRowsBackward(layer: number, rows: Rows): number
+export interface PassPart {
+  /** Of the stage, for people. */
+  readonly name: string
+  /**
+   * How the outputs are divided into tasks. `blocks`: of rows and columns; reads whole rows. `columns`: all rows, some
+   * columns; reads the same columns. `rows`: whole rows; reads the same rows.
+   */
+  readonly over: 'blocks' | 'columns' | 'rows'
+  /** Columns of what it writes. */
+  readonly outputs: number
+  /** Terms of each sum of products; 0: it multiplies no matrices. */
+  readonly depth: number
+  /** Returns 0 or the code of a fault (see plan/faults.ts). */
+  run(pass: Pass, rows: Rows, columns?: Columns): number
 }
 
 /**
- * A whole pass over some rows; of a network that is normalised, only to score. Ends at the first fault and returns its
- * code.
+ * Where the gradient of an update comes from, which also says what its `amount` is. `rows`: computed from the batch rows
+ * [0, amount); `buffers`: the sum over the first `amount` workers' buffers; `kept`: what the step kept, times `amount`.
  */
-export function runPass(network: Network, pass: Pass, rows: Rows): number {
-  let code = 0
-  network.gather(pass, rows)
-  for (let i = 0; i < network.hiddenLayers; i++) {
-    code ||= network.forward(i, pass, rows)
-    if (network.norm !== 'none') code ||= network.normalise(i, pass, rows)
+export type GradientSource = 'rows' | 'buffers' | 'kept'
+
+/** What an update takes of its step. */
+export type UpdateStep = Pick<StepContext, 'optimizer' | 'averageShare'>
+
+/** The weight matrix of a layer. */
+export interface LayerWeight {
+  readonly inputs: number
+  readonly outputs: number
+  /** Updates the weights of a tile, then their average where the run keeps one and no limit of the weights follows. */
+  update(tile: Tile, source: GradientSource, amount: number, step: UpdateStep): void
+  /** Limits the norm of the incoming weights of some outputs, then moves their average. */
+  limit(columns: Columns, limit: number, step: UpdateStep): void
+  /** Adds the gradient of some rows to the worker's buffer; overwrites it if `first`. */
+  accumulate(worker: number, rows: Rows, first: boolean): void
+  /** Adds the gradient over batch rows [0, rows) to the kept one; overwrites it if `first`. */
+  keep(tile: Tile, rows: number, first: boolean): void
+  /** Sum of squares of a tile of the kept gradient. */
+  keptSquares(tile: Tile): number
+  /** Writes the form of a tile that products read, after weights were stored from outside. */
+  derive(tile: Tile): void
+  /** Copies row i of the weights, or of a moment of them, from or to row-major values (O). */
+  storeRow(moment: number | null, i: number, values: Float32Array): void
+  loadRow(moment: number | null, i: number, values: Float32Array): void
+}
+
+/** The vectors of a layer: all that it has for each output. */
+export interface LayerVectors {
+  /** With their moments, in the backend's form. */
+  readonly tensors: ReadonlyMap<VectorKind, BiasTensors>
+  /** Updates all learned vectors and their averages, and running statistics. */
+  update(source: GradientSource, amount: number, step: UpdateStep): void
+  /** As for weights. */
+  accumulate(worker: number, rows: Rows, first: boolean): void
+  keep(rows: number, first: boolean): void
+  /** The kept gradients (O). */
+  readonly kept: readonly FloatTensor[]
+}
+
+/** Activation and dropout at the end of a block. */
+export interface BlockActivation {
+  readonly activation: ActivationSpec
+  readonly dropout: DropoutSpec
+}
+
+export interface Layer {
+  readonly spec: LayerSpec
+  /** Parts of the forward pass in their order. */
+  readonly forward: readonly PassPart[]
+  /** Parts of the backward pass in their order; none where nothing is trained. */
+  readonly backward: readonly PassPart[]
+  /** null: it has none. */
+  readonly weight: LayerWeight | null
+  readonly vectors: LayerVectors
+  /**
+   * The activation whose derivative is left to the layer that computes the deltas of this one's outputs, since backends
+   * apply it to them at once. null: there is none, or this layer's own backward pass begins with it.
+   */
+  readonly derivativeLeft: (BlockActivation & { readonly outputs: Matrix }) | null
+}
+
+/** What a kind of layer binds its kernels to. */
+export interface LayerContext {
+  readonly plan: RunPlan
+  readonly memory: WebAssembly.Memory
+  readonly kernels: Kernels
+  readonly spec: LayerSpec
+  readonly slots: LayerSlots
+  readonly trains: boolean
+  /** (B, inputs) and (B, outputs); a normalisation works in place, so that both are the same. */
+  readonly x: Matrix
+  readonly z: Matrix
+  /** Deltas of inputs and outputs; null where there are none. */
+  readonly dx: Matrix | null
+  readonly dz: Matrix | null
+  readonly tensors: LayerTensors
+  /** Index of the average among the moments; null: the run keeps none. */
+  readonly average: number | null
+  /** The layer before this one, already bound; null: the inputs. */
+  readonly before: { readonly layer: Layer; readonly tensors: LayerTensors } | null
+  /** The layer that follows in the same block; null: this one ends it. */
+  readonly next: LayerType | null
+  /** Activation that this layer, as the last of a hidden block, ends with. */
+  readonly activation: BlockActivation | null
+}
+
+/** The parameters of a layer. */
+export interface LayerTensors {
+  readonly weight: WeightTensors | null
+  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
+}
+
+/** The executable half of a kind of layer; src/model/layers has the declarations. */
+export type BindLayer = (context: LayerContext) => Layer
+
+export interface Network {
+  /** In the order of the forward pass. The last one leaves the logits, without their bias, to the loss. */
+  readonly layers: readonly Layer[]
+  /** Buffers of a mini-batch. (B) each */
+  readonly batch: {
+    /** Sample index of each row: written before a pass. */
+    readonly samples: IntTensor
+    readonly losses: FloatTensor
+    readonly correct: IntTensor
   }
-  code ||= network.loss(pass, rows)
-  if (pass.deltaScale === 0) return code
-  for (let i = network.hiddenLayers - 1; i >= 0; i--) code ||= network.backward(i, rows)
-  return code
+  /** Writes the inputs of the samples: gathered, augmented, dropped as training asks for. */
+  gather(pass: Pass, rows: Rows): void
+  /** Losses and hits from the logits and, with a deltaScale, the deltas of the logits. Returns 0 or the code of a fault. */
+  loss(pass: Pass, rows: Rows): number
+}
+
+/** Weight matrices by block. */
+export const weightsOf = ({ layers }: Pick<Network, 'layers'>): LayerWeight[] =>
+  layers.flatMap(({ weight }) => weight ?? [])
+
+/** Layers grouped by block. */
+export function blocksOf({ layers }: Pick<Network, 'layers'>): Layer[][] {
+  const blocks: Layer[][] = []
+  for (const layer of layers) {
+    blocks[layer.spec.block] ??= []
+    blocks[layer.spec.block].push(layer)
+  }
+  return blocks
+}
+
+/** The tensors of a vector. */
+export function vectorOf({ layers }: Pick<Network, 'layers'>, { layer: block, kind }: Parameter): BiasTensors {
+  const tensors = layers
+    .filter(({ spec }) => spec.block === block)
+    .map(({ vectors }) => vectors.tensors.get(kind as VectorKind))
+    .find(found => found !== undefined)
+  if (!tensors) throw new TypeError(`layers.${block} has no vector '${kind}'`)
+  return tensors
+}
+
+/** A pass over some rows through all layers, for a program whose tasks are shards of rows. */
+export type RowsPass = (pass: Pass, rows: Rows) => number
+
+/**
+ * Returns a whole pass over some rows: forward, loss and, with a deltaScale, backward. No part of it may need other rows,
+ * as statistics of a mini-batch do in training. It ends at the first fault and returns its code.
+ */
+export function rowsPass(network: Network): RowsPass {
+  const forward = network.layers.flatMap(layer => layer.forward)
+  const backward = network.layers.toReversed().flatMap(layer => layer.backward)
+  return (pass, rows) => {
+    network.gather(pass, rows)
+    for (const part of forward) {
+      const code = part.run(pass, rows)
+      if (code !== 0) return code
+    }
+    const code = network.loss(pass, rows)
+    if (code !== 0 || pass.deltaScale === 0) return code
+    for (const part of backward) {
+      const code = part.run(pass, rows)
+      if (code !== 0) return code
+    }
+    return 0
+  }
 }

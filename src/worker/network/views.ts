@@ -2,29 +2,10 @@
 import type { BiasTensors, WeightTensors } from '../../kernels/backend.js'
 import { isLearned, type VectorKind } from '../../model/parameters.js'
 import { viewSlot } from '../../tensor/arena.js'
-import type { ParameterSlots } from '../plan/layout.js'
+import type { LayerSlots, ParameterSlots } from '../plan/layout.js'
+import type { LayerTensors } from './network.js'
 
-export interface LayerTensors {
-  readonly weight: WeightTensors
-  readonly bias: BiasTensors
-  readonly vectors: ReadonlyMap<VectorKind, BiasTensors>
-}
-
-/** The averages in the place of what is learned; running statistics are averages already. */
-export function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTensors {
-  const averaged = new Map(
-    [...vectors].map(([kind, tensors]) => {
-      return [kind, isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors]
-    }),
-  )
-  return {
-    weight: { ...weight, master: weight.moments[average], derived: null },
-    bias: averaged.get('bias')!,
-    vectors: averaged,
-  }
-}
-
-/** The weights of a layer as its backend keeps them. */
+/** The weights of a layer in the backend's form. */
 export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): WeightTensors {
   const [inputs, outputs] = slots.parameter.dims
   return {
@@ -36,10 +17,31 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
   }
 }
 
-export function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
+function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
   return {
     outputs: slots.parameter.dims[0],
     master: viewSlot(memory, slots.master),
     moments: slots.moments.map(slot => viewSlot(memory, slot)),
+  }
+}
+
+export function viewLayer(memory: WebAssembly.Memory, { parameters }: LayerSlots): LayerTensors {
+  const weight = parameters.find(({ parameter }) => parameter.kind === 'weight')
+  const vectors = parameters.filter(({ parameter }) => parameter.kind !== 'weight')
+  return {
+    weight: weight ? viewWeight(memory, weight) : null,
+    vectors: new Map(vectors.map(slots => [slots.parameter.kind as VectorKind, viewVector(memory, slots)])),
+  }
+}
+
+/** Averages in the place of what is learned; running statistics are averages already. */
+export function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTensors {
+  const averaged = [...vectors].map(([kind, tensors]): [VectorKind, BiasTensors] => [
+    kind,
+    isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors,
+  ])
+  return {
+    weight: weight && { ...weight, master: weight.moments[average], derived: null },
+    vectors: new Map(averaged),
   }
 }

@@ -21,8 +21,8 @@ export interface StepContext {
   readonly rows: number
   /** Rows of all mini-batches of the step, over which the loss is a mean. */
   readonly stepRows: number
-  /** Row i of the mini-batch is row positions[first + i] of the split. */
-  readonly positions: Uint32Array
+  /** The epoch's permutation: row i of the mini-batch is row shuffledIndices[first + i] of the split. */
+  readonly shuffledIndices: Uint32Array
   readonly first: number
   readonly optimizer: OptimizerStep
   /** Share of the weights in their averages; 0: there are none. */
@@ -44,13 +44,13 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number, mi
   const { batchSize, seed } = plan
   const rowsTotal = plan.rows.train
   const perEpoch = stepsPerEpoch(plan)
-  let shuffled: { epoch: number; positions: Uint32Array } = { epoch: -1, positions: new Uint32Array(0) }
+  let shuffled: { epoch: number; indices: Uint32Array } = { epoch: -1, indices: new Uint32Array(0) }
 
   return (step, rateFactor, miniBatch = 0) => {
     const epoch = Math.floor(step / perEpoch)
     const stepInEpoch = step % perEpoch
     if (shuffled.epoch !== epoch) {
-      shuffled = { epoch, positions: permutation(rowsTotal, seed, Purpose.shuffle, epoch) }
+      shuffled = { epoch, indices: permutation(rowsTotal, seed, Purpose.shuffle, epoch) }
     }
     const firstOfStep = stepInEpoch * rowsPerStep(plan)
     const stepRows = Math.min(rowsPerStep(plan), rowsTotal - firstOfStep)
@@ -65,7 +65,7 @@ export function startClock(plan: RunPlan): (step: number, rateFactor: number, mi
       isLast: end === firstOfStep + stepRows,
       rows: end - first,
       stepRows,
-      positions: shuffled.positions,
+      shuffledIndices: shuffled.indices,
       first,
       averageShare: plan.ema === null ? 0 : averageShare(plan.ema, step),
       optimizer: optimizerStep(

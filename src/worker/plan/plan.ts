@@ -76,7 +76,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     accumulateSteps: train.accumulateSteps,
     augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
     shardRows,
-    phase1: layered ? 'layers' : 'shards',
+    passes: layered ? 'layers' : 'shards',
     optimizer: experiment.optimizer,
     schedule: experiment.schedule,
     epochs: train.epochs,
@@ -121,7 +121,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['averages of weights', /\.average$/],
     ['weights in the form that products read', /\.derived$/],
     ['gradient buffers', /\.gradient\d+$/],
-    ['activations and deltas of a mini-batch', /^(activations|gates|deltas|norms|batch)\./],
+    ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
     ['data', /^(images|scaling|labels|targets|order|augmented)\./],
     ['scratch', /^scratch\./],
   ]

@@ -48,8 +48,8 @@ export interface RunPlan {
   /** How the images of a mini-batch are changed; null: not. */
   readonly augmentation: Augmentation | null
   readonly shardRows: number
-  /** How phase 1 and evaluation are cut; see passes.ts. */
-  readonly phase1: 'shards' | 'layers'
+  /** How passes over the mini-batch are divided into tasks; see program/passes.ts. */
+  readonly passes: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
   /** Of the whole run: some schedules end with it. */

@@ -1,24 +1,24 @@
 /**
- * Phase 1 of a step, and evaluation: forward, loss and deltas of the rows in the batch buffers, as stages of a program.
- * Two forms: shards of rows, each taken through all layers by one worker; or layer by layer, each cut into a fixed grid
- * of rows x columns, with a barrier after each. Runs in workers.
+ * Passes over the batch buffers, for training and evaluation, as stages of a program. Two forms: shards of rows, each
+ * taken through all layers by one worker; or layer by layer, each part of a layer's pass divided into fixed blocks, with a
+ * barrier after each. Runs in workers.
  *
- * Shards need one barrier and keep a row's activations near. The grid reads each weight once a step instead of once a
- * shard, and serves more workers than there are good shards.
+ * Shards need one barrier and keep a row's activations near. Layer by layer each weight is read once a step instead of
+ * once a shard, and more workers are served than there are good shards.
  */
 
-import type { Columns, Rows } from '../../kernels/backend.js'
+import type { Rows } from '../../kernels/backend.js'
 import { weightCount } from '../../model/parameters.js'
-import { type Network, type Pass, runPass } from '../network/network.js'
-import { type Block, gridOf, stripsOf, wholeRows } from '../plan/grid.js'
+import { type Network, type Pass, type PassPart, rowsPass } from '../network/network.js'
+import { gridOf, stripsOf, wholeRows } from '../plan/grid.js'
 import type { ProgramParts, Stage } from './stage.js'
 
 /** What is passed through the network in context C. */
 export interface PassSource<C> {
   rows(context: C): number
   pass(context: C): Pass
-  /** Index of the image of a row. */
-  image(context: C, row: number): number
+  /** Sample index of a row of the mini-batch. */
+  sampleIndex(context: C, batchRow: number): number
 }
 
 export interface PassParts extends Pick<ProgramParts, 'plan' | 'backend' | 'network'> {
@@ -27,28 +27,24 @@ export interface PassParts extends Pick<ProgramParts, 'plan' | 'backend' | 'netw
 }
 
 export function passStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
-  return parts.plan.phase1 === 'shards' ? [shardStage(parts, source)] : layerStages(parts, source)
+  return parts.plan.passes === 'shards' ? [shardStage(parts, source)] : layerStages(parts, source)
 }
 
 export const shardsOf = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
 
-/** Piece `task` of the rows, in pieces of so many, with their images noted in `samples`. */
+/** Returns piece `task` of the rows, in pieces of so many, and writes the sample index of each. */
 export function takeRows<C>(
-  network: Network,
+  { batch }: Pick<Network, 'batch'>,
   source: PassSource<C>,
   context: C,
   task: number,
   pieceRows: number,
 ): Rows {
-  const rows = pieceOf(task, pieceRows, source.rows(context))
-  noteRows(network, source, context, rows)
-  return rows
-}
-
-function noteRows<C>(network: Network, source: PassSource<C>, context: C, rows: Rows): void {
-  for (let row = rows.row; row < rows.row + rows.rows; row++) {
-    network.samples.data[row] = source.image(context, row)
-  }
+  const piece = pieceOf(task, pieceRows, source.rows(context))
+  const samples = batch.samples.data
+  const end = piece.row + piece.rows
+  for (let batchRow = piece.row; batchRow < end; batchRow++) samples[batchRow] = source.sampleIndex(context, batchRow)
+  return piece
 }
 
 const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
@@ -58,11 +54,13 @@ const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
 
 function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
   const { shardRows, widths } = plan
+  const run = rowsPass(network)
   return {
     name: 'shards',
-    deal: 'claimed',
+    phase: 'compute',
+    scheduling: 'dynamic',
     tasks: context => shardsOf(source.rows(context), shardRows),
-    run: (task, context) => runPass(network, source.pass(context), takeRows(network, source, context, task, shardRows)),
+    run: (task, context) => run(source.pass(context), takeRows(network, source, context, task, shardRows)),
     flops: (task, context) =>
       2 *
       pieceOf(task, shardRows, source.rows(context)).rows *
@@ -74,129 +72,121 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
 const ROWS_OF_TASK = 16
 const ROWS_OF_LOSS = 32
 
-function layerStages<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C>[] {
-  const { widths } = plan
-  const hidden = network.hiddenLayers
-  const rowsOfTask = Math.max(ROWS_OF_TASK, backend.blockRows)
-  const rowsOfLoss = Math.max(ROWS_OF_LOSS, backend.blockRows)
-  const rowTasks = (context: C) => Math.ceil(source.rows(context) / rowsOfTask)
+/** [gather] [each part of the hidden layers' forward passes] [output layer and loss] [each part of their backward passes] */
+function layerStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
+  const { plan, backend, network, trains } = parts
+  const hidden = network.layers.slice(0, -1)
+  const [first, ...forward] = hidden.flatMap(layer => layer.forward)
+  const backward = trains ? hidden.toReversed().flatMap(layer => layer.backward) : []
+  const height = first?.over === 'blocks' ? wholeRows(plan.batchSize, first.outputs, first.depth, backend) : null
+  const begin =
+    first && height !== null
+      ? [gatherForwardStage(parts, source, first, height)]
+      : [gatherStage(parts, source), ...(first ? [partStage(parts, source, first)] : [])]
+  return [
+    ...begin,
+    ...forward.map(part => partStage(parts, source, part)),
+    lossStage(parts, source),
+    ...backward.map(part => partStage(parts, source, part)),
+  ]
+}
 
-  const gather: Stage<C> = {
+const rowsOfTask = ({ backend }: PassParts) => Math.max(ROWS_OF_TASK, backend.blockRows)
+
+function gatherStage<C>(parts: PassParts, source: PassSource<C>): Stage<C> {
+  const { network } = parts
+  const height = rowsOfTask(parts)
+  return {
     name: 'gather',
-    deal: 'claimed',
-    tasks: rowTasks,
+    phase: 'compute',
+    scheduling: 'dynamic',
+    tasks: context => Math.ceil(source.rows(context) / height),
     run(task, context) {
-      network.gather(source.pass(context), takeRows(network, source, context, task, rowsOfTask))
+      network.gather(source.pass(context), takeRows(network, source, context, task, height))
       return 0
     },
   }
+}
 
-  /** A stage over the outputs of hidden layer i, whose products sum over so many elements. */
-  const grid = (name: string, layer: number, depth: number, run: (pass: Pass, block: Block) => number): Stage<C> => {
-    const blocks = gridOf(widths[layer + 1], depth, backend)
-    return {
-      name,
-      deal: 'claimed',
-      tasks: context => blocks(source.rows(context)).length,
-      run: (task, context) => run(source.pass(context), blocks(source.rows(context))[task]),
-      flops(task, context) {
-        const { rows, columns } = blocks(source.rows(context))[task]
-        return 2 * rows * (columns.end - columns.start) * depth
-      },
-    }
-  }
-
-  /** Gathers rows and takes them through the first layer at once: a barrier less, and the rows are at hand. */
-  const gatherForward = (height: number): Stage<C> => ({
-    name: 'gather, forward 0',
-    deal: 'claimed',
+/** Gathers rows and takes them through the first part of the first layer at once: a barrier less, and the rows are near. */
+function gatherForwardStage<C>(
+  { network }: PassParts,
+  source: PassSource<C>,
+  { name, outputs, depth, run }: PassPart,
+  height: number,
+): Stage<C> {
+  return {
+    name: `gather, ${name}`,
+    phase: 'compute',
+    scheduling: 'dynamic',
     tasks: context => Math.ceil(source.rows(context) / height),
     run(task, context) {
       const pass = source.pass(context)
       const rows = takeRows(network, source, context, task, height)
       network.gather(pass, rows)
-      return network.forward(0, pass, rows)
+      return run(pass, rows)
     },
-    flops: (task, context) => 2 * pieceOf(task, height, source.rows(context)).rows * widths[0] * widths[1],
-  })
-  const height = hidden > 0 ? wholeRows(plan.batchSize, widths[1], widths[0], backend) : null
+    flops: (task, context) => 2 * pieceOf(task, height, source.rows(context)).rows * depth * outputs,
+  }
+}
 
-  const forward = Array.from({ length: hidden }, (_, i) => [
-    i === 0 && height !== null
-      ? gatherForward(height)
-      : grid(`forward ${i}`, i, widths[i], (pass, block) => network.forward(i, pass, block, block.columns)),
-    ...normalise(i),
-  ]).flat()
-
-  /** A stage over strips of columns of hidden layer i, all rows of them; columns of a batch's statistics need no others. */
-  function columnStage(name: string, layer: number, run: (context: C, columns: Columns) => number): Stage<C> {
-    const strips = stripsOf(widths[layer + 1], backend.tileUnit.outputs)
+/** The stage of one part of a layer's pass, divided as the part allows. */
+function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): Stage<C> {
+  const { name, over, outputs, depth, run } = part
+  const { backend } = parts
+  const stage = { name, phase: 'compute', scheduling: 'dynamic' } as const
+  if (over === 'rows') {
+    const height = rowsOfTask(parts)
     return {
-      name,
-      deal: 'claimed',
+      ...stage,
+      tasks: context => Math.ceil(source.rows(context) / height),
+      run: (task, context) => run(source.pass(context), pieceOf(task, height, source.rows(context))),
+    }
+  }
+  if (over === 'columns') {
+    const strips = stripsOf(outputs, backend.tileUnit.outputs)
+    return {
+      ...stage,
       tasks: () => strips.length,
-      run: (task, context) => run(context, strips[task]),
+      run: (task, context) => run(source.pass(context), { row: 0, rows: source.rows(context) }, strips[task]),
     }
   }
-
-  function rowStage(name: string, run: (context: C, rows: Rows) => number): Stage<C> {
-    return {
-      name,
-      deal: 'claimed',
-      tasks: rowTasks,
-      run: (task, context) => run(context, pieceOf(task, rowsOfTask, source.rows(context))),
-    }
-  }
-
-  function normalise(i: number): Stage<C>[] {
-    const name = `normalise ${i}`
-    const all = (context: C) => ({ row: 0, rows: source.rows(context) })
-    if (network.norm === 'none') return []
-    if (network.norm === 'layer') {
-      return [rowStage(name, (context, rows) => network.normalise(i, source.pass(context), rows))]
-    }
-    return [
-      columnStage(name, i, (context, columns) => network.normalise(i, source.pass(context), all(context), columns)),
-    ]
-  }
-
-  function normaliseBackward(i: number): Stage<C>[] {
-    const name = `normalise backward ${i}`
-    if (network.norm === 'none') return []
-    const columns = columnStage(name, i, (context, strip) =>
-      network.normaliseColumnsBackward(i, source.rows(context), strip),
-    )
-    if (network.norm === 'batch') return [columns]
-    return [columns, rowStage(`${name}, rows`, (_context, rows) => network.normaliseRowsBackward(i, rows))]
-  }
-
-  /** Logits and losses, and the way back through the last layer, which needs no other rows. */
-  const loss: Stage<C> = {
-    name: 'loss',
-    deal: 'claimed',
-    tasks: context => Math.ceil(source.rows(context) / rowsOfLoss),
+  const blocks = gridOf(outputs, depth, backend)
+  return {
+    ...stage,
+    tasks: context => blocks(source.rows(context)).length,
     run(task, context) {
-      const rows = pieceOf(task, rowsOfLoss, source.rows(context))
-      const code = network.loss(source.pass(context), rows)
-      return code === 0 && trains && hidden > 0 ? network.backward(hidden - 1, rows) : code
+      const block = blocks(source.rows(context))[task]
+      return run(source.pass(context), block, block.columns)
+    },
+    flops(task, context) {
+      const { rows, columns } = blocks(source.rows(context))[task]
+      return 2 * rows * (columns.end - columns.start) * depth
+    },
+  }
+}
+
+/** Logits and losses, and the backward pass through the output layer, which needs no other rows. */
+function lossStage<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
+  const height = Math.max(ROWS_OF_LOSS, backend.blockRows)
+  const output = network.layers[network.layers.length - 1]
+  const weights = weightCount(plan.widths, plan.widths.length - 2)
+  const backward = trains ? output.backward : []
+  return {
+    name: 'loss',
+    phase: 'compute',
+    scheduling: 'dynamic',
+    tasks: context => Math.ceil(source.rows(context) / height),
+    run(task, context) {
+      const pass = source.pass(context)
+      const rows = pieceOf(task, height, source.rows(context))
+      let code = 0
+      for (const part of output.forward) code ||= part.run(pass, rows)
+      code ||= network.loss(pass, rows)
+      for (const part of backward) code ||= part.run(pass, rows)
+      return code
     },
     flops: (task, context) =>
-      2 * pieceOf(task, rowsOfLoss, source.rows(context)).rows * weightCount(widths, hidden) * (trains ? 2 : 1),
+      2 * pieceOf(task, height, source.rows(context)).rows * weights * (backward.length > 0 ? 2 : 1),
   }
-
-  const backward = Array.from({ length: trains ? Math.max(hidden - 1, 0) : 0 }, (_, back) => {
-    const i = hidden - 2 - back
-    return [
-      grid(`backward ${i}`, i, widths[i + 2], (_pass, block) => network.backward(i, block, block.columns)),
-      ...normaliseBackward(i),
-    ]
-  }).flat()
-
-  return [
-    ...(height === null ? [gather] : []),
-    ...forward,
-    loss,
-    ...(trains && hidden > 0 ? normaliseBackward(hidden - 1) : []),
-    ...backward,
-  ]
 }

@@ -10,17 +10,18 @@ export interface ScoreContext {
   readonly rows: number
 }
 
-/** [phase 1 without deltas] [sum in row order]. */
+/** [passes without deltas] [sum in row order]. */
 export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
   const { network, order, stats } = parts
   const source: PassSource<ScoreContext> = {
     rows: ({ rows }) => rows,
     pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
-    image: ({ split, first }, row) => order[split].data[first + row],
+    sampleIndex: ({ split, first }, batchRow) => order[split].data[first + batchRow],
   }
   const sum: Stage<ScoreContext> = {
     name: 'sum',
-    deal: 'claimed',
+    phase: 'compute',
+    scheduling: 'dynamic',
     tasks: () => 1,
     run(_task, { first, rows }) {
       addRows(network, stats.data, rows, first === 0 ? null : DONE, DONE)

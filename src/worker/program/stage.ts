@@ -1,14 +1,19 @@
-/** What programs are made of. Runs in workers. */
+/** Stages and tasks, which programs are made of. Types and small helpers; runs in workers. */
 import type { Backend } from '../../kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../../tensor/tensor.js'
 import type { Network } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
 import type { RunPlan } from '../plan/run-plan.js'
 
+/** `compute`: passes over the batch; `update`: gradients of parameters, and their updates. */
+export type Phase = 'compute' | 'update'
+
 export interface Stage<C> {
+  /** For people: nothing depends on it. */
   readonly name: string
-  /** `claimed`: whoever comes first; `dealt`: task t goes to worker t mod W, where bits depend on who does it. */
-  readonly deal: 'claimed' | 'dealt'
+  readonly phase: Phase
+  /** `dynamic`: a free worker claims the next task; `static`: task t goes to worker t mod W, where bits depend on who does it. */
+  readonly scheduling: 'dynamic' | 'static'
   /** Whether it changes what a snapshot holds: nothing before such a stage does, and no fault comes from one. */
   readonly changesState?: true
   /** Number of tasks. */
@@ -31,7 +36,7 @@ export interface ProgramParts {
   readonly plan: RunPlan
   readonly backend: Backend
   readonly network: Network
-  /** Row lists of the splits: image of each row. */
+  /** Sample index of each row of a split. */
   readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
   readonly stats: FloatTensor
   /** Sums of squares of the gradient's parts; see whole-gradient.ts. */

@@ -1,10 +1,11 @@
 /** Programs over all state of a run: initial weights, snapshots, and what backends derive from weights. Runs in workers. */
+import type { BiasTensors } from '../../kernels/backend.js'
 import { initialRows } from '../../model/init.js'
 import { initialOrthogonal } from '../../model/orthogonal.js'
-import { parameterTable, type VectorKind } from '../../model/parameters.js'
+import { type Parameter, parameterTable } from '../../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../../model/state.js'
 import type { FloatTensor } from '../../tensor/tensor.js'
-import type { Layer, Network } from '../network/network.js'
+import { type LayerWeight, type Network, vectorOf, weightsOf } from '../network/network.js'
 import { fault } from '../plan/faults.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { layerTiles } from '../plan/tiles.js'
@@ -14,69 +15,84 @@ import type { ProgramParts, Stage } from './stage.js'
 const INIT_ROWS = 16
 
 /**
- * [rows: draw the weights and begin averages with them, all else as the table says] [tiles: what the backend derives]. The memory need not be fresh: a run may have
- * to go back to its beginning.
+ * [rows: draw the weights and begin averages with them, all else as the parameter table says] [tiles: the form that
+ * products read]. The memory need not be fresh: a run may have to go back to its beginning.
  */
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
+  const weights = weightsOf(network)
+  const tasks = parameterTable(plan.widths, plan.norm.type).flatMap(parameter =>
+    parameter.kind === 'weight'
+      ? weightTasks(plan, parameter.layer, weights[parameter.layer])
+      : [vectorTask(plan, parameter, vectorOf(network, parameter))],
+  )
+  return [stateStage('draw', tasks), ...deriveProgram(parts)]
+}
+
+/** A task over the state: returns 0 or the code of a fault. */
+type StateTask = () => number
+
+const stateStage = (name: string, tasks: readonly StateTask[]): Stage<null> => ({
+  name,
+  phase: 'update',
+  scheduling: 'dynamic',
+  tasks: () => tasks.length,
+  run: task => tasks[task](),
+})
+
+function weightTasks(plan: RunPlan, block: number, { inputs, outputs, storeRow }: LayerWeight): StateTask[] {
   const moments = Array.from({ length: companionCount(plan) }, (_, i) => i)
   const average = averageIndex(plan)
-  const vectors = parameterTable(plan.widths, plan.norm.type).filter(({ kind }) => kind !== 'weight')
-  const tasks = network.layers.flatMap(({ inputs, outputs, storeRow, vectors: tensors }, layer) => {
-    const zeros = new Float32Array(outputs)
-    const store = (i: number, values: Float32Array) => {
-      storeRow(null, i, values)
-      for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
-    }
-    const weights =
-      plan.init === 'orthogonal'
-        ? [() => drawOrthogonal(plan, layer, store)]
-        : drawTasks(initialRows(plan.init, plan.seed, layer, inputs, outputs), inputs, outputs, store)
-    const others = vectors
-      .filter(vector => vector.layer === layer)
-      .map(({ kind, init }) => () => {
-        const { master, moments } = tensors.get(kind as VectorKind)!
-        const value = init === 'ones' ? 1 : 0
-        master.data.fill(value, 0, outputs)
-        for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
-      })
-    return [...weights, ...others]
-  })
-  const draw: Stage<null> = {
-    name: 'draw',
-    deal: 'claimed',
-    tasks: () => tasks.length,
-    run(task) {
-      tasks[task]()
-      return 0
-    },
+  const zeros = new Float32Array(outputs)
+  const store = (i: number, values: Float32Array) => {
+    storeRow(null, i, values)
+    for (const moment of moments) storeRow(moment, i, moment === average ? values : zeros)
   }
-  return [draw, ...deriveProgram(parts)]
+  return plan.init === 'orthogonal'
+    ? [() => drawOrthogonal(plan, block, store)]
+    : drawTasks(initialRows(plan.init, plan.seed, block, inputs, outputs), inputs, outputs, store)
+}
+
+function vectorTask(plan: RunPlan, { init }: Parameter, { outputs, master, moments }: BiasTensors): StateTask {
+  const average = averageIndex(plan)
+  const value = init === 'ones' ? 1 : 0
+  return () => {
+    master.data.fill(value, 0, outputs)
+    for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
+    return 0
+  }
 }
 
 type StoreRow = (i: number, values: Float32Array) => void
 
-function drawTasks(draw: ReturnType<typeof initialRows>, inputs: number, outputs: number, store: StoreRow) {
+function drawTasks(
+  draw: ReturnType<typeof initialRows>,
+  inputs: number,
+  outputs: number,
+  store: StoreRow,
+): StateTask[] {
   const values = new Float32Array(outputs)
   return Array.from({ length: Math.ceil(inputs / INIT_ROWS) }, (_, task) => () => {
     for (let i = task * INIT_ROWS; i < Math.min((task + 1) * INIT_ROWS, inputs); i++) {
       draw(values, i)
       store(i, values)
     }
+    return 0
   })
 }
 
 /** All weights of a layer at once: none of them is drawn without the others. */
-function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): void {
+function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): number {
   const weights = initialOrthogonal(plan, layer)
   const [inputs, outputs] = [plan.widths[layer], plan.widths[layer + 1]]
   for (let i = 0; i < inputs; i++) store(i, weights.subarray(i * outputs, (i + 1) * outputs))
+  return 0
 }
 
 /** Rows of weights that one task copies. */
 const COPIED_ROWS = 64
 
-/** [rows: copy all state into a snapshot], which lies as the state table says. */
+/** [rows: copy all state into a snapshot], whose layout is the state table. */
 export function snapshotProgram(
   { network }: ProgramParts,
   table: readonly StateTensor[],
@@ -97,7 +113,7 @@ export function snapshotProgram(
   ]
 }
 
-/** [rows: copy all state from a snapshot] [tiles: what the backend derives]. */
+/** [rows: copy all state from a snapshot] [tiles: the form that products read]. */
 export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[], from: Float32Array): Stage<null>[] {
   const restore = copyStage('restore', parts.network, table, {
     row({ storeRow }, moment, i, at, outputs) {
@@ -116,36 +132,32 @@ function copyStage(
   name: string,
   network: Network,
   table: readonly StateTensor[],
-  /** Both say whether what they copied may stay. */
+  /** Both return whether what they copied is finite. */
   copy: {
     /** Row i of a layer's weights or moment; in the snapshot it begins at `at`. */
-    row(layer: Layer, moment: number | null, i: number, at: number, outputs: number): boolean
+    row(weight: LayerWeight, moment: number | null, i: number, at: number, outputs: number): boolean
     vector(tensor: FloatTensor, state: StateTensor): boolean
   },
 ): Stage<null> {
-  const tasks = table.flatMap(state => {
+  const weights = weightsOf(network)
+  const tasks = table.flatMap((state): StateTask[] => {
     const { parameter, moment, start } = state
-    const layer = network.layers[parameter.layer]
-    const code = (good: boolean) => (good ? 0 : fault.state(parameter.layer))
+    const code = (finite: boolean) => (finite ? 0 : fault.state(parameter.layer))
     if (parameter.kind !== 'weight') {
-      const { master, moments } = layer.vectors.get(parameter.kind)!
+      const { master, moments } = vectorOf(network, parameter)
       return [() => code(copy.vector(moment === null ? master : moments[moment], state))]
     }
-    const { inputs, outputs } = layer
+    const weight = weights[parameter.layer]
+    const { inputs, outputs } = weight
     return Array.from({ length: Math.ceil(inputs / COPIED_ROWS) }, (_, task) => () => {
-      let good = true
+      let finite = true
       for (let i = task * COPIED_ROWS; i < Math.min((task + 1) * COPIED_ROWS, inputs); i++) {
-        if (!copy.row(layer, moment, i, start + i * outputs, outputs)) good = false
+        if (!copy.row(weight, moment, i, start + i * outputs, outputs)) finite = false
       }
-      return code(good)
+      return code(finite)
     })
   })
-  return {
-    name,
-    deal: 'claimed',
-    tasks: () => tasks.length,
-    run: task => tasks[task](),
-  }
+  return stateStage(name, tasks)
 }
 
 function allFinite(values: Float32Array): boolean {
@@ -154,18 +166,15 @@ function allFinite(values: Float32Array): boolean {
   return sum === 0
 }
 
+/** [tiles: the form of the weights that products read]. */
 export function deriveProgram({ plan, backend, network }: ProgramParts): Stage<null>[] {
-  const tiles = layerTiles(plan, backend)
-  return [
-    {
-      name: 'derive',
-      deal: 'claimed',
-      tasks: () => tiles.length,
-      run(task) {
-        const { layer, tile } = tiles[task]
-        network.derive[layer](tile)
+  const weights = weightsOf(network)
+  const tasks = layerTiles(plan, backend).map(
+    ({ layer, tile }): StateTask =>
+      () => {
+        weights[layer].derive(tile)
         return 0
       },
-    },
-  ]
+  )
+  return [stateStage('derive', tasks)]
 }

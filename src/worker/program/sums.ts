@@ -26,8 +26,8 @@ export function addRows(
   to: number,
 ): void {
   const [lossBefore, correctBefore, rowsBefore] = from === null ? [0, 0, 0] : [0, 1, 2].map(i => stats[from + i])
-  const losses = network.losses.data
-  const hits = network.correct.data
+  const losses = network.batch.losses.data
+  const hits = network.batch.correct.data
   let loss = lossBefore
   let correct = correctBefore
   for (let i = 0; i < rows; i++) {

@@ -2,31 +2,66 @@
  * Steps that need the whole gradient before they may apply any of it, so that it lies in memory between two stages.
  *
  * - A limit on its norm (Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063): each part of it leaves a sum of squares, and
- *   every task of the second stage adds those in the order of the parts: the cut is the same for any number of workers,
+ *   every task of the second stage adds those in the order of the parts. The parts are the same for any number of workers,
  *   and so is the norm.
  * - Accumulation over several mini-batches of a step: each adds its own to the parts, in the order of its rows.
  *
  * Runs in workers.
  */
+import type { FloatTensor } from '../../tensor/tensor.js'
+import { blocksOf, type Layer, weightsOf } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
 import { fault } from '../plan/faults.js'
-import { areaOf, layerTiles, limitsWeights } from '../plan/tiles.js'
+import { areaOf, layerTiles } from '../plan/tiles.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
-/** [parts: gradient and its squares] [parts: update]. `sum` rides along, in the first until the last mini-batch. */
-export function wholeGradientStages(
-  { plan, backend, network, squares }: ProgramParts,
-  sum: PlainTask,
-): Stage<StepContext>[] {
-  const tiles = layerTiles(plan, backend)
-  const { layers } = network
-  const limit = plan.clipNorm
-  const parts = tiles.length + layers.length
-  const layerOf = (task: number) => (task < tiles.length ? tiles[task].layer : task - tiles.length)
+/**
+ * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, then the vectors of each block.
+ * `sum` rides along, in the first stage until the last mini-batch.
+ */
+export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<StepContext>[] {
+  const tiles = layerTiles(parts.plan, parts.backend)
+  const blocks = blocksOf(parts.network)
+  const factor = clipFactor(parts, tiles.length + blocks.length)
+  const weights = weightsOf(parts.network)
+  const updates: PlainTask[] = [
+    ...tiles.map(
+      ({ layer, tile }): PlainTask =>
+        context =>
+          weights[layer].update(tile, 'kept', factor(), context),
+    ),
+    ...blocks.map(
+      (layers): PlainTask =>
+        context => {
+          const scale = factor()
+          for (const { vectors } of layers) vectors.update('kept', scale, context)
+        },
+    ),
+    sum,
+  ]
+  return [
+    gradientStage(parts, sum),
+    {
+      name: 'update',
+      phase: 'update',
+      changesState: true,
+      scheduling: 'dynamic',
+      tasks: () => updates.length,
+      run: runPlain(updates),
+    },
+  ]
+}
 
-  const gradient: Stage<StepContext> = {
+function gradientStage({ plan, backend, network, squares }: ProgramParts, sum: PlainTask): Stage<StepContext> {
+  const tiles = layerTiles(plan, backend)
+  const blocks = blocksOf(network)
+  const weights = weightsOf(network)
+  const parts = tiles.length + blocks.length
+  const layerOf = (task: number) => (task < tiles.length ? tiles[task].layer : task - tiles.length)
+  return {
     name: 'gradient',
-    deal: 'claimed',
+    phase: 'update',
+    scheduling: 'dynamic',
     tasks: ({ isLast }) => (isLast ? parts : parts + 1),
     run(task, context) {
       if (task === parts) {
@@ -34,43 +69,39 @@ export function wholeGradientStages(
         return 0
       }
       const { rows, isFirst, isLast } = context
-      const layer = layers[layerOf(task)]
+      const layer = layerOf(task)
       const tile = task < tiles.length ? tiles[task].tile : null
-      if (tile) layer.gradientOfTile(tile, rows, isFirst)
-      else layer.gradientOfVectors(rows, isFirst)
-      if (limit === null || !isLast) return 0
-      squares.data[task] = tile ? layer.squaresOfTile(tile) : layer.squaresOfVectors()
-      return Number.isFinite(squares.data[task]) ? 0 : fault.gradient(layerOf(task))
+      if (tile) weights[layer].keep(tile, rows, isFirst)
+      else for (const { vectors } of blocks[layer]) vectors.keep(rows, isFirst)
+      if (plan.clipNorm === null || !isLast) return 0
+      squares.data[task] = tile ? weights[layer].keptSquares(tile) : squaresOfVectors(blocks[layer])
+      return Number.isFinite(squares.data[task]) ? 0 : fault.gradient(layer)
     },
     flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
   }
+}
 
-  const factor = () => {
-    if (limit === null) return 1
+/** Returns the factor by which the gradient is scaled down to the limit of its norm. */
+function clipFactor({ plan: { clipNorm: limit }, squares }: ProgramParts, parts: number): () => number {
+  if (limit === null) return () => 1
+  return () => {
     let total = 0
     for (let part = 0; part < parts; part++) total += squares.data[part]
     const norm = Math.sqrt(total)
     return norm > limit ? limit / norm : 1
   }
-  const updates: PlainTask[] = [
-    ...tiles.map(
-      ({ layer, tile }): PlainTask =>
-        ({ optimizer, averageShare }) => {
-          layers[layer].updateScaledTile(tile, factor(), optimizer)
-          if (!limitsWeights(plan, layer)) layers[layer].averageWeight(tile, averageShare)
-        },
-    ),
-    ...layers.map(
-      (layer): PlainTask =>
-        ({ rows, optimizer, averageShare }) => {
-          layer.updateScaledVectors(rows, factor(), optimizer)
-          layer.averageVectors(averageShare)
-        },
-    ),
-    sum,
-  ]
-  return [
-    gradient,
-    { name: 'update', changesState: true, deal: 'claimed', tasks: () => updates.length, run: runPlain(updates) },
-  ]
+}
+
+/** Sum of squares of a block's vectors, in their order. */
+function squaresOfVectors(layers: readonly Layer[]): number {
+  let sum = 0
+  for (const { spec, vectors } of layers) for (const kept of vectors.kept) sum += squaresOf(kept.data, spec.outputs)
+  return sum
+}
+
+/** In f64, in the order of the units. */
+function squaresOf(data: FloatTensor['data'], units: number): number {
+  let sum = 0
+  for (let o = 0; o < units; o++) sum += data[o] * data[o]
+  return sum
 }

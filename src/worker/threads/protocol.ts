@@ -1,9 +1,11 @@
 /** The calls of the coordinator to its workers, and what they report. Types only; imported by both threads. */
 import type { MessagePort } from 'node:worker_threads'
 import type { RunPlan, Split } from '../plan/run-plan.js'
+import type { Phase } from '../program/stage.js'
 
 export interface StageTime {
   readonly name: string
+  readonly phase: Phase
   /** Milliseconds this worker computed, waited at the stage's barrier, and tasks it took. */
   readonly workMs: number
   readonly waitMs: number

@@ -164,7 +164,7 @@ const timed = <C>(stage: Stage<C>): Timed<C> => ({ stage, workMs: 0, waitMs: 0, 
 function takeTimes<C>(from: Timed<C>): StageTime {
   const { workMs, waitMs, tasks } = from
   Object.assign(from, { workMs: 0, waitMs: 0, tasks: 0 })
-  return { name: from.stage.name, workMs, waitMs, tasks }
+  return { name: from.stage.name, phase: from.stage.phase, workMs, waitMs, tasks }
 }
 
 /**
@@ -182,9 +182,13 @@ function runStages<C>(
     const { stage } = of
     const started = performance.now()
     const tasks = stage.tasks(context)
-    const dealt = stage.deal === 'dealt'
+    const isStatic = stage.scheduling === 'static'
     let done = 0
-    for (let task = dealt ? crew.id : crew.claim(); task < tasks; task = dealt ? task + crew.size : crew.claim()) {
+    for (
+      let task = isStatic ? crew.id : crew.claim();
+      task < tasks;
+      task = isStatic ? task + crew.size : crew.claim()
+    ) {
       const fault = stage.run(task, context, crew.id)
       if (fault !== 0) crew.reportFault(fault)
       done++

@@ -7,7 +7,7 @@ import t from 'tap'
 import { reference } from '../../../src/kernels/reference/index.js'
 import { wasm } from '../../../src/kernels/wasm/index.js'
 import { optimizerStep } from '../../../src/model/optimizer.js'
-import { bindNorm } from '../../../src/worker/network/norm.js'
+import { bindNorm } from '../../../src/worker/network/layers/norm.js'
 import { nativeCandidates } from '../../helpers/native.js'
 import { fill, Lab, read, rowsOf, vector, whole } from '../../kernels/lab.js'
 

@@ -1,0 +1,10 @@
+/** A dense layer: z (B, O) = x (B, I) · weight (I, O) + bias (O). Declaration; pure, any thread. */
+import type { LayerDeclaration } from './layer.js'
+
+export const dense: LayerDeclaration = {
+  parameters: ({ block, inputs, outputs }) => [
+    { name: `layers.${block}.weight`, kind: 'weight', layer: block, dims: [inputs, outputs], init: 'random' },
+    { name: `layers.${block}.bias`, kind: 'bias', layer: block, dims: [outputs], init: 'zeros' },
+  ],
+  workspace: {},
+}

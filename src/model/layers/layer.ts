@@ -1,0 +1,53 @@
+/**
+ * The declaration of a kind of layer: what it learns, and which memory it needs. Types only; any thread.
+ *
+ * A kind of layer is two files and two rows: its declaration in src/model/layers (a row in kinds.ts), from which the
+ * parameter table, checkpoints, the memory layout and summaries derive, and its passes and updates in
+ * src/worker/network/layers (a row in kinds.ts there), from which the program derives its stages. The kernels that it calls
+ * are methods of `Kernels` in src/kernels/backend.ts, whose `reference` implementation says what is right.
+ */
+
+/** A dense layer, or what may stand between a dense layer and its activation. */
+export type LayerType = 'dense' | 'batch-norm' | 'layer-norm'
+
+/** One layer of a network. */
+export interface LayerSpec {
+  readonly type: LayerType
+  /**
+   * Index of its block, which is what files call `layers.<i>`: a product with all that follows it up to its activation. The
+   * output block has a product alone.
+   */
+  readonly block: number
+  readonly inputs: number
+  readonly outputs: number
+}
+
+/** Vectors (outputs) of a layer. Mean and variance are running statistics, all others are learned. */
+export type VectorKind = 'bias' | 'scale' | 'shift' | 'mean' | 'variance'
+
+/** One tensor of a model. Dims are logical: weights (inputs, outputs), all others (outputs). */
+export interface Parameter {
+  /** `layers.<block>.weight`, `layers.<block>.bias`, or `layers.<block>.norm.` and its kind, as in files. */
+  readonly name: string
+  readonly kind: 'weight' | VectorKind
+  /** Index of its block. */
+  readonly layer: number
+  readonly dims: readonly number[]
+  /** `random`: drawn as `model.init` says. */
+  readonly init: 'random' | 'zeros' | 'ones'
+}
+
+/** A tensor that training needs beside parameters and batch matrices. */
+export interface WorkspaceTensor {
+  /** `matrix`: (B, outputs) of the batch; `vector`: (outputs), in the form of a bias; `rows`: (B) in float64. */
+  readonly form: 'matrix' | 'vector' | 'rows'
+  /** Needed only where a step keeps its gradient between two stages. */
+  readonly keptGradient?: true
+}
+
+export interface LayerDeclaration {
+  /** Parameters in the order of files. */
+  parameters(layer: LayerSpec): Parameter[]
+  /** In the order of memory. */
+  readonly workspace: Readonly<Record<string, WorkspaceTensor>>
+}

@@ -1,0 +1,64 @@
+/**
+ * The inputs of the network: samples gathered into the batch buffers, augmented and dropped in training. Bound to one
+ * worker's kernels; runs in workers and in the predictor.
+ *
+ * Letters: `B` rows of the batch buffers, `N` samples of a file, `F` features.
+ */
+import type { Kernels } from '../../kernels/backend.js'
+import { viewSlot } from '../../tensor/arena.js'
+import type { ByteTensor, FloatTensor, Matrix } from '../../tensor/tensor.js'
+import type { Layout } from '../plan/layout.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import type { Network } from './network.js'
+
+/** Index of the inputs in the random words of dropout, where hidden layers count from 0. */
+const INPUT_LAYER = 2 ** 32 - 1
+
+export function bindInput(
+  plan: RunPlan,
+  layout: Layout,
+  memory: WebAssembly.Memory,
+  kernels: Kernels,
+  to: Matrix, // (B, F) overwritten
+): Network['gather'] {
+  const samples = viewSlot(memory, layout.batch.samples)
+  const images = {
+    train: viewSlot<'uint8' | 'float32'>(memory, layout.images.train),
+    test: viewSlot<'uint8' | 'float32'>(memory, layout.images.test),
+  } as Record<'train' | 'test', ByteTensor | FloatTensor> // (N, F)
+  const scaling = layout.scaling && {
+    offset: viewSlot(memory, layout.scaling.offset),
+    factor: viewSlot(memory, layout.scaling.factor),
+  }
+  const gather = {
+    train: kernels.gather(to, images.train, samples, scaling),
+    test: kernels.gather(to, images.test, samples, scaling),
+  }
+  const augmented = layout.augmented && bindAugmented(layout.augmented)
+  const dropout = { rate: plan.inputDropout, seed: plan.seed, layer: INPUT_LAYER, samples }
+  const drop = plan.inputDropout > 0 ? kernels.dropout(to, dropout) : null
+
+  /** Gathers training images by way of a buffer in which they have been augmented. */
+  function bindAugmented(slots: NonNullable<Layout['augmented']>) {
+    const augmentation = plan.augmentation!
+    const out = viewSlot(memory, slots.images)
+    const rowOf = viewSlot(memory, slots.rows)
+    for (let row = 0; row < rowOf.shape[0]; row++) rowOf.data[row] = row
+    const labels = viewSlot(memory, layout.labels.train)
+    const from = images.train as ByteTensor
+    const augment = kernels.augment({ out, images: from, labels, samples, seed: plan.seed, augmentation })
+    const gatherAugmented = kernels.gather(to, out, rowOf, scaling)
+    const plainFrom = plan.epochs - augmentation.plainEpochs
+    return (row: number, rows: number, epoch: number) => {
+      if (epoch >= plainFrom) return gather.train(row, rows)
+      augment(row, rows, epoch)
+      gatherAugmented(row, rows)
+    }
+  }
+
+  return ({ images: from, deltaScale, epoch }, { row, rows }) => {
+    if (augmented && deltaScale > 0) augmented(row, rows, epoch)
+    else gather[from](row, rows)
+    if (deltaScale > 0) drop?.(row, rows, epoch)
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * The loss behind the last layer, whose bias it adds: losses, hits, and the deltas of the logits. Bound to one worker's
+ * kernels; runs in workers and in the predictor.
+ */
+import type { Kernels } from '../../kernels/backend.js'
+import { viewSlot } from '../../tensor/arena.js'
+import type { Matrix } from '../../tensor/tensor.js'
+import { fault } from '../plan/faults.js'
+import type { Layout } from '../plan/layout.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import { bindForward } from './forward.js'
+import type { LayerContext, Network } from './network.js'
+
+export function bindLoss(
+  plan: RunPlan,
+  layout: Layout,
+  memory: WebAssembly.Memory,
+  kernels: Kernels,
+  z: Matrix, // (B, C) logits; overwritten
+  last: Pick<LayerContext, 'tensors' | 'average'>,
+  batch: Network['batch'],
+): Network['loss'] {
+  const { samples, losses, correct } = batch
+  const bound = bindForward({ ...last, before: null }, ({ vectors }) => {
+    const args = { z, bias: vectors.get('bias')!, samples, losses, correct }
+    const lossOf = (from: 'train' | 'test') =>
+      plan.loss === 'cross-entropy'
+        ? kernels.softmaxLoss({
+            ...args,
+            labels: viewSlot(memory, layout.labels[from]),
+            smoothing: plan.labelSmoothing,
+          })
+        : kernels.squaredLoss({ ...args, targets: viewSlot(memory, layout.targets[from]) })
+    return { train: lossOf('train'), test: lossOf('test') }
+  })
+  return (pass, { row, rows }) => (bound.of(pass)[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss)
+}

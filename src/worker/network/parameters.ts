@@ -1,0 +1,123 @@
+/**
+ * Updates of a layer's weight matrix and vectors, the same for every kind of layer: gradient, optimizer, average. Only
+ * what is here writes parameters in a step. Bound to one worker's kernels; runs in workers.
+ */
+import type { BiasTensors, BiasUpdate, Rows, Tile, WeightTensors, WeightUpdate } from '../../kernels/backend.js'
+import { isLearned } from '../../model/parameters.js'
+import { viewSlot } from '../../tensor/arena.js'
+import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
+import type { ParameterSlots } from '../plan/layout.js'
+import { limitsWeights } from '../plan/tiles.js'
+import type { GradientSource, LayerContext, LayerVectors, LayerWeight, UpdateStep } from './network.js'
+
+/** Gradient buffers of a parameter: one for each worker, or the kept one. */
+export const viewGradients = (memory: WebAssembly.Memory, { gradients }: ParameterSlots): FloatTensor[] =>
+  gradients.map(slot => viewSlot(memory, slot))
+
+/** Stands where a kernel of training would be. */
+export function untrained(): never {
+  throw new TypeError('network: the plan trains nothing')
+}
+const noUpdate: WeightUpdate & BiasUpdate = {
+  fused: untrained,
+  accumulate: untrained,
+  reduce: untrained,
+  limit: untrained,
+  squares: untrained,
+  scale: untrained,
+  average: untrained,
+}
+
+export function bindWeight(
+  { plan, memory, kernels, spec, slots, dz, average }: LayerContext,
+  tensors: WeightTensors,
+  x: Matrix, // (B, I)
+): LayerWeight {
+  const { inputs, outputs } = tensors
+  const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
+  const updates = dz ? kernels.weightUpdate(tensors, x, dz) : noUpdate
+  const gradients = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'weight')!)
+  const [kept] = gradients
+  const onlyKept = [kept]
+  // A moment has the weights' form, so what stores and loads weights serves it too.
+  const states = [tensors.master, ...tensors.moments].map((master): WeightTensors => ({ ...tensors, master }))
+  const stateOf = (moment: number | null) => states[moment === null ? 0 : moment + 1]
+  const limited = limitsWeights(plan, spec.block)
+
+  const moveAverage = (tile: Tile, { averageShare }: UpdateStep) => {
+    if (average !== null) updates.average(tensors.moments[average], tile, averageShare)
+  }
+  return {
+    inputs,
+    outputs,
+    update(tile, source, amount, step) {
+      const { optimizer } = step
+      if (source === 'rows') updates.fused(tile, amount, optimizer)
+      else if (source === 'buffers') updates.reduce(gradients.slice(0, amount), tile, optimizer)
+      else {
+        if (amount !== 1) updates.scale(kept, tile, amount)
+        updates.reduce(onlyKept, tile, optimizer)
+      }
+      if (!limited) moveAverage(tile, step)
+    },
+    limit(columns, limit, step) {
+      updates.limit(columns, limit)
+      moveAverage({ inputStart: 0, inputEnd: inputs, outputStart: columns.start, outputEnd: columns.end }, step)
+    },
+    accumulate: (worker, { row, rows }, first) => updates.accumulate(gradients[worker], whole, row, rows, first),
+    keep: (tile, rows, first) => updates.accumulate(kept, tile, 0, rows, first),
+    keptSquares: tile => updates.squares(kept, tile),
+    derive: kernels.derive(tensors),
+    storeRow: (moment, i, values) => kernels.storeRow(stateOf(moment), i, values),
+    loadRow: (moment, i, values) => kernels.loadRow(stateOf(moment), i, values),
+  }
+}
+
+/** How a kind of layer gets and applies the gradients of its vectors. */
+export interface VectorGradients {
+  apply(source: GradientSource, amount: number, step: UpdateStep['optimizer']): void
+  accumulate(worker: number, rows: Rows, first: boolean): void
+  keep(rows: number, first: boolean): void
+  readonly kept: readonly FloatTensor[]
+}
+
+export function bindVectors(
+  { tensors: { vectors }, average, spec }: LayerContext,
+  { apply, ...gradients }: VectorGradients,
+): LayerVectors {
+  const learned = [...vectors].filter(([kind]) => isLearned({ kind })).map(([, tensors]) => tensors)
+  const averages = average === null ? [] : learned
+  return {
+    ...gradients,
+    tensors: vectors,
+    update(source, amount, { optimizer, averageShare }) {
+      if (source === 'kept') for (const { data } of gradients.kept) scale(data, spec.outputs, amount)
+      apply(source, amount, optimizer)
+      for (const { master, moments } of averages) move(moments[average!].data, master.data, spec.outputs, averageShare)
+    },
+  }
+}
+
+/** The update of a vector whose gradient is the sum of the deltas of its outputs: a bias. */
+export function bindBias({ memory, kernels, slots, dz }: LayerContext, tensors: BiasTensors): VectorGradients {
+  const updates = dz ? kernels.biasUpdate(tensors, dz) : noUpdate
+  const gradients = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'bias')!)
+  const kept = gradients.slice(0, 1)
+  return {
+    kept,
+    apply(source, amount, optimizer) {
+      if (source === 'rows') updates.fused(amount, optimizer)
+      else updates.reduce(source === 'kept' ? kept : gradients.slice(0, amount), optimizer)
+    },
+    accumulate: (worker, { row, rows }, first) => updates.accumulate(gradients[worker], row, rows, first),
+    keep: (rows, first) => updates.accumulate(kept[0], 0, rows, first),
+  }
+}
+
+function scale(data: FloatTensor['data'], units: number, factor: number): void {
+  for (let o = 0; o < units; o++) data[o] *= factor
+}
+
+function move(average: FloatTensor['data'], values: FloatTensor['data'], units: number, share: number): void {
+  for (let o = 0; o < units; o++) average[o] += share * (values[o] - average[o])
+}
