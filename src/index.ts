@@ -3,27 +3,63 @@
  *
  * ```ts
  * import { loadExperiment, train } from 'gradloom'
- * const summary = await train(await loadExperiment('configs/quickstart.json'), { onEvent: console.log })
+ * const run = train(await loadExperiment('configs/quickstart.json'))
+ * for await (const event of run) if (event.type === 'epoch') console.log(event.epoch, event.train.loss)
+ * const { test, history } = await run
  * ```
+ *
+ * Every failure with a message for people is a GradloomError; errors.ts says which kinds there are. test/types/consumer.ts uses
+ * all that is exported here: what is taken away breaks it.
  */
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'
 export { TrainControl } from './coordinator/control.js'
-export { type ReproduceOptions, type Reproduction, reproduce } from './coordinator/reproduce.js'
+export { type Difference, type ReproduceOptions, type Reproduction, reproduce } from './coordinator/reproduce.js'
 export { type Resumed, type ResumeOptions, resume } from './coordinator/resume.js'
-export { type TrainOptions, train } from './coordinator/train.js'
-export { ConfigError, DataError, GradloomError, RunError } from './errors.js'
-export { type Exported, type ExportFormat, exportWeights, formatOf } from './export/export.js'
-export { type EvaluateOptions, type Evaluation, evaluate } from './inference/evaluate.js'
+export type { TrainOptions } from './coordinator/train.js'
+export { type EpochRecord, type TrainingRun, type TrainResult, train } from './coordinator/training-run.js'
+export type { TrainingData } from './data/memory.js'
+export type {
+  Sample,
+  SampleArrays,
+  SampleFeatures,
+  SampleLabel,
+  SampleRows,
+  SampleSet,
+  ShapedArray,
+} from './data/samples.js'
+export { ConfigError, DataError, GradloomError, RunError, ShapeError, WorkerError } from './errors.js'
+export { type Exported, type ExportFormat, type ExportOptions, exportWeights, formatOf } from './export/export.js'
+export { CheckpointError } from './formats/safetensors.js'
+export type { WeightLayout } from './import/assign.js'
+export { type EvaluateOptions, type Evaluation, evaluate, type TargetError } from './inference/evaluate.js'
 export { findMistakes, loadTestImages, type Mistake, randomIndices, type TestImages } from './inference/examples.js'
 export { importantUnits, type LayerSummary, summarizeLayers } from './inference/layers.js'
 export { type LayerActivations, type Prediction, Predictor } from './inference/predictor.js'
+export { PictureError } from './picture/picture.js'
 export { type ComparedGroup, type ComparedRun, type Comparison, compareRuns } from './report/comparison.js'
 export { reportJson } from './report/json.js'
 export { reportMarkdown } from './report/markdown.js'
 export { reportPage } from './report/page.js'
 export { type Report, type ReportOptions, readReport } from './report/report.js'
-export type { EpochEvent, ProgressEvent, RunSummary, Score, TrainEvent } from './run/events.js'
+export type { Manifest } from './run/directory.js'
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EpochEvent,
+  EvaluationEvent,
+  FinishingEvent,
+  NonFiniteEvent,
+  ProgressEvent,
+  RestartEvent,
+  RunSummary,
+  Score,
+  StartEvent,
+  StepsEvent,
+  TrainEvent,
+  WorkerTime,
+} from './run/events.js'
 export { type Parameters, readParameters } from './run/parameters.js'
+export type { NamedWeights } from './run/save.js'
 export { loadSweep, type SweepFile } from './sweep/file.js'
 export { runSweep, type SweepOptions, type SweepResult, type SweepRun } from './sweep/sweep.js'

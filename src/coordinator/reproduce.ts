@@ -18,7 +18,7 @@ import { prepareSession, Session } from './session.js'
 import { type Start, startFrom, startsIn } from './start.js'
 import { Trainer, type TrainOptions } from './trainer.js'
 
-export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning'> {
+export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning' | 'data'> {
   /** Texts such as "compute.workers=4". */
   readonly overrides?: readonly string[]
 }
@@ -63,10 +63,12 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     where: run.loaded.path!,
     overrides: ['train.stopAfterSeconds=null', ...overrides], // by the clock no run ends twice at the same step
   })
-  const prepared = await prepareSession(experiment, run.path, {
-    purpose: 'train',
-    splits: ['train', 'validation', 'test'],
-  })
+  const prepared = await prepareSession(
+    experiment,
+    run.path,
+    { purpose: 'train', splits: ['train', 'validation', 'test'] },
+    options.data,
+  )
   const session = await Session.start(prepared, experiment)
   const compared = new Set<number>()
   let difference: Difference | null = null

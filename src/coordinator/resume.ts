@@ -64,7 +64,12 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
 
     const starts = await startsIn(directory.checkpoints, onWarning)
     const pinned = starts.length > 0 ? withBackendOf(experiment, starts[0].training.bits) : experiment
-    const prepared = await prepareSession(pinned, path, { purpose: 'train', splits: ['train', 'validation', 'test'] })
+    const prepared = await prepareSession(
+      pinned,
+      path,
+      { purpose: 'train', splits: ['train', 'validation', 'test'] },
+      options.data,
+    )
     const session = await Session.start(prepared, pinned)
     try {
       refuseOtherData(run, session)

@@ -6,10 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import { type InputSpec, isScaled, normalisationOf, type Scaling, scaleRows, scalingOf } from '../data/input.js'
+import type { TrainingData } from '../data/memory.js'
 import type { Features } from '../data/source.js'
-import { splitValidation } from '../data/split.js'
+import { splitAt, splitValidation } from '../data/split.js'
 import { takenRows } from '../data/table.js'
-import { RunError } from '../errors.js'
+import { ConfigError, RunError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { adviseHugePages } from '../kernels/ffi/memory.js'
@@ -50,9 +51,21 @@ export async function prepareSession(
   experiment: Experiment,
   baseDir: string,
   options: PlanOptions,
+  samples?: TrainingData,
 ): Promise<PreparedSession> {
-  const data = await openDataset(experiment.data, { baseDir })
+  const data = await openDataset(experiment.data, { baseDir, samples })
+  if (experiment.data.dataset === 'memory') expectValidation(experiment, data)
   return { data, ...(await planRun(experiment, data, options)) }
+}
+
+/** What the experiment's own rules cannot say, because samples in memory may bring a validation split. */
+function expectValidation({ data, train, checkpoint }: Experiment, { validationFrom }: DatasetSource): void {
+  if (data.validation > 0 || validationFrom !== undefined) return
+  const refuse = (what: string) => {
+    throw new ConfigError(`${what} needs a validation split, expected validation samples or data.validation > 0`)
+  }
+  if (train.evaluateEverySteps !== null) refuse(`train.evaluateEverySteps ${train.evaluateEverySteps}`)
+  if (checkpoint.bestMetric.startsWith('validation-')) refuse(`checkpoint.bestMetric "${checkpoint.bestMetric}"`)
 }
 
 /** Sums over rows that have been scored, as the workers keep them. */
@@ -385,14 +398,17 @@ function scaleTargets(
 
 /** Which image each row of a split is. Returns the number of rows. */
 function writeOrder(
-  { plan, layout }: PreparedSession,
+  { plan, layout, data }: PreparedSession,
   memory: WebAssembly.Memory,
   experiment: Experiment,
 ): Record<Split, number> {
   const labels = viewSlot(memory, layout.labels.train).data
   // Scoring the test rows alone loads no others.
   const fraction = labels.length > 0 ? experiment.data.validation : 0
-  const { train, validation } = splitValidation(labels, fraction, experiment.seed)
+  const { train, validation } =
+    data.validationFrom !== undefined && labels.length > 0
+      ? splitAt(labels.length, data.validationFrom)
+      : splitValidation(labels, fraction, experiment.seed)
   viewSlot(memory, layout.order.train).data.set(train)
   viewSlot(memory, layout.order.validation).data.set(validation)
   const test = viewSlot(memory, layout.order.test).data

@@ -20,10 +20,12 @@ export type { TrainOptions } from './trainer.js'
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
-  const prepared = await prepareSession(experiment, loaded.baseDir, {
-    purpose: 'train',
-    splits: ['train', 'validation', 'test'],
-  })
+  const prepared = await prepareSession(
+    experiment,
+    loaded.baseDir,
+    { purpose: 'train', splits: ['train', 'validation', 'test'] },
+    options.data,
+  )
   const from =
     options.from === undefined
       ? null

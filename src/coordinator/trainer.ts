@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
+import type { TrainingData } from '../data/memory.js'
 import { RunError } from '../errors.js'
 import type { WeightLayout } from '../import/assign.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
@@ -32,6 +33,8 @@ export interface TrainOptions {
   readonly fromLayout?: WeightLayout | undefined
   /** Names of the modules in a file of another program, first layer first. Default: as names and shapes say. */
   readonly fromOrder?: readonly string[] | undefined
+  /** Samples of an experiment whose `data.dataset` is "memory". */
+  readonly data?: TrainingData | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined

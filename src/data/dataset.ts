@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.js'
 import { openDigits } from './digits.js'
 import { openIdxFiles } from './idx-source.js'
 import { KNOWN } from './known.js'
+import type { TrainingData } from './memory.js'
 import { findFiles, notFound, type Place, usualPlaces } from './places.js'
 import type { DataConfig, DatasetSource } from './source.js'
 
@@ -14,10 +15,16 @@ export interface OpenOptions {
   /** Where a relative `data.path` starts: the experiment file's folder. */
   readonly baseDir: string
   readonly env?: NodeJS.ProcessEnv
+  /** Samples of the data set `memory`. */
+  readonly samples?: TrainingData | undefined
 }
 
 export async function openDataset(config: DataConfig, options: OpenOptions): Promise<DatasetSource> {
   const { dataset: name, path, testPath } = config
+  if (options.samples !== undefined && name !== 'memory') {
+    throw new ConfigError(`data.dataset is ${inspect(name)}, expected "memory", because samples are given`)
+  }
+  if (name === 'memory') return (await import('./memory.js')).openMemory(options.samples, config)
   const absolute = (file: string) => resolve(options.baseDir, file)
   if (name === 'digits') {
     if (path !== null) {

@@ -45,6 +45,8 @@ export interface DatasetSource {
   readonly classNames: readonly string[]
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
+  /** Row of the training part from which on rows are the validation split; absent: see `data.validation`. */
+  readonly validationFrom?: number
   /**
    * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows); for regression also `targets` (rows x
    * targets), and labels are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.

@@ -44,6 +44,12 @@ export function splitValidation(
   return { train: all.filter(row => isValidation[row] === 0), validation }
 }
 
+/** Rows before `from` train, the others validate. */
+export function splitAt(rows: number, from: number): ValidationSplit {
+  const range = (start: number, end: number) => Uint32Array.from({ length: end - start }, (_, i) => start + i)
+  return { train: range(0, from), validation: range(from, rows) }
+}
+
 function rowsByClass(labels: Int32Array): number[][] {
   const classes: number[][] = []
   labels.forEach((label, row) => {

@@ -15,8 +15,8 @@ export const checkpoint = z
       .default('auto')
       .meta(
         help(
-          'What makes a checkpoint the best one. `auto`: the accuracy on the validation rows, for regression their loss; ' +
-            'without such rows the training loss. The held-out rows never do.',
+          'What makes a checkpoint the best one. `auto`: the accuracy on the validation split, for regression its loss; ' +
+            'without such samples the training loss. The test split never does.',
         ),
       ),
   })

@@ -9,7 +9,7 @@ export const data = z
       .meta(
         help(
           'What to learn from. `digits` comes with gradloom. Of your own, named by `path`: `idx`, a folder of IDX files; ' +
-            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of PNG or JPEG pictures in a folder for each class.',
+            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of PNG or JPEG pictures in a folder for each class. `memory`: samples that a program passes to `train`.',
         ),
       ),
     path: z
@@ -28,14 +28,14 @@ export const data = z
       .min(1)
       .nullable()
       .default(null)
-      .meta(help('Of `csv` and `images`: the held-out rows, in the same form as `path`. null: see `testFraction`.')),
+      .meta(help('Of `csv` and `images`: the test samples, in the same form as `path`. null: see `testFraction`.')),
     testFraction: fraction()
       .gt(0)
       .default(0.2)
       .meta(
         help(
-          'Of `csv`, `npz` and `images` without held-out rows of their own: the fraction that is held out, the same of each ' +
-            'class. The rows are the same for every seed.',
+          'Of `csv`, `npz`, `images` and `memory` without test samples of their own: the fraction of the samples that ' +
+            'becomes the test split, the same of each class. The samples are the same for every seed.',
         ),
       ),
     task: z
@@ -43,7 +43,7 @@ export const data = z
       .default('classification')
       .meta(
         help(
-          'What is predicted of a sample: its class, or one or more numbers. `regression` is for `csv` and `npz`; its loss ' +
+          'What is predicted of a sample: its class, or one or more numbers. `regression` is for `csv`, `npz` and `memory`; its loss ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
             'samples, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
             'always predicts the mean. Predictions are in the units of the data.',
@@ -105,7 +105,11 @@ export const data = z
       .meta(help('Height and width that pictures are brought to; null: they must all have one size.')),
     validation: fraction()
       .default(0)
-      .meta(help('Fraction of the training rows that is held out of training and scored after every epoch.')),
+      .meta(
+        help(
+          'Fraction of the training samples that is not trained on but scored after every epoch: the validation split.',
+        ),
+      ),
   })
   .check(pathFitsDataset(), taskFitsDataset())
   .meta({
@@ -119,7 +123,7 @@ export const data = z
         then: { properties: { path: { type: 'string' } }, required: ['path'] },
       },
       {
-        if: { properties: { dataset: { const: 'digits' } }, required: ['dataset'] },
+        if: { properties: { dataset: { enum: ['digits', 'memory'] } }, required: ['dataset'] },
         // biome-ignore lint/suspicious/noThenProperty: as above
         then: { properties: { path: { type: 'null' } } },
       },
@@ -140,11 +144,12 @@ function pathFitsDataset() {
     const report = (message: string) => context.addIssue({ code: 'custom', path: ['path'], message, input: path })
     if (path === null && dataset in OWN_PATHS) report(`${OWN_PATHS[dataset]}, because data.dataset is "${dataset}"`)
     if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
+    if (dataset === 'memory' && typeof path === 'string') report('null, because a program passes the samples')
   })
 }
 
 /** Where there are numbers to learn. */
-const NUMBER_SETS: readonly string[] = ['csv', 'npz']
+const NUMBER_SETS: readonly string[] = ['csv', 'npz', 'memory']
 
 /** One class a row, from one column; numbers from as many as there are targets. */
 function taskFitsDataset() {

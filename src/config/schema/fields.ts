@@ -1,8 +1,8 @@
 /** Builders of fields that several sections of the experiment share. Types and data only; any thread. */
 import * as z from 'zod'
 
-/** The data sets that gradloom knows by name; `idx` and what follows stand for files of the user's. */
-export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'csv', 'npz', 'images'] as const
+/** Data sets: those that gradloom knows by name, then kinds of files of one's own, then samples that a program holds. */
+export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'csv', 'npz', 'images', 'memory'] as const
 /** Those that are files of the user's own, and may lack a test part. */
 export const OWN_TABLES = ['csv', 'npz', 'images'] as const
 

@@ -2,14 +2,15 @@
 import * as z from 'zod'
 import { lossOfTask } from './train.js'
 
-/** Whoever asks for scores of validation rows must hold some out. */
+/** Scores of the validation split need one. */
 export function validationIsThere() {
   return z.superRefine<{
-    data: { validation: number }
+    data: { dataset: string; validation: number }
     train: { evaluateEverySteps: number | null }
     checkpoint: { bestMetric: string }
   }>(({ data, train, checkpoint }, context) => {
-    if (data.validation !== 0) return
+    // Samples in memory may bring a validation split of their own: see prepareSession.
+    if (data.validation !== 0 || data.dataset === 'memory') return
     const report = (path: string[], message: string, input: unknown) =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.validation is 0`, input })
     const { evaluateEverySteps: every } = train
