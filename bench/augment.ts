@@ -85,7 +85,7 @@ type Form = keyof typeof FORMS
 interface Measured {
   /** Milliseconds of a step. */
   readonly times: Readonly<Record<Form, Summary>>
-  /** By how much a step takes longer than the plain one beside it. */
+  /** Extra time of a step over the plain one beside it. */
   readonly costs: Readonly<Record<Form, Summary>>
 }
 

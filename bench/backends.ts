@@ -14,7 +14,7 @@ export interface BenchBackend {
   readonly name: BackendName
   /** Why it works, and with what. */
   readonly reason: string
-  /** Of a native backend. */
+  /** Library of a native backend. */
   readonly library: NativeLibrary | null
 }
 
@@ -68,7 +68,7 @@ export function variantsOf(backends: readonly BenchBackend[], skipped: string[])
   })
 }
 
-/** What a page says of each backend. */
+/** Describes each backend for a page. */
 export const backendLine = ({ name, reason, library }: BenchBackend): string =>
   library ? `${name}: ${library.name} ${library.version} (${library.detail})` : `${name}: ${reason}`
 

@@ -31,7 +31,7 @@ export function loadsOf<C>(stages: readonly Stage<C>[], context: C, workers: num
 }
 
 /**
- * By how much the busiest workers exceed the mean: Σ max / Σ mean - 1 over the stages, because each stage ends with its
+ * Excess of the busiest workers over the mean: Σ max / Σ mean - 1 over the stages, because each stage ends with its
  * busiest worker. 0 is perfect balance.
  */
 export function imbalanceOf(loads: readonly StageLoad[]): number {
@@ -43,7 +43,7 @@ export function imbalanceOf(loads: readonly StageLoad[]): number {
 export interface Balance {
   /** FLOPs of each worker over all stages, as if all were equally fast. */
   readonly workerFlops: readonly number[]
-  /** By how much the busiest workers of the stages exceed the mean: 0 is perfect. */
+  /** Excess of the busiest workers over the mean, summed over stages: 0 is perfect. */
   readonly imbalance: number
   readonly stages: readonly StageLoad[]
 }

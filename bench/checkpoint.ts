@@ -27,9 +27,9 @@ const OVERHEAD_BAR = 0.03
 const WARMUP = 3
 
 interface Sample {
-  /** Of the pause between two steps in which the workers copy the state. */
+  /** Pause between two steps in which the workers copy the state. */
   readonly snapshotMs: number
-  /** From the snapshot to a whole file, with digests. */
+  /** Time from the snapshot to a complete file, with digests. */
   readonly writeSeconds: number
   /** Steps meanwhile, and how much longer they took together than as many undisturbed ones just before and after. */
   readonly steps: number

@@ -1,10 +1,10 @@
-/** What the processor has, as far as the system tells. Any thread; the parsers are pure. */
+/** Features of the processor, as the system reports them. Any thread; the parsers are pure. */
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** Instructions that multiply bf16, by their names in Linux's list of the processor's features. */
 const BF16_FLAGS = ['amx_bf16', 'avx512_bf16', 'bf16'] as const
 
-/** Of the text of /proc/cpuinfo; null where it names no features at all. */
+/** Parses the text of /proc/cpuinfo; null where it names no features. */
 export function bf16Flags(cpuinfo: string): string[] | null {
   const [, flags] = /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo) ?? []
   if (flags === undefined) return null

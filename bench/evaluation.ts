@@ -89,7 +89,7 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
   }
 }
 
-/** Of trained weights the activations have more zeros than of initial ones. */
+/** Option for trained weights, whose activations have more zeros than those of initial weights. */
 async function loadTrained({ session }: Lab, run: string): Promise<void> {
   const { checkpoint } = await openRun(run)
   const weights = session

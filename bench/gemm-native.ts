@@ -55,7 +55,7 @@ export async function buildNativeProducts(library: NativeLibrary): Promise<Produ
   const activations = widths.map(width => matrix(REFERENCE_BATCH, width))
   const deltas = widths.map(width => matrix(REFERENCE_BATCH, width))
   const weights = widths.slice(1).map((outputs, i) => matrix(widths[i], outputs))
-  // How tiles are cut depends on the network and the backend alone.
+  // Tiles depend on the network and the backend alone.
   const tiles = layerTiles({ widths, batchSize: REFERENCE_BATCH, workers: 1, clipNorm: null }, backend)
   const gradients = weights.map((_, layer) => {
     const own = tiles.filter(tile => tile.layer === layer).map(({ tile }) => tile)
@@ -114,7 +114,7 @@ export async function buildNativeProducts(library: NativeLibrary): Promise<Produ
         return { m, n, k: REFERENCE_BATCH, a: inputStart, b: outputStart, c: 0 }
       })
     const weightGradient = product('weight gradient', 'tn', gradients[layer], x, dz, ofTiles)
-    // Nothing reads the deltas of the input.
+    // Deltas of the input are never read.
     return layer === 0 ? [forward, weightGradient] : [forward, back(), weightGradient]
   })
   const micro = cachedProduct(open, memory, cached)

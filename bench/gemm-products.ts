@@ -34,13 +34,13 @@ export interface Piece {
 export interface Product {
   readonly kind: ProductKind
   readonly layer: number
-  /** Of one call: rows, columns, and the length of the sums. */
+  /** Shape of one call: rows, columns, and the length of the sums. */
   readonly m: number
   readonly n: number
   readonly k: number
   /** Floating-point operations of it in one step of 256 rows: its weight in the whole. Padding does not count. */
   readonly stepFlops: number
-  /** What to time in round r. */
+  /** Call to time in round r. */
   pieces(round: number): readonly Piece[]
 }
 
@@ -98,7 +98,7 @@ export async function buildProducts(): Promise<Products> {
       ...{ kind: 'weight gradient', layer, m: inputs, n: outputs, k: REFERENCE_BATCH, stepFlops },
       pieces: () => chunks,
     }
-    // Nothing reads the deltas of the input.
+    // Deltas of the input are never read.
     return layer === 0 ? [forward, weightGradient] : [forward, backward, weightGradient]
   })
   return { products: inStepOrder(products), micro: microPiece(kernels, memory, micro.byteOffset) }
@@ -169,7 +169,7 @@ export function microPiece({ micro_f32_3x12 }: WasmExports, memory: WebAssembly.
   }
 }
 
-/** Only the last layer is too short for the clock. Repeated, its weights come from the cache, as they nearly do anyway. */
+/** Repetitions of the last layer, which is too short for the clock; its weights are then cached, as they nearly are anyway. */
 export function longEnough({ flops, run }: Piece): Piece {
   const times = Math.ceil(SHORTEST_FLOPS / flops)
   if (times === 1) return { flops, run }

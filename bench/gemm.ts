@@ -28,7 +28,7 @@ interface Measured extends Pick<Product, 'kind' | 'layer' | 'm' | 'n' | 'k' | 's
   readonly gflops: Summary
   /** Median over the samples of sample / mean of the best's before and after it. */
   readonly share: number
-  /** The same in processor time, which other programs' turns on the core do not enter. */
+  /** GFLOP/s by processor time, which excludes other programs' time on the core. */
   readonly cpuShare: number
   /** Best sample / best of the best's. */
   readonly bestShare: number
@@ -44,7 +44,7 @@ interface Result {
   readonly backend: string
   /** Which code multiplies. */
   readonly implementation: string
-  /** What the shares are of, in words and GFLOP/s. */
+  /** Reference of the shares, in words and GFLOP/s. */
   readonly peakOf: string
   readonly peak: Summary
   readonly products: readonly Measured[]

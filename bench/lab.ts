@@ -40,11 +40,11 @@ export interface LabOptions {
 export interface Span {
   /** Wall time, with the calls to the workers. */
   readonly seconds: number
-  /** Of every worker. */
+  /** Reports of every worker. */
   readonly reports: readonly SpanReport[]
 }
 
-/** Of each step of a span that was traced: until the last worker was done, without the call that began the span. */
+/** Duration of each step of a traced span: until the last worker finished, without the call that began the span. */
 export const stepSeconds = ({ reports }: Span): number[] =>
   Array.from(
     reports[0].steps!.totalMs,
@@ -109,7 +109,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   }
 }
 
-/** Those that training starts with. Workers of a session that only evaluates draw none. */
+/** Initial weights of training; a session that only evaluates does not draw any. */
 function initialWeights({ layout, plan }: Session): NamedWeights[] {
   return layout.parameters.map(({ parameter: { name, kind, layer, dims } }) => {
     const data = new Float32Array(sizeOf(dims))

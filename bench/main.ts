@@ -28,7 +28,7 @@ import { benchSmall, SMALL_DEFAULTS } from './small.js'
 import { benchStartup, STARTUP_DEFAULTS } from './startup.js'
 import { benchStep, STEP_DEFAULTS } from './step.js'
 
-/** Where a benchmark can take trained weights. */
+/** Option of benchmarks that can take trained weights. */
 const TRAINED = {
   type: 'string',
   requiresArg: true,
@@ -163,7 +163,7 @@ function createProgram(args: readonly string[]): Argv {
     )
     .command(
       'scaling',
-      'Training step by number of workers, also more than cores, and how evenly the work is cut',
+      'Training step by number of workers, also more than cores, and how evenly the work is divided',
       argv =>
         argv
           .option('backend', oneBackend(SCALING_DEFAULTS.backend))

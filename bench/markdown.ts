@@ -7,7 +7,7 @@ import { type Bar, type BenchMachine, barCells, isMet, machineLine, type Ran, ty
 export interface PageOptions {
   /** The command that writes this page. */
   readonly command: string
-  /** Of the measurement, such as 2026-11-23. */
+  /** Date of the measurement, such as 2026-11-23. */
   readonly date: string
   /** Picture beside the page, if there is one. */
   readonly picture: string | null

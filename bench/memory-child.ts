@@ -21,13 +21,13 @@ export interface MemorySample {
 
 const SETTLED_STEP = 10
 
-/** Without what start-up left behind: when that goes is chance, and would hide growth. Needs `--expose-gc`. */
+/** Collects garbage of the start-up, whose time of collection is chance and would hide growth. Needs `--expose-gc`. */
 function residentBytes(): number {
   globalThis.gc?.()
   return process.memoryUsage.rss()
 }
 
-/** Of this process since it began. */
+/** Peak memory of this process since it began. */
 function peak(): { peakBytes: number; peakSource: string } {
   try {
     const [, kib] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []

@@ -23,7 +23,7 @@ const MB = 1e6
 
 interface Measured extends MemorySample {
   readonly workers: number
-  /** From the settled size to the last. */
+  /** Growth from the settled size to the last. */
   readonly growth: number
 }
 

@@ -19,7 +19,7 @@ const TRIES = 5
 export const CACHED_FLOATS = 3 * LARGEST * LARGEST
 
 export interface CachedProduct extends Piece {
-  /** Such as "128 x 128". */
+  /** Shape such as "128 x 128". */
   readonly size: string
 }
 
@@ -46,7 +46,7 @@ export function cachedProduct(
 
 const BF16_SHAPES = [128, 256].flatMap(m => [256, 512, 1024].map(k => ({ m, k })))
 
-/** The same in bf16, of the shape that the backend multiplies in: (m, k) · (k, 64). */
+/** Rate in bf16, in the shape that the backend multiplies in: (m, k) · (k, 64). */
 export function cachedBf16Product(
   { bf16, base }: NativeProducts,
   memory: WebAssembly.Memory,

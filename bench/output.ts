@@ -8,7 +8,7 @@ import { type BenchMachine, machineLine, type Ran, type Report, reportJson, repo
 import { svgOf } from './svg.js'
 
 export interface Run {
-  /** What follows `npm run bench --` to repeat it alone. */
+  /** Arguments after `npm run bench --` that repeat it alone. */
   readonly args: string
   run(say: Say): Promise<Report>
 }

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-/** From dist/bench, to the sources: the peers are not compiled. */
+/** Path from dist/bench to the sources of the peers, which are not compiled. */
 const PEERS = new URL('../../bench/peers/', import.meta.url)
 /** TensorFlow.js takes a minute to warm up and a quarter of one for a step. */
 const PATIENCE_MS = 300_000
@@ -25,7 +25,7 @@ export interface PeerCommand {
   readonly args: readonly string[]
 }
 
-/** What a peer says about itself when it is warm. */
+/** Facts that a peer reports after its warm-up. */
 export interface PeerFacts {
   readonly version: string
   readonly threads: number | null
@@ -56,7 +56,7 @@ export async function installTfjs(say: (what: string) => void): Promise<void> {
   if (existsSync(inPeers('tfjs/node_modules/.package-lock.json'))) return
   say('peers: installing TensorFlow.js: npm ci --prefix bench/peers/tfjs')
   const args = ['ci', '--prefix', inPeers('tfjs'), '--no-audit', '--no-fund', '--fetch-retries=1']
-  // Under `npm run` this is npm itself; alone, `npm` could be a script that needs a shell.
+  // Resolves npm itself under `npm run`; alone, `npm` could be a script that needs a shell.
   const npm = process.env.npm_execpath
   const [file, all] = npm ? [process.execPath, [npm, ...args]] : ['npm', args]
   try {

@@ -33,11 +33,11 @@ const WARMUP_STEPS = 3
 /** OpenBLAS's threads look for work for a while after their last, before they sleep. */
 const PAUSE_MS = 100
 
-/** One of our precisions beside a peer. */
+/** One precision of gradloom beside a peer. */
 interface Side {
   readonly precision: Precision
   readonly ours: Summary
-  /** How many times as fast as the peer: of the medians, and the lowest and highest of any turn. */
+  /** Speed-up over the peer: ratio of the medians, and lowest and highest ratio of any turn. */
   readonly ratio: { readonly medians: number; readonly lowest: number; readonly highest: number }
 }
 

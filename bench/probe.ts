@@ -1,5 +1,5 @@
 /**
- * What the machine can do at best, with all threads at once: GFLOP/s of the fastest code for a kind of numbers, and GB/s
+ * Peaks of the machine with all threads at once: GFLOP/s of the fastest code for a data type, and GB/s
  * of memory. Main thread; probe-thread.ts measures, in threads of its own that sleep between two samples.
  */
 import { once } from 'node:events'
@@ -21,7 +21,7 @@ export interface ProbeSample {
 }
 
 export interface Probe {
-  /** How the GFLOP/s and the GB/s are measured. */
+  /** Method of measuring the GFLOP/s and the GB/s. */
   readonly what: { readonly gflops: string; readonly gbytes: string }
   /** Measures with the first so many threads, about 60 ms. */
   sample(threads: number): Promise<ProbeSample>

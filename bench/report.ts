@@ -1,4 +1,4 @@
-/** What a benchmark answers, and its two forms: a page for people, an object for programs. Pure; any thread. */
+/** Result of a benchmark, and its two forms: a page for people, an object for programs. Pure; any thread. */
 import type { MachineFacts } from '../src/run/machine.js'
 import type { Summary } from './stats.js'
 import type { Chart, ChartBar } from './svg.js'
@@ -24,15 +24,15 @@ export interface Table {
 export interface Report {
   readonly name: string
   readonly title: string
-  /** How it was measured: warm-up, samples, what is compared with what. One sentence each. */
+  /** Method: warm-up, samples, what is compared with what. One sentence each. */
   readonly method: readonly string[]
   readonly tables: readonly Table[]
   /** Pictures, for `--svg`. */
   readonly charts: readonly Chart[]
   readonly bars: readonly Bar[]
-  /** What could not be measured, and why. */
+  /** Measurements that were not possible, and why. */
   readonly skipped: readonly string[]
-  /** The same numbers as in the tables, and more, for `--json`. */
+  /** Values of the tables, and more, for `--json`. */
   readonly numbers: object
 }
 
@@ -57,7 +57,7 @@ export const chartBar = ({ median, low, high }: Summary, factor = 1): ChartBar =
   high: high * factor,
 })
 
-/** One number without samples. */
+/** Single value without samples. */
 export const exactBar = (value: number): ChartBar => ({ value, low: value, high: value })
 
 export const workersText = (count: number): string => (count === 1 ? '1 worker' : `${count} workers`)

@@ -11,12 +11,12 @@ export type PeerName = (typeof PEER_NAMES)[number]
 export interface Rival {
   readonly name: PeerName
   readonly title: string
-  /** How many times as fast we promise to be, by our own precision. None: shown, but no promise is made. */
+  /** Minimum speed-up by gradloom's precision; without one the ratio is shown without a bar. */
   readonly bars: Readonly<Partial<Record<Precision, number>>>
   /** A step takes so long that a turn has one, and there are few turns. */
   readonly slow: boolean
   readonly patienceMs?: number
-  /** What to know about its numbers. */
+  /** Note about the peer's numbers. */
   readonly note?: string
   prepare(say: Say): Promise<void>
   command(threads: number): PeerCommand

@@ -6,9 +6,9 @@
  * skip zeros, as those of `wasm` do, can be faster than that.
  */
 
-/** What a step has to do, whoever does it. */
+/** Work of a step, independent of the implementation. */
 export interface StepWork {
-  /** Of the products alone: forward and weight gradient of all layers, backward of all but the first. */
+  /** Floating-point operations of the products alone: forward and weight gradient of all layers, backward of all but the first. */
   readonly flops: number
   /** Adam reads and writes a parameter and its two moments, 4 bytes each. */
   readonly updateBytes: number
@@ -39,7 +39,7 @@ export function stepWork(widths: readonly number[], rows: number, bytesPerWeight
 export const forwardFlops = (widths: readonly number[], rows: number): number =>
   2 * rows * sumOver(widths, (inputs, outputs) => inputs * outputs)
 
-/** What the machine was measured to do, with as many threads as the step has workers. */
+/** Measured peaks of the machine, with as many threads as the step has workers. */
 export interface Roof {
   readonly gflops: number
   /** GB/s, 10^9 bytes. */
@@ -51,7 +51,7 @@ export interface Roofline {
   readonly trafficSeconds: number
   /** The roofline: arithmetic and memory traffic at the same time, so the longer of the two. */
   readonly seconds: number
-  /** The same one after the other, as it is where nothing overlaps. */
+  /** Bound without overlap: arithmetic and traffic one after the other. */
   readonly sequentialSeconds: number
 }
 

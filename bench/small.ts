@@ -29,23 +29,23 @@ const STEPS_BARS: Readonly<Record<string, Readonly<Partial<Record<number, readon
   'wasm f32': { 1: [450], 2: [800] },
   'onednn f32': { 2: [2400, 4500] },
 }
-/** Of the portable backend: the faster the arithmetic, the larger the share of what surrounds it. */
+/** Maximum overhead of the portable backend; the faster the arithmetic, the larger the share of overhead. */
 const OVERHEAD_BAR = 0.05
-/** After one that is not counted. */
+/** Number of spans after one that is not counted. */
 const SPANS_OF_TURN = 3
 
 /** Shares of the wall time. */
 interface Measured {
   readonly workers: (typeof WORKERS)[number]
-  /** Of steps: from the begin of each until the last worker is done. */
+  /** Steps per second of the median step: from its start until the last worker finishes. */
   readonly stepsPerSecond: Summary
-  /** Of spans, with calls and all stalls of the machine. */
+  /** Steps per second of whole spans, with calls and all stalls of the machine. */
   readonly ofSpans: Summary
-  /** Of the median step: 1 - work of the worker with the most work / its time. Barriers, claims, the clock. */
+  /** Overhead share of the median step: 1 - work of the busiest worker / duration. Barriers, claims, the clock. */
   readonly barriers: number
-  /** Of the median span: outside of its steps. The call of the workers and their answers. */
+  /** Share of the median span outside of its steps: the call of the workers and their answers. */
   readonly calls: number
-  /** Of the median span: 1 - work of the worker with the most work / wall time. Holds the machine's stalls too. */
+  /** Overhead share of the median span: 1 - work of the busiest worker / wall time; includes stalls of the machine. */
   readonly withStalls: number
 }
 
@@ -86,7 +86,7 @@ export async function benchSmall(options: SmallOptions, say: Say): Promise<Repor
   } finally {
     for (const lab of labs) await lab.close()
   }
-  // What `auto` turned out to be.
+  // Resolves `auto` to what was chosen.
   const { backend } = labs[0].session.plan
   const measured = WORKERS.map((workers, i) => measure(workers, taken[i], steps))
   const bars = measured.flatMap(({ workers, stepsPerSecond, barriers, calls }): Bar[] => {

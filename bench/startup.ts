@@ -28,7 +28,7 @@ const BATCH = 128
  */
 const VALIDATION = 0.98
 
-/** From dist/bench, to the program. */
+/** Path from dist/bench to the program. */
 const PROGRAM = fileURLToPath(new URL('../../bin/gradloom.js', import.meta.url))
 
 /** Seconds from the start of the process. */

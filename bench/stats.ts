@@ -1,6 +1,6 @@
 /** Statistics of timings. Pure; any thread. Test: npx tap dist/test/bench/stats.test.js */
 
-/** What a benchmark says about its samples. Quartiles, not deviations: other programs make times long, never short. */
+/** Summary of a benchmark's samples. Quartiles, not standard deviations: other programs make times longer, never shorter. */
 export interface Summary {
   readonly count: number
   readonly median: number

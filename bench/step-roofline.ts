@@ -9,7 +9,7 @@ export interface RooflineResult {
   /** Medians over the turns, and the best of each. */
   readonly peak: Summary
   readonly bandwidth: Summary
-  /** By the medians, and by the best samples. */
+  /** Share of the roofline by the medians, and by the best samples. */
   readonly typical: Roofline
   readonly best: Roofline
   /** Roofline / step: typical / median step, best / best step. */
@@ -17,7 +17,7 @@ export interface RooflineResult {
   readonly bestShare: number
 }
 
-/** Of each variant's label and number of threads, one a turn. */
+/** Rooflines by a variant's label and number of threads, one per turn. */
 export type Samples = Map<`${string} ${number}`, readonly ProbeSample[]>
 
 /**

@@ -1,7 +1,7 @@
 /** The tables and the chart of `bench step`. Pure; main thread. */
 import { chartBar, type Table, workersText } from './report.js'
 import { spread } from './stats.js'
-import type { StepResult } from './step.js'
+import type { StepResult } from './step-result.js'
 import type { Chart } from './svg.js'
 
 const CASE_HEAD = ['backend', 'all-reduce', 'shard rows', 'workers']

@@ -10,11 +10,10 @@ import { openProbe, type Probe } from './probe.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
 import { type Bar, type Report, type Say, workersText } from './report.js'
 import { stepWork } from './roofline.js'
-import { median, pairedRatio, type Summary, sum, summarise } from './stats.js'
-import { compareWith, type RooflineResult, type Samples, samplesFor } from './step-roofline.js'
+import { median, pairedRatio, sum, summarise } from './stats.js'
+import type { AllReduce, StepResult } from './step-result.js'
+import { compareWith, type Samples, samplesFor } from './step-roofline.js'
 import { phaseTable, rooflineTable, stepChart, stepTable } from './step-tables.js'
-
-export type AllReduce = 'fused' | 'buffers'
 
 export interface StepOptions {
   /** Turns of each backend and number of workers, of STEPS_OF_TURN steps. */
@@ -39,40 +38,6 @@ export const STEP_DEFAULTS: StepOptions = {
 
 const SPEED_UP_BAR = 1.85
 const ROOFLINE_BARS = { f32: 0.75, bf16: 0.6 } as const
-
-/** A worker's part in a stage: medians over the steps. */
-interface StagePart {
-  readonly worker: number
-  readonly stage: string
-  readonly workMs: number
-  readonly waitMs: number
-  readonly tasks: number
-}
-
-/** A worker's part in all stages of a phase. Phase 2 is the last stage, phase 1 all before it. */
-export interface PhasePart {
-  readonly workMs: number
-  /** At the barriers. */
-  readonly waitMs: number
-  readonly tasks: number
-}
-
-export interface StepResult {
-  /** With the precision, where that is not f32. */
-  readonly backend: string
-  readonly allReduce: AllReduce
-  readonly shardRows: number
-  readonly workers: number
-  readonly seconds: Summary
-  readonly rowsPerSecond: number
-  /** Against the first number of workers: of the medians, of steps side by side, and of the best steps. */
-  readonly speedUp: { readonly medians: number; readonly paired: number; readonly best: number }
-  /** Of each worker. */
-  readonly phases: readonly (readonly [PhasePart, PhasePart])[]
-  readonly stages: readonly StagePart[]
-  /** Null with more workers than cores. */
-  readonly roofline: RooflineResult | null
-}
 
 /** Steps of a turn, in one call to the workers, as in training; before them some that do not count: others have had the caches. */
 const STEPS_OF_TURN = 4
@@ -209,7 +174,7 @@ async function measure(
   }
 }
 
-/** Of a step, from every worker's report of every turn. */
+/** Parts of a step, from every worker's report of every turn. */
 function partsOf(spans: readonly Span[]): Pick<StepResult, 'stages' | 'phases'> {
   const keys = ['workMs', 'waitMs', 'tasks'] as const
   const medians = (of: (span: Span, key: (typeof keys)[number]) => number) => {

@@ -14,7 +14,7 @@ export interface ChartBar {
 
 export interface Chart {
   readonly title: string
-  /** What the axis shows, with its unit: "step time, ms". */
+  /** Label of the axis, with its unit: "step time, ms". */
   readonly axis: string
   readonly better: 'higher' | 'lower'
   readonly groups: readonly string[]
@@ -22,7 +22,7 @@ export interface Chart {
   readonly series: readonly { readonly name: string; readonly bars: readonly (ChartBar | null)[] }[]
 }
 
-/** Of Okabe and Ito's palette, those with a contrast of at least 3:1 to white and to #161b22; the last is grey. */
+/** Colours of Okabe and Ito's palette with a contrast of at least 3:1 to white and to #161b22; the last is grey. */
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#b8629a', '#7f7f7f']
 const WIDTH = 760
 const MARGIN = 20

@@ -3,10 +3,11 @@
  *
  *   node scripts/check-imports.mjs [--counts] [folder]
  *
+ * Circles of files are looked for in bench/ and test/ too, where these lie beside the folder.
  * Type-only imports count as well: who needs another's types has to read the other. `--counts` prints the numbers and exits 0.
  * Part of `npm run lint`; test/structure.test.ts shows that it finds what it is for.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
@@ -157,6 +158,12 @@ export function problemsOf(root, { tables = TABLES } = {}) {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const root = process.argv.slice(2).find(arg => !arg.startsWith('--')) ?? 'src'
   const { problems, counts } = problemsOf(root)
+  for (const beside of ['bench', 'test'].filter(name => root === 'src' && existsSync(name))) {
+    for (const circle of circlesOf(importsBelow(beside).imports)) {
+      counts.circles++
+      problems.push(`circle of files in ${beside}: ${circle.join(', ')}`)
+    }
+  }
   const { files, circles, upward, long } = counts
   const summary = `${files} files, ${circles} circles, ${upward} upward imports, ${long} files over ${MAX_LINES} lines`
   if (process.argv.includes('--counts')) process.stdout.write(`${summary}\n${problems.join('\n')}\n`)
