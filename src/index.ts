@@ -36,7 +36,7 @@ export { type EvaluateOptions, type Evaluation, evaluate, type TargetError } fro
 export { findMistakes, loadTestImages, type Mistake, randomIndices, type TestImages } from './inference/examples.js'
 export { importantUnits, type LayerSummary, summarizeLayers } from './inference/layers.js'
 export { type LayerActivations, type Prediction, Predictor } from './inference/predictor.js'
-export { PictureError } from './picture/picture.js'
+export { PictureError } from './picture/raster.js'
 export { type ComparedGroup, type ComparedRun, type Comparison, compareRuns } from './report/comparison.js'
 export { reportJson } from './report/json.js'
 export { reportMarkdown } from './report/markdown.js'

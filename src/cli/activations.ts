@@ -25,7 +25,7 @@ export const activationsCommand: CommandModule<object, ActivationsArguments> = {
     yargs
       .positional('run', savedRun)
       .option('index', { describe: 'Test image, from 0', ...single('index'), defaultDescription: '0' })
-      .option('image', { describe: 'A PNG or JPEG picture of your own instead', ...single('image') })
+      .option('image', { describe: 'A picture of your own instead', ...single('image') })
       .option('weights', {
         describe: `Weights of the first layer instead: of its so many most important units (${WEIGHTS} if no number is given)`,
         ...singleOptional('weights'),

@@ -43,7 +43,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         ...singleOptional('wrong'),
       })
       .option('image', {
-        describe: 'PNG or JPEG pictures of your own, any size',
+        describe: 'Pictures of your own, any size: PNG, JPEG, WebP, AVIF, TIFF, GIF',
         ...{ type: 'string', array: true, default: [], defaultDescription: 'none' },
       })
       .option('seed', { describe: 'Of --random', ...single('seed'), default: '1' })
@@ -54,8 +54,8 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'what it got wrong, as a picture')
       .example('$0 predict runs/mine --image seven.png photo.jpg', 'pictures of your own')
       .epilogue(
-        'Pictures for networks of 28 x 28 are prepared as MNIST was: the digit fitted into 20 x 20 and centred by its\n' +
-          'centre of mass, dark on light inverted. What was done is printed. Without any choice: --random.',
+        'Pictures are prepared as the data of the network were (data.preparation): digits as MNIST, fitted into 20 x 20 and\n' +
+          'centred by their centre of mass, dark on light inverted. What was done is printed. Without any choice: --random.',
       ) as Argv<PredictArguments>,
   handler: runPredict,
 }

@@ -16,6 +16,7 @@ export function startLines(event: StartEvent, cwd: string): string[] {
       'data',
       `${experiment.data.dataset}: ${formatCount(rows.train)} training rows${validation}, ${formatCount(rows.test)} held out`,
     ),
+    ...(event.notes ?? []).map(note => row('', note)),
     row('model', `${widths.join('-')}, ${formatCount(event.parameters)} parameters`),
     row(
       'compute',

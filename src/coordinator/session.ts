@@ -5,7 +5,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
-import { type InputSpec, isScaled, normalisationOf, type Scaling, scaleRows, scalingOf } from '../data/input.js'
+import {
+  type InputSpec,
+  isScaled,
+  normalisationOf,
+  type SavedInput,
+  type Scaling,
+  scaleRows,
+  scalingOf,
+} from '../data/input.js'
 import type { TrainingData } from '../data/memory.js'
 import type { Features } from '../data/source.js'
 import { splitAt, splitValidation } from '../data/split.js'
@@ -17,6 +25,7 @@ import { adviseHugePages } from '../kernels/ffi/memory.js'
 import { openNative } from '../kernels/native/open.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
+import { choosePreparation } from '../picture/preparation.js'
 import type { Score } from '../run/events.js'
 import type { NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
@@ -124,7 +133,7 @@ export class Session {
   static async start(
     prepared: PreparedSession,
     experiment: Experiment,
-    known: InputSpec | null = null,
+    known: SavedInput | null = null,
   ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
@@ -369,15 +378,19 @@ function inputOf(
   plan: RunPlan,
   memory: WebAssembly.Memory,
   experiment: Experiment,
-  known: InputSpec | null,
+  known: SavedInput | null,
 ): InputSpec {
   const { height, width, dtype, classNames } = data
   const rows = viewSlot(memory, layout.order.train).data.subarray(0, plan.rows.train)
   const targets = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
-  const spec = { height, width, dtype, classNames, targets }
+  const images = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
+  const { dataset, preparation: setting } = experiment.data
+  const preparation =
+    known?.preparation ??
+    choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
+  const spec = { height, width, dtype, classNames, targets, preparation }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { ...spec, scaling: null }
-  const features = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
-  const scaling = known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), features, height * width, rows)
+  const scaling = known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, rows)
   viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
   return { ...spec, scaling }

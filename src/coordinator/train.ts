@@ -26,6 +26,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
     { purpose: 'train', splits: ['train', 'validation', 'test'] },
     options.data,
   )
+  for (const text of prepared.data.warnings ?? []) options.onWarning?.(text)
   const from =
     options.from === undefined
       ? null
@@ -47,6 +48,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   const run = new Trainer({
     ...{ experiment, options, directory },
     ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
+    notes: prepared.data.notes ?? [],
     ...(from !== null && { initialise: session => startFrom(session, from) }),
   })
   try {

@@ -53,6 +53,8 @@ export interface TrainerParts {
   readonly backendReason: string
   readonly backendAdvice: string | null
   readonly from?: ResumePoint | null
+  /** About the data, for the start event. */
+  readonly notes?: readonly string[]
   readonly watch?: Watch
   /** Whether the final weights are scored. Default: true. */
   readonly scores?: boolean
@@ -83,6 +85,7 @@ export class Trainer {
   readonly #from: ResumePoint | null
   readonly #watch: Watch | undefined
   readonly #scores: boolean
+  readonly #notes: readonly string[]
   readonly #initialise: (session: Session) => Promise<void>
   /** The state after the best epoch, of a run that has no directory to keep it in. */
   #bestCopy: { readonly step: number; readonly state: StateSnapshot } | undefined
@@ -97,6 +100,7 @@ export class Trainer {
     this.#from = from
     this.#watch = parts.watch
     this.#scores = parts.scores ?? true
+    this.#notes = parts.notes ?? []
     this.#initialise = parts.initialise ?? (session => session.initialise())
     this.#restarts = new Restarts(experiment.compute.maxRestarts, message => this.#warn(message))
     const { checkpoint: policy } = experiment
@@ -465,6 +469,7 @@ export class Trainer {
       workers: plan.workers,
       parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
       rows: plan.rows,
+      ...(this.#notes.length > 0 && { notes: this.#notes }),
       stepsPerEpoch: stepsPerEpoch(plan),
       memoryBytes: layout.bytes,
     })

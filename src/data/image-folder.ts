@@ -1,22 +1,26 @@
 /**
  * A folder of pictures in a folder for each class: `train/<class>/*.png` and `test/<class>/*.png`, or `<class>/*.png`.
- * PNG and JPEG, by content. Pictures become grey, 8 bits; their background stays as it is. Main thread.
+ * Pictures become grey, 8 bits; their background stays as it is. Main thread; holds a few decoded pictures at a time.
  */
 import { createHash } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../errors.js'
-import { decodePicture, type Picture, readBytes } from '../picture/picture.js'
+import { READ_FORMATS } from '../picture/kinds.js'
+import { decodePicture, readBytes } from '../picture/picture.js'
 import { prepare } from '../picture/prepare.js'
-import { fileError } from './content.js'
+import type { Picture, Size } from '../picture/raster.js'
+import { contentOfFolder, isPictureFile, LeftOut } from './picture-files.js'
 import type { DataConfig, DatasetSource } from './source.js'
 import { type NamedRows, sortedClasses, tableSource } from './table.js'
 
-const PICTURE = /\.(png|jpe?g)$/i
+/** Pictures that are decoded at the same time: libuv has four threads. */
+const AT_ONCE = 8
 
-interface Size {
-  readonly height: number
-  readonly width: number
+interface Part {
+  readonly size: Size
+  readonly rows: NamedRows
+  /** Files that were not read. */
+  readonly leftOut: string | null
 }
 
 /** `path` and `testPath` are absolute. */
@@ -25,46 +29,102 @@ export async function openImageFolder(
   testPath: string | null,
   config: DataConfig,
 ): Promise<DatasetSource> {
-  const folders = await foldersIn(path)
+  const { folders } = await contentOfFolder(path)
   const divided = folders.includes('train') && folders.includes('test') && testPath === null
   const wanted = config.imageSize ? { height: config.imageSize[0], width: config.imageSize[1] } : null
-  const { size, rows } = await readPart(divided ? join(path, 'train') : path, wanted)
+  const train = await readPart(divided ? join(path, 'train') : path, wanted)
   const testFolder = divided ? join(path, 'test') : testPath
-  const test = testFolder === null ? null : (await readPart(testFolder, wanted ?? size)).rows
-  return tableSource({ name: 'images', where: path, ...size, dtype: 'uint8' }, rows, test, config)
+  const test = testFolder === null ? null : await readPart(testFolder, wanted ?? train.size, wanted === null)
+  const shape = { name: 'images', where: path, ...train.size, dtype: 'uint8' } as const
+  const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
+  return { ...tableSource(shape, train.rows, test?.rows ?? null, config), warnings }
 }
 
-/** `size`: what pictures are brought to; null: that of the first, which all others must have. */
-async function readPart(folder: string, size: Size | null): Promise<{ size: Size; rows: NamedRows }> {
-  const classNames: string[] = []
-  const images: Uint8Array[] = []
+/**
+ * All pictures of one split. `size`: what pictures are brought to; null: that of the first, which all others must have.
+ * With `mustFit` pictures must have the size already.
+ */
+async function readPart(folder: string, size: Size | null, mustFit = size === null): Promise<Part> {
+  const files = await listPictures(folder)
+  const features: Uint8Array[] = []
   const md5 = createHash('md5')
   let bytes = 0
-  let first: { readonly file: string; readonly size: Size } | null = null
-  for (const className of sortedClasses(await foldersIn(folder))) {
-    const names = (await readdir(join(folder, className))).filter(name => PICTURE.test(name)).sort()
-    for (const name of names) {
-      const file = join(folder, className, name)
-      const content = await readBytes(file)
+  let first = mustFit && size ? { file: 'the training pictures', size } : null
+  const target = mustFit ? null : size
+  for (let at = 0; at < files.pictures.length; at += AT_ONCE) {
+    const some = files.pictures.slice(at, at + AT_ONCE)
+    // Settled, and looked at in order: which of several damaged files is named does not depend on who is first.
+    const read = await Promise.allSettled(some.map(({ file }) => readOne(file, target)))
+    for (const [i, result] of read.entries()) {
+      if (result.status === 'rejected') throw result.reason
+      const { content, picture, pixels } = result.value
+      const { className, name, file } = some[i]
       md5.update(`${className}/${name}\n`).update(content)
       bytes += content.length
-      const picture = await decodePicture(file, content)
       first ??= { file, size: { height: picture.height, width: picture.width } }
-      if (size === null) expectSize(file, picture, first)
-      images.push(prepare(file, picture, 'whole', size ?? first.size).pixels)
-      classNames.push(className)
+      if (target === null) expectSize(file, picture, first)
+      features.push(pixels)
     }
   }
-  if (first === null) {
-    throw new DataError(`${folder}: has no pictures, expected PNG or JPEG files in a folder for each class`)
-  }
-  const file = { path: folder, bytes, md5: md5.digest('hex'), official: null }
-  const { height, width } = size ?? first.size
-  const features = new Uint8Array(images.length * height * width)
-  images.forEach((image, row) => {
-    features.set(image, row * height * width)
+  const digest = { path: folder, bytes, md5: md5.digest('hex'), official: null }
+  const { height, width } = target ?? first!.size
+  const all = new Uint8Array(features.length * height * width)
+  features.forEach((image, row) => {
+    all.set(image, row * height * width)
   })
-  return { size: { height, width }, rows: { features, classNames, targets: null, files: [file] } }
+  const classNames = files.pictures.map(({ className }) => className)
+  return {
+    size: { height, width },
+    rows: { features: all, classNames, targets: null, files: [digest] },
+    leftOut: files.leftOut && `${folder}: left out, as they are no pictures that are read: ${files.leftOut}`,
+  }
+}
+
+async function readOne(file: string, size: Size | null) {
+  const content = await readBytes(file)
+  const picture = await decodePicture(file, content, { size })
+  return { content, picture, pixels: prepare(file, picture, 'plain', size ?? picture).pixels }
+}
+
+interface ListedPicture {
+  readonly className: string
+  readonly name: string
+  readonly file: string
+}
+
+/** The pictures of every class, in the order of classes and names. Throws DataError for a class without any. */
+async function listPictures(
+  folder: string,
+): Promise<{ readonly pictures: readonly ListedPicture[]; readonly leftOut: string | null }> {
+  const { folders, files } = await contentOfFolder(folder)
+  const leftOut = new LeftOut()
+  for (const name of files) leftOut.add('', name)
+  const pictures: ListedPicture[] = []
+  for (const className of sortedClasses(folders)) {
+    const inside = await contentOfFolder(join(folder, className))
+    const before = pictures.length
+    for (const name of inside.folders) leftOut.add(className, name, 'folders inside a class')
+    for (const name of inside.files) {
+      const file = join(folder, className, name)
+      if (await isPictureFile(file)) pictures.push({ className, name, file })
+      else leftOut.add(className, name)
+    }
+    if (pictures.length === before)
+      throw noPictures(join(folder, className), inside.files.length, inside.folders.length)
+  }
+  if (pictures.length === 0) {
+    throw new DataError(`${folder}: has no pictures, expected ${READ_FORMATS} files in a folder for each class`)
+  }
+  return { pictures, leftOut: leftOut.text }
+}
+
+function noPictures(folder: string, files: number, folders: number): DataError {
+  const got = [files > 0 ? `${files} other files` : null, folders > 0 ? `${folders} folders` : null]
+  const content = got.filter(text => text !== null).join(' and ') || 'nothing'
+  return new DataError(
+    `${folder}: the class has no picture that can be read, expected ${READ_FORMATS} files in it; it has ${content}`,
+    { hint: 'convert its pictures, as to PNG, or move the folder elsewhere' },
+  )
 }
 
 function expectSize(
@@ -77,13 +137,4 @@ function expectSize(
     `${file}: picture is ${width} x ${height}, expected ${first.size.width} x ${first.size.height} as ${first.file}`,
     { hint: `--set data.imageSize=[${first.size.height},${first.size.width}] brings all pictures to one size` },
   )
-}
-
-async function foldersIn(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true })
-    return entries.filter(entry => entry.isDirectory()).map(({ name }) => name)
-  } catch (cause) {
-    throw fileError(folder, 'cannot be read', cause)
-  }
 }

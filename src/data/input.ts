@@ -5,6 +5,7 @@
  * Letters: `N` rows, `F` features.
  */
 import { inspect } from 'node:util'
+import { PREPARATIONS, type Preparation } from '../picture/preparation.js'
 import type { DataConfig, Features, FeatureType } from './source.js'
 
 export interface Scaling {
@@ -22,6 +23,8 @@ export interface InputSpec {
   readonly scaling: Scaling | null
   /** Of regression, whose outputs learn the scaled targets; null: the outputs are classes. */
   readonly targets: Scaling | null
+  /** How pictures are prepared for it. Files of older versions do not say: see `knownPreparation`. */
+  readonly preparation: Preparation
 }
 
 /** What `data.normalise` comes to. */
@@ -74,11 +77,14 @@ export function unscaleRows(values: Float32Array, { offset, factor }: Scaling): 
 /** What a scaled 1 is in the units of the data: 0 for a column that is constant. */
 export const deviation = (factor: number): number => (factor === 0 ? 0 : 1 / factor)
 
-/** An InputSpec as a checkpoint has it; undefined where there is none. Throws TypeError where it is something else. */
-export function parseInput(json: string | undefined): InputSpec | undefined {
+/** An InputSpec as a checkpoint has it. `preparation` is null in files of versions that did not write it. */
+export type SavedInput = Omit<InputSpec, 'preparation'> & { readonly preparation: Preparation | null }
+
+/** Undefined where there is none. Throws TypeError where it is something else. */
+export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
-  const spec = JSON.parse(json) as InputSpec
-  const { height, width, dtype, classNames, scaling, targets = null } = spec
+  const spec = JSON.parse(json) as Omit<SavedInput, 'targets' | 'preparation'> & Partial<SavedInput>
+  const { height, width, dtype, classNames, scaling, targets = null, preparation = null } = spec
   const size = height * width
   const isList = (list: unknown, of: string, length: number) =>
     Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
@@ -89,7 +95,8 @@ export function parseInput(json: string | undefined): InputSpec | undefined {
     (dtype === 'uint8' || dtype === 'float32') &&
     isList(classNames, 'string', classNames?.length) &&
     isScalingOf(scaling, size) &&
-    isScalingOf(targets, classNames.length)
+    isScalingOf(targets, classNames.length) &&
+    (preparation === null || PREPARATIONS.includes(preparation))
   if (!good) throw new TypeError(`input is ${inspect(spec, { depth: 1 })}`)
-  return { height, width, dtype, classNames, scaling, targets }
+  return { height, width, dtype, classNames, scaling, targets, preparation }
 }

@@ -47,6 +47,10 @@ export interface DatasetSource {
   readonly test: { readonly rows: number }
   /** Row of the training part from which on rows are the validation split; absent: see `data.validation`. */
   readonly validationFrom?: number
+  /** What a person should know before training, such as files that were left out. */
+  readonly warnings?: readonly string[]
+  /** What is learned from, in short lines. */
+  readonly notes?: readonly string[]
   /**
    * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows); for regression also `targets` (rows x
    * targets), and labels are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.

@@ -1,8 +1,8 @@
 /** Questions to a network, about test images and pictures of one's own, with all that one may want to see. Main thread. */
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
-import { readPicture } from '../picture/picture.js'
-import { preparationFor, prepare } from '../picture/prepare.js'
+import { readBytes } from '../picture/picture.js'
+import { preparePicture } from '../picture/prepare.js'
 import { type TestImages, testImage } from './examples.js'
 import type { Predictor } from './predictor.js'
 
@@ -61,10 +61,10 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
       `${source.checkpoint}: learned from numbers, expected a network of images to ask about pictures`,
     )
   }
-  const preparation = preparationFor(source.experiment.data.dataset, height, width)
   const answers: Answer[] = []
   for (const file of files) {
-    const { pixels, steps } = prepare(file, await readPicture(file), preparation, { height, width })
+    const { preparation } = source.input
+    const { pixels, steps } = await preparePicture(file, await readBytes(file), preparation, { height, width })
     const about = { index: null, file, steps, features: pixels, pixels, truth: null }
     answers.push(
       source.input.targets

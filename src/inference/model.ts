@@ -11,6 +11,7 @@ import type { DatasetSource } from '../data/dataset.js'
 import type { InputSpec } from '../data/input.js'
 import { ShapeError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
+import { preparationOfOldModel } from '../picture/preparation.js'
 import { FILES } from '../run/directory.js'
 import { openRun } from '../run/open.js'
 import { readCheckpoint } from '../run/save.js'
@@ -44,13 +45,15 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
     overrides: ['compute.workers=1', 'compute.backend=wasm', 'compute.precision=f32'],
   })
   const baseDir = opened.runDir ?? dirname(opened.checkpoint)
-  const { input } = await readCheckpoint(opened.checkpoint)
-  if (input === undefined) {
+  const { input: saved } = await readCheckpoint(opened.checkpoint)
+  if (saved === undefined) {
     throw new CheckpointError(`${opened.checkpoint}: does not say what the network takes, expected metadata 'input'`, {
       hint: 'read it with the version of gradloom that wrote it, or train again',
     })
   }
-  const { height, width, classNames } = input
+  const { height, width, classNames } = saved
+  const preparation = saved.preparation ?? preparationOfOldModel(experiment.data.dataset, height, width)
+  const input: InputSpec = { ...saved, preparation }
   const images: DatasetSource = {
     ...input,
     name: experiment.data.dataset,

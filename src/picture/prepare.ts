@@ -1,33 +1,41 @@
 /**
- * Pictures from anywhere to what a network was trained on. Digits are prepared as MNIST was (LeCun, Cortes, Burges):
- * fitted into 20 x 20 with their proportions kept, and put into 28 x 28 so that their centre of mass is in the middle.
- * Pure; any thread.
+ * Pictures from anywhere to what a network was trained on: as MNIST was prepared (LeCun, Cortes, Burges), whose digits
+ * are fitted into 20 x 20 with their proportions kept and put into 28 x 28 so that their centre of mass is in the
+ * middle; as Fashion-MNIST was; or plainly resized. Which of them is recorded with the model. Any thread.
  */
-import { type Picture, PictureError } from './picture.js'
+import { type DecodeOptions, decodePicture } from './picture.js'
+import type { Preparation } from './preparation.js'
+import { type Picture, PictureError, type Size } from './raster.js'
 import { type Gray, resize } from './resize.js'
 
-/**
- * `digit`: as above. `clothing`: as Fashion-MNIST, fitted into 28 x 28 and centred by its edges. `whole`: resized,
- * proportions and background as they are.
- */
-export type Preparation = 'digit' | 'clothing' | 'whole'
-
 export interface Prepared {
-  /** (height x width) bytes, background 0. */
+  /** (height x width) bytes; background 0, unless `plain`. */
   readonly pixels: Uint8Array
   /** What was done, in order, for the user. */
   readonly steps: readonly string[]
 }
 
-/** The preparation that fits a data set and its images. */
-export function preparationFor(dataset: string, height: number, width: number): Preparation {
-  if (dataset === 'fashion-mnist') return 'clothing'
-  return height === 28 && width === 28 && dataset !== 'images' ? 'digit' : 'whole'
+/** Longest side of a picture before ink is looked for in it: bounds the work, and keeps a digit of 2 % of the sheet. */
+const MOST_SIDE = 1024
+
+/** The picture in `bytes` as the network wants it. `where` begins messages. Throws PictureError. */
+export async function preparePicture(
+  where: string,
+  bytes: Uint8Array,
+  preparation: Preparation,
+  shape: Size,
+  { mostPixels }: Pick<DecodeOptions, 'mostPixels'> = {},
+): Promise<Prepared> {
+  const target = preparation === 'plain' ? { size: shape } : { mostSide: MOST_SIDE }
+  const picture = await decodePicture(where, bytes, { ...target, ...(mostPixels !== undefined && { mostPixels }) })
+  return prepare(where, picture, preparation, shape)
 }
+
+const sizeText = ({ width, height }: Size): string => `${width} x ${height}`
 
 const SIDE = 28
 /** Longest side of what is on the picture, of 28. */
-const BOX: Readonly<Record<Exclude<Preparation, 'whole'>, number>> = { digit: 20, clothing: SIDE }
+const BOX: Readonly<Record<Exclude<Preparation, 'plain'>, number>> = { mnist: 20, 'fashion-mnist': SIDE }
 /** Of 255: less contrast than this is noise, or nothing. */
 const LEAST_CONTRAST = 24
 /** Share of the pixels that may be dust or glare. Not more: a small digit on a large sheet is few pixels too. */
@@ -36,28 +44,28 @@ const DUST = 0.0001
 const LEAST_INK = 0.05
 const MOST_INK = 0.5
 
-/** `where` begins messages: the picture's name. */
-export function prepare(
-  where: string,
-  picture: Picture,
-  preparation: Preparation,
-  shape: { readonly height: number; readonly width: number },
-): Prepared {
+/** Pixels of a decoded picture; `shape` is for `plain`. `where` begins messages: the picture's name. */
+export function prepare(where: string, picture: Picture, preparation: Preparation, shape: Size): Prepared {
   const steps: string[] = []
   const gray = flatten(picture, steps)
-  if (preparation === 'whole') {
-    steps.push(`resized from ${picture.width} x ${picture.height} to ${shape.width} x ${shape.height}`)
+  const { original = picture } = picture
+  if (preparation === 'plain') {
+    if (original.width !== shape.width || original.height !== shape.height) {
+      steps.push(`resized from ${sizeText(original)} to ${sizeText(shape)}`)
+    }
+    // libvips makes pictures smaller; it would move them by half a pixel where it makes them larger.
     return { pixels: toBytes(resize(gray, shape.width, shape.height)), steps }
   }
+  if (original.width !== picture.width) steps.push(`resized from ${sizeText(original)} to ${sizeText(picture)}`)
   const ink = inkOf(where, gray, steps)
   const cropped = crop(where, ink, steps)
   const scale = BOX[preparation] / Math.max(cropped.width, cropped.height)
   const width = Math.max(1, Math.round(cropped.width * scale))
   const height = Math.max(1, Math.round(cropped.height * scale))
   const fitted = brighten(resize(cropped, width, height), steps)
-  const { x, y } = preparation === 'digit' ? placeByMass(fitted) : placeByEdges(fitted)
+  const { x, y } = preparation === 'mnist' ? placeByMass(fitted) : placeByEdges(fitted)
   steps.push(
-    `fitted into ${width} x ${height}, ${preparation === 'digit' ? 'centre of mass' : 'middle'} in the middle of ${SIDE} x ${SIDE}`,
+    `fitted into ${width} x ${height}, ${preparation === 'mnist' ? 'centre of mass' : 'middle'} in the middle of ${SIDE} x ${SIDE}`,
   )
   const placed: Gray = { width: SIDE, height: SIDE, values: new Float32Array(SIDE * SIDE) }
   for (let row = 0; row < height; row++) {

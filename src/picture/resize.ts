@@ -11,6 +11,7 @@ export interface Gray {
  * centres of pixels. The same size: the same values.
  */
 export function resize({ width, height, values }: Gray, toWidth: number, toHeight: number): Gray {
+  if (width === toWidth && height === toHeight) return { width, height, values }
   const across = weightsOf(width, toWidth)
   const down = weightsOf(height, toHeight)
   const half = new Float64Array(toWidth * height) // all rows, the new columns

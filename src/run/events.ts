@@ -31,6 +31,8 @@ export interface StartEvent {
   readonly workers: number
   readonly parameters: number
   readonly rows: { readonly train: number; readonly validation: number; readonly test: number }
+  /** What is learned from, in short lines. Absent in files of older versions. */
+  readonly notes?: readonly string[]
   readonly stepsPerEpoch: number
   /** Shared memory of the run, in bytes. */
   readonly memoryBytes: number

@@ -6,7 +6,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
-import { type InputSpec, parseInput } from '../data/input.js'
+import { parseInput, type SavedInput } from '../data/input.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from '../formats/tensor-file.js'
 import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
@@ -27,7 +27,7 @@ export interface CheckpointState {
   /** The resolved experiment. A reader gets it as it stands in the file, unchecked. */
   readonly experiment: unknown
   /** What the network takes; undefined in files of older versions, and where nobody asked. */
-  readonly input?: InputSpec | undefined
+  readonly input?: SavedInput | undefined
   /** Whatever else decides what happens next, as JSON; null in a file that only has weights. Unchecked as well. */
   readonly training?: unknown
 }
@@ -303,7 +303,7 @@ export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkp
   }
 }
 
-function inputOf(file: string, json: string | undefined): InputSpec | undefined {
+function inputOf(file: string, json: string | undefined): SavedInput | undefined {
   try {
     return parseInput(json)
   } catch (cause) {

@@ -94,7 +94,16 @@ async function reply(model: Loaded, question: Question): Promise<Answers[Questio
 function factsOf({ height, width, classNames, widths, note, source }: Predictor): ModelFacts {
   const { checkpoint, experiment, input } = source
   return {
-    ...{ checkpoint, height, width, classNames, widths, note, dataset: experiment.data.dataset },
+    ...{
+      checkpoint,
+      height,
+      width,
+      classNames,
+      widths,
+      note,
+      dataset: experiment.data.dataset,
+      preparation: input.preparation,
+    },
     input: input.dtype === 'uint8' ? 'image' : 'row',
     task: input.targets ? 'regression' : 'classification',
   }

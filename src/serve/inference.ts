@@ -71,11 +71,11 @@ export class Inference {
   }
 
   /** Decodes a picture file and prepares it for the network of `facts`. */
-  async prepare(where: string, bytes: Uint8Array, { dataset, height, width }: ModelFacts): Promise<Prepared> {
+  async prepare(where: string, bytes: Uint8Array, { preparation, height, width }: ModelFacts): Promise<Prepared> {
     if (this.#pictures.queueSize >= MOST_PICTURES) {
       throw new TooBusyError(`pictures: ${MOST_PICTURES} are waiting, expected fewer`)
     }
-    return answerOf(await this.#pictures.run({ where, bytes, dataset, height, width }))
+    return answerOf(await this.#pictures.run({ where, bytes, preparation, height, width }))
   }
 
   async close(): Promise<void> {

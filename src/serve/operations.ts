@@ -34,7 +34,7 @@ const anything: Schema = { type: 'object', additionalProperties: true }
 
 const IMAGE: Schema = {
   description:
-    'Either all pixels of one image, row by row, 0 for background to 255, as in the data set: they are used as they are. Or a PNG or JPEG file in base64, with or without a "data:" prefix, of any size: it is prepared as `predict --image` does.',
+    'Either all pixels of one image, row by row, 0 for background to 255, as in the data set: they are used as they are. Or a picture file (PNG, JPEG, WebP, AVIF, TIFF, GIF) in base64, with or without a "data:" prefix, of any size: it is prepared as `predict --image` does.',
   anyOf: [
     { type: 'array', minItems: 1, maxItems: 65536, items: { type: 'number', minimum: 0, maximum: 255 } },
     { type: 'string', minLength: 16 },
@@ -91,6 +91,11 @@ const model = object({
   classNames: { ...list(text), description: 'Of regression the names of the targets.' },
   widths: list(count),
   dataset: text,
+  preparation: {
+    type: 'string',
+    enum: ['mnist', 'fashion-mnist', 'plain'],
+    description: 'Of pictures, see docs/data.md.',
+  },
   note: nullable(text),
 })
 const testImage = { index: count, label: count, className: text, pixels: { ...text, description: 'Bytes in base64.' } }

@@ -126,7 +126,7 @@ function rowOf(where: string, given: readonly number[]): Float32Array {
 function bytesOf(where: string, text: string): Uint8Array {
   const base64 = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) {
-    throw new RequestError(`${where}: is a text that is not base64, expected a PNG or JPEG file in base64`)
+    throw new RequestError(`${where}: is a text that is not base64, expected a picture file in base64`)
   }
   return Buffer.from(base64, 'base64')
 }

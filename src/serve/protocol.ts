@@ -1,4 +1,5 @@
 /** Messages between the server, its threads and its pages. Types only; any thread, and the browser. */
+import type { Preparation } from '../picture/preparation.js'
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
 
 /** State of a run; `stopped`: it did not end and nobody trains it any more, as after a kill. `weights`: a checkpoint by itself. */
@@ -30,6 +31,8 @@ export interface ModelFacts {
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
   readonly dataset: string
+  /** How pictures are prepared for it. */
+  readonly preparation: Preparation
   readonly note: string | null
 }
 

@@ -1,10 +1,13 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
-import jpeg from 'jpeg-js'
+import sharp from 'sharp'
 import t from 'tap'
 import { loadTestImages, Predictor } from '../../src/index.js'
-import { decodePicture, type Picture } from '../../src/picture/picture.js'
-import { preparationFor, prepare } from '../../src/picture/prepare.js'
+import { decodePicture } from '../../src/picture/picture.js'
+import { encodePng } from '../../src/picture/png.js'
+import { choosePreparation, liesAsMnist, preparationOfOldModel } from '../../src/picture/preparation.js'
+import { prepare, preparePicture } from '../../src/picture/prepare.js'
+import type { Picture } from '../../src/picture/raster.js'
 import { resize } from '../../src/picture/resize.js'
 import { trainDigits } from '../inference/trained.js'
 
@@ -45,7 +48,7 @@ function sameClass(t: Tap, name: string, least: number, pictures: (index: number
   return t.test(name, async t => {
     let same = 0
     for (const index of INDICES) {
-      const { pixels } = prepare('x', await pictures(index), 'digit', SHAPE)
+      const { pixels } = prepare('x', await pictures(index), 'mnist', SHAPE)
       const [got, want] = [predictor.predict(pixels)[0], predictor.predict(digit(index))[0]]
       if (got.label === want.label) same++
       else t.comment(`test image ${index}: ${got.label}, expected ${want.label}`)
@@ -61,7 +64,7 @@ t.test('the digits themselves: prepared again they are as they were, but for fai
     const { pixels } = prepare(
       'x',
       sheet(digit(index), { scale: 1, left: 0, top: 0, width: 28, height: 28 }, level),
-      'digit',
+      'mnist',
       SHAPE,
     )
     const difference = pixels.reduce((sum, pixel, i) => sum + Math.abs(pixel - digit(index)[i]), 0) / F
@@ -81,16 +84,21 @@ await sameClass(
 await sameClass(t, 'red on transparent paper: at least 98 of 100', 98, index =>
   sheet(digit(index), PLACE, amount => [200, 0, 0, Math.round(255 * amount)]),
 )
-await sameClass(t, 'a pale photograph as JPEG: at least 95 of 100', 95, index => {
+await sameClass(t, 'a pale photograph as JPEG: at least 95 of 100', 95, async index => {
   const { width, height, rgba } = sheet(digit(index), PLACE, amount => {
     const light = 190 - 130 * amount
     return [light, light - 10, light - 20, 255]
   })
-  return decodePicture('x', jpeg.encode({ width, height, data: rgba }, 80).data)
+  return decodePicture(
+    'x',
+    await sharp(rgba, { raw: { width, height, channels: 4 } })
+      .jpeg()
+      .toBuffer(),
+  )
 })
 
 t.test('the steps say what was done', async t => {
-  const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), 'digit', SHAPE)
+  const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), 'mnist', SHAPE)
   t.match(
     steps.join('; '),
     /^inverted: dark on light; cut to \d+ x \d+ of 200 x 110; fitted into \d+ x \d+, centre of mass/,
@@ -98,7 +106,7 @@ t.test('the steps say what was done', async t => {
   const red = prepare(
     'x',
     sheet(digit(0), PLACE, a => [200, 0, 0, 255 * a]),
-    'digit',
+    'mnist',
     SHAPE,
   )
   t.match(red.steps, ['colours to grey', 'transparency laid on white', 'inverted: dark on light'])
@@ -120,7 +128,7 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
         const inside = column >= x && column < x + width && row >= y && row < y + height
         return i % 4 === 3 || inside !== dark ? 255 : 0
       })
-      const { pixels } = prepare('x', { format: 'PNG', width: 130, height: 130, rgba }, 'digit', SHAPE)
+      const { pixels } = prepare('x', { format: 'PNG', width: 130, height: 130, rgba }, 'mnist', SHAPE)
       let [mass, cx, cy, left, right, top, bottom] = [0, 0, 0, 28, -1, 28, -1]
       pixels.forEach((value, i) => {
         const [column, row] = [i % 28, Math.floor(i / 28)]
@@ -143,33 +151,67 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
 t.test('a digit is found where it is a two-thousandth of a large sheet', async t => {
   const width = 640
   const place = { scale: 1, left: 500, top: 20, width, height: width }
-  const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'digit', SHAPE)
+  const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'mnist', SHAPE)
   t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
 })
 
 t.test('an empty picture is refused', async t => {
   const rgba = new Uint8Array(40 * 40 * 4).fill(255)
-  t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, 'digit', SHAPE), {
+  t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, 'mnist', SHAPE), {
     name: 'PictureError',
     message: 'empty.png: contrast is 0 of 255, expected at least 24; it looks empty',
   })
 })
 
-t.test('data sets of other kinds: clothes fill the image, other shapes are resized as they are', async t => {
-  t.same(
-    [preparationFor('digits', 28, 28), preparationFor('fashion-mnist', 28, 28), preparationFor('idx', 8, 9)],
-    ['digit', 'clothing', 'whole'],
-  )
-  const { pixels: clothes } = prepare('x', sheet(digit(0), PLACE, inverted), 'clothing', SHAPE)
+t.test('clothes fill the image; plain pictures are resized as they are', async t => {
+  const { pixels: clothes } = prepare('x', sheet(digit(0), PLACE, inverted), 'fashion-mnist', SHAPE)
   t.ok(clothes.subarray(0, 28).some(value => value > 0) && clothes.subarray(-28).some(value => value > 0))
-  const whole = prepare(
-    'x',
-    { format: 'PNG', width: 2, height: 1, rgba: Uint8Array.of(0, 0, 0, 255, 255, 255, 255, 255) },
-    'whole',
-    { height: 2, width: 4 },
+  const file = encodePng(2, 1, Uint8Array.of(0, 0, 0, 255, 255, 255))
+  const plain = await preparePicture('x', file, 'plain', { height: 2, width: 4 })
+  t.same([...plain.pixels], [0, 64, 191, 255, 0, 64, 191, 255])
+  t.same(plain.steps, ['resized from 2 x 1 to 4 x 2'])
+  const same = await preparePicture('x', file, 'plain', { height: 1, width: 2 })
+  t.same([[...same.pixels], same.steps], [[0, 255], []])
+})
+
+t.test('a large sheet is made smaller first, and a digit of a fiftieth of it is found', async t => {
+  const width = 1500
+  const place = { scale: 1, left: 1400, top: 20, width, height: width }
+  const { rgba } = sheet(digit(0), place, inverted)
+  const file = await sharp(rgba, { raw: { width, height: width, channels: 4 } })
+    .png()
+    .toBuffer()
+  const { pixels, steps } = await preparePicture('x', file, 'mnist', SHAPE)
+  t.match(steps[0], 'resized from 1500 x 1500 to 1024 x 1024')
+  t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
+})
+
+t.test('the preparation is that of the data: by name, by how images lie, or as the experiment says', t => {
+  const images = test.images as Uint8Array
+  const size = { height: 28, width: 28 }
+  t.ok(liesAsMnist(images, 28, 28), 'digits lie as MNIST does')
+  t.notOk(liesAsMnist(images, 14, 56), 'in another shape they are something else')
+  const halves = Uint8Array.from({ length: 100 * F }, (_, i) => (i % 28 < 14 === (i / F) % 2 < 1 ? 200 : 0))
+  const noise = Uint8Array.from({ length: 100 * F }, (_, i) => Math.imul(i, 2_654_435_761) >>> 24)
+  const blobs = Uint8Array.from({ length: 100 * F }, (_, i) =>
+    Math.hypot((i % 28) - 13.5, (Math.floor(i / 28) % 28) - 13.5) < 6 ? 255 : 0,
   )
-  t.same([...whole.pixels], [0, 64, 191, 255, 0, 64, 191, 255])
-  t.same(whole.steps, ['resized from 2 x 1 to 4 x 2'])
+  const shifted = images.map((_, i) => (i % F < F - 84 ? images[i + 84] : 0)) // three rows up
+  for (const [name, pixels] of Object.entries({ halves, noise, blobs, shifted, empty: new Uint8Array(F) })) {
+    t.notOk(liesAsMnist(pixels, 28, 28), name)
+    t.equal(choosePreparation('auto', 'npz', pixels, size), 'plain', name)
+    t.equal(choosePreparation('mnist', 'npz', pixels, size), 'mnist', `${name}, and the experiment says so`)
+  }
+  t.equal(choosePreparation('auto', 'idx', images, size), 'mnist', SHAPE)
+  t.equal(choosePreparation('plain', 'mnist', images, size), 'plain')
+  t.equal(choosePreparation('auto', 'digits', null, size), 'mnist', SHAPE)
+  t.equal(choosePreparation('auto', 'fashion-mnist', halves, size), 'fashion-mnist')
+  t.equal(choosePreparation('auto', 'npz', null, size), 'plain', 'numbers')
+  // Files of versions that did not write it.
+  t.equal(preparationOfOldModel('mnist', 28, 28), 'mnist', SHAPE)
+  t.equal(preparationOfOldModel('idx', 28, 28), 'mnist', SHAPE)
+  t.equal(preparationOfOldModel('images', 28, 28), 'plain')
+  t.end()
 })
 
 t.test('resize keeps the mean when it shrinks, values within bounds, and everything at the same size', async t => {

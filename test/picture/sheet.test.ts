@@ -4,8 +4,9 @@ import { Canvas } from '../../src/picture/canvas.js'
 import { BLUE, gray, INK, scaleFor, VERMILION, WHITE } from '../../src/picture/colours.js'
 import { glyphOf, textWidth } from '../../src/picture/font.js'
 import { drawLayers, drawWeights, gridFor, short } from '../../src/picture/layers.js'
-import { decodePng, encodePng } from '../../src/picture/png.js'
+import { encodePng } from '../../src/picture/png.js'
 import { drawSheet, type SheetTile } from '../../src/picture/sheet.js'
+import { decodePng } from '../helpers/pixels.js'
 
 const at = ({ rgb, width }: Canvas, x: number, y: number) => [
   ...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3),

@@ -6,9 +6,9 @@ import { formatPercent } from '../../src/format.js'
 import { evaluate, readReport, reportJson } from '../../src/index.js'
 import { layerPanels, summaryOf } from '../../src/inference/layers.js'
 import { drawLayers } from '../../src/picture/layers.js'
-import { decodePng } from '../../src/picture/png.js'
 import { drawSheet } from '../../src/picture/sheet.js'
 import { gradloom } from '../cli/run-cli.js'
+import { decodePng } from '../helpers/pixels.js'
 import { trainDigits } from '../inference/trained.js'
 
 const dir = t.testdir()

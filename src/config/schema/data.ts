@@ -9,7 +9,7 @@ export const data = z
       .meta(
         help(
           'What to learn from. `digits` comes with gradloom. Of your own, named by `path`: `idx`, a folder of IDX files; ' +
-            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of PNG or JPEG pictures in a folder for each class. `memory`: samples that a program passes to `train`.',
+            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF) in a folder for each class. `memory`: samples that a program passes to `train`.',
         ),
       ),
     path: z
@@ -103,6 +103,18 @@ export const data = z
       .nullable()
       .default(null)
       .meta(help('Height and width that pictures are brought to; null: they must all have one size.')),
+    preparation: z
+      .enum(['auto', 'mnist', 'fashion-mnist', 'plain'])
+      .default('auto')
+      .meta(
+        help(
+          'How a picture of your own is prepared when the trained network is asked about it (`predict --image`, ' +
+            '`activations`, `serve`); kept in checkpoints. The data themselves are not changed. `plain`: resized, ' +
+            'background as it is. `mnist`: dark on light inverted, fitted into 20 x 20 and centred by its centre of mass ' +
+            'in 28 x 28. `fashion-mnist`: fitted into 28 x 28. `auto`: that of the data set for `digits`, `mnist` and ' +
+            '`fashion-mnist`, `mnist` where images of 28 x 28 lie as those of MNIST do, else `plain`.',
+        ),
+      ),
     validation: fraction()
       .default(0)
       .meta(

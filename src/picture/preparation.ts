@@ -1,0 +1,83 @@
+/**
+ * Which preparation of pictures fits a network: that of the data set that it learned from. Pure; any thread.
+ *
+ * Letters: `N` images.
+ */
+
+import type { Size } from './raster.js'
+
+/**
+ * `mnist`: dark on light inverted, fitted into 20 x 20 with the proportions kept, and centred by its centre of mass in
+ * 28 x 28, as MNIST was made (LeCun, Cortes, Burges). `fashion-mnist`: the same fitted into 28 x 28 and centred by its
+ * edges. `plain`: resized, proportions and background as they are.
+ */
+export const PREPARATIONS = ['mnist', 'fashion-mnist', 'plain'] as const
+export type Preparation = (typeof PREPARATIONS)[number]
+
+const SIDE = 28
+const PIXELS = SIDE * SIDE
+/** Images that are looked at, evenly spread, and the fraction of them that must lie as those of MNIST do. */
+const SAMPLE = 1000
+const MOSTLY = 0.95
+
+/** The preparation of a data set that is known by its name; null for one of the user's own. */
+export function preparationByName(dataset: string): Preparation | null {
+  if (dataset === 'digits' || dataset === 'mnist') return 'mnist'
+  return dataset === 'fashion-mnist' ? 'fashion-mnist' : null
+}
+
+/**
+ * What `data.preparation` comes to. `images` are those of training (N, height x width); null where the features are
+ * numbers, or only other rows are at hand.
+ */
+export function choosePreparation(
+  setting: Preparation | 'auto',
+  dataset: string,
+  images: Uint8Array | null,
+  { height, width }: Size,
+): Preparation {
+  if (setting !== 'auto') return setting
+  return preparationByName(dataset) ?? (images && liesAsMnist(images, height, width) ? 'mnist' : 'plain')
+}
+
+/** The preparation of a model of an older version, which did not write it down: what that version did. */
+export function preparationOfOldModel(dataset: string, height: number, width: number): Preparation {
+  const known = preparationByName(dataset)
+  return known ?? (height === SIDE && width === SIDE && dataset !== 'images' ? 'mnist' : 'plain')
+}
+
+/**
+ * Whether images (N, height x width) lie as MNIST's do, so that its preparation would leave them as they are: the longest
+ * side of what is not black is 20 pixels, and its centre of mass is in the middle. True of every image of MNIST but one
+ * in 8000 (19 pixels).
+ */
+export function liesAsMnist(images: Uint8Array, height: number, width: number): boolean {
+  if (height !== SIDE || width !== SIDE) return false
+  const count = images.length / PIXELS
+  const looked = Math.min(count, SAMPLE)
+  let alike = 0
+  for (let i = 0; i < looked; i++) {
+    const at = Math.floor((i * count) / looked) * PIXELS
+    if (imageLiesAsMnist(images.subarray(at, at + PIXELS))) alike++
+  }
+  return looked > 0 && alike >= MOSTLY * looked
+}
+
+function imageLiesAsMnist(pixels: Uint8Array): boolean {
+  let [mass, x, y] = [0, 0, 0]
+  let [left, top, right, bottom] = [SIDE, SIDE, -1, -1]
+  for (let i = 0; i < PIXELS; i++) {
+    if (pixels[i] === 0) continue
+    const [column, row] = [i % SIDE, Math.floor(i / SIDE)]
+    left = Math.min(left, column)
+    right = Math.max(right, column)
+    top = Math.min(top, row)
+    bottom = Math.max(bottom, row)
+    mass += pixels[i]
+    x += pixels[i] * (column + 0.5)
+    y += pixels[i] * (row + 0.5)
+  }
+  const longest = Math.max(right - left, bottom - top) + 1
+  const isMiddle = (centre: number) => centre >= SIDE / 2 - 0.5 && centre < SIDE / 2 + 1.5
+  return (longest === 20 || longest === 19) && isMiddle(x / mass) && isMiddle(y / mass)
+}

@@ -1,0 +1,145 @@
+/** Folders of pictures: what systems leave in them, other formats, sizes, and that all is read in the same order. */
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import sharp from 'sharp'
+import t from 'tap'
+import { openDataset } from '../../src/data/dataset.js'
+import type { DataConfig } from '../../src/data/source.js'
+import { encodePng } from '../../src/picture/png.js'
+import { dataConfig } from '../helpers/data-config.js'
+import { OTHERS } from '../picture/odd-files.js'
+
+const dir = t.testdir()
+let folders = 0
+
+const png = (grey: number, width = 2, height = 2): Uint8Array =>
+  encodePng(width, height, new Uint8Array(width * height * 3).fill(grey))
+
+type Files = Readonly<Record<string, Uint8Array>>
+
+function writeFiles(files: Files): string {
+  const path = join(dir, String(folders++))
+  for (const [name, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(path, name)), { recursive: true })
+    writeFileSync(join(path, name), bytes)
+  }
+  return path
+}
+
+const open = (path: string, more: Partial<DataConfig> = {}) =>
+  openDataset(dataConfig({ dataset: 'images', path, ...more }), { baseDir: '/' })
+
+async function trainRows(path: string, more: Partial<DataConfig> = {}) {
+  const source = await open(path, more)
+  const { height, width } = source
+  const features = new Uint8Array(source.train.rows * height * width)
+  const labels = new Int32Array(source.train.rows)
+  const { files } = await source.load('train', features, labels)
+  return {
+    source,
+    labels: [...labels],
+    md5: files[0].md5,
+    levels: [...features].filter((_, i) => i % (height * width) === 0),
+  }
+}
+
+/** Five pictures of each of two classes. */
+const TWO: Files = Object.fromEntries(
+  ['a', 'b'].flatMap((name, c) => Array.from({ length: 5 }, (_, i) => [`${name}/${i}.png`, png(100 * c + i)])),
+)
+
+t.test('what systems and editors keep in folders is neither a class nor a picture', async t => {
+  const clean = await trainRows(writeFiles(TWO))
+  t.same(clean.source.warnings, [])
+  const cluttered = await trainRows(
+    writeFiles({
+      ...TWO,
+      '.ipynb_checkpoints/0-checkpoint.png': png(7),
+      'a/.ipynb_checkpoints/0-checkpoint.png': png(7),
+      '__MACOSX/a/._0.png': Buffer.from('0005160700020000', 'hex'),
+      'a/._0.png': Buffer.from('0005160700020000', 'hex'),
+      'b/.DS_Store': Buffer.from('Bud1'),
+      '.DS_Store': Buffer.from('Bud1'),
+      'b/Thumbs.db': Buffer.from('x'),
+      'a/desktop.ini': Buffer.from('x'),
+      '@eaDir/x.png': png(3),
+    }),
+  )
+  t.same(cluttered.source.classNames, ['a', 'b'])
+  t.same(cluttered.source.warnings, [])
+  t.same([cluttered.levels, cluttered.labels, cluttered.md5], [clean.levels, clean.labels, clean.md5])
+})
+
+t.test('files that are not read are named and counted', async t => {
+  const path = writeFiles({
+    ...TWO,
+    'a/x.bmp': OTHERS.bmp,
+    'a/y.BMP': OTHERS.bmp,
+    'b/notes.txt': Buffer.from('x'),
+    'b/LICENSE': Buffer.from('x'),
+    'readme.md': Buffer.from('x'),
+    'b/more/1.png': png(1),
+  })
+  const { source } = await trainRows(path)
+  t.equal(source.train.rows + source.test.rows, 10)
+  t.same(source.warnings, [
+    `${path}: left out, as they are no pictures that are read: 1 .md (readme.md); 2 .bmp (a/x.bmp, …); ` +
+      '1 folders inside a class (b/more); 1 without an ending (b/LICENSE); 1 .txt (b/notes.txt)',
+  ])
+})
+
+t.test('a class without a picture that can be read is an error, in either part', async t => {
+  for (const [name, files, message] of [
+    [
+      'other formats',
+      { ...TWO, 'c/1.bmp': OTHERS.bmp, 'c/2.bmp': OTHERS.bmp },
+      /c: the class has no picture .*it has 2 other files/,
+    ],
+    ['deeper', { ...TWO, 'c/d/1.png': png(1) }, /c: the class has no picture .*it has 1 folders/],
+    ['hidden', { ...TWO, 'c/.1.png': png(1) }, /c: the class has no picture .*it has nothing/],
+    ['test', { 'train/a/1.png': png(1), 'train/b/1.png': png(2), 'test/a/1.bmp': OTHERS.bmp }, /test\/a: the class/],
+    ['no folders', { '1.png': png(1) }, /has no pictures, expected PNG, .* files in a folder for each class/],
+  ] as const)
+    await t.rejects(open(writeFiles(files)), { name: 'DataError', message }, name)
+})
+
+t.test('every format is read by its content, whatever its name; damage is an error that names the file', async t => {
+  const grey = sharp(Buffer.alloc(12, 90), { raw: { width: 2, height: 2, channels: 3 } })
+  const files = {
+    'a/1.png': png(90),
+    'a/2.jpg': await grey.clone().webp({ lossless: true }).toBuffer(), // another format than its name
+    'a/3': png(90), // no ending
+    'b/1.TIFF': await grey.clone().tiff().toBuffer(),
+    'b/2.gif': await grey.clone().gif().toBuffer(),
+    'b/3.jfif': await grey.clone().jpeg({ quality: 100 }).toBuffer(),
+    'b/4.webp': await grey.clone().webp({ lossless: true }).toBuffer(),
+  }
+  const { levels, source } = await trainRows(writeFiles(files))
+  t.ok(
+    levels.every(level => Math.abs(level - 90) <= 2),
+    String(levels),
+  )
+  t.equal(source.train.rows + source.test.rows, 7)
+  for (const [name, bytes] of [
+    ['b/damaged.png', png(1).subarray(0, 50)],
+    ['b/html.jpg', Buffer.from('<!DOCTYPE html>')],
+    ['b/bmp.png', OTHERS.bmp],
+    ['b/empty.png', Buffer.alloc(0)],
+  ] as const) {
+    await t.rejects(open(writeFiles({ ...files, [name]: bytes })), { name: 'PictureError', message: name }, name)
+  }
+})
+
+t.test('a link to a folder is a class', async t => {
+  const path = writeFiles(TWO)
+  symlinkSync(join(path, 'b'), join(path, 'c'))
+  t.same((await open(path)).classNames, ['a', 'b', 'c'])
+})
+
+t.test('pictures of the test part have the size of the training pictures, or are brought to it', async t => {
+  const files = { 'train/a/1.png': png(1), 'train/b/1.png': png(2), 'test/a/1.png': png(3, 4, 3) }
+  await t.rejects(open(writeFiles(files)), {
+    message: /test\/a\/1\.png: picture is 4 x 3, expected 2 x 2 as the training/,
+  })
+  t.match(await open(writeFiles(files), { imageSize: [3, 3] }), { height: 3, width: 3, test: { rows: 1 } })
+})
