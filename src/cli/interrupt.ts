@@ -1,26 +1,30 @@
-/** Ctrl-C and SIGTERM: the first asks to stop, the second stops. Main thread. */
+/** Ctrl-C and SIGTERM: the first signal asks to stop, the second ends the process. Main thread. */
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 type StopSignal = keyof typeof EXIT_CODES
 
-/** npm and npx pass a terminal's Ctrl-C on to a process that has already got it: one press, two signals. */
+/** Time within which two signals are one key press: npm and npx forward a terminal's Ctrl-C to a process that already got it. */
 const SAME_PRESS_MS = 250
 
 export interface Interrupt {
-  /** The exit code that a stopped run owes to the signal; undefined while none has come. */
+  /** Exit code of a run that a signal stopped; undefined before any signal. */
   exitCode(): number | undefined
-  /** Signals do again what they did before. */
+  /** Restores the previous handling of signals. */
   dispose(): void
 }
 
-/** `onFirst` must return soon; `onSecond` tidies the terminal, then the process ends. */
-export function watchInterrupts(onFirst: (signal: StopSignal) => void, onSecond: () => void): Interrupt {
+/** Watches for signals. `onFirst` must return soon; after `onSecond`, which tidies the terminal, the process ends. `now`: ms. */
+export function watchInterrupts(
+  onFirst: (signal: StopSignal) => void,
+  onSecond: () => void,
+  now: () => number = () => performance.now(),
+): Interrupt {
   let first: { readonly signal: StopSignal; readonly atMs: number } | undefined
   const onSignal = (signal: StopSignal) => {
     if (first === undefined) {
-      first = { signal, atMs: performance.now() }
+      first = { signal, atMs: now() }
       onFirst(signal)
-    } else if (performance.now() - first.atMs > SAME_PRESS_MS) {
+    } else if (now() - first.atMs > SAME_PRESS_MS) {
       onSecond()
       process.exit(EXIT_CODES[signal])
     }

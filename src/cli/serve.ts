@@ -42,7 +42,7 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
       .example('$0 serve runs/mine', 'then open the address that it prints')
       .example('$0 serve runs/*', 'several runs side by side')
       .epilogue(
-        'Ctrl-C stops it; what was asked before is answered. docs/serve.md has the JSON API.',
+        'Ctrl-C stops it after the pending requests. docs/serve.md has the JSON API.',
       ) as unknown as Argv<ServeArguments>,
   handler: runServe,
 }
@@ -61,7 +61,7 @@ async function runServe(args: ServeArguments): Promise<void> {
   })
   const interrupt = watchInterrupts(
     signal => {
-      process.stderr.write(`${signal}: answering what has been asked; once more to quit at once\n`)
+      process.stderr.write(`${signal}: answering pending requests; press again to quit at once\n`)
       stop()
     },
     () => {},
@@ -73,11 +73,13 @@ async function runServe(args: ServeArguments): Promise<void> {
       ...(rate !== undefined && { rate }),
     })
     const ids = registry.list().map(({ id }) => id)
-    process.stdout.write(`${server.url}/draw   draw, and see what the network says\n`)
+    process.stdout.write(`${server.url}/draw   draw, and see the network's predictions\n`)
     process.stdout.write(`${server.url}/watch  curves, progress, mistakes\n`)
     process.stderr.write(`serving ${ids.join(', ')}; Ctrl-C stops\n`)
     await stopped
-    await server.stop()
+    const unanswered = await server.stop()
+    if (unanswered > 0)
+      process.stderr.write(`connections closed without an answer, because they took too long: ${unanswered}\n`)
   } finally {
     interrupt.dispose()
   }

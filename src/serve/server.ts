@@ -29,6 +29,8 @@ export interface ServeOptions {
   readonly allowHosts?: readonly string[]
   /** Requests per second that one address may send. */
   readonly rate?: number
+  /** Length of the window in which `rate` requests are counted, in ms; default: 1000. */
+  readonly rateWindowMs?: number
   /** Time for a client to send its headers, and a whole request. */
   readonly headersMs?: number
   readonly requestMs?: number
@@ -41,8 +43,11 @@ export interface RunningServer {
   readonly port: number
   /** URL such as `http://127.0.0.1:4747`. */
   readonly url: string
-  /** Accepts no more connections, answers pending requests, and resolves when all connections are closed. */
-  stop(): Promise<void>
+  /**
+   * Accepts no more connections, answers pending requests, and resolves when all connections are closed, with the number of
+   * connections that were closed without an answer because they took too long.
+   */
+  stop(): Promise<number>
 }
 
 export const USUAL_PORT = 4747
@@ -99,7 +104,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     const refusal = refusalOf(request.headers, names, taken)
     if (refusal !== null) await refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
   })
-  await app.register(rateLimit, { max: options.rate ?? USUAL_RATE, timeWindow: 1000, ...QUIET })
+  await app.register(rateLimit, { max: options.rate ?? USUAL_RATE, timeWindow: options.rateWindowMs ?? 1000, ...QUIET })
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, ({ method, url }) => {
     throw new NotFoundError(`${method} ${url.slice(0, 100)}: there is no such address`, 'GET /openapi.json lists them')
   })
@@ -147,13 +152,14 @@ function stopper(
   connections: Connections,
   streams: Streams,
   inference: Inference,
-): () => Promise<void> {
-  let stopping: Promise<void> | undefined
+): () => Promise<number> {
+  let stopping: Promise<number> | undefined
   const stop = async () => {
     await streams.finish()
-    await connections.drain()
+    const unanswered = await connections.drain()
     await app.close()
     await inference.close()
+    return unanswered
   }
   return () => {
     stopping ??= stop()

@@ -40,9 +40,12 @@ export class Connections {
     })
   }
 
-  /** Resolves when the last connection is closed. */
-  async drain(): Promise<void> {
-    if (!this.#server.listening) return
+  /**
+   * Resolves when the last connection is closed, with the number of connections that had to be closed before their requests
+   * were answered, because they took longer than {@link LAST_MS}.
+   */
+  async drain(): Promise<number> {
+    if (!this.#server.listening) return 0
     this.#draining = true
     // Closes the listener alone: http's `close` also drops connections that are idle at this moment.
     const closed = new Promise<void>(resolve => {
@@ -50,11 +53,16 @@ export class Connections {
     })
     const idle = setInterval(() => this.#closeIdle(), IDLE_MS)
     const last = new AbortController()
-    await Promise.race([closed, delay(LAST_MS, undefined, { signal: last.signal }).catch(() => undefined)])
+    const late = await Promise.race([
+      closed.then(() => false),
+      delay(LAST_MS, true, { signal: last.signal }).catch(() => false),
+    ])
     last.abort()
     clearInterval(idle)
+    const unanswered = late ? this.#open.size : 0
     for (const socket of this.#open.keys()) socket.destroy()
     await closed
+    return unanswered
   }
 
   #closeIdle(): void {

@@ -91,7 +91,7 @@ t.test('slow clients are cut off with 408: headers that do not end, a body byte 
       socket.setEncoding('utf8').on('data', chunk => {
         answer += chunk
       })
-      socket.on('error', () => undefined) // we go on writing into what the server has closed
+      socket.on('error', () => undefined) // the test continues to write into a socket that the server has closed
       socket.on('close', () => {
         clearInterval(drip)
         resolve({ answer, ms: performance.now() - began })
@@ -113,11 +113,9 @@ t.test('a client that never asks does not keep the server from ending, nor does 
   await once(idle, 'connect')
   const live = await fetch(`${server.url}/events`)
   await live.body!.getReader().read()
-  const began = performance.now()
   idle.on('error', () => undefined)
   const closed = once(idle, 'close')
-  await server.stop()
+  t.equal(await server.stop(), 0, 'no connection had to be closed because it took too long')
   await closed
-  t.ok(performance.now() - began < 5000)
   await t.rejects(fetch(`${server.url}/runs`), 'nobody listens any more')
 })
