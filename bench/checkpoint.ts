@@ -45,7 +45,7 @@ export async function benchCheckpoint(options: CheckpointOptions, say: Say): Pro
   const samples: Sample[] = []
   let bytes = 0
   try {
-    const store = new CheckpointStore(folder, { keepLast: 1, keepBest: false })
+    const store = new CheckpointStore(folder, 1)
     await stepTimes(lab, WARMUP)
     // The first one makes the buffer for snapshots, and is not counted.
     for (let taken = -1; taken < checkpoints; taken++) {

@@ -3,9 +3,11 @@
  * workers compute. The rows are the digits that come with gradloom, those to train on and those held out: 10,000.
  */
 import { performance } from 'node:perf_hooks'
+import { RunError } from '../src/errors.js'
 import { openRun } from '../src/run/open.js'
 import { loadWeights } from '../src/run/save.js'
 import { sizeOf } from '../src/tensor/tensor.js'
+import { faultText } from '../src/worker/plan/faults.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab } from './lab.js'
 import { REFERENCE_WIDTHS, referenceLab } from './reference-network.js'
@@ -101,7 +103,11 @@ async function loadTrained({ session }: Lab, run: string): Promise<void> {
 
 async function score({ session }: Lab): Promise<number> {
   let rows = 0
-  for (const split of SPLITS) rows += (await session.score(split)).rows
+  for (const split of SPLITS) {
+    const result = await session.score(split)
+    if (result.kind === 'score-fault') throw new RunError(`bench: ${split}: ${faultText(result.code)}`)
+    rows += result.rows
+  }
   return rows
 }
 

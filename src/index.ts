@@ -19,6 +19,7 @@ export { type Resumed, type ResumeOptions, resume } from './coordinator/resume.j
 export type { TrainOptions } from './coordinator/train.js'
 export { type EpochRecord, type TrainingRun, type TrainResult, train } from './coordinator/training-run.js'
 export type { TrainingData } from './data/memory.js'
+export type { TargetScore } from './data/regression-score.js'
 export type {
   Sample,
   SampleArrays,
@@ -32,7 +33,7 @@ export { ConfigError, DataError, GradloomError, RunError, ShapeError, WorkerErro
 export { type Exported, type ExportFormat, type ExportOptions, exportWeights, formatOf } from './export/export.js'
 export { CheckpointError } from './formats/safetensors.js'
 export type { WeightLayout } from './import/assign.js'
-export { type EvaluateOptions, type Evaluation, evaluate, type TargetError } from './inference/evaluate.js'
+export { type EvaluateOptions, type Evaluation, evaluate, type NamedTargetScore } from './inference/evaluate.js'
 export { findMistakes, loadTestImages, type Mistake, randomIndices, type TestImages } from './inference/examples.js'
 export { importantUnits, type LayerSummary, summarizeLayers } from './inference/layers.js'
 export { type LayerActivations, type Prediction, Predictor } from './inference/predictor.js'

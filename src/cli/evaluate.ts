@@ -44,10 +44,16 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
 export function evaluationLine({ split, rows, loss, accuracy, correct, r2, rmse, targets = [] }: Evaluation): string {
   if (accuracy === undefined || correct === undefined) {
     const error = rmse === undefined ? '' : `, root mean squared error ${formatNumber(rmse)}`
-    const each = targets.map(({ name, rmse }) => `\n${name}: root mean squared error ${formatNumber(rmse)}`)
-    const all = `R² ${formatLoss(r2 ?? Number.NaN)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
+    const each = targets.map(
+      ({ name, rmse, r2 }) => `\n${name}: R² ${r2Text(r2)}, root mean squared error ${formatNumber(rmse)}`,
+    )
+    const all = `R² ${r2Text(r2)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
     return `${split}: ${all}${each.join('')}`
   }
   const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
   return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`
 }
+
+/** Undefined where all rows have the same truth: there is nothing to explain. */
+const r2Text = (r2: number | null | undefined): string =>
+  typeof r2 === 'number' ? formatLoss(r2) : 'undefined (the truth is the same in all rows)'

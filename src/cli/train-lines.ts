@@ -31,8 +31,8 @@ export function epochLine(event: EpochEvent): string {
   const { epoch, epochs, train, validation } = event
   return spaced([
     epochOf(epoch, epochs),
-    score(train),
-    validation && `validation ${score(validation)}`,
+    train === null ? 'no loss: every mini-batch was left out' : score(train),
+    validation === undefined ? undefined : `validation ${validation === null ? 'not finite' : score(validation)}`,
     `${formatCount(event.samplesPerSecond)} samples/s`,
     formatDuration(event.seconds),
   ])
@@ -99,17 +99,18 @@ function stoppedText({ stopped, weightsStep }: RunSummary): string {
 }
 
 /** The held-out score first: it is what the run was for. */
-function scores({ test, validation, train }: RunSummary, paint: Paint): string {
+function scores({ test, validation, train, notFinite = [] }: RunSummary, paint: Paint): string {
   const text = (what: string, { loss, accuracy, r2 }: Score, style = (text: string) => text) =>
     accuracy !== undefined
       ? `${what} accuracy ${style(formatPercent(accuracy))}, loss ${formatLoss(loss)}`
       : r2 !== undefined
-        ? `${what} R² ${style(formatLoss(r2))}, loss ${formatLoss(loss)}`
+        ? `${what} R² ${style(r2 === null ? 'undefined' : formatLoss(r2))}, loss ${formatLoss(loss)}`
         : `${what} loss ${formatLoss(loss)}`
   const parts = [
     test && text('held-out', test, paint.strong),
     validation && text('validation', validation),
     train && text('training', train),
+    ...notFinite.map(split => `${split} score not finite`),
   ]
   return parts.filter(part => part).join('; ') || 'none'
 }
@@ -171,7 +172,7 @@ function score({ loss, accuracy, r2 }: Score): string {
   return spaced([
     `loss ${formatLoss(loss)}`,
     accuracy === undefined ? undefined : `accuracy ${formatPercent(accuracy)}`,
-    r2 === undefined ? undefined : `R² ${formatLoss(r2)}`,
+    r2 === undefined || r2 === null ? undefined : `R² ${formatLoss(r2)}`,
   ])
 }
 

@@ -1,13 +1,15 @@
 /**
- * When a run is saved, and how: a snapshot between two steps, then a write in the background while training goes on.
- * Main thread. One snapshot is kept at a time, as large as weights and moments together: a checkpoint that falls due
- * while the last one is being written waits for the end of a later span.
+ * When a run is saved, and how: a snapshot between two steps, then a write in the background while training continues.
+ * Main thread. One snapshot is kept at a time, as large as weights and moments together. A checkpoint on schedule that
+ * falls due while the last one is being written waits for the end of a later span; for one of the best epoch so far,
+ * training waits until the disk is done, so that which epoch is `best` does not depend on the disk.
  */
 import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
 import type { CheckpointStore } from '../run/checkpoints.js'
 import type { CheckpointState, Digests } from '../run/save.js'
 import type { BestCheckpoint, TrainingState } from '../run/training-state.js'
+import type { EpochScore } from './early-stopping.js'
 import type { StateSnapshot } from './session.js'
 
 export interface SavedCheckpoint extends Digests {
@@ -17,26 +19,24 @@ export interface SavedCheckpoint extends Digests {
   readonly seconds: number
 }
 
-/** A run between two steps, as a checkpoint records it; which checkpoint is the best is decided here. */
-export interface Moment extends Omit<CheckpointState, 'training'> {
+/** The state of a run between two steps, as a checkpoint records it; which checkpoint is the best is decided here. */
+export interface RunPoint extends Omit<CheckpointState, 'training'> {
   readonly training: Omit<TrainingState, keyof Marks>
-  /** Epochs done, if the step is the last of one, and the score that makes checkpoints better or worse. */
-  readonly epochEnd: {
-    readonly done: number
-    readonly score: { readonly metric: string; readonly value: number }
-  } | null
+  /** Epochs done, if the step is the last of one, and the score that makes it better or worse than others. */
+  readonly epochEnd: { readonly done: number; readonly score: EpochScore } | null
 }
 
 /** Checkpoints with a meaning: the best one, and the one to go back to when numbers overflow. */
 export type Marks = Pick<TrainingState, 'best' | 'rollback'>
+export const NO_MARKS: Marks = { best: null, rollback: null }
 
 export interface CheckpointingOptions {
   readonly store: CheckpointStore
   readonly policy: Experiment['checkpoint']
   /** Checkpoints on schedule are never late: the bits of the run may come to depend on them. */
   readonly punctual: boolean
-  /** Each epoch that is the best so far is saved: the run may end with its weights. */
-  readonly keepsEveryBest: boolean
+  /** Every epoch that is the best so far is saved, whatever the schedule, and stays until there is a better one. */
+  readonly keepsBest: boolean
   readonly marks: Marks
   readonly onSaved: (saved: SavedCheckpoint) => void
   readonly onWarning: (message: string) => void
@@ -46,7 +46,7 @@ export class Checkpointing {
   readonly #store: CheckpointStore
   readonly #policy: Experiment['checkpoint']
   readonly #punctual: boolean
-  readonly #keepsEveryBest: boolean
+  readonly #keepsBest: boolean
   readonly #onSaved: (saved: SavedCheckpoint) => void
   readonly #onWarning: (message: string) => void
   #writing: Promise<void> | undefined
@@ -54,13 +54,15 @@ export class Checkpointing {
   #lastMs = performance.now()
   #saved: SavedCheckpoint | undefined
   #marks: Marks
+  /** Best epoch of the write under way, which becomes that of `#marks` once the file is whole. */
+  #bestInFlight: BestCheckpoint | null = null
   #failure: string | undefined
 
-  constructor({ store, policy, punctual, keepsEveryBest, marks, onSaved, onWarning }: CheckpointingOptions) {
+  constructor({ store, policy, punctual, keepsBest, marks, onSaved, onWarning }: CheckpointingOptions) {
     this.#store = store
     this.#policy = policy
     this.#punctual = punctual
-    this.#keepsEveryBest = keepsEveryBest
+    this.#keepsBest = keepsBest
     this.#marks = marks
     this.#onSaved = onSaved
     this.#onWarning = onWarning
@@ -81,12 +83,12 @@ export class Checkpointing {
     return this.#failure
   }
 
-  /** The run goes on from an earlier checkpoint, or from the beginning: what came after it does not count, and goes. */
+  /** The run continues from an earlier checkpoint, or from the beginning: later checkpoints do not count, and are removed. */
   async goBackTo(step: number, marks: Marks): Promise<void> {
     this.#marks = marks
     this.#saved = undefined
     this.#due = false
-    await this.#store.dropAfter(step).catch(error => {
+    await this.#store.dropAfter(step, this.#keepsBest ? (marks.best?.step ?? null) : null).catch(error => {
       this.#onWarning(`checkpoints after step ${step} are not removed: ${error.message}`)
     })
   }
@@ -108,15 +110,24 @@ export class Checkpointing {
   }
 
   /** To be asked after every span; what is due stays due until it can be saved. */
-  async isDue(moment: Moment): Promise<boolean> {
+  async isDue(point: RunPoint): Promise<boolean> {
     const { everySeconds } = this.#policy
-    const onSchedule = this.#isOnSchedule(moment) || (this.#keepsEveryBest && this.#isBetter(moment))
-    this.#due ||= onSchedule || (everySeconds !== null && performance.now() - this.#lastMs >= 1000 * everySeconds)
-    if (onSchedule && (this.#punctual || this.#keepsEveryBest)) await this.settled()
+    const onSchedule = this.#isOnSchedule(point)
+    const isBest = this.isNewBest(point)
+    const onTime = everySeconds !== null && performance.now() - this.#lastMs >= 1000 * everySeconds
+    this.#due ||= onSchedule || isBest || onTime
+    if (isBest || (onSchedule && this.#punctual)) await this.settled()
     return this.#due && this.#writing === undefined
   }
 
-  #isOnSchedule({ step, epochEnd }: Moment): boolean {
+  /** Whether the best epoch is to be kept, and this is the end of one better than all before; of equals the first stays. */
+  isNewBest({ epochEnd }: RunPoint): boolean {
+    if (!this.#keepsBest || epochEnd === null || epochEnd.score.value === null) return false
+    const best = this.#bestInFlight ?? this.#marks.best
+    return best === null || epochEnd.score.value > best.value
+  }
+
+  #isOnSchedule({ step, epochEnd }: RunPoint): boolean {
     const { everyEpochs, everySteps } = this.#policy
     return (
       (everyEpochs !== null && epochEnd !== null && epochEnd.done % everyEpochs === 0) ||
@@ -125,15 +136,15 @@ export class Checkpointing {
   }
 
   /** Begins to write a snapshot; nobody may touch it until `settled`. A failure is a warning, and tried again. */
-  begin(snapshot: StateSnapshot, moment: Moment): void {
+  begin(snapshot: StateSnapshot, point: RunPoint): void {
     this.#due = false
     this.#lastMs = performance.now()
-    this.#writing = this.#write(snapshot, moment)
+    this.#writing = this.#write(snapshot, point)
       .catch(error => {
         this.#due = true
-        const failure = `checkpoint of step ${moment.step} is not saved: ${error.message}`
+        const failure = `checkpoint of step ${point.step} is not saved: ${error.message}`
         // Every span tries again: say it once.
-        if (this.#failure === undefined) this.#onWarning(`${failure}; training goes on, and tries again`)
+        if (this.#failure === undefined) this.#onWarning(`${failure}; training continues, and tries again`)
         this.#failure = failure
       })
       .finally(() => {
@@ -147,48 +158,49 @@ export class Checkpointing {
   }
 
   /** Writes and waits; rejects if that fails. If this step has been saved already, that is enough. */
-  async finish(snapshot: StateSnapshot, moment: Moment): Promise<SavedCheckpoint> {
+  async finish(snapshot: StateSnapshot, point: RunPoint): Promise<SavedCheckpoint> {
     await this.settled()
-    if (this.#saved?.step !== moment.step) {
+    if (this.#saved?.step !== point.step) {
       try {
-        await this.#write(snapshot, moment)
+        await this.#write(snapshot, point)
       } catch (error) {
-        this.#failure = `checkpoint of step ${moment.step} is not saved: ${(error as Error).message}`
+        this.#failure = `checkpoint of step ${point.step} is not saved: ${(error as Error).message}`
         throw error
       }
     }
     return this.#saved!
   }
 
-  async #write({ parameters, moments }: StateSnapshot, moment: Moment): Promise<void> {
+  async #write({ parameters, moments }: StateSnapshot, point: RunPoint): Promise<void> {
     const started = performance.now()
-    const { step } = moment
+    const { epochEnd, training, ...state } = point
+    const { step } = state
     const marks: Marks = {
-      best: this.#bestWith(moment),
-      rollback: this.#isOnSchedule(moment) ? step : this.#marks.rollback,
+      best: this.#bestWith(point),
+      rollback: this.#isOnSchedule(point) ? step : this.#marks.rollback,
     }
-    const { epochEnd, training, ...state } = moment
-    const whole = { ...state, training: { ...training, ...marks } satisfies TrainingState }
     const best = marks.best?.step ?? null
-    const digests = await this.#store.save(parameters, moments, whole, best)
-    this.#marks = marks
-    this.#failure = undefined
-    this.#saved = { ...digests, step, file: this.#store.file(step), seconds: (performance.now() - started) / 1000 }
+    this.#bestInFlight = marks.best
+    try {
+      const whole = { ...state, training: { ...training, ...marks } satisfies TrainingState }
+      const digests = await this.#store.save(parameters, moments, whole, best)
+      this.#marks = marks
+      this.#failure = undefined
+      this.#saved = { ...digests, step, file: this.#store.file(step), seconds: (performance.now() - started) / 1000 }
+    } finally {
+      this.#bestInFlight = null
+    }
     this.#onSaved(this.#saved)
-    await this.#store
-      .prune({ best, rollback: this.#punctual ? marks.rollback : null }, this.#keepsEveryBest)
-      .catch(error => {
-        this.#onWarning(`old checkpoints are not removed: ${error.message}`)
-      })
+    const rollback = this.#punctual ? marks.rollback : null
+    await this.#store.prune([best, rollback]).catch(error => {
+      this.#onWarning(`old checkpoints are not removed: ${error.message}`)
+    })
   }
 
-  #bestWith(moment: Moment): BestCheckpoint | null {
-    const { step, epochEnd } = moment
-    return epochEnd !== null && this.#isBetter(moment) ? { step, ...epochEnd.score } : this.#marks.best
-  }
-
-  #isBetter({ epochEnd }: Moment): boolean {
-    const { best } = this.#marks
-    return epochEnd !== null && (best === null || epochEnd.score.value > best.value)
+  #bestWith(point: RunPoint): BestCheckpoint | null {
+    if (!this.#keepsBest) return null
+    const value = point.epochEnd?.score.value ?? null
+    if (value === null || !this.isNewBest(point)) return this.#marks.best
+    return { step: point.step, metric: point.epochEnd!.score.metric, value }
   }
 }

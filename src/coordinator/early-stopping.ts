@@ -1,44 +1,60 @@
 /**
- * How a run stands after each epoch: the best score so far, how long there has been none better, and what follows from
- * that: an early end, a smaller learning rate. Pure bookkeeping, kept in checkpoints. Main thread.
+ * Early stopping and learning rates that fall on a plateau: the best epoch so far, epochs since without a better score, and
+ * what follows from that. Pure bookkeeping, kept in checkpoints. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
 import type { Score } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
 
-export type Standing = TrainingState['standing']
+export type EarlyStoppingState = TrainingState['standing']
 
-export const NEW_STANDING: Standing = { best: null, waited: 0, plateau: 0, rateFactor: 1 }
+export const NO_EPOCH_YET: EarlyStoppingState = { best: null, waited: 0, plateau: 0, rateFactor: 1 }
 
+/** What is known of an epoch; null: not finite, or nothing was trained. */
 export interface EpochScores {
-  readonly train: Score
-  /** Where the run has validation rows. */
-  readonly validation: Score | null
+  readonly train: Score | null
+  /** undefined: the run has no validation rows. */
+  readonly validation: Score | null | undefined
 }
 
-/** The number that makes one epoch better than another: larger is better. */
+export interface EpochScore {
+  readonly metric: string
+  /** Larger is better. null: the epoch has no such score, so it is better than none. */
+  readonly value: number | null
+}
+
+/** The number that makes one epoch better than another. */
 export function scoreOf(
-  { bestMetric }: Experiment['checkpoint'],
+  { data: { task }, checkpoint: { bestMetric } }: Pick<Experiment, 'data' | 'checkpoint'>,
   { train, validation }: EpochScores,
-): { metric: string; value: number } {
-  const ofValidation = train.r2 === undefined ? 'validation-accuracy' : 'validation-loss'
-  const metric = bestMetric === 'auto' ? (validation ? ofValidation : 'train-loss') : bestMetric
+): EpochScore {
+  const ofValidation = task === 'regression' ? 'validation-loss' : 'validation-accuracy'
+  const metric = bestMetric === 'auto' ? (validation === undefined ? 'train-loss' : ofValidation) : bestMetric
+  const negated = (score: Score | null | undefined) => ({
+    metric: `${metric}, negated`,
+    value: score ? -score.loss : null,
+  })
   switch (metric) {
     case 'validation-accuracy':
-      return { metric, value: validation?.accuracy ?? Number.NEGATIVE_INFINITY }
+      return { metric, value: validation?.accuracy ?? null }
     case 'validation-loss':
-      return { metric: `${metric}, negated`, value: validation ? -validation.loss : Number.NEGATIVE_INFINITY }
+      return negated(validation)
     case 'train-loss':
-      return { metric: `${metric}, negated`, value: -train.loss }
+      return negated(train)
     default:
       return metric satisfies never
   }
 }
 
-/** The standing after an epoch that ended at `step` with a score of `value`. */
-export function standingAfter(before: Standing, experiment: Experiment, step: number, value: number): Standing {
+/** The state after an epoch that ended at `step`; `value` is its score, and null is better than no other. */
+export function stateAfterEpoch(
+  before: EarlyStoppingState,
+  experiment: Experiment,
+  step: number,
+  value: number | null,
+): EarlyStoppingState {
   const { minDelta } = experiment.train.earlyStopping
-  const better = before.best === null || value > before.best.value + minDelta
+  const better = value !== null && (before.best === null || value > before.best.value + minDelta)
   if (better) return { ...before, best: { step, value }, waited: 0, plateau: 0 }
   const { schedule } = experiment
   const plateau = before.plateau + 1
@@ -51,6 +67,6 @@ export function standingAfter(before: Standing, experiment: Experiment, step: nu
   }
 }
 
-export function stopsEarly({ waited }: Standing, { train: { earlyStopping } }: Experiment): boolean {
+export function stopsEarly({ waited }: EarlyStoppingState, { train: { earlyStopping } }: Experiment): boolean {
   return earlyStopping.patience !== null && waited >= earlyStopping.patience
 }

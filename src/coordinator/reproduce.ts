@@ -83,7 +83,8 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     refuseOtherData(run, session)
     const startedFrom = run.manifest?.from ?? null
     const trainer = new Trainer({
-      ...{ experiment, directory, backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
+      ...{ session, experiment, directory },
+      ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
       ...(startedFrom !== null && { initialise: (of: Session) => startFrom(of, startedFrom) }),
       options: {
         onWarning,
@@ -103,7 +104,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
       },
       scores: false,
     })
-    await trainer.train(session)
+    await trainer.train()
   } finally {
     await session.close()
     await directory?.close()

@@ -89,10 +89,10 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       const { backendReason, backendAdvice } = prepared
       const startedFrom = run.manifest?.from ?? null
       const trainer = new Trainer({
-        ...{ experiment, options, directory, backendReason, backendAdvice, from },
+        ...{ session, experiment, options, directory, backendReason, backendAdvice, from },
         ...(startedFrom !== null && { initialise: session => startFrom(session, startedFrom) }),
       })
-      return { trained: true, summary: await trainer.train(session) }
+      return { trained: true, summary: await trainer.train() }
     } finally {
       await session.close()
     }

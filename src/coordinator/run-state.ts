@@ -1,5 +1,5 @@
 /**
- * Where a run stands between two steps: all of it that a checkpoint keeps beside weights, moments and the epoch's sums,
+ * The state of a run between two steps: all of it that a checkpoint keeps beside weights, moments and the epoch's sums,
  * and what follows from it. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
@@ -12,8 +12,15 @@ import type { TrainingState } from '../run/training-state.js'
 import { rowsPerStep, stepsPerEpoch } from '../worker/plan/clock.js'
 import { faultText, isOfState } from '../worker/plan/faults.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
-import type { Moment } from './checkpointing.js'
-import { NEW_STANDING, type Standing, scoreOf, standingAfter, stopsEarly } from './early-stopping.js'
+import type { RunPoint } from './checkpointing.js'
+import {
+  type EarlyStoppingState,
+  type EpochScore,
+  NO_EPOCH_YET,
+  scoreOf,
+  stateAfterEpoch,
+  stopsEarly,
+} from './early-stopping.js'
 import { Meter } from './meter.js'
 import type { Session, Sums } from './session.js'
 import type { ResumePoint } from './start.js'
@@ -35,7 +42,7 @@ export const NO_SUMS = { loss: 0, correct: 0, rows: 0 } as const
 const BEGINNING = {
   step: 0,
   training: {
-    ...{ sums: NO_SUMS, validation: null, standing: NEW_STANDING },
+    ...{ sums: NO_SUMS, validation: null, standing: NO_EPOCH_YET },
     ...{ nonFinite: 0, rateFactor: 1, seconds: 0, rows: 0 },
   },
 } as const
@@ -45,28 +52,30 @@ export class RunState {
   /** Steps done. */
   step = 0
   meter = new Meter()
-  validation: Score | undefined
+  /** Score of the last finished epoch; null: not finite; undefined: none yet, or no validation rows. */
+  validation: Score | null | undefined
   /** Skips and rollbacks so far, and what multiplies the learning rate since. */
   nonFinite = 0
   backoff = 1
   /** Why the run ends before its last epoch. */
   stopped: RunSummary['stopped']
-  #standing: Standing = NEW_STANDING
+  #earlyStopping: EarlyStoppingState = NO_EPOCH_YET
 
   constructor(experiment: Experiment) {
     this.#experiment = experiment
   }
 
-  /** As it was at a checkpoint, or, with null, before the first step. The epoch's sums are given to the session. */
-  goOnFrom(point: ResumePoint | null, session: Session): void {
+  /** Becomes the state of a checkpoint, or, with null, that before the first step. The session is given the epoch's sums. */
+  continueFrom(point: ResumePoint | null, session: Session): void {
     const { step, training } = point ?? BEGINNING
     this.step = step
-    this.validation = (training.validation as Score | null) ?? undefined
+    const wasScored = session.plan.rows.validation > 0 && step >= stepsPerEpoch(session.plan)
+    this.validation = wasScored ? (training.validation as Score | null) : undefined
     this.meter = new Meter()
     this.meter.goOn(training.rows, training.seconds)
     this.nonFinite = training.nonFinite
     this.backoff = training.rateFactor
-    this.#standing = training.standing
+    this.#earlyStopping = training.standing
     this.stopped = stopsEarly(training.standing, this.#experiment) ? 'early' : undefined
     session.setSums({ step, ...training.sums })
   }
@@ -77,24 +86,24 @@ export class RunState {
 
   /** What the schedule's learning rate is multiplied by. */
   get rateFactor(): number {
-    return this.backoff * this.#standing.rateFactor
+    return this.backoff * this.#earlyStopping.rateFactor
   }
 
-  /** Of the last step done: with some schedules no two are alike. */
+  /** Learning rate of the last completed step; schedules may change it every step. */
   learningRate({ plan }: Pick<Session, 'plan'>): number {
     return learningRateAt(plan, this.step - 1, stepsPerEpoch(plan)) * this.rateFactor
   }
 
-  /** How the run stands after an epoch. Returns whether it is the best so far. */
-  judge(session: Session, sums: Sums): boolean {
+  /** Compares a finished epoch with those before. Returns whether it is the best so far. */
+  judgeEpoch(session: Session, sums: Sums): boolean {
     const { value } = this.#epochScore(session, sums)
-    this.#standing = standingAfter(this.#standing, this.#experiment, this.step, value)
-    if (stopsEarly(this.#standing, this.#experiment)) this.stopped = 'early'
-    return this.#standing.best?.step === this.step
+    this.#earlyStopping = stateAfterEpoch(this.#earlyStopping, this.#experiment, this.step, value)
+    if (stopsEarly(this.#earlyStopping, this.#experiment)) this.stopped = 'early'
+    return this.#earlyStopping.best?.step === this.step
   }
 
   /** The run as a checkpoint records it. */
-  moment(session: Session): Moment {
+  point(session: Session): RunPoint {
     const { plan, files } = session
     const perEpoch = stepsPerEpoch(plan)
     const { loss, correct, rows } = session.sums()
@@ -112,7 +121,7 @@ export class RunState {
         validation: this.validation ?? null,
         nonFinite: this.nonFinite,
         rateFactor: this.backoff,
-        standing: this.#standing,
+        standing: this.#earlyStopping,
         seconds,
         rows: this.meter.rows,
         bits: bitsOf(plan, files),
@@ -147,7 +156,8 @@ export class RunState {
   /** In the midst of a span; null where there is nothing to tell yet. */
   progress(session: Session): ProgressEvent | null {
     const sums = session.sums()
-    if (!this.meter.running || sums.rows === 0) return null
+    const mean = session.meanOf(sums)
+    if (!this.meter.running || mean === null) return null
     const perEpoch = stepsPerEpoch(session.plan)
     const done = Math.max(sums.step, 1)
     const samplesPerSecond = this.meter.rate(sums.step, rowsPerStep(session.plan))
@@ -159,25 +169,24 @@ export class RunState {
       step: done,
       stepInEpoch: ((done - 1) % perEpoch) + 1,
       stepsPerEpoch: perEpoch,
-      ...session.meanOf(sums),
+      ...mean,
       samplesPerSecond,
       etaSeconds: samplesPerSecond > 0 ? rowsLeft / samplesPerSecond : 0,
     }
   }
 
+  /** The error of a fault: of the step that is not done yet or, where the state itself is not finite, of the last one done. */
   faultError({ plan }: Session, fault: number): RunError {
-    const epoch = Math.floor(this.step / stepsPerEpoch(plan)) + 1
+    const epochs = this.step / stepsPerEpoch(plan)
+    const epoch = isOfState(fault) ? Math.max(1, Math.ceil(epochs)) : Math.floor(epochs) + 1
     const consequence = isOfState(fault) ? 'earlier checkpoints stay as they are' : 'nothing was updated by that step'
     return new RunError(`training: epoch ${epoch}, step ${this.step}: ${faultText(fault)}; ${consequence}`, {
       hint: `lower optimizer.learningRate (${this.#experiment.optimizer.learningRate})`,
     })
   }
 
-  /** What makes an epoch better than another; larger is better. */
-  #epochScore(session: Session, sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): { metric: string; value: number } {
-    // An epoch of which everything was left out is worse than any other.
-    const train = { ...session.meanOf(sums), ...(sums.rows === 0 && { loss: Number.MAX_VALUE }) }
-    return scoreOf(this.#experiment.checkpoint, { train, validation: this.validation ?? null })
+  #epochScore(session: Session, sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): EpochScore {
+    return scoreOf(this.#experiment, { train: session.meanOf(sums), validation: this.validation })
   }
 
   /** Whole epochs, and whole mini-batches of the one under way. */

@@ -5,18 +5,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
-import {
-  type InputSpec,
-  isScaled,
-  normalisationOf,
-  type SavedInput,
-  type Scaling,
-  scaleRows,
-  scalingOf,
-} from '../data/input.js'
+import type { InputSpec, SavedInput } from '../data/input.js'
 import type { TrainingData } from '../data/memory.js'
+import { meanR2, r2OfLoss, type TargetScore, type TargetSpread, targetScores } from '../data/regression-score.js'
 import type { Features } from '../data/source.js'
-import { splitAt, splitValidation } from '../data/split.js'
 import { takenRows } from '../data/table.js'
 import { ConfigError, RunError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
@@ -25,8 +17,7 @@ import { adviseHugePages } from '../kernels/ffi/memory.js'
 import { openNative } from '../kernels/native/open.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
-import { choosePreparation } from '../picture/preparation.js'
-import type { Score } from '../run/events.js'
+import type { Score, WorkerTime } from '../run/events.js'
 import type { NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { viewWeight } from '../worker/network/views.js'
@@ -35,12 +26,14 @@ import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import { type PlannedRun, type PlanOptions, planRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
+import { type LoadedData, loadData } from './load.js'
+import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
 
 /** How long a thread may need to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
 
-/** Training came to numbers that are not finite. */
+/** A snapshot holds weights or moments that are not finite. */
 export class NonFiniteError extends RunError {
   /** See worker/plan/faults.ts. */
   readonly fault: number
@@ -85,20 +78,49 @@ export interface Sums {
   readonly rows: number
 }
 
+export interface StepsRun {
+  readonly step: number
+  readonly fault: number
+  readonly workers: WorkerTime[]
+}
+
+/** What scoring a split comes to. A score that is not finite is no fault of training: no step may be left out for it. */
+export type ScoreResult =
+  | {
+      readonly kind: 'scored'
+      readonly score: Score
+      readonly rows: number
+      /** Rows whose class is right. */
+      readonly correct: number
+      /** Scores of each target; none of classes. */
+      readonly targets: readonly TargetScore[]
+    }
+  | { readonly kind: 'score-fault'; readonly split: Split; readonly code: number }
+
 /** All that training changes, as it was between two steps: row-major, in table order. */
 export interface StateSnapshot {
   readonly parameters: readonly NamedWeights[]
   readonly moments: readonly NamedWeights[]
 }
 
+interface SessionParts extends Omit<LoadedData, 'rows'> {
+  readonly plan: RunPlan
+  readonly layout: Layout
+  readonly pool: WorkerPool
+  readonly memory: WebAssembly.Memory
+  readonly module: WebAssembly.Module | null
+  readonly kernels: Kernels
+}
+
 export class Session {
   readonly plan: RunPlan
   readonly layout: Layout
-  #pool: WorkerPool
   /** Files read, with digests, for the manifest. */
   readonly files: readonly LoadedFile[]
   /** What the network takes; goes into every checkpoint. */
   readonly input: InputSpec
+  #pool: WorkerPool
+  readonly #spreads: Readonly<Record<Split, TargetSpread>> | null
   readonly #memory: WebAssembly.Memory
   readonly #module: WebAssembly.Module | null
   readonly #kernels: Kernels
@@ -107,26 +129,18 @@ export class Session {
   /** One buffer for all snapshots, as large as weights and moments; made when the first is asked for. */
   #snapshot: SharedArrayBuffer | undefined
 
-  private constructor(
-    plan: RunPlan,
-    layout: Layout,
-    pool: WorkerPool,
-    files: readonly LoadedFile[],
-    input: InputSpec,
-    memory: WebAssembly.Memory,
-    module: WebAssembly.Module | null,
-    kernels: Kernels,
-  ) {
-    this.plan = plan
-    this.layout = layout
-    this.#pool = pool
-    this.files = files
-    this.input = input
-    this.#memory = memory
-    this.#module = module
-    this.#kernels = kernels
-    this.#control = viewSlot(memory, layout.control).data
-    this.#stats = viewSlot(memory, layout.stats).data
+  private constructor(parts: SessionParts) {
+    this.plan = parts.plan
+    this.layout = parts.layout
+    this.files = parts.files
+    this.input = parts.input
+    this.#pool = parts.pool
+    this.#spreads = parts.spreads
+    this.#memory = parts.memory
+    this.#module = parts.module
+    this.#kernels = parts.kernels
+    this.#control = viewSlot(parts.memory, parts.layout.control).data
+    this.#stats = viewSlot(parts.memory, parts.layout.stats).data
   }
 
   /** Starts the threads, loads the data. `known`: how data are scaled, where it was found before; null: by the training rows. */
@@ -147,19 +161,18 @@ export class Session {
     const module = await backend.compile()
     const pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
     try {
-      const files = await loadData(prepared, memory)
-      const plan: RunPlan = { ...prepared.plan, rows: writeOrder(prepared, memory, experiment) }
+      const { rows, ...loaded } = await loadData(prepared, memory, experiment, known)
+      const plan: RunPlan = { ...prepared.plan, rows }
       if (plan.purpose === 'train' && plan.rows.train === 0) {
         throw new RunError(
           `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
         )
       }
-      const input = inputOf(prepared, plan, memory, experiment, known)
       await pool.open(plan, memory, module)
       // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-      return new Session(plan, layout, pool, files, input, memory, module, kernels)
+      return new Session({ ...loaded, plan, layout, pool, memory, module, kernels })
     } catch (error) {
       await pool.close()
       throw error
@@ -320,22 +333,50 @@ export class Session {
     }
   }
 
-  /** Means of sums over rows. */
-  meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score {
-    const mean = rows > 0 ? loss / rows : 0
-    if (this.input.targets) return { loss: mean, r2: 1 - mean }
-    return { loss: mean, accuracy: rows > 0 ? correct / rows : 0 }
+  /** Means of sums over rows of training; null where there are none. R² is not of some rows, but of whole splits. */
+  meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
+    if (rows === 0) return null
+    return { loss: loss / rows, ...(this.input.targets === null && { accuracy: correct / rows }) }
   }
 
-  /** Scores a split, without dropout. Overwrites the sums. Throws NonFiniteError. */
-  async score(split: Split): Promise<Score & { rows: number; correct: number }> {
+  /** The same of a whole epoch: with R², where all training rows were counted and the loss decides it. */
+  epochMeanOf(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
+    const mean = this.meanOf(sums)
+    const { targets } = this.input
+    if (mean === null || targets === null || this.#spreads === null) return mean
+    const isWhole = sums.rows === this.plan.rows.train
+    return { ...mean, r2: isWhole ? r2OfLoss(sums.loss, this.#spreads.train, targets) : null }
+  }
+
+  /** Scores a split, without dropout. Overwrites the sums. A score that is not finite is a result, not an error. */
+  async score(split: Split): Promise<ScoreResult> {
+    if (this.plan.rows[split] === 0) throw new RunError(`the ${split} split is empty, so there is nothing to score`)
     const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
     if (fault !== 0) {
       this.clearFault()
-      throw new NonFiniteError(`scoring the ${split} rows`, fault)
+      return { kind: 'score-fault', split, code: fault }
     }
-    const sums = this.sums()
-    return { ...this.meanOf(sums), rows: sums.rows, correct: sums.correct }
+    const { loss, correct, rows } = this.sums()
+    const { targets } = this.input
+    if (targets === null || this.#spreads === null) {
+      const score = { loss: loss / rows, accuracy: correct / rows }
+      return { kind: 'scored', score, rows, correct, targets: [] }
+    }
+    const squares = this.#stats.subarray(Stat.squares, Stat.squares + targets.factor.length)
+    const each = targetScores(squares, this.#spreads[split], targets, rows)
+    const score = { loss: loss / rows, r2: meanR2(each), ...(each.length === 1 && { rmse: each[0].rmse }) }
+    return { kind: 'scored', score, rows, correct, targets: each }
+  }
+
+  /**
+   * Trains steps [from, to), with `rateFactor` times the learning rate of the schedule; ends early where a stop was
+   * requested. `step` is the one after the last that was done; `fault` is not 0 where that one found a fault, and changed
+   * nothing. Rejects with WorkerError.
+   */
+  async runSteps(from: number, to: number, rateFactor: number): Promise<StepsRun> {
+    const reports = await this.pool.all(`run steps ${from}-${to}`, worker => worker.run(from, to, { rateFactor }))
+    const [{ step, fault }] = reports
+    return { step, fault, workers: workerTimes(reports) }
   }
 
   /** Workers stop after the step they are in. */
@@ -354,77 +395,4 @@ function allocate({ bytes }: Layout): WebAssembly.Memory {
   } catch (cause) {
     throw new RunError(`memory: the system refuses ${Math.ceil(bytes / 2 ** 20)} MiB of shared memory`, { cause })
   }
-}
-
-async function loadData({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<LoadedFile[]> {
-  const files: LoadedFile[] = []
-  for (const split of ['train', 'test'] as const) {
-    if (plan.images[split] === 0) continue
-    const images = viewSlot<'uint8' | 'float32'>(memory, layout.images[split]).data
-    const labels = viewSlot(memory, layout.labels[split]).data
-    const targets = viewSlot(memory, layout.targets[split])
-    if (data.task === 'regression') files.push(...(await data.load(split, images, labels, targets.data)).files)
-    else {
-      files.push(...(await data.load(split, images, labels)).files)
-      if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
-    }
-  }
-  return files
-}
-
-/** What the data are, and by how much features are scaled: written for the workers. Scales targets of regression. */
-function inputOf(
-  { layout, data }: PreparedSession,
-  plan: RunPlan,
-  memory: WebAssembly.Memory,
-  experiment: Experiment,
-  known: SavedInput | null,
-): InputSpec {
-  const { height, width, dtype, classNames } = data
-  const rows = viewSlot(memory, layout.order.train).data.subarray(0, plan.rows.train)
-  const targets = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
-  const images = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
-  const { dataset, preparation: setting } = experiment.data
-  const preparation =
-    known?.preparation ??
-    choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
-  const spec = { height, width, dtype, classNames, targets, preparation }
-  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { ...spec, scaling: null }
-  const scaling = known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, rows)
-  viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
-  viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
-  return { ...spec, scaling }
-}
-
-/** In place, by the given training rows unless it is known how. */
-function scaleTargets(
-  { targets }: Layout,
-  memory: WebAssembly.Memory,
-  known: Scaling | null,
-  rows: Int32Array,
-): Scaling {
-  const train = viewSlot(memory, targets.train)
-  const scaling = known ?? scalingOf('standardise', train.data, train.shape[1], rows)
-  for (const split of ['train', 'test'] as const) scaleRows(viewSlot(memory, targets[split]).data, scaling)
-  return scaling
-}
-
-/** Which image each row of a split is. Returns the number of rows. */
-function writeOrder(
-  { plan, layout, data }: PreparedSession,
-  memory: WebAssembly.Memory,
-  experiment: Experiment,
-): Record<Split, number> {
-  const labels = viewSlot(memory, layout.labels.train).data
-  // Scoring the test rows alone loads no others.
-  const fraction = labels.length > 0 ? experiment.data.validation : 0
-  const { train, validation } =
-    data.validationFrom !== undefined && labels.length > 0
-      ? splitAt(labels.length, data.validationFrom)
-      : splitValidation(labels, fraction, experiment.seed)
-  viewSlot(memory, layout.order.train).data.set(train)
-  viewSlot(memory, layout.order.validation).data.set(validation)
-  const test = viewSlot(memory, layout.order.test).data
-  for (let i = 0; i < test.length; i++) test[i] = i
-  return { train: train.length, validation: validation.length, test: plan.images.test }
 }

@@ -45,12 +45,6 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           tensorboard: experiment.log.tensorboard,
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
-  const run = new Trainer({
-    ...{ experiment, options, directory },
-    ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
-    notes: prepared.data.notes ?? [],
-    ...(from !== null && { initialise: session => startFrom(session, from) }),
-  })
   try {
     const session = await Session.start(prepared, experiment)
     try {
@@ -67,7 +61,13 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
         from,
       })
       await directory?.writeExperiment(loaded.source, experiment)
-      return await run.train(session)
+      const { backendReason, backendAdvice } = prepared
+      const trainer = new Trainer({
+        ...{ session, experiment, options, directory, backendReason, backendAdvice },
+        notes: prepared.data.notes ?? [],
+        ...(from !== null && { initialise: session => startFrom(session, from) }),
+      })
+      return await trainer.train()
     } finally {
       await session.close()
     }

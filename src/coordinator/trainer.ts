@@ -1,6 +1,7 @@
 /**
- * One run, from initial weights to its summary. Main thread: it hands spans of steps to the workers, scores, writes
- * files and tells observers; it never computes a step, so the event loop stays free.
+ * One run, from initial weights to its summary: the loop over spans of steps and what comes between them. Main thread: it
+ * hands spans to the workers, scores, has files written and tells observers; it never computes a step, so the event loop
+ * stays free.
  */
 import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
@@ -10,19 +11,19 @@ import type { WeightLayout } from '../import/assign.js'
 import { parameterCount, parameterTable } from '../model/parameters.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
-import type { RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
-import { weightsSha256 } from '../run/save.js'
+import type { RunSummary, TrainEvent } from '../run/events.js'
 import { stepsPerEpoch } from '../worker/plan/clock.js'
-import { faultText, isOfState } from '../worker/plan/faults.js'
-import type { Split } from '../worker/plan/run-plan.js'
-import type { SpanReport } from '../worker/threads/protocol.js'
-import { Checkpointing, type Marks } from './checkpointing.js'
+import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
-import { workerTimes } from './phases.js'
+import { Finish } from './finish.js'
+import { NonFiniteSteps } from './non-finite.js'
+import { recover } from './recovery.js'
 import { Restarts } from './restarts.js'
 import { NO_SUMS, RunState } from './run-state.js'
-import { NonFiniteError, type Session, type StateSnapshot, type Sums } from './session.js'
-import { type ResumePoint, restoreFirst, startsIn } from './start.js'
+import { Scorer } from './scoring.js'
+import { NonFiniteError, type Session, type StateSnapshot, type StepsRun } from './session.js'
+import type { ResumePoint } from './start.js'
+import { endsWithBest, snapshotWhenSettled, type Training } from './training.js'
 
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */
@@ -47,6 +48,7 @@ export interface TrainOptions {
 export interface TrainerParts {
   /** Gives the session its first state; default: random weights. Not used with `from`. */
   readonly initialise?: (session: Session) => Promise<void>
+  readonly session: Session
   readonly experiment: Experiment
   readonly options: TrainOptions
   readonly directory: RunDirectory | null
@@ -67,86 +69,81 @@ export interface Watch {
   onState(step: number, state: StateSnapshot): Promise<void>
 }
 
-const NOTHING_SAVED = { weightsSha256: null, checkpoint: null } as const
-const NO_MARKS: Marks = { best: null, rollback: null }
+const PROGRESS_MS = 100
 
 /** Steps of a span at most: a line of metrics for each. */
 const SPAN_STEPS = 100
-const PROGRESS_MS = 100
+
+/** How a span of steps ended. A score that is not finite is no fault of a step; see scoring.ts. */
+type SpanResult = { readonly kind: 'done' } | { readonly kind: 'step-fault'; readonly code: number }
+const DONE: SpanResult = { kind: 'done' }
 
 export class Trainer {
-  readonly #experiment: Experiment
-  readonly #state: RunState
-  readonly #options: TrainOptions
-  readonly #directory: RunDirectory | null
-  readonly #backend: Pick<TrainerParts, 'backendReason' | 'backendAdvice'>
-  readonly #restarts: Restarts
-  readonly #checkpointing: Checkpointing | null
-  readonly #from: ResumePoint | null
-  readonly #watch: Watch | undefined
-  readonly #scores: boolean
-  readonly #notes: readonly string[]
-  readonly #initialise: (session: Session) => Promise<void>
-  /** The state after the best epoch, of a run that has no directory to keep it in. */
-  #bestCopy: { readonly step: number; readonly state: StateSnapshot } | undefined
+  readonly #parts: TrainerParts
+  readonly #training: Training
+  readonly #scorer: Scorer
+  readonly #nonFinite: NonFiniteSteps
+  readonly #finish: Finish
 
-  constructor({ experiment, options, directory, from = null, ...parts }: TrainerParts) {
-    this.#experiment = experiment
-    this.#state = new RunState(experiment)
-    this.#options = options
-    this.#directory = directory
-    const { backendReason, backendAdvice } = parts
-    this.#backend = { backendReason, backendAdvice }
-    this.#from = from
-    this.#watch = parts.watch
-    this.#scores = parts.scores ?? true
-    this.#notes = parts.notes ?? []
-    this.#initialise = parts.initialise ?? (session => session.initialise())
-    this.#restarts = new Restarts(experiment.compute.maxRestarts, message => this.#warn(message))
-    const { checkpoint: policy } = experiment
-    this.#checkpointing =
-      directory &&
-      new Checkpointing({
-        store: new CheckpointStore(directory.checkpoints, policy),
-        policy,
-        punctual: experiment.train.onNonFinite === 'rollback',
-        keepsEveryBest: endsWithBest(experiment),
-        marks: from?.training ?? NO_MARKS,
-        onSaved: ({ file, ...saved }) => this.#emit({ type: 'checkpoint', file: directory.relative(file), ...saved }),
-        onWarning: message => this.#warn(message),
-      })
+  constructor(parts: TrainerParts) {
+    const { experiment, session, options, directory } = parts
+    const warn = (message: string) => options.onWarning?.(message)
+    const emit = (event: Exclude<TrainEvent, { type: 'progress' }>) => {
+      directory?.appendMetrics(event)
+      options.onEvent?.(event)
+    }
+    this.#parts = parts
+    this.#training = {
+      ...{ experiment, session, directory, emit, warn },
+      state: new RunState(experiment),
+      restarts: new Restarts(experiment.compute.maxRestarts, warn),
+      initialise: parts.initialise ?? (session => session.initialise()),
+      checkpointing:
+        directory &&
+        new Checkpointing({
+          store: new CheckpointStore(directory.checkpoints, experiment.checkpoint.keepLast),
+          policy: experiment.checkpoint,
+          punctual: experiment.train.onNonFinite === 'rollback',
+          keepsBest: experiment.checkpoint.keepBest || endsWithBest(experiment),
+          marks: parts.from?.training ?? NO_MARKS,
+          onSaved: ({ file, ...saved }) => emit({ type: 'checkpoint', file: directory.relative(file), ...saved }),
+          onWarning: warn,
+        }),
+    }
+    this.#scorer = new Scorer(this.#training)
+    this.#nonFinite = new NonFiniteSteps(this.#training)
+    this.#finish = new Finish(this.#training, this.#scorer)
   }
 
   /** Trains to the end, from the initial weights or, with `from`, from the state that the session has been given. */
-  async train(session: Session): Promise<RunSummary> {
-    const { signal } = this.#options
+  async train(): Promise<RunSummary> {
+    const { session, state } = this.#training
+    const { signal } = this.#parts.options
     const stop = () => session.requestStop()
     signal?.addEventListener('abort', stop)
     if (signal?.aborted) stop()
-    const progress = setInterval(() => this.#progress(session), PROGRESS_MS)
+    const progress = setInterval(() => this.#progress(), PROGRESS_MS)
     let weightsAreWhole = false
     try {
-      if (this.#from) this.#state.goOnFrom(this.#from, session)
-      else await this.#restarts.repeat(session, () => this.#initialise(session))
+      await this.#begin()
       weightsAreWhole = true
-      this.#start(session)
-      while (this.#state.step < this.#state.totalSteps(session) && !signal?.aborted && !this.#state.stopped) {
+      this.#announce()
+      while (state.step < state.totalSteps(session) && !signal?.aborted && !state.stopped) {
         weightsAreWhole = false
-        const before = this.#state.step
-        const fault = await this.#span(session)
+        const before = state.step
+        const result = await this.#span()
         weightsAreWhole = true
-        if (fault !== 0) await this.#leaveOut(session, fault)
-        if (this.#state.step > before) {
-          await this.#showWatch(session)
-          await this.#checkpoint(session)
-        }
+        if (result.kind === 'step-fault') await this.#nonFinite.leaveOut(result.code)
+        if (state.step > before) await this.#afterSteps()
       }
       clearInterval(progress)
-      return await this.#finish(session, signal?.aborted ? 'interrupted' : 'completed')
+      this.#nonFinite.report()
+      return await this.#finish.finish(signal?.aborted ? 'interrupted' : 'completed', this.#parts.scores ?? true)
     } catch (thrown) {
-      const ofState = thrown instanceof NonFiniteError && isOfState(thrown.fault)
-      const error = ofState ? this.#state.faultError(session, thrown.fault) : thrown
-      if (error instanceof RunError) await this.#fail(session, error, weightsAreWhole)
+      const error = thrown instanceof NonFiniteError ? state.faultError(session, thrown.fault) : thrown
+      this.#nonFinite.report()
+      this.#scorer.report()
+      if (error instanceof RunError) await this.#finish.fail(error, weightsAreWhole)
       throw error
     } finally {
       clearInterval(progress)
@@ -154,349 +151,150 @@ export class Trainer {
     }
   }
 
-  /** Back to the newest whole checkpoint up to a step, or to the beginning. Says which. */
-  async #goBack(session: Session, last: number): Promise<'checkpoint' | 'beginning'> {
-    await this.#checkpointing?.settled()
-    const warn = (message: string) => this.#warn(message)
-    const starts = this.#directory ? await startsIn(this.#directory.checkpoints, warn, last) : []
-    const point = await this.#restarts.repeat(session, () => restoreFirst(session, starts, warn))
-    if (!point) await this.#restarts.repeat(session, () => this.#initialise(session))
-    this.#state.goOnFrom(point, session)
-    await this.#checkpointing?.goBackTo(this.#state.step, point?.training ?? NO_MARKS)
-    await this.#directory?.cutMetrics(this.#state.step).catch(error => this.#warn(error.message))
-    return point ? 'checkpoint' : 'beginning'
+  async #begin(): Promise<void> {
+    const { session, state, restarts, initialise } = this.#training
+    const { from } = this.#parts
+    if (from) state.continueFrom(from, session)
+    else await restarts.repeat(session, () => initialise(session))
   }
 
-  /** A span in which a worker failed: new ones go on from the end of the last step if its state is whole. */
-  async #recover(session: Session, failure: unknown): Promise<void> {
-    const { stateIsWhole } = await this.#restarts.restart(session, failure)
-    const from = stateIsWhole ? 'memory' : await this.#goBack(session, Number.POSITIVE_INFINITY)
-    const step = stateIsWhole ? session.sums().step : this.#state.step
-    const error = (failure as Error).message
-    this.#emit({ type: 'restart', step, from, error, restarts: this.#restarts.count })
-  }
-
-  /** Goes on without the step that came to numbers that are not finite, as the experiment says, or throws. */
-  async #leaveOut(session: Session, fault: number): Promise<void> {
-    const { onNonFinite: action, maxNonFinite, rollbackFactor } = this.#experiment.train
-    const at = this.#state.step
-    const error = this.#state.faultError(session, fault)
-    session.clearFault()
-    if (action === 'stop' || (action === 'skip' && isOfState(fault))) throw error
-    if (this.#state.nonFinite === maxNonFinite) {
-      throw new RunError(`${error.message}; train.maxNonFinite is ${maxNonFinite}`, { hint: error.hint })
-    }
-    const count = this.#state.nonFinite + 1
-    let rateFactor = this.#state.backoff
-    if (action === 'skip') await this.#skipStep(session)
-    else {
-      rateFactor *= rollbackFactor
-      await this.#goBack(session, this.#checkpointing?.rollbackStep ?? -1)
-    }
-    this.#state.nonFinite = count
-    this.#state.backoff = rateFactor
-    this.#warn(
-      action === 'skip'
-        ? `${error.message}; it is left out`
-        : `${error.message}; going on from step ${this.#state.step} with ${rateFactor.toPrecision(3)} times the learning rate`,
-    )
-    this.#emit({ type: 'non-finite', step: this.#state.step, at, action, fault: faultText(fault), count, rateFactor })
-  }
-
-  async #skipStep(session: Session): Promise<void> {
+  /** Trains to the next event: end of the epoch, a line of metrics, a score, a checkpoint. */
+  async #span(): Promise<SpanResult> {
+    const { session, state, experiment } = this.#training
     const perEpoch = stepsPerEpoch(session.plan)
-    const sums = this.#state.step % perEpoch === 0 ? NO_SUMS : session.sums()
-    this.#state.step++
-    session.setSums({ ...sums, step: this.#state.step })
-    if (this.#state.step % perEpoch === 0) await this.#endEpoch(session)
-  }
-
-  /** Takes a snapshot if one is due; it is written while training goes on. */
-  async #checkpoint(session: Session): Promise<void> {
-    const checkpointing = this.#checkpointing
-    if (!checkpointing) return
-    if (this.#options.control?.takeRequest()) checkpointing.request()
-    const moment = this.#state.moment(session)
-    if (this.#state.step === this.#state.totalSteps(session) || !(await checkpointing.isDue(moment))) return
-    try {
-      checkpointing.begin(await this.#restarts.repeat(session, () => session.snapshot()), moment)
-    } catch (error) {
-      if (!(error instanceof NonFiniteError)) throw error
-      await this.#leaveOut(session, error.fault)
-    }
-  }
-
-  async #showWatch(session: Session): Promise<void> {
-    if (!this.#watch?.steps.includes(this.#state.step)) return
-    await this.#watch.onState(this.#state.step, await this.#snapshotWhenSettled(session))
-  }
-
-  /** Trains to the next event: end of the epoch, or a line of metrics. Returns the code of a fault, or 0. */
-  async #span(session: Session): Promise<number> {
-    const perEpoch = stepsPerEpoch(session.plan)
-    const from = this.#state.step
+    const from = state.step
     const inEpoch = from % perEpoch
-    const epoch = Math.floor(from / perEpoch)
-    const to =
-      from +
-      Math.min(
-        SPAN_STEPS,
-        perEpoch - inEpoch,
-        this.#checkpointing?.stepsLeft(from) ?? SPAN_STEPS,
-        stepsTo(this.#experiment.train.evaluateEverySteps, from),
-        (this.#watch?.steps.find(step => step > from) ?? Number.POSITIVE_INFINITY) - from,
-      )
-    const before: Sums = inEpoch === 0 ? { step: from, loss: 0, correct: 0, rows: 0 } : session.sums()
+    const before = inEpoch === 0 ? NO_SUMS : session.sums()
 
     const started = performance.now()
-    this.#state.meter.begin(from)
-    const { step, fault, workers } = await this.#run(session, from, to)
+    state.meter.begin(from)
+    const { step, fault, workers } = await this.#run(from, from + this.#spanSteps(from))
     const seconds = (performance.now() - started) / 1000
-    if (step <= from) return fault
-    this.#state.step = step
-
-    const after = session.sums()
-    const rows = after.rows - before.rows
-    this.#state.meter.end(rows, seconds)
-    this.#emit({
-      type: 'steps',
-      from,
-      step,
-      epoch: epoch + 1,
-      ...session.meanOf({ loss: after.loss - before.loss, correct: after.correct - before.correct, rows }),
-      learningRate: this.#state.learningRate(session),
-      samplesPerSecond: rows / seconds,
-      ...(workers && { workers }),
-    })
-    const { stopAfterSeconds, evaluateEverySteps } = this.#experiment.train
-    if (stopAfterSeconds !== null && this.#state.meter.total().seconds >= stopAfterSeconds)
-      this.#state.stopped ??= 'time'
-    if (fault !== 0) return fault
-    if (step % perEpoch === 0) return await this.#endEpoch(session)
-    return evaluateEverySteps !== null && step % evaluateEverySteps === 0 ? await this.#evaluate(session) : 0
-  }
-
-  /** Between two epochs. Returns the code of a fault, or 0. */
-  async #evaluate(session: Session): Promise<number> {
-    try {
-      this.#emit({ type: 'evaluation', step: this.#state.step, validation: await this.#score(session, 'validation') })
-      return 0
-    } catch (error) {
-      if (error instanceof NonFiniteError) return error.fault
-      throw error
+    if (step > from) {
+      state.step = step
+      const after = session.sums()
+      const rows = after.rows - before.rows
+      state.meter.end(rows, seconds)
+      const mean = session.meanOf({ loss: after.loss - before.loss, correct: after.correct - before.correct, rows })
+      this.#training.emit({
+        type: 'steps',
+        from,
+        step,
+        epoch: Math.floor(from / perEpoch) + 1,
+        ...mean!,
+        learningRate: state.learningRate(session),
+        samplesPerSecond: rows / seconds,
+        ...(workers && { workers }),
+      })
+      const { stopAfterSeconds } = experiment.train
+      if (stopAfterSeconds !== null && state.meter.total().seconds >= stopAfterSeconds) state.stopped ??= 'time'
     }
+    return fault === 0 ? DONE : { kind: 'step-fault', code: fault }
   }
 
-  /** The step after the last one that was done. A worker that fails is replaced, and the run may be further back then. */
-  async #run(
-    session: Session,
-    from: number,
-    to: number,
-  ): Promise<Pick<SpanReport, 'step' | 'fault'> & Pick<StepsEvent, 'workers'>> {
-    const { rateFactor } = this.#state
+  /** Steps from `from` to the next event. */
+  #spanSteps(from: number): number {
+    const { session, experiment, checkpointing } = this.#training
+    const perEpoch = stepsPerEpoch(session.plan)
+    return Math.min(
+      SPAN_STEPS,
+      perEpoch - (from % perEpoch),
+      checkpointing?.stepsLeft(from) ?? SPAN_STEPS,
+      stepsTo(experiment.train.evaluateEverySteps, from),
+      (this.#parts.watch?.steps.find(step => step > from) ?? Number.POSITIVE_INFINITY) - from,
+    )
+  }
+
+  /** Runs steps. A worker that fails is replaced, and the run may be further back then. */
+  async #run(from: number, to: number): Promise<Omit<StepsRun, 'workers'> & Partial<Pick<StepsRun, 'workers'>>> {
+    const { session, state } = this.#training
     try {
-      const call = `run steps ${from}-${to}`
-      const reports = await session.pool.all(call, worker => worker.run(from, to, { rateFactor }))
-      const [{ step, fault }] = reports
-      return { step, fault, workers: workerTimes(reports) }
+      return await session.runSteps(from, to, state.rateFactor)
     } catch (error) {
-      await this.#recover(session, error)
+      await recover(this.#training, error)
       return { step: session.sums().step, fault: 0 }
     }
   }
 
-  /** After the last step of an epoch. Returns the code of a fault, or 0. */
-  async #endEpoch(session: Session): Promise<number> {
-    const sums = session.sums()
-    const epoch = this.#state.step / stepsPerEpoch(session.plan) - 1
-    const learningRate = this.#state.learningRate(session)
-    const { seconds, samplesPerSecond } = this.#state.meter.endEpoch()
-    if (session.plan.rows.validation > 0) {
-      try {
-        this.#state.validation = await this.#score(session, 'validation')
-      } catch (error) {
-        if (error instanceof NonFiniteError) return error.fault
-        throw error
-      }
+  /** What comes between two spans: the end of an epoch or a score, a look at the state, a checkpoint. */
+  async #afterSteps(): Promise<void> {
+    const { session, state, experiment, emit } = this.#training
+    const { step } = state
+    const { evaluateEverySteps } = experiment.train
+    if (step % stepsPerEpoch(session.plan) === 0) await this.#endEpoch()
+    else if (evaluateEverySteps !== null && step % evaluateEverySteps === 0) {
+      emit({ type: 'evaluation', step, validation: await this.#scorer.score('validation') })
     }
-    this.#emit({
+    const { watch } = this.#parts
+    if (watch?.steps.includes(step)) await watch.onState(step, await snapshotWhenSettled(this.#training))
+    await this.#checkpoint()
+  }
+
+  async #endEpoch(): Promise<void> {
+    const { session, state, experiment, emit } = this.#training
+    this.#nonFinite.report()
+    const sums = session.sums()
+    const epoch = state.step / stepsPerEpoch(session.plan)
+    const learningRate = state.learningRate(session)
+    const pace = state.meter.endEpoch()
+    if (session.plan.rows.validation > 0) state.validation = await this.#scorer.score('validation')
+    emit({
       type: 'epoch',
-      epoch: epoch + 1,
-      epochs: this.#experiment.train.epochs,
-      step: this.#state.step,
-      train: session.meanOf(sums),
-      ...(this.#state.validation && { validation: this.#state.validation }),
+      epoch,
+      epochs: experiment.train.epochs,
+      step: state.step,
+      train: session.epochMeanOf(sums),
+      ...(state.validation !== undefined && { validation: state.validation }),
       learningRate,
-      seconds,
-      samplesPerSecond,
+      ...pace,
     })
-    const isBest = this.#state.judge(session, sums)
-    if (isBest && !this.#directory && endsWithBest(this.#experiment)) await this.#keepBest(session)
-    return 0
+    if (state.judgeEpoch(session, sums)) await this.#finish.keepBest()
   }
 
-  /** A run that ends with its best weights and has no directory keeps a copy of them. */
-  async #keepBest(session: Session): Promise<void> {
-    const { parameters, moments } = await this.#snapshotWhenSettled(session)
-    const copied = (tensors: StateSnapshot['parameters']) =>
-      tensors.map(({ name, shape, data }) => ({ name, shape, data: data.slice() }))
-    this.#bestCopy = { step: this.#state.step, state: { parameters: copied(parameters), moments: copied(moments) } }
-  }
-
-  /** The sums of the epoch stay as they are. */
-  async #score(session: Session, split: Split): Promise<Score> {
-    const sums = session.sums()
+  /** Takes a snapshot if one is due; it is written while training continues. */
+  async #checkpoint(): Promise<void> {
+    const { session, state, checkpointing, restarts } = this.#training
+    if (!checkpointing) return
+    if (this.#parts.options.control?.takeRequest()) checkpointing.request()
+    // The last one is saved when the run ends.
+    if (state.step === state.totalSteps(session)) return
+    const point = state.point(session)
+    if (!(await checkpointing.isDue(point))) return
     try {
-      const { rows: _, correct: __, ...score } = await this.#restarts.repeat(session, () => session.score(split))
-      return score
-    } finally {
-      session.setSums(sums)
-    }
-  }
-
-  /** Final scores and files. */
-  async #finish(session: Session, status: 'completed' | 'interrupted'): Promise<RunSummary> {
-    const { plan } = session
-    const running = session.meanOf(session.sums())
-    this.#emit({ type: 'finishing', what: 'save' })
-    const last = await this.#save(session)
-    const saved = status === 'completed' && this.#scores ? { ...last, ...(await this.#takeBest(session)) } : last
-    if (!this.#scores) {
-      return this.#end({ ...this.#state.facts(session, status), train: { loss: running.loss }, test: null, ...saved })
-    }
-    this.#emit({ type: 'finishing', what: 'evaluate' })
-    const test = await this.#score(session, 'test')
-    const train = status === 'completed' ? await this.#score(session, 'train') : { loss: running.loss }
-    if (status === 'completed' && plan.rows.validation > 0) {
-      this.#state.validation = await this.#score(session, 'validation')
-    }
-    return await this.#end({
-      ...this.#state.facts(session, status),
-      train,
-      ...(this.#state.validation && { validation: this.#state.validation }),
-      test,
-      ...saved,
-    })
-  }
-
-  /** Records the failure, with the last good weights where there are such. The error itself is the caller's to throw. */
-  async #fail(session: Session, error: RunError, weightsAreWhole: boolean): Promise<void> {
-    try {
-      const saved = weightsAreWhole ? await this.#save(session).catch(() => NOTHING_SAVED) : NOTHING_SAVED
-      await this.#end({
-        ...this.#state.facts(session, 'failed'),
-        error: error.message,
-        train: null,
-        test: null,
-        ...saved,
-      })
-    } catch (second) {
-      this.#options.onWarning?.(`the failure could not be recorded: ${(second as Error).message}`)
-    }
-  }
-
-  /** Gives the session the weights of the best epoch, where the run is to end with them and they are not the last. */
-  async #takeBest(session: Session): Promise<Partial<RunSummary>> {
-    if (!endsWithBest(this.#experiment)) return {}
-    const step = this.#directory ? this.#checkpointing!.bestStep : (this.#bestCopy?.step ?? null)
-    if (step === null || step === this.#state.step) return {}
-    const warn = (message: string) => this.#warn(message)
-    let checkpoint: string | null = null
-    if (this.#directory) {
-      const [start] = await startsIn(this.#directory.checkpoints, warn, step)
-      if (start?.checkpoint.step !== step || !(await restoreFirst(session, [start], warn))) {
-        this.#warn(`the weights of step ${step}, the best, cannot be read; the last ones are taken`)
-        return {}
-      }
-      checkpoint = this.#directory.relative(start.file)
-    } else await session.restore(async into => copyState(into, this.#bestCopy!.state))
-    const { parameters } = await this.#snapshotWhenSettled(session)
-    return { weightsSha256: await weightsSha256(parameters), checkpoint, weightsStep: step }
-  }
-
-  /** The final weights, as far as the disk lets us: training is done, and its result must not be lost over a file. */
-  async #save(session: Session): Promise<Pick<RunSummary, 'weightsSha256' | 'checkpoint' | 'notSaved'>> {
-    const checkpointing = this.#checkpointing
-    const wanted = checkpointing !== null && this.#experiment.checkpoint.atEnd
-    // In any case, because numbers that are not finite are found here.
-    const snapshot = await this.#snapshotWhenSettled(session)
-    if (wanted) {
-      try {
-        const { weightsSha256, file } = await checkpointing.finish(snapshot, this.#state.moment(session))
-        return { weightsSha256, checkpoint: this.#directory!.relative(file) }
-      } catch (error) {
-        this.#warn(`the final weights are not saved: ${(error as Error).message}`)
-      }
-    }
-    const file = checkpointing?.saved?.file
-    return {
-      weightsSha256: await weightsSha256(snapshot.parameters),
-      checkpoint: file === undefined ? null : this.#directory!.relative(file),
-      ...(wanted && { notSaved: checkpointing.failure ?? 'the final weights' }),
-    }
-  }
-
-  async #snapshotWhenSettled(session: Session): Promise<StateSnapshot> {
-    await this.#checkpointing?.settled()
-    return await this.#restarts.repeat(session, () => session.snapshot())
-  }
-
-  async #end(facts: RunSummary): Promise<RunSummary> {
-    let summary = facts
-    try {
-      await this.#directory?.writeSummary(summary)
+      checkpointing.begin(await restarts.repeat(session, () => session.snapshot()), point)
     } catch (error) {
-      this.#warn((error as Error).message)
-      summary = { ...facts, notSaved: facts.notSaved ?? (error as Error).message }
+      if (!(error instanceof NonFiniteError)) throw error
+      await this.#nonFinite.leaveOut(error.fault)
     }
-    this.#emit({ type: 'end', summary })
-    return summary
   }
 
-  #warn(message: string): void {
-    this.#options.onWarning?.(message)
-  }
-
-  #start({ plan, layout }: Session): void {
-    this.#emit({
+  #announce(): void {
+    const { experiment, session, directory, emit } = this.#training
+    const { plan, layout } = session
+    const { backendReason, backendAdvice, notes = [] } = this.#parts
+    emit({
       type: 'start',
-      name: this.#experiment.name,
-      runDir: this.#directory?.path ?? null,
-      experiment: this.#experiment,
+      name: experiment.name,
+      runDir: directory?.path ?? null,
+      experiment,
       widths: plan.widths,
       backend: plan.backend,
-      ...this.#backend,
+      ...{ backendReason, backendAdvice },
       workers: plan.workers,
       parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
       rows: plan.rows,
-      ...(this.#notes.length > 0 && { notes: this.#notes }),
       stepsPerEpoch: stepsPerEpoch(plan),
       memoryBytes: layout.bytes,
+      ...(notes.length > 0 && { notes }),
     })
   }
 
-  #progress(session: Session): void {
-    const progress = this.#state.progress(session)
-    if (progress) this.#options.onEvent?.(progress)
-  }
-
-  #emit(event: Exclude<TrainEvent, { type: 'progress' }>): void {
-    this.#directory?.appendMetrics(event)
-    this.#options.onEvent?.(event)
+  #progress(): void {
+    const progress = this.#training.state.progress(this.#training.session)
+    if (progress) this.#parts.options.onEvent?.(progress)
   }
 }
-
-const endsWithBest = ({ train: { earlyStopping } }: Experiment): boolean =>
-  earlyStopping.patience !== null && earlyStopping.restoreBest
 
 /** Steps from `step` to the next multiple of `every`. */
 const stepsTo = (every: number | null, step: number): number =>
   every === null ? Number.POSITIVE_INFINITY : every - (step % every)
-
-function copyState(into: StateSnapshot, from: StateSnapshot): void {
-  for (const part of ['parameters', 'moments'] as const) {
-    into[part].forEach(({ data }, i) => {
-      data.set(from[part][i].data)
-    })
-  }
-}

@@ -3,14 +3,14 @@ import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import { prepareSession, Session } from '../coordinator/session.js'
-import { deviation, unscaleRows } from '../data/input.js'
-import { ConfigError } from '../errors.js'
+import type { TargetScore } from '../data/regression-score.js'
+import { ConfigError, RunError } from '../errors.js'
 import type { Score } from '../run/events.js'
 import { openRun } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
+import { faultText } from '../worker/plan/faults.js'
 import type { Split } from '../worker/plan/run-plan.js'
-import { Predictor } from './predictor.js'
 
 export interface EvaluateOptions {
   readonly split?: Split
@@ -25,15 +25,12 @@ export interface Evaluation extends Score {
   readonly rows: number
   /** Rows whose class is right; of classification. */
   readonly correct?: number
-  /** Of regression with one target: root mean square of the errors, in its unit. */
-  readonly rmse?: number
-  /** Of regression with several: the same of each. */
-  readonly targets?: readonly TargetError[]
+  /** Scores of each target, for regression with several. */
+  readonly targets?: readonly NamedTargetScore[]
 }
 
-export interface TargetError {
+export interface NamedTargetScore extends TargetScore {
   readonly name: string
-  readonly rmse: number
 }
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
@@ -55,35 +52,25 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
   const session = await Session.start(prepared, experiment, input ?? null)
   try {
     if (session.plan.rows[split] === 0) {
-      throw new ConfigError(
-        `${target}: ${split} has 0 rows, expected some; data.validation is ${experiment.data.validation}`,
-      )
+      throw new ConfigError(`${target}: the ${split} split is empty; data.validation is ${experiment.data.validation}`)
     }
     const weights: NamedWeights[] = session
       .parameters()
       .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
     await loadScored(opened.checkpoint, weights, experiment.train.ema.decay)
     await session.storeParameters(weights)
-    const { rows, correct, ...score } = await session.score(split)
-    const { targets } = session.input
-    if (targets === null) return { split, rows, ...score, correct }
-    const [factor, ...others] = targets.factor
-    if (others.length === 0) return { split, rows, ...score, rmse: deviation(factor) * Math.sqrt(score.loss) }
-    return { split, rows, ...score, targets: await targetErrors(opened.checkpoint, session, split) }
+    const result = await session.score(split)
+    if (result.kind === 'score-fault') {
+      throw new RunError(`${target}: scoring the ${split} split: ${faultText(result.code)}`, {
+        hint: 'the weights overflow on these rows: look for outliers in the data, or try an earlier checkpoint',
+      })
+    }
+    const { rows, correct, score, targets } = result
+    if (targets.length === 0) return { split, rows, ...score, correct }
+    if (targets.length === 1) return { split, rows, ...score }
+    const { classNames } = session.input
+    return { split, rows, ...score, targets: targets.map((each, k) => ({ name: classNames[k], ...each })) }
   } finally {
     await session.close()
   }
-}
-
-/** Workers sum one loss over all targets; which of them is how far off, the same weights say here once more. */
-async function targetErrors(checkpoint: string, session: Session, split: Split): Promise<TargetError[]> {
-  const predictor = await Predictor.open(checkpoint)
-  const { features, targets: truth } = session.examples(split)
-  unscaleRows(truth, session.input.targets!)
-  const { data: predicted } = predictor.probabilities(features) // (N, K)
-  const names = predictor.classNames
-  const squares = new Float64Array(names.length)
-  for (let i = 0; i < truth.length; i++) squares[i % names.length] += (predicted[i] - truth[i]) ** 2
-  const rows = truth.length / names.length
-  return names.map((name, k) => ({ name, rmse: Math.sqrt(squares[k] / rows) }))
 }

@@ -14,9 +14,9 @@ import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { loadScored, type NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
-import type { Matrix } from '../tensor/tensor.js'
 import { bindNetwork } from '../worker/network/bind.js'
 import { type Network, rowsPass } from '../worker/network/network.js'
+import { copyRow } from '../worker/network/rows.js'
 import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
 import { type ModelSource, openModel } from './model.js'
@@ -194,17 +194,6 @@ export class Predictor {
     const { targets } = this.source.input
     const isLast = layer === this.widths.length - 1
     if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
-  }
-}
-
-/** Copies a row of a batch matrix, plain `(rows, cols)` or in panels `(panels, rows, panelWidth)`, to `out` at `at`. */
-function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix, row: number): void {
-  const { data, offset, shape, stride } = tensor
-  const panelWidth = shape.length === 3 ? shape[2] : cols
-  const [panelStride, rowStride] = shape.length === 3 ? stride : [0, stride[0]]
-  for (let col = 0; col < cols; col += panelWidth) {
-    const from = offset + (col / panelWidth) * panelStride + row * rowStride
-    out.set(data.subarray(from, from + Math.min(panelWidth, cols - col)), at + col)
   }
 }
 

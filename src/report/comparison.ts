@@ -77,13 +77,13 @@ const settingOf = (experiment: Experiment, path: string): unknown => valueAt(exp
 function resultsOf({ test, validation, train, epochs, seconds, samplesPerSecond }: RunSummary): ComparedRun['results'] {
   const all: Record<ResultName, number | undefined> = {
     'test accuracy': test?.accuracy,
-    'test R²': test?.r2,
+    'test R²': test?.r2 ?? undefined,
     'test loss': test?.loss,
     'validation accuracy': validation?.accuracy,
-    'validation R²': validation?.r2,
+    'validation R²': validation?.r2 ?? undefined,
     'validation loss': validation?.loss,
     'train accuracy': train?.accuracy,
-    'train R²': train?.r2,
+    'train R²': train?.r2 ?? undefined,
     'train loss': train?.loss,
     epochs,
     seconds,

@@ -1,7 +1,11 @@
 /** Course of a run by step and by epoch, from its events. Pure; any thread. */
+import { formatCount } from '../format.js'
 import type { Score } from '../run/events.js'
 import { numberOf } from '../run/numbers.js'
 import type { StoredEvent } from './run-files.js'
+
+/** Steps that an incident names one by one. */
+const NAMED_STEPS = 3
 
 /** Mean over the steps since the previous point; may be NaN or infinite. */
 export interface StepPoint extends Score {
@@ -14,9 +18,9 @@ export interface EpochPoint {
   /** Epoch, counted from 1. */
   readonly epoch: number
   readonly step: number
-  /** Training score over the epoch, with dropout active. */
-  readonly train: Score
-  /** After it; null where no rows are held out. */
+  /** Mean over the epoch, with dropout on; null where every mini-batch was left out. */
+  readonly train: Score | null
+  /** Score after the epoch; null where there are no validation rows, or it is not finite. */
   readonly validation: Score | null
   readonly learningRate: number
   readonly seconds: number
@@ -25,9 +29,11 @@ export interface EpochPoint {
 
 /** A problem that the run reported. */
 export interface Incident {
-  readonly kind: 'non-finite' | 'restart'
+  readonly kind: 'non-finite' | 'restart' | 'score-fault'
   readonly step: number
   readonly text: string
+  /** All steps after which it happened, the first among them. */
+  readonly steps: readonly number[]
 }
 
 export interface Curves {
@@ -51,8 +57,10 @@ export function curvesOf(events: readonly StoredEvent[]): Curves {
     stepsPerEpoch,
     steps: of('steps').map(stepPoint),
     epochs,
-    evaluations: of('evaluation').map(({ step, validation }) => ({ step: numberOf(step), ...scoreOf(validation) })),
-    incidents: events.flatMap(event => incidentOf(event) ?? []),
+    evaluations: of('evaluation').flatMap(({ step, validation }) =>
+      validation ? [{ step: numberOf(step), ...scoreOf(validation) }] : [],
+    ),
+    incidents: incidentsOf(events),
   }
 }
 
@@ -68,19 +76,55 @@ function epochPoint(event: StoredEvent): EpochPoint {
     ['epoch', 'step', 'learningRate', 'seconds', 'samplesPerSecond'] as const
   ).map(field => numberOf(event[field]))
   const validation = event.validation ? scoreOf(event.validation) : null
-  return { epoch, step, train: scoreOf(event.train), validation, learningRate, seconds, samplesPerSecond }
+  return {
+    epoch,
+    step,
+    train: event.train ? scoreOf(event.train) : null,
+    validation,
+    learningRate,
+    seconds,
+    samplesPerSecond,
+  }
 }
 
 function scoreOf(value: unknown): Score {
   const { loss, accuracy, r2 } = (value ?? {}) as Record<string, unknown>
-  return { loss: numberOf(loss), ...(r2 === undefined ? { accuracy: numberOf(accuracy) } : { r2: numberOf(r2) }) }
+  return {
+    loss: numberOf(loss),
+    ...(accuracy !== undefined && { accuracy: numberOf(accuracy) }),
+    ...(r2 !== undefined && { r2: r2 === null ? null : numberOf(r2) }),
+  }
 }
 
-function incidentOf({ type, ...event }: StoredEvent): Incident | undefined {
+/** Incidents in their order; steps that were left out, and scores that were not finite, are one incident of each kind. */
+function incidentsOf(events: readonly StoredEvent[]): Incident[] {
+  const found = new Map<string, Omit<Incident, 'steps'> & { readonly steps: number[] }>()
+  for (const event of events) {
+    const incident = incidentOf(event)
+    if (!incident) continue
+    const isFrequent = incident.kind === 'score-fault' || event.action === 'skip'
+    const key = isFrequent ? `${incident.kind} ${event.split}` : String(found.size)
+    const same = found.get(key)
+    if (same) same.steps.push(incident.step)
+    else found.set(key, { ...incident, steps: [incident.step] })
+  }
+  return [...found.values()].map(({ text, steps, ...incident }) => {
+    if (steps.length === 1) return { ...incident, text, steps }
+    const named = steps.slice(1, NAMED_STEPS).join(', ')
+    const more = steps.length > NAMED_STEPS ? ` and ${formatCount(steps.length - NAMED_STEPS)} more` : ''
+    const again = `the same happened ${formatCount(steps.length)} times in all, next after step ${named}${more}`
+    return { ...incident, text: `${text}; ${again}`, steps }
+  })
+}
+
+function incidentOf({ type, ...event }: StoredEvent): Omit<Incident, 'steps'> | undefined {
   const step = numberOf(event.step)
   if (type === 'restart') {
     const from = event.from === 'memory' ? 'the end of the last step' : `the ${event.from}`
     return { kind: 'restart', step, text: `workers were replaced, on from ${from}: ${event.error}` }
+  }
+  if (type === 'score-fault') {
+    return { kind: 'score-fault', step, text: `the ${event.split} score is not finite: ${event.fault}` }
   }
   if (type !== 'non-finite') return undefined
   const what = `step ${event.at}: ${event.fault}`

@@ -29,7 +29,7 @@ function runMarkdown(run: RunReport): string {
   const results: [string, string][] = []
   const score = (name: string, of: Score | null | undefined) => {
     if (of?.accuracy !== undefined) results.push([`${name} accuracy`, formatPercent(of.accuracy)])
-    if (of?.r2 !== undefined) results.push([`${name} R²`, formatLoss(of.r2)])
+    if (of?.r2 !== undefined) results.push([`${name} R²`, of.r2 === null ? 'undefined' : formatLoss(of.r2)])
     if (of) results.push([`${name} loss`, formatLoss(of.loss)])
   }
   score('test', summary?.test)
@@ -71,14 +71,17 @@ function epochsMarkdown({ curves }: RunReport): string[] {
   const { epochs } = curves
   const of = qualityOf(curves)
   const name = of === 'r2' ? 'R²' : 'accuracy'
-  const quality = (score: Score) => (of === 'r2' ? formatLoss : formatPercent)(score[of] ?? Number.NaN)
+  const quality = (score: Score | null) => {
+    const value = score?.[of]
+    return typeof value === 'number' ? (of === 'r2' ? formatLoss : formatPercent)(value) : ''
+  }
   if (epochs.length === 0) return []
   const each = Math.ceil(epochs.length / MOST_ROWS)
   const rows = epochs
     .filter((_, i) => i % each === 0 || i === epochs.length - 1)
     .map(({ epoch, train, validation, seconds, samplesPerSecond }) => [
-      ...[formatCount(epoch), formatLoss(train.loss), quality(train)],
-      ...(validation ? [formatLoss(validation.loss), quality(validation)] : ['', '']),
+      ...[formatCount(epoch), train ? formatLoss(train.loss) : '', quality(train)],
+      ...[validation ? formatLoss(validation.loss) : '', quality(validation)],
       ...[formatDuration(seconds), formatCount(samplesPerSecond)],
     ])
   const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'rows/s']

@@ -1,27 +1,30 @@
 /**
- * The checkpoints of a run directory: written whole, pointed at by `latest` and `best`, and removed when newer ones
- * take their place. Main thread.
+ * Checkpoints of a run directory: their names, written whole, the links `latest` and `best`, and which are removed. The one
+ * place that knows how a checkpoint is called. Main thread.
  */
-import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory } from '../files/atomic.js'
 import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './save.js'
 
-/** Which checkpoints stay. */
-export interface Keeping {
-  /** So many of the newest. */
-  readonly keepLast: number
-  readonly keepBest: boolean
-}
-
 const NAME = /^step-(\d+)\.safetensors$/
 export const checkpointName = (step: number): string => `step-${step}.safetensors`
+
+/** Step of the checkpoint with this file name; null for a file that is none. */
+export function stepOfCheckpoint(name: string): number | null {
+  const step = NAME.exec(name)?.[1]
+  return step === undefined ? null : Number(step)
+}
 
 /** Steps of the checkpoints in a folder, newest first; none where the folder is missing. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
   const names = await readdir(folder).catch(() => [])
-  const steps = names.flatMap(name => NAME.exec(name)?.[1] ?? []).map(Number)
-  return steps.sort((a, b) => b - a)
+  return names.flatMap(name => stepOfCheckpoint(name) ?? []).sort((a, b) => b - a)
+}
+
+/** Step that `latest` or `best` points to; null where there is no such link. */
+export async function linkedStep(folder: string, link: 'latest' | 'best'): Promise<number | null> {
+  return stepOfCheckpoint(await readlink(join(folder, link)).catch(() => ''))
 }
 
 /** What a process that was killed left half written. Only the process that owns the run may call this. */
@@ -33,11 +36,12 @@ export async function removeTemporaryFiles(folder: string): Promise<string[]> {
 
 export class CheckpointStore {
   readonly #folder: string
-  readonly #keeping: Keeping
+  readonly #keepLast: number
 
-  constructor(folder: string, keeping: Keeping) {
+  /** `keepLast`: how many of the newest checkpoints stay. */
+  constructor(folder: string, keepLast: number) {
     this.#folder = folder
-    this.#keeping = keeping
+    this.#keepLast = keepLast
   }
 
   file(step: number): string {
@@ -62,22 +66,20 @@ export class CheckpointStore {
     return digests
   }
 
-  /** Removes the checkpoints after a step, to which `latest` points before. */
-  async dropAfter(step: number): Promise<void> {
+  /** Removes the checkpoints after a step; `latest` and `best` point to earlier ones before, or are removed. */
+  async dropAfter(step: number, best: number | null): Promise<void> {
     const steps = await checkpointSteps(this.#folder)
     const left = steps.find(other => other <= step)
     if (left === undefined) await rm(join(this.#folder, 'latest'), { force: true })
     else await this.#point('latest', left)
+    if (best !== null && steps.includes(best)) await this.#point('best', best)
+    else await rm(join(this.#folder, 'best'), { force: true })
     for (const stale of steps) if (stale > step) await rm(this.file(stale), { force: true })
   }
 
-  /** Removes what need not stay; the checkpoint of step `rollback` does in any case. */
-  async prune(
-    marks: { readonly best: number | null; readonly rollback: number | null },
-    keepBest = this.#keeping.keepBest,
-  ): Promise<void> {
-    const kept = [keepBest || this.#keeping.keepBest ? marks.best : null, marks.rollback]
-    await pruneCheckpoints(this.#folder, this.#keeping.keepLast, kept)
+  /** Removes all but the newest checkpoints and those of the steps in `kept`. */
+  async prune(kept: readonly (number | null)[]): Promise<void> {
+    await pruneCheckpoints(this.#folder, this.#keepLast, kept)
   }
 
   /** A link that is replaced in one go: there is no moment at which it names nothing, or half a file. */
@@ -90,7 +92,10 @@ export class CheckpointStore {
   }
 }
 
-/** Removes all but the newest `keepLast` and those of the steps in `kept`. Returns the steps removed. */
+/**
+ * Removes all but the newest `keepLast` and those of the steps in `kept`, and `best` where it would point to none. Returns
+ * the steps removed.
+ */
 export async function pruneCheckpoints(
   folder: string,
   keepLast: number,
@@ -98,6 +103,8 @@ export async function pruneCheckpoints(
 ): Promise<number[]> {
   const steps = await checkpointSteps(folder)
   const stale = steps.slice(keepLast).filter(step => !kept.includes(step))
+  const best = await linkedStep(folder, 'best')
+  if (best !== null && (stale.includes(best) || !steps.includes(best))) await rm(join(folder, 'best'), { force: true })
   for (const step of stale) await rm(join(folder, checkpointName(step)), { force: true })
   return stale
 }

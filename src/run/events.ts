@@ -10,10 +10,12 @@ export interface Score {
   /** From 0 to 1; of classification. */
   readonly accuracy?: number
   /**
-   * Of regression: how much of the targets' variance is explained, R² = 1 - loss, by mean and variance of the training
-   * rows. 1 is perfect, 0 as good as to say the mean always; the mean over several targets.
+   * R² of regression: 1 - squared errors / squared deviations from the mean of the rows that are scored; the mean over
+   * several targets. 1 is perfect, 0 as good as always predicting that mean. null: undefined, as for a constant target.
    */
-  readonly r2?: number
+  readonly r2?: number | null
+  /** Root mean squared error of regression with one target, in its unit. */
+  readonly rmse?: number
 }
 
 export interface StartEvent {
@@ -83,8 +85,10 @@ export interface EpochEvent {
   readonly epoch: number
   readonly epochs: number
   readonly step: number
-  readonly train: Score
-  readonly validation?: Score
+  /** Mean over the mini-batches of the epoch; null where all of them were left out. */
+  readonly train: Score | null
+  /** null: not finite. Missing where there are no validation rows. */
+  readonly validation?: Score | null
   readonly learningRate: number
   readonly seconds: number
   readonly samplesPerSecond: number
@@ -94,7 +98,8 @@ export interface EpochEvent {
 export interface EvaluationEvent {
   readonly type: 'evaluation'
   readonly step: number
-  readonly validation: Score
+  /** null: not finite. */
+  readonly validation: Score | null
 }
 
 /** A checkpoint is whole on disk. */
@@ -135,6 +140,15 @@ export interface NonFiniteEvent {
   readonly rateFactor: number
 }
 
+/** A score was not finite, and is null. Training goes on as if nobody had looked. */
+export interface ScoreFaultEvent {
+  readonly type: 'score-fault'
+  /** Steps done. */
+  readonly step: number
+  readonly split: 'train' | 'validation' | 'test'
+  readonly fault: string
+}
+
 /** Final scores are being computed, or files written: nothing trains any more. */
 export interface FinishingEvent {
   readonly type: 'finishing'
@@ -155,6 +169,7 @@ export type TrainEvent =
   | CheckpointEvent
   | RestartEvent
   | NonFiniteEvent
+  | ScoreFaultEvent
   | FinishingEvent
   | EndEvent
 
@@ -178,11 +193,12 @@ export interface RunSummary {
   readonly samplesPerSecond: number
   readonly parameters: number
   /**
-   * Of the final weights over all training rows; of an interrupted run, the running loss of its last epoch
-   * alone. null in a failed run, as is `test`.
+   * Score of the final weights over all training rows; of an interrupted run, the running loss of its last epoch
+   * alone. A score is null where it is not finite, and in a failed run.
    */
   readonly train: Score | null
-  readonly validation?: Score
+  /** Missing where there are no validation rows, or none was scored yet. */
+  readonly validation?: Score | null
   readonly test: Score | null
   /**
    * Over the parameters' little-endian f32 bytes, in parameter-table order. null where a failure may have left the
@@ -193,6 +209,8 @@ export interface RunSummary {
   readonly checkpoint: string | null
   /** Why a completed run has fewer epochs than asked for: no better score for long enough, or out of time. */
   readonly stopped?: 'early' | 'time'
+  /** Splits whose score is not finite, and so null. */
+  readonly notFinite?: readonly ('train' | 'validation' | 'test')[]
   /** The step after which the weights were as they are, where that is not the last one: that of the best epoch. */
   readonly weightsStep?: number
   /** Why the final weights are not saved, where they should have been; `checkpoint` is then the last one that is whole. */

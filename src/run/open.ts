@@ -2,10 +2,11 @@
  * Finds the weights to use, and the experiment they come from, given a run directory or a checkpoint file. Reads,
  * never writes. Main thread.
  */
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
+import { checkpointName, checkpointSteps } from './checkpoints.js'
 import { FILES } from './directory.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
 import { readCheckpoint } from './save.js'
@@ -77,14 +78,13 @@ async function checkpointOfSummary(runDir: string): Promise<string | undefined> 
 
 async function newestCheckpoint(runDir: string): Promise<string> {
   const folder = join(runDir, FILES.checkpoints)
-  const names = await readdir(folder).catch(() => [])
-  const steps = names.flatMap(name => /^step-(\d+)\.safetensors$/.exec(name)?.[1] ?? []).map(Number)
-  if (steps.length === 0) {
+  const [newest] = await checkpointSteps(folder)
+  if (newest === undefined) {
     throw new RunError(
       `${runDir}: run has no checkpoint, expected ${FILES.checkpoints}/step-<n>.safetensors; it ended before its weights were saved`,
     )
   }
-  return join(folder, `step-${Math.max(...steps)}.safetensors`)
+  return join(folder, checkpointName(newest))
 }
 
 /** A JSON file of a run directory; undefined if there is no such file. */

@@ -1,8 +1,8 @@
 /** Checkpoints of a saved run: which there are, and removing those that nobody needs. Main thread. */
-import { readlink, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
-import { checkpointName, checkpointSteps, pruneCheckpoints } from './checkpoints.js'
+import { checkpointName, checkpointSteps, linkedStep, pruneCheckpoints } from './checkpoints.js'
 import { FILES } from './directory.js'
 import { RunLock } from './lock.js'
 
@@ -46,7 +46,7 @@ export async function pruneRun(target: string, { keepLast, keepBest, dryRun }: P
   const file = (step: number) => join(folder, checkpointName(step))
   const lock = await RunLock.take(path)
   try {
-    const best = keepBest ? await bestStep(folder) : null
+    const best = keepBest ? await linkedStep(folder, 'best') : null
     const before = await checkpointSteps(folder)
     const stale = before.slice(keepLast).filter(step => step !== best)
     const removed = await Promise.all(
@@ -57,11 +57,4 @@ export async function pruneRun(target: string, { keepLast, keepBest, dryRun }: P
   } finally {
     await lock.release()
   }
-}
-
-/** Which one `best` names; null where there is no such link. */
-async function bestStep(folder: string): Promise<number | null> {
-  const name = await readlink(join(folder, 'best')).catch(() => '')
-  const step = /^step-(\d+)\.safetensors$/.exec(name)?.[1]
-  return step === undefined ? null : Number(step)
 }

@@ -59,10 +59,10 @@ interface Scalars {
 }
 
 function scalarsOf(event: TrainEvent): Scalars | null {
-  const scores = (split: string, { loss, accuracy, r2 }: Score) => ({
+  const scores = (split: string, { loss, accuracy, r2 }: Score): Record<string, number> => ({
     [`${split}/loss`]: loss,
     ...(accuracy !== undefined && { [`${split}/accuracy`]: accuracy }),
-    ...(r2 !== undefined && { [`${split}/r2`]: r2 }),
+    ...(typeof r2 === 'number' && { [`${split}/r2`]: r2 }),
   })
   switch (event.type) {
     case 'steps': {
@@ -70,7 +70,13 @@ function scalarsOf(event: TrainEvent): Scalars | null {
       const others = { 'train/learning_rate': learningRate, 'train/samples_per_second': samplesPerSecond }
       return { step, scalars: { ...scores('train', event), ...others } }
     }
-    case 'epoch':
+    case 'epoch': {
+      const { step, train, validation } = event
+      // Loss and accuracy of training are there already, of every few steps.
+      const ofTraining = typeof train?.r2 === 'number' ? { 'train/r2': train.r2 } : {}
+      const all = { ...ofTraining, ...(validation && scores('validation', validation)) }
+      return Object.keys(all).length > 0 ? { step, scalars: all } : null
+    }
     case 'evaluation':
       return event.validation ? { step: event.step, scalars: scores('validation', event.validation) } : null
     case 'end':

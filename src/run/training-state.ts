@@ -6,17 +6,23 @@ import { inspect } from 'node:util'
 import { z } from 'zod'
 import { CheckpointError } from '../formats/safetensors.js'
 
-const score = z.strictObject({ loss: z.number(), accuracy: z.number().optional(), r2: z.number().optional() })
+const score = z.strictObject({
+  loss: z.number(),
+  accuracy: z.number().optional(),
+  r2: z.number().nullable().optional(),
+  rmse: z.number().optional(),
+})
 
 const trainingState = z.strictObject({
   /** Sums over the rows of the epoch so far. */
   sums: z.strictObject({ loss: z.number(), correct: z.number(), rows: z.number() }),
+  /** Score of the last finished epoch; null: none yet, not finite, or no validation rows. */
   validation: score.nullable(),
   /** The checkpoint with the best score so far, this one included. */
   best: z.strictObject({ step: z.int().min(0), metric: z.string(), value: z.number() }).nullable(),
   /** The checkpoint to go back to when numbers overflow: the newest that the policy asked for by steps or epochs. */
   rollback: z.int().min(0).nullable(),
-  /** See coordinator/standing.ts. */
+  /** Early stopping and plateaus; see coordinator/early-stopping.ts. */
   standing: z.strictObject({
     /** The epoch with the best score: the step it ended at. */
     best: z.strictObject({ step: z.int().min(0), value: z.number() }).nullable(),

@@ -6,7 +6,7 @@ import { realpath, stat } from 'node:fs/promises'
 import { basename, isAbsolute, join, relative, resolve } from 'node:path'
 import type { Experiment } from '../config/schema.js'
 import { ConfigError, RunError } from '../errors.js'
-import { checkpointSteps } from '../run/checkpoints.js'
+import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
 import { FILES } from '../run/directory.js'
 import type { ProgressEvent, RunSummary } from '../run/events.js'
 import { isInUse } from '../run/lock.js'
@@ -104,7 +104,7 @@ export async function entryOf(run: ServedRun): Promise<RunEntry> {
   const status = await statusOf(run)
   const experiment = await experimentOf(run)
   const steps = dir === null ? [] : await checkpointSteps(join(dir, FILES.checkpoints))
-  const newest = steps.length > 0 ? `step-${steps[0]}.safetensors` : null
+  const newest = steps.length > 0 ? checkpointName(steps[0]) : null
   return {
     id,
     name: experiment.name,

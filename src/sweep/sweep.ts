@@ -6,7 +6,7 @@ import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type LoadedExperiment, loadExperiment } from '../config/load.js'
-import { scoreOf } from '../coordinator/early-stopping.js'
+import { type EpochScore, scoreOf } from '../coordinator/early-stopping.js'
 import { resume } from '../coordinator/resume.js'
 import { train } from '../coordinator/train.js'
 import { ConfigError, GradloomError } from '../errors.js'
@@ -185,13 +185,13 @@ function stateOf({ point, dir, loaded }: Variant, summary: RunSummary): SweepRun
   return {
     ...{ point, dir, epochs },
     status: status === 'completed' ? 'completed' : status === 'failed' ? 'failed' : 'waiting',
-    score:
-      status === 'completed' && train
-        ? scoreOf(loaded.experiment.checkpoint, { train, validation: validation ?? null })
-        : null,
+    score: status === 'completed' ? rated(scoreOf(loaded.experiment, { train, validation })) : null,
     ...(error !== undefined && { error }),
   }
 }
+
+/** null where a score is not finite: such a run is better than no other. */
+const rated = ({ metric, value }: EpochScore): SweepRun['score'] => (value === null ? null : { metric, value })
 
 const exists = (file: string): Promise<boolean> =>
   stat(file).then(

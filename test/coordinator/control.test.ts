@@ -1,14 +1,14 @@
 /** How long a run goes on: early stopping, plateaus, time; and what is the best epoch. */
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
-import { NEW_STANDING, scoreOf, standingAfter, stopsEarly } from '../../src/coordinator/early-stopping.js'
+import { NO_EPOCH_YET, scoreOf, stateAfterEpoch, stopsEarly } from '../../src/coordinator/early-stopping.js'
 import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
 import { train } from '../../src/coordinator/train.js'
-import type { EpochEvent, TrainEvent } from '../../src/run/events.js'
+import { eventsIn, eventsOfType } from '../helpers/metrics.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const root = t.testdir({})
@@ -24,12 +24,7 @@ const experiment = (train: ExperimentInput['train'], more: Partial<ExperimentInp
     ...more,
     train: { epochs: 60, batchSize: 50, l2: 0, ...train },
   })
-const eventsIn = (runDir: string) =>
-  readFileSync(join(runDir, 'metrics.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as TrainEvent)
-const epochsIn = (runDir: string) => eventsIn(runDir).filter((event): event is EpochEvent => event.type === 'epoch')
+const epochsIn = (runDir: string) => eventsOfType(runDir, 'epoch')
 
 t.test('early stopping: ends after patience epochs without a better score, with the weights of the best', async t => {
   const runDir = join(root, 'early')
@@ -104,7 +99,7 @@ t.test('scores between epochs; time', async t => {
   t.equal(scored.weightsSha256, plain.weightsSha256, 'looking changes nothing')
   const evaluations = eventsIn(runDir).flatMap(event => (event.type === 'evaluation' ? [event.step] : []))
   t.strictSame(evaluations, [4, 8, 12, 16])
-  const epochs = epochsIn(runDir).map(({ train }) => train.loss)
+  const epochs = epochsIn(runDir).map(({ train }) => train!.loss)
   t.equal(epochs.length, 2)
   const timed = await train(experiment({ epochs: 100_000, stopAfterSeconds: 0.3 }), { runDir: null })
   t.match(timed, { status: 'completed', stopped: 'time' })
@@ -113,18 +108,28 @@ t.test('scores between epochs; time', async t => {
 
 t.test('what makes an epoch the best', async t => {
   const scores = { train: { loss: 2, accuracy: 0.5 }, validation: { loss: 3, accuracy: 0.25 } }
-  const { checkpoint } = experiment({}).experiment
-  const value = (bestMetric: typeof checkpoint.bestMetric, of: Parameters<typeof scoreOf>[1] = scores) =>
-    scoreOf({ ...checkpoint, bestMetric }, of).value
+  const { checkpoint, data } = experiment({}).experiment
+  const value = (
+    bestMetric: typeof checkpoint.bestMetric,
+    of: Parameters<typeof scoreOf>[1] = scores,
+    task: typeof data.task = 'classification',
+  ) => scoreOf({ data: { ...data, task }, checkpoint: { ...checkpoint, bestMetric } }, of).value
   t.strictSame(
     [value('auto'), value('validation-accuracy'), value('validation-loss'), value('train-loss')],
     [0.25, 0.25, -3, -2],
   )
-  t.equal(value('auto', { ...scores, validation: null }), -2)
+  t.equal(value('auto', { ...scores, validation: undefined }), -2)
+  t.equal(value('auto', scores, 'regression'), -3)
+  const notFinite = { train: null, validation: null }
+  t.strictSame(
+    [value('auto', notFinite), value('validation-loss', notFinite), value('train-loss', notFinite)],
+    [null, null, null],
+  )
+  t.equal(value('auto', { train: scores.train, validation: null }), null, 'not the training loss in its place')
   const { experiment: patient } = experiment({ earlyStopping: { patience: 2, minDelta: 0.5 } })
-  const after = [NEW_STANDING]
+  const after = [NO_EPOCH_YET]
   for (const [i, value] of [1, 1.4, 1.6, 1.7, 1.8].entries()) {
-    after.push(standingAfter(after[i], patient, i, value))
+    after.push(stateAfterEpoch(after[i], patient, i, value))
   }
   t.strictSame(
     after.slice(1).map(({ waited }) => waited),
@@ -132,7 +137,11 @@ t.test('what makes an epoch the best', async t => {
     'better by less than minDelta is not better',
   )
   t.strictSame(
-    after.map(standing => stopsEarly(standing, patient)),
+    after.map(state => stopsEarly(state, patient)),
     [false, false, false, false, false, true],
   )
+  let state = stateAfterEpoch(NO_EPOCH_YET, patient, 1, null)
+  t.strictSame([state.best, state.waited], [null, 1], 'an epoch without a score is not the best, even of one')
+  state = stateAfterEpoch(stateAfterEpoch(state, patient, 2, -5), patient, 3, null)
+  t.strictSame([state.best, state.waited], [{ step: 2, value: -5 }, 1])
 })

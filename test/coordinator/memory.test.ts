@@ -127,7 +127,7 @@ t.test('the history has what the epoch events said', async t => {
   for (const [i, record] of history.entries()) {
     t.match(epochs[i], record)
     t.equal(record.epoch, i + 1)
-    t.type(record.train.loss, 'number')
+    t.type(record.train!.loss, 'number')
     t.type(record.validation!.loss, 'number')
     t.type(record.learningRate, 'number')
   }

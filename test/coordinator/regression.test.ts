@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { unzipSync } from 'fflate'
 import * as ort from 'onnxruntime-web'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { resume } from '../../src/coordinator/resume.js'
@@ -21,6 +21,7 @@ import { reportPage } from '../../src/report/page.js'
 import { readReport } from '../../src/report/report.js'
 import { philox } from '../../src/tensor/random.js'
 import { gradloom } from '../cli/run-cli.js'
+import { eventsOfType } from '../helpers/metrics.js'
 
 const dir = t.testdir()
 const path = join(dir, 'houses.csv')
@@ -55,12 +56,14 @@ const two = join(dir, 'two')
 const summary = await train(resolveExperiment(experiment(['price'])), { runDir: run })
 await train(resolveExperiment(experiment(['price', 'rent'])), { runDir: two })
 
-t.test('targets in the hundred thousands are learned; R² is 1 - loss, and there is no accuracy', async t => {
+t.test('targets in the hundred thousands are learned; there is R² and no accuracy', async t => {
   const { test, train, validation } = summary
   t.ok(test!.r2! > 0.95, `R² ${test!.r2}`)
-  for (const score of [test, train, validation]) {
-    t.equal(score!.r2, 1 - score!.loss)
-    t.notOk('accuracy' in score!)
+  for (const score of [test, train, validation]) t.notOk('accuracy' in score!)
+  t.ok(Math.abs(train!.r2! - (1 - train!.loss)) < 1e-6, 'targets are standardised by the training rows')
+  for (const event of eventsOfType(run, 'epoch')) {
+    t.ok(Math.abs(event.train!.r2! - (1 - event.train!.loss)) < 1e-6)
+    t.notSame(event.validation!.r2, 1 - event.validation!.loss)
   }
   const events = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n')
   t.notMatch(events.join('\n'), /accuracy/)
@@ -92,11 +95,16 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
   const ofTwo = await Predictor.open(two)
   const test = await loadTestImages(ofTwo)
   const { data: both } = ofTwo.probabilities(test.images)
-  const { rmse: one, targets: each } = await evaluate(two)
+  const { rmse: one, r2, targets: each } = await evaluate(two)
   t.equal(one, undefined, 'of two targets there are two units')
+  t.ok(Math.abs(r2! - (each![0].r2! + each![1].r2!) / 2) < 1e-12, 'the mean over the targets')
   for (const [k, error] of each!.entries()) {
     const squares = test.targets.reduce((sum, y, i) => (i % 2 === k ? sum + (both[i] - y) ** 2 : sum), 0)
     t.equal(error.name, ['price', 'rent'][k])
+    const truth = [...test.targets].filter((_, i) => i % 2 === k)
+    const mean = truth.reduce((sum, y) => sum + y, 0) / truth.length
+    const want = 1 - squares / truth.reduce((sum, y) => sum + (y - mean) ** 2, 0)
+    t.ok(Math.abs(error.r2! - want) < 1e-6, `${error.name}: R² ${error.r2}, by the predictions ${want}`)
     t.ok(Math.abs(error.rmse / Math.sqrt(squares / test.rows) - 1) < 1e-4, `${error.name}: ${error.rmse}`)
   }
   t.equal((await evaluate(two, { split: 'validation' })).targets!.length, 2)
@@ -254,5 +262,103 @@ t.test('a target that never changes is said as it is', async t => {
   await train(resolveExperiment(experiment(['y'], { data })), { runDir: same })
   const predictor = await Predictor.open(same)
   t.ok(predictor.probabilities(Float32Array.of(1, 100)).data.every(value => value === 7))
-  t.equal((await evaluate(same)).loss < 1e-3, true)
+  t.match(await evaluate(same), { r2: null, rmse: 0 }, 'R² is undefined, as the truth is the same in all rows')
+})
+
+/** x and some targets by it, all rows of one split. */
+function table(file: string, rows: readonly (readonly number[])[]): string {
+  const names = ['x', ...rows[0].slice(1).map((_, k) => `y${k}`)]
+  writeFileSync(file, `${names.join(',')}\n${rows.map(row => row.join(',')).join('\n')}\n`)
+  return file
+}
+
+/** Written out as scikit-learn's documentation has it; null where all of the truth is the same. */
+function r2Of(truth: readonly number[], predicted: readonly number[]): number | null {
+  const mean = truth.reduce((sum, y) => sum + y) / truth.length
+  const total = truth.reduce((sum, y) => sum + (y - mean) ** 2, 0)
+  const residual = truth.reduce((sum, y, i) => sum + (y - predicted[i]) ** 2, 0)
+  return total === 0 ? null : 1 - residual / total
+}
+const rmseOf = (truth: readonly number[], predicted: readonly number[]) =>
+  Math.sqrt(truth.reduce((sum, y, i) => sum + (y - predicted[i]) ** 2, 0) / truth.length)
+
+/** Trains on given rows, scores others, and compares every place that says R² with the predictions. */
+async function scoresOf(t: Test, train1: readonly (readonly number[])[], test: readonly (readonly number[])[]) {
+  const folder = t.testdir()
+  const data = {
+    ...({ dataset: 'csv', task: 'regression', validation: 0.25 } as const),
+    path: table(join(folder, 'train.csv'), train1),
+    testPath: table(join(folder, 'test.csv'), test),
+    csv: { label: train1[0].slice(1).map((_, k) => `y${k}`) },
+  }
+  const runDir = join(folder, 'run')
+  const more: Partial<ExperimentInput> = { data, model: { hidden: [8] } }
+  const loaded = resolveExperiment({
+    ...experiment([], more),
+    train: { epochs: 3, batchSize: 16, l2: 0, loss: 'mean-squared-error' },
+  })
+  const { test: scored } = await train(loaded, { runDir })
+  const predictor = await Predictor.open(runDir)
+  const { images, targets, rows } = await loadTestImages(predictor)
+  const { data: predicted } = predictor.probabilities(images)
+  const width = targets.length / rows
+  const column = (of: Float32Array, k: number) => [...of].filter((_, i) => i % width === k)
+  const want = Array.from({ length: width }, (_, k) => ({
+    r2: r2Of(column(targets, k), column(predicted, k)),
+    rmse: rmseOf(column(targets, k), column(predicted, k)),
+  }))
+  const report = (await readReport([runDir])).runs[0].test
+  if (!('targets' in report)) throw new Error('no report of targets')
+  return { runDir, scored: scored!, evaluated: await evaluate(runDir), reported: report.targets, want }
+}
+const near = (got: number | null | undefined, want: number | null) =>
+  want === null ? got === null : typeof got === 'number' && Math.abs(got - want) <= 1e-5 * Math.max(1, Math.abs(want))
+
+t.test('R² is against the rows that are scored, in every place', async t => {
+  // Test rows in a hundredth of the range of the training rows: against their spread, noise would be nothing.
+  const noise = (i: number) => 3 * Math.sin(i * 12.9898)
+  const { scored, evaluated, reported, want } = await scoresOf(
+    t,
+    Array.from({ length: 80 }, (_, i) => [i, i + noise(i)]),
+    Array.from({ length: 21 }, (_, i) => [49 + i / 10, 49 + i / 10 + noise(i + 7)]),
+  )
+  const [{ r2, rmse }] = want
+  t.ok(r2! < 0.5, `${r2}, not almost 1`)
+  for (const got of [scored, evaluated, reported[0]])
+    t.ok(near(got.r2, r2) && near(got.rmse, rmse), JSON.stringify(got))
+})
+
+t.test('a target that never changed in training: the real error, and R² of the rows that are scored', async t => {
+  const both = await scoresOf(
+    t,
+    Array.from({ length: 40 }, (_, i) => [i, 2 * i, 5]),
+    Array.from({ length: 10 }, (_, i) => [i, 2 * i, i < 5 ? 7 : 6]),
+  )
+  t.ok(near(both.want[1].rmse, Math.sqrt(2.5)), 'predicted as 5')
+  for (const [k, { r2, rmse }] of both.want.entries()) {
+    for (const got of [both.evaluated.targets![k], both.reported[k]]) {
+      t.ok(near(got.r2, r2) && near(got.rmse, rmse), `${k}: ${JSON.stringify(got)}, ${JSON.stringify({ r2, rmse })}`)
+    }
+  }
+  const mean = (both.want[0].r2! + both.want[1].r2!) / 2
+  t.ok(near(both.evaluated.r2, mean) && near(both.scored.r2, mean))
+  const alone = await scoresOf(
+    t,
+    Array.from({ length: 40 }, (_, i) => [i, 5]),
+    Array.from({ length: 10 }, (_, i) => [i, 7]),
+  )
+  t.match(alone.evaluated, { r2: null, rmse: 2 })
+  t.match(alone.scored, { r2: null, rmse: 2 })
+  t.match(alone.reported, [{ r2: null, rmse: 2 }])
+  const said = await gradloom(['evaluate', alone.runDir])
+  t.match(said.stdout, /R² undefined \(the truth is the same in all rows\), loss [\d.]+, root mean squared error 2;/)
+})
+
+t.test('one row: no R²', async t => {
+  const { scored, evaluated, reported } = await scoresOf(
+    t,
+    Array.from({ length: 40 }, (_, i) => [i, 3 * i]),
+    [[3, 11]],
+  )
+  for (const got of [scored, evaluated, reported[0]]) t.match(got, { r2: null, rmse: Number })
 })

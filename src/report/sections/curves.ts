@@ -36,8 +36,10 @@ export function curvesSection(curves: Curves): Html {
   const { epochs, steps, incidents } = curves
   if (epochs.length + steps.length === 0) return html`<p class="note">No step was finished, so there are no curves.</p>`
   const course = courseOf(curves)
-  const marks = incidents.map(({ step }) => course.at(step)).filter(at => at <= course.scale.high)
-  const lost = [...steps, ...epochs.map(({ train }) => train)].some(({ loss }) => !Number.isFinite(loss))
+  const marks = incidents
+    .flatMap(({ steps }) => steps.map(step => course.at(step)))
+    .filter(at => at <= course.scale.high)
+  const lost = [...steps, ...trainedIn(epochs)].some(({ loss }) => !Number.isFinite(loss))
   const notes = [
     ...(marks.length > 0 ? ['Vertical lines: where the run was disturbed; see above.'] : []),
     ...(lost ? ['Crosses at the top: the number is not finite.'] : []),
@@ -50,22 +52,26 @@ ${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
 
 /** Training loss per epoch; per step too in an unfinished epoch, and in a run with few epochs. */
 function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Score): Series[] {
-  const fine = steps.map(point => ({ x: course.at(point.step), y: point[of] ?? Number.NaN }))
-  if (epochs.length === 0) return [{ name: 'training', points: fine, style: 0 }]
-  const coarse = epochs.map(({ step, train }) => ({ x: course.at(step), y: train[of] ?? Number.NaN }))
+  const fine = steps.flatMap(point => pointOf(course, point.step, point[of]))
+  if (epochs.length === 0) return fine.length > 0 ? [{ name: 'training', points: fine, style: 0 }] : []
+  const coarse = epochs.flatMap(({ step, train }) => pointOf(course, step, train?.[of]))
   const all: Series = { name: 'training, steps', points: fine, style: 0, faint: true }
   return [
     ...(epochs.length <= FEW_EPOCHS && fine.length > 1.5 * epochs.length ? [all] : []),
-    { name: 'training', points: coarse, style: 0 },
+    ...(coarse.length > 0 ? [{ name: 'training', points: coarse, style: 0 } as const] : []),
   ]
 }
 
+/** None for a score that is missing or undefined. One that was not finite, as older runs have it, is NaN. */
+const pointOf = (course: CourseAxis, step: number, y: number | null | undefined): Point[] =>
+  typeof y === 'number' ? [{ x: course.at(step), y }] : []
+
+const trainedIn = (epochs: Curves['epochs']): Score[] => epochs.flatMap(({ train }) => train ?? [])
+
 function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: keyof Score): Series[] {
   const points: Point[] = [
-    ...epochs.flatMap(({ step, validation }) =>
-      validation ? [{ x: course.at(step), y: validation[of] ?? Number.NaN }] : [],
-    ),
-    ...evaluations.map(({ step, ...score }) => ({ x: course.at(step), y: score[of] ?? Number.NaN })),
+    ...epochs.flatMap(({ step, validation }) => pointOf(course, step, validation?.[of])),
+    ...evaluations.flatMap(({ step, ...score }) => pointOf(course, step, score[of])),
   ].sort((a, b) => a.x - b.x)
   return points.length === 0 ? [] : [{ name: 'validation', points, style: 1 }]
 }
@@ -81,7 +87,10 @@ function lossChart(curves: Curves, course: CourseAxis, marks: readonly number[])
 
 /** Score that should increase: accuracy, or R² for regression. */
 export const qualityOf = ({ epochs, steps }: Curves): 'accuracy' | 'r2' =>
-  [...epochs.map(({ train }) => train), ...steps].some(({ r2 }) => r2 !== undefined) ? 'r2' : 'accuracy'
+  [...trainedIn(epochs), ...steps].some(({ accuracy }) => accuracy !== undefined) ||
+  trainedIn(epochs).length + steps.length === 0
+    ? 'accuracy'
+    : 'r2'
 
 function qualityChart(curves: Curves, course: CourseAxis, marks: readonly number[]): Html {
   const of = qualityOf(curves)
@@ -167,7 +176,7 @@ function epochTable(curves: Curves): Html {
       ...['learning rate', 'time', 'rows/s'],
     ],
     rows: shown.map(({ epoch, step, train, validation, learningRate, seconds, samplesPerSecond }) => [
-      ...[data(epoch, formatCount), data(step, formatCount), data(train.loss, formatLoss), quality(train)],
+      ...[data(epoch, formatCount), data(step, formatCount), data(train?.loss, formatLoss), quality(train)],
       ...(validated ? [data(validation?.loss, formatLoss), quality(validation)] : []),
       ...[data(learningRate, shortNumber), data(seconds, formatDuration), data(samplesPerSecond, formatCount)],
     ]),

@@ -36,7 +36,8 @@ ${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
 function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlValue, HtmlValue?][] {
   const of = qualityOf(curves)
   const [name, format] = of === 'r2' ? (['R²', formatLoss] as const) : (['accuracy', formatPercent] as const)
-  const quality = (score: Partial<Score>) => data(score[of], format)
+  const quality = (score: Partial<Score> | null) =>
+    score?.[of] === null ? html`<span class="none">undefined</span>` : data(score?.[of], format)
   const last = curves.epochs.at(-1)
   const shown: [string, HtmlValue, HtmlValue?][] = []
   if (summary?.test) {
@@ -55,7 +56,7 @@ function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlV
     shown.push([
       `training ${name}`,
       quality(last.train),
-      html`loss ${data(last.train.loss, formatLoss)}, over the last epoch`,
+      html`loss ${data(last.train?.loss, formatLoss)}, over the last epoch`,
     ])
   }
   const seconds = summary?.seconds ?? curves.epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
@@ -79,6 +80,9 @@ function trouble({ summary, curves, damagedLines }: RunReport): string[] {
   return [
     ...(summary?.error ? [`It failed: ${summary.error}`] : []),
     ...(summary?.notSaved ? [`The final weights are not saved: ${summary.notSaved}`] : []),
+    ...(curves.incidents.some(({ kind }) => kind === 'score-fault') ? [] : (summary?.notFinite ?? [])).map(
+      split => `The ${split} score of the final weights is not finite.`,
+    ),
     ...(summary?.stopped ? [stopped[summary.stopped]] : []),
     ...curves.incidents.map(({ step, text }) => `After step ${formatCount(step)}: ${text}`),
     ...(damagedLines > 0 ? [`${damagedLines} lines of metrics.jsonl cannot be read and are left out.`] : []),

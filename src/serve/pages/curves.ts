@@ -56,7 +56,7 @@ export class RunCurves {
   /** Applies progress, ten times a second, of a run in the server's process. */
   progress({ step, loss, samplesPerSecond, etaSeconds, ...score }: ProgressEvent): void {
     if (this.summary !== null || step < this.step) return
-    Object.assign(this, { step, loss, accuracy: score.accuracy ?? score.r2 ?? null, samplesPerSecond })
+    Object.assign(this, { step, loss, accuracy: score.accuracy ?? this.accuracy, samplesPerSecond })
     this.#etaSeconds = etaSeconds
   }
 
@@ -92,7 +92,8 @@ export class RunCurves {
         this.step = event.step
         const x = this.#epochOf(event.step)
         this.loss = this.#draw('loss', 'training', x, event.loss)
-        this.accuracy = this.#draw('accuracy', 'training', x, qualityOf(event))
+        // R² is of whole epochs: see below.
+        if (!this.isRegression) this.accuracy = this.#draw('accuracy', 'training', x, qualityOf(event))
         this.#draw('learningRate', 'training', x, event.learningRate)
         this.samplesPerSecond = this.#draw('throughput', 'training', x, event.samplesPerSecond)
         this.workers = pacesOf(event)
@@ -101,7 +102,11 @@ export class RunCurves {
       }
       case 'epoch':
       case 'evaluation':
-        if (event.type === 'epoch') this.step = event.step
+        if (event.type === 'epoch') {
+          this.step = event.step
+          const r2 = event.train?.r2
+          if (typeof r2 === 'number') this.accuracy = this.#draw('accuracy', 'training', this.#epochOf(event.step), r2)
+        }
         if (event.validation) {
           this.validation = event.validation
           const x = this.#epochOf(event.step)

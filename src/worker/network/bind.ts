@@ -69,6 +69,8 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   return {
     layers: bound.map(({ layer }) => layer),
     batch,
+    outputs: logits,
+    targets: { train: viewSlot(memory, layout.targets.train), test: viewSlot(memory, layout.targets.test) },
     gather: bindInput(plan, layout, memory, kernels, activations[0]),
     loss: bindLoss(plan, layout, memory, kernels, logits, { tensors: last.tensors, average }, batch),
   }

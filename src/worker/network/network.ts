@@ -158,6 +158,10 @@ export interface Network {
     readonly losses: FloatTensor
     readonly correct: IntTensor
   }
+  /** Outputs of the last layer, (B, K): of a pass that only scores they are as the loss saw them. */
+  readonly outputs: Matrix
+  /** What a squared error is the distance from; empty with cross-entropy. */
+  readonly targets: Readonly<Record<'train' | 'test', FloatTensor>> // (N, K)
   /** Writes the inputs of the samples: gathered, augmented, dropped as training asks for. */
   gather(pass: Pass, rows: Rows): void
   /** Losses and hits from the logits and, with a deltaScale, the deltas of the logits. Returns 0 or the code of a fault. */

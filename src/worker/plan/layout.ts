@@ -15,7 +15,7 @@ import { isLearned } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
 import type { RunPlan, Split } from './run-plan.js'
 import { gradientParts, keepsGradient } from './tiles.js'
-import { controlWords, Stat } from './words.js'
+import { controlWords, statWords } from './words.js'
 
 export type FloatSlot = Slot<'float32'> | Slot<'float64'>
 type FeatureSlot = Slot<'uint8'> | Slot<'float32'>
@@ -108,7 +108,8 @@ interface Context {
 /** The sections of the arena: the order of the keys is their order in memory. */
 const sections = {
   control: ({ at, plan }: Context) => at.reserve('control', 'int32', [controlWords(plan.workers)]),
-  stats: ({ at }: Context) => at.reserve('stats', 'float64', [Stat.COUNT]),
+  stats: ({ at, plan: { loss, widths } }: Context) =>
+    at.reserve('stats', 'float64', [statWords(loss === 'mean-squared-error' ? widths[widths.length - 1] : 0)]),
   batch: ({ at, bufferRows }: Context) => ({
     samples: at.reserve('batch.samples', 'int32', [bufferRows]),
     losses: at.reserve('batch.losses', 'float64', [bufferRows]),

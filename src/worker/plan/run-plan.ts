@@ -11,7 +11,7 @@ import type { Initialisation } from '../../model/init.js'
 import type { NormType } from '../../model/parameters.js'
 
 /** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 5
+export const PROTOCOL = 6
 
 export type Split = 'train' | 'validation' | 'test'
 

@@ -36,6 +36,8 @@ export const controlWords = (workers: number): number => Control.workerStep + CO
 
 /**
  * Sums over the rows of the epoch so far (or of an evaluation), written by one task per step; and the same with those of
- * the mini-batches of a step that is not done yet. Float64.
+ * the mini-batches of a step that is not done yet. From `squares` on, of an evaluation by squared error: the squared
+ * errors of each output. Float64.
  */
-export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, pending: 4, COUNT: 7 } as const
+export const Stat = { step: 0, loss: 1, correct: 2, rows: 3, pending: 4, squares: 7 } as const
+export const statWords = (outputs: number): number => Stat.squares + outputs

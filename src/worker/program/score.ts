@@ -1,7 +1,7 @@
 /** Evaluation of a split as a program. Runs in workers. */
 import { type PassSource, passStages } from './passes.js'
 import type { ProgramParts, Stage } from './stage.js'
-import { addRows, DONE } from './sums.js'
+import { addRows, addSquares, DONE } from './sums.js'
 
 /** A piece of evaluation: rows [first, first + rows) of a split. */
 export interface ScoreContext {
@@ -23,8 +23,11 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
     phase: 'compute',
     scheduling: 'dynamic',
     tasks: () => 1,
-    run(_task, { first, rows }) {
+    run(_task, { split, first, rows }) {
       addRows(network, stats.data, rows, first === 0 ? null : DONE, DONE)
+      if (parts.plan.loss === 'mean-squared-error') {
+        addSquares(network, stats.data, rows, split === 'test' ? 'test' : 'train', first === 0)
+      }
       return 0
     },
   }

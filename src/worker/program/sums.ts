@@ -1,6 +1,7 @@
 /** Sums of losses and hits over rows, in row order, in the stats of the shared memory. Runs in workers. */
 import type { FloatTensor } from '../../tensor/tensor.js'
 import type { Network } from '../network/network.js'
+import { copyRow } from '../network/rows.js'
 import { Stat } from '../plan/words.js'
 import type { PlainTask } from './stage.js'
 
@@ -37,4 +38,24 @@ export function addRows(
   stats[to] = loss
   stats[to + 1] = correct
   stats[to + 2] = rowsBefore + rows
+}
+
+/** Adds the squared errors of each output to the sums of an evaluation, in row order; `isFirst`: to none. */
+export function addSquares(
+  { outputs, targets, batch: { samples } }: Network,
+  stats: FloatTensor['data'],
+  rows: number,
+  images: 'train' | 'test',
+  isFirst: boolean,
+): void {
+  const width = outputs.cols
+  const sums = stats.subarray(Stat.squares, Stat.squares + width)
+  if (isFirst) sums.fill(0)
+  const truth = targets[images].data // (N, K)
+  const row = new Float32Array(width)
+  for (let r = 0; r < rows; r++) {
+    copyRow(row, 0, outputs, r)
+    const at = samples.data[r] * width
+    for (let k = 0; k < width; k++) sums[k] += (row[k] - truth[at + k]) ** 2
+  }
 }

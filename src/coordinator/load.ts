@@ -1,0 +1,131 @@
+/**
+ * The data of a session: read into the shared memory, divided into splits, and targets scaled, before any worker opens the
+ * plan. Main thread; writes `images`, `labels`, `targets`, `order` and `scaling` of the layout.
+ *
+ * Letters: `N` rows, `F` features, `K` targets.
+ */
+import type { Experiment } from '../config/schema.js'
+import type { LoadedFile } from '../data/dataset.js'
+import {
+  type InputSpec,
+  isScaled,
+  normalisationOf,
+  type SavedInput,
+  type Scaling,
+  scaleRows,
+  scalingOf,
+} from '../data/input.js'
+import { type TargetSpread, targetSpread } from '../data/regression-score.js'
+import { splitAt, splitValidation } from '../data/split.js'
+import { choosePreparation } from '../picture/preparation.js'
+import { viewSlot } from '../tensor/arena.js'
+import type { Layout } from '../worker/plan/layout.js'
+import type { Split } from '../worker/plan/run-plan.js'
+import type { PreparedSession } from './session.js'
+
+export interface LoadedData {
+  /** Files read, with their digests. */
+  readonly files: readonly LoadedFile[]
+  /** Rows of each split. */
+  readonly rows: Readonly<Record<Split, number>>
+  readonly input: InputSpec
+  /** Spread of the targets in each split; null: classes are learned. */
+  readonly spreads: Readonly<Record<Split, TargetSpread>> | null
+}
+
+/**
+ * Loads all that the plan has room for. `known` is how features and targets are scaled where a model already says it;
+ * null: by the training rows. Throws DataError where a file is not as expected.
+ */
+export async function loadData(
+  prepared: PreparedSession,
+  memory: WebAssembly.Memory,
+  experiment: Experiment,
+  known: SavedInput | null,
+): Promise<LoadedData> {
+  const files = await readFiles(prepared, memory)
+  const rows = writeOrder(prepared, memory, experiment)
+  return { files, rows, ...scaleData(prepared, rows, memory, experiment, known) }
+}
+
+async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<LoadedFile[]> {
+  const files: LoadedFile[] = []
+  for (const split of ['train', 'test'] as const) {
+    if (plan.images[split] === 0) continue
+    const images = viewSlot<'uint8' | 'float32'>(memory, layout.images[split]).data
+    const labels = viewSlot(memory, layout.labels[split]).data
+    const targets = viewSlot(memory, layout.targets[split])
+    if (data.task === 'regression') files.push(...(await data.load(split, images, labels, targets.data)).files)
+    else {
+      files.push(...(await data.load(split, images, labels)).files)
+      if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
+    }
+  }
+  return files
+}
+
+/** Writes which image each row of a split is. Returns the number of rows. */
+function writeOrder(
+  { plan, layout, data }: PreparedSession,
+  memory: WebAssembly.Memory,
+  experiment: Experiment,
+): Record<Split, number> {
+  const labels = viewSlot(memory, layout.labels.train).data
+  // Scoring the test rows alone loads no others.
+  const fraction = labels.length > 0 ? experiment.data.validation : 0
+  const { train, validation } =
+    data.validationFrom !== undefined && labels.length > 0
+      ? splitAt(labels.length, data.validationFrom)
+      : splitValidation(labels, fraction, experiment.seed)
+  viewSlot(memory, layout.order.train).data.set(train)
+  viewSlot(memory, layout.order.validation).data.set(validation)
+  const test = viewSlot(memory, layout.order.test).data
+  for (let i = 0; i < test.length; i++) test[i] = i
+  return { train: train.length, validation: validation.length, test: plan.images.test }
+}
+
+/** Writes by how much features are scaled, for the workers, and scales targets of regression in place. */
+function scaleData(
+  { layout, data }: PreparedSession,
+  rows: Readonly<Record<Split, number>>,
+  memory: WebAssembly.Memory,
+  experiment: Experiment,
+  known: SavedInput | null,
+): Pick<LoadedData, 'input' | 'spreads'> {
+  const { height, width, dtype, classNames } = data
+  const trainRows = viewSlot(memory, layout.order.train).data.subarray(0, rows.train)
+  const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
+  const { scaling: targets, spreads } = regression ?? { scaling: null, spreads: null }
+  const images = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
+  const { dataset, preparation: setting } = experiment.data
+  const preparation =
+    known?.preparation ??
+    choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
+  const spec = { height, width, dtype, classNames, targets, preparation }
+  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
+  const scaling =
+    known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, trainRows)
+  viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
+  viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
+  return { input: { ...spec, scaling }, spreads }
+}
+
+/** Scales targets in place, by the training rows unless it is known how; their spread is taken before. */
+function scaleTargets(
+  { targets, order }: Layout,
+  memory: WebAssembly.Memory,
+  known: Scaling | null,
+  rows: Readonly<Record<Split, number>>,
+): { readonly scaling: Scaling; readonly spreads: Readonly<Record<Split, TargetSpread>> } {
+  const train = viewSlot(memory, targets.train)
+  const test = viewSlot(memory, targets.test)
+  const rowsOf = (split: Split) => viewSlot(memory, order[split]).data.subarray(0, rows[split])
+  const scaling = known ?? scalingOf('standardise', train.data, train.shape[1], rowsOf('train'))
+  const spreads = {
+    train: targetSpread(train.data, rowsOf('train'), scaling),
+    validation: targetSpread(train.data, rowsOf('validation'), scaling),
+    test: targetSpread(test.data, rowsOf('test'), scaling),
+  }
+  for (const { data } of [train, test]) scaleRows(data, scaling)
+  return { scaling, spreads }
+}
