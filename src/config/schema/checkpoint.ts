@@ -6,7 +6,15 @@ export const checkpoint = z
   .strictObject({
     everyEpochs: count().nullable().default(1).meta(help('Epochs between two checkpoints; null: not by epochs.')),
     keepLast: count().default(2).meta(help('How many of the newest checkpoints stay.')),
-    keepBest: z.boolean().default(true).meta(help('Whether the checkpoint with the best score stays, however old.')),
+    keepBest: z
+      .boolean()
+      .default(true)
+      .meta(
+        help(
+          'Whether every epoch that is the best so far is saved, whatever the schedule, and stays until there is a better ' +
+            'one; `best` points to it.',
+        ),
+      ),
     everySteps: count().nullable().default(null).meta(help('Steps between two checkpoints; null: not by steps.')),
     everySeconds: positive().nullable().default(null).meta(help('Seconds between two checkpoints; null: not by time.')),
     atEnd: z.boolean().default(true).meta(help('Whether the run is saved when it ends or is stopped.')),
@@ -15,8 +23,8 @@ export const checkpoint = z
       .default('auto')
       .meta(
         help(
-          'What makes a checkpoint the best one. `auto`: the accuracy on the validation split, for regression its loss; ' +
-            'without such samples the training loss. The test split never does.',
+          'What makes an epoch the best one; of equals the first. `auto`: the accuracy on the validation split, for ' +
+            'regression its loss; without such samples the training loss. The test split never does.',
         ),
       ),
   })

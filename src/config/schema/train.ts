@@ -132,8 +132,9 @@ export const train = z
       .default('stop')
       .meta(
         help(
-          'What to do with a mini-batch whose loss or gradient is not finite; it never changes the weights. `skip`: go on ' +
-            'with the next one. `rollback`: go on from the last checkpoint with a smaller learning rate.',
+          'What to do with a mini-batch whose loss or gradient is not finite; it never changes the weights. `skip`: continue ' +
+            'with the next one. `rollback`: continue from the last checkpoint with a smaller learning rate. A score that is ' +
+            'not finite is left empty in any case, and training continues.',
         ),
       ),
     rollbackFactor: fraction().gt(0).default(0.5).meta(help('Multiplies the learning rate at every rollback.')),
