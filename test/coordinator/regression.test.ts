@@ -196,8 +196,7 @@ t.test('report and compare: errors of each target, predicted against true', asyn
     'the same rows as `predict --wrong`',
   )
   const page = reportPage(report)
-  for (const text of ['price: predicted and true', 'R² on the validation rows', 'test R²'])
-    t.ok(page.includes(text))
+  for (const text of ['price: predicted and true', 'R² on the validation rows', 'test R²']) t.ok(page.includes(text))
   t.notMatch(page, /accuracy|NaN|undefined/)
   const again = await readReport([two, run])
   t.equal(reportPage(again), page, 'what was kept gives the same page')
