@@ -5,7 +5,7 @@
  * Letters: `N` rows, `F` features, `K` targets.
  */
 import type { Experiment } from '../config/schema.js'
-import type { LoadedFile } from '../data/dataset.js'
+import type { DatasetSource, LoadedFile } from '../data/dataset.js'
 import {
   type InputSpec,
   isScaled,
@@ -20,8 +20,13 @@ import { splitAt, splitValidation } from '../data/split.js'
 import { choosePreparation } from '../picture/preparation.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
+import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
-import type { PreparedSession } from './session.js'
+
+/** A run that could start: its data are found and it fits into memory. No thread runs yet. */
+export interface PreparedSession extends PlannedRun {
+  readonly data: DatasetSource
+}
 
 export interface LoadedData {
   /** Files read, with their digests. */

@@ -23,12 +23,14 @@ import { createArena, viewSlot } from '../tensor/arena.js'
 import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
-import { type PlannedRun, type PlanOptions, planRun } from '../worker/plan/plan.js'
+import { type PlanOptions, planRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
-import { type LoadedData, loadData } from './load.js'
+import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
+
+export type { PreparedSession } from './load.js'
 
 /** How long a thread may need to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
@@ -42,11 +44,6 @@ export class NonFiniteError extends RunError {
     super(`${where}: ${faultText(fault)}`)
     this.fault = fault
   }
-}
-
-/** A run that could start: its data are found and it fits into memory. No thread runs yet. */
-export interface PreparedSession extends PlannedRun {
-  readonly data: DatasetSource
 }
 
 export async function prepareSession(
