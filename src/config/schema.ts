@@ -12,7 +12,14 @@ import { data } from './schema/data.js'
 import { help, NAME_PATTERN, NAME_WANTED } from './schema/fields.js'
 import { model } from './schema/model.js'
 import { optimizer } from './schema/optimizer.js'
-import { buffersFit, rollbackIsOnSchedule, smoothingFits, taskFits, validationIsThere } from './schema/rules.js'
+import {
+  buffersFit,
+  normHasStatistics,
+  rollbackIsOnSchedule,
+  smoothingFits,
+  taskFits,
+  validationIsThere,
+} from './schema/rules.js'
 import { schedule } from './schema/schedule.js'
 import { type Loss, lossOfTask, train } from './schema/train.js'
 
@@ -38,7 +45,7 @@ export const experimentSchema = z
     checkpoint,
     log,
   })
-  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), smoothingFits(), taskFits())
+  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), normHasStatistics(), smoothingFits(), taskFits())
   .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
 
 /** What may be written: `data.dataset`, and whatever differs from the defaults. */

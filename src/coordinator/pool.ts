@@ -1,8 +1,13 @@
 /**
  * The workers of a run: piscina owns the threads, one long task in each; comlink carries the calls. Main thread.
  *
- * A call goes to all workers at once. The first real failure raises the abort flag, which frees the others from their
- * barrier, and becomes the error of the call; nobody waits for a worker that does not come.
+ * A call goes to all workers at once. The first real failure raises the abort flag, which leaves no task to claim and
+ * frees the others from their barrier, and becomes the error of the call; nobody waits for a worker that does not come.
+ *
+ * Threads are terminated where they wait in JavaScript, for their next call: a thread that ends inside a native library
+ * can take the process with it, because koffi cannot throw into a thread that is ending (seen on Node 26). What cannot be
+ * avoided: a thread that is still inside a native call when the wait for it is over, one that other code terminates, and
+ * one that ends with the process.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Remote } from 'comlink'
@@ -16,8 +21,10 @@ import { LinkError, WorkerLink } from './link.js'
 
 /** How long the others get to leave their barrier after a failure, before their threads are ended. */
 const LEAVE_MS = 2000
-/** The same for those that are opening the plan, which waits for nobody. */
+/** Time for those that are opening the plan, which waits for nobody: a thread must not end while it loads an addon. */
 const OPEN_MS = 20_000
+/** Time that a pool which failed gives its threads to come back from their calls, before they are terminated in them. */
+const RETURN_MS = 5000
 
 export class WorkerPool {
   /** For tests that end threads. */
@@ -25,6 +32,9 @@ export class WorkerPool {
   readonly #links: readonly WorkerLink[]
   readonly #control: Int32Array
   #failed = false
+  /** Settles when every worker has answered the last call, or is gone. */
+  #answered: Promise<unknown> = Promise.resolve()
+  #calling = false
 
   private constructor(piscina: Piscina, links: readonly WorkerLink[], control: Int32Array) {
     this.piscina = piscina
@@ -60,7 +70,6 @@ export class WorkerPool {
 
   /** Opens the plan in each thread. */
   async open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<void> {
-    // A thread that is ended while it loads an addon takes the process with it.
     const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
     const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
     if (stale < 0) return
@@ -87,6 +96,13 @@ export class WorkerPool {
       }
     })
     const answers = Promise.all(calls)
+    this.#calling = true
+    this.#answered = answers.then(
+      () => {
+        this.#calling = false
+      },
+      () => {},
+    )
     // On a failure the rest leave at their next barrier; one that is stuck elsewhere is not waited for.
     await Promise.race([answers, this.#firstFailure(calls, failures, leaveMs)])
     if (failures.length === 0) return (await answers) as T[]
@@ -108,10 +124,15 @@ export class WorkerPool {
     return new WorkerError(`${error.message}; at step ${step}`, { cause: error.cause })
   }
 
-  /** Ends the threads: in order after success, at once after a failure. */
+  /** Ends the threads, each when it has come back from its call; a span under way stops after its step. */
   async close(): Promise<void> {
-    if (this.#failed) raiseAbort(this.#control)
-    else await Promise.all(this.#links.map(link => link.close()))
+    if (this.#failed) {
+      raiseAbort(this.#control)
+      await Promise.race([this.#answered, delay(RETURN_MS, undefined, { ref: false })])
+    } else {
+      if (this.#calling) Atomics.store(this.#control, Control.stop, 1)
+      await Promise.all(this.#links.map(link => link.close()))
+    }
     await this.piscina.destroy()
     if (this.#failed) await Promise.all(this.#links.map(link => link.close()))
   }

@@ -131,6 +131,17 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     { model: { norm: 'batch' }, compute: { allReduce: 'buffers' } },
     'compute.allReduce is \'buffers\', expected "fused", because model.norm is "batch"',
   ],
+  [
+    { model: { norm: 'batch' }, train: { batchSize: 1, accumulateSteps: 64 } },
+    'train.batchSize is 1, expected 2 or more, because model.norm is "batch", which makes 0 of every value of a ' +
+      'mini-batch of one row (each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" ' +
+      'takes single rows',
+  ],
+  [
+    { model: { norm: 'layer', hidden: [8, 1] } },
+    'model.hidden[1] is 1, expected 2 or more, because model.norm is "layer", which makes 0 of every value of a layer ' +
+      'of one unit',
+  ],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
   [{ optimizer: { type: 'sgd', learningRate: '0.1' } }, "optimizer.learningRate is '0.1', expected a number > 0"],
   [{ optimizer: { beta1: 1 } }, 'optimizer.beta1 is 1, expected a number >= 0 and < 1'],

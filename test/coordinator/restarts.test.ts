@@ -15,7 +15,7 @@ import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())
 const DEATHS = 20
-/** Each death costs the start of a whole crew. */
+/** Each death costs the start of a whole team. */
 const WORKERS = 2
 
 const experiment = (compute: ExperimentInput['compute'], more: Partial<ExperimentInput> = {}) =>
@@ -30,7 +30,9 @@ const experiment = (compute: ExperimentInput['compute'], more: Partial<Experimen
   })
 
 const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 4 }))
-for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]) {
+const backends = [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]
+// A thread that is terminated inside a native library can take the process with it (see pool.ts): there is no such moment here.
+for (const { name, skip, deaths } of backends.slice(0, 1)) {
   t.test(`${name}: ${deaths} threads terminated at random moments: the same bits`, { skip }, async t => {
     const undisturbed = await train(experiment({ backend: name, workers: WORKERS }), { runDir: null })
     const threads: Worker[] = []
@@ -40,12 +42,12 @@ for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as co
     const died: number[] = []
     const decided: number[] = []
     const restarts: RestartEvent['from'][] = []
-    /** Ends one thread of the newest crew, some steps from now. */
+    /** Ends one thread of the newest team, some steps from now. */
     const endOne = () => {
       setTimeout(() => {
-        const crew = threads.slice(-WORKERS)
+        const team = threads.slice(-WORKERS)
         died.push(performance.now())
-        void crew[died.length % WORKERS].terminate()
+        void team[died.length % WORKERS].terminate()
       }, Math.random() * 40)
     }
     const dir = t.testdir()
@@ -68,7 +70,7 @@ for (const { name, skip, deaths } of [{ name: 'wasm' as const, skip: false as co
 }
 
 /** Trains in a process of its own whose workers fail from within. */
-async function trainWithDeaths(dir: string, deaths: number, more: readonly string[] = []) {
+async function trainWithDeaths(dir: string, backend: string, deaths: number, more: readonly string[] = []) {
   const counter = `${dir}-deaths`
   writeFileSync(counter, '')
   const child = spawn(
@@ -83,7 +85,7 @@ async function trainWithDeaths(dir: string, deaths: number, more: readonly strin
         '--workers',
         String(WORKERS),
         '--backend',
-        'wasm',
+        backend,
         '--run-dir',
         dir,
       ],
@@ -106,31 +108,37 @@ const eventsIn = (dir: string) =>
     .split('\n')
     .map(line => JSON.parse(line) as TrainEvent)
 
-t.test(`${DEATHS} workers that throw or call process.exit: the same bits, and each restart is told`, async t => {
-  const dir = t.testdir()
-  const whole = await trainWithDeaths(join(dir, 'whole'), 0)
-  t.equal(whole.code, 0)
-  const run = join(dir, 'run')
-  const { code, stderr, summary, died } = await trainWithDeaths(run, DEATHS, [
-    ...['--set', `compute.maxRestarts=${DEATHS}`],
-  ])
-  t.equal(code, 0, code === 0 ? 'exit code' : stderr)
-  t.equal(died, DEATHS)
-  t.equal(summary.weightsSha256, whole.summary.weightsSha256)
-  t.strictSame(summary.test, whole.summary.test)
-  // Two may die at the same time; and what came after the checkpoint that a restart went back to is told no more.
-  const told = [...stderr.matchAll(/new workers take over \(restart (\d+) of at most 20\)/g)]
-  t.ok(told.length > DEATHS / 3 && told.length <= DEATHS, `${told.length} restarts`)
-  t.ok(
-    eventsIn(run).some(({ type }) => type === 'restart'),
-    'they are in the metrics',
+for (const { name, skip, deaths } of backends) {
+  t.test(
+    `${name}: ${deaths} workers that throw or call process.exit: the same bits, and each restart is reported`,
+    { skip },
+    async t => {
+      const dir = t.testdir()
+      const whole = await trainWithDeaths(join(dir, 'whole'), name, 0)
+      t.equal(whole.code, 0)
+      const run = join(dir, 'run')
+      const { code, stderr, summary, died } = await trainWithDeaths(run, name, deaths, [
+        ...['--set', `compute.maxRestarts=${deaths}`],
+      ])
+      t.equal(code, 0, code === 0 ? 'exit code' : stderr)
+      t.equal(died, deaths)
+      t.equal(summary.weightsSha256, whole.summary.weightsSha256)
+      t.strictSame(summary.test, whole.summary.test)
+      // Two may die at the same time; and what came after the checkpoint that a restart went back to is told no more.
+      const told = [...stderr.matchAll(/new workers take over \(restart (\d+) of at most \d+\)/g)]
+      t.ok(told.length > deaths / 3 && told.length <= deaths, `${told.length} restarts`)
+      t.ok(
+        eventsIn(run).some(({ type }) => type === 'restart'),
+        'they are in the metrics',
+      )
+      const losses = (of: string) => eventsIn(of).flatMap(event => (event.type === 'epoch' ? [event.train] : []))
+      t.strictSame(losses(run), losses(join(dir, 'whole')), 'every epoch is told once, with the same score')
+    },
   )
-  const losses = (of: string) => eventsIn(of).flatMap(event => (event.type === 'epoch' ? [event.train] : []))
-  t.strictSame(losses(run), losses(join(dir, 'whole')), 'every epoch is told once, with the same score')
-})
+}
 
 t.test('more deaths than compute.maxRestarts: the run fails and says so', async t => {
-  const { code, stderr, summary } = await trainWithDeaths(join(t.testdir(), 'run'), 9, [
+  const { code, stderr, summary } = await trainWithDeaths(join(t.testdir(), 'run'), 'wasm', 9, [
     ...['--set', 'compute.maxRestarts=2'],
   ])
   t.equal(code, 1)

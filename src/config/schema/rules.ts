@@ -91,3 +91,31 @@ export function buffersFit() {
     })
   })
 }
+
+/** Statistics over a single number: what is normalised by them is 0, whatever went in. */
+export function normHasStatistics() {
+  return z.superRefine<{
+    model: { norm: string; hidden: readonly number[] }
+    train: { batchSize: number }
+  }>(({ model, train }, context) => {
+    if (model.norm === 'batch' && model.hidden.length > 0 && train.batchSize === 1) {
+      context.addIssue({
+        code: 'custom',
+        path: ['train', 'batchSize'],
+        message:
+          '2 or more, because model.norm is "batch", which makes 0 of every value of a mini-batch of one row ' +
+          '(each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" takes single rows',
+        input: train.batchSize,
+      })
+    }
+    const narrow = model.hidden.indexOf(1)
+    if (model.norm === 'layer' && narrow >= 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['model', 'hidden', narrow],
+        message: '2 or more, because model.norm is "layer", which makes 0 of every value of a layer of one unit',
+        input: 1,
+      })
+    }
+  })
+}

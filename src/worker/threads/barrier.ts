@@ -1,24 +1,27 @@
 /**
- * One worker's place among the others: claiming tasks, and the barrier between stages. Runs in workers, on the control
- * words of the shared memory, with Atomics only.
+ * One worker's place in the team of threads: claiming tasks, and the barrier between stages. Runs in workers, on the
+ * control words of the shared memory, with Atomics only.
  *
  * Who waits: every worker, at the end of each stage. Who wakes: the last to arrive, which first resets the claim
- * counter (nobody claims while all are at the barrier) and latches what all must agree on, then counts `generation` up, then notifies. A waiter spins for
- * a while, because most waits are shorter than a sleep (small networks ran 1.4x faster with it), then sleeps in slices
- * and looks at the abort flag after each, so that nobody hangs when a worker dies: the coordinator raises the flag.
+ * counter (nobody claims while all are at the barrier) and latches what all must agree on, then counts `generation` up,
+ * then notifies. A waiter spins for a while, because most waits are shorter than a sleep (small networks ran 1.4x faster
+ * with it), then sleeps in slices and looks at the abort flag after each, so that nobody hangs when a worker dies: the
+ * coordinator raises the flag, which also leaves no task to claim, so that a worker comes out after the task it is in.
  */
 import type { IntTensor } from '../../tensor/tensor.js'
 import { CONTROL_STRIDE, Control } from '../plan/words.js'
 
 /** Longest sleep between two looks at the abort flag. */
 const SLEEP_MS = 100
+/** More than any stage has tasks; claims that follow cannot overflow it. */
+const NO_TASK_LEFT = 2 ** 30
 
 /** Thrown at a barrier when another thread raised the abort flag: not this worker's fault. */
 export class AbortedError extends Error {
   override name = 'AbortedError'
 }
 
-export class Crew {
+export class ThreadTeam {
   readonly id: number
   readonly size: number
   readonly #words: Int32Array
@@ -31,17 +34,17 @@ export class Crew {
     this.#spinTurns = spinTurns
   }
 
-  /** The next task of the stage that nobody has. */
+  /** The next task of the stage that no worker has claimed. */
   claim(): number {
     return Atomics.add(this.#words, Control.claim, 1)
   }
 
-  /** Says where this worker is, for the message if it dies. */
+  /** Notes the step that this worker is in, for the message if it dies. */
   enterStep(step: number): void {
     Atomics.store(this.#words, Control.workerStep + CONTROL_STRIDE * this.id, step)
   }
 
-  /** Waits until all workers are here. `last` runs in the last one to arrive, before the others go on. */
+  /** Waits until all workers are here. `last` runs in the last one to arrive, before the others continue. */
   barrier(last?: () => void): void {
     const words = this.#words
     const generation = Atomics.load(words, Control.generation)
@@ -84,12 +87,12 @@ export class Crew {
     return Atomics.load(this.#words, Control.latchedFault)
   }
 
-  /** To be called in the last barrier of a step: all workers then see the same answer in `stopped`. */
+  /** Called in the last barrier of a step: all workers then see the same answer in `stopped`. */
   latchStop(): void {
     Atomics.store(this.#words, Control.stopped, Atomics.load(this.#words, Control.stop))
   }
 
-  /** To be called in the barrier before the stage that changes the state, and in the one after it. */
+  /** Called in the barrier before the stage that changes the state, and in the one after it. */
   markUpdating(updating: boolean): void {
     const words = this.#words
     Atomics.store(words, Control.updating, updating && Atomics.load(words, Control.latchedFault) === 0 ? 1 : 0)
@@ -104,8 +107,12 @@ export class Crew {
   }
 }
 
-/** Raises the abort flag and wakes whoever sleeps at the barrier. For workers and for the coordinator. */
+/**
+ * Raises the abort flag, leaves no task of the stage to claim, and wakes whoever sleeps at the barrier. For workers and for
+ * the coordinator.
+ */
 export function raiseAbort(words: Int32Array): void {
   Atomics.store(words, Control.abort, 1)
+  Atomics.store(words, Control.claim, NO_TASK_LEFT)
   Atomics.notify(words, Control.generation)
 }

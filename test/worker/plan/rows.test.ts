@@ -1,0 +1,25 @@
+/** What the number of training rows means to a plan. */
+import t from 'tap'
+import { checkTrainingRows } from '../../../src/worker/plan/rows.js'
+import type { RunPlan } from '../../../src/worker/plan/run-plan.js'
+
+const planOf = (train: number, { norm = 'batch', batchSize = 16, widths = [4, 3, 2] } = {}) =>
+  ({ widths, norm: { type: norm }, batchSize, rows: { train, validation: 0, test: 9 } }) as unknown as RunPlan
+
+t.test('batch norm and a mini-batch of one row: refused where there is no other, else a warning', async t => {
+  t.throws(() => checkTrainingRows(planOf(1)), {
+    name: 'ConfigError',
+    message: 'model.norm is "batch" with 1 training row, expected at least 2; a single row has no statistics',
+    hint: /model.norm "layer"/,
+  })
+  t.match(checkTrainingRows(planOf(33)), [/single row \(33 training rows, train.batchSize 16\)/])
+  t.match(checkTrainingRows(planOf(17)), [/single row/])
+})
+
+t.test('nothing to say of larger mini-batches, of other normalisations, or without hidden layers', async t => {
+  t.strictSame(checkTrainingRows(planOf(32)), [])
+  t.strictSame(checkTrainingRows(planOf(34)), [])
+  t.strictSame(checkTrainingRows(planOf(2)), [])
+  t.strictSame(checkTrainingRows(planOf(33, { norm: 'layer' })), [])
+  t.strictSame(checkTrainingRows(planOf(1, { widths: [4, 2] })), [])
+})
