@@ -24,6 +24,7 @@ import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import { type PlanOptions, planRun } from '../worker/plan/plan.js'
+import { checkTrainingRows } from '../worker/plan/rows.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
@@ -165,6 +166,7 @@ export class Session {
           `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
         )
       }
+      checkTrainingRows(plan)
       await pool.open(plan, memory, module)
       // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset

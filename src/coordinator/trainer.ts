@@ -13,6 +13,7 @@ import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, TrainEvent } from '../run/events.js'
 import { stepsPerEpoch } from '../worker/plan/clock.js'
+import { checkTrainingRows } from '../worker/plan/rows.js'
 import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Finish } from './finish.js'
@@ -269,8 +270,9 @@ export class Trainer {
   }
 
   #announce(): void {
-    const { experiment, session, directory, emit } = this.#training
+    const { experiment, session, directory, emit, warn } = this.#training
     const { plan, layout } = session
+    for (const message of checkTrainingRows(plan)) warn(message)
     const { backendReason, backendAdvice, notes = [] } = this.#parts
     emit({
       type: 'start',

@@ -139,7 +139,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
   [
     { model: { norm: 'layer', hidden: [8, 1] } },
-    'model.hidden[1] is 1, expected 2 or more, because model.norm is "layer", which makes 0 of every value of a layer ' +
+    'model.hidden.1 is 1, expected 2 or more, because model.norm is "layer", which makes 0 of every value of a layer ' +
       'of one unit',
   ],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],

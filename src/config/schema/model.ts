@@ -35,7 +35,7 @@ export const model = z
       .meta(
         help(
           "Of batch normalisation, as in PyTorch: running = (1 - normMomentum)·running + normMomentum·mini-batch's, the " +
-            'variance unbiased. A mini-batch of one row leaves them alone.',
+            'variance unbiased. A mini-batch of one row, which may be the last of an epoch, leaves them alone.',
         ),
       ),
     normEpsilon: positive().default(1e-5).meta(help('Added to the variance that a normalisation divides by.')),

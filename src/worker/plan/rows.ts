@@ -1,16 +1,14 @@
-/**
- * Checks of a plan once its rows are known: what the experiment alone cannot tell. Pure; main thread.
- */
+/** Checks of a plan once its rows are known, which the experiment alone does not tell. Pure; main thread. */
 import { ConfigError } from '../../errors.js'
 import type { RunPlan } from './run-plan.js'
 
 /**
- * Checks the training rows of a plan that trains. Returns warnings. Throws ConfigError where batch normalisation would
+ * Checks the training rows of a plan; one that only evaluates passes. Returns warnings. Throws ConfigError where batch normalisation would
  * see single rows alone, of which it makes zeros: PyTorch refuses each such mini-batch. One that comes last in its epoch
  * trains only what does not go through a normalisation, so it is let through with a warning.
  */
-export function checkTrainingRows({ widths, norm, batchSize, rows }: RunPlan): string[] {
-  if (norm.type !== 'batch' || widths.length < 3) return []
+export function checkTrainingRows({ purpose, widths, norm, batchSize, rows }: RunPlan): string[] {
+  if (purpose !== 'train' || norm.type !== 'batch' || widths.length < 3) return []
   if (rows.train === 1) {
     throw new ConfigError(
       'model.norm is "batch" with 1 training row, expected at least 2; a single row has no statistics',

@@ -4,7 +4,13 @@ import { checkTrainingRows } from '../../../src/worker/plan/rows.js'
 import type { RunPlan } from '../../../src/worker/plan/run-plan.js'
 
 const planOf = (train: number, { norm = 'batch', batchSize = 16, widths = [4, 3, 2] } = {}) =>
-  ({ widths, norm: { type: norm }, batchSize, rows: { train, validation: 0, test: 9 } }) as unknown as RunPlan
+  ({
+    purpose: 'train',
+    widths,
+    norm: { type: norm },
+    batchSize,
+    rows: { train, validation: 0, test: 9 },
+  }) as unknown as RunPlan
 
 t.test('batch norm and a mini-batch of one row: refused where there is no other, else a warning', async t => {
   t.throws(() => checkTrainingRows(planOf(1)), {
