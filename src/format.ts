@@ -10,6 +10,11 @@ export function formatCount(value: number): string {
     .replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/** Count with its noun: 1 checkpoint, 1,200 checkpoints. `plural` where adding an s is wrong. */
+export function formatCounted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : plural}`
+}
+
 /** Of a fraction: `96.12 %` */
 export function formatPercent(fraction: number, digits = 2): string {
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : UNKNOWN

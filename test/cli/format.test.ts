@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   formatBytes,
   formatCount,
+  formatCounted,
   formatDuration,
   formatEta,
   formatLoss,
@@ -17,6 +18,13 @@ function table<Value>(
 ) {
   for (const [value, want] of rows) t.equal(format(value), want, String(value))
 }
+
+t.test('counts with their noun, singular and plural', async t => {
+  t.equal(formatCounted(1, 'checkpoint'), '1 checkpoint')
+  t.equal(formatCounted(0, 'checkpoint'), '0 checkpoints')
+  t.equal(formatCounted(1200, 'class', 'classes'), '1,200 classes')
+  t.equal(formatCounted(1, 'class', 'classes'), '1 class')
+})
 
 t.test('numbers as people read them', async t => {
   table(t, formatCount, [

@@ -2,7 +2,8 @@
 import { basename } from 'node:path'
 import { valueAt } from '../../config/problems.js'
 import { settings } from '../../config/settings.js'
-import { formatBytes, formatCount } from '../../format.js'
+import { formatBytes, formatCount, formatCounted } from '../../format.js'
+import type { NativeLibrary } from '../../kernels/products.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'
 import { folded, table } from '../table.js'
@@ -41,21 +42,30 @@ export function machineSection({ manifest, summary }: RunReport): Html {
   add('Node.js', machine?.node)
   add('gradloom', machine?.gradloom)
   add('backend', backend && html`${backend.name}: ${backend.reason}`)
-  add('library', backend?.library && Object.values(backend.library).filter(Boolean).join(', '))
+  add('library', backend?.library && libraryText(backend.library))
   add('bits depend on', backend?.bitsDependOn)
   add('workers', summary?.workers ?? manifest.workers)
   for (const { at, step, workers, changes, machine: other } of resumes) {
     const changed = changes?.length > 0 ? `; ${changes.join('; ')}` : ''
-    add('taken up', `${at} after step ${step}, with ${workers} workers on ${other?.cpu?.model}${changed}`)
+    add(
+      'resumed',
+      `${at} after step ${step}, with ${formatCounted(workers, 'worker')} on ${other?.cpu?.model}${changed}`,
+    )
   }
   if (rows.length === 0) return html`<p class="note">The run has no manifest.</p>`
   return table({
     name: 'Machine',
     caption: 'Where the run was trained',
-    head: ['what', 'value'],
+    head: ['property', 'value'],
     rows,
     kind: 'text bare',
   })
+}
+
+/** Native library of a manifest, which an older version of gradloom may have written: absent fields are left out. */
+function libraryText({ name, version, path, detail, bf16 }: Partial<NativeLibrary>): string {
+  const kernel = bf16 && ('kernel' in bf16 ? `bf16 by ${bf16.kernel}` : `no bf16: ${bf16.obstacle}`)
+  return [[name, version].filter(Boolean).join(' '), path, detail, kernel].filter(Boolean).join(', ')
 }
 
 export function digestsSection({ manifest, summary, checkpoints, test }: RunReport): Html {
@@ -76,11 +86,11 @@ export function digestsSection({ manifest, summary, checkpoints, test }: RunRepo
       'SHA-256 of the parameters as little-endian f32; the same experiment and seed give the same',
     )
   }
-${saved.length > 0 && folded(`${saved.length} checkpoints`, digestTable(saved, 'Digests of the checkpoints', 'Checkpoints as they were written; of old ones, the files may be gone'))}
+${saved.length > 0 && folded(formatCounted(saved.length, 'checkpoint'), digestTable(saved, 'Digests of the checkpoints', 'Checkpoints as they were written; of old ones, the files may be gone'))}
 ${
   files.length > 0 &&
   folded(
-    `${files.length} files of data`,
+    formatCounted(files.length, 'data file'),
     table({
       name: 'Files of the data set',
       caption: `Data set ${manifest.data?.dataset}, uncompressed`,
