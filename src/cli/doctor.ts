@@ -1,13 +1,15 @@
-/** `gradloom doctor`: what this machine can do, and whether training works here. Main thread. */
+/** `gradloom doctor`: what this machine can do, and whether training works here, by trying it. Main thread. */
 import type { CommandModule } from 'yargs'
 import { formatBytes, formatCount } from '../format.js'
+import type { Backend } from '../kernels/backend.js'
 import type { BackendChoice } from '../kernels/choose.js'
 import type { NativeLibrary } from '../kernels/products.js'
 import type { MachineFacts } from '../run/machine.js'
+import { type FolderState, type Trial, tryFolders, tryTraining } from './doctor-trial.js'
 import { jsonObject } from './options.js'
 
 export interface BackendState {
-  readonly name: string
+  readonly name: Backend['name']
   readonly available: boolean
   readonly reason: string
   readonly library?: NativeLibrary | null
@@ -31,6 +33,9 @@ export interface Diagnosis {
   /** What `compute.backend: "auto"` takes here; null where nothing works. */
   readonly auto: BackendChoice | null
   readonly datasets: readonly DatasetState[]
+  readonly folders: readonly FolderState[]
+  /** A training run with each backend that works, and in bf16 where the library has products in it. */
+  readonly trials: readonly Trial[]
 }
 
 export const doctorCommand: CommandModule<object, { json: boolean }> = {
@@ -49,26 +54,53 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
     ])
     const backends = await listBackends()
     const auto = await chooseBackend({ backend: 'auto', library: null })
-    const diagnosis = diagnose(machineFacts(), backends, await findDatasets(), auto)
+    const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
+    const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` says so
+    const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto })
     process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
     process.exitCode = diagnosis.ok ? 0 : 1
   },
 }
 
-/** Exported for tests. Data sets may be fetched later, so a missing one is no problem. */
-export function diagnose(
-  machine: MachineFacts,
-  backends: readonly BackendState[],
-  datasets: readonly DatasetState[],
-  auto: BackendChoice | null = null,
-): Diagnosis {
+/** What is tried: each backend that works, and bf16 where a library multiplies in it. */
+function trialsOf(backends: readonly BackendState[]): Pick<Trial, 'backend' | 'precision'>[] {
+  return backends.flatMap(({ name: backend, available, library }) => {
+    if (!available) return []
+    const hasBf16 = backend === 'onednn' && library && 'kernel' in library.bf16
+    return (hasBf16 ? (['f32', 'bf16'] as const) : (['f32'] as const)).map(precision => ({ backend, precision }))
+  })
+}
+
+/** Exported for tests. Data sets may be fetched later, so a missing one is no problem; nor is a cache that cannot be written. */
+export function diagnose(facts: Omit<Diagnosis, 'ok' | 'problems'>): Diagnosis {
+  const { machine, backends, auto, folders, trials } = facts
   const { wasm } = machine
+  const isRefused = (name: string, precision = 'f32') =>
+    trials.some(trial => trial.backend === name && trial.precision === precision && trial.problem !== null)
+  const works = backends.filter(({ name, available }) => available && !isRefused(name))
+  const runs = folders.find(({ name }) => name === 'runs')
   const problems = [
     ...(wasm.simd ? [] : ['this Node has no WebAssembly SIMD']),
     ...(wasm.threads ? [] : ['this Node has no shared WebAssembly memory']),
-    ...(backends.some(({ available }) => available) ? [] : ['no backend works']),
+    ...(runs?.problem ? [`${runs.path} cannot be written: ${runs.problem}; train --run-dir takes another folder`] : []),
+    ...(works.length > 0 ? [] : ['no backend works']),
+    ...trialProblems(trials),
+    ...(auto && works.length > 0 && isRefused(auto.name)
+      ? [`compute.backend "auto" takes ${auto.name} here; --backend ${works[0].name} works`]
+      : []),
   ]
-  return { ok: problems.length === 0, problems, machine, backends, auto, datasets }
+  return { ok: problems.length === 0, problems, ...facts }
+}
+
+/** One line for each thing that went wrong: backends that fail alike share it. */
+function trialProblems(trials: readonly Trial[]): string[] {
+  const names = new Map<string, string[]>()
+  for (const { backend, precision, problem } of trials) {
+    if (problem === null) continue
+    const name = precision === 'f32' ? backend : `${backend} in ${precision}`
+    names.set(problem, [...(names.get(problem) ?? []), name])
+  }
+  return [...names].map(([problem, backends]) => `a training run with ${backends.join(', ')} fails: ${problem}`)
 }
 
 async function findDatasets(): Promise<DatasetState[]> {
@@ -80,7 +112,7 @@ async function findDatasets(): Promise<DatasetState[]> {
       const { experiment } = resolveExperiment({ data: { dataset: name } })
       try {
         const { where, train, test } = await openDataset(experiment.data, { baseDir: '.' })
-        return { name, where, detail: `${formatCount(train.rows)} training rows, ${formatCount(test.rows)} held out` }
+        return { name, where, detail: `${formatCount(train.rows)} training rows, ${formatCount(test.rows)} test rows` }
       } catch (error) {
         // Its first line says what is wrong; the places that were looked at follow it if the set is nowhere.
         const [message, ...places] = (error as Error).message.split('\n')
@@ -91,7 +123,7 @@ async function findDatasets(): Promise<DatasetState[]> {
   )
 }
 
-/** Of a library that may have it. */
+/** Whether a library multiplies in bf16, and in which kernel; null for a backend that is not asked. */
 function bf16Line(library: BackendState['library']): string | null {
   if (library?.backend !== 'onednn') return null
   const { bf16 } = library
@@ -99,11 +131,15 @@ function bf16Line(library: BackendState['library']): string | null {
 }
 
 /** Exported for tests. */
-export function diagnosisLines({ ok, problems, machine, backends, auto, datasets }: Diagnosis): string[] {
+export function diagnosisLines(diagnosis: Diagnosis): string[] {
+  const { ok, problems, machine, backends, auto, datasets, folders, trials } = diagnosis
   const { cpu, memory, wasm } = machine
   const limit = memory.limitBytes === null ? '' : `, limited to ${formatBytes(memory.limitBytes)}`
   const yes = (value: boolean) => (value ? 'yes' : 'no')
-  const width = Math.max(...[...backends, ...datasets].map(({ name }) => name.length))
+  const width = Math.max(...[...backends, ...datasets, ...folders].map(({ name }) => name.length))
+  const failed = new Set(
+    trials.flatMap(({ backend, precision, problem }) => (problem === null || precision !== 'f32' ? [] : [backend])),
+  )
   return [
     `gradloom   ${machine.gradloom}`,
     `node       ${machine.node}, V8 ${machine.v8}`,
@@ -116,7 +152,8 @@ export function diagnosisLines({ ok, problems, machine, backends, auto, datasets
       const details = [reason, library?.path, bf16Line(library), slow && `auto passes over it: ${slow}`]
         .filter(Boolean)
         .join('; ')
-      return `  ${name.padEnd(width)}  ${available ? 'works' : 'no   '}  ${details}`
+      const state = !available ? 'no   ' : failed.has(name) ? 'fails' : 'works'
+      return `  ${name.padEnd(width)}  ${state}  ${details}`
     }),
     ...(auto === null
       ? []
@@ -126,6 +163,16 @@ export function diagnosisLines({ ok, problems, machine, backends, auto, datasets
       ({ name, where, detail }) =>
         `  ${name.padEnd(width)}  ${where === null ? 'no   ' : 'found'}  ${detail}${where === null ? '' : `; ${where}`}`,
     ),
+    'folders',
+    ...folders.map(
+      ({ name, path, problem }) =>
+        `  ${name.padEnd(width)}  ${problem === null ? 'write' : 'no   '}  ${path}${problem === null ? '' : `: ${problem}`}`,
+    ),
+    ...(trials.length === 0
+      ? []
+      : [
+          `tried      a training run with ${trials.map(({ backend, precision }) => (precision === 'f32' ? backend : `${backend} in ${precision}`)).join(', ')}`,
+        ]),
     '',
     ...(ok ? ['Training works here.'] : ['Training does not work here:', ...problems.map(problem => `  ${problem}`)]),
   ]

@@ -3,7 +3,10 @@
  * reservations, and never grown. Every thread makes the same reservations from the same plan, so only the plan and
  * the memory cross threads, never offsets.
  */
+import { readFileSync } from 'node:fs'
 import type { NdArray } from 'ndarray'
+import { RunError } from '../errors.js'
+import { formatBytes } from '../format.js'
 import { bytesPerElement, type Dtype, sizeOf, type TensorData, viewTensor } from './tensor.js'
 
 /** A tensor that will be: its place in the arena is known, its memory may not exist yet. */
@@ -43,10 +46,46 @@ export class Reservations {
   }
 }
 
-/** Shared, zero-filled, of fixed size. Throws RangeError when the system refuses that much. */
+/** Shared, zero-filled, of fixed size. Throws RunError where the system refuses it, with what helps. Main thread. */
 export function createArena(bytes: number): WebAssembly.Memory {
   const pages = Math.ceil(bytes / PAGE_BYTES)
-  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  } catch (cause) {
+    throw arenaRefused(bytes, cause, addressSpaceLimit())
+  }
+}
+
+/** V8 of Node.js 20 and 22 reserves this much address space for every shared memory; later ones take what they get. */
+const RESERVED_BYTES = 10 * 2 ** 30
+
+/** Exported for tests. `limit`: bytes of address space this process may use; null where nothing limits it. */
+export function arenaRefused(bytes: number, cause: unknown, limit: number | null): RunError {
+  const refused = `memory: the system refuses ${formatBytes(bytes)} of shared memory`
+  if (limit === null) {
+    return new RunError(refused, { cause, hint: 'a smaller network or data set, or a machine with more memory' })
+  }
+  const evidence = `the address space of this process is limited to ${formatBytes(limit)}`
+  if (limit > RESERVED_BYTES + bytes) {
+    return new RunError(`${refused}; ${evidence}`, {
+      cause,
+      hint: 'ulimit -v unlimited, or a smaller network or data set',
+    })
+  }
+  return new RunError(`${refused}; ${evidence}, and Node.js ${process.versions.node} needs about 10 GB of it`, {
+    cause,
+    hint: 'ulimit -v unlimited, or Node.js 24 or later, which needs less',
+  })
+}
+
+/** The limit that `ulimit -v` or a batch system sets, in bytes; null where there is none or nothing lists it. */
+export function addressSpaceLimit(): number | null {
+  try {
+    const soft = /^Max address space\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+    return soft === undefined ? null : Number(soft)
+  } catch {
+    return null // not Linux
+  }
 }
 
 /** The slot's tensor over the arena: a contiguous ndarray. */
