@@ -149,7 +149,7 @@ export class Session {
   ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
-    const memory = allocate(layout)
+    const memory = createArena(layout.bytes)
     const { library } = prepared.plan
     if (library) {
       await adviseHugePages(memory)
@@ -385,13 +385,5 @@ export class Session {
 
   async close(): Promise<void> {
     await this.#pool.close()
-  }
-}
-
-function allocate({ bytes }: Layout): WebAssembly.Memory {
-  try {
-    return createArena(bytes)
-  } catch (cause) {
-    throw new RunError(`memory: the system refuses ${Math.ceil(bytes / 2 ** 20)} MiB of shared memory`, { cause })
   }
 }
