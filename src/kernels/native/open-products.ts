@@ -15,13 +15,13 @@ export async function openProducts(
 ): Promise<NativeProducts> {
   const { gemm: theirs, bf16 } = await openNative(library)
   const base = await addressOf(memory)
-  const faster = await openX64(base)
-  const sparse = await openSparse(base)
+  const faster = await openX64(memory, precision)
+  const sparse = await openSparse(memory)
   const gemm = sparse?.(theirs) ?? theirs
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
   // Its operands lie outside of the arena.
   if (emulated) return { gemm, bf16: await emulateBf16(theirs, memory, base), base, faster }
-  const amx = await openAmx(base)
+  const amx = await openAmx(memory)
   return { gemm, bf16: bf16 && (amx?.(bf16) ?? bf16), base, faster }
 }

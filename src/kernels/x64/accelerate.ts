@@ -1,9 +1,13 @@
-/** The WASM module's functions, with those replaced that this CPU runs faster in AVX-512. Same bits. Any thread. */
+/**
+ * Functions of the WASM module with those replaced that this CPU runs faster in AVX-512: the same bits. All are assembled when
+ * a thread opens its plan, none inside a step. Any thread.
+ */
 import type { WasmExports } from '../abi.js'
+import type { Precision } from '../backend.js'
+import { type ArgumentBlock, type BoundKernel, openBlock } from './argument-block.js'
 import { ARGUMENTS_WORD } from './calling-convention.js'
-import { mayRun } from './cpu.js'
-import { createBlock } from './emit-helpers.js'
-import { alignedBlock, type NativeFunction, openCode } from './executable-memory.js'
+import { obstacle } from './cpu.js'
+import { BLOCK_BYTES, initialiseBlock } from './emit-helpers.js'
 import { KERNELS, type X64Kernel } from './kernels.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
@@ -11,44 +15,56 @@ const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 type PlainFunction = (...args: number[]) => number
 export type Accelerate = (wasm: WasmExports) => WasmExports
 
-/** Null where this CPU, or this system, cannot. `base`: where the arena begins. */
-export async function openX64(base: number): Promise<Accelerate | null> {
-  if (!mayRun(NEEDED)) return null
-  const load = await openCode()
-  if (!load) return null
-  const block = createBlock(base)
-  const { memory, offset, address } = await alignedBlock(block.byteLength)
-  new Uint8Array(memory).set(new Uint8Array(block), offset)
-  const [words, floats] = [new Uint32Array(memory, offset), new Float32Array(memory, offset)]
+/** Why the kernels cannot run here, as far as the CPU decides; null where they can. */
+export const x64Obstacle = (): string | null => obstacle(NEEDED)
+
+/** Null where this CPU or this system cannot. Kernels for bf16 layouts are assembled for that precision alone. */
+export async function openX64(memory: WebAssembly.Memory, precision: Precision): Promise<Accelerate | null> {
+  if (x64Obstacle()) return null
+  const block = await openBlock(memory, BLOCK_BYTES)
+  if (!block) return null
+  initialiseBlock(block.words)
+  const kernels = KERNELS.filter(kernel => precision === 'bf16' || !kernel.name.startsWith('bf16_'))
+  const bound = block.bind(kernels.map(({ signature, code }) => ({ signature, code: code() })))
 
   return wasm => {
-    const replaced = KERNELS.map(kernel => [kernel.name, bind(kernel, wasm[kernel.name] as PlainFunction)])
+    const replaced = kernels.map((kernel, i) => {
+      return [kernel.name, standIn(kernel, block, bound[i], wasm[kernel.name] as PlainFunction)]
+    })
     return { ...wasm, ...Object.fromEntries(replaced) }
   }
+}
 
-  /** What is never called is never assembled. */
-  function bind(kernel: X64Kernel, portable: PlainFunction): PlainFunction {
-    let run: NativeFunction | undefined
-    const { floatsFrom, size, moves } = kernel
-    const serves = kernel.serves as (...args: number[]) => boolean
-    const prepare = kernel.prepare as ((words: Uint32Array, ...args: number[]) => void) | undefined
-    return (...args) => {
-      const rest = args[size.at] % size.multiple
-      const served = args[size.at] - rest
-      if (served <= 0 || !serves(...args)) return portable(...args)
-      prepare?.(words, ...args)
-      for (let i = 0; i < args.length; i++) {
-        if (i < floatsFrom) words[ARGUMENTS_WORD + i] = args[i]
-        else floats[ARGUMENTS_WORD + i] = args[i]
-      }
-      words[ARGUMENTS_WORD + size.at] = served
-      run ??= load!(kernel.code())
-      const result = run(address)
-      if (rest === 0 && !kernel.leaves?.(args)) return result
-      args[size.at] = rest
-      for (const [i, by] of moves) args[i] += by * served
-      kernel.move?.(args, served)
-      return result | portable(...args)
+/** A function with the arguments of the module's, `portable`, to which it leaves what the kernel does not serve. */
+function standIn(
+  { signature, size, moves, serves, prepare, leaves, moveMore }: X64Kernel,
+  { words, floats }: ArgumentBlock,
+  run: BoundKernel,
+  portable: PlainFunction,
+): PlainFunction {
+  const { multiple } = size
+  const sizeAt = signature.at[size.argument]
+  const isFloat = signature.arguments.map(({ type }) => type === 'f32')
+  // WASM functions have their float arguments last.
+  const floatsFrom = isFloat.includes(true) ? isFloat.indexOf(true) : isFloat.length
+  const moved = Object.entries<number>(moves as Record<string, number>).map(
+    ([name, by]) => [signature.at[name], by] as const,
+  )
+  return (...args) => {
+    const rest = args[sizeAt] % multiple
+    const served = args[sizeAt] - rest
+    if (served <= 0 || !serves(args)) return portable(...args)
+    prepare?.(words, args)
+    for (let i = 0; i < args.length; i++) {
+      if (i < floatsFrom) words[ARGUMENTS_WORD + i] = args[i]
+      else floats[ARGUMENTS_WORD + i] = args[i]
     }
+    words[ARGUMENTS_WORD + sizeAt] = served
+    const result = run()
+    if (rest === 0 && !leaves?.(args)) return result
+    args[sizeAt] = rest
+    for (const [i, by] of moved) args[i] += by * served
+    moveMore?.(args, served)
+    return result | portable(...args)
   }
 }

@@ -1,12 +1,30 @@
 /** Adam's update, as in wasm/assembly/optimizers.ts: the same operations in the same order. Pure: becomes code in code.ts. */
-import { type Assembler, at, R8, R9, R10, R11, R13, R14, R15, RCX, RDX, type Register, RSI, zmm } from './assembler.js'
-import { argument, begin, count, pointer } from './calling-convention.js'
-import { BYTES, constant, flush, LANES } from './emit-helpers.js'
+import {
+  type Address,
+  type Assembler,
+  at,
+  R8,
+  R9,
+  R10,
+  R11,
+  R13,
+  R14,
+  R15,
+  RCX,
+  RDX,
+  type Register,
+  RSI,
+  zmm,
+} from './assembler.js'
+import { begin } from './calling-convention.js'
+import { LANES, VECTOR_BYTES } from './constants.js'
+import { constant, flush } from './emit-helpers.js'
+import { ADAM, ADAM_ROWS, ADAM_VALUES, type AdamValue } from './signatures.js'
 
-/** Ahead of what is read, into the next page: there the processor does not look by itself. */
+/** Prefetch distance in bytes, into the next page: hardware prefetchers stop at the end of one. */
 const PREFETCH = 2048
 
-/** Where adam runs: the arrays, and what has been read already; `i` is overwritten. */
+/** Registers of the update: the arrays, and the bytes of each that are done. */
 interface AdamRegisters {
   readonly w: Register
   readonly m: Register
@@ -15,14 +33,14 @@ interface AdamRegisters {
   readonly i: Register
 }
 
-/** Nine numbers from argument `first` on, and what subnormal numbers are known by; all vectors from 16 to 27. */
-export function adamConstants(code: Assembler, first: number): void {
-  for (let n = 0; n < 9; n++) code.vbroadcastss(zmm(16 + n), argument(first + n))
+/** Loads the scalars of the update, and the bounds of subnormal numbers, into vectors 16 to 26; 27 is scratch. */
+export function adamConstants(code: Assembler, argument: (name: AdamValue) => Address): void {
+  for (const [n, name] of ADAM_VALUES.entries()) code.vbroadcastss(zmm(16 + n), argument(name))
   code.vbroadcastss(zmm(25), constant('smallestNormal'))
   code.vbroadcastss(zmm(26), constant('magnitude'))
 }
 
-/** One vector, n after the one at i from where the arrays begin; leaves the weights in `wi`. */
+/** Updates vector n behind byte i of the arrays; leaves the weights in `wi`. */
 export function adamVector(
   code: Assembler,
   { w, m, v, g, i }: AdamRegisters,
@@ -30,77 +48,77 @@ export function adamVector(
   wi = zmm(0),
   ahead = at(i, PREFETCH),
 ): void {
-  const [step, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay] = [
+  const [stepSize, beta1, oneMinusBeta1, beta2, oneMinusBeta2, invBiasCorrection2, epsilon, l2, decoupledDecay] = [
     16, 17, 18, 19, 20, 21, 22, 23, 24,
   ].map(zmm)
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
   const [gi, mi, vi, term] = [zmm(8), zmm(9), zmm(10), zmm(11)]
-  const disp = BYTES * n
+  const disp = VECTOR_BYTES * n
   for (const array of [w, m, v]) code.prefetchw(at(array, ahead.disp + disp, ahead.base))
   code.vmovups(wi, at(w, disp, i))
-  code.vmulps(gi, decay, wi)
+  code.vmulps(gi, l2, wi)
   code.vaddps(gi, gi, at(g, disp, i))
   code.vmulps(mi, beta1, at(m, disp, i))
-  code.vmulps(term, rest1, gi)
+  code.vmulps(term, oneMinusBeta1, gi)
   code.vaddps(mi, mi, term)
   flush(code, mi, limits)
   code.vmovups(at(m, disp, i), mi)
   code.vmulps(vi, beta2, at(v, disp, i))
   code.vmulps(term, gi, gi)
-  code.vmulps(term, rest2, term)
+  code.vmulps(term, oneMinusBeta2, term)
   code.vaddps(vi, vi, term)
   flush(code, vi, limits)
   code.vmovups(at(v, disp, i), vi)
-  code.vmulps(vi, vi, correction2)
+  code.vmulps(vi, vi, invBiasCorrection2)
   code.vsqrtps(vi, vi)
   code.vaddps(vi, vi, epsilon)
-  code.vmulps(mi, step, mi)
+  code.vmulps(mi, stepSize, mi)
   code.vdivps(mi, mi, vi)
-  code.vmulps(term, weightDecay, wi)
+  code.vmulps(term, decoupledDecay, wi)
   code.vaddps(mi, mi, term)
   code.vsubps(wi, wi, mi)
   code.vmovups(at(w, disp, i), wi)
 }
 
-/** adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay). */
+/** One run of parameters; arguments: ADAM. */
 export function adam(): Assembler {
-  const code = begin()
+  const { code, argument, load } = begin(ADAM)
   const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
   const left = R9
-  for (const [n, register] of [RCX, RDX, RSI, R8].entries()) pointer(code, register, n)
-  count(code, left, 4)
-  adamConstants(code, 5)
+  for (const name of ['w', 'm', 'v', 'g'] as const) load(registers[name], name)
+  load(left, 'n')
+  adamConstants(code, argument)
   code.clear(registers.i)
   code.loop(left, LANES, () => {
     adamVector(code, registers)
-    code.add(registers.i, BYTES)
+    code.add(registers.i, VECTOR_BYTES)
   })
   code.ret()
   return code
 }
 
-/** adam_rows(w, m, v, g, n, rows, row, gRow, stepSize, ...); the next row is asked for. */
+/** Rows of parameters, of which the next is prefetched; arguments: ADAM_ROWS. */
 export function adamRows(): Assembler {
-  const code = begin()
+  const { code, argument, load } = begin(ADAM_ROWS)
   const kept = [R13, R14, R15]
   code.push(...kept)
   const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
   const ahead = R13
   const arrays = [RCX, RDX, RSI]
   const [left, rows, row, gRow] = [R9, R11, R14, R15]
-  for (const [n, register] of [...arrays, R8].entries()) pointer(code, register, n)
-  count(code, rows, 5)
-  count(code, row, 6)
-  count(code, gRow, 7)
-  adamConstants(code, 8)
+  for (const name of ['w', 'm', 'v', 'g'] as const) load(registers[name], name)
+  load(rows, 'rows')
+  load(row, 'row')
+  load(gRow, 'gRow')
+  adamConstants(code, argument)
   code.loop(rows, 1, () => {
-    count(code, left, 4)
+    load(left, 'n')
     code.clear(registers.i)
     code.mov(ahead, row)
     code.loop(left, LANES, () => {
       adamVector(code, registers, 0, zmm(0), at(ahead))
-      code.add(registers.i, BYTES)
-      code.add(ahead, BYTES)
+      code.add(registers.i, VECTOR_BYTES)
+      code.add(ahead, VECTOR_BYTES)
     })
     for (const array of arrays) code.add(array, row)
     code.add(registers.g, gRow)

@@ -5,7 +5,8 @@
  * Test: npx tap dist/test/kernels/x64/assembler.test.js, which compares each with the bytes of the system's assembler. A new
  * instruction needs a row in test/kernels/x64/encodings.ts and `node scripts/x64-encodings.mjs --write`.
  */
-import { Encoder, MAP_0F, MAP_3A, MAP_38, NONE, P66, PF2, PF3, VECTOR_BYTES } from './encoder.js'
+import { LANES, VECTOR_BYTES } from './constants.js'
+import { Encoder, MAP_0F, MAP_3A, MAP_38, NONE, P66, PF2, PF3 } from './encoder.js'
 import {
   type Address,
   type Comparison,
@@ -26,8 +27,6 @@ import {
 } from './operands.js'
 
 export * from './operands.js'
-
-const LANES = 16
 
 export class Assembler extends Encoder {
   mov(to: Register, from: Register | Address): void {

@@ -21,21 +21,19 @@ import {
   RSI,
   zmm,
 } from './assembler.js'
-import { pair, rounding } from './bf16-forms.js'
-import { begin, count, pointer } from './calling-convention.js'
-import { BYTES, constant, LANES, PAIR_BYTES, ROWS_AT, STRIP_ROW_BYTES } from './emit-helpers.js'
+import { pair, rounding } from './bf16-layouts.js'
+import { begin } from './calling-convention.js'
+import { BF16_ROW_BYTES, BLOCK_ROW_BYTES, GROUP, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
+import { constant, ROWS_AT } from './emit-helpers.js'
+import { BF16_ADAM } from './signatures.js'
 import { transpose } from './transpose.js'
 
-/** Rows of a dense strip of weights that are turned together: four cache lines of each pair of columns make 64 of them. */
-export const GROUP = 16
-const BF16_ROW_BYTES = STRIP_ROW_BYTES / 2
-
-/** bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs). */
+/** Writes both bf16 layouts of a block of weights; arguments: BF16_WEIGHTS. */
 export function weights(): Assembler {
   return stripOfWeights(false)
 }
 
-/** bf16_adam(w, rows, padded, pairs, turned, turnedBlock, turnedPairs, m, v, g, stepSize, ...). */
+/** Updates a block of weights, then writes its bf16 layouts; arguments: BF16_ADAM. */
 export function updatedWeights(): Assembler {
   return stripOfWeights(true)
 }
@@ -45,20 +43,24 @@ export function updatedWeights(): Assembler {
  * the next step. A pair after another, so that what is computed does not wait for memory, nor memory for it.
  */
 function stripOfWeights(updates: boolean): Assembler {
-  const code = begin()
+  const { code, argument, load, loadOffset } = begin(BF16_ADAM)
   const kept = [RBP, RBX, R13, R14, R15]
   code.push(...kept)
   const [w, m, v, g, i, left, to] = [RCX, RDX, RSI, R8, R10, R9, R11]
   const [turned, turnedBlock, group, rowAt, pairsLeft] = [RBX, R14, R15, R13, RBP]
-  pointer(code, w, 0)
-  count(code, left, 1)
-  pointer(code, to, 3)
-  if (updates) for (const [n, array] of [m, v, g].entries()) pointer(code, array, 7 + n)
-  count(code, turned, 4)
+  load(w, 'w')
+  load(left, 'rows')
+  load(to, 'pairs')
+  if (updates) {
+    load(m, 'm')
+    load(v, 'v')
+    load(g, 'g')
+  }
+  loadOffset(turned, 'transposed')
   code.unlessZero(turned, () => code.add(turned, RAX))
-  count(code, turnedBlock, 5)
+  load(turnedBlock, 'transposedBlock')
   code.add(turnedBlock, -PAIR_BYTES)
-  if (updates) adamConstants(code, 10)
+  if (updates) adamConstants(code, argument)
   const upper = zmm(12)
   code.vbroadcastss(upper, constant('upper'))
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
@@ -75,30 +77,30 @@ function stripOfWeights(updates: boolean): Assembler {
       const xs = [0, 1, 2, 3, 4, 5, 6, 7].map(zmm)
       for (const [n, x] of xs.entries()) {
         if (updates) adamVector(code, { w, m, v, g, i }, n, x)
-        else code.vmovups(x, at(w, BYTES * n, i))
+        else code.vmovups(x, at(w, VECTOR_BYTES * n, i))
         round(x)
         code.vpsrld(zmm(8), x, 16)
-        code.vpmovdw(at(rowAt, ROWS_AT + (BYTES / 2) * n), zmm(8))
+        code.vpmovdw(at(rowAt, ROWS_AT + (VECTOR_BYTES / 2) * n), zmm(8))
       }
       for (let n = 0; n < 4; n++) {
         const [a, b] = [xs[n], xs[4 + n]]
         pair(code, a, b, upper)
-        code.vmovntps(at(to, BYTES * n), a)
+        code.vmovntps(at(to, VECTOR_BYTES * n), a)
       }
-      code.add(i, 2 * STRIP_ROW_BYTES)
+      code.add(i, 2 * BLOCK_ROW_BYTES)
       code.add(rowAt, 2 * BF16_ROW_BYTES)
       code.add(to, PAIR_BYTES)
     })
     code.unlessZero(turned, () => {
       // Of 32 pairs of columns, or 16.
       turn(code, turned, 0)
-      count(code, pairsLeft, 6)
+      load(pairsLeft, 'transposedPairs')
       code.add(pairsLeft, -LANES)
       code.unlessZero(pairsLeft, () => turn(code, turned, 1))
-      if (updates) adamConstants(code, 10)
+      if (updates) adamConstants(code, argument)
       code.vbroadcastss(upper, constant('upper'))
       rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-      code.add(turned, BYTES)
+      code.add(turned, VECTOR_BYTES)
       code.add(group, -1)
       code.ifZero(group, () => {
         set(group, 4)
@@ -114,6 +116,6 @@ function stripOfWeights(updates: boolean): Assembler {
 
 /** A half of the columns of 16 rows in bf16: a pair of columns becomes one vector. Overwrites all vectors. */
 function turn(code: Assembler, to: Register, half: number): void {
-  for (let r = 0; r < GROUP; r++) code.vmovups(zmm(r), at(RDI, ROWS_AT + BF16_ROW_BYTES * r + BYTES * half))
+  for (let r = 0; r < GROUP; r++) code.vmovups(zmm(r), at(RDI, ROWS_AT + BF16_ROW_BYTES * r + VECTOR_BYTES * half))
   transpose(code, (row, vector) => code.vmovntps(at(to, PAIR_BYTES * (LANES * half + row)), vector))
 }

@@ -1,18 +1,11 @@
 /**
- * What several kernels share: where their block has what, numbers that they read there, and steps that they take on
- * vectors. Pure: becomes code in code.ts.
+ * Parts of the block that kernels share, behind the arguments: constants, keys and counters of Philox, scratch; and sequences
+ * of instructions that several kernels use. Pure; any thread.
  */
 import { type Address, type Assembler, at, broadcastAt, COMPARE, k, RDI, type Vector, zeroing } from './assembler.js'
+import { BF16_ROW_BYTES, GROUP, LANES } from './constants.js'
 
-/** Lanes of a vector, and its bytes. */
-export const LANES = 16
-export const BYTES = 64
-/** Of a row of a dense strip of 64 columns. */
-export const STRIP_ROW_BYTES = 256
-/** Of two rows of 64 columns in bf16, as products take them; see wasm/assembly/bf16.ts. */
-export const PAIR_BYTES = 256
-
-/** Words that kernels read beside their arguments. */
+/** Constants that kernels read from the block. */
 const CONSTANTS = {
   smallestNormal: 0x00800000,
   magnitude: 0x7fffffff,
@@ -25,31 +18,29 @@ const CONSTANTS = {
   philox0: 0xd2511f53,
   philox1: 0xcd9e8d57,
 } as const
-/** Which counters the lanes of 64 bits have, so that words come out in the order of units; the second eight: plus 8. */
+/** Counters of Philox in the lanes of 64 bits, so that words come out in the order of units; the second eight are 8 more. */
 const COUNTERS = [0, 4, 1, 5, 2, 6, 3, 7]
 const ROUNDS = 10
 const [WEYL_0, WEYL_1] = [0x9e3779b9, 0xbb67ae85]
 
-/** Where a block has what behind its arguments, in bytes. */
+/** Offsets in the block, in bytes. */
 const CONSTANTS_AT = 96
 const KEYS_AT = 144
 export const COUNTERS_AT = 256
-/** Sixteen rows of a strip in bf16, on their way to be turned. */
+/** Offset of scratch: sixteen rows of 64 columns in bf16 that are to be transposed. */
 export const ROWS_AT = 384
-const BLOCK_BYTES = ROWS_AT + 2048
+export const BLOCK_BYTES = ROWS_AT + GROUP * BF16_ROW_BYTES
 
-/** A block without arguments, of an arena that begins at this address. Best at a multiple of 64. */
-export function createBlock(base: number): ArrayBuffer {
-  const block = new ArrayBuffer(BLOCK_BYTES)
-  new BigUint64Array(block)[0] = BigInt(base)
-  const words = new Uint32Array(block)
+/** Writes the constants and counters of a new block. */
+export function initialiseBlock(words: Uint32Array): void {
   words.set(Object.values(CONSTANTS), CONSTANTS_AT / 4)
   for (const [i, counter] of COUNTERS.entries()) {
     words[COUNTERS_AT / 4 + 2 * i] = counter
     words[COUNTERS_AT / 4 + LANES + 2 * i] = counter + COUNTERS.length
   }
-  return block
 }
+
+/** Address of a constant. */
 export const constant = (name: keyof typeof CONSTANTS): Address =>
   at(RDI, CONSTANTS_AT + 4 * Object.keys(CONSTANTS).indexOf(name))
 
@@ -59,20 +50,20 @@ interface Limits {
   readonly scratch: Vector
 }
 
-/** Subnormal numbers become zero. */
+/** Replaces subnormal numbers by zero. */
 export function flush(code: Assembler, x: Vector, { smallest, magnitude, scratch }: Limits): void {
   code.vpandd(scratch, x, magnitude)
   code.vcmpps(k(1), scratch, smallest, COMPARE.greaterOrEqual)
   code.vmovups(x, x, zeroing(k(1)))
 }
 
-/** Notes in `bad` where x is not finite: x - x is then a NaN, else 0. */
+/** Collects in `bad` the lanes where x is not finite: there x - x is a NaN, elsewhere 0. */
 export function check(code: Assembler, bad: Vector, x: Vector, scratch: Vector): void {
   code.vsubps(scratch, x, x)
   code.vpord(bad, bad, scratch)
 }
 
-/** Returns not 0 if anything is noted. */
+/** Returns 0, or another number if any lane of `bad` is set. */
 export function returnBad(code: Assembler, bad: Vector): void {
   code.vptestmd(k(1), bad, bad)
   code.kmovw(k(1))
@@ -109,8 +100,8 @@ export function philox(
   return [x0, x1]
 }
 
-/** Keys of the rounds of Philox. */
-export function schedule(words: Uint32Array, k0: number, k1: number): void {
+/** Writes the keys of the rounds of Philox. */
+export function philoxKeys(words: Uint32Array, k0: number, k1: number): void {
   for (let round = 0; round < ROUNDS; round++) {
     words[KEYS_AT / 4 + 2 * round] = k0 + round * WEYL_0
     words[KEYS_AT / 4 + 2 * round + 1] = k1 + round * WEYL_1

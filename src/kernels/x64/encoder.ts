@@ -7,6 +7,7 @@
  *
  * Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, EVEX in section 2.7, VEX in 2.3.
  */
+import { VECTOR_BYTES } from './constants.js'
 import {
   type Address,
   CALLEE_SAVED,
@@ -30,7 +31,6 @@ import {
 export const [MAP_0F, MAP_38, MAP_3A] = [1, 2, 3]
 /** Mandatory prefixes, as EVEX and VEX encode them. */
 export const [NONE, P66, PF3, PF2] = [0, 1, 2, 3]
-export const VECTOR_BYTES = 64
 
 /** Conditional jumps (0f 8x). */
 const [JZ, JNZ] = [0x84, 0x85]

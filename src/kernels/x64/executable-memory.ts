@@ -1,25 +1,39 @@
 /**
  * Machine code in memory that may be executed, and calls of it. Linux on x86-64; any thread. The memory is written, then
  * made read-only: it is never writable and executable at once.
+ *
+ * GRADLOOM_X64_DUMP=dir writes each mapping there; README.md in this folder says how to read it.
  */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { atThreadEnd } from '../../tensor/thread-end.js'
 import { loadKoffi } from '../ffi/koffi.js'
-import type { Assembler } from './assembler.js'
+import { Assembler } from './assembler.js'
 
 const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4]
 const MAP_PRIVATE_ANONYMOUS = 0x22
 const PAGE = 4096
 const MAP_FAILED = -1n
-const RETURN = Uint8Array.of(0xc3)
+/** Functions begin at a multiple of this: a cache line, as loops in them were measured. */
+const ALIGNMENT = 64
+const INT3 = 0xcc
 
-/** Called with the address of its arguments. */
+/** Called with the address of its argument block. */
 export type NativeFunction = (args: number) => number
 
-/** Makes a function of code, for the calling thread, to whose end it may be called. */
-export type LoadCode = (code: Assembler) => NativeFunction
+/** Makes functions of code, in one mapping, for the calling thread, to whose end they may be called. */
+export type LoadCode = (codes: readonly Assembler[]) => NativeFunction[]
 
-/** Null where the system does not let memory become code. */
-export async function openCode(): Promise<LoadCode | null> {
+let opened: Promise<LoadCode | null> | undefined
+
+/** Null where the system does not let memory become code. Asked once per thread. */
+export function openCode(): Promise<LoadCode | null> {
+  opened ??= open()
+  return opened
+}
+
+async function open(): Promise<LoadCode | null> {
   const koffi = await loadKoffi()
   const libc = koffi.load(null)
   const mmap = libc.func(
@@ -29,35 +43,47 @@ export async function openCode(): Promise<LoadCode | null> {
   const mprotect = libc.func('int mprotect(uintptr_t address, size_t bytes, int protection)')
   const type = koffi.proto('int (uintptr_t args)')
 
-  const load = (code: Uint8Array): { run: NativeFunction; unload: () => void } | null => {
+  const map = (code: Uint8Array): { base: bigint; unmap: () => void } | null => {
     const bytes = Math.ceil(code.length / PAGE) * PAGE
     const base = BigInt(mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0) as number | bigint)
     if (base === MAP_FAILED) return null
     new Uint8Array(koffi.view(base, bytes)).set(code)
-    const unload = () => munmap(base, bytes)
-    if (mprotect(base, bytes, PROT_READ | PROT_EXEC) === 0) return { run: koffi.decode(base, type), unload }
-    unload()
+    const unmap = () => munmap(base, bytes)
+    if (mprotect(base, bytes, PROT_READ | PROT_EXEC) === 0) return { base, unmap }
+    unmap()
     return null
   }
-  const tried = load(RETURN)
+  const trial = new Assembler()
+  trial.ret()
+  const tried = map(trial.finish())
   if (!tried) return null
-  tried.unload()
-  return code => {
-    const loaded = load(code.finish())
+  tried.unmap()
+  return codes => {
+    const { bytes, starts } = layOut(codes.map(code => code.finish()))
+    dump(bytes)
+    const mapped = map(bytes)
     // It did a moment ago: the process has run out of memory, or of mappings.
-    if (!loaded) throw new Error('no memory for machine code; GRADLOOM_X64=0 does without')
-    atThreadEnd(loaded.unload)
-    return loaded.run
+    if (!mapped) throw new Error('no memory for machine code; GRADLOOM_X64=0 does without')
+    atThreadEnd(mapped.unmap)
+    return starts.map(start => koffi.decode(mapped.base + BigInt(start), type) as NativeFunction)
   }
 }
 
-const LINE_BYTES = 64
+/** Functions one after another, each at a cache line; what lies between them traps. */
+function layOut(codes: readonly Uint8Array[]): { bytes: Uint8Array; starts: readonly number[] } {
+  const starts: number[] = []
+  let end = 0
+  for (const code of codes) {
+    starts.push(end)
+    end += Math.ceil(code.length / ALIGNMENT) * ALIGNMENT
+  }
+  const bytes = new Uint8Array(end).fill(INT3)
+  for (const [i, code] of codes.entries()) bytes.set(code, starts[i])
+  return { bytes, starts }
+}
 
-/** Memory for a block of arguments, zeros, which begins at `offset`: there a cache line does. */
-export async function alignedBlock(bytes: number): Promise<{ memory: ArrayBuffer; offset: number; address: number }> {
-  const koffi = await loadKoffi()
-  const memory = new ArrayBuffer(bytes + LINE_BYTES)
-  const at = Number(koffi.address(memory))
-  const offset = LINE_BYTES - (at % LINE_BYTES)
-  return { memory, offset, address: at + offset }
+let dumped = 0
+function dump(bytes: Uint8Array): void {
+  const dir = process.env.GRADLOOM_X64_DUMP
+  if (dir) writeFileSync(join(dir, `x64-${process.pid}-${threadId}-${dumped++}.bin`), bytes)
 }

@@ -1,202 +1,226 @@
 /**
- * Kernels of the WASM module again, in AVX-512: same arguments, same operations in the same order on each number, so the
- * same bits; only more numbers at once. Pure: what is here becomes code in code.ts. Which calls they serve says each
- * kernel's `serves`; all others stay with the WASM module.
+ * Table of the kernels that stand in for functions of the WASM module, in AVX-512: same arguments, same operations in the same
+ * order on each number, so the same bits; only more numbers at once. Each row says which calls it serves; all others stay with
+ * the WASM module. Pure; any thread.
  *
- * What they are called with says block.ts; CONSTANTS are at a fixed place of the block.
- *
- * Test: npx tap dist/test/tensor/x64.test.js
+ * README.md in this folder says how to add one. Test: npx tap dist/test/kernels/x64/kernels.test.js
  */
 import type { WasmExports } from '../abi.js'
 import { adam, adamRows } from './adam.js'
 import type { Assembler } from './assembler.js'
-import { columns, pairs, rows } from './bf16-forms.js'
-import { backward, forward } from './bf16-strips.js'
-import { GROUP, updatedWeights, weights } from './bf16-weights.js'
+import { backward, forward } from './bf16-blocks.js'
+import { columns, pairs, rows } from './bf16-layouts.js'
+import { updatedWeights, weights } from './bf16-weights.js'
+import { BLOCK_ROW_BYTES, F32_BYTES, GROUP, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
 import { biasReluDropout, columnSums, copyRows, gather, reluBackward } from './elementwise.js'
-import { BYTES, LANES, PAIR_BYTES, STRIP_ROW_BYTES, schedule } from './emit-helpers.js'
+import { philoxKeys } from './emit-helpers.js'
+import type { Signature } from './signature.js'
+import * as S from './signatures.js'
 
-type Arguments<N extends keyof WasmExports> = Parameters<WasmExports[N]>
+type Arguments = readonly number[]
 
-/** A function of the WASM module, for calls that it serves; of a size that is no multiple, the rest is the module's. */
-export interface X64Kernel<N extends keyof WasmExports = keyof WasmExports> {
-  readonly name: N
+/** A kernel for the calls that it serves; of a size that is no multiple, the rest is the WASM module's. */
+export interface X64Kernel<N extends string = string> {
+  readonly name: keyof WasmExports
+  readonly signature: Signature<N>
   readonly code: () => Assembler
-  /** The first argument that is a float32; all after it are. */
-  readonly floatsFrom: number
-  serves(...args: Arguments<N>): boolean
-  /** The argument that counts columns, or numbers, and what it is served in multiples of. */
-  readonly size: { readonly at: number; readonly multiple: number }
-  /** By how much other arguments differ for the rest, for each that has been served: [argument, by]. */
-  readonly moves: readonly (readonly [at: number, by: number])[]
-  /** Whether the module has something to do even where no number is left. */
-  leaves?(args: readonly number[]): boolean
-  /** What else differs then. */
-  move?(args: number[], served: number): void
-  /** Words that are derived from arguments. */
-  prepare?(words: Uint32Array, ...args: Arguments<N>): void
+  /** The argument that counts columns or numbers, and the multiple in which it is served. */
+  readonly size: { readonly argument: N; readonly multiple: number }
+  /** By how much arguments grow for the rest, for each of `size` that has been served. */
+  readonly moves: Readonly<Partial<Record<N, number>>>
+  readonly serves: (args: Arguments) => boolean
+  /** Whether the module has something to do even where nothing is left of `size`. */
+  readonly leaves?: (args: Arguments) => boolean
+  /** Changes of arguments for the rest beyond `moves`. */
+  readonly moveMore?: (args: number[], served: number) => void
+  /** Writes words of the block that are derived from arguments. */
+  readonly prepare?: (words: Uint32Array, args: Arguments) => void
 }
 
-const kernel = <N extends keyof WasmExports>(of: X64Kernel<N>): X64Kernel => of as unknown as X64Kernel
-const NO_FLOATS = 99
-/** Fewer numbers are not worth the call. */
-const WORTH = 512
+/** Numbers below which a call does not pay. */
+const MIN_ELEMENTS = 512
+/** Floats that the WASM module counts as one vector. */
+const WASM_VECTOR = 4
+const WASM_VECTOR_BYTES = WASM_VECTOR * F32_BYTES
+const OCTET = 8
 
-const servesWeights = (...[, , , , turned, , turnedPairs]: Arguments<'bf16_weights' | 'bf16_adam'>) =>
-  turned === 0 || turnedPairs % LANES === 0
-/** Zeros past the last row. */
-const leavesZeros = ([, rows, padded]: readonly number[]) => padded > rows
-const movesOfWeights: X64Kernel['moves'] = [
-  [0, STRIP_ROW_BYTES],
-  [2, -1],
-  [3, PAIR_BYTES / 2],
-]
-function moveTurned(args: number[], served: number): void {
-  const [, , , , turned, turnedBlock] = args
-  if (turned > 0) args[4] += Math.floor(served / 64) * turnedBlock + (served % 64) * (PAIR_BYTES / 64)
-}
+type Positions<N extends string> = Readonly<Record<N, number>>
+const enough = (floats: number): boolean => floats >= MIN_ELEMENTS
+/** A row-major matrix of (rows, vectors) that is one panel. */
+const rowMajor =
+  ({ rows, panels, vectors }: Positions<'rows' | 'panels' | 'vectors'>) =>
+  (args: Arguments): boolean =>
+    args[panels] === 1 && enough(WASM_VECTOR * args[rows] * args[vectors])
+const allPadded =
+  ({ rows, padded }: Positions<'rows' | 'padded'>) =>
+  (args: Arguments): boolean =>
+    args[rows] === args[padded]
+/** The module writes zeros past the last row. */
+const zeroPadsRows =
+  ({ rows, padded }: Positions<'rows' | 'padded'>) =>
+  (args: Arguments): boolean =>
+    args[padded] > args[rows]
+const keysOf =
+  ({ k0, k1 }: Positions<'k0' | 'k1'>) =>
+  (words: Uint32Array, args: Arguments): void =>
+    philoxKeys(words, args[k0], args[k1])
+
+const ADAM_MOVES = { w: F32_BYTES, m: F32_BYTES, v: F32_BYTES, g: F32_BYTES }
+const WEIGHT_MOVES = { w: BLOCK_ROW_BYTES, padded: -1, pairs: PAIR_BYTES / 2 }
+
+type WeightPositions = Positions<'transposed' | 'transposedBlock' | 'transposedPairs'>
+const servesWeights =
+  ({ transposed, transposedPairs }: WeightPositions) =>
+  (args: Arguments): boolean =>
+    args[transposed] === 0 || args[transposedPairs] % LANES === 0
+/** Rows in a block of the transposed layout. */
+const BLOCK_ROWS = 64
+const moveTransposed =
+  ({ transposed, transposedBlock }: WeightPositions) =>
+  (args: number[], served: number): void => {
+    if (args[transposed] === 0) return
+    const blocks = Math.floor(served / BLOCK_ROWS) * args[transposedBlock]
+    args[transposed] += blocks + (served % BLOCK_ROWS) * (PAIR_BYTES / BLOCK_ROWS)
+  }
+const always = () => true
+
+/** A row of the table, whose names the compiler compares with those of the signature. */
+const kernel = <N extends string>(of: X64Kernel<N>): X64Kernel => of as unknown as X64Kernel
 
 export const KERNELS: readonly X64Kernel[] = [
   kernel({
     name: 'adam',
+    signature: S.ADAM,
     code: adam,
-    floatsFrom: 5,
-    serves: (_w, _m, _v, _g, n) => n >= WORTH,
-    size: { at: 4, multiple: LANES },
-    moves: [0, 1, 2, 3].map(i => [i, 4]),
+    serves: args => enough(args[S.ADAM.at.n]),
+    size: { argument: 'n', multiple: LANES },
+    moves: ADAM_MOVES,
   }),
   kernel({
     name: 'adam_rows',
+    signature: S.ADAM_ROWS,
     code: adamRows,
-    floatsFrom: 8,
-    serves: (...[, , , , n, rows]) => n * rows >= WORTH,
-    size: { at: 4, multiple: LANES },
-    moves: [0, 1, 2, 3].map(i => [i, 4]),
+    serves: args => enough(args[S.ADAM_ROWS.at.n] * args[S.ADAM_ROWS.at.rows]),
+    size: { argument: 'n', multiple: LANES },
+    moves: ADAM_MOVES,
   }),
   kernel({
     name: 'bias_relu_dropout',
+    signature: S.BIAS_RELU_DROPOUT,
     code: biasReluDropout,
-    floatsFrom: 15,
-    serves: (_z, _zPanel, _zRow, rows, panels, vectors) => panels === 1 && 4 * rows * vectors >= WORTH,
-    size: { at: 5, multiple: LANES },
-    moves: [
-      [0, 16],
-      [6, 1],
-      [7, 16],
-    ],
-    prepare: (words, ...args) => schedule(words, args[10], args[11]),
+    serves: rowMajor(S.BIAS_RELU_DROPOUT.at),
+    size: { argument: 'vectors', multiple: LANES },
+    moves: { z: WASM_VECTOR_BYTES, first: 1, bias: WASM_VECTOR_BYTES },
+    prepare: keysOf(S.BIAS_RELU_DROPOUT.at),
   }),
   kernel({
     name: 'gather',
+    signature: S.GATHER,
     code: gather,
-    floatsFrom: NO_FLOATS,
-    serves: (...[, , , rows, panels, , features]) => panels === 1 && features % LANES === 0 && rows * features >= WORTH,
-    size: { at: 3, multiple: 1 },
-    moves: [],
+    serves: args => {
+      const { rows, panels, features } = S.GATHER.at
+      return args[panels] === 1 && args[features] % LANES === 0 && enough(args[rows] * args[features])
+    },
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
   }),
   kernel({
     name: 'relu_backward',
+    signature: S.RELU_BACKWARD,
     code: reluBackward,
-    floatsFrom: 9,
-    serves: (...[, , , , , , rows, panels, vectors]) => panels === 1 && 4 * rows * vectors >= WORTH,
-    size: { at: 8, multiple: 4 },
-    moves: [
-      [0, 16],
-      [3, 16],
-    ],
+    serves: rowMajor(S.RELU_BACKWARD.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { dx: WASM_VECTOR_BYTES, a: WASM_VECTOR_BYTES },
   }),
   kernel({
     name: 'column_sums',
+    signature: S.COLUMN_SUMS,
     code: columnSums,
-    floatsFrom: NO_FLOATS,
-    serves: (_g, _dz, _stride, rows, vectors, accumulate) => accumulate === 0 && 4 * rows * vectors >= WORTH,
-    size: { at: 4, multiple: LANES },
-    moves: [
-      [0, 16],
-      [1, 16],
-    ],
+    serves: args => {
+      const { rows, vectors, accumulate } = S.COLUMN_SUMS.at
+      return args[accumulate] === 0 && enough(WASM_VECTOR * args[rows] * args[vectors])
+    },
+    size: { argument: 'vectors', multiple: LANES },
+    moves: { g: WASM_VECTOR_BYTES, dz: WASM_VECTOR_BYTES },
   }),
   kernel({
     name: 'copy_rows',
+    signature: S.COPY_ROWS,
     code: copyRows,
-    floatsFrom: NO_FLOATS,
-    serves: (_to, _toStride, _from, _fromStride, rows, bytes) => rows * bytes >= 4 * WORTH,
-    size: { at: 5, multiple: BYTES },
-    moves: [
-      [0, 1],
-      [2, 1],
-    ],
+    serves: args => enough((args[S.COPY_ROWS.at.rows] * args[S.COPY_ROWS.at.bytes]) / F32_BYTES),
+    size: { argument: 'bytes', multiple: VECTOR_BYTES },
+    moves: { to: 1, from: 1 },
   }),
   kernel({
     name: 'bf16_rows',
+    signature: S.BF16_ROWS,
     code: rows,
-    floatsFrom: NO_FLOATS,
-    serves: (_to, _toStride, _from, _fromStride, rows, octets) => 8 * rows * octets >= WORTH,
-    size: { at: 5, multiple: 2 },
-    moves: [
-      [0, 16],
-      [2, 32],
-    ],
+    serves: args => enough(OCTET * args[S.BF16_ROWS.at.rows] * args[S.BF16_ROWS.at.octets]),
+    size: { argument: 'octets', multiple: LANES / OCTET },
+    moves: { to: OCTET * 2, from: OCTET * F32_BYTES },
   }),
   kernel({
     name: 'bf16_pairs',
+    signature: S.BF16_PAIRS,
     code: pairs,
-    floatsFrom: NO_FLOATS,
-    serves: (_to, _from, _stride, rows, padded) => rows === padded && rows % 2 === 0,
-    size: { at: 3, multiple: 1 },
-    moves: [],
+    serves: args => allPadded(S.BF16_PAIRS.at)(args) && args[S.BF16_PAIRS.at.rows] % 2 === 0,
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
   }),
   kernel({
     name: 'bf16_columns',
+    signature: S.BF16_COLUMNS,
     code: columns,
-    floatsFrom: NO_FLOATS,
-    serves: (...[, , , , rows, vectors, padded]) => rows === padded && rows % (2 * LANES) === 0 && vectors % 4 === 0,
-    size: { at: 4, multiple: 1 },
-    moves: [],
+    serves: args => {
+      const { rows, vectors } = S.BF16_COLUMNS.at
+      return allPadded(S.BF16_COLUMNS.at)(args) && args[rows] % (2 * LANES) === 0 && args[vectors] % WASM_VECTOR === 0
+    },
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
   }),
   kernel({
     name: 'bf16_weights',
+    signature: S.BF16_WEIGHTS,
     code: weights,
-    floatsFrom: NO_FLOATS,
-    serves: servesWeights,
-    size: { at: 1, multiple: GROUP },
-    leaves: leavesZeros,
-    moves: movesOfWeights,
-    move: moveTurned,
+    serves: servesWeights(S.BF16_WEIGHTS.at),
+    size: { argument: 'rows', multiple: GROUP },
+    leaves: zeroPadsRows(S.BF16_WEIGHTS.at),
+    moves: WEIGHT_MOVES,
+    moveMore: moveTransposed(S.BF16_WEIGHTS.at),
   }),
   kernel({
     name: 'bf16_adam',
+    signature: S.BF16_ADAM,
     code: updatedWeights,
-    floatsFrom: 10,
-    serves: servesWeights,
-    size: { at: 1, multiple: GROUP },
-    leaves: leavesZeros,
-    moves: [...movesOfWeights, ...[7, 8, 9].map(i => [i, STRIP_ROW_BYTES] as const)],
-    move: moveTurned,
+    serves: servesWeights(S.BF16_ADAM.at),
+    size: { argument: 'rows', multiple: GROUP },
+    leaves: zeroPadsRows(S.BF16_ADAM.at),
+    moves: { ...WEIGHT_MOVES, m: BLOCK_ROW_BYTES, v: BLOCK_ROW_BYTES, g: BLOCK_ROW_BYTES },
+    moveMore: moveTransposed(S.BF16_ADAM.at),
   }),
   kernel({
     name: 'bf16_forward',
+    signature: S.BF16_FORWARD,
     code: () => forward(false),
-    floatsFrom: NO_FLOATS,
-    serves: () => true,
-    size: { at: 3, multiple: 1 },
-    moves: [],
+    serves: always,
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
   }),
   kernel({
     name: 'bf16_forward_dropout',
+    signature: S.BF16_FORWARD_DROPOUT,
     code: () => forward(true),
-    floatsFrom: 17,
-    serves: () => true,
-    size: { at: 3, multiple: 1 },
-    moves: [],
-    prepare: (words, ...args) => schedule(words, args[12], args[13]),
+    serves: always,
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
+    prepare: keysOf(S.BF16_FORWARD_DROPOUT.at),
   }),
   kernel({
     name: 'bf16_backward',
+    signature: S.BF16_BACKWARD,
     code: backward,
-    floatsFrom: 12,
-    serves: (...args) => args[3] === args[9],
-    size: { at: 3, multiple: 1 },
-    moves: [],
+    serves: allPadded(S.BF16_BACKWARD.at),
+    size: { argument: 'rows', multiple: 1 },
+    moves: {},
   }),
 ]

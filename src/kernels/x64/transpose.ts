@@ -1,8 +1,6 @@
 /** A transposition in registers, of 16 x 16 lanes. Pure: becomes code in code.ts. */
 import { type Assembler, type Vector, zmm } from './assembler.js'
-
-/** Lanes of a vector. */
-const LANES = 16
+import { LANES } from './constants.js'
 
 /** Transposes 16 x 16 lanes, zmm 0 to 15, through 16 to 31; `store` gets each row of the result, in no order. */
 export function transpose(code: Assembler, store: (row: number, vector: Vector) => void): void {

@@ -3,8 +3,7 @@ import t from 'tap'
 import { reportBackend } from '../../../src/kernels/backends.js'
 import { addressOf } from '../../../src/kernels/ffi/memory.js'
 import { openNative } from '../../../src/kernels/native/open.js'
-import { openAmx } from '../../../src/kernels/x64/amx.js'
-import { X64_VARIABLE } from '../../../src/kernels/x64/cpu.js'
+import { amxObstacle, openAmx } from '../../../src/kernels/x64/amx.js'
 import { createArena } from '../../../src/tensor/arena.js'
 import { roundToBf16 } from '../../../src/tensor/bf16.js'
 import { randoms } from '../lab.js'
@@ -12,11 +11,12 @@ import { randoms } from '../lab.js'
 const MB = 1 << 20
 const memory = createArena(8 * MB)
 const base = await addressOf(memory)
-const amx = await openAmx(base)
+const amx = await openAmx(memory)
 const { library, reason } = await reportBackend('onednn')
 if (process.env.CI && !library) throw new Error(`onednn: ${reason}; CI installs libdnnl2`)
 const skip =
-  (!amx && `this CPU or system has no AMX, or ${X64_VARIABLE}=0`) ||
+  (await amxObstacle()) ||
+  (!amx && 'the system does not let memory become code') ||
   (!library && `onednn: ${reason}`) ||
   (library && 'obstacle' in library.bf16 && library.bf16.obstacle)
 

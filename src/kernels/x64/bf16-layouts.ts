@@ -19,8 +19,10 @@ import {
   type Vector,
   zmm,
 } from './assembler.js'
-import { begin, count, pointer } from './calling-convention.js'
-import { BYTES, constant, LANES, PAIR_BYTES } from './emit-helpers.js'
+import { begin } from './calling-convention.js'
+import { LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
+import { constant } from './emit-helpers.js'
+import { BF16_COLUMNS, BF16_PAIRS, BF16_ROWS } from './signatures.js'
 import { transpose } from './transpose.js'
 
 /** Rounds lanes to bf16, in their upper halves. */
@@ -40,16 +42,16 @@ export function rounding(code: Assembler, [one, half, nan, scratch]: readonly Ve
 
 /** bf16_rows(to, toStride, from, fromStride, rows, octets). */
 export function rows(): Assembler {
-  const code = begin()
+  const { code, load } = begin(BF16_ROWS)
   const [to, toStride, from, fromStride, left, octets] = [RCX, RDX, RSI, R8, R9, R10]
-  pointer(code, to, 0)
-  count(code, toStride, 1)
-  pointer(code, from, 2)
-  count(code, fromStride, 3)
-  count(code, left, 4)
+  load(to, 'to')
+  load(toStride, 'toStride')
+  load(from, 'from')
+  load(fromStride, 'fromStride')
+  load(left, 'rows')
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
   code.loop(left, 1, () => {
-    count(code, octets, 5)
+    load(octets, 'octets')
     code.clear(R11)
     code.mov(RAX, from)
     code.loop(octets, 2, () => {
@@ -57,8 +59,8 @@ export function rows(): Assembler {
       round(zmm(0))
       code.vpsrld(zmm(0), zmm(0), 16)
       code.vpmovdw(at(to, 0, R11), zmm(0))
-      code.add(RAX, BYTES)
-      code.add(R11, BYTES / 2)
+      code.add(RAX, VECTOR_BYTES)
+      code.add(R11, VECTOR_BYTES / 2)
     })
     code.add(to, toStride)
     code.add(from, fromStride)
@@ -76,17 +78,17 @@ export function pair(code: Assembler, a: Vector, b: Vector, upper: Vector): void
 
 /** bf16_pairs(to, from, fromStride, rows, padded). */
 export function pairs(): Assembler {
-  const code = begin()
+  const { code, load } = begin(BF16_PAIRS)
   const [to, from, stride, left] = [RCX, RDX, RSI, R8]
-  pointer(code, to, 0)
-  pointer(code, from, 1)
-  count(code, stride, 2)
-  count(code, left, 3)
+  load(to, 'to')
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(left, 'rows')
   const round = rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
   code.vbroadcastss(zmm(27), constant('upper'))
   code.loop(left, 2, () => {
-    for (let j = 0; j < PAIR_BYTES; j += BYTES) {
-      const [a, b] = [zmm(j / BYTES), zmm(4 + j / BYTES)]
+    for (let j = 0; j < PAIR_BYTES; j += VECTOR_BYTES) {
+      const [a, b] = [zmm(j / VECTOR_BYTES), zmm(4 + j / VECTOR_BYTES)]
       code.vmovups(a, at(from, j))
       code.vmovups(b, at(from, j, stride))
       round(a)
@@ -104,21 +106,21 @@ export function pairs(): Assembler {
 
 /** bf16_columns(to, toStride, from, fromStride, rows, vectors, padded). */
 export function columns(): Assembler {
-  const code = begin()
+  const { code, load } = begin(BF16_COLUMNS)
   const kept = [RBX, R14, R15]
   code.push(...kept)
   const [to, from, stride, left, column, row, out, width, width4] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14]
   const place = R15
-  pointer(code, to, 0)
-  count(code, width, 1)
-  pointer(code, from, 2)
-  count(code, stride, 3)
-  count(code, column, 5)
+  load(to, 'to')
+  load(width, 'toStride')
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(column, 'vectors')
   code.mov(width4, width)
   code.add(width4, width4)
   code.add(width4, width4)
   code.loop(column, 4, () => {
-    count(code, left, 4)
+    load(left, 'rows')
     code.mov(row, from)
     code.mov(out, to)
     code.loop(left, 2 * LANES, () => {
@@ -144,10 +146,10 @@ export function columns(): Assembler {
         } else code.add(place, width4)
         code.vmovups(at(place), vector)
       })
-      code.add(out, BYTES)
+      code.add(out, VECTOR_BYTES)
     })
     for (let i = 0; i < LANES / 4; i++) code.add(to, width4)
-    code.add(from, BYTES)
+    code.add(from, VECTOR_BYTES)
   })
   code.pop(...kept)
   code.ret()

@@ -1,0 +1,284 @@
+/**
+ * One product that skips zeros, bound to its shape: a part of a is looked at first, and where too little of it is zero, the
+ * library multiplies. Then a is multiplied in runs of rows, b in panels that fit the first-level cache. Any thread.
+ */
+import type { NativeGemm, ProductShape } from '../products.js'
+import type { ArgumentBlock, BoundKernel } from './argument-block.js'
+import { type Loadable, wordsOf } from './calling-convention.js'
+import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
+import type { Space } from './signature.js'
+import {
+  multiplySignature,
+  packSignature,
+  rowWordsSignature,
+  TRANSPOSE_BLOCKS,
+  TRANSPOSE_NUMBERS,
+} from './signatures.js'
+import {
+  depthOf,
+  LINES_AHEAD,
+  MOST_ROWS,
+  multiplyRows,
+  PANEL_AT,
+  packRows,
+  rowWords,
+  TRANSPOSED_AT,
+  TRANSPOSED_ROW,
+  transposeBlocks,
+  transposeNumbers,
+  WIDEST,
+  WORD_BYTES,
+} from './sparse-kernels.js'
+
+/** Share of numbers that are not zero up to which skipping the others pays. */
+const DENSEST = 0.7
+/** Terms of a sum up to which a library's call does not pay: products of the deltas of ten classes, say. */
+const FEW = 16
+/** Bytes that are prefetched with each row. */
+const AHEAD_BYTES = LINES_AHEAD * VECTOR_BYTES
+
+export type SparseKernel = Loadable & { readonly run: BoundKernel }
+type Wanted = readonly [key: string, make: () => Loadable]
+
+/** The block of a thread, and kernels over it: assembled when the first product is bound that needs them. */
+export interface SparseCode {
+  readonly block: ArgumentBlock
+  /** The same kernels for the same keys; those that are new are put into one mapping. */
+  kernels(wanted: readonly Wanted[]): readonly SparseKernel[]
+}
+
+/** Words of the arguments: the same whatever the kernels are made for. */
+const WORDS = wordsOf(rowWordsSignature('arena'))
+const VALID = [WORDS.valid0, WORDS.valid1, WORDS.valid2, WORDS.valid3]
+const MULTIPLY = wordsOf(multiplySignature('arena', 1, 0))
+const PACK = wordsOf(packSignature(1))
+const BLOCKS = wordsOf(TRANSPOSE_BLOCKS)
+const NUMBERS = wordsOf(TRANSPOSE_NUMBERS)
+
+/** Partition of a product: panels of `columns` columns and `depth` rows. Rows of matrices in bytes. */
+interface Partition {
+  readonly transposesA: boolean
+  readonly transposesB: boolean
+  readonly aRow: number
+  readonly bRow: number
+  readonly cRow: number
+  readonly panels: number
+  readonly vectors: number
+  /** Vectors of the last panel, which may be narrower. */
+  readonly lastVectors: number
+  readonly columns: number
+  readonly depth: number
+  /** Whether b is one panel whose rows lie as they would be packed. */
+  readonly isPacked: boolean
+}
+
+function partitionOf({ form, n, lda, ldb, ldc }: ProductShape): Partition {
+  const panels = Math.ceil(n / (WIDEST * LANES))
+  const vectors = Math.ceil(n / (panels * LANES))
+  const columns = vectors * LANES
+  const bRow = ldb * F32_BYTES
+  return {
+    ...{ transposesA: form === 'tn', transposesB: form === 'nt' },
+    ...{ aRow: lda * F32_BYTES, bRow, cRow: ldc * F32_BYTES },
+    ...{ panels, vectors, columns, depth: depthOf(vectors) },
+    lastVectors: Math.ceil((n - (panels - 1) * columns) / LANES),
+    isPacked: form !== 'nt' && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0,
+  }
+}
+
+/** Transposes (rows, numbers) at an offset in the arena to a place in the block. */
+type Transpose = (from: number, fromStride: number, rows: number, numbers: number, to: number, toStride: number) => void
+
+function bindTranspose(words: Uint32Array, blocks: BoundKernel, numbersOneByOne: BoundKernel): Transpose {
+  return (from, fromStride, rows, numbers, to, toStride) => {
+    const steps = Math.floor(numbers / LANES)
+    const whole = steps * LANES
+    for (let row = 0; row < rows; row += LANES) {
+      const lanes = Math.min(LANES, rows - row)
+      const done = lanes === LANES ? whole : 0
+      if (done > 0) {
+        words[BLOCKS.from] = from + row * fromStride
+        words[BLOCKS.fromStride] = fromStride
+        words[BLOCKS.steps] = steps
+        words[BLOCKS.to] = to + row * F32_BYTES
+        words[BLOCKS.toStride] = toStride
+        words[BLOCKS.toStep] = LANES * toStride
+        blocks()
+      }
+      if (done === numbers) continue
+      words[NUMBERS.from] = from + row * fromStride + done * F32_BYTES
+      words[NUMBERS.fromStride] = fromStride
+      words[NUMBERS.rows] = lanes
+      words[NUMBERS.numbers] = numbers - done
+      words[NUMBERS.to] = to + done * toStride + row * F32_BYTES
+      words[NUMBERS.toStride] = toStride
+      numbersOneByOne()
+    }
+  }
+}
+
+/** Prepares rows of a over [from, from + numbers) of k; returns how many numbers are not zero. */
+type Prepare = (a: number, row: number, rows: number, from: number, numbers: number) => number
+
+function bindPrepare(
+  words: Uint32Array,
+  { transposesA, aRow }: Partition,
+  transpose: Transpose,
+  findWords: BoundKernel,
+): Prepare {
+  return (a, row, rows, from, numbers) => {
+    if (transposesA) transpose(a + from * aRow + row * F32_BYTES, aRow, numbers, rows, TRANSPOSED_AT, TRANSPOSED_ROW)
+    words[WORDS.a] = transposesA ? TRANSPOSED_AT : a + row * aRow + from * F32_BYTES
+    words[WORDS.aStride] = transposesA ? TRANSPOSED_ROW : aRow
+    words[WORDS.rows] = rows
+    for (let i = 0; i < VALID.length; i++) {
+      const lanes = Math.min(Math.max(numbers - i * LANES, 0), LANES)
+      words[VALID[i]] = (1 << lanes) - 1
+    }
+    return findWords()
+  }
+}
+
+/** Packs `numbers` rows of b, `width` columns of each, into the panel in the block; `mask`: lanes of the last vector. */
+type Pack = (b: number, numbers: number, width: number, isLast: boolean, mask: number) => void
+
+function bindPack(
+  words: Uint32Array,
+  partition: Partition,
+  transpose: Transpose,
+  packers: readonly BoundKernel[],
+): Pack {
+  const { transposesB, bRow, vectors, lastVectors } = partition
+  return (b, numbers, width, isLast, mask) => {
+    if (transposesB) {
+      return transpose(b, bRow, width, numbers, PANEL_AT, (isLast ? lastVectors : vectors) * VECTOR_BYTES)
+    }
+    words[PACK.b] = b
+    words[PACK.bStride] = bRow
+    words[PACK.rows] = numbers
+    words[PACK.mask] = mask
+    packers[isLast ? 1 : 0]()
+  }
+}
+
+/**
+ * Multiplies rows of a by the panel. Meanwhile it prefetches another panel: `aheadRows` rows of `aheadBytes` bytes, at
+ * `ahead`; a run of rows of a for each AHEAD_BYTES of them.
+ */
+type Multiply = (
+  run: BoundKernel,
+  a: number,
+  c: number,
+  rows: number,
+  ahead: number,
+  aheadRows: number,
+  aheadBytes: number,
+) => void
+
+function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow }: Partition): Multiply {
+  const rowBytes = transposesA ? TRANSPOSED_ROW : aRow
+  return (run, a, c, rows, ahead, aheadRows, aheadBytes) => {
+    for (let first = 0, prefetched = 0; first < rows; prefetched += AHEAD_BYTES) {
+      const prefetches = prefetched < aheadBytes
+      const count = prefetches ? Math.min(aheadRows, rows - first) : rows - first
+      words[MULTIPLY.a] = a + first * rowBytes
+      words[MULTIPLY.aStride] = rowBytes
+      words[MULTIPLY.rows] = count
+      words[MULTIPLY.c] = c + first * cRow
+      words[MULTIPLY.first] = first * WORD_BYTES
+      // Where nothing is wanted, a line is prefetched that is there already.
+      words[MULTIPLY.ahead] = prefetches ? ahead + prefetched : c
+      words[MULTIPLY.aheadStep] = prefetches ? bRow : 0
+      run()
+      first += count
+    }
+  }
+}
+
+/** Offsets in an arena have 32 bits. */
+const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
+
+/** The kernels of a product, assembled here unless this thread has them. */
+function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVectors }: Partition) {
+  const space: Space = transposesA ? 'block' : 'arena'
+  const widths = [vectors, lastVectors]
+  const wanted: readonly Wanted[] = [
+    ...[false, true].flatMap(adds =>
+      widths.map((of): Wanted => [`multiply ${space} ${of} ${adds}`, () => multiplyRows(space, of, adds)]),
+    ),
+    [`words ${space}`, () => rowWords(space)],
+    ['transpose blocks', transposeBlocks],
+    ['transpose numbers', transposeNumbers],
+    ...(transposesB ? [] : widths.map((of): Wanted => [`pack ${of}`, () => packRows(of)])),
+  ]
+  const [overwrite, overwriteLast, add, addLast, words, blocks, numbers, ...packers] = code
+    .kernels(wanted)
+    .map(({ run }) => run)
+  return { overwriting: [overwrite, overwriteLast], adding: [add, addLast], words, blocks, numbers, packers }
+}
+
+export function bindSparse(
+  code: SparseCode,
+  shape: ProductShape,
+  dense: ReturnType<NativeGemm['bind']>,
+): ReturnType<NativeGemm['bind']> {
+  const { m, n, k, accumulate } = shape
+  const { words, base } = code.block
+  const partition = partitionOf(shape)
+  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, depth, isPacked } = partition
+  const kernels = kernelsOf(code, partition)
+  const transpose = bindTranspose(words, kernels.blocks, kernels.numbers)
+  const prepare = bindPrepare(words, partition, transpose, kernels.words)
+  const pack = bindPack(words, partition, transpose, kernels.packers)
+  const multiply = bindMultiply(words, partition)
+  /** Start of the part of k, in its middle, that stands for all of a. */
+  const sample = Math.floor(Math.ceil(k / depth) / 2) * depth
+  const sampled = Math.min(depth, k - sample)
+  const sampledRows = Math.min(m, MOST_ROWS)
+  const isPrepared = sampled === k && sampledRows === m
+
+  /** Offset from b of the panel that begins at (from, column). */
+  const panelAt = (from: number, column: number) =>
+    transposesB ? column * bRow + from * F32_BYTES : from * bRow + column * F32_BYTES
+
+  /** Multiplies rows of a over [from, from + numbers) of k by all panels. */
+  const multiplyPanels = (a: number, b: number, c: number, rows: number, from: number, numbers: number) => {
+    const runs = accumulate || from > 0 ? kernels.adding : kernels.overwriting
+    for (let column = 0; column < n; column += columns) {
+      const width = Math.min(columns, n - column)
+      const isLast = column + columns >= n
+      const mask = (1 << (width - ((isLast ? lastVectors : vectors) - 1) * LANES)) - 1
+      const panel = b + panelAt(from, column)
+      if (!isPacked) pack(panel, numbers, width, isLast, mask)
+      words[MULTIPLY.panel] = isPacked ? panel : 0
+      const nextFrom = isLast ? from + depth : from
+      const nextColumn = isLast ? 0 : column + columns
+      const nextNumbers = Math.max(Math.min(depth, k - nextFrom), 0)
+      const nextWidth = Math.min(columns, n - nextColumn)
+      const aheadRows = transposesB ? nextWidth : nextNumbers
+      const aheadBytes = nextNumbers === 0 ? 0 : (transposesB ? nextNumbers : nextWidth) * F32_BYTES
+      words[MULTIPLY.cStride] = cRow
+      words[MULTIPLY.mask] = mask
+      const ahead = b + panelAt(nextFrom, nextColumn)
+      multiply(runs[isLast ? 1 : 0], a, c + column * F32_BYTES, rows, ahead, aheadRows, aheadBytes)
+    }
+  }
+
+  return (aAt, bAt, cAt) => {
+    const a = aAt - base
+    const b = bAt - base
+    const c = cAt - base
+    if (!isOffset(a) || !isOffset(b) || !isOffset(c)) return dense(aAt, bAt, cAt)
+    const found = prepare(a, 0, sampledRows, sample, sampled)
+    if (k > FEW && found > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    for (let row = 0; row < m; row += MOST_ROWS) {
+      const rows = Math.min(MOST_ROWS, m - row)
+      for (let from = 0; from < k; from += depth) {
+        const numbers = Math.min(depth, k - from)
+        if (!isPrepared) prepare(a, row, rows, from, numbers)
+        const rowsOfA = transposesA ? TRANSPOSED_AT : a + row * aRow + from * F32_BYTES
+        multiplyPanels(rowsOfA, b, c + row * cRow, rows, from, numbers)
+      }
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * Machine code of products in f32 that skip zeros: after ReLU and dropout, two thirds of all activations and deltas are zero.
+ * Each number of c is one chain of fused additions in the order of k, over the numbers of its row of a that are not zero: its
+ * bits depend on the operands alone, not on how the product is partitioned. Pure; any thread.
+ *
+ * c (m, n) = a · b, in parts of up to 64 of k and 192 of n: the panel of b is packed, so that it lies in the first-level
+ * cache; a word of each row of a has a bit for each number that is not zero; for each such number, a row of the panel times
+ * the number is added to a row of c, which is in registers. Subnormal numbers count as zero: a CPU takes a hundred times as
+ * long for them, and deltas of a network that has learned its samples are full of them.
+ *
+ * Test: npx tap dist/test/kernels/x64/sparse-products.test.js   Bench: npm run bench -- step --backends onednn
+ */
+import {
+  at,
+  k,
+  merging,
+  R8,
+  R9,
+  R10,
+  R11,
+  R13,
+  R14,
+  R15,
+  RAX,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  scaledAt,
+  zeroing,
+  zmm,
+} from './assembler.js'
+import { begin, type Loadable } from './calling-convention.js'
+import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
+import type { Space } from './signature.js'
+import {
+  multiplySignature,
+  packSignature,
+  rowWordsSignature,
+  TRANSPOSE_BLOCKS,
+  TRANSPOSE_NUMBERS,
+} from './signatures.js'
+import { transpose } from './transpose.js'
+
+/** Vectors in a row of a panel, at most. */
+export const WIDEST = 12
+/** Numbers of a row that one word has bits for. */
+const WORD_NUMBERS = 64
+export const WORD_BYTES = 8
+const PANEL_BYTES = 40960
+/** Rows of a panel whose rows have so many vectors: the panel, and rows of a and c, fit the first-level cache. */
+export const depthOf = (vectors: number): number =>
+  Math.min(WORD_NUMBERS, Math.floor(PANEL_BYTES / (vectors * VECTOR_BYTES * LANES)) * LANES)
+
+/** Rows of a that are multiplied at once, at most. */
+export const MOST_ROWS = 512
+/** Cache lines that are prefetched with each row. */
+export const LINES_AHEAD = 4
+/** Bytes of a row of a where a is transposed first, into the block. */
+export const TRANSPOSED_ROW = WORD_NUMBERS * F32_BYTES
+
+/** Parts of the block behind the arguments, in bytes: MXCSR of the caller, MXCSR for sums, words of rows, panel, rows of a. */
+const CALLERS_MODE_AT = 112
+const MODE_AT = 116
+const WORDS_AT = 128
+export const PANEL_AT = WORDS_AT + MOST_ROWS * WORD_BYTES
+export const TRANSPOSED_AT = PANEL_AT + PANEL_BYTES
+export const SPARSE_BLOCK_BYTES = TRANSPOSED_AT + MOST_ROWS * TRANSPOSED_ROW
+
+/** MXCSR: round to nearest, no exceptions; subnormal results become zero, and subnormal operands count as zero. */
+const SUBNORMALS_ARE_ZERO = 0x1f80 | 0x8040
+
+/** Writes the constants of a new block. */
+export function initialiseBlock(block: DataView): void {
+  block.setUint32(MODE_AT, SUBNORMALS_ARE_ZERO, true)
+}
+
+const [A, STRIDE, LEFT, WORDS] = [RCX, RDX, RSI, R8]
+const VALID = ['valid0', 'valid1', 'valid2', 'valid3'] as const
+
+/**
+ * Finds which of up to 64 numbers of each row are not zero: a word of 64 bits for each row, in the block. `space`: where a
+ * lies. Returns how many there are in all rows.
+ */
+export function rowWords(space: Space): Loadable {
+  const signature = rowWordsSignature(space)
+  const { code, argument, load } = begin(signature)
+  const [word, total] = [R9, R10]
+  load(A, 'a')
+  load(STRIDE, 'aStride')
+  load(LEFT, 'rows')
+  const valid = [2, 3, 4, 5].map(k)
+  for (const [i, mask] of valid.entries()) code.loadMask(mask, argument(VALID[i]))
+  code.mov(WORDS, RDI)
+  code.add(WORDS, WORDS_AT)
+  code.clear(total)
+  code.loop(LEFT, 1, () => {
+    for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, VECTOR_BYTES * i), zeroing(mask))
+    const [low, high, other] = [k(6), k(7), k(0)]
+    code.vptestmd(low, zmm(0), zmm(0))
+    code.vptestmd(other, zmm(1), zmm(1))
+    code.kunpckwd(low, other, low)
+    code.vptestmd(high, zmm(2), zmm(2))
+    code.vptestmd(other, zmm(3), zmm(3))
+    code.kunpckwd(high, other, high)
+    code.kunpckdq(low, high, low)
+    code.kmovq(word, low)
+    code.store(at(WORDS), word)
+    code.popcnt(word, word)
+    code.add(total, word)
+    code.add(A, STRIDE)
+    code.add(WORDS, WORD_BYTES)
+  })
+  code.mov(RAX, total)
+  code.ret()
+  return { signature, code }
+}
+
+/**
+ * Multiplies rows of a by the panel, into rows of c or, if `adds`, onto them. `first`: the word of the first row, in bytes;
+ * `mask`: lanes of the last vector; `panel`: where it is in the arena, or 0 for the packed one in the block. With each row,
+ * four cache lines are prefetched that are read later: nothing of a step's weights is in a cache. (Prefetching what the
+ * update reads did not pay: it waits for memory all the same.)
+ */
+export function multiplyRows(space: Space, vectors: number, adds: boolean): Loadable {
+  const signature = multiplySignature(space, vectors, WORDS_AT)
+  const { code, argument, load, loadOffset } = begin(signature)
+  const kept = [RBX, R13, R14, R15]
+  code.push(...kept)
+  code.stmxcsr(at(RDI, CALLERS_MODE_AT))
+  code.ldmxcsr(at(RDI, MODE_AT))
+  const [word, c, cStride, place, row, panel] = [R9, R10, R11, RAX, R14, R15]
+  const [ahead, step] = [R13, RBX]
+  const [mask, factor] = [k(1), zmm(31)]
+  load(A, 'a')
+  load(c, 'c')
+  load(ahead, 'ahead')
+  load(STRIDE, 'aStride')
+  load(LEFT, 'rows')
+  load(cStride, 'cStride')
+  code.loadMask(mask, argument('mask'))
+  load(step, 'aheadStep')
+  load(WORDS, 'first')
+  code.add(WORDS, RDI)
+  code.add(WORDS, WORDS_AT)
+  loadOffset(word, 'panel')
+  code.mov(panel, RDI)
+  code.add(panel, PANEL_AT)
+  code.unlessZero(word, () => {
+    code.mov(panel, RAX)
+    code.add(panel, word)
+  })
+  const sums = Array.from({ length: vectors }, (_, v) => zmm(v))
+  const last = (v: number) => v === vectors - 1
+  code.loop(LEFT, 1, () => {
+    code.mov(word, at(WORDS))
+    for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, VECTOR_BYTES * line))
+    // The sums of the next row of c begin with it.
+    for (let v = 0; v < vectors; v++) code.prefetchw(at(c, VECTOR_BYTES * v, cStride))
+    code.add(ahead, step)
+    const store = () => {
+      for (const [v, sum] of sums.entries()) code.vmovups(at(c, VECTOR_BYTES * v), sum, last(v) ? merging(mask) : null)
+    }
+    if (!adds) for (const sum of sums) code.vpxord(sum, sum, sum)
+    code.unlessZero(word, () => {
+      if (adds) {
+        for (const [v, sum] of sums.entries())
+          code.vmovups(sum, at(c, VECTOR_BYTES * v), last(v) ? zeroing(mask) : null)
+      }
+      const findRow = () => {
+        code.imul(row, place, vectors * VECTOR_BYTES)
+        code.add(row, panel)
+        code.vbroadcastss(factor, scaledAt(A, 0, place, 4))
+      }
+      code.eachSetBit(word, place, findRow, () => {
+        for (const [v, sum] of sums.entries()) code.vfmadd231ps(sum, factor, at(row, VECTOR_BYTES * v))
+      })
+      if (adds) store()
+    })
+    if (!adds) store()
+    code.add(A, STRIDE)
+    code.add(c, cStride)
+    code.add(WORDS, WORD_BYTES)
+  })
+  code.ldmxcsr(at(RDI, CALLERS_MODE_AT))
+  code.pop(...kept)
+  code.ret()
+  return { signature, code }
+}
+
+/** Copies rows of b to rows of the panel in the block. `mask`: lanes of the last vector. */
+export function packRows(vectors: number): Loadable {
+  const signature = packSignature(vectors)
+  const { code, argument, load } = begin(signature)
+  const [from, stride, left, to] = [RCX, RDX, RSI, R8]
+  load(from, 'b')
+  load(stride, 'bStride')
+  load(left, 'rows')
+  code.loadMask(k(1), argument('mask'))
+  code.mov(to, RDI)
+  code.add(to, PANEL_AT)
+  code.loop(left, 1, () => {
+    for (let v = 0; v < vectors; v++) {
+      code.vmovups(zmm(v), at(from, VECTOR_BYTES * v), v === vectors - 1 ? zeroing(k(1)) : null)
+      code.vmovups(at(to, VECTOR_BYTES * v), zmm(v))
+    }
+    code.add(from, stride)
+    code.add(to, vectors * VECTOR_BYTES)
+  })
+  code.ret()
+  return { signature, code }
+}
+
+/**
+ * Transposes 16 rows, 16 numbers of each in a step, into columns in the block, where `to` moves by `toStep` with each step.
+ */
+export function transposeBlocks(): Loadable {
+  const { code, load, loadOffset } = begin(TRANSPOSE_BLOCKS)
+  const kept = [R14]
+  code.push(...kept)
+  const [from, stride, left, to, row, toStride, toStep, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(left, 'steps')
+  loadOffset(to, 'to')
+  code.add(to, RDI)
+  load(toStride, 'toStride')
+  load(toStep, 'toStep')
+  code.loop(left, 1, () => {
+    code.mov(row, from)
+    for (let r = 0; r < LANES; r++) {
+      code.vmovups(zmm(r), at(row))
+      code.add(row, stride)
+    }
+    transpose(code, (r, vector) => {
+      code.imul(place, toStride, r)
+      code.add(place, to)
+      code.vmovups(at(place), vector)
+    })
+    code.add(from, VECTOR_BYTES)
+    code.add(to, toStep)
+  })
+  code.pop(...kept)
+  code.ret()
+  return { signature: TRANSPOSE_BLOCKS, code }
+}
+
+/** Transposes rows into the block number by number, of any counts. */
+export function transposeNumbers(): Loadable {
+  const { code, load, loadOffset } = begin(TRANSPOSE_NUMBERS)
+  const kept = [R14]
+  code.push(...kept)
+  const [from, stride, left, numbers, to, toStride, number, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(left, 'rows')
+  loadOffset(to, 'to')
+  code.add(to, RDI)
+  load(toStride, 'toStride')
+  code.loop(left, 1, () => {
+    code.mov(number, from)
+    code.mov(place, to)
+    load(numbers, 'numbers')
+    code.loop(numbers, 1, () => {
+      code.mov32(RAX, at(number))
+      code.store32(at(place), RAX)
+      code.add(number, 4)
+      code.add(place, toStride)
+    })
+    code.add(from, stride)
+    code.add(to, 4)
+  })
+  code.pop(...kept)
+  code.ret()
+  return { signature: TRANSPOSE_NUMBERS, code }
+}
