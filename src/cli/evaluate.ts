@@ -9,7 +9,7 @@ const SPLITS = ['test', 'train', 'validation'] as const
 
 interface EvaluateArguments {
   run: string
-  split: (typeof SPLITS)[number]
+  split?: (typeof SPLITS)[number]
   data?: string
   json: boolean
 }
@@ -21,27 +21,46 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
     yargs
       .positional('run', savedRun)
       .option('split', {
-        describe: 'Rows to score: held-out, trained on, or for validation',
+        describe: 'Split of the data of the run to score',
         choices: SPLITS,
-        default: 'test' as const,
+        defaultDescription: 'test; all rows of a file of --data',
       })
-      .option('data', { describe: 'Folder with the data set (data.path)', ...single('data') })
+      .option('data', {
+        describe: 'Score all rows of this file or folder; where the data set of the run comes as a folder: that folder',
+        ...single('data'),
+      })
       .option('json', jsonObject)
-      .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the held-out rows')
+      .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the test split')
       .example(
         '$0 evaluate runs/mine/checkpoints/step-400.safetensors --split train',
         'one checkpoint, on its training rows',
       )
+      .example('$0 evaluate runs/mine --data new.csv', 'all rows of another file')
       .example('$0 evaluate mnist', 'the model that comes with gradloom') as Argv<EvaluateArguments>,
   handler: async ({ run, split, data, json }) => {
     const { evaluate } = await import('../inference/evaluate.js')
     const evaluation = await evaluate(run, { split, ...(data !== undefined && { dataPath: resolve(data) }) })
-    process.stdout.write(json ? `${JSON.stringify(evaluation)}\n` : `${evaluationLine(evaluation)}\n`)
+    const { ignoredColumns: ignored, files, note } = evaluation
+    if (json) {
+      process.stdout.write(`${JSON.stringify(evaluation)}\n`)
+      return
+    }
+    process.stdout.write(`${evaluationLine(evaluation)}\n`)
+    if (data !== undefined) process.stdout.write(`read from ${files.join(', ')}\n`)
+    if (ignored.length > 0) {
+      process.stdout.write(
+        `${formatCount(ignored.length)} columns that the model does not take: ${ignored.join(', ')}\n`,
+      )
+    }
+    if (note !== null) process.stderr.write(`note: ${note}\n`)
   },
 }
 
+type Scores = Omit<Evaluation, 'files' | 'ignoredColumns' | 'note'>
+
 /** Exported for tests. */
-export function evaluationLine({ split, rows, loss, accuracy, correct, r2, rmse, targets = [] }: Evaluation): string {
+export function evaluationLine({ rows, loss, accuracy, correct, r2, rmse, targets = [], ...of }: Scores): string {
+  const split = of.split === 'all' ? 'all rows' : of.split
   if (accuracy === undefined || correct === undefined) {
     const error = rmse === undefined ? '' : `, root mean squared error ${formatNumber(rmse)}`
     const each = targets.map(

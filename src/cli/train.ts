@@ -25,6 +25,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   from?: string
   fromLayout?: WeightLayout
   fromOrder?: string
+  fromInput?: 'kept' | 'new'
   live: boolean
   port?: string
   tensorboard: boolean
@@ -57,6 +58,11 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         describe: 'Layers of a file of another program by name, first one first: fc1,fc2,out',
         defaultDescription: 'as names and shapes say',
         ...single('from-order'),
+      })
+      .option('from-input', {
+        describe: "Columns, classes and scales of the run: the model's (kept) or those of its own data (new)",
+        choices: ['kept', 'new'] as const,
+        defaultDescription: 'kept',
       })
       .option('live', liveOption)
       .option('port', livePortOption)
@@ -107,6 +113,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
       ...(args.runDir !== undefined && { runDir: args.runDir }),
       ...(args.from !== undefined && { from: args.from }),
       ...(args.fromLayout !== undefined && { fromLayout: args.fromLayout }),
+      ...(args.fromInput !== undefined && { fromInput: args.fromInput }),
       ...(args.fromOrder !== undefined && { fromOrder: args.fromOrder.split(',').map(name => name.trim()) }),
     }),
   )

@@ -9,8 +9,8 @@ import type { DatasetSource, LoadedFile } from '../data/dataset.js'
 import {
   type InputSpec,
   isScaled,
+  type KnownInput,
   normalisationOf,
-  type SavedInput,
   type Scaling,
   scaleRows,
   scalingOf,
@@ -46,7 +46,7 @@ export async function loadData(
   prepared: PreparedSession,
   memory: WebAssembly.Memory,
   experiment: Experiment,
-  known: SavedInput | null,
+  known: KnownInput | null,
 ): Promise<LoadedData> {
   const files = await readFiles(prepared, memory)
   const rows = writeOrder(prepared, memory, experiment)
@@ -95,9 +95,10 @@ function scaleData(
   rows: Readonly<Record<Split, number>>,
   memory: WebAssembly.Memory,
   experiment: Experiment,
-  known: SavedInput | null,
+  known: KnownInput | null,
 ): Pick<LoadedData, 'input' | 'spreads'> {
-  const { height, width, dtype, classNames } = data
+  const { height, width, dtype, classNames, columns } = data
+  const named = columns && { columns: { features: columns.features, labels: columns.labels } }
   const trainRows = viewSlot(memory, layout.order.train).data.subarray(0, rows.train)
   const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
   const { scaling: targets, spreads } = regression ?? { scaling: null, spreads: null }
@@ -106,7 +107,7 @@ function scaleData(
   const preparation =
     known?.preparation ??
     choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
-  const spec = { height, width, dtype, classNames, targets, preparation }
+  const spec = { height, width, dtype, classNames, ...named, targets, preparation }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
   const scaling =
     known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, trainRows)

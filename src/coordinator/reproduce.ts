@@ -13,6 +13,7 @@ import { FILES, RunDirectory } from '../run/directory.js'
 import type { EpochEvent, RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
 import { machineFacts } from '../run/machine.js'
 import { type Digests, digestsOf } from '../run/save.js'
+import { inputOfFrom, knownScaling } from './model-input.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
 import { prepareSession, Session } from './session.js'
 import { type Start, startFrom, startsIn } from './start.js'
@@ -63,13 +64,15 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     where: run.loaded.path!,
     overrides: ['train.stopAfterSeconds=null', ...overrides], // by the clock no run ends twice at the same step
   })
+  const model = await inputOfFrom(run.manifest?.from)
   const prepared = await prepareSession(
     experiment,
     run.path,
     { purpose: 'train', splits: ['train', 'validation', 'test'] },
     options.data,
+    model.spec,
   )
-  const session = await Session.start(prepared, experiment)
+  const session = await Session.start(prepared, experiment, knownScaling(model, prepared.data, experiment.data))
   const compared = new Set<number>()
   let difference: Difference | null = null
   const enough = new AbortController()

@@ -12,6 +12,7 @@ import { ConfigError } from '../errors.js'
 import { dependsOnEpochs } from '../model/schedule.js'
 import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { inputOfFrom, knownScaling } from './model-input.js'
 import { bitsOf } from './run-state.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
 import { prepareSession, Session } from './session.js'
@@ -64,13 +65,15 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
 
     const starts = await startsIn(directory.checkpoints, onWarning)
     const pinned = starts.length > 0 ? withBackendOf(experiment, starts[0].training.bits) : experiment
+    const model = await inputOfFrom(run.manifest?.from)
     const prepared = await prepareSession(
       pinned,
       path,
       { purpose: 'train', splits: ['train', 'validation', 'test'] },
       options.data,
+      model.spec,
     )
-    const session = await Session.start(prepared, pinned)
+    const session = await Session.start(prepared, pinned, knownScaling(model, prepared.data, pinned.data))
     try {
       refuseOtherData(run, session)
       const otherBits = bitsDiffer(session, starts)

@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
-import type { InputSpec, SavedInput } from '../data/input.js'
+import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
+import { matchModel } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
 import { meanR2, r2OfLoss, type TargetScore, type TargetSpread, targetScores } from '../data/regression-score.js'
 import type { Features } from '../data/source.js'
@@ -47,14 +48,20 @@ export class NonFiniteError extends RunError {
   }
 }
 
+const NEW_INPUT =
+  '--from-input new takes columns, classes and scales from the data, for another model that begins with these weights'
+
+/** `model`: whose columns and classes the data must have; null: as the data have them. */
 export async function prepareSession(
   experiment: Experiment,
   baseDir: string,
   options: PlanOptions,
   samples?: TrainingData,
+  model: SavedInput | null = null,
 ): Promise<PreparedSession> {
-  const data = await openDataset(experiment.data, { baseDir, samples })
-  if (experiment.data.dataset === 'memory') expectValidation(experiment, data)
+  const opened = await openDataset(experiment.data, { baseDir, samples })
+  if (experiment.data.dataset === 'memory') expectValidation(experiment, opened)
+  const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
   return { data, ...(await planRun(experiment, data, options)) }
 }
 
@@ -145,7 +152,7 @@ export class Session {
   static async start(
     prepared: PreparedSession,
     experiment: Experiment,
-    known: SavedInput | null = null,
+    known: KnownInput | null = null,
   ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import type { WeightLayout } from '../import/assign.js'
-import { importAgain, importWeights } from '../import/import.js'
+import { importAgain, importWeights, scaledOutputs } from '../import/import.js'
 import { isForeign } from '../import/read.js'
 import { type Parameter, parameterTable } from '../model/parameters.js'
 import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
@@ -13,6 +13,7 @@ import type { ManifestDetails } from '../run/directory.js'
 import { openRun } from '../run/open.js'
 import { type Checkpoint, loadState, loadWeights, readCheckpoint, weightsSha256 } from '../run/save.js'
 import { parseTrainingState, type TrainingState } from '../run/training-state.js'
+import { loadScoredOf } from './model-input.js'
 import type { Session } from './session.js'
 
 /** Where a run goes on. */
@@ -76,6 +77,8 @@ export interface StartRequest {
   readonly layout: WeightLayout | null
   /** Names of its modules, first layer first; null: as names and shapes say. */
   readonly order: readonly string[] | null
+  /** `kept`: columns, classes and scales are the model's; `new`: the data's. */
+  readonly input: 'kept' | 'new'
 }
 
 /**
@@ -83,7 +86,7 @@ export interface StartRequest {
  * starts. Throws a GradloomError.
  */
 export async function startingPoint(
-  { target, layout, order }: StartRequest,
+  { target, layout, order, input }: StartRequest,
   table: readonly Parameter[],
   onWarning: Warn,
 ): Promise<StartingPoint> {
@@ -91,14 +94,14 @@ export async function startingPoint(
     const file = resolve(target)
     const { parameters, missing, ...imported } = await importWeights(file, table, { layout, order })
     if (missing.length > 0) onWarning(`${target}: has no ${missing.join(', ')}; they start at 0`)
-    return { file, weightsSha256: await weightsSha256(parameters), imported }
+    return { file, weightsSha256: await weightsSha256(parameters), input, imported }
   }
   const given = layout !== null ? `--from-layout is "${layout}"` : order !== null ? `--from-order is "${order}"` : null
   if (given !== null) {
     throw new ConfigError(`${given}, expected none: ${target} is no .npz and no .safetensors of another program`)
   }
   const { checkpoint: file } = await openRun(target)
-  return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256 }
+  return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256, input }
 }
 
 /**
@@ -109,10 +112,12 @@ export async function startFrom(session: Session, { file, imported, ...start }: 
   await session.restore(async ({ parameters, moments }) => {
     if (imported) {
       const table = parameterTable(session.plan.widths, session.plan.norm.type)
-      const read = await importAgain(file, table, imported)
+      const { targets } = session.input
+      const unscaled = await importAgain(file, table, imported)
+      const read = targets ? scaledOutputs(file, unscaled, targets) : unscaled
       for (const [i, { data }] of parameters.entries()) data.set(read[i].data)
     } else {
-      const found = await loadWeights(file, parameters)
+      const found = await (start.input === undefined ? loadWeights : loadScoredOf)(file, parameters)
       if (found.weightsSha256 !== start.weightsSha256) {
         throw new RunError(
           `${file}: weightsSha256 is ${found.weightsSha256}, expected ${start.weightsSha256}; the run began there`,

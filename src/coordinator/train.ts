@@ -8,6 +8,7 @@ import { bitsDependOn } from '../kernels/choose.js'
 import { libraryPath } from '../kernels/native/discover.js'
 import { type ManifestDetails, RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
 import { startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './trainer.js'
@@ -20,18 +21,27 @@ export type { TrainOptions } from './trainer.js'
  */
 export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
+  const fromInput = options.fromInput ?? 'kept'
+  const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   const prepared = await prepareSession(
     experiment,
     loaded.baseDir,
     { purpose: 'train', splits: ['train', 'validation', 'test'] },
     options.data,
+    model.spec,
   )
   for (const text of prepared.data.warnings ?? []) options.onWarning?.(text)
+  const known = knownScaling(model, prepared.data, experiment.data)
   const from =
     options.from === undefined
       ? null
       : await startingPoint(
-          { target: options.from, layout: options.fromLayout ?? null, order: options.fromOrder ?? null },
+          {
+            target: options.from,
+            layout: options.fromLayout ?? null,
+            order: options.fromOrder ?? null,
+            input: fromInput,
+          },
           prepared.layout.parameters.map(({ parameter }) => parameter),
           options.onWarning ?? (() => {}),
         )
@@ -46,7 +56,7 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
   try {
-    const session = await Session.start(prepared, experiment)
+    const session = await Session.start(prepared, experiment, known)
     try {
       await directory?.writeManifest({
         startedAt,

@@ -37,6 +37,11 @@ export interface TrainOptions {
   readonly fromOrder?: readonly string[] | undefined
   /** Samples of an experiment whose `data.dataset` is "memory". */
   readonly data?: TrainingData | undefined
+  /**
+   * `kept` (default): columns, classes and scales are those of the model that `from` names, so that it is the same model
+   * on other data. `new`: those of the data, for another model that begins with its weights.
+   */
+  readonly fromInput?: 'kept' | 'new' | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined

@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import { CsvError, parse } from 'csv-parse'
 import { DataError } from '../errors.js'
 import { contentOf } from './content.js'
-import type { DataConfig, DatasetSource } from './source.js'
+import type { DataConfig, DatasetSource, TableColumns } from './source.js'
 import { GrowingFloats, type NamedRows, tableSource } from './table.js'
 
 type CsvConfig = DataConfig['csv']
@@ -23,18 +23,21 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 
 interface Table extends NamedRows {
   readonly features: Float32Array
-  readonly columns: readonly string[]
+  readonly columns: TableColumns
 }
 
 /** `path` and `testPath` are absolute. */
 export async function openCsv(path: string, testPath: string | null, config: DataConfig): Promise<DatasetSource> {
   const train = await readTable(path, config, null)
-  const test = testPath === null ? null : await readTable(testPath, config, train.columns)
-  const shape = { name: 'csv', where: path, height: 1, width: train.columns.length, dtype: 'float32' } as const
-  return tableSource(shape, train, test, config)
+  const { columns } = train
+  // By name, wherever the columns of the test file are.
+  const ofTest = { ...config, csv: { ...config.csv, label: [...columns.labels] } }
+  const test = testPath === null ? null : await readTable(testPath, ofTest, columns.features)
+  const shape = { name: 'csv', where: path, height: 1, width: columns.features.length, dtype: 'float32' } as const
+  return { ...tableSource(shape, train, test, config), columns }
 }
 
-/** `wanted`: the feature columns of the training file, which the held-out one must have too. */
+/** `wanted`: the feature columns of the training file, which the test file must have too. */
 async function readTable(
   file: string,
   { task, csv: config }: CsvPart,
@@ -91,12 +94,14 @@ async function readTable(
     source.destroy()
   }
   if (names === null || chosen === null) throw new DataError(`${file}: has no rows, expected some below the header`)
-  const columns = chosen.features.map(column => names[column])
   const digest = { path: file, bytes, md5: md5.digest('hex'), official: null }
-  const labels = chosen.labels.map(column => names![column])
+  const namesAt = (places: readonly number[]) => places.map(column => names![column])
+  const { labels: labelPlaces, features: featurePlaces } = chosen
+  const others = names.filter((_, column) => !labelPlaces.includes(column) && !featurePlaces.includes(column))
+  const columns = { features: namesAt(featurePlaces), labels: namesAt(labelPlaces), others }
   return {
     ...{ features: features.values, classNames, columns, files: [digest] },
-    targets: targets && { names: labels, values: targets.values },
+    targets: targets && { names: columns.labels, values: targets.values },
   }
 }
 

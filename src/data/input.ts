@@ -6,7 +6,7 @@
  */
 import { inspect } from 'node:util'
 import { PREPARATIONS, type Preparation } from '../picture/preparation.js'
-import type { DataConfig, Features, FeatureType } from './source.js'
+import type { DataConfig, Features, FeatureType, TableColumns } from './source.js'
 
 export interface Scaling {
   /** (x - offset) · factor; f32 numbers. */
@@ -14,11 +14,15 @@ export interface Scaling {
   readonly factor: readonly number[] // (F)
 }
 
+export type ColumnNames = Pick<TableColumns, 'features' | 'labels'>
+
 export interface InputSpec {
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
   readonly classNames: readonly string[]
+  /** Names of a table's columns; absent: rows are arrays or pictures, or an older version wrote this. */
+  readonly columns?: ColumnNames
   /** null: bytes, divided by 255. */
   readonly scaling: Scaling | null
   /** Of regression, whose outputs learn the scaled targets; null: the outputs are classes. */
@@ -80,11 +84,14 @@ export const deviation = (factor: number): number => (factor === 0 ? 0 : 1 / fac
 /** An InputSpec as a checkpoint has it. `preparation` is null in files of versions that did not write it. */
 export type SavedInput = Omit<InputSpec, 'preparation'> & { readonly preparation: Preparation | null }
 
+/** What a session takes over of a model: how its data are scaled and prepared. */
+export type KnownInput = Pick<SavedInput, 'scaling' | 'targets' | 'preparation'>
+
 /** Undefined where there is none. Throws TypeError where it is something else. */
 export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
   const spec = JSON.parse(json) as Omit<SavedInput, 'targets' | 'preparation'> & Partial<SavedInput>
-  const { height, width, dtype, classNames, scaling, targets = null, preparation = null } = spec
+  const { height, width, dtype, classNames, scaling, targets = null, preparation = null, columns } = spec
   const size = height * width
   const isList = (list: unknown, of: string, length: number) =>
     Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
@@ -96,7 +103,9 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
     isList(classNames, 'string', classNames?.length) &&
     isScalingOf(scaling, size) &&
     isScalingOf(targets, classNames.length) &&
-    (preparation === null || PREPARATIONS.includes(preparation))
+    (preparation === null || PREPARATIONS.includes(preparation)) &&
+    (columns === undefined ||
+      (isList(columns?.features, 'string', size) && isList(columns.labels, 'string', columns.labels?.length)))
   if (!good) throw new TypeError(`input is ${inspect(spec, { depth: 1 })}`)
-  return { height, width, dtype, classNames, scaling, targets, preparation }
+  return { height, width, dtype, classNames, ...(columns && { columns }), scaling, targets, preparation }
 }

@@ -10,7 +10,7 @@ import { DataError } from '../errors.js'
 import { type NpyArray, parseNpy } from '../formats/npy.js'
 import { fileError } from './content.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
-import { type NamedRows, tableSource } from './table.js'
+import { ALL_ROWS, type NamedRows, tableSource } from './table.js'
 import type { Targets } from './targets.js'
 
 /** Deflate cannot do better than 1032 to 1: what claims more is made to harm. */
@@ -38,7 +38,11 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
     )
   }
   const { height, width, dtype } = train
-  return tableSource({ name: 'npz', where: path, height, width, dtype }, train, test, config)
+  const shape = { name: 'npz', where: path, height, width, dtype }
+  // What is only scored are the test rows of an archive that has some.
+  return test && config.testFraction === ALL_ROWS
+    ? tableSource(shape, test, null, config)
+    : tableSource(shape, train, test, config)
 }
 
 interface Part extends NamedRows {

@@ -31,6 +31,14 @@ export interface LoadedSplit {
   readonly files: readonly LoadedFile[]
 }
 
+export interface TableColumns {
+  /** In the order of the features. */
+  readonly features: readonly string[]
+  readonly labels: readonly string[]
+  /** Columns that are neither. */
+  readonly others: readonly string[]
+}
+
 export interface DatasetSource {
   readonly name: string
   /** The folder the files are in. */
@@ -43,6 +51,8 @@ export interface DatasetSource {
   /** Outputs of a network: classes, for regression targets, and their names. */
   readonly classes: number
   readonly classNames: readonly string[]
+  /** Names of the columns of a table; absent: rows are arrays or pictures. */
+  readonly columns?: TableColumns
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
   /** Row of the training part from which on rows are the validation split; absent: see `data.validation`. */

@@ -39,6 +39,9 @@ interface Rows {
   readonly targets: Float32Array // (N, K)
 }
 
+/** `testFraction` of data that are only scored: all rows are test rows, whatever their classes. */
+export const ALL_ROWS = 1
+
 /** The test rows do not change with the experiment's seed: runs with several seeds are scored on the same ones. */
 const TEST_SEED = 0
 
@@ -54,12 +57,13 @@ export function tableSource(
 ): DatasetSource {
   const { name, where, height, width } = shape
   const classNames = train.targets?.names ?? sortedClasses(train.classNames)
-  if (train.targets === null && classNames.length < 2) {
+  const isScored = test === null && testFraction === ALL_ROWS
+  if (train.targets === null && classNames.length < 2 && !isScored) {
     throw new DataError(
       `${where}: has ${train.classNames.length} rows in ${classNames.length} classes, expected at least 2 classes`,
     )
   }
-  if (train.targets) expectDistinct(where, train.targets)
+  if (train.targets && !isScored) expectDistinct(where, train.targets)
   if (test) expectTargets(where, train.targets, test.targets)
   const outputs = classNames.length
   const rowsOf = ({ features, targets, ...named }: NamedRows): Rows => ({
@@ -69,7 +73,7 @@ export function tableSource(
   })
   const all = rowsOf(train)
   const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction)
-  const files = { train: train.files, test: test ? test.files : [] }
+  const files = isScored ? { train: [], test: train.files } : { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
     task: train.targets ? 'regression' : 'classification',
@@ -128,7 +132,10 @@ function labelsOf(
 }
 
 function divided(rows: Rows, width: number, fraction: number): { train: Rows; test: Rows } {
-  const { train, validation: test } = splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction')
+  const { train, validation: test } =
+    fraction === ALL_ROWS
+      ? { train: new Uint32Array(0), validation: Uint32Array.from(rows.labels.keys()) }
+      : splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction')
   const targets = rows.targets.length / rows.labels.length
   const taken = (indices: Uint32Array): Rows => ({
     features: takenRows(rows.features, width, indices),

@@ -41,12 +41,16 @@ export async function isForeign(file: string): Promise<boolean> {
   return tensors.header.metadata.get('format') !== 'gradloom'
 }
 
-/** `mostBytes`: what an array can have at most. Throws DataError or CheckpointError. */
-export async function readForeign(file: string, mostBytes: number): Promise<ForeignFile> {
-  return extname(file).toLowerCase() === '.npz' ? readNpz(file, mostBytes) : readSafetensors(file, mostBytes)
+/**
+ * `mostBytes`: what an array can have at most. `wanted`: names of the arrays to read; default all. Throws DataError or
+ * CheckpointError.
+ */
+export async function readForeign(file: string, mostBytes: number, wanted = /^/): Promise<ForeignFile> {
+  const read = extname(file).toLowerCase() === '.npz' ? readNpz : readSafetensors
+  return read(file, mostBytes, wanted)
 }
 
-async function readNpz(file: string, mostBytes: number): Promise<ForeignFile> {
+async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise<ForeignFile> {
   const archive = await readFile(file).catch(cause => {
     throw new DataError(`${file}: cannot be read: ${cause.message}`, { cause })
   })
@@ -54,8 +58,9 @@ async function readNpz(file: string, mostBytes: number): Promise<ForeignFile> {
   try {
     entries = unzipSync(archive, {
       filter({ name, originalSize }) {
-        if (name.endsWith('.npy')) expectSize(file, name.slice(0, -4), originalSize, mostBytes)
-        return name.endsWith('.npy')
+        if (!name.endsWith('.npy') || !wanted.test(name.slice(0, -4))) return false
+        expectSize(file, name.slice(0, -4), originalSize, mostBytes)
+        return true
       },
     })
   } catch (cause) {
@@ -88,11 +93,12 @@ const FLOATS: Partial<Record<TensorEntry['dtype'], Floats>> = {
   F16: bytes => widenF16(halvesOf(bytes)),
 }
 
-async function readSafetensors(file: string, mostBytes: number): Promise<ForeignFile> {
+async function readSafetensors(file: string, mostBytes: number, wanted: RegExp): Promise<ForeignFile> {
   const tensors = await TensorFile.open(file)
   try {
     const arrays: ForeignArray[] = []
     for (const { name, shape, dtype, begin, end } of tensors.header.tensors.values()) {
+      if (!wanted.test(name)) continue
       const floats = FLOATS[dtype]
       expectSize(file, name, end - begin, mostBytes)
       const bytes = new Uint8Array(floats ? end - begin : 0)

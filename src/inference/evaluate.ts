@@ -1,28 +1,42 @@
 /** Scores the saved weights of a run or a checkpoint. Main thread; the workers compute. */
 import { availableParallelism } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
+import type { Experiment } from '../config/schema.js'
 import { prepareSession, Session } from '../coordinator/session.js'
+import type { SavedInput } from '../data/input.js'
+import type { MatchedSource } from '../data/match.js'
 import type { TargetScore } from '../data/regression-score.js'
+import type { DataConfig } from '../data/source.js'
+import { isScoredWhole, wholeData } from '../data/whole.js'
 import { ConfigError, RunError } from '../errors.js'
+import { FILES, type Manifest } from '../run/directory.js'
 import type { Score } from '../run/events.js'
-import { openRun } from '../run/open.js'
+import { openRun, readRunJson } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Split } from '../worker/plan/run-plan.js'
 
 export interface EvaluateOptions {
-  readonly split?: Split
+  /** Default: the test split; with `dataPath` all rows of a table, an archive of arrays or a folder of pictures. */
+  readonly split?: Split | undefined
   /** Default: as many as there are cores, whatever the run had. */
   readonly workers?: number | undefined
-  /** Folder with the data set, in place of the experiment's `data.path`. */
+  /** File or folder to score, in the form of the experiment's data set; relative to the current folder. */
   readonly dataPath?: string
 }
 
 export interface Evaluation extends Score {
-  readonly split: Split
+  /** "all": every row of the data that were named. */
+  readonly split: Split | 'all'
   readonly rows: number
+  /** Where the rows were read. */
+  readonly files: readonly string[]
+  /** Columns of a table that the model does not take. */
+  readonly ignoredColumns: readonly string[]
+  /** What the caller should tell its user; null: nothing. */
+  readonly note: string | null
   /** Rows whose class is right; of classification. */
   readonly correct?: number
   /** Scores of each target, for regression with several. */
@@ -35,42 +49,79 @@ export interface NamedTargetScore extends TargetScore {
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
 export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
-  const { split = 'test', workers = availableParallelism(), dataPath } = options
+  const { workers = availableParallelism(), dataPath } = options
   const opened = await openRun(target)
-  const { experiment } = resolveExperiment(opened.experiment, {
+  const { input = null } = await readCheckpoint(opened.checkpoint)
+  const { experiment: recorded } = resolveExperiment(opened.experiment, {
     where: opened.experimentFrom,
-    overrides: [
-      `compute.workers=${workers}`,
-      ...(dataPath === undefined ? [] : [`data.path=${JSON.stringify(dataPath)}`]),
-    ],
+    overrides: [`compute.workers=${workers}`],
   })
-  const prepared = await prepareSession(experiment, opened.runDir ?? dirname(opened.checkpoint), {
-    purpose: 'evaluate',
-    splits: [split],
-  })
-  const { input } = await readCheckpoint(opened.checkpoint)
-  const session = await Session.start(prepared, experiment, input ?? null)
+  const path = dataPath === undefined ? null : resolve(dataPath)
+  const isWhole = path !== null && isScoredWhole(recorded.data) && options.split === undefined
+  const experiment = path === null ? recorded : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
+  const split = options.split ?? 'test'
+  // Its digest is that of the training part, where the file has no other.
+  const isSplitOfFile = path !== null && !isWhole && isScoredWhole(recorded.data)
+  const prepared = await prepareSession(
+    experiment,
+    opened.runDir ?? dirname(opened.checkpoint),
+    { purpose: 'evaluate', splits: isSplitOfFile ? ['train', split] : [split] },
+    undefined,
+    input,
+  )
+  const session = await Session.start(prepared, experiment, input)
   try {
+    if (isSplitOfFile) await refuseOtherFile(opened.runDir, split, session)
     if (session.plan.rows[split] === 0) {
       throw new ConfigError(`${target}: the ${split} split is empty; data.validation is ${experiment.data.validation}`)
     }
-    const weights: NamedWeights[] = session
-      .parameters()
-      .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
-    await loadScored(opened.checkpoint, weights, experiment.train.ema.decay)
-    await session.storeParameters(weights)
+    await loadInto(session, opened.checkpoint, experiment)
     const result = await session.score(split)
     if (result.kind === 'score-fault') {
-      throw new RunError(`${target}: scoring the ${split} split: ${faultText(result.code)}`, {
-        hint: 'the weights overflow on these rows: look for outliers in the data, or try an earlier checkpoint',
-      })
+      throw new RunError(
+        `${target}: scoring ${isWhole ? 'the rows' : `the ${split} split`}: ${faultText(result.code)}`,
+        {
+          hint: 'the weights overflow on these rows: look for outliers in the data, or try an earlier checkpoint',
+        },
+      )
     }
     const { rows, correct, score, targets } = result
-    if (targets.length === 0) return { split, rows, ...score, correct }
-    if (targets.length === 1) return { split, rows, ...score }
+    const matched = path !== null && 'ignored' in prepared.data ? (prepared.data as MatchedSource) : null
+    const about = {
+      ...{ split: isWhole ? ('all' as const) : split, rows, files: session.files.map(file => file.path) },
+      ...{ ignoredColumns: matched?.ignored ?? [], note: matched?.note ?? null },
+    }
+    if (targets.length === 0) return { ...about, ...score, correct }
+    if (targets.length === 1) return { ...about, ...score }
     const { classNames } = session.input
-    return { split, rows, ...score, targets: targets.map((each, k) => ({ name: classNames[k], ...each })) }
+    return { ...about, ...score, targets: targets.map((each, k) => ({ name: classNames[k], ...each })) }
   } finally {
     await session.close()
   }
+}
+
+/** Data of the experiment at another path: all rows, or divided as in training. */
+async function dataAt(data: DataConfig, path: string, input: SavedInput | null, isWhole: boolean): Promise<DataConfig> {
+  if (!isWhole) return { ...data, path }
+  return wholeData(data, path, input)
+}
+
+/** Throws ConfigError where a split of a file is asked for that the run was not trained on: it has no such rows. */
+async function refuseOtherFile(runDir: string | null, split: Split, { files }: Session): Promise<void> {
+  const manifest = runDir === null ? undefined : await readRunJson(join(runDir, FILES.manifest))
+  const known = new Set((manifest as Partial<Manifest> | undefined)?.data?.files?.map(({ md5 }) => md5))
+  const other = files.find(({ md5 }) => !known.has(md5))
+  if (!other) return
+  throw new ConfigError(
+    `${other.path}: the ${split} split is that of the run's own data, and this file is another one; expected no split`,
+    { hint: 'without --split, all rows of the file are scored' },
+  )
+}
+
+async function loadInto(session: Session, checkpoint: string, experiment: Experiment): Promise<void> {
+  const weights: NamedWeights[] = session
+    .parameters()
+    .map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
+  await loadScored(checkpoint, weights, experiment.train.ema.decay)
+  await session.storeParameters(weights)
 }

@@ -4,6 +4,7 @@
  * Letters: `N` test images, or rows of numbers, `F` features of one, `K` targets of regression.
  */
 import { type LoadedFile, openDataset } from '../data/dataset.js'
+import { matchModel } from '../data/match.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
@@ -26,18 +27,8 @@ export interface Mistake extends Prediction {
 
 /** The test split of the data set that a run was trained on. */
 export async function loadTestImages({ source, widths }: Predictor): Promise<TestImages> {
-  const data = await openDataset(source.experiment.data, { baseDir: source.baseDir })
+  const data = matchModel(await openDataset(source.experiment.data, { baseDir: source.baseDir }), source.input)
   const { rows } = data.test
-  const isRegression = source.input.targets !== null
-  if (isRegression !== (data.task === 'regression')) {
-    throw new ConfigError(`${data.where}: data.task is "${data.task}", expected that of the model`)
-  }
-  if (data.height * data.width !== widths[0] || data.classes !== source.classNames.length) {
-    throw new ConfigError(
-      `${data.where}: images are ${data.height} x ${data.width} in ${data.classes} classes, expected ` +
-        `${widths[0]} pixels in ${source.classNames.length}, as the model has`,
-    )
-  }
   const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)
   const targets = new Float32Array(data.task === 'regression' ? rows * data.classes : 0)

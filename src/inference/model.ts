@@ -55,7 +55,7 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
   const preparation = saved.preparation ?? preparationOfOldModel(experiment.data.dataset, height, width)
   const input: InputSpec = { ...saved, preparation }
   const images: DatasetSource = {
-    ...input,
+    ...{ height, width, classNames, dtype: input.dtype },
     name: experiment.data.dataset,
     where: opened.checkpoint,
     task: input.targets ? 'regression' : 'classification',

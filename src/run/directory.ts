@@ -66,6 +66,8 @@ export interface ManifestDetails {
     readonly file: string
     /** Of the weights that came of it. */
     readonly weightsSha256: string
+    /** Whose columns, classes and scales the run has: the model's (`kept`) or the data's; undefined in older versions: `new`. */
+    readonly input?: 'kept' | 'new'
     /** Of a file of another program: what it was, and how it was read. */
     readonly imported?: ImportedFrom
   } | null

@@ -1,0 +1,140 @@
+/**
+ * Data as a model takes them: columns and classes by the names that the model's checkpoint has, arrays by place, classes
+ * of arrays by value. What does not fit is refused. Main thread.
+ *
+ * Letters: `N` rows, `F` features, `K` targets of regression.
+ */
+import { DataError } from '../errors.js'
+import type { SavedInput } from './input.js'
+import type { DatasetSource, Features, Split } from './source.js'
+
+export interface MatchedSource extends DatasetSource {
+  /** Columns of the data that the model does not take. */
+  readonly ignored: readonly string[]
+  /** What could not be checked; null: nothing. */
+  readonly note: string | null
+}
+
+/** Names shown in a message. */
+const MOST_SHOWN = 20
+
+/**
+ * `source` with the features, classes and targets of `model`, in its order. Throws DataError for a column that is missing,
+ * a class or target that the model does not have, and rows of another shape or type; `hint` says what to do then.
+ */
+export function matchModel(source: DatasetSource, model: SavedInput, hint?: string): MatchedSource {
+  try {
+    return matched(source, model)
+  } catch (error) {
+    if (!(error instanceof DataError) || hint === undefined) throw error
+    throw new DataError(error.message, { hint })
+  }
+}
+
+function matched(source: DatasetSource, model: SavedInput): MatchedSource {
+  const { where } = source
+  const task = model.targets ? 'regression' : 'classification'
+  if (source.task !== task) {
+    throw new DataError(`${where}: data.task is "${source.task}", expected "${task}", as the model was trained`)
+  }
+  const features = featurePlaces(source, model)
+  const outputs = source.task === 'regression' ? targetPlaces(source, model) : classPlaces(source, model)
+  if (source.dtype !== model.dtype) {
+    throw new DataError(`${where}: features are ${source.dtype}, expected ${model.dtype}, as the model was trained`)
+  }
+  const named = source.columns && model.columns
+  const taken = new Set(named ? model.columns?.features : source.columns?.features)
+  const ignored = [...(source.columns?.features ?? []), ...(source.columns?.others ?? [])].filter(
+    name => !taken.has(name),
+  )
+  const isUnnamed = source.columns && !model.columns
+  return {
+    ...source,
+    ...{ height: model.height, width: model.width, classNames: model.classNames, classes: model.classNames.length },
+    ...(source.columns && {
+      columns: { ...source.columns, features: model.columns?.features ?? source.columns.features },
+    }),
+    ignored,
+    note: isUnnamed ? 'the model does not name its columns, so they were taken by place' : null,
+    load: loader(source, features, outputs),
+  }
+}
+
+type Places = readonly number[] | null
+
+/** Places in the data of the features that the model takes; null: they are those of the data. */
+function featurePlaces({ where, columns, height, width }: DatasetSource, model: SavedInput): Places {
+  if (columns && model.columns) {
+    const missing = model.columns.features.filter(name => !columns.features.includes(name))
+    if (missing.length > 0) {
+      throw new DataError(
+        `${where}: has no column of numbers ${listOf(missing)}, expected all that the model takes; it has ${listOf(columns.features)}`,
+      )
+    }
+    return unlessSame(
+      model.columns.features.map(name => columns.features.indexOf(name)),
+      columns.features.length,
+    )
+  }
+  if (height === model.height && width === model.width) return null
+  const shapeOf = (rows: number, cols: number) => (rows === 1 ? `${cols} features` : `${rows} x ${cols} pixels`)
+  throw new DataError(
+    `${where}: a row has ${shapeOf(height, width)}, expected ${shapeOf(model.height, model.width)}, as the model takes`,
+  )
+}
+
+/** The model's class of each class of the data; null: they are the same. */
+function classPlaces({ where, classNames }: DatasetSource, model: SavedInput): Places {
+  const places = classNames.map(name => model.classNames.indexOf(name))
+  const unknown = classNames.filter((_, label) => places[label] < 0)
+  if (unknown.length > 0) {
+    throw new DataError(
+      `${where}: has the class${unknown.length > 1 ? 'es' : ''} ${listOf(unknown)}, expected only those of the model: ${listOf(model.classNames)}`,
+    )
+  }
+  return unlessSame(places, model.classNames.length)
+}
+
+/** Places in the data of the model's targets. */
+function targetPlaces({ where, classNames, columns }: DatasetSource, model: SavedInput): Places {
+  const isNamed = columns && model.columns
+  const places = isNamed ? model.classNames.map(name => classNames.indexOf(name)) : model.classNames.map((_, k) => k)
+  if (classNames.length === places.length && places.every(place => place >= 0)) {
+    return unlessSame(places, classNames.length)
+  }
+  throw new DataError(
+    `${where}: has the targets ${listOf(classNames)}, expected those of the model: ${listOf(model.classNames)}`,
+  )
+}
+
+const unlessSame = (places: readonly number[], count: number): Places =>
+  places.length === count && places.every((place, i) => place === i) ? null : places
+
+const listOf = (names: readonly string[]) =>
+  names
+    .slice(0, MOST_SHOWN)
+    .map(name => `'${name}'`)
+    .join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
+
+/** Reads as the source does, and puts features, labels and targets where the model has them. */
+function loader(source: DatasetSource, features: Places, outputs: Places): DatasetSource['load'] {
+  if (!features && !outputs) return source.load.bind(source)
+  const width = source.height * source.width
+  return async (split: Split, into: Features, labels: Int32Array, targets?: Float32Array) => {
+    const rows = labels.length
+    const all = features ? new (into.constructor as new (length: number) => Features)(rows * width) : into
+    const numbers = source.task === 'regression' && outputs ? new Float32Array(rows * outputs.length) : targets
+    const loaded = await (numbers ? source.load(split, all, labels, numbers) : source.load(split, all, labels))
+    if (features) gather(into, all, features, width)
+    if (outputs && source.task === 'regression') gather(targets!, numbers!, outputs, outputs.length)
+    else if (outputs) for (let row = 0; row < rows; row++) labels[row] = outputs[labels[row]]
+    return loaded
+  }
+}
+
+/** Columns `places` of rows of `width` numbers. */
+function gather(into: Features, from: Features, places: readonly number[], width: number): void {
+  for (let row = 0; row < from.length / width; row++) {
+    for (const [i, place] of places.entries()) into[row * places.length + i] = from[row * width + place]
+  }
+}

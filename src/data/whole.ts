@@ -1,0 +1,34 @@
+/**
+ * Data that are only scored: all rows of a file that somebody names, beside those that a model was trained on. Main thread.
+ */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { SavedInput } from './input.js'
+import type { DataConfig } from './source.js'
+import { ALL_ROWS } from './table.js'
+
+/** Whether all rows of such a data set can be scored as they are; others have a test part of their own. */
+export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean =>
+  dataset === 'csv' || dataset === 'npz' || dataset === 'images'
+
+/**
+ * Settings that make all rows of `path` test rows, with the columns that the model names (null: not known). Of an archive or folder with a
+ * training and a test part: the test part. `path` is absolute.
+ */
+export async function wholeData(config: DataConfig, path: string, model: SavedInput | null): Promise<DataConfig> {
+  const columns = model?.columns
+  const csv = columns
+    ? {
+        ...config.csv,
+        features: [...columns.features],
+        label: columns.labels.length === 1 ? columns.labels[0] : [...columns.labels],
+      }
+    : config.csv
+  const folder = config.dataset === 'images' && (await hasParts(path)) ? join(path, 'test') : path
+  return { ...config, path: folder, testPath: null, testFraction: ALL_ROWS, csv }
+}
+
+async function hasParts(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch((): string[] => [])
+  return names.includes('train') && names.includes('test')
+}
