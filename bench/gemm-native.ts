@@ -1,6 +1,6 @@
 /**
  * The matrix products of one training step of the reference network as a native library gets them in a run: row-major,
- * phase 1 in the blocks of its grid, the gradients in tiles. Weights take 80 MB, each product finds its own as far away
+ * forward and backward pass in the blocks of their grid, the gradients in tiles. Weights take 80 MB, each product finds its own as far away
  * as in a step. One thread; any.
  *
  * `B` rows of the batch, `I` inputs and `O` outputs of a layer.

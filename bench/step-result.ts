@@ -13,7 +13,7 @@ export interface StagePart {
   readonly tasks: number
 }
 
-/** A worker's part in all stages of a phase. Phase 2 is the last stage, phase 1 all before it. */
+/** A worker's part in all stages of a phase: the update is the last stage, forward and backward pass all before it. */
 export interface PhasePart {
   readonly workMs: number
   /** Time at the barriers. */

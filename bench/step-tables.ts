@@ -40,7 +40,17 @@ export function phaseTable(results: readonly StepResult[]): Table {
     title:
       'where each worker spends a step, medians in ms: forward, loss and deltas (1), gradients and update (2), barriers',
     words: 2,
-    head: [...CASE_HEAD, 'worker', 'stages', 'phase 1', 'its barriers', 'tasks', 'phase 2', 'its barrier', 'tasks'],
+    head: [
+      ...CASE_HEAD,
+      'worker',
+      'stages',
+      'forward and backward',
+      'its barriers',
+      'tasks',
+      'update',
+      'its barrier',
+      'tasks',
+    ],
     rows: results.flatMap(result =>
       result.phases.map((phases, worker) => [
         ...caseCells(result),

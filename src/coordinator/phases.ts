@@ -4,13 +4,13 @@ import type { SpanReport } from '../worker/threads/protocol.js'
 
 export function workerTimes(reports: readonly Pick<SpanReport, 'stages'>[]): WorkerTime[] {
   return reports.map(({ stages }) => {
-    const time = { phase1Ms: 0, phase2Ms: 0, waitMs: 0 }
+    const time = { computeMs: 0, updateMs: 0, waitMs: 0 }
     for (const { phase, workMs, waitMs } of stages) {
-      time[phase === 'update' ? 'phase2Ms' : 'phase1Ms'] += workMs
+      time[phase === 'update' ? 'updateMs' : 'computeMs'] += workMs
       time.waitMs += waitMs
     }
     const [{ tasks }] = stages
-    return { phase1Ms: round(time.phase1Ms), phase2Ms: round(time.phase2Ms), waitMs: round(time.waitMs), tasks }
+    return { computeMs: round(time.computeMs), updateMs: round(time.updateMs), waitMs: round(time.waitMs), tasks }
   })
 }
 

@@ -20,7 +20,7 @@ export interface Timeline {
 }
 
 export const PIECES = 60
-const NONE: PhaseTimes = { phase1Ms: 0, phase2Ms: 0, waitMs: 0 }
+const NONE: PhaseTimes = { computeMs: 0, updateMs: 0, waitMs: 0 }
 
 /** Reads the times; null where the events have none, as in runs of older versions. */
 export function timelineOf(events: readonly StoredEvent[]): Timeline | null {
@@ -41,8 +41,8 @@ export function timelineOf(events: readonly StoredEvent[]): Timeline | null {
 function spanOf({ type, from, step, workers }: StoredEvent): TimelinePiece | undefined {
   if (type !== 'steps' || !Array.isArray(workers)) return undefined
   const times = workers.map((time: Partial<Record<keyof PhaseTimes, unknown>> | null) => ({
-    phase1Ms: numberOf(time?.phase1Ms),
-    phase2Ms: numberOf(time?.phase2Ms),
+    computeMs: numberOf(time?.computeMs),
+    updateMs: numberOf(time?.updateMs),
     waitMs: numberOf(time?.waitMs),
   }))
   const whole = times.every(time => Object.values(time).every(ms => Number.isFinite(ms) && ms >= 0))
@@ -53,12 +53,12 @@ function spanOf({ type, from, step, workers }: StoredEvent): TimelinePiece | und
 function added(a: readonly PhaseTimes[], b: readonly PhaseTimes[]): PhaseTimes[] {
   return Array.from({ length: Math.max(a.length, b.length) }, (_, worker) => {
     const [x, y] = [a[worker] ?? NONE, b[worker] ?? NONE]
-    return { phase1Ms: x.phase1Ms + y.phase1Ms, phase2Ms: x.phase2Ms + y.phase2Ms, waitMs: x.waitMs + y.waitMs }
+    return { computeMs: x.computeMs + y.computeMs, updateMs: x.updateMs + y.updateMs, waitMs: x.waitMs + y.waitMs }
   })
 }
 
 /** Shares of a worker's time, from 0 to 1; null where it has no time. */
-export function sharesOf({ phase1Ms, phase2Ms, waitMs }: PhaseTimes): [number, number, number] | null {
-  const total = phase1Ms + phase2Ms + waitMs
-  return total > 0 ? [phase1Ms / total, phase2Ms / total, waitMs / total] : null
+export function sharesOf({ computeMs, updateMs, waitMs }: PhaseTimes): [number, number, number] | null {
+  const total = computeMs + updateMs + waitMs
+  return total > 0 ? [computeMs / total, updateMs / total, waitMs / total] : null
 }

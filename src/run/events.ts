@@ -55,15 +55,15 @@ export interface ProgressEvent extends Score {
   readonly etaSeconds: number
 }
 
-/** What a worker spent on some steps, in milliseconds. */
+/** A worker's time over some steps, in milliseconds. */
 export interface WorkerTime {
-  /** Forward, loss and deltas of its rows. */
-  readonly phase1Ms: number
-  /** Gradients summed, weights updated. */
-  readonly phase2Ms: number
-  /** For the other workers, at barriers. */
+  /** Forward pass, loss and backward pass. */
+  readonly computeMs: number
+  /** Gradients and updates of the weights. */
+  readonly updateMs: number
+  /** Waiting for other workers at barriers. */
   readonly waitMs: number
-  /** Shards of rows, or pieces of them, that it took in the first stage: its share of them is its share of the rows. */
+  /** Tasks of the first stage, shards or blocks of them, that the worker took: a measure of its share of the rows. */
   readonly tasks: number
 }
 

@@ -12,7 +12,7 @@ t.test('stages are summed by phase, waiting apart', async t => {
     ...{ waitMs: 1, tasks: 1 },
   })
   const stages = [stage('forward 0', 'compute', 2), stage('update', 'compute', 3), stage('any', 'update', 4.00004)]
-  t.strictSame(workerTimes([{ stages }]), [{ phase1Ms: 5, phase2Ms: 4, waitMs: 3, tasks: 1 }])
+  t.strictSame(workerTimes([{ stages }]), [{ computeMs: 5, updateMs: 4, waitMs: 3, tasks: 1 }])
 })
 
 const forms: Record<string, Partial<ExperimentInput>> = {
@@ -37,8 +37,8 @@ for (const [name, form] of Object.entries(forms)) {
       t.equal(workers.length, 2)
       const wallMs = (1000 * (step - from) * 128) / samplesPerSecond
       // A worker may sleep through a whole span while the other does everything: on a busy machine, that is so.
-      t.ok(workers.some(({ phase1Ms }) => phase1Ms > 0) && workers.some(({ phase2Ms }) => phase2Ms > 0))
-      t.ok(workers.every(({ phase1Ms, phase2Ms, waitMs }) => phase1Ms + phase2Ms + waitMs <= wallMs + 1))
+      t.ok(workers.some(({ computeMs }) => computeMs > 0) && workers.some(({ updateMs }) => updateMs > 0))
+      t.ok(workers.every(({ computeMs, updateMs, waitMs }) => computeMs + updateMs + waitMs <= wallMs + 1))
     }
   })
 }

@@ -87,8 +87,8 @@ function epochEvents({ lossOf = epoch => 2 / (epoch + 1), without = [] }: FixedR
     const [accuracy, learningRate, samplesPerSecond] = [1 - 0.5 / epoch, 0.001 / epoch, 2400 + 40 * epoch]
     const train = { loss, accuracy }
     const validation = { loss: typeof loss === 'number' ? loss + 0.1 : loss, accuracy: accuracy - 0.05 }
-    const half = { phase1Ms: 60 + epoch, phase2Ms: 40, waitMs: 20 }
-    const workers = [half, { ...half, phase1Ms: 55, waitMs: 25 + epoch }]
+    const half = { computeMs: 60 + epoch, updateMs: 40, waitMs: 20 }
+    const workers = [half, { ...half, computeMs: 55, waitMs: 25 + epoch }]
     const times = without.includes('times') ? {} : { workers }
     const rate = { learningRate, samplesPerSecond }
     return [

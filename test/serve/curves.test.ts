@@ -63,8 +63,8 @@ t.test('samples/s of a worker: its share of the shards', async t => {
     { ...start, time: time(0) },
     steps(21, 1, {
       workers: [
-        { phase1Ms: 80, phase2Ms: 10, waitMs: 30, tasks: 30 },
-        { phase1Ms: 20, phase2Ms: 10, waitMs: 70, tasks: 10 },
+        { computeMs: 80, updateMs: 10, waitMs: 30, tasks: 30 },
+        { computeMs: 20, updateMs: 10, waitMs: 70, tasks: 10 },
       ],
     }),
   ])

@@ -17,7 +17,7 @@ ${table({
     const shares = sharesOf(time)
     const cell = (ms: number, phase: number) =>
       html`${data(ms, value => formatDuration(value / 1000))}${shares && html` (${data(shares[phase], value => formatPercent(value, 1))})`}`
-    return [worker + 1, cell(time.phase1Ms, 0), cell(time.phase2Ms, 1), cell(time.waitMs, 2)]
+    return [worker + 1, cell(time.computeMs, 0), cell(time.updateMs, 1), cell(time.waitMs, 2)]
   }),
 })}`
 }

@@ -146,8 +146,8 @@ export const qualityOf = ({ accuracy, r2 }: Partial<Score>): Stored => accuracy 
 function pacesOf({ workers, samplesPerSecond }: Extract<StoredEvent, { type: 'steps' }>): WorkerPace[] {
   if (!workers) return []
   const all = workers.reduce((sum, { tasks }) => sum + tasks, 0)
-  return workers.map(({ phase1Ms, phase2Ms, waitMs, tasks }) => {
-    const work = phase1Ms + phase2Ms
+  return workers.map(({ computeMs, updateMs, waitMs, tasks }) => {
+    const work = computeMs + updateMs
     const share = all > 0 ? tasks / all : 0
     return { samplesPerSecond: samplesPerSecond * share, busy: work + waitMs > 0 ? work / (work + waitMs) : 0 }
   })
