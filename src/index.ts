@@ -63,4 +63,5 @@ export type {
 export { type Parameters, readParameters } from './run/parameters.js'
 export type { NamedWeights } from './run/save.js'
 export { loadSweep, type SweepFile } from './sweep/file.js'
-export { runSweep, type SweepOptions, type SweepResult, type SweepRun } from './sweep/sweep.js'
+export type { SweepOptions, SweepResult, SweepRun } from './sweep/result.js'
+export { runSweep } from './sweep/sweep.js'

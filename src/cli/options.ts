@@ -8,6 +8,16 @@ export const savedRun = {
   demandOption: true,
 } as const
 
+export const movedData = {
+  describe: 'Where the data of the run are now: file or folder (data.path); digests prove that they are the same',
+  ...single('data'),
+} as const
+
+export const movedTestData = {
+  describe: 'The same of the test file or folder (data.testPath)',
+  ...single('test-data'),
+} as const
+
 export const jsonObject = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 
 /** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */

@@ -1,11 +1,10 @@
 /** `gradloom reproduce`: trains a saved run again and says whether the bits are the same. Main thread. */
 import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
 import { formatCount } from '../format.js'
 import { watchInterrupts } from './interrupt.js'
-import { single } from './options.js'
+import { movedData, movedTestData, single } from './options.js'
 import { ProgressView } from './progress.js'
 
 interface ReproduceArguments {
@@ -13,6 +12,7 @@ interface ReproduceArguments {
   workers?: string
   backend?: string
   data?: string
+  testData?: string
   json: boolean
   quiet: boolean
 }
@@ -26,7 +26,8 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         describe: 'Run directory; nothing in it is changed. Or an exported model, or one that comes with gradloom',
         ...{ type: 'string', demandOption: true },
       })
-      .option('data', { describe: 'Folder with the data set (data.path)', ...single('data') })
+      .option('data', movedData)
+      .option('test-data', movedTestData)
       .option('workers', { describe: 'Threads that compute: auto or a number', ...single('workers') })
       .option('backend', { describe: 'Other kernels than those of the run', ...single('backend') })
       .option('json', { describe: 'Print what was found as one JSON object', type: 'boolean', default: false })
@@ -37,7 +38,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         '$0 reproduce mnist',
         'train the model that comes with gradloom again',
       ) as unknown as Argv<ReproduceArguments>,
-  handler: async ({ run, workers, backend, data, json, quiet }) => {
+  handler: async ({ run, workers, backend, data, testData, json, quiet }) => {
     const reproduce = await reproducerFor(run)
     const view = new ProgressView({ stream: process.stderr, cwd: process.cwd() })
     const stop = new AbortController()
@@ -50,8 +51,9 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         overrides: [
           ...(workers === undefined ? [] : [`compute.workers=${workers}`]),
           ...(backend === undefined ? [] : [`compute.backend=${backend}`]),
-          ...(data === undefined ? [] : [`data.path=${JSON.stringify(resolve(data))}`]),
         ],
+        dataPath: data,
+        testDataPath: testData,
         signal: stop.signal,
         onWarning: message => view.note(`warning: ${message}`),
         onEvent: event => {

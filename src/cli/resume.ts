@@ -1,12 +1,14 @@
-/** `gradloom resume`: goes on with a run that was stopped, or that is to be longer. Main thread. */
+/** `gradloom resume`: continues a run that was stopped, or that is to be longer. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
-import { liveOption, livePortOption, portOption, single } from './options.js'
+import { liveOption, livePortOption, movedData, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
 interface ResumeArguments {
   run: string
   set: string[]
   workers?: string
+  data?: string
+  testData?: string
   allowChange: boolean
   live: boolean
   port?: string
@@ -16,7 +18,7 @@ interface ResumeArguments {
 
 export const resumeCommand: CommandModule<object, ResumeArguments> = {
   command: 'resume <run>',
-  describe: 'Go on with a run from its newest checkpoint',
+  describe: 'Continue a run from its newest checkpoint',
   builder: yargs =>
     yargs
       .positional('run', { describe: 'Run directory', type: 'string', demandOption: true })
@@ -32,8 +34,10 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
         describe: 'Threads that compute: auto or a number (compute.workers)',
         ...single('workers'),
       })
+      .option('data', movedData)
+      .option('test-data', movedTestData)
       .option('allow-change', {
-        describe: 'Allow settings that the steps already done were not trained with',
+        describe: 'Allow settings that the completed steps were not trained with',
         type: 'boolean',
         default: false,
       })
@@ -42,12 +46,19 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 resume runs/mnist-2026-01-01T12-00-00', 'as if it had never stopped')
-      .example('$0 resume runs/mine --set train.epochs=30', 'longer than planned') as unknown as Argv<ResumeArguments>,
+      .example('$0 resume runs/mine --set train.epochs=30', 'longer than planned')
+      .example(
+        '$0 resume runs/mine --data moved/iris.csv',
+        'its data are elsewhere now',
+      ) as unknown as Argv<ResumeArguments>,
   handler: async args => {
     const { resume } = await import('../coordinator/resume.js')
     const overrides = [...args.set, ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`])]
     await showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
-      const { trained, summary } = await resume(args.run, { ...options, overrides, allowChange: args.allowChange })
+      const { trained, summary } = await resume(args.run, {
+        ...{ ...options, overrides, allowChange: args.allowChange },
+        ...{ dataPath: args.data, testDataPath: args.testData },
+      })
       if (!trained && !args.quiet) {
         process.stderr.write(
           `${args.run} is finished: ${summary.epochs} epochs; --set train.epochs=${2 * summary.epochs} makes it longer\n`,

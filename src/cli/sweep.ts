@@ -5,7 +5,8 @@ import type { Argv, CommandModule } from 'yargs'
 import { formatCount, shellWord } from '../format.js'
 import { compareRuns, comparisonTable } from '../report/comparison.js'
 import { loadSweep } from '../sweep/file.js'
-import { runSweep, type SweepResult, type SweepRun } from '../sweep/sweep.js'
+import type { SweepResult, SweepRun } from '../sweep/result.js'
+import { runSweep } from '../sweep/sweep.js'
 import { aligned } from './compare.js'
 import { watchInterrupts } from './interrupt.js'
 
@@ -13,13 +14,14 @@ interface SweepArguments {
   sweep: string
   runDir?: string
   parallel?: number
+  keepFailed: boolean
   json: boolean
   quiet: boolean
 }
 
 export const sweepCommand: CommandModule<object, SweepArguments> = {
   command: 'sweep <sweep>',
-  describe: 'Train many variants of an experiment; the same command again goes on',
+  describe: 'Train many variants of an experiment; the same command again continues',
   builder: yargs =>
     yargs
       .positional('sweep', { describe: 'Sweep file (JSON), see docs/sweeps.md', type: 'string', demandOption: true })
@@ -30,20 +32,25 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
         defaultDescription: "runs/<the file's name>",
       })
       .option('parallel', { describe: 'Runs at a time', type: 'number', requiresArg: true })
+      .option('keep-failed', {
+        describe: 'Leave runs that failed as they are; without it they are tried again',
+        type: 'boolean',
+        default: false,
+      })
       .option('json', { describe: 'Print the result as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
-      .example('$0 sweep configs/sweeps/quickstart.json', 'all runs; Ctrl-C stops, the same again goes on')
+      .example('$0 sweep configs/sweeps/quickstart.json', 'all runs; Ctrl-C stops, the same again continues')
       .example(
         '$0 sweep configs/sweeps/quickstart.json --parallel 2',
         'two at a time, each with half of the cores',
       ) as unknown as Argv<SweepArguments>,
-  handler: async ({ sweep, runDir, parallel, json, quiet }) => {
+  handler: async ({ sweep, runDir, parallel, keepFailed, json, quiet }) => {
     const loaded = await loadSweep(sweep)
     const stop = new AbortController()
     const view = new SweepView(quiet)
     const interrupt = watchInterrupts(
       signal => {
-        view.line(`${signal}: the runs under way are saved; the same command goes on`)
+        view.line(`${signal}: the runs under way are saved; the same command continues`)
         stop.abort()
       },
       () => view.close(),
@@ -51,7 +58,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     let result: SweepResult
     try {
       result = await runSweep(loaded, {
-        ...{ dir: runDir, parallel, signal: stop.signal },
+        ...{ dir: runDir, parallel, keepFailed, signal: stop.signal },
         onRun: run => view.finished(run),
         onEvent: (index, event) => {
           if (event.type === 'progress') view.progress(index, event.step, event.stepsPerEpoch * event.epochs)

@@ -26,3 +26,22 @@ function usualOf(path: string, standard: unknown, { data }: Experiment, defaultN
   if (path === 'name') return defaultName
   return path === 'train.loss' ? lossOfTask(data.task) : standard
 }
+
+/** A setting that is not the same in two experiments. */
+export interface Change {
+  readonly path: string
+  readonly before: unknown
+  readonly after: unknown
+  /** `path: before -> after`. */
+  readonly text: string
+}
+
+/** Settings in which two complete experiments differ, in the schema's order. */
+export function differencesBetween(before: Experiment, after: Experiment): Change[] {
+  const paths = [...new Set(settings.map(({ path }) => path))]
+  return paths.flatMap(path => {
+    const [old, now] = [before, after].map(experiment => valueAt(experiment, path.split('.')))
+    if (isDeepStrictEqual(old, now)) return []
+    return [{ path, before: old, after: now, text: `${path}: ${JSON.stringify(old)} -> ${JSON.stringify(now)}` }]
+  })
+}

@@ -9,12 +9,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { resolveExperiment } from '../config/load.js'
 import { ConfigError, RunError } from '../errors.js'
 import { titleOf } from '../kernels/choose.js'
-import { FILES, RunDirectory } from '../run/directory.js'
+import { RunDirectory } from '../run/directory.js'
 import type { EpochEvent, RunSummary, Score, StepsEvent, TrainEvent } from '../run/events.js'
+import { dataOverrides, withLocatedData } from '../run/locate-data.js'
 import { machineFacts } from '../run/machine.js'
+import { FILES } from '../run/manifest.js'
 import { type Digests, digestsOf } from '../run/save.js'
+import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
 import { inputOfFrom, knownScaling } from './model-input.js'
-import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from './saved-run.js'
 import { prepareSession, Session } from './session.js'
 import { type Start, startFrom, startsIn } from './start.js'
 import { Trainer, type TrainOptions } from './trainer.js'
@@ -22,6 +24,9 @@ import { Trainer, type TrainOptions } from './trainer.js'
 export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning' | 'data'> {
   /** Texts such as "compute.workers=4". */
   readonly overrides?: readonly string[]
+  /** Where the data are now, if they have moved: relative to the current folder. */
+  readonly dataPath?: string | undefined
+  readonly testDataPath?: string | undefined
 }
 
 export interface Difference {
@@ -60,9 +65,15 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   }
   const bits = { backend: run.manifest?.backend?.name ?? 'wasm', shardRows: shardRowsOf(run, starts) }
   const pinned = withBackendOf(run.loaded.experiment, bits)
-  const { experiment } = resolveExperiment(pinned, {
+  const moved = dataOverrides(options)
+  const { experiment: asked } = resolveExperiment(pinned, {
     where: run.loaded.path!,
-    overrides: ['train.stopAfterSeconds=null', ...overrides], // by the clock no run ends twice at the same step
+    overrides: ['train.stopAfterSeconds=null', ...overrides, ...moved], // by the clock no run ends twice at the same step
+  })
+  const named = (key: string) => [...overrides, ...moved].some(text => text.startsWith(`data.${key}=`))
+  const experiment = await withLocatedData(asked, run, {
+    ...(named('path') && { path: asked.data.path }),
+    ...(named('testPath') && { testPath: asked.data.testPath }),
   })
   const model = await inputOfFrom(run.manifest?.from)
   const prepared = await prepareSession(
@@ -81,9 +92,10 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     difference ??= differenceAt(step, records.get(step)!, found)
     if (difference || step === steps.at(-1)) enough.abort()
   }
-  const directory = await directoryFor(experiment)
+  let directory: RunDirectory | null = null
   try {
-    refuseOtherData(run, session)
+    refuseOtherData(run.manifest?.data?.files, session.files)
+    directory = await directoryFor(experiment)
     const startedFrom = run.manifest?.from ?? null
     const trainer = new Trainer({
       ...{ session, experiment, directory },
@@ -195,7 +207,10 @@ const digestsIn = ({ weightsSha256, stateSha256 }: Digests): Digests => ({ weigh
 
 /** Whole lines of the metrics; the last one of a run that was killed may be half. */
 async function eventsOf(path: string): Promise<TrainEvent[]> {
-  const text = await readFile(join(path, FILES.metrics), 'utf8').catch(() => '')
+  const text = await readFile(join(path, FILES.metrics), 'utf8').catch(cause => {
+    if (cause.code === 'ENOENT') return ''
+    throw new RunError(`${join(path, FILES.metrics)}: cannot be read: ${cause.message}`, { cause })
+  })
   return text.split('\n').flatMap(line => {
     try {
       return [JSON.parse(line) as TrainEvent]
@@ -209,7 +224,7 @@ function refuseChangedPast({ path, manifest }: SavedRun): void {
   const changed = manifest?.resumes?.find(({ changesPast }) => changesPast)
   if (!changed) return
   throw new ConfigError(
-    `${path}: was changed at step ${changed.step}: ${changed.changes.join('; ') || 'other kernels'}; its experiment does not give its bits`,
+    `${path}: was changed at step ${changed.step}: ${changed.changes.join('; ') || 'other kernels'}; the run cannot be reproduced from its configuration`,
   )
 }
 

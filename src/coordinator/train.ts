@@ -4,10 +4,14 @@
 import { resolve } from 'node:path'
 import type { LoadedExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
+import type { LoadedFile } from '../data/dataset.js'
 import { bitsDependOn } from '../kernels/choose.js'
 import { libraryPath } from '../kernels/native/discover.js'
-import { type ManifestDetails, RunDirectory } from '../run/directory.js'
+import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
+import { dataFromRun } from '../run/locate-data.js'
+import type { ManifestDetails } from '../run/manifest.js'
+import { refuseOtherData } from '../run/saved-run.js'
 import { inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
 import { startFrom, startingPoint } from './start.js'
@@ -15,11 +19,16 @@ import { Trainer, type TrainOptions } from './trainer.js'
 
 export type { TrainOptions } from './trainer.js'
 
+export interface NewRunOptions extends TrainOptions {
+  /** Files that the data have to be, by digest; other ones are refused before anything is trained. */
+  readonly expectedFiles?: readonly LoadedFile[] | undefined
+}
+
 /**
  * Trains an experiment. Resolves when it is completed or interrupted. Rejects with ConfigError or DataError before any
  * thread starts; with RunError when training fails, after `summary.json` says so.
  */
-export async function train(loaded: LoadedExperiment, options: TrainOptions = {}): Promise<RunSummary> {
+export async function train(loaded: LoadedExperiment, options: NewRunOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
@@ -58,19 +67,24 @@ export async function train(loaded: LoadedExperiment, options: TrainOptions = {}
   try {
     const session = await Session.start(prepared, experiment, known)
     try {
-      await directory?.writeManifest({
-        startedAt,
-        backend: backendDetails(prepared),
-        workers: session.plan.workers,
-        data: {
-          dataset: experiment.data.dataset,
-          rows: session.plan.rows,
-          classNames: session.input.classNames,
-          files: session.files,
+      refuseOtherData(options.expectedFiles, session.files)
+      await directory?.writeStart(
+        {
+          startedAt,
+          backend: backendDetails(prepared),
+          workers: session.plan.workers,
+          data: {
+            dataset: experiment.data.dataset,
+            rows: session.plan.rows,
+            classNames: session.input.classNames,
+            files: session.files,
+            fromRun: dataFromRun(directory.path, experiment.data),
+          },
+          from,
         },
-        from,
-      })
-      await directory?.writeExperiment(loaded.source, experiment)
+        loaded.source,
+        experiment,
+      )
       const { backendReason, backendAdvice } = prepared
       const trainer = new Trainer({
         ...{ session, experiment, options, directory, backendReason, backendAdvice },
@@ -91,7 +105,7 @@ function backendDetails({ plan, backendReason: reason }: PreparedSession): Manif
   return { name, reason, library, precision, bitsDependOn: bitsDependOn(name, allReduce) }
 }
 
-/** The run directory and the checkpoint must find data and library again, wherever they are read from. */
+/** Absolute paths: run directory and checkpoint must find data and library again, wherever they are read from. */
 function withAbsolutePaths({ experiment, baseDir }: LoadedExperiment): Experiment {
   const { data, compute } = experiment
   return {

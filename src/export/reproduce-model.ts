@@ -7,6 +7,7 @@ import type { ReproduceOptions, Reproduction } from '../coordinator/reproduce.js
 import { train } from '../coordinator/train.js'
 import { ConfigError } from '../errors.js'
 import { TensorFile } from '../formats/tensor-file.js'
+import { dataOverrides } from '../run/locate-data.js'
 import { openRun } from '../run/open.js'
 import { type ModelDtype, readCheckpoint } from '../run/save.js'
 import { exportWeights } from './export.js'
@@ -21,7 +22,10 @@ export async function reproduceModel(target: string, options: ReproduceOptions =
     })
   }
   const { overrides = [], ...rest } = options
-  const resolved = resolveExperiment(experiment, { where: checkpoint, overrides: [...overrides] })
+  const resolved = resolveExperiment(experiment, {
+    where: checkpoint,
+    overrides: [...overrides, ...dataOverrides(options)],
+  })
   const folder = await mkdtemp(join(tmpdir(), 'gradloom-reproduce-'))
   try {
     const runDir = join(folder, 'run')

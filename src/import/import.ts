@@ -2,19 +2,11 @@
 import type { Scaling } from '../data/input.js'
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
+import type { ImportedFrom, WeightLayout } from '../run/manifest.js'
 import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
-import { assignWeights, type Reading, type WeightLayout } from './assign.js'
+import { assignWeights, type Reading } from './assign.js'
 import { readForeign } from './read.js'
-
-/** Where imported weights came from, as the manifest has it. */
-export interface ImportedFrom {
-  /** SHA-256 of the file, hexadecimal. */
-  readonly sha256: string
-  readonly layout: WeightLayout
-  /** Modules in the order of the layers; undefined in manifests of older versions. */
-  readonly order?: readonly string[]
-}
 
 export interface Imported extends ImportedFrom {
   /** In table order. */

@@ -10,8 +10,9 @@ import type { TargetScore } from '../data/regression-score.js'
 import type { DataConfig } from '../data/source.js'
 import { isScoredWhole, wholeData } from '../data/whole.js'
 import { ConfigError, RunError } from '../errors.js'
-import { FILES, type Manifest } from '../run/directory.js'
 import type { Score } from '../run/events.js'
+import { locateDataOf } from '../run/locate-data.js'
+import { FILES, type Manifest } from '../run/manifest.js'
 import { openRun, readRunJson } from '../run/open.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
@@ -58,7 +59,8 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
   })
   const path = dataPath === undefined ? null : resolve(dataPath)
   const isWhole = path !== null && isScoredWhole(recorded.data) && options.split === undefined
-  const experiment = path === null ? recorded : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
+  const experiment =
+    path === null ? await locateDataOf(recorded, opened) : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
   const split = options.split ?? 'test'
   // Its digest is that of the training part, where the file has no other.
   const isSplitOfFile = path !== null && !isWhole && isScoredWhole(recorded.data)

@@ -7,8 +7,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { valueAt } from '../config/problems.js'
 import type { Experiment } from '../config/schema.js'
 import { settings } from '../config/settings.js'
-import { readSavedRun, type SavedRun } from '../coordinator/saved-run.js'
 import type { RunSummary } from '../run/events.js'
+import { readSavedRun, type SavedRun } from '../run/saved-run.js'
 
 /** Results that a run may have. Accuracies from 0 to 1, losses in nats, seconds of training. */
 export const RESULTS = [

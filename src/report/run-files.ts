@@ -1,9 +1,9 @@
 /** Reads a run directory, whatever is missing in it. Main thread; reads, never writes. */
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { readSavedRun, type SavedRun } from '../coordinator/saved-run.js'
 import { RunError } from '../errors.js'
-import { FILES } from '../run/directory.js'
+import { FILES } from '../run/manifest.js'
+import { readSavedRun, type SavedRun } from '../run/saved-run.js'
 
 /** Line of `metrics.jsonl` as written; fields are unchecked. */
 export interface StoredEvent {

@@ -1,31 +1,20 @@
 /**
  * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
  */
-import { access, constants, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
-import { dirname, join, relative, resolve } from 'node:path'
+import { access, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
-import type { LoadedFile } from '../data/dataset.js'
-import { ConfigError, RunError } from '../errors.js'
+import { ConfigError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
-import type { ImportedFrom } from '../import/import.js'
-import type { Precision } from '../kernels/backend.js'
-import type { NativeLibrary } from '../kernels/products.js'
-import { removeTemporaryFiles } from './checkpoints.js'
+import { checkpointName, checkpointSteps, removeTemporaryFiles } from './checkpoints.js'
 import type { RunSummary, TrainEvent } from './events.js'
-import { RunLock } from './lock.js'
-import { type MachineFacts, machineFacts } from './machine.js'
+import { LOCK_FILE, RunLock } from './lock.js'
+import { machineFacts } from './machine.js'
+import { type DataPaths, FILES, type Manifest, type ManifestDetails, type ResumeNote } from './manifest.js'
 import { MetricsLog } from './metrics.js'
+import { codeOf, makeRunDirectory, orRunError, orWrongPlace, wrongPlace } from './place.js'
+import { resolvedSha256, sealed, textSha256 } from './seal.js'
 import { TensorboardLog } from './tensorboard.js'
-
-export const FILES = {
-  experiment: 'experiment.json',
-  resolved: 'resolved.json',
-  manifest: 'manifest.json',
-  metrics: 'metrics.jsonl',
-  summary: 'summary.json',
-  checkpoints: 'checkpoints',
-  tensorboard: 'tensorboard',
-} as const
 
 export interface RunDirectoryOptions {
   /** The experiment's name, which begins the directory's. */
@@ -39,54 +28,6 @@ export interface RunDirectoryOptions {
   readonly tensorboard?: boolean
   /** Something went wrong that need not end the run. */
   readonly onWarning?: (message: string) => void
-}
-
-/** Facts of a run that the machine does not tell. */
-export interface ManifestDetails {
-  readonly startedAt: string
-  readonly backend: {
-    readonly name: string
-    readonly reason: string
-    /** What its products ran in. */
-    readonly library: NativeLibrary | null
-    /** What the bits of the weights depend on beside experiment and data. */
-    readonly precision?: Precision
-    readonly bitsDependOn: string
-  }
-  readonly workers: number
-  /** Which data set, and the digests of its files. */
-  readonly data: {
-    readonly dataset: string
-    readonly rows: object
-    readonly classNames: readonly string[]
-    readonly files: readonly LoadedFile[]
-  }
-  /** The file that the first weights were taken from; null for random ones. */
-  readonly from: {
-    readonly file: string
-    /** Of the weights that came of it. */
-    readonly weightsSha256: string
-    /** Whose columns, classes and scales the run has: the model's (`kept`) or the data's; undefined in older versions: `new`. */
-    readonly input?: 'kept' | 'new'
-    /** Of a file of another program: what it was, and how it was read. */
-    readonly imported?: ImportedFrom
-  } | null
-}
-
-export interface ResumeNote {
-  readonly at: string
-  readonly step: number
-  readonly workers: number
-  /** Settings that differ from before, as `path: old -> new`. */
-  readonly changes: readonly string[]
-  /** Whether the steps already done would have other bits with them: nobody can reproduce the run from its experiment. */
-  readonly changesPast: boolean
-}
-
-/** The content of `manifest.json`. */
-export interface Manifest extends ManifestDetails {
-  readonly machine: MachineFacts
-  readonly resumes?: readonly (ResumeNote & { readonly machine: MachineFacts })[]
 }
 
 export class RunDirectory {
@@ -104,29 +45,24 @@ export class RunDirectory {
       : claim(resolve(options.dir)))
     return orRunError(path, async () => {
       const lock = await RunLock.take(path)
+      await refuseTaken(path, lock)
       await mkdir(join(path, FILES.checkpoints), { recursive: true })
       return new RunDirectory(path, ...(await openLogs(path, options)), lock)
     })
   }
 
   /**
-   * Takes a run up again: locked, and without what a killed process left half written. Throws RunError where another
-   * process has it.
+   * Opens an existing run for writing, without what a killed process left half written. The directory releases `lock`
+   * when it is closed. Nothing of the run's own is changed. Throws RunError where the directory cannot be written.
    */
-  static async reopen(dir: string, options: LogOptions = {}): Promise<RunDirectory> {
-    const path = resolve(dir)
-    const lock = await RunLock.take(path)
-    try {
-      return await orRunError(path, async () => {
-        await removeTemporaryFiles(path)
-        await mkdir(join(path, FILES.checkpoints), { recursive: true })
-        await removeTemporaryFiles(join(path, FILES.checkpoints))
-        return new RunDirectory(path, ...(await openLogs(path, options)), lock)
-      })
-    } catch (error) {
-      await lock.release()
-      throw error
-    }
+  static async reopen(lock: RunLock, options: LogOptions = {}): Promise<RunDirectory> {
+    const path = lock.directory
+    return orRunError(path, async () => {
+      await removeTemporaryFiles(path)
+      await mkdir(join(path, FILES.checkpoints), { recursive: true })
+      await removeTemporaryFiles(join(path, FILES.checkpoints))
+      return new RunDirectory(path, ...(await openLogs(path, options)), lock)
+    })
   }
 
   /** Drops the metrics after a step: those steps will be trained again. */
@@ -137,32 +73,48 @@ export class RunDirectory {
   }
 
   /**
-   * The experiment as the user gave it, and complete with every default. To be written last: where there is a
-   * `resolved.json`, all that resuming needs is there.
+   * Manifest, the experiment as the user gave it, and the experiment complete with every default. The last is written
+   * last: where there is a `resolved.json`, all that resuming needs is there.
    */
-  async writeExperiment(source: string, resolved: object): Promise<void> {
+  async writeStart(details: ManifestDetails, source: string, resolved: object): Promise<void> {
+    const own = { experiment: textSha256(source), resolved: [resolvedSha256(resolved)] }
+    await this.#writeManifest({ ...details, machine: machineFacts(), own })
     await this.#write(FILES.experiment, source)
     await this.#write(FILES.resolved, json(resolved))
   }
 
-  async writeManifest(details: ManifestDetails): Promise<void> {
-    const manifest: Manifest = { ...details, machine: machineFacts() }
-    await this.#write(FILES.manifest, json(manifest))
-  }
-
-  /** Adds to the manifest that the run was taken up, from which step, where, and with which changes. */
-  async noteResume(resume: ResumeNote): Promise<void> {
+  /**
+   * Notes in the manifest that the run was resumed, from which step, where, and with which changes, and replaces the
+   * resolved experiment. `fromRun`: where the data are now. A kill in between leaves a run that can be resumed again.
+   */
+  async writeResume(note: ResumeNote, resolved: object, fromRun: DataPaths): Promise<void> {
     const file = join(this.path, FILES.manifest)
-    await orRunError(file, async () => {
-      const manifest = JSON.parse(await readFile(file, 'utf8')) as Manifest
-      const resumes = [...(manifest.resumes ?? []), { ...resume, machine: machineFacts() }]
-      await writeTextAtomically(file, json({ ...manifest, resumes }))
-    })
+    const before = await orRunError(file, async () => JSON.parse(await readFile(file, 'utf8')) as Manifest)
+    const { own, data } = before
+    const manifest: Manifest = {
+      ...before,
+      ...(data && { data: { ...data, fromRun } }),
+      resumes: [...(before.resumes ?? []), { ...note, machine: machineFacts() }],
+    }
+    const digest = resolvedSha256(resolved)
+    if (own)
+      await this.#writeManifest({ ...manifest, own: { ...own, resolved: [...new Set([...own.resolved, digest])] } })
+    else await this.#writeManifest(manifest)
+    await this.#write(FILES.resolved, json(resolved))
+    if (own && (own.resolved.length > 1 || own.resolved[0] !== digest)) {
+      await this.#writeManifest({ ...manifest, own: { ...own, resolved: [digest] } })
+    }
   }
 
-  async replaceResolved(resolved: object): Promise<void> {
-    const file = join(this.path, FILES.resolved)
-    await orRunError(file, () => writeTextAtomically(file, json(resolved)))
+  /**
+   * Renames the checkpoints after a step to `….damaged`: they cannot be used, and the newest by number must be one that
+   * can, or pruning would keep them in its place.
+   */
+  async setAsideAfter(step: number): Promise<void> {
+    for (const stale of await checkpointSteps(this.checkpoints)) {
+      const file = join(this.checkpoints, checkpointName(stale))
+      if (stale > step) await orRunError(file, () => rename(file, `${file}.damaged`))
+    }
   }
 
   /** Never throws for want of disk space and the like; see `onWarning`. */
@@ -178,7 +130,7 @@ export class RunDirectory {
     await orRunError(file, () => writeTextAtomically(file, json(summary)))
   }
 
-  /** A run that goes on has no result. */
+  /** Removes the result of a run that is being continued. */
   async removeSummary(): Promise<void> {
     const file = join(this.path, FILES.summary)
     await orRunError(file, () => rm(file, { force: true }))
@@ -201,6 +153,10 @@ export class RunDirectory {
     await this.lock.release()
   }
 
+  #writeManifest(manifest: Manifest): Promise<void> {
+    return this.#write(FILES.manifest, json(sealed(manifest)))
+  }
+
   async #write(name: string, text: string): Promise<void> {
     const file = join(this.path, name)
     await orRunError(file, () => writeTextAtomically(file, text))
@@ -220,7 +176,7 @@ async function openLogs(
 /** `<root>/<name>-<time>`, with `-2`, `-3` and so on where several runs start in one second. */
 async function createUnder(root: string, name: string, now: Date): Promise<string> {
   if (/[/\\]/.test(name)) throw new ConfigError(`name is ${inspect(name)}, expected a name without slashes`)
-  await orWrongPlace(root, () => makeDirectory(root))
+  await makeRunDirectory(root)
   const time = now.toISOString().slice(0, 'YYYY-MM-DDThh:mm:ss'.length).replaceAll(':', '-')
   for (let count = 1; ; count++) {
     const path = join(root, `${name}-${time}${count > 1 ? `-${count}` : ''}`)
@@ -233,62 +189,27 @@ async function createUnder(root: string, name: string, now: Date): Promise<strin
   }
 }
 
+/** Another process may have had a whole run here between our look at the directory and our lock. */
+async function refuseTaken(path: string, lock: RunLock): Promise<void> {
+  const found = (await readdir(path)).filter(name => !name.startsWith(LOCK_FILE))
+  if (found.length === 0) return
+  await lock.release()
+  throw notEmpty(path, found)
+}
+
+const notEmpty = (path: string, found: readonly string[]): ConfigError =>
+  new ConfigError(
+    `${path}: run directory holds ${inspect(found[0])}${found.length > 1 ? ` and ${found.length - 1} more` : ''}, expected a new or empty directory`,
+    { hint: 'name another with --run-dir, or leave it out to get a new one under runs/' },
+  )
+
 /** The directory that the user asked for, made if it is missing. */
 async function claim(path: string): Promise<string> {
-  await orWrongPlace(path, () => makeDirectory(path))
+  await makeRunDirectory(path)
   const found = await readdir(path)
-  if (found.length > 0) {
-    throw new ConfigError(
-      `${path}: run directory holds ${inspect(found[0])}${found.length > 1 ? ` and ${found.length - 1} more` : ''}, expected a new or empty directory`,
-      { hint: 'name another with --run-dir, or leave it out to get a new one under runs/' },
-    )
-  }
+  if (found.length > 0) throw notEmpty(path, found)
   await orWrongPlace(path, () => access(path, constants.W_OK))
   return path
-}
-
-/** Like a recursive `mkdir`, which in Node 20 tries forever where the system answers ENOENT, as in /proc. */
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path)
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
-    if (codeOf(error) !== 'ENOENT' || (await stat(dirname(path)).catch(() => undefined))) throw error
-    await makeDirectory(dirname(path))
-    await makeDirectory(path)
-  }
-}
-
-async function orWrongPlace<T>(path: string, make: () => Promise<T>): Promise<T> {
-  try {
-    return await make()
-  } catch (error) {
-    if ((await stat(path).catch(() => undefined))?.isDirectory() === false) {
-      throw new ConfigError(`${path}: is a file, expected a directory for the run`, { cause: error })
-    }
-    throw wrongPlace(path, error)
-  }
-}
-
-/** A place where no directory can be is the user's to change; a full or read-only disk is a failure. */
-function wrongPlace(path: string, cause: unknown): ConfigError | RunError {
-  const message = `${path}: run directory cannot be made: ${(cause as Error).message}`
-  const hint = 'name another place with --run-dir'
-  return codeOf(cause) === 'ENOTDIR' || codeOf(cause) === 'EEXIST'
-    ? new ConfigError(message, { hint, cause })
-    : new RunError(message, { hint, cause })
-}
-
-async function orRunError<T>(path: string, act: () => Promise<T>): Promise<T> {
-  try {
-    return await act()
-  } catch (cause) {
-    throw new RunError(`${path}: cannot be written: ${(cause as Error).message}`, { cause })
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code
 }
 
 function json(value: object): string {

@@ -1,6 +1,6 @@
 /**
- * One process at a time in a run directory. The lock is a file that says whose it is, so that what a killed process left
- * behind is recognised. Main thread.
+ * Lock of a run's or a sweep's directory: one process at a time writes there. The lock is a file that names its owner, so
+ * that the lock of a killed process is recognised. Main thread.
  *
  * Taking it is one `link`, which fails where the file exists. A stale lock is first renamed away: of two processes that
  * find it, one succeeds in that, and both then try to take the lock as if none had been there.
@@ -9,59 +9,79 @@ import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { RunError } from '../errors.js'
+import { hintFor } from './place.js'
 
 export const LOCK_FILE = '.lock'
 
 interface Owner {
   readonly pid: number
   readonly host: string
-  /** When the process began, as the system counts it, so that another process with its number is told apart. */
+  /** Start of the process, as the system counts it, which tells it apart from a later process with its number. */
   readonly started: string | null
 }
 
+/** What a directory holds that one process at a time may write. */
+export type Locked = 'run' | 'sweep'
+
 export class RunLock {
   private constructor(
+    /** Absolute, as it was given. */
+    readonly directory: string,
     private readonly file: string,
     private readonly content: string,
   ) {}
 
-  /** Throws RunError while another living process, or one of another host, has the lock. */
-  static async take(directory: string): Promise<RunLock> {
+  /**
+   * Throws RunError while another living process, or one of another host, has the lock, and where the directory cannot
+   * be written.
+   */
+  static async take(directory: string, what: Locked = 'run'): Promise<RunLock> {
     const file = join(directory, LOCK_FILE)
     const owner: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid) }
     const content = `${JSON.stringify(owner)}\n`
-    const temporary = join(directory, `${LOCK_FILE}.${process.pid}.tmp`)
-    await writeFile(temporary, content)
+    const temporary = join(directory, `${LOCK_FILE}.${process.pid}.${++taken}.tmp`)
     try {
       for (;;) {
+        await writeFile(temporary, content)
         try {
           await placeNew(temporary, file)
-          return new RunLock(file, content)
+          return new RunLock(directory, file, content)
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+          const { code } = error as NodeJS.ErrnoException
+          // ENOENT: the lock's owner has tidied the directory, and our temporary file with it.
+          if (code !== 'EEXIST' && code !== 'ENOENT') throw error
         }
-        await removeStale(directory, file)
+        await removeStale(directory, file, what)
       }
+    } catch (cause) {
+      if (cause instanceof RunError) throw cause
+      throw new RunError(`${directory}: the ${what} cannot be locked: ${(cause as Error).message}`, {
+        hint: hintFor(cause),
+        cause,
+      })
     } finally {
-      await rm(temporary, { force: true })
+      await rm(temporary, { force: true }).catch(() => undefined) // the first error is the one that tells
     }
   }
 
-  /** Removes the lock, unless it is somebody else's by now. */
+  /** Removes the lock, unless another process has it by now. */
   async release(): Promise<void> {
     const found = await readFile(this.file, 'utf8').catch(() => null)
-    if (found === this.content) await rm(this.file, { force: true })
+    if (found === this.content) await rm(this.file, { force: true }).catch(() => undefined) // stale once we have ended
   }
 }
 
-/** Whether a living process, or one of another host, trains in a directory. Reads, never writes. */
+/** Locks that this process has tried to take: two attempts at once must not share a temporary file. */
+let taken = 0
+
+/** Whether a living process, or one of another host, has a directory's lock. Reads, never writes. */
 export async function isInUse(directory: string): Promise<boolean> {
   const text = await readFile(join(directory, LOCK_FILE), 'utf8').catch(() => null)
   const owner = text === null ? null : ownerOf(text)
   return owner !== null && (owner.host !== hostname() || (await lives(owner)))
 }
 
-/** Fails with EEXIST where the file exists. */
+/** Rejects with EEXIST where the file exists. */
 async function placeNew(temporary: string, file: string): Promise<void> {
   try {
     await link(temporary, file)
@@ -71,20 +91,20 @@ async function placeNew(temporary: string, file: string): Promise<void> {
   }
 }
 
-/** What file systems without links answer, such as FAT. */
+/** Error codes of file systems without links, such as FAT. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
 /** Returns when the lock is gone; throws where it is in use. */
-async function removeStale(directory: string, file: string): Promise<void> {
+async function removeStale(directory: string, file: string, what: Locked): Promise<void> {
   const text = await readFile(file, 'utf8').catch(() => null)
   if (text === null) return
   const owner = ownerOf(text)
   if (owner !== null && (owner.host !== hostname() || (await lives(owner)))) {
-    throw new RunError(`${directory}: run is in use by process ${owner.pid} on ${owner.host}, expected nobody`, {
+    throw new RunError(`${directory}: ${what} is in use by process ${owner.pid} on ${owner.host}, expected nobody`, {
       hint: owner.host === hostname() ? 'wait for it, or stop it' : `if nothing runs there any more, remove ${file}`,
     })
   }
-  const aside = `${file}.stale.${process.pid}.tmp`
+  const aside = `${file}.stale.${process.pid}.${++taken}.tmp`
   await rename(file, aside).catch(() => undefined) // somebody else was faster
   const moved = await readFile(aside, 'utf8').catch(() => null)
   // The lock that was moved may already be a new one: give it back.
@@ -92,7 +112,7 @@ async function removeStale(directory: string, file: string): Promise<void> {
   await rm(aside, { force: true })
 }
 
-/** null for what no gradloom wrote whole: a process was killed while it wrote. */
+/** Owner in a lock's text; null where the text is incomplete: a process was killed while it wrote. */
 function ownerOf(text: string): Owner | null {
   try {
     const owner = JSON.parse(text) as Partial<Owner> | null

@@ -7,7 +7,8 @@ import { isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { checkpointName, checkpointSteps } from './checkpoints.js'
-import { FILES } from './directory.js'
+import { refuseEdited } from './edits.js'
+import { FILES, type Manifest } from './manifest.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
 import { readCheckpoint } from './save.js'
 
@@ -59,7 +60,15 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
     })
   }
   const checkpoint = (await checkpointOfSummary(runDir)) ?? (await newestCheckpoint(runDir))
-  return { runDir, checkpoint, experiment, experimentFrom }
+  const manifest = (await readRunJson(join(runDir, FILES.manifest)).catch(() => undefined)) as Partial<Manifest> | null
+  if (manifest?.own !== undefined) {
+    await refuseEdited(runDir, manifest, experiment)
+    return { runDir, checkpoint, experiment, experimentFrom }
+  }
+  // No digest vouches for resolved.json; the checkpoint's own metadata says what its weights were trained with.
+  const own = await readCheckpoint(checkpoint).catch(() => null) // its reader says what is wrong with it
+  if (own === null) return { runDir, checkpoint, experiment, experimentFrom }
+  return { runDir, checkpoint, experiment: own.experiment, experimentFrom: checkpoint }
 }
 
 /** The path in the summary, which must stay inside the directory; undefined if the run did not get that far. */

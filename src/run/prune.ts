@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
 import { checkpointName, checkpointSteps, linkedStep, pruneCheckpoints } from './checkpoints.js'
-import { FILES } from './directory.js'
 import { RunLock } from './lock.js'
+import { FILES } from './manifest.js'
 
 /** A file itself; of a run directory its checkpoints, newest first. Absolute paths. */
 export async function checkpointFiles(target: string): Promise<string[]> {

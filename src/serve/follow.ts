@@ -3,7 +3,7 @@
  * that lost its connection continues where it was, also with another server. Server's thread; reads only.
  */
 import { constants, type FileHandle, open } from 'node:fs/promises'
-import { FILES } from '../run/directory.js'
+import { FILES } from '../run/manifest.js'
 import { fileOf } from './registry.js'
 
 /** Position of a reader. A resumed run replaces the file by a truncated copy with another inode. */

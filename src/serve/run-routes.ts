@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { GradloomError } from '../errors.js'
-import { FILES } from '../run/directory.js'
+import { FILES } from '../run/manifest.js'
 import { readMetrics } from './follow.js'
 import type { Inference } from './inference.js'
 import { OPERATIONS } from './operations.js'

@@ -43,7 +43,7 @@ const schema = z.strictObject({
   parallel: z.int().min(1).max(64).default(1),
   /**
    * Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): all variants train for a small part of the epochs, the
-   * best 1/factor of them go on for factor times as many, and so on, so many rungs in all.
+   * best 1/factor of them continue for factor times as many, and so on, in `rungs` rungs.
    */
   halving: z
     .strictObject({ factor: z.int().min(2).default(3), rungs: z.int().min(2).max(10).default(3) })

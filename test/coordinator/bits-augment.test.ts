@@ -46,7 +46,7 @@ t.test('the last plainEpochs see images as they are, and the epochs before do no
   await train(resolveExperiment(experiment), { runDir })
   await t.rejects(resume(runDir, { overrides: ['train.epochs=3'] }), {
     name: 'ConfigError',
-    message: /train\.epochs: 2 -> 3 \(the last 1 epochs saw images as they are, augment\.plainEpochs\)/,
+    message: /train\.epochs: 2 -> 3 \(the last 1 epochs saw images without augmentation, augment\.plainEpochs\)/,
   })
 })
 

@@ -31,14 +31,17 @@ const steps: StepsEvent = {
 t.test('what a run writes is where the design says', async t => {
   const root = t.testdir({})
   const directory = await RunDirectory.create({ name: 'a', root, now })
-  await directory.writeExperiment('{ "name":  "a" } ', { name: 'a', seed: 1 })
-  await directory.writeManifest({
-    startedAt: now.toISOString(),
-    backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
-    workers: 2,
-    data: { dataset: 'digits', rows: {}, classNames: [], files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
-    from: null,
-  })
+  await directory.writeStart(
+    {
+      startedAt: now.toISOString(),
+      backend: { name: 'wasm', reason: 'the only one', library: null, bitsDependOn: 'gradloom' },
+      workers: 2,
+      data: { dataset: 'digits', rows: {}, classNames: [], files: [{ path: 'images', md5: 'abc' } as LoadedFile] },
+      from: null,
+    },
+    '{ "name":  "a" } ',
+    { name: 'a', seed: 1 },
+  )
   directory.appendMetrics({ ...steps, loss: 1.5 })
   directory.appendMetrics({ ...steps, loss: Number.NaN, samplesPerSecond: Number.POSITIVE_INFINITY })
   const file = join(directory.checkpoints, 'step-400.safetensors')

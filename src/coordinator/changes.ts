@@ -1,0 +1,66 @@
+/** Changes of a run's settings on resume: which leave the bits of the completed steps as they are. Pure; main thread. */
+import type { Change } from '../config/diff.js'
+import type { Experiment } from '../config/schema.js'
+import { ConfigError } from '../errors.js'
+import { dependsOnEpochs } from '../model/schedule.js'
+
+/** Settings that are free to change: the completed steps would have had the same bits. */
+const FREE = [
+  ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
+  ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
+  ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
+  'log.',
+]
+/** Settings free to change where nothing has been left out, and no checkpoint may be rolled back to. */
+const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']
+/** Settings that decide to which checkpoints a run rolls back. */
+const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
+/** Settings that decide what is best. */
+const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
+/** Settings without which the state of a run does not fit the network. */
+const SHAPE = /^(model\.(hidden|norm)|train\.ema\.decay|data\.dataset|optimizer\.type)$/
+
+/** Whether a change only says where the data are; their digests say whether they are the same. */
+export const isPlace = ({ path }: Pick<Change, 'path'>): boolean => path === 'data.path' || path === 'data.testPath'
+
+function isFree(change: Change, { train, schedule, augment }: Experiment): boolean {
+  const { path, before, after } = change
+  // Whether there is a test file of its own decides which rows are trained on.
+  if (isPlace(change)) return path === 'data.path' || (before === null) === (after === null)
+  if (path === 'train.epochs' && (dependsOnEpochs(schedule) || augment.plainEpochs > 0)) return false
+  if (schedule.type === 'plateau' && JUDGED_BY.includes(path)) return false
+  if (JUDGED_BY.includes(path)) return true
+  if (train.onNonFinite === 'rollback' && ROLLBACK_SCHEDULE.includes(path)) return false
+  if (train.onNonFinite === 'stop' && FREE_WHILE_STOPPING.includes(path)) return true
+  return FREE.some(free => path.startsWith(free))
+}
+
+/** Changes with which the completed steps would have had other bits, with the reason where it is not plain. */
+export const seriousChanges = (changes: readonly Change[], before: Experiment): Change[] =>
+  changes
+    .filter(change => !isFree(change, before))
+    .map(change =>
+      change.path === 'train.epochs' ? { ...change, text: `${change.text} (${epochsReason(before)})` } : change,
+    )
+
+/** Throws ConfigError for changes that are not allowed, and for those that cannot be. */
+export function refuseChanges(path: string, serious: readonly Change[], allowed: boolean): void {
+  const shape = serious.filter(change => SHAPE.test(change.path))
+  if (serious.length === 0 || (allowed && shape.length === 0)) return
+  const list = (allowed ? shape : serious).map(({ text }) => text).join('; ')
+  throw new ConfigError(
+    allowed
+      ? `${path}: ${list}; the state of the run does not fit that`
+      : `${path}: ${list}; the completed steps were trained otherwise, so this would be another run`,
+    {
+      hint: allowed
+        ? 'npx gradloom train <experiment> --from <checkpoint> starts a new run from the weights'
+        : 'start a new run, or resume with --allow-change; the manifest will say so',
+    },
+  )
+}
+
+const epochsReason = ({ schedule, augment }: Experiment): string =>
+  dependsOnEpochs(schedule)
+    ? `schedule.type is "${schedule.type}", whose learning rates depend on the number of epochs from the first step on`
+    : `the last ${augment.plainEpochs} epochs saw images without augmentation, augment.plainEpochs`

@@ -1,0 +1,94 @@
+/** Names and words of a run directory's files: what `manifest.json` holds. Types and names only; any thread. */
+import type { LoadedFile } from '../data/dataset.js'
+import type { Precision } from '../kernels/backend.js'
+import type { NativeLibrary } from '../kernels/products.js'
+import type { MachineFacts } from './machine.js'
+
+export const FILES = {
+  experiment: 'experiment.json',
+  resolved: 'resolved.json',
+  manifest: 'manifest.json',
+  metrics: 'metrics.jsonl',
+  summary: 'summary.json',
+  checkpoints: 'checkpoints',
+  tensorboard: 'tensorboard',
+} as const
+
+/** How weights lie in a file of another program: (inputs, outputs) or (outputs, inputs). */
+export type WeightLayout = 'in-out' | 'out-in'
+
+/** The file of another program that weights were imported from. */
+export interface ImportedFrom {
+  /** SHA-256 of the file, hexadecimal. */
+  readonly sha256: string
+  readonly layout: WeightLayout
+  /** Modules in the order of the layers; undefined in manifests of older versions. */
+  readonly order?: readonly string[]
+}
+
+/** Facts about a run that the machine cannot tell. */
+export interface ManifestDetails {
+  readonly startedAt: string
+  readonly backend: {
+    readonly name: string
+    readonly reason: string
+    /** Library that computes the matrix products; null for none. */
+    readonly library: NativeLibrary | null
+    /** Arithmetic of the products; beside experiment and data the bits of the weights depend on it. */
+    readonly precision?: Precision
+    readonly bitsDependOn: string
+  }
+  readonly workers: number
+  /** The data set, and the digests of its files. */
+  readonly data: {
+    readonly dataset: string
+    readonly rows: object
+    readonly classNames: readonly string[]
+    readonly files: readonly LoadedFile[]
+    /** Paths of the data relative to the run directory, with forward slashes, so that a folder that holds both can move. */
+    readonly fromRun?: DataPaths
+  }
+  /** The file that the first weights were taken from; null for random ones. */
+  readonly from: {
+    readonly file: string
+    /** SHA-256 of the weights that were read from it. */
+    readonly weightsSha256: string
+    /** Whose columns, classes and scales the run has: the model's (`kept`) or the data's; undefined in older versions: `new`. */
+    readonly input?: 'kept' | 'new'
+    /** Of a file of another program: what it was, and how it was read. */
+    readonly imported?: ImportedFrom
+  } | null
+}
+
+export interface DataPaths {
+  readonly path: string | null
+  readonly testPath: string | null
+}
+
+export interface ResumeNote {
+  readonly at: string
+  readonly step: number
+  readonly workers: number
+  /** Settings that differ from before, as `path: old -> new`. */
+  readonly changes: readonly string[]
+  /** Whether the completed steps would have other bits with the changes: the run cannot be reproduced from its configuration. */
+  readonly changesPast: boolean
+}
+
+/** SHA-256 of the files that the manifest answers for, hexadecimal. */
+export interface OwnFiles {
+  /** Bytes of `experiment.json`. */
+  readonly experiment: string
+  /** Content of `resolved.json`; two digests while a resume replaces the file, either of which is right. */
+  readonly resolved: readonly string[]
+}
+
+/** Content of `manifest.json`. */
+export interface Manifest extends ManifestDetails {
+  readonly machine: MachineFacts
+  readonly resumes?: readonly (ResumeNote & { readonly machine: MachineFacts })[]
+  /** Undefined in runs of older versions. */
+  readonly own?: OwnFiles
+  /** SHA-256 of all else in the manifest, see seal.ts. */
+  readonly sha256?: string
+}

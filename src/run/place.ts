@@ -1,0 +1,66 @@
+/**
+ * Places that cannot be written: where a run or a sweep should be, and files in it. What the system answers becomes an
+ * error that says what to do. Main thread.
+ */
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { ConfigError, GradloomError, RunError } from '../errors.js'
+
+/** Makes a directory for a run or a sweep, and those above it. Throws ConfigError or RunError where none can be. */
+export async function makeRunDirectory(path: string): Promise<void> {
+  await orWrongPlace(path, () => makeDirectory(path))
+}
+
+/** Like a recursive `mkdir`, which in Node 20 tries forever where the system answers ENOENT, as in /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (codeOf(error) !== 'ENOENT' || (await stat(dirname(path)).catch(() => undefined))) throw error
+    await makeDirectory(dirname(path))
+    await makeDirectory(path)
+  }
+}
+
+/** Throws what `make` throws as an error about the place for a run. */
+export async function orWrongPlace<T>(path: string, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make()
+  } catch (error) {
+    if ((await stat(path).catch(() => undefined))?.isDirectory() === false) {
+      throw new ConfigError(`${path}: is a file, expected a directory for the run`, { cause: error })
+    }
+    throw wrongPlace(path, error)
+  }
+}
+
+/** A place where no directory can be is the user's to change; a full or read-only disk is a failure. */
+export function wrongPlace(path: string, cause: unknown): ConfigError | RunError {
+  const message = `${path}: run directory cannot be made: ${(cause as Error).message}`
+  const hint = 'name another place with --run-dir'
+  return codeOf(cause) === 'ENOTDIR' || codeOf(cause) === 'EEXIST'
+    ? new ConfigError(message, { hint, cause })
+    : new RunError(message, { hint, cause })
+}
+
+/** Throws what `act` throws as a RunError about a file of a run. */
+export async function orRunError<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (cause) {
+    if (cause instanceof GradloomError) throw cause
+    throw new RunError(`${path}: cannot be written: ${(cause as Error).message}`, { hint: hintFor(cause), cause })
+  }
+}
+
+/** What helps where the system refuses to write; undefined where nothing more can be said. */
+export function hintFor(cause: unknown): string | undefined {
+  const code = codeOf(cause) ?? ''
+  if (code === 'ENOSPC' || code === 'EDQUOT') return 'free some space on its disk'
+  return ['EACCES', 'EPERM', 'EROFS'].includes(code) ? 'its folder has to be writable for this user' : undefined
+}
+
+export function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}

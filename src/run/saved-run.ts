@@ -1,0 +1,81 @@
+/** A saved run as its directory has it, for whatever trains it further or again, or shows it. Main thread; reads, never writes. */
+import { join } from 'node:path'
+import { type LoadedExperiment, resolveExperiment } from '../config/load.js'
+import type { Experiment } from '../config/schema.js'
+import type { LoadedFile } from '../data/dataset.js'
+import { ConfigError, DataError, RunError } from '../errors.js'
+import { refuseEdited } from './edits.js'
+import type { RunSummary } from './events.js'
+import { FILES, type Manifest } from './manifest.js'
+import { readRunJson } from './open.js'
+import type { TrainingState } from './training-state.js'
+
+export interface SavedRun {
+  /** Absolute. */
+  readonly path: string
+  readonly loaded: LoadedExperiment
+  /** Undefined where there is none. As it stands in the file, so anything may be missing. */
+  readonly manifest: Partial<Manifest> | undefined
+  /** Undefined where the run has not ended. */
+  readonly summary: RunSummary | undefined
+}
+
+/**
+ * Reads a run directory; `path` is absolute. Throws ConfigError where it is no run, RunError where one of its files is
+ * damaged or has been edited.
+ */
+export async function readSavedRun(path: string): Promise<SavedRun> {
+  const file = join(path, FILES.resolved)
+  const found = await readRunJson(file)
+  if (found === undefined) {
+    throw new ConfigError(`${path}: has no ${FILES.resolved}, expected the directory of a run`, {
+      hint: 'give the directory that `gradloom train` named; a run that was killed as it started has to be started again',
+    })
+  }
+  const manifest = await readManifest(path)
+  await refuseEdited(path, manifest, found)
+  return {
+    path,
+    loaded: { ...resolveExperiment(found, { where: file }), path: file },
+    manifest,
+    summary: (await readRunJson(join(path, FILES.summary))) as RunSummary | undefined,
+  }
+}
+
+/** Undefined where there is none. Throws RunError for one that is damaged. */
+export async function readManifest(path: string): Promise<Partial<Manifest> | undefined> {
+  const file = join(path, FILES.manifest)
+  const manifest = await readRunJson(file)
+  if (manifest === undefined || (manifest instanceof Object && !Array.isArray(manifest))) return manifest
+  throw new RunError(`${file}: is ${JSON.stringify(manifest)}, expected an object; the file is damaged`)
+}
+
+/** The experiment with the backend and shards that trained so far: `auto` must not choose others. */
+export function withBackendOf(
+  experiment: Experiment,
+  { backend, shardRows }: Pick<TrainingState['bits'], 'backend' | 'shardRows'>,
+): Experiment {
+  const { compute } = experiment
+  return {
+    ...experiment,
+    compute: {
+      ...compute,
+      backend: compute.backend === 'auto' ? (backend as typeof compute.backend) : compute.backend,
+      shardRows: compute.shardRows === 'auto' ? shardRows : compute.shardRows,
+    },
+  }
+}
+
+/** Data of a session that are not those that a run was trained on. */
+export class OtherRunDataError extends DataError {}
+
+/** Throws OtherRunDataError where a file is not the one that was trained on, whatever its path. */
+export function refuseOtherData(before: readonly LoadedFile[] | undefined, files: readonly LoadedFile[]): void {
+  files.forEach(({ path, md5 }, i) => {
+    const known = before?.[i]
+    if (known === undefined || known.md5 === md5) return
+    throw new OtherRunDataError(`${path}: MD5 is ${md5}, expected ${known.md5}; the run was trained on other data`, {
+      hint: '--data PATH names the data of the run where they are elsewhere now, --test-data PATH those of the test split',
+    })
+  })
+}

@@ -1,0 +1,50 @@
+/**
+ * The data that runs of a sweep were trained on, by digest: runs on other data must not be compared as if only their
+ * settings differed. Main thread; reads, never writes.
+ */
+import { basename } from 'node:path'
+import type { Experiment } from '../config/schema.js'
+import type { LoadedFile } from '../data/dataset.js'
+import { DataError } from '../errors.js'
+import { readManifest } from '../run/saved-run.js'
+
+interface Known {
+  readonly dir: string
+  readonly files: readonly LoadedFile[]
+}
+
+export class DataOfRuns {
+  /** By the `data` section of the experiment: variants may name different data. */
+  readonly #known = new Map<string, Known>()
+
+  /** Files of the runs with the same `data` section; undefined where none has been started. */
+  filesFor({ data }: Experiment): readonly LoadedFile[] | undefined {
+    return this.#known.get(JSON.stringify(data))?.files
+  }
+
+  /** Adds a run. Throws DataError where it was trained on other data than an earlier one with the same section. */
+  async add({ data }: Experiment, dir: string): Promise<void> {
+    const files = (await readManifest(dir).catch(() => undefined))?.data?.files
+    if (!Array.isArray(files)) return
+    const key = JSON.stringify(data)
+    const known = this.#known.get(key)
+    if (known === undefined) {
+      this.#known.set(key, { dir, files })
+      return
+    }
+    const other = files.find(({ md5 }, i) => known.files[i]?.md5 !== md5)
+    if (other === undefined) return
+    throw otherDataError(
+      `${other.path}: MD5 was ${known.files[files.indexOf(other)]?.md5} for ${basename(known.dir)} and ${other.md5} for ${basename(dir)}`,
+    )
+  }
+}
+
+/** Ends a sweep: no further run can be compared with those that are finished. */
+export class OtherDataError extends DataError {}
+
+export const otherDataError = (evidence: string, cause?: unknown): OtherDataError =>
+  new OtherDataError(`${evidence}, expected the same data for all runs of the sweep; it has changed since the first`, {
+    hint: 'put the data back as they were, or start the sweep anew in another directory with --run-dir',
+    cause,
+  })
