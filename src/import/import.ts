@@ -2,7 +2,7 @@
 import type { Scaling } from '../data/input.js'
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
-import type { ImportedFrom, WeightLayout } from '../run/manifest.js'
+import type { ImportedFrom } from '../run/manifest.js'
 import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { assignWeights, type Reading } from './assign.js'
