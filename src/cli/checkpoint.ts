@@ -35,18 +35,22 @@ export const checkpointCommand: CommandModule = {
       )
       .command(
         'prune <run>',
-        'Remove all but the newest checkpoints of a run',
+        'Remove all but the newest checkpoints of a run; those that its summary or a rollback needs stay',
         command =>
           command
             .positional('run', { describe: 'Run directory', type: 'string', demandOption: true })
             .option('keep-last', {
-              describe: 'How many of the newest stay',
+              describe: 'How many of the newest whole ones stay',
               type: 'number',
               default: 1,
               requiresArg: true,
             })
-            .option('keep-best', { describe: 'Whether the best one stays', type: 'boolean', default: true })
-            .option('dry-run', { describe: 'Only say what would go', type: 'boolean', default: false })
+            .option('keep-best', {
+              describe: 'Whether the one with the best score stays',
+              type: 'boolean',
+              default: true,
+            })
+            .option('dry-run', { describe: 'Only say what would be removed', type: 'boolean', default: false })
             .option('json', jsonObject)
             .check(({ 'keep-last': last }) => {
               if (Number.isInteger(last) && last >= 1) return true
@@ -138,8 +142,9 @@ async function prune(run: string, options: PruneOptions, json: boolean): Promise
   const verb = options.dryRun ? 'would remove' : 'removed'
   const total = pruned.removed.reduce((sum, { bytes }) => sum + bytes, 0)
   const lines = pruned.removed.map(({ file, bytes }) => `${verb} ${shown(file)}, ${formatBytes(bytes)}`)
+  const damaged = pruned.damaged.map(file => `DAMAGED  ${shown(file)} stays, and does not count`)
   process.stdout.write(
-    `${[...lines, `${verb} ${pruned.removed.length}, ${formatBytes(total)}; ${pruned.kept.length} stay`].join('\n')}\n`,
+    `${[...lines, ...damaged, `${verb} ${pruned.removed.length}, ${formatBytes(total)}; ${pruned.kept.length} stay`].join('\n')}\n`,
   )
 }
 

@@ -1,10 +1,16 @@
 /** Checkpoints of a saved run: which there are, and removing those that nobody needs. Main thread. */
-import { stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { readlink, rm, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
-import { checkpointName, checkpointSteps, linkedStep, pruneCheckpoints } from './checkpoints.js'
+import { CheckpointError } from '../formats/safetensors.js'
+import { checkpointName, checkpointSteps } from './checkpoints.js'
+import { verifyCheckpoint } from './inspect.js'
 import { RunLock } from './lock.js'
 import { FILES } from './manifest.js'
+import { readRunJson } from './open.js'
+import { orRunError } from './place.js'
+import type { Checkpoint } from './save.js'
+import { parseTrainingState } from './training-state.js'
 
 /** A file itself; of a run directory its checkpoints, newest first. Absolute paths. */
 export async function checkpointFiles(target: string): Promise<string[]> {
@@ -27,34 +33,89 @@ export async function checkpointFiles(target: string): Promise<string[]> {
 }
 
 export interface PruneOptions {
+  /** How many of the newest whole checkpoints stay. */
   readonly keepLast: number
   readonly keepBest: boolean
-  /** Only say what would go. */
+  /** Only say what would be removed. */
   readonly dryRun: boolean
 }
 
 export interface Pruned {
   readonly removed: readonly { readonly file: string; readonly bytes: number }[]
   readonly kept: readonly string[]
+  /** Checkpoints that cannot be read: they take no place among those kept, and stay. */
+  readonly damaged: readonly string[]
 }
 
-/** Rejects with RunError while another process has the run. */
-export async function pruneRun(target: string, { keepLast, keepBest, dryRun }: PruneOptions): Promise<Pruned> {
+/**
+ * Removes checkpoints of a run. What a result or a later resume needs stays: the newest whole ones, the checkpoint of the
+ * summary, and the one that the run would roll back to. Rejects with RunError while another process has the run, and
+ * where no checkpoint is whole.
+ */
+export async function pruneRun(target: string, options: PruneOptions): Promise<Pruned> {
   const path = resolve(target)
   await checkpointFiles(path)
-  const folder = join(path, FILES.checkpoints)
-  const file = (step: number) => join(folder, checkpointName(step))
+  if (options.dryRun) return pruned(path, options)
   const lock = await RunLock.take(path)
   try {
-    const best = keepBest ? await linkedStep(folder, 'best') : null
-    const before = await checkpointSteps(folder)
-    const stale = before.slice(keepLast).filter(step => step !== best)
-    const removed = await Promise.all(
-      stale.map(async step => ({ file: file(step), bytes: (await stat(file(step))).size })),
-    )
-    if (!dryRun) await pruneCheckpoints(folder, keepLast, [best])
-    return { removed, kept: before.filter(step => !stale.includes(step)).map(file) }
+    const result = await pruned(path, options)
+    for (const { file } of result.removed) await orRunError(file, () => rm(file, { force: true }))
+    return result
   } finally {
     await lock.release()
   }
+}
+
+async function pruned(path: string, { keepLast, keepBest }: PruneOptions): Promise<Pruned> {
+  const folder = join(path, FILES.checkpoints)
+  const file = (step: number) => join(folder, checkpointName(step))
+  const steps = await checkpointSteps(folder)
+  const newest: Checkpoint[] = []
+  const damaged: number[] = []
+  for (const step of steps) {
+    if (newest.length === keepLast) break
+    try {
+      newest.push(await verifyCheckpoint(file(step)))
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error
+      damaged.push(step)
+    }
+  }
+  if (newest.length === 0) {
+    throw new RunError(`${path}: none of its ${steps.length} checkpoints is whole, expected one to keep`, {
+      hint: `nothing was removed; npx gradloom checkpoint verify ${path} says what is wrong with each`,
+    })
+  }
+  const kept = new Set([...newest.map(({ step }) => step), ...(await neededBy(path, newest[0], keepBest)), ...damaged])
+  const stale = steps.filter(step => !kept.has(step))
+  return {
+    removed: await Promise.all(stale.map(async step => ({ file: file(step), bytes: (await stat(file(step))).size }))),
+    kept: steps.filter(step => kept.has(step) && !damaged.includes(step)).map(file),
+    damaged: damaged.map(file),
+  }
+}
+
+/** Steps that the run's newest whole checkpoint, its links and its summary refer to. */
+async function neededBy(
+  path: string,
+  { step, training, experiment }: Pick<Checkpoint, 'step' | 'training' | 'experiment'>,
+  keepBest: boolean,
+): Promise<number[]> {
+  const folder = join(path, FILES.checkpoints)
+  const needed: (number | null | undefined)[] = []
+  if (training !== null) {
+    const { best, rollback } = parseTrainingState(join(folder, checkpointName(step)), training)
+    const { train } = experiment as { train?: { onNonFinite?: unknown } }
+    needed.push(train?.onNonFinite === 'rollback' ? rollback : null, keepBest ? best?.step : null)
+  }
+  if (keepBest) needed.push(stepIn(await readlink(join(folder, 'best')).catch(() => '')))
+  const summary = (await readRunJson(join(path, FILES.summary))) as { checkpoint?: unknown } | null | undefined
+  if (typeof summary?.checkpoint === 'string') needed.push(stepIn(basename(summary.checkpoint)))
+  return needed.filter(step => typeof step === 'number')
+}
+
+/** The step in a checkpoint's name; null where it is not the name of one. */
+function stepIn(name: string): number | null {
+  const step = /^step-(\d+)\.safetensors$/.exec(name)?.[1]
+  return step === undefined ? null : Number(step)
 }

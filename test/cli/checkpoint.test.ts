@@ -1,5 +1,5 @@
 /** `gradloom checkpoint inspect | verify | prune`, on the checkpoints of a real run. */
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -92,4 +92,43 @@ t.test('prune: the newest and the best stay; not while the run is in use', async
   t.ok(existsSync(join(copy, 'checkpoints', 'latest')) && existsSync(join(copy, 'checkpoints', 'best')))
   t.ok(names().includes('step-22.safetensors') && names().length <= 2, names().join(' '))
   t.match(await gradloom(['checkpoint', 'prune', copy, '--keep-last', '0']), { code: 2, stderr: /--keep-last is 0/ })
+})
+
+t.test('prune keeps what is whole and needed, whatever is damaged or missing', async t => {
+  const copied = (name: string) => {
+    const copy = join(root, name)
+    cpSync(runDir, copy, { recursive: true, verbatimSymlinks: true })
+    return { copy, folder: join(copy, 'checkpoints') }
+  }
+  const stepsIn = (folder: string) => readdirSync(folder).filter(name => name.endsWith('.safetensors'))
+  const damage = (path: string) => {
+    const bytes = readFileSync(path)
+    bytes[bytes.length - 1] ^= 1
+    writeFileSync(path, bytes)
+  }
+
+  const newest = copied('prune-newest-damaged')
+  damage(join(newest.folder, 'step-22.safetensors'))
+  const result = JSON.parse((await gradloom(['checkpoint', 'prune', newest.copy, '--json'])).stdout)
+  t.match(result, { damaged: [/step-22/] })
+  t.ok(stepsIn(newest.folder).includes('step-20.safetensors'), 'the newest whole one stays')
+
+  const all = copied('prune-all-damaged')
+  const before = stepsIn(all.folder)
+  for (const name of before) damage(join(all.folder, name))
+  t.match(await gradloom(['checkpoint', 'prune', all.copy]), { code: 1, stderr: /none of its 4 checkpoints is whole/ })
+  t.strictSame(stepsIn(all.folder), before, 'nothing was removed')
+
+  const noLink = copied('prune-no-link')
+  const best = readlinkSync(join(noLink.folder, 'best'))
+  rmSync(join(noLink.folder, 'best'))
+  t.equal((await gradloom(['checkpoint', 'prune', noLink.copy])).code, 0)
+  t.ok(stepsIn(noLink.folder).includes(best), 'the best one by the newest checkpoint, without the link')
+
+  const older = copied('prune-summary')
+  const summaryFile = join(older.copy, 'summary.json')
+  const text = readFileSync(summaryFile, 'utf8')
+  writeFileSync(summaryFile, text.replace('step-22.safetensors', 'step-15.safetensors'))
+  t.equal((await gradloom(['checkpoint', 'prune', older.copy, '--keep-best', 'false'])).code, 0)
+  t.ok(stepsIn(older.folder).includes('step-15.safetensors'), 'the weights of the summary stay')
 })
