@@ -43,7 +43,7 @@ export { reportJson } from './report/json.js'
 export { reportMarkdown } from './report/markdown.js'
 export { reportPage } from './report/page.js'
 export { type Report, type ReportOptions, readReport } from './report/report.js'
-export type { Manifest } from './run/directory.js'
+export type { Manifest } from './run/manifest.js'
 export type {
   CheckpointEvent,
   EndEvent,
