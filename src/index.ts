@@ -43,7 +43,6 @@ export { reportJson } from './report/json.js'
 export { reportMarkdown } from './report/markdown.js'
 export { reportPage } from './report/page.js'
 export { type Report, type ReportOptions, readReport } from './report/report.js'
-export type { Manifest } from './run/manifest.js'
 export type {
   CheckpointEvent,
   EndEvent,
@@ -60,6 +59,7 @@ export type {
   TrainEvent,
   WorkerTime,
 } from './run/events.js'
+export type { Manifest } from './run/manifest.js'
 export { type Parameters, readParameters } from './run/parameters.js'
 export type { NamedWeights } from './run/save.js'
 export { loadSweep, type SweepFile } from './sweep/file.js'

@@ -60,7 +60,9 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
   const path = dataPath === undefined ? null : resolve(dataPath)
   const isWhole = path !== null && isScoredWhole(recorded.data) && options.split === undefined
   const experiment =
-    path === null ? await locateDataOf(recorded, opened) : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
+    path === null
+      ? await locateDataOf(recorded, opened)
+      : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
   const split = options.split ?? 'test'
   // Its digest is that of the training part, where the file has no other.
   const isSplitOfFile = path !== null && !isWhole && isScoredWhole(recorded.data)
