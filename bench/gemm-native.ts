@@ -10,7 +10,7 @@ import { loadBackend } from '../src/kernels/backends.js'
 import { openProducts } from '../src/kernels/native/open-products.js'
 import type { NativeLibrary, ProductForm } from '../src/kernels/products.js'
 import { createArena, Reservations, type Slot, viewSlot } from '../src/tensor/arena.js'
-import { cutGrid } from '../src/worker/plan/grid.js'
+import { divideGrid } from '../src/worker/plan/grid.js'
 import { layerTiles } from '../src/worker/plan/tiles.js'
 import {
   fill,
@@ -78,7 +78,7 @@ export async function buildNativeProducts(library: NativeLibrary): Promise<Produ
   }
   /** Blocks of a (B, cols) matrix; `bOf`: elements to the part of the weights that a column needs. */
   const grid = (c: Rows, a: Rows, cols: number, k: number, bOf: (column: number) => number): Block[] =>
-    cutGrid(REFERENCE_BATCH, cols, k, backend).map(({ row, rows, columns }) => {
+    divideGrid(REFERENCE_BATCH, cols, k, backend).map(({ row, rows, columns }) => {
       const n = columns.end - columns.start
       return { m: rows, n, k, a: row * a.elems, b: bOf(columns.start), c: row * c.elems + columns.start }
     })

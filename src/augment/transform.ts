@@ -1,5 +1,5 @@
 /**
- * How one image of a mini-batch is changed: a pure function of seed, epoch, image and its class. Runs in workers. Only
+ * The transform of one image of a mini-batch: a pure function of seed, epoch, image and its class. Runs in workers. Only
  * operations that round the same everywhere (+ - * / and the square root), as in tensor/exact-math.ts.
  *
  * Affine and elastic deformation: Simard, Steinkraus, Platt 2003, "Best practices for convolutional neural networks
@@ -11,7 +11,7 @@ import type { Experiment } from '../config/schema.js'
 import { cosineSine, exponential } from '../tensor/exact-math.js'
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 
-/** What a plan says of it: the settings, and the shape of an image. */
+/** Settings of augmentation, with the shape of an image. */
 export interface Augmentation extends Omit<Experiment['augment'], 'perClass'> {
   readonly height: number
   readonly width: number
@@ -31,7 +31,7 @@ export interface Rectangle {
 }
 
 /**
- * Where pixel (x, y) of the new image comes from in the old one: (m[0]·x + m[1]·y + m[2], m[3]·x + m[4]·y + m[5]), in
+ * Source in the old image of pixel (x, y) of the new one: (m[0]·x + m[1]·y + m[2], m[3]·x + m[4]·y + m[5]), in
  * f32; and the pixels that are erased, none where right is 0.
  */
 export interface Transform {
@@ -70,7 +70,7 @@ export function transforms(
     const mirror = uniform(words[2]) < flip ? -1 : 1
     const erases = uniform(words[3]) < augmentation.erase.probability
 
-    // The way there is rotation · shear · zoom about the centre, then the shift; this is the way back.
+    // The transform is rotation · shear · zoom about the centre, then the shift; the matrix is its inverse.
     const a = (mirror * (cosine + slant * sine)) / zoom.x
     const b = (mirror * (sine - slant * cosine)) / zoom.x
     const c = -sine / zoom.y
@@ -97,10 +97,10 @@ const symmetric = (word: number): number => (word + 0.5) / 2 ** 31 - 1
 
 /** Zhong et al.'s limits of a rectangle's height over its width. */
 const ASPECT = { min: 0.3, max: 1 / 0.3 }
-const LEAST_AREA = 0.02
+const MIN_AREA = 0.02
 
 function drawErased(to: Rectangle, { height, width, erase }: Augmentation, words: Uint32Array): void {
-  const least = Math.min(LEAST_AREA, erase.area)
+  const least = Math.min(MIN_AREA, erase.area)
   const area = (least + (erase.area - least) * uniform(words[0])) * height * width
   const aspect = ASPECT.min + (ASPECT.max - ASPECT.min) * uniform(words[1])
   const tall = Math.min(Math.max(Math.round(Math.sqrt(area * aspect)), 1), height)
@@ -140,10 +140,10 @@ export function eraser(
 /** Standard deviation of the sum of four uniform bytes, which stands for a normal number. */
 const BYTES_DEVIATION = Math.sqrt((4 * (256 ** 2 - 1)) / 12)
 
-/** What the sum of four random bytes, less its mean, is multiplied by. */
+/** Factor of the sum of four random bytes, less its mean. */
 export const noiseFactor = ({ noise }: Augmentation): number => Math.fround((noise * 255) / BYTES_DEVIATION)
 
-/** What 16 random bits, less their mean, are multiplied by: uniform from -alpha to alpha. */
+/** Factor of 16 random bits, less their mean: uniform from -alpha to alpha. */
 export const elasticFactor = ({ elastic }: Augmentation): number => Math.fround(elastic.alpha / 2 ** 15)
 
 /** Weights of a Gaussian from -radius to radius, radius about 3 sigma, with the sum 1. (2·radius + 1) */

@@ -162,10 +162,12 @@ export interface WasmExports {
   gather_scaled(...args: [...out: Place, ...Extent, features: number, ...ScaledRows]): void
   bias_relu(...args: [...z: Place, ...Extent, bias: Pointer]): number
   bias_relu_dropout(...args: [...z: Place, ...Extent, first: number, bias: Pointer, ...Mask]): number
-  bias_activate(...args: [...z: Place, ...gates: Place, ...Extent, bias: Pointer, code: number, width: number]): number
-  dropout(...args: [...z: Place, ...gates: Place, ...Extent, first: number, ...Mask]): void
+  bias_activate(
+    ...args: [...z: Place, ...derivatives: Place, ...Extent, bias: Pointer, code: number, width: number]
+  ): number
+  dropout(...args: [...z: Place, ...derivatives: Place, ...Extent, first: number, ...Mask]): void
   relu_backward(...args: [...dx: Place, ...a: Place, ...Extent, scale: number]): number
-  gate_backward(...args: [...dx: Place, ...gates: Place, ...Extent]): number
+  derivative_backward(...args: [...dx: Place, ...derivatives: Place, ...Extent]): number
   softmax_loss(
     ...args: [
       ...[...z: Place, ...Extent, classes: number, bias: Pointer, labels: Pointer, samples: Pointer],

@@ -48,7 +48,7 @@ export interface ActivationSpec {
    * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the way back multiplies. null
    * for relu, whose outputs tell as much, and where nothing is trained.
    */
-  readonly gates: Matrix | null
+  readonly derivatives: Matrix | null
 }
 
 export interface DropoutSpec {
@@ -164,7 +164,7 @@ export interface Kernels {
   /**
    * z (B, O) becomes activation(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
    * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
-   * With `training`, the gates too. Says whether every z + bias was finite, before ReLU and dropout hide what was not.
+   * With `training`, the derivatives too. Says whether every z + bias was finite, before ReLU and dropout hide what was not.
    */
   biasActivate(
     z: Matrix,
@@ -219,7 +219,7 @@ export interface Kernels {
   linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
   /**
    * dx (B, I), the delta of a = dropout(activation(z)), becomes that of z in place. For relu: times 1/(1 - rate) where
-   * a > 0, else 0. For others: times the gate; 0 where that is 0.
+   * a > 0, else 0. For others: times the derivative; 0 where that is 0.
    */
   activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
   /** `linearBackward`, then `activateBackward`, likewise. */

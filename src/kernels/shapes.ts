@@ -46,9 +46,11 @@ export function checkLinearBackward(...[dx, dz, w]: Parameters<Kernels['linearBa
   ])
 }
 
-export function checkBiasActivate(...[z, bias, { gates }, { samples }]: Parameters<Kernels['biasActivate']>): void {
+export function checkBiasActivate(
+  ...[z, bias, { derivatives }, { samples }]: Parameters<Kernels['biasActivate']>
+): void {
   bindShapes('biasActivate', [
-    ...(gates ? [['gates', matrixShape(gates), ['B', 'O']] as const] : []),
+    ...(derivatives ? [['derivatives', matrixShape(derivatives), ['B', 'O']] as const] : []),
     ['z', matrixShape(z), ['B', 'O']],
     ['bias', vectorShape(bias), ['O']],
     ['samples', samples, ['B']],
@@ -62,14 +64,14 @@ export function checkDropout(x: Matrix, { samples }: { readonly samples: IntTens
   ])
 }
 
-/** What says which units let a delta through: the activations of a relu, the gates of all others. */
-export function gatesOf(dx: Matrix, a: Matrix, { type, gates }: ActivationSpec): Matrix {
-  const left = type === 'relu' ? a : gates
-  if (!left) throw new TypeError(`activateBackward: gates of ${type} are null, expected a matrix`)
+/** What says which units let a delta through: the activations of a relu, the derivatives of all others. */
+export function derivativesOf(dx: Matrix, a: Matrix, { type, derivatives }: ActivationSpec): Matrix {
+  const left = type === 'relu' ? a : derivatives
+  if (!left) throw new TypeError(`activateBackward: derivatives of ${type} are null, expected a matrix`)
   bindShapes('activateBackward', [
     ['dx', matrixShape(dx), ['B', 'O']],
     ['a', matrixShape(a), ['B', 'O']],
-    ['gates', matrixShape(left), ['B', 'O']],
+    ['derivatives', matrixShape(left), ['B', 'O']],
   ])
   return left
 }

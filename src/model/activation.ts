@@ -14,7 +14,7 @@ interface Formula {
   slope(x: number): number
 }
 
-/** Of leaky-relu below 0. */
+/** Slope of leaky-relu below 0. */
 const LEAK = 0.01
 const GELU = Math.sqrt(2 / Math.PI)
 const HEIGHT = 1.7159
@@ -43,5 +43,5 @@ export const activations: Readonly<Record<Activation, Formula>> = {
   identity: { of: x => x, slope: () => 1 },
 }
 
-/** Whether the way back needs more than the outputs say: all but ReLU keep their derivatives in a matrix, the gates. */
-export const needsGates = (activation: Activation): boolean => activation !== 'relu'
+/** Whether the backward pass needs more than the outputs: all activations but ReLU keep their derivatives in a matrix. */
+export const keepsDerivatives = (activation: Activation): boolean => activation !== 'relu'

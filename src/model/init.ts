@@ -9,21 +9,21 @@ import type { Experiment } from '../config/schema.js'
 import { cosineSine, logarithm } from '../tensor/exact-math.js'
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 
-const NUMBERS_PER_COUNTER = 4
+const VALUES_PER_COUNTER = 4
 
 export type Initialisation = Experiment['model']['init']
-/** Those whose weights are drawn one by one; for the other, see orthogonal.ts. */
+/** Schemes whose weights are drawn one by one; for the other, see orthogonal.ts. */
 export type Independent = Exclude<Initialisation, 'orthogonal'>
 
-/** Of weights: the scheme's, with a normal or a uniform distribution. */
+/** Variance of weights by the scheme, with a normal or a uniform distribution. */
 function varianceOf(init: Independent, inputs: number, outputs: number): number {
   if (init.startsWith('he-')) return 2 / inputs
   return init.startsWith('glorot-') ? 2 / (inputs + outputs) : 1 / inputs
 }
 
 /**
- * Returns a function that overwrites `out` with the weights of input i, `out.length` = outputs. Weight (i, o) is number
- * i·outputs + o of the parameter, a normal one, or a uniform one from the same words.
+ * Returns a function that overwrites `out` with the weights of input i, `out.length` = outputs. Weight (i, o) is
+ * value i·outputs + o of the parameter, normal, or uniform from the same words.
  */
 export function initialRows(
   init: Independent,
@@ -37,21 +37,21 @@ export function initialRows(
   const factor = Math.sqrt(varianceOf(init, inputs, outputs) * (normal ? 1 : 3))
   const [k0, k1] = keyOf(seed, Purpose.init)
   const words = new Uint32Array(4)
-  const numbers = new Float64Array(NUMBERS_PER_COUNTER)
+  const values = new Float64Array(VALUES_PER_COUNTER)
   return (out, i) => {
     const first = i * out.length
     let counter = -1
     for (let o = 0; o < out.length; o++) {
-      const wanted = Math.floor((first + o) / NUMBERS_PER_COUNTER)
+      const wanted = Math.floor((first + o) / VALUES_PER_COUNTER)
       if (wanted !== counter) {
         counter = wanted
         philox(words, counter % 2 ** 32, Math.floor(counter / 2 ** 32), layer, 0, k0, k1)
         if (normal) {
-          boxMuller(numbers, 0, words[0], words[1])
-          boxMuller(numbers, 2, words[2], words[3])
-        } else for (let n = 0; n < NUMBERS_PER_COUNTER; n++) numbers[n] = (words[n] + 0.5) / 2 ** 31 - 1
+          boxMuller(values, 0, words[0], words[1])
+          boxMuller(values, 2, words[2], words[3])
+        } else for (let n = 0; n < VALUES_PER_COUNTER; n++) values[n] = (words[n] + 0.5) / 2 ** 31 - 1
       }
-      out[o] = factor * numbers[(first + o) % NUMBERS_PER_COUNTER]
+      out[o] = factor * values[(first + o) % VALUES_PER_COUNTER]
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What an optimizer needs at one step, computed in f64 once per step and worker; the kernels apply it per element.
+ * Scalars of an optimizer at one step, computed in f64 once per step and worker; the kernels apply them per element.
  * Pure; runs in workers.
  *
  * - adam: Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1:
@@ -13,8 +13,8 @@
  * - lion: Chen et al. 2023, "Symbolic discovery of optimization algorithms" (arXiv 2302.06675):
  *   w -= lr · sign(β1·m + (1-β1)·g), m = β2·m + (1-β2)·g.
  * - sgd: w -= lr · g.
- * g is the gradient of the loss, each number limited to ±clip, plus the L2 term λ/m·w (m: rows of the batch). All but
- * adam may also decay weights by themselves, as adamw does. Neither L2 nor decay is for biases.
+ * g is the gradient of the loss, each element limited to ±clip, plus the L2 term λ/m·w (m: rows of the batch). All but
+ * adam may also decay weights by themselves, as adamw does. Biases take neither L2 nor decay.
  */
 import type { Experiment } from '../config/schema.js'
 import { power } from '../tensor/exact-math.js'
@@ -34,7 +34,7 @@ export const momentCount: Readonly<Record<OptimizerType, number>> = {
 
 export interface OptimizerStep {
   readonly type: OptimizerType
-  /** Learning rate, where the first moment is bias-corrected with that in it: lr / (1 - β1^t). */
+  /** Learning rate; of an optimizer that corrects its first moment's bias, lr / (1 - β1^t). */
   readonly stepSize: number
   /** Nesterov's μ too. */
   readonly beta1: number
@@ -43,19 +43,19 @@ export interface OptimizerStep {
   readonly secondCorrection: number
   readonly epsilon: number
   /** λ / m, for weights. */
-  readonly decay: number
+  readonly l2: number
   /** lr · weightDecay, for weights. */
-  readonly weightDecay: number
-  /** What gradients are limited to, before L2; Infinity: they are not. */
+  readonly decoupledDecay: number
+  /** Limit of each element of the gradient, before L2; Infinity: none. */
   readonly clip: number
 }
 
-/** The numbers of step `t`, counted from 1. */
+/** The scalars of step `t`, counted from 1. `l2`: λ / m. */
 export function optimizerStep(
   optimizer: Experiment['optimizer'],
   t: number,
   learningRate: number,
-  decay: number,
+  l2: number,
   clip = Number.POSITIVE_INFINITY,
 ): OptimizerStep {
   const plain: OptimizerStep = {
@@ -65,8 +65,8 @@ export function optimizerStep(
     beta2: 0,
     secondCorrection: 1,
     epsilon: 0,
-    decay,
-    weightDecay: optimizer.type === 'adam' ? 0 : learningRate * optimizer.weightDecay,
+    l2,
+    decoupledDecay: optimizer.type === 'adam' ? 0 : learningRate * optimizer.weightDecay,
     clip,
   }
   switch (optimizer.type) {

@@ -60,7 +60,7 @@ export function orthogonalWeights(
   return weights
 }
 
-/** What weights follow from, apart from which layer's they are. */
+/** Settings that weights follow from, with the index of their layer. */
 interface Orthogonal {
   readonly seed: number
   readonly widths: readonly number[]

@@ -1,6 +1,6 @@
 /**
  * Learning-rate schedules: pure functions of the step, of how many steps an epoch has, and of how many epochs there are.
- * Nothing is remembered, so a run that goes on has the same rates. Runs in workers and in the coordinator.
+ * Nothing is remembered, so a run that is resumed has the same rates. Runs in workers and in the coordinator.
  */
 import type { Experiment } from '../config/schema.js'
 import { falling, fractionalPower, power } from '../tensor/exact-math.js'
@@ -8,7 +8,7 @@ import { falling, fractionalPower, power } from '../tensor/exact-math.js'
 export interface ScheduleInput {
   readonly optimizer: Pick<Experiment['optimizer'], 'learningRate'>
   readonly schedule: Experiment['schedule']
-  /** Of the whole run: the end of cosine and one-cycle. */
+  /** Epochs of the whole run: the end of cosine and one-cycle. */
   readonly epochs: number
 }
 
@@ -39,7 +39,7 @@ function scheduledRate(
 ): number {
   switch (schedule.type) {
     case 'constant':
-    case 'plateau': // what the scores make of it is for whoever knows them: coordinator/standing.ts
+    case 'plateau': // the factor that follows from scores is the coordinator's: coordinator/early-stopping.ts
       return learningRate
     case 'inverse-sqrt':
       return learningRate / Math.sqrt(timeIn(schedule.per) + 1) / schedule.decayRate
@@ -63,7 +63,7 @@ function scheduledRate(
     return per === 'epoch' ? Math.floor(time) : time
   }
 
-  /** Where the schedule is, and its length, in epochs or in steps. */
+  /** Position in the schedule and its length, in epochs or in steps. */
   function unitsOf(per: Per): { at: number; end: number } {
     return per === 'epoch'
       ? { at: Math.floor(time), end: total / stepsPerEpoch }

@@ -1,6 +1,6 @@
 /**
- * The state table: every tensor that training changes, parameters first, then their moments, then their averages, as checkpoints and
- * snapshots hold them: row-major f32, one after the other. Pure; runs on any thread.
+ * The state table: every tensor that training changes, parameters first, then their moments, then their averages, as
+ * checkpoints and snapshots hold them: row-major f32, one after the other. Pure; any thread.
  */
 import { sizeOf } from '../tensor/tensor.js'
 import { momentCount, type OptimizerType } from './optimizer.js'
@@ -18,13 +18,13 @@ export interface StateTensor {
   readonly end: number
 }
 
-/** What a run keeps beside each learned parameter. */
+/** Settings that decide which tensors a run keeps beside each learned parameter. */
 export interface Companions {
   readonly optimizer: { readonly type: OptimizerType }
   readonly ema: number | null
 }
 
-/** How many tensors that is: the optimizer's moments, and the average, which is the last. */
+/** Number of those tensors: the optimizer's moments, and the average, which is the last. */
 export const companionCount = ({ optimizer, ema }: Companions): number =>
   momentCount[optimizer.type] + (ema === null ? 0 : 1)
 

@@ -18,7 +18,7 @@ export interface Slot<T extends Dtype = Dtype> {
 }
 
 const PAGE_BYTES = 65536
-/** What a 32-bit WASM address reaches. */
+/** Reach of a 32-bit WASM address. */
 export const MAX_ARENA_BYTES = 65536 * PAGE_BYTES
 /** A cache line, so that no two tensors share one. */
 const ALIGN_BYTES = 64

@@ -9,7 +9,7 @@ export function roundToBf16(values: Float32Array): Uint16Array {
   return Uint16Array.from(bits, word => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16)
 }
 
-/** The numbers in the bytes of a tensor, which begin anywhere. */
+/** Values in the bytes of a tensor, which may begin at any offset. */
 export function floatsOf(bytes: Uint8Array, dtype: 'F32' | 'BF16'): Float32Array {
   const own = bytes.slice().buffer
   return dtype === 'F32' ? new Float32Array(own) : widenBf16(new Uint16Array(own))
@@ -21,7 +21,7 @@ export function widenBf16(halves: Uint16Array): Float32Array {
   return new Float32Array(words.buffer)
 }
 
-/** The 16-bit words in the bytes of a tensor, which begin anywhere. */
+/** 16-bit words in the bytes of a tensor, which may begin at any offset. */
 export const halvesOf = (bytes: Uint8Array): Uint16Array => new Uint16Array(bytes.slice().buffer)
 
 /** IEEE 754's half precision: 5 bits of exponent, 10 of fraction. Exact. */

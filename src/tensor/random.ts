@@ -6,7 +6,7 @@
  * Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
  */
 
-/** What a number is for. It is half of the key, so that no two uses ever share a number. */
+/** Use of a random number. It is half of the key, so that no two uses ever share a number. */
 export const Purpose = { init: 1, shuffle: 2, dropout: 3, augmentation: 4, split: 5, examples: 16, sweep: 17 } as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 

@@ -22,7 +22,7 @@ export type ByteTensor = NdArray<Uint8Array>
 export type Tensor = NdArray<TypedArray>
 
 /**
- * A (rows, cols) matrix as people think of it, and the tensor a backend keeps it in: `(rows, cols)` in row-major
+ * A (rows, cols) matrix, and the tensor that a backend keeps it in: `(rows, cols)` in row-major
  * form, or `(panels, rows, panelWidth)` in panel form.
  */
 export interface Matrix {
@@ -49,7 +49,7 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, dim) => size * dim, 1)
 }
 
-/** Where the tensor's first element lies, in bytes from the start of its buffer: what a WASM kernel takes. */
+/** Byte offset of the tensor's first element in its buffer, which is what a WASM kernel takes. */
 export function byteOffsetOf(tensor: Tensor): number {
   return tensor.data.byteOffset + tensor.offset * tensor.data.BYTES_PER_ELEMENT
 }

@@ -1,5 +1,5 @@
 /**
- * What a thread gives back when its work is done: memory that the process, not the thread, would keep. Any thread; nothing
+ * Memory that a thread gives back when its work is done, and that the process would keep otherwise. Any thread; nothing
  * is called where a thread is killed.
  */
 const releases: (() => void)[] = []

@@ -4,7 +4,7 @@
  */
 
 import type { Kernels } from '../../src/kernels/backend.js'
-import { type Activation, needsGates } from '../../src/model/activation.js'
+import { type Activation, keepsDerivatives } from '../../src/model/activation.js'
 import { fill, type Lab, type Region, randoms, read, rowsOf, vector, weightSheets, whole } from './lab.js'
 import { type ProductSizes, placement, type RowSizes, type Sweep } from './sizes.js'
 import { gamma, precisionOf, type Tally } from './tally.js'
@@ -18,7 +18,7 @@ interface Bound<T> {
 type Build<T> = (lab: Lab, of: (x: number) => number) => Bound<T>
 
 const same = (x: number) => x
-const RELU = { type: 'relu', gates: null } as const
+const RELU = { type: 'relu', derivatives: null } as const
 
 /** Runs a case in a lab of its own tensors: its outputs' numbers, what it returned, what else it wrote. */
 function runIn<T>(lab: Lab, build: Build<T>, of = same) {
@@ -300,7 +300,7 @@ const GATED_DROPOUTS = [
 export const GATED_CASES = 8 * 3
 
 /**
- * `biasActivate` and, from its own gates, `activateBackward`. Inputs are on a grid, so that z + bias is exact; every
+ * `biasActivate` and, from its own derivatives, `activateBackward`. Inputs are on a grid, so that z + bias is exact; every
  * seventh is 0, and some are so large that exponentials overflow or vanish.
  */
 export function sweepActivation({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
@@ -321,13 +321,16 @@ export function sweepActivation({ sizes }: Sweep<RowSizes>, candidate: Lab, trut
           const bias = lab.bias(O)
           fill(whole(vector(O, bias.master)), () => (n % 2 ? 0 : Math.round(random() * 8) / 64))
           const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 2 ** 30)))
-          const gates = lab.matrix(B, O)
+          const derivatives = lab.matrix(B, O)
           const dx = lab.matrix(B, O)
           fill(rowsOf(dx, row, rows), random)
           const dropout = { rate, seed: n, layer: n % 5, samples }
-          const forward = lab.kernels.biasActivate(z, bias, { type, gates }, dropout)
-          const backward = lab.kernels.activateBackward(dx, z, { type, gates }, rate)
-          const outputs = [rowsOf(z, row, rows), ...(training ? [rowsOf(gates, row, rows), rowsOf(dx, row, rows)] : [])]
+          const forward = lab.kernels.biasActivate(z, bias, { type, derivatives }, dropout)
+          const backward = lab.kernels.activateBackward(dx, z, { type, derivatives }, rate)
+          const outputs = [
+            rowsOf(z, row, rows),
+            ...(training ? [rowsOf(derivatives, row, rows), rowsOf(dx, row, rows)] : []),
+          ]
           const run = () => forward(row, rows, n * 3, training) && (!training || backward(row, rows))
           return { outputs, run }
         }
@@ -338,7 +341,7 @@ export function sweepActivation({ sizes }: Sweep<RowSizes>, candidate: Lab, trut
         check.near('z', got.values[0], values, i => share * Math.abs(values[i]) + floor)
         if (training) {
           // Terms of a derivative are at most 2 and may cancel.
-          for (const [i, name] of ['gates', 'dx'].entries()) {
+          for (const [i, name] of ['derivatives', 'dx'].entries()) {
             check.near(name, got.values[1 + i], want.values[1 + i], () => share * scale)
           }
         }
@@ -352,7 +355,7 @@ export function sweepActivation({ sizes }: Sweep<RowSizes>, candidate: Lab, trut
   }
 }
 
-/** A gate that is 0 in one only, and not because it is tiny. */
+/** A derivative that is 0 in one only, and not because it is tiny. */
 function firstDifferentGate(a: Float64Array, b: Float64Array, floor: number): number {
   return a.findIndex((x, i) => (x === 0) !== (b[i] === 0) && Math.abs(x - b[i]) > floor)
 }
@@ -376,8 +379,8 @@ export function nonFiniteAnswers(
       const labels = lab.integers([3])
       const a = lab.matrix(B, O)
       fill(rowsOf(a, row, rows), () => 1)
-      const activation = { type, gates: needsGates(type) ? lab.matrix(B, O) : null }
-      if (activation.gates) fill(rowsOf(activation.gates, row, rows), () => 1)
+      const activation = { type, derivatives: keepsDerivatives(type) ? lab.matrix(B, O) : null }
+      if (activation.derivatives) fill(rowsOf(activation.derivatives, row, rows), () => 1)
       const run = {
         biasActivate: () =>
           lab.kernels.biasActivate(z, bias, activation, { rate: 0.3, seed: 1, layer: 0, samples })(

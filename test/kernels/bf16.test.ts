@@ -168,7 +168,7 @@ t.test('linear, linearBackward and gradients are exact where bf16 is', async t =
     const update = lab.kernels.weightUpdate(w, x, dz)
     lab.kernels.derive(w)(tile)
     lab.kernels.dropout(x, { rate: 0, seed: 1, layer: 0, samples })(row, rows, 0)
-    lab.kernels.activateBackward(dz, ones, { type: 'relu', gates: null }, 0)(row, rows)
+    lab.kernels.activateBackward(dz, ones, { type: 'relu', derivatives: null }, 0)(row, rows)
 
     lab.kernels.linear(out, x, w)(row, rows)
     lab.kernels.linearBackward(dx, dz, w)(row, rows)
@@ -210,7 +210,7 @@ t.test('linear, linearBackward and gradients are exact where bf16 is', async t =
 
 const SGD: OptimizerStep = {
   ...{ type: 'sgd', stepSize: 1, beta1: 0, beta2: 0, secondCorrection: 1, epsilon: 0 },
-  ...{ decay: 0, weightDecay: 0, clip: Number.POSITIVE_INFINITY },
+  ...{ l2: 0, decoupledDecay: 0, clip: Number.POSITIVE_INFINITY },
 }
 
 t.test('a whole step is near that of the truth: losses within 1 %, gradients in nearly the same direction', async t => {
@@ -295,7 +295,7 @@ t.test('every way to update leaves the products what the master says', async t =
     const update = lab.kernels.weightUpdate(w, x, dz)
     for (const tile of tiles) lab.kernels.derive(w)(tile)
     fill(whole({ ...dz, rows }), randoms(10))
-    lab.kernels.activateBackward(dz, ones, { type: 'relu', gates: null }, 0)(0, rows)
+    lab.kernels.activateBackward(dz, ones, { type: 'relu', derivatives: null }, 0)(0, rows)
     return { w, update }
   }
   /** Products of the weights as they are now, and as they are when all is derived anew. */

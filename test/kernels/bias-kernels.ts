@@ -57,7 +57,7 @@ export function sweepBiasUpdate(
       const check = tally.case(`bias ${form} ${type} rows ${row}+${rows} of ${B}, O ${O}, ${count} buffers`)
       const gradientBound = (o: number) => gamma(form === 'reduce' ? count - 1 : rows + 1, precision) * magnitude[o]
       if (updates) {
-        checkUpdate(check, got.after, want, gradientBound, { ...step, decay: 0, weightDecay: 0 }, precision)
+        checkUpdate(check, got.after, want, gradientBound, { ...step, l2: 0, decoupledDecay: 0 }, precision)
       } else {
         check.near('gradient', got.gradient, want.gradient, gradientBound)
       }

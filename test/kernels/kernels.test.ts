@@ -63,7 +63,7 @@ for (const { backend, u, exp, sizes, skip, open } of [
       tally => batch.sweepSquared(batches, ...labs, tally),
     )
     await sweep(
-      'biasActivate, every other activation, and activateBackward: values within 1e-6 relative + 1e-7, gates and deltas 1e-6',
+      'biasActivate, every other activation, and activateBackward: values within 1e-6 relative + 1e-7, derivatives and deltas 1e-6',
       Math.ceil(batches.count / (backend === reference ? 1 : 7)) * batch.GATED_CASES,
       tally => batch.sweepActivation(backend === reference ? batches : thinned(batches), ...labs, tally),
     )

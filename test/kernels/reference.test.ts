@@ -7,7 +7,7 @@ import t from 'tap'
 import type { BiasTensors } from '../../src/kernels/backend.js'
 import { reference } from '../../src/kernels/reference/index.js'
 import { matmul } from '../../src/kernels/reference/matmul.js'
-import { type Activation, activations, needsGates } from '../../src/model/activation.js'
+import { type Activation, activations, keepsDerivatives } from '../../src/model/activation.js'
 import { optimizerStep } from '../../src/model/optimizer.js'
 import { keyOf, Purpose, philox } from '../../src/tensor/random.js'
 import type { FloatTensor, Matrix } from '../../src/tensor/tensor.js'
@@ -18,7 +18,7 @@ import { tinyNet } from './tiny-net.js'
 const [B, I, O] = [5, 4, 6]
 const lab = await Lab.open(reference)
 const { kernels } = lab
-const RELU = { type: 'relu', gates: null } as const
+const RELU = { type: 'relu', derivatives: null } as const
 const all = { inputStart: 0, inputEnd: I, outputStart: 0, outputEnd: O }
 
 /** Fresh tensors of one layer, filled with random numbers, and random weights c of the objective Σ c · out. */
@@ -80,12 +80,12 @@ t.test('linear, weights: relative error < 1e-6', async t => {
 const ACTIVATIONS = Object.keys(activations) as Activation[]
 
 for (const { name, type, rate, training } of ACTIVATIONS.flatMap(type => [
-  { name: `bias and ${type}, away from its kink`, type, rate: 0, training: needsGates(type) },
+  { name: `bias and ${type}, away from its kink`, type, rate: 0, training: keepsDerivatives(type) },
   { name: `bias, ${type} and dropout, its mask fixed`, type, rate: 0.4, training: true },
 ])) {
   t.test(`${name}: relative error < 1e-6`, async t => {
     const { z, c, bias, filled } = layer(3)
-    const activation = { type, gates: needsGates(type) ? lab.matrix(B, O) : null }
+    const activation = { type, derivatives: keepsDerivatives(type) ? lab.matrix(B, O) : null }
     const start = lab.matrix(B, O)
     const biases = read(whole(vector(O, bias.master)))
     // z + bias is at least 0.1 away from 0.

@@ -4,7 +4,7 @@
  */
 
 import type { BiasTensors, WeightTensors } from '../../src/kernels/backend.js'
-import { type Activation, needsGates } from '../../src/model/activation.js'
+import { type Activation, keepsDerivatives } from '../../src/model/activation.js'
 import { momentCount, type OptimizerStep } from '../../src/model/optimizer.js'
 import type { NormType } from '../../src/model/parameters.js'
 import type { Matrix } from '../../src/tensor/tensor.js'
@@ -76,7 +76,7 @@ export function tinyNet(
 
   const activations = outputs.slice(0, last).map(({ cols }) => ({
     type: activation,
-    gates: needsGates(activation) ? lab.matrix(rows, cols) : null,
+    derivatives: keepsDerivatives(activation) ? lab.matrix(rows, cols) : null,
   }))
   const epsilon = 1e-5
   const norms = (norm === 'none' ? [] : outputs.slice(0, last)).map((z, layer) => {

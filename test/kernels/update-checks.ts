@@ -58,18 +58,18 @@ const SLACK = 1.01
 
 /** Bounds on the errors after a step from exact inputs, but for a gradient that is off by up to `gradientError`. */
 function updateBound(
-  { type, stepSize, beta1, beta2, secondCorrection, epsilon, decay, weightDecay, clip }: OptimizerStep,
+  { type, stepSize, beta1, beta2, secondCorrection, epsilon, l2, decoupledDecay, clip }: OptimizerStep,
   before: Element,
   after: Element,
   gradient: number,
   gradientError: number,
   { u, tiny }: Precision,
 ): Element {
-  const signed = Math.max(-clip, Math.min(clip, gradient)) + decay * before.w
+  const signed = Math.max(-clip, Math.min(clip, gradient)) + l2 * before.w
   const g = Math.abs(signed)
-  // The limit, decay and its product, and the sum.
+  // The limit, L2 and its product, and the sum.
   const clipError = clip < Number.POSITIVE_INFINITY ? u * clip : 0
-  const gError = SLACK * (gradientError + clipError + 2 * u * Math.abs(decay * before.w) + u * g)
+  const gError = SLACK * (gradientError + clipError + 2 * u * Math.abs(l2 * before.w) + u * g)
   if (type === 'sgd') return { w: changeBound(stepSize * g, stepSize * gError), m: 0, v: 0 }
 
   if (type === 'lion') {
@@ -114,9 +114,9 @@ function updateBound(
     return (1 - beta) * xError + rounding + tiny
   }
 
-  /** w - (change + weightDecay · w): step size, decay and their products rounded, then the sum and the difference. */
+  /** w - (change + decoupledDecay · w): step size, decay and their products rounded, then the sum and the difference. */
   function changeBound(change: number, changeError: number): number {
-    const decayed = Math.abs(weightDecay * before.w)
+    const decayed = Math.abs(decoupledDecay * before.w)
     return SLACK * (changeError + 2 * u * change + 2 * u * decayed + u * (change + decayed)) + u * Math.abs(after.w)
   }
 }

@@ -82,7 +82,7 @@ for (const { backend, bound, why } of [
       const isBias = route === 'biasUpdate.fused'
       // Biases take neither L2 nor decay: they follow the cases without, though the step has both.
       const cases = oracle.cases.filter(one => !isBias || (one.l2 === 0 && decayOf(one) === 0))
-      const both = { decay: 0.3, weightDecay: 0.2 }
+      const both = { l2: 0.3, decoupledDecay: 0.2 }
       const failures: string[] = []
       let compared = 0
       let worst = 0
@@ -121,12 +121,12 @@ for (const { backend, bound, why } of [
 t.test('optimizerStep corrects both biases; an optimizer without a moment has no correction', async t => {
   const adam = optimizerStep({ type: 'adam', learningRate: 1, beta1: 0.5, beta2: 0.75, epsilon: 1e-8 }, 2, 0.3, 0.01)
   t.same(adam, {
-    ...{ type: 'adam', beta1: 0.5, beta2: 0.75, epsilon: 1e-8, decay: 0.01, weightDecay: 0, clip: Infinity },
+    ...{ type: 'adam', beta1: 0.5, beta2: 0.75, epsilon: 1e-8, l2: 0.01, decoupledDecay: 0, clip: Infinity },
     ...{ stepSize: 0.3 / 0.75, secondCorrection: 1 / (1 - 0.5625) },
   })
   const weightDecay = 0.5
   const momentum = optimizerStep({ type: 'momentum', learningRate: 1, beta1: 0.5, weightDecay }, 1, 0.3, 0, 2)
-  t.same([momentum.stepSize, momentum.weightDecay, momentum.clip], [0.6, 0.15, 2], 'decay follows the rate, not β')
+  t.same([momentum.stepSize, momentum.decoupledDecay, momentum.clip], [0.6, 0.15, 2], 'decay follows the rate, not β')
   for (const plain of [
     { type: 'sgd', learningRate: 1, weightDecay },
     { type: 'nesterov', learningRate: 1, momentum: 0.9, weightDecay },

@@ -6,7 +6,14 @@ import { dropoutThreshold, keyOf, Purpose } from '../../tensor/random.js'
 import { byteOffsetOf } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
 import type { DropoutSpec, Kernels } from '../backend.js'
-import { checkBiasActivate, checkDropout, checkGather, checkSoftmaxLoss, checkSquaredLoss, gatesOf } from '../shapes.js'
+import {
+  checkBiasActivate,
+  checkDropout,
+  checkGather,
+  checkSoftmaxLoss,
+  checkSquaredLoss,
+  derivativesOf,
+} from '../shapes.js'
 import { activationCode } from './activations.js'
 import { extentOf, NOWHERE, type PartOf } from './part.js'
 
@@ -55,8 +62,8 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
       }
     },
 
-    biasActivate(z, bias, { type, gates }, dropout) {
-      checkBiasActivate(z, bias, { type, gates }, dropout)
+    biasActivate(z, bias, { type, derivatives }, dropout) {
+      checkBiasActivate(z, bias, { type, derivatives }, dropout)
       const partOfZ = partOf(z)
       const b = byteOffsetOf(bias.master)
       const maskOf = bindMask(dropout, scratch)
@@ -70,17 +77,17 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
           return wasm.bias_relu_dropout(...place, ...extent, first, b + offset, ...maskOf(row, epoch)) === 0
         }
       }
-      const partOfGates = gates && partOf(gates)
+      const partOfDerivatives = derivatives && partOf(derivatives)
       const code = activationCode[type]
       return (row, rows, epoch, training, columns) => {
         const to = partOfZ(row, columns)
         const { place, offset } = to
-        const gate = (training && partOfGates?.(row, columns).place) || NOWHERE
+        const derivative = (training && partOfDerivatives?.(row, columns).place) || NOWHERE
         const extent = extentOf(rows, to)
         const width = z.cols - offset / F32_BYTES
-        const bad = wasm.bias_activate(...place, ...gate, ...extent, b + offset, code, width)
+        const bad = wasm.bias_activate(...place, ...derivative, ...extent, b + offset, code, width)
         if (training && dropout.rate > 0) {
-          wasm.dropout(...place, ...gate, ...extent, offset / VECTOR_BYTES, ...maskOf(row, epoch))
+          wasm.dropout(...place, ...derivative, ...extent, offset / VECTOR_BYTES, ...maskOf(row, epoch))
         }
         return bad === 0
       }
@@ -128,7 +135,7 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
 
     activateBackward(dx, a, activation, rate) {
       const partOfDx = partOf(dx)
-      const partOfLeft = partOf(gatesOf(dx, a, activation))
+      const partOfLeft = partOf(derivativesOf(dx, a, activation))
       const scale = 1 / (1 - rate)
       return (row, rows, columns) => {
         const to = partOfDx(row, columns)
@@ -136,7 +143,7 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
         const extent = extentOf(rows, to)
         return activation.type === 'relu'
           ? wasm.relu_backward(...to.place, ...left, ...extent, scale) === 0
-          : wasm.gate_backward(...to.place, ...left, ...extent) === 0
+          : wasm.derivative_backward(...to.place, ...left, ...extent) === 0
       }
     },
   }

@@ -31,8 +31,8 @@ export const isAdam = ({ type }: OptimizerStep): boolean => type === 'adam' || t
 export function bindOptimizer(wasm: WasmExports): Apply {
   return (w, [first, second], g, n, kind, step) => {
     const { stepSize, beta1, beta2, epsilon, clip } = step
-    const decay = kind === 'weight' ? step.decay : 0
-    const weightDecay = kind === 'weight' ? step.weightDecay : 0
+    const decay = kind === 'weight' ? step.l2 : 0
+    const weightDecay = kind === 'weight' ? step.decoupledDecay : 0
     // A pass of its own, over what is in the cache: without a limit it costs nothing.
     if (clip < Number.POSITIVE_INFINITY) wasm.clip(g, n, clip)
     switch (step.type) {

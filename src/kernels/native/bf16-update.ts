@@ -92,7 +92,7 @@ export function bindBlocksUpdate(
       if (isAdam(step) && w.derived) {
         if (step.clip < Number.POSITIVE_INFINITY) wasm.clip(g, n, step.clip)
         const blocks = blocksOf(part.outputStart / BF16_COLUMNS, part.inputStart, height)
-        wasm.bf16_adam(...blocks, at[0], at[1], g, ...adamScalars(step, step.decay, step.weightDecay))
+        wasm.bf16_adam(...blocks, at[0], at[1], g, ...adamScalars(step, step.l2, step.decoupledDecay))
         return
       }
       apply(master + offset, at, g, n, 'weight', step)

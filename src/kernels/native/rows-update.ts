@@ -75,7 +75,7 @@ export function bindRowsUpdate(
       const isWhole = width === master.elems && stride === master.stride
       if (isAdam(step) && !isWhole && step.clip === Number.POSITIVE_INFINITY) {
         const [m, v] = moments.map(moment => moment + offset)
-        const scalars = adamScalars(step, step.decay, step.weightDecay)
+        const scalars = adamScalars(step, step.l2, step.decoupledDecay)
         wasm.adam_rows(master.at + offset, m, v, g, ...([width, height, master.stride, stride] as const), ...scalars)
         return
       }

@@ -8,7 +8,7 @@ import { activations } from '../../model/activation.js'
 import { dropoutThreshold, keyOf, Purpose, philox } from '../../tensor/random.js'
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import type { ActivationSpec, BiasTensors, CheckedBlockKernel, Columns, DropoutSpec, Kernels } from '../backend.js'
-import { checkBiasActivate, checkDropout, gatesOf } from '../shapes.js'
+import { checkBiasActivate, checkDropout, derivativesOf } from '../shapes.js'
 import { allColumns, blockOf, repeated } from './views.js'
 
 export function biasActivate(
@@ -18,25 +18,25 @@ export function biasActivate(
   dropout: DropoutSpec,
 ): ReturnType<Kernels['biasActivate']> {
   checkBiasActivate(z, bias, activation, dropout)
-  const { type, gates } = activation
+  const { type, derivatives } = activation
   const { of, slope } = activations[type]
   return (row, rows, epoch, training, columns = allColumns(z)) => {
     const a = blockOf(z, row, rows, columns)
     const { start, end } = columns
     ops.addeq(a, repeated(bias.master.lo(start).hi(end - start), rows))
     const finite = allFinite(a)
-    const gate = training && gates && blockOf(gates, row, rows, columns)
+    const derivative = training && derivatives && blockOf(derivatives, row, rows, columns)
     for (let r = 0; r < rows; r++) {
       for (let o = 0; o < a.shape[1]; o++) {
         const x = a.get(r, o)
         a.set(r, o, of(x))
-        if (gate) gate.set(r, o, slope(x))
+        if (derivative) derivative.set(r, o, slope(x))
       }
     }
     if (training && dropout.rate > 0) {
       const factors = dropoutFactors(dropout, row, rows, columns, epoch)
       ops.muleq(a, factors)
-      if (gate) ops.muleq(gate, factors)
+      if (derivative) ops.muleq(derivative, factors)
     }
     return finite
   }
@@ -50,16 +50,16 @@ export function dropout(x: Matrix, spec: DropoutSpec): ReturnType<Kernels['dropo
 }
 
 export function activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel {
-  const from = gatesOf(dx, a, activation)
+  const from = derivativesOf(dx, a, activation)
   const { type } = activation
   return (row, rows, columns = allColumns(dx)) => {
     const d = blockOf(dx, row, rows, columns)
     const on = blockOf(from, row, rows, columns)
     for (let r = 0; r < rows; r++) {
       for (let i = 0; i < d.shape[1]; i++) {
-        const gate = type === 'relu' ? Number(on.get(r, i) > 0) / (1 - rate) : on.get(r, i)
+        const derivative = type === 'relu' ? Number(on.get(r, i) > 0) / (1 - rate) : on.get(r, i)
         // Set, not multiplied by 0, which would keep a NaN.
-        d.set(r, i, gate === 0 ? 0 : d.get(r, i) * gate)
+        d.set(r, i, derivative === 0 ? 0 : d.get(r, i) * derivative)
       }
     }
     return allFinite(d)

@@ -27,8 +27,8 @@ export function weightUpdate(
     const master = tileOf(w.master, tile)
     const moments = w.moments.map(moment => tileOf(moment, tile))
     clip(g, step.clip)
-    addScaled(g, master, step.decay)
-    applyOptimizer(master, moments, g, step, step.weightDecay)
+    addScaled(g, master, step.l2)
+    applyOptimizer(master, moments, g, step, step.decoupledDecay)
   }
   return {
     fused(tile, rows, step) {

@@ -32,7 +32,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const hiddenBlocks = plan.widths.length - 2
 
   const activationOf = (block: number): BlockActivation => ({
-    activation: { type: plan.activation, gates: derivatives[block] ?? null },
+    activation: { type: plan.activation, derivatives: derivatives[block] ?? null },
     dropout: { rate: plan.dropout[block], seed: plan.seed, layer: block, samples: batch.samples },
   })
 

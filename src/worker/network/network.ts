@@ -34,10 +34,10 @@ export interface Pass {
  * only what `over` says, so that tasks of one part may run in any order, and a barrier stands between two parts.
  */
 export interface PassPart {
-  /** Of the stage, for people. */
+  /** Name of the stage, for people. */
   readonly name: string
   /**
-   * How the outputs are divided into tasks. `blocks`: of rows and columns; reads whole rows. `columns`: all rows, some
+   * Division of the outputs into tasks. `blocks`: of rows and columns; reads whole rows. `columns`: all rows, some
    * columns; reads the same columns. `rows`: whole rows; reads the same rows.
    */
   readonly over: 'blocks' | 'columns' | 'rows'
@@ -50,12 +50,12 @@ export interface PassPart {
 }
 
 /**
- * Where the gradient of an update comes from, which also says what its `amount` is. `rows`: computed from the batch rows
+ * Source of the gradient of an update, which also decides the meaning of its `amount`. `rows`: computed from the batch rows
  * [0, amount); `buffers`: the sum over the first `amount` workers' buffers; `kept`: what the step kept, times `amount`.
  */
 export type GradientSource = 'rows' | 'buffers' | 'kept'
 
-/** What an update takes of its step. */
+/** Facts of a step that its updates need. */
 export type UpdateStep = Pick<StepContext, 'optimizer' | 'averageShare'>
 
 /** The weight matrix of a layer. */
@@ -114,7 +114,7 @@ export interface Layer {
   readonly derivativeLeft: (BlockActivation & { readonly outputs: Matrix }) | null
 }
 
-/** What a kind of layer binds its kernels to. */
+/** Everything that a kind of layer binds its kernels to. */
 export interface LayerContext {
   readonly plan: RunPlan
   readonly memory: WebAssembly.Memory

@@ -1,11 +1,11 @@
 /**
- * How the outputs of a layer are cut into blocks of rows x columns, the tasks of a pass that runs layer by layer. A function
- * of the network and the mini-batch alone, never of the workers. Pure; runs in workers.
+ * Blocks of rows x columns of a layer's outputs: the tasks of a pass that runs layer by layer. A function of the network
+ * and the mini-batch alone, never of the workers. Pure; runs in workers.
  */
 import type { Backend, Columns, Rows } from '../../kernels/backend.js'
 
-/** (cols) as up to 16 strips that begin at multiples of `unit`. */
-export function stripsOf(cols: number, unit: number): Columns[] {
+/** Divides (cols) into up to 16 ranges that begin at multiples of `unit`. */
+export function columnRanges(cols: number, unit: number): Columns[] {
   const width = Math.ceil(cols / (BLOCKS * unit)) * unit
   return Array.from({ length: Math.ceil(cols / width) }, (_, i) => ({
     start: i * width,
@@ -15,7 +15,7 @@ export function stripsOf(cols: number, unit: number): Columns[] {
 
 /** The height of a grid's blocks where each has all columns; else null. */
 export function wholeRows(rows: number, cols: number, depth: number, unit: BlockUnit): number | null {
-  const blocks = cutGrid(rows, cols, depth, unit)
+  const blocks = divideGrid(rows, cols, depth, unit)
   return blocks.every(({ columns }) => columns.end - columns.start === cols) ? blocks[0].rows : null
 }
 
@@ -27,19 +27,19 @@ export interface Block extends Rows {
 
 /** Blocks of a grid: enough for 16 workers, unless they have less work than a product is worth its call. */
 const BLOCKS = 16
-/** Multiplications. */
-const LEAST_WORK = 6e6
-/** What a product loses for each row and column that its block lacks: 128 x 128 runs at 0.9 of the speed of all. */
+/** Multiplications that make a block worth its call. */
+const MIN_BLOCK_WORK = 6e6
+/** Loss of a product for each row and column that its block lacks: 128 x 128 runs at 0.9 of the speed of all. */
 const EDGE = 8
 const costOfBlock = (rows: number, cols: number): number => rows * cols * (1 + EDGE * (1 / rows + 1 / cols))
 
-/** The grid over some rows of a layer. A function of the network and the mini-batch alone, never of the workers. */
+/** Returns the blocks over some rows of a layer; they are kept for each number of rows. */
 export function gridOf(cols: number, depth: number, unit: BlockUnit): (rows: number) => readonly Block[] {
   const known = new Map<number, readonly Block[]>()
   return rows => {
     let blocks = known.get(rows)
     if (!blocks) {
-      blocks = cutGrid(rows, cols, depth, unit)
+      blocks = divideGrid(rows, cols, depth, unit)
       known.set(rows, blocks)
     }
     return blocks
@@ -48,10 +48,13 @@ export function gridOf(cols: number, depth: number, unit: BlockUnit): (rows: num
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
 
-/** Exported for tests: (rows, cols), sums of `depth` products, as up to about 16 blocks that begin at multiples of the units, of the shape that costs least. */
-export function cutGrid(rows: number, cols: number, depth: number, unit: BlockUnit): Block[] {
+/**
+ * Divides (rows, cols), sums of `depth` products, into up to about 16 blocks that begin at multiples of the units, of the
+ * shape that costs least. Exported for tests.
+ */
+export function divideGrid(rows: number, cols: number, depth: number, unit: BlockUnit): Block[] {
   const { blockRows, blockColumns, blockCost = costOfBlock } = unit
-  const powers = Math.min(Math.log2(BLOCKS), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / LEAST_WORK))))
+  const powers = Math.min(Math.log2(BLOCKS), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / MIN_BLOCK_WORK))))
   const choices = Array.from({ length: powers + 1 }, (_, power) => {
     const height = upTo(rows / 2 ** power, blockRows)
     const width = upTo(cols / 2 ** (powers - power), blockColumns)

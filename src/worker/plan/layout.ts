@@ -7,7 +7,7 @@
  */
 
 import type { Backend } from '../../kernels/backend.js'
-import { needsGates } from '../../model/activation.js'
+import { keepsDerivatives } from '../../model/activation.js'
 import { layerDeclarations, networkLayers } from '../../model/layers/kinds.js'
 import type { LayerSpec, Parameter } from '../../model/layers/layer.js'
 import { momentCount } from '../../model/optimizer.js'
@@ -88,10 +88,10 @@ export interface Layout {
   readonly augmented: { readonly images: Slot<'uint8'> /* (B, F) */; readonly rows: Slot<'int32'> /* (B) */ } | null
 }
 
-/** Rows of a piece of evaluation, at least: fewer would leave workers without a shard. */
+/** Least rows of a piece of evaluation: fewer would leave workers without a shard. */
 const EVALUATION_ROWS = 256
 
-/** What the reservations of a section depend on. */
+/** Facts that the reservations of a section depend on. */
 interface Context {
   readonly at: Reservations
   readonly plan: RunPlan
@@ -117,7 +117,7 @@ const sections = {
   }),
   activations: ({ plan, matrix }: Context) => plan.widths.map((width, i) => matrix(`activations.${i}`, width)),
   derivatives: ({ plan, trains, hidden, matrix }: Context) =>
-    trains && needsGates(plan.activation) ? hidden.map((width, i) => matrix(`derivatives.${i}`, width)) : [],
+    trains && keepsDerivatives(plan.activation) ? hidden.map((width, i) => matrix(`derivatives.${i}`, width)) : [],
   hiddenDeltas: ({ trains, hidden, matrix }: Context) =>
     trains ? hidden.map((width, i) => matrix(`deltas.${i}`, width)) : [],
   workspaces: (context: Context) => context.layers.map(layer => reserveWorkspace(context, layer)),

@@ -20,9 +20,9 @@ export interface PlannedRun {
   /** Its `rows` are still 0: they are known once the labels are loaded. */
   readonly plan: RunPlan
   readonly layout: Layout
-  /** Of backend and precision. */
+  /** Reason for the choice of backend and precision. */
   readonly backendReason: string
-  /** What would make the run faster here; null where nothing is known. */
+  /** Advice that would make the run faster here; null: none. */
   readonly backendAdvice: string | null
 }
 
@@ -102,18 +102,18 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
 export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
   if (data.dtype !== 'uint8') {
-    throw new ConfigError(`augment changes images, expected no settings of it with ${data.name}, which has numbers`)
+    throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are no images`)
   }
   const { perClass } = augment
   if (perClass !== null && perClass.length !== data.classes) {
     throw new ConfigError(
-      `augment.perClass has ${perClass.length} numbers, expected ${data.classes}, one for each class of ${data.name}`,
+      `augment.perClass has ${perClass.length} entries, expected ${data.classes}, one for each class of ${data.name}`,
     )
   }
   return { ...augment, height: data.height, width: data.width }
 }
 
-/** Says what needs how much, so that the reader sees which setting to change. */
+/** Lists the memory of each group of tensors, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
     ['weights', /^layers\.\d+\.(norm\.)?\w+$/],

@@ -10,7 +10,7 @@ import type { Activation } from '../../model/activation.js'
 import type { Initialisation } from '../../model/init.js'
 import type { NormType } from '../../model/parameters.js'
 
-/** Changes with anything in this file or in layout.ts; a worker refuses a coordinator of another version. */
+/** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
 export const PROTOCOL = 6
 
 export type Split = 'train' | 'validation' | 'test'
@@ -25,18 +25,18 @@ export interface RunPlan {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly init: Initialisation
-  /** Of orthogonal weights; null: by what follows the layer. */
+  /** Gain of orthogonal weights; null: by the activation that follows the layer. */
   readonly initGain: number | null
-  /** Of each hidden layer, and of the inputs. */
+  /** Dropout rate of each hidden layer, and of the inputs. */
   readonly dropout: readonly number[]
   readonly inputDropout: number
-  /** Of hidden layers; `momentum` is of running statistics. */
+  /** Normalisation of hidden layers; `momentum` is that of running statistics. */
   readonly norm: { readonly type: NormType; readonly momentum: number; readonly epsilon: number }
   readonly l2: number
   readonly clipValue: number | null
-  /** Of the incoming weights of a hidden unit; null: no limit. */
+  /** Limit of the norm of a hidden unit's incoming weights; null: none. */
   readonly maxNorm: number | null
-  /** Of the whole gradient; null: no limit. */
+  /** Limit of the norm of the whole gradient; null: none. */
   readonly clipNorm: number | null
   readonly loss: Experiment['train']['loss']
   readonly labelSmoothing: number
@@ -45,19 +45,19 @@ export interface RunPlan {
   readonly batchSize: number
   /** Mini-batches of an optimizer step. */
   readonly accumulateSteps: number
-  /** How the images of a mini-batch are changed; null: not. */
+  /** Augmentation of the images of a mini-batch; null: none. */
   readonly augmentation: Augmentation | null
   readonly shardRows: number
   /** How passes over the mini-batch are divided into tasks; see program/passes.ts. */
   readonly passes: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']
-  /** Of the whole run: some schedules end with it. */
+  /** Epochs of the whole run; some schedules depend on it. */
   readonly epochs: number
   readonly backend: BackendName
-  /** Of a native backend: what every worker opens. */
+  /** Native library that every worker opens; null: none. */
   readonly library: NativeLibrary | null
-  /** Numbers that matrices are multiplied in. */
+  /** Precision of matrix products. */
   readonly precision: Precision
   readonly allReduce: Experiment['compute']['allReduce']
   readonly workers: number
@@ -65,7 +65,7 @@ export interface RunPlan {
   readonly spinTurns: number
   /** Rows of each split of the run. */
   readonly rows: Readonly<Record<Split, number>>
-  /** What the data set has of each feature, and whether it is shifted and scaled; a byte that is not is divided by 255. */
+  /** Type of each feature in the data set, and whether it is shifted and scaled; a byte that is not is divided by 255. */
   readonly input: { readonly dtype: 'uint8' | 'float32'; readonly scaled: boolean }
   /** Images in each file: those of `train` are shared by training and validation rows. */
   readonly images: { readonly train: number; readonly test: number }

@@ -1,6 +1,5 @@
 /**
- * How weights are cut into tiles, the tasks of whatever runs over all of them. A function of the plan. Pure; runs on any
- * thread.
+ * Tiles of the weights: the tasks of every stage that runs over all of them. A function of the plan. Pure; any thread.
  */
 import type { Backend, Tile } from '../../kernels/backend.js'
 import type { RunPlan } from './run-plan.js'
@@ -14,7 +13,7 @@ export interface LayerTile {
 export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): boolean =>
   maxNorm !== null && layer < widths.length - 2
 
-/** What decides the cut. */
+/** Settings that decide the tiles. */
 export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'>
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
@@ -29,19 +28,19 @@ export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
 
   function wanted(weights: number): number {
     const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * plan.workers
-    return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / LEAST_WORK))
+    return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / MIN_TILE_WORK))
   }
 }
 
-/** The same where the cut decides bits, for all workers: those of products, or of the gradient's norm. */
+/** Tiles of a layer, for any number of workers, where tiles decide bits: those of products, or of the gradient's norm. */
 const FIXED_TILES = 16
 /** Tiles that a stage should have for each worker and layer, so that a claim more or less does not matter. */
 const TILES_PER_WORKER = 12
-/** Multiplications that a tile is worth its call for. */
-const LEAST_WORK = 1.8e6
+/** Multiplications that make a tile worth its call. */
+const MIN_TILE_WORK = 1.8e6
 
 /**
- * Cuts (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
+ * Divides (inputs, outputs) into the backend's best tiles, or smaller ones where that leaves too few: first of fewer
  * inputs, because each tile prepares its inputs anew, then of fewer outputs.
  */
 function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backend, wanted: number): Tile[] {
@@ -61,7 +60,7 @@ function tilesOf(inputs: number, outputs: number, { bestTile, tileUnit }: Backen
   return tiles
 }
 
-/** Units of a piece, at most `most`: so many that all `units` make at least `count` pieces, about equal. At least 1. */
+/** Units of a piece, from 1 to `most`, so that all `units` make at least `count` pieces of about equal size. */
 function pieceOf(units: number, count: number, most: number): number {
   const largest = Math.min(most, Math.max(1, Math.floor(units / Math.ceil(count))))
   return Math.ceil(units / Math.ceil(units / largest))
@@ -70,11 +69,11 @@ function pieceOf(units: number, count: number, most: number): number {
 export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
   (inputEnd - inputStart) * (outputEnd - outputStart)
 
-/** Whether a step of this plan keeps its gradient; over buffers it does in any case, and in others. */
+/** Whether a step of this plan keeps its gradient between two stages; the buffers of `allReduce: "buffers"` are others. */
 export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
   plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
 
-/** Parts whose squares are summed apart: tiles of the weights, then all else of each layer. */
+/** Number of parts whose squares are summed apart: tiles of the weights, then the vectors of each layer. */
 export function gradientParts(plan: RunPlan, backend: Backend): number {
   return plan.clipNorm === null ? 0 : layerTiles(plan, backend).length + plan.widths.length - 1
 }

@@ -11,9 +11,9 @@ export const Control = {
   /** Counts barriers passed; waiting workers sleep on it. */
   generation: 0,
   arrived: 16,
-  /** Next task of the stage. Reset by the last worker to arrive at a barrier, when nobody claims any more. */
+  /** Next task of the stage. Reset by the last worker to arrive at a barrier, when no worker claims any more. */
   claim: 32,
-  /** Not 0: leave as soon as possible; numbers in shared memory may be half written. */
+  /** Not 0: leave as soon as possible; values in shared memory may be half written. */
   abort: 48,
   /** Set by the coordinator: stop after the current step. */
   stop: 64,

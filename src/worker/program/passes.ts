@@ -10,10 +10,10 @@
 import type { Rows } from '../../kernels/backend.js'
 import { weightCount } from '../../model/parameters.js'
 import { type Network, type Pass, type PassPart, rowsPass } from '../network/network.js'
-import { gridOf, stripsOf, wholeRows } from '../plan/grid.js'
+import { columnRanges, gridOf, wholeRows } from '../plan/grid.js'
 import type { ProgramParts, Stage } from './stage.js'
 
-/** What is passed through the network in context C. */
+/** Source of the rows that are passed through the network in context C. */
 export interface PassSource<C> {
   rows(context: C): number
   pass(context: C): Pass
@@ -68,7 +68,7 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
   }
 }
 
-/** Rows that one task gathers, at least; and takes through the last, narrow layer, where calls cost as much as arithmetic. */
+/** Least rows of a task over rows, and of one over the output layer, which is narrow: calls cost as much as arithmetic. */
 const ROWS_OF_TASK = 16
 const ROWS_OF_LOSS = 32
 
@@ -144,11 +144,11 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
     }
   }
   if (over === 'columns') {
-    const strips = stripsOf(outputs, backend.tileUnit.outputs)
+    const ranges = columnRanges(outputs, backend.tileUnit.outputs)
     return {
       ...stage,
-      tasks: () => strips.length,
-      run: (task, context) => run(source.pass(context), { row: 0, rows: source.rows(context) }, strips[task]),
+      tasks: () => ranges.length,
+      run: (task, context) => run(source.pass(context), { row: 0, rows: source.rows(context) }, ranges[task]),
     }
   }
   const blocks = gridOf(outputs, depth, backend)

@@ -9,7 +9,7 @@
 
 import { type Layer, type Network, rowsPass, weightsOf } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
-import { stripsOf } from '../plan/grid.js'
+import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
@@ -50,7 +50,7 @@ function limitStages({ plan, backend, network }: ProgramParts): Stage<StepContex
   const tasks = weightsOf(network)
     .slice(0, -1)
     .flatMap(weight =>
-      stripsOf(weight.outputs, backend.tileUnit.outputs).map(
+      columnRanges(weight.outputs, backend.tileUnit.outputs).map(
         (columns): PlainTask =>
           context =>
             weight.limit(columns, maxNorm, context),

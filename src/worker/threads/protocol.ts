@@ -25,11 +25,11 @@ export interface SpanReport {
   readonly stages: readonly StageTime[]
   /** Not 0: the step `step` found this fault and changed nothing. */
   readonly fault: number
-  /** Of each step, where the call asked for it: milliseconds from its begin to its end, and of these computing. */
+  /** Milliseconds of each step, whole and computing, where the call asked for them. */
   readonly steps?: { readonly totalMs: Float64Array; readonly workMs: Float64Array }
 }
 
-/** What the coordinator calls in every worker, all at the same time. Each call blocks its thread until it is done. */
+/** Calls of the coordinator, to every worker at the same time. Each call blocks its thread until it is done. */
 export interface TrainWorker {
   /** Maps the memory and builds the programs. */
   open(
@@ -40,10 +40,10 @@ export interface TrainWorker {
   ): Promise<{ protocol: number }>
   /** Draws the initial weights. */
   initialise(): void
-  /** Writes what a backend derives from the weights, after they were stored from outside. */
+  /** Writes the forms of the weights that products read, after weights were stored from outside. */
   derive(): void
   /**
-   * Copies all state to or from a snapshot: f32, as the state table of model/state.ts says. `snapshot` returns 0, or the
+   * Copies all state to or from a snapshot: f32, in the order of the state table (model/state.ts). `snapshot` returns 0, or the
    * code of a fault if a number is not finite.
    */
   snapshot(to: SharedArrayBuffer): number
@@ -54,7 +54,7 @@ export interface TrainWorker {
   evaluate(split: Split): SpanReport
 }
 
-/** What piscina hands to the hosting task. */
+/** Argument of the task that hosts a worker. */
 export interface HostTask {
   readonly port: MessagePort
 }

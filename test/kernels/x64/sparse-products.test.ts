@@ -7,7 +7,7 @@ import { addressOf } from '../../../src/kernels/ffi/memory.js'
 import type { NativeGemm, ProductForm, ProductShape } from '../../../src/kernels/products.js'
 import { openSparse, sparseCost, sparseObstacle } from '../../../src/kernels/x64/sparse-products.js'
 import { createArena } from '../../../src/tensor/arena.js'
-import { cutGrid } from '../../../src/worker/plan/grid.js'
+import { divideGrid } from '../../../src/worker/plan/grid.js'
 import { randoms } from '../lab.js'
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
@@ -199,7 +199,7 @@ t.test('what is not a number is no zero; subnormal numbers are, and only here', 
 
 t.test('blocks are cut so that panels are wide, and to one column of blocks where that is cheaper', async t => {
   const unit = { blockRows: 1, blockColumns: 16, blockCost: sparseCost }
-  t.same(cutGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
-  t.same(cutGrid(128, 128, 784, unit)[0], { row: 0, rows: 64, columns: { start: 0, end: 128 } })
-  t.equal(cutGrid(256, 10, 500, unit).length, 1, 'little work is one block')
+  t.same(divideGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.same(divideGrid(128, 128, 784, unit)[0], { row: 0, rows: 64, columns: { start: 0, end: 128 } })
+  t.equal(divideGrid(256, 10, 500, unit).length, 1, 'little work is one block')
 })

@@ -1,4 +1,4 @@
-/** The cut of the weights: by the number of workers, unless it decides bits. */
+/** Tiles of the weights: by the number of workers, unless they decide bits. */
 import t from 'tap'
 import { wasm } from '../../../src/kernels/wasm/index.js'
 import type { RunPlan } from '../../../src/worker/plan/run-plan.js'
@@ -8,7 +8,7 @@ const WIDTHS = [784, 512, 256, 10]
 const planOf = (workers: number, clipNorm: number | null) =>
   ({ widths: WIDTHS, batchSize: 256, workers, clipNorm }) as unknown as RunPlan
 
-t.test('with clipNorm, whose partial sums follow the tiles, the cut is the same for 1 and 7 workers', async t => {
+t.test('with clipNorm, whose partial sums follow the tiles, the tiles are the same for 1 and 7 workers', async t => {
   const one = layerTiles(planOf(1, 1), wasm)
   t.strictSame(layerTiles(planOf(7, 1), wasm), one)
   t.equal(gradientParts(planOf(7, 1), wasm), one.length + 3)

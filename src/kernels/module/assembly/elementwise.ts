@@ -3,7 +3,7 @@
  * of matrices are as in layout.ts. Subnormal deltas are flushed to zero: in every product that follows they would be
  * slow on some CPUs.
  *
- * With any activation but ReLU training keeps a second matrix, the gates: the derivative times dropout's factor. The way
+ * With any activation but ReLU training keeps a second matrix, the derivatives: the derivative times dropout's factor. The way
  * back only multiplies by it, so nothing has to be found again from outputs that dropout has scaled or set to 0.
  */
 import { activate4, slope4 } from './activations'
@@ -132,11 +132,11 @@ export function relu_backward(
 
 /**
  * z = f(z + bias) in place; of its columns `width` are the layer's, and those after them are set to 0, which not every f
- * leaves there. Overwrites the gates with f'(z + bias); a pointer of 0: there are none. Returns 1 if a z + bias was not
+ * leaves there. Overwrites the derivatives with f'(z + bias); a pointer of 0: there are none. Returns 1 if a z + bias was not
  * finite.
  */
 export function bias_activate(
-  z: usize, zPanel: usize, zRow: usize, gates: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32, vectors: i32,
+  z: usize, zPanel: usize, zRow: usize, derivatives: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32, vectors: i32,
   bias: usize, code: i32, width: i32,
 ): i32 {
   let bad = f32x4.splat(0)
@@ -144,24 +144,24 @@ export function bias_activate(
   for (; panels > 0; panels--) {
     const own = <usize>max(width, 0) << 2
     let at = z
-    let gate = gates
+    let derivative = derivatives
     for (let r = rows; r > 0; r--) {
       for (let j: usize = 0; j < bytes; j += 16) {
         const x = f32x4.add(v128.load(at + j), v128.load(bias + j))
         bad = v128.or(bad, nonFinite4(x))
         const a = activate4(x, code)
         v128.store(at + j, flush(a))
-        if (gates != 0) v128.store(gate + j, flush(slope4(x, a, code)))
+        if (derivatives != 0) v128.store(derivative + j, flush(slope4(x, a, code)))
       }
       for (let j = own; j < bytes; j += 4) {
         store<f32>(at + j, 0)
-        if (gates != 0) store<f32>(gate + j, 0)
+        if (derivatives != 0) store<f32>(derivative + j, 0)
       }
       at += zRow
-      gate += gRow
+      derivative += gRow
     }
     z += zPanel
-    if (gates != 0) gates += gPanel
+    if (derivatives != 0) derivatives += gPanel
     bias += bytes
     width -= vectors << 2
   }
@@ -169,12 +169,12 @@ export function bias_activate(
 }
 
 /**
- * z and, unless there are none (0), gates, times `scale` where a unit is kept, else 0; they begin at vector `first` of
+ * z and, unless there are none (0), derivatives, times `scale` where a unit is kept, else 0; they begin at vector `first` of
  * the layer. Unit u of a row is kept if word u % 4 of counter (⌊u/4⌋, layer, samples[row], epoch) is at least the
  * threshold. `scratch` takes 64 bytes.
  */
 export function dropout(
-  z: usize, zPanel: usize, zRow: usize, gates: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32, vectors: i32,
+  z: usize, zPanel: usize, zRow: usize, derivatives: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32, vectors: i32,
   first: u32, samples: usize, scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
 ): void {
   const least = i32x4.splat(threshold)
@@ -187,25 +187,25 @@ export function dropout(
       for (let q = 0; q < vectors; q++) {
         philox4(scratch, first + <u32>q, layer, sample, epoch, k0, k1)
         let at = z + r * zRow + (<usize>q << 4)
-        let gate = gates + r * gRow + (<usize>q << 4)
+        let derivative = derivatives + r * gRow + (<usize>q << 4)
         for (let l = 0; l < lanes; l++) {
           const keep = i32x4.ge_u(v128.load(scratch + (<usize>l << 4)), least)
           v128.store(at, v128.and(f32x4.mul(v128.load(at), factor), keep))
-          if (gates != 0) v128.store(gate, v128.and(f32x4.mul(v128.load(gate), factor), keep))
+          if (derivatives != 0) v128.store(derivative, v128.and(f32x4.mul(v128.load(derivative), factor), keep))
           at += zRow
-          gate += gRow
+          derivative += gRow
         }
       }
     }
     z += zPanel
-    if (gates != 0) gates += gPanel
+    if (derivatives != 0) derivatives += gPanel
     first += vectors
   }
 }
 
-/** dx = dx · gate where the gate is not 0, else 0, in place. Returns 1 if a result is not finite. */
-export function gate_backward(
-  dx: usize, dxPanel: usize, dxRow: usize, gates: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32,
+/** dx = dx · derivative where the derivative is not 0, else 0, in place. Returns 1 if a result is not finite. */
+export function derivative_backward(
+  dx: usize, dxPanel: usize, dxRow: usize, derivatives: usize, gPanel: usize, gRow: usize, rows: i32, panels: i32,
   vectors: i32,
 ): i32 {
   const zero = f32x4.splat(0)
@@ -213,11 +213,11 @@ export function gate_backward(
   const bytes = <usize>vectors << 4
   for (; panels > 0; panels--) {
     let to = dx
-    let from = gates
+    let from = derivatives
     for (let r = rows; r > 0; r--) {
       for (let j: usize = 0; j < bytes; j += 16) {
-        const gate = v128.load(from + j)
-        const x = v128.and(f32x4.mul(v128.load(to + j), gate), f32x4.ne(gate, zero))
+        const derivative = v128.load(from + j)
+        const x = v128.and(f32x4.mul(v128.load(to + j), derivative), f32x4.ne(derivative, zero))
         bad = v128.or(bad, nonFinite4(x))
         v128.store(to + j, flush(x))
       }
@@ -225,7 +225,7 @@ export function gate_backward(
       from += gRow
     }
     dx += dxPanel
-    gates += gPanel
+    derivatives += gPanel
   }
   return i32(v128.any_true(bad))
 }

@@ -8,7 +8,7 @@ export {
   bf16_weights, copy_rows,
 } from './bf16'
 export {
-  bias_activate, bias_relu, bias_relu_dropout, column_sums, dropout, gate_backward, relu_backward,
+  bias_activate, bias_relu, bias_relu_dropout, column_sums, dropout, derivative_backward, relu_backward,
 } from './elementwise'
 export { gather, gather_scaled } from './gather'
 export { gemm, transpose_blocks, weight_gradient } from './gemm'

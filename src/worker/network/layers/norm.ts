@@ -37,7 +37,7 @@ export const bindNormLayer: BindLayer = context => {
     weight: null,
     vectors: bindVectors(context, {
       kept: norm.gradients,
-      // Of kept gradients the running statistics are kept too: they do not need the number of rows.
+      // Kept gradients have kept running statistics beside them, which need no number of rows.
       apply: (source, amount, optimizer) => norm.update(source === 'rows' ? amount : 0, optimizer),
       accumulate: noBuffers,
       keep: norm.keep,
