@@ -8,6 +8,7 @@ import { inspect } from 'node:util'
 import { CsvError, parse } from 'csv-parse'
 import { DataError } from '../errors.js'
 import { contentOf } from './content.js'
+import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { DataConfig, DatasetSource, TableColumns } from './source.js'
 import { GrowingFloats, type NamedRows, tableSource } from './table.js'
 
@@ -70,6 +71,7 @@ async function readTable(
   source.pipe(parser)
 
   const features = new GrowingFloats(Float32Array)
+  const sample = new RowSample()
   const classNames: string[] = []
   const targets = task === 'regression' ? new GrowingFloats(Float64Array) : null
   let names: readonly string[] | null = null
@@ -84,7 +86,9 @@ async function readTable(
       expectFields(at, record, names, delimiter)
       chosen ??= chooseColumns(file, names, record, config, wanted)
       const number = (column: number) => numberOf(record[column], () => `${at}: column ${inspect(names![column])}`)
-      for (const column of chosen.features) features.push(number(column))
+      const numbers = chosen.features.map(number)
+      for (const value of numbers) features.push(value)
+      if (sample.wantsNext()) sample.add(numbers)
       if (targets) for (const column of chosen.labels) targets.push(number(column))
       else classNames.push(classOf(at, record, names, chosen.labels[0]))
     }
@@ -99,6 +103,7 @@ async function readTable(
   const { labels: labelPlaces, features: featurePlaces } = chosen
   const others = names.filter((_, column) => !labelPlaces.includes(column) && !featurePlaces.includes(column))
   const columns = { features: namesAt(featurePlaces), labels: namesAt(labelPlaces), others }
+  expectDistinctFeatures(file, sample, column => `column ${inspect(columns.features[column])}`)
   return {
     ...{ features: features.values, classNames, columns, files: [digest] },
     targets: targets && { names: columns.labels, values: targets.values },

@@ -5,6 +5,7 @@
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */
 import { DataError } from '../errors.js'
+import { asFeatureType } from './feature-type.js'
 import type { SavedInput } from './input.js'
 import type { DatasetSource, Features, Split } from './source.js'
 
@@ -24,7 +25,7 @@ const MOST_SHOWN = 20
  */
 export function matchModel(source: DatasetSource, model: SavedInput, hint?: string): MatchedSource {
   try {
-    return matched(source, model)
+    return matched(asFeatureType(source, model.dtype), model)
   } catch (error) {
     if (!(error instanceof DataError) || hint === undefined) throw error
     throw new DataError(error.message, { hint })
@@ -39,9 +40,6 @@ function matched(source: DatasetSource, model: SavedInput): MatchedSource {
   }
   const features = featurePlaces(source, model)
   const outputs = source.task === 'regression' ? targetPlaces(source, model) : classPlaces(source, model)
-  if (source.dtype !== model.dtype) {
-    throw new DataError(`${where}: features are ${source.dtype}, expected ${model.dtype}, as the model was trained`)
-  }
   const named = source.columns && model.columns
   const taken = new Set(named ? model.columns?.features : source.columns?.features)
   const ignored = [...(source.columns?.features ?? []), ...(source.columns?.others ?? [])].filter(
@@ -77,6 +75,8 @@ function featurePlaces({ where, columns, height, width }: DatasetSource, model: 
     )
   }
   if (height === model.height && width === model.width) return null
+  // Pixels row by row are the same numbers whether or not the file says where a row ends.
+  if (height * width === model.height * model.width && (height === 1 || model.height === 1)) return null
   const shapeOf = (rows: number, cols: number) => (rows === 1 ? `${cols} features` : `${rows} x ${cols} pixels`)
   throw new DataError(
     `${where}: a row has ${shapeOf(height, width)}, expected ${shapeOf(model.height, model.width)}, as the model takes`,

@@ -7,8 +7,9 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
-import { type NpyArray, parseNpy } from '../formats/npy.js'
+import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { fileError } from './content.js'
+import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
 import { ALL_ROWS, type NamedRows, tableSource } from './table.js'
 import type { Targets } from './targets.js'
@@ -63,34 +64,52 @@ async function readPart(
   const y = await arrays(labels)
   if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected what to learn`)
   const array = parseNpy(`${path}: ${features}`, x.bytes)
-  const what = parseNpy(`${path}: ${labels}`, y.bytes)
-  const targets = task === 'regression' ? targetsOf(`${path}: ${labels}`, what) : null
-  const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what)
+  const what = parseNpyLabels(`${path}: ${labels}`, y.bytes)
+  const [rows] = array.shape
+  const found = rowsOf(what, rows)
+  if (found !== rows) {
+    throw new DataError(`${path}: ${features} has ${rows} rows, expected ${found}, as ${labels} has`)
+  }
+  const targets = task === 'regression' ? targetsOf(`${path}: ${labels}`, what, rows) : null
+  const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what, rows)
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
   const shape = imageShape(`${path}: ${features}`, array)
-  if (array.shape[0] !== what.shape[0]) {
-    throw new DataError(`${path}: ${features} has ${array.shape[0]} rows, expected ${what.shape[0]}, as ${labels} has`)
-  }
   return { ...shape, ...featuresOf(`${path}: ${features}`, array), classNames, targets, files }
 }
 
-/** (rows, F), (rows, height, width), or that with one channel behind it. */
+/** Rows of labels or targets: (rows, …), or (1, rows) as one row of a matrix. */
+const rowsOf = ({ shape }: Pick<NpyArray, 'shape'>, wanted: number): number =>
+  shape.length === 2 && shape[0] === 1 && shape[1] === wanted ? wanted : (shape[0] ?? 0)
+
+/** (rows), (rows, F), (rows, height, width), or that with one channel in front of it or behind it. */
 function imageShape(where: string, { shape }: NpyArray): { height: number; width: number } {
-  const [, first, second, channels = 1, ...more] = shape
-  if (shape.length === 2) return { height: 1, width: first }
-  if (shape.length > 2 && channels === 1 && more.length === 0) return { height: first, width: second }
+  const [, ...dims] = shape
+  if (shape.length === 1) return { height: 1, width: 1 }
+  if (shape.length === 2) return { height: 1, width: dims[0] }
+  if (shape.length === 3) return { height: dims[0], width: dims[1] }
+  if (shape.length === 4 && dims[2] === 1) return { height: dims[0], width: dims[1] }
+  if (shape.length === 4 && dims[0] === 1) return { height: dims[1], width: dims[2] }
   throw new DataError(
     `${where}: shape is (${shape.join(', ')}), expected (rows, features), (rows, height, width) or (rows, height, width, 1)`,
   )
 }
 
+/** Bytes of images stay bytes; bytes of a table are numbers like all others, so that its type decides nothing. */
 function featuresOf(where: string, array: NpyArray): { features: Features; dtype: Part['dtype'] } {
-  if (array.values instanceof Uint8Array) return { features: array.values, dtype: 'uint8' }
+  const isTable = array.shape.length < 3
+  if (array.values instanceof Uint8Array && !isTable) return { features: array.values, dtype: 'uint8' }
   return { features: floatsOf(where, array), dtype: 'float32' }
 }
 
 function floatsOf(where: string, array: NpyArray): Float32Array {
   expectFinite(where, array)
+  const { values } = array
+  const width = values.length / array.shape[0]
+  const sample = new RowSample()
+  for (let at = 0; at < values.length; at += width) {
+    if (sample.wantsNext()) sample.add(Array.from(values.subarray(at, at + width)))
+  }
+  expectDistinctFeatures(where, sample, column => (width === 1 ? 'the feature' : `feature ${column}`))
   return Float32Array.from(array.values)
 }
 
@@ -100,10 +119,16 @@ function expectFinite(where: string, { type, values }: NpyArray): void {
   throw new DataError(`${where}: element ${wrong} is ${values[wrong]}, expected finite numbers in f32; it is ${type}`)
 }
 
-/** Numbers (rows) or (rows, targets), which have no names. */
-function targetsOf(where: string, array: NpyArray): Targets {
+/** Whether elements are texts. */
+const isText = (array: NpyArray | NpyTexts): array is NpyTexts => Array.isArray(array.values)
+
+/** Numbers (rows), (1, rows) or (rows, targets), which have no names. */
+function targetsOf(where: string, array: NpyArray | NpyTexts, rows: number): Targets {
   const { shape } = array
-  const [, count = 1] = shape
+  if (isText(array)) {
+    throw new DataError(`${where}: is text, expected numbers, because data.task is "regression"`)
+  }
+  const count = array.values.length / rows
   if (shape.length < 1 || shape.length > 2 || count === 0) {
     throw new DataError(`${where}: shape is (${shape.join(', ')}), expected (rows) or (rows, targets)`)
   }
@@ -112,12 +137,43 @@ function targetsOf(where: string, array: NpyArray): Targets {
   return { names, values: Float64Array.from(array.values) }
 }
 
-/** Whole numbers (rows) or (rows, 1) as the names of classes. */
-function labelsOf(where: string, { type, shape, values }: NpyArray): string[] {
-  if (!(shape.length === 1 || (shape.length === 2 && shape[1] === 1)) || !/^[iu]/.test(type)) {
-    throw new DataError(`${where}: is ${type} of shape (${shape.join(', ')}), expected whole numbers of shape (rows)`)
+/** Classes by name: texts or whole numbers, (rows), (rows, 1) or (1, rows), or one-hot numbers (rows, classes). */
+function labelsOf(where: string, array: NpyArray | NpyTexts, rows: number): string[] {
+  const { type, shape, values } = array
+  const perRow = values.length / rows
+  if (shape.length > 2 || shape.length < 1 || (isText(array) && perRow !== 1)) {
+    throw new DataError(
+      `${where}: is ${type} of shape (${shape.join(', ')}), expected one class a row: (rows), or numbers one-hot, (rows, classes)`,
+    )
   }
-  return Array.from(values, String)
+  if (isText(array)) {
+    const empty = array.values.indexOf('')
+    if (empty >= 0) throw new DataError(`${where}: element ${empty} is empty, expected the name of a class`)
+    return [...array.values]
+  }
+  return perRow === 1 ? wholeLabels(where, array) : oneHotLabels(where, array, perRow)
+}
+
+function wholeLabels(where: string, { type, values }: NpyArray): string[] {
+  return Array.from(values, (value, i) => {
+    if (Number.isSafeInteger(value)) return String(value)
+    throw new DataError(`${where}: element ${i} is ${value}, expected whole numbers as classes; it is ${type}`, {
+      hint: 'numbers to predict: --set data.task=regression',
+    })
+  })
+}
+
+function oneHotLabels(where: string, { type, values }: NpyArray, classes: number): string[] {
+  return Array.from({ length: values.length / classes }, (_, row) => {
+    const line = values.subarray(row * classes, (row + 1) * classes)
+    const label = line.indexOf(1)
+    const ones = line.filter(value => value === 1).length
+    if (ones === 1 && line.every(value => value === 0 || value === 1)) return String(label)
+    throw new DataError(
+      `${where}: row ${row} is ${type} (${[...line.subarray(0, 10)].join(', ')}${classes > 10 ? ', …' : ''}), expected one-hot: a single 1 among zeros`,
+      { hint: 'numbers to predict: --set data.task=regression' },
+    )
+  })
 }
 
 function arraysOfFolder(folder: string): Arrays {

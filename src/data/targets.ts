@@ -31,7 +31,7 @@ export function expectDistinct(where: string, { names, values }: Targets): void 
 }
 
 /** Root mean squares of column `k` of (N, K): about the mean, and of what rounding changes. */
-function spreadOf(values: Float64Array, k: number, width: number) {
+function spreadOf(values: ArrayLike<number>, k: number, width: number) {
   const rows = values.length / width
   const first = values[k]
   let shift = 0 // from the first row, so that it is 0 and not nearly 0 where all are the same

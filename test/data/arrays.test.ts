@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { unzipSync, zipSync } from 'fflate'
 import t from 'tap'
 import { openDataset } from '../../src/data/dataset.js'
+import { asFeatureType } from '../../src/data/feature-type.js'
 import type { DataConfig, DatasetSource } from '../../src/data/source.js'
 import { parseNpy } from '../../src/formats/npy.js'
 import { encodePng } from '../../src/picture/png.js'
@@ -119,6 +120,156 @@ t.test('numbers of every type and order are read as f32; without held-out rows a
   }
 })
 
+/** Text as NumPy's `U`: code points of 4 bytes. */
+function unicode(texts: readonly string[], length: number, swap = false): Uint8Array {
+  const points = texts.flatMap(text => Array.from({ length }, (_, i) => [...text][i]?.codePointAt(0) ?? 0))
+  const bytes = Buffer.alloc(points.length * 4)
+  for (const [i, point] of points.entries())
+    swap ? bytes.writeUInt32BE(point, 4 * i) : bytes.writeUInt32LE(point, 4 * i)
+  return bytes
+}
+
+t.test('labels in every form that programs keep them in name the same classes', async t => {
+  const rows = [0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
+  const x = npy('<f4', [10, 1], bytesOf(Float32Array.from(rows, (label, i) => label + i / 100)))
+  const hot = rows.flatMap(label => [1 - label, label])
+  const numbers = Object.entries({
+    bool: npy('|b1', [10], Uint8Array.from(rows)),
+    f4: npy('<f4', [10], bytesOf(Float32Array.from(rows))),
+    f2: npy('<f2', [10], bytesOf(Uint16Array.from(rows, label => label * 0x3c00))),
+    'i8 (N, 1)': npy('<i8', [10, 1], bytesOf(BigInt64Array.from(rows.map(BigInt)))),
+    'u1 (1, N)': npy('|u1', [1, 10], Uint8Array.from(rows)),
+    'one-hot u1': npy('|u1', [10, 2], Uint8Array.from(hot)),
+    'one-hot bool': npy('|b1', [10, 2], Uint8Array.from(hot)),
+    'one-hot f8': npy('<f8', [10, 2], bytesOf(Float64Array.from(hot))),
+    'one-hot f4, Fortran': npy('<f4', [10, 2], bytesOf(Float32Array.from([...rows.map(label => 1 - label), ...rows])), {
+      fortran: true,
+    }),
+    'text S': npy('|S1', [10], Buffer.from(rows.join(''))),
+    'text U (N, 1)': npy('<U3', [10, 1], unicode(rows.map(String), 3)),
+  })
+  const want = await load(await openArrays({ 'x_train.npy': x, 'y_train.npy': numbers[1][1] }), 'train')
+  for (const [name, y] of numbers) {
+    const source = await openArrays({ 'x_train.npy': x, 'y_train.npy': y })
+    t.same(source.classNames, ['0', '1'], name)
+    const { features, labels } = await load(source, 'train')
+    t.same([features, labels], [want.features, want.labels], name)
+  }
+  const words = rows.map(label => ['chat', 'été 🐈'][label])
+  for (const swap of [false, true]) {
+    const y = npy(`${swap ? '>' : '<'}U5`, [10], unicode(words, 5, swap))
+    t.same((await openArrays({ 'x_train.npy': x, 'y_train.npy': y })).classNames, ['chat', 'été 🐈'])
+  }
+})
+
+t.test(
+  'float16 features, as numbers and as subnormal ones; one feature in one dimension; a channel in front',
+  async t => {
+    const y = npy('|u1', [4], Uint8Array.of(0, 1, 0, 1))
+    const halves = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x7bff) // 1, -2, 2^-24, 65504
+    for (const [name, shape] of [
+      ['(N, 1)', [4, 1]],
+      ['(N)', [4]],
+    ] as const) {
+      const source = await openArrays({ 'x_train.npy': npy('<f2', shape, bytesOf(halves)), 'y_train.npy': y })
+      t.match(source, { height: 1, width: 1, dtype: 'float32' }, name)
+      const all = [...(await load(source, 'train')).features, ...(await load(source, 'test')).features]
+      t.same(
+        all.sort((a, b) => a - b),
+        [-2, 2 ** -24, 1, 65504],
+        name,
+      )
+    }
+    const channels = npy('|u1', [4, 1, 2, 3], new Uint8Array(24))
+    t.match(await openArrays({ 'x_train.npy': channels, 'y_train.npy': y }), { height: 2, width: 3, dtype: 'uint8' })
+  },
+)
+
+t.test('a table is numbers whatever its type; bytes with height and width are images', async t => {
+  const values = Uint8Array.from({ length: 40 }, (_, i) => (i * 37) % 200)
+  const y = npy(
+    '|u1',
+    [10],
+    Uint8Array.from({ length: 10 }, (_, i) => i % 2),
+  )
+  const want = await load(
+    await openArrays({ 'x_train.npy': npy('<f4', [10, 4], bytesOf(Float32Array.from(values))), 'y_train.npy': y }),
+    'train',
+  )
+  for (const [type, numbers] of [
+    ['|u1', values],
+    ['<i4', bytesOf(Int32Array.from(values))],
+    ['<f8', bytesOf(Float64Array.from(values))],
+  ] as const) {
+    const source = await openArrays({ 'x_train.npy': npy(type, [10, 4], numbers), 'y_train.npy': y })
+    t.match(source, { height: 1, width: 4, dtype: 'float32' }, type)
+    t.same((await load(source, 'train')).features, want.features, type)
+  }
+  const images = await openArrays({ 'x_train.npy': npy('|u1', [10, 2, 2], values), 'y_train.npy': y })
+  t.match(images, { height: 2, width: 2, dtype: 'uint8' })
+  // A model that learned from the other type gets the type that it learned from.
+  const path = writeFiles({ 'x_train.npy': npy('|u1', [10, 2, 2], values), 'y_train.npy': y })
+  const asNumbers = asFeatureType(await openDataset(dataConfig({ dataset: 'npz', path }), { baseDir: '/' }), 'float32')
+  t.same(await load(asNumbers, 'train').then(({ features }) => features), want.features)
+  const floats = npy('<f4', [10, 2, 2], bytesOf(Float32Array.from(values)))
+  const asBytes = writeFiles({ 'x_train.npy': floats, 'y_train.npy': y })
+  const bytes = asFeatureType(
+    await openDataset(dataConfig({ dataset: 'npz', path: asBytes }), { baseDir: '/' }),
+    'uint8',
+  )
+  t.match(bytes, { dtype: 'uint8' })
+  t.same((await load(bytes, 'train')).features, want.features)
+  const scaled = npy('<f4', [10, 2, 2], bytesOf(Float32Array.from(values, value => value / 255)))
+  const other = writeFiles({ 'x_train.npy': scaled, 'y_train.npy': y })
+  const refused = asFeatureType(
+    await openDataset(dataConfig({ dataset: 'npz', path: other }), { baseDir: '/' }),
+    'uint8',
+  )
+  await t.rejects(load(refused, 'train'), {
+    name: 'DataError',
+    message: /train row 0 is 0\.1.*, expected a whole number/,
+  })
+})
+
+t.test('features that f32 takes for the same are refused, in arrays and in tables', async t => {
+  const rows = Array.from({ length: 400 }, (_, i) => i)
+  const labels = rows.map(i => i % 2)
+  const y = npy('|u1', [400], Uint8Array.from(labels))
+  const columns: [name: string, refused: boolean, values: number[]][] = [
+    ['times', true, rows.map(i => 1_700_000_000 + (i % 60))],
+    ['milliseconds', true, rows.map(i => 1_700_000_000_000 + 1000 * i)],
+    ['identifiers', true, labels.map(label => 20_000_000 + label)],
+    ['large identifiers', true, labels.map(label => 200_000_000 + label)],
+    ['years of seconds', false, rows.map(i => 1_600_000_000 + 86_400 * 3 * i)],
+    ['times beside zeros', true, rows.map(i => (i % 4 === 0 ? 0 : 1_700_000_000 + (i % 60)))],
+    ['small differences', true, rows.map(i => 1 + (i % 50) * 1e-9)],
+    ['noise of computing', false, rows.map(i => (i % 3 === 0 ? 0.1 + 0.2 : 0.3))],
+    ['constant', false, rows.map(() => 1_700_000_001)],
+    ['sums', false, rows.map(i => Array.from({ length: i % 7 }, () => 0.1).reduce((a, b) => a + b, 0))],
+    ['measurements', false, rows.map(i => Math.sin(i) * 1e6)],
+    ['small whole numbers', false, rows],
+  ]
+  for (const [name, isRefused, values] of columns) {
+    const x = npy('<f8', [400, 2], bytesOf(Float64Array.from(values.flatMap(value => [1, value]))))
+    const path = writeFiles({
+      't.csv': Buffer.from(`one,${name},class\n${values.map((value, i) => `1,${value},${labels[i]}`).join('\n')}\n`),
+    })
+    const table = () => openDataset(dataConfig({ dataset: 'csv', path: join(path, 't.csv') }), { baseDir: '/' })
+    const arrays = () => openArrays({ 'x_train.npy': x, 'y_train.npy': y })
+    if (isRefused) {
+      await t.rejects(arrays, { message: /x_train: feature 1 has \d+ different values .* f32 keeps \d+ apart/ }, name)
+      await t.rejects(
+        table,
+        { message: `column '${name}' has`, hint: /^subtract what the values have in common/ },
+        name,
+      )
+    } else {
+      await t.resolves(arrays, name)
+      await t.resolves(table, name)
+    }
+  }
+})
+
 t.test('what is wrong with arrays is named', async t => {
   const { 'x_train.npy': x, 'y_train.npy': y } = KERAS
   const nan = npy('<f4', [2, 1], bytesOf(Float32Array.of(1, Number.NaN)))
@@ -128,15 +279,38 @@ t.test('what is wrong with arrays is named', async t => {
     [{ 'x_train.npy': x }, /has 'x_train' but no array 'y_train'/],
     [{ 'x_train.npy': x, 'y_train.npy': two }, /x_train has 6 rows, expected 2/],
     [{ 'x_train.npy': nan, 'y_train.npy': two }, /x_train: element 1 is NaN, expected finite numbers/],
-    [{ 'x_train.npy': npy('<f2', [2, 1], new Uint8Array(4)), 'y_train.npy': two }, /numbers are 'f2', expected one of/],
-    [{ 'x_train.npy': npy('|O', [2, 1], new Uint8Array(4)), 'y_train.npy': two }, /numbers are 'O'/],
+    [{ 'x_train.npy': npy('|O', [2, 1], new Uint8Array(4)), 'y_train.npy': two }, /elements are 'O', expected one of/],
+    [{ 'x_train.npy': npy('<c8', [2, 1], new Uint8Array(16)), 'y_train.npy': two }, /elements are 'c8'/],
+    [
+      { 'x_train.npy': npy('<i8', [2, 1], bytesOf(BigInt64Array.of(1n, 2n ** 53n + 1n))), 'y_train.npy': two },
+      /x_train: element 1 is about 9007199254740992, expected whole numbers up to 2\^53/,
+    ],
+    [{ 'x_train.npy': npy('<f2', [2, 1], bytesOf(Uint16Array.of(0, 0x7e00))), 'y_train.npy': two }, /element 1 is NaN/],
+    [
+      { 'x_train.npy': npy('<f2', [2, 1], bytesOf(Uint16Array.of(0xfc00, 0))), 'y_train.npy': two },
+      /element 0 is -Infinity/,
+    ],
     [{ 'x_train.npy': x.subarray(0, 60), 'y_train.npy': y }, /header is \d+ bytes long, expected at most/],
-    [{ 'x_train.npy': x.subarray(0, x.length - 1), 'y_train.npy': y }, /has 35 bytes of numbers, expected 36/],
+    [{ 'x_train.npy': x.subarray(0, x.length - 1), 'y_train.npy': y }, /has 35 bytes of elements, expected 36/],
     [{ 'x_train.npy': Buffer.from('hello, world'), 'y_train.npy': y }, /begins with 'hello,'/],
     [{ 'x_train.npy': npy('|u1', [2, 2, 2, 3], new Uint8Array(24)), 'y_train.npy': two }, /shape is \(2, 2, 2, 3\)/],
     [
-      { 'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)), 'y_train.npy': npy('<f4', [2], new Uint8Array(8)) },
-      /expected whole numbers/,
+      {
+        'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)),
+        'y_train.npy': npy('<f4', [2], bytesOf(Float32Array.of(1, 0.5))),
+      },
+      /y_train: element 1 is 0\.5, expected whole numbers as classes; it is f4/,
+    ],
+    [
+      {
+        'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)),
+        'y_train.npy': npy('|u1', [2, 3], Uint8Array.of(0, 1, 0, 1, 1, 0)),
+      },
+      /y_train: row 1 is u1 \(1, 1, 0\), expected one-hot/,
+    ],
+    [
+      { 'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)), 'y_train.npy': npy('|S2', [2], Buffer.from('a\0\0\0')) },
+      /y_train: element 1 is empty, expected the name of a class/,
     ],
     [
       { ...KERAS, 'x_test.npy': npy('|u1', [2, 2, 2], new Uint8Array(8)) },
