@@ -41,7 +41,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
   handler: async ({ run, out, format, dtype, json }) => {
     const { exportWeights, formatOf } = await import('../export/export.js')
     const exported = await exportWeights(run, out, {
-      format: format ?? formatOf(out),
+      ...(out !== '-' && { format: format ?? formatOf(out) }),
       dtype: dtype === 'bf16' ? 'BF16' : 'F32',
     })
     const shapes = exported.parameters.map(({ name, shape }) => `  ${name} (${shape.join(', ')})`)

@@ -25,7 +25,7 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
         default: 'html' as const,
       })
       .option('out', {
-        describe: 'File to write',
+        describe: 'File to write; - for stdout',
         defaultDescription: 'html: report.html, of one run in its directory; else stdout',
         ...single('out'),
       })
@@ -33,7 +33,7 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       .example('$0 report runs/a runs/b --out comparison.html', 'several, compared')
       .example('$0 report runs/mine --format json | jq .runs[0].test.accuracy', 'for scripts')
       .epilogue(
-        'The page needs no network and holds no scripts. What the network says of the held-out images is computed by the\n' +
+        'The page needs no network and holds no scripts. What the network says of the test images is computed by the\n' +
           'first report of a run and kept in its directory.',
       ) as Argv<ReportArguments>,
   handler: runReport,
@@ -44,7 +44,7 @@ async function runReport({ runs, format, out }: ReportArguments): Promise<void> 
   const report = await readReport(runs, { onWarning: text => process.stderr.write(`warning: ${text}\n`) })
   const file = out ?? (format === 'html' ? join(runs.length === 1 ? runs[0] : '.', 'report.html') : undefined)
   const text = await render(report, format)
-  if (file === undefined) {
+  if (file === undefined || file === '-') {
     process.stdout.write(text)
     return
   }

@@ -1,4 +1,5 @@
 /** Writes the weights of a run for other programs. Main thread; the file is whole or absent. */
+import { readFile, rm } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
@@ -26,8 +27,14 @@ const EXTENSIONS: Readonly<Record<ExportFormat, string>> = {
   tfjs: '.json',
 }
 
+function expectFile(file: string): void {
+  if (file !== '-') return
+  throw new ConfigError('export: file is "-", expected a file; a model is not written to stdout')
+}
+
 /** The format that a file's name asks for. */
 export function formatOf(file: string): ExportFormat {
+  expectFile(file)
   const format = FORMATS.find(name => extname(file).toLowerCase() === EXTENSIONS[name])
   if (format) return format
   const names = FORMATS.map(name => EXTENSIONS[name]).join(', ')
@@ -52,6 +59,7 @@ export async function exportWeights(
   file: string,
   { format = formatOf(file), dtype = 'F32' }: ExportOptions = {},
 ): Promise<Exported> {
+  expectFile(file)
   if (dtype !== 'F32' && format !== 'safetensors') {
     throw new ConfigError(`export: dtype is ${dtype}, expected F32 in ${format}`, { hint: '--format safetensors' })
   }
@@ -103,14 +111,18 @@ async function write(
   await writeAtomically(file, handle => handle.writeFile(bytes))
 }
 
-/** The description last: whoever finds it finds the weights too. */
+/** Writes the description last: whoever finds it finds the weights too. Shards of an older export are removed then. */
 async function writeTfjs(file: string, model: Parameters<typeof import('./tfjs.js').encodeTfjs>[0]): Promise<void> {
-  const { encodeTfjs } = await import('./tfjs.js')
-  const { json, shards } = encodeTfjs(model, basename(file, extname(file)))
+  const { encodeTfjs, shardsOf } = await import('./tfjs.js')
+  const stem = basename(file, extname(file))
+  const older = shardsOf(await readFile(file, 'utf8').catch(() => ''), stem)
+  const { json, shards } = encodeTfjs(model, stem)
   for (const { name, bytes } of shards) {
     await writeAtomically(join(dirname(file), name), handle => handle.writeFile(bytes))
   }
   await writeAtomically(file, handle => handle.writeFile(json))
+  const kept = new Set(shards.map(({ name }) => name))
+  for (const name of older) if (!kept.has(name)) await rm(join(dirname(file), name), { force: true })
 }
 
 async function writeModel(

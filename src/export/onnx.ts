@@ -90,7 +90,8 @@ export function encodeOnnx({
     const from = i === 0 ? (scaling ? 'scaled' : 'pixels') : `layers.${i - 1}`
     const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
     return [
-      node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum),
+      // Weights (outputs, inputs): OpenCV before 4.7 reads no others.
+      node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum, integer('transB', 1)),
       ...(last
         ? sum === output
           ? []
@@ -111,7 +112,7 @@ export function encodeOnnx({
         : []),
       ...nodes,
       text(2, 'gradloom'),
-      ...[...parameters, ...constantsOf(activation), ...scalingArrays(scaling)].map(tensor),
+      ...[...parameters.map(transposed), ...constantsOf(activation), ...scalingArrays(scaling)].map(tensor),
       message(11, ...valueInfo(scaling ? 'features' : 'pixels', widths[0])),
       message(12, ...valueInfo(output, classNames.length)),
     ),
@@ -200,6 +201,17 @@ function node(operator: string, inputs: readonly string[], output: string, ...at
     ...attributes,
   )
 }
+
+/** A weight matrix (inputs, outputs) as (outputs, inputs); vectors as they are. */
+function transposed({ name, shape, data }: NamedWeights): NamedWeights {
+  if (shape.length !== 2) return { name, shape, data }
+  const [inputs, outputs] = shape
+  const values = new Float32Array(data.length)
+  for (let i = 0; i < inputs; i++) for (let o = 0; o < outputs; o++) values[o * inputs + i] = data[i * outputs + o]
+  return { name, shape: [outputs, inputs], data: values }
+}
+
+const integer = (name: string, value: number): Field => message(5, text(1, name), int(3, value), int(20, INTS))
 
 /** An integer attribute; -1 is the last axis, and ten bytes in protobuf. */
 function axis(value: -1): Field {

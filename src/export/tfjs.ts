@@ -106,6 +106,21 @@ export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
   return { json: JSON.stringify(json), shards }
 }
 
+/** Shards that a description of ours names, by their own names; none where something else wrote it. */
+export function shardsOf(description: string, stem: string): string[] {
+  let json: { generatedBy?: unknown; weightsManifest?: readonly { paths?: unknown }[] }
+  try {
+    json = JSON.parse(description)
+    if (!/^gradloom /.test(String(json.generatedBy))) return []
+    const paths = json.weightsManifest?.flatMap(group => group.paths) ?? []
+    const isShard = (path: string) =>
+      path.startsWith(`${stem}.`) && /^\.shard\d+of\d+\.bin$/.test(path.slice(stem.length))
+    return paths.filter(path => typeof path === 'string').filter(isShard)
+  } catch {
+    return []
+  }
+}
+
 function layersOf(model: OnnxModel): LayerSpec[] {
   const { widths, activation, norm, loss, scaling } = model
   const parameters = foldBatchNorm(model.parameters, norm)

@@ -38,6 +38,26 @@ t.test('onnx: onnxruntime gives the same probabilities of 1,000 test images, to 
   await session.release()
 })
 
+t.test('onnx: weights are (outputs, inputs) behind transB, which OpenCV 4.6 needs', async t => {
+  const data = Float32Array.of(1, 2, 3, 4, 5, 6)
+  const model = encodeOnnx({
+    ...{ widths: [3, 2], activation: 'relu', loss: 'cross-entropy', scaling: null, classNames: ['a', 'b'] },
+    norm: { type: 'none', momentum: 0, epsilon: 0 },
+    producerVersion: '0',
+    parameters: [
+      { name: 'layers.0.weight', shape: [3, 2], data },
+      { name: 'layers.0.bias', shape: [2], data: new Float32Array(2) },
+    ],
+  })
+  const bytes = Buffer.from(model)
+  const stored = Buffer.from(Float32Array.of(1, 3, 5, 2, 4, 6).buffer)
+  t.ok(bytes.includes(stored), 'rows are those of the outputs')
+  const dims = encode(int(1, 2), int(1, 3), int(2, 1)) // 2 outputs, 3 inputs, float
+  t.ok(bytes.includes(Buffer.from(dims)))
+  const attribute = Buffer.concat([Buffer.from('transB'), encode(int(3, 1), int(20, 2))])
+  t.ok(bytes.includes(attribute))
+})
+
 t.test('npz: one .npy a parameter, its header as NumPy writes it, the bytes of the weights', async t => {
   const file = join(dir, 'weights.npz')
   await exportWeights(run, file)

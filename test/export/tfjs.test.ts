@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { OnnxModel } from '../../src/export/onnx.js'
-import { encodeTfjs } from '../../src/export/tfjs.js'
-import { loadTestImages, Predictor } from '../../src/index.js'
+import { encodeTfjs, shardsOf } from '../../src/export/tfjs.js'
+import { exportWeights, loadTestImages, Predictor } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
 import { gradloom } from '../cli/run-cli.js'
 import { trainDigits } from '../inference/trained.js'
@@ -30,6 +30,26 @@ t.test('the command: the same probabilities of 300 test images, to 1e-5; shards 
   const worst = worstDifference(outputs, predictor.probabilities(images).data)
   t.ok(worst < 1e-5, `largest difference ${worst}`)
   t.match(metadata, { pixels: /^bytes \/ 255/, classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'] })
+})
+
+t.test('shards of an older export go, files that it does not name stay', async t => {
+  const folder = t.testdir()
+  const paths = ['model.shard1of3.bin', 'model.shard2of3.bin', 'model.shard3of3.bin', '../outside.bin', 'notes.bin']
+  const old = { generatedBy: 'gradloom 0.0.1', weightsManifest: [{ paths, weights: [] }] }
+  const others = ['notes.bin', 'model.shard1of9.bin', 'other.shard1of3.bin']
+  for (const name of [...paths.slice(0, 3), ...others]) await writeFile(join(folder, name), name)
+  await writeFile(join(folder, 'model.json'), JSON.stringify(old))
+  await exportWeights(await trainDigits(join(dir, 'again')), join(folder, 'model.json'))
+  t.strictSame(readdirSync(folder).sort(), [...others, 'model.json', 'model.shard1of1.bin'].sort())
+  t.strictSame(shardsOf(JSON.stringify({ ...old, generatedBy: 'TensorFlow.js tfjs-layers v4' }), 'model'), [])
+  t.strictSame(shardsOf('not JSON', 'model'), [])
+})
+
+t.test('a model is not written to stdout, nor to a file named -', async t => {
+  t.match(await gradloom(['export', join(dir, 'run'), '--out', '-']), {
+    code: 2,
+    stderr: /file is "-", expected a file/,
+  })
 })
 
 const tensor = (name: string, shape: number[], values: ArrayLike<number>) => {
