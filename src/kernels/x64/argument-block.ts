@@ -7,7 +7,8 @@ import { addressOf } from '../ffi/memory.js'
 import { checkArguments } from './argument-check.js'
 import type { Loadable } from './calling-convention.js'
 import { isChecking } from './cpu.js'
-import { type LoadCode, openCode } from './executable-memory.js'
+import { type NativeFunction, openCode } from './executable-memory.js'
+import type { Signature } from './signature.js'
 
 const LINE_BYTES = 64
 
@@ -23,12 +24,14 @@ export interface ArgumentBlock {
   readonly base: number
   /** Makes functions of code; all lie in one mapping. They live as long as the thread. */
   bind(kernels: readonly Loadable[]): BoundKernel[]
+  /** Makes room for functions that are bound later, in a step: one call of what it returns for each. */
+  reserve(slots: number, slotBytes: number): (kernel: Loadable) => BoundKernel
 }
 
 /** A block of zeros that begins with the arena's address, at a cache line. Null where the system does not let memory become code. */
 export async function openBlock(memory: WebAssembly.Memory, bytes: number): Promise<ArgumentBlock | null> {
-  const load = await openCode()
-  if (!load) return null
+  const code = await openCode()
+  if (!code) return null
   const koffi = await loadKoffi()
   const base = await addressOf(memory)
   const buffer = new ArrayBuffer(bytes + LINE_BYTES)
@@ -38,24 +41,27 @@ export async function openBlock(memory: WebAssembly.Memory, bytes: number): Prom
   const view = new DataView(buffer, offset, bytes)
   view.setBigUint64(0, BigInt(base), true)
   const arena = new Uint32Array(memory.buffer)
+  const bound = (signature: Signature, run: NativeFunction): BoundKernel => {
+    if (!isChecking()) return () => run(at + offset)
+    return () => {
+      checkArguments(signature, { arena, block: words })
+      return run(at + offset)
+    }
+  }
   return {
     ...{ words, view, base, floats: new Float32Array(buffer, offset, bytes / 4) },
-    bind: kernels => bind(load, kernels, at + offset, { arena, block: words }),
+    bind(kernels) {
+      const functions = code.load(kernels.map(({ code }) => code))
+      return kernels.map(({ signature }, i) => bound(signature, functions[i]))
+    },
+    reserve(slots, slotBytes) {
+      const { functions, fill } = code.reserve(slots, slotBytes)
+      let next = 0
+      return kernel => {
+        const slot = next++
+        fill(slot, kernel.code)
+        return bound(kernel.signature, functions[slot])
+      }
+    },
   }
-}
-
-function bind(
-  load: LoadCode,
-  kernels: readonly Loadable[],
-  address: number,
-  memory: { arena: Uint32Array; block: Uint32Array },
-): BoundKernel[] {
-  const checking = isChecking()
-  return load(kernels.map(({ code }) => code)).map((run, i) => {
-    if (!checking) return () => run(address)
-    return () => {
-      checkArguments(kernels[i].signature, memory)
-      return run(address)
-    }
-  })
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { atThreadEnd } from '../../tensor/thread-end.js'
 import { loadKoffi } from '../ffi/koffi.js'
-import { Assembler } from './assembler.js'
+import type { Assembler } from './assembler.js'
 
 const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4]
 const MAP_PRIVATE_ANONYMOUS = 0x22
@@ -22,18 +22,33 @@ const INT3 = 0xcc
 /** Called with the address of its argument block. */
 export type NativeFunction = (args: number) => number
 
-/** Makes functions of code, in one mapping, for the calling thread, to whose end they may be called. */
-export type LoadCode = (codes: readonly Assembler[]) => NativeFunction[]
+/** Machine code of the calling thread, to whose end its functions may be called. */
+export interface CodeMemory {
+  /** Makes functions of code that is known, in one mapping. */
+  load(codes: readonly Assembler[]): NativeFunction[]
+  /** Makes functions whose code comes later, of `slotBytes` bytes each at most; they must not be called before. */
+  reserve(slots: number, slotBytes: number): Reserved
+}
 
-let opened: Promise<LoadCode | null> | undefined
+export interface Reserved {
+  readonly functions: readonly NativeFunction[]
+  /** Writes the code of one function. Calls the system in plain calls alone: safe in a thread that is being ended. */
+  fill(slot: number, code: Assembler): void
+}
+
+let opened: Promise<CodeMemory | null> | undefined
 
 /** Null where the system does not let memory become code. Asked once per thread. */
-export function openCode(): Promise<LoadCode | null> {
+export function openCode(): Promise<CodeMemory | null> {
   opened ??= open()
   return opened
 }
 
-async function open(): Promise<LoadCode | null> {
+/**
+ * koffi's addon ends the whole process where it cannot throw into a thread that is being ended (seen on Node 26): when
+ * functions are declared, decoded or viewed, not in plain calls. So all of that is done when a thread opens its plan.
+ */
+async function open(): Promise<CodeMemory | null> {
   const koffi = await loadKoffi()
   const libc = koffi.load(null)
   const mmap = libc.func(
@@ -43,29 +58,66 @@ async function open(): Promise<LoadCode | null> {
   const mprotect = libc.func('int mprotect(uintptr_t address, size_t bytes, int protection)')
   const type = koffi.proto('int (uintptr_t args)')
 
-  const map = (code: Uint8Array): { base: bigint; unmap: () => void } | null => {
-    const bytes = Math.ceil(code.length / PAGE) * PAGE
+  interface Mapping {
+    readonly memory: Uint8Array
+    readonly unmap: () => void
+    /** True if the system lets the memory be written, or executed: never both. */
+    readonly protect: (to: 'write' | 'execute') => boolean
+    readonly functionAt: (offset: number) => NativeFunction
+  }
+  /** Memory that is filled with traps, to be written; null where there is none. */
+  const map = (size: number): Mapping | null => {
+    const bytes = Math.ceil(size / PAGE) * PAGE
     const base = BigInt(mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0) as number | bigint)
     if (base === MAP_FAILED) return null
-    new Uint8Array(koffi.view(base, bytes)).set(code)
-    const unmap = () => munmap(base, bytes)
-    if (mprotect(base, bytes, PROT_READ | PROT_EXEC) === 0) return { base, unmap }
-    unmap()
-    return null
+    return {
+      memory: new Uint8Array(koffi.view(base, bytes)).fill(INT3),
+      unmap: () => munmap(base, bytes),
+      protect: to => mprotect(base, bytes, PROT_READ | (to === 'write' ? PROT_WRITE : PROT_EXEC)) === 0,
+      functionAt: offset => koffi.decode(base + BigInt(offset), type) as NativeFunction,
+    }
   }
-  const trial = new Assembler()
-  trial.ret()
-  const tried = map(trial.finish())
-  if (!tried) return null
-  tried.unmap()
-  return codes => {
-    const { bytes, starts } = layOut(codes.map(code => code.finish()))
-    dump(bytes)
-    const mapped = map(bytes)
-    // It did a moment ago: the process has run out of memory, or of mappings.
-    if (!mapped) throw new Error('no memory for machine code; GRADLOOM_X64=0 does without')
-    atThreadEnd(mapped.unmap)
-    return starts.map(start => koffi.decode(mapped.base + BigInt(start), type) as NativeFunction)
+  // It did a moment ago: the process has run out of memory, or of mappings.
+  const fail = (): never => {
+    throw new Error('x64: the system gives no memory for machine code; GRADLOOM_X64=0 does without')
+  }
+  const kept = (size: number): Mapping => {
+    const mapping = map(size) ?? fail()
+    atThreadEnd(mapping.unmap)
+    return mapping
+  }
+
+  const trial = map(PAGE)
+  const works = trial?.protect('execute') ?? false
+  trial?.unmap()
+  if (!works) return null
+  return {
+    load(codes) {
+      const { bytes, starts } = layOut(codes.map(code => code.finish()))
+      dump(bytes)
+      const mapping = kept(bytes.length)
+      mapping.memory.set(bytes)
+      if (!mapping.protect('execute')) fail()
+      return starts.map(mapping.functionAt)
+    },
+    reserve(slots, slotBytes) {
+      const { memory, protect, functionAt } = kept(slots * slotBytes)
+      return {
+        functions: Array.from({ length: slots }, (_, slot) => functionAt(slot * slotBytes)),
+        fill(slot, code) {
+          const bytes = code.finish()
+          if (slot >= slots || bytes.length > slotBytes) {
+            throw new RangeError(
+              `x64: ${bytes.length} bytes of code in slot ${slot}, expected ${slots} of ${slotBytes}`,
+            )
+          }
+          dump(bytes)
+          if (!protect('write')) fail()
+          memory.set(bytes, slot * slotBytes)
+          if (!protect('execute')) fail()
+        },
+      }
+    },
   }
 }
 

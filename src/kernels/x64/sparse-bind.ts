@@ -37,14 +37,11 @@ const FEW = 16
 /** Bytes that are prefetched with each row. */
 const AHEAD_BYTES = LINES_AHEAD * VECTOR_BYTES
 
-export type SparseKernel = Loadable & { readonly run: BoundKernel }
-type Wanted = readonly [key: string, make: () => Loadable]
-
 /** The block of a thread, and kernels over it: assembled when the first product is bound that needs them. */
 export interface SparseCode {
   readonly block: ArgumentBlock
-  /** The same kernels for the same keys; those that are new are put into one mapping. */
-  kernels(wanted: readonly Wanted[]): readonly SparseKernel[]
+  /** The same kernel for the same key. */
+  kernel(key: string, make: () => Loadable): BoundKernel
 }
 
 /** Words of the arguments: the same whatever the kernels are made for. */
@@ -202,19 +199,16 @@ const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
 function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVectors }: Partition) {
   const space: Space = transposesA ? 'block' : 'arena'
   const widths = [vectors, lastVectors]
-  const wanted: readonly Wanted[] = [
-    ...[false, true].flatMap(adds =>
-      widths.map((of): Wanted => [`multiply ${space} ${of} ${adds}`, () => multiplyRows(space, of, adds)]),
-    ),
-    [`words ${space}`, () => rowWords(space)],
-    ['transpose blocks', transposeBlocks],
-    ['transpose numbers', transposeNumbers],
-    ...(transposesB ? [] : widths.map((of): Wanted => [`pack ${of}`, () => packRows(of)])),
-  ]
-  const [overwrite, overwriteLast, add, addLast, words, blocks, numbers, ...packers] = code
-    .kernels(wanted)
-    .map(({ run }) => run)
-  return { overwriting: [overwrite, overwriteLast], adding: [add, addLast], words, blocks, numbers, packers }
+  const multipliers = (adds: boolean) =>
+    widths.map(of => code.kernel(`multiply ${space} ${of} ${adds}`, () => multiplyRows(space, of, adds)))
+  return {
+    overwriting: multipliers(false),
+    adding: multipliers(true),
+    words: code.kernel(`words ${space}`, () => rowWords(space)),
+    blocks: code.kernel('transpose blocks', transposeBlocks),
+    numbers: code.kernel('transpose numbers', transposeNumbers),
+    packers: transposesB ? [] : widths.map(of => code.kernel(`pack ${of}`, () => packRows(of))),
+  }
 }
 
 export function bindSparse(

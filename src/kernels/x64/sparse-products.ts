@@ -3,14 +3,18 @@
  * that are known to a thread. Any thread.
  */
 import type { NativeGemm } from '../products.js'
-import { openBlock } from './argument-block.js'
+import { type BoundKernel, openBlock } from './argument-block.js'
 import { LANES } from './constants.js'
 import { mayRun, obstacle } from './cpu.js'
 import { openCode } from './executable-memory.js'
-import { bindSparse, type SparseCode, type SparseKernel } from './sparse-bind.js'
+import { bindSparse, type SparseCode } from './sparse-bind.js'
 import { initialiseBlock, SPARSE_BLOCK_BYTES, WIDEST } from './sparse-kernels.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
+/** Kernels of all widths: products of both kinds from both places, words of rows, packing, transposing. */
+const MOST_KERNELS = 2 * 2 * WIDEST + 2 + WIDEST + 2
+/** Bytes of the longest one are 916. */
+const MOST_KERNEL_BYTES = 1024
 /** Share of numbers that are not zero after ReLU and dropout. */
 const USUAL = 0.35
 
@@ -37,15 +41,17 @@ export async function openSparse(memory: WebAssembly.Memory): Promise<((library:
   const block = await openBlock(memory, SPARSE_BLOCK_BYTES)
   if (!block) return null
   initialiseBlock(block.view)
-  const known = new Map<string, SparseKernel>()
+  const fill = block.reserve(MOST_KERNELS, MOST_KERNEL_BYTES)
+  const known = new Map<string, BoundKernel>()
   const code: SparseCode = {
     block,
-    kernels(wanted) {
-      const missing = new Map(wanted.filter(([key]) => !known.has(key)))
-      const made = [...missing].map(([key, make]) => ({ key, ...make() }))
-      const bound = made.length > 0 ? block.bind(made) : []
-      for (const [i, { key, ...loadable }] of made.entries()) known.set(key, { ...loadable, run: bound[i] })
-      return wanted.map(([key]) => known.get(key) as SparseKernel)
+    kernel(key, make) {
+      let kernel = known.get(key)
+      if (!kernel) {
+        kernel = fill(make())
+        known.set(key, kernel)
+      }
+      return kernel
     },
   }
   return library => ({ bind: shape => bindSparse(code, shape, library.bind(shape)) })

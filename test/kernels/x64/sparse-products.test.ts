@@ -3,8 +3,12 @@
  * zeros; what is left to a library; bits that no partition changes; subnormal numbers.
  */
 import t, { type Test } from 'tap'
+import { instantiateWasm } from '../../../src/kernels/abi.js'
+import { loadKoffi } from '../../../src/kernels/ffi/koffi.js'
 import { addressOf } from '../../../src/kernels/ffi/memory.js'
+import { compileWasm } from '../../../src/kernels/module/compile.js'
 import type { NativeGemm, ProductForm, ProductShape } from '../../../src/kernels/products.js'
+import { openX64 } from '../../../src/kernels/x64/accelerate.js'
 import { openSparse, sparseCost, sparseObstacle } from '../../../src/kernels/x64/sparse-products.js'
 import { createArena } from '../../../src/tensor/arena.js'
 import { divideGrid } from '../../../src/worker/plan/grid.js'
@@ -140,6 +144,27 @@ t.test('what is not sparse is left to the library, once; sums of few products ar
       t.equal(calls(), expected, `${form}, ${share} of ${k}`)
     }
   }
+})
+
+t.test('in a step koffi is called plainly alone: nothing is declared, decoded or viewed', { skip }, async t => {
+  const koffi = await loadKoffi()
+  const fresh = await openSparse(memory)
+  const kernels = (await openX64(memory, 'f32'))!(instantiateWasm(await compileWasm(), memory))
+  // These end the process in a thread that is being ended; see executable-memory.ts.
+  const forbidden = ['load', 'decode', 'view', 'proto', 'pointer', 'array', 'struct', 'alias'] as const
+  const before = forbidden.map(name => [name, koffi[name]] as const)
+  t.teardown(() => Object.assign(koffi, Object.fromEntries(before)))
+  const used: string[] = []
+  for (const name of forbidden) Object.assign(koffi, { [name]: () => used.push(name) })
+  koffi.load(null)
+  t.strictSame(used, ['load'], 'what is forbidden is noticed')
+  for (const form of FORMS) {
+    const shape = placed(form, [40, 200, 100], 0, true)
+    fill(shape, 0.3, 5)
+    run(fresh!({ bind: () => () => t.fail('left to the library') }), shape)
+  }
+  kernels.copy_rows(0, 256, 65536, 256, 64, 256)
+  t.strictSame(used, ['load'])
 })
 
 /** c (m, n) as it lies, without what is between its rows. */
