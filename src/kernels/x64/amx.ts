@@ -45,7 +45,7 @@ function product(): Assembler {
   const { code, load, loadOffset } = begin(AMX_PRODUCT)
   const kept = [RBX, R14, R15]
   code.push(...kept)
-  const [a, b, c, aStride, stripRow, blocks, depth] = [RCX, RDX, R8, R14, R15, R11, RAX]
+  const [a, b, c, aStride, blockRow, blocks, depth] = [RCX, RDX, R8, R14, R15, R11, RAX]
   const [upper, lower, place] = [RSI, RBX, R9]
   const sums = [0, 1, 2, 3].map(tmm)
   code.ldtilecfg(at(RDI, CONFIG_AT))
@@ -53,8 +53,8 @@ function product(): Assembler {
   load(c, 'c')
   load(aStride, 'aStride')
   load(blocks, 'blocks')
-  code.clear(stripRow)
-  code.add(stripRow, BLOCK_ROW_BYTES)
+  code.clear(blockRow)
+  code.add(blockRow, BLOCK_ROW_BYTES)
   code.loop(blocks, 1, () => {
     for (const half of [0, 1]) {
       code.mov(upper, a)
@@ -68,10 +68,10 @@ function product(): Assembler {
       load(depth, 'depth')
       for (const sum of sums) code.tilezero(sum)
       code.loop(depth, 1, () => {
-        code.tileload(tmm(6), at(b, 0, stripRow))
+        code.tileload(tmm(6), at(b, 0, blockRow))
         code.tileload(tmm(4), at(upper, 0, aStride))
         code.tdpbf16ps(sums[0], tmm(4), tmm(6))
-        code.tileload(tmm(7), at(b, TILE_BYTES, stripRow))
+        code.tileload(tmm(7), at(b, TILE_BYTES, blockRow))
         code.tdpbf16ps(sums[1], tmm(4), tmm(7))
         code.tileload(tmm(5), at(lower, 0, aStride))
         code.tdpbf16ps(sums[2], tmm(5), tmm(6))
@@ -82,11 +82,11 @@ function product(): Assembler {
       })
       code.mov(place, c)
       code.add(place, 2 * TILE_BYTES * half)
-      code.tilestore(at(place, 0, stripRow), sums[0])
-      code.tilestore(at(place, TILE_BYTES, stripRow), sums[1])
+      code.tilestore(at(place, 0, blockRow), sums[0])
+      code.tilestore(at(place, TILE_BYTES, blockRow), sums[1])
       code.add(place, TILE_ROWS * BLOCK_ROW_BYTES)
-      code.tilestore(at(place, 0, stripRow), sums[2])
-      code.tilestore(at(place, TILE_BYTES, stripRow), sums[3])
+      code.tilestore(at(place, 0, blockRow), sums[2])
+      code.tilestore(at(place, TILE_BYTES, blockRow), sums[3])
     }
     code.mov(place, aStride)
     for (let rows = 1; rows < ROWS; rows *= 2) code.add(place, place)

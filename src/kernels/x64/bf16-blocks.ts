@@ -1,4 +1,4 @@
-/** What becomes of a strip of a product in bf16, in one pass, as in wasm/assembly/bf16.ts. Pure: become code in code.ts. */
+/** One 64-column block of a bf16 product, to activations or deltas in one pass, as in the module's bf16.ts. Pure; any thread. */
 import {
   type Assembler,
   at,
@@ -28,7 +28,7 @@ import { BLOCK_ROW_BYTES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
 import { COUNTERS_AT, check, constant, flush, philox, returnBad } from './emit-helpers.js'
 import { BF16_BACKWARD, BF16_FORWARD_DROPOUT } from './signatures.js'
 
-/** Asks for `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
+/** Prefetches `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
 function readAhead(code: Assembler, ahead: Register, bytes: Register): void {
   code.unlessZero(bytes, () => {
     code.loop(bytes, VECTOR_BYTES, () => {
@@ -38,7 +38,7 @@ function readAhead(code: Assembler, ahead: Register, bytes: Register): void {
   })
 }
 
-/** Rows of a block that are asked for before they are written or read: they lie so far apart that no processor guesses them. */
+/** Prefetch distance in rows: they lie so far apart that no hardware prefetcher guesses them. */
 const ROWS_AHEAD = 16
 
 /** to = from + rows · stride. */
@@ -48,15 +48,15 @@ function rowsOn(code: Assembler, to: Register, from: Register, stride: Register)
   code.add(to, from)
 }
 
-/** bf16_forward(z, zRow, strip, rows, bias, to, toStride, ahead, aheadRow), or bf16_forward_dropout(..., first, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
+/** Bias, ReLU, dropout and rounding of one block; arguments: BF16_FORWARD, or BF16_FORWARD_DROPOUT, which begins with the same. */
 export function forward(drops: boolean): Assembler {
   const { code, argument, load } = begin(BF16_FORWARD_DROPOUT)
   const kept = [RBP, RBX, R14, R15]
   code.push(...kept)
-  const [z, zRow, strip, left, to, toStride, ahead, sample, bytes] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R15]
+  const [z, zRow, product, left, to, toStride, ahead, sample, bytes] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R15]
   load(z, 'z')
   load(zRow, 'zRow')
-  load(strip, 'product')
+  load(product, 'product')
   load(left, 'rows')
   load(to, 'to')
   load(toStride, 'toStride')
@@ -100,7 +100,7 @@ export function forward(drops: boolean): Assembler {
           return philox(code, c, [zmm(6 * i + 4), zmm(6 * i + 5)], m)
         })
     for (const [i, vector] of biases.entries()) {
-      code.vaddps(x, vector, at(strip, VECTOR_BYTES * i))
+      code.vaddps(x, vector, at(product, VECTOR_BYTES * i))
       check(code, bad, x, scratch)
       code.vmaxps(x, zero, x)
       if (drops) {
@@ -113,7 +113,7 @@ export function forward(drops: boolean): Assembler {
       code.vpmovdw(at(to, (VECTOR_BYTES / 2) * i), x)
     }
     code.add(z, zRow)
-    code.add(strip, BLOCK_ROW_BYTES)
+    code.add(product, BLOCK_ROW_BYTES)
     code.add(to, toStride)
     if (drops) code.add(sample, 4)
   })
@@ -122,18 +122,18 @@ export function forward(drops: boolean): Assembler {
   return code
 }
 
-/** bf16_backward(dx, dxRow, strip, rows, a, aRow, to, toStride, pairs, padded, ahead, aheadRow, scale), two rows at a time. */
+/** Activation derivative and rounding of one block of deltas, two rows at a time; arguments: BF16_BACKWARD. */
 export function backward(): Assembler {
   const { code, argument, load, loadOffset } = begin(BF16_BACKWARD)
   const kept = [RBP, RBX, R13, R14, R15]
   code.push(...kept)
-  const [dx, dxRow, strip, left, a, aRow, to, toStride, pairsAt, bytes] = [
+  const [dx, dxRow, product, left, a, aRow, to, toStride, pairsAt, bytes] = [
     ...[RCX, RDX, RSI, R8, R9, R10, R11, RBX, R14, R15],
   ]
   const ahead = RAX
   load(dx, 'dx')
   load(dxRow, 'dxRow')
-  load(strip, 'product')
+  load(product, 'product')
   load(left, 'rows')
   load(a, 'a')
   load(aRow, 'aRow')
@@ -168,7 +168,7 @@ export function backward(): Assembler {
         const x = zmm(4 * r + i)
         code.vmovups(x, at(a, VECTOR_BYTES * i))
         code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
-        code.vmulps(x, factor, at(strip, r * BLOCK_ROW_BYTES + VECTOR_BYTES * i), zeroing(k(1)))
+        code.vmulps(x, factor, at(product, r * BLOCK_ROW_BYTES + VECTOR_BYTES * i), zeroing(k(1)))
         check(code, bad, x, scratch)
         flush(code, x, { smallest, magnitude, scratch })
         code.vmovups(at(dx, VECTOR_BYTES * i), x)
@@ -185,7 +185,7 @@ export function backward(): Assembler {
       pair(code, first, second, upper)
       code.vmovups(at(pairsAt, VECTOR_BYTES * i), first)
     }
-    code.add(strip, 2 * BLOCK_ROW_BYTES)
+    code.add(product, 2 * BLOCK_ROW_BYTES)
     code.add(pairsAt, PAIR_BYTES)
   })
   code.pop(...kept)

@@ -1,4 +1,4 @@
-/** The forms that products in bf16 read, as in wasm/assembly/bf16.ts. Pure: become code in code.ts. */
+/** Layouts that products in bf16 read, as in the module's bf16.ts: rows, pairs of rows, columns. Pure; any thread. */
 import {
   type Assembler,
   at,
@@ -40,7 +40,7 @@ export function rounding(code: Assembler, [one, half, nan, scratch]: readonly Ve
   }
 }
 
-/** bf16_rows(to, toStride, from, fromStride, rows, octets). */
+/** Rounds rows to bf16; arguments: BF16_ROWS. */
 export function rows(): Assembler {
   const { code, load } = begin(BF16_ROWS)
   const [to, toStride, from, fromStride, left, octets] = [RCX, RDX, RSI, R8, R9, R10]
@@ -69,14 +69,14 @@ export function rows(): Assembler {
   return code
 }
 
-/** Lanes of a below those of b: bf16 of each in one of 32 bits; a and b are rounded. The result is in a. */
+/** a = lanes of 32 bits with bf16 of a below bf16 of b; both are rounded. */
 export function pair(code: Assembler, a: Vector, b: Vector, upper: Vector): void {
   code.vpsrld(a, a, 16)
   code.vpandd(b, b, upper)
   code.vpord(a, a, b)
 }
 
-/** bf16_pairs(to, from, fromStride, rows, padded). */
+/** Rounds rows to bf16 in pairs; arguments: BF16_PAIRS. */
 export function pairs(): Assembler {
   const { code, load } = begin(BF16_PAIRS)
   const [to, from, stride, left] = [RCX, RDX, RSI, R8]
@@ -104,7 +104,7 @@ export function pairs(): Assembler {
   return code
 }
 
-/** bf16_columns(to, toStride, from, fromStride, rows, vectors, padded). */
+/** Rounds to bf16 and transposes; arguments: BF16_COLUMNS. */
 export function columns(): Assembler {
   const { code, load } = begin(BF16_COLUMNS)
   const kept = [RBX, R14, R15]

@@ -1,4 +1,4 @@
-/** Weights on their way to what products in bf16 read of them, and their update, as in wasm/assembly/bf16.ts. Pure: become code in code.ts. */
+/** Weights of one block of 64 columns: their bf16 layouts, as in the module's bf16.ts, and their update. Pure; any thread. */
 
 import { adamConstants, adamVector } from './adam.js'
 import {
@@ -30,24 +30,24 @@ import { transpose } from './transpose.js'
 
 /** Writes both bf16 layouts of a block of weights; arguments: BF16_WEIGHTS. */
 export function weights(): Assembler {
-  return stripOfWeights(false)
+  return blockOfWeights(false)
 }
 
 /** Updates a block of weights, then writes its bf16 layouts; arguments: BF16_ADAM. */
 export function updatedWeights(): Assembler {
-  return stripOfWeights(true)
+  return blockOfWeights(true)
 }
 
 /**
- * Takes rows of weights in pairs, to what products read of them: that goes past the caches, for it is not needed before
- * the next step. A pair after another, so that what is computed does not wait for memory, nor memory for it.
+ * Writes rows of weights in pairs to what products read, past the caches: it is not needed before the next step. One pair
+ * after another, so that computing and memory do not wait for each other.
  */
-function stripOfWeights(updates: boolean): Assembler {
+function blockOfWeights(updates: boolean): Assembler {
   const { code, argument, load, loadOffset } = begin(BF16_ADAM)
   const kept = [RBP, RBX, R13, R14, R15]
   code.push(...kept)
   const [w, m, v, g, i, left, to] = [RCX, RDX, RSI, R8, R10, R9, R11]
-  const [turned, turnedBlock, group, rowAt, pairsLeft] = [RBX, R14, R15, R13, RBP]
+  const [transposed, transposedBlock, group, rowAt, pairsLeft] = [RBX, R14, R15, R13, RBP]
   load(w, 'w')
   load(left, 'rows')
   load(to, 'pairs')
@@ -56,10 +56,10 @@ function stripOfWeights(updates: boolean): Assembler {
     load(v, 'v')
     load(g, 'g')
   }
-  loadOffset(turned, 'transposed')
-  code.unlessZero(turned, () => code.add(turned, RAX))
-  load(turnedBlock, 'transposedBlock')
-  code.add(turnedBlock, -PAIR_BYTES)
+  loadOffset(transposed, 'transposed')
+  code.unlessZero(transposed, () => code.add(transposed, RAX))
+  load(transposedBlock, 'transposedBlock')
+  code.add(transposedBlock, -PAIR_BYTES)
   if (updates) adamConstants(code, argument)
   const upper = zmm(12)
   code.vbroadcastss(upper, constant('upper'))
@@ -91,20 +91,20 @@ function stripOfWeights(updates: boolean): Assembler {
       code.add(rowAt, 2 * BF16_ROW_BYTES)
       code.add(to, PAIR_BYTES)
     })
-    code.unlessZero(turned, () => {
-      // Of 32 pairs of columns, or 16.
-      turn(code, turned, 0)
+    code.unlessZero(transposed, () => {
+      // 32 pairs of columns, or 16.
+      transposeHalf(code, transposed, 0)
       load(pairsLeft, 'transposedPairs')
       code.add(pairsLeft, -LANES)
-      code.unlessZero(pairsLeft, () => turn(code, turned, 1))
+      code.unlessZero(pairsLeft, () => transposeHalf(code, transposed, 1))
       if (updates) adamConstants(code, argument)
       code.vbroadcastss(upper, constant('upper'))
       rounding(code, [zmm(29), zmm(30), zmm(31), zmm(28)])
-      code.add(turned, VECTOR_BYTES)
+      code.add(transposed, VECTOR_BYTES)
       code.add(group, -1)
       code.ifZero(group, () => {
         set(group, 4)
-        code.add(turned, turnedBlock)
+        code.add(transposed, transposedBlock)
       })
     })
   })
@@ -114,8 +114,8 @@ function stripOfWeights(updates: boolean): Assembler {
   return code
 }
 
-/** A half of the columns of 16 rows in bf16: a pair of columns becomes one vector. Overwrites all vectors. */
-function turn(code: Assembler, to: Register, half: number): void {
+/** Transposes half of the columns of 16 rows in bf16: a pair of columns becomes one vector. Overwrites all vectors. */
+function transposeHalf(code: Assembler, to: Register, half: number): void {
   for (let r = 0; r < GROUP; r++) code.vmovups(zmm(r), at(RDI, ROWS_AT + BF16_ROW_BYTES * r + VECTOR_BYTES * half))
   transpose(code, (row, vector) => code.vmovntps(at(to, PAIR_BYTES * (LANES * half + row)), vector))
 }

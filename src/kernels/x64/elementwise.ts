@@ -23,7 +23,7 @@ import { LANES, VECTOR_BYTES } from './constants.js'
 import { COUNTERS_AT, check, constant, flush, philox, returnBad } from './emit-helpers.js'
 import { BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, GATHER, RELU_BACKWARD } from './signatures.js'
 
-/** bias_relu_dropout(z, zPanel, zRow, rows, panels, vectors, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale). */
+/** Bias, ReLU and dropout; arguments: BIAS_RELU_DROPOUT. */
 export function biasReluDropout(): Assembler {
   const { code, argument, load } = begin(BIAS_RELU_DROPOUT)
   const [z, zRow, left, bias, sample, vectors, zAt, biasAt] = [RCX, RDX, RSI, R8, R9, R10, R11, RAX]
@@ -82,8 +82,8 @@ export function biasReluDropout(): Assembler {
 }
 
 /**
- * gather(out, outPanel, outRow, rows, panels, vectors, features, images, samples). x / 255 is x times the reciprocal, and
- * what that lacks times the reciprocal again: for whole numbers below 256, exactly rounded.
+ * Images of samples, divided by 255; arguments: GATHER. x / 255 is x times the reciprocal, plus the remainder times the
+ * reciprocal: exactly rounded for integers below 256.
  */
 export function gather(): Assembler {
   const { code, load } = begin(GATHER)
@@ -123,7 +123,7 @@ export function gather(): Assembler {
   return code
 }
 
-/** relu_backward(dx, dxPanel, dxRow, a, aPanel, aRow, rows, panels, vectors, scale). */
+/** Backward pass of ReLU and dropout; arguments: RELU_BACKWARD. */
 export function reluBackward(): Assembler {
   const { code, argument, load } = begin(RELU_BACKWARD)
   const [dx, dxRow, a, aRow, left, vectors, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
@@ -157,7 +157,7 @@ export function reluBackward(): Assembler {
   return code
 }
 
-/** column_sums(g, dz, dzRow, rows, vectors, accumulate), without the last. */
+/** Sums of columns, which it overwrites; arguments: COLUMN_SUMS. */
 export function columnSums(): Assembler {
   const { code, load } = begin(COLUMN_SUMS)
   const [g, dz, stride, left, vectors, row] = [RCX, RDX, RSI, R8, R9, R10]
@@ -182,7 +182,7 @@ export function columnSums(): Assembler {
   return code
 }
 
-/** copy_rows(to, toStride, from, fromStride, rows, bytes). */
+/** Copies rows; arguments: COPY_ROWS. */
 export function copyRows(): Assembler {
   const { code, load } = begin(COPY_ROWS)
   const [to, toStride, from, fromStride, left, bytes, i] = [RCX, RDX, RSI, R8, R9, R10, R11]

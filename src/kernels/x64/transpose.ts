@@ -1,4 +1,4 @@
-/** A transposition in registers, of 16 x 16 lanes. Pure: becomes code in code.ts. */
+/** A transposition in registers, of 16 x 16 lanes. Pure; any thread. */
 import { type Assembler, type Vector, zmm } from './assembler.js'
 import { LANES } from './constants.js'
 
