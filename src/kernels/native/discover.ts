@@ -7,7 +7,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { loadKoffi } from '../ffi/koffi.js'
 import type { NativeLibrary } from '../products.js'
 import { sparseTitle } from '../x64/sparse-products.js'
-import type { Verdict } from './probe.js'
+import type { ProbeResult } from './probe.js'
 import { knownOrProbed } from './probe-cache.js'
 
 type NativeBackendName = NativeLibrary['backend']
@@ -74,16 +74,16 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
     const candidates = wanted === null ? (USUAL[backend][process.platform] ?? []) : [wanted]
     if (candidates.length === 0) return nothing(`gradloom knows no library of this kind on ${process.platform}`)
 
-    const absent: Verdict[] = []
+    const absent: ProbeResult[] = []
     const present: string[] = []
     for (const library of candidates) {
       const reason = isAbsolute(library) && !isOfTheSystem(library) ? await noFile(library) : null
       if (reason === null) present.push(library)
       else absent.push({ library, file: null, outcome: { is: 'not loaded', reason } })
     }
-    const verdicts = present.length > 0 ? await knownOrProbed(backend, present, limitMs) : []
-    const last = verdicts.at(-1)
-    if (last?.outcome.is !== 'accepted') return nothing(refusal(candidates, [...verdicts, ...absent], wanted !== null))
+    const results = present.length > 0 ? await knownOrProbed(backend, present, limitMs) : []
+    const last = results.at(-1)
+    if (last?.outcome.is !== 'accepted') return nothing(refusal(candidates, [...results, ...absent], wanted !== null))
     const { facts, slow, speed } = last.outcome
     const path = last.file === null ? last.library : await realpath(last.file).catch(() => last.library)
     const { name, version, bf16 } = facts
@@ -118,8 +118,8 @@ async function noFile(path: string): Promise<string | null> {
 }
 
 /** What was there and refused matters; of what was not there, only that there was nothing, unless somebody named it. */
-function refusal(candidates: readonly string[], verdicts: readonly Verdict[], named: boolean): string {
-  const reasons = verdicts.flatMap(({ library, outcome }) => {
+function refusal(candidates: readonly string[], results: readonly ProbeResult[], named: boolean): string {
+  const reasons = results.flatMap(({ library, outcome }) => {
     if (outcome.is === 'accepted') return []
     const missing =
       outcome.is === 'not loaded' && /no such file|cannot open shared object|not be found/i.test(outcome.reason)

@@ -12,10 +12,10 @@ import { cacheFolder } from '../../files/cache.js'
 import { gradloomVersion } from '../../version.js'
 import { cpuFlags } from '../cpu.js'
 import type { NativeLibrary } from '../products.js'
-import { probe, type Verdict } from './probe.js'
+import { type ProbeResult, probe } from './probe.js'
 
 /** Changes with the form of an entry, and with what a probe looks at. */
-const FORMAT = 3
+const FORMAT = 4
 /** Names of environment variables that decide which file a name is, or how a library behaves. */
 const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
 
@@ -30,7 +30,7 @@ interface Identity {
 interface Entry {
   /** State of the linker's own cache, where names were not found; null where there is none. */
   readonly linker: string | null
-  readonly verdicts: readonly (Verdict & { readonly identity: Identity | null })[]
+  readonly results: readonly (ProbeResult & { readonly identity: Identity | null })[]
 }
 
 /** As `probe`, from memory where that still holds. */
@@ -38,14 +38,14 @@ export async function knownOrProbed(
   backend: NativeLibrary['backend'],
   libraries: readonly string[],
   limitMs?: number,
-): Promise<readonly Verdict[]> {
+): Promise<readonly ProbeResult[]> {
   const file = join(cacheFolder('native'), `${keyOf(backend, libraries)}.json`)
   const known = await read(file)
-  if (known && (await holds(known))) return known.verdicts
-  const verdicts = await probe(backend, libraries, limitMs)
-  const lasting = verdicts.every(({ outcome }) => outcome.is !== 'refused' || outcome.lasting)
-  if (lasting) await write(file, verdicts)
-  return verdicts
+  if (known && (await holds(known))) return known.results
+  const results = await probe(backend, libraries, limitMs)
+  const lasting = results.every(({ outcome }) => outcome.is !== 'refused' || outcome.lasting)
+  if (lasting) await write(file, results)
+  return results
 }
 
 function keyOf(backend: string, libraries: readonly string[]): string {
@@ -65,10 +65,10 @@ async function read(file: string): Promise<Entry | null> {
   }
 }
 
-async function write(file: string, verdicts: readonly Verdict[]): Promise<void> {
+async function write(file: string, results: readonly ProbeResult[]): Promise<void> {
   try {
-    const identified = verdicts.map(async verdict => ({ ...verdict, identity: await identify(verdict) }))
-    const entry: Entry = { linker: await linkerState(), verdicts: await Promise.all(identified) }
+    const identified = results.map(async result => ({ ...result, identity: await identify(result) }))
+    const entry: Entry = { linker: await linkerState(), results: await Promise.all(identified) }
     await mkdir(join(file, '..'), { recursive: true })
     await writeTextAtomically(file, `${JSON.stringify(entry, null, 2)}\n`)
   } catch {
@@ -76,16 +76,16 @@ async function write(file: string, verdicts: readonly Verdict[]): Promise<void> 
   }
 }
 
-async function holds({ linker, verdicts }: Entry): Promise<boolean> {
+async function holds({ linker, results }: Entry): Promise<boolean> {
   try {
-    const accepted = verdicts.at(-1)?.outcome.is === 'accepted'
-    for (const verdict of verdicts) {
-      const { identity } = verdict
-      if (identity && !same(identity, await identify(verdict))) return false
+    const accepted = results.at(-1)?.outcome.is === 'accepted'
+    for (const result of results) {
+      const { identity } = result
+      if (identity && !same(identity, await identify(result))) return false
       // A name that was not found, or ended the probe before it could be asked for its file.
       if (!identity && !accepted && (linker === null || linker !== (await linkerState()))) return false
     }
-    return verdicts.length > 0
+    return results.length > 0
   } catch {
     return false
   }
@@ -95,7 +95,7 @@ const same = (a: Identity, b: Identity | null): boolean =>
   b !== null && a.real === b.real && a.bytes === b.bytes && a.modifiedMs === b.modifiedMs
 
 /** Null for a name that only the linker knows, and for a library that is no file, as those of macOS are. */
-async function identify({ library, file }: Verdict): Promise<Identity | null> {
+async function identify({ library, file }: ProbeResult): Promise<Identity | null> {
   const given = file ?? (isAbsolute(library) ? library : null)
   if (given === null) return null
   try {

@@ -1,8 +1,8 @@
 /**
- * The process of a probe: `node probe-child.js <backend> <library>...`. Loads each library, tells which file that is,
- * calls it, and tells the verdict, until one is accepted. If it dies, what it told so far says which library did that.
+ * The process of a probe: `node probe-child.js <backend> <library>...`. Loads each library, finds out which file that is,
+ * calls it, and reports the result, until one is accepted. If it dies, its progress so far shows which library did that.
  *
- * Tells one JSON object a line through file descriptor 3, at once: stdout belongs to the libraries.
+ * Reports one JSON object a line through file descriptor 3, at once: stdout belongs to the libraries.
  */
 import { writeSync } from 'node:fs'
 import { loadKoffi } from '../ffi/koffi.js'
@@ -18,20 +18,20 @@ import {
 } from './check.js'
 import { type OpenLibrary, UnfitLibrary } from './library.js'
 import { openLibrary } from './open.js'
-import type { Told } from './probe.js'
+import type { Progress } from './probe.js'
 
 const REPORT_FD = 3
-const tell = (told: Told): void => {
-  writeSync(REPORT_FD, `${JSON.stringify(told)}\n`)
+const report = (progress: Progress): void => {
+  writeSync(REPORT_FD, `${JSON.stringify(progress)}\n`)
 }
 
 const [backend, ...libraries] = process.argv.slice(2)
 for (const library of libraries) {
-  tell({ now: 'loading', library })
+  report({ now: 'loading', library })
   const accepted = await tryOut(backend as NativeLibrary['backend'], library)
   if (accepted) break
 }
-// All has been told: exit handlers of libraries have no work here, and some hang.
+// Everything is reported: exit handlers of libraries have no work here, and some hang.
 process.kill(process.pid, 'SIGKILL')
 
 async function tryOut(backend: NativeLibrary['backend'], library: string): Promise<boolean> {
@@ -40,17 +40,17 @@ async function tryOut(backend: NativeLibrary['backend'], library: string): Promi
     koffi.load(library)
   } catch (error) {
     const reason = (error as Error).message.replace(/^Failed to load shared library: /, '')
-    tell({ now: 'not loaded', reason })
+    report({ now: 'not loaded', reason })
     return false
   }
   try {
-    tell({ now: 'calling' })
+    report({ now: 'calling' })
     const opened = await openLibrary(backend, library)
-    tell({ now: 'opened', file: await fileOf(library, opened.landmark) })
+    report({ now: 'opened', file: await fileOf(library, opened.landmark) })
     return judge(opened)
   } catch (error) {
-    // Not what we expect a library to say; but whatever it is, it is the library that cannot be used.
-    tell({ now: 'refused', reason: error instanceof UnfitLibrary ? error.message : String(error) })
+    // An unexpected error too means that the library cannot be used.
+    report({ now: 'refused', reason: error instanceof UnfitLibrary ? error.message : String(error) })
     return false
   }
 
@@ -58,9 +58,9 @@ async function tryOut(backend: NativeLibrary['backend'], library: string): Promi
     const data = new Float32Array(Math.max(CHECK_ELEMS, MEASURE_ELEMS, BF16_CHECK_ELEMS))
     const space = { data, at: Number(koffi.address(data)) }
     checkProducts(gemm, space)
-    tell({ now: 'accepted', facts: { name, version, detail }, slow, speed: measureSpeed(gemm, space) })
+    report({ now: 'accepted', facts: { name, version, detail }, slow, speed: measureSpeed(gemm, space) })
     // After that: what its products in bf16 may do to the process says nothing about the others.
-    tell({ now: 'tried bf16', bf16: judgeBf16(bf16, space) })
+    report({ now: 'tried bf16', bf16: judgeBf16(bf16, space) })
     return true
   }
 }

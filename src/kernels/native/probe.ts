@@ -2,7 +2,8 @@
  * Tries libraries out in a process of their own, so that none that is broken, of another ABI or not what its name says
  * can end this one. Main thread.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Bf16Support, NativeLibrary } from '../products.js'
@@ -10,8 +11,8 @@ import type { Speed } from './check.js'
 import type { LibraryFacts } from './library.js'
 import { SINGLE_THREADED } from './open.js'
 
-/** What the child tells, in this order for each library. */
-export type Told =
+/** Progress that the child reports, in this order for each library. */
+export type Progress =
   | { readonly now: 'loading'; readonly library: string }
   | { readonly now: 'not loaded'; readonly reason: string }
   | { readonly now: 'calling' }
@@ -25,10 +26,11 @@ export type Told =
     }
   | { readonly now: 'tried bf16'; readonly bf16: Bf16Support }
 
-export interface Verdict {
+/** Result of trying one library out. */
+export interface ProbeResult {
   /** As it was asked for. */
   readonly library: string
-  /** The file that it turned out to be; null where it was not loaded, or nobody can tell. */
+  /** The file that it turned out to be; null where it was not loaded, or the system cannot tell. */
   readonly file: string | null
   readonly outcome: Outcome
 }
@@ -45,8 +47,14 @@ export type Outcome =
   /** `lasting`: the same file will be refused again; else it was out of time, which may not happen again. */
   | { readonly is: 'refused'; readonly reason: string; readonly lasting: boolean }
 
-/** A good library takes a tenth of a second; a machine may be busy. */
+/**
+ * CPU time of the child from one report of progress to the next; a good library takes a tenth of a second. Not wall time:
+ * which library is accepted decides the bits of a run, so it must not depend on what else the machine is doing.
+ */
 const TIME_LIMIT_MS = 20_000
+/** Wall time that counts as a hang all the same, of a library that waits and computes nothing, in such limits. */
+const WAITING_LIMITS = 10
+const WATCH_MS = 100
 /**
  * A library that is not this much faster than plain loops is no optimized one (netlib's own BLAS: 1 to 3 times), and
  * slower than gradloom's WASM kernels. Wide of both, so that the same machine always comes to the same answer.
@@ -54,21 +62,21 @@ const TIME_LIMIT_MS = 20_000
 const TIMES_PLAIN_AT_LEAST = 8
 const CHILD = fileURLToPath(new URL('./probe-child.js', import.meta.url))
 
-/** Verdicts in the order of `libraries`, up to the first that is accepted. Never rejects for what a library does. */
+/** Results in the order of `libraries`, up to the first that is accepted. Never rejects for what a library does. */
 export async function probe(
   backend: NativeLibrary['backend'],
   libraries: readonly string[],
   limitMs = TIME_LIMIT_MS,
-): Promise<Verdict[]> {
-  const verdicts: Verdict[] = []
+): Promise<ProbeResult[]> {
+  const results: ProbeResult[] = []
   // A library that ends the child leaves those after it to the next one.
-  while (verdicts.length < libraries.length && verdicts.at(-1)?.outcome.is !== 'accepted') {
-    const rest = libraries.slice(verdicts.length)
-    const { told, ending } = await runChild(backend, rest, limitMs)
-    const found = verdictsOf(told, ending)
-    verdicts.push(...(found.length > 0 ? found : [unstarted(rest[0], ending)]))
+  while (results.length < libraries.length && results.at(-1)?.outcome.is !== 'accepted') {
+    const rest = libraries.slice(results.length)
+    const { progress, ending } = await runChild(backend, rest, limitMs)
+    const found = resultsOf(progress, ending)
+    results.push(...(found.length > 0 ? found : [unstarted(rest[0], ending)]))
   }
-  return verdicts
+  return results
 }
 
 interface Ending {
@@ -80,83 +88,112 @@ function runChild(
   backend: string,
   libraries: readonly string[],
   limitMs: number,
-): Promise<{ told: Told[]; ending: Ending }> {
+): Promise<{ progress: Progress[]; ending: Ending }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [CHILD, backend, ...libraries], {
       env: { ...process.env, ...SINGLE_THREADED },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     })
     let timedOut = false
-    const timer = setTimeout(() => {
+    const watch = watchProgress(child, limitMs, () => {
       timedOut = true
       child.kill('SIGKILL')
-    }, limitMs)
+    })
     const text = { report: '', errors: '' }
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       text.errors = (text.errors + chunk).slice(0, 1000)
     })
     ;(child.stdio[3] as Readable).setEncoding('utf8').on('data', (chunk: string) => {
       text.report += chunk
+      watch.restart()
     })
     child.on('error', error => {
-      clearTimeout(timer)
+      watch.end()
       reject(error)
     })
     child.on('close', (code, signal) => {
-      clearTimeout(timer)
+      watch.end()
       const lines = text.report.split('\n').slice(0, -1) // the last is empty, or was cut off by the end
-      const said = text.errors.trim().split('\n')[0]
+      const firstError = text.errors.trim().split('\n')[0]
       const how = timedOut ? `took more than ${limitMs / 1000} s` : `ended with ${signal ?? `exit code ${code}`}`
       resolve({
-        told: lines.map(line => JSON.parse(line) as Told),
-        ending: { timedOut, text: said ? `${how} (${said})` : how },
+        progress: lines.map(line => JSON.parse(line) as Progress),
+        ending: { timedOut, text: firstError ? `${how} (${firstError})` : how },
       })
     })
   })
 }
 
-/** A verdict for each library that the child came to. */
-function verdictsOf(told: readonly Told[], ending: Ending): Verdict[] {
-  const verdicts: Verdict[] = []
-  let library: string | null = null
-  let file: string | null = null
-  let doing = ''
-  const conclude = (outcome: Outcome) => {
-    if (library !== null) verdicts.push({ library, file, outcome })
-    library = null
+/** Calls `onHang` where a child makes no progress for too long; `restart` at each progress. */
+function watchProgress(child: ChildProcess, limitMs: number, onHang: () => void) {
+  let since = { wallMs: performance.now(), cpuMs: cpuMsOf(child) }
+  const timer = setInterval(() => {
+    const cpuMs = cpuMsOf(child)
+    const waitedMs = performance.now() - since.wallMs
+    const isHanging =
+      cpuMs === null || since.cpuMs === null
+        ? waitedMs > limitMs
+        : cpuMs - since.cpuMs > limitMs || waitedMs > WAITING_LIMITS * limitMs
+    if (isHanging) onHang()
+  }, WATCH_MS)
+  return {
+    restart: () => {
+      since = { wallMs: performance.now(), cpuMs: cpuMsOf(child) }
+    },
+    end: () => clearInterval(timer),
   }
-  for (const event of told) {
-    if (event.now === 'loading') {
-      library = event.library
-      file = null
-      doing = 'when it was loaded'
-    } else if (event.now === 'calling') doing = 'when it was asked what it is'
-    else if (event.now === 'opened') {
-      file = event.file
-      doing = 'when it was called'
-    } else if (event.now === 'not loaded') conclude({ is: 'not loaded', reason: event.reason })
-    else if (event.now === 'refused') conclude({ is: 'refused', reason: event.reason, lasting: true })
-    else if (event.now === 'accepted') {
-      const { facts, speed, slow } = event
-      const bf16 = { obstacle: `its probe ${ending.text} when it multiplied bf16` }
-      conclude({ is: 'accepted', facts: { ...facts, bf16 }, speed, slow: slowness(slow, speed) })
-    } else {
-      const last = verdicts.pop()
-      if (last?.outcome.is !== 'accepted') throw new Error('probe: tried bf16 of a library that it has not accepted')
-      const { outcome } = last
-      verdicts.push({ ...last, outcome: { ...outcome, facts: { ...outcome.facts, bf16: event.bf16 } } })
-    }
-  }
-  conclude({ is: 'refused', reason: `${ending.text} ${doing}`, lasting: !ending.timedOut })
-  return verdicts
 }
 
-function slowness(said: string | null, { timesPlain }: Speed): string | null {
-  if (timesPlain >= TIMES_PLAIN_AT_LEAST) return said
+/** Linux reports CPU time in hundredths of a second, whatever the kernel's own clock. */
+const TICK_MS = 10
+
+/** CPU time that a process has used; null where the system does not list it, or the process has ended. */
+function cpuMsOf({ pid }: ChildProcess): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // After the name in parentheses, which may hold anything: state, then numbers, of which the 12th and 13th are times.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+  } catch {
+    return null
+  }
+}
+
+/** A result for each library that the child came to: its progress on one begins with 'loading'. */
+function resultsOf(progress: readonly Progress[], ending: Ending): ProbeResult[] {
+  const starts = progress.flatMap(({ now }, i) => (now === 'loading' ? [i] : []))
+  return starts.map((start, i) => resultOf(progress.slice(start, starts[i + 1] ?? progress.length), ending))
+}
+
+/** The result for one library. Where the progress ends without an outcome, the library ended the child. */
+function resultOf(progress: readonly Progress[], ending: Ending): ProbeResult {
+  const find = <N extends Progress['now']>(now: N) =>
+    progress.find((event): event is Extract<Progress, { now: N }> => event.now === now)
+  const library = find('loading')!.library
+  const file = find('opened')?.file ?? null
+  const [notLoaded, refused, accepted] = [find('not loaded'), find('refused'), find('accepted')]
+  if (notLoaded) return { library, file, outcome: { is: 'not loaded', reason: notLoaded.reason } }
+  if (refused) return { library, file, outcome: { is: 'refused', reason: refused.reason, lasting: true } }
+  if (accepted) {
+    const { facts, speed, slow } = accepted
+    const bf16 = find('tried bf16')?.bf16 ?? { obstacle: `its probe ${ending.text} when it multiplied bf16` }
+    return {
+      library,
+      file,
+      outcome: { is: 'accepted', facts: { ...facts, bf16 }, speed, slow: slowness(slow, speed) },
+    }
+  }
+  const [calling, opened] = [find('calling'), find('opened')]
+  const during = opened ? 'when it was called' : calling ? 'when it was asked what it is' : 'when it was loaded'
+  return { library, file, outcome: { is: 'refused', reason: `${ending.text} ${during}`, lasting: !ending.timedOut } }
+}
+
+function slowness(reported: string | null, { timesPlain }: Speed): string | null {
+  if (timesPlain >= TIMES_PLAIN_AT_LEAST) return reported
   return `only ${timesPlain.toFixed(1)} times as fast as plain JavaScript`
 }
 
-/** The child did not come as far as the first library: nothing that a library did. */
-function unstarted(library: string, { text }: Ending): Verdict {
+/** The child ended before the first library: no library did that. */
+function unstarted(library: string, { text }: Ending): ProbeResult {
   return { library, file: null, outcome: { is: 'refused', reason: `its probe ${text}`, lasting: false } }
 }
