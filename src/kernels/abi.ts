@@ -16,18 +16,18 @@ type Mask = readonly [
   ...[layer: number, epoch: number, threshold: number, scale: number],
 ]
 
-type AdamNumbers = readonly [
-  ...[stepSize: number, beta1: number, rest1: number, beta2: number, rest2: number],
-  ...[correction2: number, epsilon: number, decay: number, weightDecay: number],
+type AdamScalars = readonly [
+  ...[stepSize: number, beta1: number, oneMinusBeta1: number, beta2: number, oneMinusBeta2: number],
+  ...[invBiasCorrection2: number, epsilon: number, decay: number, weightDecay: number],
 ]
-/** Rows of a dense strip of weights, and where their forms in bf16 begin. */
-type DenseWeights = readonly [
+/** Rows of a dense 64-column block of weights, and where their forms in bf16 begin. */
+type WeightBlock = readonly [
   ...[w: Pointer, rows: number, padded: number, pairs: Pointer],
-  ...[turned: Pointer, turnedBlock: number, turnedPairs: number],
+  ...[transposed: Pointer, transposedBlock: number, transposedPairs: number],
 ]
-/** A dense strip of a product, and where it goes. */
-type ForwardStrip = readonly [
-  ...[z: Pointer, zRow: number, strip: Pointer, rows: number, bias: Pointer],
+/** A dense 64-column block of a product, and where it goes. */
+type ForwardBlock = readonly [
+  ...[z: Pointer, zRow: number, block: Pointer, rows: number, bias: Pointer],
   ...[to: Pointer, toStride: number, ahead: Pointer, aheadRow: number],
 ]
 
@@ -97,11 +97,11 @@ export interface WasmExports {
     accumulate: number,
   ): void
   transpose_blocks(t: Pointer, tStride: number, w: Pointer, iPanels: number): void
-  adam(...args: [w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, ...AdamNumbers]): void
+  adam(...args: [w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, ...AdamScalars]): void
   adam_rows(
     ...args: [
       ...[w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, rows: number, row: number, gRow: number],
-      ...AdamNumbers,
+      ...AdamScalars,
     ]
   ): void
   momentum(
@@ -111,7 +111,7 @@ export interface WasmExports {
     n: number,
     stepSize: number,
     beta: number,
-    rest: number,
+    oneMinusBeta: number,
     decay: number,
     weightDecay: number,
   ): void
@@ -132,7 +132,7 @@ export interface WasmExports {
     n: number,
     stepSize: number,
     beta: number,
-    rest: number,
+    oneMinusBeta: number,
     epsilon: number,
     decay: number,
     weightDecay: number,
@@ -144,9 +144,9 @@ export interface WasmExports {
     n: number,
     stepSize: number,
     beta1: number,
-    rest1: number,
+    oneMinusBeta1: number,
     beta2: number,
-    rest2: number,
+    oneMinusBeta2: number,
     decay: number,
     weightDecay: number,
   ): void
@@ -215,13 +215,13 @@ export interface WasmExports {
     ]
   ): void
   bf16_column_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, pairs: number): void
-  bf16_weights(...args: DenseWeights): void
-  bf16_adam(...args: [...DenseWeights, m: Pointer, v: Pointer, g: Pointer, ...AdamNumbers]): void
-  bf16_forward(...args: ForwardStrip): number
-  bf16_forward_dropout(...args: [...ForwardStrip, first: number, ...Mask]): number
+  bf16_weights(...args: WeightBlock): void
+  bf16_adam(...args: [...WeightBlock, m: Pointer, v: Pointer, g: Pointer, ...AdamScalars]): void
+  bf16_forward(...args: ForwardBlock): number
+  bf16_forward_dropout(...args: [...ForwardBlock, first: number, ...Mask]): number
   bf16_backward(
     ...args: [
-      ...[dx: Pointer, dxRow: number, strip: Pointer, rows: number, a: Pointer, aRow: number],
+      ...[dx: Pointer, dxRow: number, block: Pointer, rows: number, a: Pointer, aRow: number],
       ...[to: Pointer, toStride: number, pairs: Pointer, padded: number, ahead: Pointer, aheadRow: number],
       scale: number,
     ]

@@ -5,17 +5,19 @@
  * "In pairs" is how such products take their second operand (k, 64): rows 2p and 2p + 1 lie together, column by column,
  * `(k / 2, 64, 2)`, 256 bytes for each pair of rows.
  *
- * A strip is 64 columns wide; a dense one is what such products overwrite, rows of 256 bytes. What becomes of it, the last
+ * A block is 64 columns wide; a dense one is what such products overwrite, rows of 256 bytes. What becomes of it, the last
  * functions do at once: code for a CPU that stands in for them reads and writes memory once.
  */
 import { bias_relu, bias_relu_dropout, relu_backward } from './elementwise'
 import { adam } from './optimizers'
+import { BF16_COLUMNS, BLOCK_ROW_BYTES as ROW, PAIR_BYTES as PAIR } from '../../layouts'
 
-const PAIR_BYTES: usize = 256
-/** Of a row of a dense strip. */
-const STRIP_ROW_BYTES: usize = 256
-const STRIP_VECTORS: i32 = 16
-const STRIP_OCTETS: i32 = 8
+const PAIR_BYTES: usize = PAIR
+const BLOCK_ROW_BYTES: usize = ROW
+
+/** Vectors of four in a row of a block, and groups of eight. */
+const BLOCK_VECTORS: i32 = BF16_COLUMNS / 4
+const BLOCK_OCTETS: i32 = BF16_COLUMNS / 8
 
 /** Four numbers; bf16 is the upper half of each lane. A NaN stays one. */
 @inline
@@ -75,7 +77,7 @@ function rowOr0(from: usize, stride: usize, r: i32, rows: i32): v128 {
 
 /** Stores lane i of a, b, c, d as a row of four at to + i · stride. */
 @inline
-function storeTurned(to: usize, stride: usize, a: v128, b: v128, c: v128, d: v128): void {
+function storeTransposed(to: usize, stride: usize, a: v128, b: v128, c: v128, d: v128): void {
   const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5)
   const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7)
   const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
@@ -97,7 +99,7 @@ export function bf16_columns(
     const column = from + (v << 4)
     const out = to + (v << 2) * stride
     for (let r = 0; r < padded; r += 8) {
-      storeTurned(
+      storeTransposed(
         out + (<usize>r << 1), stride,
         paired(rowOr0(column, fromStride, r, rows), rowOr0(column, fromStride, r + 1, rows)),
         paired(rowOr0(column, fromStride, r + 2, rows), rowOr0(column, fromStride, r + 3, rows)),
@@ -117,7 +119,7 @@ export function bf16_column_pairs(to: usize, from: usize, fromStride: usize, row
     const out = to + (<usize>r << 2)
     for (let p: usize = 0; p < <usize>pairs; p += 4) {
       const at = from + (p << 3)
-      storeTurned(
+      storeTransposed(
         out + p * PAIR_BYTES, PAIR_BYTES,
         packed(at),
         r + 1 < rows ? packed(at + fromStride) : i32x4.splat(0),
@@ -140,75 +142,75 @@ export function copy_rows(
   }
 }
 
-/** z = a dense strip, in place of what was there. */
+/** z = a dense 64-column block, in place of what was there. */
 @inline
-function placed(z: usize, zRow: usize, strip: usize, rows: i32): void {
-  copy_rows(z, zRow, strip, STRIP_ROW_BYTES, rows, STRIP_ROW_BYTES)
+function placed(z: usize, zRow: usize, block: usize, rows: i32): void {
+  copy_rows(z, zRow, block, BLOCK_ROW_BYTES, rows, BLOCK_ROW_BYTES)
 }
 
 /**
- * z = relu(strip + bias), and that in bf16 at `to`. `ahead` is read soon, `aheadRow` bytes of it for each row: a hint.
- * Returns 1 if a strip + bias was not finite.
+ * z = relu(block + bias), and that in bf16 at `to`. `ahead` is read soon, `aheadRow` bytes of it for each row: a hint.
+ * Returns 1 if a block + bias was not finite.
  */
 export function bf16_forward(
-  z: usize, zRow: usize, strip: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
+  z: usize, zRow: usize, block: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
 ): i32 {
-  placed(z, zRow, strip, rows)
-  const bad = bias_relu(z, 0, zRow, rows, 1, STRIP_VECTORS, bias)
-  bf16_rows(to, toStride, z, zRow, rows, STRIP_OCTETS)
+  placed(z, zRow, block, rows)
+  const bad = bias_relu(z, 0, zRow, rows, 1, BLOCK_VECTORS, bias)
+  bf16_rows(to, toStride, z, zRow, rows, BLOCK_OCTETS)
   return bad
 }
 
 /** The same with dropout, as bias_relu_dropout has it. */
 export function bf16_forward_dropout(
-  z: usize, zRow: usize, strip: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
+  z: usize, zRow: usize, block: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
   first: u32, samples: usize, scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,
 ): i32 {
-  placed(z, zRow, strip, rows)
+  placed(z, zRow, block, rows)
   const bad = bias_relu_dropout(
-    z, 0, zRow, rows, 1, STRIP_VECTORS, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale,
+    z, 0, zRow, rows, 1, BLOCK_VECTORS, first, bias, samples, scratch, k0, k1, layer, epoch, threshold, scale,
   )
-  bf16_rows(to, toStride, z, zRow, rows, STRIP_OCTETS)
+  bf16_rows(to, toStride, z, zRow, rows, BLOCK_OCTETS)
   return bad
 }
 
 /**
- * dx = a > 0 ? strip · scale : 0, and that in bf16 at `to`, and in pairs of rows, zeros up to row `padded`. Returns 1 if a
+ * dx = a > 0 ? block · scale : 0, and that in bf16 at `to`, and in pairs of rows, zeros up to row `padded`. Returns 1 if a
  * result is not finite.
  */
 export function bf16_backward(
-  dx: usize, dxRow: usize, strip: usize, rows: i32, a: usize, aRow: usize, to: usize, toStride: usize, pairs: usize,
+  dx: usize, dxRow: usize, block: usize, rows: i32, a: usize, aRow: usize, to: usize, toStride: usize, pairs: usize,
   padded: i32, ahead: usize, aheadRow: usize, scale: f32,
 ): i32 {
-  placed(dx, dxRow, strip, rows)
-  const bad = relu_backward(dx, 0, dxRow, a, 0, aRow, rows, 1, STRIP_VECTORS, scale)
-  bf16_rows(to, toStride, dx, dxRow, rows, STRIP_OCTETS)
+  placed(dx, dxRow, block, rows)
+  const bad = relu_backward(dx, 0, dxRow, a, 0, aRow, rows, 1, BLOCK_VECTORS, scale)
+  bf16_rows(to, toStride, dx, dxRow, rows, BLOCK_OCTETS)
   bf16_pairs(pairs, dx, dxRow, rows, padded)
   return bad
 }
 
 /**
- * What products read of rows of a dense strip of weights: in pairs of rows, zeros up to row `padded`; and, unless `turned`
- * is 0, in pairs of columns, the next 64 rows `turnedBlock` bytes on.
+ * What products read of rows of a dense 64-column block of weights: in pairs of rows, zeros up to row `padded`; and, unless `transposed`
+ * is 0, in pairs of columns, the next 64 rows `transposedBlock` bytes on.
  */
 export function bf16_weights(
-  w: usize, rows: i32, padded: i32, pairs: usize, turned: usize, turnedBlock: usize, turnedPairs: i32,
+  w: usize, rows: i32, padded: i32, pairs: usize, transposed: usize, transposedBlock: usize, transposedPairs: i32,
 ): void {
-  bf16_pairs(pairs, w, STRIP_ROW_BYTES, rows, padded)
-  if (turned == 0) return
+  bf16_pairs(pairs, w, BLOCK_ROW_BYTES, rows, padded)
+  if (transposed == 0) return
   for (; rows > 0; rows -= 64) {
-    bf16_column_pairs(turned, w, STRIP_ROW_BYTES, min(rows, 64), turnedPairs)
-    w += 64 * STRIP_ROW_BYTES
-    turned += turnedBlock
+    bf16_column_pairs(transposed, w, BLOCK_ROW_BYTES, min(rows, 64), transposedPairs)
+    w += 64 * BLOCK_ROW_BYTES
+    transposed += transposedBlock
   }
 }
 
-/** adam over rows of a dense strip of weights, then bf16_weights. */
+/** adam over rows of a dense 64-column block of weights, then bf16_weights. */
 export function bf16_adam(
-  w: usize, rows: i32, padded: i32, pairs: usize, turned: usize, turnedBlock: usize, turnedPairs: i32,
-  m: usize, v: usize, g: usize, stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32,
+  w: usize, rows: i32, padded: i32, pairs: usize, transposed: usize, transposedBlock: usize, transposedPairs: i32,
+  m: usize, v: usize, g: usize, stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, invBiasCorrection2: f32,
   epsilon: f32, decay: f32, weightDecay: f32,
 ): void {
-  adam(w, m, v, g, rows << 6, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay)
-  bf16_weights(w, rows, padded, pairs, turned, turnedBlock, turnedPairs)
+  adam(w, m, v, g, rows << 6, stepSize, beta1, oneMinusBeta1, beta2, oneMinusBeta2, invBiasCorrection2, epsilon, decay, weightDecay)
+  bf16_weights(w, rows, padded, pairs, transposed, transposedBlock, transposedPairs)
 }

@@ -12,9 +12,9 @@
  * row; and by its extent (rows, panels, vectors): vectors of four in a panel's row.
  */
 
-/** Columns of a panel: three vectors. */
-// @ts-expect-error: decorator
-@inline export const PANEL = 12
+import { PANEL } from '../../layouts'
+
+export { PANEL }
 /** One row of a panel. */
 // @ts-expect-error: decorator
 @inline export const ROW_BYTES: usize = 48

@@ -38,15 +38,15 @@ function penalised(g: usize, decay: v128, w: v128): v128 {
 /** adam and adamw: w, m and v are updated in place. */
 export function adam(
   w: usize, m: usize, v: usize, g: usize, n: i32,
-  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32, epsilon: f32,
+  stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, invBiasCorrection2: f32, epsilon: f32,
   decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b1 = f32x4.splat(beta1)
-  const r1 = f32x4.splat(rest1)
+  const r1 = f32x4.splat(oneMinusBeta1)
   const b2 = f32x4.splat(beta2)
-  const r2 = f32x4.splat(rest2)
-  const c2 = f32x4.splat(correction2)
+  const r2 = f32x4.splat(oneMinusBeta2)
+  const c2 = f32x4.splat(invBiasCorrection2)
   const eps = f32x4.splat(epsilon)
   const l2 = f32x4.splat(decay)
   const wd = f32x4.splat(weightDecay)
@@ -69,11 +69,11 @@ export function adam(
 /** The same for rows of n numbers: of w, m and v `row` bytes apart, of g `gRow`. */
 export function adam_rows(
   w: usize, m: usize, v: usize, g: usize, n: i32, rows: i32, row: usize, gRow: usize,
-  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, correction2: f32, epsilon: f32,
+  stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, invBiasCorrection2: f32, epsilon: f32,
   decay: f32, weightDecay: f32,
 ): void {
   for (; rows > 0; rows--) {
-    adam(w, m, v, g, n, stepSize, beta1, rest1, beta2, rest2, correction2, epsilon, decay, weightDecay)
+    adam(w, m, v, g, n, stepSize, beta1, oneMinusBeta1, beta2, oneMinusBeta2, invBiasCorrection2, epsilon, decay, weightDecay)
     w += row
     m += row
     v += row
@@ -83,11 +83,11 @@ export function adam_rows(
 
 /** w and v are updated in place. */
 export function momentum(
-  w: usize, v: usize, g: usize, n: i32, stepSize: f32, beta: f32, rest: f32, decay: f32, weightDecay: f32,
+  w: usize, v: usize, g: usize, n: i32, stepSize: f32, beta: f32, oneMinusBeta: f32, decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b = f32x4.splat(beta)
-  const r = f32x4.splat(rest)
+  const r = f32x4.splat(oneMinusBeta)
   const l2 = f32x4.splat(decay)
   const wd = f32x4.splat(weightDecay)
   for (; n > 0; n -= 4) {
@@ -124,11 +124,11 @@ export function nesterov(
 /** w and v are updated in place. */
 export function rmsprop(
   w: usize, v: usize, g: usize, n: i32,
-  stepSize: f32, beta: f32, rest: f32, epsilon: f32, decay: f32, weightDecay: f32,
+  stepSize: f32, beta: f32, oneMinusBeta: f32, epsilon: f32, decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b = f32x4.splat(beta)
-  const r = f32x4.splat(rest)
+  const r = f32x4.splat(oneMinusBeta)
   const eps = f32x4.splat(epsilon)
   const l2 = f32x4.splat(decay)
   const wd = f32x4.splat(weightDecay)
@@ -147,13 +147,13 @@ export function rmsprop(
 /** w and m are updated in place. */
 export function lion(
   w: usize, m: usize, g: usize, n: i32,
-  stepSize: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, decay: f32, weightDecay: f32,
+  stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, decay: f32, weightDecay: f32,
 ): void {
   const step = f32x4.splat(stepSize)
   const b1 = f32x4.splat(beta1)
-  const r1 = f32x4.splat(rest1)
+  const r1 = f32x4.splat(oneMinusBeta1)
   const b2 = f32x4.splat(beta2)
-  const r2 = f32x4.splat(rest2)
+  const r2 = f32x4.splat(oneMinusBeta2)
   const l2 = f32x4.splat(decay)
   const wd = f32x4.splat(weightDecay)
   for (; n > 0; n -= 4) {
