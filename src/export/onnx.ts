@@ -90,7 +90,7 @@ export function encodeOnnx({
     const from = i === 0 ? (scaling ? 'scaled' : 'pixels') : `layers.${i - 1}`
     const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
     return [
-      // Weights (outputs, inputs): OpenCV before 4.7 reads no others.
+      // Weights (outputs, inputs): OpenCV 4.6 refuses others that are not square.
       node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum, integer('transB', 1)),
       ...(last
         ? sum === output

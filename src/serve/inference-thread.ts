@@ -105,6 +105,7 @@ function factsOf({ height, width, classNames, widths, note, source }: Predictor)
       preparation: input.preparation,
     },
     input: input.dtype === 'uint8' ? 'image' : 'row',
+    features: input.columns?.features ?? null,
     task: input.targets ? 'regression' : 'classification',
   }
 }

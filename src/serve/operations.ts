@@ -42,8 +42,12 @@ const IMAGE: Schema = {
 }
 
 const ROW: Schema = {
-  description: 'The features of one row, in the order of the data, as they are there: neither shifted nor scaled.',
-  ...{ type: 'array', minItems: 1, maxItems: 65536, items: number },
+  description:
+    'The features of one row as they are in the data, neither shifted nor scaled: an array in the order of `features` of the model, or an object by their names.',
+  anyOf: [
+    { type: 'array', minItems: 1, maxItems: 65536, items: number },
+    { type: 'object', additionalProperties: number },
+  ],
 }
 
 const share = object({ label: count, className: text, probability: number })
@@ -87,6 +91,7 @@ const model = object({
   height: count,
   width: count,
   input: { type: 'string', enum: ['image', 'row'], description: 'What `POST /predict` takes.' },
+  features: nullable({ ...list(text), description: 'Names of the features of a row, in its order.' }),
   task: { type: 'string', enum: ['classification', 'regression'] },
   classNames: { ...list(text), description: 'Of regression the names of the targets.' },
   widths: list(count),

@@ -11,19 +11,22 @@ import type { Registry, ServedRun } from './registry.js'
 
 type ImageJson = readonly number[] | string
 
+/** Features in the order of the model, or by name. */
+type RowJson = readonly number[] | Readonly<Record<string, number>>
+
 interface Body {
   readonly run?: string
   readonly image?: ImageJson
   readonly images?: readonly ImageJson[]
-  readonly row?: readonly number[]
-  readonly rows?: readonly (readonly number[])[]
+  readonly row?: RowJson
+  readonly rows?: readonly RowJson[]
   readonly layers?: boolean
 }
 
 /** Inputs of a request, with their names there. */
 type Asked =
   | { readonly input: 'image'; readonly where: string; readonly given: ImageJson }
-  | { readonly input: 'row'; readonly where: string; readonly given: readonly number[] }
+  | { readonly input: 'row'; readonly where: string; readonly given: RowJson }
 
 interface Ready {
   readonly features: Features
@@ -98,7 +101,8 @@ async function firstFor(input: Asked['input'], registry: Registry, inference: In
 }
 
 async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): Promise<Ready> {
-  const { where, given } = asked
+  const { where } = asked
+  const given = asked.input === 'row' ? inOrder(where, asked.given, facts) : asked.given
   if (typeof given === 'string') {
     const { pixels, steps } = await inference.prepare(where, bytesOf(where, given), facts)
     return { features: pixels, steps, isPicture: true }
@@ -115,6 +119,22 @@ async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): P
   for (let i = 0; i < features.length; i++) features[i] = Math.round(given[i])
   return { features, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
 }
+
+/** The features of a row as numbers in the order of the model; names that it does not have are a mistake of the sender. */
+function inOrder(where: string, given: RowJson, { features }: ModelFacts): readonly number[] {
+  if (isArray(given)) return given
+  if (features === null) throw new RequestError(`${where}: has names, expected an array: the features have no names`)
+  const missing = features.filter(name => !Object.hasOwn(given, name))
+  const unknown = Object.keys(given).filter(name => !features.includes(name))
+  if (missing.length === 0 && unknown.length === 0) return features.map(name => given[name])
+  const found = [
+    ...(missing.length > 0 ? [`has no ${missing.join(', ')}`] : []),
+    ...(unknown.length > 0 ? [`has ${unknown.join(', ')}, which the model does not take`] : []),
+  ]
+  throw new RequestError(`${where}: ${found.join(' and ')}; expected ${features.join(', ')}`)
+}
+
+const isArray = (given: RowJson): given is readonly number[] => Array.isArray(given)
 
 function rowOf(where: string, given: readonly number[]): Float32Array {
   const features = Float32Array.from(given)

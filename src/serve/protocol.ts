@@ -26,6 +26,8 @@ export interface ModelFacts {
   readonly width: number
   /** Kind of input: images of bytes, or rows of features as in the data. */
   readonly input: 'image' | 'row'
+  /** Names of the features of a table, in the order of a row; null: they have none. */
+  readonly features: readonly string[] | null
   readonly task: 'classification' | 'regression'
   /** Names of the targets of a regression. */
   readonly classNames: readonly string[]

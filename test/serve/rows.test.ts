@@ -33,6 +33,23 @@ const sizes = await trained('sizes', 'size', 'classification')
 const digits = await trainDigits(join(dir, 'digits'))
 const { url } = await served(t, [houses, sizes, digits])
 
+t.test('a row by the names of its features, in any order; others are refused by name', async t => {
+  const { json: plain } = await ask(url, '/predict', { row: [100, 20] })
+  const { status, json } = await ask(url, '/predict', { row: { age: 20, area: 100 } })
+  t.strictSame([status, json], [200, plain])
+  const { json: both } = await ask(url, '/predict', { rows: [{ area: 100, age: 20 }, [100, 20]] })
+  t.strictSame(both.predictions[0], both.predictions[1])
+  for (const [row, message] of [
+    [{ area: 100 }, /row: has no age; expected area, age/],
+    [{ area: 100, age: 20, id: 7 }, /row: has id, which the model does not take; expected area, age/],
+    [{ area: 100, toString: 1 }, /row: has no age and has toString/],
+  ] as const) {
+    const refused = await ask(url, '/predict', { row })
+    t.equal(refused.status, 400)
+    t.match(refused.json.message, message)
+  }
+})
+
 t.test('row and rows: every target by name, in the units of the data, bit for bit what Predictor says', async t => {
   const { data } = (await Predictor.open(houses)).probabilities(Float32Array.of(100, 20, 50.5, 3))
   const { status, json } = await ask(url, '/predict', { row: [100, 20] })
