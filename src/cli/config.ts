@@ -4,6 +4,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { differences } from '../config/diff.js'
 import { loadExperiment } from '../config/load.js'
 import { experimentMarkdown } from '../config/markdown.js'
+import { fromCurrentFolder } from '../config/paths.js'
 import { ExperimentError } from '../config/problems.js'
 import { experimentJsonSchema } from '../config/settings.js'
 import { ConfigError } from '../errors.js'
@@ -22,7 +23,12 @@ export const configCommand: CommandModule = {
             .positional('files', { describe: 'Experiment files', type: 'string', array: true, demandOption: true })
             .option('set', setOption)
             .option('json', jsonObject),
-        ({ files, set, json }) => check(files, set, json),
+        ({ files, set, json }) =>
+          check(
+            files,
+            set.map(text => fromCurrentFolder(text)),
+            json,
+          ),
       )
       .command(
         'show <file>',
@@ -32,7 +38,12 @@ export const configCommand: CommandModule = {
             .positional('file', { describe: 'Experiment file', type: 'string', demandOption: true })
             .option('set', setOption)
             .option('diff', { describe: 'Only what differs from the defaults', type: 'boolean', default: false }),
-        ({ file, set, diff }) => show(file, set, diff),
+        ({ file, set, diff }) =>
+          show(
+            file,
+            set.map(text => fromCurrentFolder(text)),
+            diff,
+          ),
       )
       .command(
         'schema',

@@ -1,6 +1,7 @@
 /** `gradloom data`: lists, fetches and checks the data sets that gradloom knows by name. Main thread. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { fromCurrentFolder } from '../config/paths.js'
 import { type FetchedFile, fetchDataset } from '../data/fetch.js'
 import { KNOWN } from '../data/known.js'
 import { cacheDir } from '../data/places.js'
@@ -11,7 +12,6 @@ import { fetchProgress } from './fetch-progress.js'
 import { watchInterrupts } from './interrupt.js'
 import { integerOption, jsonObject, setOption, single } from './options.js'
 import { checkOut, savePicture } from './save-picture.js'
-import { fromHere } from './train.js'
 
 const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true } as const
 
@@ -117,7 +117,10 @@ async function preview({ experiment, set, out = 'preview.png', json, ...counts }
     import('../picture/preview.js'),
     import('../augment/transform.js'),
   ])
-  const loaded = await loadExperiment(experiment, set.map(fromHere))
+  const loaded = await loadExperiment(
+    experiment,
+    set.map(text => fromCurrentFolder(text)),
+  )
   const shown = await previewImages(loaded, { images, epochs })
   await savePicture(out, drawPreview(shown))
   const rows = shown.rows.map(({ index, className }) => ({ index, className }))

@@ -4,12 +4,20 @@ import { runCli } from './program.js'
 
 // `gradloom ... | head` closes our output early, which is the reader's right and no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
+  if (error.code === 'EPIPE') process.exit()
+  // Once: a stream that has failed once fails at every write, and the result is lost either way.
+  if (!stdoutFailed) process.stderr.write(`stdout: cannot be written: ${error.message}\n${hintFor(error)}`)
+  stdoutFailed = true
 })
-// Nobody reads the progress any more; the training goes on.
-process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
+let stdoutFailed = false
+process.on('exit', code => {
+  if (stdoutFailed && code === 0) process.exitCode = 1
 })
+// Nobody reads the progress any more, or it cannot be kept; training continues.
+process.stderr.on('error', () => {})
+
+function hintFor({ code }: NodeJS.ErrnoException): string {
+  return code === 'ENOSPC' ? 'hint: free some space on the disk that stdout goes to, or write elsewhere\n' : ''
+}
 
 await runCli(process.argv.slice(2))

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Report } from '../report/report.js'
-import { single } from './options.js'
+import { movedData, movedTestData, single } from './options.js'
 
 const FORMATS = ['html', 'md', 'json'] as const
 
@@ -11,6 +11,8 @@ interface ReportArguments {
   runs: string[]
   format: (typeof FORMATS)[number]
   out?: string
+  data?: string
+  testData?: string
 }
 
 export const reportCommand: CommandModule<object, ReportArguments> = {
@@ -29,6 +31,8 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
         defaultDescription: 'html: report.html, of one run in its directory; else stdout',
         ...single('out'),
       })
+      .option('data', movedData)
+      .option('test-data', movedTestData)
       .example('$0 report runs/mine', 'writes runs/mine/report.html')
       .example('$0 report runs/a runs/b --out comparison.html', 'several, compared')
       .example('$0 report runs/mine --format json | jq .runs[0].test.accuracy', 'for scripts')
@@ -39,9 +43,12 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
   handler: runReport,
 }
 
-async function runReport({ runs, format, out }: ReportArguments): Promise<void> {
+async function runReport({ runs, format, out, data, testData }: ReportArguments): Promise<void> {
   const { readReport } = await import('../report/report.js')
-  const report = await readReport(runs, { onWarning: text => process.stderr.write(`warning: ${text}\n`) })
+  const report = await readReport(runs, {
+    ...{ dataPath: data, testDataPath: testData },
+    onWarning: text => process.stderr.write(`warning: ${text}\n`),
+  })
   const file = out ?? (format === 'html' ? join(runs.length === 1 ? runs[0] : '.', 'report.html') : undefined)
   const text = await render(report, format)
   if (file === undefined || file === '-') {

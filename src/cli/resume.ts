@@ -1,5 +1,6 @@
 /** `gradloom resume`: continues a run that was stopped, or that is to be longer. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
+import { fromCurrentFolder } from '../config/paths.js'
 import { liveOption, livePortOption, movedData, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -53,7 +54,10 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       ) as unknown as Argv<ResumeArguments>,
   handler: async args => {
     const { resume } = await import('../coordinator/resume.js')
-    const overrides = [...args.set, ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`])]
+    const overrides = [
+      ...args.set.map(text => fromCurrentFolder(text)),
+      ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`]),
+    ]
     await showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
       const { trained, summary } = await resume(args.run, {
         ...{ ...options, overrides, allowChange: args.allowChange },

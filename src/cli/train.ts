@@ -1,6 +1,6 @@
 /** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
-import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { fromCurrentFolder } from '../config/paths.js'
 import type { WeightLayout } from '../import/assign.js'
 import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
 import { showRun } from './show-run.js'
@@ -91,15 +91,11 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & {
   const named = OVERRIDE_NAMES.flatMap(name =>
     args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
   )
-  return [...args.set.map(fromHere), ...named, ...(args.tensorboard ? ['log.tensorboard=true'] : [])]
-}
-
-/** A path typed at the prompt starts where the prompt is; only one written in the file starts at the file. */
-export function fromHere(override: string): string {
-  const [, key, path] = /^(data\.path|compute\.library)=(.+)$/s.exec(override) ?? []
-  if (path === undefined || path === 'null' || path.startsWith('"')) return override
-  // A library without a slash is a name for the dynamic linker.
-  return key === 'compute.library' && !/[/\\]/.test(path) ? override : `${key}=${resolve(path)}`
+  return [
+    ...args.set.map(text => fromCurrentFolder(text)),
+    ...named,
+    ...(args.tensorboard ? ['log.tensorboard=true'] : []),
+  ]
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {

@@ -7,7 +7,7 @@ import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { matchModel } from '../data/match.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
-import { locateDataOf } from '../run/locate-data.js'
+import { locateDataOf, type MovedData } from '../run/locate-data.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { Prediction, Predictor } from './predictor.js'
 import type { RegressionAnswers } from './row-errors.js'
@@ -27,8 +27,8 @@ export interface Mistake extends Prediction {
 }
 
 /** The test split of the data set that a run was trained on. */
-export async function loadTestImages({ source, widths }: Predictor): Promise<TestImages> {
-  const { data: located } = await locateDataOf(source.experiment, source)
+export async function loadTestImages({ source, widths }: Predictor, moved: MovedData = {}): Promise<TestImages> {
+  const { data: located } = await locateDataOf(source.experiment, source, moved)
   const data = matchModel(await openDataset(located, { baseDir: source.baseDir }), source.input)
   const { rows } = data.test
   const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])

@@ -2,6 +2,7 @@
  * Runs side by side: the settings in which they differ, their results, and means over seeds. Main thread; reads run
  * directories, never writes.
  */
+import { createHash } from 'node:crypto'
 import { basename, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { valueAt } from '../config/problems.js'
@@ -35,7 +36,7 @@ export interface ComparedRun {
   readonly results: Readonly<Partial<Record<ResultName, number>>>
 }
 
-/** Runs that differ in nothing but their seeds. */
+/** Runs on the same data that differ in nothing but their seeds. */
 export interface ComparedGroup {
   readonly runs: readonly string[]
   readonly settings: Readonly<Record<string, unknown>>
@@ -44,7 +45,10 @@ export interface ComparedGroup {
 }
 
 export interface Comparison {
-  /** Paths of the settings that are not the same in all runs, in the schema's order; `seed` is one of them. */
+  /**
+   * Settings that are not the same in all runs, by path, in the schema's order; `seed` is one of them. Before them `data`,
+   * a digest, where runs were trained on different data.
+   */
   readonly differing: readonly string[]
   readonly runs: readonly ComparedRun[]
   /** None where no two runs share all but their seed. */
@@ -55,21 +59,39 @@ export interface Comparison {
 export async function compareRuns(paths: readonly string[]): Promise<Comparison> {
   const runs: SavedRun[] = []
   for (const path of paths) runs.push(await readSavedRun(resolve(path)))
-  const experiments = runs.map(({ loaded }) => loaded.experiment)
+  const data = runs.map(dataOf)
   const known = [...new Set(settings.map(({ path }) => path))].filter(path => path !== 'name' && path !== '$schema')
-  const differing = known.filter(path => {
-    const [first, ...others] = experiments.map(experiment => settingOf(experiment, path))
-    return others.some(value => !isDeepStrictEqual(value, first))
-  })
+  const table = runs.map(({ loaded }, i) => settingsOf(loaded.experiment, known, data[i]))
+  const differing = [DATA, ...known].filter(path => table.some(row => !isDeepStrictEqual(row[path], table[0][path])))
   const compared = runs.map(
-    ({ path, summary, loaded }): ComparedRun => ({
+    ({ path, summary }, i): ComparedRun => ({
       run: basename(path),
       status: summary?.status ?? 'running',
-      settings: Object.fromEntries(differing.map(path => [path, settingOf(loaded.experiment, path) ?? null])),
+      settings: Object.fromEntries(differing.map(path => [path, table[i][path] ?? null])),
       results: summary ? resultsOf(summary) : {},
     }),
   )
   return { differing, runs: compared, groups: groupsOf(compared) }
+}
+
+/** Column of what the data are, by digest, where runs were trained on different ones. */
+const DATA = 'data'
+
+/** Which data a run was trained on, in 8 digits: the same files give the same, wherever they are. Null: not recorded. */
+function dataOf({ manifest }: SavedRun): string | null {
+  const files = manifest?.data?.files
+  if (!Array.isArray(files) || files.length === 0) return null
+  return createHash('sha256')
+    .update(files.map(file => String(file?.md5)).join('\n'))
+    .digest('hex')
+    .slice(0, 8)
+}
+
+/** Settings of a run and its data. Paths count only where no digest says what was there. */
+function settingsOf(experiment: Experiment, known: readonly string[], data: string | null): Record<string, unknown> {
+  const rows = known.map(path => [path, settingOf(experiment, path)] as const)
+  const isPlace = (path: string) => path === 'data.path' || path === 'data.testPath'
+  return { [DATA]: data, ...Object.fromEntries(rows.filter(([path]) => data === null || !isPlace(path))) }
 }
 
 const settingOf = (experiment: Experiment, path: string): unknown => valueAt(experiment, path.split('.'))

@@ -6,6 +6,7 @@ import { differences } from '../config/diff.js'
 import type { Experiment, ExperimentInput } from '../config/schema.js'
 import { type LayerSummary, summaryOf } from '../inference/layers.js'
 import type { RunSummary } from '../run/events.js'
+import type { MovedData } from '../run/locate-data.js'
 import type { Manifest } from '../run/manifest.js'
 import { type Comparison, compareRuns } from './comparison.js'
 import { type Curves, curvesOf } from './curves.js'
@@ -80,7 +81,8 @@ export interface Report {
   readonly comparison: Comparison | null
 }
 
-export interface ReportOptions {
+/** `dataPath` and `testDataPath`: where the data of the runs are now, if they have moved. */
+export interface ReportOptions extends MovedData {
   /** Called where something optional could not be read or stored. */
   readonly onWarning?: (text: string) => void
 }
@@ -91,7 +93,7 @@ export async function readReport(paths: readonly string[], options: ReportOption
   const runs: RunReport[] = []
   for (const path of paths) {
     const files = await readRunFiles(path)
-    runs.push(runReport(files, await testResultsOf(files, onWarning)))
+    runs.push(runReport(files, await testResultsOf(files, onWarning, options)))
   }
   const comparison = paths.length > 1 ? await compareRuns(paths) : null
   return { format: 'gradloom report', version: 1, runs, comparison }

@@ -14,6 +14,7 @@ import { askAboutTest } from '../inference/ask.js'
 import { answersOf, findMistakes, loadTestImages, type TestImages, testImage } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
+import type { MovedData } from '../run/locate-data.js'
 import { FILES } from '../run/manifest.js'
 import { openRun } from '../run/open.js'
 import { readCheckpoint } from '../run/save.js'
@@ -67,13 +68,17 @@ type AnyResults = TestResults | RegressionResults
 export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
 /** Reads the stored results if they belong to the run's weights, else computes and stores them. */
-export async function testResultsOf(run: RunFiles, onWarning: (text: string) => void): Promise<TestResultsOrReason> {
+export async function testResultsOf(
+  run: RunFiles,
+  onWarning: (text: string) => void,
+  moved: MovedData = {},
+): Promise<TestResultsOrReason> {
   const kept = await readTestResults(run.path, onWarning)
   try {
     const { checkpoint } = await openRun(run.path)
     const { weightsSha256 } = await readCheckpoint(checkpoint)
     if (kept?.weightsSha256 === weightsSha256) return kept
-    return await computed(run, weightsSha256, onWarning)
+    return await computed(run, weightsSha256, onWarning, moved)
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
     // The weights may be gone, as with pruned checkpoints; stored results still belong to this run.
@@ -82,9 +87,14 @@ export async function testResultsOf(run: RunFiles, onWarning: (text: string) => 
   }
 }
 
-async function computed(run: RunFiles, weightsSha256: string, onWarning: (text: string) => void): Promise<AnyResults> {
+async function computed(
+  run: RunFiles,
+  weightsSha256: string,
+  onWarning: (text: string) => void,
+  moved: MovedData,
+): Promise<AnyResults> {
   const predictor = await Predictor.open(run.path)
-  const test = await loadTestImages(predictor)
+  const test = await loadTestImages(predictor, moved)
   refuseOtherData(run, test)
   const { source, note, classNames: names } = predictor
   const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')

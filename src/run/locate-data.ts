@@ -21,11 +21,7 @@ export interface Located {
 }
 
 /** The settings of data that name them by other paths, as `--set` takes them. Undefined paths are left as they are. */
-export function dataOverrides(paths: {
-  readonly dataPath?: string | undefined
-  readonly testDataPath?: string | undefined
-}): string[] {
-  const { dataPath, testDataPath } = paths
+export function dataOverrides({ dataPath, testDataPath }: MovedData): string[] {
   return [
     ...(dataPath === undefined ? [] : [`data.path=${JSON.stringify(resolve(dataPath))}`]),
     ...(testDataPath === undefined ? [] : [`data.testPath=${JSON.stringify(resolve(testDataPath))}`]),
@@ -55,12 +51,23 @@ export async function withLocatedData(
     : { ...experiment, data: { ...data, path, testPath } }
 }
 
-/** As `withLocatedData`, given a run directory or a checkpoint file in one; anything else stays as it is. */
+/** Where the data of a run are now, as the user says: relative to the current folder. */
+export interface MovedData {
+  readonly dataPath?: string | undefined
+  readonly testDataPath?: string | undefined
+}
+
+/** As `withLocatedData`, given a run directory or a checkpoint file in one; `moved` are the places that the user names. */
 export async function locateDataOf(
-  experiment: Experiment,
+  recorded: Experiment,
   { runDir, checkpoint }: { readonly runDir: string | null; readonly checkpoint: string },
-  given: Partial<DataPaths> = {},
+  { dataPath, testDataPath }: MovedData = {},
 ): Promise<Experiment> {
+  const given = {
+    ...(dataPath !== undefined && { path: resolve(dataPath) }),
+    ...(testDataPath !== undefined && { testPath: resolve(testDataPath) }),
+  }
+  const experiment = { ...recorded, data: { ...recorded.data, ...given } }
   const path = runDir ?? dirname(dirname(checkpoint))
   const manifest = await readRunJson(resolve(path, FILES.manifest)).catch(() => undefined)
   return withLocatedData(experiment, { path, manifest: (manifest ?? undefined) as Located['manifest'] }, given)

@@ -33,11 +33,11 @@ t.test('one row a run, the settings that differ, and the mean over seeds', async
     comparisonTable(comparison).map(row => row.filter((_, i) => [0, 1, 2, 3, 4, 5].includes(i))),
     [
       ['run', 'status', 'seed', 'model.hidden', 'optimizer.type', 'optimizer.learningRate'],
-      ['a', 'completed', '1', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
-      ['b', 'completed', '2', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
-      ['c, "odd"', 'completed', '1', '[3000,2500,2000,1500,1000,500]', 'sgd', '0.1'],
+      ['a', 'completed', '1', '[256,128]', 'adam', '0.01'],
+      ['b', 'completed', '2', '[256,128]', 'adam', '0.01'],
+      ['c, "odd"', 'completed', '1', '[256,128]', 'sgd', '0.1'],
       ['going-on', 'running', '1', '[3,4]', 'sgd', '0.1'],
-      ['mean of 2', '', '', '[3000,2500,2000,1500,1000,500]', 'adam', '0.01'],
+      ['mean of 2', '', '', '[256,128]', 'adam', '0.01'],
     ],
   )
   const [group] = comparison.groups
@@ -49,11 +49,37 @@ t.test('one row a run, the settings that differ, and the mean over seeds', async
   t.strictSame((await compareRuns([runs[0]])).differing, [])
 })
 
+t.test('runs on different data are no group; the same content under another path is one', async t => {
+  const at = (name: string, seed: number, path: string, ...md5s: string[]) => {
+    const dir = writeRun(name, { ...adam(seed), data: { dataset: 'csv', path } } as never, 0.9)
+    const files = md5s.map(md5 => ({ path, bytes: 1, md5, official: null }))
+    writeFileSync(join(dir, 'manifest.json'), JSON.stringify({ data: { files } }))
+    return dir
+  }
+  const a = at('data-a', 1, '/x/a.csv', 'one')
+  const moved = at('data-moved', 2, '/y/a.csv', 'one')
+  const other = at('data-other', 3, '/x/a.csv', 'two')
+  const otherTest = at('data-other-test', 4, '/x/a.csv', 'one', 'three')
+  const same = await compareRuns([a, moved])
+  t.strictSame(same.differing, ['seed'])
+  t.match(same.groups, [{ runs: ['data-a', 'data-moved'] }])
+  const different = await compareRuns([a, other])
+  t.strictSame(different.differing, ['data', 'seed'])
+  t.strictSame(different.groups, [])
+  t.notMatch(comparisonTable(different).join('\n'), /mean of/)
+  t.strictSame((await compareRuns([a, otherTest])).groups, [], 'another test file')
+  t.match((await compareRuns([a, other, moved])).groups, [{ runs: ['data-a', 'data-moved'] }, { runs: ['data-other'] }])
+  // Where no digest says what was there, the path does.
+  const unknown = (name: string, path: string) =>
+    writeRun(name, { ...adam(5), data: { dataset: 'csv', path } } as never, 0.9)
+  t.strictSame((await compareRuns([unknown('u1', '/x/a.csv'), unknown('u2', '/x/b.csv')])).groups, [])
+})
+
 t.test('CSV and Markdown quote what they must', async t => {
   const comparison = await compareRuns(runs)
   const [head, , , odd] = comparisonCsv(comparison).split('\r\n')
   t.match(head, /^run,status,seed,model.hidden,optimizer.type,.*,test accuracy,test R²,test loss,/)
-  t.match(odd, /^"c, ""odd""",completed,1,"\[3000,2500,2000,1500,1000,500\]",sgd,0\.1,/)
+  t.match(odd, /^"c, ""odd""",completed,1,"\[256,128\]",sgd,0\.1,/)
   t.match(
     comparisonMarkdown(comparison),
     /^\| run \| status \| seed .*\n\| --- \| --- \| ---: .*\n\| a \| completed \| 1 /,

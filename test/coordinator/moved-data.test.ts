@@ -142,6 +142,8 @@ t.test('the commands take --data and --test-data', async t => {
     code: 1,
     stderr: /data of the run are not there.*\nhint: --data PATH/,
   })
+  const page = await gradloom(['report', runDir, '--format', 'json', ...moved], inDir)
+  t.hasProp(JSON.parse(page.stdout).runs[0].test, 'weightsSha256', 'the test split was read')
   t.equal((await gradloom(['reproduce', runDir, '--quiet', ...moved], inDir)).code, 0)
   t.equal((await gradloom(['resume', runDir, '--set', 'train.epochs=5', '--quiet', ...moved], inDir)).code, 0)
   t.equal((await gradloom(['reproduce', runDir, '--quiet'], inDir)).code, 0)

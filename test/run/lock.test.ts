@@ -55,3 +55,11 @@ t.test("a lock that is somebody else's by now is not released", async t => {
   await lock.release()
   t.ok(existsSync(join(dir, LOCK_FILE)))
 })
+
+t.test('a directory that cannot be written, or is none: an error about the run, not of the system', async t => {
+  const dir = t.testdir({ file: '' })
+  for (const place of [join(dir, 'file'), join(dir, 'missing'), '/proc/self']) {
+    if (place === '/proc/self' && process.platform !== 'linux') continue
+    await t.rejects(RunLock.take(place), { name: 'RunError', message: /: the run cannot be locked: E[A-Z]+: / }, place)
+  }
+})

@@ -1,15 +1,18 @@
 /** Sweeps: the same file gives the same runs; killed ones go on; halving keeps the best by validation. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { RunSummary } from '../../src/run/events.js'
+import { LOCK_FILE, RunLock } from '../../src/run/lock.js'
 import { loadSweep, type SweepFile } from '../../src/sweep/file.js'
 import { sweepPoints } from '../../src/sweep/plan.js'
 import { runSweep } from '../../src/sweep/sweep.js'
 import { gradloom } from '../cli/run-cli.js'
+import { directoryBytes } from '../helpers/directory-bytes.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const root = t.testdir({})
@@ -165,4 +168,127 @@ t.test('a run that fails is told, and the others go on', async t => {
   t.equal(code, 1)
   t.match(stdout, /2 runs in .*: 1 completed, 1 failed\nfailed: .*run-001: training: epoch 1, .* not finite/)
   t.match(stdout, /best by validation-accuracy: .*run-002/)
+})
+
+const short = { 'train.epochs': 1 }
+
+t.test(
+  'two sweeps in one directory: the second is refused and names the process; a stale lock is taken over',
+  async t => {
+    const sweep = write('locked', { set: short, seeds: [1, 2] })
+    const dir = join(root, 'locked')
+    let second: unknown
+    const result = await runSweep(await loadSweep(sweep), {
+      dir,
+      onEvent: (_, event) => {
+        if (event.type === 'start')
+          second ??= loadSweep(sweep)
+            .then(loaded => runSweep(loaded, { dir }))
+            .catch(error => error)
+      },
+    })
+    t.match(await second, { name: 'RunError', message: new RegExp(`sweep is in use by process ${process.pid} on `) })
+    t.match(result.runs, [{ status: 'completed' }, { status: 'completed' }])
+    t.notOk(readdirSync(dir).includes(LOCK_FILE))
+    writeFileSync(join(dir, LOCK_FILE), JSON.stringify({ pid: process.pid, host: hostname(), started: '1' }))
+    t.match((await runSweep(await loadSweep(sweep), { dir })).runs, [{ status: 'completed' }, { status: 'completed' }])
+  },
+)
+
+t.test('a run that another process has is left to it, and not called failed', async t => {
+  const sweep = write('in-use', { set: short, seeds: [1, 2] })
+  const dir = join(root, 'in-use')
+  mkdirSync(join(dir, 'run-001'), { recursive: true })
+  writeFileSync(join(dir, 'sweep.json'), '[]')
+  const lock = await RunLock.take(join(dir, 'run-001'))
+  const warnings: string[] = []
+  const { runs } = await runSweep(await loadSweep(sweep), { dir, onWarning: message => warnings.push(message) })
+  t.match(runs, [{ status: 'waiting' }, { status: 'completed' }])
+  t.match(warnings.join('\n'), /run 1: .*in use by process \d+/)
+  await lock.release()
+  t.match((await runSweep(await loadSweep(sweep), { dir })).runs, [{ status: 'completed' }, { status: 'completed' }])
+})
+
+t.test('a run that failed is tried again once its cause is mended, or left with keepFailed', async t => {
+  const sweep = write('again', { set: short, seeds: [1, 2] })
+  const dir = join(root, 'again')
+  await runSweep(await loadSweep(sweep), { dir })
+  const file = join(dir, 'run-001', 'summary.json')
+  const { error: _, ...summary } = JSON.parse(readFileSync(file, 'utf8'))
+  writeFileSync(file, JSON.stringify({ ...summary, status: 'failed' }))
+  const kept = await runSweep(await loadSweep(sweep), { dir, keepFailed: true })
+  t.match(kept.runs[0], { status: 'failed', error: 'its summary.json does not say why' })
+  const warnings: string[] = []
+  const again = await runSweep(await loadSweep(sweep), { dir, onWarning: message => warnings.push(message) })
+  t.match(again.runs, [{ status: 'completed' }, { status: 'completed' }])
+  t.match(warnings.join('\n'), /run 1: failed before: its summary.json does not say why; it is tried again/)
+})
+
+t.test('data that change under way: refused, nothing mixed; put back, the sweep continues', async t => {
+  const dir = join(root, 'changed')
+  const folder = join(root, 'changing')
+  writeTinyData(folder)
+  writeFileSync(
+    join(root, 'changing.json'),
+    JSON.stringify({
+      ...JSON.parse(readFileSync(join(root, 'base.json'), 'utf8')),
+      data: { dataset: 'idx', path: 'changing', validation: 0.2 },
+    }),
+  )
+  const sweep = write('changed', { experiment: 'changing.json', set: short, seeds: [1, 2] })
+  await runSweep(await loadSweep(sweep), { dir })
+  rmSync(join(dir, 'run-002'), { recursive: true })
+  const images = join(folder, 'train-images-idx3-ubyte')
+  const bytes = readFileSync(images)
+  const other = Buffer.from(bytes)
+  other[100] ^= 1
+  writeFileSync(images, other)
+  const refusal = { name: 'DataError', message: /MD5 is .*, expected the same data for all runs of the sweep/ }
+  await t.rejects(runSweep(await loadSweep(sweep), { dir }), refusal)
+  writeFileSync(images, bytes)
+  t.match((await runSweep(await loadSweep(sweep), { dir })).runs, [{ status: 'completed' }, { status: 'completed' }])
+})
+
+t.test(
+  'an edited sweep says what differs; more runs at the end are accepted; nothing of others is removed',
+  async t => {
+    const sweep = (rates: number[]) => write('edited', { set: short, grid: { 'optimizer.learningRate': rates } })
+    const dir = join(root, 'edited')
+    await runSweep(await loadSweep(sweep([0.01])), { dir })
+    const before = directoryBytes(dir)
+    await t.rejects(
+      loadSweep(sweep([0.02])).then(loaded => runSweep(loaded, { dir })),
+      {
+        name: 'ConfigError',
+        message: /holds another sweep.*run 1: optimizer\.learningRate: 0\.01 -> 0\.02/,
+      },
+    )
+    t.strictSame(directoryBytes(dir), before)
+    t.equal((await runSweep(await loadSweep(sweep([0.01, 0.02])), { dir })).runs.length, 2)
+    await t.rejects(
+      loadSweep(sweep([0.01])).then(loaded => runSweep(loaded, { dir })),
+      /had 2 runs, has 1/,
+    )
+
+    renameSync(join(dir, 'run-002', 'resolved.json'), join(root, 'aside.json'))
+    const lost = await runSweep(await loadSweep(sweep([0.01, 0.02])), { dir })
+    t.match(lost.runs[1], { status: 'failed', error: /has no resolved\.json but holds / })
+    t.ok(readdirSync(join(dir, 'run-002', 'checkpoints')).length > 0, 'its checkpoints are still there')
+    const foreign = t.testdir({ 'thesis.tex': '' })
+    await t.rejects(
+      loadSweep(sweep([0.01])).then(loaded => runSweep(loaded, { dir: foreign })),
+      /holds 'thesis\.tex'/,
+    )
+    t.strictSame(readdirSync(foreign), ['thesis.tex'])
+  },
+)
+
+t.test('a place where no sweep can be is an error with what to do, not a stack', async t => {
+  const sweep = write('nowhere', { set: short })
+  for (const place of ['/proc/gradloom', join(root, 'base.json'), join(root, 'base.json', 'x')]) {
+    const { code, stderr } = await gradloom(['sweep', sweep, '--run-dir', place, '--quiet'])
+    t.ok(code === 1 || code === 2, place)
+    t.notMatch(stderr, /\n {4}at /)
+    t.match(stderr, /run directory cannot be made|is a file, expected a directory/)
+  }
 })
