@@ -4,13 +4,13 @@
  */
 type Pointer = number
 
-/** Where a matrix lies, as assembly/layout.ts says it. */
+/** Place of a matrix, as assembly/layout.ts defines it. */
 export type Place = readonly [at: Pointer, panelStride: number, rowStride: number]
 export type Extent = readonly [rows: number, panels: number, vectors: number]
 
 /** Features (N, features), bytes or floats, of which some rows are shifted and scaled. */
 type ScaledRows = readonly [from: Pointer, floats: number, samples: Pointer, offset: Pointer, factor: Pointer]
-/** What says which units dropout keeps. */
+/** Arguments that decide which units dropout keeps. */
 type Mask = readonly [
   ...[samples: Pointer, scratch: Pointer, k0: number, k1: number],
   ...[layer: number, epoch: number, threshold: number, scale: number],
@@ -20,7 +20,7 @@ type AdamScalars = readonly [
   ...[stepSize: number, beta1: number, oneMinusBeta1: number, beta2: number, oneMinusBeta2: number],
   ...[invBiasCorrection2: number, epsilon: number, decay: number, weightDecay: number],
 ]
-/** Rows of a dense 64-column block of weights, and where their forms in bf16 begin. */
+/** Rows of a dense 64-column block of weights, and where their layouts in bf16 begin. */
 type WeightBlock = readonly [
   ...[w: Pointer, rows: number, padded: number, pairs: Pointer],
   ...[transposed: Pointer, transposedBlock: number, transposedPairs: number],

@@ -1,5 +1,5 @@
 /**
- * What a backend is: how it keeps matrices and weights, and the kernels that a training step is made of. Types only.
+ * The contract of a backend: how it keeps matrices and weights, and the kernels that a training step is made of. Types only.
  *
  * Kernels are bound once to their tensors, when a worker opens the plan, and run many times: a bound kernel checks
  * nothing, allocates nothing, and takes only row ranges and the numbers of the step.
@@ -13,7 +13,7 @@ import type { OptimizerStep } from '../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { NativeProducts } from './products.js'
 
-/** A weight matrix (I, O), its moments in the same form, and what products read, where that differs. */
+/** A weight matrix (I, O), its moments in the same layout, and the layout that products read, where that differs. */
 export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
@@ -45,8 +45,8 @@ export type Precision = 'f32' | 'bf16'
 export interface ActivationSpec {
   readonly type: Activation
   /**
-   * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the way back multiplies. null
-   * for relu, whose outputs tell as much, and where nothing is trained.
+   * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the backward pass multiplies.
+   * null for relu, whose outputs are enough, and where nothing is trained.
    */
   readonly derivatives: Matrix | null
 }
@@ -61,29 +61,29 @@ export interface DropoutSpec {
   readonly samples: IntTensor
 }
 
-/** What batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
+/** Operands that batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
 export interface NormSpec {
   readonly scale: FloatTensor // (O)
-  /** Of the product that is normalised. */
+  /** Bias of the product that is normalised. */
   readonly bias: FloatTensor // (O)
   readonly epsilon: number
   /** (B, O) In training, takes what `scale` is multiplied by; null where nothing is trained. */
   readonly normed: Matrix | null
 }
 
-/** What becomes of a feature: (x - offset) · factor. float32 in every backend. */
+/** Scaling of the features: (x - offset) · factor. float32 in every backend. */
 export interface InputScaling {
   readonly offset: FloatTensor // (F)
   readonly factor: FloatTensor // (F)
 }
 
-/** Of the columns of a mini-batch. */
+/** Statistics of the columns of a mini-batch. */
 export interface BatchStatistics {
-  /** Of z, its bias left out. */
+  /** Mean of z without its bias. */
   readonly mean: FloatTensor // (O)
   /** The mean square distance from the mean, not the unbiased one. */
   readonly variance: FloatTensor // (O)
-  /** scale / √(variance + ε), by which the way back multiplies. */
+  /** scale / √(variance + ε), by which the backward pass multiplies. */
   readonly factors: FloatTensor // (O)
 }
 
@@ -92,7 +92,7 @@ export interface NormGradients {
   readonly shift: FloatTensor // (O)
 }
 
-/** Runs over the rows [0, rows), whose sums it needs, and all columns unless told which. */
+/** Runs over the rows [0, rows), whose sums it needs, and all columns unless some are given. */
 export type ColumnKernel = (rows: number, columns?: Columns) => void
 
 /** Rows [row, row + rows) of the batch buffers. */
@@ -109,22 +109,22 @@ export interface Columns {
 
 /** Runs over the rows [row, row + rows). */
 export type RowKernel = (row: number, rows: number) => void
-/** Runs over a block of what it writes: some rows, and all columns unless told which. */
+/** Runs over a block of what it writes: some rows, and all columns unless some are given. */
 export type BlockKernel = (row: number, rows: number, columns?: Columns) => void
-/** The same, and says whether every number it wrote is finite. */
+/** A block kernel that returns whether every value it wrote is finite. */
 export type CheckedBlockKernel = (row: number, rows: number, columns?: Columns) => boolean
 
-/** The gradient and the update of one weight matrix or bias, for the two forms of all-reduce. */
+/** The gradient and the update of one weight matrix or bias, for both kinds of all-reduce. */
 export interface WeightUpdate {
-  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the derived form. */
+  /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the derived layout. */
   fused(tile: Tile, rows: number, step: OptimizerStep): void
-  /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's form (overwrites it if `first`). */
+  /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's layout (overwrites it if `first`). */
   accumulate(buffer: FloatTensor, tile: Tile, row: number, rows: number, first: boolean): void
-  /** Sums the tile over the buffers in their order, then update, then the derived form. Overwrites the first buffer's tile. */
+  /** Sums the tile over the buffers in their order, then update, then the derived layout. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
   /**
    * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
-   * of the inputs, scales them down to it. Then the derived form.
+   * of the inputs, scales them down to it. Then the derived layout.
    */
   limit(columns: Columns, limit: number): void
   /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
@@ -164,7 +164,7 @@ export interface Kernels {
   /**
    * z (B, O) becomes activation(z + bias), in place; with `training` and a rate above 0 also dropped: unit u of sample s in
    * epoch e is kept if word u % 4 of philox(⌊u/4⌋, layer, s, e) under the dropout key is at least `dropoutThreshold`.
-   * With `training`, the derivatives too. Says whether every z + bias was finite, before ReLU and dropout hide what was not.
+   * With `training`, the derivatives too. Returns whether every z + bias was finite, before ReLU and dropout hide what was not.
    */
   biasActivate(
     z: Matrix,
@@ -190,7 +190,7 @@ export interface Kernels {
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
    * Otherwise z holds the probabilities. With deltas, label smoothing ε puts (1 - ε)·onehot + ε/C in place of onehot, and
-   * losses are the cross-entropies with that; scores are plain. Says whether losses and results are finite.
+   * losses are the cross-entropies with that; scores are plain. Returns whether losses and results are finite.
    */
   softmaxLoss(args: {
     readonly z: Matrix
@@ -205,7 +205,7 @@ export interface Kernels {
   /**
    * For outputs z (B, C), bias not yet added: losses[row] = 1/C · Σ (z + bias - target)², correct[row] = 1 where the first
    * largest output is the target's, else 0. With deltaScale > 0, z becomes 2/C · (z + bias - target) · deltaScale, else
-   * z + bias. Says whether all losses are finite.
+   * z + bias. Returns whether all losses are finite.
    */
   squaredLoss(args: {
     readonly z: Matrix
@@ -234,7 +234,7 @@ export interface Kernels {
   /**
    * Batch normalisation of z (B, O), in place, without the shift. `train` takes mean and variance from the rows [0, rows),
    * each summed in row order, overwrites `batch` and `normed`, and needs no bias, which the mean would take away.
-   * `score` takes the running ones. A column depends on no other, so columns may be cut at will.
+   * `score` takes the running ones. A column depends on no other, so columns may be partitioned at will.
    */
   batchNorm(
     z: Matrix,
@@ -244,7 +244,7 @@ export interface Kernels {
   ): { train: ColumnKernel; score: BlockKernel }
   /** Gradients of scale, Σ dy · normed, and of shift, Σ dy, summed over the rows [0, rows) in their order. Overwrites them. */
   normSums(gradients: NormGradients, dy: Matrix /* (B, O) */, normed: Matrix /* (B, O) */): ColumnKernel
-  /** dy (B, O) becomes the delta of what was normalised, from its sums. Says whether all of it is finite. */
+  /** dy (B, O) becomes the delta of what was normalised, from its sums. Returns whether all of it is finite. */
   batchNormBackward(
     dy: Matrix,
     normed: Matrix,
@@ -256,7 +256,7 @@ export interface Kernels {
    * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null where nothing is trained.
    */
   layerNorm(z: Matrix, norm: NormSpec, inverses: FloatTensor | null /* (B) float64 in every backend */): RowKernel
-  /** dy (B, O) becomes the delta of what was normalised. Says whether all of it is finite. */
+  /** dy (B, O) becomes the delta of what was normalised. Returns whether all of it is finite. */
   layerNormBackward(
     dy: Matrix,
     normed: Matrix,
@@ -265,7 +265,7 @@ export interface Kernels {
   ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
-  /** Writes the derived form of a tile from the master, after weights were stored from outside. */
+  /** Writes the derived layout of a tile from the master, after weights were stored from outside. */
   derive(w: WeightTensors): (tile: Tile) => void
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
   storeRow(w: WeightTensors, i: number, values: Float32Array): void
@@ -282,10 +282,10 @@ export interface KernelContext {
   readonly native: NativeProducts | null
 }
 
-/** What a weight is for. */
+/** Use of a weight, which decides what is derived from it. */
 export interface WeightUse {
   readonly training: boolean
-  /** Of the first layer, whose inputs have no deltas. */
+  /** Whether it is the first layer's, whose inputs have no deltas. */
   readonly first: boolean
 }
 
@@ -293,7 +293,7 @@ export interface Backend {
   readonly name: 'reference' | 'wasm' | 'blas' | 'onednn'
   readonly dtype: 'float32' | 'float64'
   /**
-   * Whether a product's bits depend on how it is cut. Then nothing is cut by the number of workers, and phase 1 runs
+   * Whether a product's bits depend on how it is partitioned. Then nothing is partitioned by the number of workers, and phase 1 runs
    * layer by layer over a fixed grid of blocks; else by shards.
    */
   readonly cutsDecideBits: boolean
@@ -304,7 +304,7 @@ export interface Backend {
   readonly blockColumns: number
   /** Tasks over rows begin at multiples of so many. */
   readonly blockRows: number
-  /** What a product of such a block costs, in any unit; absent where the more square are the cheaper. */
+  /** Cost of a product of such a block, in any unit; absent where the more square are the cheaper. */
   blockCost?(rows: number, columns: number): number
   /**
    * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where

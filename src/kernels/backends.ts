@@ -24,7 +24,7 @@ export interface BackendReport {
   readonly name: Backend['name']
   readonly available: boolean
   readonly reason: string
-  /** Of a native backend that works. */
+  /** Library of a native backend that works; else null. */
   readonly library: NativeLibrary | null
   /** Why `auto` passes over it although it works; else null. */
   readonly slow: string | null
@@ -48,7 +48,7 @@ const PROBE = new Uint8Array([
 ])
 
 /**
- * What `auto` takes: the first that works. An order, not a race at every start: the choice decides the bits, so it must
+ * Order in which `auto` takes backends: the first that works. An order, not a race at every start: the choice decides the bits, so it must
  * not depend on what else the machine is doing. What can be slow by itself, a library that is not optimized, is measured
  * once, with a wide margin, when the library is tried out (native/probe.ts), and passed over.
  *
@@ -65,7 +65,7 @@ export const WASM_FIRST: readonly Backend['name'][] = ['wasm', 'onednn', 'blas',
 export const BLAS_FIRST: readonly Backend['name'][] = ['blas', 'onednn', 'wasm', 'reference']
 export const SMALL_NETWORK_WEIGHTS = 250_000
 
-/** What decides the order, of a network. */
+/** Properties of a network that decide the order. */
 export interface NetworkKind {
   readonly weights: number
   /** Whether most activations are zeros, which `wasm` leaves out of its products; see `leavesZeros`. */
@@ -86,10 +86,10 @@ export function leavesZeros({ activation, norm, dropout }: ModelKind): boolean {
   return activation === 'relu' && norm === 'none' && [dropout].flat().every(rate => rate >= DROPOUT_OF_ZEROS)
 }
 
-/** The same of a machine. */
+/** Properties of a machine that decide the order. */
 export interface CpuKind {
   readonly arch: string
-  /** Of /proc/cpuinfo; empty where nobody tells. */
+  /** Flags of /proc/cpuinfo; empty where the system does not list them. */
   readonly flags: string
 }
 

@@ -10,7 +10,7 @@ export interface BackendChoice {
   readonly name: Backend['name']
   readonly library: NativeLibrary | null
   readonly reason: string
-  /** What would make a run faster here, where something would; else null. */
+  /** Advice that would make a run faster here; null where there is none. */
   readonly advice: string | null
 }
 
@@ -77,7 +77,7 @@ function adviceFor(passed: readonly BackendReport[]): string | null {
   return [install && `faster with a native library: ${install}`, passedOver].filter(Boolean).join('; ') || null
 }
 
-/** What the bits of a run's weights depend on beside its experiment and its data, for the manifest. */
+/** Everything that the bits of a run's weights depend on beside its experiment and its data, for the manifest. */
 export function bitsDependOn(name: Backend['name'], allReduce: 'fused' | 'buffers'): string {
   const on: Readonly<Record<Backend['name'], string>> = {
     wasm: "gradloom's version alone: the same on every machine",

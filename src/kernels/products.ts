@@ -1,4 +1,4 @@
-/** What the native backends take from a library: matrix products. Types only. */
+/** Matrix products that the native backends take from a library. Types only. */
 import type { WasmExports } from './abi.js'
 
 export interface NativeLibrary {
@@ -10,7 +10,7 @@ export interface NativeLibrary {
   readonly bf16: Bf16Support
 }
 
-/** What multiplies bf16, such as `brg:avx512_core_amx_bf16`, or why nothing does. */
+/** Kernel that multiplies bf16, such as `brg:avx512_core_amx_bf16`, or why nothing does. */
 export type Bf16Support = { readonly kernel: string } | { readonly obstacle: string }
 
 /** op(a) · op(b): `nn` a · b, `nt` a · bᵀ, `tn` aᵀ · b. */
@@ -57,6 +57,6 @@ export interface NativeProducts {
   /** Null where nothing is multiplied in bf16. */
   readonly bf16: BindBf16 | null
   readonly base: number
-  /** What runs some functions of the WASM module faster, with the same bits; null where nothing does. */
+  /** Replaces some functions of the WASM module by faster ones, with the same bits; null where nothing does. */
   readonly faster: ((wasm: WasmExports) => WasmExports) | null
 }

@@ -1,5 +1,5 @@
 /**
- * What the operands of a kernel must fit, in whatever form a backend keeps them: checked when a kernel is bound, once for
+ * Shapes that the operands of a kernel must have, in whatever layout a backend keeps them: checked when a kernel is bound, once for
  * all its calls. Throws ShapeError that names the operand, and TypeError for one that is missing or of another type.
  *
  * Letters: `B` rows of a mini-batch, `N` rows of the data, `F` features, `I` inputs and `O` outputs of a layer, `C` classes.
@@ -64,7 +64,7 @@ export function checkDropout(x: Matrix, { samples }: { readonly samples: IntTens
   ])
 }
 
-/** What says which units let a delta through: the activations of a relu, the derivatives of all others. */
+/** Matrix that decides which units let a delta through: the activations of a relu, the derivatives of all others. */
 export function derivativesOf(dx: Matrix, a: Matrix, { type, derivatives }: ActivationSpec): Matrix {
   const left = type === 'relu' ? a : derivatives
   if (!left) throw new TypeError(`activateBackward: derivatives of ${type} are null, expected a matrix`)

@@ -130,7 +130,7 @@ const gradientAddresses = ({ scale, shift }: NormGradients) => ({
   shift: byteOffsetOf(shift),
 })
 
-/** Vectors of units are padded, so that only too few can be told. */
+/** Vectors of units are padded, so only too few are noticed. */
 function expectUnits(op: string, units: number, tensors: object): void {
   for (const [name, tensor] of Object.entries(tensors) as [string, { shape: readonly number[] }][]) {
     if (tensor.shape[0] < units) throw new TypeError(`${op}: ${name} has ${tensor.shape[0]} units, expected ${units}`)

@@ -1,5 +1,5 @@
 /**
- * Where matrices lie, for the kernels that serve panels and row-major matrices alike: what is not a matrix product.
+ * Places of matrices, for the kernels that serve panels and row-major matrices alike: what is not a matrix product.
  * Words as in assembly/layout.ts. Pure; runs in workers.
  */
 import type { Matrix } from '../../tensor/tensor.js'
@@ -16,7 +16,7 @@ export interface Part {
   readonly offset: number
 }
 
-/** How a backend keeps its matrices: all columns unless told which. */
+/** How a backend keeps its matrices: all columns unless some are given. */
 export type PartOf = (matrix: Matrix) => (row: number, columns?: Columns) => Part
 
 /** There is no such matrix. */

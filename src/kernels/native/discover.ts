@@ -12,9 +12,9 @@ import { knownOrProbed } from './probe-cache.js'
 
 type NativeBackendName = NativeLibrary['backend']
 
-/** What was found for one backend. */
+/** Result of the search for one backend. */
 export interface Finding {
-  /** Null: none works, and `reason` says why. */
+  /** null: none works, and `reason` is why. */
   readonly library: NativeLibrary | null
   readonly reason: string
   /** Why `auto` passes over it all the same. */
@@ -29,7 +29,7 @@ export const LIBRARY_VARIABLES: Readonly<Record<NativeBackendName, string>> = {
   onednn: 'GRADLOOM_ONEDNN',
 }
 
-/** Names for the dynamic linker, and files. Those of oneDNN 3 are tried in order to say why they cannot be used. */
+/** Names for the dynamic linker, and files. oneDNN 3 is among them so that the message can say why it cannot be used. */
 const USUAL: Readonly<Record<NativeBackendName, Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>>>> = {
   blas: {
     linux: [
@@ -99,7 +99,7 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
   }
 }
 
-/** What has a slash in it is a file, and starts at `baseDir`; anything else is a name for the dynamic linker. */
+/** A name with a slash is a file, relative to `baseDir`; anything else is a name for the dynamic linker. */
 export function libraryPath(library: string, baseDir: string): string {
   return /[/\\]/.test(library) ? resolve(baseDir, library) : library
 }
@@ -117,7 +117,7 @@ async function noFile(path: string): Promise<string | null> {
   }
 }
 
-/** What was there and refused matters; of what was not there, only that there was nothing, unless somebody named it. */
+/** Reasons of libraries that were found and refused; a missing one is named only where the user named it. */
 function refusal(candidates: readonly string[], results: readonly ProbeResult[], named: boolean): string {
   const reasons = results.flatMap(({ library, outcome }) => {
     if (outcome.is === 'accepted') return []

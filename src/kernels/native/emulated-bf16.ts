@@ -9,7 +9,7 @@ import type { BindBf16, NativeGemm } from '../products.js'
 
 /** Stands in a library's `bf16.kernel`, and so in every manifest. */
 export const EMULATED_BF16 = 'emulated in f32'
-/** Set to `emulate`, lets experiments say bf16 where the CPU cannot. */
+/** Set to `emulate`, allows bf16 where the CPU has no instructions for it. */
 export const BF16_VARIABLE = 'GRADLOOM_BF16'
 
 export async function emulateBf16(gemm: NativeGemm, memory: WebAssembly.Memory, base: number): Promise<BindBf16> {

@@ -1,9 +1,9 @@
-/** What an open library gives, and how one says that it cannot be used. Types and one error; any thread. */
+/** Interface of an open library, and the error of one that cannot be used. Types and one error; any thread. */
 
 import type { Koffi, LibraryHandle } from '../ffi/koffi.js'
 import type { BindBf16, NativeGemm, NativeLibrary, ProductShape } from '../products.js'
 
-/** What a library says of itself. */
+/** Facts that a library reports about itself. */
 export type LibraryFacts = Pick<NativeLibrary, 'name' | 'version' | 'detail'>
 
 /** Products in bf16. */
@@ -17,9 +17,9 @@ export interface OpenLibrary extends LibraryFacts {
   readonly gemm: NativeGemm
   /** Null: has none, or none on this CPU. */
   readonly bf16: Bf16Library | { readonly obstacle: string }
-  /** A function that it surely has: the system tells by its address which file was loaded. */
+  /** A function that it surely has: its address shows which file was loaded. */
   readonly landmark: string
-  /** Why it is slow on this CPU, as far as the library itself tells; else null. */
+  /** Why it is slow on this CPU, as far as the library itself reports; else null. */
   readonly slow: string | null
 }
 

@@ -37,7 +37,7 @@ export async function openLibrary(backend: NativeLibrary['backend'], path: strin
   return library
 }
 
-/** Of a library that has been found to work. */
+/** Products of a library that has passed its probe. */
 export async function openNative({
   backend,
   path,

@@ -14,7 +14,7 @@ import { cpuFlags } from '../cpu.js'
 import type { NativeLibrary } from '../products.js'
 import { type ProbeResult, probe } from './probe.js'
 
-/** Changes with the form of an entry, and with what a probe looks at. */
+/** Version of the entries; changes with their form and with what a probe checks. */
 const FORMAT = 4
 /** Names of environment variables that decide which file a name is, or how a library behaves. */
 const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/

@@ -75,7 +75,7 @@ function judgeBf16(bf16: OpenLibrary['bf16'], space: Workspace): Bf16Support {
   }
 }
 
-/** The file that a name stands for, as the dynamic linker says; null where it cannot be asked. */
+/** The file that a name stands for, according to the dynamic linker; null where it cannot be asked. */
 async function fileOf(library: string, landmark: string): Promise<string | null> {
   if (process.platform === 'win32') return null
   const koffi = await loadKoffi()

@@ -73,7 +73,7 @@ export const wasm: Backend = {
   instantiate,
 }
 
-/** The panels that hold some columns: all of `total` unless told which. */
+/** The panels that hold some columns: all of `total` unless some are given. */
 function panelRange(total: number, columns?: Columns): { first: number; count: number } {
   if (!columns) return { first: 0, count: total }
   const first = columns.start / PANEL
@@ -99,7 +99,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
   const gradientScratch = scratchByteOffset + DROPOUT_SCRATCH_BYTES
   const lists = gradientScratch + gradientScratchBytes(CHUNK_PANELS)
 
-  /** out = a · b, for a weight matrix or its transposed form as b. */
+  /** out = a · b, for a weight matrix or its transpose as b. */
   const product = (out: Matrix, a: Matrix, b: FloatTensor): BlockKernel => {
     const to = matrixPanels(out)
     const from = matrixPanels(a)
@@ -122,7 +122,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
 
     linearBackward(dx, dz, w) {
       checkLinearBackward(dx, dz, w)
-      if (!w.derived) throw new TypeError('linearBackward: w.derived is null, expected the (O, I) form')
+      if (!w.derived) throw new TypeError('linearBackward: w.derived is null, expected the transposed layout (O, I)')
       return product(dx, dz, w.derived)
     },
 

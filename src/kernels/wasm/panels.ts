@@ -1,6 +1,6 @@
 /**
- * Panel form, as the AssemblyScript sources' layout.ts describes it: a matrix (rows, cols) lies in panels of 12
- * columns, `(panels, rows, 12)`. Weights (I, O) and their transposed form (O, I) are such matrices, their rows rounded
+ * Packed panels, as the AssemblyScript sources' layout.ts describes them: a matrix (rows, cols) lies in panels of 12
+ * columns, `(panels, rows, 12)`. Weights (I, O) and their transposes (O, I) are such matrices, their rows rounded
  * up to whole blocks of 12. Pure; runs on any thread.
  */
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
@@ -30,7 +30,7 @@ export const weightShape = (inputs: number, outputs: number): number[] => [
   PANEL,
 ]
 
-/** Where a matrix in panel form lies: byte offset of its first panel, bytes from panel to panel, panels. */
+/** Place of a matrix in packed panels: byte offset of its first panel, bytes from panel to panel, panels. */
 export interface Panels {
   readonly at: number
   readonly stride: number

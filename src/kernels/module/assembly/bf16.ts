@@ -1,5 +1,5 @@
 /**
- * float32 to bfloat16: the upper half of its bits, rounded to nearest, ties to even. Forms that matrix products in bf16
+ * float32 to bfloat16: the upper half of its bits, rounded to nearest, ties to even. Layouts that matrix products in bf16
  * read. Matrices are row-major, strides in bytes.
  *
  * "In pairs" is how such products take their second operand (k, 64): rows 2p and 2p + 1 lie together, column by column,
@@ -190,7 +190,7 @@ export function bf16_backward(
 }
 
 /**
- * What products read of rows of a dense 64-column block of weights: in pairs of rows, zeros up to row `padded`; and, unless `transposed`
+ * Layouts that products read, of rows of a dense 64-column block of weights: in pairs of rows, zeros up to row `padded`; and, unless `transposed`
  * is 0, in pairs of columns, the next 64 rows `transposedBlock` bytes on.
  */
 export function bf16_weights(

@@ -1,5 +1,5 @@
 /**
- * What happens between the matrix products: bias with an activation and dropout, and the way back. Places and extents
+ * Kernels between the matrix products: bias with an activation and dropout, and their backward pass. Places and extents
  * of matrices are as in layout.ts. Subnormal deltas are flushed to zero: in every product that follows they would be
  * slow on some CPUs.
  *

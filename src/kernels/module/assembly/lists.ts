@@ -1,8 +1,8 @@
 /**
- * What the micro-kernels multiply by: lists of the values of a that are not zero, in k order. A list stands for a line
+ * Index lists of non-zeros, by which the micro-kernels multiply: the values of a that are not zero with their offsets, in k order. A list stands for a line
  * of a: a row for `gemm`, a column for `weight_gradient`.
  *
- * Lists lie one after another, and `spans` says where: the number of triples, where the first list begins, then the end
+ * Lists lie one after another, and `spans` holds where: the number of triples, where the first list begins, then the end
  * of each. Single lists have entries of one value and a byte offset into b, 8 bytes. Triples, which come first, stand for
  * three lines each and have entries of three values and an offset, 16 bytes: they are for lines that have hardly a zero,
  * where the micro-kernel of three rows is a tenth faster.
