@@ -44,7 +44,7 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
   const places = placesOf(name, path, options)
   const { found, misses } = await findFiles(places)
   if (found === null) throw notFound(name, misses)
-  return openIdxFiles(name, found.place.dir, found.files, name === 'idx' ? null : KNOWN[name])
+  return openIdxFiles(name, found.place.dir, found.files, name === 'idx' ? null : KNOWN[name], config.transpose)
 }
 
 function placesOf(name: 'mnist' | 'fashion-mnist' | 'idx', path: string | null, options: OpenOptions): Place[] {

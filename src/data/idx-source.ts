@@ -20,11 +20,13 @@ export async function openIdxFiles(
   where: string,
   files: Readonly<Record<Role, string>>,
   known: KnownDataset | null,
+  transpose = false,
 ): Promise<DatasetSource> {
   const train = await openSplit(files, 'trainImages', 'trainLabels', known)
   const test = await openSplit(files, 'testImages', 'testLabels', known)
   assertSameSize(train, test)
-  const [, height, width] = train.header.dims
+  const [, rowsOfImage, columnsOfImage] = train.header.dims
+  const [height, width] = transpose ? [columnsOfImage, rowsOfImage] : [rowsOfImage, columnsOfImage]
   const classes = known?.classNames.length ?? Math.max(train.labels.max, test.labels.max) + 1
   return {
     name,
@@ -37,7 +39,34 @@ export async function openIdxFiles(
     classNames: known?.classNames ?? Array.from({ length: classes }, (_, label) => String(label)),
     train: { rows: train.header.dims[0] },
     test: { rows: test.header.dims[0] },
-    load: (split, images, labels) => loadSplit(name, split, split === 'test' ? test : train, known, images, labels),
+    warnings: emptyClasses(train.labels.labels, classes, labelsFileOf(files)),
+    async load(split, images, labels) {
+      const loaded = await loadSplit(name, split, split === 'test' ? test : train, known, images, labels)
+      if (transpose) transposeImages(images, rowsOfImage, columnsOfImage)
+      return loaded
+    },
+  }
+}
+
+const labelsFileOf = (files: Readonly<Record<Role, string>>): string => files.trainLabels
+
+/** Classes are numbered from 0, so that labels which begin at 1 leave an output that nothing teaches. */
+function emptyClasses(labels: Int32Array, classes: number, file: string): string[] {
+  const seen = new Set(labels)
+  const empty = Array.from({ length: classes }, (_, label) => label).filter(label => !seen.has(label))
+  if (empty.length === 0) return []
+  const shown = empty.slice(0, 20).join(', ') + (empty.length > 20 ? ', …' : '')
+  return [
+    `${file}: no training sample has the class ${shown}; the network has an output for each class from 0 to ${classes - 1}`,
+  ]
+}
+
+/** Rows and columns of every image (height x width) change places. */
+function transposeImages(images: Features, height: number, width: number): void {
+  const size = height * width
+  for (let at = 0; at < images.length; at += size) {
+    const image = images.slice(at, at + size)
+    for (let i = 0; i < size; i++) images[at + (i % width) * height + Math.floor(i / width)] = image[i]
   }
 }
 

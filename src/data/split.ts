@@ -1,4 +1,4 @@
-/** Which training rows are held out for validation. A pure function of labels, fraction and seed; any thread. */
+/** Division of rows into training and validation, or test. A pure function of labels, fraction and seed; any thread. */
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
@@ -36,12 +36,25 @@ export function splitValidation(
   const all = Uint32Array.from(labels, (_, row) => row)
   const validation = all.filter(row => isValidation[row] === 1)
   if (fraction > 0 && validation.length === 0) {
-    throw new ConfigError(
-      `${setting} is ${inspect(fraction)}, expected 0 or enough for a row; ${labels.length} training rows in ` +
-        `${classes.filter(rows => rows.length > 0).length} classes leave none to hold out`,
-    )
+    throw emptySplit(setting, fraction, labels.length, classes.filter(rows => rows.length > 0).length)
   }
   return { train: all.filter(row => isValidation[row] === 0), validation }
+}
+
+/** Every class keeps a row for training, so that many classes of few rows leave nothing else. */
+function emptySplit(setting: string, fraction: number, rows: number, classes: number): ConfigError {
+  const isTest = setting === 'data.testFraction'
+  const hint =
+    classes > 2 && 2 * classes > rows
+      ? 'if the labels are numbers to predict: --set data.task=regression'
+      : isTest
+        ? 'a larger fraction, or test rows of their own (data.testPath); to train on all rows, data.testPath may be the same file'
+        : 'a larger fraction, or 0 for none'
+  return new ConfigError(
+    `${setting} is ${inspect(fraction)}, which leaves the ${isTest ? 'test' : 'validation'} split empty, expected enough for a row; ` +
+      `there are ${rows} rows in ${classes} classes, and each class keeps one for training`,
+    { hint },
+  )
 }
 
 /** Rows before `from` train, the others validate. */

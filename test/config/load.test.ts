@@ -13,7 +13,7 @@ const REFERENCE = {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
     csv: { delimiter: 'auto', header: true, label: null, features: null },
     npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
-    ...{ imageSize: null, validation: 0 },
+    ...{ imageSize: null, preparation: 'auto', transpose: false, validation: 0 },
   },
   augment: {
     ...{ shift: 0, rotate: 0, scale: 0, shear: 0, elastic: { alpha: 0, sigma: 5 }, flip: 0 },
@@ -205,4 +205,25 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
     (await errorFor('configs/zzzzzz.json')).message,
     /; there are configs\/digits-best\.json, configs\/fashion-best\.json, /,
   )
+})
+
+t.test('settings of another data set are refused, not passed over; their defaults are not', t => {
+  for (const [data, path] of [
+    [{ dataset: 'csv', path: 'x.csv', imageSize: [8, 8] }, 'data.imageSize'],
+    [{ dataset: 'npz', path: 'x.npz', csv: { label: 'y' } }, 'data.csv.label'],
+    [{ dataset: 'npz', path: 'x.npz', testPath: 'y.npz' }, 'data.testPath'],
+    [{ dataset: 'digits', testFraction: 0.3 }, 'data.testFraction'],
+    [{ dataset: 'images', path: 'x', npz: { trainFeatures: 'a' } }, 'data.npz.trainFeatures'],
+    [{ dataset: 'csv', path: 'x.csv', preparation: 'mnist' }, 'data.preparation'],
+    [{ dataset: 'npz', path: 'x.npz', transpose: true }, 'data.transpose'],
+  ] as const) {
+    t.throws(
+      () => resolveExperiment({ data }),
+      { message: new RegExp(`${path} is .*because data\\.dataset is "${data.dataset}"`) },
+      path,
+    )
+  }
+  const { experiment } = resolveExperiment({ data: { dataset: 'digits' } })
+  t.same(resolveExperiment(experiment).experiment.data, experiment.data)
+  t.end()
 })

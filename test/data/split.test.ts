@@ -74,11 +74,11 @@ t.test('a fraction that holds out nothing, or is out of range, is refused', asyn
   const labels = Int32Array.of(0, 0, 1, 1)
   t.throws(() => splitValidation(labels, 0.01, 1), {
     name: 'ConfigError',
-    message: /data.validation is 0.01, expected 0 or enough/,
+    message: /data.validation is 0.01, which leaves the validation split empty, expected enough for a row/,
   })
   t.throws(() => splitValidation(Int32Array.of(0, 1, 2), 0.9, 1), {
     name: 'ConfigError',
-    message: /leave none to hold out/,
+    message: /each class keeps one for training/,
   })
   for (const fraction of [-0.1, 1, Number.NaN]) {
     t.throws(() => splitValidation(labels, fraction, 1), {
@@ -86,4 +86,26 @@ t.test('a fraction that holds out nothing, or is out of range, is refused', asyn
       message: `data.validation is ${fraction}`,
     })
   }
+})
+
+t.test('an empty split says what would help', t => {
+  const prices = Int32Array.from({ length: 300 }, (_, i) => i)
+  const what = (labels: Int32Array, fraction: number, setting?: string) => {
+    try {
+      splitValidation(labels, fraction, 0, setting)
+    } catch (error) {
+      return error as Error & { hint?: string }
+    }
+    return undefined
+  }
+  const numbers = what(prices, 0.2, 'data.testFraction')
+  t.match(numbers, {
+    message: /test split empty.*300 rows in 300 classes/,
+    hint: /numbers to predict: --set data\.task=regression/,
+  })
+  const xor = what(Int32Array.of(0, 1, 1, 0), 0.01, 'data.testFraction')
+  t.match(xor, { message: /data\.testFraction is 0\.01/, hint: /larger fraction.*data\.testPath may be the same file/ })
+  t.notMatch(xor!.message, /expected 0/, 'which the setting refuses')
+  t.match(what(Int32Array.of(0, 1, 1, 0), 0.01), { hint: /or 0 for none/ })
+  t.end()
 })

@@ -115,6 +115,14 @@ export const data = z
             '`fashion-mnist`, `mnist` where images of 28 x 28 lie as those of MNIST do, else `plain`.',
         ),
       ),
+    transpose: z
+      .boolean()
+      .default(false)
+      .meta(
+        help(
+          'Of `idx`: rows and columns of every image change places as it is read. EMNIST publishes its images transposed.',
+        ),
+      ),
     validation: fraction()
       .default(0)
       .meta(
@@ -123,7 +131,7 @@ export const data = z
         ),
       ),
   })
-  .check(pathFitsDataset(), taskFitsDataset())
+  .check(pathFitsDataset(), taskFitsDataset(), settingsFitDataset())
   .meta({
     title: 'Data',
     description: 'Where the rows come from.',
@@ -157,6 +165,37 @@ function pathFitsDataset() {
     if (path === null && dataset in OWN_PATHS) report(`${OWN_PATHS[dataset]}, because data.dataset is "${dataset}"`)
     if (dataset === 'digits' && typeof path === 'string') report('null, because the digits come with gradloom')
     if (dataset === 'memory' && typeof path === 'string') report('null, because a program passes the samples')
+  })
+}
+
+const IMAGE_SETS: readonly string[] = ['digits', 'mnist', 'fashion-mnist', 'idx', 'npz', 'images', 'memory']
+
+/** Settings that only some data sets have, with their defaults: others would pass over what the user said. */
+const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly string[], standard: unknown])[] = [
+  [['testPath'], ['csv', 'images'], null],
+  [['testFraction'], ['csv', 'npz', 'images', 'memory'], 0.2],
+  [['csv', 'delimiter'], ['csv'], 'auto'],
+  [['csv', 'header'], ['csv'], true],
+  [['csv', 'label'], ['csv'], null],
+  [['csv', 'features'], ['csv'], null],
+  [['npz', 'trainFeatures'], ['npz'], 'x_train'],
+  [['npz', 'trainLabels'], ['npz'], 'y_train'],
+  [['npz', 'testFeatures'], ['npz'], 'x_test'],
+  [['npz', 'testLabels'], ['npz'], 'y_test'],
+  [['imageSize'], ['images'], null],
+  [['preparation'], IMAGE_SETS, 'auto'],
+  [['transpose'], ['idx'], false],
+]
+
+function settingsFitDataset() {
+  return z.superRefine<object>((given, context) => {
+    const data = given as Readonly<Record<string, unknown>> & { readonly dataset: string }
+    for (const [path, sets, standard] of OF_SOME) {
+      const value = path.reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], data)
+      if (value === undefined || value === standard || sets.includes(data.dataset)) continue
+      const message = `its default, ${JSON.stringify(standard)}, because data.dataset is "${data.dataset}", to which it does not apply`
+      context.addIssue({ code: 'custom', path: [...path], message, input: value })
+    }
   })
 }
 
