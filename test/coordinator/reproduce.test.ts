@@ -91,7 +91,7 @@ t.test('a run whose past was changed, and one that left nothing: refused', async
   await t.rejects(reproduce(changed), {
     name: 'ConfigError',
     message:
-      /was changed at step 22: train.epochs: 2 -> 3; train.l2: 0.05 -> 0.5; the run cannot be reproduced from its configuration/,
+      /was changed at step 22: train.epochs: 2 -> 3; train.l2: 0 -> 0.5; the run cannot be reproduced from its configuration/,
   })
   const empty = join(root, 'empty')
   await train(experiment({ train: { epochs: 0 } }), { runDir: empty })
