@@ -7,6 +7,7 @@ import type { NativeGemm, ProductForm, ProductShape } from '../../src/kernels/pr
 import { createArena } from '../../src/tensor/arena.js'
 import type { ProductsTask } from '../fixtures/native-products.js'
 import { nativeLibrary, ownCache } from '../helpers/native-library.js'
+import { gamma } from './tally.js'
 
 ownCache(t)
 
@@ -22,8 +23,6 @@ const SIZES: readonly (readonly [m: number, n: number, k: number])[] = [
 ]
 const PADDINGS = [0, 1, 16]
 const SENTINEL = -77
-
-const gamma = (terms: number) => (terms * 2 ** -24) / (1 - terms * 2 ** -24)
 
 /** Deterministic, in [-1, 1). */
 function fill(values: Float32Array, seed: number): void {

@@ -16,8 +16,11 @@ export function precisionOf({ backend }: Lab): Precision {
   return backend.dtype === 'float32' ? { u: 2 ** -24, exp: 2e-7, tiny: 2 ** -125 } : { u: 0, exp: 0, tiny: 0 }
 }
 
+/** Rounding of one operation in float32. */
+const F32 = { u: 2 ** -24 }
+
 /** γ(n) = n·u / (1 - n·u), Higham: n roundings in a row change a number by no more than this share of it. */
-export function gamma(n: number, { u }: Precision): number {
+export function gamma(n: number, { u }: Pick<Precision, 'u'> = F32): number {
   return (n * u) / (1 - n * u)
 }
 

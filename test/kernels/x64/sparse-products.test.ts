@@ -13,6 +13,7 @@ import { openSparse, sparseCost, sparseObstacle } from '../../../src/kernels/x64
 import { createArena } from '../../../src/tensor/arena.js'
 import { divideGrid } from '../../../src/worker/plan/grid.js'
 import { randoms } from '../lab.js'
+import { gamma } from '../tally.js'
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
 /** Around vectors of 16, words of 64 rows, panels of 192 columns, and more rows than are multiplied at once. */
@@ -32,7 +33,6 @@ const PADDINGS = [0, 1, 16]
 /** Shares of numbers that are not zero. */
 const SHARES = [0, 0.05, 0.35, 0.6]
 const SENTINEL = -77
-const gamma = (terms: number) => (terms * 2 ** -24) / (1 - terms * 2 ** -24)
 
 const memory = createArena(8 << 20)
 const base = await addressOf(memory)
