@@ -1,5 +1,5 @@
 /**
- * Whether the newest run under runs/ keeps what the README promises of `npm start`: completed, and held-out accuracy of
+ * Whether the newest run under runs/ keeps what the README promises of `npm start`: completed, and test accuracy of
  * 95.5 % or more; with `--seconds N` also whether N, the time that it all took, stays below a minute. For .ci/run.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
@@ -21,13 +21,13 @@ if (file === undefined) fail('runs/quickstart-*/summary.json: there is none, exp
 const { status, test, weightsSha256 } = JSON.parse(readFileSync(file, 'utf8'))
 if (status !== 'completed') fail(`${file}: status is ${status}, expected completed`)
 if (!(test.accuracy >= LEAST_ACCURACY)) {
-  fail(`${file}: held-out accuracy is ${test.accuracy}, expected at least ${LEAST_ACCURACY}`)
+  fail(`${file}: test accuracy is ${test.accuracy}, expected at least ${LEAST_ACCURACY}`)
 }
 if (seconds !== undefined && !(Number(seconds) <= MOST_SECONDS)) {
   fail(`npm start took ${seconds} s, expected at most ${MOST_SECONDS} s`)
 }
 process.stdout.write(
-  `quickstart: held-out accuracy ${test.accuracy.toFixed(4)}${seconds === undefined ? '' : `, ${seconds} s`}, ` +
+  `quickstart: test accuracy ${test.accuracy.toFixed(4)}${seconds === undefined ? '' : `, ${seconds} s`}, ` +
     `weights ${weightsSha256}\n`,
 )
 

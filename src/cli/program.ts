@@ -15,6 +15,12 @@ interface Entry extends KnownCommand {
 
 export const COMMANDS: readonly Entry[] = [
   {
+    name: 'init',
+    command: 'init [data]',
+    describe: 'Write an experiment for data of your own; asks on a terminal',
+    load: async () => erased((await import('./init.js')).initCommand),
+  },
+  {
     name: 'train',
     command: 'train <experiment>',
     describe: 'Train the network of an experiment file',
@@ -31,6 +37,12 @@ export const COMMANDS: readonly Entry[] = [
     command: 'reproduce <run>',
     describe: 'Train a run again, and say whether it comes to the same bits',
     load: async () => erased((await import('./reproduce.js')).reproduceCommand),
+  },
+  {
+    name: 'list',
+    command: 'list [folder]',
+    describe: 'List runs: state, epochs, scores, time and size',
+    load: async () => erased((await import('./list.js')).listCommand),
   },
   {
     name: 'checkpoint',
@@ -110,6 +122,10 @@ export const COMMANDS: readonly Entry[] = [
 ]
 
 const WIDEST_HELP = 110
+/** Prints the script that has a shell ask for completions. */
+const COMPLETION = 'completion'
+/** What that script asks: the program's name and the words so far follow. */
+const ASKS_COMPLETIONS = '--get-yargs-completions'
 
 /** A command among others. Its own builder sees to it that its handler gets the arguments it declares. */
 function erased<Arguments>(command: CommandModule<object, Arguments>): CommandModule {
@@ -125,7 +141,12 @@ export async function runCli(args: readonly string[]): Promise<void> {
       process.exitCode = 2
       return
     }
-    await checkCommand(args, COMMANDS)
+    if (args[0] === ASKS_COMPLETIONS) {
+      const { completionsOf } = await import('./completion.js')
+      process.stdout.write((await completionsOf(args.slice(2), COMMANDS)).map(word => `${word}\n`).join(''))
+      return
+    }
+    if (args[0] !== COMPLETION) await checkCommand(args, COMMANDS)
     await program.parseAsync()
   } catch (thrown) {
     const error = isUsage(thrown) ? await usageError(args, thrown, COMMANDS) : thrown
@@ -137,7 +158,8 @@ export async function runCli(args: readonly string[]): Promise<void> {
 function createProgram(args: readonly string[]): Argv {
   let inner: Argv | undefined
   const program = yargs([...args])
-    .scriptName('npx gradloom')
+    // A shell completes the words after a command of its own; it knows no `npx gradloom`.
+    .scriptName(args[0] === COMPLETION ? 'gradloom' : 'npx gradloom')
     .usage('gradloom: train neural networks on the cores of this machine\n\n$0 <command>')
     .example('$0 train configs/quickstart.json', 'real handwritten digits, in a minute')
     .example('$0 train --help', 'what a command takes')
@@ -167,7 +189,7 @@ function createProgram(args: readonly string[]): Argv {
       handler: async (parsed: ArgumentsCamelCase) => (await load()).handler(parsed),
     })
   }
-  return program
+  return program.completion(COMPLETION, 'Print a script that completes commands in bash or zsh')
 }
 
 /** Of the command that is being parsed. Not in yargs's types, and not worth failing for. */

@@ -45,7 +45,7 @@ export class ProgressView {
         this.#lastPlainMs = this.#now()
         break
       case 'finishing':
-        this.note(event.what === 'evaluate' ? 'scoring the held-out rows' : 'saving the weights')
+        this.note(event.what === 'evaluate' ? 'scoring the test samples' : 'saving the weights')
         break
       case 'steps': // for metrics.jsonl; progress says the same more often
       case 'end': // the caller's, who knows where results go

@@ -1,6 +1,15 @@
 /** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
-import { formatBytes, formatCount, formatDuration, formatEta, formatLoss, formatPercent, shellWord } from '../format.js'
+import {
+  formatBytes,
+  formatCount,
+  formatCounted,
+  formatDuration,
+  formatEta,
+  formatLoss,
+  formatPercent,
+  shellWord,
+} from '../format.js'
 import type { EpochEvent, ProgressEvent, RunSummary, Score, StartEvent } from '../run/events.js'
 import type { Paint } from './paint.js'
 
@@ -10,20 +19,26 @@ const BAR = { most: 30, least: 8 } as const
 /** What is about to be trained: data, model, machine, and where it will be saved. */
 export function startLines(event: StartEvent, cwd: string): string[] {
   const { experiment, rows, widths, workers, backendReason: reason, backendAdvice: advice } = event
-  const validation = rows.validation > 0 ? `, ${formatCount(rows.validation)} for validation` : ''
   return [
-    row(
-      'data',
-      `${experiment.data.dataset}: ${formatCount(rows.train)} training rows${validation}, ${formatCount(rows.test)} held out`,
-    ),
+    row('data', `${experiment.data.dataset}: ${splitsText(rows)}`),
     ...(event.notes ?? []).map(note => row('', note)),
     row('model', `${widths.join('-')}, ${formatCount(event.parameters)} parameters`),
     row(
       'compute',
-      `${event.backend} (${advice === null ? reason : `${reason}; ${advice}`}), ${workers} ${workers === 1 ? 'worker' : 'workers'}, ${formatBytes(event.memoryBytes)} shared memory`,
+      `${event.backend} (${advice === null ? reason : `${reason}; ${advice}`}), ${formatCounted(workers, 'worker')}, ${formatBytes(event.memoryBytes)} shared memory`,
     ),
     ...(event.runDir === null ? [] : [row('run', shown(event.runDir, cwd))]),
   ]
+}
+
+/** Samples of each split; a split without any is left out. */
+export function splitsText({ train, validation, test }: StartEvent['rows']): string {
+  const parts = [
+    `${formatCount(train)} training`,
+    ...(validation > 0 ? [`${formatCount(validation)} validation`] : []),
+    `${formatCounted(test, 'test sample')}`,
+  ]
+  return parts.length === 2 ? parts.join(' and ') : `${parts[0]}, ${parts[1]} and ${parts[2]}`
 }
 
 /** One line for a finished epoch. */
@@ -76,7 +91,7 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
     row(
       'time',
       `${formatDuration(summary.seconds)} of training, ${formatCount(summary.samplesPerSecond)} samples/s, ` +
-        `${formatCount(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}, ${formatCount(summary.steps)} steps`,
+        `${formatCounted(epochs, 'epoch')}, ${formatCounted(summary.steps, 'step')}`,
     ),
   ]
   if (summary.notSaved !== undefined) lines.push(row('unsaved', summary.notSaved))
@@ -98,7 +113,7 @@ function stoppedText({ stopped, weightsStep }: RunSummary): string {
   return weightsStep === undefined ? why : `${why}; the weights are those of step ${formatCount(weightsStep)}, the best`
 }
 
-/** The held-out score first: it is what the run was for. */
+/** The test score first: it is what the run was for. */
 function scores({ test, validation, train, notFinite = [] }: RunSummary, paint: Paint): string {
   const text = (what: string, { loss, accuracy, r2 }: Score, style = (text: string) => text) =>
     accuracy !== undefined
@@ -107,7 +122,7 @@ function scores({ test, validation, train, notFinite = [] }: RunSummary, paint: 
         ? `${what} R² ${style(r2 === null ? 'undefined' : formatLoss(r2))}, loss ${formatLoss(loss)}`
         : `${what} loss ${formatLoss(loss)}`
   const parts = [
-    test && text('held-out', test, paint.strong),
+    test && text('test', test, paint.strong),
     validation && text('validation', validation),
     train && text('training', train),
     ...notFinite.map(split => `${split} score not finite`),
@@ -132,7 +147,7 @@ function nextSteps(
           `npx gradloom serve ${shellWord(run)}`,
           'the network in the browser: give it images of your own, see every layer',
         ]
-      : [`npx gradloom predict ${shellWord(run)} --wrong`, 'the held-out rows that it is most wrong about'],
+      : [`npx gradloom predict ${shellWord(run)} --wrong`, 'the test samples that it is most wrong about'],
     [`npx gradloom report ${shellWord(run)}`, 'a page about this run: curves, mistakes, workers'],
     ...(experimentPath === null ? [] : [variation(experimentPath)]),
     ['npx gradloom train --help', 'everything that can be set from here'],

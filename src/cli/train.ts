@@ -29,6 +29,7 @@ interface TrainArguments extends Partial<Record<OverrideName, string>> {
   live: boolean
   port?: string
   tensorboard: boolean
+  dryRun?: boolean
   json: boolean
   quiet: boolean
 }
@@ -71,11 +72,17 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         type: 'boolean',
         default: false,
       })
+      .option('dry-run', {
+        describe: 'Say what would be trained: data, layers, memory, backend, settings; start and write nothing',
+        type: 'boolean',
+        default: false,
+      })
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 train configs/quickstart.json', 'real digits, in a minute')
       .example('$0 train mine.json --epochs 3 --workers 2', 'not what the file says')
       .example("$0 train mine.json --set 'model.hidden=[100,50]'", 'any setting of the experiment')
+      .example('$0 train mine.json --dry-run', 'what would be trained')
       .example('$0 train mine.json --json --quiet | jq .test', 'for scripts') as Argv<TrainArguments>
     for (const name of OVERRIDE_NAMES) {
       const { path, describe } = OVERRIDES[name]
@@ -102,6 +109,12 @@ async function runTrain(args: TrainArguments): Promise<void> {
   // Wrong experiments are found before the engine is even loaded.
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
+  if (args.dryRun) {
+    const { dryRunLines, planDryRun } = await import('./dry-run.js')
+    const run = await planDryRun(loaded)
+    process.stdout.write(args.json ? `${JSON.stringify(run)}\n` : `${dryRunLines(run).join('\n')}\n`)
+    return
+  }
   const { train } = await import('../coordinator/train.js')
   await showRun({ ...args, port: portOption('train', args.port) }, args.experiment, options =>
     train(loaded, {

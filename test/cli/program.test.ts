@@ -5,7 +5,7 @@ import t from 'tap'
 import { COMMANDS, runCli } from '../../src/cli/program.js'
 import { gradloom } from './run-cli.js'
 
-const HELP = /Commands:\n {2}npx gradloom train <experiment> /
+const HELP = /Commands:\n {2}npx gradloom init \[data\] /
 
 t.test('what is listed is what the commands say of themselves', async t => {
   for (const { command, describe, load } of COMMANDS) t.match(await load(), { command, describe }, command)
@@ -33,7 +33,7 @@ t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => 
   const cases: [args: string[], stderr: string][] = [
     [
       ['trian', 'x'],
-      "gradloom: command is 'trian', expected one of train, resume, reproduce, checkpoint, evaluate, sweep, compare, predict, activations, report, serve, export, data, config, doctor; did you mean train?\nhint: npx gradloom --help\n",
+      "gradloom: command is 'trian', expected one of init, train, resume, reproduce, list, checkpoint, evaluate, sweep, compare, predict, activations, report, serve, export, data, config, doctor; did you mean train?\nhint: npx gradloom --help\n",
     ],
     [['--json'], 'gradloom: no command is given\nhint: npx gradloom --help\n'],
     [

@@ -82,7 +82,7 @@ t.test('on a terminal: a bar that leaves lasting lines above it and nothing behi
   t.match(seen[1].at(-1), /^epoch {2}3\/10 {2}█+░+ {2}step 31\/63/, 'the bar is drawn')
   t.match(seen[2].slice(-2), [/^epoch {2}3\/10 {2}loss 0.2100/, /^$/], 'the epoch takes its place')
   t.match(seen[3].slice(-2), [/^epoch {2}3\/10 {2}loss/, /^epoch {2}4\/10 {2}█/], 'and the bar goes on below')
-  t.same(seen.at(-1)?.slice(-2), ['scoring the held-out rows', ''])
+  t.same(seen.at(-1)?.slice(-2), ['scoring the test samples', ''])
   t.equal(text().split('\x1b[?25l').length, text().split('\x1b[?25h').length, 'the cursor is given back')
 })
 

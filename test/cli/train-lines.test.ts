@@ -7,14 +7,14 @@ const paint = paintFor({ isTTY: false })
 
 t.test('the start says what is trained on what', async t => {
   t.same(startLines(start, CWD), [
-    'data     digits: 8,004 training rows, 1,996 held out',
+    'data     digits: 8,004 training and 1,996 test samples',
     'model    784-512-256-10, 535,818 parameters',
     'compute  wasm (the fastest that works here), 2 workers, 45.2 MB shared memory',
     'run      runs/quick-2026-01-31T12-00-05',
   ])
   const rows = { train: 7204, validation: 800, test: 1996 }
   t.match(startLines({ ...start, rows, workers: 1, runDir: null }, CWD), [
-    /7,204 training rows, 800 for validation, 1,996 held out$/,
+    /7,204 training, 800 validation and 1,996 test samples$/,
     /784/,
     /1 worker,/,
   ])
@@ -49,7 +49,7 @@ t.test('the bar fills over the run and fits every terminal', async t => {
 t.test('the end says the result, where it is, and what next', async t => {
   const context = { runDir: RUN_DIR, experimentPath: 'configs/quick start.json', cwd: CWD, paint, ofImages: true }
   t.same(endLines(summary, context), [
-    'result   held-out accuracy 96.10 %, loss 0.1345; training loss 0.0500',
+    'result   test accuracy 96.10 %, loss 0.1345; training loss 0.0500',
     'time     8.12 s of training, 9,857 samples/s, 10 epochs, 630 steps',
     'weights  runs/quick-2026-01-31T12-00-05/checkpoints/step-630.safetensors',
     '',
@@ -74,7 +74,7 @@ t.test('the end says the result, where it is, and what next', async t => {
   )
   t.same(stopped, [
     'status   interrupted',
-    'result   held-out accuracy 96.10 %, loss 0.1345; validation accuracy 95.00 %, loss 0.2000; training accuracy 99.00 %, loss 0.0500',
+    'result   test accuracy 96.10 %, loss 0.1345; validation accuracy 95.00 %, loss 0.2000; training accuracy 99.00 %, loss 0.0500',
     'time     8.12 s of training, 9,857 samples/s, 1 epoch, 630 steps',
   ])
   const failed = {

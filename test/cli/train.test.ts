@@ -45,7 +45,7 @@ t.test('a run: files where the design says, stdout for the summary alone, and ev
   const summary = JSON.parse(stdout)
   t.match(summary, { status: 'completed', weightsSha256: /^[0-9a-f]{64}$/, test: { accuracy: Number } })
   t.match(stderr, /^data {5}.*\nmodel .*\ncompute .*\nrun {6}runs\//, 'what runs')
-  t.match(stderr, /\nresult {3}held-out accuracy/, 'how it ended')
+  t.match(stderr, /\nresult {3}test accuracy/, 'how it ended')
   t.notOk(stderr.includes('\x1b') || stderr.includes('\r'), 'plain lines where there is no terminal')
 
   const [name] = readdirSync(join(cwd, 'runs'))

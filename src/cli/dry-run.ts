@@ -1,0 +1,87 @@
+/** `train --dry-run`: what a training would be, worked out without starting it. Main thread; starts no thread, writes no run. */
+import type { LoadedExperiment } from '../config/load.js'
+import { prepareSession } from '../coordinator/session.js'
+import { formatBytes, formatCount, formatCounted } from '../format.js'
+import { type Parameter, parameterCount, parameterTable } from '../model/parameters.js'
+import { splitsText } from './train-lines.js'
+
+export interface DryRun {
+  readonly experiment: LoadedExperiment['experiment']
+  readonly rows: { readonly train: number; readonly validation: number; readonly test: number }
+  readonly features: number
+  readonly outputs: readonly string[]
+  readonly layers: readonly { readonly inputs: number; readonly outputs: number; readonly parameters: number }[]
+  readonly parameters: number
+  readonly stepsPerEpoch: number
+  readonly memoryBytes: number
+  readonly backend: string
+  readonly backendReason: string
+  readonly backendAdvice: string | null
+  readonly precision: string
+  readonly workers: number
+}
+
+/** Throws what `train` would throw before its first thread. */
+export async function planDryRun({ experiment, baseDir }: LoadedExperiment): Promise<DryRun> {
+  const { plan, layout, data, backendReason, backendAdvice } = await prepareSession(experiment, baseDir, {
+    purpose: 'train',
+    splits: ['train', 'validation', 'test'],
+  })
+  const validation = Math.round(data.train.rows * experiment.data.validation)
+  const train = data.train.rows - validation
+  const table = parameterTable(plan.widths, plan.norm.type)
+  const layers = plan.widths.slice(1).map((outputs, i) => {
+    const own = table.filter(({ layer }: Parameter) => layer === i)
+    return { inputs: plan.widths[i], outputs, parameters: parameterCount(own) }
+  })
+  return {
+    experiment,
+    rows: { train, validation, test: data.test.rows },
+    ...{ features: data.height * data.width, outputs: data.classNames, layers, parameters: parameterCount(table) },
+    stepsPerEpoch: Math.ceil(Math.ceil(train / plan.batchSize) / plan.accumulateSteps),
+    memoryBytes: layout.bytes,
+    ...{ backend: plan.backend, backendReason, backendAdvice, precision: plan.precision, workers: plan.workers },
+  }
+}
+
+/** Exported for tests. */
+export function dryRunLines(run: DryRun): string[] {
+  const { experiment, rows, features, outputs, layers, backendAdvice: advice } = run
+  const { model, data, train } = experiment
+  const dropout = (i: number) => (typeof model.dropout === 'number' ? model.dropout : model.dropout[i])
+  const after = (i: number) =>
+    i === layers.length - 1
+      ? [data.task === 'regression' ? 'targets' : train.loss === 'cross-entropy' ? 'softmax' : 'outputs']
+      : [
+          ...(model.norm === 'none' ? [] : [`${model.norm} norm`]),
+          model.activation,
+          ...(dropout(i) > 0 ? [`dropout ${dropout(i)}`] : []),
+        ]
+  const row = (label: string, text: string) => `${label.padEnd(8)} ${text}`
+  return [
+    row('data', `${data.dataset}: ${splitsText(rows)}`),
+    row(
+      '',
+      `${formatCounted(features, 'feature')}, ${data.task === 'regression' ? formatCounted(outputs.length, 'target') : formatCounted(outputs.length, 'class', 'classes')}`,
+    ),
+    ...layers.map(({ inputs, outputs: units, parameters }, i) =>
+      row(
+        `layer ${i}`,
+        `${formatCount(inputs)} -> ${formatCount(units)}, ${after(i).join(', ')}: ${formatCounted(parameters, 'parameter')}`,
+      ),
+    ),
+    row('model', formatCounted(run.parameters, 'parameter')),
+    row(
+      'training',
+      `${formatCounted(train.epochs, 'epoch')} of ${formatCounted(run.stepsPerEpoch, 'step')}, mini-batches of ${formatCounted(train.batchSize, 'sample')}`,
+    ),
+    row('memory', `${formatBytes(run.memoryBytes)}, shared by all workers`),
+    row(
+      'compute',
+      `${run.backend} ${run.precision} (${advice === null ? run.backendReason : `${run.backendReason}; ${advice}`}), ${formatCounted(run.workers, 'worker')}`,
+    ),
+    '',
+    'The experiment with every default:',
+    JSON.stringify(experiment, null, 2),
+  ]
+}

@@ -1,0 +1,146 @@
+/** `gradloom init`: looks at data, asks what it cannot see, and writes an experiment. Main thread; never overwrites a file. */
+import { writeFile } from 'node:fs/promises'
+import { dirname, relative, resolve } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import type { CommandModule } from 'yargs'
+import { ConfigError } from '../errors.js'
+import { shellWord } from '../format.js'
+import { type Detected, type DetectedTable, detect, taskOf } from './init-detect.js'
+import { single } from './options.js'
+
+const TASKS = ['classification', 'regression'] as const
+type Task = (typeof TASKS)[number]
+
+interface InitArguments {
+  data: string | undefined
+  out: string | undefined
+  target: string | undefined
+  task: Task | undefined
+  test: string | undefined
+  json: boolean
+}
+
+const USUAL_OUT = 'experiment.json'
+
+export const initCommand: CommandModule<object, InitArguments> = {
+  command: 'init [data]',
+  describe: 'Write an experiment for data of your own; asks on a terminal',
+  builder: yargs =>
+    yargs
+      .positional('data', { describe: 'Data file, folder, or name of a data set', type: 'string' })
+      .option('out', {
+        describe: 'Experiment file to write; never overwritten',
+        ...single('out'),
+        defaultDescription: USUAL_OUT,
+      })
+      .option('target', { describe: 'Column to predict', defaultDescription: 'the last one', ...single('target') })
+      .option('task', {
+        describe: 'What to predict',
+        choices: TASKS,
+        defaultDescription: 'as the target column suggests',
+      })
+      .option('test', { describe: 'File or folder with the test samples', ...single('test') })
+      .option('json', { describe: 'Print one JSON object: path and experiment', type: 'boolean', default: false })
+      .example('$0 init flowers.csv', 'an experiment for a table, in experiment.json')
+      .example('$0 init houses.csv --target price --out houses.json', 'what to predict, and where to write'),
+  handler: runInit,
+}
+
+type Asked = InitArguments & { readonly out: string }
+
+async function runInit(given: InitArguments): Promise<void> {
+  const args: Asked = { ...given, out: given.out ?? USUAL_OUT }
+  const ask = process.stdin.isTTY && process.stderr.isTTY ? asker() : null
+  try {
+    const data = args.data ?? (await ask?.('Data (a file, a folder, or digits, mnist, fashion-mnist)'))
+    if (!data) {
+      throw new ConfigError('gradloom init: no data is given, expected a file, a folder or the name of a data set', {
+        hint: 'npx gradloom init flowers.csv',
+      })
+    }
+    const found = await detect(data)
+    const { section, reasons } = await dataSection(data, found, args, ask)
+    const experiment = { data: section }
+    await check(experiment, dirname(resolve(args.out)))
+    const text = `${JSON.stringify(experiment, null, 2)}\n`
+    await writeFile(args.out, text, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
+      const what =
+        cause.code === 'EEXIST' ? 'exists already, expected a new file' : `cannot be written; ${cause.message}`
+      throw new ConfigError(`${args.out}: ${what}`, { cause, hint: '--out names another file' })
+    })
+    const next = `npx gradloom train ${shellWord(args.out)}`
+    if (args.json) process.stdout.write(`${JSON.stringify({ path: resolve(args.out), experiment, next })}\n`)
+    else process.stdout.write(`${[...reasons, `wrote ${args.out}`, '', `Next: ${next}`].join('\n')}\n`)
+  } finally {
+    ask?.close()
+  }
+}
+
+type Ask = ReturnType<typeof asker>
+
+function asker() {
+  const prompt = createInterface({ input: process.stdin, output: process.stderr })
+  const ask = async (question: string, usual = '') => {
+    const answer = (await prompt.question(usual === '' ? `${question}: ` : `${question} [${usual}]: `)).trim()
+    return answer === '' ? usual : answer
+  }
+  return Object.assign(ask, { close: () => prompt.close() })
+}
+
+async function dataSection(
+  data: string,
+  { dataset, reasons, table }: Detected,
+  args: Asked,
+  ask: Ask | null,
+): Promise<{ section: Record<string, unknown>; reasons: string[] }> {
+  const said = reasons.map(reason => `${data}: ${reason}`)
+  const here = dirname(resolve(args.out))
+  const pathOf = (path: string) => relative(here, resolve(path)) || '.'
+  const path = ['digits', 'mnist', 'fashion-mnist'].includes(dataset) ? {} : { path: pathOf(data) }
+  if (args.test !== undefined && dataset !== 'csv' && dataset !== 'images') {
+    throw new ConfigError(`gradloom init: --test is ${args.test}, expected none with data of the kind "${dataset}"`)
+  }
+  const test = args.test === undefined ? {} : { testPath: pathOf(args.test) }
+  if (table === null) {
+    if (args.target !== undefined) {
+      throw new ConfigError(`gradloom init: --target is ${args.target}, expected none; ${data} is no table`)
+    }
+    const task = args.task === undefined || args.task === 'classification' ? {} : { task: args.task }
+    return { section: { dataset, ...path, ...test, ...task }, reasons: said }
+  }
+  const target = await targetOf(table, args, ask)
+  const suggested = taskOf(table.values[target])
+  const name = table.columns[target]
+  const task =
+    args.task ?? (((await ask?.('Task (classification or regression)', suggested.task)) ?? suggested.task) as Task)
+  if (!TASKS.includes(task)) {
+    throw new ConfigError(`gradloom init: task is '${task}', expected ${TASKS.join(' or ')}`)
+  }
+  said.push(
+    `target ${table.header ? `'${name}'` : `column ${name}`}: ${task}${task === suggested.task ? `; ${suggested.reason}` : ''}`,
+  )
+  const csv = { ...(table.header ? {} : { header: false }), label: table.header ? name : target }
+  return {
+    section: { dataset, ...path, ...test, ...(task === 'regression' ? { task } : {}), csv },
+    reasons: said,
+  }
+}
+
+/** Index of the column to predict. */
+async function targetOf({ columns, header }: DetectedTable, args: Asked, ask: Ask | null): Promise<number> {
+  const last = columns.length - 1
+  const given = args.target ?? (await ask?.(`Column to predict, of ${columns.join(', ')}`, columns[last]))
+  if (given === undefined) return last
+  const named = columns.indexOf(given)
+  if (named >= 0) return named
+  const known = header ? columns.join(', ') : `0 to ${last}`
+  throw new ConfigError(`gradloom init: the target is '${given}', expected a column of the table: ${known}`)
+}
+
+/** What would not train is not written: the experiment is resolved, and its data are opened. */
+async function check(experiment: object, baseDir: string): Promise<void> {
+  const { resolveExperiment } = await import('../config/load.js')
+  const { openDataset } = await import('../data/dataset.js')
+  const { experiment: complete } = resolveExperiment(experiment, { where: 'the new experiment', baseDir })
+  await openDataset(complete.data, { baseDir })
+}
