@@ -3,9 +3,9 @@ import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConfigError } from '../errors.js'
-import { FILES } from './directory.js'
 import type { RunSummary, Score } from './events.js'
 import { isInUse } from './lock.js'
+import { FILES } from './manifest.js'
 import { readRunJson } from './open.js'
 
 export interface ListedRun {
