@@ -35,8 +35,12 @@ export interface TensorInfo {
   readonly shape: readonly number[]
 }
 
-/** A tensor and where its bytes lie, counted from the first byte after the header. */
-export interface TensorEntry extends TensorInfo {
+/**
+ * A tensor and where its bytes lie, counted from the first byte after the header. `dtype` may be one that is not in
+ * DTYPE_BYTES: the format gets new ones, and a file is not refused for a tensor that nobody may need.
+ */
+export interface TensorEntry extends Omit<TensorInfo, 'dtype'> {
+  readonly dtype: string
   readonly begin: number
   readonly end: number
 }
@@ -60,6 +64,9 @@ export const MAX_HEADER_BYTES = 16 * 2 ** 20
 const METADATA = '__metadata__'
 /** The header's object, a tensor's, and its array. */
 const MAX_DEPTH = 3
+
+/** Names of types: C64, F8_E8M0, F4, F8_E4M3FNUZ and others were added since the first version of the format. */
+const DTYPE_NAME = /^[A-Z][A-Z0-9_]{0,31}$/
 
 /** Bytes of a tensor, or NaN where its elements cannot be counted exactly. */
 export function tensorBytes({ dtype, shape }: Pick<TensorInfo, 'dtype' | 'shape'>): number {
@@ -153,9 +160,9 @@ function parseEntry(where: string, name: string, value: unknown): TensorEntry {
   const [key] = Object.keys(unknown)
   if (key !== undefined)
     throw new CheckpointError(`${where}: unknown key ${inspect(key)}, expected dtype, shape, data_offsets`)
-  if (!isDtype(dtype)) {
+  if (typeof dtype !== 'string' || !DTYPE_NAME.test(dtype)) {
     throw new CheckpointError(
-      `${where}: dtype is ${brief(dtype)}, expected one of ${Object.keys(DTYPE_BYTES).join(', ')}`,
+      `${where}: dtype is ${brief(dtype)}, expected a name such as ${Object.keys(DTYPE_BYTES).join(', ')}`,
     )
   }
   if (!isCounts(shape))
@@ -166,6 +173,7 @@ function parseEntry(where: string, name: string, value: unknown): TensorEntry {
     )
   }
   const [begin, end] = offsets
+  if (!isDtype(dtype)) return { name, dtype, shape, begin, end }
   const bytes = tensorBytes({ dtype, shape })
   if (end - begin !== bytes) {
     const want = Number.isNaN(bytes) ? 'more bytes than can be counted' : `${bytes} bytes`
@@ -200,8 +208,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isDtype(value: unknown): value is Dtype {
-  return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value)
+function isDtype(value: string): value is Dtype {
+  return Object.hasOwn(DTYPE_BYTES, value)
 }
 
 function isCounts(value: unknown): value is number[] {

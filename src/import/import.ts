@@ -20,9 +20,23 @@ const OF_INPUT = /^input\.(offset|factor)$/
 /** Throws DataError or CheckpointError where the file does not fit the model. */
 export async function importWeights(file: string, table: readonly Parameter[], reading: Reading): Promise<Imported> {
   const mostBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(...table.map(({ dims }) => sizeOf(dims)))
-  const { arrays: all, sha256 } = await readForeign(file, mostBytes)
+  const { arrays: all, unread, sha256 } = await readForeign(file, mostBytes)
   const arrays = all.filter(({ name }) => !OF_INPUT.test(name))
-  return { ...assignWeights(file, arrays, table, reading), sha256 }
+  const notRead = unread.map(({ name, dtype }) => `${name} is ${dtype}`).join(', ')
+  const assigned = (() => {
+    try {
+      return assignWeights(file, arrays, table, reading)
+    } catch (cause) {
+      if (notRead === '' || !(cause instanceof DataError)) throw cause
+      throw new DataError(`${cause.message}; ${notRead}, which is not read`, { hint: cause.hint, cause })
+    }
+  })()
+  if (notRead !== '' && assigned.missing.length > 0) {
+    throw new DataError(
+      `${file}: has no ${assigned.missing.join(', ')} that can be read; ${notRead}, which is not read`,
+    )
+  }
+  return { ...assigned, sha256 }
 }
 
 /** Rows of a table have no more features than this where a file says how they are scaled. */

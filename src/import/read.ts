@@ -10,7 +10,6 @@ import { pipeline } from 'node:stream/promises'
 import { unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
 import { parseNpy } from '../formats/npy.js'
-import type { TensorEntry } from '../formats/safetensors.js'
 import { TensorFile } from '../formats/tensor-file.js'
 import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 
@@ -26,6 +25,8 @@ export interface ForeignArray {
 export interface ForeignFile {
   /** In no order that means anything: libraries write them sorted by name, by size or as they were made. */
   readonly arrays: readonly ForeignArray[]
+  /** Tensors of types that are not read, neither whole numbers nor floats that are known here. */
+  readonly unread: readonly { readonly name: string; readonly dtype: string }[]
   /** SHA-256 of the whole file, hexadecimal. */
   readonly sha256: string
 }
@@ -72,7 +73,7 @@ async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise
     const { type, shape, values } = parseNpy(`${file}: ${name}`, bytes)
     return { name, shape, whole: !type.startsWith('f'), values }
   })
-  return { arrays, sha256: createHash('sha256').update(archive).digest('hex') }
+  return { arrays, unread: [], sha256: createHash('sha256').update(archive).digest('hex') }
 }
 
 /** A .npy header, and what numbers of 8 bytes take. */
@@ -86,26 +87,34 @@ function expectSize(file: string, name: string, bytes: number, mostBytes: number
 }
 
 type Floats = (bytes: Uint8Array) => ArrayLike<number>
-const FLOATS: Partial<Record<TensorEntry['dtype'], Floats>> = {
+const FLOATS: Readonly<Record<string, Floats>> = {
   F32: bytes => new Float32Array(bytes.slice().buffer),
   F64: bytes => new Float64Array(bytes.slice().buffer),
   BF16: bytes => widenBf16(halvesOf(bytes)),
   F16: bytes => widenF16(halvesOf(bytes)),
 }
 
+/** Types of whole numbers. */
+const WHOLE = /^([IU]\d+|BOOL)$/
+
 async function readSafetensors(file: string, mostBytes: number, wanted: RegExp): Promise<ForeignFile> {
   const tensors = await TensorFile.open(file)
   try {
     const arrays: ForeignArray[] = []
+    const unread: { name: string; dtype: string }[] = []
     for (const { name, shape, dtype, begin, end } of tensors.header.tensors.values()) {
       if (!wanted.test(name)) continue
-      const floats = FLOATS[dtype]
+      const floats = Object.hasOwn(FLOATS, dtype) ? FLOATS[dtype] : undefined
+      if (!floats && !WHOLE.test(dtype)) {
+        unread.push({ name, dtype })
+        continue
+      }
       expectSize(file, name, end - begin, mostBytes)
       const bytes = new Uint8Array(floats ? end - begin : 0)
       if (floats) await tensors.read(name, bytes)
       arrays.push({ name, shape, whole: !floats, values: floats?.(bytes) ?? [] })
     }
-    return { arrays, sha256: await sha256Of(file) }
+    return { arrays, unread, sha256: await sha256Of(file) }
   } finally {
     await tensors.close()
   }

@@ -3,14 +3,15 @@
  * piece by piece, so that memory does not grow with the file.
  */
 import { stat } from 'node:fs/promises'
-import type { Dtype, TensorEntry } from '../formats/safetensors.js'
+import type { TensorEntry } from '../formats/safetensors.js'
 import { TensorFile } from '../formats/tensor-file.js'
 import { floatsOf } from '../tensor/bf16.js'
 import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './save.js'
 
 export interface TensorStatistics {
   readonly name: string
-  readonly dtype: Dtype
+  /** As the file names it; one that is not known here has no statistics. */
+  readonly dtype: string
   readonly shape: readonly number[]
   readonly bytes: number
   /** Of the finite values; null where there are none, or the type is neither F32 nor BF16. */

@@ -1,9 +1,8 @@
-/** Bar "faults": a worker that dies mid-step ends the run within 5 s, by name, and leaves no thread or handle. */
+/** A worker that dies in the middle of a step ends the run, by name: nothing hangs, and no thread or handle is left. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import t from 'tap'
@@ -15,8 +14,8 @@ import { TensorFile } from '../../src/formats/tensor-file.js'
 import type { RunSummary } from '../../src/run/events.js'
 import { planRun } from '../../src/worker/plan/plan.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
+import { CEILING_MS, until } from '../helpers/until.js'
 
-const LIMIT_MS = 5000
 const long = {
   data: { dataset: 'idx', path: writeTinyData(t.testdir()) },
   model: { hidden: [64, 32] },
@@ -24,9 +23,8 @@ const long = {
   compute: { workers: 3, shardRows: 32 },
 }
 
-/** Trains in a process of its own with a faulty worker; its exit code, messages and time. */
+/** Trains in a process of its own with a faulty worker; its exit code and messages. */
 async function trainWithFault(kind: string, dir: string) {
-  const started = performance.now()
   const child = spawn(
     process.execPath,
     [
@@ -51,9 +49,9 @@ async function trainWithFault(kind: string, dir: string) {
     stderr += text
   })
   // 'close' comes only when the process is gone with all its threads: a leftover handle would keep it.
-  const [code] = await Promise.race([once(child, 'close'), delay(30_000, ['did not end'], { ref: false })])
+  const [code] = await Promise.race([once(child, 'close'), delay(CEILING_MS, ['did not end'], { ref: false })])
   child.kill('SIGKILL')
-  return { code, stderr, ms: performance.now() - started }
+  return { code, stderr }
 }
 
 /** What would keep the process from ending, or a thread does. */
@@ -65,11 +63,10 @@ for (const [kind, cause] of [
 ] as const) {
   t.test(`a worker that ${kind}s mid-step: exit code 1, an error with worker, step and cause`, async t => {
     const dir = join(t.testdir(), 'run')
-    const { code, stderr, ms } = await trainWithFault(kind, dir)
+    const { code, stderr } = await trainWithFault(kind, dir)
     t.equal(code, 1)
     t.match(stderr, /worker \d: run steps \d+-\d+: .*at step \d+/)
     t.match(stderr, cause)
-    t.ok(ms < LIMIT_MS + 5000, `${Math.round(ms)} ms with start-up`)
     const summary = JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')) as RunSummary
     t.equal(summary.status, 'failed')
     t.match(summary.error, /worker \d: run steps/)
@@ -77,7 +74,7 @@ for (const [kind, cause] of [
   })
 }
 
-t.test('a worker terminated mid-step: rejects within 5 s, no thread left', async t => {
+t.test('a worker terminated mid-step: the call rejects, no thread is left', async t => {
   const { experiment, baseDir } = resolveExperiment(long)
   const session = await Session.start(
     await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] }),
@@ -85,8 +82,7 @@ t.test('a worker terminated mid-step: rejects within 5 s, no thread left', async
   )
   await session.pool.all('initialise', worker => worker.initialise())
   const running = session.pool.all('run steps 0-1000000', worker => worker.run(0, 1_000_000))
-  await delay(300)
-  const started = performance.now()
+  await until('steps run', () => session.sums().step > 2)
   void session.pool.piscina.threads[1].terminate()
   await t.rejects(running, { name: 'RunError', message: /worker \d: run steps 0-1000000: .*; at step \d+/ })
   await t.rejects(
@@ -95,11 +91,10 @@ t.test('a worker terminated mid-step: rejects within 5 s, no thread left', async
     'later calls reject too',
   )
   await session.close()
-  t.ok(performance.now() - started < LIMIT_MS, `${Math.round(performance.now() - started)} ms`)
   t.equal(session.pool.piscina.threads.length, 0)
 })
 
-t.test('data that fail while the threads start: their error, within 5 s, and no thread or handle is left', async t => {
+t.test('data that fail while the threads start: their error, and no thread or handle is left', async t => {
   const { experiment, baseDir } = resolveExperiment(long)
   const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })
   for (const ms of [0, 10, 100, 1000]) {
@@ -107,20 +102,19 @@ t.test('data that fail while the threads start: their error, within 5 s, and no 
     const started = (thread: Worker) => threads.add(thread.once('exit', () => threads.delete(thread)))
     process.on('worker', started)
     const load = () => delay(ms).then(() => Promise.reject(new Error(`no data after ${ms} ms`)))
-    const from = performance.now()
     await t.rejects(Session.start({ ...prepared, data: { ...prepared.data, load } }, experiment), {
       message: `no data after ${ms} ms`,
     })
     process.off('worker', started)
-    t.ok(performance.now() - from < LIMIT_MS, `${Math.round(performance.now() - from)} ms`)
-    t.equal(threads.size, 0, 'threads')
-    t.strictSame(handles(), [])
+    await until('no thread is left', () => threads.size === 0)
+    await until('no handle is left', () => handles().length === 0)
+    t.pass(`after ${ms} ms`)
   }
 })
 
 t.test('after a run no handle is left', async t => {
   await train(resolveExperiment({ ...long, train: { epochs: 1 } }), { runDir: null })
-  await delay(50)
+  await until('no handle is left', () => handles().length === 0)
   t.strictSame(handles(), [])
 })
 

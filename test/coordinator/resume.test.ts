@@ -153,7 +153,7 @@ t.test('a damaged checkpoint is told and passed over, and the bits stay the same
 
 t.test('a run without a checkpoint starts over; a finished one is left alone, or made longer', async t => {
   const runDir = join(t.testdir(), 'run')
-  const none = { checkpoint: { everyEpochs: null, atEnd: false } }
+  const none = { checkpoint: { everyEpochs: null, atEnd: false, keepBest: false } }
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }, none))
   t.strictSame(readdirSync(join(runDir, 'checkpoints')), [])
   const { summary } = await resume(runDir, { overrides: ['checkpoint.atEnd=true'] })

@@ -221,3 +221,41 @@ t.test('a file that is damaged, or claims more than the model can hold, is refus
     message: `${large}: a has 80128 bytes, expected at most 240: the largest array of the model`,
   })
 })
+
+t.test('tensors of a type that is not read: the others are, and one that is needed is named', async t => {
+  const file = join(t.testdir(), 'model.safetensors')
+  const f32 = (values: ArrayLike<number>) => Buffer.from(Float32Array.from(values).buffer)
+  /** A safetensors file by hand: writeTensorFile only knows its own types. */
+  const write = (types: Readonly<Record<string, string>>) => {
+    let begin = 0
+    const tensors: [name: string, dtype: string, shape: number[], bytes: Buffer][] = [
+      ['fc1.weight', 'F32', [4, 3], f32(matrix('', 0, 3, 4, 'out-in').values)],
+      ['fc1.bias', 'F32', [4], f32(bias('', 0, 4).values)],
+      ['fc2.weight', 'F32', [2, 4], f32(matrix('', 1, 4, 2, 'out-in').values)],
+      ['fc2.bias', 'F32', [2], f32(bias('', 1, 2).values)],
+      ['phases', 'C64', [5], Buffer.alloc(40)],
+      ['scales', 'F8_E8M0', [3], Buffer.alloc(3)],
+      ['blocks', 'F4', [6], Buffer.alloc(3)],
+      ['older', 'F8_E4M3FNUZ', [7], Buffer.alloc(7)],
+    ]
+    const header = Object.fromEntries(
+      tensors.map(([name, dtype, shape, { length }]) => {
+        begin += length
+        return [name, { dtype: types[name] ?? dtype, shape, data_offsets: [begin - length, begin] }]
+      }),
+    )
+    const json = Buffer.from(JSON.stringify(header))
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(json.length))
+    writeFileSync(file, Buffer.concat([length, json, ...tensors.map(([, , , bytes]) => bytes)]))
+  }
+  write({})
+  const { parameters } = await importWeights(file, parameterTable([3, 4, 2]), null)
+  expectNetwork(t, parameters)
+  write({ 'fc2.weight': 'C64' })
+  await t.rejects(importWeights(file, parameterTable([3, 4, 2]), null), { message: /fc2\.weight is C64.*not read/ })
+  write({ 'fc2.bias': 'F8_E5M2FNUZ' })
+  await t.rejects(importWeights(file, parameterTable([3, 4, 2]), null), {
+    message: /fc2\.bias is F8_E5M2FNUZ.*not read/,
+  })
+})

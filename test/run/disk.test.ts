@@ -84,7 +84,7 @@ t.test(
     t.equal(summary.weightsSha256, undisturbed.weightsSha256)
     t.match(
       warnings.find(text => text.startsWith('checkpoint')),
-      /^checkpoint of step \d+ is not saved: ENOSPC.*; training goes on, and tries again$/,
+      /^checkpoint of step \d+ is not saved: ENOSPC.*; training continues, and tries again$/,
     )
     t.match(warnings.join('\n'), /the final weights are not saved: ENOSPC/)
     t.match(summary.notSaved, /checkpoint of step 660 is not saved: ENOSPC/)

@@ -119,12 +119,12 @@ t.test('hostile and damaged headers are refused, saying what was found', async t
     [
       'no dtype',
       fileOf({ a: { shape: [], data_offsets: [0, 4] } }, 4),
-      /^f: tensor 'a': dtype is undefined, expected one of /,
+      /^f: tensor 'a': dtype is undefined, expected a name such as /,
     ],
     [
       'dtype of a prototype',
       fileOf({ a: { ...f32([], [0, 4]), dtype: 'toString' } }, 4),
-      /dtype is 'toString', expected one of BOOL/,
+      /dtype is 'toString', expected a name such as BOOL/,
     ],
     [
       'negative size',

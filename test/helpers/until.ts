@@ -1,0 +1,13 @@
+/** Waiting for something to become so, where nobody tells. */
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** What a test waits for at most: only something that hangs takes as long, on a busy machine too. */
+export const CEILING_MS = 120_000
+
+/** Resolves once `condition` holds; rejects where it does not within the ceiling. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let waitedMs = 0; !(await condition()); waitedMs += 5) {
+    if (waitedMs > CEILING_MS) throw new Error(`${what}: not so after ${CEILING_MS / 1000} s`)
+    await delay(5)
+  }
+}
