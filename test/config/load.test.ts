@@ -139,7 +139,7 @@ t.test('three mistakes: one error, a line each, in the order of the file', async
     (await errorFor(path)).message,
     `3 problems in ${path}:\n` +
       '  line 2: unknown key "lr"; did you mean "optimizer.learningRate"?\n' +
-      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "csv", "npz" or "images"; did you mean "mnist"?\n` +
+      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "csv", "npz", "images" or "memory"; did you mean "mnist"?\n` +
       '  line 7: model.hidden.1 is -5, expected an integer >= 1',
   )
 })

@@ -243,13 +243,14 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.csv.delimiter',
       ],
       ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
-      ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.validation', 'optimizer.beta2'],
+      ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.preparation', 'data.transpose'],
+      ...['data.validation', 'optimizer.beta2'],
     ],
   )
 })
 
 t.test('the data section', async t => {
-  const sets = '"digits", "mnist", "fashion-mnist", "idx", "csv", "npz" or "images"'
+  const sets = '"digits", "mnist", "fashion-mnist", "idx", "csv", "npz", "images" or "memory"'
   const csv = { dataset: 'csv', path: 'a.csv' }
   for (const [input, message] of [
     [{}, `data.dataset is missing, expected ${sets}`],
@@ -275,6 +276,11 @@ t.test('the data section', async t => {
     [{ data: { ...csv, csv: { header: 1 } } }, 'data.csv.header is 1, expected true or false'],
     [{ data: { ...csv, csv: { features: 'x' } } }, FEATURES],
     [{ data: { ...csv, imageSize: [28] } }, IMAGE_SIZE],
+    [
+      { data: { ...DIGITS, preparation: 'z' } },
+      `data.preparation is 'z', expected "auto", "mnist", "fashion-mnist" or "plain"`,
+    ],
+    [{ data: { dataset: 'idx', path: 'a', transpose: 1 } }, 'data.transpose is 1, expected true or false'],
     [
       { data: { dataset: 'npz', path: 'a', npz: { trainLabels: '' } } },
       `data.npz.trainLabels is '', expected non-empty text`,

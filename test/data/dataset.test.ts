@@ -45,11 +45,12 @@ t.test('idx: any image size, classes from the labels of both splits, into shared
 
 t.test('idx: a class without training samples is said; transposed images are set upright', async t => {
   const files = { ...smallSet(), trainLabels: labelsFile([1, 2, 3, 3, 2, 1]), testLabels: labelsFile([1, 2, 3]) }
-  const dir = writeSet(t.testdir(), files)
+  const base = t.testdir()
+  const dir = writeSet(join(base, 'letters'), files)
   const source = await openDataset(idx(dir), { baseDir: '/' })
   t.equal(source.warnings?.length, 1)
   t.match(source.warnings![0], /train-labels-idx1-ubyte: no training sample has the class 0; .* from 0 to 3/)
-  t.same((await openDataset(idx(writeSet(join(t.testdir(), 'whole'), smallSet())), { baseDir: '/' })).warnings, [])
+  t.same((await openDataset(idx(writeSet(join(base, 'whole'), smallSet())), { baseDir: '/' })).warnings, [])
   const plain = await loadInto(source, 'train', ArrayBuffer)
   const upright = await openDataset(dataConfig({ dataset: 'idx', path: dir, transpose: true }), { baseDir: '/' })
   t.match(upright, { height: 5, width: 4 })
