@@ -8,8 +8,8 @@
  * const { test, history } = await run
  * ```
  *
- * Every failure with a message for people is a GradloomError; errors.ts says which kinds there are. test/types/consumer.ts uses
- * all that is exported here: what is taken away breaks it.
+ * Every failure with a message for people is a GradloomError; errors.ts says which kinds there are. test/types names
+ * all that is exported here, so that nothing is taken away unseen.
  */
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'
