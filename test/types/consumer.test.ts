@@ -3,29 +3,39 @@
  * export that is taken away breaks the consumer; one that is added must be named in it.
  */
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 
 const CONSUMER = 'test/types/consumer.ts.txt'
 
-t.test('a consumer of all exports compiles', async t => {
+t.test('a consumer of all exports compiles, and no longer does without one of them', async t => {
   const dir = t.testdir({ 'package.json': '{ "type": "module" }' })
   mkdirSync(join(dir, 'node_modules'))
   symlinkSync(resolve('.'), join(dir, 'node_modules/gradloom'), 'junction')
-  cpSync(CONSUMER, join(dir, 'consumer.ts'))
   const compilerOptions = {
     ...{ target: 'es2023', lib: ['es2023', 'dom', 'esnext.disposable'], module: 'nodenext', strict: true },
-    ...{ exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true },
+    ...{ skipLibCheck: false, noEmit: true },
     ...{ types: ['node'], typeRoots: [resolve('node_modules/@types')] },
   }
   writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }))
-  const tsc = resolve('node_modules/typescript/bin/tsc')
-  const found = await promisify(execFile)(process.execPath, [tsc, '-p', dir]).catch(
-    (error: { stdout: string }) => error,
-  )
-  t.equal(found.stdout, '')
+  // The compiler itself: its script does not run under tap's loader.
+  const finder = pathToFileURL(resolve('node_modules/typescript/lib/getExePath.js')).href
+  const { default: compiler } = (await import(finder)) as { default: () => string }
+  const compile = async (text: string) => {
+    writeFileSync(join(dir, 'consumer.ts'), text)
+    return promisify(execFile)(compiler(), ['-p', dir]).then(
+      ({ stdout }) => ({ code: 0, text: stdout }),
+      ({ code, stdout, stderr }) => ({ code, text: `${stdout}${stderr}` }),
+    )
+  }
+  const consumer = readFileSync(CONSUMER, 'utf8')
+  t.same(await compile(consumer), { code: 0, text: '' })
+  const { code, text } = await compile(consumer.replaceAll('WorkerError', 'NoSuchError'))
+  t.not(code, 0)
+  t.match(text, /no exported member '?NoSuchError/)
 })
 
 t.test('the consumer names every export', async t => {
