@@ -29,7 +29,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'resume',
     command: 'resume <run>',
-    describe: 'Go on with a run from its newest checkpoint',
+    describe: 'Continue a run from its newest checkpoint',
     load: async () => erased((await import('./resume.js')).resumeCommand),
   },
   {
@@ -60,7 +60,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'sweep',
     command: 'sweep <sweep>',
-    describe: 'Train many variants of an experiment; the same command again goes on',
+    describe: 'Train many variants of an experiment; the same command again continues',
     load: async () => erased((await import('./sweep.js')).sweepCommand),
   },
   {
