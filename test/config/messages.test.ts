@@ -66,7 +66,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { noise: -1 } }, 'augment.noise is -1, expected a number from 0 to 1'],
   [{ augment: { perClass: [2] } }, 'augment.perClass.0 is 2, expected a number from 0 to 1'],
   [{ augment: { plainEpochs: -1 } }, 'augment.plainEpochs is -1, expected an integer >= 0'],
-  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy", "mean-squared-error" or null`],
+  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy" or "mean-squared-error" or null`],
   [
     { train: { loss: 'mean-squared-error', labelSmoothing: 0.1 } },
     'train.labelSmoothing is 0.1, expected 0, because train.loss is "mean-squared-error"',
