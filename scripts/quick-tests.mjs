@@ -4,8 +4,8 @@
  *   node scripts/quick-tests.mjs [--list]
  *
  * Which these are is decided by what a test imports, directly or through other files of test/: whoever needs one of MARKS is left
- * out, and so are SLOW ones, and those that measure the memory of their own process. They share two processes, because loading
- * tap takes longer than most of them. The whole suite is `npm test`.
+ * out, and so are SLOW ones, and those that measure their own process. Files without fixtures on disk share two processes, because
+ * loading tap takes longer than most of them. The whole suite is `npm test`.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -37,8 +37,10 @@ const SLOW = [
   'run/hostile-checkpoint.test.js',
   'serve/api.test.js',
 ]
-/** Calls of a test that needs its process for itself: the process's memory, its working folder. */
-const ALONE = /memoryUsage|process\.chdir|resourceUsage/
+/** Calls of a test that measures its process, or changes its working folder: left out. */
+const MEASURES = /memoryUsage|process\.chdir|resourceUsage/
+/** Calls of a test that needs a process for itself: tap has one folder of fixtures a process, which a second file would clear. */
+const ALONE = /\btestdir\(|\btestdirName\b/
 const PROCESSES = 2
 
 const root = 'dist/test'
@@ -66,23 +68,36 @@ function needsMore(file) {
   return found
 }
 
+/** True where a file, or one of test/ that it imports, has fixtures on disk. */
+function usesFixtures(file) {
+  if (ALONE.test(sourceOf(file))) return true
+  return [...sourceOf(file).matchAll(/\bfrom\s*['"](\.[^'"]+)['"]/g)].some(([, name]) => {
+    const path = join(dirname(file), name)
+    return path.startsWith(root) && existsSync(path) && usesFixtures(path)
+  })
+}
+
 const files = readdirSync(root, { recursive: true })
   .filter(path => path.endsWith('.test.js') && !SLOW.includes(path))
   .map(path => join(root, path))
-  .filter(path => !needsMore(path) && !ALONE.test(sourceOf(path)))
+  .filter(path => !needsMore(path) && !MEASURES.test(sourceOf(path)))
   .sort()
 
 if (process.argv.includes('--list')) process.stdout.write(`${files.join('\n')}\n`)
 else {
   const folder = 'dist/quick'
   mkdirSync(folder, { recursive: true })
+  const alone = files.filter(file => usesFixtures(file))
+  const together = files.filter(file => !alone.includes(file))
   const shares = Array.from({ length: PROCESSES }, (_, share) => {
     const path = join(folder, `share-${share + 1}.test.js`)
-    const imports = files.filter((_, index) => index % PROCESSES === share).map(file => `import '../../${file}'\n`)
+    const imports = together.filter((_, index) => index % PROCESSES === share).map(file => `import '../../${file}'\n`)
     writeFileSync(path, imports.join(''))
     return path
   })
   const tap = fileURLToPath(import.meta.resolve('tap/package.json').replace('package.json', 'dist/esm/run.mjs'))
-  const { status } = spawnSync(process.execPath, [tap, '--jobs', String(PROCESSES), ...shares], { stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, [tap, '--jobs', String(PROCESSES), ...shares, ...alone], {
+    stdio: 'inherit',
+  })
   process.exitCode = status ?? 1
 }

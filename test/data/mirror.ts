@@ -51,8 +51,8 @@ export function serveWhole(response: ServerResponse, content: Buffer, limit = In
   sendOrCut(response, content, limit)
 }
 
-/** The wait lets the client take what was sent: an error on its side throws away what it has not yet read. */
+/** Waits before it hangs up, so that the client has read what was sent: an error on its side discards what it has not read. */
 function sendOrCut(response: ServerResponse, part: Buffer, limit: number): void {
   if (part.length <= limit) response.end(part)
-  else response.write(part.subarray(0, limit), () => setTimeout(() => response.destroy(), 30))
+  else response.write(part.subarray(0, limit), () => setTimeout(() => response.destroy(), 150))
 }

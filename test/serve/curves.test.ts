@@ -28,15 +28,16 @@ t.test('curves are over epochs; validation has its own; numbers that are not fin
   t.match(run, { loss: null, accuracy: 0.8, validation: { accuracy: 0.9 }, step: 63 })
 })
 
-t.test('of regression R² is drawn in the place of accuracy', async t => {
+t.test('a regression has R² in the place of accuracy, epoch by epoch', async t => {
   const run = new RunCurves()
   const data = { ...experiment.data, task: 'regression' as const }
   run.add([
     { ...start, experiment: { ...start.experiment, data }, time: time(0) },
-    steps(21, 1, { accuracy: undefined, r2: 0.5 }),
-    { ...epoch, time: time(3), step: 63, validation: { loss: 0.4, r2: 0.6 } },
+    steps(21, 1, { accuracy: undefined }),
+    { ...epoch, time: time(3), step: 63, train: { loss: 0.5, r2: 0.5 }, validation: { loss: 0.4, r2: 0.6 } },
   ])
-  t.same(run.curves.accuracy, { training: [{ x: 1 / 3, y: 0.5 }], validation: [{ x: 1, y: 0.6 }] })
+  // R² needs all rows of an epoch, so that steps have none.
+  t.same(run.curves.accuracy, { training: [{ x: 1, y: 0.5 }], validation: [{ x: 1, y: 0.6 }] })
   t.match(run, { isRegression: true, accuracy: 0.5 })
 })
 
