@@ -60,10 +60,18 @@ export async function pruneRun(target: string, options: PruneOptions): Promise<P
   try {
     const result = await pruned(path, options)
     for (const { file } of result.removed) await orRunError(file, () => rm(file, { force: true }))
+    await removeLinkTo(join(path, FILES.checkpoints, 'best'), result.removed)
     return result
   } finally {
     await lock.release()
   }
+}
+
+/** Removes a link whose checkpoint was removed, so that it does not point to nothing. */
+async function removeLinkTo(link: string, removed: Pruned['removed']): Promise<void> {
+  const target = await readlink(link).catch(() => null)
+  if (target === null || !removed.some(({ file }) => basename(file) === basename(target))) return
+  await orRunError(link, () => rm(link, { force: true }))
 }
 
 async function pruned(path: string, { keepLast, keepBest }: PruneOptions): Promise<Pruned> {

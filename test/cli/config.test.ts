@@ -46,7 +46,7 @@ t.test('check --json: one object with every problem, exit 2', async t => {
 })
 
 t.test('show: the complete experiment, with overrides; --diff: what differs', async t => {
-  const overrides = ['--set', 'train.epochs=3', '--set', 'optimizer.type=sgd']
+  const overrides = ['--set', 'train.epochs=3', '--set', 'optimizer={"type":"sgd"}']
   const [whole, short] = await Promise.all([
     config('show', 'configs/mnist.json', ...overrides),
     config('show', '--diff', ...overrides, 'configs/mnist.json'),
@@ -59,7 +59,12 @@ t.test('show: the complete experiment, with overrides; --diff: what differs', as
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },
     ...{ everySteps: null, everySeconds: null, atEnd: true },
   })
-  t.same(JSON.parse(short.stdout), { data: { dataset: 'mnist' }, train: { epochs: 3 }, optimizer: { type: 'sgd' } })
+  t.same(JSON.parse(short.stdout), {
+    data: { dataset: 'mnist' },
+    model: { hidden: [3000, 2500, 2000, 1500, 1000, 500], dropout: 0.3 },
+    train: { epochs: 3, batchSize: 256, l2: 0.05 },
+    optimizer: { type: 'sgd' },
+  })
 })
 
 t.test('show: a bad file or override is exit 2, with nothing on stdout', async t => {

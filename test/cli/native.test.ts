@@ -81,8 +81,9 @@ t.test('a library relative to the experiment file; one that crashes ends nothing
 
 t.test('--set compute.library: a path starts at the prompt, a bare name goes to the linker', async t => {
   const of = (value: string) => overridesOf({ set: [`compute.library=${value}`] })
-  t.strictSame(of('lib/x.so'), [`compute.library=${join(process.cwd(), 'lib/x.so')}`])
-  for (const as of ['libx.so', 'null', '"./x.so"']) t.strictSame(of(as), [`compute.library=${as}`])
+  t.strictSame(of('lib/x.so'), [`compute.library="${join(process.cwd(), 'lib/x.so')}"`])
+  t.strictSame(of('"./x.so"'), [`compute.library="${join(process.cwd(), 'x.so')}"`])
+  for (const as of ['libx.so', 'null']) t.strictSame(of(as), [`compute.library=${as}`])
 })
 
 t.test('--precision bf16 is refused where it cannot be; auto then takes f32 and says why', async t => {

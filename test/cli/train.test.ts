@@ -22,9 +22,9 @@ t.test('options are settings under another name, and win over --set', async t =>
 
 t.test('a data.path given at the prompt starts at the current folder', async t => {
   t.same(overridesOf({ set: ['data.path=here/it is', 'data.path=null', 'data.path=/abs', 'name=data.path=x'] }), [
-    `data.path=${resolve('here/it is')}`,
+    `data.path="${resolve('here/it is')}"`,
     'data.path=null',
-    `data.path=${resolve('/abs')}`,
+    `data.path="${resolve('/abs')}"`,
     'name=data.path=x',
   ])
 })

@@ -52,5 +52,5 @@ t.test('the last plainEpochs see images as they are, and the epochs before do no
 
 t.test('factors for another number of classes are refused', async t => {
   const wrong = digestOf({ workers: 1 }, { augment: { rotate: 5, perClass: [1, 0.5] } })
-  await t.rejects(wrong, { name: 'ConfigError', message: /augment\.perClass has 2 numbers, expected \d+/ })
+  await t.rejects(wrong, { name: 'ConfigError', message: /augment\.perClass has 2 entries, expected \d+/ })
 })

@@ -229,7 +229,7 @@ t.test('what cannot be is refused', async t => {
   await rejected(`x,y\n${times}\n`, ['y'], /'y' is 1700000019\.5\d* on average .* expected one that f32 can tell apart/)
 })
 
-t.test('held-out rows must have the targets of the training rows', async t => {
+t.test('test rows must have the targets of the training rows', async t => {
   const folder = t.testdir({
     'held.csv': 'area,rooms,age,rent\n50,2,10,300\n',
     'renamed.csv': 'area,rooms,age,cost\n50,2,10,300\n',
@@ -240,7 +240,7 @@ t.test('held-out rows must have the targets of the training rows', async t => {
   const csv = { features: ['area', 'rooms', 'age'] }
   await t.rejects(failed({ ...table, csv: { ...csv, label: ['price'] } }), { message: /data\.csv\.label is 'price'/ })
   await t.rejects(failed({ ...table, csv, testPath: join(folder, 'renamed.csv') }), {
-    message: /the held-out rows have the targets cost, expected rent, as the training rows/,
+    message: /renamed\.csv: data\.csv\.label is 'rent', expected one of its 4 columns: area, rooms, age, cost/,
   })
   const archive = join(folder, 'other.npz')
   const array = (name: string, shape: number[]) => ({
