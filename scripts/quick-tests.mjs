@@ -24,10 +24,12 @@ const MARKS = [
 /** Tests that are left out for the time they take: more than 4 s of processor time each. */
 const SLOW = [
   'coordinator/accumulate.test.js',
+  'coordinator/best.test.js',
   'coordinator/bits-augment.test.js',
   'coordinator/bits-settings.test.js',
   'coordinator/bits.test.js',
   'coordinator/control.test.js',
+  'coordinator/memory.test.js',
   'coordinator/non-finite.test.js',
   'coordinator/phases.test.js',
   'coordinator/train.test.js',
