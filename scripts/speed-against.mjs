@@ -37,9 +37,7 @@ if (!values.against) {
   process.exit(2)
 }
 const trees = [values.against, '.']
-const labs = await Promise.all(
-  trees.map(async tree => import(pathToFileURL(resolve(tree, 'dist/bench/lab.js')).href)),
-)
+const labs = await Promise.all(trees.map(async tree => import(pathToFileURL(resolve(tree, 'dist/bench/lab.js')).href)))
 const turns = Number(values.turns)
 const median = sorted => sorted[Math.floor(sorted.length / 2)]
 
