@@ -5,7 +5,7 @@ import { bitsLab } from './bits-lab.js'
 
 const { base, digestOf } = bitsLab(t)
 
-t.test('every optimizer and a logistic regression: 1, 2 and 3 workers give the same digest', async t => {
+t.test('every optimizer and a logistic regression: 1 and 3 workers give the same digest', async t => {
   const cases: Partial<ExperimentInput>[] = [
     { optimizer: { type: 'sgd', learningRate: 0.1 } },
     { optimizer: { type: 'momentum', learningRate: 0.1 } },
@@ -26,7 +26,6 @@ t.test('every optimizer and a logistic regression: 1, 2 and 3 workers give the s
   ]
   for (const more of cases) {
     const one = await digestOf({ workers: 1, shardRows: 100 }, more)
-    t.equal(await digestOf({ workers: 2, shardRows: 64 }, more), one)
     t.equal(await digestOf({ workers: 3, shardRows: 32 }, more), one)
   }
 })
