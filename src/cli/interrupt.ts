@@ -9,7 +9,10 @@ const SAME_PRESS_MS = 250
 export interface Interrupt {
   /** Exit code of a run that a signal stopped; undefined before any signal. */
   exitCode(): number | undefined
-  /** Restores the previous handling of signals. */
+  /**
+   * Restores the previous handling of signals, unless one has come: the same key press may arrive again through npx, and must
+   * not end by its default action a process that is about to exit with its code.
+   */
   dispose(): void
 }
 
@@ -32,6 +35,8 @@ export function watchInterrupts(
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
   return {
     exitCode: () => first && EXIT_CODES[first.signal],
-    dispose: () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal),
+    dispose() {
+      if (first === undefined) process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    },
   }
 }

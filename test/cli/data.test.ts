@@ -74,7 +74,10 @@ t.test('fetch: Ctrl-C ends it with exit code 130, and the part stays for the nex
   })
   const to = t.testdir()
   const part = () => readdirSync(to).find(name => name.endsWith('.part')) ?? ''
+  let watching = false
   const onOutput: NonNullable<Options>['onOutput'] = (_output, child) => {
+    if (watching) return
+    watching = true
     const timer = setInterval(() => {
       if (part() === '' || statSync(join(to, part())).size < 50_000) return
       clearInterval(timer)

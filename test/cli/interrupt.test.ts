@@ -6,18 +6,24 @@ import t, { type Test } from 'tap'
 
 /**
  * A process that waits for signals, prints them, and exits with the code of the signal when `stop` is written to it. `later`
- * moves its clock on by a second; the clock stands still otherwise, so that the test does not depend on the machine's speed.
+ * moves its clock on by a second, `dispose` does what a command does before it exits; the clock stands still otherwise, so that the test does not depend on the machine's speed.
  */
 const SCRIPT = (url: string) => `
   import { watchInterrupts } from ${JSON.stringify(url)}
   let clock = 0
   const interrupt = watchInterrupts(signal => console.log('first ' + signal), () => console.log('second'), () => clock)
-  process.on('SIGINT', () => console.log('got SIGINT'))
+  const got = () => console.log('got SIGINT')
+  process.on('SIGINT', got)
   const alive = setInterval(() => {}, 1000)
   process.stdin.on('data', text => {
     if (String(text) === 'later') {
       clock += 1000
       return console.log('later')
+    }
+    if (String(text) === 'dispose') {
+      process.off('SIGINT', got)
+      interrupt.dispose()
+      return console.log('disposed')
     }
     clearInterval(alive); interrupt.dispose(); process.exitCode = interrupt.exitCode(); process.stdin.pause() })
   console.log('ready')
@@ -25,7 +31,10 @@ const SCRIPT = (url: string) => `
 
 async function listener(t: Test) {
   const url = pathToFileURL(resolve('dist/src/cli/interrupt.js')).href
+  // tap's NODE_OPTIONS load a module into every process, which handles signals itself.
+  const { NODE_OPTIONS: _, ...env } = process.env
   const child = spawn(process.execPath, ['--input-type=module', '-e', SCRIPT(url)], {
+    env,
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   t.teardown(() => child.kill('SIGKILL'))
@@ -66,4 +75,15 @@ t.test('the same Ctrl-C passed on by npx counts once, a second one ends the proc
   child.kill('SIGINT')
   t.same(await exit, [130, null])
   t.equal(output(), 'ready\nfirst SIGINT\ngot SIGINT\ngot SIGINT\nlater\nsecond\n')
+})
+
+t.test('the same Ctrl-C once more, when the command has finished with it: the exit code stays 130', async t => {
+  const { child, said, exit } = await listener(t)
+  child.kill('SIGINT')
+  await said('first SIGINT\ngot SIGINT\n')
+  child.stdin.write('dispose')
+  await said('disposed')
+  child.kill('SIGINT')
+  child.stdin.end('stop')
+  t.same(await exit, [130, null])
 })
