@@ -6,7 +6,7 @@
 
 /** Any failure with a message meant for the user. The CLI prints `message` and `hint`, and exits with `exitCode`. */
 export class GradloomError extends Error {
-  /** What to do about it, usually a command. */
+  /** Command or action that helps the user. */
   readonly hint: string | undefined
   /** 1 for a failure, 2 for wrong usage or a wrong experiment. */
   readonly exitCode: number
@@ -39,7 +39,7 @@ export class DataError extends GradloomError {
   }
 }
 
-/** Training cannot go on: a dead worker, or numbers that are not finite. */
+/** Training cannot continue: a dead worker, or values that are not finite. */
 export class RunError extends GradloomError {
   constructor(message: string, options: Options = {}) {
     super('RunError', message, options)

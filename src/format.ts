@@ -15,18 +15,18 @@ export function formatCounted(count: number, noun: string, plural = `${noun}s`):
   return `${formatCount(count)} ${count === 1 ? noun : plural}`
 }
 
-/** Of a fraction: `96.12 %` */
+/** Fraction as a percentage: `96.12 %` */
 export function formatPercent(fraction: number, digits = 2): string {
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : UNKNOWN
 }
 
-/** `0.1234`, and `1.2e-7` where that would show nothing. NaN and infinities by name: they are what must be seen. */
+/** `0.1234`, and `1.2e-7` where four decimals would show nothing. NaN and infinities by name: they must be seen. */
 export function formatLoss(loss: number): string {
   const small = loss !== 0 && Math.abs(loss) < 0.001
   return small || Math.abs(loss) >= 1e6 ? loss.toPrecision(2) : loss.toFixed(4)
 }
 
-/** Of any size and unit, to five digits: `21,467`, `0.0031`, `1.2e-9` */
+/** Number of any size and unit, to five digits: `21,467`, `0.0031`, `1.2e-9` */
 export function formatNumber(value: number): string {
   const size = Math.abs(value)
   if (size >= 10_000 && size < 1e15) return `${value < 0 ? '-' : ''}${formatCount(size)}`
@@ -41,7 +41,7 @@ export function formatDuration(seconds: number): string {
   return formatLong(seconds)
 }
 
-/** The same without fractions, for a remaining time that is a guess: `12 s`, `3 min 05 s` */
+/** Duration in whole seconds, for an estimated remaining time: `12 s`, `3 min 05 s` */
 export function formatEta(seconds: number): string {
   if (!Number.isFinite(seconds)) return UNKNOWN
   return seconds < 59.5 ? `${Math.round(seconds)} s` : formatLong(seconds)
@@ -73,7 +73,7 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(unit > 0 && value < 99.95 ? 1 : 0)} ${units[unit]}`
 }
 
-/** A word that can be pasted into a shell as it stands. */
+/** Word that can be pasted into a shell: quoted where it must be. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -1,5 +1,5 @@
 /**
- * gradloom as a library: load an experiment, train it, score what it learned.
+ * gradloom as a library: load an experiment, train it, score the trained network.
  *
  * ```ts
  * import { loadExperiment, train } from 'gradloom'
@@ -8,8 +8,8 @@
  * const { test, history } = await run
  * ```
  *
- * Every failure with a message for people is a GradloomError; errors.ts says which kinds there are. test/types names
- * all that is exported here, so that nothing is taken away unseen.
+ * Every failure with a message for people is a GradloomError; errors.ts lists the kinds. test/types names
+ * every export, so that nothing is removed unnoticed.
  */
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'

@@ -1,8 +1,8 @@
-/** Which gradloom this is. Apart from machine.ts, so that `--version` loads nothing else. Any thread. */
+/** Version of gradloom. Separate from machine.ts, so that `--version` loads nothing else. Any thread. */
 import { readFileSync } from 'node:fs'
 
 export function gradloomVersion(): string {
-  // From dist/src/run, as installed.
+  // Path from dist/src to the package root.
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return manifest.version
 }

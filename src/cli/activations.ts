@@ -1,7 +1,7 @@
 /** `gradloom activations`: every layer of a saved network as a picture. Main thread; the engine is loaded when it runs. */
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
-import { formatNumber, formatPercent } from '../format.js'
+import { formatCounted, formatNumber, formatPercent } from '../format.js'
 import type { Predictor } from '../inference/predictor.js'
 import { countOption, integerOption, savedRun, single, singleOptional } from './options.js'
 import { checkOut, savePicture } from './save-picture.js'
@@ -24,18 +24,18 @@ export const activationsCommand: CommandModule<object, ActivationsArguments> = {
   builder: yargs =>
     yargs
       .positional('run', savedRun)
-      .option('index', { describe: 'Test image, from 0', ...single('index'), defaultDescription: '0' })
-      .option('image', { describe: 'A picture of your own instead', ...single('image') })
+      .option('index', { describe: 'Index of a test image, from 0', ...single('index'), defaultDescription: '0' })
+      .option('image', { describe: 'Picture file to use instead of a test image', ...single('image') })
       .option('weights', {
-        describe: `Weights of the first layer instead: of its so many most important units (${WEIGHTS} if no number is given)`,
+        describe: `Draw first-layer weights instead, of this many of the most important units (${WEIGHTS} if no number is given)`,
         ...singleOptional('weights'),
       })
-      .option('out', { describe: 'Save the picture as this PNG', ...single('out') })
-      .option('json', { describe: 'Print one JSON object, with every value', type: 'boolean', default: false })
-      .example('$0 activations runs/mine --index 3 --out layers.png', 'one panel a layer')
+      .option('out', { describe: 'PNG file to write', ...single('out') })
+      .option('json', { describe: 'Print one JSON object with every value', type: 'boolean', default: false })
+      .example('$0 activations runs/mine --index 3 --out layers.png', 'one panel per layer')
       .example(
         '$0 activations runs/mine --weights --out weights.png',
-        'what the first layer looks for',
+        'the patterns that the first layer responds to',
       ) as Argv<ActivationsArguments>,
   handler: runActivations,
 }
@@ -93,8 +93,8 @@ async function showLayers(
   return layers.map(({ layer, kind, units, active, least, most }) =>
     [
       `${kind} ${layer}`.padEnd(9),
-      `${units} units`.padEnd(11),
-      (kind === 'output' ? `says ${said}` : `${formatPercent(active, 0)} active`).padEnd(13),
+      formatCounted(units, 'unit').padEnd(11),
+      (kind === 'output' ? `predicts ${said}` : `${formatPercent(active, 0)} active`).padEnd(13),
       `from ${least.toPrecision(3)} to ${most.toPrecision(3)}`,
     ].join(' '),
   )
@@ -110,7 +110,7 @@ async function showWeights(
     import('../picture/layers.js'),
   ])
   const tiles = importantUnits(predictor, count)
-  const title = `first layer: weights of ${tiles.length} of ${predictor.widths[1]} units`
+  const title = `first layer: weights of ${tiles.length} of ${formatCounted(predictor.widths[1], 'unit')}`
   if (out !== undefined) await savePicture(out, drawWeights(title, tiles, predictor))
   if (!json) return [title]
   return [

@@ -1,20 +1,20 @@
-/** `gradloom checkpoint`: what is in checkpoints, whether they are whole, and removing old ones. Main thread. */
+/** `gradloom checkpoint`: inspects and verifies checkpoints, and removes old ones. Main thread. */
 import { relative } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError, GradloomError } from '../errors.js'
-import { formatBytes, formatCount } from '../format.js'
+import { formatBytes, formatCount, formatCounted } from '../format.js'
 import { type Inspection, inspectCheckpoint, type TensorStatistics, verifyCheckpoint } from '../run/inspect.js'
 import { checkpointFiles, type PruneOptions, pruneRun } from '../run/prune.js'
 import { jsonObject, savedRun } from './options.js'
 
 export const checkpointCommand: CommandModule = {
   command: 'checkpoint',
-  describe: 'Look into checkpoints, check them, remove old ones',
+  describe: 'Inspect and verify checkpoints, remove old ones',
   builder: (yargs: Argv) =>
     yargs
       .command(
         'inspect <path>',
-        'Show where training stood, and statistics of every tensor',
+        'Show the position in training and statistics of every tensor',
         command =>
           command
             .positional('path', savedRun)
@@ -25,7 +25,7 @@ export const checkpointCommand: CommandModule = {
       )
       .command(
         'verify <path>',
-        'Read checkpoints whole and compare their digests',
+        'Verify the digests of one checkpoint or of all checkpoints of a run',
         command =>
           command
             .positional('path', savedRun)
@@ -35,34 +35,34 @@ export const checkpointCommand: CommandModule = {
       )
       .command(
         'prune <run>',
-        'Remove all but the newest checkpoints of a run; those that its summary or a rollback needs stay',
+        'Remove all but the newest checkpoints of a run; those that its summary or a rollback needs are kept',
         command =>
           command
             .positional('run', { describe: 'Run directory', type: 'string', demandOption: true })
             .option('keep-last', {
-              describe: 'How many of the newest whole ones stay',
+              describe: 'Number of newest whole checkpoints to keep',
               type: 'number',
               default: 1,
               requiresArg: true,
             })
             .option('keep-best', {
-              describe: 'Whether the one with the best score stays',
+              describe: 'Keep the checkpoint with the best score',
               type: 'boolean',
               default: true,
             })
-            .option('dry-run', { describe: 'Only say what would be removed', type: 'boolean', default: false })
+            .option('dry-run', { describe: 'Only print what would be removed', type: 'boolean', default: false })
             .option('json', jsonObject)
             .check(({ 'keep-last': last }) => {
               if (Number.isInteger(last) && last >= 1) return true
               throw new ConfigError(`--keep-last is ${last}, expected a whole number of at least 1`)
             })
             .example('$0 checkpoint prune runs/mine', 'keeps the newest one and the best one')
-            .example('$0 checkpoint prune runs/mine --dry-run', 'what that would remove'),
+            .example('$0 checkpoint prune runs/mine --dry-run', 'what would be removed'),
         ({ run, keepLast, keepBest, dryRun, json }) => prune(run, { keepLast, keepBest, dryRun }, json),
       )
       .example('$0 checkpoint inspect runs/mine', 'the newest checkpoint of a run')
       .example('$0 checkpoint verify runs/mine', 'all of them; exit code 1 if one is damaged')
-      .demandCommand(1, 'checkpoint: say what to do: inspect, verify or prune'),
+      .demandCommand(1, 'checkpoint: no subcommand is given, expected inspect, verify or prune'),
   handler: () => {},
 }
 
@@ -80,8 +80,8 @@ export function inspectionLines({ file, bytes, checkpoint, parameters, moments, 
   return [
     `file        ${shown(file)}, ${formatBytes(bytes)}`,
     `experiment  ${String(name)}, seed ${String(seed)}`,
-    `position    step ${formatCount(step)}, epoch ${formatCount(epoch)}, ${formatCount(rowsSeen)} rows seen`,
-    `values      ${formatCount(parameters)} parameters, ${formatCount(moments)} of optimizer state`,
+    `position    step ${formatCount(step)}, epoch ${formatCount(epoch)}, ${formatCounted(rowsSeen, 'sample')} seen`,
+    `values      ${formatCounted(parameters, 'parameter')}, ${formatCounted(moments, 'optimizer value')}`,
     `weights     SHA-256 ${weightsSha256}`,
     `state       SHA-256 ${stateSha256}`,
     '',
@@ -98,7 +98,7 @@ function cells({ name, shape, dtype, bytes, min, max, mean, nan, infinite }: Ten
   ]
 }
 
-/** Words to the left, the last six columns, which are numbers, to the right. */
+/** Pads text columns on the right and the last six columns, which are numeric, on the left. */
 function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   return rows.map(row =>
@@ -112,7 +112,7 @@ function aligned(rows: readonly (readonly string[])[]): string[] {
 interface Verdict {
   readonly file: string
   readonly step: number | null
-  /** null: whole. */
+  /** null if the checkpoint is whole. */
   readonly problem: string | null
 }
 
@@ -142,9 +142,9 @@ async function prune(run: string, options: PruneOptions, json: boolean): Promise
   const verb = options.dryRun ? 'would remove' : 'removed'
   const total = pruned.removed.reduce((sum, { bytes }) => sum + bytes, 0)
   const lines = pruned.removed.map(({ file, bytes }) => `${verb} ${shown(file)}, ${formatBytes(bytes)}`)
-  const damaged = pruned.damaged.map(file => `DAMAGED  ${shown(file)} stays, and does not count`)
+  const damaged = pruned.damaged.map(file => `DAMAGED  ${shown(file)} is kept, and does not count`)
   process.stdout.write(
-    `${[...lines, ...damaged, `${verb} ${pruned.removed.length}, ${formatBytes(total)}; ${pruned.kept.length} stay`].join('\n')}\n`,
+    `${[...lines, ...damaged, `${verb} ${formatCounted(pruned.removed.length, 'checkpoint')}, ${formatBytes(total)}; ${pruned.kept.length} kept`].join('\n')}\n`,
   )
 }
 

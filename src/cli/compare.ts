@@ -17,12 +17,13 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
     yargs
       .positional('runs', { describe: 'Run directories', type: 'string', array: true, demandOption: true })
       .option('format', {
-        describe: 'csv and json have numbers in full; runs that differ in their seeds alone get a mean, but not in csv',
+        describe:
+          'csv and json have full precision; table, md and json add means over runs that differ only in their seeds',
         choices: FORMATS,
         default: 'table' as const,
       })
-      .option('json', { describe: 'The same as --format json', type: 'boolean', default: false })
-      .example('$0 compare runs/a runs/b', 'a row each')
+      .option('json', { describe: 'Short for --format json', type: 'boolean', default: false })
+      .example('$0 compare runs/a runs/b', 'one row per run')
       .example('$0 compare runs/sweep-* --format md', 'a table for a README'),
   handler: async ({ runs, format, json }) => {
     const comparison = await compareRuns(runs)
@@ -36,7 +37,7 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
   },
 }
 
-/** Lines of a comparison's table: the run and its status to the left, all else to the right. */
+/** Lines of a comparison's table: the run and its status left-aligned, everything else right-aligned. */
 export function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   const pad = (cell: string, column: number) =>

@@ -1,9 +1,9 @@
-/** What the shell may complete: commands, their subcommands, options and the choices of options. Main thread; prints nothing. */
+/** Shell completion: commands, their subcommands, options and the choices of options. Main thread; prints nothing. */
 import yargs, { type Argv, type CommandModule } from 'yargs'
 
 interface Completable {
   readonly name: string
-  /** With its positional arguments, which are no options. */
+  /** Name with positional arguments; those are not options. */
   readonly command: string
   readonly load: () => Promise<CommandModule>
 }
@@ -13,13 +13,13 @@ interface Handler {
   readonly builder?: unknown
 }
 
-/** Of yargs, but not in its types. */
+/** Part of yargs that its types leave out. */
 interface Inside {
   getOptions(): { key: Record<string, unknown>; choices: Record<string, readonly unknown[]>; hiddenOptions: string[] }
   getInternalMethods(): { getCommandInstance(): { getCommandHandlers(): Record<string, Handler> } }
 }
 
-/** Words that may stand where the last of `words` is; none: a file name, which shells complete themselves. */
+/** Words that could replace the last of `words`. Empty: a file name, which shells complete themselves. */
 export async function completionsOf(words: readonly string[], commands: readonly Completable[]): Promise<string[]> {
   const current = words.at(-1) ?? ''
   const before = words.slice(0, -1)

@@ -17,7 +17,7 @@ export const configCommand: CommandModule = {
     yargs
       .command(
         'check <files..>',
-        'Say whether experiment files are right, and all that is wrong with them',
+        'Validate experiment files, and list all problems',
         command =>
           command
             .positional('files', { describe: 'Experiment files', type: 'string', array: true, demandOption: true })
@@ -32,7 +32,7 @@ export const configCommand: CommandModule = {
       )
       .command(
         'show <file>',
-        'Print an experiment as JSON, with every default',
+        'Print an experiment as JSON with every default filled in',
         command =>
           command
             .positional('file', { describe: 'Experiment file', type: 'string', demandOption: true })
@@ -48,13 +48,18 @@ export const configCommand: CommandModule = {
       .command(
         'schema',
         'Print the JSON Schema of experiment files',
-        command => command.option('markdown', { describe: 'A page to read instead', type: 'boolean', default: false }),
+        command =>
+          command.option('markdown', {
+            describe: 'Print the settings as a Markdown page instead',
+            type: 'boolean',
+            default: false,
+          }),
         ({ markdown }) => {
           process.stdout.write(markdown ? experimentMarkdown() : toJson(experimentJsonSchema))
         },
       )
-      .demandCommand(1, 'config: say what to do: check, show or schema')
-      .example('$0 config check configs/*.json', 'all that is wrong with them')
+      .demandCommand(1, 'config: no subcommand is given, expected check, show or schema')
+      .example('$0 config check configs/*.json', 'every problem in them')
       .example('$0 config show configs/mnist.json --diff', 'only what differs from the defaults'),
   handler: () => {},
 }

@@ -1,4 +1,4 @@
-/** `gradloom data`: lists, fetches and checks the data sets that gradloom knows by name. Main thread. */
+/** `gradloom data`: lists, fetches and verifies the data sets that gradloom knows by name. Main thread. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
@@ -7,7 +7,7 @@ import { KNOWN } from '../data/known.js'
 import { cacheDir } from '../data/places.js'
 import { LISTED_NAMES, type ListedDataset, type ListedName, listDatasets, verifyDataset } from '../data/verify.js'
 import { ConfigError } from '../errors.js'
-import { formatBytes, formatCount, shellWord } from '../format.js'
+import { formatBytes, formatCount, formatCounted, shellWord } from '../format.js'
 import { fetchProgress } from './fetch-progress.js'
 import { watchInterrupts } from './interrupt.js'
 import { integerOption, jsonObject, setOption, single } from './options.js'
@@ -17,18 +17,18 @@ const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true }
 
 export const dataCommand: CommandModule = {
   command: 'data',
-  describe: 'List, fetch and verify data sets',
+  describe: 'List, fetch, verify and preview data sets',
   builder: (yargs: Argv) =>
     yargs
       .command(
         'list',
-        'Say which data sets are here, where, and how large',
+        'List data sets: installed or not, where, and how large',
         command => command.option('json', jsonObject),
         ({ json }) => list(json),
       )
       .command(
         'fetch <name>',
-        'Download a data set; goes on where an earlier download stopped',
+        'Download a data set, or continue an interrupted download',
         command =>
           command
             .positional('name', name)
@@ -36,7 +36,7 @@ export const dataCommand: CommandModule = {
               describe: 'Folder for the files',
               type: 'string',
               requiresArg: true,
-              defaultDescription: 'the cache of this user',
+              defaultDescription: "the user's cache",
             })
             .option('base-url', {
               describe: 'Server to use instead of the public ones; GRADLOOM_MIRROR does the same',
@@ -46,7 +46,7 @@ export const dataCommand: CommandModule = {
             .option('json', jsonObject)
             .example('$0 data fetch mnist', 'into the cache, where training finds it')
             .example('$0 data fetch mnist --to data/mnist', 'then train with --set data.path="$PWD/data/mnist"')
-            .example('$0 data fetch mnist --base-url https://mirror.example/mnist/', 'from a server of yours'),
+            .example('$0 data fetch mnist --base-url https://mirror.example/mnist/', 'from your own server'),
         ({ name, to, baseUrl, json }) => fetch(name, { to, baseUrl }, json),
       )
       .command(
@@ -63,33 +63,37 @@ export const dataCommand: CommandModule = {
       )
       .command(
         'preview <experiment>',
-        'Draw training images as augmentation changes them from epoch to epoch',
+        'Draw training images as augmentation transforms them in each epoch',
         command =>
           command
             .positional('experiment', { describe: 'Experiment file, JSON', type: 'string', demandOption: true })
             .option('set', setOption)
             .option('images', {
-              describe: 'How many images, chosen by the seed',
+              describe: 'Number of images, chosen by the seed',
               ...single('images'),
               defaultDescription: '10',
             })
-            .option('epochs', { describe: 'How many epochs of each', ...single('epochs'), defaultDescription: '9' })
+            .option('epochs', {
+              describe: 'Number of epochs to show for each',
+              ...single('epochs'),
+              defaultDescription: '9',
+            })
             .option('out', {
-              describe: 'Save the picture as this PNG',
+              describe: 'PNG file to write',
               ...single('out'),
               defaultDescription: 'preview.png',
             })
             .option('json', jsonObject)
-            .example('$0 data preview mine.json --set augment.rotate=15', 'the picture is preview.png'),
+            .example('$0 data preview mine.json --set augment.rotate=15', 'writes preview.png'),
         args => preview(args),
       )
-      .example('$0 data list', 'what is here')
+      .example('$0 data list', 'which data sets are installed')
       .example('$0 data fetch fashion-mnist', 'download into the cache')
       .epilogue(
-        'Files are looked for in the folder data.path of the experiment; without it in $GRADLOOM_DATA/<name>, ' +
-          '$GRADLOOM_DATA, the cache of this user ($GRADLOOM_CACHE moves it), and /usr/share/datasets/<name>.',
+        'gradloom looks for files in the folder data.path of the experiment; without it in $GRADLOOM_DATA/<name>, ' +
+          "$GRADLOOM_DATA, the user's cache ($GRADLOOM_CACHE moves it), and /usr/share/datasets/<name>.",
       )
-      .demandCommand(1, 'data: say what to do: list, fetch or verify'),
+      .demandCommand(1, 'data: no subcommand is given, expected list, fetch, verify or preview'),
   handler: () => {},
 }
 
@@ -108,7 +112,9 @@ async function preview({ experiment, set, out = 'preview.png', json, ...counts }
   const images = integerOption('data preview', 'images', counts.images ?? '10', 1)
   const epochs = integerOption('data preview', 'epochs', counts.epochs ?? '9', 1)
   if (images * epochs > MOST_PREVIEWS) {
-    throw new ConfigError(`gradloom data preview: ${images} x ${epochs} images, expected at most ${MOST_PREVIEWS}`)
+    throw new ConfigError(
+      `gradloom data preview: ${images} x ${epochs} images, expected at most ${MOST_PREVIEWS} in all`,
+    )
   }
   checkOut('data preview', out)
   const [{ loadExperiment }, { previewImages }, { drawPreview }, { isPlain }] = await Promise.all([
@@ -125,7 +131,7 @@ async function preview({ experiment, set, out = 'preview.png', json, ...counts }
   await savePicture(out, drawPreview(shown))
   const rows = shown.rows.map(({ index, className }) => ({ index, className }))
   if (json) print({ out, epochs, images: rows })
-  else process.stdout.write(`preview  ${out}: ${images} images in ${epochs} epochs\n`)
+  else process.stdout.write(`preview  ${out}: ${formatCounted(images, 'image')} in ${formatCounted(epochs, 'epoch')}\n`)
   if (isPlain(loaded.experiment.augment)) {
     process.stderr.write('note: the experiment changes nothing; see `augment` in docs/experiment.md\n')
   }
@@ -150,7 +156,7 @@ async function list(json: boolean): Promise<void> {
 
 function whereOf({ name, where, bytesOnDisk }: ListedDataset): string {
   if (name === 'digits') return 'comes with gradloom'
-  if (where === null || bytesOnDisk === null) return `not here; npx gradloom data fetch ${name}`
+  if (where === null || bytesOnDisk === null) return `not installed; npx gradloom data fetch ${name}`
   return `${where} (${formatBytes(bytesOnDisk)})`
 }
 
@@ -183,7 +189,7 @@ async function fetch(
     const exitCode = interrupt.exitCode()
     if (exitCode === undefined) throw error
     progress.stop()
-    process.stderr.write('interrupted; the same command goes on from here\n')
+    process.stderr.write('interrupted; the same command continues the download\n')
     process.exitCode = exitCode
   } finally {
     progress.stop()
@@ -219,7 +225,7 @@ function print(value: object): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** Columns as wide as their widest cell; the last one is free. */
+/** Pads columns to their widest cell; the last one is not padded. */
 function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column])).join('  ')

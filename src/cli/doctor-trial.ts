@@ -1,5 +1,5 @@
 /**
- * What `doctor` tries instead of asserting: a training run of a tiny network with each backend, and whether the folders
+ * Trials of `doctor`: a training run of a tiny network with each backend, and whether the folders
  * that commands write to can be written. Main thread; each run is a process of its own, so that nothing that goes wrong
  * in it can end this one, and its limits are those that `train` will meet.
  */
@@ -23,7 +23,7 @@ const TABLE = ['x,y,class', ...Array.from({ length: ROWS }, (_, i) => `${i % 8},
 export interface Trial {
   readonly backend: Backend['name']
   readonly precision: Precision
-  /** What kept the run from completing, with the hint that came with it; null where it completed. */
+  /** Error that kept the run from completing, with its hint; null if the run completed. */
   readonly problem: string | null
 }
 
@@ -60,7 +60,7 @@ const EXPERIMENT = {
   compute: { workers: 2 },
 }
 
-/** The usual place, or, where that cannot be written, the current folder, as `runs/` would be. */
+/** System folder for temporary files, or, if that cannot be written, the current folder. */
 async function temporaryFolder(): Promise<string> {
   try {
     return await mkdtemp(join(tmpdir(), 'gradloom-doctor-'))

@@ -1,6 +1,6 @@
-/** `gradloom doctor`: what this machine can do, and whether training works here, by trying it. Main thread. */
+/** `gradloom doctor`: tries whether training works on this machine, and with which backends. Main thread. */
 import type { CommandModule } from 'yargs'
-import { formatBytes, formatCount } from '../format.js'
+import { formatBytes, formatCounted } from '../format.js'
 import type { Backend } from '../kernels/backend.js'
 import type { BackendChoice } from '../kernels/choose.js'
 import type { NativeLibrary } from '../kernels/products.js'
@@ -13,24 +13,24 @@ export interface BackendState {
   readonly available: boolean
   readonly reason: string
   readonly library?: NativeLibrary | null
-  /** Why `auto` passes over it. */
+  /** Reason why `auto` passes over the backend. */
   readonly slow?: string | null
 }
 
 export interface DatasetState {
   readonly name: string
-  /** Folder of its files; null if it was not found. */
+  /** Folder of its files; null if they were not found. */
   readonly where: string | null
   readonly detail: string
 }
 
 export interface Diagnosis {
   readonly ok: boolean
-  /** What keeps training from working here. */
+  /** Problems that keep training from working here. */
   readonly problems: readonly string[]
   readonly machine: MachineFacts
   readonly backends: readonly BackendState[]
-  /** What `compute.backend: "auto"` takes here; null where nothing works. */
+  /** Choice of `compute.backend: "auto"` here; null if nothing works. */
   readonly auto: BackendChoice | null
   readonly datasets: readonly DatasetState[]
   readonly folders: readonly FolderState[]
@@ -40,12 +40,12 @@ export interface Diagnosis {
 
 export const doctorCommand: CommandModule<object, { json: boolean }> = {
   command: 'doctor',
-  describe: 'Say what this machine can do, and whether training works here',
+  describe: 'Check whether training works on this machine, and with which backends',
   builder: yargs =>
     yargs
       .option('json', jsonObject)
       .example('$0 doctor', 'exits with 0 if training works here, with 1 if not')
-      .example('$0 doctor --json', 'the same for scripts, and for bug reports'),
+      .example('$0 doctor --json', 'for scripts, and for bug reports'),
   handler: async ({ json }) => {
     const [{ machineFacts }, { listBackends }, { chooseBackend }] = await Promise.all([
       import('../run/machine.js'),
@@ -55,14 +55,14 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
     const backends = await listBackends()
     const auto = await chooseBackend({ backend: 'auto', library: null })
     const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
-    const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` says so
+    const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` reports it
     const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto })
     process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
     process.exitCode = diagnosis.ok ? 0 : 1
   },
 }
 
-/** What is tried: each backend that works, and bf16 where a library multiplies in it. */
+/** Trials to run: each backend that works, and bf16 where a library has products in it. */
 function trialsOf(backends: readonly BackendState[]): Pick<Trial, 'backend' | 'precision'>[] {
   return backends.flatMap(({ name: backend, available, library }) => {
     if (!available) return []
@@ -80,8 +80,8 @@ export function diagnose(facts: Omit<Diagnosis, 'ok' | 'problems'>): Diagnosis {
   const works = backends.filter(({ name, available }) => available && !isRefused(name))
   const runs = folders.find(({ name }) => name === 'runs')
   const problems = [
-    ...(wasm.simd ? [] : ['this Node has no WebAssembly SIMD']),
-    ...(wasm.threads ? [] : ['this Node has no shared WebAssembly memory']),
+    ...(wasm.simd ? [] : ['this Node.js has no WebAssembly SIMD']),
+    ...(wasm.threads ? [] : ['this Node.js has no shared WebAssembly memory']),
     ...(runs?.problem ? [`${runs.path} cannot be written: ${runs.problem}; train --run-dir takes another folder`] : []),
     ...(works.length > 0 ? [] : ['no backend works']),
     ...trialProblems(trials),
@@ -112,18 +112,22 @@ async function findDatasets(): Promise<DatasetState[]> {
       const { experiment } = resolveExperiment({ data: { dataset: name } })
       try {
         const { where, train, test } = await openDataset(experiment.data, { baseDir: '.' })
-        return { name, where, detail: `${formatCount(train.rows)} training rows, ${formatCount(test.rows)} test rows` }
+        return {
+          name,
+          where,
+          detail: `${formatCounted(train.rows, 'training sample')}, ${formatCounted(test.rows, 'test sample')}`,
+        }
       } catch (error) {
-        // Its first line says what is wrong; the places that were looked at follow it if the set is nowhere.
+        // The first line of the message is the problem; the places that were searched follow it if the set is nowhere.
         const [message, ...places] = (error as Error).message.split('\n')
-        const detail = places.length > 0 ? `not here; npx gradloom data fetch ${name}` : message
+        const detail = places.length > 0 ? `not installed; npx gradloom data fetch ${name}` : message
         return { name, where: null, detail }
       }
     }),
   )
 }
 
-/** Whether a library multiplies in bf16, and in which kernel; null for a backend that is not asked. */
+/** bf16 kernel of a library, or why it has none; null for a backend that is not asked. */
 function bf16Line(library: BackendState['library']): string | null {
   if (library?.backend !== 'onednn') return null
   const { bf16 } = library

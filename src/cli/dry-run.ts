@@ -1,4 +1,4 @@
-/** `train --dry-run`: what a training would be, worked out without starting it. Main thread; starts no thread, writes no run. */
+/** `train --dry-run`: plans a training run without starting it. Main thread; starts no thread, writes no run. */
 import type { LoadedExperiment } from '../config/load.js'
 import { prepareSession } from '../coordinator/session.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
@@ -21,7 +21,7 @@ export interface DryRun {
   readonly workers: number
 }
 
-/** Throws what `train` would throw before its first thread. */
+/** Throws what `train` would throw before its first thread starts. */
 export async function planDryRun({ experiment, baseDir }: LoadedExperiment): Promise<DryRun> {
   const { plan, layout, data, backendReason, backendAdvice } = await prepareSession(experiment, baseDir, {
     purpose: 'train',

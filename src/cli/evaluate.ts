@@ -21,16 +21,16 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
     yargs
       .positional('run', savedRun)
       .option('split', {
-        describe: 'Split of the data of the run to score',
+        describe: 'Split of the run to score',
         choices: SPLITS,
         defaultDescription: 'test; all rows of a file of --data',
       })
       .option('data', {
-        describe: 'Score all rows of this file or folder; where the data set of the run comes as a folder: that folder',
+        describe: 'Score all rows of this file or folder; if the data set of the run comes as a folder: that folder',
         ...single('data'),
       })
       .option('json', jsonObject)
-      .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the last weights of a run, on the test split')
+      .example('$0 evaluate runs/quickstart-2026-01-31T12-00-05', 'the final weights of a run, on the test split')
       .example(
         '$0 evaluate runs/mine/checkpoints/step-400.safetensors --split train',
         'one checkpoint, on its training rows',
@@ -73,6 +73,6 @@ export function evaluationLine({ rows, loss, accuracy, correct, r2, rmse, target
   return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`
 }
 
-/** Undefined where all rows have the same truth: there is nothing to explain. */
+/** "undefined" if all rows have the same target: there is no variance to explain. */
 const r2Text = (r2: number | null | undefined): string =>
-  typeof r2 === 'number' ? formatLoss(r2) : 'undefined (the truth is the same in all rows)'
+  typeof r2 === 'number' ? formatLoss(r2) : 'undefined (the target is the same in all rows)'

@@ -1,4 +1,4 @@
-/** `gradloom export`: weights for other programs. Main thread; the work is in src/export. */
+/** `gradloom export`: writes weights for other programs. Main thread; the work is in src/export. */
 import type { Argv, CommandModule } from 'yargs'
 import type { ExportFormat } from '../export/export.js'
 import { jsonObject, savedRun, single } from './options.js'
@@ -26,7 +26,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
         defaultDescription: "by --out's name",
       })
       .option('dtype', {
-        describe: 'Of the numbers in safetensors: bf16 takes half the space and keeps 8 bits of them',
+        describe: 'Number type in safetensors: bf16 halves the size and keeps 8 significant bits',
         choices: ['f32', 'bf16'] as const,
         default: 'f32' as const,
       })

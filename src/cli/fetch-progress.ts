@@ -5,7 +5,7 @@ import { formatBytes } from '../format.js'
 
 export interface FetchProgress {
   show(event: FetchEvent): void
-  /** Clears an unfinished bar. Nothing is shown afterwards. */
+  /** Clears an unfinished bar. Nothing is shown after this. */
   stop(): void
 }
 
@@ -16,15 +16,15 @@ export function fetchProgress(terminal: boolean): FetchProgress {
   return terminal ? new BarProgress() : new LineProgress()
 }
 
-/** The lines that are the same in both forms. */
+/** Line for an event that both forms show alike. */
 function lineOf(event: Exclude<FetchEvent, { type: 'progress' }>): string {
   switch (event.type) {
     case 'trouble':
       return `${event.file}: ${event.url}: ${event.reason}; ${event.next}\n`
     case 'replaced':
-      return `${event.file}: the file that was there is wrong and was kept as ${event.keptAs}; ${event.reason}\n`
+      return `${event.file}: the existing file is wrong and was kept as ${event.keptAs}; ${event.reason}\n`
     case 'file':
-      return `${event.file}: ${event.status === 'present' ? 'already there and right' : 'fetched and right'}\n`
+      return `${event.file}: ${event.status === 'present' ? 'already there and correct' : 'fetched and correct'}\n`
   }
 }
 
@@ -41,7 +41,7 @@ class LineProgress implements FetchProgress {
     if (this.#current !== url) {
       this.#current = url
       this.#shownQuarter = 0
-      process.stderr.write(`${file}: ${bytes > 0 ? `going on at ${formatBytes(bytes)} of ` : ''}${url}\n`)
+      process.stderr.write(`${file}: ${bytes > 0 ? `continuing at ${formatBytes(bytes)} of ` : ''}${url}\n`)
     }
     if (totalBytes === null || totalBytes < MIN_BYTES_FOR_QUARTERS) return
     const quarter = Math.floor((4 * bytes) / totalBytes)
@@ -69,7 +69,7 @@ class BarProgress implements FetchProgress {
         format: '{file} [{bar}] {done} of {all}',
         hideCursor: true,
         clearOnComplete: true,
-        gracefulExit: false, // Ctrl-C is the command's: it keeps the part
+        gracefulExit: false, // the command handles Ctrl-C: it keeps the partial download
       })
       this.#bar.start(totalBytes ?? bytes, bytes, payload)
     } else {

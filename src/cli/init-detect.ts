@@ -1,12 +1,13 @@
-/** Looks at data and says which experiment reads them: kind, target column, task. Main thread; reads the beginning of files. */
+/** Detects what kind of data a path holds: data set, target column, task. Main thread; reads the beginning of files. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'csv-parse/sync'
 import { contentOf } from '../data/content.js'
 import { detectDelimiter } from '../data/csv.js'
 import { ConfigError } from '../errors.js'
+import { formatCounted } from '../format.js'
 
-/** What was found; `reasons` are for the person who asked. */
+/** Detected data; `reasons` are shown to the user. */
 export interface Detected {
   readonly dataset: 'digits' | 'mnist' | 'fashion-mnist' | 'csv' | 'npz' | 'idx' | 'images'
   readonly reasons: readonly string[]
@@ -15,7 +16,7 @@ export interface Detected {
 
 export interface DetectedTable {
   readonly header: boolean
-  /** Names; numbers from 0 where the table has no header. */
+  /** Names; indices from 0 if the table has no header. */
   readonly columns: readonly string[]
   /** Values of each column in the first rows. */
   readonly values: readonly (readonly string[])[]
@@ -26,10 +27,10 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 const PICTURE = /\.(png|jpe?g|webp|avif|tiff?|gif)$/i
 const MOST_ROWS = 2000
 const MOST_BYTES = 1 << 20
-/** Whole numbers with more distinct values than this are numbers to predict, not classes. */
+/** Distinct values up to which a column of integers is read as classes; with more, it is a regression target. */
 const MOST_CLASSES = 20
 
-/** `data` is the name of a data set, a file or a folder. Throws ConfigError where it is none that gradloom reads. */
+/** Detects `data`: the name of a data set, a file or a folder. Throws ConfigError if gradloom does not read it. */
 export async function detect(data: string): Promise<Detected> {
   const known = KNOWN.find(name => name === data)
   const found = await stat(data).catch((cause: NodeJS.ErrnoException) => cause)
@@ -42,8 +43,8 @@ export async function detect(data: string): Promise<Detected> {
   if (found.isDirectory()) return detectFolder(data)
   if (/\.npz$/i.test(data)) return { dataset: 'npz', reasons: ['an .npz archive of NumPy arrays'], table: null }
   if (/\.(csv|tsv|tab|txt|data)(\.gz)?$/i.test(data)) return detectTable(data)
-  throw new ConfigError(`${data}: is no file that gradloom reads, expected .csv, .tsv, .npz, or a folder`, {
-    hint: 'folders: IDX files, .npy arrays, or pictures in a folder for each class; see docs/data.md',
+  throw new ConfigError(`${data}: is not a file that gradloom reads, expected .csv, .tsv, .npz, or a folder`, {
+    hint: 'folders: IDX files, .npy arrays, or pictures in one folder per class; see docs/data.md',
   })
 }
 
@@ -57,14 +58,14 @@ async function detectFolder(folder: string): Promise<Detected> {
     if (!entry.isDirectory() || entry.name.startsWith('.')) continue
     const inside = await readdir(join(folder, entry.name), { withFileTypes: true, recursive: true })
     if (inside.some(file => file.isFile() && PICTURE.test(file.name))) {
-      return of('images', 'a folder of pictures, in a folder for each class')
+      return of('images', 'a folder of pictures, one folder per class')
     }
   }
   const some = names.slice(0, 5).join(', ')
   throw new ConfigError(
-    `${folder}: holds no data that gradloom reads, expected IDX files, .npy arrays, or pictures in a folder for each class; ` +
+    `${folder}: holds no data that gradloom reads, expected IDX files, .npy arrays, or pictures in one folder per class; ` +
       `it has ${some === '' ? 'nothing' : some}`,
-    { hint: 'a table is given as the file itself' },
+    { hint: 'for a table, give the file itself' },
   )
 }
 
@@ -81,24 +82,29 @@ async function detectTable(file: string): Promise<Detected> {
   }) as string[][]
   const [first = [], ...rest] = records
   if (first.length < 2) {
-    throw new ConfigError(`${file}: the first line has ${first.length} columns, expected a target and features`)
+    throw new ConfigError(
+      `${file}: the first line has ${formatCounted(first.length, 'column')}, expected a target and features`,
+    )
   }
   const header = !first.some(cell => NUMBER.test(cell.trim()))
   const rows = header ? rest : records
-  if (rows.length === 0) throw new ConfigError(`${file}: has no rows, expected some below the header`)
+  if (rows.length === 0) throw new ConfigError(`${file}: the table is empty, expected rows below the header`)
   const columns = first.map((name, i) => (header ? name.trim() : String(i)))
   const values = columns.map((_, i) => rows.map(row => (row[i] ?? '').trim()).filter(value => value !== ''))
-  const reasons = [`a table of ${columns.length} columns ${header ? 'with a header' : 'without a header'}`]
+  const reasons = [
+    `a table of ${formatCounted(columns.length, 'column')} ${header ? 'with a header' : 'without a header'}`,
+  ]
   return { dataset: 'csv', reasons, table: { header, columns, values } }
 }
 
-/** The task that a target column suggests, and why. */
+/** Suggests the task for a target column, with the reason. */
 export function taskOf(values: readonly string[]): { task: 'classification' | 'regression'; reason: string } {
   const distinct = new Set(values).size
   const text = values.find(value => !NUMBER.test(value))
   if (text !== undefined) return { task: 'classification', reason: `it has text, such as '${text}'` }
   const fraction = values.find(value => !Number.isInteger(Number(value)))
   if (fraction !== undefined) return { task: 'regression', reason: `it has fractions, such as ${fraction}` }
-  if (distinct > MOST_CLASSES) return { task: 'regression', reason: `it has ${distinct} different whole numbers` }
-  return { task: 'classification', reason: `it has ${distinct} different whole numbers` }
+  if (distinct > MOST_CLASSES)
+    return { task: 'regression', reason: `it has ${formatCounted(distinct, 'different integer')}` }
+  return { task: 'classification', reason: `it has ${formatCounted(distinct, 'different integer')}` }
 }

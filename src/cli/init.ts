@@ -1,4 +1,4 @@
-/** `gradloom init`: looks at data, asks what it cannot see, and writes an experiment. Main thread; never overwrites a file. */
+/** `gradloom init`: detects the kind of data, asks what it cannot detect, and writes an experiment. Main thread; never overwrites a file. */
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
@@ -24,7 +24,7 @@ const USUAL_OUT = 'experiment.json'
 
 export const initCommand: CommandModule<object, InitArguments> = {
   command: 'init [data]',
-  describe: 'Write an experiment for data of your own; asks on a terminal',
+  describe: 'Write an experiment for your own data; asks on a terminal',
   builder: yargs =>
     yargs
       .positional('data', { describe: 'Data file, folder, or name of a data set', type: 'string' })
@@ -37,12 +37,12 @@ export const initCommand: CommandModule<object, InitArguments> = {
       .option('task', {
         describe: 'What to predict',
         choices: TASKS,
-        defaultDescription: 'as the target column suggests',
+        defaultDescription: 'detected from the target column',
       })
       .option('test', { describe: 'File or folder with the test samples', ...single('test') })
       .option('json', { describe: 'Print one JSON object: path and experiment', type: 'boolean', default: false })
       .example('$0 init flowers.csv', 'an experiment for a table, in experiment.json')
-      .example('$0 init houses.csv --target price --out houses.json', 'what to predict, and where to write'),
+      .example('$0 init houses.csv --target price --out houses.json', 'with a target column and a file name'),
   handler: runInit,
 }
 
@@ -66,7 +66,7 @@ async function runInit(given: InitArguments): Promise<void> {
     await writeFile(args.out, text, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
       const what =
         cause.code === 'EEXIST' ? 'exists already, expected a new file' : `cannot be written; ${cause.message}`
-      throw new ConfigError(`${args.out}: ${what}`, { cause, hint: '--out names another file' })
+      throw new ConfigError(`${args.out}: ${what}`, { cause, hint: 'choose another file with --out' })
     })
     const next = `npx gradloom train ${shellWord(args.out)}`
     if (args.json) process.stdout.write(`${JSON.stringify({ path: resolve(args.out), experiment, next })}\n`)
@@ -103,7 +103,7 @@ async function dataSection(
   const test = args.test === undefined ? {} : { testPath: pathOf(args.test) }
   if (table === null) {
     if (args.target !== undefined) {
-      throw new ConfigError(`gradloom init: --target is ${args.target}, expected none; ${data} is no table`)
+      throw new ConfigError(`gradloom init: --target is ${args.target}, expected none; ${data} is not a table`)
     }
     const task = args.task === undefined || args.task === 'classification' ? {} : { task: args.task }
     return { section: { dataset, ...path, ...test, ...task }, reasons: said }
@@ -137,7 +137,7 @@ async function targetOf({ columns, header }: DetectedTable, args: Asked, ask: As
   throw new ConfigError(`gradloom init: the target is '${given}', expected a column of the table: ${known}`)
 }
 
-/** What would not train is not written: the experiment is resolved, and its data are opened. */
+/** Checks the new experiment before it is written: resolves it, and opens its data. */
 async function check(experiment: object, baseDir: string): Promise<void> {
   const { resolveExperiment } = await import('../config/load.js')
   const { openDataset } = await import('../data/dataset.js')

@@ -16,7 +16,7 @@ export interface Interrupt {
   dispose(): void
 }
 
-/** Watches for signals. `onFirst` must return soon; after `onSecond`, which tidies the terminal, the process ends. `now`: ms. */
+/** Watches for signals. `onFirst` must return soon; `onSecond` tidies the terminal, and then the process ends. `now`: ms. */
 export function watchInterrupts(
   onFirst: (signal: StopSignal) => void,
   onSecond: () => void,

@@ -1,4 +1,4 @@
-/** `gradloom list`: the runs of a folder, a line each. Main thread; reads, never writes. */
+/** `gradloom list`: the runs of a folder, one per line. Main thread; reads, never writes. */
 import { existsSync } from 'node:fs'
 import type { CommandModule } from 'yargs'
 import { formatBytes, formatCount, formatDuration, formatLoss, formatPercent } from '../format.js'
@@ -10,16 +10,16 @@ const USUAL = 'runs'
 
 export const listCommand: CommandModule<object, { folder: string; json: boolean }> = {
   command: 'list [folder]',
-  describe: 'List runs: state, epochs, scores, time and size',
+  describe: 'List runs: status, epochs, scores, time and size',
   builder: yargs =>
     yargs
       .positional('folder', { describe: 'Folder with runs', type: 'string', default: USUAL })
       .option('json', jsonObject)
-      .example('$0 list', 'the runs under runs/, those of sweeps too')
+      .example('$0 list', 'the runs under runs/, including those of sweeps')
       .example('$0 list elsewhere --json', 'for scripts'),
   handler: async ({ folder, json }) => {
     const { listRuns } = await import('../run/list.js')
-    // Nobody has trained here yet: an empty list, and no mistake.
+    // The default folder does not exist before the first run: an empty list, not an error.
     const runs = folder === USUAL && !existsSync(folder) ? [] : await listRuns(folder)
     process.stdout.write(json ? `${JSON.stringify({ runs })}\n` : listText(runs, folder))
   },

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-/** The `gradloom` program. Main thread. Everything but the streams is in program.ts. */
+/** Entry point of the `gradloom` program. Main thread. Everything but the streams is in program.ts. */
 import { runCli } from './program.js'
 
-// `gradloom ... | head` closes our output early, which is the reader's right and no failure.
+// `gradloom ... | head` closes our output early; that is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit()
-  // Once: a stream that has failed once fails at every write, and the result is lost either way.
+  // Report the first failure only: a stream that has failed once fails at every write, and the result is lost anyway.
   if (!stdoutFailed) process.stderr.write(`stdout: cannot be written: ${error.message}\n${hintFor(error)}`)
   stdoutFailed = true
 })
@@ -13,7 +13,7 @@ let stdoutFailed = false
 process.on('exit', code => {
   if (stdoutFailed && code === 0) process.exitCode = 1
 })
-// Nobody reads the progress any more, or it cannot be kept; training continues.
+// Ignore failures of stderr: nobody reads the progress any more, or it cannot be kept; training continues.
 process.stderr.on('error', () => {})
 
 function hintFor({ code }: NodeJS.ErrnoException): string {

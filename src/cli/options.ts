@@ -14,13 +14,13 @@ export const movedData = {
 } as const
 
 export const movedTestData = {
-  describe: 'The same of the test file or folder (data.testPath)',
+  describe: 'Where the test data of the run are now: file or folder (data.testPath)',
   ...single('test-data'),
 } as const
 
 export const jsonObject = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 
-/** A text option that may be given once; yargs makes a list of two, and a usage error of what we throw. */
+/** Text option that may be given once: yargs makes a list of repeated ones, and a usage error of what `coerce` throws. */
 export function single(name: string) {
   return {
     type: 'string',
@@ -33,7 +33,7 @@ export function single(name: string) {
 }
 
 export const liveOption = {
-  describe: 'Show curves and progress in the browser meanwhile',
+  describe: 'Show curves and progress in the browser while training',
   type: 'boolean',
   default: false,
 } as const
@@ -53,11 +53,11 @@ export const setOption = {
   defaultDescription: 'none',
 } as const
 
-/** An integer from `least` on, of an option's text. */
+/** Integer of at least `least`, from the text of an option. */
 export function integerOption(command: string, name: string, text: string, least: number): number {
   const value = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value
-  throw new ConfigError(`gradloom ${command}: --${name} is ${inspect(text)}, expected an integer from ${least} on`, {
+  throw new ConfigError(`gradloom ${command}: --${name} is ${inspect(text)}, expected an integer >= ${least}`, {
     hint: `npx gradloom ${command} --help`,
   })
 }
@@ -68,7 +68,7 @@ export function countOption(command: string, name: string, text: string | undefi
   return text === '' ? standard : integerOption(command, name, text, 1)
 }
 
-/** As `single`, for an option whose value may be left out. */
+/** Text option that may be given once, with or without a value. */
 export function singleOptional(name: string) {
   return {
     type: 'string',
@@ -79,7 +79,7 @@ export function singleOptional(name: string) {
   } as const
 }
 
-/** null where none is given: the usual one, or any that is free. */
+/** Port number; null if none is given: the default port, or any that is free. */
 export function portOption(command: string, text: string | undefined): number | null {
   if (text === undefined) return null
   const port = integerOption(command, 'port', text, 0)

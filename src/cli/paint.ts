@@ -1,4 +1,4 @@
-/** Colour, sparingly, and none where it is not wanted: no terminal, `NO_COLOR`, or a terminal without it. */
+/** Colour for terminals; none if output is not a terminal, with `NO_COLOR`, or without colour support. */
 import { styleText } from 'node:util'
 
 export interface Paint {

@@ -1,11 +1,11 @@
-/** What `predict` says, as text. Pure. */
+/** Text output of `predict`. Pure. */
 import { basename } from 'node:path'
 import { formatNumber, formatPercent } from '../format.js'
 import type { Answer, PredictedValue } from '../inference/ask.js'
 import type { SheetTile } from '../picture/sheet.js'
 import type { Paint } from './paint.js'
 
-/** One image: which, how it was prepared, itself, and what the network says. */
+/** Lines for one image: name, preprocessing, the image, and the prediction. */
 export function answerLines(answer: Answer, image: readonly string[], paint: Paint): string[] {
   const name =
     answer.index === null
@@ -32,13 +32,13 @@ function valueLine({ name, value, truth }: PredictedValue, paint: Paint): string
   const said = paint.strong(`${name} ${formatNumber(value)}`)
   if (truth === null) return said
   const error = value - truth
-  if (error === 0) return `${said}  it is the same`
-  return `${said}  it is ${formatNumber(truth)}, ${formatNumber(Math.abs(error))} too ${error < 0 ? 'low' : 'high'}`
+  if (error === 0) return `${said}  correct`
+  return `${said}  truth ${formatNumber(truth)}, ${formatNumber(Math.abs(error))} too ${error < 0 ? 'low' : 'high'}`
 }
 
 function verdict({ top, truth }: Answer): string {
   if (truth === null) return ''
-  return truth.label === top[0].label ? '  right' : `  WRONG, it is ${truth.className}`
+  return truth.label === top[0].label ? '  correct' : `  WRONG, it is ${truth.className}`
 }
 
 export function answerJson({ index, file, steps, top, truth, values }: Answer): object {

@@ -1,4 +1,4 @@
-/** `gradloom predict`: what a saved network says of images. Main thread; the engine is loaded when it runs. */
+/** `gradloom predict`: predictions for test images or pictures. Main thread; the engine is loaded when it runs. */
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Answer } from '../inference/ask.js'
@@ -21,41 +21,41 @@ interface PredictArguments {
 
 const RANDOM = 1
 const WRONG = 10
-/** A sheet of so many takes about 100 MB while it is drawn. */
+/** Limit of images in one call: a contact sheet of that many takes about 100 MB while it is drawn. */
 const MOST_IMAGES = 1000
 
 export const predictCommand: CommandModule<object, PredictArguments> = {
   command: 'predict <run>',
-  describe: 'Show what a run or a checkpoint says of images',
+  describe: 'Predict test images or your own pictures with a run or a checkpoint',
   builder: yargs =>
     yargs
       .positional('run', savedRun)
       .option('index', {
-        describe: 'Test image, from 0; may be repeated',
+        describe: 'Index of a test image, from 0; may be repeated',
         ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
       })
       .option('random', {
-        describe: `So many test images at random (${RANDOM} if no number is given)`,
+        describe: `Number of random test images (${RANDOM} if no number is given)`,
         ...singleOptional('random'),
       })
       .option('wrong', {
-        describe: `So many mistakes on the test images, the surest first; of regression, rows with the largest errors (${WRONG} if no number is given)`,
+        describe: `Number of mistakes on the test images, the most confident first; for regression, rows with the largest errors (${WRONG} if no number is given)`,
         ...singleOptional('wrong'),
       })
       .option('image', {
-        describe: 'Pictures of your own, any size: PNG, JPEG, WebP, AVIF, TIFF, GIF',
+        describe: 'Picture files of any size: PNG, JPEG, WebP, AVIF, TIFF, GIF',
         ...{ type: 'string', array: true, default: [], defaultDescription: 'none' },
       })
-      .option('seed', { describe: 'Of --random', ...single('seed'), default: '1' })
-      .option('out', { describe: 'Save a contact sheet as this PNG', ...single('out') })
+      .option('seed', { describe: 'Seed for --random', ...single('seed'), default: '1' })
+      .option('out', { describe: 'PNG file to write a contact sheet to', ...single('out') })
       .option('json', jsonObject)
-      .example('$0 predict runs/mine', 'a test image, and what the network says')
+      .example('$0 predict runs/mine', 'a random test image and its prediction')
       .example('$0 predict runs/mine --index 3 --index 1200', 'these two')
-      .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'what it got wrong, as a picture')
-      .example('$0 predict runs/mine --image seven.png photo.jpg', 'pictures of your own')
+      .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'the most confident mistakes, as a picture')
+      .example('$0 predict runs/mine --image seven.png photo.jpg', 'your own pictures')
       .epilogue(
-        'Pictures are prepared as the data of the network were (data.preparation): digits as MNIST, fitted into 20 x 20 and\n' +
-          'centred by their centre of mass, dark on light inverted. What was done is printed. Without any choice: --random.',
+        'Pictures are prepared as the training data were (data.preparation): digits as MNIST, scaled into 20 x 20 pixels and\n' +
+          'centred by their centre of mass, dark on light inverted. The steps are printed. Without a selection: --random.',
       ) as Argv<PredictArguments>,
   handler: runPredict,
 }
@@ -92,7 +92,7 @@ async function runPredict(args: PredictArguments): Promise<void> {
       paint,
     ).join('\n'),
   )
-  if (answers.length === 0) blocks.push('no mistakes: every test image is right')
+  if (answers.length === 0) blocks.push('no mistakes: every test image is classified correctly')
   if (args.out !== undefined) blocks.push(`sheet    ${args.out}`)
   process.stdout.write(`${blocks.join('\n\n')}\n`)
 }
@@ -137,5 +137,5 @@ async function saveSheet(out: string, answers: readonly Answer[], shape: Predict
   await savePicture(out, drawSheet(answers.map(tileOf), shape))
 }
 
-/** Room for an image; a file or a pipe takes what a terminal usually has. */
+/** Columns for an image; a file or a pipe gets the usual width of a terminal. */
 const columnsOf = (): number => (process.stdout.columns || 80) - 1

@@ -1,6 +1,6 @@
 /**
- * The command line: which commands there are, what usage errors look like, how errors become messages and exit codes.
- * Main thread. Commands are loaded when they are used, so that `--help` answers at once.
+ * The command line: list of commands, form of usage errors, exit codes.
+ * Main thread. A command's module is loaded when it is used, so that `--help` answers at once.
  */
 import { inspect } from 'node:util'
 import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
@@ -17,7 +17,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'init',
     command: 'init [data]',
-    describe: 'Write an experiment for data of your own; asks on a terminal',
+    describe: 'Write an experiment for your own data; asks on a terminal',
     load: async () => erased((await import('./init.js')).initCommand),
   },
   {
@@ -35,20 +35,20 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'reproduce',
     command: 'reproduce <run>',
-    describe: 'Train a run again, and say whether it comes to the same bits',
+    describe: 'Train a run again and compare the bits',
     load: async () => erased((await import('./reproduce.js')).reproduceCommand),
   },
   {
     name: 'list',
     command: 'list [folder]',
-    describe: 'List runs: state, epochs, scores, time and size',
+    describe: 'List runs: status, epochs, scores, time and size',
     load: async () => erased((await import('./list.js')).listCommand),
   },
   {
     name: 'checkpoint',
     command: 'checkpoint',
     group: true,
-    describe: 'Look into checkpoints, check them, remove old ones',
+    describe: 'Inspect and verify checkpoints, remove old ones',
     load: async () => (await import('./checkpoint.js')).checkpointCommand,
   },
   {
@@ -60,7 +60,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'sweep',
     command: 'sweep <sweep>',
-    describe: 'Train many variants of an experiment; the same command again continues',
+    describe: 'Train many variants of an experiment; the same command continues a stopped sweep',
     load: async () => erased((await import('./sweep.js')).sweepCommand),
   },
   {
@@ -72,7 +72,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'predict',
     command: 'predict <run>',
-    describe: 'Show what a run or a checkpoint says of images',
+    describe: 'Predict test images or your own pictures with a run or a checkpoint',
     load: async () => erased((await import('./predict.js')).predictCommand),
   },
   {
@@ -84,26 +84,26 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'report',
     command: 'report <runs..>',
-    describe: 'Write a page about a run, or about several beside each other',
+    describe: 'Write a report about a run, or a comparison of several',
     load: async () => erased((await import('./report.js')).reportCommand),
   },
   {
     name: 'serve',
     command: 'serve <runs..>',
-    describe: 'Draw digits for a network, and watch runs, in the browser',
+    describe: 'Draw digits for a network and watch runs in the browser',
     load: async () => erased((await import('./serve.js')).serveCommand),
   },
   {
     name: 'export',
     command: 'export <run>',
-    describe: 'Write the weights for other programs',
+    describe: 'Write weights for other programs',
     load: async () => erased((await import('./export.js')).exportCommand),
   },
   {
     name: 'data',
     command: 'data',
     group: true,
-    describe: 'List, fetch and verify data sets',
+    describe: 'List, fetch, verify and preview data sets',
     load: async () => (await import('./data.js')).dataCommand,
   },
   {
@@ -116,18 +116,18 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'doctor',
     command: 'doctor',
-    describe: 'Say what this machine can do, and whether training works here',
+    describe: 'Check whether training works on this machine, and with which backends',
     load: async () => erased((await import('./doctor.js')).doctorCommand),
   },
 ]
 
 const WIDEST_HELP = 110
-/** Prints the script that has a shell ask for completions. */
+/** Command that prints the shell completion script. */
 const COMPLETION = 'completion'
-/** What that script asks: the program's name and the words so far follow. */
+/** Argument that the script passes; the program's name and the words so far follow it. */
 const ASKS_COMPLETIONS = '--get-yargs-completions'
 
-/** A command among others. Its own builder sees to it that its handler gets the arguments it declares. */
+/** Command with its argument type erased. Its own builder ensures that its handler gets the arguments it declares. */
 function erased<Arguments>(command: CommandModule<object, Arguments>): CommandModule {
   return command as CommandModule
 }
@@ -158,11 +158,11 @@ export async function runCli(args: readonly string[]): Promise<void> {
 function createProgram(args: readonly string[]): Argv {
   let inner: Argv | undefined
   const program = yargs([...args])
-    // A shell completes the words after a command of its own; it knows no `npx gradloom`.
+    // Completion needs a command of its own: shells do not complete after `npx gradloom`.
     .scriptName(args[0] === COMPLETION ? 'gradloom' : 'npx gradloom')
     .usage('gradloom: train neural networks on the cores of this machine\n\n$0 <command>')
     .example('$0 train configs/quickstart.json', 'real handwritten digits, in a minute')
-    .example('$0 train --help', 'what a command takes')
+    .example('$0 train --help', 'options of a command')
     .locale('en') // the rest of our messages are English too
     .wrap(Math.min(WIDEST_HELP, process.stdout.columns || WIDEST_HELP))
     // `--no-run-dir` would be a directory that is `false`.
@@ -192,13 +192,13 @@ function createProgram(args: readonly string[]): Argv {
   return program.completion(COMPLETION, 'Print a script that completes commands in bash or zsh')
 }
 
-/** Of the command that is being parsed. Not in yargs's types, and not worth failing for. */
+/** Options of the command that is being parsed. Not in yargs's types; an empty list where they cannot be had. */
 function optionsOf(inner: Argv | undefined): string[] {
   const { key = {} } = (inner as { getOptions?: () => { key?: object } } | undefined)?.getOptions?.() ?? {}
   return Object.keys(key)
 }
 
-/** Our own errors say what the user needs; anything else is a defect, and its stack says where. */
+/** Message of one of our errors, with its hint; for anything else, which is a defect, the stack. */
 function messageFor(error: unknown): string {
   if (!(error instanceof GradloomError)) return error instanceof Error ? (error.stack ?? error.message) : inspect(error)
   return error.hint === undefined ? error.message : `${error.message}\nhint: ${error.hint}`

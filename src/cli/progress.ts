@@ -1,18 +1,18 @@
 /**
- * Shows a run as it goes: on a terminal a live bar with a lasting line per epoch above it, elsewhere plain lines.
+ * Shows the progress of a run: on a terminal a live bar with a lasting line per epoch above it, elsewhere plain lines.
  * Main thread; writes to one stream.
  */
 import { SingleBar } from 'cli-progress'
 import type { ProgressEvent, TrainEvent } from '../run/events.js'
 import { barLine, epochLine, progressLine, startLines } from './train-lines.js'
 
-/** Without a bar, at most one line in this time within an epoch. */
+/** Minimum time between two progress lines within an epoch, without a bar. */
 const PLAIN_INTERVAL_MS = 5000
 
 export interface ProgressOptions {
   readonly stream: NodeJS.WriteStream
   readonly cwd: string
-  /** Milliseconds of a clock that only goes forward. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number
 }
 
@@ -47,8 +47,8 @@ export class ProgressView {
       case 'finishing':
         this.note(event.what === 'evaluate' ? 'scoring the test samples' : 'saving the weights')
         break
-      case 'steps': // for metrics.jsonl; progress says the same more often
-      case 'end': // the caller's, who knows where results go
+      case 'steps': // for metrics.jsonl; progress events carry the same, more often
+      case 'end': // shown by the caller, who knows where results are printed
         this.close()
         break
     }
@@ -60,7 +60,7 @@ export class ProgressView {
     this.#stream.write(lines.map(line => `${line}\n`).join(''))
   }
 
-  /** Takes the bar away and gives the cursor back. May be called at any time, and again. */
+  /** Removes the bar and restores the cursor. May be called at any time, and repeatedly. */
   close(): void {
     this.#bar?.stop()
     this.#bar = undefined
@@ -76,7 +76,7 @@ export class ProgressView {
       format: (_options, { maxWidth }, payload: { event: ProgressEvent }) => barLine(payload.event, maxWidth),
       clearOnComplete: true,
       hideCursor: true,
-      gracefulExit: false, // Ctrl-C is the command's: it saves the weights
+      gracefulExit: false, // the command handles Ctrl-C: it saves the weights
       etaAsynchronousUpdate: false,
     })
     this.#bar.start(event.stepsPerEpoch * event.epochs, event.step, { event })

@@ -1,4 +1,4 @@
-/** `gradloom report`: what became of runs, to read. Main thread; the engine is loaded when it runs. */
+/** `gradloom report`: writes a report about runs. Main thread; the engine is loaded when it runs. */
 import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
@@ -17,27 +17,27 @@ interface ReportArguments {
 
 export const reportCommand: CommandModule<object, ReportArguments> = {
   command: 'report <runs..>',
-  describe: 'Write a page about a run, or about several beside each other',
+  describe: 'Write a report about a run, or a comparison of several',
   builder: yargs =>
     yargs
       .positional('runs', { describe: 'Run directories', type: 'string', array: true, demandOption: true })
       .option('format', {
-        describe: 'html: one page with charts and pictures; md: tables; json: all numbers in full',
+        describe: 'html: one page with charts and pictures; md: tables; json: everything, in full precision',
         choices: FORMATS,
         default: 'html' as const,
       })
       .option('out', {
         describe: 'File to write; - for stdout',
-        defaultDescription: 'html: report.html, of one run in its directory; else stdout',
+        defaultDescription: 'html: report.html, in the run directory if there is one run; else stdout',
         ...single('out'),
       })
       .option('data', movedData)
       .option('test-data', movedTestData)
       .example('$0 report runs/mine', 'writes runs/mine/report.html')
-      .example('$0 report runs/a runs/b --out comparison.html', 'several, compared')
+      .example('$0 report runs/a runs/b --out comparison.html', 'a comparison')
       .example('$0 report runs/mine --format json | jq .runs[0].test.accuracy', 'for scripts')
       .epilogue(
-        'The page needs no network and holds no scripts. What the network says of the test images is computed by the\n' +
+        'The page needs no network and contains no scripts. Predictions for the test split are computed by the\n' +
           'first report of a run and kept in its directory.',
       ) as Argv<ReportArguments>,
   handler: runReport,

@@ -1,8 +1,8 @@
-/** `gradloom reproduce`: trains a saved run again and says whether the bits are the same. Main thread. */
+/** `gradloom reproduce`: trains a saved run again and compares the bits. Main thread. */
 import { stat } from 'node:fs/promises'
 import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
-import { formatCount } from '../format.js'
+import { formatCount, formatCounted } from '../format.js'
 import { watchInterrupts } from './interrupt.js'
 import { movedData, movedTestData, single } from './options.js'
 import { ProgressView } from './progress.js'
@@ -19,21 +19,21 @@ interface ReproduceArguments {
 
 export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
   command: 'reproduce <run>',
-  describe: 'Train a run again, and say whether it comes to the same bits',
+  describe: 'Train a run again and compare the bits',
   builder: yargs =>
     yargs
       .positional('run', {
-        describe: 'Run directory; nothing in it is changed. Or an exported model, or one that comes with gradloom',
+        describe: 'Run directory (nothing in it is changed), exported model, or a model that comes with gradloom',
         ...{ type: 'string', demandOption: true },
       })
       .option('data', movedData)
       .option('test-data', movedTestData)
       .option('workers', { describe: 'Threads that compute: auto or a number', ...single('workers') })
-      .option('backend', { describe: 'Other kernels than those of the run', ...single('backend') })
-      .option('json', { describe: 'Print what was found as one JSON object', type: 'boolean', default: false })
+      .option('backend', { describe: 'Use other kernels than the run did', ...single('backend') })
+      .option('json', { describe: 'Print the result as one JSON object', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
-      .example('$0 reproduce runs/mnist-2026-01-01T12-00-00', 'exit code 0 where all bits are the same, else 1')
-      .example('$0 reproduce runs/mine --backend reference', 'where another backend begins to differ')
+      .example('$0 reproduce runs/mnist-2026-01-01T12-00-00', 'exit code 0 if all bits are the same, else 1')
+      .example('$0 reproduce runs/mine --backend reference', 'the first step at which another backend differs')
       .example(
         '$0 reproduce mnist',
         'train the model that comes with gradloom again',
@@ -83,7 +83,7 @@ async function reproducerFor(target: string) {
 /** Exported for tests. */
 export function reproductionLines(found: Reproduction): string[] {
   const { identical, identicalUpTo, difference, compared, recorded, environment } = found
-  const steps = `${formatCount(compared)} of ${formatCount(recorded)} recorded steps compared`
+  const steps = `${formatCount(compared)} of ${formatCounted(recorded, 'recorded step')} compared`
   const upTo = identicalUpTo === null ? 'nothing recorded before it' : `identical up to step ${identicalUpTo}`
   return [
     ...(identical ? [`identical: the same bits at every recorded step (${formatCount(recorded)})`] : []),
@@ -96,6 +96,6 @@ export function reproductionLines(found: Reproduction): string[] {
         ]
       : []),
     ...(!identical && !difference ? [`stopped: ${upTo}; ${steps}`] : []),
-    ...(environment.length === 0 ? [] : [`other than then: ${environment.join('; ')}`]),
+    ...(environment.length === 0 ? [] : [`changed since the run: ${environment.join('; ')}`]),
   ]
 }

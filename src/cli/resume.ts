@@ -1,6 +1,7 @@
-/** `gradloom resume`: continues a run that was stopped, or that is to be longer. Main thread. */
+/** `gradloom resume`: continues a run that was stopped, or extends a finished one. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
+import { formatCounted } from '../format.js'
 import { liveOption, livePortOption, movedData, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -38,7 +39,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       .option('data', movedData)
       .option('test-data', movedTestData)
       .option('allow-change', {
-        describe: 'Allow settings that the completed steps were not trained with',
+        describe: 'Allow settings to change that would change the results of completed steps',
         type: 'boolean',
         default: false,
       })
@@ -46,12 +47,9 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       .option('port', livePortOption)
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
-      .example('$0 resume runs/mnist-2026-01-01T12-00-00', 'as if it had never stopped')
+      .example('$0 resume runs/mnist-2026-01-01T12-00-00', 'as if it had never been stopped')
       .example('$0 resume runs/mine --set train.epochs=30', 'longer than planned')
-      .example(
-        '$0 resume runs/mine --data moved/iris.csv',
-        'its data are elsewhere now',
-      ) as unknown as Argv<ResumeArguments>,
+      .example('$0 resume runs/mine --data moved/iris.csv', 'its data have moved') as unknown as Argv<ResumeArguments>,
   handler: async args => {
     const { resume } = await import('../coordinator/resume.js')
     const overrides = [
@@ -65,7 +63,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       })
       if (!trained && !args.quiet) {
         process.stderr.write(
-          `${args.run} is finished: ${summary.epochs} epochs; --set train.epochs=${2 * summary.epochs} makes it longer\n`,
+          `${args.run} is finished: ${formatCounted(summary.epochs, 'epoch')}; --set train.epochs=${2 * summary.epochs} extends it\n`,
         )
       }
       return summary

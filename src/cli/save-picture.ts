@@ -1,8 +1,8 @@
-/** Pictures that commands save. Main thread. */
+/** PNG files that commands write. Main thread. */
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 
-/** Before the work, not after it. */
+/** Checks the name before the work starts. */
 export function checkOut(command: string, out: string): void {
   if (/\.png$/i.test(out)) return
   throw new ConfigError(`gradloom ${command}: --out is ${inspect(out)}, expected a name that ends in .png`)

@@ -1,4 +1,4 @@
-/** `gradloom serve`: parses, starts the server, says where it is, stops it on a signal. Main thread. */
+/** `gradloom serve`: starts the server, prints its address, stops it on a signal. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
 import { watchInterrupts } from './interrupt.js'
 import { integerOption, portOption, single } from './options.js'
@@ -13,11 +13,11 @@ interface ServeArguments {
 
 export const serveCommand: CommandModule<object, ServeArguments> = {
   command: 'serve <runs..>',
-  describe: 'Draw digits for a network, and watch runs, in the browser',
+  describe: 'Draw digits for a network and watch runs in the browser',
   builder: yargs =>
     yargs
       .positional('runs', {
-        describe: 'Run directories, also of runs in progress, or .safetensors files',
+        describe: 'Run directories, including runs in progress, or .safetensors files',
         ...{ type: 'string', array: true, demandOption: true },
       })
       .option('port', {
@@ -26,16 +26,16 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
         ...single('port'),
       })
       .option('host', {
-        describe: 'Address to listen on; others than this reach beyond this computer',
+        describe: 'Address to listen on; anything but the default is reachable from other computers',
         defaultDescription: '127.0.0.1',
         ...single('host'),
       })
       .option('allow-host', {
-        describe: 'Another name by which browsers may call it; may be repeated',
+        describe: 'Additional host name by which browsers may reach it; may be repeated',
         ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
       })
       .option('rate', {
-        describe: 'Requests a second that one address may send',
+        describe: 'Limit of requests per second from one address',
         defaultDescription: '10000',
         ...single('rate'),
       })

@@ -1,5 +1,5 @@
 /**
- * A run in front of a person: progress, signals, the result, the exit code. Shared by the commands that train. Main
+ * Shows a run in progress: progress lines, signals, the result, the exit code. Shared by the commands that train. Main
  * thread.
  */
 import { TrainControl } from '../coordinator/control.js'
@@ -15,13 +15,13 @@ export interface ShowOptions {
   /** The summary as one JSON object on stdout. */
   readonly json: boolean
   readonly quiet: boolean
-  /** A live page in the browser while it trains. */
+  /** Show a live page in the browser during training. */
   readonly live?: boolean
-  /** Of the live page; null: the usual one, or any that is free. */
+  /** Port of the live page; null: the default port, or any that is free. */
   readonly port?: number | null
 }
 
-/** Runs `train` with everything it should be told and ask; `experimentPath` is the file as the user named it, if any. */
+/** Runs `train` with its callbacks and signals connected; `experimentPath` is the file as the user named it, if any. */
 export async function showRun(
   { json, quiet, live = false, port = null }: ShowOptions,
   experimentPath: string | null,
@@ -33,16 +33,16 @@ export async function showRun(
   const control = new TrainControl()
   const interrupt = watchInterrupts(
     signal => {
-      view.note(`${signal}: finishing the current step and saving; once more to quit at once`)
+      view.note(`${signal}: finishing the current step and saving; press again to quit at once`)
       stop.abort()
     },
     () => view.close(),
   )
   const onSave = () => {
-    view.note('SIGUSR1: a checkpoint is written while training goes on', '')
+    view.note('SIGUSR1: writing a checkpoint; training continues', '')
     control.requestCheckpoint()
   }
-  // Windows has no such signal, and Node refuses to listen for it.
+  // Windows has no such signal, and Node.js refuses to listen for it.
   if (process.platform !== 'win32') process.on('SIGUSR1', onSave)
 
   let runDir: string | null = null
@@ -78,7 +78,7 @@ export async function showRun(
 
   if (json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   if (!quiet) {
-    // With --json, stdout is for the summary alone.
+    // Progress goes to stderr with --json: stdout is for the summary alone.
     const out = json ? process.stderr : process.stdout
     const lines = endLines(summary, { runDir, experimentPath, cwd, paint: paintFor(out), ofImages })
     out.write(`\n${lines.join('\n')}\n`)
@@ -91,7 +91,7 @@ async function openPage(port: number | null, onWarning: (message: string) => voi
   return LivePage.open(port, onWarning)
 }
 
-/** Exported for tests. A signal that came too late to stop anything does not spoil the run; a result that is lost does. */
+/** Exit code of a run. A signal after the last step does not make it a failure; a result that is lost does. Exported for tests. */
 export function exitCodeOf(
   { status, notSaved }: Pick<RunSummary, 'status' | 'notSaved'>,
   signalled: number | undefined,

@@ -2,7 +2,7 @@
 import { relative } from 'node:path'
 import { MultiBar, type SingleBar } from 'cli-progress'
 import type { Argv, CommandModule } from 'yargs'
-import { formatCount, shellWord } from '../format.js'
+import { formatCount, formatCounted, shellWord } from '../format.js'
 import { compareRuns, comparisonTable } from '../report/comparison.js'
 import { loadSweep } from '../sweep/file.js'
 import type { SweepResult, SweepRun } from '../sweep/result.js'
@@ -21,7 +21,7 @@ interface SweepArguments {
 
 export const sweepCommand: CommandModule<object, SweepArguments> = {
   command: 'sweep <sweep>',
-  describe: 'Train many variants of an experiment; the same command again continues',
+  describe: 'Train many variants of an experiment; the same command continues a stopped sweep',
   builder: yargs =>
     yargs
       .positional('sweep', { describe: 'Sweep file (JSON), see docs/sweeps.md', type: 'string', demandOption: true })
@@ -33,13 +33,13 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
       })
       .option('parallel', { describe: 'Runs at a time', type: 'number', requiresArg: true })
       .option('keep-failed', {
-        describe: 'Leave runs that failed as they are; without it they are tried again',
+        describe: 'Do not retry runs that failed',
         type: 'boolean',
         default: false,
       })
       .option('json', { describe: 'Print the result as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
-      .example('$0 sweep configs/sweeps/quickstart.json', 'all runs; Ctrl-C stops, the same again continues')
+      .example('$0 sweep configs/sweeps/quickstart.json', 'all runs; after Ctrl-C the same command continues')
       .example(
         '$0 sweep configs/sweeps/quickstart.json --parallel 2',
         'two at a time, each with half of the cores',
@@ -50,7 +50,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     const view = new SweepView(quiet)
     const interrupt = watchInterrupts(
       signal => {
-        view.line(`${signal}: the runs under way are saved; the same command continues`)
+        view.line(`${signal}: saving the current runs; the same command continues the sweep`)
         stop.abort()
       },
       () => view.close(),
@@ -87,13 +87,13 @@ async function resultLines({ dir, runs, best }: SweepResult): Promise<string[]> 
   return [
     ...(table ? aligned(table) : []),
     '',
-    `${formatCount(runs.length)} runs in ${shown(dir)}: ${counts.join(', ')}`,
+    `${formatCounted(runs.length, 'run')} in ${shown(dir)}: ${counts.join(', ')}`,
     ...runs.flatMap(({ status, error, dir }) => (status === 'failed' ? [`failed: ${shown(dir)}: ${error}`] : [])),
     ...(best ? [`best by ${best.score!.metric}: ${shown(best.dir)}`] : []),
   ]
 }
 
-/** A bar for each run under way where there is a terminal, a line for each that ended. */
+/** A bar for each run in progress if there is a terminal, a line for each that ended. */
 class SweepView {
   readonly #quiet: boolean
   readonly #bars: MultiBar | null
@@ -127,7 +127,7 @@ class SweepView {
     this.#running.delete(point.index)
     const settings = Object.entries(point.settings).map(([path, value]) => `${path}=${JSON.stringify(value)}`)
     const result = score ? `, ${score.metric} ${score.value.toPrecision(5)}` : ''
-    this.line(`run ${point.index} ${status} (${formatCount(epochs)} epochs${result})  ${settings.join(' ')}`)
+    this.line(`run ${point.index} ${status} (${formatCounted(epochs, 'epoch')}${result})  ${settings.join(' ')}`)
   }
 
   line(text: string): void {

@@ -12,13 +12,13 @@ export interface GrayImage {
   readonly width: number
 }
 
-/** What the stream can show, and the user wants to see. */
+/** Colour depth of the stream, or none where the user does not want colour. */
 export function colourDepth(stream: { readonly isTTY?: boolean }, env: NodeJS.ProcessEnv = process.env): ColourDepth {
   if (stream.isTTY !== true || env.NO_COLOR || env.TERM === 'dumb') return 'none'
   return /^(truecolor|24bit)$/i.test(env.COLORTERM ?? '') ? 'true' : '256'
 }
 
-/** From background to full ink, on a dark terminal or a light one: what counts is how much of a cell is covered. */
+/** Characters from background to full ink, on a dark or a light terminal: what counts is how much of a cell is covered. */
 const RAMP = ' .:-=+*#%@'
 
 /** A cell is about twice as high as wide, so two rows of pixels make a line. At most `columns` wide. */

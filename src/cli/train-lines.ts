@@ -1,4 +1,4 @@
-/** What `train` says, as text: events in, lines out. Pure; the terminal is the business of progress.ts. */
+/** Text output of `train`: events in, lines out. Pure; progress.ts handles the terminal. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import {
   formatBytes,
@@ -13,10 +13,10 @@ import {
 import type { EpochEvent, ProgressEvent, RunSummary, Score, StartEvent } from '../run/events.js'
 import type { Paint } from './paint.js'
 
-/** Widest a bar gets, and narrowest it makes sense. */
+/** Greatest and least width of a bar. */
 const BAR = { most: 30, least: 8 } as const
 
-/** What is about to be trained: data, model, machine, and where it will be saved. */
+/** Lines about the run that starts: data, model, machine, and run directory. */
 export function startLines(event: StartEvent, cwd: string): string[] {
   const { experiment, rows, widths, workers, backendReason: reason, backendAdvice: advice } = event
   return [
@@ -46,19 +46,19 @@ export function epochLine(event: EpochEvent): string {
   const { epoch, epochs, train, validation } = event
   return spaced([
     epochOf(epoch, epochs),
-    train === null ? 'no loss: every mini-batch was left out' : score(train),
+    train === null ? 'no loss: every mini-batch was skipped' : score(train),
     validation === undefined ? undefined : `validation ${validation === null ? 'not finite' : score(validation)}`,
     `${formatCount(event.samplesPerSecond)} samples/s`,
     formatDuration(event.seconds),
   ])
 }
 
-/** One line for a moment within an epoch, where there is no live bar. */
+/** One line for progress within an epoch, where there is no live bar. */
 export function progressLine(event: ProgressEvent): string {
   return spaced([epochOf(event.epoch, event.epochs), ...moment(event)])
 }
 
-/** The live bar over the whole run, cut to the terminal's width. */
+/** Live bar over the whole run, fitted to the terminal's width. */
 export function barLine(event: ProgressEvent, columns: number): string {
   const { step, stepsPerEpoch, epochs } = event
   const before = `${epochOf(event.epoch, epochs)}  `
@@ -77,11 +77,11 @@ export interface EndContext {
   readonly experimentPath: string | null
   readonly cwd: string
   readonly paint: Paint
-  /** Whether it learned classes of images, which can be shown to it. */
+  /** True for a classifier of images: pictures can be given to it. */
   readonly ofImages: boolean
 }
 
-/** The result, where it is, and what to do with it. */
+/** Lines about the finished run: result, files, next commands. */
 export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, paint, ofImages }: EndContext): string[] {
   const { status, epochs } = summary
   const lines = [
@@ -113,7 +113,7 @@ function stoppedText({ stopped, weightsStep }: RunSummary): string {
   return weightsStep === undefined ? why : `${why}; the weights are those of step ${formatCount(weightsStep)}, the best`
 }
 
-/** The test score first: it is what the run was for. */
+/** Scores, the test score first: it is the result of the run. */
 function scores({ test, validation, train, notFinite = [] }: RunSummary, paint: Paint): string {
   const text = (what: string, { loss, accuracy, r2 }: Score, style = (text: string) => text) =>
     accuracy !== undefined
@@ -141,26 +141,23 @@ function nextSteps(
   return [
     ...(status === 'completed'
       ? []
-      : ([[`npx gradloom resume ${shellWord(run)}`, 'go on where it stopped, to the same bits']] as const)),
+      : ([[`npx gradloom resume ${shellWord(run)}`, 'continue where it stopped, to the same bits']] as const)),
     ofImages
-      ? [
-          `npx gradloom serve ${shellWord(run)}`,
-          'the network in the browser: give it images of your own, see every layer',
-        ]
-      : [`npx gradloom predict ${shellWord(run)} --wrong`, 'the test samples that it is most wrong about'],
+      ? [`npx gradloom serve ${shellWord(run)}`, 'try the network in the browser: draw or drop images, see every layer']
+      : [`npx gradloom predict ${shellWord(run)} --wrong`, 'the test samples with the largest mistakes'],
     [`npx gradloom report ${shellWord(run)}`, 'a page about this run: curves, mistakes, workers'],
     ...(experimentPath === null ? [] : [variation(experimentPath)]),
-    ['npx gradloom train --help', 'everything that can be set from here'],
+    ['npx gradloom train --help', 'all options'],
   ]
 }
 
 function variation(experimentPath: string): NextStep {
   const experiment = shellWord(experimentPath)
-  // Beside the original, so that its relative paths stay right.
+  // The copy lies beside the original, so that its relative paths stay right.
   const copy = shellWord(join(dirname(experimentPath), 'mine.json'))
   return shellWord(join(experimentPath)) === copy
-    ? [`npx gradloom train ${experiment} --set model.dropout=0.1`, 'one setting changed, the rest as it is']
-    : [`cp ${experiment} ${copy}`, `then change it, and: npx gradloom train ${copy}`]
+    ? [`npx gradloom train ${experiment} --set model.dropout=0.1`, 'change one setting, keep the rest']
+    : [`cp ${experiment} ${copy}`, `edit it, then: npx gradloom train ${copy}`]
 }
 
 /** A path as the user would type it. */
@@ -178,7 +175,7 @@ function moment(event: ProgressEvent): string[] {
   ]
 }
 
-/** Padded, so that columns of lines stand still. */
+/** Epoch number, padded so that columns stay aligned. */
 function epochOf(epoch: number, epochs: number): string {
   return `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`
 }

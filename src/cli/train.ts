@@ -1,4 +1,4 @@
-/** `gradloom train`: parses, calls `train`, shows, sets the exit code. Main thread; the engine is loaded when it runs. */
+/** `gradloom train`: parses options, calls `train`, sets the exit code. Main thread; the engine is loaded when it runs. */
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
 import type { WeightLayout } from '../import/assign.js'
@@ -7,11 +7,11 @@ import { showRun } from './show-run.js'
 
 /** Options that are another spelling of `--set`. Their values are checked with the experiment. */
 const OVERRIDES = {
-  workers: { path: 'compute.workers', describe: 'Threads that compute: auto or a number' },
+  workers: { path: 'compute.workers', describe: 'Worker threads: auto or a number' },
   backend: { path: 'compute.backend', describe: 'Kernels to use: auto, onednn, blas, wasm or reference' },
-  precision: { path: 'compute.precision', describe: 'Of the arithmetic: f32, bf16 or auto' },
-  seed: { path: 'seed', describe: 'Of all random numbers' },
-  epochs: { path: 'train.epochs', describe: 'Passes over the training rows' },
+  precision: { path: 'compute.precision', describe: 'Precision of products: f32, bf16 or auto' },
+  seed: { path: 'seed', describe: 'Seed of all random numbers' },
+  epochs: { path: 'train.epochs', describe: 'Passes over the training split' },
 } as const
 type OverrideName = keyof typeof OVERRIDES
 const OVERRIDE_NAMES = Object.keys(OVERRIDES) as OverrideName[]
@@ -47,17 +47,17 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         ...single('run-dir'),
       })
       .option('from', {
-        describe: 'Start from the weights of this checkpoint, run, .npz or .safetensors file, not from random ones',
+        describe: 'Start from the weights of this checkpoint, run, .npz or .safetensors file instead of random ones',
         ...single('from'),
       })
       .option('from-layout', {
-        describe: 'How weights lie in a file of another program: (inputs, outputs) or (outputs, inputs)',
+        describe: 'Orientation of weight matrices in a file of another program: (inputs, outputs) or (outputs, inputs)',
         choices: LAYOUTS,
-        defaultDescription: 'as names and shapes say',
+        defaultDescription: 'detected from names and shapes',
       })
       .option('from-order', {
-        describe: 'Layers of a file of another program by name, first one first: fc1,fc2,out',
-        defaultDescription: 'as names and shapes say',
+        describe: 'Names of the layers in a file of another program, in order: fc1,fc2,out',
+        defaultDescription: 'detected from names and shapes',
         ...single('from-order'),
       })
       .option('from-input', {
@@ -68,21 +68,21 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .option('live', liveOption)
       .option('port', livePortOption)
       .option('tensorboard', {
-        describe: 'Write events for TensorBoard too (log.tensorboard)',
+        describe: 'Also write events for TensorBoard (log.tensorboard)',
         type: 'boolean',
         default: false,
       })
       .option('dry-run', {
-        describe: 'Say what would be trained: data, layers, memory, backend, settings; start and write nothing',
+        describe: 'Print what would be trained (data, layers, memory, backend, settings) without training',
         type: 'boolean',
         default: false,
       })
       .option('json', { describe: 'Print the summary as one JSON object on stdout', type: 'boolean', default: false })
       .option('quiet', { describe: 'No progress on stderr', type: 'boolean', default: false })
       .example('$0 train configs/quickstart.json', 'real digits, in a minute')
-      .example('$0 train mine.json --epochs 3 --workers 2', 'not what the file says')
+      .example('$0 train mine.json --epochs 3 --workers 2', 'options override the file')
       .example("$0 train mine.json --set 'model.hidden=[100,50]'", 'any setting of the experiment')
-      .example('$0 train mine.json --dry-run', 'what would be trained')
+      .example('$0 train mine.json --dry-run', 'data, layers, memory, backend and settings')
       .example('$0 train mine.json --json --quiet | jq .test', 'for scripts') as Argv<TrainArguments>
     for (const name of OVERRIDE_NAMES) {
       const { path, describe } = OVERRIDES[name]
@@ -93,7 +93,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   handler: runTrain,
 }
 
-/** Exported for tests: the `--set` form of all overrides, named options last. */
+/** The `--set` form of all overrides, named options last. Exported for tests. */
 export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & { tensorboard?: boolean }): string[] {
   const named = OVERRIDE_NAMES.flatMap(name =>
     args[name] === undefined ? [] : `${OVERRIDES[name].path}=${args[name]}`,
@@ -106,7 +106,7 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & {
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {
-  // Wrong experiments are found before the engine is even loaded.
+  // Find mistakes in the experiment before the engine is even loaded.
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
   if (args.dryRun) {

@@ -1,16 +1,16 @@
-/** What the command line says about wrong usage, in the form of our other messages. Main thread; prints nothing. */
+/** Errors of wrong usage, in the form of our other messages. Main thread; prints nothing. */
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 
 export interface KnownCommand {
   readonly name: string
-  /** What `--help` shows, and yargs parses. The module says the same; a test compares them. */
+  /** Command with its arguments, as `--help` shows it and yargs parses it. Equal to the module's own; a test compares them. */
   readonly command: string
-  /** It has commands of its own. */
+  /** True if it has subcommands. */
   readonly group?: true
 }
 
-/** What yargs throws by itself for some of the mistakes, and we for the others. */
+/** Error of yargs for some mistakes, and of our own options for others. */
 interface UsageProblem extends Error {
   readonly name: 'YError'
   /** Names of the options that the command knows. */
@@ -20,7 +20,7 @@ export function isUsage(error: unknown): error is UsageProblem {
   return error instanceof Error && error.name === 'YError'
 }
 
-/** A first word that is no command is named, which yargs would not do. */
+/** Rejects a first word that is not a command; yargs would not name it. */
 export async function checkCommand(args: readonly string[], commands: readonly KnownCommand[]): Promise<void> {
   const word = firstWord(args)
   const names = commands.map(({ name }) => name)
@@ -31,7 +31,7 @@ export async function checkCommand(args: readonly string[], commands: readonly K
   )
 }
 
-/** What yargs found wrong, in the form of our other messages. */
+/** Rewords what yargs found wrong. */
 export async function usageError(
   args: readonly string[],
   problem: UsageProblem,
@@ -40,7 +40,7 @@ export async function usageError(
   const entry = commands.find(({ name }) => name === firstWord(args))
   const words = entry ? commandWords(args, entry) : []
   const what = await reworded(args, problem, entry)
-  // Help for a command that does not exist is the help of its group.
+  // If the subcommand does not exist, show the help of its group.
   const known = what.startsWith(NO_SUCH_COMMAND) ? words.slice(0, -1) : words
   return new ConfigError(`${['gradloom', ...words].join(' ')}: ${what}`, {
     hint: ['npx gradloom', ...known, '--help'].join(' '),
@@ -53,7 +53,7 @@ function firstWord(args: readonly string[]): string | undefined {
   return args.find(arg => !arg.startsWith('-'))
 }
 
-/** `data fetch`, in a group; else the command's name alone. */
+/** Words of a command: `data fetch` in a group, else the command's name alone. */
 function commandWords(args: readonly string[], { name, group }: KnownCommand): string[] {
   const next = args[args.indexOf(name) + 1]
   return group && next !== undefined && !next.startsWith('-') ? [name, next] : [name]

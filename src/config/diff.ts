@@ -1,4 +1,4 @@
-/** The shortest input that resolves to an experiment: what differs from the defaults. Pure; runs on any thread. */
+/** Shortest input that resolves to an experiment: the settings that differ from the defaults. Pure; runs on any thread. */
 import { isDeepStrictEqual } from 'node:util'
 import { withValue } from './overrides.js'
 import { valueAt } from './problems.js'
@@ -7,7 +7,7 @@ import type { Experiment, ExperimentInput } from './schema.js'
 import { settings, variantIn } from './settings.js'
 
 /**
- * What an experiment's file must say. `defaultName` is the name that goes without saying; the data set never does.
+ * Settings that an experiment's file must contain. `defaultName` is the name that can be left out; the data set never can.
  * A section with a `type` is compared with the defaults of its type.
  */
 export function differences(experiment: Experiment, defaultName?: string): ExperimentInput {

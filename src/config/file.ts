@@ -1,4 +1,4 @@
-/** Reads an experiment file's text; where there is none, says what there is instead. Runs on the main thread. */
+/** Reads an experiment file's text; if there is none, the error lists what is there instead. Runs on the main thread. */
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../errors.js'
 import { nearest } from './suggest.js'
 
-/** Larger than any experiment; a data set given by mistake need not be parsed. */
+/** Size limit, larger than any experiment, so that a data set given by mistake is not parsed. */
 const MAX_BYTES = 4 * 1024 * 1024
-/** The experiments that come with gradloom: seen from dist/src/config. */
+/** Folder of the experiments that come with gradloom, relative to dist/src/config. */
 const SHIPPED = fileURLToPath(new URL('../../../configs', import.meta.url))
 
-/** The file's text as it stands, byte order mark included. Throws a ConfigError that names the file. */
+/** The file's text unchanged, byte order mark included. Throws a ConfigError that names the file. */
 export async function readText(path: string): Promise<string> {
   if (path === '') throw new ConfigError("the experiment's path is empty, expected a file")
   let bytes: Uint8Array
@@ -28,7 +28,7 @@ export async function readText(path: string): Promise<string> {
   } catch (cause) {
     const first = Buffer.from(bytes.subarray(0, 4)).toString('hex')
     const utf16 = first.startsWith('fffe') || first.startsWith('feff')
-    const evidence = utf16 ? 'it begins with the mark of UTF-16' : `it begins with the bytes ${first}`
+    const evidence = utf16 ? 'it begins with the byte order mark of UTF-16' : `it begins with the bytes ${first}`
     throw new ConfigError(`${path}: the file is not UTF-8, expected JSON text in UTF-8; ${evidence}`, { cause })
   }
 }
@@ -39,7 +39,7 @@ function unreadable(path: string, cause: NodeJS.ErrnoException): ConfigError {
   }
   if (cause.code === 'EISDIR') {
     const inside = experimentsIn(path)
-    const evidence = inside.length > 0 ? `in it: ${listed(inside)}` : 'no .json file is in it'
+    const evidence = inside.length > 0 ? `it contains ${listed(inside)}` : 'it contains no .json file'
     return new ConfigError(`${path}: it is a directory, expected an experiment file; ${evidence}`, { cause })
   }
   return new ConfigError(`${path}: the file cannot be read; ${cause.message}`, { cause })
@@ -52,7 +52,7 @@ function alternativesTo(path: string): string {
   const guess = nearest(plain(path), there.map(plain))
   const similar = there.find(file => plain(file) === guess)
   if (similar !== undefined) return `did you mean ${similar}?`
-  return configs.length > 0 ? `there are ${listed(configs)}` : 'no experiment is near it'
+  return configs.length > 0 ? `there are ${listed(configs)}` : 'there are no experiments nearby'
 }
 
 function listed(files: readonly string[]): string {
@@ -65,6 +65,6 @@ function experimentsIn(folder: string): string[] {
     const files = entries.filter(entry => !entry.isDirectory() && /\.json$/i.test(entry.name))
     return files.map(({ name }) => join(folder, name)).sort()
   } catch {
-    return [] // It may not exist, or not be ours to read: then it has nothing to offer.
+    return [] // The folder may not exist or not be readable: nothing to suggest then.
   }
 }

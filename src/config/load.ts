@@ -1,5 +1,5 @@
 /**
- * From a file, or an object in hand, to a complete experiment, or to one error with everything that is wrong.
+ * Loads a file, or an object, into a complete experiment; throws one error with every problem.
  * Runs on the main thread, before any other thread starts.
  */
 import { basename, dirname, resolve } from 'node:path'
@@ -11,7 +11,7 @@ import { type Experiment, experimentSchema, NAME_PATTERN, settled } from './sche
 import { expectation, nodeAt, variantIn } from './settings.js'
 import { type JsonText, parseJson } from './syntax.js'
 
-/** A complete experiment and where it came from. */
+/** A complete experiment and its source. */
 export interface LoadedExperiment {
   /** Every default filled in; frozen. */
   readonly experiment: Experiment
@@ -19,7 +19,7 @@ export interface LoadedExperiment {
   readonly source: string
   /** Absolute path of the file, or null for an object. */
   readonly path: string | null
-  /** Absolute folder where relative paths in the experiment start. */
+  /** Absolute folder that relative paths in the experiment start at. */
   readonly baseDir: string
 }
 
@@ -27,7 +27,7 @@ const NAMELESS = 'experiment'
 
 /**
  * Reads an experiment file. `overrides` are texts such as "train.epochs=3", later ones winning.
- * Throws a ConfigError: an ExperimentError if the file is JSON but no experiment.
+ * Throws a ConfigError: an ExperimentError if the file is JSON but not a valid experiment.
  */
 export async function loadExperiment(path: string, overrides: readonly string[] = []): Promise<LoadedExperiment> {
   const source = await readText(path)
@@ -37,14 +37,14 @@ export async function loadExperiment(path: string, overrides: readonly string[] 
   return { experiment, source, path: absolute, baseDir: dirname(absolute) }
 }
 
-/** The same for an object in hand. `where` begins its messages; relative paths start at `baseDir`, or where we run. */
+/** Resolves an object instead of a file. `where` begins its messages; relative paths start at `baseDir`, or the current folder. */
 export function resolveExperiment(
   input: unknown,
   options: { where?: string; overrides?: readonly string[]; baseDir?: string } = {},
 ): LoadedExperiment {
   const { where = NAMELESS, overrides = [], baseDir = '.' } = options
   const experiment = complete(input, { where, overrides, text: null, defaultName: NAMELESS })
-  // Without overrides `input` is valid here; with them, parts of it may never have been looked at.
+  // `input` is valid here without overrides; with them, parts of it may not have been checked.
   const source = `${stringify(input, where)}\n`
   return { experiment, source, path: null, baseDir: resolve(baseDir) }
 }
@@ -71,7 +71,7 @@ function complete(given: unknown, { where, overrides, text, defaultName }: Conte
   const parsed = experimentSchema.safeParse(input)
   const found = parsed.success ? [] : problemsOf(parsed.error.issues, input)
   problems.push(...found.map(problem => place(problem, applied, text)))
-  // In the file's order, as someone goes through it; overrides after it.
+  // Sort in the order of the file, then overrides.
   problems.sort((a, b) => (a.line ?? Number.POSITIVE_INFINITY) - (b.line ?? Number.POSITIVE_INFINITY) || 0)
   if (!parsed.success || problems.length > 0)
     throw new ExperimentError(where, problems, hintFor(problems, applied, input))
@@ -80,14 +80,14 @@ function complete(given: unknown, { where, overrides, text, defaultName }: Conte
   return deepFreeze({ ...experiment, name: valueAt(input, ['name']) !== undefined ? experiment.name : defaultName })
 }
 
-/** Where a problem was written: by the last override that wrote there, else in the file. */
+/** Source of a problem: the last override that wrote its path, else the file. */
 function place(problem: Problem, overrides: readonly Override[], text: JsonText | null): PlacedProblem {
   const override = overrides.findLast(({ path }) => path.every((key, i) => key === problem.keys[i]))
   if (override) return { ...problem, line: null, override: override.text }
   return { ...problem, line: text?.lineOf(problem.keys) ?? null, override: null }
 }
 
-/** The command that helps where an override clashes with the file, or is read as something else than was meant. */
+/** Command that helps if an override clashes with the file, or is read as something else than was meant. */
 function hintFor(
   problems: readonly PlacedProblem[],
   overrides: readonly Override[],
@@ -108,7 +108,7 @@ function hintFor(
   return undefined
 }
 
-/** The name an experiment has if it gives none: its file's, as far as it may be part of a directory's name. */
+/** Default name of an experiment: its file's name, as far as it may be part of a directory's name. */
 function nameFrom(path: string): string {
   const name = basename(path)
     .replace(/(?<=.)\.json$/i, '')
@@ -122,7 +122,7 @@ function stringify(input: unknown, where: string): string {
   try {
     return JSON.stringify(input, null, 2)
   } catch (cause) {
-    throw new ConfigError(`${where}: it is ${show(input)}, expected what JSON can hold`, { cause })
+    throw new ConfigError(`${where}: it is ${show(input)}, expected a value that JSON can hold`, { cause })
   }
 }
 

@@ -1,4 +1,4 @@
-/** `docs/experiment.md`: every setting with its values, default and meaning, written from the schema. Pure. */
+/** Generator of `docs/experiment.md`: every setting with its values, default and meaning, from the schema. Pure. */
 import { expectation, experimentJsonSchema, type Setting, settings } from './settings.js'
 
 const INTRODUCTION = `# The experiment file
@@ -16,11 +16,11 @@ An experiment is one JSON file. Every key but \`data.dataset\` has a default, so
 }
 \`\`\`
 
-\`$schema\` is for editors, which then complete keys and explain them. Unknown keys are errors, and all that is wrong with
-a file is reported at once.
+\`$schema\` is for editors, which then complete keys and explain them. Unknown keys are errors, and all problems of a file
+are reported at once.
 
-- \`gradloom config check <file...>\` says whether files are right, without training.
-- \`gradloom config show <file>\` prints the experiment with every default; \`--diff\` only what differs from them.
+- \`gradloom config check <file...>\` validates files, without training.
+- \`gradloom config show <file>\` prints the experiment with every default; \`--diff\` only the settings that differ from them.
 - \`--set path=value\`, as in \`--set train.epochs=3\` or \`--set model.hidden.0=100\`, changes a setting for one command. The
   value is read as JSON where it is JSON, else as text.
 `
@@ -58,7 +58,7 @@ function defaultOf(path: string, value: unknown): string {
   return `\`${JSON.stringify(value).replaceAll(',', ', ')}\``
 }
 
-/** A cell that says which types it is about, unless it says the same for all `count` of them. */
+/** Table cell that names the types it applies to, unless it is the same for all `count` of them. */
 function byVariant(entries: readonly Setting[], count: number, cell: (entry: Setting) => string): string {
   const texts = [...new Set(entries.map(cell))]
   if (texts.length === 1 && (entries.length >= count || entries[0].variant === null)) return texts[0]

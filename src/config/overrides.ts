@@ -1,17 +1,17 @@
-/** `--set path=value`: one changed setting, from its text to a changed copy of the experiment's input. Main thread. */
+/** `--set path=value`: parses one override and applies it to a copy of the experiment's input. Main thread. */
 import { type Problem, show, valueAt } from './problems.js'
 import { isKnown, nodeAt } from './settings.js'
 import { nearestWhole } from './suggest.js'
 
 /** A change to one path, and the text it came from. */
 export interface Override {
-  /** As typed, for messages. */
+  /** Text as typed, for messages. */
   readonly text: string
   readonly path: readonly (string | number)[]
   readonly value: unknown
 }
 
-/** The override, or what is wrong with its text. A value that is no JSON is taken as text. */
+/** Override, or the problem with its text. A value that is not JSON is taken as text. */
 export function parseOverride(text: string): Override | Problem {
   const equals = text.indexOf('=')
   if (equals <= 0) return { keys: [], message: `it is ${show(text)}, expected path=value, as in train.epochs=3` }
@@ -33,15 +33,15 @@ function parseValue(text: string): unknown {
   }
 }
 
-/** A copy of `input` with the override in it, or what keeps it from fitting. `input` stays as it is. */
+/** A copy of `input` with the override in it, or the problem that keeps it from fitting. `input` is not changed. */
 export function applyOverride(input: unknown, { path, value }: Override): { input: unknown } | Problem {
   const last = path[path.length - 1]
   if (typeof last !== 'number') return { input: withValue(input, path, value) }
-  // One entry of a list: where the file has no list, of the default one.
+  // One entry of a list: if the file has no list, start from the default one.
   const listPath = path.slice(0, -1)
   const joined = listPath.join('.')
   const list = valueAt(input, listPath) ?? nodeAt(joined, null).default
-  if (!Array.isArray(list)) return { input } // The list itself is reported as no list.
+  if (!Array.isArray(list)) return { input } // The list itself is reported as not being a list.
   if (last > list.length) {
     const message = `${path.join('.')} is past the end, expected an index <= ${list.length}; ${joined} is ${show(list)}`
     return { keys: path, message }
@@ -49,11 +49,11 @@ export function applyOverride(input: unknown, { path, value }: Override): { inpu
   return { input: withValue(input, listPath, [...list.slice(0, last), value, ...list.slice(last + 1)]) }
 }
 
-/** A copy of `input` with `value` at the path; copies only what lies on the way. Paths are known ones, so no key here can reach a prototype. */
+/** A copy of `input` with `value` at the path; copies only the nodes on the path. Paths are known ones, so no key here can reach a prototype. */
 export function withValue(input: unknown, [key, ...rest]: readonly (string | number)[], value: unknown): unknown {
   if (key === undefined) return value
   if (input === undefined) return { [key]: withValue(undefined, rest, value) }
-  // What stands in the way is no object, and is reported as such.
+  // A node on the path is not an object, and is reported as such.
   if (typeof input !== 'object' || input === null || Array.isArray(input)) return input
   return { ...input, [key]: withValue(valueAt(input, [key]), rest, value) }
 }

@@ -1,5 +1,5 @@
 /**
- * From what zod finds to what a person reads: each problem with its path, the value received and what was expected,
+ * Converts zod's issues to messages for people: each problem with its path, the value received and what was expected,
  * and all of them in one error. Runs on the main thread.
  */
 import { inspect } from 'node:util'
@@ -8,23 +8,23 @@ import { ConfigError } from '../errors.js'
 import { alternatives, expectation, isKnown, keysOf, nodeAt, variantIn, variantsWith } from './settings.js'
 import { nearest, nearestPath } from './suggest.js'
 
-/** One thing that is wrong with an experiment. */
+/** One problem of an experiment. */
 export interface Problem {
-  /** Where in the experiment; empty for the whole of it. Not dotted, because an unknown key may have dots in it. */
+  /** Path in the experiment; empty for the whole of it. Not dotted, because an unknown key may have dots in it. */
   readonly keys: readonly PropertyKey[]
   /** Names the path, the value received and what was expected. */
   readonly message: string
 }
 
-/** A problem and where it was written. */
+/** Problem and its source. */
 export interface PlacedProblem extends Problem {
-  /** Line in the file, from 1; null where there is none. */
+  /** Line in the file, from 1; null if there is none. */
   readonly line: number | null
   /** The `--set` that wrote the value, or null. */
   readonly override: string | null
 }
 
-/** Every problem of one experiment. A ConfigError, with the problems to hand. */
+/** Every problem of one experiment, as one ConfigError and as a list. */
 export class ExperimentError extends ConfigError {
   readonly problems: readonly PlacedProblem[]
 
@@ -48,14 +48,14 @@ function summarize(where: string, problems: readonly PlacedProblem[]): string {
   return [`${problems.length} problems in ${where}:`, ...lines].join('\n')
 }
 
-/** A value as it arrived, short enough for a line. */
+/** A value as received, shortened to fit on a line. */
 export function show(value: unknown): string {
   const options = { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 8, maxStringLength: 80 }
   const text = inspect(value, { ...options, customInspect: false })
   return text.length > 160 ? `${text.slice(0, 157)}...` : text
 }
 
-/** zod's issues about `input`, in gradloom's words, each path once. */
+/** zod's issues about `input`, in gradloom's words, one per path. */
 export function problemsOf(issues: readonly z.core.$ZodIssue[], input: unknown): Problem[] {
   const problems = issues.flatMap(issue => problemsIn(issue, input))
   const same = (a: Problem, b: Problem) => a.keys.join('.') === b.keys.join('.')
@@ -66,18 +66,18 @@ function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const { path: keys } = issue
   if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(input, keys, key))
   const value = valueAt(input, keys)
-  // The one section that must be there: what is missed is the key in it.
+  // `data` is the one required section: report its required key as missing.
   const path = keys.join('.') === 'data' && value === undefined ? 'data.dataset' : keys.join('.')
   const section = keys.slice(0, 1)
   const node = nodeAt(path, variantIn(section.join('.'), valueAt(input, section)))
   const phrased = issue.code === 'custom' || issue.code === 'invalid_format'
   const wanted = phrased ? issue.message : expectation(node)
   if (value === undefined && path !== '') return [{ keys, message: `${path} is missing, expected ${wanted}` }]
-  // Too large to be exact: a limit that matters only here, so no other message mentions it.
+  // The number is too large to be exact: that limit matters only here, so no other message mentions it.
   const inexact = node.maximum === Number.MAX_SAFE_INTEGER && typeof value === 'number' && value > node.maximum
   const limit = inexact ? ` and <= ${node.maximum}` : ''
   const guess = typeof value === 'string' ? nearest(value, node.enum?.map(String) ?? []) : undefined
-  // A known value that does not fit the rest of the experiment is no slip of the pen.
+  // A known value that does not fit the rest of the experiment is not a typo.
   const evidence = guess === undefined || guess === value ? '' : `; did you mean "${guess}"?`
   return [{ keys, message: `${path || 'the experiment'} is ${show(value)}, expected ${wanted}${limit}${evidence}` }]
 }
@@ -109,7 +109,7 @@ function advice(section: string, key: string): string {
   return `known ${section === '' ? 'at the top' : `in ${section}`}: ${keysOf(section).join(', ')}`
 }
 
-/** What `input` has at `path`, own properties only; undefined where it has nothing. */
+/** Value of `input` at `path`, own properties only; undefined if there is none. */
 export function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   let value = input
   for (const key of path) {

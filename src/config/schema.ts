@@ -1,5 +1,5 @@
 /**
- * The experiment: gathers the sections in schema/, where every setting has its limits, default and help, once. Types,
+ * The experiment: combines the sections in schema/, where every setting has its limits, default and help, once. Types,
  * messages, JSON Schema and `docs/experiment.md` derive from it (see settings.ts). Data and types only; any thread.
  *
  * Every key but `data.dataset` has a default. Unknown keys are errors at every level.
@@ -25,16 +25,16 @@ import { type Loss, lossOfTask, train } from './schema/train.js'
 
 export { DATASETS, NAME_PATTERN, OWN_TABLES } from './schema/fields.js'
 
-/** An experiment file's content. `parse` fills in every default; `resolveExperiment` has the better messages. */
+/** Content of an experiment file. `parse` fills in every default; `resolveExperiment` has the better messages. */
 export const experimentSchema = z
   .strictObject({
-    $schema: z.string().optional().meta(help('Where editors find this schema. gradloom ignores it.')),
+    $schema: z.string().optional().meta(help('Location of this schema, for editors. gradloom ignores it.')),
     name: z
       .string()
       .regex(NAME_PATTERN, { error: NAME_WANTED })
       .default('experiment')
       .meta(help(`Begins the run directory's name, so: ${NAME_WANTED}. Default: the file's name without \`.json\`.`)),
-    seed: z.int().min(0).default(1).meta(help('Every random number of the run follows from it.')),
+    seed: z.int().min(0).default(1).meta(help('Seed of every random number in the run.')),
     data,
     augment,
     model,
@@ -46,18 +46,18 @@ export const experimentSchema = z
     log,
   })
   .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), normHasStatistics(), smoothingFits(), taskFits())
-  .meta({ title: 'gradloom experiment', description: 'A network, what it learns from, and how.' })
+  .meta({ title: 'gradloom experiment', description: 'A network, its data, and how it is trained.' })
 
-/** What may be written: `data.dataset`, and whatever differs from the defaults. */
+/** Input of an experiment: `data.dataset`, and every setting that differs from the defaults. */
 export type ExperimentInput = z.input<typeof experimentSchema>
 
-/** Fills in what follows from other settings: a valid experiment becomes a complete one. */
+/** Fills in the defaults that depend on other settings: a valid experiment becomes a complete one. */
 export function settled({ $schema: _, ...experiment }: Parsed): Experiment {
   const { data, train } = experiment
   return { ...experiment, train: { ...train, loss: train.loss ?? lossOfTask(data.task) } }
 }
 
-/** Complete: every default filled in. Deeply readonly, and frozen by `resolveExperiment`. */
+/** Complete experiment: every default filled in. Deeply readonly, and frozen by `resolveExperiment`. */
 export type Experiment = DeepReadonly<
   Omit<Parsed, '$schema' | 'train'> & { train: Omit<Parsed['train'], 'loss'> & { loss: Loss } }
 >

@@ -1,5 +1,5 @@
 /**
- * The experiment's schema as a tree of JSON Schema nodes, and questions about it: what is known at a path, what is
+ * The experiment's schema as a tree of JSON Schema nodes, with queries: what is known at a path, what is
  * expected there, and the flat list of all settings. Messages, overrides, the checked-in schema and the docs read it.
  * Pure; runs on any thread.
  */
@@ -15,7 +15,7 @@ export interface SchemaNode {
   readonly const?: unknown
   readonly enum?: readonly unknown[]
   readonly anyOf?: readonly SchemaNode[]
-  /** Only on sections with a `type` key: the shapes to choose from. */
+  /** Variants of a section with a `type` key. */
   readonly oneOf?: readonly SchemaNode[]
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly required?: readonly string[]
@@ -28,16 +28,16 @@ export interface SchemaNode {
   readonly exclusiveMaximum?: number
 }
 
-/** One key that can be set. A section with a `type` has one entry for each type that knows the key. */
+/** One key that can be set. A section with a `type` has one entry for each type that has the key. */
 export interface Setting {
   /** Dotted, as in `--set`. */
   readonly path: string
-  /** The section's `type` that this entry is about, or null where the section has no types. */
+  /** The section's `type` that this entry belongs to, or null if the section has no types. */
   readonly variant: string | null
   readonly node: SchemaNode
 }
 
-/** JSON Schema of what may be written, in the draft that most editors know. */
+/** JSON Schema of an experiment file, in the draft that most editors support. */
 export const experimentJsonSchema: SchemaNode = createJsonSchema()
 
 /** Every setting, in the schema's order. */
@@ -48,7 +48,7 @@ function createJsonSchema(): SchemaNode {
     io: 'input',
     target: 'draft-07',
     override({ path, jsonSchema }) {
-      // The real default is the file's name, which the schema cannot know.
+      // The real default is the file's name, which the schema does not have.
       if (path.join('.') === 'properties.name') delete jsonSchema.default
     },
   }) as SchemaNode
@@ -74,7 +74,7 @@ function variantOf(option: SchemaNode): string {
   return String(option.properties?.type?.const)
 }
 
-/** The `type` keys of all shapes of a section, as one setting. */
+/** The `type` keys of all variants of a section, as one setting. */
 function typeNode(options: readonly SchemaNode[]): SchemaNode {
   return {
     type: 'string',
@@ -84,19 +84,19 @@ function typeNode(options: readonly SchemaNode[]): SchemaNode {
   }
 }
 
-/** A section is an object with settings in it; the empty path is the experiment itself. */
+/** True if the path is an object with settings in it; the empty path is the experiment itself. */
 export function isSection(path: string): boolean {
   return path === '' || settings.some(setting => setting.path.startsWith(`${path}.`))
 }
 
-/** Whether any experiment may have something at `path`: a setting, a section, or an entry of a list. */
+/** True if any experiment may have a value at `path`: a setting, a section, or an entry of a list. */
 export function isKnown(path: string): boolean {
   if (isSection(path) || settings.some(setting => setting.path === path)) return true
   const list = /^(.+)\.\d+$/.exec(path)?.[1]
   return settings.some(setting => setting.path === list && setting.node.type === 'array')
 }
 
-/** Keys directly under a section; with a variant, only those that this `type` knows. */
+/** Keys directly under a section; with a variant, only those of this `type`. */
 export function keysOf(section: string, variant: string | null = null): string[] {
   const prefix = section === '' ? '' : `${section}.`
   const inside = settings.filter(({ path }) => path.startsWith(prefix))
@@ -104,12 +104,12 @@ export function keysOf(section: string, variant: string | null = null): string[]
   return [...new Set(fitting.map(({ path }) => path.slice(prefix.length).split('.')[0]))]
 }
 
-/** The `type`s that know the setting at `path`; empty where its section has no types. */
+/** The `type`s that have the setting at `path`; empty if its section has no types. */
 export function variantsWith(path: string): string[] {
   return settings.filter(setting => setting.path === path).flatMap(({ variant }) => variant ?? [])
 }
 
-/** The `type` that a section's value chooses: what it says, or the default. Null for a section without types. */
+/** The `type` of a section's value: as given, or the default. Null for a section without types. */
 export function variantIn(section: string, value: unknown): string | null {
   const type = settings.find(setting => setting.path === `${section}.type`)
   if (!type) return null
@@ -117,7 +117,7 @@ export function variantIn(section: string, value: unknown): string | null {
   return typeof written === 'string' ? written : String(type.node.default)
 }
 
-/** The node at `path`, in the shape that `variant` chooses. */
+/** The node at `path`, in the given variant. */
 export function nodeAt(path: string, variant: string | null): SchemaNode {
   const found = settings.filter(setting => setting.path === path)
   const exact = found.find(setting => setting.variant === variant) ?? found[0]
@@ -127,7 +127,7 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   return items ?? { type: 'object' }
 }
 
-/** What a node accepts, in words that follow "expected". */
+/** Values that a node accepts, in words that follow "expected". */
 export function expectation(node: SchemaNode): string {
   if (node.anyOf) return node.anyOf.map(expectation).join(' or ')
   if (node.enum) return alternatives(node.enum.map(value => JSON.stringify(value)))
@@ -157,7 +157,7 @@ export function alternatives(items: readonly string[], last = 'or'): string {
 }
 
 function bounds({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: SchemaNode): string {
-  // Every integer is limited to those that are exact; only worth a word where a setting has a limit of its own.
+  // Every integer is limited to those that are exact; only a setting's own limit is worth mentioning.
   const top = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum
   if (minimum !== undefined && top !== undefined) return `from ${minimum} to ${top}`
   const limits = [

@@ -1,7 +1,7 @@
 /** Did-you-mean: the nearest of some known names, and the nearest setting to an unknown one. Pure; any thread. */
 import { isKnown, isSection, keysOf, settings } from './settings.js'
 
-/** What people call settings elsewhere, spelled as `normal` leaves it. */
+/** Names of settings in other programs, spelled as `normal` returns them. */
 const ALIASES: Readonly<Record<string, string>> = {
   lr: 'optimizer.learningRate',
   alpha: 'optimizer.learningRate',
@@ -17,7 +17,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   keepprob: 'model.dropout',
 }
 
-/** The one of `known` that `name` is most likely a misspelling of. */
+/** The entry of `known` that `name` is most likely a misspelling of. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map(candidate => ({ candidate, distance: misspelling(normal(name), normal(candidate)) }))
@@ -27,8 +27,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 }
 
 /**
- * The known path most likely meant by `key` under `section`: the same word in another spelling, here or elsewhere,
- * goes before a similar word.
+ * The known path most likely meant by `key` under `section`: the same word in another spelling, here or in another
+ * section, is preferred to a similar word.
  */
 export function nearestPath(section: string, key: string): string | undefined {
   const join = (child: string) => (section === '' ? child : `${section}.${child}`)
@@ -48,7 +48,7 @@ export function nearestPath(section: string, key: string): string | undefined {
   return everywhere.find(path => nameOf(path) === nearElsewhere)
 }
 
-/** The known path most likely meant by a whole unknown path, mending it key by key from the left. */
+/** The known path most likely meant by a whole unknown path, corrected key by key from the left. */
 export function nearestWhole(path: string): string | undefined {
   const keys = path.split('.')
   let mended = ''
@@ -60,30 +60,30 @@ export function nearestWhole(path: string): string | undefined {
     }
     if (!isSection(mended)) return mended // it has no keys; it is a setting itself
     const found = nearestPath(mended, key)
-    // A wrong section is no reason to give up: "training.batchSize" still says what is meant.
+    // Try the last key alone if a section is wrong: "training.batchSize" is still clear.
     if (found === undefined) return i + 1 < keys.length ? nearestPath('', keys[keys.length - 1]) : undefined
     mended = found
   }
   return mended
 }
 
-/** Spelling aside: "batch_size" and "BatchSize" are the same word. */
+/** Name without differences of spelling: "batch_size" and "BatchSize" become the same. */
 function normal(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '')
 }
 
-/** Edits between two names if few enough for a slip or if one begins the other, else infinite. */
+/** Edits between two names if few enough for a typo or if one begins the other, else infinite. */
 function misspelling(a: string, b: string): number {
   const longest = Math.max(a.length, b.length)
   const begins = Math.min(a.length, b.length) >= 3 && (a.startsWith(b) || b.startsWith(a))
-  // A pasted paragraph is no misspelling, and not worth a table of its size.
+  // A pasted paragraph is not a typo, and not worth a table of its size.
   if (longest > 64) return Number.POSITIVE_INFINITY
   const distance = editDistance(a, b)
   if (distance <= Math.max(1, Math.floor(longest * 0.34)) && distance < longest) return distance
   return begins ? distance : Number.POSITIVE_INFINITY
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
+/** Number of insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = []
   let above = Array.from({ length: b.length + 1 }, (_, j) => j)

@@ -1,5 +1,5 @@
 /**
- * JSON text to a value, with a message that shows the place where the text is no JSON, and the line of every key for
+ * Parses JSON text. Messages show the place of a syntax error; the line of every key is kept for
  * later messages. Runs on the main thread.
  */
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
@@ -11,7 +11,7 @@ export interface JsonText {
   readonly value: unknown
   /** Keys that an object has twice: JSON.parse would silently keep the last. */
   readonly duplicates: readonly PlacedProblem[]
-  /** The line, from 1, of the deepest thing on the way to `path` that the text has. */
+  /** Line, from 1, of the deepest node on the way to `path` that the text has. */
   lineOf(path: readonly PropertyKey[]): number | null
 }
 
@@ -32,9 +32,9 @@ export function parseJson(text: string, where: string): JsonText {
     }
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause
-    // A parser that descends runs out of stack some thousand levels down.
+    // Recursion overflows the stack some thousand levels down.
     if (cause instanceof RangeError) {
-      throw new ConfigError(`${where}: values are nested thousands deep, expected an experiment`, { cause })
+      throw new ConfigError(`${where}: values are nested too deep, expected an experiment`, { cause })
     }
     throw new ConfigError(`${where}: ${(cause as Error).message}, expected JSON`, { cause })
   }
@@ -46,7 +46,7 @@ function lineOf(text: string, root: Node | undefined, path: readonly PropertyKey
       root,
       path.slice(0, depth).map(key => (typeof key === 'number' ? key : String(key))),
     )
-    // The key, not the value: that is where an editor should jump.
+    // The key, not the value: an editor should jump there.
     if (node) return positionOf(text, (node.parent?.type === 'property' ? node.parent : node).offset).line
   }
   return null
@@ -75,7 +75,7 @@ function syntaxError(text: string, where: string, errors: readonly ParseError[])
   return new ConfigError(`${where}:${line}:${column}: ${message}\n${excerpt(text, offset)}`)
 }
 
-/** What is wrong, and the offset to point at. */
+/** Message of a syntax error, and the offset to point at. */
 function explain(text: string, error: ParseError): { offset: number; message: string } {
   const { offset } = error
   const token = text.slice(offset, offset + error.length)
@@ -122,7 +122,7 @@ function explain(text: string, error: ParseError): { offset: number; message: st
   }
 }
 
-/** The whole of -Infinity, which the scanner takes apart. */
+/** The whole of -Infinity, which the scanner splits. */
 function wordAt(text: string, offset: number): string {
   return /^[^\s,:[\]{}"]*/.exec(text.slice(offset, offset + EXCERPT_CHARS))?.[0] ?? ''
 }
@@ -152,7 +152,7 @@ function excerpt(text: string, offset: number): string {
   const start = Math.max(0, Math.min(column - EXCERPT_CHARS / 2, whole.length - EXCERPT_CHARS))
   const shown = whole.slice(start, start + EXCERPT_CHARS).replace(/[^\P{Cc}\t]/gu, '\u00b7')
   const gutter = `${line} | `
-  // Tabs stay tabs, so that the caret stands right whatever their width.
+  // Keep tabs, so that the caret is in place whatever their width.
   const indent = shown.slice(0, column - 1 - start).replace(/[^\t]/g, ' ')
   return `${gutter}${shown}\n${' '.repeat(gutter.length)}${indent}^`
 }

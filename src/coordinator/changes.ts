@@ -1,4 +1,4 @@
-/** Changes of a run's settings on resume: which leave the bits of the completed steps as they are. Pure; main thread. */
+/** Classifies changes of a run's settings on resume by whether they keep the bits of the completed steps. Pure; main thread. */
 import type { Change } from '../config/diff.js'
 import type { Experiment } from '../config/schema.js'
 import { ConfigError } from '../errors.js'
@@ -11,21 +11,21 @@ const FREE = [
   ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
   'log.',
 ]
-/** Settings free to change where nothing has been left out, and no checkpoint may be rolled back to. */
+/** Settings free to change if no step has been skipped, and no checkpoint may be rolled back to. */
 const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']
 /** Settings that decide to which checkpoints a run rolls back. */
 const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
-/** Settings that decide what is best. */
+/** Settings that decide which epoch is best. */
 const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
-/** Settings without which the state of a run does not fit the network. */
+/** Settings that the state of a run must fit. */
 const SHAPE = /^(model\.(hidden|norm)|train\.ema\.decay|data\.dataset|optimizer\.type)$/
 
-/** Whether a change only says where the data are; their digests say whether they are the same. */
+/** True if a change only moves the data; their digests prove that they are the same. */
 export const isPlace = ({ path }: Pick<Change, 'path'>): boolean => path === 'data.path' || path === 'data.testPath'
 
 function isFree(change: Change, { train, schedule, augment }: Experiment): boolean {
   const { path, before, after } = change
-  // Whether there is a test file of its own decides which rows are trained on.
+  // A test file of its own decides which samples are trained on.
   if (isPlace(change)) return path === 'data.path' || (before === null) === (after === null)
   if (path === 'train.epochs' && (dependsOnEpochs(schedule) || augment.plainEpochs > 0)) return false
   if (schedule.type === 'plateau' && JUDGED_BY.includes(path)) return false
@@ -35,7 +35,7 @@ function isFree(change: Change, { train, schedule, augment }: Experiment): boole
   return FREE.some(free => path.startsWith(free))
 }
 
-/** Changes with which the completed steps would have had other bits, with the reason where it is not plain. */
+/** Changes with which the completed steps would have had other bits, with the reason if it is not obvious. */
 export const seriousChanges = (changes: readonly Change[], before: Experiment): Change[] =>
   changes
     .filter(change => !isFree(change, before))
@@ -43,19 +43,19 @@ export const seriousChanges = (changes: readonly Change[], before: Experiment): 
       change.path === 'train.epochs' ? { ...change, text: `${change.text} (${epochsReason(before)})` } : change,
     )
 
-/** Throws ConfigError for changes that are not allowed, and for those that cannot be. */
+/** Throws ConfigError for changes that are not allowed, and for those that are impossible. */
 export function refuseChanges(path: string, serious: readonly Change[], allowed: boolean): void {
   const shape = serious.filter(change => SHAPE.test(change.path))
   if (serious.length === 0 || (allowed && shape.length === 0)) return
   const list = (allowed ? shape : serious).map(({ text }) => text).join('; ')
   throw new ConfigError(
     allowed
-      ? `${path}: ${list}; the state of the run does not fit that`
-      : `${path}: ${list}; the completed steps were trained otherwise, so this would be another run`,
+      ? `${path}: ${list}; the state of the run does not fit the change`
+      : `${path}: ${list}; the completed steps were trained with other settings, so this would be another run`,
     {
       hint: allowed
         ? 'npx gradloom train <experiment> --from <checkpoint> starts a new run from the weights'
-        : 'start a new run, or resume with --allow-change; the manifest will say so',
+        : 'start a new run, or resume with --allow-change, which the manifest records',
     },
   )
 }

@@ -1,7 +1,7 @@
 /**
- * When a run is saved, and how: a snapshot between two steps, then a write in the background while training continues.
+ * Checkpoints of a run: a snapshot between two steps, then a write in the background while training continues.
  * Main thread. One snapshot is kept at a time, as large as weights and moments together. A checkpoint on schedule that
- * falls due while the last one is being written waits for the end of a later span; for one of the best epoch so far,
+ * falls due while the previous one is being written waits for the end of a later span; for one of the best epoch so far,
  * training waits until the disk is done, so that which epoch is `best` does not depend on the disk.
  */
 import { performance } from 'node:perf_hooks'
@@ -15,18 +15,18 @@ import type { StateSnapshot } from './session.js'
 export interface SavedCheckpoint extends Digests {
   readonly step: number
   readonly file: string
-  /** From the snapshot to the whole file. */
+  /** Time from the snapshot to the whole file. */
   readonly seconds: number
 }
 
 /** The state of a run between two steps, as a checkpoint records it; which checkpoint is the best is decided here. */
 export interface RunPoint extends Omit<CheckpointState, 'training'> {
   readonly training: Omit<TrainingState, keyof Marks>
-  /** Epochs done, if the step is the last of one, and the score that makes it better or worse than others. */
+  /** Completed epochs, if the step is the last of one, and the score that the epoch is judged by. */
   readonly epochEnd: { readonly done: number; readonly score: EpochScore } | null
 }
 
-/** Checkpoints with a meaning: the best one, and the one to go back to when numbers overflow. */
+/** Checkpoints with a role: the best one, and the one to roll back to. */
 export type Marks = Pick<TrainingState, 'best' | 'rollback'>
 export const NO_MARKS: Marks = { best: null, rollback: null }
 
@@ -54,7 +54,7 @@ export class Checkpointing {
   #lastMs = performance.now()
   #saved: SavedCheckpoint | undefined
   #marks: Marks
-  /** Best epoch of the write under way, which becomes that of `#marks` once the file is whole. */
+  /** Best epoch of the current write, which becomes that of `#marks` once the file is whole. */
   #bestInFlight: BestCheckpoint | null = null
   #failure: string | undefined
 
@@ -73,17 +73,17 @@ export class Checkpointing {
     return this.#marks.best?.step ?? null
   }
 
-  /** The checkpoint to go back to when numbers overflow; null: the beginning. */
+  /** Step of the checkpoint to roll back to; null: the beginning. */
   get rollbackStep(): number | null {
     return this.#marks.rollback
   }
 
-  /** Why the newest attempt to save failed; undefined if it did not. */
+  /** Reason why the newest attempt to save failed; undefined if it did not. */
   get failure(): string | undefined {
     return this.#failure
   }
 
-  /** The run continues from an earlier checkpoint, or from the beginning: later checkpoints do not count, and are removed. */
+  /** Continues from an earlier checkpoint, or from the beginning: later checkpoints no longer count, and are removed. */
   async goBackTo(step: number, marks: Marks): Promise<void> {
     this.#marks = marks
     this.#saved = undefined
@@ -98,18 +98,18 @@ export class Checkpointing {
     return this.#saved
   }
 
-  /** Steps until the policy wants to look again: a span must not run past a multiple of `everySteps`. */
+  /** Steps until the policy must be asked again: a span must not run past a multiple of `everySteps`. */
   stepsLeft(step: number): number {
     const { everySteps } = this.#policy
     return everySteps === null ? Number.POSITIVE_INFINITY : everySteps - (step % everySteps)
   }
 
-  /** A checkpoint is wanted, whatever the policy says. */
+  /** Requests a checkpoint, whatever the policy. */
   request(): void {
     this.#due = true
   }
 
-  /** To be asked after every span; what is due stays due until it can be saved. */
+  /** True if a checkpoint is due; called after every span. A checkpoint stays due until it can be saved. */
   async isDue(point: RunPoint): Promise<boolean> {
     const { everySeconds } = this.#policy
     const onSchedule = this.#isOnSchedule(point)
@@ -120,7 +120,7 @@ export class Checkpointing {
     return this.#due && this.#writing === undefined
   }
 
-  /** Whether the best epoch is to be kept, and this is the end of one better than all before; of equals the first stays. */
+  /** True if the best epoch is kept, and this is the end of one better than all before; among equals the first stays. */
   isNewBest({ epochEnd }: RunPoint): boolean {
     if (!this.#keepsBest || epochEnd === null || epochEnd.score.value === null) return false
     const best = this.#bestInFlight ?? this.#marks.best
@@ -135,7 +135,7 @@ export class Checkpointing {
     )
   }
 
-  /** Begins to write a snapshot; nobody may touch it until `settled`. A failure is a warning, and tried again. */
+  /** Begins to write a snapshot, which must not be touched until `settled`. A failure is a warning, and is tried again. */
   begin(snapshot: StateSnapshot, point: RunPoint): void {
     this.#due = false
     this.#lastMs = performance.now()
@@ -143,7 +143,7 @@ export class Checkpointing {
       .catch(error => {
         this.#due = true
         const failure = `checkpoint of step ${point.step} is not saved: ${error.message}`
-        // Every span tries again: say it once.
+        // Every span tries again: warn once.
         if (this.#failure === undefined) this.#onWarning(`${failure}; training continues, and tries again`)
         this.#failure = failure
       })
@@ -152,12 +152,12 @@ export class Checkpointing {
       })
   }
 
-  /** Waits for the write under way. */
+  /** Waits for the current write. */
   async settled(): Promise<void> {
     await this.#writing
   }
 
-  /** Writes and waits; rejects if that fails. If this step has been saved already, that is enough. */
+  /** Writes and waits; rejects if that fails. Does nothing if this step has been saved already. */
   async finish(snapshot: StateSnapshot, point: RunPoint): Promise<SavedCheckpoint> {
     await this.settled()
     if (this.#saved?.step !== point.step) {

@@ -1,14 +1,14 @@
-/** What a watcher of a run may ask of it while it goes on. Main thread. */
+/** Requests to a run in progress. Main thread. */
 
 export class TrainControl {
   #requested = false
 
-  /** A checkpoint at the end of the next span of steps. */
+  /** Requests a checkpoint at the end of the next span of steps. */
   requestCheckpoint(): void {
     this.#requested = true
   }
 
-  /** For the trainer: whether one has been asked for since the last look. */
+  /** True if a checkpoint has been requested since the last call. For the trainer. */
   takeRequest(): boolean {
     const requested = this.#requested
     this.#requested = false

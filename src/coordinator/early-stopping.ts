@@ -1,6 +1,6 @@
 /**
- * Early stopping and learning rates that fall on a plateau: the best epoch so far, epochs since without a better score, and
- * what follows from that. Pure bookkeeping, kept in checkpoints. Main thread.
+ * Early stopping and the plateau schedule: the best epoch so far, epochs since without a better score, and
+ * the decisions that follow. Pure; the state is kept in checkpoints. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
 import type { Score } from '../run/events.js'
@@ -10,20 +10,20 @@ export type EarlyStoppingState = TrainingState['standing']
 
 export const NO_EPOCH_YET: EarlyStoppingState = { best: null, waited: 0, plateau: 0, rateFactor: 1 }
 
-/** What is known of an epoch; null: not finite, or nothing was trained. */
+/** Scores of an epoch; null: not finite, or nothing was trained. */
 export interface EpochScores {
   readonly train: Score | null
-  /** undefined: the run has no validation rows. */
+  /** undefined: the run has no validation split. */
   readonly validation: Score | null | undefined
 }
 
 export interface EpochScore {
   readonly metric: string
-  /** Larger is better. null: the epoch has no such score, so it is better than none. */
+  /** Score value; larger is better. null: the epoch has no such score, and is worse than any that has one. */
   readonly value: number | null
 }
 
-/** The number that makes one epoch better than another. */
+/** The score that epochs are compared by. */
 export function scoreOf(
   { data: { task }, checkpoint: { bestMetric } }: Pick<Experiment, 'data' | 'checkpoint'>,
   { train, validation }: EpochScores,
@@ -46,7 +46,7 @@ export function scoreOf(
   }
 }
 
-/** The state after an epoch that ended at `step`; `value` is its score, and null is better than no other. */
+/** State after an epoch that ended at `step`; a `value` of null counts as better than no epoch. */
 export function stateAfterEpoch(
   before: EarlyStoppingState,
   experiment: Experiment,

@@ -1,5 +1,5 @@
 /**
- * The end of a run: final weights saved, the best ones taken where the run ends with them, final scores, `summary.json`.
+ * The end of a run: final weights, or the best ones if the run ends with them, final scores, `summary.json`.
  * Main thread.
  */
 import type { RunError } from '../errors.js'
@@ -25,7 +25,7 @@ export class Finish {
     this.#scorer = scorer
   }
 
-  /** Copies the state after the best epoch so far, where the run ends with it and has no directory. */
+  /** Copies the state after the best epoch so far, if the run ends with it and has no directory. */
   async keepBest(): Promise<void> {
     const { directory, experiment, state } = this.#training
     if (directory || !endsWithBest(experiment)) return
@@ -35,7 +35,7 @@ export class Finish {
     this.#bestCopy = { step: state.step, state: { parameters: copied(parameters), moments: copied(moments) } }
   }
 
-  /** Saves the final weights and writes the summary; `scores`: whether the splits are scored. Throws NonFiniteError. */
+  /** Saves the final weights and writes the summary; `scores`: score the splits. Throws NonFiniteError. */
   async finish(status: 'completed' | 'interrupted', scores: boolean): Promise<RunSummary> {
     const { session, state, emit } = this.#training
     const running = session.meanOf(session.sums())
@@ -62,7 +62,7 @@ export class Finish {
     })
   }
 
-  /** Records the failure, with the last good weights where there are any. The error itself is the caller's to throw. */
+  /** Records the failure, with the last good weights if there are any. The caller throws the error itself. */
   async fail(error: RunError, weightsAreWhole: boolean): Promise<void> {
     const { session, state, warn } = this.#training
     try {
@@ -73,7 +73,7 @@ export class Finish {
     }
   }
 
-  /** Gives the session the weights of the best epoch, where the run is to end with them and they are not the last. */
+  /** Restores the weights of the best epoch, if the run is to end with them and they are not the last. */
   async #takeBest(): Promise<Partial<SavedFacts>> {
     const { session, state, experiment, directory, checkpointing, warn } = this.#training
     if (!endsWithBest(experiment)) return {}
@@ -83,7 +83,7 @@ export class Finish {
     if (directory) {
       const [start] = await startsIn(directory.checkpoints, warn, step)
       if (start?.checkpoint.step !== step || !(await restoreFirst(session, [start], warn))) {
-        warn(`the weights of step ${step}, the best, cannot be read; the last ones are taken`)
+        warn(`the weights of step ${step}, the best, cannot be read; the run keeps the last ones`)
         return {}
       }
       checkpoint = directory.relative(start.file)
@@ -92,10 +92,10 @@ export class Finish {
     return { weightsSha256: await weightsSha256(parameters), checkpoint, weightsStep: step }
   }
 
-  /** Saves the final weights, as far as the disk lets us: training is done, and its result must not be lost over a file. */
+  /** Saves the final weights if the disk allows it: training is done, and its result must not be lost over a file. */
   async #save(): Promise<SavedFacts> {
     const { session, state, experiment, directory, checkpointing, warn } = this.#training
-    // In any case, because weights that are not finite are found here.
+    // Take a snapshot in any case: it finds weights that are not finite.
     const snapshot = await snapshotWhenSettled(this.#training)
     const point = state.point(session)
     const isWanted = checkpointing !== null && (experiment.checkpoint.atEnd || checkpointing.isNewBest(point))

@@ -1,5 +1,5 @@
 /**
- * One worker as the coordinator sees it. Main thread. comlink's promises never settle when a worker dies; here every call
+ * Connection to one worker. Main thread. comlink's promises never settle when a worker dies; here every call
  * is tied to the task that hosts the worker, so that it rejects instead.
  */
 import { MessageChannel } from 'node:worker_threads'
@@ -26,7 +26,7 @@ export class WorkerLink {
     )
   }
 
-  /** Rejects if the call throws in the worker, or when the worker dies: with the cause, naming the worker. */
+  /** Calls the worker. Rejects if the call throws there, or if the worker dies: with the cause, naming the worker. */
   call<T>(what: string, send: (worker: Remote<TrainWorker>) => PromiseLike<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const fail = (cause: Error) => reject(new LinkError(this.id, what, cause))
@@ -42,7 +42,7 @@ export class WorkerLink {
     })
   }
 
-  /** Lets the hosting task end; resolves when it has. */
+  /** Ends the hosting task; resolves when it has ended. */
   async close(): Promise<void> {
     if (!this.#gone) this.#remote[releaseProxy]()
     this.#port.close()
@@ -57,10 +57,10 @@ export class WorkerLink {
   }
 }
 
-/** A call to a worker failed. */
+/** Failure of a call to a worker. */
 export class LinkError extends Error {
   readonly worker: number
-  /** Whether the worker only left because another one failed. */
+  /** True if the worker only left because another one failed. */
   readonly aborted: boolean
 
   constructor(worker: number, what: string, cause: Error) {

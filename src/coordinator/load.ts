@@ -1,5 +1,5 @@
 /**
- * The data of a session: read into the shared memory, divided into splits, and targets scaled, before any worker opens the
+ * Loads the data of a session: reads them into the shared memory, splits them, and scales targets, before any worker opens the
  * plan. Main thread; writes `images`, `labels`, `targets`, `order` and `scaling` of the layout.
  *
  * Letters: `N` rows, `F` features, `K` targets.
@@ -23,7 +23,7 @@ import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
 
-/** A run that could start: its data are found and it fits into memory. No thread runs yet. */
+/** A run that is ready to start: its data are found and it fits into memory. No thread runs yet. */
 export interface PreparedSession extends PlannedRun {
   readonly data: DatasetSource
 }
@@ -31,16 +31,16 @@ export interface PreparedSession extends PlannedRun {
 export interface LoadedData {
   /** Files read, with their digests. */
   readonly files: readonly LoadedFile[]
-  /** Rows of each split. */
+  /** Number of samples in each split. */
   readonly rows: Readonly<Record<Split, number>>
   readonly input: InputSpec
-  /** Spread of the targets in each split; null: classes are learned. */
+  /** Spread of the targets in each split; null for classification. */
   readonly spreads: Readonly<Record<Split, TargetSpread>> | null
 }
 
 /**
- * Loads all that the plan has room for. `known` is how features and targets are scaled where a model already says it;
- * null: by the training rows. Throws DataError where a file is not as expected.
+ * Loads all that the plan has room for. `known` is the scaling of features and targets if a model already has one;
+ * null: computed from the training split. Throws DataError if a file is not as expected.
  */
 export async function loadData(
   prepared: PreparedSession,
@@ -69,14 +69,14 @@ async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAss
   return files
 }
 
-/** Writes which image each row of a split is. Returns the number of rows. */
+/** Writes the sample index of each row of a split. Returns the number of rows. */
 function writeOrder(
   { plan, layout, data }: PreparedSession,
   memory: WebAssembly.Memory,
   experiment: Experiment,
 ): Record<Split, number> {
   const labels = viewSlot(memory, layout.labels.train).data
-  // Scoring the test rows alone loads no others.
+  // Load no others to score the test split alone.
   const fraction = labels.length > 0 ? experiment.data.validation : 0
   const { train, validation } =
     data.validationFrom !== undefined && labels.length > 0
@@ -89,7 +89,7 @@ function writeOrder(
   return { train: train.length, validation: validation.length, test: plan.images.test }
 }
 
-/** Writes by how much features are scaled, for the workers, and scales targets of regression in place. */
+/** Writes the scaling of the features, for the workers, and scales regression targets in place. */
 function scaleData(
   { layout, data }: PreparedSession,
   rows: Readonly<Record<Split, number>>,
@@ -116,7 +116,7 @@ function scaleData(
   return { input: { ...spec, scaling }, spreads }
 }
 
-/** Scales targets in place, by the training rows unless it is known how; their spread is taken before. */
+/** Scales targets in place, by `known` or by the training split; their spread is taken before. */
 function scaleTargets(
   { targets, order }: Layout,
   memory: WebAssembly.Memory,

@@ -1,4 +1,4 @@
-/** Rows and seconds of training, start-up, scoring and files excluded. Main thread. */
+/** Samples and seconds of training, without start-up, scoring and files. Main thread. */
 import { performance } from 'node:perf_hooks'
 
 export interface Pace {
@@ -13,19 +13,19 @@ export class Meter {
   #seconds = 0
   #epochRows = 0
   #epochSeconds = 0
-  /** Of the span under way: when it began, and at which step. */
+  /** Start time and first step of the current span. */
   #span: { readonly started: number; readonly step: number } | undefined
 
   get running(): boolean {
     return this.#span !== undefined
   }
 
-  /** Rows trained so far. */
+  /** Samples trained so far. */
   get rows(): number {
     return this.#rows
   }
 
-  /** Counts on from what an earlier process has done. */
+  /** Continues the counts of an earlier process. */
   goOn(rows: number, seconds: number): void {
     this.#rows += rows
     this.#seconds += seconds
@@ -43,7 +43,7 @@ export class Meter {
     this.#epochSeconds += seconds
   }
 
-  /** Rows per second up to now, given the step that the workers have reached. */
+  /** Samples per second up to now, given the step that the workers have reached. */
   rate(step: number, batchRows: number): number {
     const span = this.#span
     const rows = span ? Math.max(0, step - span.step) * batchRows : 0

@@ -1,6 +1,6 @@
 /**
- * Mini-batches whose loss, gradient or deltas are not finite, by `train.onNonFinite`: the run stops, leaves them out, or
- * goes back with a smaller learning rate. Main thread. Scores are not its business; see scoring.ts.
+ * Mini-batches whose loss, gradient or deltas are not finite, by `train.onNonFinite`: the run stops, skips them, or
+ * rolls back with a smaller learning rate. Main thread. Scores are handled in scoring.ts.
  */
 import { RunError } from '../errors.js'
 import { formatCount } from '../format.js'
@@ -15,7 +15,7 @@ const NAMED_STEPS = 3
 
 export class NonFiniteSteps {
   readonly #training: Training
-  /** Steps left out since the last report, and what was wrong with the first of them. */
+  /** Steps skipped since the last report, and the fault of the first of them. */
   #skipped: number[] = []
   #fault = ''
   #warned = false
@@ -25,8 +25,8 @@ export class NonFiniteSteps {
   }
 
   /**
-   * Continues without the step that found the fault `code`, as the experiment says. Throws RunError where the policy is to
-   * stop, where it has been applied too often, or where the weights themselves are not finite and cannot be left out.
+   * Continues without the step that has the fault `code`, by the experiment's policy. Throws RunError if the policy is to
+   * stop, if it has been applied too often, or if the weights themselves are not finite, which no skip can repair.
    */
   async leaveOut(code: number): Promise<void> {
     const { experiment, session, state } = this.#training
@@ -56,7 +56,7 @@ export class NonFiniteSteps {
     this.#training.emit({ type: 'non-finite', step: state.step, at, action, fault, count, rateFactor })
   }
 
-  /** One warning for all steps that were left out since the last report; to be called at the end of every epoch. */
+  /** Emits one warning for all steps skipped since the last report; called at the end of every epoch. */
   report(): void {
     const steps = this.#skipped
     this.#skipped = []
@@ -66,8 +66,8 @@ export class NonFiniteSteps {
     const epoch = Math.floor(steps[0] / perEpoch) + 1
     const named = steps.slice(0, NAMED_STEPS).join(', ')
     const more = steps.length > NAMED_STEPS ? ` and ${formatCount(steps.length - NAMED_STEPS)} more` : ''
-    const what = steps.length === 1 ? '1 mini-batch is' : `${formatCount(steps.length)} mini-batches are`
-    warn(`training: epoch ${epoch}: ${what} left out, at step ${named}${more}; the first: ${this.#fault}`)
+    const what = steps.length === 1 ? '1 mini-batch was' : `${formatCount(steps.length)} mini-batches were`
+    warn(`training: epoch ${epoch}: ${what} skipped, at step ${named}${more}; the first: ${this.#fault}`)
   }
 
   /** Counts the step as done, with none of its rows in the sums. */
@@ -78,11 +78,11 @@ export class NonFiniteSteps {
     session.setSums({ ...sums, step: state.step })
   }
 
-  /** Warns at once of the first step that is left out; the others of its epoch are said together. */
+  /** Warns at once of the first step that is skipped; the others of its epoch are reported together. */
   #note(at: number, fault: string, message: string): void {
     if (!this.#warned) {
       this.#warned = true
-      this.#training.warn(`${message}; it is left out`)
+      this.#training.warn(`${message}; the mini-batch is skipped`)
       return
     }
     if (this.#skipped.length === 0) this.#fault = fault

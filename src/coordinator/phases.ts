@@ -1,4 +1,4 @@
-/** Times of a span of steps for each worker and phase, from what the workers report for each stage. Pure; main thread. */
+/** Times of a span of steps for each worker and phase, from the workers' times of each stage. Pure; main thread. */
 import type { WorkerTime } from '../run/events.js'
 import type { SpanReport } from '../worker/threads/protocol.js'
 
@@ -14,5 +14,5 @@ export function workerTimes(reports: readonly Pick<SpanReport, 'stages'>[]): Wor
   })
 }
 
-/** To a microsecond, which is what the clock resolves. */
+/** Rounds to a microsecond, the resolution of the clock. */
 const round = (ms: number): number => Math.round(1000 * ms) / 1000

@@ -2,7 +2,7 @@
  * The workers of a run: piscina owns the threads, one long task in each; comlink carries the calls. Main thread.
  *
  * A call goes to all workers at once. The first real failure raises the abort flag, which leaves no task to claim and
- * frees the others from their barrier, and becomes the error of the call; nobody waits for a worker that does not come.
+ * releases the others from their barrier, and becomes the error of the call; nobody waits for a worker that does not answer.
  *
  * Threads are terminated where they wait in JavaScript, for their next call: a thread that ends inside a native library
  * can take the process with it, because koffi cannot throw into a thread that is ending (seen on Node 26). What cannot be
@@ -19,15 +19,15 @@ import { raiseAbort } from '../worker/threads/barrier.js'
 import type { TrainWorker } from '../worker/threads/protocol.js'
 import { LinkError, WorkerLink } from './link.js'
 
-/** How long the others get to leave their barrier after a failure, before their threads are ended. */
+/** Time for the other workers to leave their barrier after a failure, before their threads are terminated. */
 const LEAVE_MS = 2000
-/** Time for those that are opening the plan, which waits for nobody: a thread must not end while it loads an addon. */
+/** Time for workers that are opening the plan, which waits for nobody: a thread must not end while it loads an addon. */
 const OPEN_MS = 20_000
-/** Time that a pool which failed gives its threads to come back from their calls, before they are terminated in them. */
+/** Time for threads of a failed pool to return from their calls, before they are terminated in them. */
 const RETURN_MS = 5000
 
 export class WorkerPool {
-  /** For tests that end threads. */
+  /** Used by tests that end threads. */
   readonly piscina: Piscina
   readonly #links: readonly WorkerLink[]
   readonly #control: Int32Array
@@ -54,11 +54,11 @@ export class WorkerPool {
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
       atomics: 'disabled',
       recordTiming: false,
-      // What the program was started with, such as a loader of TypeScript or a debugger, is not for our own compiled
-      // threads: the hooks of a test runner make each start five times slower.
+      // Drop the options that the program was started with, such as a TypeScript loader or a debugger: our compiled
+      // threads do not need them, and the hooks of a test runner make each start five times slower.
       execArgv: [],
-      // Workers keep next to nothing on their heaps: all that is large lies in the shared memory. Without limits V8
-      // lets each heap grow before it collects, which costs several MB a worker.
+      // Workers keep next to nothing on their heaps: all large data lie in the shared memory. Without limits V8
+      // lets each heap grow before it collects, which costs several MB per worker.
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
     })
     const links = Array.from(
@@ -103,7 +103,7 @@ export class WorkerPool {
       },
       () => {},
     )
-    // On a failure the rest leave at their next barrier; one that is stuck elsewhere is not waited for.
+    // The rest leave at their next barrier after a failure; a worker that is stuck elsewhere is not waited for.
     await Promise.race([answers, this.#firstFailure(calls, failures, leaveMs)])
     if (failures.length === 0) return (await answers) as T[]
     this.#failed = true
@@ -124,7 +124,7 @@ export class WorkerPool {
     return new WorkerError(`${error.message}; at step ${step}`, { cause: error.cause })
   }
 
-  /** Ends the threads, each when it has come back from its call; a span under way stops after its step. */
+  /** Ends the threads, each when it has returned from its call; the current span stops after its step. */
   async close(): Promise<void> {
     if (this.#failed) {
       raiseAbort(this.#control)

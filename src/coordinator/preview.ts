@@ -1,5 +1,5 @@
 /**
- * Training images as they are, and as the network will see them in its first epochs: the same bits. Main thread.
+ * Original training images, and the augmented ones of the first epochs: the bits that training sees. Main thread.
  *
  * Letters: `N` training images, `F` features of one.
  */
@@ -12,11 +12,11 @@ import { viewTensor } from '../tensor/tensor.js'
 import { augmentationOf } from '../worker/plan/plan.js'
 
 export interface PreviewRow {
-  /** Of the training image, from 0. */
+  /** Index of the training image, from 0. */
   readonly index: number
   readonly className: string
   readonly original: Uint8Array // (F)
-  /** In epochs 0, 1, 2 …; as the original where the experiment changes nothing. */
+  /** Image in epochs 0, 1, 2 …; the original if the experiment augments nothing. */
   readonly epochs: readonly Uint8Array[] // (F) each
 }
 
@@ -26,7 +26,7 @@ export interface Preview {
   readonly rows: readonly PreviewRow[]
 }
 
-/** Some training images at random, by the experiment's seed. Rejects with ConfigError or DataError as training would. */
+/** Random training images, by the experiment's seed. Rejects with ConfigError or DataError as training would. */
 export async function previewImages(
   { experiment, baseDir }: { readonly experiment: Experiment; readonly baseDir: string },
   { images: count, epochs }: { readonly images: number; readonly epochs: number },
@@ -34,7 +34,7 @@ export async function previewImages(
   const data = await openDataset(experiment.data, { baseDir })
   const { height, width, classNames } = data
   if (data.dtype !== 'uint8') {
-    throw new ConfigError(`${data.where}: has numbers, expected images to look at`)
+    throw new ConfigError(`${data.where}: the features are numeric, expected images; there is nothing to preview`)
   }
   const { rows: total } = data.train
   const features = height * width

@@ -1,10 +1,10 @@
-/** The way back to an earlier state of the run: after a worker failed in the middle of an update, and for a rollback. Main thread. */
+/** Return to an earlier state of the run: after a worker failed in the middle of an update, and for a rollback. Main thread. */
 import { NO_MARKS } from './checkpointing.js'
 import { restoreFirst, startsIn } from './start.js'
 import type { Training } from './training.js'
 
 /**
- * Gives the session the state of the newest whole checkpoint up to step `last`, or that of the beginning. Checkpoints and
+ * Restores the newest whole checkpoint up to step `last`, or the state of the beginning. Checkpoints and
  * metrics of later steps are removed: those steps will be trained again. Returns which of the two it was.
  */
 export async function goBack(training: Training, last: number): Promise<'checkpoint' | 'beginning'> {
@@ -20,7 +20,7 @@ export async function goBack(training: Training, last: number): Promise<'checkpo
   return point ? 'checkpoint' : 'beginning'
 }
 
-/** New workers after a failure in a span of steps: they continue after the last whole step if its state is whole, else further back. */
+/** Replaces workers after a failure in a span of steps. The run continues after the last whole step if its state is whole, else from an earlier one. */
 export async function recover(training: Training, failure: unknown): Promise<void> {
   const { session, state, restarts } = training
   const { stateIsWhole } = await restarts.restart(session, failure)

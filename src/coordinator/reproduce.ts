@@ -1,5 +1,5 @@
 /**
- * Trains a saved run again from its manifest, in memory, and compares the bits at every step of which the run has left a
+ * Trains a saved run again from its manifest, in memory, and compares the bits at every step for which the run has recorded a
  * digest. Main thread.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -24,14 +24,14 @@ import { Trainer, type TrainOptions } from './trainer.js'
 export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning' | 'data'> {
   /** Texts such as "compute.workers=4". */
   readonly overrides?: readonly string[]
-  /** Where the data are now, if they have moved: relative to the current folder. */
+  /** Current location of the data, if they have moved: relative to the current folder. */
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
 }
 
 export interface Difference {
   readonly step: number
-  /** What differs: a digest, or the running score of an epoch. */
+  /** Value that differs: a digest, or the running score of an epoch. */
   readonly what: string
   readonly recorded: string
   readonly got: string
@@ -39,19 +39,19 @@ export interface Difference {
 
 export interface Reproduction {
   readonly identical: boolean
-  /** The last step up to which all agrees; null if not even the first one does. */
+  /** The last step up to which everything is identical; null if not even the first one is. */
   readonly identicalUpTo: number | null
   readonly difference: Difference | null
-  /** Steps that were compared, and those that the run has left something of. */
+  /** Number of steps compared, and of steps that the run has records of. */
   readonly compared: number
   readonly recorded: number
-  /** What is not as it was when the run was made, as `what: then -> now`. It may explain a difference, or not matter. */
+  /** Changes of the environment since the run, as `what: then -> now`. They may explain a difference, or not matter. */
   readonly environment: readonly string[]
 }
 
 /**
- * Resolves with what was found. Rejects with ConfigError where the run cannot be repeated from its experiment, DataError
- * where its data have changed, RunError where there is nothing to compare.
+ * Resolves with the comparison. Rejects with ConfigError if the run cannot be repeated from its experiment, DataError
+ * if its data have changed, RunError if there is nothing to compare.
  */
 export async function reproduce(runDir: string, options: ReproduceOptions = {}): Promise<Reproduction> {
   const run = await readSavedRun(resolve(runDir))
@@ -68,7 +68,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   const moved = dataOverrides(options)
   const { experiment: asked } = resolveExperiment(pinned, {
     where: run.loaded.path!,
-    overrides: ['train.stopAfterSeconds=null', ...overrides, ...moved], // by the clock no run ends twice at the same step
+    overrides: ['train.stopAfterSeconds=null', ...overrides, ...moved], // limited by time, no run ends twice at the same step
   })
   const named = (key: string) => [...overrides, ...moved].some(text => text.startsWith(`data.${key}=`))
   const experiment = await withLocatedData(asked, run, {
@@ -111,7 +111,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
         },
       },
       watch: {
-        // Spans then end where those of the run did.
+        // Spans then end at the same steps as those of the run.
         steps,
         async onState(step, { parameters, moments }) {
           if (records.get(step)!.digests) compare(step, { digests: await digestsOf(parameters, moments) })
@@ -137,7 +137,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   }
 }
 
-/** What a run has left of a step. */
+/** Records that a run has kept of a step. */
 interface Recorded {
   readonly digests?: Partial<Digests>
   readonly epoch?: EpochEvent['train']
@@ -166,7 +166,7 @@ function recordedIn(event: TrainEvent): (Recorded & { readonly step: number }) |
 }
 
 function differenceAt(step: number, recorded: Recorded, { digests, epoch, span }: Recorded): Difference | null {
-  // A run that was stopped and resumed has spans that begin elsewhere.
+  // A run that was stopped and resumed has spans that begin at other steps.
   const sameSpan = span?.from === recorded.span?.from
 
   const pairs: [string, unknown, unknown][] = [
@@ -183,7 +183,7 @@ function differenceAt(step: number, recorded: Recorded, { digests, epoch, span }
   return null
 }
 
-/** From the metrics, the checkpoints that are still there, and the summary. */
+/** Records by step, from the metrics, the remaining checkpoints, and the summary. */
 async function recordsOf({ path, summary }: SavedRun, starts: readonly Start[]): Promise<Map<number, Recorded>> {
   const records = new Map<number, Recorded>()
   const add = (step: number, found: Recorded) => {
@@ -205,7 +205,7 @@ async function recordsOf({ path, summary }: SavedRun, starts: readonly Start[]):
 
 const digestsIn = ({ weightsSha256, stateSha256 }: Digests): Digests => ({ weightsSha256, stateSha256 })
 
-/** Whole lines of the metrics; the last one of a run that was killed may be half. */
+/** Whole lines of the metrics; the last line of a run that was killed may be incomplete. */
 async function eventsOf(path: string): Promise<TrainEvent[]> {
   const text = await readFile(join(path, FILES.metrics), 'utf8').catch(cause => {
     if (cause.code === 'ENOENT') return ''
@@ -228,14 +228,14 @@ function refuseChangedPast({ path, manifest }: SavedRun): void {
   )
 }
 
-/** As the run had it, whatever this machine would choose. */
+/** Rows per shard that the run used, whatever this machine would choose. */
 function shardRowsOf({ loaded, summary }: SavedRun, [newest]: readonly Start[]): number {
   const { shardRows } = loaded.experiment.compute
   if (shardRows !== 'auto') return shardRows
   return (summary as Partial<RunSummary> | undefined)?.shardRows ?? newest?.training.bits.shardRows ?? 64
 }
 
-/** Only a run that may go back to its checkpoints needs a place for them. */
+/** Directory for checkpoints; only a run that may roll back needs one. */
 async function directoryFor({ name, train }: SavedRun['loaded']['experiment']): Promise<RunDirectory | null> {
   if (train.onNonFinite !== 'rollback') return null
   return RunDirectory.create({ name, dir: await mkdtemp(join(tmpdir(), 'gradloom-reproduce-')) })

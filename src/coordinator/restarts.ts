@@ -1,4 +1,4 @@
-/** New workers in the place of failed ones, so many times at most. Main thread. */
+/** Replaces failed workers, up to a limit. Main thread. */
 import { RunError, WorkerError } from '../errors.js'
 import type { Session } from './session.js'
 
@@ -12,25 +12,25 @@ export class Restarts {
     this.#onRestart = onRestart
   }
 
-  /** So far. */
+  /** Number of restarts so far. */
   get count(): number {
     return this.#count
   }
 
   /**
-   * Replaces the workers after `error`. Throws it if no worker is to blame, or if they have been replaced often enough.
-   * Says whether the state in memory is that of a step's end.
+   * Replaces the workers after `error`. Throws it if no worker is to blame, or if the limit is reached.
+   * Returns whether the state in memory is that of a step's end.
    */
   async restart(session: Session, error: unknown): Promise<{ readonly stateIsWhole: boolean }> {
     if (!(error instanceof WorkerError) || this.#most === 0) throw error
     if (this.#count === this.#most) {
       throw new RunError(`${error.message}; gave up after ${this.#count} restarts`, {
         cause: error,
-        hint: 'compute.maxRestarts says how many there may be',
+        hint: 'compute.maxRestarts is the limit',
       })
     }
     this.#count++
-    this.#onRestart(`${error.message}; new workers take over (restart ${this.#count} of at most ${this.#most})`)
+    this.#onRestart(`${error.message}; workers are replaced (restart ${this.#count} of at most ${this.#most})`)
     try {
       return await session.restart()
     } catch (again) {
@@ -38,7 +38,7 @@ export class Restarts {
     }
   }
 
-  /** Does what can be done again from its beginning: it changes no state, or replaces all of it. */
+  /** Repeats an action that can start again from its beginning: it changes no state, or replaces all of it. */
   async repeat<T>(session: Session, act: () => Promise<T>): Promise<T> {
     for (;;) {
       try {

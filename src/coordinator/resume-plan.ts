@@ -1,5 +1,5 @@
 /**
- * Whether and how a run can be resumed: everything that can be known from its directory, before anything is written.
+ * Checks whether and how a run can be resumed: everything that can be known from its directory, before anything is written.
  * Main thread; reads, never writes.
  */
 import { readFile } from 'node:fs/promises'
@@ -22,7 +22,7 @@ export interface ResumeRequest {
   readonly overrides?: readonly string[]
   /** Allow changes that the completed steps would not have been trained with; recorded in the manifest. */
   readonly allowChange?: boolean
-  /** Where the data are now, if they have moved: relative to the current folder. */
+  /** Current location of the data, if they have moved: relative to the current folder. */
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
 }
@@ -36,13 +36,13 @@ export interface ResumePlan {
   readonly serious: readonly Change[]
   /** Checkpoints whose headers are whole, newest first; none: training starts at step 0. */
   readonly starts: readonly Start[]
-  /** Summary of a run that has nothing left to do; null where there is more to train. */
+  /** Summary of a run that is finished; null if there is more to train. */
   readonly finished: RunSummary | null
 }
 
 /**
- * Checks a run directory; `path` is absolute. Throws ConfigError where the request cannot be, RunError where files of the
- * run are missing, damaged or edited so that it cannot be continued, DataError where its data are not there.
+ * Checks a run directory; `path` is absolute. Throws ConfigError if the request is impossible, RunError if files of the
+ * run are missing, damaged or edited so that it cannot be continued, DataError if its data are missing.
  */
 export async function checkResumable(
   path: string,
@@ -77,7 +77,7 @@ export async function checkResumable(
   return { run, experiment, changes, serious: seriousChanges(changes, before), starts, finished: null }
 }
 
-/** The refusal where no checkpoint of a run can be used. `reasons`: what is wrong with each. */
+/** Error for a run none of whose checkpoints can be used. `reasons`: the problem of each. */
 export function noUsableCheckpoint(path: string, reasons: readonly string[]): RunError {
   return new RunError(
     `${path}: none of its checkpoints can be used, expected one to resume from; ${reasons.join('; ')}`,
@@ -90,7 +90,7 @@ export function noUsableCheckpoint(path: string, reasons: readonly string[]): Ru
 const startAgain = (path: string): string =>
   `npx gradloom train ${join(path, FILES.resolved)} --run-dir <new directory>`
 
-/** The summary of a run that has done all it should; null where there is more to do, or it is asked for more. */
+/** The summary of a run that is complete; null if there is more to train, or more is asked for. */
 function finishedSummary({ summary }: SavedRun, { train }: Experiment, changed: boolean): RunSummary | null {
   if (summary?.status !== 'completed') return null
   const done = summary.epochs >= train.epochs || (summary.stopped !== undefined && !changed)
@@ -100,14 +100,14 @@ function finishedSummary({ summary }: SavedRun, { train }: Experiment, changed: 
 function refuseMissingManifest({ path, manifest }: SavedRun): void {
   if (manifest !== undefined) return
   throw new RunError(
-    `${join(path, FILES.manifest)}: there is no such file, expected the manifest of the run; it says which data and first weights the run has`,
+    `${join(path, FILES.manifest)}: there is no such file, expected the manifest of the run, which records its data and first weights`,
     {
       hint: `put it back; npx gradloom train ${join(path, FILES.resolved)} --from ${path} starts a new run from the weights`,
     },
   )
 }
 
-/** A run without a checkpoint starts at step 0 again, unless that would cost it what it had saved. */
+/** Lets a run without a checkpoint start at step 0 again, unless it had saved some. */
 async function refuseToStartOver({ path, summary }: SavedRun, onWarning: (message: string) => void): Promise<void> {
   const folder = join(path, FILES.checkpoints)
   if ((await checkpointSteps(folder)).length > 0) {
@@ -138,9 +138,9 @@ async function recordsCheckpoint(file: string): Promise<boolean> {
   }
 }
 
-/** A checkpoint of another run, put into this one's folder, would be continued as if it were its own. */
+/** Refuses a checkpoint of another run in this one's folder, which would be continued as if it were its own. */
 function refuseOfAnotherRun({ path, loaded, manifest }: SavedRun, { file, checkpoint }: Start): void {
-  if (manifest?.resumes?.some(({ changesPast }) => changesPast)) return // then older ones differ rightly
+  if (manifest?.resumes?.some(({ changesPast }) => changesPast)) return // then older ones may differ
   let own: Experiment
   try {
     own = resolveExperiment(checkpoint.experiment, { where: file }).experiment
@@ -156,7 +156,7 @@ function refuseOfAnotherRun({ path, loaded, manifest }: SavedRun, { file, checkp
   )
 }
 
-/** The refusal where training would continue with other bits than the start was trained with; null where there is none. */
+/** Error if training would continue with other bits than the start was trained with; null if it would not. */
 export function otherBits(now: Start['training']['bits'], newest: Start | undefined): GradloomError | null {
   if (newest === undefined || isDeepStrictEqual(now, newest.training.bits)) return null
   return new ConfigError(

@@ -24,9 +24,9 @@ export interface Resumed {
 }
 
 /**
- * Rejects with ConfigError where the run cannot be continued as asked, RunError where it is in use, where files of it are
- * damaged or edited, or where training fails again, DataError where its data are not there or are others. Of all but the
- * failed training, the run directory is left as it was.
+ * Rejects with ConfigError if the run cannot be continued as asked, RunError if it is in use, if its files are
+ * damaged or edited, or if training fails again, DataError if its data are missing or have changed. Unless training
+ * itself fails, the run directory is not changed then.
  */
 export async function resume(runDir: string, options: ResumeOptions = {}): Promise<Resumed> {
   const path = resolve(runDir)
@@ -36,7 +36,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
   const lock = await RunLock.take(path)
   let directory: RunDirectory | undefined
   try {
-    // Again: until the lock was ours, another process may have continued the run.
+    // Check again: until we held the lock, another process may have continued the run.
     const plan = await checkResumable(path, options, onWarning)
     if (plan.finished) return { trained: false, summary: plan.finished }
     const { run, experiment, starts, changes, serious } = plan
@@ -83,7 +83,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
   }
 }
 
-/** The state of the first start that is whole. Null where there is none to restore: training begins at step 0. */
+/** State of the first start that is whole. Null if there is none to restore: training begins at step 0. */
 async function restored(
   session: Session,
   path: string,

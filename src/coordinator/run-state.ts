@@ -1,6 +1,6 @@
 /**
- * The state of a run between two steps: all of it that a checkpoint keeps beside weights, moments and the epoch's sums,
- * and what follows from it. Main thread.
+ * The state of a run between two steps: everything that a checkpoint keeps besides weights, moments and the epoch's sums,
+ * and values derived from it. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
@@ -25,7 +25,7 @@ import { Meter } from './meter.js'
 import type { Session, Sums } from './session.js'
 import type { ResumePoint } from './start.js'
 
-/** What the bits of a run come from, beside its experiment. */
+/** Facts that determine the bits of a run, besides its experiment. */
 export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['bits'] {
   const { backend, library, precision, allReduce, shardRows } = plan
   return {
@@ -38,7 +38,7 @@ export function bitsOf(plan: RunPlan, files: Session['files']): TrainingState['b
 }
 
 export const NO_SUMS = { loss: 0, correct: 0, rows: 0 } as const
-/** Before the first step of any run. */
+/** State before the first step of any run. */
 const BEGINNING = {
   step: 0,
   training: {
@@ -49,15 +49,15 @@ const BEGINNING = {
 
 export class RunState {
   readonly #experiment: Experiment
-  /** Steps done. */
+  /** Completed steps. */
   step = 0
   meter = new Meter()
-  /** Score of the last finished epoch; null: not finite; undefined: none yet, or no validation rows. */
+  /** Score of the last finished epoch; null: not finite; undefined: none yet, or no validation split. */
   validation: Score | null | undefined
-  /** Skips and rollbacks so far, and what multiplies the learning rate since. */
+  /** Number of skips and rollbacks so far, and the factor on the learning rate that results. */
   nonFinite = 0
   backoff = 1
-  /** Why the run ends before its last epoch. */
+  /** Reason why the run ends before its last epoch. */
   stopped: RunSummary['stopped']
   #earlyStopping: EarlyStoppingState = NO_EPOCH_YET
 
@@ -65,7 +65,7 @@ export class RunState {
     this.#experiment = experiment
   }
 
-  /** Becomes the state of a checkpoint, or, with null, that before the first step. The session is given the epoch's sums. */
+  /** Takes the state of a checkpoint, or, with null, that before the first step. The session gets the epoch's sums. */
   continueFrom(point: ResumePoint | null, session: Session): void {
     const { step, training } = point ?? BEGINNING
     this.step = step
@@ -84,7 +84,7 @@ export class RunState {
     return this.#experiment.train.epochs * stepsPerEpoch(plan)
   }
 
-  /** What the schedule's learning rate is multiplied by. */
+  /** Factor on the schedule's learning rate. */
   get rateFactor(): number {
     return this.backoff * this.#earlyStopping.rateFactor
   }
@@ -94,7 +94,7 @@ export class RunState {
     return learningRateAt(plan, this.step - 1, stepsPerEpoch(plan)) * this.rateFactor
   }
 
-  /** Compares a finished epoch with those before. Returns whether it is the best so far. */
+  /** Compares a finished epoch with earlier ones. Returns true if it is the best so far. */
   judgeEpoch(session: Session, sums: Sums): boolean {
     const { value } = this.#epochScore(session, sums)
     this.#earlyStopping = stateAfterEpoch(this.#earlyStopping, this.#experiment, this.step, value)
@@ -130,7 +130,7 @@ export class RunState {
     }
   }
 
-  /** What a summary says of any run. */
+  /** Part of the summary that every run has. */
   facts({ plan }: Session, status: RunSummary['status']) {
     const { name, seed } = this.#experiment
     const { seconds, samplesPerSecond } = this.meter.total()
@@ -153,7 +153,7 @@ export class RunState {
     }
   }
 
-  /** In the midst of a span; null where there is nothing to tell yet. */
+  /** Progress within a span; null if there is none to report yet. */
   progress(session: Session): ProgressEvent | null {
     const sums = session.sums()
     const mean = session.meanOf(sums)
@@ -175,7 +175,7 @@ export class RunState {
     }
   }
 
-  /** The error of a fault: of the step that is not done yet or, where the state itself is not finite, of the last one done. */
+  /** Error of a fault: in the next step or, if the state itself is not finite, in the last completed one. */
   faultError({ plan }: Session, fault: number): RunError {
     const epochs = this.step / stepsPerEpoch(plan)
     const epoch = isOfState(fault) ? Math.max(1, Math.ceil(epochs)) : Math.floor(epochs) + 1
@@ -189,7 +189,7 @@ export class RunState {
     return scoreOf(this.#experiment, { train: session.meanOf(sums), validation: this.validation })
   }
 
-  /** Whole epochs, and whole mini-batches of the one under way. */
+  /** Samples of whole epochs, and of the whole mini-batches of the current one. */
   #rowsSeen({ plan }: Pick<Session, 'plan'>): number {
     const perEpoch = stepsPerEpoch(plan)
     return Math.floor(this.step / perEpoch) * plan.rows.train + (this.step % perEpoch) * rowsPerStep(plan)

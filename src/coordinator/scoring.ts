@@ -1,5 +1,5 @@
 /**
- * Scores of whole splits while a run trains and when it ends. Main thread; the workers compute. A score that is not finite
+ * Scores of whole splits during a run and at its end. Main thread; the workers compute. A score that is not finite
  * is null, an event and a warning: it changes nothing about training.
  */
 import { formatCount } from '../format.js'
@@ -10,7 +10,7 @@ import type { Training } from './training.js'
 
 export class Scorer {
   readonly #training: Training
-  /** How often the score of a split was not finite. */
+  /** Number of scores of a split that were not finite. */
   readonly #faults = new Map<Split, number>()
 
   constructor(training: Training) {
@@ -20,7 +20,7 @@ export class Scorer {
   /** Splits whose last score was not finite. */
   readonly notFinite = new Set<Split>()
 
-  /** null: not finite, or a split without rows. The sums of the epoch stay as they are. */
+  /** Score of a split; null: not finite, or an empty split. The sums of the epoch are preserved. */
   async score(split: Split): Promise<Score | null> {
     const { session, restarts } = this.#training
     if (session.plan.rows[split] === 0) return null
@@ -35,7 +35,7 @@ export class Scorer {
     }
   }
 
-  /** Says how often a score was not finite, beside the first time. */
+  /** Warns how often a score was not finite, if more than once. */
   report(): void {
     for (const [split, count] of this.#faults) {
       if (count > 1) this.#training.warn(`the ${split} score was not finite ${formatCount(count)} times`)

@@ -1,6 +1,6 @@
 /**
- * What training and evaluation share: the data in shared memory, the workers over it, and the parameters as people see
- * them. Main thread; it computes nothing, it plans, loads, calls and reads.
+ * State shared by training and evaluation: the data in shared memory, the workers over it, and the parameters in
+ * row-major form. Main thread; it computes nothing, it plans, loads, calls and reads.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
@@ -34,12 +34,12 @@ import { WorkerPool } from './pool.js'
 
 export type { PreparedSession } from './load.js'
 
-/** How long a thread may need to end: one that computes in a native library is not interrupted. */
+/** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
 
-/** A snapshot holds weights or moments that are not finite. */
+/** Error for a snapshot whose weights or moments are not finite. */
 export class NonFiniteError extends RunError {
-  /** See worker/plan/faults.ts. */
+  /** Fault code; see worker/plan/faults.ts. */
   readonly fault: number
 
   constructor(where: string, fault: number) {
@@ -51,7 +51,7 @@ export class NonFiniteError extends RunError {
 const NEW_INPUT =
   '--from-input new takes columns, classes and scales from the data, for another model that begins with these weights'
 
-/** `model`: whose columns and classes the data must have; null: as the data have them. */
+/** Plans a session. `model`: the model whose columns and classes the data must have; null: as the data have them. */
 export async function prepareSession(
   experiment: Experiment,
   baseDir: string,
@@ -65,7 +65,7 @@ export async function prepareSession(
   return { data, ...(await planRun(experiment, data, options)) }
 }
 
-/** What the experiment's own rules cannot say, because samples in memory may bring a validation split. */
+/** Checks that settings have the validation split that they need: the schema cannot, because samples in memory may bring one. */
 function expectValidation({ data, train, checkpoint }: Experiment, { validationFrom }: DatasetSource): void {
   if (data.validation > 0 || validationFrom !== undefined) return
   const refuse = (what: string) => {
@@ -75,7 +75,7 @@ function expectValidation({ data, train, checkpoint }: Experiment, { validationF
   if (checkpoint.bestMetric.startsWith('validation-')) refuse(`checkpoint.bestMetric "${checkpoint.bestMetric}"`)
 }
 
-/** Sums over rows that have been scored, as the workers keep them. */
+/** Sums over scored rows, as the workers keep them. */
 export interface Sums {
   readonly step: number
   readonly loss: number
@@ -89,20 +89,20 @@ export interface StepsRun {
   readonly workers: WorkerTime[]
 }
 
-/** What scoring a split comes to. A score that is not finite is no fault of training: no step may be left out for it. */
+/** Result of scoring a split. A score that is not finite is not a fault of training: no step may be skipped for it. */
 export type ScoreResult =
   | {
       readonly kind: 'scored'
       readonly score: Score
       readonly rows: number
-      /** Rows whose class is right. */
+      /** Number of samples that are classified correctly. */
       readonly correct: number
-      /** Scores of each target; none of classes. */
+      /** Scores of each target; empty for classification. */
       readonly targets: readonly TargetScore[]
     }
   | { readonly kind: 'score-fault'; readonly split: Split; readonly code: number }
 
-/** All that training changes, as it was between two steps: row-major, in table order. */
+/** All state that training changes, between two steps: row-major, in table order. */
 export interface StateSnapshot {
   readonly parameters: readonly NamedWeights[]
   readonly moments: readonly NamedWeights[]
@@ -122,7 +122,7 @@ export class Session {
   readonly layout: Layout
   /** Files read, with digests, for the manifest. */
   readonly files: readonly LoadedFile[]
-  /** What the network takes; goes into every checkpoint. */
+  /** Specification of the network's input; goes into every checkpoint. */
   readonly input: InputSpec
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null
@@ -131,7 +131,7 @@ export class Session {
   readonly #kernels: Kernels
   readonly #control: Int32Array
   readonly #stats: Float64Array
-  /** One buffer for all snapshots, as large as weights and moments; made when the first is asked for. */
+  /** One buffer for all snapshots, as large as weights and moments; allocated when the first is taken. */
   #snapshot: SharedArrayBuffer | undefined
 
   private constructor(parts: SessionParts) {
@@ -148,7 +148,7 @@ export class Session {
     this.#stats = viewSlot(parts.memory, parts.layout.stats).data
   }
 
-  /** Starts the threads, loads the data. `known`: how data are scaled, where it was found before; null: by the training rows. */
+  /** Starts the threads, loads the data. `known`: scaling of the data if it exists already; null: from the training split. */
   static async start(
     prepared: PreparedSession,
     experiment: Experiment,
@@ -160,7 +160,7 @@ export class Session {
     const { library } = prepared.plan
     if (library) {
       await adviseHugePages(memory)
-      // Before any worker: see open.ts.
+      // Open the library before any worker does: see open.ts.
       await openNative(library)
     }
     const module = await backend.compile()
@@ -170,12 +170,12 @@ export class Session {
       const plan: RunPlan = { ...prepared.plan, rows }
       if (plan.purpose === 'train' && plan.rows.train === 0) {
         throw new RunError(
-          `data.validation is ${experiment.data.validation}, which leaves no training rows of ${data.name}`,
+          `data.validation is ${experiment.data.validation}, which leaves no training samples of ${data.name}`,
         )
       }
       checkTrainingRows(plan)
       await pool.open(plan, memory, module)
-      // Only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
+      // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
       return new Session({ ...loaded, plan, layout, pool, memory, module, kernels })
@@ -190,8 +190,8 @@ export class Session {
   }
 
   /**
-   * New workers in the place of those that failed, over the same memory. Says whether the state in it is that of a step's
-   * end: not if one of them was changing it. Whatever the sums say is then of the same step.
+   * Replaces failed workers by new ones over the same memory. Returns whether the state in it is that of a step's
+   * end: not if one of them was changing it. The sums then belong to the same step.
    */
   async restart(): Promise<{ readonly stateIsWhole: boolean }> {
     await this.#closePool()
@@ -214,7 +214,7 @@ export class Session {
     }
   }
 
-  /** Forgets the fault that ended a span, so that another can run. */
+  /** Clears the fault that ended a span, so that another can run. */
   clearFault(): void {
     Atomics.store(this.#control, Control.fault, 0)
     Atomics.store(this.#control, Control.latchedFault, 0)
@@ -227,8 +227,8 @@ export class Session {
   }
 
   /**
-   * A copy of the state as it is now, made by the workers. The next snapshot or restore overwrites it. Throws
-   * NonFiniteError if a number in it is not finite: what nobody could go on from is not saved.
+   * A copy of the current state, made by the workers. The next snapshot or restore overwrites it. Throws
+   * NonFiniteError if a value in it is not finite: a state that training could not continue from is not saved.
    */
   async snapshot(): Promise<StateSnapshot> {
     const { buffer, snapshot } = this.#snapshotViews()
@@ -262,7 +262,7 @@ export class Session {
     return { buffer: this.#snapshot, snapshot: { parameters, moments } }
   }
 
-  /** Sums of the epoch so far, for a run that goes on in the middle of one. Workers must be idle. */
+  /** Sets the sums of the epoch so far, for a run that continues in the middle of one. Workers must be idle. */
   setSums({ step, loss, correct, rows }: Sums): void {
     const stats = this.#stats
     stats[Stat.step] = step
@@ -311,13 +311,13 @@ export class Session {
     return values
   }
 
-  /** What the workers have summed so far. Consistent only between calls; during one it is good enough to show. */
+  /** Sums of the workers so far. Consistent only between calls; during one they are good enough to show. */
   sums(): Sums {
     const stats = this.#stats
     return { step: stats[Stat.step], loss: stats[Stat.loss], correct: stats[Stat.correct], rows: stats[Stat.rows] }
   }
 
-  /** Images of the first `rows` rows of the batch buffers, and images of all rows of a split. */
+  /** Sample indices of the first `rows` rows of the batch buffers. */
   batchSamples(rows: number): number[] {
     return [...viewSlot(this.#memory, this.layout.batch.samples).data.subarray(0, rows)]
   }
@@ -326,7 +326,7 @@ export class Session {
     return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
   }
 
-  /** Of a split's rows: features (N, F) as in the data, and targets (N, K) as they are learned. Copies. */
+  /** Samples of a split: features (N, F) as in the data, and scaled targets (N, K). Copies. */
   examples(split: Split): { readonly features: Features; readonly targets: Float32Array } {
     const from = split === 'test' ? 'test' : 'train'
     const rows = this.rowsOf(split)
@@ -339,13 +339,13 @@ export class Session {
     }
   }
 
-  /** Means of sums over rows of training; null where there are none. R² is not of some rows, but of whole splits. */
+  /** Means of sums over training rows; null if there are none. R² is defined for whole splits only. */
   meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
     if (rows === 0) return null
     return { loss: loss / rows, ...(this.input.targets === null && { accuracy: correct / rows }) }
   }
 
-  /** The same of a whole epoch: with R², where all training rows were counted and the loss decides it. */
+  /** Means over a whole epoch: with R² if all training rows were counted and the loss determines it. */
   epochMeanOf(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
     const mean = this.meanOf(sums)
     const { targets } = this.input
@@ -375,8 +375,8 @@ export class Session {
   }
 
   /**
-   * Trains steps [from, to), with `rateFactor` times the learning rate of the schedule; ends early where a stop was
-   * requested. `step` is the one after the last that was done; `fault` is not 0 where that one found a fault, and changed
+   * Trains steps [from, to), with `rateFactor` times the learning rate of the schedule; ends early if a stop was
+   * requested. `step` is one past the last completed step; `fault` is nonzero if that step found a fault, and changed
    * nothing. Rejects with WorkerError.
    */
   async runSteps(from: number, to: number, rateFactor: number): Promise<StepsRun> {
@@ -385,7 +385,7 @@ export class Session {
     return { step, fault, workers: workerTimes(reports) }
   }
 
-  /** Workers stop after the step they are in. */
+  /** Requests that workers stop after their current step. */
   requestStop(): void {
     Atomics.store(this.#control, Control.stop, 1)
   }

@@ -1,5 +1,5 @@
 /**
- * The checkpoints that a run can go on from, and the way back to one of them. Main thread.
+ * Checkpoints that a run can continue from, and restoring one of them. Main thread.
  */
 import { join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
@@ -16,7 +16,7 @@ import { parseTrainingState, type TrainingState } from '../run/training-state.js
 import { loadScoredOf } from './model-input.js'
 import type { Session } from './session.js'
 
-/** Where a run goes on. */
+/** Point at which a run continues. */
 export interface ResumePoint {
   readonly step: number
   readonly training: TrainingState
@@ -34,7 +34,7 @@ export type StartingPoint = NonNullable<ManifestDetails['from']>
 
 type Warn = (message: string) => void
 
-/** The checkpoints whose headers are whole, newest first, none after step `last`; damaged ones are told and passed over. */
+/** Checkpoints whose headers are whole, newest first, none after step `last`; damaged ones are reported and passed over. */
 export async function startsIn(folder: string, onWarning: Warn, last = Number.POSITIVE_INFINITY): Promise<Start[]> {
   const starts: Start[] = []
   for (const step of await checkpointSteps(folder)) {
@@ -50,7 +50,7 @@ export async function startsIn(folder: string, onWarning: Warn, last = Number.PO
   return starts
 }
 
-/** Gives the session the state of the first start that is whole; null: none is. */
+/** Restores the first start that is whole; null if none is. */
 export async function restoreFirst(
   session: Session,
   starts: readonly Start[],
@@ -69,20 +69,20 @@ export async function restoreFirst(
   return null
 }
 
-/** What `train` is asked to start from. */
+/** Request of `train` to start from existing weights. */
 export interface StartRequest {
   /** A run directory, a checkpoint, or a file of another program. */
   readonly target: string
-  /** How weights lie in such a file; null: as names and shapes say. */
+  /** Orientation of weight matrices in such a file; null: detected from names and shapes. */
   readonly layout: WeightLayout | null
-  /** Names of its modules, first layer first; null: as names and shapes say. */
+  /** Names of its modules, first layer first; null: detected from names and shapes. */
   readonly order: readonly string[] | null
   /** `kept`: columns, classes and scales are the model's; `new`: the data's. */
   readonly input: 'kept' | 'new'
 }
 
 /**
- * Finds the weights to start from, and reads those of another program, so that what does not fit is known before anything
+ * Finds the weights to start from, and reads those of another program, so that misfits are found before anything
  * starts. Throws a GradloomError.
  */
 export async function startingPoint(
@@ -98,7 +98,7 @@ export async function startingPoint(
   }
   const given = layout !== null ? `--from-layout is "${layout}"` : order !== null ? `--from-order is "${order}"` : null
   if (given !== null) {
-    throw new ConfigError(`${given}, expected none: ${target} is no .npz and no .safetensors of another program`)
+    throw new ConfigError(`${given}, expected none: ${target} is not an .npz or .safetensors file of another program`)
   }
   const { checkpoint: file } = await openRun(target)
   return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256, input }
@@ -106,7 +106,7 @@ export async function startingPoint(
 
 /**
  * The weights of a file, checked by name, shape and digest; moments start at zero and averages at the weights, as in any
- * new run. Throws RunError or DataError if the file has become another one.
+ * new run. Throws RunError or DataError if the file has changed.
  */
 export async function startFrom(session: Session, { file, imported, ...start }: StartingPoint): Promise<void> {
   await session.restore(async ({ parameters, moments }) => {
@@ -134,5 +134,5 @@ export async function startFrom(session: Session, { file, imported, ...start }: 
 
 function tellDamage(error: unknown, onWarning: Warn): void {
   if (!(error instanceof CheckpointError)) throw error
-  onWarning(`${error.message}; it is passed over`)
+  onWarning(`${error.message}; it is skipped`)
 }

@@ -20,13 +20,13 @@ import { Trainer, type TrainOptions } from './trainer.js'
 export type { TrainOptions } from './trainer.js'
 
 export interface NewRunOptions extends TrainOptions {
-  /** Files that the data have to be, by digest; other ones are refused before anything is trained. */
+  /** Files that the data must be, by digest; others are refused before anything is trained. */
   readonly expectedFiles?: readonly LoadedFile[] | undefined
 }
 
 /**
  * Trains an experiment. Resolves when it is completed or interrupted. Rejects with ConfigError or DataError before any
- * thread starts; with RunError when training fails, after `summary.json` says so.
+ * thread starts; with RunError if training fails, after the failure is in `summary.json`.
  */
 export async function train(loaded: LoadedExperiment, options: NewRunOptions = {}): Promise<RunSummary> {
   const experiment = withAbsolutePaths(loaded)
@@ -105,7 +105,7 @@ function backendDetails({ plan, backendReason: reason }: PreparedSession): Manif
   return { name, reason, library, precision, bitsDependOn: bitsDependOn(name, allReduce) }
 }
 
-/** Absolute paths: run directory and checkpoint must find data and library again, wherever they are read from. */
+/** Makes paths absolute: run directory and checkpoint must find data and library again, wherever they are read from. */
 function withAbsolutePaths({ experiment, baseDir }: LoadedExperiment): Experiment {
   const { data, compute } = experiment
   return {

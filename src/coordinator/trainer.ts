@@ -1,6 +1,6 @@
 /**
- * One run, from initial weights to its summary: the loop over spans of steps and what comes between them. Main thread: it
- * hands spans to the workers, scores, has files written and tells observers; it never computes a step, so the event loop
+ * One run, from initial weights to its summary: the loop over spans of steps, and the work between them. Main thread: it
+ * hands spans to the workers, scores, has files written and informs observers; it never computes a step, so the event loop
  * stays free.
  */
 import { performance } from 'node:perf_hooks'
@@ -31,9 +31,9 @@ export interface TrainOptions {
   readonly runDir?: string | null | undefined
   /** Start from the weights of this checkpoint, run, or file of another program, instead of random ones. */
   readonly from?: string | undefined
-  /** How weights lie in a file of another program. Default: as names and shapes say. */
+  /** Orientation of weight matrices in a file of another program. Default: detected from names and shapes. */
   readonly fromLayout?: WeightLayout | undefined
-  /** Names of the modules in a file of another program, first layer first. Default: as names and shapes say. */
+  /** Names of the modules in a file of another program, first layer first. Default: detected from names and shapes. */
   readonly fromOrder?: readonly string[] | undefined
   /** Samples of an experiment whose `data.dataset` is "memory". */
   readonly data?: TrainingData | undefined
@@ -45,9 +45,9 @@ export interface TrainOptions {
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
-  /** Asks for checkpoints while the run goes on. */
+  /** Requests checkpoints during the run. */
   readonly control?: TrainControl | undefined
-  /** Something went wrong that does not end the run. */
+  /** Called with problems that do not end the run. */
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
@@ -61,14 +61,14 @@ export interface TrainerParts {
   readonly backendReason: string
   readonly backendAdvice: string | null
   readonly from?: ResumePoint | null
-  /** About the data, for the start event. */
+  /** Notes on the data, for the start event. */
   readonly notes?: readonly string[]
   readonly watch?: Watch
-  /** Whether the final weights are scored. Default: true. */
+  /** Score the final weights. Default: true. */
   readonly scores?: boolean
 }
 
-/** Somebody who wants to see the state after certain steps. */
+/** Observer of the state after certain steps. */
 export interface Watch {
   /** Ascending. */
   readonly steps: readonly number[]
@@ -77,10 +77,10 @@ export interface Watch {
 
 const PROGRESS_MS = 100
 
-/** Steps of a span at most: a line of metrics for each. */
+/** Maximum steps in a span: a line of metrics for each span. */
 const SPAN_STEPS = 100
 
-/** How a span of steps ended. A score that is not finite is no fault of a step; see scoring.ts. */
+/** Result of a span of steps. A score that is not finite is not a fault of a step; see scoring.ts. */
 type SpanResult = { readonly kind: 'done' } | { readonly kind: 'step-fault'; readonly code: number }
 const DONE: SpanResult = { kind: 'done' }
 
@@ -211,7 +211,7 @@ export class Trainer {
     )
   }
 
-  /** Runs steps. A worker that fails is replaced, and the run may be further back then. */
+  /** Runs steps. A worker that fails is replaced; the run may then be at an earlier step. */
   async #run(from: number, to: number): Promise<Omit<StepsRun, 'workers'> & Partial<Pick<StepsRun, 'workers'>>> {
     const { session, state } = this.#training
     try {
@@ -222,7 +222,7 @@ export class Trainer {
     }
   }
 
-  /** What comes between two spans: the end of an epoch or a score, a look at the state, a checkpoint. */
+  /** Does the work between two spans: the end of an epoch or a score, a look at the state, a checkpoint. */
   async #afterSteps(): Promise<void> {
     const { session, state, experiment, emit } = this.#training
     const { step } = state
@@ -262,7 +262,7 @@ export class Trainer {
     const { session, state, checkpointing, restarts } = this.#training
     if (!checkpointing) return
     if (this.#parts.options.control?.takeRequest()) checkpointing.request()
-    // The last one is saved when the run ends.
+    // The last step is saved when the run ends.
     if (state.step === state.totalSteps(session)) return
     const point = state.point(session)
     if (!(await checkpointing.isDue(point))) return

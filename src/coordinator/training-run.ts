@@ -1,12 +1,12 @@
 /**
- * A training as a library user holds it: a promise of the result, its events one by one, and a way to stop it. Main thread.
+ * Training as a library user sees it: a promise of the result, its events one by one, and a way to stop it. Main thread.
  */
 import { type LoadedExperiment, resolveExperiment } from '../config/load.js'
 import type { ExperimentInput } from '../config/schema.js'
 import type { EpochEvent, RunSummary, TrainEvent } from '../run/events.js'
 import { type TrainOptions, train as trainExperiment } from './train.js'
 
-/** What a run came to, and how it went. */
+/** Result of a run, with its history. */
 export interface TrainResult extends RunSummary {
   /** One entry for each epoch, oldest first. */
   readonly history: readonly EpochRecord[]
@@ -18,8 +18,8 @@ export interface TrainResult extends RunSummary {
 export type EpochRecord = Omit<EpochEvent, 'type' | 'epochs'>
 
 /**
- * A run that has begun. `await` it for the result, or read its events with `for await`; both may be done. Leaving the loop
- * early leaves the training running.
+ * A run in progress. `await` it for the result, or read its events with `for await`; both may be done. Leaving the loop
+ * early does not stop the training.
  */
 export interface TrainingRun extends Promise<TrainResult>, AsyncIterable<TrainEvent>, AsyncDisposable {
   /** Ends the run after the current step, with status "interrupted" and the weights saved. */
@@ -28,7 +28,7 @@ export interface TrainingRun extends Promise<TrainResult>, AsyncIterable<TrainEv
 
 /**
  * Trains an experiment: a loaded one, or an object as in an experiment file. Rejects with ConfigError or DataError before
- * any thread starts; with RunError when training fails, after `summary.json` says so.
+ * any thread starts; with RunError if training fails, after the failure is in `summary.json`.
  */
 export function train(experiment: LoadedExperiment | ExperimentInput, options: TrainOptions = {}): TrainingRun {
   const stop = new AbortController()
@@ -60,7 +60,7 @@ export function train(experiment: LoadedExperiment | ExperimentInput, options: T
     [Symbol.asyncIterator]: () => events.iterate(result),
     async [Symbol.asyncDispose]() {
       stop.abort()
-      await result.catch(() => {}) // whoever awaits the run is told
+      await result.catch(() => {}) // the error goes to whoever awaits the run
     },
   })
 }
@@ -68,7 +68,7 @@ export function train(experiment: LoadedExperiment | ExperimentInput, options: T
 const isLoaded = (experiment: LoadedExperiment | ExperimentInput): experiment is LoadedExperiment =>
   'experiment' in experiment && 'baseDir' in experiment
 
-/** Events for readers that come at any time; each has its own place in them. Progress that nobody has read gives way to newer. */
+/** Queue of events for readers that may start at any time; each has its own position. Unread progress is replaced by newer. */
 class EventQueue {
   readonly #readers = new Set<Reader>()
   #end: { readonly error: unknown } | 'ended' | null = null
@@ -87,7 +87,7 @@ class EventQueue {
     for (const reader of this.#readers) reader.wake()
   }
 
-  /** Events from now on. A failure of `run` is thrown to the reader, and so is not an unhandled one. */
+  /** Events from now on. A failure of `run` is thrown to the reader, and so is not an unhandled rejection. */
   iterate(run: Promise<unknown>): AsyncGenerator<TrainEvent, void, undefined> {
     run.catch(() => {})
     const reader = new Reader()

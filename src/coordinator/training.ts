@@ -1,4 +1,4 @@
-/** One training as its parts share it: loop, policy for faults, scores, recovery, end. Main thread. */
+/** Context that the parts of one training share: loop, fault policy, scores, recovery, end. Main thread. */
 import type { Experiment } from '../config/schema.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { TrainEvent } from '../run/events.js'
@@ -12,23 +12,23 @@ export interface Training {
   readonly session: Session
   readonly state: RunState
   readonly directory: RunDirectory | null
-  /** null where the run writes no files. */
+  /** null if the run writes no files. */
   readonly checkpointing: Checkpointing | null
   readonly restarts: Restarts
-  /** Gives the session its first state. */
+  /** Gives the session its initial state. */
   readonly initialise: (session: Session) => Promise<void>
   /** Writes an event to the run directory and tells the observer. */
   emit(event: Exclude<TrainEvent, { type: 'progress' }>): void
-  /** Tells the user of something that does not end the run. */
+  /** Warns the user of a problem that does not end the run. */
   warn(message: string): void
 }
 
-/** A copy of the state, taken when no write of an earlier one is under way. Throws NonFiniteError. */
+/** Takes a copy of the state when no write of an earlier one is in progress. Throws NonFiniteError. */
 export async function snapshotWhenSettled({ session, checkpointing, restarts }: Training): Promise<StateSnapshot> {
   await checkpointing?.settled()
   return await restarts.repeat(session, () => session.snapshot())
 }
 
-/** Whether the run ends with the weights of its best epoch, rather than with its last ones. */
+/** True if the run ends with the weights of its best epoch, not with the last ones. */
 export const endsWithBest = ({ train: { earlyStopping } }: Experiment): boolean =>
   earlyStopping.patience !== null && earlyStopping.restoreBest

@@ -43,7 +43,7 @@ t.test('inspect: position, digests and statistics, as computed anew from the wei
   }
   const text = await gradloom(['checkpoint', 'inspect', file(15)])
   t.match(text.stdout, /^experiment {2}small, seed 1$/m)
-  t.match(text.stdout, /^position {4}step 15, epoch 1, 730 rows seen$/m)
+  t.match(text.stdout, /^position {4}step 15, epoch 1, 730 samples seen$/m)
   t.match(text.stdout, /^layers\.0\.weight +35 x 8 +F32 +1\.1 kB +-0\.\d+ +0\.\d+ +-?0\.\d+ +0 +0$/m)
 })
 

@@ -101,8 +101,8 @@ t.test('a machine where training cannot work says why', async t => {
   t.equal(diagnosis.ok, false)
   t.same(diagnosisLines(diagnosis).slice(-4), [
     'Training does not work here:',
-    '  this Node has no WebAssembly SIMD',
-    '  this Node has no shared WebAssembly memory',
+    '  this Node.js has no WebAssembly SIMD',
+    '  this Node.js has no shared WebAssembly memory',
     '  no backend works',
   ])
 })

@@ -27,10 +27,10 @@ t.test('kinds of data', async t => {
   t.equal((await detect('fashion-mnist')).dataset, 'fashion-mnist')
   t.match((await detect(join(dir, 'a.csv'))).table, { header: true, columns: ['age', 'height', 'kind'] })
   t.match((await detect(join(dir, 'b.tsv'))).table, { header: false, columns: ['0', '1'], values: [['1', '3']] })
-  await t.rejects(detect(join(dir, 'd.xlsx')), { name: 'ConfigError', message: /is no file that gradloom reads/ })
+  await t.rejects(detect(join(dir, 'd.xlsx')), { name: 'ConfigError', message: /is not a file that gradloom reads/ })
   await t.rejects(detect(join(dir, 'nothing')), { message: /holds no data that gradloom reads.*it has readme\.md/ })
   await t.rejects(detect(join(dir, 'none.csv')), { message: /cannot be read, expected a data set's name/ })
-  await t.rejects(detect(join(dir, 'empty.csv')), { message: /has no rows/ })
+  await t.rejects(detect(join(dir, 'empty.csv')), { message: /the table is empty/ })
 })
 
 t.test('what a target column suggests', async t => {

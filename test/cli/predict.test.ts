@@ -21,7 +21,7 @@ t.test('one test image: the image in letters, class, confidence, the next two, t
   t.equal(lines[0], 'test image 0')
   t.equal(lines.length, 1 + 14 + 2)
   t.match(lines.slice(1, 15).join(''), /^[ .:\-=+*#%@]+$/)
-  t.match(lines[15], /^0, 9\d\.\d\d % {2}right$/)
+  t.match(lines[15], /^0, 9\d\.\d\d % {2}correct$/)
   t.match(lines[16], /^then \d, \d+\.\d\d %; \d, \d+\.\d\d %$/)
   t.notOk(stdout.includes('\x1b'))
 })
@@ -121,9 +121,9 @@ t.test('what is wrong is said, with exit 2 for usage and 1 for a bad picture', a
     [
       ['predict', run, '--index', 'x'],
       2,
-      /--index is 'x', expected an integer from 0 on\nhint: npx gradloom predict --help/,
+      /--index is 'x', expected an integer >= 0\nhint: npx gradloom predict --help/,
     ],
-    [['predict', run, '--random', '0'], 2, /--random is '0', expected an integer from 1 on/],
+    [['predict', run, '--random', '0'], 2, /--random is '0', expected an integer >= 1/],
     [['predict', run, '--random', '1001'], 2, /1001 images are asked for, expected at most 1000/],
     [['predict', run, '--out', 'x.jpg'], 2, /--out is 'x.jpg', expected a name that ends in .png/],
     [['predict', run, '--out', join(dir, 'none', 'x.png')], 2, /x\.png: cannot be written: ENOENT/],

@@ -55,13 +55,13 @@ t.test('the end says the result, where it is, and what next', async t => {
     '',
     'What to try next:',
     '  npx gradloom serve runs/quick-2026-01-31T12-00-05',
-    '      the network in the browser: give it images of your own, see every layer',
+    '      try the network in the browser: draw or drop images, see every layer',
     '  npx gradloom report runs/quick-2026-01-31T12-00-05',
     '      a page about this run: curves, mistakes, workers',
     "  cp 'configs/quick start.json' configs/mine.json",
-    '      then change it, and: npx gradloom train configs/mine.json',
+    '      edit it, then: npx gradloom train configs/mine.json',
     '  npx gradloom train --help',
-    '      everything that can be set from here',
+    '      all options',
   ])
   const table = endLines(summary, { ...context, ofImages: false })
   t.ok(table.includes('  npx gradloom predict runs/quick-2026-01-31T12-00-05 --wrong'), 'rows of numbers are not drawn')

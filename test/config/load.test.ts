@@ -176,19 +176,22 @@ t.test('files that are no experiment say what they are', async t => {
   t.equal(await message(put('empty.json', '')), './empty.json: the file is empty, expected a JSON object')
   t.equal(await message(put('blank.json', ' \n')), './blank.json: the file is empty, expected a JSON object')
   t.equal(await message(put('list.json', '[]')), './list.json: the experiment is [], expected an object')
-  t.match(await message(put('u16.json', Buffer.from('\ufeff{}', 'utf16le'))), /is not UTF-8.*the mark of UTF-16$/)
+  t.match(
+    await message(put('u16.json', Buffer.from('\ufeff{}', 'utf16le'))),
+    /is not UTF-8.*the byte order mark of UTF-16$/,
+  )
   t.match(
     await message(put('gz.json', Buffer.from('1f8b0800', 'hex'))),
     /is not UTF-8.*begins with the bytes 1f8b0800$/,
   )
   t.match(await message(put('big.json', new Uint8Array(5e6))), 'the file is 5000000 bytes long, expected')
-  t.match(await message(put('deep.json', '['.repeat(200_000))), 'values are nested thousands deep')
+  t.match(await message(put('deep.json', '['.repeat(200_000))), 'values are nested too deep')
   t.match(
     await message(dir),
     /^\.: it is a directory, expected an experiment file; in it: \.\/big\.json, .* and \d more$/,
   )
   mkdirSync(join(dir, 'none'))
-  t.match(await message(join(dir, 'none')), /it is a directory.*; no \.json file is in it$/)
+  t.match(await message(join(dir, 'none')), /it is a directory.*; it contains no \.json file$/)
   t.match(await message(''), "the experiment's path is empty, expected a file")
   t.match(await message(join(dir, 'list.json', 'x')), 'there is no such file')
 })

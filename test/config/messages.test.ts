@@ -125,7 +125,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ model: { inputDropout: 1 } }, 'model.inputDropout is 1, expected a number >= 0 and < 1'],
   [
     { model: { dropout: [0.5] } },
-    'model.dropout is [ 0.5 ], expected a number, or 2 of them, because model.hidden has 2 layers',
+    'model.dropout is [ 0.5 ], expected a number, or an array of 2, because model.hidden has 2 layers',
   ],
   [
     { model: { norm: 'batch' }, compute: { allReduce: 'buffers' } },
@@ -133,13 +133,13 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
   [
     { model: { norm: 'batch' }, train: { batchSize: 1, accumulateSteps: 64 } },
-    'train.batchSize is 1, expected 2 or more, because model.norm is "batch", which makes 0 of every value of a ' +
-      'mini-batch of one row (each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" ' +
-      'takes single rows',
+    'train.batchSize is 1, expected 2 or more, because model.norm is "batch", which makes every value 0 in a ' +
+      'mini-batch of one sample (each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" ' +
+      'takes single samples',
   ],
   [
     { model: { norm: 'layer', hidden: [8, 1] } },
-    'model.hidden.1 is 1, expected 2 or more, because model.norm is "layer", which makes 0 of every value of a layer ' +
+    'model.hidden.1 is 1, expected 2 or more, because model.norm is "layer", which makes every value 0 in a layer ' +
       'of one unit',
   ],
   [{ optimizer: { learningRate: 0 } }, 'optimizer.learningRate is 0, expected a number > 0'],
@@ -356,7 +356,7 @@ t.test('objects that no file could hold', async t => {
     'x: seed is [Object: null prototype] {}, expected',
   )
   t.match(errorFor({ data: DIGITS, seed: 1n }).message, 'x: seed is 1n, expected an integer >= 0')
-  t.match(errorFor({ data: DIGITS, seed: cyclic }, ['seed=1']).message, /expected what JSON can hold/)
+  t.match(errorFor({ data: DIGITS, seed: cyclic }, ['seed=1']).message, /expected a value that JSON can hold/)
 })
 
 t.test('any JSON value gives an experiment or a ConfigError', async t => {

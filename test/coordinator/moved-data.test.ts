@@ -104,7 +104,7 @@ t.test('no test file where there was one, or one where there was none: another r
   const { runDir } = await project('test-file')
   await t.rejects(resume(runDir, { overrides: ['train.epochs=5', 'data.testPath=null'] }), {
     name: 'ConfigError',
-    message: /data\.testPath: .* -> null; the completed steps were trained otherwise/,
+    message: /data\.testPath: .* -> null; the completed steps were trained with other settings/,
   })
 })
 

@@ -350,7 +350,7 @@ t.test('a target that never changed in training: the real error, and R² of the 
   t.match(alone.scored, { r2: null, rmse: 2 })
   t.match(alone.reported, [{ r2: null, rmse: 2 }])
   const said = await gradloom(['evaluate', alone.runDir])
-  t.match(said.stdout, /R² undefined \(the truth is the same in all rows\), loss [\d.]+, root mean squared error 2;/)
+  t.match(said.stdout, /R² undefined \(the target is the same in all rows\), loss [\d.]+, root mean squared error 2;/)
 })
 
 t.test('one row: no R²', async t => {

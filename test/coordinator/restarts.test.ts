@@ -146,7 +146,7 @@ for (const { name, skip, deaths } of backends) {
       t.equal(summary.weightsSha256, whole.summary.weightsSha256)
       t.strictSame(summary.test, whole.summary.test)
       // Two may die at the same time; and what came after the checkpoint that a restart went back to is told no more.
-      const told = [...stderr.matchAll(/new workers take over \(restart (\d+) of at most \d+\)/g)]
+      const told = [...stderr.matchAll(/workers are replaced \(restart (\d+) of at most \d+\)/g)]
       t.ok(told.length > deaths / 3 && told.length <= deaths, `${told.length} restarts`)
       t.ok(
         eventsIn(run).some(({ type }) => type === 'restart'),

@@ -1,20 +1,25 @@
-/** The section `augment`: how training images are changed. Types and data only; any thread. */
+/** The section `augment`: random transformations of training images. Types and data only; any thread. */
 import * as z from 'zod'
 import { fraction, help } from './fields.js'
 
 export const augment = z
   .strictObject({
-    shift: z.number().min(0).default(0).meta(help('Pixels that an image moves at most, across and down; uniform.')),
-    rotate: z.number().min(0).max(180).default(0).meta(help('Degrees that it turns at most, either way; uniform.')),
+    shift: z.number().min(0).default(0).meta(help('Largest shift in pixels, in x and in y; uniform.')),
+    rotate: z
+      .number()
+      .min(0)
+      .max(180)
+      .default(0)
+      .meta(help('Largest rotation in degrees, in either direction; uniform.')),
     scale: fraction()
       .default(0)
-      .meta(help('How much larger or smaller it becomes at most, 0.15 for 15 %; width and height for themselves.')),
+      .meta(help('Largest change of size, 0.15 for ±15 %; width and height are scaled independently.')),
     shear: z
       .number()
       .min(0)
       .max(2)
       .default(0)
-      .meta(help('How far a row slides against the next one at most, in pixels; 0.2 makes upright lines lean by 11°.')),
+      .meta(help('Largest shear: shift in pixels of a row against the next one; 0.2 makes upright lines lean by 11°.')),
     elastic: z
       .strictObject({
         alpha: z
@@ -30,29 +35,24 @@ export const augment = z
           .min(0.5)
           .max(50)
           .default(5)
-          .meta(help('Pixels that the displacements are smoothed over, the standard deviation of a Gaussian.')),
+          .meta(help('Standard deviation, in pixels, of the Gaussian that smooths the displacements.')),
       })
       .prefault({})
       .meta({ title: 'Elastic deformation', description: 'Smooth random displacements, as of ink on rubber.' }),
-    flip: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0)
-      .meta(help('How often an image is mirrored, left to right; 0.5: half of them.')),
+    flip: z.number().min(0).max(1).default(0).meta(help('Probability that an image is mirrored, left to right.')),
     erase: z
       .strictObject({
-        probability: z.number().min(0).max(1).default(0).meta(help('How often a rectangle is erased.')),
+        probability: z.number().min(0).max(1).default(0).meta(help('Probability that a rectangle is erased.')),
         area: z
           .number()
           .gt(0)
           .max(1)
           .default(0.2)
           .meta(help('Largest fraction of the image that is erased; the smallest is 0.02.')),
-        fill: z.enum(['zero', 'random']).default('zero').meta(help('What stands there then.')),
+        fill: z.enum(['zero', 'random']).default('zero').meta(help('Value of the erased pixels.')),
       })
       .prefault({})
-      .meta({ title: 'Random erasing', description: 'A rectangle of the image is hidden.' }),
+      .meta({ title: 'Random erasing', description: 'A rectangle of the image is erased.' }),
     noise: z
       .number()
       .min(0)
@@ -65,23 +65,19 @@ export const augment = z
       .default(null)
       .meta(
         help(
-          'Factors of `rotate` and `shear`, one for each class: a 1 and a 7 bear less than the others. null: 1 for all.',
+          'Factors on `rotate` and `shear`, one per class: a 1 and a 7 tolerate less than the others. null: 1 for all.',
         ),
       ),
     plainEpochs: z
       .int()
       .min(0)
       .default(0)
-      .meta(
-        help(
-          'So many epochs at the end of the run see the images as they are: what is scored at last is what was learned last.',
-        ),
-      ),
+      .meta(help('Number of epochs at the end of the run that train on unchanged images.')),
   })
   .prefault({})
   .meta({
     title: 'Augmentation',
     description:
-      'How training images are changed, anew in every epoch. Validation and test images stay as they are. ' +
+      'Random transformations of training images, new in every epoch. Validation and test images are not changed. ' +
       '`gradloom data preview` shows the result.',
   })

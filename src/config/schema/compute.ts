@@ -7,13 +7,13 @@ export const compute = z
     workers: z
       .union([z.literal('auto'), z.int().min(1).max(256)])
       .default('auto')
-      .meta(help('Worker threads. `auto`: as many as this machine has use for.')),
+      .meta(help('Worker threads. `auto`: as many as this machine can use.')),
     backend: z
       .enum(['auto', 'reference', 'wasm', 'blas', 'onednn'])
       .default('auto')
       .meta(
         help(
-          'The kernels. `wasm` works everywhere and gives the same bits on every machine. `blas` and `onednn` multiply in ' +
+          'Implementation of the kernels. `wasm` works everywhere and gives the same bits on every machine. `blas` and `onednn` multiply in ' +
             'a native library; bits depend on it and on the CPU. `reference` is slow, simple and exact. `auto`: the ' +
             'fastest that works.',
         ),
@@ -34,8 +34,8 @@ export const compute = z
       .default('f32')
       .meta(
         help(
-          'Numbers that matrices are multiplied in. `bf16` needs `onednn` and a CPU with AMX or AVX512-BF16. `auto`: bf16 ' +
-            'where it works, else f32.',
+          'Number type of matrix products. `bf16` needs `onednn` and a CPU with AMX or AVX512-BF16. `auto`: bf16 ' +
+            'if it works, else f32.',
         ),
       ),
     allReduce: z
@@ -44,18 +44,14 @@ export const compute = z
       .meta(
         help(
           'How gradients of the shards are summed. `fused`: tile by tile, the same bits for any number of workers. ' +
-            '`buffers`: one gradient buffer a worker; bits depend on the number of workers.',
+            '`buffers`: one gradient buffer per worker; bits depend on the number of workers.',
         ),
       ),
     shardRows: z
       .union([z.literal('auto'), count()])
       .default('auto')
       .meta(help('Rows of a mini-batch that a worker takes at a time. `auto`: by the size of the network.')),
-    maxRestarts: z
-      .int()
-      .min(0)
-      .default(3)
-      .meta(help('How often new workers take the place of failed ones before the run fails.')),
+    maxRestarts: z.int().min(0).default(3).meta(help('How often failed workers are replaced before the run fails.')),
   })
   .prefault({})
-  .meta({ title: 'Compute', description: 'How the work is done on this machine.' })
+  .meta({ title: 'Compute', description: 'Threads, kernels and precision.' })

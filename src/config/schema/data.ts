@@ -8,8 +8,8 @@ export const data = z
       .enum(DATASETS)
       .meta(
         help(
-          'What to learn from. `digits` comes with gradloom. Of your own, named by `path`: `idx`, a folder of IDX files; ' +
-            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF) in a folder for each class. `memory`: samples that a program passes to `train`.',
+          'Data set. `digits` comes with gradloom, `mnist` and `fashion-mnist` are downloaded by `gradloom data fetch`. Your own data, at `path`: `idx`, a folder of IDX files; ' +
+            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF), one folder per class. `memory`: samples that a program passes to `train`.',
         ),
       ),
     path: z
@@ -28,14 +28,14 @@ export const data = z
       .min(1)
       .nullable()
       .default(null)
-      .meta(help('Of `csv` and `images`: the test samples, in the same form as `path`. null: see `testFraction`.')),
+      .meta(help('Test samples of `csv` and `images`, in the same form as `path`. null: see `testFraction`.')),
     testFraction: fraction()
       .gt(0)
       .default(0.2)
       .meta(
         help(
-          'Of `csv`, `npz`, `images` and `memory` without test samples of their own: the fraction of the samples that ' +
-            'becomes the test split, the same of each class. The samples are the same for every seed.',
+          'Fraction of the samples that becomes the test split, taken equally from each class, for `csv`, `npz`, `images` and ' +
+            '`memory` without test samples of their own. The split is the same for every seed.',
         ),
       ),
     task: z
@@ -43,9 +43,9 @@ export const data = z
       .default('classification')
       .meta(
         help(
-          'What is predicted of a sample: its class, or one or more numbers. `regression` is for `csv`, `npz` and `memory`; its loss ' +
+          'Prediction of a class, or of one or more target values. `regression` is for `csv`, `npz` and `memory`; its loss ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
-            'samples, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
+            'split, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
             'always predicts the mean. Predictions are in the units of the data.',
         ),
       ),
@@ -54,8 +54,8 @@ export const data = z
       .default('auto')
       .meta(
         help(
-          'Of every feature. `unit`: divided by 255. `standardise`: less its mean, over its standard deviation, both of ' +
-            'the training rows; a constant one becomes 0. The numbers are kept in checkpoints. `auto`: `unit` for ' +
+          'Scaling of every feature. `unit`: divide by 255. `standardise`: subtract the mean and divide by the standard deviation, ' +
+            'both of the training split; a constant feature becomes 0. They are kept in checkpoints. `auto`: `unit` for ' +
             'images, `standardise` for numbers.',
         ),
       ),
@@ -64,36 +64,48 @@ export const data = z
         delimiter: z
           .enum(['auto', ',', ';', '\t', '|'])
           .default('auto')
-          .meta(help('What separates fields. `auto`: whichever of them the first line has most of.')),
-        header: z.boolean().default(true).meta(help('Whether the first line has the names of the columns.')),
+          .meta(help('Separator of fields. `auto`: whichever is most frequent in the first line.')),
+        header: z.boolean().default(true).meta(help('True if the first line has the names of the columns.')),
         label: z
           .union([column(), z.array(column()).min(1)])
           .nullable()
           .default(null)
           .meta(
             help(
-              'Column of the class, or of the number to learn, by name or by number from 0; an array of columns for ' +
-                'several numbers. null: the last one.',
+              'Column of the class, or of the target, by name or by index from 0; an array of columns for ' +
+                'several targets. null: the last one.',
             ),
           ),
         features: z
           .array(column())
           .nullable()
           .default(null)
-          .meta(help('Columns to learn from. null: all others that have a number in the first row.')),
+          .meta(help('Feature columns. null: all others that have a number in the first row.')),
       })
       .prefault({})
-      .meta({ title: 'CSV', description: 'How a table is read.' }),
+      .meta({ title: 'CSV', description: 'Format and columns of a table.' }),
     npz: z
       .strictObject({
-        trainFeatures: z.string().min(1).default('x_train').meta(help('Name of an array (rows, …).')),
+        trainFeatures: z
+          .string()
+          .min(1)
+          .default('x_train')
+          .meta(help('Name of the array of training features (rows, …).')),
         trainLabels: z
           .string()
           .min(1)
           .default('y_train')
-          .meta(help('Name of an array of whole numbers (rows); for regression of numbers (rows) or (rows, targets).')),
-        testFeatures: z.string().min(1).default('x_test').meta(help('Where it is not there: see `testFraction`.')),
-        testLabels: z.string().min(1).default('y_test').meta(help('Likewise.')),
+          .meta(
+            help(
+              'Name of the array of training labels, integers (rows); for regression, of targets (rows) or (rows, targets).',
+            ),
+          ),
+        testFeatures: z
+          .string()
+          .min(1)
+          .default('x_test')
+          .meta(help('Name of the array of test features. If it is missing: see `testFraction`.')),
+        testLabels: z.string().min(1).default('y_test').meta(help('Name of the array of test labels or targets.')),
       })
       .prefault({})
       .meta({ title: 'Arrays', description: 'Names of the arrays in an .npz file, or of .npy files.' }),
@@ -102,40 +114,34 @@ export const data = z
       .length(2)
       .nullable()
       .default(null)
-      .meta(help('Height and width that pictures are brought to; null: they must all have one size.')),
+      .meta(help('Height and width that pictures are resized to; null: they must all have one size.')),
     preparation: z
       .enum(['auto', 'mnist', 'fashion-mnist', 'plain'])
       .default('auto')
       .meta(
         help(
-          'How a picture of your own is prepared when the trained network is asked about it (`predict --image`, ' +
+          'Preprocessing of your own pictures for a prediction (`predict --image`, ' +
             '`activations`, `serve`); kept in checkpoints. The data themselves are not changed. `plain`: resized, ' +
-            'background as it is. `mnist`: dark on light inverted, fitted into 20 x 20 and centred by its centre of mass ' +
-            'in 28 x 28. `fashion-mnist`: fitted into 28 x 28. `auto`: that of the data set for `digits`, `mnist` and ' +
-            '`fashion-mnist`, `mnist` where images of 28 x 28 lie as those of MNIST do, else `plain`.',
+            'background as it is. `mnist`: dark on light inverted, scaled into 20 x 20 pixels and centred by its centre of mass ' +
+            'in 28 x 28. `fashion-mnist`: scaled into 28 x 28. `auto`: that of the data set for `digits`, `mnist` and ' +
+            '`fashion-mnist`; `mnist` if images of 28 x 28 are centred as those of MNIST are; else `plain`.',
         ),
       ),
     transpose: z
       .boolean()
       .default(false)
-      .meta(
-        help(
-          'Of `idx`: rows and columns of every image change places as it is read. EMNIST publishes its images transposed.',
-        ),
-      ),
+      .meta(help('Transpose every image of `idx` when it is read. EMNIST publishes its images transposed.')),
     validation: fraction()
       .default(0)
       .meta(
-        help(
-          'Fraction of the training samples that is not trained on but scored after every epoch: the validation split.',
-        ),
+        help('Fraction of the training samples set apart as the validation split, which is scored after every epoch.'),
       ),
   })
   .check(pathFitsDataset(), taskFitsDataset(), settingsFitDataset())
   .meta({
     title: 'Data',
-    description: 'Where the rows come from.',
-    // What pathFitsDataset says, for editors.
+    description: 'Where the samples come from, and how they are split.',
+    // Repeats the rules of pathFitsDataset, for editors.
     allOf: [
       {
         if: { properties: { dataset: { enum: ['idx', ...OWN_TABLES] } }, required: ['dataset'] },
@@ -150,7 +156,7 @@ export const data = z
     ],
   })
 
-/** What `data.path` must name. */
+/** Expected value of `data.path`, by data set. */
 const OWN_PATHS: Readonly<Record<string, string>> = {
   idx: 'the folder with the IDX files',
   csv: 'the CSV file',
@@ -158,7 +164,7 @@ const OWN_PATHS: Readonly<Record<string, string>> = {
   images: 'the folder of pictures',
 }
 
-/** `idx` needs a path and the embedded digits have none. Runs even where a neighbouring key is wrong. */
+/** Requires a path for the user's own data and none for embedded or in-memory data. Runs even if another key is wrong. */
 function pathFitsDataset() {
   return z.superRefine<{ dataset: string; path: string | null }>(({ dataset, path }, context) => {
     const report = (message: string) => context.addIssue({ code: 'custom', path: ['path'], message, input: path })
@@ -170,7 +176,7 @@ function pathFitsDataset() {
 
 const IMAGE_SETS: readonly string[] = ['digits', 'mnist', 'fashion-mnist', 'idx', 'npz', 'images', 'memory']
 
-/** Settings that only some data sets have, with their defaults: others would pass over what the user said. */
+/** Settings that apply to some data sets only, with their defaults: elsewhere they would be silently ignored. */
 const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly string[], standard: unknown])[] = [
   [['testPath'], ['csv', 'images'], null],
   [['testFraction'], ['csv', 'npz', 'images', 'memory'], 0.2],
@@ -199,10 +205,10 @@ function settingsFitDataset() {
   })
 }
 
-/** Where there are numbers to learn. */
+/** Data sets that may have numeric targets. */
 const NUMBER_SETS: readonly string[] = ['csv', 'npz', 'memory']
 
-/** One class a row, from one column; numbers from as many as there are targets. */
+/** Checks the task: one class per row, from one column; regression targets from any number of columns. */
 function taskFitsDataset() {
   return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(
     ({ dataset, task, csv }, context) => {

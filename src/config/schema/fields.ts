@@ -1,12 +1,12 @@
 /** Builders of fields that several sections of the experiment share. Types and data only; any thread. */
 import * as z from 'zod'
 
-/** Data sets: those that gradloom knows by name, then kinds of files of one's own, then samples that a program holds. */
+/** Data sets: those that gradloom knows by name, then kinds of the user's own files, then samples that a program holds. */
 export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'csv', 'npz', 'images', 'memory'] as const
-/** Those that are files of the user's own, and may lack a test part. */
+/** Data sets that are the user's own files, and may lack a test part. */
 export const OWN_TABLES = ['csv', 'npz', 'images'] as const
 
-/** It becomes part of a directory's name, so it must not reach out of `runs/`. */
+/** Pattern of an experiment's name. It becomes part of a directory's name, so it must not reach out of `runs/`. */
 export const NAME_PATTERN = /^[\p{L}\p{N}_][\p{L}\p{N} ._+-]{0,99}$/u
 export const NAME_WANTED = 'up to 100 letters, digits, spaces or any of ._+-, the first a letter, a digit or _'
 
@@ -14,5 +14,5 @@ export const help = (description: string) => ({ description })
 export const fraction = () => z.number().min(0).lt(1)
 export const positive = () => z.number().positive()
 export const count = () => z.int().min(1)
-/** Of a table, by name or by number. */
+/** Column of a table, by name or by index. */
 export const column = () => z.union([z.string().min(1), z.int().min(0)])

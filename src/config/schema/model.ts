@@ -1,5 +1,6 @@
 /** The section `model`: layers, activations, normalisation, dropout, initial weights. Types and data only; any thread. */
 import * as z from 'zod'
+import { formatCounted } from '../../format.js'
 import { count, fraction, help, positive } from './fields.js'
 
 export const model = z
@@ -13,8 +14,8 @@ export const model = z
       .default('relu')
       .meta(
         help(
-          'What follows each hidden layer. `leaky-relu`: slope 0.01 below 0. `gelu`: the form with tanh. `scaled-tanh`: ' +
-            '1.7159·tanh(2x/3). All but `relu` keep one more matrix a layer in training.',
+          'Activation function of the hidden layers. `leaky-relu`: slope 0.01 below 0. `gelu`: the tanh approximation. `scaled-tanh`: ' +
+            '1.7159·tanh(2x/3). All but `relu` keep one more matrix per layer in training.',
         ),
       ),
     norm: z
@@ -23,8 +24,8 @@ export const model = z
       .meta(
         help(
           'Normalisation between product and activation of every hidden layer, with a learned scale and shift of each ' +
-            'unit. `batch`: by mean and variance over the whole mini-batch, and running ones when scoring. `layer`: over ' +
-            'the units of each row.',
+            'unit. `batch`: by mean and variance over the whole mini-batch, and by running ones for scores. `layer`: over ' +
+            'the units of each sample.',
         ),
       ),
     normMomentum: z
@@ -34,20 +35,20 @@ export const model = z
       .default(0.1)
       .meta(
         help(
-          "Of batch normalisation, as in PyTorch: running = (1 - normMomentum)·running + normMomentum·mini-batch's, the " +
-            'variance unbiased. A mini-batch of one row, which may be the last of an epoch, leaves them alone.',
+          "Momentum of batch normalisation, as in PyTorch: running = (1 - normMomentum)·running + normMomentum·mini-batch's, with " +
+            'unbiased variance. A mini-batch of one sample, which may be the last of an epoch, does not update them.',
         ),
       ),
-    normEpsilon: positive().default(1e-5).meta(help('Added to the variance that a normalisation divides by.')),
+    normEpsilon: positive().default(1e-5).meta(help('Added to the variance before its square root is taken.')),
     inputDropout: fraction()
       .default(0)
-      .meta(help('Fraction of the inputs that is dropped in training, the rest scaled up to make up for it.')),
+      .meta(help('Fraction of the inputs that is dropped in training; the others are scaled up to compensate.')),
     dropout: z
       .union([fraction(), z.array(fraction())])
       .default(0.1)
       .meta(
         help(
-          'Fraction of each hidden layer that is dropped in training, the rest scaled up to make up for it. An array has ' +
+          'Fraction of the units of each hidden layer that is dropped in training; the others are scaled up to compensate. An array has ' +
             'one entry for each hidden layer.',
         ),
       ),
@@ -59,7 +60,7 @@ export const model = z
       .default('he-normal')
       .meta(
         help(
-          'Initial weights, normal or uniform, with the variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
+          'Initial weights, normal or uniform, with variance 2 / inputs (he), 2 / (inputs + outputs) (glorot) or ' +
             '1 / inputs (lecun). `orthogonal`: a random orthogonal matrix, times `initGain`; layers of thousands of units ' +
             'take seconds. Biases start at zero.',
         ),
@@ -69,29 +70,29 @@ export const model = z
       .default(null)
       .meta(
         help(
-          'What the matrices of `orthogonal` are multiplied by. null: √2 before `relu`, `leaky-relu`, `elu`, `gelu` and ' +
+          'Factor on the matrices of `orthogonal`. null: √2 before `relu`, `leaky-relu`, `elu`, `gelu` and ' +
             '`silu`, else 1.',
         ),
       ),
   })
   .check(dropoutFits(), gainFits())
   .prefault({})
-  .meta({ title: 'Model', description: 'A fully connected classifier; the data decides its inputs and classes.' })
+  .meta({ title: 'Model', description: 'A fully connected network; the data determine its inputs and outputs.' })
 
-/** An array of fractions has as many as there are hidden layers. */
+/** Requires an array of fractions to have one entry per hidden layer. */
 function dropoutFits() {
   return z.superRefine<{ hidden: number[]; dropout: number | number[] }>(({ hidden, dropout }, context) => {
     if (typeof dropout === 'number' || dropout.length === hidden.length) return
     context.addIssue({
       code: 'custom',
       path: ['dropout'],
-      message: `a number, or ${hidden.length} of them, because model.hidden has ${hidden.length} layers`,
+      message: `a number, or an array of ${hidden.length}, because model.hidden has ${formatCounted(hidden.length, 'layer')}`,
       input: dropout,
     })
   })
 }
 
-/** Only one initialisation has a gain. */
+/** Restricts the gain to the initialisation that has one. */
 function gainFits() {
   return z.superRefine<{ init: string; initGain: number | null }>(({ init, initGain }, context) => {
     if (init === 'orthogonal' || initGain === null) return

@@ -10,19 +10,19 @@ const weightDecay = (value: number) =>
     .default(value)
     .meta(
       help(
-        'Decoupled weight decay: every step subtracts learningRate · weightDecay · W from the weights, apart from the ' +
-          'update by the gradient; biases are exempt. It adds to `train.l2`.',
+        'Decoupled weight decay: every step subtracts learningRate · weightDecay · W from the weights, in addition to the ' +
+          'gradient update; biases are exempt. It adds to `train.l2`.',
       ),
     )
-// 0.001 is Adam's own default. A plain gradient is not normalised as Adam's is, and momentum here averages
+// Default rates: 0.001 is Adam's own. A plain gradient is not normalised as Adam's is, and momentum here averages
 // gradients, (1-β)g, rather than summing them, so both want steps a hundred times as large; nesterov sums them, ten in
 // effect. RMSProp's gradient is normalised too. Lion moves each weight by the whole rate: its paper takes a tenth of Adam's.
 const adam = z
   .strictObject({
     type: z.literal('adam').default('adam').meta(help('Adam, with bias correction by the global step.')),
     learningRate: positive().default(0.001).meta(help(LEARNING_RATE)),
-    beta1: fraction().default(0.9).meta(help('Decay of the mean of gradients.')),
-    beta2: fraction().default(0.999).meta(help('Decay of the mean of squared gradients.')),
+    beta1: fraction().default(0.9).meta(help('Decay of the running mean of gradients.')),
+    beta2: fraction().default(0.999).meta(help('Decay of the running mean of squared gradients.')),
     epsilon: positive().default(1e-8).meta(help('Added to the divisor, so that it is never zero.')),
   })
   .meta({ title: 'Adam' })
@@ -57,7 +57,7 @@ const nesterov = z
       .literal('nesterov')
       .meta(help("Nesterov's momentum as in PyTorch's SGD: gradients are summed, v = μv + g, and W -= rate·(g + μv).")),
     learningRate: positive().default(0.01).meta(help(LEARNING_RATE)),
-    momentum: fraction().default(0.9).meta(help('μ, what stays of the sum in every step.')),
+    momentum: fraction().default(0.9).meta(help('μ, the fraction of the sum that is kept in every step.')),
     weightDecay: weightDecay(0),
   })
   .meta({ title: 'Nesterov momentum' })
@@ -65,17 +65,19 @@ const rmsprop = z
   .strictObject({
     type: z.literal('rmsprop').meta(help('Gradients divided by the root of their running mean square.')),
     learningRate: positive().default(0.001).meta(help(LEARNING_RATE)),
-    beta2: fraction().default(0.99).meta(help('Decay of the mean of squared gradients.')),
+    beta2: fraction().default(0.99).meta(help('Decay of the running mean of squared gradients.')),
     epsilon: positive().default(1e-8).meta(help('Added to the divisor, so that it is never zero.')),
     weightDecay: weightDecay(0),
   })
   .meta({ title: 'RMSProp' })
 const lion = z
   .strictObject({
-    type: z.literal('lion').meta(help('The sign of a mean of gradients: every weight moves by the same amount.')),
+    type: z
+      .literal('lion')
+      .meta(help('Update by the sign of a mean of gradients: every weight moves by the same amount.')),
     learningRate: positive().default(0.0001).meta(help(LEARNING_RATE)),
-    beta1: fraction().default(0.9).meta(help('Share of the mean in the sum whose sign is taken.')),
-    beta2: fraction().default(0.99).meta(help('Decay of the mean of gradients.')),
+    beta1: fraction().default(0.9).meta(help('Weight of the running mean in the sum whose sign is taken.')),
+    beta2: fraction().default(0.99).meta(help('Decay of the running mean of gradients.')),
     weightDecay: weightDecay(0),
   })
   .meta({ title: 'Lion' })
@@ -89,4 +91,4 @@ const sgd = z
 export const optimizer = z
   .discriminatedUnion('type', [adam, adamw, momentum, nesterov, rmsprop, lion, sgd])
   .prefault({})
-  .meta({ title: 'Optimizer', description: 'How a gradient changes the weights.' })
+  .meta({ title: 'Optimizer', description: 'The update of the weights by their gradients.' })

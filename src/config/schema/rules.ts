@@ -1,15 +1,15 @@
-/** Rules between sections of the experiment, each with the message of who breaks it. Types and data only; any thread. */
+/** Rules between sections of the experiment, each with its message. Types and data only; any thread. */
 import * as z from 'zod'
 import { lossOfTask } from './train.js'
 
-/** Scores of the validation split need one. */
+/** Requires a validation split for settings that use its scores. */
 export function validationIsThere() {
   return z.superRefine<{
     data: { dataset: string; validation: number }
     train: { evaluateEverySteps: number | null }
     checkpoint: { bestMetric: string }
   }>(({ data, train, checkpoint }, context) => {
-    // Samples in memory may bring a validation split of their own: see prepareSession.
+    // Samples in memory may bring their own validation split: see prepareSession.
     if (data.validation !== 0 || data.dataset === 'memory') return
     const report = (path: string[], message: string, input: unknown) =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.validation is 0`, input })
@@ -20,7 +20,7 @@ export function validationIsThere() {
   })
 }
 
-/** Numbers are learned by squared error, and there is no accuracy of them. */
+/** Restricts regression to the squared error; it has no accuracy. */
 export function taskFits() {
   return z.superRefine<{
     data: { task: string }
@@ -40,7 +40,7 @@ export function taskFits() {
   })
 }
 
-/** Smoothed labels are those of a cross-entropy. */
+/** Restricts label smoothing to cross-entropy. */
 export function smoothingFits() {
   return z.superRefine<{
     data: { task: string }
@@ -58,7 +58,7 @@ export function smoothingFits() {
   })
 }
 
-/** Where a run goes back to must follow from the experiment, not from the clock. */
+/** Requires scheduled checkpoints for rollbacks: where a run returns to must follow from the experiment, not from the clock. */
 export function rollbackIsOnSchedule() {
   return z.superRefine<{
     train: { onNonFinite: string }
@@ -74,7 +74,7 @@ export function rollbackIsOnSchedule() {
   })
 }
 
-/** What needs a stage between two parts of a pass, or the whole gradient before the update, has none over buffers. */
+/** Rejects settings that `buffers` cannot serve: a stage between two parts of a pass, or the whole gradient before the update. */
 export function buffersFit() {
   return z.superRefine<{
     model: { norm: string }
@@ -92,7 +92,7 @@ export function buffersFit() {
   })
 }
 
-/** Statistics over a single number: what is normalised by them is 0, whatever went in. */
+/** Rejects statistics over a single value: normalised by them, every value becomes 0. */
 export function normHasStatistics() {
   return z.superRefine<{
     model: { norm: string; hidden: readonly number[] }
@@ -103,8 +103,8 @@ export function normHasStatistics() {
         code: 'custom',
         path: ['train', 'batchSize'],
         message:
-          '2 or more, because model.norm is "batch", which makes 0 of every value of a mini-batch of one row ' +
-          '(each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" takes single rows',
+          '2 or more, because model.norm is "batch", which makes every value 0 in a mini-batch of one sample ' +
+          '(each mini-batch of train.accumulateSteps is normalised by itself); model.norm "layer" takes single samples',
         input: train.batchSize,
       })
     }
@@ -113,7 +113,7 @@ export function normHasStatistics() {
       context.addIssue({
         code: 'custom',
         path: ['model', 'hidden', narrow],
-        message: '2 or more, because model.norm is "layer", which makes 0 of every value of a layer of one unit',
+        message: '2 or more, because model.norm is "layer", which makes every value 0 in a layer of one unit',
         input: 1,
       })
     }

@@ -1,4 +1,4 @@
-/** The section `schedule`: one variant for each course of the learning rate. Types and data only; any thread. */
+/** The section `schedule`: one variant for each learning rate schedule. Types and data only; any thread. */
 import * as z from 'zod'
 import { count, fraction, help, positive } from './fields.js'
 
@@ -6,19 +6,21 @@ const warmup = z
   .strictObject({
     epochs: z.int().min(0).default(0).meta(help('Length of the warm-up in epochs.')),
     steps: z.int().min(0).default(0).meta(help('Length in steps; with both, they add up. 0 and 0: no warm-up.')),
-    from: fraction().default(0.1).meta(help('Fraction of the first learning rate that the warm-up begins with.')),
+    from: fraction()
+      .default(0.1)
+      .meta(help("Fraction of the schedule's initial learning rate that the warm-up begins with.")),
   })
   .prefault({})
   .meta({
     title: 'Warm-up',
     description:
-      "Steps before the schedule's first, in which the learning rate rises in a line to what it begins with.",
+      "Steps before the schedule begins, in which the learning rate rises linearly to the schedule's initial value.",
   })
 const per = (value: 'epoch' | 'step', description: string) =>
   z.enum(['epoch', 'step']).default(value).meta(help(description))
 const rateFactor = (value: number, description: string) =>
   z.number().positive().max(1).default(value).meta(help(description))
-const BY_STEP = 'Whether the learning rate changes with every step, or from epoch to epoch.'
+const BY_STEP = 'Whether the learning rate changes with every step or with every epoch.'
 export const schedule = z
   .discriminatedUnion('type', [
     z
@@ -27,8 +29,8 @@ export const schedule = z
           .literal('inverse-sqrt')
           .default('inverse-sqrt')
           .meta(help('learningRate / √(epoch + 1) / decayRate, epochs counted from 0.')),
-        decayRate: positive().default(1).meta(help('Divides the learning rate in every epoch.')),
-        per: per('epoch', `${BY_STEP} With \`step\`, an epoch's parts count too.`),
+        decayRate: positive().default(1).meta(help('Divisor of the learning rate in every epoch.')),
+        per: per('epoch', `${BY_STEP} With \`step\`, fractions of an epoch count too.`),
         warmup,
       })
       .meta({ title: 'Inverse square root' }),
@@ -38,16 +40,16 @@ export const schedule = z
     z
       .strictObject({
         type: z.literal('step').meta(help('learningRate · factor^⌊epoch / everyEpochs⌋.')),
-        everyEpochs: count().default(10).meta(help('Epochs from one fall of the learning rate to the next.')),
-        factor: rateFactor(0.1, 'What the learning rate is multiplied by at each fall.'),
+        everyEpochs: count().default(10).meta(help('Epochs between two reductions of the learning rate.')),
+        factor: rateFactor(0.1, 'Factor on the learning rate at each reduction.'),
         warmup,
       })
       .meta({ title: 'Step' }),
     z
       .strictObject({
         type: z.literal('exponential').meta(help('learningRate · factor^epoch.')),
-        factor: rateFactor(0.95, 'What the learning rate is multiplied by over an epoch.'),
-        per: per('epoch', `${BY_STEP} With \`step\`, an epoch's parts count too.`),
+        factor: rateFactor(0.95, 'Factor on the learning rate per epoch.'),
+        per: per('epoch', `${BY_STEP} With \`step\`, fractions of an epoch count too.`),
         warmup,
       })
       .meta({ title: 'Exponential' }),
@@ -55,13 +57,17 @@ export const schedule = z
       .strictObject({
         type: z
           .literal('cosine')
-          .meta(help('Down half a cosine over the whole run: resume then refuses another `train.epochs`.')),
+          .meta(
+            help(
+              'Half a cosine from the learning rate down to its minimum, over the whole run: resume then refuses another `train.epochs`.',
+            ),
+          ),
         minimum: z
           .number()
           .min(0)
           .max(1)
           .default(0)
-          .meta(help('Fraction of the learning rate that it comes down to at the end of the run.')),
+          .meta(help('Final learning rate, as a fraction of `learningRate`.')),
         per: per('step', BY_STEP),
         warmup,
       })
@@ -82,8 +88,12 @@ export const schedule = z
           .max(1)
           .default(0.3)
           .meta(help('Fraction of the run in which the learning rate rises.')),
-        divFactor: z.number().min(1).default(25).meta(help('learningRate over the first learning rate.')),
-        finalDivFactor: z.number().min(1).default(10000).meta(help('The first learning rate over the last.')),
+        divFactor: z.number().min(1).default(25).meta(help('Ratio of learningRate to the initial learning rate.')),
+        finalDivFactor: z
+          .number()
+          .min(1)
+          .default(10000)
+          .meta(help('Ratio of the initial learning rate to the final one.')),
         per: per('step', BY_STEP),
         warmup,
       })
@@ -92,20 +102,22 @@ export const schedule = z
       .strictObject({
         type: z
           .literal('plateau')
-          .meta(help('learningRate, multiplied by `factor` whenever the score has not become better for some epochs.')),
-        factor: rateFactor(0.1, 'What the learning rate is multiplied by.'),
+          .meta(
+            help('learningRate, multiplied by `factor` whenever the score has not improved for `patience` epochs.'),
+          ),
+        factor: rateFactor(0.1, 'Factor on the learning rate at each reduction.'),
         patience: count()
           .default(5)
-          .meta(help('Epochs without a better score (`checkpoint.bestMetric`) before it is.')),
+          .meta(help('Epochs without a better score (`checkpoint.bestMetric`) before a reduction.')),
         minimum: z
           .number()
           .min(0)
           .max(1)
           .default(0)
-          .meta(help('Fraction of the learning rate below which it does not fall.')),
+          .meta(help('Smallest learning rate, as a fraction of `learningRate`.')),
         warmup,
       })
       .meta({ title: 'Plateau' }),
   ])
   .prefault({})
-  .meta({ title: 'Schedule', description: 'How the learning rate changes in the course of the run.' })
+  .meta({ title: 'Schedule', description: 'The learning rate over the course of the run.' })

@@ -5,7 +5,7 @@ import { count, fraction, help, positive } from './fields.js'
 const LOSSES = ['cross-entropy', 'mean-squared-error'] as const
 export type Loss = (typeof LOSSES)[number]
 
-/** The loss of an experiment that names none. */
+/** Default loss of a task. */
 export const lossOfTask = (task: string): Loss => (task === 'regression' ? 'mean-squared-error' : 'cross-entropy')
 
 export const train = z
@@ -14,22 +14,22 @@ export const train = z
       .int()
       .min(0)
       .default(40)
-      .meta(help('Passes over the training rows. 0 writes the initial weights and stops.')),
+      .meta(help('Passes over the training split. 0 writes the initial weights and stops.')),
     batchSize: count()
       .default(32)
       .meta(
         help(
-          'Rows of a mini-batch, counted over all workers: an optimizer step, unless `accumulateSteps` says otherwise. The ' +
-            'last one of an epoch may be smaller.',
+          'Samples of a mini-batch, counted over all workers: one optimizer step, unless `accumulateSteps` is above 1. The ' +
+            'last mini-batch of an epoch may be smaller.',
         ),
       ),
     accumulateSteps: count()
       .default(1)
       .meta(
         help(
-          'Mini-batches of an optimizer step, which sums their gradients: the same as a `batchSize` so many times as ' +
-            'large, but that only one mini-batch has to fit in memory, beside one gradient, 4 bytes a parameter; and that ' +
-            'statistics of batch normalisation are those of each mini-batch. There is room for 256 rows in any case, so ' +
+          'Mini-batches per optimizer step, whose gradients are summed: as with a `batchSize` that many times as ' +
+            'large, except that only one mini-batch has to fit in memory (besides one gradient, 4 bytes per parameter), and that ' +
+            'batch normalisation takes its statistics from each mini-batch. Memory holds at least 256 samples in any case, so ' +
             'smaller mini-batches save none.',
         ),
       ),
@@ -39,7 +39,7 @@ export const train = z
       .default(0)
       .meta(
         help(
-          'λ of the penalty λ/(2m)·Σ‖W‖², m being the samples of the step: λ/m·W is added to the gradient; biases are exempt. ' +
+          'λ of the penalty λ/(2m)·Σ‖W‖², with m samples in the step: λ/m·W is added to the gradient; biases are exempt. ' +
             "PyTorch's `weight_decay` w corresponds to λ = w·m, Keras' `L2(k)` to λ = 2·k·m.",
         ),
       ),
@@ -49,8 +49,8 @@ export const train = z
       .default(null)
       .meta(
         help(
-          'What training minimises. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
-            'the outputs of (output - target)², with 1 as the target of the right class and 0 of the others. null: ' +
+          'Loss function. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
+            'the outputs of (output - target)², with target 1 for the right class and 0 for the others. null: ' +
             '`cross-entropy` for classification, `mean-squared-error` for regression.',
         ),
       ),
@@ -58,8 +58,8 @@ export const train = z
       .default(0)
       .meta(
         help(
-          'ε: learns (1-ε)·label + ε/classes in place of the label. The loss reported while training is that of the ' +
-            'smoothed labels; scores are plain.',
+          'ε: the target is (1-ε)·label + ε/classes instead of the label. The loss reported during training is that of the ' +
+            'smoothed labels; scores are not smoothed.',
         ),
       ),
     clipValue: positive()
@@ -67,8 +67,8 @@ export const train = z
       .default(null)
       .meta(
         help(
-          'Limits every number of the gradient to ±clipValue, before the L2 term is added; null: no limit. A gradient ' +
-            'that overflows is then limited, not an error.',
+          'Clips every element of the gradient to ±clipValue, before the L2 term is added; null: no limit. A gradient ' +
+            'that overflows is then clipped, not an error.',
         ),
       ),
     maxNorm: positive()
@@ -77,7 +77,7 @@ export const train = z
       .meta(
         help(
           'Scales the incoming weights of every hidden unit down to this Euclidean norm after an update that made them ' +
-            'longer, as Srivastava et al. 2014 advise with dropout; biases do not count. null: no limit.',
+            'longer, as Srivastava et al. 2014 recommend with dropout; biases do not count. null: no limit.',
         ),
       ),
     clipNorm: positive()
@@ -85,8 +85,8 @@ export const train = z
       .default(null)
       .meta(
         help(
-          'Scales the gradient of all parameters together down to this Euclidean norm where it is longer, before ' +
-            '`clipValue` and the L2 term; null: never. Gradients then lie in memory, and a step has one more barrier.',
+          'Scales the gradient of all parameters together down to this Euclidean norm if it is longer, before ' +
+            '`clipValue` and the L2 term; null: never. Gradients are then kept in memory, and a step has one more barrier.',
         ),
       ),
     ema: z
@@ -97,9 +97,9 @@ export const train = z
           .default(null)
           .meta(
             help(
-              'Keeps a running average of every weight, average = d·average + (1 - d)·weight after each step, with d = ' +
-                'min(decay, (1 + t) / (10 + t)) after t steps. Scores are then those of the averages, while training goes ' +
-                'on with the weights, whose digest is `weightsSha256`. null: none.',
+              'Keeps an exponential moving average of every weight, average = d·average + (1 - d)·weight after each step, with d = ' +
+                'min(decay, (1 + t) / (10 + t)) after t steps. Scores are then those of the averages, while training ' +
+                'continues with the weights, whose digest is `weightsSha256`. null: none.',
             ),
           ),
       })
@@ -111,22 +111,28 @@ export const train = z
           .nullable()
           .default(null)
           .meta(help('Epochs without a better score (`checkpoint.bestMetric`) after which the run ends; null: never.')),
-        minDelta: z.number().min(0).default(0).meta(help('How much better a score must be to count.')),
+        minDelta: z.number().min(0).default(0).meta(help('Smallest improvement of the score that counts.')),
         restoreBest: z
           .boolean()
           .default(true)
-          .meta(help('Whether the final weights are those of the best epoch, if patience is set; else of the last.')),
+          .meta(
+            help(
+              'Return to the weights of the best epoch at the end, if patience is set; else keep those of the last.',
+            ),
+          ),
       })
       .prefault({})
-      .meta({ title: 'Early stopping', description: 'Ends a run that no longer gets better.' }),
+      .meta({ title: 'Early stopping', description: 'Ends a run that no longer improves.' }),
     evaluateEverySteps: count()
       .nullable()
       .default(null)
-      .meta(help('Steps between two scores of the validation rows, beside that after each epoch; null: only that.')),
+      .meta(
+        help('Steps between two scores of the validation split, besides the one after each epoch; null: only that.'),
+      ),
     stopAfterSeconds: positive()
       .nullable()
       .default(null)
-      .meta(help('Ends the run after so many seconds of training, at the end of a span of steps; null: never.')),
+      .meta(help('Ends the run after this many seconds of training, at the end of a span of steps; null: never.')),
     onNonFinite: z
       .enum(['stop', 'skip', 'rollback'])
       .default('stop')
@@ -137,8 +143,8 @@ export const train = z
             'not finite is left empty in any case, and training continues.',
         ),
       ),
-    rollbackFactor: fraction().gt(0).default(0.5).meta(help('Multiplies the learning rate at every rollback.')),
-    maxNonFinite: count().default(10).meta(help('How many skips or rollbacks a run may need; one more ends it.')),
+    rollbackFactor: fraction().gt(0).default(0.5).meta(help('Factor on the learning rate at every rollback.')),
+    maxNonFinite: count().default(10).meta(help('Limit of skips or rollbacks in a run; one more ends it.')),
   })
   .prefault({})
-  .meta({ title: 'Training', description: 'How long, and on how much at a time.' })
+  .meta({ title: 'Training', description: 'Length of the run, mini-batches, loss and limits.' })
