@@ -1,6 +1,6 @@
 /**
- * Checkpoints of a run directory: their names, written whole, the links `latest` and `best`, and which are removed. The one
- * place that knows how a checkpoint is called. Main thread.
+ * Checkpoints of a run directory: their names, writing them whole, the links `latest` and `best`, and pruning. The one
+ * place that knows the names of checkpoints. Main thread.
  */
 import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,24 +10,24 @@ import { type CheckpointState, type Digests, type NamedWeights, saveWeights } fr
 const NAME = /^step-(\d+)\.safetensors$/
 export const checkpointName = (step: number): string => `step-${step}.safetensors`
 
-/** Step of the checkpoint with this file name; null for a file that is none. */
+/** Step of the checkpoint with this file name; null if the name is not that of a checkpoint. */
 export function stepOfCheckpoint(name: string): number | null {
   const step = NAME.exec(name)?.[1]
   return step === undefined ? null : Number(step)
 }
 
-/** Steps of the checkpoints in a folder, newest first; none where the folder is missing. */
+/** Steps of the checkpoints in a folder, newest first; empty if the folder is missing. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
   const names = await readdir(folder).catch(() => [])
   return names.flatMap(name => stepOfCheckpoint(name) ?? []).sort((a, b) => b - a)
 }
 
-/** Step that `latest` or `best` points to; null where there is no such link. */
+/** Step that `latest` or `best` points to; null if there is no such link. */
 export async function linkedStep(folder: string, link: 'latest' | 'best'): Promise<number | null> {
   return stepOfCheckpoint(await readlink(join(folder, link)).catch(() => ''))
 }
 
-/** What a process that was killed left half written. Only the process that owns the run may call this. */
+/** Removes the incomplete files of a process that was killed. Only the process that owns the run may call this. */
 export async function removeTemporaryFiles(folder: string): Promise<string[]> {
   const names = (await readdir(folder).catch(() => [])).filter(name => /^\..*\.tmp$/.test(name))
   for (const name of names) await rm(join(folder, name), { force: true })
@@ -38,7 +38,7 @@ export class CheckpointStore {
   readonly #folder: string
   readonly #keepLast: number
 
-  /** `keepLast`: how many of the newest checkpoints stay. */
+  /** `keepLast`: number of newest checkpoints to keep. */
   constructor(folder: string, keepLast: number) {
     this.#folder = folder
     this.#keepLast = keepLast
@@ -58,7 +58,7 @@ export class CheckpointStore {
     state: CheckpointState,
     bestStep: number | null,
   ): Promise<Digests> {
-    // Whoever cleans up behind a run in progress must not cost it its weights.
+    // A user who cleans up during a run must not cost it its weights: make the folder again.
     await mkdir(this.#folder, { recursive: true })
     const digests = await saveWeights(this.file(state.step), parameters, state, moments)
     await this.#point('latest', state.step)
@@ -66,7 +66,7 @@ export class CheckpointStore {
     return digests
   }
 
-  /** Removes the checkpoints after a step; `latest` and `best` point to earlier ones before, or are removed. */
+  /** Removes the checkpoints after a step; `latest` and `best` are first moved to earlier ones, or removed. */
   async dropAfter(step: number, best: number | null): Promise<void> {
     const steps = await checkpointSteps(this.#folder)
     const left = steps.find(other => other <= step)
@@ -82,7 +82,7 @@ export class CheckpointStore {
     await pruneCheckpoints(this.#folder, this.#keepLast, kept)
   }
 
-  /** A link that is replaced in one go: there is no moment at which it names nothing, or half a file. */
+  /** Replaces a link atomically: at no time does it point to nothing, or to half a file. */
   async #point(name: 'latest' | 'best', step: number): Promise<void> {
     const temporary = join(this.#folder, `.${name}.${process.pid}.tmp`)
     await rm(temporary, { force: true })
@@ -93,7 +93,7 @@ export class CheckpointStore {
 }
 
 /**
- * Removes all but the newest `keepLast` and those of the steps in `kept`, and `best` where it would point to none. Returns
+ * Removes all but the newest `keepLast` and those of the steps in `kept`, and `best` if it would point to none. Returns
  * the steps removed.
  */
 export async function pruneCheckpoints(

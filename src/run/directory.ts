@@ -1,5 +1,5 @@
 /**
- * A run's directory: made here, and written through here. Main thread. Reading one back is in open.ts.
+ * The directory of a run: created and written here. Main thread. open.ts reads one back.
  */
 import { access, constants, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
@@ -17,16 +17,16 @@ import { resolvedSha256, sealed, textSha256 } from './seal.js'
 import { TensorboardLog } from './tensorboard.js'
 
 export interface RunDirectoryOptions {
-  /** The experiment's name, which begins the directory's. */
+  /** The experiment's name, which the directory's name begins with. */
   readonly name: string
   /** Use this directory, which must be new or empty. Without it, a new one under `root`. */
   readonly dir?: string | undefined
   /** Default: `runs`, in the current directory. */
   readonly root?: string | undefined
   readonly now?: Date
-  /** Whether events are written for TensorBoard too. */
+  /** Write events for TensorBoard too. */
   readonly tensorboard?: boolean
-  /** Something went wrong that need not end the run. */
+  /** Called with problems that need not end the run. */
   readonly onWarning?: (message: string) => void
 }
 
@@ -52,8 +52,8 @@ export class RunDirectory {
   }
 
   /**
-   * Opens an existing run for writing, without what a killed process left half written. The directory releases `lock`
-   * when it is closed. Nothing of the run's own is changed. Throws RunError where the directory cannot be written.
+   * Opens an existing run for writing, and removes the incomplete files of a killed process. The directory releases `lock`
+   * when it is closed. Nothing of the run itself is changed. Throws RunError if the directory cannot be written.
    */
   static async reopen(lock: RunLock, options: LogOptions = {}): Promise<RunDirectory> {
     const path = lock.directory
@@ -65,7 +65,7 @@ export class RunDirectory {
     })
   }
 
-  /** Drops the metrics after a step: those steps will be trained again. */
+  /** Removes the metrics after a step: those steps will be trained again. */
   async cutMetrics(step: number): Promise<void> {
     const file = join(this.path, FILES.metrics)
     await orRunError(file, () => this.metrics.cut(step))
@@ -73,8 +73,8 @@ export class RunDirectory {
   }
 
   /**
-   * Manifest, the experiment as the user gave it, and the experiment complete with every default. The last is written
-   * last: where there is a `resolved.json`, all that resuming needs is there.
+   * Writes the manifest, the experiment as the user gave it, and the experiment with every default. The last is written
+   * last: if there is a `resolved.json`, everything that resuming needs is there.
    */
   async writeStart(details: ManifestDetails, source: string, resolved: object): Promise<void> {
     const own = { experiment: textSha256(source), resolved: [resolvedSha256(resolved)] }
@@ -84,8 +84,8 @@ export class RunDirectory {
   }
 
   /**
-   * Notes in the manifest that the run was resumed, from which step, where, and with which changes, and replaces the
-   * resolved experiment. `fromRun`: where the data are now. A kill in between leaves a run that can be resumed again.
+   * Records in the manifest that the run was resumed, from which step, where, and with which changes, and replaces the
+   * resolved experiment. `fromRun`: current location of the data. A kill in between leaves a run that can be resumed again.
    */
   async writeResume(note: ResumeNote, resolved: object, fromRun: DataPaths): Promise<void> {
     const file = join(this.path, FILES.manifest)
@@ -117,14 +117,14 @@ export class RunDirectory {
     }
   }
 
-  /** Never throws for want of disk space and the like; see `onWarning`. */
+  /** Appends an event. Never throws for lack of disk space and the like; see `onWarning`. */
   appendMetrics(event: Exclude<TrainEvent, { type: 'progress' }>): void {
     const now = new Date()
     this.metrics.append({ time: now.toISOString(), ...event })
     this.tensorboard?.append(event, now.getTime())
   }
 
-  /** Replaces the summary, whole or not at all. */
+  /** Replaces the summary atomically. */
   async writeSummary(summary: RunSummary): Promise<void> {
     const file = join(this.path, FILES.summary)
     await orRunError(file, () => writeTextAtomically(file, json(summary)))
@@ -141,12 +141,12 @@ export class RunDirectory {
     return join(this.path, FILES.checkpoints)
   }
 
-  /** A path of this directory as `summary.json` records it: relative, with forward slashes. */
+  /** A path of this directory as `summary.json` has it: relative, with forward slashes. */
   relative(path: string): string {
     return relative(this.path, path).replaceAll('\\', '/')
   }
 
-  /** Waits until the metrics are written, and lets others have the directory. */
+  /** Waits until the metrics are written, and releases the lock. */
   async close(): Promise<void> {
     await this.metrics.close()
     await this.tensorboard?.close()
@@ -173,7 +173,7 @@ async function openLogs(
   return [metrics, tensorboard ? await TensorboardLog.open(join(path, FILES.tensorboard), onWarning) : null]
 }
 
-/** `<root>/<name>-<time>`, with `-2`, `-3` and so on where several runs start in one second. */
+/** `<root>/<name>-<time>`, with `-2`, `-3` and so on if several runs start in the same second. */
 async function createUnder(root: string, name: string, now: Date): Promise<string> {
   if (/[/\\]/.test(name)) throw new ConfigError(`name is ${inspect(name)}, expected a name without slashes`)
   await makeRunDirectory(root)
@@ -189,7 +189,7 @@ async function createUnder(root: string, name: string, now: Date): Promise<strin
   }
 }
 
-/** Another process may have had a whole run here between our look at the directory and our lock. */
+/** Refuses a directory that another process used between our look at it and our lock. */
 async function refuseTaken(path: string, lock: RunLock): Promise<void> {
   const found = (await readdir(path)).filter(name => !name.startsWith(LOCK_FILE))
   if (found.length === 0) return
@@ -203,7 +203,7 @@ const notEmpty = (path: string, found: readonly string[]): ConfigError =>
     { hint: 'name another with --run-dir, or leave it out to get a new one under runs/' },
   )
 
-/** The directory that the user asked for, made if it is missing. */
+/** The directory that the user asked for, created if it is missing. */
 async function claim(path: string): Promise<string> {
   await makeRunDirectory(path)
   const found = await readdir(path)

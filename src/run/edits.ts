@@ -1,4 +1,4 @@
-/** Refuses runs whose own files have been edited, and says what the edit changed. Main thread; reads, never writes. */
+/** Refuses runs whose own files have been edited, and reports what the edit changed. Main thread; reads, never writes. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { differencesBetween } from '../config/diff.js'
@@ -9,7 +9,7 @@ import { FILES, type Manifest } from './manifest.js'
 import { readCheckpoint } from './save.js'
 import { editedFiles } from './seal.js'
 
-/** Throws RunError where a file of the run is not as gradloom wrote it. `resolved`: content of its `resolved.json`. */
+/** Throws RunError if a file of the run is not as gradloom wrote it. `resolved`: content of its `resolved.json`. */
 export async function refuseEdited(
   path: string,
   manifest: Partial<Manifest> | undefined,
@@ -28,7 +28,7 @@ export async function refuseEdited(
   )
 }
 
-/** What an edit changed, by the newest checkpoint that can be read. */
+/** Changes that an edit made, by the newest checkpoint that can be read. */
 async function changesOf(path: string, resolved: unknown): Promise<string> {
   const folder = join(path, FILES.checkpoints)
   for (const step of await checkpointSteps(folder)) {
@@ -38,7 +38,7 @@ async function changesOf(path: string, resolved: unknown): Promise<string> {
       const changes = differencesBetween(before, now).map(({ text }) => text)
       return changes.length === 0 ? '' : `; ${changes.join('; ')}`
     } catch {
-      // Only an explanation is lost.
+      // Only the explanation is lost.
     }
   }
   return ''

@@ -1,16 +1,16 @@
 /**
- * What a run tells its observers, as typed events. The coordinator emits them; `metrics.jsonl` stores one a line,
+ * Events of a run. The coordinator emits them; `metrics.jsonl` stores one a line,
  * the CLI renders them, and library users receive them through `onEvent`. Types only.
  */
 import type { Experiment } from '../config/schema.js'
 
-/** Means over the rows of one split. */
+/** Means over the samples of one split. */
 export interface Score {
   readonly loss: number
-  /** From 0 to 1; of classification. */
+  /** Fraction from 0 to 1; for classification. */
   readonly accuracy?: number
   /**
-   * R² of regression: 1 - squared errors / squared deviations from the mean of the rows that are scored; the mean over
+   * R² of regression: 1 - squared errors / squared deviations from the mean of the scored samples; the mean over
    * several targets. 1 is perfect, 0 as good as always predicting that mean. null: undefined, as for a constant target.
    */
   readonly r2?: number | null
@@ -28,12 +28,12 @@ export interface StartEvent {
   readonly widths: readonly number[]
   readonly backend: string
   readonly backendReason: string
-  /** What would make it faster on this machine; null where nothing is known. */
+  /** Advice on what would make the backend faster on this machine; null if there is none. */
   readonly backendAdvice: string | null
   readonly workers: number
   readonly parameters: number
   readonly rows: { readonly train: number; readonly validation: number; readonly test: number }
-  /** What is learned from, in short lines. Absent in files of older versions. */
+  /** Notes on the data, in short lines. Absent in files of older versions. */
   readonly notes?: readonly string[]
   readonly stepsPerEpoch: number
   /** Shared memory of the run, in bytes. */
@@ -43,10 +43,10 @@ export interface StartEvent {
 /** Sent about ten times a second while steps run, with scores over the epoch so far, dropout on. Not stored in metrics.jsonl. */
 export interface ProgressEvent extends Score {
   readonly type: 'progress'
-  /** From 1. */
+  /** Number of the epoch, from 1. */
   readonly epoch: number
   readonly epochs: number
-  /** Steps done in the whole run, and in this epoch. */
+  /** Completed steps in the whole run, and in this epoch. */
   readonly step: number
   readonly stepInEpoch: number
   readonly stepsPerEpoch: number
@@ -67,16 +67,16 @@ export interface WorkerTime {
   readonly tasks: number
 }
 
-/** A line for the log every so many steps: the mean over the steps since the last one. */
+/** A line of the log at regular intervals: the mean over the steps since the last one. */
 export interface StepsEvent extends Score {
   readonly type: 'steps'
-  /** Steps (from, step] are meant. */
+  /** Covers the steps (from, step]. */
   readonly from: number
   readonly step: number
   readonly epoch: number
   readonly learningRate: number
   readonly samplesPerSecond: number
-  /** By worker; missing where one of them failed and the times are lost. */
+  /** Times of each worker; missing if one of them failed and the times are lost. */
   readonly workers?: readonly WorkerTime[]
 }
 
@@ -85,16 +85,16 @@ export interface EpochEvent {
   readonly epoch: number
   readonly epochs: number
   readonly step: number
-  /** Mean over the mini-batches of the epoch; null where all of them were left out. */
+  /** Mean over the mini-batches of the epoch; null if all of them were skipped. */
   readonly train: Score | null
-  /** null: not finite. Missing where there are no validation rows. */
+  /** null: not finite. Missing if there is no validation split. */
   readonly validation?: Score | null
   readonly learningRate: number
   readonly seconds: number
   readonly samplesPerSecond: number
 }
 
-/** The validation rows were scored between two epochs. */
+/** Score of the validation split between two epochs. */
 export interface EvaluationEvent {
   readonly type: 'evaluation'
   readonly step: number
@@ -110,46 +110,46 @@ export interface CheckpointEvent {
   readonly file: string
   readonly weightsSha256: string
   readonly stateSha256: string
-  /** To hash and to write, while training went on. */
+  /** Time to hash and to write, while training continued. */
   readonly seconds: number
 }
 
-/** Workers failed, and new ones took their place. */
+/** Workers failed and were replaced. */
 export interface RestartEvent {
   readonly type: 'restart'
-  /** Where the run goes on. */
+  /** Step after which the run continues. */
   readonly step: number
-  /** The state in memory was that of a step's end; or that of a checkpoint was loaded, or there was none yet. */
+  /** Source of the state: the memory, which had that of a step's end; a checkpoint; or none yet. */
   readonly from: 'memory' | 'checkpoint' | 'beginning'
   readonly error: string
   /** Restarts so far, this one included. */
   readonly restarts: number
 }
 
-/** A mini-batch came to numbers that are not finite, and `train.onNonFinite` says that training goes on. */
+/** The loss or gradient of a mini-batch was not finite, and training continues by `train.onNonFinite`. */
 export interface NonFiniteEvent {
   readonly type: 'non-finite'
-  /** Where the run goes on. */
+  /** Step after which the run continues. */
   readonly step: number
-  /** The step that was not done. */
+  /** The step that was skipped or rolled back. */
   readonly at: number
   readonly action: 'skip' | 'rollback'
   readonly fault: string
-  /** Skips and rollbacks so far, this one included, and what multiplies the learning rate from here. */
+  /** Skips and rollbacks so far, this one included, and the resulting factor on the learning rate. */
   readonly count: number
   readonly rateFactor: number
 }
 
-/** A score was not finite, and is null. Training goes on as if nobody had looked. */
+/** A score was not finite, and is null. Training is not affected. */
 export interface ScoreFaultEvent {
   readonly type: 'score-fault'
-  /** Steps done. */
+  /** Completed steps. */
   readonly step: number
   readonly split: 'train' | 'validation' | 'test'
   readonly fault: string
 }
 
-/** Final scores are being computed, or files written: nothing trains any more. */
+/** Training is done; final scores are being computed, or files written. */
 export interface FinishingEvent {
   readonly type: 'finishing'
   readonly what: 'evaluate' | 'save'
@@ -184,35 +184,35 @@ export interface RunSummary {
   readonly workers: number
   readonly shardRows: number
   readonly allReduce: string
-  /** Epochs finished, steps done, training rows seen. */
+  /** Finished epochs, completed steps, training samples seen. */
   readonly epochs: number
   readonly steps: number
   readonly rowsSeen: number
-  /** Wall time of training alone: start-up, evaluation and files excluded. */
+  /** Wall time of training alone, without start-up, evaluation and files. */
   readonly seconds: number
   readonly samplesPerSecond: number
   readonly parameters: number
   /**
-   * Score of the final weights over all training rows; of an interrupted run, the running loss of its last epoch
-   * alone. A score is null where it is not finite, and in a failed run.
+   * Score of the final weights on the training split; for an interrupted run, the running loss of its last epoch
+   * alone. A score is null if it is not finite, and in a failed run.
    */
   readonly train: Score | null
-  /** Missing where there are no validation rows, or none was scored yet. */
+  /** Missing if there is no validation split, or it was not scored yet. */
   readonly validation?: Score | null
   readonly test: Score | null
   /**
-   * Over the parameters' little-endian f32 bytes, in parameter-table order. null where a failure may have left the
+   * Digest of the parameters' little-endian f32 bytes, in parameter-table order. null if a failure may have left the
    * weights half updated: then they are not saved either.
    */
   readonly weightsSha256: string | null
   /** Path of the final weights relative to the run directory; null if none were saved. */
   readonly checkpoint: string | null
-  /** Why a completed run has fewer epochs than asked for: no better score for long enough, or out of time. */
+  /** Reason why a completed run has fewer epochs than asked for: no better score for long enough, or out of time. */
   readonly stopped?: 'early' | 'time'
   /** Splits whose score is not finite, and so null. */
   readonly notFinite?: readonly ('train' | 'validation' | 'test')[]
-  /** The step after which the weights were as they are, where that is not the last one: that of the best epoch. */
+  /** Step that the weights belong to, if that is not the last one: the end of the best epoch. */
   readonly weightsStep?: number
-  /** Why the final weights are not saved, where they should have been; `checkpoint` is then the last one that is whole. */
+  /** Reason why the final weights are not saved, if they should have been; `checkpoint` is then the last one that is whole. */
   readonly notSaved?: string
 }

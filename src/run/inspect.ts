@@ -1,5 +1,5 @@
 /**
- * What is in a file of tensors: header, sizes, digests, position, and statistics of every tensor. Main thread; reads
+ * Contents of a file of tensors: header, sizes, digests, position, and statistics of every tensor. Main thread; reads
  * piece by piece, so that memory does not grow with the file.
  */
 import { stat } from 'node:fs/promises'
@@ -10,11 +10,11 @@ import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './save.j
 
 export interface TensorStatistics {
   readonly name: string
-  /** As the file names it; one that is not known here has no statistics. */
+  /** Data type as the file names it; an unknown one has no statistics. */
   readonly dtype: string
   readonly shape: readonly number[]
   readonly bytes: number
-  /** Of the finite values; null where there are none, or the type is neither F32 nor BF16. */
+  /** Statistics of the finite values; null if there are none, or if the type is neither F32 nor BF16. */
   readonly min: number | null
   readonly max: number | null
   readonly mean: number | null
@@ -25,15 +25,15 @@ export interface TensorStatistics {
 export interface Inspection {
   readonly file: string
   readonly bytes: number
-  /** What the file says of itself. */
+  /** Metadata of the checkpoint. */
   readonly checkpoint: Checkpoint
-  /** Values of parameters, and of the optimizer's moments. */
+  /** Number of values in parameters, and in the optimizer's moments. */
   readonly parameters: number
   readonly moments: number
   readonly tensors: readonly TensorStatistics[]
 }
 
-/** Rejects with CheckpointError where the file is no checkpoint, or its header does not fit its size. */
+/** Inspects a checkpoint. Rejects with CheckpointError if the file is not one, or its header does not fit its size. */
 export async function inspectCheckpoint(file: string): Promise<Inspection> {
   const tensors = await TensorFile.open(file)
   try {
@@ -55,7 +55,7 @@ export async function inspectCheckpoint(file: string): Promise<Inspection> {
   }
 }
 
-/** Reads the whole file and checks its digests. Rejects with CheckpointError where something is wrong. */
+/** Reads the whole file and checks its digests. Rejects with CheckpointError if something is wrong. */
 export async function verifyCheckpoint(file: string): Promise<Checkpoint> {
   const tensors = await TensorFile.open(file)
   try {

@@ -1,4 +1,4 @@
-/** Runs under a folder, each with its state, for people who look for one. Main thread; reads, never writes. */
+/** Lists runs under a folder, each with its status. Main thread; reads, never writes. */
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,12 +21,12 @@ export interface ListedRun {
   readonly bytes: number
 }
 
-/** Folders below the given one that are looked into: `runs/<run>` and `runs/<sweep>/<run>`. */
+/** Depth of folders to search: `runs/<run>` and `runs/<sweep>/<run>`. */
 const DEPTH = 2
 
 /**
  * Runs in a folder, or the folder itself if it is one, ordered by path. A run that cannot be read is listed with its error.
- * Throws ConfigError where the folder cannot be read.
+ * Throws ConfigError if the folder cannot be read.
  */
 export async function listRuns(folder: string): Promise<ListedRun[]> {
   const runs: ListedRun[] = []
@@ -88,7 +88,7 @@ async function sizeOfFolder(dir: string): Promise<number> {
   const entries = await readdir(dir, { withFileTypes: true, recursive: true }).catch(() => [])
   let bytes = 0
   for (const entry of entries) {
-    // A link to a checkpoint is not another one.
+    // A link to a checkpoint is not counted again.
     if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name)).catch(() => ({ size: 0 }))).size
   }
   return bytes

@@ -1,6 +1,6 @@
 /**
- * Finds the data of a saved run where folders have moved since: at the recorded place, or at the place relative to the
- * run directory. The digests of what is read then prove that they are the same. Main thread; reads, never writes.
+ * Finds the data of a saved run if folders have moved since: at the recorded place, or at the place relative to the
+ * run directory. The digests of the data then prove that they are the same. Main thread; reads, never writes.
  */
 import { stat } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
@@ -13,14 +13,14 @@ import { readRunJson } from './open.js'
 const OPTIONS = { path: '--data', testPath: '--test-data' } as const
 type PathKey = keyof typeof OPTIONS
 
-/** The part of a run that finding its data needs. */
+/** Part of a run that is needed to find its data. */
 export interface Located {
   /** Absolute path of the run directory. */
   readonly path: string
   readonly manifest: Pick<Partial<Manifest>, 'data'> | undefined
 }
 
-/** The settings of data that name them by other paths, as `--set` takes them. Undefined paths are left as they are. */
+/** Overrides that point to other data paths, as `--set` takes them. Undefined paths are not changed. */
 export function dataOverrides({ dataPath, testDataPath }: MovedData): string[] {
   return [
     ...(dataPath === undefined ? [] : [`data.path=${JSON.stringify(resolve(dataPath))}`]),
@@ -35,8 +35,8 @@ export function dataFromRun(runDir: string, { path, testPath }: DataPaths): Data
 }
 
 /**
- * The experiment with paths at which its data exist. Those in `given` were named by the user and stay as they are.
- * Throws DataError, with the places looked at, where there is nothing.
+ * The experiment with paths at which its data exist. Those in `given` were named by the user and are kept.
+ * Throws DataError, with the searched places, if there are no data.
  */
 export async function withLocatedData(
   experiment: Experiment,
@@ -51,13 +51,13 @@ export async function withLocatedData(
     : { ...experiment, data: { ...data, path, testPath } }
 }
 
-/** Where the data of a run are now, as the user says: relative to the current folder. */
+/** Current location of a run's data, as the user gives it: relative to the current folder. */
 export interface MovedData {
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
 }
 
-/** As `withLocatedData`, given a run directory or a checkpoint file in one; `moved` are the places that the user names. */
+/** Locates data given a run directory or a checkpoint file in one; `moved` are the places that the user names. */
 export async function locateDataOf(
   recorded: Experiment,
   { runDir, checkpoint }: { readonly runDir: string | null; readonly checkpoint: string },
@@ -84,7 +84,7 @@ async function located(key: PathKey, data: Experiment['data'], { path: runDir, m
   if (found.length === 1) return found[0]
   throw new DataError(
     `${places[0]}: data of the run are not there, expected ${expected(data)}${places[1] && places[1] !== places[0] ? `; nor are they at ${places[1]}` : ''}`,
-    { hint: `${OPTIONS[key]} PATH names the place where they are now; their digests say whether they are the same` },
+    { hint: `${OPTIONS[key]} PATH is where they are now; their digests prove whether they are the same` },
   )
 }
 

@@ -2,7 +2,7 @@
  * Lock of a run's or a sweep's directory: one process at a time writes there. The lock is a file that names its owner, so
  * that the lock of a killed process is recognised. Main thread.
  *
- * Taking it is one `link`, which fails where the file exists. A stale lock is first renamed away: of two processes that
+ * Taking it is one `link`, which fails if the file exists. A stale lock is first renamed away: of two processes that
  * find it, one succeeds in that, and both then try to take the lock as if none had been there.
  */
 import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -16,11 +16,11 @@ export const LOCK_FILE = '.lock'
 interface Owner {
   readonly pid: number
   readonly host: string
-  /** Start of the process, as the system counts it, which tells it apart from a later process with its number. */
+  /** Start of the process, as the system counts it; distinguishes it from a later process with the same number. */
   readonly started: string | null
 }
 
-/** What a directory holds that one process at a time may write. */
+/** Kind of directory that one process at a time may write. */
 export type Locked = 'run' | 'sweep'
 
 export class RunLock {
@@ -32,7 +32,7 @@ export class RunLock {
   ) {}
 
   /**
-   * Throws RunError while another living process, or one of another host, has the lock, and where the directory cannot
+   * Throws RunError while another living process, or one on another host, has the lock, or if the directory cannot
    * be written.
    */
   static async take(directory: string, what: Locked = 'run'): Promise<RunLock> {
@@ -60,28 +60,28 @@ export class RunLock {
         cause,
       })
     } finally {
-      await rm(temporary, { force: true }).catch(() => undefined) // the first error is the one that tells
+      await rm(temporary, { force: true }).catch(() => undefined) // the first error is the one to report
     }
   }
 
-  /** Removes the lock, unless another process has it by now. */
+  /** Removes the lock, unless another process has taken it. */
   async release(): Promise<void> {
     const found = await readFile(this.file, 'utf8').catch(() => null)
     if (found === this.content) await rm(this.file, { force: true }).catch(() => undefined) // stale once we have ended
   }
 }
 
-/** Locks that this process has tried to take: two attempts at once must not share a temporary file. */
+/** Number of locks that this process has tried to take: two attempts at once must not share a temporary file. */
 let taken = 0
 
-/** Whether a living process, or one of another host, has a directory's lock. Reads, never writes. */
+/** True if a living process, or one on another host, has a directory's lock. Reads, never writes. */
 export async function isInUse(directory: string): Promise<boolean> {
   const text = await readFile(join(directory, LOCK_FILE), 'utf8').catch(() => null)
   const owner = text === null ? null : ownerOf(text)
   return owner !== null && (owner.host !== hostname() || (await lives(owner)))
 }
 
-/** Rejects with EEXIST where the file exists. */
+/** Places the lock file. Rejects with EEXIST if it exists. */
 async function placeNew(temporary: string, file: string): Promise<void> {
   try {
     await link(temporary, file)
@@ -94,25 +94,28 @@ async function placeNew(temporary: string, file: string): Promise<void> {
 /** Error codes of file systems without links, such as FAT. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
-/** Returns when the lock is gone; throws where it is in use. */
+/** Removes a stale lock; throws if it is in use. */
 async function removeStale(directory: string, file: string, what: Locked): Promise<void> {
   const text = await readFile(file, 'utf8').catch(() => null)
   if (text === null) return
   const owner = ownerOf(text)
   if (owner !== null && (owner.host !== hostname() || (await lives(owner)))) {
-    throw new RunError(`${directory}: ${what} is in use by process ${owner.pid} on ${owner.host}, expected nobody`, {
-      hint: owner.host === hostname() ? 'wait for it, or stop it' : `if nothing runs there any more, remove ${file}`,
-    })
+    throw new RunError(
+      `${directory}: ${what} is in use by process ${owner.pid} on ${owner.host}, expected no other process`,
+      {
+        hint: owner.host === hostname() ? 'wait for it, or stop it' : `if nothing runs there any more, remove ${file}`,
+      },
+    )
   }
   const aside = `${file}.stale.${process.pid}.${++taken}.tmp`
-  await rename(file, aside).catch(() => undefined) // somebody else was faster
+  await rename(file, aside).catch(() => undefined) // another process was faster
   const moved = await readFile(aside, 'utf8').catch(() => null)
   // The lock that was moved may already be a new one: give it back.
   if (moved !== null && moved !== text) await link(aside, file).catch(() => undefined)
   await rm(aside, { force: true })
 }
 
-/** Owner in a lock's text; null where the text is incomplete: a process was killed while it wrote. */
+/** Owner in a lock's text; null if the text is incomplete: a process was killed while it wrote. */
 function ownerOf(text: string): Owner | null {
   try {
     const owner = JSON.parse(text) as Partial<Owner> | null
@@ -133,7 +136,7 @@ async function lives({ pid, started }: Owner): Promise<boolean> {
   return started === null || now === null || now === started
 }
 
-/** Field 22 of /proc/<pid>/stat; null where there is no such thing. */
+/** Field 22 of /proc/<pid>/stat; null if there is none. */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
   // The second field is the program's name in parentheses, which may hold spaces and parentheses.

@@ -1,5 +1,5 @@
 /**
- * What this machine is and can do, for manifests and `doctor`. Asks the operating system and V8, changes nothing.
+ * Facts about this machine, for manifests and `doctor`. Asks the operating system and V8, changes nothing.
  * Any thread.
  */
 import { availableParallelism, cpus, freemem, release, totalmem } from 'node:os'
@@ -9,18 +9,18 @@ export interface MachineFacts {
   readonly gradloom: string
   readonly node: string
   readonly v8: string
-  /** Such as `linux 6.1.0 x64`. */
+  /** Operating system, such as `linux 6.1.0 x64`. */
   readonly os: string
   readonly cpu: {
     readonly model: string
-    /** Logical cores of the machine, and how many of them this process may use. */
+    /** Logical cores of the machine, and those that this process may use. */
     readonly cores: number
     readonly available: number
   }
   readonly memory: {
     readonly totalBytes: number
     readonly freeBytes: number
-    /** What a container or service allows this process; null where nothing limits it further. */
+    /** Memory limit of the container or service; null if there is none. */
     readonly limitBytes: number | null
   }
   readonly wasm: { readonly simd: boolean; readonly threads: boolean }
@@ -48,8 +48,8 @@ export function machineFacts(): MachineFacts {
 }
 
 /**
- * The limit that a cgroup sets, of what `process.constrainedMemory` answers: 0 or undefined where it cannot tell, and
- * a number beyond all memory where there is no limit.
+ * Memory limit of the cgroup, from the answer of `process.constrainedMemory`: 0 or undefined if it is unknown, and
+ * a number beyond all memory if there is no limit.
  */
 export function memoryLimit(constrained: number | undefined, totalBytes: number): number | null {
   return constrained !== undefined && constrained > 0 && constrained < totalBytes ? constrained : null

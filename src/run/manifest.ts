@@ -1,4 +1,4 @@
-/** Names and words of a run directory's files: what `manifest.json` holds. Types and names only; any thread. */
+/** Contents of `manifest.json` and names of a run directory's files. Types and names only; any thread. */
 import type { LoadedFile } from '../data/dataset.js'
 import type { Precision } from '../kernels/backend.js'
 import type { NativeLibrary } from '../kernels/products.js'
@@ -14,7 +14,7 @@ export const FILES = {
   tensorboard: 'tensorboard',
 } as const
 
-/** How weights lie in a file of another program: (inputs, outputs) or (outputs, inputs). */
+/** Orientation of weight matrices in a file of another program: (inputs, outputs) or (outputs, inputs). */
 export type WeightLayout = 'in-out' | 'out-in'
 
 /** The file of another program that weights were imported from. */
@@ -26,15 +26,15 @@ export interface ImportedFrom {
   readonly order?: readonly string[]
 }
 
-/** Facts about a run that the machine cannot tell. */
+/** Facts about a run that do not come from the machine. */
 export interface ManifestDetails {
   readonly startedAt: string
   readonly backend: {
     readonly name: string
     readonly reason: string
-    /** Library that computes the matrix products; null for none. */
+    /** Library of the matrix products; null for none. */
     readonly library: NativeLibrary | null
-    /** Arithmetic of the products; beside experiment and data the bits of the weights depend on it. */
+    /** Precision of the products; besides experiment and data the bits of the weights depend on it. */
     readonly precision?: Precision
     readonly bitsDependOn: string
   }
@@ -53,9 +53,9 @@ export interface ManifestDetails {
     readonly file: string
     /** SHA-256 of the weights that were read from it. */
     readonly weightsSha256: string
-    /** Whose columns, classes and scales the run has: the model's (`kept`) or the data's; undefined in older versions: `new`. */
+    /** Source of the run's columns, classes and scales: the model (`kept`) or the data (`new`); undefined in older versions: `new`. */
     readonly input?: 'kept' | 'new'
-    /** Of a file of another program: what it was, and how it was read. */
+    /** Import of a file of another program. */
     readonly imported?: ImportedFrom
   } | null
 }
@@ -71,11 +71,11 @@ export interface ResumeNote {
   readonly workers: number
   /** Settings that differ from before, as `path: old -> new`. */
   readonly changes: readonly string[]
-  /** Whether the completed steps would have other bits with the changes: the run cannot be reproduced from its configuration. */
+  /** True if the completed steps would have other bits with the changes: the run cannot be reproduced from its configuration. */
   readonly changesPast: boolean
 }
 
-/** SHA-256 of the files that the manifest answers for, hexadecimal. */
+/** SHA-256 of the run's own files, hexadecimal. */
 export interface OwnFiles {
   /** Bytes of `experiment.json`. */
   readonly experiment: string
@@ -89,6 +89,6 @@ export interface Manifest extends ManifestDetails {
   readonly resumes?: readonly (ResumeNote & { readonly machine: MachineFacts })[]
   /** Undefined in runs of older versions. */
   readonly own?: OwnFiles
-  /** SHA-256 of all else in the manifest, see seal.ts. */
+  /** SHA-256 of the rest of the manifest, see seal.ts. */
   readonly sha256?: string
 }

@@ -7,7 +7,7 @@ import { namedNonFinite } from './numbers.js'
 export class MetricsLog {
   private constructor(private readonly log: AppendLog) {}
 
-  /** A failed write loses metrics, not the run: `onWarning` is told at the first one, and at the end how many. */
+  /** Opens the log. A failed write loses metrics, not the run: `onWarning` hears of the first one, and at the end how many. */
   static async open(file: string, onWarning: (message: string) => void): Promise<MetricsLog> {
     return new MetricsLog(await AppendLog.open(file, 'metrics', onWarning))
   }
@@ -25,7 +25,7 @@ export class MetricsLog {
     this.log.append(Buffer.from(`${JSON.stringify(event, namedNonFinite)}\n`))
   }
 
-  /** Everything appended so far is on its way to the disk when this resolves. */
+  /** Resolves when everything appended so far has been handed to the operating system. */
   flush(): Promise<void> {
     return this.log.flush()
   }
@@ -35,7 +35,7 @@ export class MetricsLog {
   }
 }
 
-/** Of an event's line; infinity for one that is damaged, and for the end of a run, which then was not its end. */
+/** Step of an event's line; infinity for a damaged one, and for the end of a run that is now being continued. */
 function stepOf(line: string): number {
   try {
     const { type, step } = JSON.parse(line) as { type?: unknown; step?: unknown }

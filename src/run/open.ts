@@ -17,15 +17,15 @@ export interface OpenedRun {
   readonly runDir: string | null
   /** Absolute path of the weights. */
   readonly checkpoint: string
-  /** The resolved experiment as it was read, to be checked like any experiment. */
+  /** The resolved experiment as it was read, not yet validated. */
   readonly experiment: unknown
-  /** Where the experiment was read from, for messages. */
+  /** Source of the experiment, for messages. */
   readonly experimentFrom: string
 }
 
 /**
- * A run's last weights: those of its summary, else of its newest checkpoint. A checkpoint file: itself. What comes with
- * gradloom: by its name, where nothing else has it.
+ * Opens a run's final weights: those of its summary, else of its newest checkpoint; a checkpoint file: itself; a packaged
+ * model: by its name, if no file has that name.
  */
 export async function openRun(target: string): Promise<OpenedRun> {
   const stats = async (path: string) => ({ path, found: await stat(path) })
@@ -44,7 +44,7 @@ export async function openRun(target: string): Promise<OpenedRun> {
   if (found.isDirectory()) return openDirectory(path)
   if (path.endsWith('.json')) {
     throw new ConfigError(`${target}: is a JSON file, expected a run directory or a checkpoint file`, {
-      hint: `npx gradloom train ${target} makes a run of an experiment`,
+      hint: `npx gradloom train ${target} trains an experiment`,
     })
   }
   const { experiment } = await readCheckpoint(path)
@@ -65,13 +65,13 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
     await refuseEdited(runDir, manifest, experiment)
     return { runDir, checkpoint, experiment, experimentFrom }
   }
-  // No digest vouches for resolved.json; the checkpoint's own metadata says what its weights were trained with.
-  const own = await readCheckpoint(checkpoint).catch(() => null) // its reader says what is wrong with it
+  // No digest covers resolved.json; the checkpoint's own metadata records what its weights were trained with.
+  const own = await readCheckpoint(checkpoint).catch(() => null) // its reader reports what is wrong with it
   if (own === null) return { runDir, checkpoint, experiment, experimentFrom }
   return { runDir, checkpoint, experiment: own.experiment, experimentFrom: checkpoint }
 }
 
-/** The path in the summary, which must stay inside the directory; undefined if the run did not get that far. */
+/** The path in the summary, which must stay inside the directory; undefined if the run was not that far. */
 async function checkpointOfSummary(runDir: string): Promise<string | undefined> {
   const file = join(runDir, FILES.summary)
   const summary = (await readRunJson(file)) as { checkpoint?: unknown } | null | undefined

@@ -6,10 +6,10 @@ import { sizeOf } from '../tensor/tensor.js'
 import { openRun } from './open.js'
 import { isMoment, loadWeights, type NamedWeights } from './save.js'
 
-/** By name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
+/** Parameters by name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export type Parameters = ReadonlyMap<string, NdArray<Float32Array>>
 
-/** Reads all parameters of a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong. */
+/** Reads all parameters of a run directory or a checkpoint file. Rejects with a GradloomError. */
 export async function readParameters(target: string): Promise<Parameters> {
   const { checkpoint } = await openRun(target)
   const weights = await namedWeights(checkpoint)

@@ -1,17 +1,17 @@
 /**
- * Places that cannot be written: where a run or a sweep should be, and files in it. What the system answers becomes an
- * error that says what to do. Main thread.
+ * Errors for places that cannot be written: where a run or a sweep should be, and files in it. The system's error becomes one
+ * with a hint. Main thread.
  */
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ConfigError, GradloomError, RunError } from '../errors.js'
 
-/** Makes a directory for a run or a sweep, and those above it. Throws ConfigError or RunError where none can be. */
+/** Creates a directory for a run or a sweep, and those above it. Throws ConfigError or RunError if that is impossible. */
 export async function makeRunDirectory(path: string): Promise<void> {
   await orWrongPlace(path, () => makeDirectory(path))
 }
 
-/** Like a recursive `mkdir`, which in Node 20 tries forever where the system answers ENOENT, as in /proc. */
+/** Like a recursive `mkdir`, which in Node 20 tries forever if the system answers ENOENT, as in /proc. */
 async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path)
@@ -23,7 +23,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Throws what `make` throws as an error about the place for a run. */
+/** Runs `make`; its error becomes one about the place for a run. */
 export async function orWrongPlace<T>(path: string, make: () => Promise<T>): Promise<T> {
   try {
     return await make()
@@ -35,16 +35,16 @@ export async function orWrongPlace<T>(path: string, make: () => Promise<T>): Pro
   }
 }
 
-/** A place where no directory can be is the user's to change; a full or read-only disk is a failure. */
+/** Error for a place where no directory can be, which is the user's to change; a full or read-only disk is a failure. */
 export function wrongPlace(path: string, cause: unknown): ConfigError | RunError {
-  const message = `${path}: run directory cannot be made: ${(cause as Error).message}`
-  const hint = 'name another place with --run-dir'
+  const message = `${path}: run directory cannot be created: ${(cause as Error).message}`
+  const hint = 'choose another place with --run-dir'
   return codeOf(cause) === 'ENOTDIR' || codeOf(cause) === 'EEXIST'
     ? new ConfigError(message, { hint, cause })
     : new RunError(message, { hint, cause })
 }
 
-/** Throws what `act` throws as a RunError about a file of a run. */
+/** Runs `act`; its error becomes a RunError about a file of a run. */
 export async function orRunError<T>(path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act()
@@ -54,7 +54,7 @@ export async function orRunError<T>(path: string, act: () => Promise<T>): Promis
   }
 }
 
-/** What helps where the system refuses to write; undefined where nothing more can be said. */
+/** Hint for a refused write; undefined if there is no advice. */
 export function hintFor(cause: unknown): string | undefined {
   const code = codeOf(cause) ?? ''
   if (code === 'ENOSPC' || code === 'EDQUOT') return 'free some space on its disk'

@@ -1,4 +1,4 @@
-/** Checkpoints of a saved run: which there are, and removing those that nobody needs. Main thread. */
+/** Checkpoints of a saved run: lists them, and removes those that are not needed. Main thread. */
 import { readlink, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
@@ -12,7 +12,7 @@ import { orRunError } from './place.js'
 import type { Checkpoint } from './save.js'
 import { parseTrainingState } from './training-state.js'
 
-/** A file itself; of a run directory its checkpoints, newest first. Absolute paths. */
+/** Checkpoint files of a run directory, newest first, or the given file. Absolute paths. */
 export async function checkpointFiles(target: string): Promise<string[]> {
   const path = resolve(target)
   const found = await stat(path).catch(cause => {
@@ -33,24 +33,24 @@ export async function checkpointFiles(target: string): Promise<string[]> {
 }
 
 export interface PruneOptions {
-  /** How many of the newest whole checkpoints stay. */
+  /** Number of newest whole checkpoints to keep. */
   readonly keepLast: number
   readonly keepBest: boolean
-  /** Only say what would be removed. */
+  /** Only report what would be removed. */
   readonly dryRun: boolean
 }
 
 export interface Pruned {
   readonly removed: readonly { readonly file: string; readonly bytes: number }[]
   readonly kept: readonly string[]
-  /** Checkpoints that cannot be read: they take no place among those kept, and stay. */
+  /** Checkpoints that cannot be read: they are kept, and do not count. */
   readonly damaged: readonly string[]
 }
 
 /**
- * Removes checkpoints of a run. What a result or a later resume needs stays: the newest whole ones, the checkpoint of the
+ * Removes checkpoints of a run. Those that a result or a later resume needs are kept: the newest whole ones, the one of the
  * summary, and the one that the run would roll back to. Rejects with RunError while another process has the run, and
- * where no checkpoint is whole.
+ * if no checkpoint is whole.
  */
 export async function pruneRun(target: string, options: PruneOptions): Promise<Pruned> {
   const path = resolve(target)
@@ -91,7 +91,7 @@ async function pruned(path: string, { keepLast, keepBest }: PruneOptions): Promi
   }
   if (newest.length === 0) {
     throw new RunError(`${path}: none of its ${steps.length} checkpoints is whole, expected one to keep`, {
-      hint: `nothing was removed; npx gradloom checkpoint verify ${path} says what is wrong with each`,
+      hint: `nothing was removed; npx gradloom checkpoint verify ${path} reports what is wrong with each`,
     })
   }
   const kept = new Set([...newest.map(({ step }) => step), ...(await neededBy(path, newest[0], keepBest)), ...damaged])
@@ -122,7 +122,7 @@ async function neededBy(
   return needed.filter(step => typeof step === 'number')
 }
 
-/** The step in a checkpoint's name; null where it is not the name of one. */
+/** The step in a checkpoint's name; null if it is not the name of one. */
 function stepIn(name: string): number | null {
   const step = /^step-(\d+)\.safetensors$/.exec(name)?.[1]
   return step === undefined ? null : Number(step)

@@ -1,6 +1,6 @@
 /**
  * Checkpoints: the parameters of a network in a safetensors file, with the state of training in its metadata.
- * Main thread. The tensors may be views of shared memory; the caller sees to it that nobody writes them meanwhile.
+ * Main thread. The tensors may be views of shared memory; the caller ensures that nobody writes them meanwhile.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { endianness } from 'node:os'
@@ -11,7 +11,7 @@ import { CheckpointError } from '../formats/safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from '../formats/tensor-file.js'
 import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
 
-/** A parameter by the name and shape it has in files: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
+/** A parameter by its name and shape in files: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export interface NamedWeights {
   readonly name: string
   readonly shape: readonly number[]
@@ -19,29 +19,29 @@ export interface NamedWeights {
   readonly data: Float32Array
 }
 
-/** Where training stood. */
+/** Position in training, and the experiment. */
 export interface CheckpointState {
   readonly step: number
   readonly epoch: number
   readonly rowsSeen: number
-  /** The resolved experiment. A reader gets it as it stands in the file, unchecked. */
+  /** The resolved experiment, as in the file, not validated. */
   readonly experiment: unknown
-  /** What the network takes; undefined in files of older versions, and where nobody asked. */
+  /** Input specification of the network; undefined in files of older versions, and if none was given. */
   readonly input?: SavedInput | undefined
-  /** Whatever else decides what happens next, as JSON; null in a file that only has weights. Unchecked as well. */
+  /** Training state as JSON: everything else that decides what happens next; null in a file that only has weights. Not validated. */
   readonly training?: unknown
 }
 
 export interface Checkpoint extends CheckpointState {
   readonly weightsSha256: string
-  /** Over the bytes of all tensors: parameters, then moments. Without moments it is `weightsSha256`. */
+  /** Digest of the bytes of all tensors: parameters, then moments. Without moments it is `weightsSha256`. */
   readonly stateSha256: string
   readonly training: unknown
-  /** Of a model rather than a checkpoint: `weightsSha256` of the run that it was made of. Else null. */
+  /** `weightsSha256` of the run that a model was exported from; null for a checkpoint. */
   readonly trainedSha256: string | null
 }
 
-/** What exported weights are kept in. The digests of bf16 are those of the f32 numbers that it stands for. */
+/** Number type of exported weights. Digests of bf16 are those of the f32 values that it stands for. */
 export type ModelDtype = 'F32' | 'BF16'
 
 export interface Digests {
@@ -49,7 +49,7 @@ export interface Digests {
   readonly stateSha256: string
 }
 
-/** How the optimizer's moments of a parameter and its average are named: its name, and this. */
+/** Suffix of the optimizer's moments of a parameter, and of its average, after the parameter's name. */
 const MOMENT = /\.(moment\d+|average)$/
 export const isMoment = (name: string): boolean => MOMENT.test(name)
 
@@ -74,12 +74,12 @@ async function updateHash(hash: Hash, tensors: Iterable<NamedWeights>): Promise<
   for (const { data } of tensors) {
     for (const bytes of pieces(bytesOf(data))) {
       hash.update(bytes)
-      await setImmediate() // the event loop stays free: 4 MiB take a few milliseconds
+      await setImmediate() // keep the event loop free: 4 MiB take a few milliseconds
     }
   }
 }
 
-/** Writes a checkpoint, whole or not at all: the parameters, and the optimizer's moments where it is to be resumed. */
+/** Writes a checkpoint atomically: the parameters, and the optimizer's moments if it is to be resumed. */
 export async function saveWeights(
   file: string,
   parameters: readonly NamedWeights[],
@@ -114,8 +114,8 @@ function metadataOf({ step, epoch, rowsSeen, experiment, input, training }: Chec
 }
 
 /**
- * Writes a model, whole or not at all: the weights that the run has scored, which every command reads as it reads a
- * checkpoint, but which cannot be trained on from where they were. Returns the digests of what a reader gets.
+ * Writes a model atomically: the weights that the run is scored with, which every command reads as it reads a
+ * checkpoint, but which training cannot resume from. Returns the digests of what a reader gets.
  */
 export async function saveModel(
   file: string,
@@ -147,7 +147,7 @@ export async function saveModel(
   return digests
 }
 
-/** What a checkpoint says of itself; its weights are not read. */
+/** Metadata of a checkpoint; its weights are not read. */
 export async function readCheckpoint(file: string): Promise<Checkpoint> {
   const tensors = await TensorFile.open(file)
   try {
@@ -159,13 +159,13 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
 
 /**
  * Overwrites the data of `parameters` with the weights of a checkpoint, which must have exactly these names and
- * shapes; moments of theirs are left alone. When it throws, the data may be partly overwritten, and must not be used.
+ * shapes; moments are ignored. When it throws, the data may be partly overwritten, and must not be used.
  */
 export async function loadWeights(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
   return load(file, parameters, null)
 }
 
-/** The weights that a run has scored: its averages, where it keeps some. Those of a model are such already. */
+/** Loads the weights that a run is scored with: averages, if it keeps them. A model has only these. */
 export async function loadScored(
   file: string,
   parameters: readonly NamedWeights[],
@@ -176,8 +176,8 @@ export async function loadScored(
 }
 
 /**
- * The same, with the average of each parameter that has one in its place: the weights that the run has scored. Throws
- * CheckpointError where the file has none.
+ * Loads weights, with the average of each parameter that has one in its place: the weights that the run is scored with. Throws
+ * CheckpointError if the file has none.
  */
 export async function loadAverages(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {
   const checkpoint = await loadWeights(file, parameters)
@@ -204,7 +204,7 @@ export async function loadAverages(file: string, parameters: readonly NamedWeigh
   }
 }
 
-/** The same for parameters and moments: all that training changes. */
+/** Loads parameters and moments: all that training changes. */
 export async function loadState(
   file: string,
   parameters: readonly NamedWeights[],
@@ -266,7 +266,7 @@ function expectDigest(file: string, what: string, got: string, want: string): vo
   })
 }
 
-/** What the metadata of an open file say. */
+/** Checkpoint from the metadata of an open file. */
 export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkpoint {
   const format = metadata.get('format')
   const version = metadata.get('formatVersion')
@@ -307,7 +307,7 @@ function inputOf(file: string, json: string | undefined): SavedInput | undefined
   try {
     return parseInput(json)
   } catch (cause) {
-    throw new CheckpointError(`${file}: metadata input: ${(cause as Error).message}, expected what a network takes`, {
+    throw new CheckpointError(`${file}: metadata input: ${(cause as Error).message}, expected the input of a network`, {
       cause,
     })
   }
@@ -321,7 +321,7 @@ function jsonOf(file: string, key: string, json: string): unknown {
   }
 }
 
-/** All differences at once: a network of another shape is easier to recognise from the whole list. */
+/** Compares names and shapes, and reports all differences at once: the whole list shows best which network it is. */
 function expectSameTensors(
   { file, header: { tensors, metadata } }: TensorFile,
   parameters: readonly NamedWeights[],
@@ -360,7 +360,7 @@ function listed(items: readonly string[], separator = ', '): string {
   )
 }
 
-/** The same memory as bytes. They are little-endian wherever Node runs today; on another machine, say so. */
+/** Bytes of the same memory. They are little-endian wherever Node.js runs today; another machine is an error. */
 function bytesOf(data: Float32Array): Uint8Array {
   if (endianness() !== 'LE') throw new CheckpointError('weights: byte order is big-endian, expected little-endian')
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)

@@ -1,4 +1,4 @@
-/** A saved run as its directory has it, for whatever trains it further or again, or shows it. Main thread; reads, never writes. */
+/** A saved run as read from its directory, to continue, repeat or show it. Main thread; reads, never writes. */
 import { join } from 'node:path'
 import { type LoadedExperiment, resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
@@ -14,14 +14,14 @@ export interface SavedRun {
   /** Absolute. */
   readonly path: string
   readonly loaded: LoadedExperiment
-  /** Undefined where there is none. As it stands in the file, so anything may be missing. */
+  /** Undefined if there is none. As in the file, so anything may be missing. */
   readonly manifest: Partial<Manifest> | undefined
-  /** Undefined where the run has not ended. */
+  /** Undefined if the run has not ended. */
   readonly summary: RunSummary | undefined
 }
 
 /**
- * Reads a run directory; `path` is absolute. Throws ConfigError where it is no run, RunError where one of its files is
+ * Reads a run directory; `path` is absolute. Throws ConfigError if it is not a run, RunError if one of its files is
  * damaged or has been edited.
  */
 export async function readSavedRun(path: string): Promise<SavedRun> {
@@ -42,7 +42,7 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
   }
 }
 
-/** Undefined where there is none. Throws RunError for one that is damaged. */
+/** Undefined if there is none. Throws RunError for one that is damaged. */
 export async function readManifest(path: string): Promise<Partial<Manifest> | undefined> {
   const file = join(path, FILES.manifest)
   const manifest = await readRunJson(file)
@@ -50,7 +50,7 @@ export async function readManifest(path: string): Promise<Partial<Manifest> | un
   throw new RunError(`${file}: is ${JSON.stringify(manifest)}, expected an object; the file is damaged`)
 }
 
-/** The experiment with the backend and shards that trained so far: `auto` must not choose others. */
+/** The experiment with the backend and shards that trained so far, so that `auto` does not choose others. */
 export function withBackendOf(
   experiment: Experiment,
   { backend, shardRows }: Pick<TrainingState['bits'], 'backend' | 'shardRows'>,
@@ -66,16 +66,16 @@ export function withBackendOf(
   }
 }
 
-/** Data of a session that are not those that a run was trained on. */
+/** Error for data of a session that are not those that a run was trained on. */
 export class OtherRunDataError extends DataError {}
 
-/** Throws OtherRunDataError where a file is not the one that was trained on, whatever its path. */
+/** Throws OtherRunDataError if a file is not the one that was trained on, whatever its path. */
 export function refuseOtherData(before: readonly LoadedFile[] | undefined, files: readonly LoadedFile[]): void {
   files.forEach(({ path, md5 }, i) => {
     const known = before?.[i]
     if (known === undefined || known.md5 === md5) return
     throw new OtherRunDataError(`${path}: MD5 is ${md5}, expected ${known.md5}; the run was trained on other data`, {
-      hint: '--data PATH names the data of the run where they are elsewhere now, --test-data PATH those of the test split',
+      hint: '--data PATH is where the data of the run are now, --test-data PATH where its test data are',
     })
   })
 }

@@ -1,5 +1,5 @@
 /**
- * Digests by which edits of a run's own files are noticed: the manifest keeps those of the experiment, and one of itself.
+ * Digests that reveal edits of a run's own files: the manifest keeps those of the experiment, and one of itself.
  * They guard against edits by mistake, not by intent. Pure; main thread.
  */
 import { createHash } from 'node:crypto'
@@ -10,7 +10,7 @@ export const textSha256 = (text: string): string => createHash('sha256').update(
 /** SHA-256 of a JSON value, whatever the order of its keys and its layout. */
 export const jsonSha256 = (value: unknown): string => textSha256(JSON.stringify(sorted(value)) ?? 'undefined')
 
-/** SHA-256 of a resolved experiment. Where the data are does not count: their own digests say which they are. */
+/** SHA-256 of a resolved experiment, without the paths of its data: their own digests identify them. */
 export function resolvedSha256(resolved: unknown): string {
   const plain = JSON.parse(JSON.stringify(resolved ?? null))
   if (plain?.data instanceof Object) {
@@ -20,19 +20,19 @@ export function resolvedSha256(resolved: unknown): string {
   return jsonSha256(plain)
 }
 
-/** The manifest with the digest of all else in it. */
+/** The manifest with the digest of everything else in it. */
 export function sealed<T extends object>(manifest: T): T & { readonly sha256: string } {
   const { sha256: _, ...rest } = manifest as T & { sha256?: unknown }
   return { ...(rest as unknown as T), sha256: jsonSha256(rest) }
 }
 
-/** Whether a manifest is as gradloom wrote it; true as well of one by an older version, which has no digest. */
+/** True if a manifest is as gradloom wrote it, and for one of an older version, which has no digest. */
 export function isAsWritten(manifest: Partial<Manifest>): boolean {
   const { sha256, ...rest } = manifest
   return sha256 === undefined ? manifest.own === undefined : sha256 === jsonSha256(rest)
 }
 
-/** Names of the files whose content is not what the manifest says. `experiment` is undefined where it is missing. */
+/** Names of the files whose content differs from the manifest's digests. `experiment` is undefined if it is missing. */
 export function editedFiles(
   manifest: Partial<Manifest>,
   content: { readonly experiment: string | undefined; readonly resolved: unknown },

@@ -13,7 +13,7 @@ import { crc32c } from '../formats/crc32c.js'
 import { double, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Score, TrainEvent } from './events.js'
 
-/** What TensorBoard looks for first; from version 2 on a new session drops what was written after its step. */
+/** First record that TensorBoard expects; from version 2 on a new session drops what was written after its step. */
 const VERSION = 'brain.Event:2'
 const EVENT = { wallTime: 1, step: 2, fileVersion: 3, summary: 5, sessionLog: 7 } as const
 const SUMMARY = { value: 1, tag: 1, simpleValue: 2 } as const
@@ -23,7 +23,7 @@ const MASK = 0xa282ead8
 export class TensorboardLog {
   private constructor(private readonly log: AppendLog) {}
 
-  /** A new file in `folder`, which is made if it is missing. */
+  /** Creates a new file in `folder`, which is created if it is missing. */
   static async open(folder: string, onWarning: (message: string) => void, now = Date.now()): Promise<TensorboardLog> {
     await mkdir(folder, { recursive: true })
     const name = `events.out.tfevents.${Math.floor(now / 1000)}.${hostname()}.${process.pid}`
@@ -42,7 +42,7 @@ export class TensorboardLog {
     this.log.append(record(time / 1000, int(EVENT.step, found.step), message(EVENT.summary, ...values)))
   }
 
-  /** What comes next follows on this step: what was written of later ones is to be forgotten. */
+  /** Continues after this step: TensorBoard forgets what was written of later ones. */
   goBackTo(step: number, now = Date.now()): void {
     const session = message(EVENT.sessionLog, int(SESSION.status, SESSION.start))
     this.log.append(record(now / 1000, int(EVENT.step, Math.max(0, step + 1)), session))
@@ -72,7 +72,7 @@ function scalarsOf(event: TrainEvent): Scalars | null {
     }
     case 'epoch': {
       const { step, train, validation } = event
-      // Loss and accuracy of training are there already, of every few steps.
+      // Steps events have the training loss and accuracy already.
       const ofTraining = typeof train?.r2 === 'number' ? { 'train/r2': train.r2 } : {}
       const all = { ...ofTraining, ...(validation && scores('validation', validation)) }
       return Object.keys(all).length > 0 ? { step, scalars: all } : null
@@ -93,7 +93,7 @@ function record(seconds: number, ...fields: readonly Field[]): Uint8Array {
   return Buffer.concat([length, masked(length), data, masked(data)])
 }
 
-/** Masked, because a CRC of what holds its own CRC says little. */
+/** Masked CRC: a CRC over data that contain their own CRC detects little. */
 function masked(of: Uint8Array): Buffer {
   const crc = crc32c(of)
   const out = Buffer.alloc(4)

@@ -1,6 +1,6 @@
 /**
- * What a checkpoint says about a run beside its tensors: all that decides what happens next, and what the summary sums
- * up. Stored as JSON in the metadata of the file; checked when it is read. Pure.
+ * Training state in a checkpoint, besides its tensors: everything that decides what happens next, and what the summary
+ * adds up. Stored as JSON in the metadata of the file; validated when it is read. Pure.
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
@@ -16,34 +16,34 @@ const score = z.strictObject({
 const trainingState = z.strictObject({
   /** Sums over the rows of the epoch so far. */
   sums: z.strictObject({ loss: z.number(), correct: z.number(), rows: z.number() }),
-  /** Score of the last finished epoch; null: none yet, not finite, or no validation rows. */
+  /** Score of the last finished epoch; null: none yet, not finite, or no validation split. */
   validation: score.nullable(),
   /** The checkpoint with the best score so far, this one included. */
   best: z.strictObject({ step: z.int().min(0), metric: z.string(), value: z.number() }).nullable(),
-  /** The checkpoint to go back to when numbers overflow: the newest that the policy asked for by steps or epochs. */
+  /** The checkpoint to roll back to: the newest that the policy asked for by steps or epochs. */
   rollback: z.int().min(0).nullable(),
   /** Early stopping and plateaus; see coordinator/early-stopping.ts. */
   standing: z.strictObject({
     /** The epoch with the best score: the step it ended at. */
     best: z.strictObject({ step: z.int().min(0), value: z.number() }).nullable(),
-    /** Epochs since, and since then or the last fall of the learning rate, which its factor counts. */
+    /** Epochs since; and epochs since then or since the last reduction of the learning rate, which its factor counts. */
     waited: z.int().min(0),
     plateau: z.int().min(0),
     rateFactor: z.number().min(0),
   }),
-  /** Skips and rollbacks so far, and what multiplies the learning rate since. */
+  /** Skips and rollbacks so far, and the resulting factor on the learning rate. */
   nonFinite: z.int().min(0),
   rateFactor: z.number().positive(),
-  /** Seconds of training before this step, and training rows seen in them. */
+  /** Seconds of training before this step, and training samples seen in them. */
   seconds: z.number().min(0),
   rows: z.int().min(0),
-  /** What the bits before this step came from; a run that goes on elsewhere would not be the same run. */
+  /** Facts that determine the bits before this step; with others, it would not be the same run. */
   bits: z.strictObject({
     backend: z.string(),
     library: z.string().nullable(),
     allReduce: z.string(),
     shardRows: z.int(),
-    /** Of the data files that were read, in order. */
+    /** Digests of the data files, in order. */
     data: z.array(z.string()),
   }),
 })
@@ -51,7 +51,7 @@ const trainingState = z.strictObject({
 export type TrainingState = z.infer<typeof trainingState>
 export type BestCheckpoint = NonNullable<TrainingState['best']>
 
-/** Throws CheckpointError where the file holds weights alone, or something else. */
+/** Throws CheckpointError if the file holds weights alone, or something else. */
 export function parseTrainingState(file: string, value: unknown): TrainingState {
   if (value === null || value === undefined) {
     throw new CheckpointError(`${file}: has weights but no training state, expected a checkpoint to resume from`, {

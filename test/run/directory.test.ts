@@ -83,7 +83,7 @@ t.test('a directory that is given must be new or empty', async t => {
     t.rejects(RunDirectory.create({ name: 'a', dir: join(dir, path) }), { name: 'ConfigError', exitCode: 2, message })
   await refused('full', /full: run directory holds '(one|two)' and 1 more, expected a new or empty directory/)
   await refused('file', /file: is a file, expected a directory for the run/)
-  await refused('file/below', /below: run directory cannot be made: ENOTDIR/)
+  await refused('file/below', /below: run directory cannot be created: ENOTDIR/)
   t.same(readdirSync(join(dir, 'full')).sort(), ['one', 'two'], 'and is left alone')
 })
 
@@ -102,7 +102,7 @@ t.test(
   async t => {
     await t.rejects(RunDirectory.create({ name: 'a', dir: '/proc/gradloom' }), {
       name: 'RunError',
-      message: /^\/proc\/gradloom: run directory cannot be made: /,
+      message: /^\/proc\/gradloom: run directory cannot be created: /,
       hint: /--run-dir/,
     })
   },

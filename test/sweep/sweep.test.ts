@@ -289,6 +289,6 @@ t.test('a place where no sweep can be is an error with what to do, not a stack',
     const { code, stderr } = await gradloom(['sweep', sweep, '--run-dir', place, '--quiet'])
     t.ok(code === 1 || code === 2, place)
     t.notMatch(stderr, /\n {4}at /)
-    t.match(stderr, /run directory cannot be made|is a file, expected a directory/)
+    t.match(stderr, /run directory cannot be created|is a file, expected a directory/)
   }
 })
