@@ -179,7 +179,10 @@ t.test('another number of epochs is refused where the schedule ends with the run
 t.test('changes of the past, other data and a run in use are refused', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }))
-  await t.rejects(resume(runDir, { overrides: ['seed=2'] }), /seed: 1 -> 2; the completed steps were trained with other settings/)
+  await t.rejects(
+    resume(runDir, { overrides: ['seed=2'] }),
+    /seed: 1 -> 2; the completed steps were trained with other settings/,
+  )
   await t.rejects(resume(runDir, { overrides: ['train.batchSize=25'] }), /train.batchSize: 50 -> 25/)
   await t.rejects(
     resume(runDir, { overrides: ['model.hidden=[5]'], allowChange: true }),

@@ -10,7 +10,7 @@ t.test('a second taker is refused until the first has released', async t => {
   const dir = t.testdir({})
   const lock = await RunLock.take(dir)
   await t.rejects(RunLock.take(dir), {
-    message: /run is in use by process \d+ on .*, expected nobody/,
+    message: /run is in use by process \d+ on .*, expected no other process/,
     hint: /wait for it/,
   })
   await lock.release()
