@@ -1,4 +1,4 @@
-/** Which backends a benchmark takes, by name, and why it leaves one out. Any thread. */
+/** Backends that a benchmark measures, by name, and the reason for those it leaves out. Any thread. */
 import { RunError } from '../src/errors.js'
 import type { Precision } from '../src/kernels/backend.js'
 import { listBackends } from '../src/kernels/backends.js'

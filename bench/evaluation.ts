@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- evaluation`: scoring 10,000 rows with the reference network, as after training. Main thread; the
- * workers compute. The rows are the digits that come with gradloom, those to train on and those held out: 10,000.
+ * workers compute. The samples are the digits that come with gradloom, training and test split together: 10,000.
  */
 import { performance } from 'node:perf_hooks'
 import { RunError } from '../src/errors.js'
@@ -17,7 +17,7 @@ import { type Summary, spread, summarise } from './stats.js'
 
 export interface EvaluationOptions {
   readonly times: number
-  /** None: all that work here. */
+  /** Backends to measure; empty: all that work here. */
   readonly backends: readonly BackendName[]
   readonly workers: number
   /** A run of the reference network; null: the weights that training starts with. */

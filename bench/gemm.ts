@@ -15,7 +15,7 @@ import type { Chart } from './svg.js'
 export interface GemmOptions {
   readonly rounds: number
   readonly warmup: number
-  /** None: all that work here. */
+  /** Backends to measure; empty: all that work here. */
   readonly backends: readonly BackendName[]
 }
 export const GEMM_DEFAULTS: GemmOptions = { rounds: 12, warmup: 3, backends: [] }
@@ -42,7 +42,7 @@ interface Total extends Pick<Measured, 'share' | 'cpuShare' | 'bestShare'> {
 
 interface Result {
   readonly backend: string
-  /** Which code multiplies. */
+  /** Code that multiplies. */
   readonly implementation: string
   /** Reference of the shares, in words and GFLOP/s. */
   readonly peakOf: string

@@ -63,7 +63,7 @@ export async function installTfjs(say: (what: string) => void): Promise<void> {
     await promisify(execFile)(file, all, { timeout: PATIENCE_MS })
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string }
-    // It first says what is wrong, then at length what could be done about it.
+    // npm prints what is wrong first, then at length what could be done about it.
     const [reason] = /^npm (?:error|ERR!) .*$/m.exec(stderr) ?? [message]
     throw new PeerError(`npm ci failed: ${reason}`)
   }

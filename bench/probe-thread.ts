@@ -30,7 +30,7 @@ export interface Question {
 export interface Answer {
   /** FLOPs or bytes in a second of this thread. */
   readonly rate: number
-  /** Which arithmetic. */
+  /** Name of the arithmetic. */
   readonly what: string
 }
 

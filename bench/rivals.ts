@@ -50,7 +50,7 @@ export function allRivals(): Rival[] {
         note: `PyTorch bf16 emulates its products: ${missing}.`,
       }),
       command(threads) {
-        // Which form of Adam is faster does not matter beside emulated products, and finding out would take minutes.
+        // Measure one form of Adam here: the difference is small beside emulated products, and finding the faster would take minutes.
         const args = missing === null ? [] : ['--adam', 'plain', ...WARM]
         return pythonCommand('torch-step.py', [...networkArguments(threads), '--precision', 'bf16', ...args])
       },

@@ -20,11 +20,11 @@ export interface StepOptions {
   readonly turns: number
   /** Steps. */
   readonly warmup: number
-  /** None: all that work here. */
+  /** Backends to measure; empty: all that work here. */
   readonly backends: readonly BackendName[]
   readonly workers: readonly number[]
   readonly allReduce: readonly AllReduce[]
-  /** None: what `compute.shardRows: "auto"` takes. */
+  /** Rows of a shard to try; empty: what `compute.shardRows: "auto"` takes. */
   readonly shardRows: readonly number[]
 }
 export const STEP_DEFAULTS: StepOptions = {

@@ -39,7 +39,7 @@ export interface Transform {
   readonly erased: Rectangle
 }
 
-/** Whether the settings leave images as they are. */
+/** True if the settings leave images unchanged. */
 export function isPlain(settings: Experiment['augment']): boolean {
   const { shift, rotate, scale, shear, elastic, flip, erase, noise } = settings
   return [shift, rotate, scale, shear, elastic.alpha, flip, erase.probability, noise].every(amount => amount === 0)

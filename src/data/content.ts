@@ -1,5 +1,5 @@
 /**
- * What is inside a data file, gzipped or not, as a stream of chunks: no file is ever held whole. Main thread; reads
+ * Content of a data file, gzipped or not, as a stream of chunks: no file is ever held whole. Main thread; reads
  * only the file it is given. zlib inflates on Node's thread pool.
  */
 import { createHash } from 'node:crypto'
@@ -10,7 +10,7 @@ import { createGunzip } from 'node:zlib'
 import { DataError } from '../errors.js'
 
 const CHUNK_BYTES = 128 * 1024
-/** Deflate cannot do better than 1032 to 1; the rest is room for its smallest blocks. */
+/** Largest compression ratio of Deflate is 1032; the rest is room for its smallest blocks. */
 const MAX_RATIO = 1040
 
 export interface ContentInfo {
@@ -25,7 +25,7 @@ export interface ContentDigest {
   readonly md5: string
 }
 
-/** `file: what`, with the system's reason. */
+/** Error `file: what`, with the system's reason. */
 export function fileError(file: string, what: string, cause: unknown): DataError {
   const reason = cause instanceof Error ? cause.message : inspect(cause)
   return new DataError(`${file}: ${what}; ${reason}`, { cause })
@@ -37,7 +37,7 @@ async function openFile(file: string): Promise<{ handle: FileHandle; info: Conte
     handle = await open(file, 'r')
     const status = await handle.stat()
     if (!status.isFile()) throw new DataError(`${file}: is not a regular file, expected an IDX file, gzipped or not`)
-    // By content, not by name: browsers and servers unpack files and leave the name as it was. IDX begins with 0 0.
+    // Detect gzip by content, not by name: browsers and servers unpack files and keep the name. IDX begins with 0 0.
     const start = Buffer.alloc(2)
     const { bytesRead } = await handle.read(start, 0, 2, 0)
     const gzipped = bytesRead === 2 && start[0] === 0x1f && start[1] === 0x8b
@@ -51,7 +51,7 @@ async function openFile(file: string): Promise<{ handle: FileHandle; info: Conte
 
 /**
  * The uncompressed content, chunk by chunk. A chunk is only valid until the next one is asked for. Leaving the loop
- * early closes the file: what lies beyond is neither read nor inflated.
+ * early closes the file: the rest is neither read nor inflated.
  */
 export async function* contentOf(file: string): AsyncGenerator<Buffer, void, undefined> {
   const { handle, info } = await openFile(file)
@@ -67,7 +67,7 @@ export async function* contentOf(file: string): AsyncGenerator<Buffer, void, und
   }
   const compressed = handle.createReadStream({ start: 0, highWaterMark: CHUNK_BYTES }) // closes the handle
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
-  // The loop below throws whatever goes wrong here: pipeline passes it on by destroying `gunzip` with it.
+  // The loop below throws any error of the pipeline: pipeline passes it on by destroying `gunzip` with it.
   pipeline(compressed, gunzip, () => undefined)
   let got = 0
   try {
@@ -112,7 +112,7 @@ export async function digestContent(file: string, maxBytes: number): Promise<Con
   for await (const chunk of contentOf(file)) {
     bytes += chunk.length
     if (bytes > maxBytes)
-      throw new DataError(`${file}: content goes on after offset ${maxBytes}, expected its end there`)
+      throw new DataError(`${file}: content continues after offset ${maxBytes}, expected its end there`)
     md5.update(chunk)
   }
   return { bytes, md5: md5.digest('hex') }

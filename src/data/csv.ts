@@ -1,5 +1,5 @@
 /**
- * Tables as text: CSV and TSV, as RFC 4180 has them, gzipped or not. csv-parse splits records; here columns are chosen,
+ * Tables as text: CSV and TSV, by RFC 4180, gzipped or not. csv-parse splits records; here columns are chosen,
  * and numbers and classes checked. Main thread; reads a file once, from end to end.
  */
 import { createHash } from 'node:crypto'
@@ -17,7 +17,7 @@ type CsvPart = Pick<DataConfig, 'task' | 'csv'>
 type Column = string | number
 
 const DELIMITERS = [',', ';', '\t', '|'] as const
-/** Of one record: what is longer has lost its closing quote. */
+/** Longest record: a longer one has lost its closing quote. */
 const MAX_RECORD_BYTES = 4 * 2 ** 20
 /** A number as people and programs write it; not NaN, not an infinity, no digits in groups. */
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
@@ -31,7 +31,7 @@ interface Table extends NamedRows {
 export async function openCsv(path: string, testPath: string | null, config: DataConfig): Promise<DatasetSource> {
   const train = await readTable(path, config, null)
   const { columns } = train
-  // By name, wherever the columns of the test file are.
+  // Find the label columns by name, wherever they are in the test file.
   const ofTest = { ...config, csv: { ...config.csv, label: [...columns.labels] } }
   const test = testPath === null ? null : await readTable(testPath, ofTest, columns.features)
   const shape = { name: 'csv', where: path, height: 1, width: columns.features.length, dtype: 'float32' } as const
@@ -97,7 +97,8 @@ async function readTable(
   } finally {
     source.destroy()
   }
-  if (names === null || chosen === null) throw new DataError(`${file}: has no rows, expected some below the header`)
+  if (names === null || chosen === null)
+    throw new DataError(`${file}: the table is empty, expected rows below the header`)
   const digest = { path: file, bytes, md5: md5.digest('hex'), official: null }
   const namesAt = (places: readonly number[]) => places.map(column => names![column])
   const { labels: labelPlaces, features: featurePlaces } = chosen
@@ -110,7 +111,7 @@ async function readTable(
   }
 }
 
-/** The one that the first line has most of, outside of quotes; a comma if it has none. */
+/** The delimiter that is most frequent in the first line, outside of quotes; a comma if it has none. */
 export function detectDelimiter(text: string): (typeof DELIMITERS)[number] {
   const counts = new Map<string, number>()
   let quoted = false
@@ -196,7 +197,7 @@ function numberOf(field: string, where: () => string): number {
   if (Number.isFinite(Math.fround(value))) return value
   const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
   throw new DataError(`${where()} is ${inspect(shown)}, expected a finite number`, {
-    hint: 'fill in or leave out such rows, or name the columns to learn from: data.csv.features',
+    hint: 'fill in or leave out such rows, or choose other feature columns: data.csv.features',
   })
 }
 

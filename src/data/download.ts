@@ -1,6 +1,6 @@
 /**
- * One file from one of several URLs, appended to a partial file until its content is right. Goes on where a cut
- * connection stopped if the server honours Range, and starts again if not. Main thread; writes only the partial file.
+ * Downloads a file from one of several URLs, appended to a partial file until its content is right. Continues after a
+ * broken connection if the server honours Range, and starts again if not. Main thread; writes only the partial file.
  */
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,13 +9,13 @@ import { DataError } from '../errors.js'
 import { fileError } from './content.js'
 
 export interface DownloadOptions {
-  /** Tried in this order. */
+  /** URLs, tried in this order. */
   readonly urls: readonly string[]
   /** The partial file; what it already holds is kept if it proves right. Afterwards it is whole. */
   readonly partial: string
-  /** More than this from the server is refused. */
+  /** Limit of the length; a longer answer is refused. */
   readonly maxBytes: number
-  /** What is wrong with the complete file, or null. */
+  /** Checks the complete file; returns the problem, or null. */
   readonly check: () => Promise<string | null>
   /** Longest wait for the next bytes. */
   readonly stallMs: number
@@ -38,13 +38,13 @@ export interface DownloadProgress {
 export interface DownloadTrouble {
   readonly url: string
   readonly reason: string
-  /** What happens now. */
+  /** Reaction to the failure. */
   readonly next: 'retry' | 'restart' | 'next mirror' | 'give up'
 }
 
 export type DownloadResult = { readonly url: string } | { readonly failures: readonly string[] }
 
-/** `permanent`: asking this server again is no use. */
+/** Failure of a transfer. `permanent`: asking this server again is no use. */
 class TransferError extends Error {
   constructor(
     message: string,
@@ -66,7 +66,7 @@ export async function download(options: DownloadOptions): Promise<DownloadResult
   return { failures }
 }
 
-/** null, or why this URL was given up. */
+/** Downloads from one URL. Returns null, or the reason why this URL was given up. */
 async function fromOneUrl(
   url: string,
   whenGivenUp: 'next mirror' | 'give up',
@@ -87,7 +87,7 @@ async function fromOneUrl(
       most = 0
       if (had > 0 && !restarted) {
         restarted = true
-        // The beginning may be another mirror's, or damaged: only a whole download says anything about this one.
+        // The beginning may be another mirror's, or damaged: only a whole download proves this one wrong.
         onTrouble({ url, reason: wrong, next: 'restart' })
         continue
       }
@@ -127,7 +127,7 @@ async function transfer(url: string, had: number, options: DownloadOptions): Pro
       signal: AbortSignal.any([signal, stalled.signal]),
     })
     try {
-      if (response.status === 416 && had > 0) return // nothing after what we have: it may be whole
+      if (response.status === 416 && had > 0) return // nothing after what we have: the file may be complete
       const start = startOf(response, had)
       const file = await onDisk(partial, () => open(partial, start === 0 ? 'w' : 'a'))
       try {
@@ -137,7 +137,7 @@ async function transfer(url: string, had: number, options: DownloadOptions): Pro
         await file.close()
       }
     } finally {
-      // Frees the connection whatever happened; a body that was read or aborted has nothing left to cancel.
+      // Free the connection in any case; a body that was read or aborted has nothing left to cancel.
       await response.body?.cancel().catch(() => undefined)
     }
   } catch (error) {
@@ -151,7 +151,7 @@ async function transfer(url: string, had: number, options: DownloadOptions): Pro
   }
 }
 
-/** Where the body belongs in the file. */
+/** Offset of the body in the file. */
 function startOf(response: Response, had: number): number {
   const { status } = response
   if (status === 200) return 0
@@ -173,7 +173,7 @@ async function appendBody(
   alive: () => void,
 ): Promise<void> {
   const length = response.headers.get('content-length')
-  // With a content encoding, the length counts other bytes than those we see.
+  // A content encoding makes the length count other bytes than those we see.
   const known = length !== null && !response.headers.has('content-encoding')
   const totalBytes = known ? start + Number(length) : null
   let bytes = start
@@ -192,7 +192,7 @@ async function appendBody(
   }
 }
 
-/** Tells a failing disk, which ends everything, from a failing network, which does not. */
+/** Distinguishes a failing disk, which ends everything, from a failing network, which does not. */
 async function onDisk<T>(file: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
@@ -201,7 +201,7 @@ async function onDisk<T>(file: string, action: () => Promise<T>): Promise<T> {
   }
 }
 
-/** fetch says "fetch failed" or "terminated", and why in `cause`. */
+/** Reason of a network error: fetch's message is "fetch failed" or "terminated", and the reason is in `cause`. */
 function networkReason(error: unknown): string {
   if (!(error instanceof Error)) return inspect(error)
   const { cause } = error

@@ -1,11 +1,11 @@
 /**
- * Data for a model that learned from the other type of features: the same values as bytes and as numbers are the same
+ * Converts features to the type that a model was trained with: the same values as bytes and as numbers are the same
  * data. Main thread; holds one more copy of a split while it is loaded.
  */
 import { DataError } from '../errors.js'
 import type { DatasetSource, Features, FeatureType, Split } from './source.js'
 
-/** `source` with features of type `dtype`. Its `load` throws DataError for a number that is no byte, where bytes are wanted. */
+/** `source` with features of type `dtype`. Its `load` throws DataError for a value that is not a byte, if bytes are wanted. */
 export function asFeatureType(source: DatasetSource, dtype: FeatureType): DatasetSource {
   if (source.dtype === dtype) return source
   return {
@@ -20,7 +20,7 @@ export function asFeatureType(source: DatasetSource, dtype: FeatureType): Datase
         const width = source.height * source.width
         throw new DataError(
           `${source.where}: feature ${wrong % width} of ${split} row ${Math.floor(wrong / width)} is ${read[wrong]}, expected ` +
-            'a whole number from 0 to 255, as in the images that the model learned from',
+            'an integer from 0 to 255, as in the images that the model was trained on',
         )
       }
       features.set(read)

@@ -1,5 +1,5 @@
 /**
- * `data fetch`: puts the four files of a known set into a folder. Files that are there and right stay. A download goes
+ * `data fetch`: downloads the four files of a known set into a folder. Correct files are kept. A download goes
  * to a temporary name of its own, is checked, synced and renamed, so two fetches at once each place a whole file.
  * Main thread; writes only to the folder it is given.
  */
@@ -16,7 +16,7 @@ import { findFile } from './places.js'
 export type FetchEvent =
   | ({ readonly type: 'progress'; readonly file: string } & DownloadProgress)
   | ({ readonly type: 'trouble'; readonly file: string } & DownloadTrouble)
-  /** A file of that name was there and wrong; it was kept as `keptAs`. */
+  /** An existing file of that name was wrong; it was kept as `keptAs`. */
   | { readonly type: 'replaced'; readonly file: string; readonly reason: string; readonly keptAs: string }
   | ({ readonly type: 'file' } & FetchedFile)
 
@@ -24,14 +24,14 @@ export interface FetchedFile {
   readonly file: string
   readonly path: string
   readonly status: 'present' | 'downloaded'
-  /** Where it came from; null if it was there. */
+  /** URL that it was fetched from; null if it was already there. */
   readonly url: string | null
 }
 
 export interface FetchOptions {
   /** The folder to fill. */
   readonly to: string
-  /** Instead of the public mirrors: the folder with the four files, or the folder that has it under the set's name. */
+  /** URL to use instead of the public mirrors: the folder with the four files, or the folder that has it under the set's name. */
   readonly baseUrl?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly onEvent?: ((event: FetchEvent) => void) | undefined
@@ -129,12 +129,12 @@ function gaveUp(file: string, failures: readonly string[], { to, dataset }: Sett
   const list = failures.map(failure => `\n  ${failure}`).join('')
   return new DataError(`${file}.gz could not be fetched, expected it from one of ${failures.length} places:${list}`, {
     hint:
-      `npx gradloom data fetch ${dataset} --to ${to} again goes on where it stopped; --base-url URL or GRADLOOM_MIRROR ` +
-      'names another server; with the files from elsewhere: --set data.path=FOLDER',
+      `npx gradloom data fetch ${dataset} --to ${to} continues where it stopped; --base-url URL or GRADLOOM_MIRROR ` +
+      'selects another server; if you have the files already: --set data.path=FOLDER',
   })
 }
 
-/** What is wrong with a file's content, or null. Never reads much more than the content should be. */
+/** Problem with a file's content, or null. Never reads much more than the content should be. */
 async function wrongWith(file: string, known: KnownFile): Promise<string | null> {
   try {
     const { bytes, md5 } = await digestContent(file, known.bytes)
@@ -152,7 +152,7 @@ async function wrongWith(file: string, known: KnownFile): Promise<string | null>
  * only after it has been idle so long that its owner, had it lived, would have given up.
  */
 
-/** The path of this fetch's own partial file, which may hold what an earlier fetch left. */
+/** Path of this fetch's own partial file, which may begin with what an earlier fetch left. */
 async function adoptPartial(dir: string, file: string, idleMs: number): Promise<string> {
   const own = join(dir, `.${file}.${randomBytes(6).toString('hex')}.part`)
   const leftovers = (await readdir(dir)).filter(name => name.startsWith(`.${file}.`) && name.endsWith('.part'))
@@ -170,12 +170,12 @@ async function adoptPartial(dir: string, file: string, idleMs: number): Promise<
   return own
 }
 
-/** Runs while an error is on its way; that error is the one to tell. */
+/** Keeps the partial file for a later fetch. Runs while another error is being thrown, which must not be replaced. */
 async function releasePartial(dir: string, file: string, own: string): Promise<void> {
   try {
     if ((await stat(own)).size > 0) await rename(own, join(dir, `.${file}.part`))
     else await rm(own)
   } catch {
-    // Not there, or the disk is in trouble already.
+    // The file is missing, or the disk has failed already.
   }
 }

@@ -14,7 +14,7 @@ interface OpenSplit {
   readonly labels: IdxLabels
 }
 
-/** `known` is null for files of the user's own: any number of classes. */
+/** Opens four IDX files. `known` is null for files of the user's own: any number of classes. */
 export async function openIdxFiles(
   name: string,
   where: string,
@@ -50,7 +50,7 @@ export async function openIdxFiles(
 
 const labelsFileOf = (files: Readonly<Record<Role, string>>): string => files.trainLabels
 
-/** Classes are numbered from 0, so that labels which begin at 1 leave an output that nothing teaches. */
+/** Classes without a sample. Classes are numbered from 0, so labels that begin at 1 leave an output that is never trained. */
 function emptyClasses(labels: Int32Array, classes: number, file: string): string[] {
   const seen = new Set(labels)
   const empty = Array.from({ length: classes }, (_, label) => label).filter(label => !seen.has(label))
@@ -61,7 +61,7 @@ function emptyClasses(labels: Int32Array, classes: number, file: string): string
   ]
 }
 
-/** Rows and columns of every image (height x width) change places. */
+/** Transposes every image (height x width). */
 function transposeImages(images: Features, height: number, width: number): void {
   const size = height * width
   for (let at = 0; at < images.length; at += size) {
@@ -90,7 +90,7 @@ async function openSplit(
   return { imagesRole, imagesFile, labelsRole, labelsFile, header, labels }
 }
 
-/** All known sets have the same file names and sizes, so a wrong folder would go unnoticed. */
+/** Refuses the files of another known set: all have the same names and sizes, so a wrong folder would go unnoticed. */
 function assertNotAnotherSet(file: string, role: Role, md5: string, known: KnownDataset): void {
   for (const other of Object.values(KNOWN)) {
     if (other.name === known.name || other.files[role].md5 !== md5) continue

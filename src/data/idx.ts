@@ -39,9 +39,9 @@ const KINDS: Readonly<
   },
 }
 
-/** All shared memory of a run is 4 GiB at most, so no larger set can be trained on. */
+/** Limit of the content: all shared memory of a run is 4 GiB at most, so no larger set can be trained on. */
 const MAX_CONTENT_BYTES = 2 ** 32
-/** The output layer has a unit per class, so larger labels are damage, or need another design. */
+/** Largest label: the output layer has a unit per class, so larger labels are damage, or need another design. */
 const MAX_LABEL = 65_535
 
 const headerBytesOf = (kind: IdxKind): number => 4 + 4 * KINDS[kind].dims
@@ -77,7 +77,7 @@ function parseHeader(file: string, kind: IdxKind, bytes: Buffer): IdxHeader {
 
 const promise = (header: IdxHeader): string => `its header promises ${header.dims.join(' x ')}`
 
-/** The header alone, checked against the size of the file, so that nobody allocates for a header that lies. */
+/** Reads the header alone and checks it against the size of the file, so that nothing is allocated for a false header. */
 export async function readIdxHeader(file: string, kind: IdxKind): Promise<IdxHeader> {
   const header = parseHeader(file, kind, await firstBytes(file, headerBytesOf(kind)))
   if (header.contentBytes > MAX_CONTENT_BYTES) {
@@ -106,7 +106,7 @@ async function firstBytes(file: string, count: number): Promise<Buffer> {
 
 /**
  * Reads the whole file and hands over its elements: `take(chunk, at)` gets raw bytes and their offset among the
- * elements. Never holds more than a few chunks, and stops at the first byte that the header did not promise.
+ * elements. Never holds more than a few chunks, and stops at the first byte beyond what the header promised.
  */
 export async function readIdxElements(
   file: string,
@@ -126,7 +126,7 @@ export async function readIdxElements(
     }
     if (got + chunk.length > contentBytes) {
       throw new DataError(
-        `${file}: content goes on after offset ${contentBytes}, expected its end there; ${promise(header)}`,
+        `${file}: content continues after offset ${contentBytes}, expected its end there; ${promise(header)}`,
       )
     }
     md5.update(chunk)
@@ -139,12 +139,12 @@ export async function readIdxElements(
   return { bytes: got, md5: md5.digest('hex') }
 }
 
-/** The caller's memory was sized from an earlier look. */
+/** Refuses a header that has changed: the caller's memory was sized from an earlier look. */
 function assertSameHeader(file: string, kind: IdxKind, start: Buffer, before: IdxHeader): void {
   const now = parseHeader(file, kind, start)
   if (now.contentBytes !== before.contentBytes || now.dims.join() !== before.dims.join()) {
     throw new DataError(
-      `${file}: header says ${now.dims.join(' x ')}, expected ${before.dims.join(' x ')} as before; it changed while gradloom ran`,
+      `${file}: header has ${now.dims.join(' x ')}, expected ${before.dims.join(' x ')} as before; it changed while gradloom ran`,
     )
   }
 }

@@ -1,10 +1,11 @@
 /**
- * A folder of pictures in a folder for each class: `train/<class>/*.png` and `test/<class>/*.png`, or `<class>/*.png`.
- * Pictures become grey, 8 bits; their background stays as it is. Main thread; holds a few decoded pictures at a time.
+ * Pictures in one folder per class: `train/<class>/*.png` and `test/<class>/*.png`, or `<class>/*.png`.
+ * Pictures become grey, 8 bits; their background is kept. Main thread; holds a few decoded pictures at a time.
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { DataError } from '../errors.js'
+import { formatCounted } from '../format.js'
 import { READ_FORMATS } from '../picture/kinds.js'
 import { decodePicture, readBytes } from '../picture/picture.js'
 import { prepare } from '../picture/prepare.js'
@@ -41,7 +42,7 @@ export async function openImageFolder(
 }
 
 /**
- * All pictures of one split. `size`: what pictures are brought to; null: that of the first, which all others must have.
+ * Reads all pictures of one split. `size`: size to resize pictures to; null: that of the first, which all others must have.
  * With `mustFit` pictures must have the size already.
  */
 async function readPart(folder: string, size: Size | null, mustFit = size === null): Promise<Part> {
@@ -53,7 +54,7 @@ async function readPart(folder: string, size: Size | null, mustFit = size === nu
   const target = mustFit ? null : size
   for (let at = 0; at < files.pictures.length; at += AT_ONCE) {
     const some = files.pictures.slice(at, at + AT_ONCE)
-    // Settled, and looked at in order: which of several damaged files is named does not depend on who is first.
+    // Wait for all, then look at them in order: the damaged file that is reported must not depend on timing.
     const read = await Promise.allSettled(some.map(({ file }) => readOne(file, target)))
     for (const [i, result] of read.entries()) {
       if (result.status === 'rejected') throw result.reason
@@ -76,7 +77,7 @@ async function readPart(folder: string, size: Size | null, mustFit = size === nu
   return {
     size: { height, width },
     rows: { features: all, classNames, targets: null, files: [digest] },
-    leftOut: files.leftOut && `${folder}: left out, as they are no pictures that are read: ${files.leftOut}`,
+    leftOut: files.leftOut && `${folder}: ignored files that are not pictures gradloom reads: ${files.leftOut}`,
   }
 }
 
@@ -113,13 +114,16 @@ async function listPictures(
       throw noPictures(join(folder, className), inside.files.length, inside.folders.length)
   }
   if (pictures.length === 0) {
-    throw new DataError(`${folder}: has no pictures, expected ${READ_FORMATS} files in a folder for each class`)
+    throw new DataError(`${folder}: has no pictures, expected ${READ_FORMATS} files in one folder per class`)
   }
   return { pictures, leftOut: leftOut.text }
 }
 
 function noPictures(folder: string, files: number, folders: number): DataError {
-  const got = [files > 0 ? `${files} other files` : null, folders > 0 ? `${folders} folders` : null]
+  const got = [
+    files > 0 ? formatCounted(files, 'other file') : null,
+    folders > 0 ? formatCounted(folders, 'folder') : null,
+  ]
   const content = got.filter(text => text !== null).join(' and ') || 'nothing'
   return new DataError(
     `${folder}: the class has no picture that can be read, expected ${READ_FORMATS} files in it; it has ${content}`,
@@ -135,6 +139,6 @@ function expectSize(
   if (height === first.size.height && width === first.size.width) return
   throw new DataError(
     `${file}: picture is ${width} x ${height}, expected ${first.size.width} x ${first.size.height} as ${first.file}`,
-    { hint: `--set data.imageSize=[${first.size.height},${first.size.width}] brings all pictures to one size` },
+    { hint: `--set data.imageSize=[${first.size.height},${first.size.width}] resizes all pictures to one size` },
   )
 }

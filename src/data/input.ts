@@ -1,6 +1,6 @@
 /**
- * What a network takes: the shape and names of its data, and how features are normalised. Kept in every checkpoint, so
- * that a model can be asked where its data are not. Pure; any thread.
+ * Input of a network: the shape and names of its data, and how features are normalised. Kept in every checkpoint, so
+ * that a model can be used where its data are not. Pure; any thread.
  *
  * Letters: `N` rows, `F` features.
  */
@@ -25,13 +25,13 @@ export interface InputSpec {
   readonly columns?: ColumnNames
   /** null: bytes, divided by 255. */
   readonly scaling: Scaling | null
-  /** Of regression, whose outputs learn the scaled targets; null: the outputs are classes. */
+  /** Scaling of regression targets, which the outputs predict; null: the outputs are classes. */
   readonly targets: Scaling | null
-  /** How pictures are prepared for it. Files of older versions do not say: see `knownPreparation`. */
+  /** Preprocessing of pictures. Files of older versions do not record it: see `knownPreparation`. */
   readonly preparation: Preparation
 }
 
-/** What `data.normalise` comes to. */
+/** Resolves `data.normalise`. */
 export function normalisationOf({ normalise }: Pick<DataConfig, 'normalise'>, dtype: FeatureType) {
   if (normalise !== 'auto') return normalise
   return dtype === 'uint8' ? 'unit' : 'standardise'
@@ -41,8 +41,8 @@ export const isScaled = (data: Pick<DataConfig, 'normalise'>, dtype: FeatureType
   dtype !== 'uint8' || normalisationOf(data, dtype) !== 'unit'
 
 /**
- * Offsets and factors of the features, or targets, (N, F) by the given rows: for `standardise` the mean and 1 / standard deviation,
- * summed in f64 in the order of the rows, so that they do not depend on who trains; 0 for a feature that is constant.
+ * Offsets and factors of the features, or targets, (N, F) from the given rows: for `standardise` the mean and 1 / standard deviation,
+ * summed in f64 in the order of the rows, so that they do not depend on the number of workers; 0 for a feature that is constant.
  */
 export function scalingOf(
   normalisation: ReturnType<typeof normalisationOf>,
@@ -67,7 +67,7 @@ export function scalingOf(
   }
 }
 
-/** Numbers (N, K) in place: by a column's offset and factor, and back to the units of the data. */
+/** Scales values (N, K) in place: by a column's offset and factor, or back to the units of the data. */
 export function scaleRows(values: Float32Array, { offset, factor }: Scaling): void {
   const width = offset.length
   for (let i = 0; i < values.length; i++) values[i] = (values[i] - offset[i % width]) * factor[i % width]
@@ -78,16 +78,16 @@ export function unscaleRows(values: Float32Array, { offset, factor }: Scaling): 
   for (let i = 0; i < values.length; i++) values[i] = offset[i % width] + values[i] * deviation(factor[i % width])
 }
 
-/** What a scaled 1 is in the units of the data: 0 for a column that is constant. */
+/** Size of a scaled 1 in the units of the data: 0 for a column that is constant. */
 export const deviation = (factor: number): number => (factor === 0 ? 0 : 1 / factor)
 
 /** An InputSpec as a checkpoint has it. `preparation` is null in files of versions that did not write it. */
 export type SavedInput = Omit<InputSpec, 'preparation'> & { readonly preparation: Preparation | null }
 
-/** What a session takes over of a model: how its data are scaled and prepared. */
+/** Scaling and preprocessing that a session takes over from a model. */
 export type KnownInput = Pick<SavedInput, 'scaling' | 'targets' | 'preparation'>
 
-/** Undefined where there is none. Throws TypeError where it is something else. */
+/** Parses an input specification; undefined if there is none. Throws TypeError if it is something else. */
 export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
   const spec = JSON.parse(json) as Omit<SavedInput, 'targets' | 'preparation'> & Partial<SavedInput>

@@ -1,5 +1,5 @@
 /**
- * The data sets gradloom knows by name: their files, what is in them, and where they can be had. A table and the
+ * The data sets that gradloom knows by name: their files, contents, and URLs. A table and the
  * names of the files; any thread.
  */
 
@@ -35,7 +35,7 @@ export interface KnownDataset {
 
 export const DIGIT_NAMES: readonly string[] = Array.from({ length: 10 }, (_, digit) => String(digit))
 
-/** 60,000 + 10,000 images of 28 x 28, the shape that both sets share. */
+/** Data set like MNIST: 60,000 + 10,000 images of 28 x 28. */
 function mnistLike(
   name: string,
   classNames: readonly string[],
@@ -88,5 +88,5 @@ const fashionMnist = mnistLike(
   ],
 )
 
-/** The sets that come as IDX files and can be fetched. */
+/** The sets that consist of IDX files and can be fetched. */
 export const KNOWN: Readonly<Record<'mnist' | 'fashion-mnist', KnownDataset>> = { mnist, 'fashion-mnist': fashionMnist }

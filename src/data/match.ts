@@ -1,6 +1,6 @@
 /**
- * Data as a model takes them: columns and classes by the names that the model's checkpoint has, arrays by place, classes
- * of arrays by value. What does not fit is refused. Main thread.
+ * Matches data to a model: columns and classes by the names in the model's checkpoint, arrays by position, classes
+ * of arrays by value. Anything that does not fit is refused. Main thread.
  *
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */
@@ -10,9 +10,9 @@ import type { SavedInput } from './input.js'
 import type { DatasetSource, Features, Split } from './source.js'
 
 export interface MatchedSource extends DatasetSource {
-  /** Columns of the data that the model does not take. */
+  /** Columns of the data that the model does not use. */
   readonly ignored: readonly string[]
-  /** What could not be checked; null: nothing. */
+  /** Note about what could not be checked, or null. */
   readonly note: string | null
 }
 
@@ -21,7 +21,7 @@ const MOST_SHOWN = 20
 
 /**
  * `source` with the features, classes and targets of `model`, in its order. Throws DataError for a column that is missing,
- * a class or target that the model does not have, and rows of another shape or type; `hint` says what to do then.
+ * a class or target that the model does not have, and rows of another shape or type; `hint` is the advice to add.
  */
 export function matchModel(source: DatasetSource, model: SavedInput, hint?: string): MatchedSource {
   try {
@@ -53,20 +53,20 @@ function matched(source: DatasetSource, model: SavedInput): MatchedSource {
       columns: { ...source.columns, features: model.columns?.features ?? source.columns.features },
     }),
     ignored,
-    note: isUnnamed ? 'the model does not name its columns, so they were taken by place' : null,
+    note: isUnnamed ? 'the model has no column names, so columns were matched by position' : null,
     load: loader(source, features, outputs),
   }
 }
 
 type Places = readonly number[] | null
 
-/** Places in the data of the features that the model takes; null: they are those of the data. */
+/** Positions in the data of the model's features; null: they are those of the data. */
 function featurePlaces({ where, columns, height, width }: DatasetSource, model: SavedInput): Places {
   if (columns && model.columns) {
     const missing = model.columns.features.filter(name => !columns.features.includes(name))
     if (missing.length > 0) {
       throw new DataError(
-        `${where}: has no column of numbers ${listOf(missing)}, expected all that the model takes; it has ${listOf(columns.features)}`,
+        `${where}: has no numeric column ${listOf(missing)}, expected all that the model takes; it has ${listOf(columns.features)}`,
       )
     }
     return unlessSame(
@@ -75,7 +75,7 @@ function featurePlaces({ where, columns, height, width }: DatasetSource, model: 
     )
   }
   if (height === model.height && width === model.width) return null
-  // Pixels row by row are the same numbers whether or not the file says where a row ends.
+  // Pixels row by row are the same values whether or not the file says where a row ends.
   if (height * width === model.height * model.width && (height === 1 || model.height === 1)) return null
   const shapeOf = (rows: number, cols: number) => (rows === 1 ? `${cols} features` : `${rows} x ${cols} pixels`)
   throw new DataError(
@@ -95,7 +95,7 @@ function classPlaces({ where, classNames }: DatasetSource, model: SavedInput): P
   return unlessSame(places, model.classNames.length)
 }
 
-/** Places in the data of the model's targets. */
+/** Positions in the data of the model's targets. */
 function targetPlaces({ where, classNames, columns }: DatasetSource, model: SavedInput): Places {
   const isNamed = columns && model.columns
   const places = isNamed ? model.classNames.map(name => classNames.indexOf(name)) : model.classNames.map((_, k) => k)
@@ -116,7 +116,7 @@ const listOf = (names: readonly string[]) =>
     .map(name => `'${name}'`)
     .join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
 
-/** Reads as the source does, and puts features, labels and targets where the model has them. */
+/** Loads from the source, then rearranges features, labels and targets into the model's order. */
 function loader(source: DatasetSource, features: Places, outputs: Places): DatasetSource['load'] {
   if (!features && !outputs) return source.load.bind(source)
   const width = source.height * source.width
@@ -132,7 +132,7 @@ function loader(source: DatasetSource, features: Places, outputs: Places): Datas
   }
 }
 
-/** Columns `places` of rows of `width` numbers. */
+/** Gathers columns `places` of rows of `width` numbers. */
 function gather(into: Features, from: Features, places: readonly number[], width: number): void {
   for (let row = 0; row < from.length / width; row++) {
     for (const [i, place] of places.entries()) into[row * places.length + i] = from[row * width + place]

@@ -1,5 +1,5 @@
 /**
- * The data set `memory`: samples that a program hands to `train`, as the rest of gradloom sees data. Main thread; holds all
+ * The data set `memory`: samples that a program passes to `train`. Main thread; holds all
  * samples until they have been loaded.
  */
 import { createHash } from 'node:crypto'
@@ -8,7 +8,7 @@ import { type ReadSamples, readSamples, type SampleSet } from './samples.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile, Split } from './source.js'
 import { tableSource } from './table.js'
 
-/** Samples to train from; each set is read once, and stays unchanged. */
+/** Samples to train from; each set is read once, and must not change. */
 export type TrainingData = SampleSet & {
   /** Scored after every epoch. Default: the fraction `data.validation` of the training samples. */
   readonly validation?: SampleSet
@@ -18,13 +18,13 @@ export type TrainingData = SampleSet & {
 
 const NAME = 'memory'
 
-/** Opens samples as a data set. Throws ConfigError where there are none, DataError where they do not fit together. */
+/** Opens samples as a data set. Throws ConfigError if there are none, DataError if they do not fit together. */
 export async function openMemory(data: TrainingData | undefined, config: DataConfig): Promise<DatasetSource> {
   if (data === undefined) {
     throw new ConfigError(
       'data.dataset is "memory", expected the samples too: a program hands them over, and no file has them',
       {
-        hint: 'train(experiment, { data: { features, labels } }); likewise resume and reproduce, with the same samples',
+        hint: 'train(experiment, { data: { features, labels } }); resume and reproduce take the same samples',
       },
     )
   }
@@ -45,7 +45,7 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
   const shape = { name: NAME, where: NAME, height, width, dtype }
   const base = tableSource(shape, { ...train, files: [fileOf('training samples', train)] }, test, config)
   if (validation === null) return base
-  // Read against the training samples, as test samples are: the same classes, the same targets.
+  // Read them against the training samples, as test samples are: the same classes, the same targets.
   const checked = tableSource(
     { ...shape, where: 'validation samples' },
     { ...train, files: [] },
@@ -55,7 +55,7 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
   return withValidation(base, checked, height * width)
 }
 
-/** Validation samples lie behind the training samples. `checked` has them as its test rows. */
+/** Appends validation samples to the training samples. `checked` has them as its test rows. */
 function withValidation(base: DatasetSource, checked: DatasetSource, size: number): DatasetSource {
   const { rows } = base.train
   return {
@@ -84,7 +84,7 @@ function expectSameShape(name: string, got: ReadSamples, train: ReadSamples): vo
   throw new DataError(`${name}: features are ${text(got)}, expected ${text(train)} as the training samples have`)
 }
 
-/** Digest of samples in the place of a file's, so that a run can tell whether it is given the same ones again. */
+/** Digest of samples in place of a file's, so that a run can check that it is given the same ones again. */
 function fileOf(name: string, { features, classNames, targets, ...shape }: ReadSamples): LoadedFile {
   const hash = createHash('md5')
   hash.update(JSON.stringify({ ...shape, classNames, targets: targets?.names ?? null }))

@@ -14,12 +14,12 @@ import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.j
 import { ALL_ROWS, type NamedRows, tableSource } from './table.js'
 import type { Targets } from './targets.js'
 
-/** Deflate cannot do better than 1032 to 1: what claims more is made to harm. */
+/** Largest compression ratio of Deflate is 1032: an archive that claims more is malicious. */
 const MAX_RATIO = 1040
-/** What one array may take. */
+/** Maximum size of one array. */
 const MAX_BYTES = 2 ** 32 - 1
 
-/** The bytes of an array by its name; null where there is none. */
+/** The bytes of an array by its name; null if there is none. */
 type Arrays = (name: string) => Promise<{ readonly bytes: Uint8Array; readonly file: LoadedFile } | null>
 
 export async function openNpz(path: string, config: DataConfig): Promise<DatasetSource> {
@@ -40,7 +40,7 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   }
   const { height, width, dtype } = train
   const shape = { name: 'npz', where: path, height, width, dtype }
-  // What is only scored are the test rows of an archive that has some.
+  // Data that are only scored are the test arrays, if the archive has some.
   return test && config.testFraction === ALL_ROWS
     ? tableSource(shape, test, null, config)
     : tableSource(shape, train, test, config)
@@ -62,7 +62,7 @@ async function readPart(
   const x = await arrays(features)
   if (x === null) return null
   const y = await arrays(labels)
-  if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected what to learn`)
+  if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected labels or targets`)
   const array = parseNpy(`${path}: ${features}`, x.bytes)
   const what = parseNpyLabels(`${path}: ${labels}`, y.bytes)
   const [rows] = array.shape
@@ -81,7 +81,7 @@ async function readPart(
 const rowsOf = ({ shape }: Pick<NpyArray, 'shape'>, wanted: number): number =>
   shape.length === 2 && shape[0] === 1 && shape[1] === wanted ? wanted : (shape[0] ?? 0)
 
-/** (rows), (rows, F), (rows, height, width), or that with one channel in front of it or behind it. */
+/** Image shape of (rows), (rows, F), (rows, height, width), or the last with one channel before or after. */
 function imageShape(where: string, { shape }: NpyArray): { height: number; width: number } {
   const [, ...dims] = shape
   if (shape.length === 1) return { height: 1, width: 1 }
@@ -94,7 +94,7 @@ function imageShape(where: string, { shape }: NpyArray): { height: number; width
   )
 }
 
-/** Bytes of images stay bytes; bytes of a table are numbers like all others, so that its type decides nothing. */
+/** Features of an array. Bytes of images stay bytes; bytes of a table become floats like all others, so that its type decides nothing. */
 function featuresOf(where: string, array: NpyArray): { features: Features; dtype: Part['dtype'] } {
   const isTable = array.shape.length < 3
   if (array.values instanceof Uint8Array && !isTable) return { features: array.values, dtype: 'uint8' }
@@ -119,10 +119,10 @@ function expectFinite(where: string, { type, values }: NpyArray): void {
   throw new DataError(`${where}: element ${wrong} is ${values[wrong]}, expected finite numbers in f32; it is ${type}`)
 }
 
-/** Whether elements are texts. */
+/** True if elements are text. */
 const isText = (array: NpyArray | NpyTexts): array is NpyTexts => Array.isArray(array.values)
 
-/** Numbers (rows), (1, rows) or (rows, targets), which have no names. */
+/** Targets (rows), (1, rows) or (rows, targets), which have no names. */
 function targetsOf(where: string, array: NpyArray | NpyTexts, rows: number): Targets {
   const { shape } = array
   if (isText(array)) {
@@ -137,7 +137,7 @@ function targetsOf(where: string, array: NpyArray | NpyTexts, rows: number): Tar
   return { names, values: Float64Array.from(array.values) }
 }
 
-/** Classes by name: texts or whole numbers, (rows), (rows, 1) or (1, rows), or one-hot numbers (rows, classes). */
+/** Classes by name: text or integers, (rows), (rows, 1) or (1, rows), or one-hot rows (rows, classes). */
 function labelsOf(where: string, array: NpyArray | NpyTexts, rows: number): string[] {
   const { type, shape, values } = array
   const perRow = values.length / rows
@@ -157,8 +157,8 @@ function labelsOf(where: string, array: NpyArray | NpyTexts, rows: number): stri
 function wholeLabels(where: string, { type, values }: NpyArray): string[] {
   return Array.from(values, (value, i) => {
     if (Number.isSafeInteger(value)) return String(value)
-    throw new DataError(`${where}: element ${i} is ${value}, expected whole numbers as classes; it is ${type}`, {
-      hint: 'numbers to predict: --set data.task=regression',
+    throw new DataError(`${where}: element ${i} is ${value}, expected integers as classes; it is ${type}`, {
+      hint: 'for regression: --set data.task=regression',
     })
   })
 }
@@ -171,7 +171,7 @@ function oneHotLabels(where: string, { type, values }: NpyArray, classes: number
     if (ones === 1 && line.every(value => value === 0 || value === 1)) return String(label)
     throw new DataError(
       `${where}: row ${row} is ${type} (${[...line.subarray(0, 10)].join(', ')}${classes > 10 ? ', …' : ''}), expected one-hot: a single 1 among zeros`,
-      { hint: 'numbers to predict: --set data.task=regression' },
+      { hint: 'for regression: --set data.task=regression' },
     )
   })
 }
@@ -212,7 +212,7 @@ async function arraysOfArchive(path: string): Promise<Arrays> {
       return bytes === undefined ? null : { bytes, file }
     } catch (cause) {
       if (cause instanceof DataError) throw cause
-      throw new DataError(`${path}: is no whole .npz archive: ${(cause as Error).message}`, { cause })
+      throw new DataError(`${path}: is not a whole .npz archive: ${(cause as Error).message}`, { cause })
     }
   }
 }

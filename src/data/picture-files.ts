@@ -1,21 +1,21 @@
 /**
- * Which files of a folder of pictures are read: what the system keeps beside them is passed over, files of other formats
- * are counted, so that they can be named. Main thread; reads names, and the first bytes of files with unusual names.
+ * Chooses the files of a folder of pictures to read: files of the operating system are ignored, files of other formats
+ * are counted, so that they can be reported. Main thread; reads names, and the first bytes of files with unusual names.
  */
 import { open, readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { kindOf, SIGNATURE_BYTES } from '../picture/kinds.js'
 import { fileError } from './content.js'
 
-/** Names that stand for a format that is read; the content decides when the file is decoded. */
+/** Names of formats that are read; the content decides when the file is decoded. */
 const PICTURE = /\.(png|jpe?g|jpe|jfif|webp|avif|tiff?|gif)$/i
-/** What systems and editors keep in folders: never data. Names with a dot in front are hidden everywhere. */
+/** Names that systems and editors keep in folders: never data. Names that begin with a dot are hidden everywhere. */
 const OF_THE_SYSTEM = new Set(['__macosx', '@eadir', '$recycle.bin', 'system volume information', 'thumbs.db'])
 for (const name of ['ehthumbs.db', 'ehthumbs_vista.db', 'desktop.ini', 'icon\r']) OF_THE_SYSTEM.add(name)
 
 const isHidden = (name: string): boolean => name.startsWith('.') || OF_THE_SYSTEM.has(name.toLowerCase())
 
-/** What lies in a folder, but for hidden names; sorted by their characters. */
+/** Content of a folder, without hidden names; sorted by character codes. */
 export interface FolderContent {
   readonly folders: readonly string[]
   readonly files: readonly string[]
@@ -41,7 +41,7 @@ export async function contentOfFolder(folder: string): Promise<FolderContent> {
   }
 }
 
-/** Whether a file is read as a picture: by its name, or by its first bytes where the name says nothing. */
+/** True if a file is read as a picture: by its name, or by its first bytes if the name is no help. */
 export async function isPictureFile(file: string): Promise<boolean> {
   if (PICTURE.test(file)) return true
   const start = new Uint8Array(SIGNATURE_BYTES)
@@ -67,7 +67,7 @@ export class LeftOut {
     else this.#byKind.set(kind, { count: 1, first: join(folder, name) })
   }
 
-  /** `20 .bmp (c/001.bmp, …)`; null where nothing was left out. */
+  /** `20 .bmp (c/001.bmp, …)`; null if nothing was ignored. */
   get text(): string | null {
     if (this.#byKind.size === 0) return null
     return [...this.#byKind]

@@ -1,5 +1,5 @@
 /**
- * Where the files of a data set are looked for, and what was found there. Main thread; only asks the file system
+ * Searches for the files of a data set, and reports where it looked. Main thread; only asks the file system
  * whether files exist.
  */
 import { stat } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { BASE_NAMES, KNOWN, ROLES, type Role } from './known.js'
 
 export interface Place {
   readonly dir: string
-  /** Why this folder is looked at, in the user's words. */
+  /** Reason for looking in this folder, in the user's words. */
   readonly origin: string
 }
 
@@ -27,24 +27,24 @@ export interface Miss {
 
 const SYSTEM_DIR = '/usr/share/datasets'
 
-/** Where `data fetch` puts a set unless told otherwise. */
+/** Default folder of `data fetch`. */
 export function cacheDir(name: string, env: NodeJS.ProcessEnv = process.env): string {
   return join(cacheFolder('data', env), name)
 }
 
-/** The places of a known set when no path is given, first come, first served. */
+/** Places to search for a known set when no path is given, in this order. */
 export function usualPlaces(name: string, env: NodeJS.ProcessEnv = process.env): Place[] {
   const places: Place[] = []
   if (env.GRADLOOM_DATA) {
     const base = resolve(env.GRADLOOM_DATA)
-    // The subfolder first: a folder of folders may hold another set's files itself.
+    // Try the subfolder first: a folder of folders may hold another set's files itself.
     places.push({ dir: join(base, name), origin: 'GRADLOOM_DATA' }, { dir: base, origin: 'GRADLOOM_DATA' })
   }
   places.push({ dir: cacheDir(name, env), origin: 'cache' }, { dir: join(SYSTEM_DIR, name), origin: 'system' })
   return places
 }
 
-/** Names that a file goes by: as published, unpacked, and as archives for Windows spell it (`train-images.idx3-ubyte`). */
+/** Names of a file: as published, unpacked, and as archives for Windows spell it (`train-images.idx3-ubyte`). */
 function spellings(role: Role): string[] {
   const base = BASE_NAMES[role]
   const dotted = base.replace('-idx', '.idx')

@@ -9,16 +9,16 @@ import { deviation, type Scaling } from './input.js'
 
 /** Sums over the rows of a split that do not depend on any network. Units of the data, squared. */
 export interface TargetSpread {
-  /** Squared deviations from the mean of these rows; 0 where all are the same, or there is one. */
+  /** Squared deviations from the mean of these rows; 0 if all are the same, or if there is one. */
   readonly spread: readonly number[] // (K)
-  /** Squared distances from the scaling's offset, which is what a network says of a target whose factor is 0. */
+  /** Squared distances from the scaling's offset, which a network predicts for a target whose factor is 0. */
   readonly fromOffset: readonly number[] // (K)
 }
 
 export interface TargetScore {
   /** Root of the mean squared error, in the target's unit. */
   readonly rmse: number
-  /** null: undefined, as all rows have the same truth. */
+  /** null: undefined, because all rows have the same target. */
   readonly r2: number | null
 }
 
@@ -48,12 +48,12 @@ export function targetSpread(targets: Float32Array, rows: ArrayLike<number>, { o
   }
 }
 
-/** The scores of one target, of the sum of its squared errors and the spread of its truth, over some rows. */
+/** The scores of one target, from the sum of its squared errors and its spread, over some rows. */
 export function targetScore(squaredErrors: number, spread: number, rows: number): TargetScore {
   return { rmse: Math.sqrt(squaredErrors / rows), r2: spread > 0 ? 1 - squaredErrors / spread : null }
 }
 
-/** The scores of each target, of squared errors as a network has them, of scaled targets. */
+/** The scores of each target, from squared errors of scaled targets. */
 export function targetScores(
   squaredErrors: ArrayLike<number>, // (K)
   { spread, fromOffset }: TargetSpread,
@@ -61,13 +61,13 @@ export function targetScores(
   rows: number,
 ): TargetScore[] {
   return factor.map((of, target) => {
-    // A target that never changed in training is always predicted as its offset, whatever the network puts out.
+    // A target that was constant in training is always predicted as its offset, whatever the network's output.
     const errors = of === 0 ? fromOffset[target] : squaredErrors[target] * deviation(of) ** 2
     return targetScore(errors, spread[target], rows)
   })
 }
 
-/** The mean over the targets; null where it is undefined for one of them. */
+/** The mean over the targets; null if it is undefined for one of them. */
 export function meanR2(scores: readonly Pick<TargetScore, 'r2'>[]): number | null {
   let sum = 0
   for (const { r2 } of scores) {
@@ -77,12 +77,12 @@ export function meanR2(scores: readonly Pick<TargetScore, 'r2'>[]): number | nul
   return sum / scores.length
 }
 
-/** How far the spreads of scaled targets may differ to count as one. */
+/** Relative difference up to which spreads of scaled targets count as equal. */
 const SAME_SPREAD = 1e-4
 
 /**
- * R² of rows of which only the loss is known, the squared errors' mean over targets: that decides it where the scaled
- * targets are spread alike, as those are that were standardised by these rows. null: not decided, or undefined.
+ * R² of rows for which only the loss is known, the squared errors' mean over targets: it is determined if the scaled
+ * targets have equal spreads, as those have that were standardised by these rows. null: not determined, or undefined.
  */
 export function r2OfLoss(lossSum: number, { spread }: TargetSpread, { factor }: Scaling): number | null {
   const scaled = spread.map((of, target) => of * factor[target] ** 2)

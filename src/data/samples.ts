@@ -1,5 +1,5 @@
 /**
- * Samples that a program holds: arrays of rows, typed arrays with a shape, ndarrays, and generators of rows, brought to
+ * Samples in memory: arrays of rows, typed arrays with a shape, ndarrays, and generators of rows, converted to
  * one flat array. Main thread; reads what it is given, row by row, and holds one copy.
  *
  * Letters: `N` samples, `F` features, `K` targets.
@@ -9,19 +9,19 @@ import { DataError } from '../errors.js'
 import type { Features, FeatureType } from './source.js'
 import type { Targets } from './targets.js'
 
-/** Numbers with a shape, row-major unless `stride` says otherwise: what an ndarray is too. */
+/** Numbers with a shape, row-major unless `stride` differs; an ndarray is one. */
 export interface ShapedArray {
   readonly data: ArrayLike<number>
   readonly shape: readonly number[]
-  /** Elements from one index of each dimension to the next. */
+  /** Elements between consecutive indices of each dimension. */
   readonly stride?: readonly number[]
-  /** Element of `data` that comes first. */
+  /** Index in `data` of the first element. */
   readonly offset?: number
 }
 
 /** Features of one sample: numbers, or the rows of a picture. */
 export type SampleFeatures = ArrayLike<number> | readonly ArrayLike<number>[]
-/** A class by name or number; an array with a single 1 names the class by its place. */
+/** A class by name or number, or a one-hot array. */
 export type SampleLabel = string | number | boolean | ArrayLike<number>
 
 type Sequence<T> = Iterable<T> | AsyncIterable<T>
@@ -32,7 +32,7 @@ export interface SampleArrays {
   readonly features: ShapedArray | Sequence<SampleFeatures>
   /** (N): classes. */
   readonly labels?: ShapedArray | Sequence<SampleLabel>
-  /** (N) or (N, K): numbers to predict. */
+  /** (N) or (N, K): regression targets. */
   readonly targets?: ShapedArray | Sequence<number | ArrayLike<number>>
 }
 
@@ -64,7 +64,7 @@ export interface ReadSamples {
 
 /**
  * Reads a set of samples. `where` begins its messages. Throws DataError for rows of unequal length, values that are not
- * finite f32 numbers, unequal counts of features and labels, and what is no array of numbers.
+ * finite f32 numbers, unequal counts of features and labels, and anything that is not an array of numbers.
  */
 export async function readSamples(where: string, set: SampleSet, task: 'classification' | 'regression') {
   if (typeof set !== 'object' || set === null || !('features' in set || 'rows' in set)) {
@@ -108,7 +108,7 @@ async function forEach<T>(where: string, sequence: Sequence<T>, act: (item: T) =
   } else throw new DataError(`${where} is ${short(sequence)}, expected an array, { data, shape } or a generator`)
 }
 
-/** Rows of a shaped array as views or copies; what is a sequence already stays as it is. */
+/** Rows of a shaped array as views or copies; a sequence is returned unchanged. */
 function rowsOf<T>(where: string, given: ShapedArray | Sequence<T>): Sequence<T | number | SampleFeatures> {
   if (!isShaped(given)) {
     if (ArrayBuffer.isView(given) && where.endsWith('features')) {
@@ -152,7 +152,7 @@ function* shapedRows(where: string, array: ShapedArray): Generator<number | Samp
   }
 }
 
-/** Collects features of equal shape. Pictures of bytes stay bytes; all else becomes f32. */
+/** Collects features of equal shape. Pictures of bytes stay bytes; everything else becomes f32. */
 class FeatureReader {
   readonly #where: string
   #shape: { height: number; width: number; dtype: FeatureType } | null = null
@@ -219,7 +219,7 @@ class FeatureReader {
   }
 }
 
-/** A row's numbers, or those of each row of a picture; null where it is neither. */
+/** A row's numbers, or those of each row of a picture; null if it is neither. */
 function linesOf(row: unknown): ArrayLike<number>[] | null {
   if (!isArrayLike(row)) return null
   if (row.length === 0 || !isArrayLike(row[0])) return [row as ArrayLike<number>]
@@ -227,7 +227,7 @@ function linesOf(row: unknown): ArrayLike<number>[] | null {
   return lines.every(isArrayLike) ? (lines as ArrayLike<number>[]) : null
 }
 
-/** Collects classes or numbers to predict. */
+/** Collects labels or targets. */
 class GoalReader {
   readonly #where: string
   readonly #task: 'classification' | 'regression'
@@ -263,7 +263,7 @@ class GoalReader {
       }
     }
     throw new DataError(
-      `${this.#where}: label ${this.rows} is ${short(label)}, expected text, a whole number, or a single 1 among zeros`,
+      `${this.#where}: label ${this.rows} is ${short(label)}, expected text, an integer, or a one-hot array`,
       typeof label === 'number' ? { hint: 'numbers to predict are `targets`, with data.task "regression"' } : {},
     )
   }

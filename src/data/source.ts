@@ -1,5 +1,5 @@
 /**
- * Data sets as the rest of gradloom sees them. Two steps, because all memory of a run is planned at once: opening
+ * Interface of data sets. Opening and loading are two steps, because all memory of a run is planned at once: opening
  * reads headers, counts and labels; then `load` streams the images straight into the caller's memory, and holds no
  * more than a few chunks of its own (dead ones may wait for the collector, up to about 32 MiB of them).
  * Types, and the check of the caller's views; main thread.
@@ -13,17 +13,17 @@ export type Split = 'train' | 'test'
 /** The `data` section of an experiment. */
 export type DataConfig = Experiment['data']
 
-/** What a data set has of each feature: a byte, as of an image, or a number. */
+/** Type of the features: bytes, as of images, or floats. */
 export type FeatureType = 'uint8' | 'float32'
 export type Features = Uint8Array | Float32Array
 
-/** What was read, for the manifest. */
+/** File that was read, for the manifest. */
 export interface LoadedFile {
   readonly path: string
   /** Length and MD5 of the content, uncompressed. */
   readonly bytes: number
   readonly md5: string
-  /** Whether it is the published file of a known set; null for files of the user's own. */
+  /** True if it is the published file of a known set; null for the user's own files. */
   readonly official: boolean | null
 }
 
@@ -32,10 +32,10 @@ export interface LoadedSplit {
 }
 
 export interface TableColumns {
-  /** In the order of the features. */
+  /** Feature columns, in the order of the features. */
   readonly features: readonly string[]
   readonly labels: readonly string[]
-  /** Columns that are neither. */
+  /** Columns that are neither features nor labels. */
   readonly others: readonly string[]
 }
 
@@ -43,7 +43,7 @@ export interface DatasetSource {
   readonly name: string
   /** The folder the files are in. */
   readonly where: string
-  /** Of one image, in pixels; features = height x width. Of numbers: 1 and how many. */
+  /** Height of an image in pixels; features = height x width. For numeric features: height 1, and their number as width. */
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
@@ -51,15 +51,15 @@ export interface DatasetSource {
   /** Outputs of a network: classes, for regression targets, and their names. */
   readonly classes: number
   readonly classNames: readonly string[]
-  /** Names of the columns of a table; absent: rows are arrays or pictures. */
+  /** Names of a table's columns; absent: rows are arrays or pictures. */
   readonly columns?: TableColumns
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
-  /** Row of the training part from which on rows are the validation split; absent: see `data.validation`. */
+  /** First row of the training part that belongs to the validation split; absent: see `data.validation`. */
   readonly validationFrom?: number
-  /** What a person should know before training, such as files that were left out. */
+  /** Warnings to show before training, such as ignored files. */
   readonly warnings?: readonly string[]
-  /** What is learned from, in short lines. */
+  /** Notes on the data, in short lines. */
   readonly notes?: readonly string[]
   /**
    * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows); for regression also `targets` (rows x
@@ -68,7 +68,7 @@ export interface DatasetSource {
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
 }
 
-/** The views that a caller hands to `load` must fit exactly. */
+/** Checks that the views that a caller passes to `load` fit exactly. */
 export function checkViews(
   name: string,
   split: Split,

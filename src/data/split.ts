@@ -1,4 +1,4 @@
-/** Division of rows into training and validation, or test. A pure function of labels, fraction and seed; any thread. */
+/** Splits rows into training and validation, or test. A pure function of labels, fraction and seed; any thread. */
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
@@ -10,9 +10,9 @@ export interface ValidationSplit {
 }
 
 /**
- * Holds out `fraction` of the rows, and the same fraction of every class as nearly as whole rows allow: round(fraction
+ * Splits off `fraction` of the rows, and the same fraction of every class as nearly as whole rows allow: round(fraction
  * x rows) rows in all, the odd ones from the classes with the largest remainders. Every class keeps a training row.
- * `setting` is what messages call the fraction.
+ * `setting` is the name of the fraction in messages.
  */
 export function splitValidation(
   labels: Int32Array,
@@ -41,12 +41,12 @@ export function splitValidation(
   return { train: all.filter(row => isValidation[row] === 0), validation }
 }
 
-/** Every class keeps a row for training, so that many classes of few rows leave nothing else. */
+/** Error for an empty split: every class keeps a row for training, so that many classes of few rows leave nothing else. */
 function emptySplit(setting: string, fraction: number, rows: number, classes: number): ConfigError {
   const isTest = setting === 'data.testFraction'
   const hint =
     classes > 2 && 2 * classes > rows
-      ? 'if the labels are numbers to predict: --set data.task=regression'
+      ? 'for regression: --set data.task=regression'
       : isTest
         ? 'a larger fraction, or test rows of their own (data.testPath); to train on all rows, data.testPath may be the same file'
         : 'a larger fraction, or 0 for none'
@@ -57,7 +57,7 @@ function emptySplit(setting: string, fraction: number, rows: number, classes: nu
   )
 }
 
-/** Rows before `from` train, the others validate. */
+/** Split at a row: rows before `from` train, the others validate. */
 export function splitAt(rows: number, from: number): ValidationSplit {
   const range = (start: number, end: number) => Uint32Array.from({ length: end - start }, (_, i) => start + i)
   return { train: range(0, from), validation: range(from, rows) }
@@ -72,7 +72,7 @@ function rowsByClass(labels: Int32Array): number[][] {
   return classes
 }
 
-/** Rows to hold out of each class: largest remainders first, the lower class first among equals. */
+/** Rows to split off from each class: largest remainders first, the lower class first among equals. */
 function heldOut(sizes: readonly number[], fraction: number): number[] {
   const room = sizes.map(size => Math.max(0, size - 1))
   const counts = sizes.map((size, label) => Math.min(Math.floor(size * fraction), room[label]))
@@ -80,7 +80,7 @@ function heldOut(sizes: readonly number[], fraction: number): number[] {
   let left = Math.round(rows * fraction) - counts.reduce((sum, count) => sum + count, 0)
   const remainder = (label: number) => sizes[label] * fraction - Math.floor(sizes[label] * fraction)
   const order = sizes.map((_, label) => label).sort((a, b) => remainder(b) - remainder(a) || a - b)
-  // Classes of one row may leave more to deal out than one round can: then another round takes from the others.
+  // Classes of one row may leave more to distribute than one round can: then another round takes from the others.
   for (let dealt = true; left > 0 && dealt; ) {
     dealt = false
     for (const label of order) {

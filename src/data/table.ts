@@ -17,7 +17,7 @@ import {
 import { splitValidation } from './split.js'
 import { expectDistinct, type Targets } from './targets.js'
 
-/** Rows as a file has them, with their classes by name, or numbers to learn. */
+/** Rows as a file has them, with their classes by name, or with targets. */
 export interface NamedRows {
   readonly features: Features // (N, F)
   readonly classNames: readonly string[] // (N); for regression none
@@ -42,11 +42,11 @@ interface Rows {
 /** `testFraction` of data that are only scored: all rows are test rows, whatever their classes. */
 export const ALL_ROWS = 1
 
-/** The test rows do not change with the experiment's seed: runs with several seeds are scored on the same ones. */
+/** Seed of the test split, independent of the experiment's: runs with several seeds are scored on the same samples. */
 const TEST_SEED = 0
 
 /**
- * `test` is null where the rows have to be divided. Throws DataError for fewer than two classes, or one that only test rows
+ * `test` is null if the rows have to be split. Throws DataError for fewer than two classes, or one that only test rows
  * have, for test rows with other targets than the training rows, and for targets that f32 cannot tell apart.
  */
 export function tableSource(
@@ -95,7 +95,7 @@ export function tableSource(
   }
 }
 
-/** Whole numbers by value, then everything else by its characters. */
+/** Sorts integers by value, then everything else by character codes. */
 export function sortedClasses(names: Iterable<string>): string[] {
   const isWhole = (name: string) => /^-?\d{1,15}$/.test(name)
   const distinct = [...new Set(names)]
@@ -106,14 +106,14 @@ export function sortedClasses(names: Iterable<string>): string[] {
   })
 }
 
-/** Their names, which tell how many there are too. */
+/** Compares the names of the targets, and thereby their number. */
 function expectTargets(where: string, train: Targets | null, test: Targets | null): void {
   const [wanted, found] = [train, test].map(targets => targets?.names.join(', '))
   if (wanted === found) return
   throw new DataError(
-    `${where}: the held-out rows have the targets ${found}, expected ${wanted}, as the training rows`,
+    `${where}: the test rows have the targets ${found}, expected ${wanted}, as the training rows have`,
     {
-      hint: 'data.csv.label names columns; arrays must be of one shape but for the rows',
+      hint: 'data.csv.label selects columns; arrays must have the same shape except for the rows',
     },
   )
 }
@@ -145,7 +145,7 @@ function divided(rows: Rows, width: number, fraction: number): { train: Rows; te
   return { train: taken(train), test: taken(test) }
 }
 
-/** Rows of `values`, each of which has `width` numbers. */
+/** Selected rows of `values`, each of which has `width` numbers. */
 export function takenRows<T extends Features>(values: T, width: number, indices: ArrayLike<number>): T {
   const taken = new (values.constructor as new (length: number) => T)(indices.length * width)
   for (let i = 0; i < indices.length; i++) {
@@ -154,7 +154,7 @@ export function takenRows<T extends Features>(values: T, width: number, indices:
   return taken
 }
 
-/** Numbers that are appended to: grows by doubling. */
+/** Growing array of floats: doubles its capacity. */
 export class GrowingFloats<T extends Float32Array | Float64Array> {
   readonly #ofLength: new (
     length: number,

@@ -1,5 +1,5 @@
 /**
- * Numbers to learn, as files have them. Pure; any thread.
+ * Regression targets, as files have them. Pure; any thread.
  *
  * Letters: `N` rows, `K` targets.
  */
@@ -7,16 +7,16 @@ import { DataError } from '../errors.js'
 
 export interface Targets {
   readonly names: readonly string[] // (K)
-  /** As they are written: each is finite in f32, but need not be an f32 number. */
+  /** Values as written in the file: each is finite in f32, but need not be an f32 number. */
   readonly values: Float64Array // (N, K)
 }
 
-/** Of a target's standard deviation: the most that rounding to f32 may be off by, root mean square. */
+/** Largest rounding error to f32: root mean square, as a fraction of a target's standard deviation. */
 const MOST_ROUNDING = 1e-3
 
 /**
- * Throws DataError for a target whose training rows differ by less than f32 can tell, as times in seconds since 1970 do:
- * it would be learned and scored as something else than what the file says. One that never changes is none of those.
+ * Throws DataError for a target whose training rows differ by less than f32 can represent, as times in seconds since 1970 do:
+ * it would be trained and scored as something else than what the file has. A constant target is allowed.
  */
 export function expectDistinct(where: string, { names, values }: Targets): void {
   for (const [k, name] of names.entries()) {
@@ -25,16 +25,16 @@ export function expectDistinct(where: string, { names, values }: Targets): void 
     throw new DataError(
       `${where}: '${name}' is ${mean.toPrecision(12)} on average with a standard deviation of ${deviation.toPrecision(3)}, ` +
         `expected one that f32 can tell apart; rounding changes it by ${rounding.toPrecision(3)}`,
-      { hint: `take away what the rows have in common, as ${Number(mean.toPrecision(3))}` },
+      { hint: `subtract a common offset such as ${Number(mean.toPrecision(3))}` },
     )
   }
 }
 
-/** Root mean squares of column `k` of (N, K): about the mean, and of what rounding changes. */
+/** Root mean squares of column `k` of (N, K): deviation from the mean, and rounding error. */
 function spreadOf(values: ArrayLike<number>, k: number, width: number) {
   const rows = values.length / width
   const first = values[k]
-  let shift = 0 // from the first row, so that it is 0 and not nearly 0 where all are the same
+  let shift = 0 // the first row's value, so that a constant column has a spread of exactly 0
   for (let i = k; i < values.length; i += width) shift += (values[i] - first) / rows
   let [squares, changes] = [0, 0]
   for (let i = k; i < values.length; i += width) {

@@ -1,4 +1,4 @@
-/** `data list` and `data verify`: which known sets are here, and whether their files are right. Main thread; reads only. */
+/** `data list` and `data verify`: which known sets are installed, and whether their files are right. Main thread; reads only. */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { GradloomError } from '../errors.js'
@@ -21,14 +21,14 @@ export interface ListedDataset {
   /** Folder and size of the files as they are on disk; null if the set was not found. */
   readonly where: string | null
   readonly bytesOnDisk: number | null
-  /** Of the images in memory. */
+  /** Bytes of the images in memory. */
   readonly imageBytes: number
 }
 
 export interface CheckedFile {
   readonly path: string
   readonly ok: boolean
-  /** What is wrong, with what was expected; null if ok. */
+  /** Problem, with what was expected; null if ok. */
   readonly problem: string | null
 }
 
@@ -83,7 +83,7 @@ async function totalSize(files: readonly string[]): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-/** Checks the set that training would use, or the one in `path`. A set that is not there at all is an error. */
+/** Checks the set that training would use, or the one in `path`. A missing set is an error. */
 export async function verifyDataset(
   name: ListedName,
   options: { readonly path?: string | undefined; readonly env?: NodeJS.ProcessEnv } = {},
@@ -106,7 +106,7 @@ async function verifyFiles(known: KnownDataset, name: ListedName, found: FoundFi
   return { name, where: found.place.dir, ok: files.every(file => file.ok), files }
 }
 
-/** Format, counts and labels come first: they tell more than a digest does. */
+/** Checks format, counts and labels first: they explain more than a digest does. */
 async function problemOf(path: string, role: Role, known: KnownDataset): Promise<string | null> {
   const images = role === 'trainImages' || role === 'testImages'
   const rows = role === 'trainImages' || role === 'trainLabels' ? known.trainRows : known.testRows

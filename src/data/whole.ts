@@ -1,5 +1,5 @@
 /**
- * Data that are only scored: all rows of a file that somebody names, beside those that a model was trained on. Main thread.
+ * Data that are only scored: all rows of a given file, instead of the data that a model was trained on. Main thread.
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,12 +7,12 @@ import type { SavedInput } from './input.js'
 import type { DataConfig } from './source.js'
 import { ALL_ROWS } from './table.js'
 
-/** Whether all rows of such a data set can be scored as they are; others have a test part of their own. */
+/** True if all rows of such a data set can be scored; others have a test part of their own. */
 export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean =>
   dataset === 'csv' || dataset === 'npz' || dataset === 'images'
 
 /**
- * Settings that make all rows of `path` test rows, with the columns that the model names (null: not known). Of an archive or folder with a
+ * Settings that make all rows of `path` test rows, with the columns that the model names (null: unknown). For an archive or folder with a
  * training and a test part: the test part. `path` is absolute.
  */
 export async function wholeData(config: DataConfig, path: string, model: SavedInput | null): Promise<DataConfig> {

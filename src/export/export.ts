@@ -85,7 +85,7 @@ export async function exportWeights(
   return { format, file, parameters: parameters.map(({ name, shape }) => ({ name, shape })) }
 }
 
-/** Of regression: the last layer, which is linear, with what brings its outputs into the units of the data. */
+/** Weights for regression: the last layer, which is linear, scaled so that its outputs are in the units of the data. */
 function inUnits(parameters: readonly NamedWeights[], last: number, targets: Scaling | null): readonly NamedWeights[] {
   if (!targets) return parameters
   const { offset, factor } = targets

@@ -6,7 +6,7 @@ import { zipSync } from 'fflate'
 import { ConfigError } from '../errors.js'
 import type { NamedWeights } from '../run/save.js'
 
-/** Without the 64-bit extensions of zip. */
+/** Maximum size of an archive without the 64-bit extensions of zip. */
 const MOST_BYTES = 2 ** 32 - 2 ** 20
 /** Equal weights make equal files; zip knows no earlier year. */
 const TIME = new Date(1980, 0, 1)

@@ -15,11 +15,11 @@ export interface OnnxModel {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly norm: RunPlan['norm']
-  /** With another than `cross-entropy`, outputs are not probabilities. */
+  /** Loss of the run; with another than `cross-entropy`, outputs are not probabilities. */
   readonly loss: RunPlan['loss']
-  /** Of the features; null: the model takes pixels from 0 to 1. */
+  /** Scaling of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
-  /** Of regression the names of the targets. */
+  /** Names of the classes, or of the targets for regression. */
   readonly classNames: readonly string[]
   /** Default: classification. Of regression the last layer speaks in the units of the data. */
   readonly task?: 'classification' | 'regression'
@@ -126,13 +126,13 @@ export function encodeOnnx({
   )
 }
 
-/** What a file says of a model's outputs. */
+/** Metadata about a model's outputs. */
 export function outputNotes({ classNames, task }: Pick<OnnxModel, 'classNames' | 'task'>) {
   if (task !== 'regression') return { classes: classNames }
   return { targets: classNames, outputs: 'numbers in the units of the data' }
 }
 
-/** What a network takes away from its features, and multiplies them by: (F) each, `input.offset` and `input.factor`. */
+/** Offset and factor of the features: (F) each, `input.offset` and `input.factor`. */
 export function scalingArrays(scaling: Scaling | null): NamedWeights[] {
   return Object.entries(scaling ?? {}).map(([name, values]) => {
     return { name: `input.${name}`, shape: [values.length], data: Float32Array.from(values) }

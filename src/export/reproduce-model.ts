@@ -12,7 +12,7 @@ import { openRun } from '../run/open.js'
 import { type ModelDtype, readCheckpoint } from '../run/save.js'
 import { exportWeights } from './export.js'
 
-/** As `reproduce`, of an exported safetensors file: what is compared is its last step, trained and exported. */
+/** Reproduces an exported safetensors file, as `reproduce` does a run: compares its last step, trained and exported. */
 export async function reproduceModel(target: string, options: ReproduceOptions = {}): Promise<Reproduction> {
   const { checkpoint, experiment } = await openRun(target)
   const model = await readCheckpoint(checkpoint)

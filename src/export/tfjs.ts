@@ -14,7 +14,7 @@ export interface TfjsFiles {
   readonly shards: readonly { readonly name: string; readonly bytes: Uint8Array }[]
 }
 
-/** As large as TensorFlow's own converter makes them: browsers cache and fetch them side by side. */
+/** Size of TensorFlow's own converter: browsers cache and fetch shards side by side. */
 const SHARD_BYTES = 4 * 2 ** 20
 
 interface LayerSpec {
@@ -23,7 +23,7 @@ interface LayerSpec {
   readonly config: Readonly<Record<string, unknown>>
   /** Names of the layers whose outputs it takes; none: of what is before it. */
   readonly from?: readonly string[]
-  /** By the names that tfjs gives to a layer's weights, in their order. */
+  /** Weights by the names that tfjs gives them in a layer, in their order. */
   readonly weights?: readonly NamedWeights[]
 }
 
@@ -32,7 +32,7 @@ const NAMES: Partial<Record<Activation, string>> = {
   ...{ relu: 'relu', elu: 'elu', silu: 'swish', tanh: 'tanh', 'scaled-tanh': 'tanh', sigmoid: 'sigmoid' },
   identity: 'linear',
 }
-/** Of scaled-tanh: before tanh, and behind it. */
+/** Factors of scaled-tanh: before tanh, and after it. */
 const BEFORE = 2 / 3
 const BEHIND = 1.7159
 
@@ -50,7 +50,7 @@ function ownLayers(activation: Activation, from: string, to: string): LayerSpec[
     return { name: `${to}_${name}`, class_name, config, from: inputs.map(of => (of === 'x' ? from : `${to}_${of}`)) }
   }
   return [
-    // Not x · x: tfjs disposes of a tensor that a layer takes twice.
+    // x · x would fail: tfjs disposes of a tensor that a layer takes twice.
     layer('scaled', 'Rescaling', { scale: root * 0.044715, offset: 0 }, ['x']),
     layer('square', 'Multiply', {}, ['x', 'scaled']),
     layer('factor', 'Rescaling', { scale: 1, offset: root }, ['square']),

@@ -1,5 +1,5 @@
 /**
- * A file that grows while a run goes on: what is appended is written in order, one write at a time, and nobody waits for
+ * A file that grows during a run: data are appended in order, one write at a time, and nobody waits for
  * it. Main thread.
  */
 import { type FileHandle, open } from 'node:fs/promises'
@@ -17,7 +17,7 @@ export class AppendLog {
     private readonly onWarning: (message: string) => void,
   ) {}
 
-  /** A failed write loses what was to be written, not the run: `onWarning` is told at the first one, and at the end. */
+  /** Opens the file. A failed write loses its data, not the run: `onWarning` hears of the first one, and at the end how many. */
   static async open(file: string, what: string, onWarning: (message: string) => void): Promise<AppendLog> {
     return new AppendLog(file, await open(file, 'a'), what, onWarning)
   }

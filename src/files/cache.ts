@@ -1,4 +1,4 @@
-/** The folder for what gradloom can make or fetch again: data sets, verdicts about libraries. Any thread. */
+/** The folder for data that gradloom can make or fetch again: data sets, probe results. Any thread. */
 import { join, resolve } from 'node:path'
 import envPaths from 'env-paths'
 

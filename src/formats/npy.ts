@@ -11,7 +11,7 @@ export interface NpyArray {
   /** NumPy's letter and bytes of an element, such as `f4`. */
   readonly type: string
   readonly shape: readonly number[]
-  /** In C order. Bytes of `u1` as they are; all others as f64. */
+  /** Elements in C order. `u1` as bytes; all others as f64. */
   readonly values: Uint8Array | Float64Array
 }
 
@@ -158,7 +158,7 @@ function headerOf(where: string, bytes: Uint8Array): { header: string; start: nu
   return { header: text.toString('latin1', prefix, prefix + length), start: prefix + length }
 }
 
-/** From the place in Fortran order, the first index fastest, to that in C order. */
+/** Maps an index in Fortran order, the first dimension fastest, to one in C order. */
 function fortranIndex(shape: readonly number[]): (i: number) => number {
   return i => {
     let rest = i

@@ -46,7 +46,7 @@ export interface TensorEntry extends Omit<TensorInfo, 'dtype'> {
 }
 
 export interface SafetensorsHeader {
-  /** In the order of their bytes. */
+  /** Tensors in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, TensorEntry>
   readonly metadata: ReadonlyMap<string, string>
 }

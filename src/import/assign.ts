@@ -21,7 +21,7 @@ import type { ForeignArray } from './read.js'
 
 export type { WeightLayout } from './order.js'
 
-/** What the user says of a file; null: as names and shapes say. */
+/** User's description of a file; null: detected from names and shapes. */
 export interface Reading {
   readonly layout: WeightLayout | null
   /** Modules, or their arrays, first layer first. Those that are not in the list are placed by names and shapes. */
@@ -29,7 +29,7 @@ export interface Reading {
 }
 
 export interface Assigned {
-  /** In table order. */
+  /** Parameters in table order. */
   readonly parameters: readonly NamedWeights[]
   readonly layout: WeightLayout
   /** Modules of the file as the layers have them: with the same layout they give the same parameters again. */
@@ -105,7 +105,7 @@ function placeProducts(
 const LAYOUT_HINT =
   '--from-layout in-out for (inputs, outputs), as in Keras; out-in for (outputs, inputs), as in PyTorch'
 
-/** What is wrong, by the order that the names give. */
+/** Mismatches in the order that the names suggest. */
 function unfitting(
   file: string,
   products: readonly Module[],

@@ -9,12 +9,12 @@ import { assignWeights, type Reading } from './assign.js'
 import { readForeign } from './read.js'
 
 export interface Imported extends ImportedFrom {
-  /** In table order. */
+  /** Parameters in table order. */
   readonly parameters: readonly NamedWeights[]
   readonly missing: readonly string[]
 }
 
-/** By what features are shifted and scaled, in files that `export` wrote. */
+/** Arrays with the offset and factor of the features, in files that `export` wrote. */
 const OF_INPUT = /^input\.(offset|factor)$/
 
 /** Throws DataError or CheckpointError where the file does not fit the model. */
@@ -42,7 +42,7 @@ export async function importWeights(file: string, table: readonly Parameter[], r
 /** Rows of a table have no more features than this where a file says how they are scaled. */
 const MOST_FEATURES = 2 ** 24
 
-/** By what `export` says that features were scaled; null where a file does not say it. */
+/** Scaling of the features that `export` recorded; null if the file has none. */
 export async function importedScaling(file: string): Promise<Scaling | null> {
   const { arrays } = await readForeign(file, MOST_FEATURES * Float32Array.BYTES_PER_ELEMENT, OF_INPUT)
   const of = (name: string) => arrays.find(array => array.name === `input.${name}`)

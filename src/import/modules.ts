@@ -7,7 +7,7 @@ import { compareModules, type Kind, numpyIndex, parseName } from './names.js'
 import type { ForeignArray } from './read.js'
 
 export interface Module {
-  /** As its arrays are called before their last parts; of arrays without such names the name of the matrix. */
+  /** Common prefix of its arrays' names; for arrays without prefixes, the name of the matrix. */
   readonly name: string
   readonly arrays: ReadonlyMap<Kind, ForeignArray>
   /** Place among arrays that have numbers for names; null where names are to be compared. */

@@ -8,7 +8,7 @@ import type { Parameter } from '../model/parameters.js'
 
 export type Kind = Parameter['kind']
 
-/** By the last part of a name. `weight` and `bias` of a normalisation are its scale and shift. */
+/** Kind of an array by the last part of its name. `weight` and `bias` of a normalisation are its scale and shift. */
 const KINDS: Readonly<Record<string, Kind>> = {
   ...{ weight: 'weight', weights: 'weight', kernel: 'weight', w: 'weight' },
   ...{ bias: 'bias', biases: 'bias', b: 'bias' },

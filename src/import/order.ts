@@ -9,7 +9,7 @@ import { DataError } from '../errors.js'
 import { compare, type Module, mainArray } from './modules.js'
 import { pathOf } from './names.js'
 
-/** How weights lie in a file: `in-out` as (inputs, outputs), which is Keras's form, or `out-in`, which is PyTorch's. */
+/** Orientation of weight matrices in a file: `in-out` as (inputs, outputs), which is Keras's form, or `out-in`, which is PyTorch's. */
 export type WeightLayout = 'in-out' | 'out-in'
 
 /** Inputs and outputs of a layer. */
@@ -126,7 +126,7 @@ function arrange(
   return candidates.length > 0 ? { kind: 'ambiguous', candidates } : { kind: 'order', sequence }
 }
 
-/** What to do where names and shapes leave several orders. */
+/** Error for names and shapes that allow several orders, with the remedy. */
 export function ambiguous(file: string, candidates: readonly Module[]): DataError {
   const shown = candidates.map(module => `${module.name} (${mainArray(module).shape.join(', ')})`).join(', ')
   return new DataError(

@@ -17,13 +17,13 @@ import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 export interface ForeignArray {
   readonly name: string
   readonly shape: readonly number[]
-  /** Whether its numbers are whole by their type: such are counters, not weights. */
+  /** True for arrays of an integer type: they are counters, not weights. */
   readonly whole: boolean
   readonly values: ArrayLike<number>
 }
 
 export interface ForeignFile {
-  /** In no order that means anything: libraries write them sorted by name, by size or as they were made. */
+  /** Arrays in no meaningful order: libraries write them sorted by name, by size or as they were created. */
   readonly arrays: readonly ForeignArray[]
   /** Tensors of types that are not read, neither whole numbers nor floats that are known here. */
   readonly unread: readonly { readonly name: string; readonly dtype: string }[]
@@ -31,7 +31,7 @@ export interface ForeignFile {
   readonly sha256: string
 }
 
-/** Whether these are weights that no gradloom has written: an .npz, or safetensors without our metadata. */
+/** True for weights that gradloom has not written: an .npz, or safetensors without our metadata. */
 export async function isForeign(file: string): Promise<boolean> {
   if (extname(file).toLowerCase() === '.npz') return true
   if (extname(file).toLowerCase() !== '.safetensors') return false

@@ -20,19 +20,19 @@ export interface PredictedValue {
 }
 
 export interface Answer {
-  /** Of the test split; null for a picture of one's own. */
+  /** Index in the test split; null for the user's own picture. */
   readonly index: number | null
   /** The picture as it was named; null for a test image. */
   readonly file: string | null
-  /** What was done to the picture. */
+  /** Preprocessing steps applied to the picture. */
   readonly steps: readonly string[]
-  /** What the network was given. */
+  /** Input of the network. */
   readonly features: Features // (F)
-  /** The same for the eye. */
+  /** Input as an image to show. */
   readonly pixels: Uint8Array // (height, width)
   /** The most probable classes, the first being what is predicted. None of regression. */
   readonly top: readonly ClassProbability[]
-  /** Of regression: what is predicted, in the units of the data. */
+  /** Predictions of regression, in the units of the data. */
   readonly values: readonly PredictedValue[]
   readonly truth: { readonly label: number; readonly className: string } | null
 }

@@ -32,11 +32,11 @@ export interface Evaluation extends Score {
   /** "all": every row of the data that were named. */
   readonly split: Split | 'all'
   readonly rows: number
-  /** Where the rows were read. */
+  /** Files that the samples were read from. */
   readonly files: readonly string[]
   /** Columns of a table that the model does not take. */
   readonly ignoredColumns: readonly string[]
-  /** What the caller should tell its user; null: nothing. */
+  /** Note for the user; null if there is none. */
   readonly note: string | null
   /** Rows whose class is right; of classification. */
   readonly correct?: number
@@ -64,7 +64,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
       ? await locateDataOf(recorded, opened)
       : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
   const split = options.split ?? 'test'
-  // Its digest is that of the training part, where the file has no other.
+  // The file's digest is that of the training part, if it has no other.
   const isSplitOfFile = path !== null && !isWhole && isScoredWhole(recorded.data)
   const prepared = await prepareSession(
     experiment,

@@ -17,7 +17,7 @@ export interface TestImages {
   readonly images: Features // (N, F)
   readonly labels: Int32Array // (N); of regression zeros
   readonly targets: Float32Array // (N, K), in the units of the data; of classification none
-  /** What they were read from. */
+  /** Files that the images were read from. */
   readonly files: readonly LoadedFile[]
 }
 
@@ -52,7 +52,7 @@ export function randomIndices(test: TestImages, count: number, seed: number): nu
   return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
 }
 
-/** What a network of regression says of every test row. */
+/** Regression predictions for every test row. */
 export function answersOf(predictor: Predictor, { images, targets }: TestImages): RegressionAnswers {
   return { targets, predicted: predictor.probabilities(images).data, factor: predictor.source.input.targets!.factor }
 }

@@ -1,4 +1,4 @@
-/** What layers do with an image, and what the first one looks for, in numbers ready to be drawn. Any thread. */
+/** Activations of layers for an image, and weights of the first layer, in numbers ready to be drawn. Any thread. */
 
 import type { Features } from '../data/source.js'
 import { formatNumber } from '../format.js'
@@ -23,7 +23,7 @@ export function summarizeLayers(predictor: Predictor, pixels: Features): LayerSu
     .map(({ layer, kind, values: { data: values } }) => ({ layer, kind, ...summaryOf(values) }))
 }
 
-/** Of one layer's values for one image. */
+/** Summary of one layer's values for one image. */
 export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind'> {
   let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (const value of values) {
@@ -34,7 +34,7 @@ export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'k
   return { units: values.length, active: on / values.length, least, most, values }
 }
 
-/** With more classes than this, the output is a grid like any layer. */
+/** Classes up to which the output is drawn with names; with more, it is a grid like any layer. */
 export const MOST_NAMED = 12
 
 export function layerPanels(

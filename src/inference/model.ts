@@ -18,20 +18,20 @@ import { readCheckpoint } from '../run/save.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 
 export interface ModelSource {
-  /** As resolved, but for one worker and the `wasm` backend. */
+  /** Resolved experiment, but for one worker and the `wasm` backend. */
   readonly experiment: Experiment
   /** Absolute; null for a checkpoint file given by itself. */
   readonly runDir: string | null
   /** Absolute path of the weights. */
   readonly checkpoint: string
-  /** Where a relative `data.path` starts. */
+  /** Folder that a relative `data.path` starts at. */
   readonly baseDir: string
   readonly height: number
   readonly width: number
   readonly classNames: readonly string[]
   readonly input: InputSpec
   readonly note: string | null
-  /** What trained it, or null where nobody wrote it down. */
+  /** Backend that trained the model, or null if it is not recorded. */
   readonly backend: string | null
   readonly planned: PlannedRun
 }
@@ -80,7 +80,7 @@ async function backendOf(runDir: string | null, { compute }: Experiment): Promis
       const manifest = JSON.parse(await readFile(join(runDir, FILES.manifest), 'utf8'))
       if (typeof manifest?.backend?.name === 'string') return manifest.backend.name
     } catch {
-      // Only for a remark: a run without a readable manifest can be asked as well.
+      // The manifest is needed for a note only: a run without a readable one can be used as well.
     }
   }
   return compute.backend === 'auto' ? null : compute.backend

@@ -24,7 +24,7 @@ import { type ModelSource, openModel } from './model.js'
 /** Images that are passed through the network at a time. More would be no faster: the weights stay in the caches. */
 const BATCH_ROWS = 64
 
-/** What a layer put out for some images. */
+/** Outputs of a layer for some images. */
 export interface LayerActivations {
   /** 0 is the input, the last one the output. */
   readonly layer: number
@@ -37,7 +37,7 @@ export interface Prediction {
   /** The most probable class; the first of several that are equal, as `evaluate` counts. */
   readonly label: number
   readonly className: string
-  /** Its probability; of a network that learned by squared error its output, kept within 0 and 1. */
+  /** Probability of the class; for a squared error, the output clamped to [0, 1]. */
   readonly confidence: number
 }
 
@@ -49,9 +49,9 @@ export class Predictor {
   readonly classNames: readonly string[]
   /** Units at every layer boundary: features, hidden layers, classes. */
   readonly widths: readonly number[]
-  /** Where model and weights came from. */
+  /** Source of model and weights. */
   readonly source: ModelSource
-  /** What the caller should tell its user: that the run computed in another backend than this. Else null. */
+  /** Note for the user: that the run computed in another backend than this one. Else null. */
   readonly note: string | null
   readonly #memory: WebAssembly.Memory
   readonly #planned: ModelSource['planned']
@@ -121,7 +121,7 @@ export class Predictor {
     return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
   }
 
-  /** What every layer puts out for images (B, F): the input first, the probabilities last. */
+  /** Outputs of every layer for images (B, F): the input first, the probabilities last. */
   activations(images: Features): LayerActivations[] {
     const rows = this.#rowsOf(images)
     const outs = this.widths.map(width => new Float32Array(rows * width))

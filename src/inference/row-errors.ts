@@ -1,4 +1,4 @@
-/** Which rows a network of regression is furthest off. Pure; any thread. `N` rows, `K` targets. */
+/** Rows with the largest errors of a regression network. Pure; any thread. `N` rows, `K` targets. */
 
 export interface RegressionAnswers {
   readonly targets: Float32Array // (N, K)
@@ -20,7 +20,7 @@ export function rowsByError({ targets, predicted, factor }: RegressionAnswers): 
     let sum = 0
     for (let k = 0; k < count; k++) {
       const at = row * count + k
-      // What never changed in training has no standard deviation: it counts in its own unit.
+      // A target that was constant in training has no standard deviation: it counts in its own unit.
       sum += ((predicted[at] - targets[at]) * (factor[k] || 1)) ** 2
     }
     return sum / count

@@ -227,7 +227,7 @@ export interface WasmExports {
     ]
   ): number
   copy_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, bytes: number): void
-  // For tests and benchmarks of the parts:
+  // Used by tests and benchmarks of the parts:
   micro_f32_3x12(c: Pointer, list: Pointer, end: Pointer, b: Pointer, accumulate: number): void
   exp_f32(out: Pointer, x: Pointer): void
   log_f64(x: number): number

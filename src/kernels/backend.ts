@@ -1,5 +1,5 @@
 /**
- * The contract of a backend: how it keeps matrices and weights, and the kernels that a training step is made of. Types only.
+ * The contract of a backend: how it stores matrices and weights, and the kernels of a training step. Types only.
  *
  * Kernels are bound once to their tensors, when a worker opens the plan, and run many times: a bound kernel checks
  * nothing, allocates nothing, and takes only row ranges and the numbers of the step.
@@ -18,9 +18,9 @@ export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
-  /** As many as the optimizer has, at least: what else is kept beside the weights follows them. */
+  /** Moments of the optimizer, at least: what else is kept beside the weights follows them. */
   readonly moments: readonly FloatTensor[]
-  /** What the backend derives from the master for its products; null where it needs none, or this one has none. */
+  /** Layout that the backend derives from the master for its products; null if it needs none, or this weight has none. */
   readonly derived: FloatTensor | null
 }
 
@@ -39,14 +39,14 @@ export interface Tile {
   readonly outputEnd: number
 }
 
-/** Numbers that matrices are multiplied in: as they are, or rounded to bfloat16, with sums in float32. */
+/** Precision of products: operands in f32, or rounded to bfloat16 with sums in f32. */
 export type Precision = 'f32' | 'bf16'
 
 export interface ActivationSpec {
   readonly type: Activation
   /**
    * (B, O) In training, takes the derivative at z + bias times dropout's factor, by which the backward pass multiplies.
-   * null for relu, whose outputs are enough, and where nothing is trained.
+   * null for relu, whose outputs are enough, and if nothing is trained.
    */
   readonly derivatives: Matrix | null
 }
@@ -61,13 +61,13 @@ export interface DropoutSpec {
   readonly samples: IntTensor
 }
 
-/** Operands that batch and layer normalisation have in common: out = scale · (z + bias - mean) / √(variance + ε). */
+/** Operands of batch and layer normalisation: out = scale · (z + bias - mean) / √(variance + ε). */
 export interface NormSpec {
   readonly scale: FloatTensor // (O)
   /** Bias of the product that is normalised. */
   readonly bias: FloatTensor // (O)
   readonly epsilon: number
-  /** (B, O) In training, takes what `scale` is multiplied by; null where nothing is trained. */
+  /** (B, O) In training, the normalised values, which `scale` multiplies; null if nothing is trained. */
   readonly normed: Matrix | null
 }
 
@@ -123,8 +123,8 @@ export interface WeightUpdate {
   /** Sums the tile over the buffers in their order, then update, then the derived layout. Overwrites the first buffer's tile. */
   reduce(buffers: readonly FloatTensor[], tile: Tile, step: OptimizerStep): void
   /**
-   * Where the incoming weights of an output are longer than the limit, the square root of their sum of squares in the order
-   * of the inputs, scales them down to it. Then the derived layout.
+   * Scales the incoming weights of an output down to the limit if their norm, the square root of their sum of squares in the order
+   * of the inputs, exceeds it. Then the derived layout.
    */
   limit(columns: Columns, limit: number): void
   /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
@@ -173,8 +173,8 @@ export interface Kernels {
     dropout: DropoutSpec,
   ): (row: number, rows: number, epoch: number, training: boolean, columns?: Columns) => boolean
   /**
-   * `linear`, then `biasActivate`, with the bits of both, for a backend that does them at once; null, or no such kernel,
-   * where they are no faster than one after the other.
+   * `linear`, then `biasActivate`, with the bits of both, for a backend that fuses them; null, or no such kernel,
+   * if they are no faster than one after the other.
    */
   linearActivate?(
     out: Matrix,
@@ -222,7 +222,7 @@ export interface Kernels {
    * a > 0, else 0. For others: times the derivative; 0 where that is 0.
    */
   activateBackward(dx: Matrix, a: Matrix, activation: ActivationSpec, rate: number): CheckedBlockKernel
-  /** `linearBackward`, then `activateBackward`, likewise. */
+  /** `linearBackward`, then `activateBackward`, fused or null as `linearActivate`. */
   linearActivateBackward?(
     dx: Matrix,
     dz: Matrix,
@@ -253,7 +253,7 @@ export interface Kernels {
   ): (rows: number, columns?: Columns) => boolean
   /**
    * Layer normalisation of the rows of z (B, O), in place, without the shift: each by mean and variance of its own columns.
-   * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null where nothing is trained.
+   * Overwrites `normed` and inverses[row] = 1 / √(variance + ε), which are null if nothing is trained.
    */
   layerNorm(z: Matrix, norm: NormSpec, inverses: FloatTensor | null /* (B) float64 in every backend */): RowKernel
   /** dy (B, O) becomes the delta of what was normalised. Returns whether all of it is finite. */
@@ -285,7 +285,7 @@ export interface KernelContext {
 /** Use of a weight, which decides what is derived from it. */
 export interface WeightUse {
   readonly training: boolean
-  /** Whether it is the first layer's, whose inputs have no deltas. */
+  /** True for the first layer, whose inputs have no deltas. */
   readonly first: boolean
 }
 
@@ -293,27 +293,27 @@ export interface Backend {
   readonly name: 'reference' | 'wasm' | 'blas' | 'onednn'
   readonly dtype: 'float32' | 'float64'
   /**
-   * Whether a product's bits depend on how it is partitioned. Then nothing is partitioned by the number of workers, and phase 1 runs
-   * layer by layer over a fixed grid of blocks; else by shards.
+   * True if a product's bits depend on how it is partitioned. Then nothing is partitioned by the number of workers, and the forward and
+   * backward passes run layer by layer over a fixed grid of blocks; else by shards.
    */
-  readonly cutsDecideBits: boolean
+  readonly bitsDependOnPartition: boolean
   /** Tiles and blocks begin at multiples of these; `best*` is the measured tile, in the same units. */
   readonly tileUnit: { readonly inputs: number; readonly outputs: number }
   readonly bestTile: { readonly inputs: number; readonly outputs: number }
-  /** Columns of a batch matrix that a block is best a multiple of; itself a multiple of `tileUnit.outputs`. */
+  /** Preferred unit of a block's columns; itself a multiple of `tileUnit.outputs`. */
   readonly blockColumns: number
-  /** Tasks over rows begin at multiples of so many. */
+  /** Tasks over rows begin at multiples of this. */
   readonly blockRows: number
-  /** Cost of a product of such a block, in any unit; absent where the more square are the cheaper. */
+  /** Cost of a product of such a block, in any unit; absent if square blocks are cheapest. */
   blockCost?(rows: number, columns: number): number
   /**
-   * Measured rows of a shard for a network of so many weights. Not a function of the number of workers, because where
+   * Measured rows of a shard for a network with this many weights. Not a function of the number of workers, because if
    * shards decide bits, workers must not.
    */
   shardRows(weights: number): number
   /**
-   * Scratch of one thread for a model whose widest layer boundary has so many units, batches of so many rows, and images
-   * that are changed in this way (null: not).
+   * Scratch of one thread for a model whose widest layer boundary has this many units, batches of this many rows, and images
+   * augmented in this way (null: not).
    */
   scratchBytes(widest: number, rows: number, augmentation: Augmentation | null): number
   /** Physical shape of a batch matrix, of a weight and its moments, of a bias; and of what is derived from a weight (null: nothing). */

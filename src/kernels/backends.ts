@@ -1,10 +1,10 @@
-/** The backends there are, by name, and which of them work on this machine. */
+/** The backends by name, and which of them work on this machine. */
 import type { Backend, Precision } from './backend.js'
 import { hasFlags } from './cpu.js'
 import type { DiscoverOptions } from './native/discover.js'
 import type { NativeLibrary } from './products.js'
 
-/** Loads one backend, and only that: a worker should not carry the code of the others. Any thread. */
+/** Loads one backend alone: a worker should not carry the code of the others. Any thread. */
 export async function loadBackend(name: Backend['name'], precision: Precision = 'f32'): Promise<Backend> {
   if (precision === 'bf16') return (await import('./native/bf16.js')).bf16Backend()
   switch (name) {
@@ -26,15 +26,15 @@ export interface BackendReport {
   readonly reason: string
   /** Library of a native backend that works; else null. */
   readonly library: NativeLibrary | null
-  /** Why `auto` passes over it although it works; else null. */
+  /** Reason why `auto` passes over it although it works; else null. */
   readonly slow: string | null
-  /** The setting or variable that named its library; null where the usual ones were tried. */
+  /** The setting or variable that named its library; null if the usual ones were tried. */
   readonly named: string | null
 }
 
 /**
  * (module (memory 1 1 shared) (func (drop (f32x4.add (v128.const i32x4 0 0 0 0) (v128.const i32x4 0 0 0 0)))))
- * Validates only where WASM has SIMD and threads.
+ * Validates only if WASM has SIMD and threads.
  */
 const PROBE = new Uint8Array([
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
@@ -52,7 +52,7 @@ const PROBE = new Uint8Array([
  * not depend on what else the machine is doing. What can be slow by itself, a library that is not optimized, is measured
  * once, with a wide margin, when the library is tried out (native/probe.ts), and passed over.
  *
- * A library multiplies everything, `wasm` only what is not zero after ReLU and dropout. With vectors of 256 bits that is
+ * A library multiplies everything, `wasm` skips what is zero after ReLU and dropout. With vectors of 256 bits that is
  * a draw, and `wasm` has the same bits everywhere: 2 workers on Zen 3 (AVX2), a step of the reference network in 233 ms
  * with wasm, 229 with oneDNN 2.6, 250 with OpenBLAS 0.3.21; 1024-1024-1024 in 82, 113 and 84 ms (`npm run bench -- step`).
  * Where fewer are zero, libraries are ahead: 784-1024-1024-1024-10 without dropout 5,800 to 6,200 samples/s with OpenBLAS,
@@ -61,18 +61,18 @@ const PROBE = new Uint8Array([
  */
 export const NATIVE_FIRST: readonly Backend['name'][] = ['onednn', 'blas', 'wasm', 'reference']
 export const WASM_FIRST: readonly Backend['name'][] = ['wasm', 'onednn', 'blas', 'reference']
-/** Without AVX-512 OpenBLAS has the faster kernels. */
+/** Order without AVX-512, where OpenBLAS has the faster kernels. */
 export const BLAS_FIRST: readonly Backend['name'][] = ['blas', 'onednn', 'wasm', 'reference']
 export const SMALL_NETWORK_WEIGHTS = 250_000
 
 /** Properties of a network that decide the order. */
 export interface NetworkKind {
   readonly weights: number
-  /** Whether most activations are zeros, which `wasm` leaves out of its products; see `leavesZeros`. */
+  /** True if most activations are zeros, which `wasm` skips in its products; see `hasSparseActivations`. */
   readonly zeros: boolean
 }
 
-/** Dropout of a ReLU network from which on leaving out zeros makes up for narrower kernels. */
+/** Dropout of a ReLU network from which skipping zeros compensates for narrower kernels. */
 const DROPOUT_OF_ZEROS = 0.2
 
 interface ModelKind {
@@ -81,19 +81,19 @@ interface ModelKind {
   readonly dropout: number | readonly number[]
 }
 
-/** ReLU with dropout leaves two thirds of the activations and more at zero; normalised or without dropout it is half. */
-export function leavesZeros({ activation, norm, dropout }: ModelKind): boolean {
+/** True for ReLU with dropout, where two thirds of the activations or more are zero; normalised or without dropout it is half. */
+export function hasSparseActivations({ activation, norm, dropout }: ModelKind): boolean {
   return activation === 'relu' && norm === 'none' && [dropout].flat().every(rate => rate >= DROPOUT_OF_ZEROS)
 }
 
 /** Properties of a machine that decide the order. */
 export interface CpuKind {
   readonly arch: string
-  /** Flags of /proc/cpuinfo; empty where the system does not list them. */
+  /** Flags of /proc/cpuinfo; empty if the system does not list them. */
   readonly flags: string
 }
 
-/** The order for a kind of network on a kind of CPU. */
+/** Order of backends for a kind of network on a kind of CPU. */
 export function autoOrder({ weights, zeros }: NetworkKind, { arch, flags }: CpuKind): readonly Backend['name'][] {
   const isKnown = arch === 'x64' && flags !== ''
   if (isKnown && hasFlags(['avx512f'], flags)) return NATIVE_FIRST
@@ -101,7 +101,7 @@ export function autoOrder({ weights, zeros }: NetworkKind, { arch, flags }: CpuK
   return isKnown ? (zeros ? WASM_FIRST : BLAS_FIRST) : NATIVE_FIRST
 }
 
-/** Whether one backend works here, and why or why not. A native one is tried out, or remembered. Main thread. */
+/** Reports whether one backend works here, with the reason. A native one is probed, or its probe result is read. Main thread. */
 export async function reportBackend(name: Backend['name'], options: DiscoverOptions = {}): Promise<BackendReport> {
   const none = { library: null, slow: null, named: null }
   if (name === 'reference') {
@@ -116,7 +116,7 @@ export async function reportBackend(name: Backend['name'], options: DiscoverOpti
   }
   const { findLibrary } = await import('./native/discover.js')
   const finding = await findLibrary(name, options)
-  // What happens between products is WASM in these backends too.
+  // These backends use WASM between products, too.
   if (!WebAssembly.validate(PROBE)) return { ...(await reportBackend('wasm')), name }
   return { name, available: finding.library !== null, ...finding }
 }

@@ -1,4 +1,4 @@
-/** Which backend a run takes, why, and what would make it faster. Main thread, before any worker starts. */
+/** Chooses the backend of a run, with the reason and with advice to make it faster. Main thread, before any worker starts. */
 import { ConfigError } from '../errors.js'
 import type { Backend, Precision } from './backend.js'
 import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'
@@ -10,7 +10,7 @@ export interface BackendChoice {
   readonly name: Backend['name']
   readonly library: NativeLibrary | null
   readonly reason: string
-  /** Advice that would make a run faster here; null where there is none. */
+  /** Advice that would make a run faster here; null if there is none. */
   readonly advice: string | null
 }
 
@@ -20,7 +20,7 @@ export interface BackendWish {
   readonly library: string | null
 }
 
-/** For the reference network, if not said otherwise. Throws ConfigError where what is asked for does not work here. */
+/** Chooses for the given network, or for the reference network. Throws ConfigError if what is asked for does not work here. */
 export async function chooseBackend(
   { backend, library }: BackendWish,
   network: NetworkKind = { weights: Number.POSITIVE_INFINITY, zeros: true },
@@ -29,7 +29,7 @@ export async function chooseBackend(
   if (backend !== 'auto') {
     const report = await reportBackend(backend, { library })
     if (!report.available) {
-      const doctor = library === null ? 'npx gradloom doctor says what works' : undefined
+      const doctor = library === null ? 'npx gradloom doctor reports what works' : undefined
       throw new ConfigError(`compute.backend is '${backend}', which does not work here: ${report.reason}`, {
         hint: installAdvice(backend) ?? doctor,
       })
@@ -46,7 +46,7 @@ export async function chooseBackend(
     }
     passed.push(report)
   }
-  // A library that somebody names must be used, or nothing.
+  // A library that the user named must be used, or nothing.
   const reasons = passed.filter(({ named }) => named !== null).map(({ name, reason }) => `as ${name}: ${reason}`)
   throw new ConfigError(`compute.library is '${library}', which does not work here: ${reasons.join('; ')}`)
 }
@@ -57,13 +57,13 @@ function choice({ name, library }: BackendReport, why: string, advice: string | 
   return { name, library, reason: library ? `${titleOf(library)}: ${why}` : why, advice }
 }
 
-/** As people and checkpoints see it: what decides the bits of its products on one kind of CPU. */
+/** Title of a library for people and checkpoints: everything that decides the bits of its products on one kind of CPU. */
 export function titleOf({ name, version, detail, bf16 }: NativeLibrary, precision: Precision = 'f32'): string {
   const rounded = precision === 'bf16' && 'kernel' in bf16 ? `; bf16 ${bf16.kernel}` : ''
   return `${name} ${version} (${detail}${rounded})`
 }
 
-/** Only what a user can change: a library that he named and that was refused, one that is slow, one that is not there. */
+/** Advice about what a user can change: a named library that was refused, one that is slow, one that is missing. */
 function adviceFor(passed: readonly BackendReport[]): string | null {
   const named = passed.find(report => report.named !== null && !report.available)
   if (named) return `${named.named} is not used: ${named.reason}`
@@ -77,7 +77,7 @@ function adviceFor(passed: readonly BackendReport[]): string | null {
   return [install && `faster with a native library: ${install}`, passedOver].filter(Boolean).join('; ') || null
 }
 
-/** Everything that the bits of a run's weights depend on beside its experiment and its data, for the manifest. */
+/** Everything that the bits of a run's weights depend on besides its experiment and its data, for the manifest. */
 export function bitsDependOn(name: Backend['name'], allReduce: 'fused' | 'buffers'): string {
   const on: Readonly<Record<Backend['name'], string>> = {
     wasm: "gradloom's version alone: the same on every machine",

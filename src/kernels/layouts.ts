@@ -18,7 +18,7 @@ export const BF16_BYTES = 2
 
 /** Columns of the second operand of a product in bf16, and of its result. */
 export const BF16_COLUMNS = 64
-/** Unit of the sizes that such products sum over. */
+/** Unit of the inner dimension of such products. */
 export const BF16_DEPTH = 32
 /** Bytes of a row of a 64-column block in f32. */
 export const BLOCK_ROW_BYTES = BF16_COLUMNS * F32_BYTES

@@ -1,5 +1,5 @@
 /**
- * Which backend a run takes, and which numbers its matrices are multiplied in. bf16 is never taken unless an experiment
+ * Chooses backend and precision of a run. bf16 is never chosen unless an experiment
  * allows it. Main thread, before any worker starts.
  */
 import { cpus } from 'node:os'
@@ -20,7 +20,7 @@ export interface ComputeWish extends BackendWish {
   readonly allReduce: 'fused' | 'buffers'
 }
 
-/** As Linux spells them. Either can multiply bf16 in the hardware. */
+/** CPU flags, as Linux spells them, of which either is enough to multiply bf16 in the hardware. */
 const BF16_FLAGS = ['amx_bf16', 'avx512_bf16']
 
 interface Options {
@@ -28,7 +28,7 @@ interface Options {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Throws ConfigError where what is asked for does not work here. */
+/** Chooses both. Throws ConfigError if what is asked for does not work here. */
 export async function chooseCompute(
   wish: ComputeWish,
   network?: NetworkKind,
@@ -73,7 +73,7 @@ async function findBf16(
 }
 
 function missingFlags(flags: string): string | null {
-  // Where the system does not list flags, oneDNN decides.
+  // Let oneDNN decide if the system does not list flags.
   if (flags === '' || BF16_FLAGS.some(flag => hasFlags([flag], flags))) return null
   const cpu = `the CPU (${cpus()[0]?.model.trim() || 'unknown'})`
   return `${cpu} has neither ${BF16_FLAGS.join(' nor ')}`

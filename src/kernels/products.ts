@@ -10,7 +10,7 @@ export interface NativeLibrary {
   readonly bf16: Bf16Support
 }
 
-/** Kernel that multiplies bf16, such as `brg:avx512_core_amx_bf16`, or why nothing does. */
+/** Kernel that multiplies bf16, such as `brg:avx512_core_amx_bf16`, or the reason why there is none. */
 export type Bf16Support = { readonly kernel: string } | { readonly obstacle: string }
 
 /** op(a) · op(b): `nn` a · b, `nt` a · bᵀ, `tn` aᵀ · b. */
@@ -21,7 +21,7 @@ export interface ProductShape {
   readonly m: number
   readonly n: number
   readonly k: number
-  /** Elements from row to row. */
+  /** Elements between consecutive rows. */
   readonly lda: number
   readonly ldb: number
   readonly ldc: number
@@ -54,9 +54,9 @@ export type BindBf16 = (shape: Bf16Shape) => (a: number, b: number, c: number) =
 /** The products of the open library, and where the arena begins. */
 export interface NativeProducts {
   readonly gemm: NativeGemm
-  /** Null where nothing is multiplied in bf16. */
+  /** Null if nothing is multiplied in bf16. */
   readonly bf16: BindBf16 | null
   readonly base: number
-  /** Replaces some functions of the WASM module by faster ones, with the same bits; null where nothing does. */
+  /** Replaces some functions of the WASM module by faster ones, with the same bits; null if nothing does. */
   readonly faster: ((wasm: WasmExports) => WasmExports) | null
 }

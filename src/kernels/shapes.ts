@@ -1,5 +1,5 @@
 /**
- * Shapes that the operands of a kernel must have, in whatever layout a backend keeps them: checked when a kernel is bound, once for
+ * Shapes that the operands of a kernel must have, in whatever layout a backend stores them: checked when a kernel is bound, once for
  * all its calls. Throws ShapeError that names the operand, and TypeError for one that is missing or of another type.
  *
  * Letters: `B` rows of a mini-batch, `N` rows of the data, `F` features, `I` inputs and `O` outputs of a layer, `C` classes.
@@ -12,7 +12,7 @@ type Sized = { readonly outputs: number }
 const weightShape = ({ inputs, outputs }: Sized & { readonly inputs: number }): Shaped => ({ shape: [inputs, outputs] })
 const vectorShape = ({ outputs }: Sized): Shaped => ({ shape: [outputs] })
 
-/** Bytes without a scaling, bytes or float32 with one. */
+/** Checks features: bytes without a scaling, bytes or float32 with one. */
 export function checkGather(...[out, features, samples, scaling]: Parameters<Kernels['gather']>): void {
   bindShapes('gather', [
     ['features', features, ['N', 'F']],

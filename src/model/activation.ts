@@ -43,5 +43,5 @@ export const activations: Readonly<Record<Activation, Formula>> = {
   identity: { of: x => x, slope: () => 1 },
 }
 
-/** Whether the backward pass needs more than the outputs: all activations but ReLU keep their derivatives in a matrix. */
+/** True if the backward pass needs more than the outputs: all activations but ReLU store their derivatives in a matrix. */
 export const keepsDerivatives = (activation: Activation): boolean => activation !== 'relu'

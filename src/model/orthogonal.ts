@@ -65,7 +65,7 @@ interface Orthogonal {
   readonly seed: number
   readonly widths: readonly number[]
   readonly activation: Activation
-  /** null: by what follows the layer. */
+  /** Gain; null: by the activation that follows the layer. */
   readonly initGain: number | null
 }
 
@@ -88,7 +88,7 @@ function identityPanel(p: number, M: number, K: number): Float64Array {
 
 /** Returns a function that overwrites a reflection with number i, and returns the sign of R's number on the diagonal. */
 function reflectionsOf(seed: number, layer: number, M: number, K: number): (out: Reflection, i: number) => number {
-  // Only directions matter: any variance will do.
+  // Only directions matter: any variance would do.
   const drawRow = initialRows('lecun-normal', seed, layer, K, M)
   const row = new Float32Array(M)
   return (out, i) => {

@@ -15,7 +15,7 @@ export function layerWidths(inputs: number, hidden: readonly number[], classes: 
   return [inputs, ...hidden, classes]
 }
 
-/** Whether gradients change a parameter; else it is a running statistic. */
+/** True if gradients change a parameter; else it is a running statistic. */
 export const isLearned = ({ kind }: Pick<Parameter, 'kind'>): boolean => kind !== 'mean' && kind !== 'variance'
 
 /** Parameters of a multilayer perceptron, layer by layer, in the order of files. */

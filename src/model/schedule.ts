@@ -25,7 +25,7 @@ export function learningRateAt(input: ScheduleInput, step: number, stepsPerEpoch
   return scheduledRate(input, 0, stepsPerEpoch, total) * share
 }
 
-/** Whether rates of steps already done would have been others with another `train.epochs`. */
+/** True if the rates of completed steps would have been different with another `train.epochs`. */
 export function dependsOnEpochs({ type }: Experiment['schedule']): boolean {
   return type === 'cosine' || type === 'one-cycle'
 }
@@ -95,7 +95,7 @@ function oneCycle(
   return between(rate, last, end - 1 > peak ? Math.min((at - peak) / (end - 1 - peak), 1) : 0)
 }
 
-/** From `start` to `end` along half a cosine. */
+/** Value between `start` and `end` along half a cosine. */
 function between(start: number, end: number, share: number): number {
   return end + (start - end) * falling(share)
 }

@@ -11,9 +11,9 @@ export interface StateTensor {
   readonly name: string
   readonly shape: readonly number[]
   readonly parameter: Parameter
-  /** Which moment of the parameter, an average being the one after the last; null: the parameter itself. */
+  /** Index of the parameter's moment, the average being the one after the last; null: the parameter itself. */
   readonly moment: number | null
-  /** Its elements in a snapshot: [start, end). */
+  /** Range of its elements in a snapshot: [start, end). */
   readonly start: number
   readonly end: number
 }
@@ -28,11 +28,11 @@ export interface Companions {
 export const companionCount = ({ optimizer, ema }: Companions): number =>
   momentCount[optimizer.type] + (ema === null ? 0 : 1)
 
-/** Which of them is the average; null: there is none. */
+/** Index of the average among them; null: there is none. */
 export const averageIndex = ({ optimizer, ema }: Companions): number | null =>
   ema === null ? null : momentCount[optimizer.type]
 
-/** Share of the weights in their averages after a step, so many steps having been done before it. */
+/** Share of the weights in their averages after a step, given the number of earlier steps. */
 export function averageShare(decay: number, stepsBefore: number): number {
   return 1 - Math.min(decay, (1 + stepsBefore) / (10 + stepsBefore))
 }

@@ -41,7 +41,7 @@ export class Canvas {
     }
   }
 
-  /** A frame of so many pixels around the rectangle, outside of it. */
+  /** A frame of this many pixels around the rectangle, outside of it. */
   frame(x: number, y: number, width: number, height: number, thickness: number, colour: Colour): void {
     const across = width + 2 * thickness
     this.fill(x - thickness, y - thickness, across, thickness, colour)

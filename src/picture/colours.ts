@@ -36,7 +36,7 @@ export interface Scale {
   colourOf(value: number): Colour
 }
 
-/** From the least value to the largest; one that has negative numbers is even on both sides of zero, which is white. */
+/** Scale from the least value to the largest; with negative values it is symmetric around zero, which is white. */
 export function scaleFor(values: ArrayLike<number>): Scale {
   let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (let i = 0; i < values.length; i++) {

@@ -4,7 +4,7 @@
 
 export const GLYPH = { width: 5, height: 7, /** From letter to letter. */ step: 6 } as const
 
-/** From the space on: seven rows a letter, from the top, each a digit of base 32 whose bits are pixels from the left. */
+/** Glyphs from the space on: seven rows a letter, from the top, each a digit of base 32 whose bits are pixels from the left. */
 const GLYPHS =
   '0000000 4444404 aa00000 aavavaa 4fke5u4 op248j3 cik8lid 4480000 2488842 8422248 04lel40 044v440 0000c48 000v000 ' +
   '00000cc 01248g0 ehjlphe 4c4444e eh1248v v2421he 26aiv22 vgu11he 68guhhe v124888 ehhehhe ehhf12c 0cc0cc0 0cc0c48 ' +

@@ -45,7 +45,7 @@ export const SIGNATURE_BYTES = 16
 /** Names of the formats that are read, as messages list them. */
 export const READ_FORMATS = [...new Set(SIGNATURES.filter(({ isRead }) => isRead).map(({ name }) => name))].join(', ')
 
-/** The kind that the first bytes are of; null where they are of none that is known. */
+/** Kind of picture by its first bytes; null if it is unknown. */
 export function kindOf(start: Uint8Array): PictureKind | null {
   const text = Buffer.from(start.subarray(0, SIGNATURE_BYTES)).toString('latin1')
   return SIGNATURES.find(({ offset, bytes }) => text.startsWith(bytes, offset)) ?? null

@@ -1,5 +1,5 @@
 /**
- * What every layer of a network does with one image, or what its first layer looks for, as a picture of panels.
+ * Activations of every layer for one image, or weights of the first layer, as a picture of panels.
  * Pure; any thread.
  */
 import { Canvas, type Colour } from './canvas.js'
@@ -9,12 +9,12 @@ import { GLYPH, textWidth } from './font.js'
 export interface LayerPanel {
   /** `input`, `layer 1`, `output` */
   readonly title: string
-  /** What else is to be said, in a line below. */
+  /** Note, on a line below. */
   readonly note: string
   readonly values: Float32Array
   /** Names of the units, where they have some: then each is a bar with its name. */
   readonly names: readonly string[] | null
-  /** How the units lie, where they are an image; else null, and a grid is chosen. */
+  /** Height and width of the units if they form an image; else null, and a grid is chosen. */
   readonly shape: { readonly height: number; readonly width: number } | null
 }
 
@@ -30,7 +30,7 @@ const NAMED = { row: 22, bar: 62 } as const
 const MOST_COLUMNS = 4
 const EMPTY: Colour = [225, 225, 225]
 
-/** Columns and rows for so many units: about square, no row empty. */
+/** Columns and rows for a number of units: about square, no row empty. */
 export function gridFor(units: number): { columns: number; rows: number } {
   const columns = Math.max(1, Math.ceil(Math.sqrt(units)))
   return { columns, rows: Math.max(1, Math.ceil(units / columns)) }

@@ -27,7 +27,7 @@ export function preparationByName(dataset: string): Preparation | null {
 }
 
 /**
- * What `data.preparation` comes to. `images` are those of training (N, height x width); null where the features are
+ * Resolves `data.preparation`. `images` are those of training (N, height x width); null if the features are
  * numbers, or only other rows are at hand.
  */
 export function choosePreparation(
@@ -40,7 +40,7 @@ export function choosePreparation(
   return preparationByName(dataset) ?? (images && liesAsMnist(images, height, width) ? 'mnist' : 'plain')
 }
 
-/** The preparation of a model of an older version, which did not write it down: what that version did. */
+/** Preparation of a model of an older version, which did not record it: that version's own. */
 export function preparationOfOldModel(dataset: string, height: number, width: number): Preparation {
   const known = preparationByName(dataset)
   return known ?? (height === SIDE && width === SIDE && dataset !== 'images' ? 'mnist' : 'plain')

@@ -11,7 +11,7 @@ import { type Gray, resize } from './resize.js'
 export interface Prepared {
   /** (height x width) bytes; background 0, unless `plain`. */
   readonly pixels: Uint8Array
-  /** What was done, in order, for the user. */
+  /** Steps that were applied, in order, for the user. */
   readonly steps: readonly string[]
 }
 
@@ -34,13 +34,13 @@ export async function preparePicture(
 const sizeText = ({ width, height }: Size): string => `${width} x ${height}`
 
 const SIDE = 28
-/** Longest side of what is on the picture, of 28. */
+/** Longest side of the object in the picture, of 28. */
 const BOX: Readonly<Record<Exclude<Preparation, 'plain'>, number>> = { mnist: 20, 'fashion-mnist': SIDE }
-/** Of 255: less contrast than this is noise, or nothing. */
+/** Contrast, of 255, below which a picture is noise, or empty. */
 const LEAST_CONTRAST = 24
 /** Share of the pixels that may be dust or glare. Not more: a small digit on a large sheet is few pixels too. */
 const DUST = 0.0001
-/** Share of the contrast that is background still; more where the background itself varies. */
+/** Share of the contrast that still counts as background; more if the background itself varies. */
 const LEAST_INK = 0.05
 const MOST_INK = 0.5
 
@@ -53,7 +53,7 @@ export function prepare(where: string, picture: Picture, preparation: Preparatio
     if (original.width !== shape.width || original.height !== shape.height) {
       steps.push(`resized from ${sizeText(original)} to ${sizeText(shape)}`)
     }
-    // libvips makes pictures smaller; it would move them by half a pixel where it makes them larger.
+    // libvips only shrinks pictures here: it would shift them by half a pixel when it enlarges them.
     return { pixels: toBytes(resize(gray, shape.width, shape.height)), steps }
   }
   if (original.width !== picture.width) steps.push(`resized from ${sizeText(original)} to ${sizeText(picture)}`)
@@ -74,7 +74,7 @@ export function prepare(where: string, picture: Picture, preparation: Preparatio
   return { pixels: toBytes(placed), steps }
 }
 
-/** Grey from 0 to 1. What is transparent becomes paper: white under dark ink, black under light ink. */
+/** Grey from 0 to 1. Transparent pixels become paper: white under dark ink, black under light ink. */
 function flatten({ width, height, rgba }: Picture, steps: string[]): Gray {
   const values = new Float32Array(width * height)
   let light = 0
@@ -139,7 +139,7 @@ function quantile(values: Float32Array, share: number, sorted = false): number {
   return ordered[Math.round(share * (ordered.length - 1))]
 }
 
-/** What is around the ink is cut away. */
+/** Crops to the ink. */
 function crop(where: string, { width, height, values }: Gray, steps: string[]): Gray {
   let [left, top, right, bottom] = [width, height, -1, -1]
   for (let i = 0; i < values.length; i++) {
@@ -169,7 +169,7 @@ function brighten(gray: Gray, steps: string[]): Gray {
   return { ...gray, values: gray.values.map(value => value / most) }
 }
 
-/** In MNIST the centre of mass of every image lies in [14, 15) x [14, 15), counted from the edges: so it is in all held-out `digits`. */
+/** Position by centre of mass. In MNIST it lies in [14, 15) x [14, 15) for every image, counted from the edges: also in all test `digits`. */
 function placeByMass({ width, height, values }: Gray): { x: number; y: number } {
   let [mass, x, y] = [0, 0, 0]
   for (let i = 0; i < values.length; i++) {

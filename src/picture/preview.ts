@@ -19,7 +19,7 @@ const IMAGE = 84
 const MARGIN = 8
 const SCALE = 2
 const LINE = (GLYPH.height + 3) * SCALE
-/** Of an image's words, at most. */
+/** Maximum width of an image's caption. */
 const NAME_WIDTH = 190
 
 export function drawPreview({ height, width, rows }: PreviewPicture): Canvas {

@@ -34,7 +34,7 @@ interface Share {
   readonly share: number
 }
 
-/** For each new pixel of a line, the old ones it is made of. Shares sum to 1. */
+/** Weights of the old pixels in each new pixel of a line. They sum to 1. */
 function weightsOf(size: number, toSize: number): Share[][] {
   const scale = size / toSize
   return Array.from({ length: toSize }, (_, i) =>

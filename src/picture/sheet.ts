@@ -1,7 +1,7 @@
 /**
- * A contact sheet: images with what the network says of them. Pure; any thread.
+ * A contact sheet: images with their predictions. Pure; any thread.
  *
- * Right and wrong differ in more than colour: what is wrong has a thick frame, and its words stand on a dark bar.
+ * Mistakes differ in more than colour: a thick frame, and the text on a dark bar.
  */
 import { Canvas } from './canvas.js'
 import { BLUE, FAINT, gray, INK, VERMILION, WHITE } from './colours.js'
@@ -11,7 +11,7 @@ export type SheetTile = ClassTile | NumberTile
 
 interface AnyTile {
   readonly pixels: Uint8Array // (height, width) of the image
-  /** Which image this is: `#17`, or the name of a file. */
+  /** Name of the image: `#17`, or the name of a file. */
   readonly name: string
 }
 
@@ -23,7 +23,7 @@ interface ClassTile extends AnyTile {
   readonly truth: string | null
 }
 
-/** Of regression: neither right nor wrong. */
+/** Tile of regression: neither right nor wrong. */
 interface NumberTile extends AnyTile {
   readonly number: { readonly value: string; readonly truth: string | null }
 }
@@ -109,7 +109,7 @@ function drawFrameAndWords(canvas: Canvas, tile: ClassTile, { x, y, width, heigh
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
-/** Cut to so many pixels, with two dots for what is missing. */
+/** Text cut to this many pixels, with two dots for the rest. */
 function clip(text: string, width: number): string {
   const most = Math.floor(width / (GLYPH.step * TEXT_SCALE))
   return text.length <= most ? text : `${text.slice(0, Math.max(0, most - 2))}..`

@@ -51,7 +51,7 @@ export interface Comparison {
    */
   readonly differing: readonly string[]
   readonly runs: readonly ComparedRun[]
-  /** None where no two runs share all but their seed. */
+  /** Groups of runs that share everything but their seed. */
   readonly groups: readonly ComparedGroup[]
 }
 
@@ -77,7 +77,7 @@ export async function compareRuns(paths: readonly string[]): Promise<Comparison>
 /** Column of what the data are, by digest, where runs were trained on different ones. */
 const DATA = 'data'
 
-/** Which data a run was trained on, in 8 digits: the same files give the same, wherever they are. Null: not recorded. */
+/** Digest of a run's data in 8 digits: the same files give the same, wherever they are. Null: not recorded. */
 function dataOf({ manifest }: SavedRun): string | null {
   const files = manifest?.data?.files
   if (!Array.isArray(files) || files.length === 0) return null
@@ -145,7 +145,7 @@ function statisticsOf(values: readonly number[]): { mean: number; deviation: num
 /** A table of text: one row a run, then one a group of several. Columns in which nothing stands are left out. */
 export function comparisonTable({ differing, runs, groups }: Comparison): string[][] {
   const shown = RESULTS.filter(name => runs.some(({ results }) => results[name] !== undefined))
-  // Nothing for what only another type of optimizer or schedule has.
+  // Empty for a setting that only another type of optimizer or schedule has.
   const setting = (value: unknown) => (typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value))
   return [
     ['run', 'status', ...differing, ...shown],

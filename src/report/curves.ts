@@ -18,9 +18,9 @@ export interface EpochPoint {
   /** Epoch, counted from 1. */
   readonly epoch: number
   readonly step: number
-  /** Mean over the epoch, with dropout on; null where every mini-batch was left out. */
+  /** Mean over the epoch, with dropout on; null if every mini-batch was skipped. */
   readonly train: Score | null
-  /** Score after the epoch; null where there are no validation rows, or it is not finite. */
+  /** Score after the epoch; null if there is no validation split, or it is not finite. */
   readonly validation: Score | null
   readonly learningRate: number
   readonly seconds: number

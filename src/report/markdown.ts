@@ -57,7 +57,7 @@ function runMarkdown(run: RunReport): string {
   lines.push(
     '## Experiment',
     '',
-    'What differs from the defaults:',
+    'Settings that differ from the defaults:',
     '',
     '```json',
     JSON.stringify(differences, null, 2),

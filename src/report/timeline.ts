@@ -1,4 +1,4 @@
-/** How the workers spent their time, from a run's events. Pure; any thread. */
+/** Times of the workers, from a run's events. Pure; any thread. */
 import type { WorkerTime } from '../run/events.js'
 import { numberOf } from '../run/numbers.js'
 import type { StoredEvent } from './run-files.js'

@@ -71,9 +71,9 @@ const prediction = object(
       ...list(object({ name: text, value: number })),
       description: 'Of regression, which has no classes: every target by name, in the units of the data.',
     },
-    preprocessing: { ...list(text), description: 'What was done to the image before the network saw it.' },
+    preprocessing: { ...list(text), description: 'Steps applied to the image before the network.' },
     pixels: { ...list(count), description: 'What the network saw; for pictures, and for images with `layers`.' },
-    layers: { ...list(layer), description: 'What every layer put out, with `layers: true`.' },
+    layers: { ...list(layer), description: 'Outputs of every layer, with `layers: true`.' },
   },
   ...['label', 'className', 'confidence', 'top', 'probabilities', 'values', 'pixels', 'layers'],
 )
@@ -90,7 +90,7 @@ const model = object({
   checkpoint: text,
   height: count,
   width: count,
-  input: { type: 'string', enum: ['image', 'row'], description: 'What `POST /predict` takes.' },
+  input: { type: 'string', enum: ['image', 'row'], description: 'Kind of input that `POST /predict` takes.' },
   features: nullable({ ...list(text), description: 'Names of the features of a row, in its order.' }),
   task: { type: 'string', enum: ['classification', 'regression'] },
   classNames: { ...list(text), description: 'Of regression the names of the targets.' },
@@ -106,7 +106,7 @@ const model = object({
 const testImage = { index: count, label: count, className: text, pixels: { ...text, description: 'Bytes in base64.' } }
 
 const failure = object(
-  { statusCode: count, error: text, message: text, hint: { ...text, description: 'What to do about it.' } },
+  { statusCode: count, error: text, message: text, hint: { ...text, description: 'Advice.' } },
   'hint',
 )
 const responses = (good: Schema, ...also: number[]): Operation['schema']['response'] => ({
@@ -123,20 +123,23 @@ export const OPERATIONS = {
     method: 'POST',
     url: '/predict',
     schema: {
-      summary: 'What a network says of one or more images, or rows of numbers',
+      summary: 'Predictions for one or more images, or rows of numbers',
       description: `At most ${LIMITS.images} images, ${LIMITS.pictures} of them picture files, in ${LIMITS.bodyBytes} bytes. Give one of \`image\`, \`images\`, \`row\` and \`rows\`; of rows there may be as many as of images. Requests that arrive together are computed together.`,
       body: object(
         {
           run: {
             ...text,
             maxLength: 100,
-            description: 'Default: the first run that has weights and takes what is given.',
+            description: 'Default: the first run that has weights and accepts the input.',
           },
           image: IMAGE,
           images: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: IMAGE },
           row: ROW,
           rows: { type: 'array', minItems: 1, maxItems: LIMITS.images, items: ROW },
-          layers: { type: 'boolean', description: 'Also what every layer puts out; of a single image or row.' },
+          layers: {
+            type: 'boolean',
+            description: 'Also return the outputs of every layer; for a single image or row.',
+          },
         },
         ...['run', 'image', 'images', 'row', 'rows', 'layers'],
       ),
@@ -155,7 +158,7 @@ export const OPERATIONS = {
     method: 'GET',
     url: '/runs/:id',
     schema: {
-      summary: 'One run: experiment, summary, metrics, and what is known of its network',
+      summary: 'One run: experiment, summary, metrics, and the facts about its network',
       description:
         '`metrics` are the events of `metrics.jsonl`, at most 16 MiB of them, the first ones; numbers that are not finite are words. `model` is null before the first checkpoint.',
       params: ofRun,

@@ -33,7 +33,7 @@ export interface ModelFacts {
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
   readonly dataset: string
-  /** How pictures are prepared for it. */
+  /** Preprocessing of pictures. */
   readonly preparation: Preparation
   readonly note: string | null
 }

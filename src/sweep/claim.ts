@@ -23,7 +23,7 @@ export interface PlannedRun {
   readonly experiment: Experiment
 }
 
-/** At most so many differences are named. */
+/** Maximum number of differences to name. */
 const NAMED = 3
 
 /**

@@ -14,7 +14,7 @@ interface Known {
 }
 
 export class DataOfRuns {
-  /** By the `data` section of the experiment: variants may name different data. */
+  /** Files by the `data` section of the experiment: variants may name different data. */
   readonly #known = new Map<string, Known>()
 
   /** Files of the runs with the same `data` section; undefined where none has been started. */

@@ -1,4 +1,4 @@
-/** A sweep's file: which experiment, and what is varied in it. Read and checked on the main thread, before any run. */
+/** A sweep's file: the experiment, and the settings that vary. Read and checked on the main thread, before any run. */
 import { basename, dirname, resolve } from 'node:path'
 import * as z from 'zod'
 import { readText } from '../config/file.js'
@@ -26,7 +26,7 @@ const schema = z.strictObject({
   set: z.record(path, z.unknown()).default({}),
   /** Path to values; every combination is a run. */
   grid: z.record(path, z.array(z.unknown()).min(1)).default({}),
-  /** So many draws, each with a value from every range; combined with the grid. */
+  /** Number of random draws, each with a value from every range; combined with the grid. */
   random: z
     .strictObject({
       count: z.int().min(1),

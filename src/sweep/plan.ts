@@ -1,10 +1,10 @@
-/** From a sweep's file to its runs: the same file gives the same runs in the same order. Pure; main thread. */
+/** Expands a sweep's file into its runs: the same file gives the same runs in the same order. Pure; main thread. */
 import { keyOf, Purpose, philox } from '../tensor/random.js'
 import type { SweepFile } from './file.js'
 
-/** One run: what it changes in the experiment. */
+/** One run: its changes to the experiment. */
 export interface SweepPoint {
-  /** From 1, as in the names of directories. */
+  /** Number of the run, from 1, as in the names of directories. */
   readonly index: number
   readonly settings: Readonly<Record<string, unknown>>
 }

@@ -1,4 +1,4 @@
-/** What a sweep is asked for and comes to. Types only. */
+/** Options and result of a sweep. Types only. */
 import type { TrainEvent } from '../run/events.js'
 import type { SweepPoint } from './plan.js'
 
@@ -7,7 +7,7 @@ export interface SweepOptions {
   readonly dir?: string | undefined
   /** Default: the file's. */
   readonly parallel?: number | undefined
-  /** Runs end after their current step, saved; the sweep resolves with what there is. */
+  /** Aborting it ends runs after their current step, saved; the sweep resolves with the results so far. */
   readonly signal?: AbortSignal | undefined
   readonly onRun?: ((run: SweepRun) => void) | undefined
   /** Events of the runs, with the index of the run. */

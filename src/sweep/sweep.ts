@@ -111,7 +111,7 @@ async function variantsOf(sweep: SweepFile, experimentPath: string, dir: string)
   return variants
 }
 
-/** Calls `act` for each item, `count` at a time, in order. The first rejection ends it, once those under way are done. */
+/** Calls `act` for each item, `count` at a time, in order. The first rejection ends it, once the current calls are done. */
 async function inParallel<T>(items: readonly T[], count: number, act: (item: T) => Promise<void>): Promise<void> {
   let next = 0
   let failure: { readonly error: unknown } | undefined

@@ -36,7 +36,7 @@ export interface VariantOptions extends Pick<SweepOptions, 'signal' | 'onEvent' 
 }
 
 /**
- * Trains a variant up to so many epochs, from wherever it is. A failure is its result; rejects with DataError only where
+ * Trains a variant up to a number of epochs, from wherever it is. A failure is its result; rejects with DataError only if
  * the data of the sweep have changed.
  */
 export async function runTo(variant: Variant, epochs: number, options: VariantOptions): Promise<SweepRun> {

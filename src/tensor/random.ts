@@ -82,7 +82,7 @@ export function permutation(n: number, seed: number, purpose: Purpose, index: nu
   return order
 }
 
-/** Whether a word gives each of n numbers with the same probability: all words but the 2^32 mod n surplus ones do. */
+/** True if a word gives each of n numbers with the same probability: all words but the 2^32 mod n surplus ones do. */
 function isFair(word: number, n: number): boolean {
   const low = Math.imul(word, n) >>> 0
   return low >= n || low >= 0x1_0000_0000 % n // the remainder is below n, and slow

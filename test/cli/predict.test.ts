@@ -94,7 +94,7 @@ t.test('activations: a picture of the layers, one of the weights, or numbers', a
     code: 0,
     stderr: '',
     stdout:
-      /^input 0 +784 units .*\nhidden 1 +64 units +\d+ % active .*\nhidden 2 +30 units .*\noutput 3 +10 units +says 0 .*\npicture {2}/,
+      /^input 0 +784 units .*\nhidden 1 +64 units +\d+ % active .*\nhidden 2 +30 units .*\noutput 3 +10 units +predicts 0 .*\npicture {2}/,
   })
   t.match(decodePng('layers', readFileSync(out)), { width: 1220 })
 

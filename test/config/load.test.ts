@@ -188,7 +188,7 @@ t.test('files that are no experiment say what they are', async t => {
   t.match(await message(put('deep.json', '['.repeat(200_000))), 'values are nested too deep')
   t.match(
     await message(dir),
-    /^\.: it is a directory, expected an experiment file; in it: \.\/big\.json, .* and \d more$/,
+    /^\.: it is a directory, expected an experiment file; it contains \.\/big\.json, .* and \d more$/,
   )
   mkdirSync(join(dir, 'none'))
   t.match(await message(join(dir, 'none')), /it is a directory.*; it contains no \.json file$/)

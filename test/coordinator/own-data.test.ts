@@ -106,7 +106,7 @@ t.test('augmentation of numbers is refused, and so are other data', async t => {
   const shifted = train(resolveExperiment(experiment({ augment: { shift: 1 } })), { runDir: null })
   await t.rejects(shifted, {
     name: 'ConfigError',
-    message: /augment has settings, expected none with csv, whose features are no images/,
+    message: /augment has settings, expected none with csv, whose features are not images/,
   })
   writeFileSync(path, readFileSync(path, 'utf8').replace('left', 'right'))
   await t.rejects(reproduce(run), { name: 'DataError', message: /the run was trained on other data/ })

@@ -251,7 +251,7 @@ t.test('test rows must have the targets of the training rows', async t => {
     archive,
     encodeNpz([array('x_train', [20, 3]), array('y_train', [20]), array('x_test', [5, 3]), array('y_test', [5, 2])]),
   )
-  await t.rejects(failed({ dataset: 'npz', path: archive, task: 'regression' }), { message: /the held-out rows have/ })
+  await t.rejects(failed({ dataset: 'npz', path: archive, task: 'regression' }), { message: /the test rows have/ })
 })
 
 t.test('a target that never changes is said as it is', async t => {

@@ -118,7 +118,7 @@ t.test('held-out rows of a file of their own need the same columns, in any order
 t.test('what is wrong is named with its line and column', async t => {
   for (const [text, csv, message] of [
     ['', {}, /is empty/],
-    ['a,b\n', {}, /has no rows/],
+    ['a,b\n', {}, /the table is empty/],
     ['a,b\n1,x\n2,x\n', {}, /2 rows in 1 classes, expected at least 2/],
     ['a,b,c\n1,2,x\n1,2\n', {}, /line 3: has 2 fields, expected 3 as in the first line, separated by ','/],
     ['a,b\n1,x\n2,y,z\n', {}, /line 3: has 3 fields, expected 2/],

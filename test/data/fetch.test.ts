@@ -130,7 +130,7 @@ t.test('a fetch that failed leaves its part, and the next one goes on from it', 
   t.match(error, {
     name: 'DataError',
     message: /train-images-idx3-ubyte\.gz could not be fetched, expected it from one of 1 places:\n {2}http:.*: /,
-    hint: /data fetch small --to .* goes on where it stopped/,
+    hint: /data fetch small --to .* continues where it stopped/,
   })
   t.same(readdirSync(to), ['.train-images-idx3-ubyte.part'])
   const good = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))

@@ -208,7 +208,7 @@ t.test('messages name file, offset, what was found and what was expected', async
       'trailing byte inside gzip',
       'images',
       gzipSync(Buffer.concat([good, Buffer.of(0)])),
-      /content goes on after offset 40, expected its end there/,
+      /content continues after offset 40, expected its end there/,
     ],
     ['truncated inside gzip', 'images', gzipSync(good.subarray(0, 39)), /content ends at offset 39, expected 40 bytes/],
     [
@@ -253,7 +253,7 @@ t.test('a gzip bomb is left at the first byte that its header did not promise', 
   let taken = 0
   const before = process.memoryUsage.rss()
   const said = await problem(readIdxElements(file, 'images', head, chunk => (taken += chunk.length)))
-  t.match(said, /content goes on after offset 40, expected its end there; its header promises 2 x 3 x 4/)
+  t.match(said, /content continues after offset 40, expected its end there; its header promises 2 x 3 x 4/)
   t.equal(taken, 0, 'nothing reached the caller')
   t.ok(process.memoryUsage.rss() - before < 32 * 2 ** 20, 'memory grew by less than 32 MiB')
 })

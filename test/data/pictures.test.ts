@@ -83,7 +83,7 @@ t.test('files that are not read are named and counted', async t => {
   const { source } = await trainRows(path)
   t.equal(source.train.rows + source.test.rows, 10)
   t.same(source.warnings, [
-    `${path}: left out, as they are no pictures that are read: 1 .md (readme.md); 2 .bmp (a/x.bmp, …); ` +
+    `${path}: ignored files that are not pictures gradloom reads: 1 .md (readme.md); 2 .bmp (a/x.bmp, …); ` +
       '1 folders inside a class (b/more); 1 without an ending (b/LICENSE); 1 .txt (b/notes.txt)',
   ])
 })
@@ -98,7 +98,7 @@ t.test('a class without a picture that can be read is an error, in either part',
     ['deeper', { ...TWO, 'c/d/1.png': png(1) }, /c: the class has no picture .*it has 1 folders/],
     ['hidden', { ...TWO, 'c/.1.png': png(1) }, /c: the class has no picture .*it has nothing/],
     ['test', { 'train/a/1.png': png(1), 'train/b/1.png': png(2), 'test/a/1.bmp': OTHERS.bmp }, /test\/a: the class/],
-    ['no folders', { '1.png': png(1) }, /has no pictures, expected PNG, .* files in a folder for each class/],
+    ['no folders', { '1.png': png(1) }, /has no pictures, expected PNG, .* files in one folder per class/],
   ] as const)
     await t.rejects(open(writeFiles(files)), { name: 'DataError', message }, name)
 })

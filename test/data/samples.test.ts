@@ -92,7 +92,7 @@ const wrong: readonly [what: unknown, message: RegExp, task?: 'regression'][] = 
   [{ features: { data: [1, 2, 3], shape: [2, 2] }, labels: LABELS }, /data has 3 elements, expected 4/],
   [{ features: { data: [1, 2], shape: [1, 1, 1, 2] }, labels: ['a'] }, /shape is \(1, 1, 1, 2\)/],
   [{ features: 5, labels: LABELS }, /features is 5, expected an array/],
-  [{ features: ROWS, labels: ['a', 0.5] }, /label 1 is 0\.5, expected text, a whole number/],
+  [{ features: ROWS, labels: ['a', 0.5] }, /label 1 is 0\.5, expected text, an integer/],
   [{ features: ROWS, labels: ['a', null] }, /label 1 is null/],
   [
     {

@@ -101,7 +101,7 @@ t.test('an empty split says what would help', t => {
   const numbers = what(prices, 0.2, 'data.testFraction')
   t.match(numbers, {
     message: /test split empty.*300 rows in 300 classes/,
-    hint: /numbers to predict: --set data\.task=regression/,
+    hint: /for regression: --set data\.task=regression/,
   })
   const xor = what(Int32Array.of(0, 1, 1, 0), 0.01, 'data.testFraction')
   t.match(xor, { message: /data\.testFraction is 0\.01/, hint: /larger fraction.*data\.testPath may be the same file/ })

@@ -212,7 +212,7 @@ t.test('a file that is damaged, or claims more than the model can hold, is refus
   writeFileSync(file, whole.subarray(0, whole.length / 2))
   await t.rejects(importWeights(file, table, null), {
     name: 'DataError',
-    message: /half\.npz: is no whole \.npz archive/,
+    message: /half\.npz: is not a whole \.npz archive/,
   })
   await t.rejects(importWeights(join(dir, 'none.npz'), table, null), { message: /none\.npz: cannot be read: ENOENT/ })
   const large = join(dir, 'large.npz')

@@ -60,11 +60,11 @@ t.test('built libraries that crash, hang, lie or are of another ABI', linux, asy
   t.equal(await reasonOf('hangs', blas('for (;;);'), 'blas', 1500), 'took more than 1.5 s when it was called')
   t.match(
     await reasonOf('wrong', blas(PRODUCT.replace('p < k', 'p < (k > 100 ? 100 : k)'))),
-    /^gives wrong numbers: nn 70x97x129 with leading dimensions 129, 97, 97: element \(0, 0\) is .*, expected /,
+    /^gives wrong values: nn 70x97x129 with leading dimensions 129, 97, 97: element \(0, 0\) is .*, expected /,
   )
   t.match(
     await reasonOf('ignores-beta', blas(PRODUCT.replace('beta == 0 ? 0 : beta * c[i * ldc + j]', '0'))),
-    /^gives wrong numbers: .* added to c/,
+    /^gives wrong values: .* added to c/,
   )
   t.match(await reasonOf('outside', blas(`${PRODUCT} c[m * ldc] = 1;`)), /^writes outside of its result: nn 1x1x1/)
   t.match(

@@ -5,14 +5,14 @@
  * koffi 3 ends the whole process ("Error::ThrowAsJavaScriptException napi_throw") when a thread is terminated, or the process
  * exits, while the thread loads a library, declares a function, or decodes or views memory: its addon cannot throw into a
  * thread that is ending. Measured on Node 20 and 26, 40 threads each; plain calls, output parameters, buffers and `address`
- * are safe. So all else is done when a thread opens its plan, never in a step, and nobody ends a thread while it opens one.
+ * are safe. So everything else is done when a thread opens its plan, never in a step, and nobody ends a thread while it opens one.
  */
 export type Koffi = typeof import('koffi')
 export type LibraryHandle = import('koffi').LibraryHandle
 
 let loading: Promise<Koffi> | undefined
 
-/** Rejects with a KoffiMissing that says what to do. */
+/** Loads koffi. Rejects with a KoffiMissing whose message has the remedy. */
 export function loadKoffi(): Promise<Koffi> {
   loading ??= import('koffi').then(
     koffi => koffi.default as unknown as Koffi,
@@ -31,7 +31,7 @@ export class KoffiMissing extends Error {
   }
 }
 
-/** A function of the library, or null where it has none of that name. `declaration` is C, as koffi reads it. */
+/** A function of the library, or null if it has none of that name. `declaration` is C, as koffi reads it. */
 export function optional<F extends (...args: never[]) => unknown>(
   library: LibraryHandle,
   declaration: string,

@@ -1,6 +1,6 @@
 /**
  * Binds the kernels between the matrix products, of assembly/elementwise.ts, gather.ts and losses.ts, to tensors in
- * panels or in rows: what differs is where a part of a matrix lies. Runs in workers.
+ * panels or in rows, by the location of a part of a matrix. Runs in workers.
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../tensor/random.js'
 import { byteOffsetOf } from '../../tensor/tensor.js'
@@ -30,7 +30,7 @@ type Elementwise = Pick<
   'gather' | 'biasActivate' | 'dropout' | 'softmaxLoss' | 'squaredLoss' | 'activateBackward'
 >
 
-/** What says which units are kept, for rows from some row on. `scratch` takes DROPOUT_SCRATCH_BYTES. */
+/** Binds the dropout mask, for rows from some row on. `scratch` takes DROPOUT_SCRATCH_BYTES. */
 export function bindMask({ rate, seed, layer, samples }: DropoutSpec, scratch: number) {
   const [k0, k1] = keyOf(seed, Purpose.dropout)
   const index = byteOffsetOf(samples)

@@ -1,6 +1,6 @@
 /**
  * Binds the normalisation kernels of assembly/norm.ts, which serve panels and row-major matrices alike, to tensors in
- * either form: what differs is where a part of a matrix lies. Runs in workers.
+ * either layout, by the location of a part of a matrix. Runs in workers.
  */
 import { bindShapes, byteOffsetOf, matrixShape } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'

@@ -10,11 +10,11 @@ import type { BiasTensors, BiasUpdate, Columns, Tile, WeightTensors, WeightUpdat
 import { F32_BYTES } from '../layouts.js'
 import { bindOptimizer, bindRuns, type EachRun } from './optimizers.js'
 
-/** How a backend keeps and computes the tiles of one weight matrix. A part of a tile is a tile. */
+/** Storage and arithmetic of one weight matrix's tiles in a backend. A part of a tile is a tile. */
 export interface TileLayout {
   /**
    * Visits the parts of a tile whose gradient fits the scratch. `prepare` is called before the parts of each range of
-   * inputs, for what their gradients have in common.
+   * inputs, for what their gradients share.
    */
   eachPart(tile: Tile, visit: (part: Tile) => void, prepare?: (part: Tile) => void): void
   /**

@@ -1,5 +1,5 @@
 /**
- * Places of matrices, for the kernels that serve panels and row-major matrices alike: what is not a matrix product.
+ * Locations of matrices, for the kernels other than products, which serve panels and row-major matrices alike.
  * Words as in assembly/layout.ts. Pure; runs in workers.
  */
 import type { Matrix } from '../../tensor/tensor.js'
@@ -16,10 +16,10 @@ export interface Part {
   readonly offset: number
 }
 
-/** How a backend keeps its matrices: all columns unless some are given. */
+/** Locates parts of a backend's matrices: all columns unless some are given. */
 export type PartOf = (matrix: Matrix) => (row: number, columns?: Columns) => Part
 
-/** There is no such matrix. */
+/** Location of a matrix that does not exist. */
 export const NOWHERE: Place = [0, 0, 0]
 
 export const extentOf = (rows: number, { panels, vectors }: Part): Extent => [rows, panels, vectors]

@@ -1,7 +1,7 @@
-/** The command that installs a library for a native backend, on the system at hand. Main thread. */
+/** The command that installs a library for a native backend on the current system. Main thread. */
 import { readFileSync } from 'node:fs'
 
-/** Null where no command is known. `osRelease` is the text of /etc/os-release. */
+/** Command, or null if none is known. `osRelease` is the text of /etc/os-release. */
 export function installAdvice(
   backend: string,
   platform: NodeJS.Platform = process.platform,

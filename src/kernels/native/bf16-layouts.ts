@@ -36,7 +36,7 @@ export const derivedShape = (inputs: number, outputs: number, hasTranspose: bool
   (pairsBytes(inputs, outputs) + (hasTranspose ? pairsBytes(outputs, inputs) : 0)) / F32_BYTES,
 ]
 
-/** Where the layouts of a batch matrix lie: byte offsets and strides in bytes, unless said otherwise. */
+/** Locations of a batch matrix's layouts: byte offsets and strides in bytes, unless stated otherwise. */
 export interface MatrixLayouts {
   /** f32 (B, cols), row-major. */
   readonly at: number
@@ -70,7 +70,7 @@ export function transposedOf({ derived, inputs, outputs }: WeightTensors): numbe
 }
 
 /**
- * Where inputs [inputStart, inputStart + height) of a 64-column block lie in the master and in the derived layouts, as
+ * Locations of inputs [inputStart, inputStart + height) of a 64-column block in the master and in the derived layouts, as
  * `bf16_weights` takes them. `inputStart` is a multiple of 64.
  */
 export function weightBlocks({ master, derived, inputs, outputs }: WeightTensors) {

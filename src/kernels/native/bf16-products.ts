@@ -18,7 +18,7 @@ const LINE_BYTES = 64
 /** c = a · b, or plus that; all are byte offsets in the arena. */
 export type MultiplyBf16 = (m: number, k: number, a: number, b: number, c: number, accumulate?: boolean) => void
 
-/** Each shape is bound at its first use. A layer has few: a list is searched faster than a map. */
+/** Binds each shape at its first use. A layer has few: a list is searched faster than a map. */
 export function bf16ProductsOf(native: NativeProducts | null): MultiplyBf16 {
   if (!native) {
     return () => {
@@ -40,11 +40,11 @@ export function bf16ProductsOf(native: NativeProducts | null): MultiplyBf16 {
 
 /**
  * Finishes 64 columns of a product, of which the rows [row, row + rows) are in the scratch; returns whether all are finite.
- * What the next product reads begins at `ahead`: `aheadRow` bytes of it may be fetched for each row.
+ * The operand of the next product begins at `ahead`: `aheadRow` bytes of it may be prefetched for each row.
  */
 type FinishBlock = (row: number, rows: number, column: number, ahead: number, aheadRow: number) => boolean
 
-/** What the products of one thread share. */
+/** Context that the products of one thread share. */
 interface Context {
   readonly wasm: WasmExports
   readonly native: NativeProducts | null
@@ -69,7 +69,7 @@ function bindBlocks({ multiply, scratch }: Context, out: Matrix, a: Matrix, b: n
   }
 }
 
-/** Copies 64 columns of a product from the scratch to where they belong. */
+/** Copies 64 columns of a product from the scratch to their destination. */
 function bindPlace({ wasm, scratch }: Context, out: Matrix): FinishBlock {
   const { at, stride } = layoutsOf(out)
   return (row, rows, column) => {
@@ -82,7 +82,7 @@ function bindPlace({ wasm, scratch }: Context, out: Matrix): FinishBlock {
 type Products = Pick<Kernels, 'linear' | 'linearBackward'> &
   Required<Pick<Kernels, 'linearActivate' | 'linearActivateBackward'>>
 
-/** `activations`: the kernels that finish what the fused ones do not serve, with their rounding. */
+/** Binds the products. `activations`: the kernels that finish what the fused ones do not serve, with their rounding. */
 export function bindProducts(
   context: Context,
   activations: Pick<Kernels, 'biasActivate' | 'activateBackward'>,
@@ -173,7 +173,7 @@ function linearActivateBackward(
     })
 }
 
-/** out = x · w where no bf16 layout is kept: averages of weights, which are scored and never trained. */
+/** out = x · w if no bf16 layout is kept: averages of weights, which are scored and never trained. */
 function linearInF32({ native, wasm, scratch }: Context, out: Matrix, x: Matrix, w: WeightTensors): BlockKernel {
   if (!native) throw new TypeError('bf16: the library is not open in this thread')
   const { gemm, base } = native

@@ -68,7 +68,7 @@ type Rounded = Pick<
   | 'layerNormBackward'
 >
 
-/** The same kernels, each followed by the rounding of its output. */
+/** Kernels that also round their output. */
 export function withRounding(wasm: WasmExports, kernels: Rounded): Rounded {
   return {
     gather(...args) {
@@ -130,7 +130,7 @@ export function withRounding(wasm: WasmExports, kernels: Rounded): Rounded {
 
 type Loss = (row: number, rows: number, deltaScale: number) => boolean
 
-/** Where the loss leaves deltas, they are rounded; where it only scores, nothing reads what it leaves. */
+/** Rounds the deltas of a loss; when it only scores, nothing reads its output. */
 function roundDeltas(loss: Loss, round: RoundRows): Loss {
   return (row, rows, deltaScale) => {
     const finite = loss(row, rows, deltaScale)

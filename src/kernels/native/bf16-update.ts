@@ -14,10 +14,10 @@ import type { MultiplyBf16 } from './bf16-products.js'
 
 const VECTOR = 4
 
-/** A product of 256 x 64 is worth its call, and its weights, moments and gradient stay in the second-level cache. */
+/** Tile size: a product of 256 x 64 is worth its call, and its weights, moments and gradient stay in the second-level cache. */
 export const TILE = { inputs: 512, outputs: 512 }
 
-/** Bytes of a tile's transposed inputs, for batches of so many rows; the gradient of a block lies behind them. */
+/** Bytes of a tile's transposed inputs, for batches of this many rows; the gradient of a block lies behind them. */
 const transposedBytes = (rows: number): number => TILE.inputs * depthOf(rows) * BF16_BYTES
 
 /** Scratch for both; products between matrices use it too, for a block of their result. */
@@ -69,7 +69,7 @@ export function bindBlocksUpdate(
   return bindWeightUpdate(wasm, gradientScratch, w, {
     eachPart,
     splitsBuffers: true,
-    /** Transposes the inputs anew where there are fewer rows than there may be. */
+    /** Transposes the inputs again if there are fewer rows than the maximum. */
     prepare(part, row, rows) {
       const depth = depthOf(rows)
       if (depth === xs.capacity) return

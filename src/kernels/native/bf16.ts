@@ -1,6 +1,6 @@
 /**
- * The backend over oneDNN's products in bf16: operands are rounded to nearest even, sums and all else stay f32, as do
- * weights and moments. Instantiated once per thread. bf16-layouts.ts says how matrices lie; this file puts the parts
+ * The backend over oneDNN's products in bf16: operands are rounded to nearest even, sums and everything else stay f32, as do
+ * weights and moments. Instantiated once per thread. bf16-layouts.ts has the layouts; this file puts the parts
  * together: products, the rounding of what other kernels write, updates.
  *
  * Test: npx tap dist/test/kernels/bf16.test.js   Bench: npm run bench -- step --backends onednn

@@ -16,7 +16,7 @@ const SGEMM =
   'uintptr_t a, int lda, uintptr_t b, int ldb, float beta, uintptr_t c, int ldc)'
 
 export function openBlas(_koffi: Koffi, handle: LibraryHandle): OpenLibrary {
-  // Before anything else of MKL is called: later it is too late for it to choose its layers.
+  // Call this before anything else of MKL: later it is too late to choose its layers.
   const vendor = mkl(handle) ?? openblas(handle) ?? blis(handle) ?? accelerate(handle) ?? unknown
   const sgemm = optional<(...args: number[]) => void>(handle, SGEMM)
   if (!sgemm) {
@@ -69,7 +69,7 @@ function mkl(handle: LibraryHandle): Vendor | null {
     text,
     text.length,
   )
-  // Such as "Intel(R) oneAPI Math Kernel Library Version 2023.2-Product Build 20230613 for Intel(R) 64 ... applications".
+  // The text is like "Intel(R) oneAPI Math Kernel Library Version 2023.2-Product Build 20230613 for Intel(R) 64 ... applications".
   const said = text.toString('latin1').replace(/[\0\s]+$/, '')
   return { name: 'MKL', version: /Version (\S+?)[-\s]/.exec(said)?.[1] ?? 'unknown', detail: 'sequential' }
 }
@@ -87,7 +87,7 @@ function blis(handle: LibraryHandle): Vendor | null {
 
 const BLAS_THREADING_SINGLE_THREADED = 1
 
-/** Apple's. It names no version; the system's decides. Before macOS 15 VECLIB_MAXIMUM_THREADS alone limits threads. */
+/** Accelerate of Apple, which reports no version; the system's decides. Before macOS 15 VECLIB_MAXIMUM_THREADS alone limits threads. */
 function accelerate(handle: LibraryHandle): Vendor | null {
   if (process.platform !== 'darwin' || !optional(handle, 'void vDSP_vadd()')) return null
   optional<Setter>(handle, 'int BLASSetThreading(uint32_t mode)')?.(BLAS_THREADING_SINGLE_THREADED)

@@ -1,5 +1,5 @@
 /**
- * Whether a library's products are right, and roughly how fast they are. Runs in the process of a probe: a wrong library
+ * Checks whether a library's products are right, and roughly how fast they are. Runs in the process of a probe: a wrong library
  * may crash here.
  */
 import { roundToBf16, widenBf16 } from '../../tensor/bf16.js'
@@ -7,14 +7,14 @@ import { BF16_COLUMNS, BF16_DEPTH } from '../layouts.js'
 import type { BindBf16, NativeGemm, ProductForm, ProductShape } from '../products.js'
 import { spelled, UnfitLibrary } from './library.js'
 
-/** Elements of f32. Where they lie is the caller's: `at` is the address of element 0. */
+/** Memory for the operands, in f32 elements. The caller chooses its location: `at` is the address of element 0. */
 export interface Workspace {
   readonly data: Float32Array
   readonly at: number
 }
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
-/** Below, at and above the edges of usual kernels, and one that takes several of their blocks. */
+/** Sizes below, at and above the edges of usual kernels, and one that takes several of their blocks. */
 const SIZES = [
   [1, 1, 1],
   [3, 5, 7],
@@ -28,7 +28,7 @@ const SENTINEL = 12345
 /** Elements that `checkProducts` needs. */
 export const CHECK_ELEMS = 3 * 140 * 140
 
-/** Throws UnfitLibrary at the first number that is not as plain loops in float64 have it. Returns how many products it tried. */
+/** Compares products with plain loops in float64. Throws UnfitLibrary at the first wrong value. Returns the number of products. */
 export function checkProducts(gemm: NativeGemm, space: Workspace): number {
   let products = 0
   for (const form of FORMS) {
@@ -57,7 +57,7 @@ function checkProduct(gemm: NativeGemm, shape: ProductShape, { data, at }: Works
   const end = c + m * ldc
   const random = numbers()
   for (let i = 0; i < c; i++) data[i] = random()
-  // What is overwritten is not read: NaN would show.
+  // Overwritten elements are not read: NaN would show.
   for (let i = c; i < end; i++) data[i] = accumulate ? random() : Number.NaN
   for (let i = 0; i < m; i++) data.fill(SENTINEL, c + i * ldc + n, c + (i + 1) * ldc)
   data.fill(SENTINEL, end, end + PADDING)
@@ -79,7 +79,7 @@ function checkProduct(gemm: NativeGemm, shape: ProductShape, { data, at }: Works
       const got = data[c + i * ldc + j]
       if (!(Math.abs(got - want) <= gamma(k + 2) * magnitude)) {
         const what = `${spelled(shape)} with leading dimensions ${lda}, ${ldb}, ${ldc}${accumulate ? ', added to c' : ''}`
-        throw new UnfitLibrary(`gives wrong numbers: ${what}: element (${i}, ${j}) is ${got}, expected ${want}`)
+        throw new UnfitLibrary(`gives wrong values: ${what}: element (${i}, ${j}) is ${got}, expected ${want}`)
       }
     }
   }
@@ -97,7 +97,7 @@ const BF16_DEPTHS = [BF16_DEPTH, 3 * BF16_DEPTH, 8 * BF16_DEPTH]
 /** Elements that `checkBf16` needs. */
 export const BF16_CHECK_ELEMS = (256 * 256 + 256 * BF16_COLUMNS) / 2 + 256 * BF16_COLUMNS + PADDING
 
-/** As `checkProducts`, for products in bf16: sums of exact products, rounded at each addition. */
+/** Checks products in bf16 as `checkProducts` does in f32: sums of exact products, rounded at each addition. */
 export function checkBf16(bind: BindBf16, { data, at }: Workspace): number {
   let products = 0
   const halves = new Uint16Array(data.buffer, data.byteOffset, data.length * 2)
@@ -130,7 +130,7 @@ export function checkBf16(bind: BindBf16, { data, at }: Workspace): number {
             const got = data[c + i * BF16_COLUMNS + j]
             if (!(Math.abs(got - want) <= 2 * gamma(k + 2) * magnitude)) {
               const what = `bf16 ${m}x${BF16_COLUMNS}x${k}${accumulate ? ', added to c' : ''}`
-              throw new UnfitLibrary(`gives wrong numbers: ${what}: element (${i}, ${j}) is ${got}, expected ${want}`)
+              throw new UnfitLibrary(`gives wrong values: ${what}: element (${i}, ${j}) is ${got}, expected ${want}`)
             }
           }
         }
@@ -144,7 +144,7 @@ export function checkBf16(bind: BindBf16, { data, at }: Workspace): number {
   return products
 }
 
-/** Numbers in [-1, 1) that look random, the same every time. */
+/** Pseudorandom numbers in [-1, 1), the same every time. */
 function numbers(): () => number {
   let state = 1
   return () => {
@@ -159,11 +159,11 @@ const PLAIN_RUNS = 3
 
 export interface Speed {
   readonly gflops: number
-  /** How many times a plain loop in JavaScript is slower: a measure that other work on the machine changes little. */
+  /** Speed relative to a plain loop in JavaScript: a measure that other work on the machine changes little. */
   readonly timesPlain: number
 }
 
-/** Takes about 50 ms. The workspace must hold all three matrices of the measured product. */
+/** Measures the speed in about 50 ms. The workspace must hold all three matrices of the measured product. */
 export function measureSpeed(gemm: NativeGemm, { data, at }: Workspace): Speed {
   const { m, n, k } = MEASURED
   const b = m * k

@@ -1,5 +1,5 @@
 /**
- * Finds the library of a native backend: the one that is named, or the first that works of those that systems usually
+ * Finds the library of a native backend: the one that the user named, or the first that works of those that systems usually
  * have. Main thread.
  */
 import { realpath, stat } from 'node:fs/promises'
@@ -17,13 +17,13 @@ export interface Finding {
   /** null: none works, and `reason` is why. */
   readonly library: NativeLibrary | null
   readonly reason: string
-  /** Why `auto` passes over it all the same. */
+  /** Reason why `auto` passes over it all the same. */
   readonly slow: string | null
-  /** How it was named, where somebody did; then no other is tried. */
+  /** Setting or variable that named it, if any; then no other is tried. */
   readonly named: string | null
 }
 
-/** Stands in for `compute.library`, for every run of an environment. */
+/** Environment variables that set `compute.library` for every run. */
 export const LIBRARY_VARIABLES: Readonly<Record<NativeBackendName, string>> = {
   blas: 'GRADLOOM_BLAS',
   onednn: 'GRADLOOM_ONEDNN',
@@ -55,11 +55,11 @@ export interface DiscoverOptions {
   /** `compute.library`: an absolute path, or a name for the dynamic linker. */
   readonly library?: string | null
   readonly env?: NodeJS.ProcessEnv
-  /** For tests. */
+  /** Used by tests. */
   readonly limitMs?: number
 }
 
-/** Never rejects: whatever is wrong is the reason. */
+/** Finds a library. Never rejects: any problem is the reason. */
 export async function findLibrary(backend: NativeBackendName, options: DiscoverOptions = {}): Promise<Finding> {
   const { library: asked = null, env = process.env, limitMs } = options
   const variable = LIBRARY_VARIABLES[backend]
@@ -104,20 +104,20 @@ export function libraryPath(library: string, baseDir: string): string {
   return /[/\\]/.test(library) ? resolve(baseDir, library) : library
 }
 
-/** These lie in a cache of the linker's, not on the disk. */
+/** True for files in the linker's cache, which are not on the disk. */
 const isOfTheSystem = (path: string): boolean => path.startsWith('/System/')
 
 async function noFile(path: string): Promise<string | null> {
   try {
     const found = await stat(path)
-    if (!found.isFile()) return 'is no file'
+    if (!found.isFile()) return 'is not a file'
     return found.size === 0 ? 'is an empty file' : null
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
   }
 }
 
-/** Reasons of libraries that were found and refused; a missing one is named only where the user named it. */
+/** Reasons of libraries that were found and refused; a missing one is reported only if the user named it. */
 function refusal(candidates: readonly string[], results: readonly ProbeResult[], named: boolean): string {
   const reasons = results.flatMap(({ library, outcome }) => {
     if (outcome.is === 'accepted') return []

@@ -7,9 +7,9 @@ import { loadKoffi } from '../ffi/koffi.js'
 import { BF16_COLUMNS } from '../layouts.js'
 import type { BindBf16, NativeGemm } from '../products.js'
 
-/** Stands in a library's `bf16.kernel`, and so in every manifest. */
+/** Value of a library's `bf16.kernel`, and so in every manifest. */
 export const EMULATED_BF16 = 'emulated in f32'
-/** Set to `emulate`, allows bf16 where the CPU has no instructions for it. */
+/** Variable that, set to `emulate`, allows bf16 on a CPU without instructions for it. */
 export const BF16_VARIABLE = 'GRADLOOM_BF16'
 
 export async function emulateBf16(gemm: NativeGemm, memory: WebAssembly.Memory, base: number): Promise<BindBf16> {

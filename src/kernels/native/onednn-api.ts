@@ -8,7 +8,7 @@
 import { type Koffi, type LibraryHandle, optional } from '../ffi/koffi.js'
 import { UnfitLibrary } from './library.js'
 
-/** More than the structs of any 2.x, which are 696 and 2800 bytes in 2.6: the library writes them, nothing here reads them. */
+/** Bytes larger than the structs of any 2.x, which are 696 and 2800 bytes in 2.6: the library writes them, nothing here reads them. */
 const MEMORY_DESC_BYTES = 2048
 const OPERATION_DESC_BYTES = 8192
 
@@ -49,7 +49,7 @@ export interface OneDnn {
   execute(primitive: Pointer, count: number, args: number): Status
 }
 
-/** Creates the engine and the stream of the calling thread. Throws UnfitLibrary where a function lacks or fails. */
+/** Creates the engine and the stream of the calling thread. Throws UnfitLibrary if a function is missing or fails. */
 export function openApi(koffi: Koffi, handle: LibraryHandle): OneDnn {
   const f = declareFunctions(handle)
   const out = new BigUint64Array(1)

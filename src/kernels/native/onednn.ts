@@ -13,7 +13,7 @@ import type { Bf16Shape, BindBf16, NativeGemm, ProductForm, ProductShape } from 
 import { type OpenLibrary, spelled, UnfitLibrary } from './library.js'
 import { BF16, type Described, good, type OneDnn, openApi } from './onednn-api.js'
 
-/** `dnnl_BA16a64b2a`: (k, n) in blocks of 32 x 64, of which rows lie in pairs. The tag of 2.6; a probe's products check it. */
+/** Tag `dnnl_BA16a64b2a`: (k, n) in blocks of 32 x 64, of which rows lie in pairs. The tag of 2.6; a probe's products check it. */
 const PAIRS_OF_ROWS = 380
 /** Prefix of the kernels made for bf16, or AMX; others are several times slower. */
 const BF16_KERNELS = 'brg'
@@ -88,7 +88,7 @@ function describeProduct(api: OneDnn, { form, m, n, k, lda, ldb, ldc, accumulate
 function bindProduct(koffi: Koffi, api: OneDnn, shape: ProductShape): ReturnType<NativeGemm['bind']> {
   const described = describeProduct(api, shape)
   const kernel = api.implementationOf(described)
-  // A plain loop, hundreds of times slower: better no product than that one.
+  // Refuse a plain loop, hundreds of times slower: better no product than that one.
   if (kernel.startsWith('ref')) {
     throw new UnfitLibrary(`runs ${spelled(shape)} in ${kernel}, expected an optimized kernel`)
   }
@@ -111,7 +111,7 @@ function bindBf16(koffi: Koffi, api: OneDnn, shape: Bf16Shape): ReturnType<BindB
   return bindMatmul(koffi, api, what, described)
 }
 
-/** The kernel in which the library multiplies bf16; throws where it cannot. */
+/** The kernel in which the library multiplies bf16; throws if it cannot. */
 const bf16Kernel = (api: OneDnn): string =>
   api.implementationOf(describeBf16(api, { m: 256, k: 8 * BF16_DEPTH, accumulate: false }))
 

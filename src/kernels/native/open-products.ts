@@ -20,7 +20,7 @@ export async function openProducts(
   const gemm = sparse?.(theirs) ?? theirs
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
-  // Its operands lie outside of the arena.
+  // The operands of the emulation lie outside the arena.
   if (emulated) return { gemm, bf16: await emulateBf16(theirs, memory, base), base, faster }
   const amx = await openAmx(memory)
   return { gemm, bf16: bf16 && (amx?.(bf16) ?? bf16), base, faster }

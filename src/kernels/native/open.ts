@@ -1,5 +1,5 @@
 /**
- * Opens a library that has passed its probe, in the calling thread. A handle is never given up: threads that a library
+ * Opens a library that has passed its probe, in the calling thread. A handle is never closed: threads that a library
  * starts would return into code that is no longer there.
  *
  * A worker's `process.env` is a copy that no library sees, so the coordinator opens the library first: then the
@@ -14,7 +14,7 @@ import { openOneDnn } from './onednn.js'
 
 const OPENERS: Readonly<Record<NativeLibrary['backend'], Opener>> = { blas: openBlas, onednn: openOneDnn }
 
-/** Read by the libraries, or by their OpenMP, when they are loaded: gradloom's own workers are all the threads there are. */
+/** Environment that libraries, or their OpenMP, read when they are loaded: gradloom's own workers are the only threads. */
 export const SINGLE_THREADED: Readonly<Record<string, string>> = {
   OMP_NUM_THREADS: '1',
   OPENBLAS_NUM_THREADS: '1',
@@ -26,7 +26,7 @@ export const SINGLE_THREADED: Readonly<Record<string, string>> = {
 const handles = new Map<string, LibraryHandle>()
 const opened = new Map<string, OpenLibrary>()
 
-/** Throws UnfitLibrary where it cannot be used, and koffi's error where it cannot be loaded. */
+/** Opens a library. Throws UnfitLibrary if it cannot be used, and koffi's error if it cannot be loaded. */
 export async function openLibrary(backend: NativeLibrary['backend'], path: string): Promise<OpenLibrary> {
   const key = `${backend} ${path}`
   const known = opened.get(key)

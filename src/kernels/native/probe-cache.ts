@@ -1,7 +1,7 @@
 /**
- * Remembers what probes found, in the user's cache folder, so that only the first start pays for them. An entry counts
- * as long as the files it is about are the same, and what decides about them besides: gradloom, Node.js, the CPU,
- * environment variables. Main thread. Trouble with the cache is no error: then the libraries are tried out again.
+ * Cache of probe results, in the user's cache folder, so that only the first start pays for them. An entry counts
+ * as long as the files it is about are the same, and everything else that decides: gradloom, Node.js, the CPU,
+ * environment variables. Main thread. A problem with the cache is not an error: then the libraries are probed again.
  */
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
@@ -20,7 +20,7 @@ const FORMAT = 4
 const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
 
 interface Identity {
-  /** As the dynamic linker names it, and the file behind that name. */
+  /** Name for the dynamic linker, and the file behind that name. */
   readonly given: string
   readonly real: string
   readonly bytes: number
@@ -28,12 +28,12 @@ interface Identity {
 }
 
 interface Entry {
-  /** State of the linker's own cache, where names were not found; null where there is none. */
+  /** State of the linker's own cache, if names were not found; null if there is none. */
   readonly linker: string | null
   readonly results: readonly (ProbeResult & { readonly identity: Identity | null })[]
 }
 
-/** As `probe`, from memory where that still holds. */
+/** Probe results, from the cache where they still hold. */
 export async function knownOrProbed(
   backend: NativeLibrary['backend'],
   libraries: readonly string[],
@@ -61,7 +61,7 @@ async function read(file: string): Promise<Entry | null> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as Entry
   } catch {
-    return null // none yet, or not to be read
+    return null // none yet, or not readable
   }
 }
 
@@ -72,7 +72,7 @@ async function write(file: string, results: readonly ProbeResult[]): Promise<voi
     await mkdir(join(file, '..'), { recursive: true })
     await writeTextAtomically(file, `${JSON.stringify(entry, null, 2)}\n`)
   } catch {
-    // A full disk, a read-only home: the next start tries the libraries out again.
+    // A full disk, a read-only home: the next start probes the libraries again.
   }
 }
 
@@ -94,7 +94,7 @@ async function holds({ linker, results }: Entry): Promise<boolean> {
 const same = (a: Identity, b: Identity | null): boolean =>
   b !== null && a.real === b.real && a.bytes === b.bytes && a.modifiedMs === b.modifiedMs
 
-/** Null for a name that only the linker knows, and for a library that is no file, as those of macOS are. */
+/** Null for a name that only the linker knows, and for a library that is not a file, as those of macOS are. */
 async function identify({ library, file }: ProbeResult): Promise<Identity | null> {
   const given = file ?? (isAbsolute(library) ? library : null)
   if (given === null) return null

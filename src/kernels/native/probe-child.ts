@@ -59,7 +59,7 @@ async function tryOut(backend: NativeLibrary['backend'], library: string): Promi
     const space = { data, at: Number(koffi.address(data)) }
     checkProducts(gemm, space)
     report({ now: 'accepted', facts: { name, version, detail }, slow, speed: measureSpeed(gemm, space) })
-    // After that: what its products in bf16 may do to the process says nothing about the others.
+    // bf16 comes last: if its products end the process, the others are still good.
     report({ now: 'tried bf16', bf16: judgeBf16(bf16, space) })
     return true
   }
@@ -75,7 +75,7 @@ function judgeBf16(bf16: OpenLibrary['bf16'], space: Workspace): Bf16Support {
   }
 }
 
-/** The file that a name stands for, according to the dynamic linker; null where it cannot be asked. */
+/** The file behind a name, according to the dynamic linker; null if it cannot be asked. */
 async function fileOf(library: string, landmark: string): Promise<string | null> {
   if (process.platform === 'win32') return null
   const koffi = await loadKoffi()

@@ -1,5 +1,5 @@
 /**
- * Tries libraries out in a process of their own, so that none that is broken, of another ABI or not what its name says
+ * Probes libraries in a process of their own, so that one that is broken, of another ABI or not what its name says
  * can end this one. Main thread.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -26,11 +26,11 @@ export type Progress =
     }
   | { readonly now: 'tried bf16'; readonly bf16: Bf16Support }
 
-/** Result of trying one library out. */
+/** Result of probing one library. */
 export interface ProbeResult {
-  /** As it was asked for. */
+  /** Name that was asked for. */
   readonly library: string
-  /** The file that it turned out to be; null where it was not loaded, or the system cannot tell. */
+  /** The file that was loaded; null if none was, or the system cannot tell. */
   readonly file: string | null
   readonly outcome: Outcome
 }
@@ -40,7 +40,7 @@ export type Outcome =
       readonly is: 'accepted'
       readonly facts: LibraryFacts & Pick<NativeLibrary, 'bf16'>
       readonly speed: Speed
-      /** Why `auto` should pass over it; null: it should not. */
+      /** Reason why `auto` should pass over it; null: it should not. */
       readonly slow: string | null
     }
   | { readonly is: 'not loaded'; readonly reason: string }
@@ -52,12 +52,12 @@ export type Outcome =
  * which library is accepted decides the bits of a run, so it must not depend on what else the machine is doing.
  */
 const TIME_LIMIT_MS = 20_000
-/** Wall time that counts as a hang all the same, of a library that waits and computes nothing, in such limits. */
+/** Wall time, in units of the CPU limit, that counts as a hang of a library that waits and computes nothing. */
 const WAITING_LIMITS = 10
 const WATCH_MS = 100
 /**
- * A library that is not this much faster than plain loops is no optimized one (netlib's own BLAS: 1 to 3 times), and
- * slower than gradloom's WASM kernels. Wide of both, so that the same machine always comes to the same answer.
+ * Minimum speed against plain loops: a library below it is not an optimized one (netlib's own BLAS: 1 to 3 times), and
+ * slower than gradloom's WASM kernels. Wide of both, so that the same machine always gets the same answer.
  */
 const TIMES_PLAIN_AT_LEAST = 8
 const CHILD = fileURLToPath(new URL('./probe-child.js', import.meta.url))
@@ -124,7 +124,7 @@ function runChild(
   })
 }
 
-/** Calls `onHang` where a child makes no progress for too long; `restart` at each progress. */
+/** Calls `onHang` if a child makes no progress for too long; `restart` at each progress. */
 function watchProgress(child: ChildProcess, limitMs: number, onHang: () => void) {
   let since = { wallMs: performance.now(), cpuMs: cpuMsOf(child) }
   const timer = setInterval(() => {
@@ -147,7 +147,7 @@ function watchProgress(child: ChildProcess, limitMs: number, onHang: () => void)
 /** Linux reports CPU time in hundredths of a second, whatever the kernel's own clock. */
 const TICK_MS = 10
 
-/** CPU time that a process has used; null where the system does not list it, or the process has ended. */
+/** CPU time that a process has used; null if the system does not list it, or the process has ended. */
 function cpuMsOf({ pid }: ChildProcess): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
@@ -159,7 +159,7 @@ function cpuMsOf({ pid }: ChildProcess): number | null {
   }
 }
 
-/** A result for each library that the child came to: its progress on one begins with 'loading'. */
+/** A result for each library that the child reached: its progress on one begins with 'loading'. */
 function resultsOf(progress: readonly Progress[], ending: Ending): ProbeResult[] {
   const starts = progress.flatMap(({ now }, i) => (now === 'loading' ? [i] : []))
   return starts.map((start, i) => resultOf(progress.slice(start, starts[i + 1] ?? progress.length), ending))
@@ -184,7 +184,7 @@ function resultOf(progress: readonly Progress[], ending: Ending): ProbeResult {
     }
   }
   const [calling, opened] = [find('calling'), find('opened')]
-  const during = opened ? 'when it was called' : calling ? 'when it was asked what it is' : 'when it was loaded'
+  const during = opened ? 'when it was called' : calling ? 'when it was asked for its version' : 'when it was loaded'
   return { library, file, outcome: { is: 'refused', reason: `${ending.text} ${during}`, lasting: !ending.timedOut } }
 }
 

@@ -6,10 +6,10 @@ import type { NativeGemm, ProductForm } from '../products.js'
 
 /** c (m, n) = a · b, or plus that; a, b, c: byte offsets in the arena; rows of c have ldc elements. */
 export type Multiply = (m: number, n: number, k: number, a: number, b: number, c: number, ldc: number) => void
-/** The products of one form between matrices whose rows have so many elements. */
+/** The products of one form between matrices with these row lengths. */
 export type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
 
-/** Each size is bound at its first use. Blocks of a layer have few sizes: a list is searched faster than a map. */
+/** Binds each size at its first use. Blocks of a layer have few sizes: a list is searched faster than a map. */
 export function productsOf(gemm: NativeGemm, base: number): Products {
   return ({ accumulate = false, ...shape }) => {
     const known: { m: number; n: number; k: number; ldc: number; run: ReturnType<NativeGemm['bind']> }[] = []
@@ -24,7 +24,7 @@ export function productsOf(gemm: NativeGemm, base: number): Products {
   }
 }
 
-/** Stands in where weights are only stored and loaded, and no library is open. */
+/** Placeholder when weights are only stored and loaded, and no library is open. */
 export const noProducts: Products = () => () => {
   throw new TypeError('native: the library is not open in this thread')
 }

@@ -1,4 +1,4 @@
-/** Where row-major matrices lie, for native libraries and for the WASM module's kernels. Pure; any thread. */
+/** Layout of row-major matrices, for native libraries and for the WASM module's kernels. Pure; any thread. */
 import { byteOffsetOf, type FloatTensor } from '../../tensor/tensor.js'
 import type { Columns } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
@@ -12,7 +12,7 @@ export const paddedTo = (cols: number): number => Math.ceil(cols / LINE) * LINE
 export const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
 export const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
 
-/** Bytes of the first element and from row to row, elements from row to row. */
+/** Byte offset of the first element and bytes per row, elements per row. */
 export interface RowMajor {
   readonly at: number
   readonly stride: number

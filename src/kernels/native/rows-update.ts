@@ -13,8 +13,8 @@ import type { Products } from './products.js'
 import { paddedTo, rowMajor, vectorsOf } from './rows-layout.js'
 
 /**
- * Long rows of weights and moments: the update then runs at the speed of memory. The gradient of a tile fits the
- * second-level cache, and a panel of deltas is packed for many inputs where zeros are left out. (48 x 2048 is as fast,
+ * Tile size: long rows of weights and moments, so that the update runs at the speed of memory. The gradient of a tile fits the
+ * second-level cache, and a panel of deltas is packed for many inputs if zeros are skipped. (48 x 2048 is as fast,
  * 192 x 256 takes 1.1 times as long.)
  */
 export const TILE = { inputs: 96, outputs: 1024 }
@@ -71,7 +71,7 @@ export function bindRowsUpdate(
     update(g, stride, part, step) {
       const [width, height] = [widthOf(part), heightOf(part)]
       const offset = offsetOf(part)
-      // Where the part and its gradient hold whole rows, all is contiguous.
+      // Parts and gradients of whole rows are contiguous.
       const isWhole = width === master.elems && stride === master.stride
       if (isAdam(step) && !isWhole && step.clip === Number.POSITIVE_INFINITY) {
         const [m, v] = moments.map(moment => moment + offset)

@@ -1,6 +1,6 @@
 /**
  * The backends over a native library's products in f32: matrices are row-major (rows, cols), rows padded to whole
- * vectors; what happens between products runs in WASM SIMD on the same memory. Instantiated once per thread.
+ * vectors; the work between products runs in WASM SIMD on the same memory. Instantiated once per thread.
  *
  * The bits of a product depend on its shape, so whatever is partitioned here is partitioned by the network and the
  * mini-batch alone.
@@ -25,7 +25,7 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
   return {
     name,
     dtype: 'float32',
-    cutsDecideBits: true,
+    bitsDependOnPartition: true,
     tileUnit: { inputs: LINE, outputs: LINE },
     bestTile: TILE,
     blockColumns: LINE,

@@ -66,7 +66,7 @@ export function activateBackward(dx: Matrix, a: Matrix, activation: ActivationSp
   }
 }
 
-/** (rows, end - start): 1 / (1 - rate) where a unit is kept, 0 where it is dropped; the rule is in backend.ts. */
+/** (rows, end - start): 1 / (1 - rate) if a unit is kept, 0 if it is dropped; the rule is in backend.ts. */
 function dropoutFactors(
   { rate, seed, layer, samples }: DropoutSpec,
   row: number,
@@ -87,7 +87,7 @@ function dropoutFactors(
   return factors
 }
 
-/** One NaN or infinity makes the sum of magnitudes one. */
+/** True if all values are finite: one NaN or infinity makes the sum of magnitudes NaN or infinite. */
 export function allFinite(x: FloatTensor): boolean {
   return Number.isFinite(ops.norm1(x))
 }

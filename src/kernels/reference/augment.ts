@@ -1,5 +1,5 @@
 /**
- * Images changed on their way into a mini-batch, in plain loops. Every operation is rounded to f32 in the order of
+ * Image augmentation of a mini-batch, in plain loops. Every operation is rounded to f32 in the order of
  * ../wasm/assembly/augment.ts, so that all backends see the same images, bit for bit.
  */
 import {
@@ -56,7 +56,7 @@ export const augment: Kernels['augment'] = ({ out, images, labels, samples, seed
   }
 }
 
-/** Between pixels bilinear, beyond the image 0. */
+/** Samples the image bilinearly between pixels; 0 outside. */
 function sample(
   pixel: (x: number, y: number) => number,
   { height, width }: Augmentation,

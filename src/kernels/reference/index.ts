@@ -36,7 +36,7 @@ const kernels: Kernels = {
   layerNormBackward,
   weightUpdate,
   biasUpdate,
-  derive: () => () => {}, // No kernel here reads another form.
+  derive: () => () => {}, // no kernel here reads another layout
   storeRow(w, i, values) {
     ops.assign(w.master.pick(i, null), ndarray(values, [w.outputs]))
   },
@@ -48,9 +48,9 @@ const kernels: Kernels = {
 export const reference: Backend = {
   name: 'reference',
   dtype: 'float64',
-  cutsDecideBits: false,
+  bitsDependOnPartition: false,
   tileUnit: { inputs: 1, outputs: 1 },
-  // Not measured: enough tiles for a few workers, and a small share of calls.
+  // Not measured: enough tiles for a few workers, at a small cost of calls.
   bestTile: { inputs: 64, outputs: 64 },
   blockColumns: 1,
   blockRows: 1,

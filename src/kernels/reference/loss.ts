@@ -11,15 +11,15 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
   checkSoftmaxLoss(args)
   return (row, rows, deltaScale) => {
     let finite = true
-    const share = deltaScale > 0 ? smoothing / z.cols : 0 // of every class
-    const rest = deltaScale > 0 ? 1 - smoothing : 1 //       of the label, beside that
+    const share = deltaScale > 0 ? smoothing / z.cols : 0 // target of every class
+    const rest = deltaScale > 0 ? 1 - smoothing : 1 //       added for the label
     for (let r = row; r < row + rows; r++) {
       const label = labels.get(samples.get(r))
       const p: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): logits, then softmax, then deltas
       ops.addeq(p, bias.master)
       correct.set(r, Number(firstLargest(p) === label))
 
-      // softmax(x) = softmax(x - max x), and then no exponential overflows.
+      // softmax(x) = softmax(x - max x), in which no exponential overflows.
       ops.subseq(p, ops.sup(p))
       const target = rest * p.get(label) + share * ops.sum(p)
       ops.expeq(p)

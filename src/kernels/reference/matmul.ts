@@ -2,7 +2,7 @@
 import type { FloatTensor } from '../../tensor/tensor.js'
 
 /**
- * c (M, N) = a (M, K) · b (K, N), each sum in the order of k. Overwrites c, or, to `accumulate`, goes on from the sums
+ * c (M, N) = a (M, K) · b (K, N), each sum in the order of k. Overwrites c, or, with `accumulate`, continues the sums
  * in c. Takes any strides, so a transposed operand is `x.transpose(1, 0)`. c must not overlap a or b.
  */
 export function matmul(c: FloatTensor, a: FloatTensor, b: FloatTensor, accumulate = false): void {

@@ -1,7 +1,7 @@
 /**
  * Batch normalisation (Ioffe and Szegedy 2015, arXiv 1502.03167) and layer normalisation (Ba, Kiros and Hinton 2016,
  * arXiv 1607.06450), forward and backward, in float64. Runs in workers; changes the rows and columns it is given, and
- * what belongs to them.
+ * their statistics.
  */
 import { bindShapes, type FloatTensor, type Matrix, matrixShape } from '../../tensor/tensor.js'
 import type { BatchStatistics, Kernels, NormGradients, NormSpec } from '../backend.js'

@@ -29,12 +29,12 @@ const spanBytesOf = (iPanels: number): number => SPANS_HEAD + iPanels * PANEL * 
 
 /** Bytes of the gradient of a chunk. */
 export const gradientScratchBytes = (iPanels: number): number => WIDE * iPanels * BLOCK_BYTES
-/** Bytes of the lists of a chunk's inputs for batches of so many rows, and of each pass's table of where they end. */
+/** Bytes of the index lists of a chunk's inputs for batches of this many rows, and of each pass's table of where they end. */
 export const gradientListBytes = (iPanels: number, rows: number): number =>
   passesOf(rows) * spanBytesOf(iPanels) + iPanels * PANEL * rows * ENTRY_BYTES
 
 export interface WeightGradient {
-  /** Lists the non-zeros of some panels of x over the rows [row, row + rows), which `gradient` reads until the next call. */
+  /** Lists the nonzeros of some panels of x over the rows [row, row + rows), which `gradient` reads until the next call. */
   list(row: number, rows: number, iPanel: number, iPanels: number): void
   /** Gradient of a chunk of the listed inputs; its panels lie gStride bytes apart. Overwrites it, or adds to it. */
   gradient(g: number, gStride: number, row: number, rows: number, chunk: Chunk, accumulate: boolean): void

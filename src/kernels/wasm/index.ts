@@ -30,14 +30,14 @@ import { bindBiasUpdate, bindDerive, bindPanelUpdate } from './update.js'
 
 /** Input panels of a chunk: its gradient, four panels of 16 blocks of 576 bytes, stays in the second-level cache. */
 const CHUNK_PANELS = 16
-/** Output panels of a tile: each tile lists its inputs anew (with 16, four times as often, that took 8 % of a step). */
+/** Output panels of a tile: each tile rebuilds its index lists (with 16, four times as often, that took 8 % of a step). */
 const TILE_PANELS = 64
 /** Rows, panels of k, and passes over k that `gemm` of assembly/gemm.ts lists at a time: ROWS, K_LISTED, K_LISTED / K_BLOCK. */
 const GEMM_ROWS = 128
 const GEMM_PANELS = 40
 const GEMM_SPANS_BYTES = 4 * (SPANS_HEAD + GEMM_ROWS * 4)
 
-/** Lists of `gemm` for sums over so many columns. */
+/** Bytes of the index lists of `gemm` for sums over this many columns. */
 const gemmListBytes = (k: number): number =>
   GEMM_SPANS_BYTES + Math.min(panelsOf(k), GEMM_PANELS) * PANEL * GEMM_ROWS * ENTRY_BYTES
 
@@ -51,10 +51,10 @@ const CACHED_WEIGHTS = 1_000_000
 export const wasm: Backend = {
   name: 'wasm',
   dtype: 'float32',
-  cutsDecideBits: false,
+  bitsDependOnPartition: false,
   tileUnit: { inputs: PANEL, outputs: PANEL },
   bestTile: { inputs: CHUNK_PANELS * PANEL, outputs: TILE_PANELS * PANEL },
-  // The micro-kernel's width: narrower rests run in slower kernels.
+  // The micro-kernel's width: narrower remainders run in slower kernels.
   blockColumns: 4 * PANEL,
   blockRows: 1,
   shardRows: weights => (weights <= CACHED_WEIGHTS ? 9 : 128),

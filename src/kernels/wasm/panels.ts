@@ -11,14 +11,14 @@ import { F32_BYTES, PANEL } from '../layouts.js'
 export { PANEL }
 export const ROW_BYTES = PANEL * F32_BYTES
 export const BLOCK_BYTES = PANEL * ROW_BYTES
-/** An entry of a single list, and the head of the spans of lists, as in assembly/lists.ts. */
+/** Bytes of an entry of an index list, and of the head of its spans, as in assembly/lists.ts. */
 export const ENTRY_BYTES = 8
 export const SPANS_HEAD = 8
 
 export const panelsOf = (cols: number): number => Math.ceil(cols / PANEL)
 
 /**
- * Four rows more than asked for: without them the panels of a batch of 256 lie a multiple of 4 KiB apart, and their
+ * Four more rows than asked for: without them the panels of a batch of 256 lie a multiple of 4 KiB apart, and their
  * rows fall into the same cache sets.
  */
 const SPARE_ROWS = 4
@@ -30,7 +30,7 @@ export const weightShape = (inputs: number, outputs: number): number[] => [
   PANEL,
 ]
 
-/** Place of a matrix in packed panels: byte offset of its first panel, bytes from panel to panel, panels. */
+/** Location of a matrix in packed panels: byte offset of its first panel, bytes from panel to panel, panels. */
 export interface Panels {
   readonly at: number
   readonly stride: number

@@ -32,7 +32,7 @@ function eachChunk(chunkInputs: number): TileLayout['eachPart'] {
   }
 }
 
-/** `scratch` takes `gradientScratchBytes`, `lists` `gradientListBytes`. */
+/** Binds the update of a weight. `scratch` takes `gradientScratchBytes`, `lists` `gradientListBytes`. */
 export function bindPanelUpdate(
   wasm: WasmExports,
   scratch: number,
@@ -88,7 +88,7 @@ export function bindPanelUpdate(
   })
 }
 
-/** Writes the transposed layout of a part, where there is one. */
+/** Writes the transposed layout of a part, if there is one. */
 function bindTranspose(wasm: WasmExports, { master: weights, derived }: WeightTensors): (part: Tile) => void {
   if (!derived) return () => {}
   const [master, transposed] = [weights, derived].map(panelsAt)
@@ -107,7 +107,7 @@ export function bindDerive(wasm: WasmExports, chunkPanels: number, w: WeightTens
   return tile => eachPart(tile, transpose)
 }
 
-/** `scratch` takes a row of a panel. */
+/** Binds the update of a bias. `scratch` takes a row of a panel. */
 export function bindBiasUpdate(
   wasm: WasmExports,
   scratch: number,

@@ -35,7 +35,7 @@ export async function openX64(memory: WebAssembly.Memory, precision: Precision):
   }
 }
 
-/** A function with the arguments of the module's, `portable`, to which it leaves what the kernel does not serve. */
+/** Wrapper with the arguments of the module's function, `portable`, which handles what the kernel does not serve. */
 function standIn(
   { signature, size, moves, serves, prepare, leaves, moveMore }: X64Kernel,
   { words, floats }: ArgumentBlock,

@@ -16,7 +16,7 @@ const LINE_BYTES = 64
 export type BoundKernel = () => number
 
 export interface ArgumentBlock {
-  /** The same bytes: 32-bit words, floats, and for anything else. */
+  /** Views of the same bytes: as 32-bit words, as floats, and for anything else. */
   readonly words: Uint32Array
   readonly floats: Float32Array
   readonly view: DataView

@@ -207,18 +207,18 @@ export class Assembler extends Encoder {
     this.evex({ map: MAP_0F, prefix: P66, opcode: 0x70, reg: vectorId(to), rm: from, immediate: 0xf5 })
   }
 
-  /** In each quarter: lanes 0 and 2 of a, then of b; or lanes 1 and 3. */
+  /** Shuffle in each quarter: lanes 0 and 2 of a, then of b; or lanes 1 and 3. */
   vshufps(which: 'even' | 'odd', to: Vector, a: Vector, b: Vector): void {
     const fields = { map: MAP_0F, prefix: NONE, opcode: 0xc6, immediate: which === 'even' ? 0x88 : 0xdd }
     this.evex({ ...fields, reg: vectorId(to), vvvv: vectorId(a), rm: b })
   }
 
-  /** In each quarter: lane 0 of a and b, lane 1 of both; or lanes 2 and 3. */
+  /** Unpack in each quarter: lane 0 of a and b, lane 1 of both; or lanes 2 and 3. */
   vunpckps(half: 'low' | 'high', to: Vector, a: Vector, b: Vector): void {
     this.#three(NONE, half === 'low' ? 0x14 : 0x15, to, a, b)
   }
 
-  /** In each quarter: the lower pair of lanes of a, then of b; or the upper pairs. */
+  /** Unpack in each quarter: the lower pair of lanes of a, then of b; or the upper pairs. */
   vunpckpd(half: 'low' | 'high', to: Vector, a: Vector, b: Vector): void {
     this.#wide(half === 'low' ? 0x14 : 0x15, to, a, b)
   }

@@ -1,10 +1,10 @@
-/** Whether machine code of ours may run here. Any thread. */
+/** Checks whether gradloom's machine code may run here. Any thread. */
 import { ConfigError } from '../../errors.js'
 import { hasFlags } from '../cpu.js'
 
 /**
  * Variable of the environment: `0` leaves everything to the WASM module and to libraries, `check` tests the arguments of
- * every call (slow); unset or `1`: machine code where the CPU has what it needs.
+ * every call (slow); unset or `1`: machine code if the CPU supports it.
  */
 export const X64_VARIABLE = 'GRADLOOM_X64'
 const MODES = ['', '0', '1', 'check']
@@ -15,10 +15,10 @@ function mode(): string {
   return value
 }
 
-/** Whether the arguments of every call are tested. */
+/** True if the arguments of every call are tested. */
 export const isChecking = (): boolean => mode() === 'check'
 
-/** Why code with these instructions may not run here; null where it may. `flags`: as /proc/cpuinfo spells them. */
+/** Reason why code with these instructions may not run here; null if it may. `flags`: as /proc/cpuinfo spells them. */
 export function obstacle(flags: readonly string[]): string | null {
   if (mode() === '0') return `${X64_VARIABLE}=0`
   if (process.platform !== 'linux' || process.arch !== 'x64') {

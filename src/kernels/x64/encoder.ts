@@ -52,7 +52,7 @@ export interface Evex {
   readonly rm: Operand
   /** Unit of short displacements: bytes that the instruction reads or writes. */
   readonly unit?: number
-  /** Whether the instruction can read 32 bits for all lanes. */
+  /** True if the instruction can read 32 bits for all lanes. */
   readonly broadcasts?: boolean
   readonly masked?: Masked | null
   /** 8 bits. */
@@ -81,7 +81,7 @@ export abstract class Encoder {
   readonly #pushed: number[] = []
   /** Callee-saved registers that were used while they were not on the stack. */
   readonly #clobbered = new Set<number>()
-  /** What reads the flags next, while no instruction may change them. */
+  /** Instruction that reads the flags next; until then no instruction may change them. */
   #flagsKept: string | null = null
 
   /** Copy of the code so far. */
@@ -197,7 +197,7 @@ export abstract class Encoder {
     }
   }
 
-  /** In the order of the pushes, which it undoes from the last to the first. */
+  /** Pops registers given in the order of the pushes, from the last to the first. */
   pop(...registers: readonly Register[]): void {
     for (const register of [...registers].reverse()) {
       const id = generalId(register)

@@ -77,9 +77,9 @@ async function open(): Promise<CodeMemory | null> {
       functionAt: offset => koffi.decode(base + BigInt(offset), type) as NativeFunction,
     }
   }
-  // It did a moment ago: the process has run out of memory, or of mappings.
+  // The first mapping worked a moment ago: the process has run out of memory, or of mappings.
   const fail = (): never => {
-    throw new Error('x64: the system gives no memory for machine code; GRADLOOM_X64=0 does without')
+    throw new Error('x64: the system gives no memory for machine code; GRADLOOM_X64=0 turns machine code off')
   }
   const kept = (size: number): Mapping => {
     const mapping = map(size) ?? fail()

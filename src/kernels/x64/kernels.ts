@@ -26,10 +26,10 @@ export interface X64Kernel<N extends string = string> {
   readonly code: () => Assembler
   /** The argument that counts columns or numbers, and the multiple in which it is served. */
   readonly size: { readonly argument: N; readonly multiple: number }
-  /** By how much arguments grow for the rest, for each of `size` that has been served. */
+  /** Increments of arguments for the rest, for each of `size` that has been served. */
   readonly moves: Readonly<Partial<Record<N, number>>>
   readonly serves: (args: Arguments) => boolean
-  /** Whether the module has something to do even where nothing is left of `size`. */
+  /** True if the module has work left even if nothing is left of `size`. */
   readonly leaves?: (args: Arguments) => boolean
   /** Changes of arguments for the rest beyond `moves`. */
   readonly moveMore?: (args: number[], served: number) => void

@@ -40,7 +40,7 @@ const AHEAD_BYTES = LINES_AHEAD * VECTOR_BYTES
 /** The block of a thread, and kernels over it: assembled when the first product is bound that needs them. */
 export interface SparseCode {
   readonly block: ArgumentBlock
-  /** The same kernel for the same key. */
+  /** Kernel by its key: the same one for the same key. */
   kernel(key: string, make: () => Loadable): BoundKernel
 }
 
@@ -65,7 +65,7 @@ interface Partition {
   readonly lastVectors: number
   readonly columns: number
   readonly depth: number
-  /** Whether b is one panel whose rows lie as they would be packed. */
+  /** True if b is one panel whose rows lie as they would be packed. */
   readonly isPacked: boolean
 }
 
@@ -183,7 +183,7 @@ function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow }: Par
       words[MULTIPLY.rows] = count
       words[MULTIPLY.c] = c + first * cRow
       words[MULTIPLY.first] = first * WORD_BYTES
-      // Where nothing is wanted, a line is prefetched that is there already.
+      // Prefetch a line that is in the cache if nothing is wanted.
       words[MULTIPLY.ahead] = prefetches ? ahead + prefetched : c
       words[MULTIPLY.aheadStep] = prefetches ? bRow : 0
       run()

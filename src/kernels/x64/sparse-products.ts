@@ -1,6 +1,6 @@
 /**
- * Products in f32 that skip zeros, in the place of a library's: whether they can run here, what they cost, and the kernels
- * that are known to a thread. Any thread.
+ * Products in f32 that skip zeros, in place of a library's: whether they can run here, what they cost, and the kernels
+ * of a thread. Any thread.
  */
 import type { NativeGemm } from '../products.js'
 import { type BoundKernel, openBlock } from './argument-block.js'

@@ -48,6 +48,6 @@ export interface WorkspaceTensor {
 export interface LayerDeclaration {
   /** Parameters in the order of files. */
   parameters(layer: LayerSpec): Parameter[]
-  /** In the order of memory. */
+  /** Workspace tensors, in the order of memory. */
   readonly workspace: Readonly<Record<string, WorkspaceTensor>>
 }

@@ -62,7 +62,7 @@ function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Sc
   ]
 }
 
-/** None for a score that is missing or undefined. One that was not finite, as older runs have it, is NaN. */
+/** Point of a score; none if it is missing or undefined. One that was not finite, as older runs have it, is NaN. */
 const pointOf = (course: CourseAxis, step: number, y: number | null | undefined): Point[] =>
   typeof y === 'number' ? [{ x: course.at(step), y }] : []
 

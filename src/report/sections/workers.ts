@@ -1,4 +1,4 @@
-/** How the workers spent their time. Pure; any thread. */
+/** Section about the workers' time. Pure; any thread. */
 import { formatDuration, formatPercent } from '../../format.js'
 import { PHASES, timelineChart } from '../charts/timeline-chart.js'
 import { data, type Html, html } from '../html.js'

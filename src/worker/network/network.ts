@@ -81,11 +81,11 @@ export interface LayerWeight {
 
 /** The vectors of a layer: all that it has for each output. */
 export interface LayerVectors {
-  /** With their moments, in the backend's form. */
+  /** Vectors with their moments, in the backend's layout. */
   readonly tensors: ReadonlyMap<VectorKind, BiasTensors>
   /** Updates all learned vectors and their averages, and running statistics. */
   update(source: GradientSource, amount: number, step: UpdateStep): void
-  /** As for weights. */
+  /** Adds the gradients of some rows to the worker's buffers; overwrites them if `first`. */
   accumulate(worker: number, rows: Rows, first: boolean): void
   keep(rows: number, first: boolean): void
   /** The kept gradients (O). */
@@ -149,7 +149,7 @@ export interface LayerTensors {
 export type BindLayer = (context: LayerContext) => Layer
 
 export interface Network {
-  /** In the order of the forward pass. The last one leaves the logits, without their bias, to the loss. */
+  /** Layers in the order of the forward pass. The last one leaves the logits, without their bias, to the loss. */
   readonly layers: readonly Layer[]
   /** Buffers of a mini-batch. (B) each */
   readonly batch: {
@@ -160,7 +160,7 @@ export interface Network {
   }
   /** Outputs of the last layer, (B, K): of a pass that only scores they are as the loss saw them. */
   readonly outputs: Matrix
-  /** What a squared error is the distance from; empty with cross-entropy. */
+  /** Targets of a squared error; empty with cross-entropy. */
   readonly targets: Readonly<Record<'train' | 'test', FloatTensor>> // (N, K)
   /** Writes the inputs of the samples: gathered, augmented, dropped as training asks for. */
   gather(pass: Pass, rows: Rows): void

@@ -14,7 +14,7 @@ import type { GradientSource, LayerContext, LayerVectors, LayerWeight, UpdateSte
 export const viewGradients = (memory: WebAssembly.Memory, { gradients }: ParameterSlots): FloatTensor[] =>
   gradients.map(slot => viewSlot(memory, slot))
 
-/** Stands where a kernel of training would be. */
+/** Placeholder for a kernel of training. */
 export function untrained(): never {
   throw new TypeError('network: the plan trains nothing')
 }
@@ -73,7 +73,7 @@ export function bindWeight(
   }
 }
 
-/** How a kind of layer gets and applies the gradients of its vectors. */
+/** Gradients of a layer's vectors and their application, by kind of layer. */
 export interface VectorGradients {
   apply(source: GradientSource, amount: number, step: UpdateStep['optimizer']): void
   accumulate(worker: number, rows: Rows, first: boolean): void

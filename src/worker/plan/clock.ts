@@ -1,5 +1,5 @@
 /**
- * From a step's number to everything the step depends on: epoch, rows, order of the samples, learning rate. A pure
+ * Clock of a run: maps a step's number to everything the step depends on: epoch, rows, order of the samples, learning rate. A pure
  * function of the plan, so that nothing has to be remembered or sent. Runs in workers.
  */
 import { type OptimizerStep, optimizerStep } from '../../model/optimizer.js'
@@ -9,12 +9,12 @@ import { Purpose, permutation } from '../../tensor/random.js'
 import type { RunPlan } from './run-plan.js'
 
 export interface StepContext {
-  /** Steps done before this one, in the whole run. */
+  /** Steps completed before this one, in the whole run. */
   readonly step: number
-  /** From 0, as is the step within it. */
+  /** Epoch, from 0, as is the step within it. */
   readonly epoch: number
   readonly stepInEpoch: number
-  /** Which of the step's mini-batches this is; others than these are neither. */
+  /** Position of this mini-batch in the step; others than first and last are neither. */
   readonly isFirst: boolean
   readonly isLast: boolean
   /** Rows of this mini-batch; the last one of an epoch may have fewer than `batchSize`. */

@@ -11,7 +11,7 @@ export const fault = {
   state: (layer: number): number => 3_000_000 + layer,
 }
 
-/** Whether the weights themselves are not finite: no other mini-batch would help. */
+/** True if the weights themselves are not finite: no other mini-batch would help. */
 export const isOfState = (code: number): boolean => code > 2_000_000
 
 /** Message of a code of `fault`. */

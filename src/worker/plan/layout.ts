@@ -1,5 +1,5 @@
 /**
- * Memory layout of a run: the place of every tensor in the arena. Computed from the plan alone, by every thread for
+ * Memory layout of a run: the location of every tensor in the arena. Computed from the plan alone, by every thread for
  * itself, and so the same everywhere. It does not depend on `plan.rows`, which is known only after the labels have been
  * loaded. Pure; any thread.
  *
@@ -22,11 +22,11 @@ type FeatureSlot = Slot<'uint8'> | Slot<'float32'>
 
 export interface ParameterSlots {
   readonly parameter: Parameter
-  /** In the backend's form, as are moments and gradients. */
+  /** Parameter in the backend's layout, as are moments and gradients. */
   readonly master: FloatSlot
   /** The optimizer's moments, then the average where the run keeps one. */
   readonly moments: readonly FloatSlot[]
-  /** Form of the weights that products read, where the backend keeps one beside the master. */
+  /** Layout of the weights that products read, if the backend keeps one beside the master. */
   readonly derived: FloatSlot | null
   /** Gradients of weight and bias: a buffer for each worker with `allReduce: "buffers"`, one where a step keeps its gradient, else none. */
   readonly gradients: readonly FloatSlot[]
@@ -45,7 +45,7 @@ export type WorkspaceSlot = MatrixSlot | FloatSlot
 export interface LayerSlots {
   readonly layer: LayerSpec
   readonly parameters: readonly ParameterSlots[]
-  /** By the names of the declaration; empty where nothing is trained. */
+  /** Workspace tensors by the names of the declaration; empty if nothing is trained. */
   readonly workspace: Readonly<Record<string, WorkspaceSlot>>
 }
 

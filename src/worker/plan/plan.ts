@@ -8,7 +8,7 @@ import type { Experiment } from '../../config/schema.js'
 import type { DatasetSource } from '../../data/dataset.js'
 import { isScaled } from '../../data/input.js'
 import { ConfigError } from '../../errors.js'
-import { leavesZeros, loadBackend } from '../../kernels/backends.js'
+import { hasSparseActivations, loadBackend } from '../../kernels/backends.js'
 import { chooseCompute } from '../../kernels/precision.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
@@ -17,7 +17,7 @@ import { type Layout, planLayout } from './layout.js'
 import { PROTOCOL, type RunPlan, type Split } from './run-plan.js'
 
 export interface PlannedRun {
-  /** Its `rows` are still 0: they are known once the labels are loaded. */
+  /** Plan whose `rows` are still 0: they are known once the labels are loaded. */
   readonly plan: RunPlan
   readonly layout: Layout
   /** Reason for the choice of backend and precision. */
@@ -35,7 +35,7 @@ export interface PlanOptions {
 /** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
 const SPIN_TURNS = 10_000
 
-/** Throws ConfigError where the backend does not work here, or the run does not fit the memory a run may have. */
+/** Plans a run. Throws ConfigError if the backend does not work here, or the run does not fit the memory a run may have. */
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
   const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
@@ -47,13 +47,14 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     precision,
   } = await chooseCompute(compute, {
     weights: weightCount(widths),
-    zeros: leavesZeros(model),
+    zeros: hasSparseActivations(model),
   })
   const kernels = await loadBackend(backend, precision)
   const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
-  const layered = kernels.cutsDecideBits || model.norm !== 'none' || workers > Math.ceil(train.batchSize / shardRows)
+  const layered =
+    kernels.bitsDependOnPartition || model.norm !== 'none' || workers > Math.ceil(train.batchSize / shardRows)
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
@@ -102,7 +103,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
 export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
   if (data.dtype !== 'uint8') {
-    throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are no images`)
+    throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are not images`)
   }
   const { perClass } = augment
   if (perClass !== null && perClass.length !== data.classes) {

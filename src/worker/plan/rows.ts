@@ -1,4 +1,4 @@
-/** Checks of a plan once its rows are known, which the experiment alone does not tell. Pure; main thread. */
+/** Checks of a plan once its rows are known. Pure; main thread. */
 import { ConfigError } from '../../errors.js'
 import type { RunPlan } from './run-plan.js'
 

@@ -48,7 +48,7 @@ export interface RunPlan {
   /** Augmentation of the images of a mini-batch; null: none. */
   readonly augmentation: Augmentation | null
   readonly shardRows: number
-  /** How passes over the mini-batch are divided into tasks; see program/passes.ts. */
+  /** Division of passes over the mini-batch into tasks; see program/passes.ts. */
   readonly passes: 'shards' | 'layers'
   readonly optimizer: Experiment['optimizer']
   readonly schedule: Experiment['schedule']

@@ -9,7 +9,7 @@ export interface LayerTile {
   readonly tile: Tile
 }
 
-/** Whether the weights of a layer change once more after their update: those of hidden units. */
+/** True if the weights of a layer change once more after their update: those of hidden units. */
 export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): boolean =>
   maxNorm !== null && layer < widths.length - 2
 
@@ -18,7 +18,7 @@ export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipN
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
-  const fixed = backend.cutsDecideBits || plan.clipNorm !== null
+  const fixed = backend.bitsDependOnPartition || plan.clipNorm !== null
   const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
@@ -69,7 +69,7 @@ function pieceOf(units: number, count: number, most: number): number {
 export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
   (inputEnd - inputStart) * (outputEnd - outputStart)
 
-/** Whether a step of this plan keeps its gradient between two stages; the buffers of `allReduce: "buffers"` are others. */
+/** True if a step of this plan keeps its gradient between two stages; the buffers of `allReduce: "buffers"` are others. */
 export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
   plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
 

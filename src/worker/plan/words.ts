@@ -13,7 +13,7 @@ export const Control = {
   arrived: 16,
   /** Next task of the stage. Reset by the last worker to arrive at a barrier, when no worker claims any more. */
   claim: 32,
-  /** Not 0: leave as soon as possible; values in shared memory may be half written. */
+  /** Nonzero: leave as soon as possible; values in shared memory may be half written. */
   abort: 48,
   /** Set by the coordinator: stop after the current step. */
   stop: 64,
@@ -28,7 +28,7 @@ export const Control = {
   latchedFault: 112,
   /** 1 from the barrier before the stage that changes the state to the one after it, else 0. */
   updating: 128,
-  /** From here one word for each worker, 16 apart: the step it is in. */
+  /** Step of each worker: one word per worker from here on, 16 apart. */
   workerStep: 144,
 } as const
 export const CONTROL_STRIDE = 16

@@ -9,12 +9,12 @@ import type { RunPlan } from '../plan/run-plan.js'
 export type Phase = 'compute' | 'update'
 
 export interface Stage<C> {
-  /** For people: nothing depends on it. */
+  /** Name for people: nothing depends on it. */
   readonly name: string
   readonly phase: Phase
   /** `dynamic`: a free worker claims the next task; `static`: task t goes to worker t mod W, where bits depend on who does it. */
   readonly scheduling: 'dynamic' | 'static'
-  /** Whether it changes what a snapshot holds: nothing before such a stage does, and no fault comes from one. */
+  /** True if the stage changes what a snapshot holds: nothing before it does, and no fault comes from it. */
   readonly changesState?: true
   /** Number of tasks. */
   tasks(context: C): number

@@ -99,7 +99,7 @@ function squaresOfVectors(layers: readonly Layer[]): number {
   return sum
 }
 
-/** In f64, in the order of the units. */
+/** Sum of squares in f64, in the order of the units. */
 function squaresOf(data: FloatTensor['data'], units: number): number {
   let sum = 0
   for (let o = 0; o < units; o++) sum += data[o] * data[o]

@@ -20,10 +20,10 @@ export interface SpanOptions {
 }
 
 export interface SpanReport {
-  /** The step after the last one done: `toStep`, unless stopped. */
+  /** One past the last completed step: `toStep`, unless stopped. */
   readonly step: number
   readonly stages: readonly StageTime[]
-  /** Not 0: the step `step` found this fault and changed nothing. */
+  /** Nonzero: the step `step` found this fault and changed nothing. */
   readonly fault: number
   /** Milliseconds of each step, whole and computing, where the call asked for them. */
   readonly steps?: { readonly totalMs: Float64Array; readonly workMs: Float64Array }

@@ -11,7 +11,7 @@ export interface SpanParts {
   readonly train: readonly TimedStage<StepContext>[]
 }
 
-/** Trains steps [fromStep, toStep); ends early after a step when asked to stop, and in one that finds a fault. */
+/** Trains steps [fromStep, toStep); ends early after a step if a stop is requested, and in one that finds a fault. */
 export function runSpan(
   parts: SpanParts,
   fromStep: number,

@@ -128,7 +128,7 @@ function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, dz: Matr
     batch: { mean: view(mean), variance: view(variance), factors: view(factors) },
     inverses: view(inverses),
     gradients: { scale: view(scale), shift: view(shift) },
-    // Not reserved where the plan keeps no gradient.
+    // Gradients are reserved only if the plan keeps them.
     kept: keptScale && {
       ...{ scale: view(keptScale), shift: view(keptShift) },
       ...{ mean: view(keptMean), variance: view(keptVariance) },
