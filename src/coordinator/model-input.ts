@@ -2,12 +2,14 @@
  * Input that a new run takes over from the model it starts from, besides the weights: columns, classes and scales, so that it
  * is the same model on other data. Main thread; reads, never writes.
  */
+import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import { isScaled, type KnownInput, normalisationOf, type SavedInput, type Scaling } from '../data/input.js'
 import type { DatasetSource } from '../data/source.js'
-import { DataError } from '../errors.js'
-import { importedScaling } from '../import/import.js'
+import { ConfigError, DataError } from '../errors.js'
+import { exportedFacts } from '../import/exported.js'
 import { isForeign } from '../import/read.js'
+import { type ForwardSettings, forwardDifference, forwardSettings } from '../model/forward.js'
 import { openRun } from '../run/open.js'
 import { type Checkpoint, loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 
@@ -16,17 +18,32 @@ export interface ModelInput {
   readonly spec: SavedInput | null
   /** Scaling of the features; null if the file has none, or if bytes are divided by 255. */
   readonly scaling: Scaling | null
+  /** Settings that the model computes with; null if the file has none. */
+  readonly forward: ForwardSettings | null
 }
 
 /** Input of a run that takes nothing over. */
-export const NO_INPUT: ModelInput = { spec: null, scaling: null }
+export const NO_INPUT: ModelInput = { spec: null, scaling: null, forward: null }
 
 /** The input of the model in a run directory, a checkpoint or a file that `export` wrote. */
 export async function inputOfStart(target: string): Promise<ModelInput> {
-  if (await isForeign(target)) return { spec: null, scaling: await importedScaling(target) }
-  const { checkpoint } = await openRun(target)
+  if (await isForeign(target)) return exportedFacts(target)
+  const { checkpoint, experiment, experimentFrom } = await openRun(target)
   const { input } = await readCheckpoint(checkpoint)
-  return input ? { spec: input, scaling: input.scaling } : NO_INPUT
+  const { experiment: resolved } = resolveExperiment(experiment, { where: experimentFrom })
+  return { spec: input ?? null, scaling: input?.scaling ?? null, forward: forwardSettings(resolved) }
+}
+
+/** Throws ConfigError where the experiment computes otherwise than the model that it starts from. */
+export function expectSameForward(target: string, { forward }: ModelInput, experiment: Experiment): void {
+  const found = forward && forwardDifference(forwardSettings(experiment), forward)
+  if (!found) return
+  throw new ConfigError(
+    `${target}: ${found.path} is ${JSON.stringify(found.asked)}, expected ${JSON.stringify(found.model)}, as the model was trained`,
+    {
+      hint: `--set ${found.path}=${found.model} is the same model; --from-input new begins another one with these weights`,
+    },
+  )
 }
 
 /** Manifest entry about the file that the first weights were taken from. */
@@ -50,6 +67,8 @@ export function knownScaling(
   config: Experiment['data'],
 ): KnownInput | null {
   if (spec === null && scaling === null) return null
+  // Without its facts beside it, a scale of 1/255 is that of bytes.
+  if (spec === null && isUnit(scaling) && !isScaled(config, dtype)) return null
   if (scaling !== null && scaling.offset.length !== height * width) {
     throw new DataError(
       `${where}: a sample has ${height * width} features, expected ${scaling.offset.length}, as the model takes`,
@@ -64,6 +83,10 @@ export function knownScaling(
   }
   return { scaling, targets: spec?.targets ?? null, preparation: spec?.preparation ?? null }
 }
+
+const isUnit = (scaling: Scaling | null): boolean =>
+  scaling?.offset.every(offset => offset === 0) === true &&
+  scaling.factor.every(factor => factor === Math.fround(1 / 255))
 
 /** Loads the weights that a run or model is scored with: averages, if it keeps them. */
 export async function loadScoredOf(file: string, parameters: readonly NamedWeights[]): Promise<Checkpoint> {

@@ -12,7 +12,7 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
-import { inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
+import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
 import { startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './trainer.js'
@@ -32,6 +32,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const experiment = withAbsolutePaths(loaded)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
+  expectSameForward(options.from ?? '', model, experiment)
   const prepared = await prepareSession(
     experiment,
     loaded.baseDir,

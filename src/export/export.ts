@@ -7,9 +7,12 @@ import { deviation, type Scaling } from '../data/input.js'
 import { KNOWN } from '../data/known.js'
 import { ConfigError } from '../errors.js'
 import { writeAtomically } from '../files/atomic.js'
+import { FACTS_VERSION } from '../formats/npz-facts.js'
 import { Predictor } from '../inference/predictor.js'
+import { forwardSettings } from '../model/forward.js'
 import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/save.js'
 import { gradloomVersion } from '../version.js'
+import type { OnnxModel } from './onnx.js'
 
 export const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const
 export type ExportFormat = (typeof FORMATS)[number]
@@ -77,6 +80,12 @@ export async function exportWeights(
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
         ...{ loss: source.planned.plan.loss, scaling: source.input.scaling },
+        facts: {
+          formatVersion: FACTS_VERSION,
+          generatedBy: `gradloom ${gradloomVersion()}`,
+          input: source.input,
+          forward: forwardSettings(source.experiment),
+        },
       })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
@@ -100,16 +109,25 @@ function inUnits(parameters: readonly NamedWeights[], last: number, targets: Sca
 async function write(
   file: string,
   format: 'npz' | 'onnx' | 'tfjs',
-  model: Parameters<typeof import('./onnx.js').encodeOnnx>[0],
+  { facts, ...model }: OnnxModel & { readonly facts: object },
 ): Promise<void> {
   if (format === 'tfjs') return writeTfjs(file, model)
   const { encodeOnnx, scalingArrays } = await import('./onnx.js')
   const bytes =
     format === 'npz'
-      ? (await import('./npz.js')).encodeNpz([...scalingArrays(model.scaling), ...model.parameters])
+      ? (await import('./npz.js')).encodeNpz(
+          [...scalingArrays(model.scaling ?? unitScaling(model.widths[0])), ...model.parameters],
+          facts,
+        )
       : encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
 }
+
+/** Bytes divided by 255, as offsets and factors. */
+const unitScaling = (features: number): Scaling => ({
+  offset: Array<number>(features).fill(0),
+  factor: Array<number>(features).fill(Math.fround(1 / 255)),
+})
 
 /** Writes the description last: whoever finds it finds the weights too. Shards of an older export are removed then. */
 async function writeTfjs(file: string, model: Parameters<typeof import('./tfjs.js').encodeTfjs>[0]): Promise<void> {

@@ -6,6 +6,7 @@ import type { ImportedFrom } from '../run/manifest.js'
 import type { NamedWeights } from '../run/save.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { assignWeights, type Reading } from './assign.js'
+import { exportedFacts, NOT_WEIGHTS } from './exported.js'
 import { readForeign } from './read.js'
 
 export interface Imported extends ImportedFrom {
@@ -14,18 +15,19 @@ export interface Imported extends ImportedFrom {
   readonly missing: readonly string[]
 }
 
-/** Arrays with the offset and factor of the features, in files that `export` wrote. */
-const OF_INPUT = /^input\.(offset|factor)$/
+/** Names of arrays in files that `export` wrote, but for those that are no weights. */
+const WEIGHTS_OF_EXPORT = new RegExp(`^(?!${NOT_WEIGHTS.source.slice(1)})`)
 
 /** Throws DataError or CheckpointError where the file does not fit the model. */
 export async function importWeights(file: string, table: readonly Parameter[], reading: Reading): Promise<Imported> {
   const mostBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(...table.map(({ dims }) => sizeOf(dims)))
-  const { arrays: all, unread, sha256 } = await readForeign(file, mostBytes)
-  const arrays = all.filter(({ name }) => !OF_INPUT.test(name))
+  const { isOwn } = await exportedFacts(file)
+  const wanted = isOwn ? WEIGHTS_OF_EXPORT : undefined
+  const { arrays, unread, sha256 } = await readForeign(file, mostBytes, wanted)
   const notRead = unread.map(({ name, dtype }) => `${name} is ${dtype}`).join(', ')
   const assigned = (() => {
     try {
-      return assignWeights(file, arrays, table, reading)
+      return assignWeights(file, arrays, table, isOwn ? { ...reading, layout: reading.layout ?? 'in-out' } : reading)
     } catch (cause) {
       if (notRead === '' || !(cause instanceof DataError)) throw cause
       throw new DataError(`${cause.message}; ${notRead}, which is not read`, { hint: cause.hint, cause })
@@ -39,38 +41,35 @@ export async function importWeights(file: string, table: readonly Parameter[], r
   return { ...assigned, sha256 }
 }
 
-/** Rows of a table have no more features than this where a file says how they are scaled. */
-const MOST_FEATURES = 2 ** 24
-
-/** Scaling of the features that `export` recorded; null if the file has none. */
-export async function importedScaling(file: string): Promise<Scaling | null> {
-  const { arrays } = await readForeign(file, MOST_FEATURES * Float32Array.BYTES_PER_ELEMENT, OF_INPUT)
-  const of = (name: string) => arrays.find(array => array.name === `input.${name}`)
-  const [offset, factor] = [of('offset'), of('factor')]
-  if (!offset || !factor) return null
-  return { offset: Array.from(offset.values), factor: Array.from(factor.values) }
-}
-
 /**
  * Weights of a network of regression that puts out `targets` in the units of the data, as those of one whose outputs are
- * scaled: the last layer, which is linear, is. Throws DataError for a target without a scale.
+ * scaled: the last layer, which is linear, is. Throws DataError for a target without a standard deviation, unless the
+ * network puts out its mean whatever the features.
  */
 export function scaledOutputs(
   file: string,
   parameters: readonly NamedWeights[],
   { offset, factor }: Scaling,
 ): readonly NamedWeights[] {
-  const constant = factor.indexOf(0)
+  const last = Math.max(...parameters.map(({ name }) => Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? 0)))
+  const bias = `layers.${last}.bias`
+  const weight = `layers.${last}.weight`
+  const varies = (output: number) =>
+    parameters.some(
+      ({ name, data }) =>
+        (name === weight && data.some((w, i) => i % factor.length === output && w !== 0)) ||
+        (name === bias && data[output] !== Math.fround(offset[output])),
+    )
+  const constant = factor.findIndex((scale, output) => scale === 0 && varies(output))
   if (constant >= 0) {
     throw new DataError(
       `${file}: output ${constant} would be divided by the standard deviation of its target, which is 0 in the training rows`,
       { hint: 'train on rows in which every target varies' },
     )
   }
-  const last = Math.max(...parameters.map(({ name }) => Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? 0)))
   return parameters.map(({ name, shape, data }) => {
-    if (name === `layers.${last}.bias`) return { name, shape, data: data.map((b, k) => (b - offset[k]) * factor[k]) }
-    if (name !== `layers.${last}.weight`) return { name, shape, data }
+    if (name === bias) return { name, shape, data: data.map((b, k) => (b - offset[k]) * factor[k]) }
+    if (name !== weight) return { name, shape, data }
     return { name, shape, data: data.map((w, i) => w * factor[i % factor.length]) }
   })
 }

@@ -9,7 +9,8 @@ import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
-import { parseNpy } from '../formats/npy.js'
+import { parseNpy, parseNpyLabels } from '../formats/npy.js'
+import { FACTS } from '../formats/npz-facts.js'
 import { TensorFile } from '../formats/tensor-file.js'
 import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 
@@ -27,6 +28,8 @@ export interface ForeignFile {
   readonly arrays: readonly ForeignArray[]
   /** Tensors of types that are not read, neither whole numbers nor floats that are known here. */
   readonly unread: readonly { readonly name: string; readonly dtype: string }[]
+  /** The text with which an exported .npz describes its model, by its name; else none. */
+  readonly texts: ReadonlyMap<string, string>
   /** SHA-256 of the whole file, hexadecimal. */
   readonly sha256: string
 }
@@ -68,12 +71,18 @@ async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise
     if (cause instanceof DataError) throw cause
     throw new DataError(`${file}: is no whole .npz archive: ${(cause as Error).message}`, { cause })
   }
-  const arrays = Object.entries(entries).map(([entry, bytes]): ForeignArray => {
+  const texts = new Map<string, string>()
+  const arrays = Object.entries(entries).flatMap(([entry, bytes]): ForeignArray[] => {
     const name = entry.slice(0, -'.npy'.length)
-    const { type, shape, values } = parseNpy(`${file}: ${name}`, bytes)
-    return { name, shape, whole: !type.startsWith('f'), values }
+    const where = `${file}: ${name}`
+    const { type, shape, values } = name === FACTS ? parseNpyLabels(where, bytes) : parseNpy(where, bytes)
+    if (typeof values[0] !== 'string') {
+      return [{ name, shape, whole: !type.startsWith('f'), values: values as ArrayLike<number> }]
+    }
+    texts.set(name, values[0])
+    return []
   })
-  return { arrays, unread: [], sha256: createHash('sha256').update(archive).digest('hex') }
+  return { arrays, unread: [], texts, sha256: createHash('sha256').update(archive).digest('hex') }
 }
 
 /** A .npy header, and what numbers of 8 bytes take. */
@@ -114,7 +123,7 @@ async function readSafetensors(file: string, mostBytes: number, wanted: RegExp):
       if (floats) await tensors.read(name, bytes)
       arrays.push({ name, shape, whole: !floats, values: floats?.(bytes) ?? [] })
     }
-    return { arrays, unread, sha256: await sha256Of(file) }
+    return { arrays, unread, texts: new Map(), sha256: await sha256Of(file) }
   } finally {
     await tensors.close()
   }
