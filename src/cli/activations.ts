@@ -70,14 +70,14 @@ async function showLayers(
   index: number,
   { image, out, json }: ActivationsArguments,
 ): Promise<string[]> {
-  const [{ askAboutFiles, askAboutTest }, { loadTestImages }, { layerPanels, summarizeLayers }] = await Promise.all([
+  const [{ askAboutFiles, askAboutTest }, { loadTestSamples }, { layerPanels, summarizeLayers }] = await Promise.all([
     import('../inference/ask.js'),
     import('../inference/examples.js'),
     import('../inference/layers.js'),
   ])
   const [answer] =
     image === undefined
-      ? askAboutTest(predictor, await loadTestImages(predictor), [index])
+      ? askAboutTest(predictor, await loadTestSamples(predictor), [index])
       : await askAboutFiles(predictor, [image])
   const layers = summarizeLayers(predictor, answer.features)
   if (out !== undefined) {

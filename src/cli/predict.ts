@@ -111,13 +111,12 @@ async function ask(predictor: Predictor, { indices, random, wrong, seed, files }
   const answers: Answer[] = []
   if (indices.length > 0 || random > 0 || wrong !== null) {
     const { rowsByError } = await import('../inference/row-errors.js')
-    const { findMistakes, loadTestImages, randomIndices, answersOf } = await import('../inference/examples.js')
-    const test = await loadTestImages(predictor)
+    const { findMistakes, loadTestSamples, randomIndices, answersOf } = await import('../inference/examples.js')
+    const test = await loadTestSamples(predictor)
     asked.push(...randomIndices(test, random, seed))
     if (wrong !== null) {
-      const worst = predictor.source.input.targets
-        ? rowsByError(answersOf(predictor, test))
-        : findMistakes(predictor, test)
+      const worst =
+        predictor.task === 'regression' ? rowsByError(answersOf(predictor, test)) : findMistakes(predictor, test)
       asked.push(...worst.slice(0, wrong).map(({ index }) => index))
     }
     checkCount(asked.length + files.length)

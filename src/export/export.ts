@@ -67,19 +67,20 @@ export async function exportWeights(
     throw new ConfigError(`export: dtype is ${dtype}, expected F32 in ${format}`, { hint: '--format safetensors' })
   }
   const predictor = await Predictor.open(target)
-  const { classNames, widths, source } = predictor
-  const parameters = source.planned.layout.parameters.map(({ parameter: { name, dims } }): NamedWeights => {
-    return { name, shape: dims, data: predictor.parameter(name).data }
+  const { outputNames, widths, source, task } = predictor
+  const { model, train } = source.experiment
+  const parameters = predictor.parameterNames.map((name): NamedWeights => {
+    const { shape, data } = predictor.parameter(name)
+    return { name, shape, data }
   })
   try {
     if (format === 'safetensors') await writeModel(file, dtype, parameters, predictor)
     else
       await write(file, format, {
-        ...{ widths, classNames, producerVersion: gradloomVersion() },
-        task: source.input.targets ? 'regression' : 'classification',
+        ...{ widths, outputNames, task, producerVersion: gradloomVersion() },
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
-        ...{ activation: source.experiment.model.activation, norm: source.planned.plan.norm },
-        ...{ loss: source.planned.plan.loss, scaling: source.input.scaling },
+        ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
+        ...{ loss: train.loss, scaling: source.input.scaling },
         facts: {
           formatVersion: FACTS_VERSION,
           generatedBy: `gradloom ${gradloomVersion()}`,
@@ -147,7 +148,7 @@ async function writeModel(
   file: string,
   dtype: ModelDtype,
   parameters: readonly NamedWeights[],
-  { classNames, source }: Predictor,
+  { outputNames, source }: Predictor,
 ): Promise<void> {
   const { step, epoch, rowsSeen, experiment, input, weightsSha256, trainedSha256 } = await readCheckpoint(
     source.checkpoint,
@@ -155,7 +156,7 @@ async function writeModel(
   await saveModel(file, parameters, {
     ...{ step, epoch, rowsSeen, input, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
     experiment: travelling(experiment as Experiment, source.backend),
-    metadata: { classes: JSON.stringify(classNames) },
+    metadata: { classes: JSON.stringify(outputNames) },
   })
 }
 

@@ -14,13 +14,13 @@ export interface OnnxModel {
   /** Units at every layer boundary. */
   readonly widths: readonly number[]
   readonly activation: Activation
-  readonly norm: RunPlan['norm']
+  readonly norm: Pick<RunPlan['norm'], 'type' | 'epsilon'>
   /** Loss of the run; with another than `cross-entropy`, outputs are not probabilities. */
   readonly loss: RunPlan['loss']
   /** Scaling of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
-  /** Names of the classes, or of the targets for regression. */
-  readonly classNames: readonly string[]
+  /** Names of the classes, or of a regression's targets. */
+  readonly outputNames: readonly string[]
   /** Default: classification. Of regression the last layer speaks in the units of the data. */
   readonly task?: 'classification' | 'regression'
   readonly parameters: readonly NamedWeights[]
@@ -72,7 +72,7 @@ export function encodeOnnx({
   norm,
   loss,
   scaling,
-  classNames,
+  outputNames,
   producerVersion,
   ...model
 }: OnnxModel): Uint8Array {
@@ -114,10 +114,10 @@ export function encodeOnnx({
       text(2, 'gradloom'),
       ...[...parameters.map(transposed), ...constantsOf(activation), ...scalingArrays(scaling)].map(tensor),
       message(11, ...valueInfo(scaling ? 'features' : 'pixels', widths[0])),
-      message(12, ...valueInfo(output, classNames.length)),
+      message(12, ...valueInfo(output, outputNames.length)),
     ),
     message(8, text(1, ''), int(2, norm.type === 'layer' ? OPSET_OF_LAYER_NORM : OPSET)),
-    ...Object.entries(outputNotes({ classNames, ...model })).map(([key, note]) =>
+    ...Object.entries(outputNotes({ outputNames, ...model })).map(([key, note]) =>
       message(14, text(1, key), text(2, typeof note === 'string' ? note : JSON.stringify(note))),
     ),
     scaling
@@ -126,10 +126,10 @@ export function encodeOnnx({
   )
 }
 
-/** Metadata about a model's outputs. */
-export function outputNotes({ classNames, task }: Pick<OnnxModel, 'classNames' | 'task'>) {
-  if (task !== 'regression') return { classes: classNames }
-  return { targets: classNames, outputs: 'numbers in the units of the data' }
+/** Metadata about the outputs. */
+export function outputNotes({ outputNames, task }: Pick<OnnxModel, 'outputNames' | 'task'>) {
+  if (task !== 'regression') return { classes: outputNames }
+  return { targets: outputNames, outputs: 'numbers in the units of the data' }
 }
 
 /** Offset and factor of the features: (F) each, `input.offset` and `input.factor`. */

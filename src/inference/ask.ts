@@ -1,9 +1,9 @@
-/** Questions to a network, about test images and pictures of one's own, with all that one may want to see. Main thread. */
+/** Predictions for test samples and picture files, with everything that is shown beside them. Main thread. */
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { readBytes } from '../picture/picture.js'
 import { preparePicture } from '../picture/prepare.js'
-import { type TestImages, testImage } from './examples.js'
+import { type TestSamples, testSample } from './examples.js'
 import type { Predictor } from './predictor.js'
 
 export interface ClassProbability {
@@ -15,36 +15,36 @@ export interface ClassProbability {
 export interface PredictedValue {
   readonly name: string
   readonly value: number
-  /** null for a picture of one's own. */
+  /** null for a picture file. */
   readonly truth: number | null
 }
 
 export interface Answer {
-  /** Index in the test split; null for the user's own picture. */
+  /** Index in the test split; null for a picture file. */
   readonly index: number | null
-  /** The picture as it was named; null for a test image. */
+  /** Picture file as it was named; null for a test sample. */
   readonly file: string | null
-  /** Preprocessing steps applied to the picture. */
+  /** Steps of the picture's preparation. */
   readonly steps: readonly string[]
-  /** Input of the network. */
+  /** Features that the network was given. */
   readonly features: Features // (F)
-  /** Input as an image to show. */
+  /** Features as an image. */
   readonly pixels: Uint8Array // (height, width)
-  /** The most probable classes, the first being what is predicted. None of regression. */
+  /** The most probable classes, the predicted one first; empty for regression. */
   readonly top: readonly ClassProbability[]
-  /** Predictions of regression, in the units of the data. */
+  /** Predicted targets in the units of the data; empty for classification. */
   readonly values: readonly PredictedValue[]
   readonly truth: { readonly label: number; readonly className: string } | null
 }
 
 const TOP = 3
 
-export function askAboutTest(predictor: Predictor, test: TestImages, indices: readonly number[]): Answer[] {
+export function askAboutTest(predictor: Predictor, test: TestSamples, indices: readonly number[]): Answer[] {
   return indices.map(index => {
-    const features = testImage(test, index)
+    const features = testSample(test, index)
     const pixels = visible(predictor, features)
     const about = { index, file: null, steps: [], features, pixels }
-    if (predictor.source.input.targets) {
+    if (predictor.task === 'regression') {
       return { ...about, top: [], truth: null, values: valuesOf(predictor, features, test, index) }
     }
     const label = test.labels[index]
@@ -53,12 +53,12 @@ export function askAboutTest(predictor: Predictor, test: TestImages, indices: re
   })
 }
 
-/** Rejects with a PictureError that names the file, whichever of them cannot be read. */
+/** Throws PictureError with the name of a file that cannot be read, ConfigError where the network takes no images. */
 export async function askAboutFiles(predictor: Predictor, files: readonly string[]): Promise<Answer[]> {
   const { height, width, source } = predictor
   if (files.length > 0 && source.input.dtype !== 'uint8') {
     throw new ConfigError(
-      `${source.checkpoint}: learned from numbers, expected a network of images to ask about pictures`,
+      `${source.checkpoint}: takes rows of numbers, expected a network of images to predict the class of a picture`,
     )
   }
   const answers: Answer[] = []
@@ -75,7 +75,7 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
   return answers
 }
 
-/** Bytes as they are; of numbers, grey for the mean, and white and black three standard deviations from it. */
+/** Bytes as they are; numbers as grey for the mean, white and black for three standard deviations from it. */
 function visible({ source: { input } }: Predictor, features: Features): Uint8Array {
   if (features instanceof Uint8Array) return features
   if (!input.scaling) return new Uint8Array(features.length)
@@ -83,16 +83,16 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
 }
 
-function valuesOf(predictor: Predictor, features: Features, test: TestImages | null, index: number): PredictedValue[] {
-  const { data } = predictor.probabilities(features)
+function valuesOf(predictor: Predictor, features: Features, test: TestSamples | null, index: number): PredictedValue[] {
+  const { data } = predictor.predict(features)
   const first = index * data.length
-  return predictor.classNames.map((name, k) => ({
+  return predictor.targetNames.map((name, k) => ({
     ...{ name, value: data[k], truth: test ? test.targets[first + k] : null },
   }))
 }
 
 const topOf = (predictor: Predictor, features: Features): ClassProbability[] =>
-  topClasses([...predictor.probabilities(features).data], predictor.classNames)
+  topClasses([...predictor.predict(features).data], predictor.classNames)
 
 /** The most probable classes, the first of equal ones first. */
 export function topClasses(probabilities: readonly number[], classNames: readonly string[]): ClassProbability[] {

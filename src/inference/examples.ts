@@ -1,7 +1,7 @@
 /**
- * Test images to look at: all of them, some at random, or those that a network gets wrong. Main thread.
+ * Samples of the test split to look at: all of them, some at random, or those that a network gets wrong. Main thread.
  *
- * Letters: `N` test images, or rows of numbers, `F` features of one, `K` targets of regression.
+ * Letters: `N` samples, `F` features of one, `K` targets of regression.
  */
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { matchModel } from '../data/match.js'
@@ -9,58 +9,61 @@ import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { locateDataOf, type MovedData } from '../run/locate-data.js'
 import { Purpose, permutation } from '../tensor/random.js'
-import type { Prediction, Predictor } from './predictor.js'
+import type { ClassPrediction, Predictor } from './predictor.js'
 import type { RegressionAnswers } from './row-errors.js'
 
-export interface TestImages {
+export interface TestSamples {
   readonly rows: number
-  readonly images: Features // (N, F)
-  readonly labels: Int32Array // (N); of regression zeros
-  readonly targets: Float32Array // (N, K), in the units of the data; of classification none
-  /** Files that the images were read from. */
+  readonly features: Features // (N, F): bytes of images, or numbers in the units of the data
+  readonly labels: Int32Array // (N); zeros for regression
+  readonly targets: Float32Array // (N, K), in the units of the data; empty for classification
+  /** Files that they were read from. */
   readonly files: readonly LoadedFile[]
 }
 
-export interface Mistake extends Prediction {
+export interface Mistake extends ClassPrediction {
   readonly index: number
   readonly truth: number
 }
 
-/** The test split of the data set that a run was trained on. */
-export async function loadTestImages({ source, widths }: Predictor, moved: MovedData = {}): Promise<TestImages> {
+/**
+ * The test split of the data set that a run was trained on, images or a table. Throws DataError where the data are missing
+ * or are not those that the model takes.
+ */
+export async function loadTestSamples({ source, widths }: Predictor, moved: MovedData = {}): Promise<TestSamples> {
   const { data: located } = await locateDataOf(source.experiment, source, moved)
   const data = matchModel(await openDataset(located, { baseDir: source.baseDir }), source.input)
   const { rows } = data.test
-  const images = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
+  const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)
   const targets = new Float32Array(data.task === 'regression' ? rows * data.classes : 0)
-  const { files } = await data.load('test', images, labels, targets)
-  return { rows, images, labels, targets, files }
+  const { files } = await data.load('test', features, labels, targets)
+  return { rows, features, labels, targets, files }
 }
 
-/** One image of them, by its index from 0. A view. */
-export function testImage(test: TestImages, index: number): Features {
+/** Features (F) of one of them, by its index from 0. A view. Throws ConfigError. */
+export function testSample(test: TestSamples, index: number): Features {
   if (!Number.isInteger(index) || index < 0 || index >= test.rows) {
     throw new ConfigError(`index is ${index}, expected an integer from 0 to ${test.rows - 1}`)
   }
-  const features = test.images.length / test.rows
-  return test.images.subarray(index * features, (index + 1) * features)
+  const size = test.features.length / test.rows
+  return test.features.subarray(index * size, (index + 1) * size)
 }
 
-/** `count` different indices (all, where there are fewer), a pure function of the seed. */
-export function randomIndices(test: TestImages, count: number, seed: number): number[] {
+/** Different indices, `count` of them or all where there are fewer; a pure function of the seed. */
+export function randomIndices(test: TestSamples, count: number, seed: number): number[] {
   return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
 }
 
-/** Regression predictions for every test row. */
-export function answersOf(predictor: Predictor, { images, targets }: TestImages): RegressionAnswers {
-  return { targets, predicted: predictor.probabilities(images).data, factor: predictor.source.input.targets!.factor }
+/** Predictions of a network of regression for every sample. */
+export function answersOf(predictor: Predictor, { features, targets }: TestSamples): RegressionAnswers {
+  return { targets, predicted: predictor.predict(features).data, factor: predictor.source.input.targets!.factor }
 }
 
-/** Every test image whose class the network misses: those it was surest of first, by index among equals. */
-export function findMistakes(predictor: Predictor, { images, labels }: TestImages): Mistake[] {
+/** Samples whose class the network misses, the surest first, by index among equals. */
+export function findMistakes(predictor: Predictor, { features, labels }: TestSamples): Mistake[] {
   return predictor
-    .predict(images)
+    .predictClasses(features)
     .map((prediction, index) => ({ ...prediction, index, truth: labels[index] }))
     .filter(({ label, truth }) => label !== truth)
     .sort((a, b) => b.confidence - a.confidence || a.index - b.index)

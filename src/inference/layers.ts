@@ -1,4 +1,4 @@
-/** Activations of layers for an image, and weights of the first layer, in numbers ready to be drawn. Any thread. */
+/** Activations of layers for one sample, and weights of the first layer, in numbers ready to be drawn. Any thread. */
 
 import type { Features } from '../data/source.js'
 import { formatNumber } from '../format.js'
@@ -9,21 +9,21 @@ export interface LayerSummary {
   readonly layer: number
   readonly kind: 'input' | 'hidden' | 'output'
   readonly units: number
-  /** Share of units above 0: of a ReLU, those that are on. */
+  /** Share of units above 0; for ReLU, of those that are on. */
   readonly active: number
   readonly least: number
   readonly most: number
   readonly values: Float32Array
 }
 
-/** One image (F), layer by layer. */
-export function summarizeLayers(predictor: Predictor, pixels: Features): LayerSummary[] {
+/** Activations for one sample (F), layer by layer. */
+export function summarizeLayers(predictor: Predictor, sample: Features): LayerSummary[] {
   return predictor
-    .activations(pixels)
+    .activations(sample)
     .map(({ layer, kind, values: { data: values } }) => ({ layer, kind, ...summaryOf(values) }))
 }
 
-/** Summary of one layer's values for one image. */
+/** Summary of one layer's activations for one sample. */
 export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind'> {
   let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (const value of values) {
@@ -34,22 +34,22 @@ export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'k
   return { units: values.length, active: on / values.length, least, most, values }
 }
 
-/** Classes up to which the output is drawn with names; with more, it is a grid like any layer. */
+/** Most outputs that are drawn with their names; more are a grid like any layer. */
 export const MOST_NAMED = 12
 
 export function layerPanels(
   {
     height,
     width,
-    classNames,
+    outputNames,
     source: { input },
-  }: Pick<Predictor, 'height' | 'width' | 'classNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
+  }: Pick<Predictor, 'height' | 'width' | 'outputNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
   layers: readonly LayerSummary[],
 ): LayerPanel[] {
   return layers.map(({ layer, kind, units, active, values }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED
-    const said = () => (input.targets ? formatNumber(values[0]) : classNames[values.indexOf(Math.max(...values))])
+    const said = () => (input.targets ? formatNumber(values[0]) : outputNames[values.indexOf(Math.max(...values))])
     const what = {
       input: input.dtype === 'uint8' ? 'pixels' : 'features',
       output: input.targets ? 'numbers' : 'classes',
@@ -58,7 +58,7 @@ export function layerPanels(
       title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note: kind === 'output' ? `says ${said()}` : `${(100 * active).toFixed(0)} % active`,
       values,
-      names: named ? classNames : null,
+      names: named ? outputNames : null,
       shape: kind === 'input' ? { height, width } : null,
     }
   })
@@ -82,7 +82,7 @@ export function importantUnits(predictor: Predictor, count: number): WeightTile[
     .map((values, unit) => ({ unit, values, importance: norm(values) * heard(unit) }))
     .sort((a, b) => b.importance - a.importance || a.unit - b.unit)
     .slice(0, count)
-    .map(({ unit, values }) => ({ unit, values, caption: hidden ? `unit ${unit}` : predictor.classNames[unit] }))
+    .map(({ unit, values }) => ({ unit, values, caption: hidden ? `unit ${unit}` : predictor.outputNames[unit] }))
 }
 
 const norm = (values: Iterable<number>): number => {

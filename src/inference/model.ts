@@ -1,7 +1,7 @@
 /**
- * What a run or a checkpoint is a model of: the shape of its images, its classes, and the plan of a network for one
- * thread. Main thread; reads the experiment and the header of the weights, never the data, so that a model can be asked
- * where its data set is not.
+ * The model that a run or a checkpoint holds: the shape and names of what it takes and puts out, and the plan of a network
+ * for one thread. Main thread; reads the experiment and the header of the weights, never the data, so that a model can
+ * predict where its data set is not.
  */
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -24,19 +24,26 @@ export interface ModelSource {
   readonly runDir: string | null
   /** Absolute path of the weights. */
   readonly checkpoint: string
-  /** Folder that a relative `data.path` starts at. */
+  /** Folder at which a relative `data.path` starts. */
   readonly baseDir: string
   readonly height: number
   readonly width: number
-  readonly classNames: readonly string[]
+  /** Names of the classes, or of a regression's targets. */
+  readonly outputNames: readonly string[]
   readonly input: InputSpec
   readonly note: string | null
-  /** Backend that trained the model, or null if it is not recorded. */
+  /** Backend that trained it; null where it is not recorded. */
   readonly backend: string | null
+}
+
+/** A model, and the plan of its network, which is no part of the library's interface. */
+export interface OpenedModel {
+  readonly source: ModelSource
   readonly planned: PlannedRun
 }
 
-export async function openModel(target: string, batchRows: number): Promise<ModelSource> {
+/** `batchRows`: samples that the plan has room for. Throws a GradloomError that says what is wrong with the target. */
+export async function openModel(target: string, batchRows: number): Promise<OpenedModel> {
   const opened = await openRun(target)
   const { experiment: asRun } = resolveExperiment(opened.experiment, { where: opened.experimentFrom })
   const { experiment } = resolveExperiment(opened.experiment, {
@@ -67,20 +74,18 @@ export async function openModel(target: string, batchRows: number): Promise<Mode
   const planned = await planRun(experiment, images, { purpose: 'evaluate', splits: ['test'] })
   const backend = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
-  return {
-    ...{ experiment, runDir, checkpoint, baseDir, backend, planned, height, width, classNames, input },
-    note: noteOn(backend),
-  }
+  const about = { experiment, runDir, checkpoint, baseDir, backend, height, width, input }
+  return { source: { ...about, outputNames: classNames, note: noteOn(backend) }, planned }
 }
 
-/** The backend that trained a run, or null where nobody wrote it down. */
+/** Backend that trained a run; null where it is not recorded. */
 async function backendOf(runDir: string | null, { compute }: Experiment): Promise<string | null> {
   if (runDir !== null) {
     try {
       const manifest = JSON.parse(await readFile(join(runDir, FILES.manifest), 'utf8'))
       if (typeof manifest?.backend?.name === 'string') return manifest.backend.name
     } catch {
-      // The manifest is needed for a note only: a run without a readable one can be used as well.
+      // Needed for a remark only: a run without a readable manifest predicts as well.
     }
   }
   return compute.backend === 'auto' ? null : compute.backend

@@ -1,10 +1,11 @@
 /**
- * A saved network, ready to be asked: loads weights once, then gives probabilities and every layer's activations for
- * images. All of it runs in the calling thread, in WASM kernels over a small memory of its own, through the same
- * forward pass as training; so what it says is what `evaluate` scores, to the bit where that ran in `wasm`.
+ * A saved network, ready to predict: loads weights once, then gives outputs and every layer's activations for samples. All
+ * of it runs in the calling thread, in WASM kernels over a small memory of its own, through the same forward pass as
+ * training; so predictions are those that `evaluate` scores, to the bit where that ran in `wasm`.
  *
- * Letters: `B` images asked about, `F` features of one (height x width), `C` classes, `U` units of a layer.
+ * Letters: `B` samples, `F` features of one (height x width of an image), `K` outputs: classes or targets, `U` units of a layer.
  */
+import { inspect } from 'node:util'
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { unscaleRows } from '../data/input.js'
@@ -19,67 +20,89 @@ import { type Network, rowsPass } from '../worker/network/network.js'
 import { copyRow } from '../worker/network/rows.js'
 import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
-import { type ModelSource, openModel } from './model.js'
+import type { PlannedRun } from '../worker/plan/plan.js'
+import { type ModelSource, type OpenedModel, openModel } from './model.js'
 
-/** Images that are passed through the network at a time. More would be no faster: the weights stay in the caches. */
+/** Samples that are passed through the network at a time. More would be no faster: the weights stay in the caches. */
 const BATCH_ROWS = 64
 
-/** Outputs of a layer for some images. */
+/**
+ * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
+ * numbers for each sample. An image is given row by row, as bytes with 0 for the background; numbers in the units of the data.
+ */
+export type Samples = Features | readonly ArrayLike<number>[]
+
+/** Activations of one layer for some samples. */
 export interface LayerActivations {
   /** 0 is the input, the last one the output. */
   readonly layer: number
   readonly kind: 'input' | 'hidden' | 'output'
-  /** (B, U). Of the input: pixels / 255; of the output: as `probabilities` has it; between: what the activation function gave. */
+  /** (B, U). Input: pixels / 255, or scaled features; hidden: output of the activation function; output: as `predict` returns it. */
   readonly values: NdArray<Float32Array>
 }
 
-export interface Prediction {
+export interface ClassPrediction {
   /** The most probable class; the first of several that are equal, as `evaluate` counts. */
   readonly label: number
   readonly className: string
-  /** Probability of the class; for a squared error, the output clamped to [0, 1]. */
+  /** Its probability; with `train.loss` "mean-squared-error" the output itself, limited to 0 to 1. */
   readonly confidence: number
 }
 
 export class Predictor {
-  /** Pixels of one image. */
+  readonly task: 'classification' | 'regression'
+  /** Pixels of an image; a row of a table has height 1 and its features as width. */
   readonly height: number
   readonly width: number
-  /** One name for each class: digits, the ten names of Fashion-MNIST, else numbers. Of regression: the targets' names. */
+  /** Names of a table's feature columns, in the order of a sample; null: features have no names. */
+  readonly featureNames: readonly string[] | null
+  /** Names of the outputs (K): the classes, or the targets. */
+  readonly outputNames: readonly string[]
+  /** Names of the classes (K) by label; empty for regression. */
   readonly classNames: readonly string[]
-  /** Units at every layer boundary: features, hidden layers, classes. */
+  /** Names of the targets (K); empty for classification. */
+  readonly targetNames: readonly string[]
+  /** Names of the parameters, for `parameter`. */
+  readonly parameterNames: readonly string[]
+  /** Units at every layer boundary: features, hidden layers, outputs. */
   readonly widths: readonly number[]
-  /** Source of model and weights. */
+  /** Files and experiment that model and weights came from. */
   readonly source: ModelSource
-  /** Note for the user: that the run computed in another backend than this one. Else null. */
+  /** Remark for the user, where the run computed in another backend than this; else null. */
   readonly note: string | null
   readonly #memory: WebAssembly.Memory
-  readonly #planned: ModelSource['planned']
+  readonly #planned: PlannedRun
   readonly #network: Network
   readonly #weights: readonly NamedWeights[]
 
   private constructor(
-    source: ModelSource,
+    { source, planned }: OpenedModel,
     memory: WebAssembly.Memory,
     network: Network,
     weights: readonly NamedWeights[],
   ) {
+    this.task = source.input.targets ? 'regression' : 'classification'
     this.height = source.height
     this.width = source.width
-    this.classNames = source.classNames
-    this.widths = source.planned.plan.widths
+    this.featureNames = source.input.columns?.features ?? null
+    this.outputNames = source.outputNames
+    this.classNames = this.task === 'classification' ? source.outputNames : []
+    this.targetNames = this.task === 'regression' ? source.outputNames : []
+    this.parameterNames = weights.map(({ name }) => name)
+    this.widths = planned.plan.widths
     this.source = source
     this.note = source.note
     this.#memory = memory
-    this.#planned = source.planned
+    this.#planned = planned
     this.#network = network
     this.#weights = weights
   }
 
   /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
   static async open(target: string): Promise<Predictor> {
-    const source = await openModel(target, BATCH_ROWS)
-    const { plan, layout } = source.planned
+    const opened = await openModel(target, BATCH_ROWS)
+    const { source } = opened
+    const { plan, layout } = opened.planned
     const backend = await loadBackend(plan.backend, plan.precision)
     const memory = createArena(layout.bytes)
     const module = await backend.compile()
@@ -91,41 +114,64 @@ export class Predictor {
       data: new Float32Array(dims.reduce((size, dim) => size * dim, 1)),
     }))
     await loadScored(source.checkpoint, weights, source.experiment.train.ema.decay)
-    storeWeights(source, memory, kernels, weights)
-    storeScaling(source, memory)
-    return new Predictor(source, memory, bindNetwork(plan, layout, memory, kernels), weights)
+    storeWeights(opened, memory, kernels, weights)
+    storeScaling(opened, memory)
+    return new Predictor(opened, memory, bindNetwork(plan, layout, memory, kernels), weights)
   }
 
   /**
-   * Probabilities (B, C) of images (B, F), whose pixels are bytes with 0 for background, as in the data set. Of a network
-   * that learned by squared error: its outputs as they are; of regression: the numbers it says, in the units of the data.
+   * Outputs (B, K) for samples (B, F): probabilities of the classes, which add up to 1, or the targets in the units of the data.
+   * A classifier with `train.loss` "mean-squared-error" has its outputs as they are. Throws ShapeError for samples of
+   * another size or type, RunError where outputs are not finite.
    */
-  probabilities(images: Features): NdArray<Float32Array> {
-    const rows = this.#rowsOf(images)
-    const classes = this.classNames.length
-    const out = new Float32Array(rows * classes) // (B, C)
+  predict(samples: Samples): NdArray<Float32Array> {
+    const features = this.#featuresOf(samples)
+    const rows = features.length / this.widths[0]
+    const outputs = this.outputNames.length
+    const out = new Float32Array(rows * outputs) // (B, K)
     const last = this.widths.length - 1
-    this.#eachBatch(images, rows, (first, count) => this.#copy(out, last, first, count))
-    return ndarray(out, [rows, classes])
+    this.#eachBatch(features, rows, (first, count) => this.#copy(out, last, first, count))
+    return ndarray(out, [rows, outputs])
   }
 
-  /** The most probable class of each of the images (B, F). Of regression there is none: throws ConfigError. */
-  predict(images: Features): Prediction[] {
-    if (this.source.input.targets) {
-      throw new ConfigError(`${this.source.checkpoint}: learned numbers, expected a network of classes`, {
-        hint: 'probabilities() has the numbers',
+  /**
+   * The most probable class of each of the samples (B, F), in their order. Throws as `predict` does, and ConfigError for
+   * a network of regression.
+   */
+  predictClasses(samples: Samples): ClassPrediction[] {
+    if (this.task === 'regression') {
+      throw new ConfigError(`${this.source.checkpoint}: predicts numbers, expected a network of classes`, {
+        hint: 'predictTargets() has the numbers by name, predict() as an array',
       })
     }
-    const { data, shape } = this.probabilities(images)
+    const { data, shape } = this.predict(samples)
     const [rows, classes] = shape
     return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
   }
 
-  /** Outputs of every layer for images (B, F): the input first, the probabilities last. */
-  activations(images: Features): LayerActivations[] {
-    const rows = this.#rowsOf(images)
+  /**
+   * Targets of each of the samples (B, F) by name, in the units of the data: `[{ price: 250000, rent: 900 }]`. Throws as
+   * `predict` does, and ConfigError for a network of classes.
+   */
+  predictTargets(samples: Samples): Readonly<Record<string, number>>[] {
+    if (this.task === 'classification') {
+      throw new ConfigError(`${this.source.checkpoint}: predicts classes, expected a network of regression`, {
+        hint: 'predictClasses() has the classes, predict() all probabilities',
+      })
+    }
+    const { data, shape } = this.predict(samples)
+    const [rows, targets] = shape
+    return Array.from({ length: rows }, (_, row) =>
+      Object.fromEntries(this.targetNames.map((name, k) => [name, data[row * targets + k]])),
+    )
+  }
+
+  /** Activations of every layer for samples (B, F): the input first, the outputs last. Throws as `predict` does. */
+  activations(samples: Samples): LayerActivations[] {
+    const features = this.#featuresOf(samples)
+    const rows = features.length / this.widths[0]
     const outs = this.widths.map(width => new Float32Array(rows * width))
-    this.#eachBatch(images, rows, (first, count) => {
+    this.#eachBatch(features, rows, (first, count) => {
       for (const [layer, out] of outs.entries()) this.#copy(out, layer, first, count)
     })
     const last = outs.length - 1
@@ -136,7 +182,7 @@ export class Predictor {
     }))
   }
 
-  /** A parameter by its name, such as `layers.0.weight` (F, U), row-major. A view: do not write to it. */
+  /** A parameter by its name, such as `layers.0.weight` (F, U), row-major. A view: do not write to it. Throws ShapeError. */
   parameter(name: string): NdArray<Float32Array> {
     const found = this.#weights.find(weights => weights.name === name)
     if (!found) {
@@ -146,39 +192,66 @@ export class Predictor {
     return ndarray(found.data, [...found.shape])
   }
 
-  #best(probabilities: Float32Array): Prediction {
+  #best(probabilities: Float32Array): ClassPrediction {
     let label = 0
     for (let i = 1; i < probabilities.length; i++) if (probabilities[i] > probabilities[label]) label = i
     return { label, className: this.classNames[label], confidence: Math.min(Math.max(probabilities[label], 0), 1) }
   }
 
-  #rowsOf(images: Features): number {
+  /** Samples as the network takes them: flat, row-major, of its type. */
+  #featuresOf(samples: Samples): Features {
     const { dtype } = this.source.input
-    if (images instanceof Uint8Array !== (dtype === 'uint8')) {
-      throw new ShapeError(`images: are ${images.constructor.name}, expected ${dtype}, as the data of the model were`)
+    const size = this.widths[0]
+    const what =
+      dtype === 'uint8' ? `an image is ${this.height} x ${this.width}` : 'a sample has the features of the data'
+    if (samples instanceof Uint8Array || samples instanceof Float32Array) {
+      if (samples instanceof Uint8Array !== (dtype === 'uint8')) {
+        throw new ShapeError(
+          `samples: are ${samples.constructor.name}, expected ${dtype}, as the data of the model were`,
+        )
+      }
+      if (samples.length % size === 0) return samples
+      throw new ShapeError(`samples: length is ${samples.length}, expected a multiple of ${size}; ${what}`)
     }
-    const features = this.widths[0]
-    if (images.length % features === 0) return images.length / features
-    throw new ShapeError(
-      `images: length is ${images.length}, expected a multiple of ${features}; an image is ${this.height} x ${this.width}`,
-    )
+    if (!Array.isArray(samples)) {
+      throw new ShapeError(
+        `samples: is ${inspect(samples, { depth: 0 })}, expected a typed array, or an array of samples`,
+      )
+    }
+    const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
+    for (const [row, sample] of (samples as readonly ArrayLike<number>[]).entries()) {
+      if (sample?.length !== size) {
+        throw new ShapeError(`samples: sample ${row} has ${sample?.length} numbers, expected ${size}; ${what}`)
+      }
+      for (let i = 0; i < size; i++) {
+        const value = sample[i]
+        const isGood =
+          dtype === 'uint8' ? Number.isInteger(value) && value >= 0 && value <= 255 : Number.isFinite(value)
+        if (!isGood) {
+          const wanted = dtype === 'uint8' ? 'an integer from 0 to 255' : 'a finite number'
+          throw new ShapeError(`samples: feature ${i} of sample ${row} is ${inspect(value)}, expected ${wanted}`)
+        }
+        features[row * size + i] = value
+      }
+    }
+    return features
   }
 
-  /** Passes all images through the network; `taken` copies what it wants of a batch, which the next one overwrites. */
-  #eachBatch(images: Features, rows: number, taken: (first: number, count: number) => void): void {
+  /** Passes all samples through the network; `taken` copies what it needs of a batch, which the next one overwrites. */
+  #eachBatch(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { layout } = this.#planned
     const features = this.widths[0]
     const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
-    const { samples } = this.#network.batch
+    const { samples: indices } = this.#network.batch
     const run = rowsPass(this.#network)
-    for (let row = 0; row < BATCH_ROWS; row++) samples.data[row] = row
+    for (let row = 0; row < BATCH_ROWS; row++) indices.data[row] = row
     for (let first = 0; first < rows; first += BATCH_ROWS) {
       const count = Math.min(BATCH_ROWS, rows - first)
-      into.set(images.subarray(first * features, (first + count) * features))
-      // The labels are zeros: losses mean nothing here, and probabilities do not depend on them.
+      into.set(samples.subarray(first * features, (first + count) * features))
+      // The labels are zeros: losses mean nothing here, and outputs do not depend on them.
       const code = run({ images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
       if (code !== 0) {
-        throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for an image, expected finite numbers`, {
+        throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {
           hint: 'training went wrong before this checkpoint: try an earlier one',
         })
       }
@@ -197,14 +270,14 @@ export class Predictor {
   }
 }
 
-function storeScaling({ planned: { layout }, input }: ModelSource, memory: WebAssembly.Memory): void {
+function storeScaling({ planned: { layout }, source: { input } }: OpenedModel, memory: WebAssembly.Memory): void {
   if (!layout.scaling || !input.scaling) return
   viewSlot(memory, layout.scaling.offset).data.set(input.scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(input.scaling.factor)
 }
 
 function storeWeights(
-  { planned: { layout } }: ModelSource,
+  { planned: { layout } }: OpenedModel,
   memory: WebAssembly.Memory,
   kernels: Kernels,
   weights: readonly NamedWeights[],

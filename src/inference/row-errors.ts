@@ -1,19 +1,19 @@
-/** Rows with the largest errors of a regression network. Pure; any thread. `N` rows, `K` targets. */
+/** Errors of a regression sample by sample. Pure; any thread. `N` samples, `K` targets. */
 
 export interface RegressionAnswers {
   readonly targets: Float32Array // (N, K)
   readonly predicted: Float32Array // (N, K)
-  /** One over the standard deviation of the training rows; 0 for a target that never changed in them. */
+  /** 1 / standard deviation in the training samples; 0 for a target that is constant in them. */
   readonly factor: readonly number[] // (K)
 }
 
 export interface RowError {
   readonly index: number
-  /** Mean over the targets of the squared error, in standard deviations of the training rows. */
+  /** Mean over the targets of the squared error, in standard deviations of the training samples. */
   readonly squaredError: number
 }
 
-/** Every row, those with the largest errors first, by index among equals. */
+/** All samples, those with the largest errors first, by index among equals. */
 export function rowsByError({ targets, predicted, factor }: RegressionAnswers): RowError[] {
   const count = factor.length
   const squaredError = (row: number) => {

@@ -11,7 +11,7 @@ import * as z from 'zod'
 import { DataError, GradloomError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
 import { askAboutTest } from '../inference/ask.js'
-import { answersOf, findMistakes, loadTestImages, type TestImages, testImage } from '../inference/examples.js'
+import { answersOf, findMistakes, loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
 import type { MovedData } from '../run/locate-data.js'
@@ -94,14 +94,15 @@ async function computed(
   moved: MovedData,
 ): Promise<AnyResults> {
   const predictor = await Predictor.open(run.path)
-  const test = await loadTestImages(predictor, moved)
+  const test = await loadTestSamples(predictor, moved)
   refuseOtherData(run, test)
-  const { source, note, classNames: names } = predictor
+  const { source, note, outputNames: names } = predictor
   const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
   const about = { weightsSha256, checkpoint, note }
-  const results = source.input.targets
-    ? { ...about, names, ...answersOf(predictor, test) }
-    : { ...about, ...resultsOf(predictor, test) }
+  const results =
+    predictor.task === 'regression'
+      ? { ...about, names, ...answersOf(predictor, test) }
+      : { ...about, ...resultsOf(predictor, test) }
   const file = join(run.path, TEST_RESULTS)
   await writeTextAtomically(file, 'names' in results ? regressionText(results) : textOf(results)).catch(cause =>
     onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
@@ -110,7 +111,7 @@ async function computed(
 }
 
 /** Computes the results; throws DataError where the images are not those of the run. */
-function refuseOtherData({ manifest }: RunFiles, { files }: TestImages): void {
+function refuseOtherData({ manifest }: RunFiles, { files }: TestSamples): void {
   const known = manifest?.data?.files
   if (!Array.isArray(known)) return
   const digests = new Set(known.map(file => file?.md5))
@@ -118,9 +119,12 @@ function refuseOtherData({ manifest }: RunFiles, { files }: TestImages): void {
   if (other) throw new DataError(`${other.path}: MD5 is ${other.md5}, expected that of a file in ${FILES.manifest}`)
 }
 
-function resultsOf(predictor: Predictor, test: TestImages): Omit<TestResults, 'weightsSha256' | 'checkpoint' | 'note'> {
+function resultsOf(
+  predictor: Predictor,
+  test: TestSamples,
+): Omit<TestResults, 'weightsSha256' | 'checkpoint' | 'note'> {
   const { height, width, classNames } = predictor
-  const predictions = predictor.predict(test.images)
+  const predictions = predictor.predictClasses(test.features)
   const worst = findMistakes(predictor, test).slice(0, MISTAKES)
   const answers = askAboutTest(
     predictor,
@@ -143,7 +147,7 @@ function resultsOf(predictor: Predictor, test: TestImages): Omit<TestResults, 'w
     examples: shown.map(index => ({
       index,
       truth: test.labels[index],
-      layers: summarizeLayers(predictor, testImage(test, index)).map(({ layer, kind, units, values }) => ({
+      layers: summarizeLayers(predictor, testSample(test, index)).map(({ layer, kind, units, values }) => ({
         ...{ layer, kind, units, values },
       })),
     })),

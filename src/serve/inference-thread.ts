@@ -7,7 +7,7 @@
 import { basename } from 'node:path'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
-import { loadTestImages, type TestImages, testImage } from '../inference/examples.js'
+import { loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
 import { type Outcome, outcomeOf } from './outcome.js'
@@ -51,7 +51,7 @@ export interface InferenceTask {
 interface Loaded {
   readonly version: string
   readonly predictor: Predictor
-  test?: Promise<TestImages>
+  test?: Promise<TestSamples>
 }
 
 const loaded = new Map<string, Loaded>()
@@ -75,7 +75,7 @@ async function reply(model: Loaded, question: Question): Promise<Answers[Questio
     case 'facts':
       return factsOf(predictor)
     case 'probabilities':
-      return predictor.probabilities(question.images).data
+      return predictor.predict(question.images).data
     case 'layers':
       return summarizeLayers(predictor, question.image)
     case 'images':
@@ -91,34 +91,34 @@ async function reply(model: Loaded, question: Question): Promise<Answers[Questio
   }
 }
 
-function factsOf({ height, width, classNames, widths, note, source }: Predictor): ModelFacts {
+function factsOf({ height, width, outputNames, featureNames, widths, note, source, task }: Predictor): ModelFacts {
   const { checkpoint, experiment, input } = source
   return {
     ...{
       checkpoint,
       height,
       width,
-      classNames,
+      classNames: outputNames,
       widths,
       note,
       dataset: experiment.data.dataset,
       preparation: input.preparation,
     },
     input: input.dtype === 'uint8' ? 'image' : 'row',
-    features: input.columns?.features ?? null,
-    task: input.targets ? 'regression' : 'classification',
+    features: featureNames,
+    task,
   }
 }
 
 /** Loads the test images; a failure is not remembered, because the data set may be there the next time. */
-async function testOf(model: Loaded): Promise<TestImages> {
+async function testOf(model: Loaded): Promise<TestSamples> {
   const { input, task, checkpoint } = factsOf(model.predictor)
   if (input !== 'image' || task !== 'classification') {
     throw new ConfigError(`${basename(checkpoint)}: has no images of classes to show, expected a network of such`, {
       hint: 'predict --wrong and report show the rows with the largest errors',
     })
   }
-  model.test ??= loadTestImages(model.predictor)
+  model.test ??= loadTestSamples(model.predictor)
   try {
     return await model.test
   } catch (error) {
@@ -127,18 +127,18 @@ async function testOf(model: Loaded): Promise<TestImages> {
   }
 }
 
-function pick({ classNames }: Predictor, test: TestImages, indices: readonly number[]): Answers['images'] {
+function pick({ classNames }: Predictor, test: TestSamples, indices: readonly number[]): Answers['images'] {
   return { rows: test.rows, images: indices.map(index => imageJson(classNames, test, index)) }
 }
 
-function imageJson(classNames: readonly string[], test: TestImages, index: number): TestImageJson {
-  const pixels = Buffer.from(testImage(test, index)).toString('base64')
+function imageJson(classNames: readonly string[], test: TestSamples, index: number): TestImageJson {
+  const pixels = Buffer.from(testSample(test, index)).toString('base64')
   const label = test.labels[index]
   return { index, label, className: classNames[label], pixels }
 }
 
 /** Chooses images of all classes in rotation; another `turn` gives other images. */
-function spreadOver({ labels }: TestImages, classes: number, count: number, turn: number): number[] {
+function spreadOver({ labels }: TestSamples, classes: number, count: number, turn: number): number[] {
   const ofClass: number[][] = Array.from({ length: classes }, () => [])
   for (const [index, label] of labels.entries()) ofClass[label]?.push(index)
   const each = Math.ceil(count / classes)
@@ -151,13 +151,13 @@ function spreadOver({ labels }: TestImages, classes: number, count: number, turn
 
 function mistakesOf(
   predictor: Predictor,
-  test: TestImages,
+  test: TestSamples,
   { count, look }: Extract<Question, { ask: 'mistakes' }>,
 ): Answers['mistakes'] {
   const looked = Math.min(look, test.rows)
-  const features = test.images.length / test.rows
+  const size = test.features.length / test.rows
   const wrong = predictor
-    .predict(test.images.subarray(0, looked * features))
+    .predictClasses(test.features.subarray(0, looked * size))
     .map((prediction, index) => ({ ...prediction, index }))
     .filter(({ label, index }) => label !== test.labels[index])
     .sort((a, b) => b.confidence - a.confidence || a.index - b.index)

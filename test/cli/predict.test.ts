@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runCli } from '../../src/cli/program.js'
-import { evaluate, loadTestImages, Predictor } from '../../src/index.js'
+import { evaluate, loadTestSamples, Predictor } from '../../src/index.js'
 import { encodePng } from '../../src/picture/png.js'
 import { decodePng } from '../helpers/pixels.js'
 import { trainDigits } from '../inference/trained.js'
@@ -11,7 +11,7 @@ import { gradloom } from './run-cli.js'
 const dir = t.testdir()
 const run = await trainDigits(join(dir, 'run'))
 const predictor = await Predictor.open(run)
-const test = await loadTestImages(predictor)
+const test = await loadTestSamples(predictor)
 const F = 784
 
 t.test('one test image: the image in letters, class, confidence, the next two, the truth', async t => {
@@ -32,7 +32,7 @@ t.test('--json: what the library says; --wrong: all mistakes that evaluate count
   const { predictions, checkpoint, note } = JSON.parse(stdout)
   t.match({ code, note, checkpoint }, { code: 0, note: null, checkpoint: /run\/checkpoints\/step-\d+\.safetensors$/ })
   const [first, ...wrong] = predictions
-  const [expected] = predictor.predict(test.images.subarray(7 * F, 8 * F))
+  const [expected] = predictor.predictClasses(test.features.subarray(7 * F, 8 * F))
   t.match(first, { index: 7, ...expected, truth: { label: test.labels[7] }, correct: true })
   t.equal(first.top.length, 3)
   t.equal(wrong.length, rows - correct!)
@@ -58,7 +58,7 @@ t.test('--random: the seed decides which', async t => {
 t.test('--image: a digit drawn large and dark on light is the digit; --out: a sheet', async t => {
   const [scale, width, height] = [4, 150, 160]
   const rgb = new Uint8Array(width * height * 3).fill(255)
-  const pixels = test.images.subarray(0, F)
+  const pixels = test.features.subarray(0, F)
   for (let i = 0; i < F * scale * scale; i++) {
     const [x, y] = [i % (28 * scale), Math.floor(i / (28 * scale))]
     const level = 255 - pixels[Math.floor(y / scale) * 28 + Math.floor(x / scale)]
@@ -111,7 +111,7 @@ t.test('activations: a picture of the layers, one of the weights, or numbers', a
     numbers.layers.map(({ values }: { values: number[] }) => values.length),
     [784, 64, 30, 10],
   )
-  t.same(numbers.layers[3].values, [...predictor.probabilities(test.images.subarray(0, F)).data])
+  t.same(numbers.layers[3].values, [...predictor.predict(test.features.subarray(0, F)).data])
 })
 
 t.test('what is wrong is said, with exit 2 for usage and 1 for a bad picture', async t => {

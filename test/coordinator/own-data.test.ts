@@ -84,7 +84,7 @@ t.test('a model is asked where its table is not, and answers as it scored', asyn
     const predictor = await Predictor.open(model)
     const points = Float32Array.from([-900, 0, 0.1, 5, 900, 0, -0.2, 5, 0, 0.02, 0, 5])
     t.same(
-      predictor.predict(points).map(({ className }) => className),
+      predictor.predictClasses(points).map(({ className }) => className),
       ['left', 'right', 'above'],
     )
     const onnx = join(dir, 'model.onnx')
@@ -92,11 +92,11 @@ t.test('a model is asked where its table is not, and answers as it scored', asyn
     ort.env.wasm.numThreads = 1
     const session = await ort.InferenceSession.create(readFileSync(onnx))
     const { probabilities } = await session.run({ features: new ort.Tensor('float32', points, [3, 4]) })
-    const want = predictor.probabilities(points).data
+    const want = predictor.predict(points).data
     const worst = want.reduce((most, p, i) => Math.max(most, Math.abs(p - (probabilities.data as Float32Array)[i])), 0)
     t.ok(worst < 1e-5, `ONNX: largest difference ${worst}`)
     await session.release()
-    t.throws(() => predictor.predict(new Uint8Array(4)), { message: /are Uint8Array, expected float32/ })
+    t.throws(() => predictor.predictClasses(new Uint8Array(4)), { message: /are Uint8Array, expected float32/ })
   } finally {
     renameSync(away, path)
   }

@@ -13,7 +13,7 @@ import { encodeNpz } from '../../src/export/npz.js'
 import { parseNpy } from '../../src/formats/npy.js'
 import { askAboutTest } from '../../src/inference/ask.js'
 import { evaluate } from '../../src/inference/evaluate.js'
-import { answersOf, loadTestImages } from '../../src/inference/examples.js'
+import { answersOf, loadTestSamples } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { rowsByError } from '../../src/inference/row-errors.js'
 import { compareRuns } from '../../src/report/comparison.js'
@@ -88,13 +88,13 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
   const { rmse, loss, ...scored } = await evaluate(run)
   t.equal(loss, summary.test!.loss)
   t.notOk('accuracy' in scored || 'correct' in scored)
-  const { data } = (await Predictor.open(run)).probabilities((await loadTestImages(await Predictor.open(run))).images)
-  const { targets } = await loadTestImages(await Predictor.open(run))
+  const { data } = (await Predictor.open(run)).predict((await loadTestSamples(await Predictor.open(run))).features)
+  const { targets } = await loadTestSamples(await Predictor.open(run))
   const mean = targets.reduce((sum, target, row) => sum + (data[row] - target) ** 2, 0) / targets.length
   t.ok(Math.abs(rmse! / Math.sqrt(mean) - 1) < 1e-4, `${rmse}, by the predictions ${Math.sqrt(mean)}`)
   const ofTwo = await Predictor.open(two)
-  const test = await loadTestImages(ofTwo)
-  const { data: both } = ofTwo.probabilities(test.images)
+  const test = await loadTestSamples(ofTwo)
+  const { data: both } = ofTwo.predict(test.features)
   const { rmse: one, r2, targets: each } = await evaluate(two)
   t.equal(one, undefined, 'of two targets there are two units')
   t.ok(Math.abs(r2! - (each![0].r2! + each![1].r2!) / 2) < 1e-12, 'the mean over the targets')
@@ -112,13 +112,13 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
 
 t.test('predict: values by name beside the truth, the largest errors first', async t => {
   const predictor = await Predictor.open(two)
-  const test = await loadTestImages(predictor)
+  const test = await loadTestSamples(predictor)
   const order = rowsByError(answersOf(predictor, test))
   t.ok(order[0].squaredError >= order[1].squaredError && order.length === test.rows)
   const [answer] = askAboutTest(predictor, test, [order[40].index])
   t.match(answer, { top: [], truth: null, values: [{ name: 'price' }, { name: 'rent' }] })
   for (const { value, truth } of answer.values) t.ok(Math.abs(value / truth! - 1) < 0.2, `${value}, is ${truth}`)
-  t.throws(() => predictor.predict(test.images), /learned numbers, expected a network of classes/)
+  t.throws(() => predictor.predictClasses(test.features), /predicts numbers, expected a network of classes/)
 
   const said = await gradloom(['predict', two, '--index', '3'])
   t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}it is [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)
@@ -128,8 +128,8 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
 
 t.test('exported models speak in the units of the data', async t => {
   const predictor = await Predictor.open(two)
-  const { images, rows } = await loadTestImages(predictor)
-  const { data: own } = predictor.probabilities(images)
+  const { features: images, rows } = await loadTestSamples(predictor)
+  const { data: own } = predictor.predict(images)
   const file = join(t.testdir(), 'model.onnx')
   await exportWeights(two, file)
   ort.env.wasm.numThreads = 1
@@ -185,7 +185,7 @@ t.test('report and compare: errors of each target, predicted against true', asyn
   const [{ test }] = report.runs
   if (!('targets' in test)) return void t.fail('no report of targets')
   const predictor = await Predictor.open(two)
-  const images = await loadTestImages(predictor)
+  const images = await loadTestSamples(predictor)
   t.match(test.targets, [{ name: 'price' }, { name: 'rent' }])
   t.ok(test.targets.every(({ r2, rmse, mae }) => r2! > 0.9 && mae < rmse))
   t.equal(test.worst[0].values[0].truth, images.targets[2 * test.worst[0].index])
@@ -260,7 +260,7 @@ t.test('a target that never changes is said as it is', async t => {
   const data = { dataset: 'csv', path: file, task: 'regression' } as const
   await train(resolveExperiment(experiment(['y'], { data })), { runDir: same })
   const predictor = await Predictor.open(same)
-  t.ok(predictor.probabilities(Float32Array.of(1, 100)).data.every(value => value === 7))
+  t.ok(predictor.predict(Float32Array.of(1, 100)).data.every(value => value === 7))
   t.match(await evaluate(same), { r2: null, rmse: 0 }, 'R² is undefined, as the truth is the same in all rows')
 })
 
@@ -298,8 +298,8 @@ async function scoresOf(t: Test, train1: readonly (readonly number[])[], test: r
   })
   const { test: scored } = await train(loaded, { runDir })
   const predictor = await Predictor.open(runDir)
-  const { images, targets, rows } = await loadTestImages(predictor)
-  const { data: predicted } = predictor.probabilities(images)
+  const { features: images, targets, rows } = await loadTestSamples(predictor)
+  const { data: predicted } = predictor.predict(images)
   const width = targets.length / rows
   const column = (of: Float32Array, k: number) => [...of].filter((_, i) => i % width === k)
   const want = Array.from({ length: width }, (_, k) => ({

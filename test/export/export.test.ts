@@ -5,9 +5,10 @@ import { unzipSync } from 'fflate'
 import * as ort from 'onnxruntime-web'
 import t from 'tap'
 import { encodeOnnx } from '../../src/export/onnx.js'
+import { parseNpy, parseNpyLabels } from '../../src/formats/npy.js'
 import { encode, int } from '../../src/formats/protobuf.js'
 import { TensorFile } from '../../src/formats/tensor-file.js'
-import { exportWeights, formatOf, loadTestImages, Predictor, readParameters } from '../../src/index.js'
+import { exportWeights, formatOf, loadTestSamples, Predictor, readParameters } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
 import { gradloom } from '../cli/run-cli.js'
 import { trainDigits } from '../inference/trained.js'
@@ -23,7 +24,7 @@ t.test('onnx: onnxruntime gives the same probabilities of 1,000 test images, to 
   ort.env.wasm.numThreads = 1
   const session = await ort.InferenceSession.create(readFileSync(file))
   t.same([session.inputNames, session.outputNames], [['pixels'], ['probabilities']])
-  const images = (await loadTestImages(predictor)).images.subarray(0, 1000 * 784)
+  const images = (await loadTestSamples(predictor)).features.subarray(0, 1000 * 784)
   const input = new ort.Tensor(
     'float32',
     Float32Array.from(images, pixel => pixel / 255),
@@ -31,7 +32,7 @@ t.test('onnx: onnxruntime gives the same probabilities of 1,000 test images, to 
   )
   const { probabilities } = await session.run({ pixels: input })
   t.same([...probabilities.dims], [1000, 10])
-  const want = predictor.probabilities(images).data
+  const want = predictor.predict(images).data
   const got = probabilities.data as Float32Array
   const worst = want.reduce((most, value, i) => Math.max(most, Math.abs(value - got[i])), 0)
   t.ok(worst < 1e-5, `largest difference ${worst}`)
@@ -41,8 +42,8 @@ t.test('onnx: onnxruntime gives the same probabilities of 1,000 test images, to 
 t.test('onnx: weights are (outputs, inputs) behind transB, which OpenCV 4.6 needs', async t => {
   const data = Float32Array.of(1, 2, 3, 4, 5, 6)
   const model = encodeOnnx({
-    ...{ widths: [3, 2], activation: 'relu', loss: 'cross-entropy', scaling: null, classNames: ['a', 'b'] },
-    norm: { type: 'none', momentum: 0, epsilon: 0 },
+    ...{ widths: [3, 2], activation: 'relu', loss: 'cross-entropy', scaling: null, outputNames: ['a', 'b'] },
+    norm: { type: 'none', epsilon: 0 },
     producerVersion: '0',
     parameters: [
       { name: 'layers.0.weight', shape: [3, 2], data },
@@ -58,27 +59,38 @@ t.test('onnx: weights are (outputs, inputs) behind transB, which OpenCV 4.6 need
   t.ok(bytes.includes(attribute))
 })
 
-t.test('npz: one .npy a parameter, its header as NumPy writes it, the bytes of the weights', async t => {
-  const file = join(dir, 'weights.npz')
-  await exportWeights(run, file)
-  const files = unzipSync(readFileSync(file))
-  t.same(
-    Object.keys(files),
-    [...parameters.keys()].map(name => `${name}.npy`),
-  )
-  for (const [name, { shape, data }] of parameters) {
-    const npy = Buffer.from(files[`${name}.npy`])
-    const start = 10 + npy.readUInt16LE(8)
-    const header = npy.toString('latin1', 10, start)
-    t.equal(npy.toString('latin1', 0, 8), '\x93NUMPY\x01\x00')
-    t.equal(start % 64, 0)
-    const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
-    t.match(header, new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(${dims}\\), \\} *\\n$`))
-    t.ok(npy.subarray(start).equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength)), name)
-  }
-  await exportWeights(run, join(dir, 'again.npz'))
-  t.ok(readFileSync(file).equals(readFileSync(join(dir, 'again.npz'))), 'equal weights, equal files')
-})
+t.test(
+  'npz: one .npy a parameter, its header as NumPy writes it, the bytes of the weights; what the model takes',
+  async t => {
+    const file = join(dir, 'weights.npz')
+    await exportWeights(run, file)
+    const files = unzipSync(readFileSync(file))
+    t.same(
+      Object.keys(files),
+      ['input.offset', 'input.factor', ...parameters.keys(), 'gradloom'].map(name => `${name}.npy`),
+    )
+    t.ok(parseNpy('offset', files['input.offset.npy']).values.every(value => value === 0))
+    t.ok(parseNpy('factor', files['input.factor.npy']).values.every(value => value === Math.fround(1 / 255)))
+    const { type, shape, values } = parseNpyLabels('gradloom', files['gradloom.npy'])
+    t.match([type, shape], [/^S\d+$/, []])
+    t.match(JSON.parse(String(values[0])), {
+      input: { height: 28, width: 28, dtype: 'uint8', scaling: null, classNames: ['0'] },
+      forward: { activation: 'relu', loss: 'cross-entropy' },
+    })
+    for (const [name, { shape, data }] of parameters) {
+      const npy = Buffer.from(files[`${name}.npy`])
+      const start = 10 + npy.readUInt16LE(8)
+      const header = npy.toString('latin1', 10, start)
+      t.equal(npy.toString('latin1', 0, 8), '\x93NUMPY\x01\x00')
+      t.equal(start % 64, 0)
+      const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
+      t.match(header, new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(${dims}\\), \\} *\\n$`))
+      t.ok(npy.subarray(start).equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength)), name)
+    }
+    await exportWeights(run, join(dir, 'again.npz'))
+    t.ok(readFileSync(file).equals(readFileSync(join(dir, 'again.npz'))), 'equal weights, equal files')
+  },
+)
 
 t.test('safetensors: the parameters alone', async t => {
   const file = join(dir, 'weights.safetensors')
@@ -124,8 +136,8 @@ t.test('onnx: every activation as its formula in float64 says, to 1e-6', async t
       activation: name as Activation,
       loss: 'cross-entropy',
       scaling: null,
-      norm: { type: 'none', momentum: 0, epsilon: 0 },
-      classNames: ['0', '1'],
+      norm: { type: 'none', epsilon: 0 },
+      outputNames: ['0', '1'],
       parameters: [
         ...[tensor('layers.0.weight', [1, 1], [1]), tensor('layers.0.bias', [1], [0])],
         // The second logit is the activation, the first one 0.

@@ -8,7 +8,7 @@ import { train } from '../../src/coordinator/train.js'
 import { exportWeights } from '../../src/export/export.js'
 import { reproduceModel } from '../../src/export/reproduce-model.js'
 import { evaluate } from '../../src/inference/evaluate.js'
-import { loadTestImages } from '../../src/inference/examples.js'
+import { loadTestSamples } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { packagedModel } from '../../src/run/packaged.js'
 import { readCheckpoint } from '../../src/run/save.js'
@@ -96,8 +96,8 @@ t.test(
     )
     t.ok(test!.accuracy! > 0.9 && test!.loss < 0.03, `accuracy ${test!.accuracy}, loss ${test!.loss}`)
     const predictor = await Predictor.open(squared)
-    const { images, labels } = await loadTestImages(predictor)
-    const outputs = predictor.probabilities(images)
+    const { features: images, labels } = await loadTestSamples(predictor)
+    const outputs = predictor.predict(images)
     const squares = outputs.data.map((y, i) => (y - Number(labels[Math.floor(i / 10)] === i % 10)) ** 2)
     const mean = squares.reduce((sum, square) => sum + square, 0) / squares.length
     t.ok(Math.abs(mean - test!.loss) < 1e-6, `mean square ${mean}, loss ${test!.loss}`)

@@ -10,8 +10,9 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/train.js'
 import { importWeights } from '../../src/import/import.js'
-import { exportWeights, loadTestImages, Predictor } from '../../src/index.js'
+import { exportWeights, loadTestSamples, Predictor } from '../../src/index.js'
 import { evaluate } from '../../src/inference/evaluate.js'
+import { parameterTable } from '../../src/model/parameters.js'
 import { runTfjs, worstDifference } from './tfjs-model.js'
 
 const dir = t.testdir({})
@@ -41,8 +42,8 @@ for (const norm of ['batch', 'layer'] as const) {
   t.test(`${norm} norm: predictor, evaluate, ONNX, tfjs, safetensors and npz agree, to 1e-5`, async t => {
     const run = await trained(norm, { norm, inputDropout: 0.1 })
     const predictor = await Predictor.open(run)
-    const { images, labels } = await loadTestImages(predictor)
-    const hits = predictor.predict(images).filter(({ label }, i) => label === labels[i]).length
+    const { features: images, labels } = await loadTestSamples(predictor)
+    const hits = predictor.predictClasses(images).filter(({ label }, i) => label === labels[i]).length
     const { correct, accuracy } = await evaluate(run)
     t.equal(hits, correct)
     t.ok(accuracy! > 0.8, `accuracy ${accuracy}`)
@@ -55,7 +56,7 @@ for (const norm of ['batch', 'layer'] as const) {
     const rows = 1000
     const some = images.subarray(0, rows * 784)
     const pixels = Float32Array.from(some, pixel => pixel / 255)
-    const want = predictor.probabilities(some).data
+    const want = predictor.predict(some).data
     const agree = (what: string, got: ArrayLike<number>) => {
       const worst = worstDifference(got, want)
       t.ok(got.length === want.length && worst < 1e-5, `${what}: largest difference ${worst}`)
@@ -63,8 +64,8 @@ for (const norm of ['batch', 'layer'] as const) {
     agree('ONNX', await runOnnx(await fileOf('model.onnx'), pixels, rows))
     await fileOf('model.json')
     agree('tfjs', (await runTfjs(folder, pixels, rows)).outputs)
-    agree('safetensors', (await Predictor.open(await fileOf('model.safetensors'))).probabilities(some).data)
-    const table = predictor.source.planned.layout.parameters.map(({ parameter }) => parameter)
+    agree('safetensors', (await Predictor.open(await fileOf('model.safetensors'))).predict(some).data)
+    const table = parameterTable(predictor.widths, norm)
     for (const { name, data } of (
       await importWeights(await fileOf('weights.npz'), table, { layout: null, order: null })
     ).parameters) {

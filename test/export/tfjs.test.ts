@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { OnnxModel } from '../../src/export/onnx.js'
 import { encodeTfjs, shardsOf } from '../../src/export/tfjs.js'
-import { exportWeights, loadTestImages, Predictor } from '../../src/index.js'
+import { exportWeights, loadTestSamples, Predictor } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
 import { gradloom } from '../cli/run-cli.js'
 import { trainDigits } from '../inference/trained.js'
@@ -20,14 +20,14 @@ t.test('the command: the same probabilities of 300 test images, to 1e-5; shards 
   t.match(done, { code: 0, stderr: '', stdout: /model\.json: tfjs\n {2}layers\.0\.weight \(784, 64\)\n/ })
   t.strictSame(readdirSync(folder).sort(), ['model.json', 'model.shard1of1.bin'])
   const predictor = await Predictor.open(run)
-  const images = (await loadTestImages(predictor)).images.subarray(0, 300 * 784)
+  const images = (await loadTestSamples(predictor)).features.subarray(0, 300 * 784)
   const { outputs, shape, metadata } = await runTfjs(
     folder,
     Float32Array.from(images, pixel => pixel / 255),
     300,
   )
   t.strictSame(shape, [300, 10])
-  const worst = worstDifference(outputs, predictor.probabilities(images).data)
+  const worst = worstDifference(outputs, predictor.predict(images).data)
   t.ok(worst < 1e-5, `largest difference ${worst}`)
   t.match(metadata, { pixels: /^bytes \/ 255/, classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'] })
 })
@@ -67,7 +67,7 @@ const inputs = Float32Array.from({ length: 81 }, (_, i) => (i - 40) / 8)
 const base = {
   loss: 'mean-squared-error',
   scaling: null,
-  norm: { type: 'none', momentum: 0, epsilon: 0 },
+  norm: { type: 'none', epsilon: 0 },
   producerVersion: '0',
 } as const
 
@@ -75,7 +75,7 @@ t.test('every activation as its formula in float64 says, to 1e-6, through two la
   for (const [name, { of }] of Object.entries(activations)) {
     await t.test(name, async t => {
       const folder = await written(t, {
-        ...{ ...base, widths: [1, 1, 1, 1], activation: name as Activation, classNames: ['0'] },
+        ...{ ...base, widths: [1, 1, 1, 1], activation: name as Activation, outputNames: ['0'] },
         parameters: [
           ...[tensor('layers.0.weight', [1, 1], [1]), tensor('layers.0.bias', [1], [0.25])],
           ...[tensor('layers.1.weight', [1, 1], [-1.5]), tensor('layers.1.bias', [1], [0.5])],
@@ -103,8 +103,8 @@ t.test('layer norm with scaled-tanh, whose factors lie in the weights around it:
     ],
   ]
   const folder = await written(t, {
-    ...{ ...base, widths: [1, hidden, hidden, 1], activation: 'scaled-tanh', classNames: ['0'] },
-    norm: { type: 'layer', momentum: 0, epsilon },
+    ...{ ...base, widths: [1, hidden, hidden, 1], activation: 'scaled-tanh', outputNames: ['0'] },
+    norm: { type: 'layer', epsilon },
     parameters: [
       ...layer(0, [1, hidden], w0),
       ...layer(1, [hidden, hidden], w1),
@@ -132,7 +132,7 @@ t.test('layer norm with scaled-tanh, whose factors lie in the weights around it:
 
 t.test('features that the network scales: as they are in the data, offset and factor in the model', async t => {
   const folder = await written(t, {
-    ...{ ...base, widths: [2, 1], activation: 'relu', classNames: ['0'] },
+    ...{ ...base, widths: [2, 1], activation: 'relu', outputNames: ['0'] },
     scaling: { offset: [1000, -3], factor: [0.01, 2] },
     parameters: [tensor('layers.0.weight', [2, 1], [1, 0.5]), tensor('layers.0.bias', [1], [0.25])],
   })
@@ -144,7 +144,7 @@ t.test('features that the network scales: as they are in the data, offset and fa
 t.test('weights over 4 MiB lie in several shards, which together are the whole', async t => {
   const [inputs, units] = [1100, 1000]
   const folder = await written(t, {
-    ...{ ...base, widths: [inputs, units, 1], activation: 'identity', classNames: ['0'] },
+    ...{ ...base, widths: [inputs, units, 1], activation: 'identity', outputNames: ['0'] },
     parameters: [
       ...[tensor('layers.0.weight', [inputs, units], Array(inputs * units).fill(1 / inputs))],
       ...[tensor('layers.0.bias', [units], Array(units).fill(0))],

@@ -116,7 +116,7 @@ async function trained(name: string, kind: Kind, model: ExperimentInput['model']
   const predictor = await Predictor.open(run)
   const { features } = kind.data(1) as { features: { data: Uint8Array } | number[][] }
   const samples = Array.isArray(features) ? Float32Array.from(features.flat()) : features.data
-  return { run, predictor, samples, want: predictor.probabilities(samples).data }
+  return { run, predictor, samples, want: predictor.predict(samples).data }
 }
 
 /** What a new run with no epochs says that begins with the file, on other data. */
@@ -124,7 +124,7 @@ async function readAgain(file: string, kind: Kind, model: ExperimentInput['model
   const runDir = `${file}-read`
   await train(experimentOf(kind, model, 0), { data: kind.data(2), runDir, from: file })
   const predictor = await Predictor.open(runDir)
-  return { names: predictor.classNames, outputs: predictor.probabilities(samples).data }
+  return { names: predictor.outputNames, outputs: predictor.predict(samples).data }
 }
 
 /** Largest difference, in parts of the largest value of each output. */
@@ -160,16 +160,16 @@ for (const [k, kind] of KINDS.entries()) {
         const folder = join(dir, `${k}-${norm}`)
         const model = { norm, activation }
         const { run, predictor, samples, want } = await trained(`${k}-${norm}`, kind, model)
-        const outputs = predictor.classNames.length
+        const outputs = predictor.outputNames.length
         t.ok(new Set(want).size > ROWS / 2, 'outputs differ between samples')
         const file = async (name: string, dtype: 'F32' | 'BF16' = 'F32') => {
           await exportWeights(run, join(folder, name), { dtype })
           return join(folder, name)
         }
         const full = await file('full.safetensors')
-        t.same((await Predictor.open(full)).probabilities(samples).data, want, 'safetensors, asked')
+        t.same((await Predictor.open(full)).predict(samples).data, want, 'safetensors, asked')
         const half = await file('half.safetensors', 'BF16')
-        const rounded = (await Predictor.open(half)).probabilities(samples).data
+        const rounded = (await Predictor.open(half)).predict(samples).data
         t.ok(difference(rounded, want, outputs) < 0.2, 'bf16')
         const npz = await file('weights.npz')
         for (const [source, exact, tolerance] of [
@@ -180,7 +180,7 @@ for (const [k, kind] of KINDS.entries()) {
           const read = await readAgain(source, kind, model, samples)
           const worst = difference(read.outputs, exact, outputs)
           t.ok(worst <= tolerance, `${source.slice(folder.length + 1)} read again: largest difference ${worst}`)
-          t.same(read.names, predictor.classNames)
+          t.same(read.names, predictor.outputNames)
         }
         const isUnit = predictor.source.input.scaling === null
         const features = Float32Array.from(samples, value => (isUnit ? value / 255 : value))
@@ -280,7 +280,7 @@ t.test('scales alone, as older versions wrote them, are taken over; damaged fact
       runDir,
       from: file,
     })
-    t.same((await Predictor.open(runDir)).probabilities(samples).data, want)
+    t.same((await Predictor.open(runDir)).predict(samples).data, want)
     for (const [facts, message] of [
       [{ formatVersion: 2 }, /formatVersion of 'gradloom' is 2, expected 1/],
       [{ formatVersion: 1 }, /'gradloom' is damaged: .*expected what `export` wrote/],

@@ -9,7 +9,7 @@ import { resume } from '../../src/coordinator/resume.js'
 import { train } from '../../src/coordinator/train.js'
 import { exportWeights } from '../../src/export/export.js'
 import { evaluate } from '../../src/inference/evaluate.js'
-import { loadTestImages } from '../../src/inference/examples.js'
+import { loadTestSamples } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { encodePng } from '../../src/picture/png.js'
 
@@ -52,7 +52,7 @@ const untrained = { train: { epochs: 0 } }
 const same = async (of: string, file: string) => {
   const features = Float32Array.from({ length: 200 }, (_, i) => (i * 17) % 31)
   const [one, two] = [await Predictor.open(of), await Predictor.open(file)]
-  return { one: one.probabilities(features).data, two: two.probabilities(features).data, names: two.classNames }
+  return { one: one.predict(features).data, two: two.predict(features).data, names: two.classNames }
 }
 
 t.test('evaluate --data scores every row of the file, and says which file', async t => {
@@ -135,16 +135,16 @@ t.test('test rows that are looked at go by name too', async t => {
   const path = table('changing.csv', ['a', 'b', 'class'], range(120))
   await train(experiment(path), { runDir: other })
   const predictor = await Predictor.open(other)
-  const before = await loadTestImages(predictor)
+  const before = await loadTestSamples(predictor)
   table('changing.csv', ['class', 'b', 'id', 'a'], range(120))
   await t.rejects(
-    loadTestImages(predictor),
+    loadTestSamples(predictor),
     { name: 'DataError' },
     'its label is the last column, which is now a feature',
   )
   table('changing.csv', ['b', 'id', 'a', 'class'], range(120))
-  const after = await loadTestImages(predictor)
-  t.strictSame([after.images, after.labels], [before.images, before.labels])
+  const after = await loadTestSamples(predictor)
+  t.strictSame([after.features, after.labels], [before.features, before.labels])
 })
 
 t.test('train --from a run on other data with 0 epochs is the same model', async t => {

@@ -5,11 +5,12 @@ import t from 'tap'
 import {
   evaluate,
   findMistakes,
-  loadTestImages,
+  loadTestSamples,
   Predictor,
   randomIndices,
   readParameters,
   resolveExperiment,
+  type Samples,
   train,
 } from '../../src/index.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
@@ -17,12 +18,12 @@ import { trainDigits } from './trained.js'
 
 const runDir = await trainDigits(join(t.testdir(), 'run'))
 const predictor = await Predictor.open(runDir)
-const test = await loadTestImages(predictor)
+const test = await loadTestSamples(predictor)
 const F = 784
 
 t.test('the accuracy on the test split is that of evaluate, exactly', async t => {
   const { correct, rows, accuracy } = await evaluate(runDir)
-  const right = predictor.predict(test.images).filter(({ label }, i) => label === test.labels[i]).length
+  const right = predictor.predictClasses(test.features).filter(({ label }, i) => label === test.labels[i]).length
   t.equal(test.rows, rows)
   t.equal(right, correct)
   t.ok(accuracy! > 0.9, `the network learned something: ${accuracy}`)
@@ -30,13 +31,13 @@ t.test('the accuracy on the test split is that of evaluate, exactly', async t =>
 })
 
 t.test('what it says of an image does not depend on which others it is asked with', async t => {
-  const all = predictor.probabilities(test.images)
+  const all = predictor.predict(test.features)
   t.same(all.shape, [test.rows, 10])
   let cases = 0
   fc.assert(
     fc.property(fc.integer({ min: 0, max: test.rows - 1 }), fc.integer({ min: 1, max: 130 }), (first, count) => {
       const last = Math.min(first + count, test.rows)
-      const some = predictor.probabilities(test.images.subarray(first * F, last * F))
+      const some = predictor.predict(test.features.subarray(first * F, last * F))
       cases++
       return Buffer.from(some.data.buffer).equals(Buffer.from(all.data.slice(first * 10, last * 10).buffer))
     }),
@@ -49,7 +50,7 @@ t.test(
   'activations: computed again in plain loops, relative error below 1e-5; the output is the probabilities',
   async t => {
     const parameters = await readParameters(runDir)
-    const images = test.images.subarray(0, 70 * F) // more than a batch
+    const images = test.features.subarray(0, 70 * F) // more than a batch
     const layers = predictor.activations(images)
     t.same(
       layers.map(({ layer, kind, values }) => [layer, kind, ...values.shape]),
@@ -60,7 +61,7 @@ t.test(
         [3, 'output', 70, 10],
       ],
     )
-    t.same(layers[3].values.data, predictor.probabilities(images).data)
+    t.same(layers[3].values.data, predictor.predict(images).data)
     const worst = { input: 0, hidden: 0, output: 0 }
     for (let row = 0; row < 70; row++) {
       let x = Array.from(images.subarray(row * F, (row + 1) * F), pixel => pixel / 255)
@@ -88,8 +89,8 @@ t.test(
 )
 
 t.test('a prediction is the largest probability, with its name', async t => {
-  const [{ label, className, confidence }] = predictor.predict(test.images.subarray(0, F))
-  const { data } = predictor.probabilities(test.images.subarray(0, F))
+  const [{ label, className, confidence }] = predictor.predictClasses(test.features.subarray(0, F))
+  const { data } = predictor.predict(test.features.subarray(0, F))
   t.equal(confidence, Math.max(...data))
   t.equal(data[label], confidence)
   t.equal(className, String(label))
@@ -115,16 +116,63 @@ t.test('mistakes come surest first; random indices are different, and the seed d
 t.test('a checkpoint by itself is enough; parameters have the names and shapes of the file', async t => {
   const { checkpoint } = JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'))
   const alone = await Predictor.open(join(runDir, checkpoint))
-  t.same(alone.probabilities(test.images).data, predictor.probabilities(test.images).data)
+  t.same(alone.predict(test.features).data, predictor.predict(test.features).data)
   t.same(alone.parameter('layers.0.weight').shape, [784, 64])
   t.same(alone.parameter('layers.2.bias').data, (await readParameters(runDir)).get('layers.2.bias')?.data)
   t.throws(() => alone.parameter('layers.9.weight'), /name is 'layers.9.weight', expected one of layers.0.weight, /)
 })
 
+t.test('samples as arrays are the same samples; what is no sample is refused by its place', async t => {
+  const images = test.features.subarray(0, 3 * F)
+  const rows = [0, 1, 2].map(row => [...images.subarray(row * F, (row + 1) * F)])
+  t.same(predictor.predict(rows).data, predictor.predict(images).data)
+  t.same(predictor.predictClasses([images.subarray(0, F)]), predictor.predictClasses(rows.slice(0, 1)))
+  const cases: readonly (readonly [unknown, RegExp])[] = [
+    [[rows[0], rows[1].slice(1)], /sample 1 has 783 numbers, expected 784; an image is 28 x 28/],
+    [[rows[0].with(5, 256)], /feature 5 of sample 0 is 256, expected an integer from 0 to 255/],
+    [[rows[0].with(5, 0.5)], /feature 5 of sample 0 is 0.5, expected an integer/],
+    [rows[0], /sample 0 has undefined numbers/],
+    [new Float32Array(F), /are Float32Array, expected uint8/],
+    [new Float64Array(F), /samples: is Float64Array.*, expected a typed array, or an array of samples/],
+    ['image', /samples: is 'image', expected/],
+    [null, /samples: is null, expected/],
+  ]
+  for (const [samples, message] of cases) {
+    t.throws(() => predictor.predict(samples as Samples), { name: 'ShapeError', message })
+  }
+})
+
+t.test('a regression has targets by name, and no classes; a classifier the other way about', async t => {
+  const run = join(t.testdir(), 'run')
+  const features = Array.from({ length: 60 }, (_, i) => [i / 7, (i * 13) % 11])
+  const targets = features.map(([a, b]) => [1000 * a + b, b - a])
+  await train(
+    resolveExperiment({
+      data: { dataset: 'memory', task: 'regression' },
+      model: { hidden: [8] },
+      train: { epochs: 2 },
+      compute: { workers: 1, backend: 'wasm' },
+    }),
+    { data: { features, targets }, runDir: run },
+  )
+  const regression = await Predictor.open(run)
+  t.match(regression, { task: 'regression', classNames: [], targetNames: ['0', '1'], outputNames: ['0', '1'] })
+  const { data } = regression.predict(features)
+  t.same(
+    regression.predictTargets(features),
+    features.map((_, row) => ({ 0: data[2 * row], 1: data[2 * row + 1] })),
+  )
+  t.throws(() => regression.predictClasses(features), { name: 'ConfigError', message: /predicts numbers/ })
+  t.throws(() => regression.predict([[1, Number.NaN]]), { message: /feature 1 of sample 0 is NaN, expected a finite/ })
+  t.match(predictor, { task: 'classification', targetNames: [], classNames: predictor.outputNames })
+  t.throws(() => predictor.predictTargets(test.features), { name: 'ConfigError', message: /predicts classes/ })
+  t.same(regression.parameterNames, ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias'])
+})
+
 t.test('images of another size are refused, none is fine', async t => {
-  t.throws(() => predictor.predict(new Uint8Array(785)), /length is 785, expected a multiple of 784; .* 28 x 28/)
-  t.same(predictor.predict(new Uint8Array(0)), [])
-  t.same(predictor.probabilities(new Uint8Array(0)).shape, [0, 10])
+  t.throws(() => predictor.predictClasses(new Uint8Array(785)), /length is 785, expected a multiple of 784; .* 28 x 28/)
+  t.same(predictor.predictClasses(new Uint8Array(0)), [])
+  t.same(predictor.predict(new Uint8Array(0)).shape, [0, 10])
 })
 
 t.test('a note says where the run computed otherwise', async t => {
@@ -146,5 +194,5 @@ t.test('a note says where the run computed otherwise', async t => {
   writeFileSync(join(data, 't10k-labels-idx1-ubyte'), 'gone')
   const lost = await Predictor.open(join(dir, 'run'))
   t.same([lost.height, lost.width, lost.classNames.length], [7, 5, 4])
-  await t.rejects(loadTestImages(lost), { name: 'DataError' })
+  await t.rejects(loadTestSamples(lost), { name: 'DataError' })
 })

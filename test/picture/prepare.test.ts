@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import sharp from 'sharp'
 import t from 'tap'
-import { loadTestImages, Predictor } from '../../src/index.js'
+import { loadTestSamples, Predictor } from '../../src/index.js'
 import { decodePicture } from '../../src/picture/picture.js'
 import { encodePng } from '../../src/picture/png.js'
 import { choosePreparation, liesAsMnist, preparationOfOldModel } from '../../src/picture/preparation.js'
@@ -15,8 +15,8 @@ const SHAPE = { height: 28, width: 28 }
 const F = 784
 
 const predictor = await Predictor.open(await trainDigits(join(t.testdir(), 'run')))
-const test = await loadTestImages(predictor)
-const digit = (index: number) => (test.images as Uint8Array).subarray(index * F, (index + 1) * F)
+const test = await loadTestSamples(predictor)
+const digit = (index: number) => (test.features as Uint8Array).subarray(index * F, (index + 1) * F)
 /** Spread over the ten digits: rows are ordered by them. */
 const INDICES = Array.from({ length: 100 }, (_, i) => Math.floor((i * test.rows) / 100))
 
@@ -49,7 +49,7 @@ function sameClass(t: Tap, name: string, least: number, pictures: (index: number
     let same = 0
     for (const index of INDICES) {
       const { pixels } = prepare('x', await pictures(index), 'mnist', SHAPE)
-      const [got, want] = [predictor.predict(pixels)[0], predictor.predict(digit(index))[0]]
+      const [got, want] = [predictor.predictClasses(pixels)[0], predictor.predictClasses(digit(index))[0]]
       if (got.label === want.label) same++
       else t.comment(`test image ${index}: ${got.label}, expected ${want.label}`)
     }
@@ -152,7 +152,7 @@ t.test('a digit is found where it is a two-thousandth of a large sheet', async t
   const width = 640
   const place = { scale: 1, left: 500, top: 20, width, height: width }
   const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'mnist', SHAPE)
-  t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
+  t.equal(predictor.predictClasses(pixels)[0].label, predictor.predictClasses(digit(0))[0].label)
 })
 
 t.test('an empty picture is refused', async t => {
@@ -183,11 +183,11 @@ t.test('a large sheet is made smaller first, and a digit of a fiftieth of it is 
     .toBuffer()
   const { pixels, steps } = await preparePicture('x', file, 'mnist', SHAPE)
   t.match(steps[0], 'resized from 1500 x 1500 to 1024 x 1024')
-  t.equal(predictor.predict(pixels)[0].label, predictor.predict(digit(0))[0].label)
+  t.equal(predictor.predictClasses(pixels)[0].label, predictor.predictClasses(digit(0))[0].label)
 })
 
 t.test('the preparation is that of the data: by name, by how images lie, or as the experiment says', t => {
-  const images = test.images as Uint8Array
+  const images = test.features as Uint8Array
   const size = { height: 28, width: 28 }
   t.ok(liesAsMnist(images, 28, 28), 'digits lie as MNIST does')
   t.notOk(liesAsMnist(images, 14, 56), 'in another shape they are something else')

@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTestImages, Predictor } from '../../src/index.js'
+import { loadTestSamples, Predictor } from '../../src/index.js'
 import { encodePng } from '../../src/picture/png.js'
 import { LIMITS } from '../../src/serve/limits.js'
 import { pathOf } from '../../src/serve/openapi.js'
@@ -14,24 +14,24 @@ import { ask, served } from './served.js'
 const dir = t.testdir()
 const run = await trainDigits(join(dir, 'run'))
 const predictor = await Predictor.open(run)
-const test = await loadTestImages(predictor)
-const imageOf = (index: number) => [...test.images.subarray(index * 784, (index + 1) * 784)]
+const test = await loadTestSamples(predictor)
+const imageOf = (index: number) => [...test.features.subarray(index * 784, (index + 1) * 784)]
 const checkpoint = predictor.source.checkpoint
 const { url, port } = await served(t, [run, checkpoint])
 
 t.test('POST /predict: what Predictor says, bit for bit, alone and among others', async t => {
-  const [want] = predictor.predict(test.images.subarray(0, 784))
+  const [want] = predictor.predictClasses(test.features.subarray(0, 784))
   const { status, json } = await ask(url, '/predict', { image: imageOf(0) })
   t.equal(status, 200)
   t.match(json, { run: 'run', checkpoint: /^step-\d+\.safetensors$/, predictions: [{ ...want }] })
-  t.same(json.predictions[0].probabilities, [...predictor.probabilities(test.images.subarray(0, 784)).data])
+  t.same(json.predictions[0].probabilities, [...predictor.predict(test.features.subarray(0, 784)).data])
   t.equal(json.predictions[0].top.length, 3)
   t.same(json.predictions[0].preprocessing, ['taken as given: 28 x 28 numbers from 0 to 255'])
 
   const indices = Array.from({ length: 200 }, (_, i) => i)
   const alone = await Promise.all(indices.map(i => ask(url, '/predict', { image: imageOf(i) })))
   const { json: together } = await ask(url, '/predict', { images: indices.map(imageOf) })
-  const labels = predictor.predict(test.images.subarray(0, 200 * 784))
+  const labels = predictor.predictClasses(test.features.subarray(0, 200 * 784))
   t.same(
     alone.map(({ json }) => json.predictions[0].confidence),
     labels.map(({ confidence }) => confidence),
@@ -51,7 +51,7 @@ t.test('a picture is prepared as predict --image prepares it; layers are those o
   t.match(one.preprocessing, ['inverted: dark on light', 'cut to 8 x 60 of 100 x 100', /^fitted into 3 x 20/])
   t.equal(one.label, 1)
   const pixels = Uint8Array.from(one.pixels)
-  t.same(one.probabilities, [...predictor.probabilities(pixels).data])
+  t.same(one.probabilities, [...predictor.predict(pixels).data])
   t.same(
     one.layers.map(({ values }: { values: number[] }) => values),
     predictor.activations(pixels).map(({ values }) => [...values.data]),
@@ -86,7 +86,7 @@ t.test('GET /runs, /runs/:id, images and mistakes: what is in the run directory,
   t.same([...Buffer.from(pixels, 'base64')], imageOf(index))
 
   const { json: wrong } = await ask(url, '/runs/run/mistakes?count=5&look=1996')
-  const right = predictor.predict(test.images).filter(({ label }, i) => label === test.labels[i]).length
+  const right = predictor.predictClasses(test.features).filter(({ label }, i) => label === test.labels[i]).length
   t.match(wrong, { looked: 1996, wrong: 1996 - right, mistakes: { length: 5 } })
   t.ok(wrong.mistakes.every((m: { label: number; predicted: { label: number } }) => m.label !== m.predicted.label))
 })

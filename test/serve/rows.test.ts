@@ -1,4 +1,4 @@
-/** A server of networks that take rows of numbers, or learned numbers: what it answers, and what it refuses. */
+/** A server of networks that take rows of numbers, or predict numbers: answers and refusals. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -51,7 +51,7 @@ t.test('a row by the names of its features, in any order; others are refused by 
 })
 
 t.test('row and rows: every target by name, in the units of the data, bit for bit what Predictor says', async t => {
-  const { data } = (await Predictor.open(houses)).probabilities(Float32Array.of(100, 20, 50.5, 3))
+  const { data } = (await Predictor.open(houses)).predict(Float32Array.of(100, 20, 50.5, 3))
   const { status, json } = await ask(url, '/predict', { row: [100, 20] })
   t.equal(status, 200)
   const values = [
