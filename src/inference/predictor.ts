@@ -215,7 +215,7 @@ export class Predictor {
     }
     if (!Array.isArray(samples)) {
       throw new ShapeError(
-        `samples: is ${inspect(samples, { depth: 0 })}, expected a typed array, or an array of samples`,
+        `samples: is ${ArrayBuffer.isView(samples) ? samples.constructor.name : inspect(samples, { depth: 0 })}, expected Uint8Array, Float32Array or an array of samples`,
       )
     }
     const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)

@@ -133,7 +133,7 @@ t.test('samples as arrays are the same samples; what is no sample is refused by 
     [[rows[0].with(5, 0.5)], /feature 5 of sample 0 is 0.5, expected an integer/],
     [rows[0], /sample 0 has undefined numbers/],
     [new Float32Array(F), /are Float32Array, expected uint8/],
-    [new Float64Array(F), /samples: is Float64Array.*, expected a typed array, or an array of samples/],
+    [new Float64Array(F), /samples: is Float64Array, expected Uint8Array, Float32Array or an array of samples/],
     ['image', /samples: is 'image', expected/],
     [null, /samples: is null, expected/],
   ]
@@ -156,15 +156,21 @@ t.test('a regression has targets by name, and no classes; a classifier the other
     { data: { features, targets }, runDir: run },
   )
   const regression = await Predictor.open(run)
-  t.match(regression, { task: 'regression', classNames: [], targetNames: ['0', '1'], outputNames: ['0', '1'] })
+  const { task, classNames, targetNames, outputNames } = regression
+  const names = ['target 0', 'target 1']
+  t.strictSame(
+    { task, classNames, targetNames, outputNames },
+    { task: 'regression', classNames: [], targetNames: names, outputNames: names },
+  )
   const { data } = regression.predict(features)
   t.same(
     regression.predictTargets(features),
-    features.map((_, row) => ({ 0: data[2 * row], 1: data[2 * row + 1] })),
+    features.map((_, row) => ({ 'target 0': data[2 * row], 'target 1': data[2 * row + 1] })),
   )
   t.throws(() => regression.predictClasses(features), { name: 'ConfigError', message: /predicts numbers/ })
   t.throws(() => regression.predict([[1, Number.NaN]]), { message: /feature 1 of sample 0 is NaN, expected a finite/ })
-  t.match(predictor, { task: 'classification', targetNames: [], classNames: predictor.outputNames })
+  t.strictSame([predictor.task, predictor.targetNames], ['classification', []])
+  t.strictSame(predictor.classNames, predictor.outputNames)
   t.throws(() => predictor.predictTargets(test.features), { name: 'ConfigError', message: /predicts classes/ })
   t.same(regression.parameterNames, ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias'])
 })
