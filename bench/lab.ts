@@ -53,7 +53,7 @@ export const stepSeconds = ({ reports }: Span): number[] =>
 
 export interface Lab {
   readonly session: Session
-  /** Full mini-batches of an epoch: a span has at most so many steps, as in training, where it never crosses epochs. */
+  /** Full mini-batches of an epoch: a span has at most this many steps, as in training, where it never crosses epochs. */
   readonly wholeSteps: number
   /** Trains `count` spans of `stepsEach` steps; wall seconds of each, and every worker's report of it, with `trace` of every step. */
   run(count: number, stepsEach?: number, trace?: boolean): Promise<Span[]>

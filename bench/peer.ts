@@ -34,7 +34,7 @@ export interface PeerFacts {
 
 export interface Peer {
   readonly facts: PeerFacts
-  /** Seconds of each of so many steps, by the peer's own clock. */
+  /** Seconds of each step, by the peer's own clock. */
   steps(count: number): Promise<number[]>
   /** Waits until the process has ended. */
   close(): Promise<void>

@@ -23,7 +23,7 @@ export interface ProbeSample {
 export interface Probe {
   /** Method of measuring the GFLOP/s and the GB/s. */
   readonly what: { readonly gflops: string; readonly gbytes: string }
-  /** Measures with the first so many threads, about 60 ms. */
+  /** Measures with this many threads, about 60 ms. */
   sample(threads: number): Promise<ProbeSample>
   close(): Promise<void>
 }

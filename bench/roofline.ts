@@ -1,5 +1,5 @@
 /**
- * The dense roofline of a training step: the time that a machine of so many GFLOP/s and GB/s needs at least. Pure; any
+ * The dense roofline of a training step: the least time that a machine of this many GFLOP/s and GB/s needs. Pure; any
  * thread. Test: npx tap dist/test/bench/roofline.test.js
  *
  * `I` inputs and `O` outputs of a layer, `B` rows of the mini-batch. Dense: multiplications by zero count. Kernels that

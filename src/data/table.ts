@@ -127,7 +127,7 @@ function labelsOf(
   return Int32Array.from(rows, name => {
     const label = known.get(name)
     if (label !== undefined) return label
-    throw new DataError(`${where}: held-out rows have the class '${name}', expected one that training rows have`)
+    throw new DataError(`${where}: test rows have the class '${name}', expected one of the training rows`)
   })
 }
 

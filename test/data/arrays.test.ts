@@ -34,7 +34,7 @@ function npy(
 const bytesOf = (data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
-/** 6 images of 3 x 2 in 2 classes, and 2 held-out ones. */
+/** 6 images of 3 x 2 in 2 classes, and 2 test images. */
 const PIXELS = Uint8Array.from({ length: 8 * 6 }, (_, i) => i * 5)
 const LABELS = BigInt64Array.from([0n, 1n, 0n, 1n, 0n, 1n])
 const KERAS = {
@@ -68,29 +68,26 @@ async function load(source: DatasetSource, split: 'train' | 'test') {
   return { features: [...features], labels: [...labels], files }
 }
 
-t.test(
-  'an .npz archive as Keras has them, and a folder of .npy files, are images with their held-out rows',
-  async t => {
-    for (const form of ['npz', 'npy'] as const) {
-      const source = await openArrays(KERAS, form)
-      t.match(source, {
-        height: 3,
-        width: 2,
-        dtype: 'uint8',
-        classNames: ['0', '1'],
-        train: { rows: 6 },
-        test: { rows: 2 },
-      })
-      const { features, labels, files } = await load(source, 'train')
-      t.same(features, [...PIXELS.slice(0, 36)])
-      t.same(labels, [0, 1, 0, 1, 0, 1])
-      t.equal(files.length, form === 'npz' ? 1 : 2)
-      t.same((await load(source, 'test')).features, [...PIXELS.slice(36)])
-    }
-  },
-)
+t.test('an .npz archive as Keras has them, and a folder of .npy files, are images with their test split', async t => {
+  for (const form of ['npz', 'npy'] as const) {
+    const source = await openArrays(KERAS, form)
+    t.match(source, {
+      height: 3,
+      width: 2,
+      dtype: 'uint8',
+      classNames: ['0', '1'],
+      train: { rows: 6 },
+      test: { rows: 2 },
+    })
+    const { features, labels, files } = await load(source, 'train')
+    t.same(features, [...PIXELS.slice(0, 36)])
+    t.same(labels, [0, 1, 0, 1, 0, 1])
+    t.equal(files.length, form === 'npz' ? 1 : 2)
+    t.same((await load(source, 'test')).features, [...PIXELS.slice(36)])
+  }
+})
 
-t.test('numbers of every type and order are read as f32; without held-out rows a fifth is taken', async t => {
+t.test('numbers of every type and order are read as f32; without test rows a fifth is taken', async t => {
   const values = Float64Array.from({ length: 20 }, (_, i) => i / 4 - 2)
   const labels = npy('<i4', [10, 1], bytesOf(Int32Array.from({ length: 10 }, (_, i) => 7 + (i % 2))))
   const swapped = Buffer.from(bytesOf(values)).swap64()

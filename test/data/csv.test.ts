@@ -1,4 +1,4 @@
-/** Tables of the user's own: columns, classes, held-out rows, and every way in which a file can be wrong. */
+/** Tables of the user's own: columns, classes, test rows, and every way in which a file can be wrong. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -48,7 +48,7 @@ const IRIS = `sepal,petal,note,species
 6.9,4.9,,versicolor
 `
 
-t.test('columns of numbers are learned from, the last one is the class, a fifth of the rows is held out', async t => {
+t.test('numeric columns are features, the last column is the class, a fifth of the rows is the test split', async t => {
   const source = await open(IRIS)
   t.match(source, { height: 1, width: 2, dtype: 'float32', classes: 3 })
   t.same(source.classNames, ['setosa', 'versicolor', 'virginica'])
@@ -63,7 +63,7 @@ t.test('columns of numbers are learned from, the last one is the class, a fifth 
   const { files } = await rowsOf(source, 'train')
   t.match(files, [{ bytes: IRIS.length, md5: /^[0-9a-f]{32}$/, official: null }])
   const again = await open(IRIS)
-  t.same(await allRows(again), rows, 'the same rows are held out every time')
+  t.same(await allRows(again), rows, 'the same test rows every time')
 })
 
 t.test('delimiters, headers, byte order marks, line ends, quotes and gzip change nothing', async t => {
@@ -98,8 +98,8 @@ t.test('classes of whole numbers are in the order of their values', async t => {
   t.same((await open(`x,y\n${rows.join('\n')}\n`)).classNames, ['-1', '2', '9', '10'])
 })
 
-t.test('held-out rows of a file of their own need the same columns, in any order', async t => {
-  const testPath = join(dir, 'held-out.csv')
+t.test('test rows in a file of their own need the same columns, in any order', async t => {
+  const testPath = join(dir, 'test-rows.csv')
   writeFileSync(testPath, 'species,petal,sepal\nsetosa,1.5,5\nvirginica,5.5,6\n')
   const source = await open(IRIS, { label: 'species' }, { testPath })
   t.same([source.train.rows, source.test.rows], [8, 2])

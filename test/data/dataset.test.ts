@@ -194,7 +194,7 @@ t.test('load holds no second copy of the images: 96 MiB in, less than 40 MiB mor
   t.ok(peak - before < 40 * 2 ** 20, `grew by ${((peak - before) / 2 ** 20).toFixed(1)} MiB`)
 })
 
-t.test('digits: 8,004 + 1,996 rows, every fifth of a digit held out, every image used once', async t => {
+t.test('digits: 8,004 + 1,996 rows, every fifth of a digit is a test image, every image used once', async t => {
   const source = await openDataset(dataConfig({ dataset: 'digits', path: null }), { baseDir: '/' })
   t.match(source, { name: 'digits', height: 28, width: 28, classes: 10, train: { rows: 8004 }, test: { rows: 1996 } })
   const train = await loadInto(source, 'train', SharedArrayBuffer)

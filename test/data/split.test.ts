@@ -1,4 +1,4 @@
-/** Which rows are held out for validation. */
+/** Split into training and validation rows. */
 import fc from 'fast-check'
 import t from 'tap'
 import { splitValidation } from '../../src/data/split.js'
@@ -67,7 +67,7 @@ t.test('every class keeps a training row, even at a large fraction', async t => 
   const { train, validation } = splitValidation(Int32Array.of(0, 1, 1, 1, 2), 0.9, 3)
   t.equal(train.length, 3)
   t.equal(validation.length, 2)
-  t.ok(train.includes(0) && train.includes(4), 'classes of one row are not held out')
+  t.ok(train.includes(0) && train.includes(4), 'classes of one row stay in training')
 })
 
 t.test('a fraction that holds out nothing, or is out of range, is refused', async t => {

@@ -1,7 +1,7 @@
 /** One short training on the embedded digits, for the tests of a file that need a network that has learned something. */
 import { resolveExperiment, train } from '../../src/index.js'
 
-/** Trains to about 94 % of the held-out digits in a second or two, into `runDir`. */
+/** Trains to about 94 % of the test digits in a second or two, into `runDir`. */
 export async function trainDigits(runDir: string): Promise<string> {
   const experiment = resolveExperiment({
     name: 'seen',

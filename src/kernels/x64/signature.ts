@@ -46,7 +46,7 @@ export interface Signature<N extends string = string> {
 /** Arguments that a block has room for between the arena's address and the constants. */
 export const MOST_ARGUMENTS = 22
 
-/** Throws where a name comes twice or the block has no room for so many. */
+/** Throws if a name occurs twice or the block has no room for them all. */
 export function signature<const A extends readonly Argument[]>(
   kernel: string,
   ...args: A

@@ -49,7 +49,7 @@ export const WIDEST = 12
 const WORD_NUMBERS = 64
 export const WORD_BYTES = 8
 const PANEL_BYTES = 40960
-/** Rows of a panel whose rows have so many vectors: the panel, and rows of a and c, fit the first-level cache. */
+/** Rows of a panel whose rows have this many vectors: the panel, and rows of a and c, fit the first-level cache. */
 export const depthOf = (vectors: number): number =>
   Math.min(WORD_NUMBERS, Math.floor(PANEL_BYTES / (vectors * VECTOR_BYTES * LANES)) * LANES)
 

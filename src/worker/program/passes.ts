@@ -32,7 +32,7 @@ export function passStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>
 
 export const shardsOf = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
 
-/** Returns piece `task` of the rows, in pieces of so many, and writes the sample index of each. */
+/** Returns piece `task` of the rows, in pieces of this many, and writes the sample index of each. */
 export function takeRows<C>(
   { batch }: Pick<Network, 'batch'>,
   source: PassSource<C>,

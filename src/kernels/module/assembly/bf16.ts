@@ -131,7 +131,7 @@ export function bf16_column_pairs(to: usize, from: usize, fromStride: usize, row
   }
 }
 
-/** Copies rows of so many bytes. */
+/** Copies rows of this many bytes. */
 export function copy_rows(
   to: usize, toStride: usize, from: usize, fromStride: usize, rows: i32, bytes: usize,
 ): void {

@@ -89,7 +89,7 @@ function multiply(
 
 /**
  * g (iPanels·12, oPanels·12) = xᵀ · dz, for the rows and the iPanels panels of x that `list_columns` listed, and one to
- * four panels of dz. Overwrites g, or adds to it: then the sum goes on in row order from what is there.
+ * four panels of dz. Overwrites g, or adds to it: then the sum continues in row order from its content.
  */
 export function weight_gradient(
   g: usize, gStride: usize, spans: usize, dz: usize, dzStride: usize, iPanels: i32, oPanels: i32, accumulate: bool,

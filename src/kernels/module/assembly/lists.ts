@@ -13,7 +13,7 @@ import { SINGLE_BYTES, TRIPLE_BYTES } from './micro-kernels'
 /** The number of triples, and where the first list begins. */
 // @ts-ignore: decorator
 @inline export const SPANS_HEAD: usize = 8
-/** From so many eighths of values that are not zero on, triples pay. */
+/** Eighths of values that are nonzero from which triples pay. */
 // @ts-ignore: decorator
 @inline const DENSE_EIGHTHS = 7
 
