@@ -1,5 +1,5 @@
 /**
- * Which array of a file is which parameter of a model, by names and shapes, and how its matrices lie. Pure; any thread.
+ * Assigns the arrays of a file to the parameters of a model, by names and shapes, and finds the orientation of matrices. Pure; any thread.
  */
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'

@@ -62,8 +62,8 @@ export const numpyIndex = (name: string): number | null => {
 export const pathOf = (module: string): readonly string[] => module.split(/[./]/)
 
 /**
- * Whether module `a` comes before `b` (negative), behind it (positive), or the names do not say (0). They say it where
- * the first difference is a number: `layer.9` before `layer.10`, `fc1` before `fc2`. Words say nothing: `encoder` and
+ * Order of modules by name: negative if `a` comes before `b`, positive if after, 0 if names do not decide. They decide if
+ * the first difference is a number: `layer.9` before `layer.10`, `fc1` before `fc2`. Words do not: `encoder` and
  * `decoder`, `fc1` and `bn1`. `bareIsFirst`: `dense` comes before `dense_1`, as TensorFlow and Keras count; elsewhere
  * `fc` behind `fc_1` and `fc_2` is as likely.
  */

@@ -1,5 +1,5 @@
 /**
- * Which preparation of pictures fits a network: that of the data set that it learned from. Pure; any thread.
+ * Chooses the preparation of pictures for a network: that of its training data. Pure; any thread.
  *
  * Letters: `N` images.
  */
@@ -47,8 +47,8 @@ export function preparationOfOldModel(dataset: string, height: number, width: nu
 }
 
 /**
- * Whether images (N, height x width) lie as MNIST's do, so that its preparation would leave them as they are: the longest
- * side of what is not black is 20 pixels, and its centre of mass is in the middle. True of every image of MNIST but one
+ * True if images (N, height x width) are placed as MNIST's are, so that its preparation would not change them: the longest
+ * side of the pixels that are not black is 20 pixels, and its centre of mass is in the middle. True of every image of MNIST but one
  * in 8000 (19 pixels).
  */
 export function liesAsMnist(images: Uint8Array, height: number, width: number): boolean {

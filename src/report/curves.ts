@@ -121,7 +121,7 @@ function incidentOf({ type, ...event }: StoredEvent): Omit<Incident, 'steps'> | 
   const step = numberOf(event.step)
   if (type === 'restart') {
     const from = event.from === 'memory' ? 'the end of the last step' : `the ${event.from}`
-    return { kind: 'restart', step, text: `workers were replaced, on from ${from}: ${event.error}` }
+    return { kind: 'restart', step, text: `workers were replaced, continuing from ${from}: ${event.error}` }
   }
   if (type === 'score-fault') {
     return { kind: 'score-fault', step, text: `the ${event.split} score is not finite: ${event.fault}` }
@@ -133,7 +133,7 @@ function incidentOf({ type, ...event }: StoredEvent): Omit<Incident, 'steps'> | 
     step,
     text:
       event.action === 'skip'
-        ? `${what}; it was left out`
+        ? `${what}; it was skipped`
         : `${what}; back to step ${step}, with ${numberOf(event.rateFactor).toPrecision(3)} times the learning rate`,
   }
 }

@@ -37,7 +37,7 @@ function runMarkdown(run: RunReport): string {
   score('training', summary?.train)
   if (summary) {
     results.push(['epochs', formatCount(summary.epochs)], ['training time', formatDuration(summary.seconds)])
-    results.push(['training rows per second', formatCount(summary.samplesPerSecond)])
+    results.push(['training samples per second', formatCount(summary.samplesPerSecond)])
     results.push(['parameters', formatCount(summary.parameters)])
     if (summary.weightsSha256) results.push(['SHA-256 of the weights', summary.weightsSha256])
   }
@@ -84,7 +84,7 @@ function epochsMarkdown({ curves }: RunReport): string[] {
       ...[validation ? formatLoss(validation.loss) : '', quality(validation)],
       ...[formatDuration(seconds), formatCount(samplesPerSecond)],
     ])
-  const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'rows/s']
+  const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'samples/s']
   return ['## Epochs', '', table(head, rows)]
 }
 
@@ -119,7 +119,7 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
   return [
     '## Test images',
     '',
-    `${formatCount(test.right)} of ${formatCount(test.images)} are right: ${share(test.accuracy)} (95 %: ${share(low)} to ${share(high)}). ` +
+    `${formatCount(test.right)} of ${formatCount(test.images)} are correct: ${share(test.accuracy)} (95 %: ${share(low)} to ${share(high)}). ` +
       `Expected calibration error ${share(calibration.expectedError)}.`,
     '',
     table(
@@ -136,8 +136,10 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
         means('mean over images', weighted),
       ],
     ),
-    ...(classes.length <= MOST_CLASSES ? [table(['is \\ taken for', ...classes.map(of => of.className)], matrix)] : []),
-    ...(frequent.length > 0 ? [table(['is', 'taken for', 'images'], frequent)] : []),
+    ...(classes.length <= MOST_CLASSES
+      ? [table(['true \\ predicted', ...classes.map(of => of.className)], matrix)]
+      : []),
+    ...(frequent.length > 0 ? [table(['true', 'predicted', 'images'], frequent)] : []),
   ]
 }
 

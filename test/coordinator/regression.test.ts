@@ -121,7 +121,7 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
   t.throws(() => predictor.predictClasses(test.features), /predicts numbers, expected a network of classes/)
 
   const said = await gradloom(['predict', two, '--index', '3'])
-  t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}it is [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)
+  t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}truth [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)
   const evaluated = await gradloom(['evaluate', run])
   t.match(evaluated.stdout, /^test: R² 0\.9\d+, loss 0\.0\d+, root mean squared error [\d,.]+; 80 rows\n$/)
 })

@@ -414,7 +414,7 @@ t.test('pictures of many sizes are brought to one, if it is named', async t => {
 t.test('what is wrong with pictures is named', async t => {
   await t.rejects(openPictures({ 'a/x.txt': Buffer.from('x') }), {
     name: 'DataError',
-    message: /a: the class has no picture that can be read, expected PNG, .*; it has 1 other files/,
+    message: /a: the class has no picture that can be read, expected PNG, .*; it has 1 other file/,
   })
   await t.rejects(openPictures({ 'a/1.png': Buffer.from('not a PNG') }), { name: 'PictureError' })
   await t.rejects(openPictures({ 'a/1.png': png(2, 2, 0).subarray(0, 40) }), { name: 'PictureError' })

@@ -18,7 +18,7 @@ export interface TileLayout {
    */
   eachPart(tile: Tile, visit: (part: Tile) => void, prepare?: (part: Tile) => void): void
   /**
-   * Whether a gradient that goes to a buffer is computed in these parts as well. False where the bits of a product depend
+   * True if a gradient that goes to a buffer is computed in these parts as well. False if the bits of a product depend
    * on its shape: then a tile is one product.
    */
   readonly splitsBuffers: boolean

@@ -68,7 +68,5 @@ function frame(scale: Scale, format: (tick: number) => string, label: string): H
 function gapsInWords(bins: readonly CalibrationBin[]): string {
   const gap = ({ images, accuracy, confidence }: CalibrationBin) => images * ((confidence ?? 0) - (accuracy ?? 0))
   const sum = bins.reduce((total, bin) => total + gap(bin), 0)
-  return sum > 0
-    ? 'On the whole the network is surer than it is right.'
-    : 'On the whole it is right more often than it is sure.'
+  return sum > 0 ? 'On the whole the network is overconfident.' : 'On the whole the network is underconfident.'
 }

@@ -43,7 +43,7 @@ export function scatterChart({ name, predicted, truth, summary }: Scatter): Html
 <path class="axis" d="M${LEFT} ${bottom}h${PLOT.width}"/>
 <path class="points" d="${points.join('')}"/>
 <path class="ideal" d="M${LEFT} ${bottom}L${WIDTH - RIGHT} ${TOP}"/>
-<text class="label middle" x="${LEFT + PLOT.width / 2}" y="${HEIGHT - 8}">what it is</text>
+<text class="label middle" x="${LEFT + PLOT.width / 2}" y="${HEIGHT - 8}">true value</text>
 <text class="label" x="4" y="14">what is predicted</text>
 </svg>
 </figure>

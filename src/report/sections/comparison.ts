@@ -33,7 +33,7 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
   const shares = quality === 'r2' ? linearScale(Math.min(0, ...finite(qualities)), 1) : shareScale(finite(qualities))
   const format = quality === 'r2' ? formatLoss : formatPercent
   return html`${table({
-    name: 'Runs beside each other',
+    name: 'Runs side by side',
     caption: 'Settings in which the runs differ, and their results',
     head,
     rows: rows.map(([run, ...cells], i) => [
@@ -56,7 +56,7 @@ ${lineChart({
   title: `${quality === 'r2' ? 'R²' : 'Accuracy'} on the ${split} rows`,
   summary: last(qualities, format),
   y: {
-    label: quality === 'r2' ? 'share of the variance explained' : 'share of rows that are right',
+    label: quality === 'r2' ? 'share of the variance explained' : 'fraction of samples that are correct',
     ...{ scale: shares, format, tick: quality === 'r2' ? shortNumber : shareTick(shares) },
   },
   ...{ x, series: qualities, marks: [] },

@@ -105,7 +105,7 @@ function qualityChart(curves: Curves, course: CourseAxis, marks: readonly number
   const scale = shareScale(finiteOf(series))
   return chart({
     ...{ title: 'Accuracy', series, marks, x: course },
-    y: { label: 'share of rows that are right', scale, format: formatPercent, tick: shareTick(scale) },
+    y: { label: 'fraction of samples that are correct', scale, format: formatPercent, tick: shareTick(scale) },
   })
 }
 
@@ -125,7 +125,7 @@ function speedChart(curves: Curves, course: CourseAxis, marks: readonly number[]
   const scale = linearScale(0, Math.max(0, ...finiteOf(series)))
   return chart({
     ...{ title: 'Throughput', series, marks, x: course },
-    y: { label: 'training rows per second', scale, format: formatCount, tick: formatCount },
+    y: { label: 'training samples per second', scale, format: formatCount, tick: formatCount },
   })
 }
 
@@ -173,7 +173,7 @@ function epochTable(curves: Curves): Html {
     head: [
       ...['epoch', 'steps', 'training loss', `training ${name}`],
       ...(validated ? ['validation loss', `validation ${name}`] : []),
-      ...['learning rate', 'time', 'rows/s'],
+      ...['learning rate', 'time', 'samples/s'],
     ],
     rows: shown.map(({ epoch, step, train, validation, learningRate, seconds, samplesPerSecond }) => [
       ...[data(epoch, formatCount), data(step, formatCount), data(train?.loss, formatLoss), quality(train)],

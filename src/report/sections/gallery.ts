@@ -8,11 +8,11 @@ import type { ReportedExample, TestReport } from '../report.js'
 const share = (value: number) => data(value, value => formatPercent(value, 1))
 
 export function mistakesSection({ mistakes, right, images, height, width }: TestReport): Html {
-  if (mistakes.length === 0) return html`<p>There are none: all ${images} images are right.</p>`
-  return html`<p>The ${mistakes.length} of ${images - right} mistakes that the network was surest of: what it says, what is right, what it would have said next.</p>
+  if (mistakes.length === 0) return html`<p>There are none: all ${images} images are classified correctly.</p>`
+  return html`<p>The ${mistakes.length} of ${images - right} most confident mistakes: the prediction, the true class, and the next predictions.</p>
 <ul class="gallery">
 ${mistakes.map(({ index, truth, top: [first, ...others], pixels }) => {
-  const alt = `Image ${index}: is ${truth.className}, taken for ${first.className}`
+  const alt = `Image ${index}: true class ${truth.className}, predicted as ${first.className}`
   return html`<li>${image('pixels thumb', alt, grayPixels(pixels, height, width))}
 <p class="said">${first.className}, ${share(first.probability)}</p>
 <p class="truth">is ${truth.className}</p>
@@ -36,7 +36,7 @@ function exampleFigure(
 ): Html {
   const output = layers.find(({ kind }) => kind === 'output')
   const best = output ? classes[output.values.indexOf(output.most)]?.className : undefined
-  const verdict = best === truth.className ? 'right' : `taken for ${best}`
+  const verdict = best === truth.className ? 'right' : `predicted as ${best}`
   return html`${heading(`Image ${index}: ${truth.className}, ${verdict}`)}
 <ul class="layers">
 ${layers.map(layer => layerPanel(layer, shape, classes, truth.label))}</ul>

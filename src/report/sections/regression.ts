@@ -34,7 +34,7 @@ export function worstRowsSection({ worst, targets }: RegressionReport): Html {
   return table({
     name: 'Rows with the largest errors',
     caption: 'Test rows, counted from 0, with the largest errors',
-    head: ['row', ...targets.flatMap(({ name }) => [`${name}: predicted`, 'it is', 'error'])],
+    head: ['row', ...targets.flatMap(({ name }) => [`${name}: predicted`, 'true', 'error'])],
     rows: worst.map(({ index, values }) => [
       formatCount(index),
       ...values.flatMap(({ value, truth }) => [number(value), number(truth), number(value - truth)]),

@@ -1,5 +1,5 @@
 /** Summary of a run: experiment, scores, problems. Pure; any thread. */
-import { formatCount, formatDuration, formatLoss, formatPercent } from '../../format.js'
+import { formatCount, formatCounted, formatDuration, formatLoss, formatPercent } from '../../format.js'
 import type { Score } from '../../run/events.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'
@@ -9,7 +9,7 @@ const STATUS: Readonly<Record<RunReport['status'], string>> = {
   completed: 'completed',
   interrupted: 'interrupted: stopped before its end',
   failed: 'failed',
-  'not ended': 'not ended: it is going on, or was killed',
+  'not ended': 'not ended: it is still running, or was killed',
 }
 
 export function summarySection(run: RunReport): Html {
@@ -68,7 +68,7 @@ function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlV
   ])
   if (summary) {
     const steps = html`${data(summary.steps, formatCount)} steps`
-    shown.push(['training rows per second', data(summary.samplesPerSecond, formatCount), steps])
+    shown.push(['training samples per second', data(summary.samplesPerSecond, formatCount), steps])
     const on = html`${summary.backend}, ${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`
     shown.push(['parameters', data(summary.parameters, formatCount), on])
   }
@@ -85,6 +85,10 @@ function trouble({ summary, curves, damagedLines }: RunReport): string[] {
     ),
     ...(summary?.stopped ? [stopped[summary.stopped]] : []),
     ...curves.incidents.map(({ step, text }) => `After step ${formatCount(step)}: ${text}`),
-    ...(damagedLines > 0 ? [`${damagedLines} lines of metrics.jsonl cannot be read and are left out.`] : []),
+    ...(damagedLines > 0
+      ? [
+          `${formatCounted(damagedLines, 'line')} of metrics.jsonl cannot be read and ${damagedLines === 1 ? 'is' : 'are'} ignored.`,
+        ]
+      : []),
   ]
 }

@@ -23,7 +23,7 @@ const share = (value: number | null) => data(value, percent)
 export function confusionSection(test: TestReport): Html {
   const { classes, confusion } = test
   const written = classes.length <= MOST_CLASSES
-  return html`<p>${count(test.right)} of ${count(test.images)} are right: ${share(test.accuracy)}, on new images like these between ${share(test.interval[0])} and ${share(test.interval[1])} (95 % confidence interval).${test.note !== null && html` <span class="note">Note: ${test.note}.</span>`}</p>
+  return html`<p>${count(test.right)} of ${count(test.images)} are correct: ${share(test.accuracy)}, on new images like these between ${share(test.interval[0])} and ${share(test.interval[1])} (95 % confidence interval).${test.note !== null && html` <span class="note">Note: ${test.note}.</span>`}</p>
 <div class="sides">
 ${
   written
@@ -46,8 +46,8 @@ function matrixTable(confusion: readonly (readonly number[])[], names: readonly 
   }
   return html`<div class="scroll" role="group" aria-label="Confusion matrix" tabindex="0">
 <table class="matrix">
-<caption><span>Confusion matrix: images of the class to the left that are taken for the class above.${note} Shades are logarithmic; blue is right, orange is wrong.</span></caption>
-<thead><tr><th scope="col"><span class="corner">is ↓ taken for →</span></th>${names.map(name => html`<th scope="col">${name}</th>`)}</tr></thead>
+<caption><span>Confusion matrix: rows are true classes, columns are predicted classes.${note} Shades are logarithmic; blue is right, orange is wrong.</span></caption>
+<thead><tr><th scope="col"><span class="corner">true ↓ predicted →</span></th>${names.map(name => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>
 ${confusion.map((row, truth) => html`<tr><th scope="row">${names[truth]}</th>${row.map((images, predicted) => html`<td class="${truth === predicted ? 'right' : 'wrong'}${shade(images, row)}">${count(images)}</td>`)}</tr>\n`)}</tbody>
 </table>
@@ -65,9 +65,9 @@ function picture({ confusion, classes }: TestReport): Html {
     return [0, 1, 2].map(c => Math.round(255 + strength * (full[c] - 255))) as unknown as Colour
   }
   const size = classes.length
-  const alt = `Confusion matrix of ${size} classes: rows are what images are, columns what they are taken for; blue is right, orange is wrong`
+  const alt = `Confusion matrix of ${size} classes: rows are true classes, columns are predicted classes; blue is right, orange is wrong`
   return html`<figure class="picture">${image('pixels large', alt, { width: size, height: size, colourOf: (column, row) => colour(row, column) })}
-<figcaption>All ${size} classes: rows are what the images are, columns what they are taken for, the first, ${classes[0].className}, at the top left. Blue is right, orange is wrong; the stronger, the more images.</figcaption></figure>
+<figcaption>All ${size} classes: rows are true classes, columns are predicted classes, the first, ${classes[0].className}, at the top left. Blue is right, orange is wrong; the stronger, the more images.</figcaption></figure>
 `
 }
 
@@ -89,11 +89,11 @@ function hardest({ confusion, classes }: TestReport): Html {
 }
 
 function confusionTable({ confusions, classes }: TestReport): Html {
-  if (confusions.length === 0) return html`<p>No image is taken for another class.</p>`
+  if (confusions.length === 0) return html`<p>No image is predicted as another class.</p>`
   return table({
     name: 'Most frequent confusions',
     caption: `The most frequent of ${formatCount(confusions.length)} confusions`,
-    head: ['is', 'taken for', 'images', 'of the class'],
+    head: ['true', 'predicted', 'images', 'of the class'],
     kind: 'words-2',
     rows: confusions
       .slice(0, MOST_CONFUSIONS)
@@ -119,8 +119,8 @@ export function classesSection({ classes, macro, weighted, images }: TestReport)
   const content = table({
     name: 'Scores of each class',
     caption:
-      'Precision: how many of the images taken for the class are of it. Recall: how many of its images are taken for it. F1: their harmonic mean.',
-    head: ['class', 'images (support)', 'taken for it', 'precision', 'recall', 'F1'],
+      'Precision: fraction of the images predicted as the class that belong to it. Recall: fraction of its images that are predicted as it. F1: their harmonic mean.',
+    head: ['class', 'images (support)', 'predicted', 'precision', 'recall', 'F1'],
     kind: 'classes',
     rows: [...rows, means('mean over classes', macro), means('mean over images', weighted)],
   })
@@ -133,14 +133,14 @@ const bar = (value: number): Html =>
 
 export function calibrationSection({ calibration }: TestReport): Html {
   const { bins, expectedError, largestError, meanConfidence } = calibration
-  return html`<p>Expected calibration error ${share(expectedError)}: so far is the confidence of a prediction from the share that is right, on average over ${bins.length} bins; in the worst bin ${share(largestError)}. The mean confidence is ${share(meanConfidence)}.</p>
+  return html`<p>Expected calibration error ${share(expectedError)}: the mean difference between the confidence of predictions and their accuracy, over ${bins.length} bins; in the worst bin ${share(largestError)}. The mean confidence is ${share(meanConfidence)}.</p>
 <div class="charts">
 ${reliabilityChart(calibration)}${confidenceChart(calibration)}</div>
 ${folded(
   'The numbers of each bin',
   table({
     name: 'Calibration by confidence',
-    caption: 'Predictions by confidence: how sure the network is, and how often it is right',
+    caption: 'Predictions by confidence: how confident the network is, and how often it is correct',
     head: ['confidence', 'images', 'mean confidence', 'accuracy'],
     rows: bins.map(({ from, to, images, confidence, accuracy }) => [
       `${formatPercent(from, 1)} to ${formatPercent(to, 1)}`,

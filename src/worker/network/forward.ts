@@ -1,5 +1,5 @@
 /**
- * Which parameters a forward pass reads: those that are trained, or the averages that are scored in their place. Runs in
+ * Parameters that a forward pass reads: those that are trained, or the averages that are scored in their place. Runs in
  * workers.
  */
 import type { LayerContext, LayerTensors, Pass } from './network.js'

@@ -41,7 +41,7 @@ function sigmoid4(x: v128): v128 {
   return f32x4.div(v128.bitselect(one, e, f32x4.ge(x, f32x4.splat(0))), f32x4.add(one, e))
 }
 
-/** Its derivative, e / (1 + e)², to full precision where it is small. */
+/** Derivative of the sigmoid, e / (1 + e)², to full precision where it is small. */
 // @ts-ignore: decorator
 @inline
 function sigmoidSlope4(x: v128): v128 {

@@ -168,7 +168,7 @@ export function warp_image(
   }
 }
 
-/** Of four pairs of neighbours, left + part · (right - left). */
+/** Interpolates four pairs of neighbours: left + part · (right - left). */
 // @ts-ignore: decorator
 @inline
 function mix(p0: v128, p1: v128, p2: v128, p3: v128, part: v128): v128 {

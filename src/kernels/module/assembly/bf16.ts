@@ -161,7 +161,7 @@ export function bf16_forward(
   return bad
 }
 
-/** The same with dropout, as bias_relu_dropout has it. */
+/** bf16_forward with dropout, as in bias_relu_dropout. */
 export function bf16_forward_dropout(
   z: usize, zRow: usize, block: usize, rows: i32, bias: usize, to: usize, toStride: usize, ahead: usize, aheadRow: usize,
   first: u32, samples: usize, scratch: usize, k0: u32, k1: u32, layer: u32, epoch: u32, threshold: u32, scale: f32,

@@ -48,7 +48,7 @@ export function bias_relu(
   return i32(v128.any_true(bad))
 }
 
-/** Of four numbers in place. Returns where z + bias was not finite. */
+/** Adds the bias to four values and applies ReLU, in place. Returns a mask of those where z + bias was not finite. */
 // @ts-expect-error: decorator
 @inline
 function biasRelu4(z: usize, bias: v128): v128 {

@@ -118,7 +118,7 @@ function append(to: usize, x: u32, offset: u32): usize {
   return to + (<usize>((x & 0x7fffffff) != 0) << 3)
 }
 
-/** The same for three lines, `apart` bytes from each other; an entry stays if one of its values is not zero. */
+/** Appends an entry for three lines, `apart` bytes from each other; an entry stays if one of its values is not zero. */
 // @ts-ignore: decorator
 @inline
 function appendTriple(to: usize, from: usize, step: usize, apart: usize, n: i32, offset: u32): usize {

@@ -66,7 +66,7 @@ export function adam(
   }
 }
 
-/** The same for rows of n numbers: of w, m and v `row` bytes apart, of g `gRow`. */
+/** Adam over rows of n values: rows of w, m and v are `row` bytes apart, rows of g `gRow`. */
 export function adam_rows(
   w: usize, m: usize, v: usize, g: usize, n: i32, rows: i32, row: usize, gRow: usize,
   stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, invBiasCorrection2: f32, epsilon: f32,
