@@ -4,6 +4,7 @@
  */
 import { basename, dirname, resolve } from 'node:path'
 import { ConfigError } from '../errors.js'
+import { allRowsAdvice } from './all-rows.js'
 import { readText } from './file.js'
 import { applyOverride, type Override, parseOverride } from './overrides.js'
 import { ExperimentError, type PlacedProblem, type Problem, problemsOf, show, valueAt } from './problems.js'
@@ -93,6 +94,10 @@ function hintFor(
   overrides: readonly Override[],
   input: unknown,
 ): string | undefined {
+  if (problems.some(({ keys }) => keys.join('.') === 'data.testFraction')) {
+    const advice = allRowsAdvice(String(valueAt(input, ['data', 'dataset'])))
+    if (advice !== undefined) return advice
+  }
   for (const { path, value } of overrides) {
     const [section] = path
     const clash = problems.some(({ keys, override }) => override === null && keys.length > 1 && keys[0] === section)

@@ -9,7 +9,7 @@ const FREE = [
   ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
   ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
   ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
-  'log.',
+  ...['log.', 'data.preparation'],
 ]
 /** Settings free to change if no step has been skipped, and no checkpoint may be rolled back to. */
 const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']
@@ -18,7 +18,7 @@ const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
 /** Settings that decide which epoch is best. */
 const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
 /** Settings that the state of a run must fit. */
-const SHAPE = /^(model\.(hidden|norm)|train\.ema\.decay|data\.dataset|optimizer\.type)$/
+const SHAPE = /^(model\.(hidden|norm)|train\.ema\.decay|data\.(dataset|normalise)|optimizer\.type)$/
 
 /** True if a change only moves the data; their digests prove that they are the same. */
 export const isPlace = ({ path }: Pick<Change, 'path'>): boolean => path === 'data.path' || path === 'data.testPath'

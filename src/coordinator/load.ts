@@ -23,6 +23,9 @@ import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
 
+/** Classes named in a message. */
+const MOST_SHOWN = 20
+
 /** A run that is ready to start: its data are found and it fits into memory. No thread runs yet. */
 export interface PreparedSession extends PlannedRun {
   readonly data: DatasetSource
@@ -36,6 +39,8 @@ export interface LoadedData {
   readonly input: InputSpec
   /** Spread of the targets in each split; null for classification. */
   readonly spreads: Readonly<Record<Split, TargetSpread>> | null
+  /** What a person should know of the splits. */
+  readonly warnings: readonly string[]
 }
 
 /**
@@ -50,7 +55,34 @@ export async function loadData(
 ): Promise<LoadedData> {
   const files = await readFiles(prepared, memory)
   const rows = writeOrder(prepared, memory, experiment)
-  return { files, rows, ...scaleData(prepared, rows, memory, experiment, known) }
+  const warnings = classesWithoutSamples(prepared, memory, rows)
+  return { files, rows, warnings, ...scaleData(prepared, rows, memory, experiment, known) }
+}
+
+/** Classes that a split has no sample of: its score says nothing about them. Training is the data set's own business. */
+function classesWithoutSamples(
+  { layout, data }: PreparedSession,
+  memory: WebAssembly.Memory,
+  rows: Readonly<Record<Split, number>>,
+): string[] {
+  if (data.task === 'regression') return []
+  const labelsOf = (split: 'train' | 'test') => viewSlot(memory, layout.labels[split]).data
+  return (['validation', 'test'] as const).flatMap(split => {
+    if (rows[split] === 0) return []
+    const labels = labelsOf(split === 'test' ? 'test' : 'train')
+    const order = viewSlot(memory, layout.order[split]).data.subarray(0, rows[split])
+    const seen = new Set(Array.from(order, row => labels[row]))
+    const empty = data.classNames.filter((_, label) => !seen.has(label))
+    if (empty.length === 0) return []
+    const shown = empty
+      .slice(0, MOST_SHOWN)
+      .map(name => `'${name}'`)
+      .join(', ')
+    const more = empty.length > MOST_SHOWN ? ` and ${empty.length - MOST_SHOWN} more` : ''
+    return [
+      `${data.where}: no ${split} sample has the class ${shown}${more}; ${split} scores say nothing about ${empty.length > 1 ? 'them' : 'it'}`,
+    ]
+  })
 }
 
 async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<LoadedFile[]> {
@@ -104,8 +136,9 @@ function scaleData(
   const { scaling: targets, spreads } = regression ?? { scaling: null, spreads: null }
   const images = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
   const { dataset, preparation: setting } = experiment.data
+  // The model's, unless the experiment names another.
   const preparation =
-    known?.preparation ??
+    (setting === 'auto' ? known?.preparation : null) ??
     choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
   const spec = { height, width, dtype, classNames, ...named, targets, preparation }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }

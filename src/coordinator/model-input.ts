@@ -58,6 +58,18 @@ export async function inputOfFrom(from: RecordedStart | null | undefined): Promi
 }
 
 /**
+ * Input of a run that is resumed: names, types and scales of its checkpoint, so that neither a later version nor a changed
+ * setting prepares the data in another way than the completed steps had them. Without a checkpoint: what the run took over.
+ */
+export async function inputOfResumed(
+  checkpoint: Checkpoint | undefined,
+  from: RecordedStart | null | undefined,
+): Promise<ModelInput> {
+  const spec = checkpoint?.input
+  return spec ? { ...NO_INPUT, spec, scaling: spec.scaling } : inputOfFrom(from)
+}
+
+/**
  * Scaling of a session's data, given its model input; null: computed from the session's own training split. Throws DataError
  * if the experiment prepares features in another way than the model, or if a sample has another number of them.
  */
@@ -65,6 +77,7 @@ export function knownScaling(
   { spec, scaling }: ModelInput,
   { where, height, width, dtype }: DatasetSource,
   config: Experiment['data'],
+  hint = '--from-input new prepares the data anew, for another model that begins with these weights',
 ): KnownInput | null {
   if (spec === null && scaling === null) return null
   // Without its facts beside it, a scale of 1/255 is that of bytes.
@@ -78,7 +91,7 @@ export function knownScaling(
     const wanted = scaling === null ? 'bytes divided by 255 ("unit")' : 'features scaled one by one ("standardise")'
     throw new DataError(
       `${where}: data.normalise is "${normalisationOf(config, dtype)}", expected ${wanted}, as the model was trained`,
-      { hint: '--from-input new prepares the data anew, for another model that begins with these weights' },
+      { hint },
     )
   }
   return { scaling, targets: spec?.targets ?? null, preparation: spec?.preparation ?? null }

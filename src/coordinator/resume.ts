@@ -8,7 +8,7 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import { RunLock } from '../run/lock.js'
 import { refuseOtherData, withBackendOf } from '../run/saved-run.js'
-import { inputOfFrom, knownScaling } from './model-input.js'
+import { inputOfResumed, knownScaling } from './model-input.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
 import { prepareSession, Session } from './session.js'
@@ -22,6 +22,8 @@ export interface Resumed {
   readonly trained: boolean
   readonly summary: RunSummary
 }
+
+const AS_TRAINED = 'resume without that change; a new run prepares the data anew: npx gradloom train --from'
 
 /**
  * Rejects with ConfigError if the run cannot be continued as asked, RunError if it is in use, if its files are
@@ -41,7 +43,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     if (plan.finished) return { trained: false, summary: plan.finished }
     const { run, experiment, starts, changes, serious } = plan
     const pinned = starts.length > 0 ? withBackendOf(experiment, starts[0].training.bits) : experiment
-    const model = await inputOfFrom(run.manifest?.from)
+    const model = await inputOfResumed(starts[0]?.checkpoint, run.manifest?.from)
     const prepared = await prepareSession(
       pinned,
       path,
@@ -49,7 +51,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       options.data,
       model.spec,
     )
-    const session = await Session.start(prepared, pinned, knownScaling(model, prepared.data, pinned.data))
+    const session = await Session.start(prepared, pinned, knownScaling(model, prepared.data, pinned.data, AS_TRAINED))
     try {
       refuseOtherData(run.manifest?.data?.files, session.files)
       const bits = otherBits(bitsOf(session.plan, session.files), starts[0])
@@ -72,6 +74,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       const startedFrom = run.manifest?.from ?? null
       const trainer = new Trainer({
         ...{ session, experiment, options, directory, backendReason, backendAdvice, from },
+        notes: prepared.data.notes ?? [],
         ...(startedFrom !== null && { initialise: session => startFrom(session, startedFrom) }),
       })
       return { trained: true, summary: await trainer.train() }

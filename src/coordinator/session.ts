@@ -124,6 +124,8 @@ export class Session {
   readonly files: readonly LoadedFile[]
   /** Specification of the network's input; goes into every checkpoint. */
   readonly input: InputSpec
+  /** What a person should know of the splits, such as classes without samples. */
+  readonly warnings: readonly string[]
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null
   readonly #memory: WebAssembly.Memory
@@ -139,6 +141,7 @@ export class Session {
     this.layout = parts.layout
     this.files = parts.files
     this.input = parts.input
+    this.warnings = parts.warnings
     this.#pool = parts.pool
     this.#spreads = parts.spreads
     this.#memory = parts.memory

@@ -69,6 +69,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
     const session = await Session.start(prepared, experiment, known)
     try {
       refuseOtherData(options.expectedFiles, session.files)
+      for (const text of session.warnings) options.onWarning?.(text)
       await directory?.writeStart(
         {
           startedAt,

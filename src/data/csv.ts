@@ -8,23 +8,32 @@ import { inspect } from 'node:util'
 import { CsvError, parse } from 'csv-parse'
 import { DataError } from '../errors.js'
 import { contentOf } from './content.js'
+import {
+  type Chosen,
+  ColumnsLeftOut,
+  chooseColumns,
+  columnNotes,
+  headerWarning,
+  isNumber,
+  listed,
+  notFinite,
+  RowCounters,
+} from './csv-columns.js'
 import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { DataConfig, DatasetSource, TableColumns } from './source.js'
 import { GrowingFloats, type NamedRows, tableSource } from './table.js'
 
-type CsvConfig = DataConfig['csv']
 type CsvPart = Pick<DataConfig, 'task' | 'csv'>
-type Column = string | number
 
 const DELIMITERS = [',', ';', '\t', '|'] as const
 /** Longest record: a longer one has lost its closing quote. */
 const MAX_RECORD_BYTES = 4 * 2 ** 20
-/** A number as people and programs write it; not NaN, not an infinity, no digits in groups. */
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 
 interface Table extends NamedRows {
   readonly features: Float32Array
   readonly columns: TableColumns
+  readonly warnings: readonly string[]
+  readonly notes: readonly string[]
 }
 
 /** `path` and `testPath` are absolute. */
@@ -35,7 +44,8 @@ export async function openCsv(path: string, testPath: string | null, config: Dat
   const ofTest = { ...config, csv: { ...config.csv, label: [...columns.labels] } }
   const test = testPath === null ? null : await readTable(testPath, ofTest, columns.features)
   const shape = { name: 'csv', where: path, height: 1, width: columns.features.length, dtype: 'float32' } as const
-  return { ...tableSource(shape, train, test, config), columns }
+  const source = tableSource(shape, train, test, config)
+  return { ...source, columns, warnings: [...train.warnings, ...(source.warnings ?? [])], notes: train.notes }
 }
 
 /** `wanted`: the feature columns of the training file, which the test file must have too. */
@@ -72,6 +82,8 @@ async function readTable(
 
   const features = new GrowingFloats(Float32Array)
   const sample = new RowSample()
+  const counters = new RowCounters()
+  let leftOut: ColumnsLeftOut | null = null
   const classNames: string[] = []
   const targets = task === 'regression' ? new GrowingFloats(Float64Array) : null
   let names: readonly string[] | null = null
@@ -85,9 +97,14 @@ async function readTable(
       }
       expectFields(at, record, names, delimiter)
       chosen ??= chooseColumns(file, names, record, config, wanted)
+      if (wanted === null && config.features === null) {
+        leftOut ??= new ColumnsLeftOut(names, chosen)
+        leftOut.add(record, info.lines)
+      }
       const number = (column: number) => numberOf(record[column], () => `${at}: column ${inspect(names![column])}`)
       const numbers = chosen.features.map(number)
       for (const value of numbers) features.push(value)
+      counters.add(numbers)
       if (sample.wantsNext()) sample.add(numbers)
       if (targets) for (const column of chosen.labels) targets.push(number(column))
       else classNames.push(classOf(at, record, names, chosen.labels[0]))
@@ -97,8 +114,14 @@ async function readTable(
   } finally {
     source.destroy()
   }
-  if (names === null || chosen === null)
-    throw new DataError(`${file}: the table is empty, expected rows below the header`)
+  if (names === null || chosen === null) throw new DataError(`${file}: the table is empty, expected rows below the header`)
+  leftOut?.refuseNumbers(file, names)
+  if (chosen.features.length === 0) {
+    const beside = listed(chosen.labels.map(column => names![column]))
+    throw new DataError(`${file}: has no column of numbers beside ${beside}, expected some to learn from`, {
+      hint: leftOut ? `it has ${leftOut.reasons(names).join(', ') || 'no other column'}` : undefined,
+    })
+  }
   const digest = { path: file, bytes, md5: md5.digest('hex'), official: null }
   const namesAt = (places: readonly number[]) => places.map(column => names![column])
   const { labels: labelPlaces, features: featurePlaces } = chosen
@@ -108,6 +131,11 @@ async function readTable(
   return {
     ...{ features: features.values, classNames, columns, files: [digest] },
     targets: targets && { names: columns.labels, values: targets.values },
+    warnings: [
+      ...(config.header ? headerWarning(file, names, chosen) : []),
+      ...(config.features === null ? counters.warnings(file, columns.features) : []),
+    ],
+    notes: columnNotes(columns, leftOut?.reasons(names) ?? null),
   }
 }
 
@@ -140,65 +168,16 @@ function expectFields(at: string, record: readonly string[], names: readonly str
   )
 }
 
-/** Indices of columns. */
-interface Chosen {
-  readonly labels: readonly number[]
-  readonly features: readonly number[]
-}
-
 function classOf(at: string, record: readonly string[], names: readonly string[], column: number): string {
   const label = record[column].trim()
   if (label !== '') return label
   throw new DataError(`${at}: column ${inspect(names[column])} is empty, expected a class`)
 }
 
-function chooseColumns(
-  file: string,
-  names: readonly string[],
-  firstRow: readonly string[],
-  config: CsvConfig,
-  wanted: readonly string[] | null,
-): Chosen {
-  const indexOf = (setting: string, column: Column): number => {
-    const index = typeof column === 'number' ? column : names.indexOf(column)
-    if (index >= 0 && index < names.length) return index
-    throw new DataError(
-      `${file}: ${setting} is ${inspect(column)}, expected one of its ${names.length} columns: ${names.slice(0, 20).join(', ')}` +
-        `${names.length > 20 ? ', …' : ''}`,
-    )
-  }
-  const labels =
-    config.label === null
-      ? [names.length - 1]
-      : [config.label].flat().map((column: Column) => indexOf('data.csv.label', column))
-  const isNumber = (column: number) => NUMBER.test(firstRow[column].trim())
-  const features = wanted
-    ? wanted.map(name => indexOf('a column of the training rows', name))
-    : config.features
-      ? config.features.map(column => indexOf('data.csv.features', column))
-      : names.map((_, column) => column).filter(column => !labels.includes(column) && isNumber(column))
-  if (features.length === 0) {
-    throw new DataError(
-      `${file}: has no column of numbers beside ${labels.map(column => inspect(names[column])).join(', ')}, expected some to learn from`,
-    )
-  }
-  const label = labels.find((column, i) => features.includes(column) || labels.indexOf(column) !== i)
-  if (label === undefined) return { labels, features }
-  throw new DataError(
-    features.includes(label)
-      ? `${file}: data.csv.features has ${inspect(names[label])}, the column of data.csv.label`
-      : `${file}: data.csv.label has ${inspect(names[label])} twice`,
-  )
-}
-
 function numberOf(field: string, where: () => string): number {
-  const text = field.trim()
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN
+  const value = isNumber(field) ? Number(field) : Number.NaN
   if (Number.isFinite(Math.fround(value))) return value
-  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
-  throw new DataError(`${where()} is ${inspect(shown)}, expected a finite number`, {
-    hint: 'fill in or leave out such rows, or choose other feature columns: data.csv.features',
-  })
+  throw notFinite(where(), field.trim())
 }
 
 function csvError(file: string, error: unknown): unknown {

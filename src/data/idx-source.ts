@@ -1,6 +1,17 @@
 /** A data set made of four IDX files: the known sets and the user's own. Main thread. */
-import { DataError } from '../errors.js'
-import { type IdxHeader, type IdxLabels, readIdxElements, readIdxHeader, readIdxLabels } from './idx.js'
+import { basename } from 'node:path'
+import { ConfigError, DataError } from '../errors.js'
+import {
+  elementsOf,
+  type IdxHeader,
+  type IdxLabels,
+  isBytePictures,
+  labelForm,
+  readIdxElements,
+  readIdxHeader,
+  readIdxLabels,
+  readIdxNumbers,
+} from './idx.js'
 import { KNOWN, type KnownDataset, type Role } from './known.js'
 import { checkViews, type DatasetSource, type Features, type LoadedFile, type LoadedSplit } from './source.js'
 
@@ -12,6 +23,7 @@ interface OpenSplit {
   readonly labelsFile: string
   readonly header: IdxHeader
   readonly labels: IdxLabels
+  readonly labelForm: string | null
 }
 
 /** Opens four IDX files. `known` is null for files of the user's own: any number of classes. */
@@ -25,7 +37,12 @@ export async function openIdxFiles(
   const train = await openSplit(files, 'trainImages', 'trainLabels', known)
   const test = await openSplit(files, 'testImages', 'testLabels', known)
   assertSameSize(train, test)
-  const [, rowsOfImage, columnsOfImage] = train.header.dims
+  const [rowsOfImage, columnsOfImage] = sizeOf(train.header)
+  if (transpose && train.header.dims.length === 2) {
+    throw new ConfigError(
+      `data.transpose is true, expected false, because ${train.imagesFile} has ${elementsOf(train.header)}, and no images`,
+    )
+  }
   const [height, width] = transpose ? [columnsOfImage, rowsOfImage] : [rowsOfImage, columnsOfImage]
   const classes = known?.classNames.length ?? Math.max(train.labels.max, test.labels.max) + 1
   return {
@@ -33,12 +50,13 @@ export async function openIdxFiles(
     where,
     height,
     width,
-    dtype: 'uint8',
+    dtype: isBytePictures(train.header) ? 'uint8' : 'float32',
     task: 'classification',
     classes,
     classNames: known?.classNames ?? Array.from({ length: classes }, (_, label) => String(label)),
     train: { rows: train.header.dims[0] },
     test: { rows: test.header.dims[0] },
+    ...(known === null && { notes: notesOf(train) }),
     warnings: emptyClasses(train.labels.labels, classes, labelsFileOf(files)),
     async load(split, images, labels) {
       const loaded = await loadSplit(name, split, split === 'test' ? test : train, known, images, labels)
@@ -47,6 +65,16 @@ export async function openIdxFiles(
     },
   }
 }
+
+/** Height and width of an image; a row of numbers is 1 high. */
+const sizeOf = ({ dims }: IdxHeader): [height: number, width: number] =>
+  dims.length === 2 ? [1, dims[1]] : [dims[1], dims[2]]
+
+/** What is learned from, in short lines. */
+const notesOf = ({ header, imagesFile, labelsFile, labelForm }: OpenSplit): string[] => [
+  `${basename(imagesFile)}: ${elementsOf(header)}, ${isBytePictures(header) ? 'images of bytes' : 'numbers'}`,
+  ...(labelForm === null ? [] : [`${basename(labelsFile)}: ${labelForm}`]),
+]
 
 const labelsFileOf = (files: Readonly<Record<Role, string>>): string => files.trainLabels
 
@@ -77,8 +105,9 @@ async function openSplit(
   known: KnownDataset | null,
 ): Promise<OpenSplit> {
   const [imagesFile, labelsFile] = [files[imagesRole], files[labelsRole]]
-  const header = await readIdxHeader(imagesFile, 'images')
-  const labelHeader = await readIdxHeader(labelsFile, 'labels')
+  const form = known === null ? 'any' : 'published'
+  const header = await readIdxHeader(imagesFile, 'images', form)
+  const labelHeader = await readIdxHeader(labelsFile, 'labels', form)
   if (header.dims[0] !== labelHeader.dims[0]) {
     throw new DataError(
       `${labelsFile}: number of labels at offset 4 is ${labelHeader.dims[0]}, expected ${header.dims[0]}, ` +
@@ -87,7 +116,7 @@ async function openSplit(
   }
   const labels = await readIdxLabels(labelsFile, labelHeader, known?.classNames.length ?? null)
   if (known !== null) assertNotAnotherSet(labelsFile, labelsRole, labels.digest.md5, known)
-  return { imagesRole, imagesFile, labelsRole, labelsFile, header, labels }
+  return { imagesRole, imagesFile, labelsRole, labelsFile, header, labels, labelForm: labelForm(labelHeader) }
 }
 
 /** Refuses the files of another known set: all have the same names and sizes, so a wrong folder would go unnoticed. */
@@ -101,12 +130,15 @@ function assertNotAnotherSet(file: string, role: Role, md5: string, known: Known
 }
 
 function assertSameSize(train: OpenSplit, test: OpenSplit): void {
-  const [, height, width] = train.header.dims
-  const [, testHeight, testWidth] = test.header.dims
-  if (testHeight === height && testWidth === width) return
+  const sizes = [train, test].map(({ header }) => header.dims.slice(1).join(' x '))
+  if (sizes[0] !== sizes[1]) {
+    throw new DataError(
+      `${test.imagesFile}: images at offset 8 are ${sizes[1]}, expected ${sizes[0]} as in ${train.imagesFile}`,
+    )
+  }
+  if (isBytePictures(train.header) === isBytePictures(test.header)) return
   throw new DataError(
-    `${test.imagesFile}: images at offset 8 are ${testHeight} x ${testWidth}, expected ${height} x ${width} ` +
-      `as in ${train.imagesFile}`,
+    `${test.imagesFile}: has ${elementsOf(test.header)}, expected the same type of elements as ${train.imagesFile}, which has ${elementsOf(train.header)}`,
   )
 }
 
@@ -118,9 +150,13 @@ async function loadSplit(
   images: Features, // (rows, features)  overwritten
   labels: Int32Array, // (rows)            overwritten
 ): Promise<LoadedSplit> {
-  const [rows, height, width] = split.header.dims
+  const [rows] = split.header.dims
+  const [height, width] = sizeOf(split.header)
   checkViews(name, splitName, rows, height * width, images, labels)
-  const digest = await readIdxElements(split.imagesFile, 'images', split.header, (chunk, at) => images.set(chunk, at))
+  const digest =
+    images instanceof Float32Array
+      ? await readIdxNumbers(split.imagesFile, split.header, images)
+      : await readIdxElements(split.imagesFile, 'images', split.header, (chunk, at) => images.set(chunk, at))
   labels.set(split.labels.labels)
   const loaded = (path: string, role: Role, { bytes, md5 }: { bytes: number; md5: string }): LoadedFile => ({
     path,

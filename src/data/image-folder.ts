@@ -38,7 +38,20 @@ export async function openImageFolder(
   const test = testFolder === null ? null : await readPart(testFolder, wanted ?? train.size, wanted === null)
   const shape = { name: 'images', where: path, ...train.size, dtype: 'uint8' } as const
   const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
-  return { ...tableSource(shape, train.rows, test?.rows ?? null, config), warnings }
+  const source = tableSource(shape, train.rows, test?.rows ?? null, config)
+  return { ...source, warnings, notes: classNotes(source.classNames, train) }
+}
+
+/** Classes named in a line. */
+const MOST_SHOWN = 12
+
+/** What is learned from, in one line. */
+function classNotes(classNames: readonly string[], { size, rows }: Part): string[] {
+  const counts = new Map<string, number>()
+  for (const name of rows.classNames) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const shown = classNames.slice(0, MOST_SHOWN).map(name => `${name} (${counts.get(name) ?? 0})`)
+  const more = classNames.length > MOST_SHOWN ? ` and ${classNames.length - MOST_SHOWN} more` : ''
+  return [`grey pictures, ${size.width} x ${size.height}, of ${classNames.length} classes: ${shown.join(', ')}${more}`]
 }
 
 /**

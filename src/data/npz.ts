@@ -3,9 +3,9 @@
  * reads files whole.
  */
 import { createHash } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { unzipSync } from 'fflate'
+import { type UnzipFileInfo, unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { fileError } from './content.js'
@@ -16,11 +16,17 @@ import type { Targets } from './targets.js'
 
 /** Largest compression ratio of Deflate is 1032: an archive that claims more is malicious. */
 const MAX_RATIO = 1040
+/** Names of arrays in one line. */
+const MOST_SHOWN = 12
 /** Maximum size of one array. */
 const MAX_BYTES = 2 ** 32 - 1
 
-/** The bytes of an array by its name; null if there is none. */
-type Arrays = (name: string) => Promise<{ readonly bytes: Uint8Array; readonly file: LoadedFile } | null>
+interface Arrays {
+  /** Bytes of an array; null if there is none. */
+  read(name: string): Promise<{ readonly bytes: Uint8Array; readonly file: LoadedFile } | null>
+  /** Names of all arrays that are there, in the order of the alphabet. */
+  names(): Promise<string[]>
+}
 
 export async function openNpz(path: string, config: DataConfig): Promise<DatasetSource> {
   const isFolder = await stat(path).then(
@@ -41,15 +47,29 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   const { height, width, dtype } = train
   const shape = { name: 'npz', where: path, height, width, dtype }
   // Data that are only scored are the test arrays, if the archive has some.
-  return test && config.testFraction === ALL_ROWS
-    ? tableSource(shape, test, null, config)
-    : tableSource(shape, train, test, config)
+  const source =
+    test && config.testFraction === ALL_ROWS
+      ? tableSource(shape, test, null, config)
+      : tableSource(shape, train, test, config)
+  const used = [trainFeatures, trainLabels, ...(test ? [testFeatures, testLabels] : [])]
+  const others = (await arrays.names()).filter(name => !used.includes(name))
+  const notes = [
+    `predicts ${trainLabels} from ${trainFeatures}: ${train.text}` +
+      (test ? `; tested on ${testLabels} and ${testFeatures}` : ''),
+    ...(others.length > 0 ? [`left out: ${listed(others)}, which data.npz does not name`] : []),
+  ]
+  return { ...source, notes }
 }
+
+const listed = (names: readonly string[]): string =>
+  names.slice(0, MOST_SHOWN).join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
 
 interface Part extends NamedRows {
   readonly height: number
   readonly width: number
   readonly dtype: 'uint8' | 'float32'
+  /** The array of the features in words. */
+  readonly text: string
 }
 
 async function readPart(
@@ -59,9 +79,9 @@ async function readPart(
   labels: string,
   task: DataConfig['task'],
 ): Promise<Part | null> {
-  const x = await arrays(features)
+  const x = await arrays.read(features)
   if (x === null) return null
-  const y = await arrays(labels)
+  const y = await arrays.read(labels)
   if (y === null) throw new DataError(`${path}: has '${features}' but no array '${labels}', expected labels or targets`)
   const array = parseNpy(`${path}: ${features}`, x.bytes)
   const what = parseNpyLabels(`${path}: ${labels}`, y.bytes)
@@ -74,7 +94,9 @@ async function readPart(
   const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what, rows)
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
   const shape = imageShape(`${path}: ${features}`, array)
-  return { ...shape, ...featuresOf(`${path}: ${features}`, array), classNames, targets, files }
+  const values = featuresOf(`${path}: ${features}`, array)
+  const text = `${array.type} of shape (${array.shape.join(', ')}), ${values.dtype === 'uint8' ? 'images of bytes' : 'numbers'}`
+  return { ...shape, ...values, classNames, targets, files, text }
 }
 
 /** Rows of labels or targets: (rows, …), or (1, rows) as one row of a matrix. */
@@ -177,43 +199,65 @@ function oneHotLabels(where: string, { type, values }: NpyArray, classes: number
 }
 
 function arraysOfFolder(folder: string): Arrays {
-  return async name => {
-    const path = join(folder, `${name}.npy`)
-    let bytes: Uint8Array
-    try {
-      bytes = await readFile(path)
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
-      throw fileError(path, 'cannot be read', cause)
-    }
-    return { bytes, file: fileOf(path, bytes) }
+  return {
+    async read(name) {
+      const path = join(folder, `${name}.npy`)
+      let bytes: Uint8Array
+      try {
+        bytes = await readFile(path)
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
+        throw fileError(path, 'cannot be read', cause)
+      }
+      return { bytes, file: fileOf(path, bytes) }
+    },
+    async names() {
+      return arrayNames(await readdir(folder))
+    },
   }
 }
+
+/** Names of arrays among names of files. */
+const arrayNames = (files: readonly string[]): string[] =>
+  files
+    .filter(name => name.endsWith('.npy'))
+    .map(name => name.slice(0, -'.npy'.length))
+    .sort()
 
 async function arraysOfArchive(path: string): Promise<Arrays> {
   const archive = await readFile(path).catch(cause => Promise.reject(fileError(path, 'cannot be read', cause)))
   const file = fileOf(path, archive)
-  return async name => {
-    let found = 0
+  const unzip = (wanted: (entry: UnzipFileInfo) => boolean) => {
     try {
-      const entries = unzipSync(archive, {
-        filter(entry) {
-          if (entry.name !== `${name}.npy`) return false
-          found = entry.originalSize
-          if (found > MAX_BYTES || found > entry.size * MAX_RATIO) {
-            throw new DataError(
-              `${path}: ${entry.name} claims ${found} bytes out of ${entry.size}, expected at most ${Math.min(MAX_BYTES, entry.size * MAX_RATIO)}`,
-            )
-          }
-          return true
-        },
-      })
-      const bytes = entries[`${name}.npy`]
-      return bytes === undefined ? null : { bytes, file }
+      return unzipSync(archive, { filter: wanted })
     } catch (cause) {
       if (cause instanceof DataError) throw cause
       throw new DataError(`${path}: is not a whole .npz archive: ${(cause as Error).message}`, { cause })
     }
+  }
+  return {
+    async read(name) {
+      const entries = unzip(entry => {
+        if (entry.name !== `${name}.npy`) return false
+        const { originalSize: found, size } = entry
+        if (found > MAX_BYTES || found > size * MAX_RATIO) {
+          throw new DataError(
+            `${path}: ${entry.name} claims ${found} bytes out of ${size}, expected at most ${Math.min(MAX_BYTES, size * MAX_RATIO)}`,
+          )
+        }
+        return true
+      })
+      const bytes = entries[`${name}.npy`]
+      return bytes === undefined ? null : { bytes, file }
+    },
+    async names() {
+      const names: string[] = []
+      unzip(({ name }) => {
+        names.push(name)
+        return false
+      })
+      return arrayNames(names)
+    },
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../errors.js'
+import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { Features, FeatureType } from './source.js'
 import type { Targets } from './targets.js'
 
@@ -157,6 +158,7 @@ class FeatureReader {
   readonly #where: string
   #shape: { height: number; width: number; dtype: FeatureType } | null = null
   #values: Features = new Float32Array()
+  readonly #sample = new RowSample()
   rows = 0
 
   constructor(where: string) {
@@ -190,10 +192,16 @@ class FeatureReader {
         this.#values[at++] = value
       }
     }
+    if (this.#shape.dtype === 'float32' && this.#sample.wantsNext()) {
+      this.#sample.add(lines.flatMap(line => Array.from(line)))
+    }
     this.rows++
   }
 
+  /** Throws DataError for a feature whose different values f32 takes for the same. */
   result(): Pick<ReadSamples, 'rows' | 'height' | 'width' | 'dtype' | 'features'> {
+    const nameOf = (column: number) => (this.#sample.width === 1 ? 'the feature' : `feature ${column}`)
+    expectDistinctFeatures(this.#where, this.#sample, nameOf)
     const shape = this.#shape ?? { height: 1, width: 0, dtype: 'float32' as const }
     return { rows: this.rows, ...shape, features: this.#values.slice(0, this.rows * shape.height * shape.width) }
   }

@@ -12,13 +12,14 @@ export interface ValidationSplit {
 /**
  * Splits off `fraction` of the rows, and the same fraction of every class as nearly as whole rows allow: round(fraction
  * x rows) rows in all, the odd ones from the classes with the largest remainders. Every class keeps a training row.
- * `setting` is the name of the fraction in messages.
+ * `setting` is the name of the fraction in messages, `advice` the hint where it leaves the split empty.
  */
 export function splitValidation(
   labels: Int32Array,
   fraction: number,
   seed: number,
   setting = 'data.validation',
+  advice?: string,
 ): ValidationSplit {
   if (!(fraction >= 0 && fraction < 1)) {
     throw new ConfigError(`${setting} is ${inspect(fraction)}, expected a number from 0 to below 1`)
@@ -36,20 +37,24 @@ export function splitValidation(
   const all = Uint32Array.from(labels, (_, row) => row)
   const validation = all.filter(row => isValidation[row] === 1)
   if (fraction > 0 && validation.length === 0) {
-    throw emptySplit(setting, fraction, labels.length, classes.filter(rows => rows.length > 0).length)
+    throw emptySplit(setting, fraction, labels.length, classes.filter(rows => rows.length > 0).length, advice)
   }
   return { train: all.filter(row => isValidation[row] === 0), validation }
 }
 
 /** Error for an empty split: every class keeps a row for training, so that many classes of few rows leave nothing else. */
-function emptySplit(setting: string, fraction: number, rows: number, classes: number): ConfigError {
+function emptySplit(
+  setting: string,
+  fraction: number,
+  rows: number,
+  classes: number,
+  advice = setting === 'data.testFraction' ? 'a larger fraction' : 'a larger fraction, or 0 for none',
+): ConfigError {
   const isTest = setting === 'data.testFraction'
   const hint =
     classes > 2 && 2 * classes > rows
-      ? 'for regression: --set data.task=regression'
-      : isTest
-        ? 'a larger fraction, or test rows of their own (data.testPath); to train on all rows, data.testPath may be the same file'
-        : 'a larger fraction, or 0 for none'
+      ? `for regression: --set data.task=regression; else ${advice}`
+      : advice
   return new ConfigError(
     `${setting} is ${inspect(fraction)}, which leaves the ${isTest ? 'test' : 'validation'} split empty, expected enough for a row; ` +
       `there are ${rows} rows in ${classes} classes, and each class keeps one for training`,

@@ -4,6 +4,8 @@
  *
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */
+
+import { allRowsAdvice } from '../config/all-rows.js'
 import { DataError, ShapeError } from '../errors.js'
 import {
   checkViews,
@@ -57,6 +59,7 @@ export function tableSource(
 ): DatasetSource {
   const { name, where, height, width } = shape
   const classNames = train.targets?.names ?? sortedClasses(train.classNames)
+  if (train.targets === null) expectOneSpelling(where, classNames)
   const isScored = test === null && testFraction === ALL_ROWS
   if (train.targets === null && classNames.length < 2 && !isScored) {
     throw new DataError(
@@ -72,7 +75,7 @@ export function tableSource(
     targets: Float32Array.from(targets?.values ?? []),
   })
   const all = rowsOf(train)
-  const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction)
+  const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction, name)
   const files = isScored ? { train: [], test: train.files } : { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
@@ -95,15 +98,31 @@ export function tableSource(
   }
 }
 
-/** Sorts integers by value, then everything else by character codes. */
+/** A number, as classes of tables are often written. */
+const NUMBER = /^-?\d{1,15}(\.\d{1,15})?$/
+
+/** Sorts numbers by value, then everything else by character codes. */
 export function sortedClasses(names: Iterable<string>): string[] {
-  const isWhole = (name: string) => /^-?\d{1,15}$/.test(name)
+  const isNumber = (name: string) => NUMBER.test(name)
   const distinct = [...new Set(names)]
   const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
   return distinct.sort((a, b) => {
-    if (isWhole(a) && isWhole(b)) return Number(a) - Number(b) || byText(a, b)
-    return isWhole(a) === isWhole(b) ? byText(a, b) : isWhole(a) ? -1 : 1
+    if (isNumber(a) && isNumber(b)) return Number(a) - Number(b) || byText(a, b)
+    return isNumber(a) === isNumber(b) ? byText(a, b) : isNumber(a) ? -1 : 1
   })
+}
+
+/** One class in two spellings, as 1 and 1.0, would be learned as two. */
+function expectOneSpelling(where: string, classNames: readonly string[]): void {
+  const numbers = classNames.filter(name => NUMBER.test(name)) // sorted
+  // Without a point in one of them they may be codes, as 01 and 1.
+  const isSame = (a: string, b: string) => Number(a) === Number(b) && (a + b).includes('.')
+  const again = numbers.findIndex((name, i) => i > 0 && isSame(name, numbers[i - 1]))
+  if (again < 0) return
+  throw new DataError(
+    `${where}: has the classes '${numbers[again - 1]}' and '${numbers[again]}', expected one spelling of a class`,
+    { hint: 'write each class in one way; numbers to predict: --set data.task=regression' },
+  )
 }
 
 /** Compares the names of the targets, and thereby their number. */
@@ -120,22 +139,33 @@ function expectTargets(where: string, train: Targets | null, test: Targets | nul
 
 function labelsOf(
   where: string,
-  { classNames: rows }: Pick<NamedRows, 'classNames'>,
+  { classNames: rows, files }: Pick<NamedRows, 'classNames' | 'files'>,
   classNames: readonly string[],
 ): Int32Array {
   const known = new Map(classNames.map((name, label) => [name, label]))
   return Int32Array.from(rows, name => {
     const label = known.get(name)
     if (label !== undefined) return label
-    throw new DataError(`${where}: test rows have the class '${name}', expected one of the training rows`)
+    const alike = NUMBER.test(name)
+      ? classNames.find(each => NUMBER.test(each) && Number(each) === Number(name))
+      : undefined
+    throw new DataError(
+      `${files[0]?.path ?? where}: test rows have the class '${name}', expected one of the training rows` +
+        (alike === undefined ? '' : `, which have it as '${alike}'`),
+    )
   })
 }
 
-function divided(rows: Rows, width: number, fraction: number): { train: Rows; test: Rows } {
+const testAdvice = (dataset: string): string | undefined => {
+  const all = allRowsAdvice(dataset)
+  return all && `a larger fraction; ${all}`
+}
+
+function divided(rows: Rows, width: number, fraction: number, dataset: string): { train: Rows; test: Rows } {
   const { train, validation: test } =
     fraction === ALL_ROWS
       ? { train: new Uint32Array(0), validation: Uint32Array.from(rows.labels.keys()) }
-      : splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction')
+      : splitValidation(rows.labels, fraction, TEST_SEED, 'data.testFraction', testAdvice(dataset))
   const targets = rows.targets.length / rows.labels.length
   const taken = (indices: Uint32Array): Rows => ({
     features: takenRows(rows.features, width, indices),

@@ -104,7 +104,11 @@ t.test('an empty split says what would help', t => {
     hint: /for regression: --set data\.task=regression/,
   })
   const xor = what(Int32Array.of(0, 1, 1, 0), 0.01, 'data.testFraction')
-  t.match(xor, { message: /data\.testFraction is 0\.01/, hint: /larger fraction.*data\.testPath may be the same file/ })
+  t.match(xor, { message: /data\.testFraction is 0\.01/, hint: /larger fraction$/ })
+  t.throws(() => splitValidation(Int32Array.of(0, 1, 1, 0), 0.01, 0, 'data.testFraction', 'what helps'), {
+    message: /data\.testFraction is 0\.01/,
+    hint: 'what helps',
+  })
   t.notMatch(xor!.message, /expected 0/, 'which the setting refuses')
   t.match(what(Int32Array.of(0, 1, 1, 0), 0.01), { hint: /or 0 for none/ })
   t.end()
