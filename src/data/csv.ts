@@ -114,7 +114,8 @@ async function readTable(
   } finally {
     source.destroy()
   }
-  if (names === null || chosen === null) throw new DataError(`${file}: the table is empty, expected rows below the header`)
+  if (names === null || chosen === null)
+    throw new DataError(`${file}: the table is empty, expected rows below the header`)
   leftOut?.refuseNumbers(file, names)
   if (chosen.features.length === 0) {
     const beside = listed(chosen.labels.map(column => names![column]))

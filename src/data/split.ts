@@ -51,10 +51,7 @@ function emptySplit(
   advice = setting === 'data.testFraction' ? 'a larger fraction' : 'a larger fraction, or 0 for none',
 ): ConfigError {
   const isTest = setting === 'data.testFraction'
-  const hint =
-    classes > 2 && 2 * classes > rows
-      ? `for regression: --set data.task=regression; else ${advice}`
-      : advice
+  const hint = classes > 2 && 2 * classes > rows ? `for regression: --set data.task=regression; else ${advice}` : advice
   return new ConfigError(
     `${setting} is ${inspect(fraction)}, which leaves the ${isTest ? 'test' : 'validation'} split empty, expected enough for a row; ` +
       `there are ${rows} rows in ${classes} classes, and each class keeps one for training`,
