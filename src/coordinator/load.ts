@@ -1,6 +1,6 @@
 /**
  * Loads the data of a session: reads them into the shared memory, splits them, and scales targets, before any worker opens the
- * plan. Main thread; writes `images`, `labels`, `targets`, `order` and `scaling` of the layout.
+ * plan. Main thread; writes `features`, `labels`, `targets`, `sampleIndices` and `scaling` of the layout.
  *
  * Letters: `N` rows, `F` features, `K` targets.
  */
@@ -89,7 +89,7 @@ async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAss
   const files: LoadedFile[] = []
   for (const split of ['train', 'test'] as const) {
     if (plan.images[split] === 0) continue
-    const images = viewSlot<'uint8' | 'float32'>(memory, layout.images[split]).data
+    const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
     const targets = viewSlot(memory, layout.targets[split])
     if (data.task === 'regression') files.push(...(await data.load(split, images, labels, targets.data)).files)
@@ -114,9 +114,9 @@ function writeOrder(
     data.validationFrom !== undefined && labels.length > 0
       ? splitAt(labels.length, data.validationFrom)
       : splitValidation(labels, fraction, experiment.seed)
-  viewSlot(memory, layout.order.train).data.set(train)
-  viewSlot(memory, layout.order.validation).data.set(validation)
-  const test = viewSlot(memory, layout.order.test).data
+  viewSlot(memory, layout.sampleIndices.train).data.set(train)
+  viewSlot(memory, layout.sampleIndices.validation).data.set(validation)
+  const test = viewSlot(memory, layout.sampleIndices.test).data
   for (let i = 0; i < test.length; i++) test[i] = i
   return { train: train.length, validation: validation.length, test: plan.images.test }
 }
@@ -131,10 +131,10 @@ function scaleData(
 ): Pick<LoadedData, 'input' | 'spreads'> {
   const { height, width, dtype, classNames, columns } = data
   const named = columns && { columns: { features: columns.features, labels: columns.labels } }
-  const trainRows = viewSlot(memory, layout.order.train).data.subarray(0, rows.train)
+  const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
   const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
   const { scaling: targets, spreads } = regression ?? { scaling: null, spreads: null }
-  const images = viewSlot<'uint8' | 'float32'>(memory, layout.images.train).data
+  const images = viewSlot<'uint8' | 'float32'>(memory, layout.features.train).data
   const { dataset, preparation: setting } = experiment.data
   // The model's, unless the experiment names another.
   const preparation =
@@ -151,14 +151,14 @@ function scaleData(
 
 /** Scales targets in place, by `known` or by the training split; their spread is taken before. */
 function scaleTargets(
-  { targets, order }: Layout,
+  { targets, sampleIndices }: Layout,
   memory: WebAssembly.Memory,
   known: Scaling | null,
   rows: Readonly<Record<Split, number>>,
 ): { readonly scaling: Scaling; readonly spreads: Readonly<Record<Split, TargetSpread>> } {
   const train = viewSlot(memory, targets.train)
   const test = viewSlot(memory, targets.test)
-  const rowsOf = (split: Split) => viewSlot(memory, order[split]).data.subarray(0, rows[split])
+  const rowsOf = (split: Split) => viewSlot(memory, sampleIndices[split]).data.subarray(0, rows[split])
   const scaling = known ?? scalingOf('standardise', train.data, train.shape[1], rowsOf('train'))
   const spreads = {
     train: targetSpread(train.data, rowsOf('train'), scaling),

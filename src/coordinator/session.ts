@@ -326,14 +326,14 @@ export class Session {
   }
 
   rowsOf(split: Split): number[] {
-    return [...viewSlot(this.#memory, this.layout.order[split]).data.subarray(0, this.plan.rows[split])]
+    return [...viewSlot(this.#memory, this.layout.sampleIndices[split]).data.subarray(0, this.plan.rows[split])]
   }
 
   /** Samples of a split: features (N, F) as in the data, and scaled targets (N, K). Copies. */
   examples(split: Split): { readonly features: Features; readonly targets: Float32Array } {
     const from = split === 'test' ? 'test' : 'train'
     const rows = this.rowsOf(split)
-    const images: Features = viewSlot<'uint8' | 'float32'>(this.#memory, this.layout.images[from]).data
+    const images: Features = viewSlot<'uint8' | 'float32'>(this.#memory, this.layout.features[from]).data
     const targets: Float32Array = viewSlot(this.#memory, this.layout.targets[from]).data
     const { widths } = this.plan
     return {

@@ -241,7 +241,7 @@ export class Predictor {
   #eachBatch(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { layout } = this.#planned
     const features = this.widths[0]
-    const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.images.test).data // (BATCH_ROWS, F)
+    const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.features.test).data // (BATCH_ROWS, F)
     const { samples: indices } = this.#network.batch
     const run = rowsPass(this.#network)
     for (let row = 0; row < BATCH_ROWS; row++) indices.data[row] = row

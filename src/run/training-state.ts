@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
+import { valueAt } from '../config/problems.js'
 import { CheckpointError } from '../formats/safetensors.js'
 
 const score = z.strictObject({
@@ -64,8 +65,4 @@ export function parseTrainingState(file: string, value: unknown): TrainingState 
   throw new CheckpointError(
     `${file}: metadata training.${path.join('.')}: ${message}; it is ${inspect(valueAt(value, path))}`,
   )
-}
-
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value)
 }

@@ -12,13 +12,12 @@
  * - derived from it: bf16 in pairs of rows, which `linear` reads as b, and its transpose, for `linearBackward`.
  */
 import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
-import type { Columns, WeightTensors } from '../backend.js'
+import type { WeightTensors } from '../backend.js'
 import { BF16_BYTES, BF16_COLUMNS, BF16_DEPTH, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES } from '../layouts.js'
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
 export const widthOf = (cols: number): number => upTo(cols, BF16_COLUMNS)
 export const depthOf = (n: number): number => upTo(n, BF16_DEPTH)
-export const allColumns = (cols: number): Columns => ({ start: 0, end: cols })
 
 /** Bytes of a (k, n) operand in pairs of rows. */
 const pairsBytes = (k: number, n: number): number => depthOf(k) * widthOf(n) * BF16_BYTES

@@ -9,8 +9,9 @@ import { BF16_BYTES, BF16_COLUMNS, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES } from
 import { bindMask } from '../module/elementwise.js'
 import type { BindBf16, NativeGemm, NativeProducts } from '../products.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
-import { allColumns, depthOf, layoutsOf, transposedOf } from './bf16-layouts.js'
+import { depthOf, layoutsOf, transposedOf } from './bf16-layouts.js'
 import { bindTransposed } from './bf16-rounding.js'
+import { allColumns } from './rows-layout.js'
 
 const VECTOR = 4
 const LINE_BYTES = 64

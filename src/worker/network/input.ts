@@ -23,8 +23,8 @@ export function bindInput(
 ): Network['gather'] {
   const samples = viewSlot(memory, layout.batch.samples)
   const images = {
-    train: viewSlot<'uint8' | 'float32'>(memory, layout.images.train),
-    test: viewSlot<'uint8' | 'float32'>(memory, layout.images.test),
+    train: viewSlot<'uint8' | 'float32'>(memory, layout.features.train),
+    test: viewSlot<'uint8' | 'float32'>(memory, layout.features.test),
   } as Record<'train' | 'test', ByteTensor | FloatTensor> // (N, F)
   const scaling = layout.scaling && {
     offset: viewSlot(memory, layout.scaling.offset),

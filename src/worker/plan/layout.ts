@@ -77,11 +77,11 @@ export interface Layout {
   /** Scratch memory of each worker. */
   readonly scratch: readonly Slot<'uint8'>[]
   /** Sample index of each row of a split. (N), of which the split's rows are used. */
-  readonly order: Readonly<Record<Split, Slot<'int32'>>>
+  readonly sampleIndices: Readonly<Record<Split, Slot<'int32'>>>
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
   /** Targets of a squared error; empty with cross-entropy. */
   readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
-  readonly images: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
+  readonly features: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
   /** Shift and scale of the features; null: bytes are divided by 255. */
   readonly scaling: { readonly offset: Slot<'float32'>; readonly factor: Slot<'float32'> } | null // (F) each
   /** Augmented images of the mini-batch, and 0, 1, 2 …, the index there of each row; null: images are not augmented. */
@@ -128,10 +128,10 @@ const sections = {
     const bytes = backend.scratchBytes(Math.max(...plan.widths), bufferRows, plan.augmentation)
     return Array.from({ length: plan.workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [bytes]))
   },
-  order: ({ at, plan }: Context) => ({
-    train: at.reserve('order.train', 'int32', [plan.images.train]),
-    validation: at.reserve('order.validation', 'int32', [plan.images.train]),
-    test: at.reserve('order.test', 'int32', [plan.images.test]),
+  sampleIndices: ({ at, plan }: Context) => ({
+    train: at.reserve('sampleIndices.train', 'int32', [plan.images.train]),
+    validation: at.reserve('sampleIndices.validation', 'int32', [plan.images.train]),
+    test: at.reserve('sampleIndices.test', 'int32', [plan.images.test]),
   }),
   labels: ({ at, plan }: Context) => ({
     train: at.reserve('labels.train', 'int32', [plan.images.train]),
@@ -144,9 +144,9 @@ const sections = {
       test: at.reserve('targets.test', 'float32', shape(plan.images.test)),
     }
   },
-  images: ({ at, plan, features }: Context) => ({
-    train: at.reserve('images.train', plan.input.dtype, [plan.images.train, features]) as FeatureSlot,
-    test: at.reserve('images.test', plan.input.dtype, [plan.images.test, features]) as FeatureSlot,
+  features: ({ at, plan, features }: Context) => ({
+    train: at.reserve('features.train', plan.input.dtype, [plan.images.train, features]) as FeatureSlot,
+    test: at.reserve('features.test', plan.input.dtype, [plan.images.test, features]) as FeatureSlot,
   }),
   scaling: ({ at, plan, features }: Context) =>
     plan.input.scaled

@@ -123,7 +123,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights in the form that products read', /\.derived$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
-    ['data', /^(images|scaling|labels|targets|order|augmented)\./],
+    ['data', /^(features|scaling|labels|targets|sampleIndices|augmented)\./],
     ['scratch', /^scratch\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {

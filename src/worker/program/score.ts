@@ -12,11 +12,11 @@ export interface ScoreContext {
 
 /** [passes without deltas] [sum in row order]. */
 export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
-  const { network, order, stats } = parts
+  const { network, sampleIndices, stats } = parts
   const source: PassSource<ScoreContext> = {
     rows: ({ rows }) => rows,
     pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
-    sampleIndex: ({ split, first }, batchRow) => order[split].data[first + batchRow],
+    sampleIndex: ({ split, first }, batchRow) => sampleIndices[split].data[first + batchRow],
   }
   const sum: Stage<ScoreContext> = {
     name: 'sum',

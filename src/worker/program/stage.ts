@@ -37,7 +37,7 @@ export interface ProgramParts {
   readonly backend: Backend
   readonly network: Network
   /** Sample index of each row of a split. */
-  readonly order: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
+  readonly sampleIndices: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
   readonly stats: FloatTensor
   /** Sums of squares of the gradient's parts; see whole-gradient.ts. */
   readonly squares: FloatTensor

@@ -23,11 +23,11 @@ import { wholeGradientStages } from './whole-gradient.js'
  * divided into shards in any case. All stages before the first that changes the state run for each mini-batch of a step.
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
-  const { plan, network, order } = parts
+  const { plan, network, sampleIndices } = parts
   const source: PassSource<StepContext> = {
     rows: ({ rows }) => rows,
     pass: ({ epoch, stepRows }) => ({ images: 'train', epoch, deltaScale: 1 / stepRows }),
-    sampleIndex: ({ shuffledIndices, first }, batchRow) => order.train.data[shuffledIndices[first + batchRow]],
+    sampleIndex: ({ shuffledIndices, first }, batchRow) => sampleIndices.train.data[shuffledIndices[first + batchRow]],
   }
   const stages =
     plan.allReduce === 'fused'

@@ -85,12 +85,12 @@ async function openPlan(
   const scratchByteOffset = layout.scratch[id].byteOffset
   const native = plan.library && (await openLibrary(plan.library, plan.precision, memory))
   const kernels = backend.instantiate({ memory, module, scratchByteOffset, native })
-  const { train, validation, test } = layout.order
+  const { train, validation, test } = layout.sampleIndices
   const parts: ProgramParts = {
     plan,
     backend,
     network: bindNetwork(plan, layout, memory, kernels),
-    order: {
+    sampleIndices: {
       train: viewSlot(memory, train),
       validation: viewSlot(memory, validation),
       test: viewSlot(memory, test),
