@@ -70,8 +70,8 @@ function classesWithoutSamples(
   return (['validation', 'test'] as const).flatMap(split => {
     if (rows[split] === 0) return []
     const labels = labelsOf(split === 'test' ? 'test' : 'train')
-    const order = viewSlot(memory, layout.order[split]).data.subarray(0, rows[split])
-    const seen = new Set(Array.from(order, row => labels[row]))
+    const indices = viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, rows[split])
+    const seen = new Set(Array.from(indices, row => labels[row]))
     const empty = data.classNames.filter((_, label) => !seen.has(label))
     if (empty.length === 0) return []
     const shown = empty

@@ -30,7 +30,7 @@ async function refused(library: string, backend: 'blas' | 'onednn' = 'blas', lim
 t.test('files that are no libraries, and libraries without products', linux, async t => {
   t.equal(await refused(join(dir, 'text.so')), `${join(dir, 'text.so')}: file too short`)
   t.equal(await refused(join(dir, 'empty.so')), `${join(dir, 'empty.so')}: is an empty file`)
-  t.equal(await refused(join(dir, 'folder')), `${join(dir, 'folder')}: is no file`)
+  t.equal(await refused(join(dir, 'folder')), `${join(dir, 'folder')}: is not a file`)
   t.equal(await refused(join(dir, 'none.so')), `${join(dir, 'none.so')}: there is no such file`)
   t.match(await refused('libgradloom-none.so.9'), /^libgradloom-none\.so\.9: cannot open shared object file/)
   t.equal(await refused('libm.so.6'), 'libm.so.6: has no cblas_sgemm')
