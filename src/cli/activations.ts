@@ -20,7 +20,7 @@ const MOST_WEIGHTS = 1024
 
 export const activationsCommand: CommandModule<object, ActivationsArguments> = {
   command: 'activations <run>',
-  describe: "Draw what a network's layers do with an image, or its first weights",
+  describe: "Draw every layer's activations, or the weights of the first layer",
   builder: yargs =>
     yargs
       .positional('run', savedRun)

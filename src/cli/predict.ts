@@ -54,7 +54,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'the most confident mistakes, as a picture')
       .example('$0 predict runs/mine --image seven.png photo.jpg', 'your own pictures')
       .epilogue(
-        'Pictures are prepared as the training data were (data.preparation): digits as MNIST, scaled into 20 x 20 pixels and\n' +
+        'Pictures are prepared as the training data were (data.preparation): digits as MNIST, scaled into 20 x 20 pixels, ' +
           'centred by their centre of mass, dark on light inverted. The steps are printed. Without a selection: --random.',
       ) as Argv<PredictArguments>,
   handler: runPredict,

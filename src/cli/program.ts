@@ -78,7 +78,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'activations',
     command: 'activations <run>',
-    describe: "Draw what a network's layers do with an image, or its first weights",
+    describe: "Draw every layer's activations, or the weights of the first layer",
     load: async () => erased((await import('./activations.js')).activationsCommand),
   },
   {

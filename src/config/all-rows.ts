@@ -1,4 +1,4 @@
-/** How all rows of a data set can be trained on, in words. Pure; any thread. */
+/** Advice on how to train on all rows of a data set. Pure; any thread. */
 
 /** A test split of its own makes every row of the training file a training row. */
 const ALL_ROWS_TRAIN: Readonly<Record<string, string>> = {

@@ -39,7 +39,7 @@ export interface LoadedData {
   readonly input: InputSpec
   /** Spread of the targets in each split; null for classification. */
   readonly spreads: Readonly<Record<Split, TargetSpread>> | null
-  /** What a person should know of the splits. */
+  /** Warnings about the splits. */
   readonly warnings: readonly string[]
 }
 

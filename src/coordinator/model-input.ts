@@ -80,7 +80,7 @@ export function knownScaling(
   hint = '--from-input new prepares the data anew, for another model that begins with these weights',
 ): KnownInput | null {
   if (spec === null && scaling === null) return null
-  // Without its facts beside it, a scale of 1/255 is that of bytes.
+  // A scale of 1/255 is that of bytes if the file has no specification.
   if (spec === null && isUnit(scaling) && !isScaled(config, dtype)) return null
   if (scaling !== null && scaling.offset.length !== height * width) {
     throw new DataError(

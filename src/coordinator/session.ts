@@ -124,7 +124,7 @@ export class Session {
   readonly files: readonly LoadedFile[]
   /** Specification of the network's input; goes into every checkpoint. */
   readonly input: InputSpec
-  /** What a person should know of the splits, such as classes without samples. */
+  /** Warnings about the splits, such as classes without samples. */
   readonly warnings: readonly string[]
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null

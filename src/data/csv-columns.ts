@@ -13,7 +13,7 @@ type Column = string | number
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 /** A number with a decimal comma or with digits in groups: "9,1", "1.234,5", "1,234.5", "12 000". */
 const OTHER_NUMBER = /^[+-]?(\d+,\d+|\d{1,3}([.,' \u00a0\u202f]\d{3})+([.,]\d+)?)$/
-/** How programs write that there is no value. */
+/** Spellings of a missing value in other programs. */
 const MISSING = /^(|\?|-+|\.|n\/?a|nan|null|none|missing|[+-]?inf(inity)?)$/i
 /** Names that programs give to the row numbers that they write. */
 const COUNTER = /^(|unnamed: ?\d+|index|id|no|nr|row|row_?(id|index|number|names?)|rownum)$/i
@@ -71,7 +71,7 @@ export function chooseColumns(
   return { labels, features }
 }
 
-/** What the fields of a column hold that was not chosen. */
+/** Statistics of the fields of a column that was not chosen. */
 interface Fields {
   readonly column: number
   numbers: number
@@ -153,7 +153,7 @@ export class RowCounters {
     this.#counting = this.#counting.filter(each => numbers[each.column] === each.next++)
   }
 
-  /** What to say about columns that are row numbers by their name and their values. */
+  /** Warnings about columns that are row numbers by their name and their values. */
   warnings(file: string, names: readonly string[]): string[] {
     if (this.#rows < 3) return []
     return this.#counting
@@ -186,7 +186,7 @@ export const listed = (names: readonly string[]): string =>
     .map(name => inspect(name))
     .join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
 
-/** What a table is learned from, in lines. `reasons`: columns left out; null: the experiment names the features. */
+/** Notes on the columns of a table, in lines. `reasons`: columns left out; null: the experiment names the features. */
 export function columnNotes(
   columns: {
     readonly features: readonly string[]

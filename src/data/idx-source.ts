@@ -70,7 +70,7 @@ export async function openIdxFiles(
 const sizeOf = ({ dims }: IdxHeader): [height: number, width: number] =>
   dims.length === 2 ? [1, dims[1]] : [dims[1], dims[2]]
 
-/** What is learned from, in short lines. */
+/** Notes on the data, in short lines. */
 const notesOf = ({ header, imagesFile, labelsFile, labelForm }: OpenSplit): string[] => [
   `${basename(imagesFile)}: ${elementsOf(header)}, ${isBytePictures(header) ? 'images of bytes' : 'numbers'}`,
   ...(labelForm === null ? [] : [`${basename(labelsFile)}: ${labelForm}`]),

@@ -9,7 +9,7 @@ import { type ContentDigest, contentInfo, contentOf } from './content.js'
 import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 
 export type IdxKind = 'images' | 'labels'
-/** What a file may hold: what the published sets have (`published`), or every element type and tables of numbers (`any`). */
+/** Form of a file: that of the published sets (`published`), or every element type and tables of numbers (`any`). */
 export type IdxForm = 'published' | 'any'
 
 export interface IdxHeader {
@@ -42,7 +42,7 @@ const WIDE: readonly number[] = [12, 14]
 /** QMNIST's labels: the class, then seven numbers about who wrote it. */
 const QMNIST_COLUMNS = 8
 
-/** What files of the form `any` may hold, each kind in its dimensions. */
+/** Dimensions and types of files of the form `any`, by kind. */
 const ANY: Readonly<Record<IdxKind, { readonly dims: readonly number[]; readonly want: string }>> = {
   images: { dims: [2, 3], want: '0x00000803 (rows x height x width), 0x00000802 (rows x features), or another type' },
   labels: { dims: [1, 2], want: `0x00000801 (rows), 0x00000c02 (QMNIST's rows x ${QMNIST_COLUMNS}), or another type` },
@@ -267,6 +267,6 @@ export async function readIdxLabels(file: string, header: IdxHeader, classes: nu
   return { labels, max, digest }
 }
 
-/** What is taken of labels that are no plain list; null where there is nothing to say. */
+/** Note on labels that are not a plain list; null if there is none. */
 export const labelForm = ({ dims }: IdxHeader): string | null =>
   dims[1] === QMNIST_COLUMNS ? `the class is the first of ${QMNIST_COLUMNS} numbers, as in QMNIST` : null

@@ -45,7 +45,7 @@ export async function openImageFolder(
 /** Classes named in a line. */
 const MOST_SHOWN = 12
 
-/** What is learned from, in one line. */
+/** Note on the classes, in one line. */
 function classNotes(classNames: readonly string[], { size, rows }: Part): string[] {
   const counts = new Map<string, number>()
   for (const name of rows.classNames) counts.set(name, (counts.get(name) ?? 0) + 1)

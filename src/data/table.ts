@@ -115,7 +115,7 @@ export function sortedClasses(names: Iterable<string>): string[] {
 /** One class in two spellings, as 1 and 1.0, would be learned as two. */
 function expectOneSpelling(where: string, classNames: readonly string[]): void {
   const numbers = classNames.filter(name => NUMBER.test(name)) // sorted
-  // Without a point in one of them they may be codes, as 01 and 1.
+  // Names without a decimal point may be codes, as 01 and 1.
   const isSame = (a: string, b: string) => Number(a) === Number(b) && (a + b).includes('.')
   const again = numbers.findIndex((name, i) => i > 0 && isSame(name, numbers[i - 1]))
   if (again < 0) return

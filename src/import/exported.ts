@@ -22,7 +22,7 @@ export interface ExportedFacts {
   readonly forward: ForwardSettings | null
   /** Offsets and factors of the features; null: bytes divided by 255, or the file does not say. */
   readonly scaling: Scaling | null
-  /** Whether `export` wrote the file, so that weights are (inputs, outputs). */
+  /** True if `export` wrote the file, so that weights are (inputs, outputs). */
   readonly isOwn: boolean
 }
 

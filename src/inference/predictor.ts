@@ -45,7 +45,7 @@ export interface ClassPrediction {
   /** The most probable class; the first of several that are equal, as `evaluate` counts. */
   readonly label: number
   readonly className: string
-  /** Its probability; with `train.loss` "mean-squared-error" the output itself, limited to 0 to 1. */
+  /** Probability of the class; with `train.loss` "mean-squared-error" the output itself, limited to 0 to 1. */
   readonly confidence: number
 }
 
