@@ -106,7 +106,7 @@ t.test('the command: exit code 0 and 1, lines and JSON; the run stays as it was'
   const other = await gradloom(['reproduce', runDir, '--quiet', '--backend', 'reference'])
   t.equal(other.code, 1)
   t.match(other.stdout, /^differs at step 5, nothing recorded before it; 1 of 6 recorded steps compared\n/)
-  t.match(other.stdout, /\n {2}recorded \S+.*\n {2}got {6}\S+.*\nother than then: backend: wasm -> reference\n$/)
+  t.match(other.stdout, /\n {2}recorded \S+.*\n {2}got {6}\S+.*\nchanged since the run: backend: wasm -> reference\n$/)
   const json = await gradloom(['reproduce', runDir, '--json', '--quiet'])
   t.match(JSON.parse(json.stdout), { identical: true, difference: null })
   t.equal(readFileSync(join(runDir, 'summary.json'), 'utf8'), before)
