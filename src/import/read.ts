@@ -69,7 +69,7 @@ async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise
     })
   } catch (cause) {
     if (cause instanceof DataError) throw cause
-    throw new DataError(`${file}: is no whole .npz archive: ${(cause as Error).message}`, { cause })
+    throw new DataError(`${file}: is not a whole .npz archive: ${(cause as Error).message}`, { cause })
   }
   const texts = new Map<string, string>()
   const arrays = Object.entries(entries).flatMap(([entry, bytes]): ForeignArray[] => {

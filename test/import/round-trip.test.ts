@@ -214,7 +214,7 @@ t.test('a network that computes otherwise is refused by the setting, in every fo
     ],
     [
       with_({}, { data: { normalise: 'standardise' } }),
-      /data\.normalise comes to "standardise", expected bytes divided/,
+      /data\.normalise is "standardise", expected bytes divided/,
     ],
   ] as const
   for (const from of files) {
