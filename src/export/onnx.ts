@@ -37,7 +37,7 @@ const INTS = 2
 type Formula = string | readonly (readonly [operator: string, inputs: readonly (string | number)[], output: string])[]
 const FORMULAS: Readonly<Record<Activation, Formula>> = {
   relu: 'Relu',
-  'leaky-relu': 'LeakyRelu', // its alpha is 0.01 by default, as ours
+  'leaky-relu': 'LeakyRelu',
   elu: 'Elu',
   tanh: 'Tanh',
   sigmoid: 'Sigmoid',
@@ -169,7 +169,9 @@ function normalise(layer: number, from: string, epsilon: number): Field {
 
 function activate(activation: Activation, from: string, to: string): Field[] {
   const formula = FORMULAS[activation]
-  if (typeof formula === 'string') return [node(formula, [from], to)]
+  // OpenCV 4.5 takes a missing alpha for 0, though 0.01 is ONNX's default.
+  const attributes = activation === 'leaky-relu' ? [message(5, text(1, 'alpha'), float(2, 0.01), int(20, FLOATS))] : []
+  if (typeof formula === 'string') return [node(formula, [from], to, ...attributes)]
   const name = (operand: string | number) =>
     typeof operand === 'number'
       ? constantName(operand)

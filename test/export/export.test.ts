@@ -6,7 +6,7 @@ import * as ort from 'onnxruntime-web'
 import t from 'tap'
 import { encodeOnnx } from '../../src/export/onnx.js'
 import { parseNpy, parseNpyLabels } from '../../src/formats/npy.js'
-import { encode, int } from '../../src/formats/protobuf.js'
+import { encode, float, int } from '../../src/formats/protobuf.js'
 import { TensorFile } from '../../src/formats/tensor-file.js'
 import { exportWeights, formatOf, loadTestSamples, Predictor, readParameters } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
@@ -57,6 +57,18 @@ t.test('onnx: weights are (outputs, inputs) behind transB, which OpenCV 4.6 need
   t.ok(bytes.includes(Buffer.from(dims)))
   const attribute = Buffer.concat([Buffer.from('transB'), encode(int(3, 1), int(20, 2))])
   t.ok(bytes.includes(attribute))
+})
+
+t.test('onnx: the alpha of leaky ReLU is written down, which OpenCV 4.5 takes for 0 where it is missing', async t => {
+  const hidden = encodeOnnx({
+    ...{ widths: [1, 1, 1], activation: 'leaky-relu', loss: 'mean-squared-error', scaling: null, outputNames: ['a'] },
+    ...{ norm: { type: 'none', epsilon: 1e-5 }, producerVersion: '0' },
+    parameters: [0, 1].flatMap(i => [
+      { name: `layers.${i}.weight`, shape: [1, 1], data: new Float32Array(1) },
+      { name: `layers.${i}.bias`, shape: [1], data: new Float32Array(1) },
+    ]),
+  })
+  t.ok(Buffer.from(hidden).includes(Buffer.concat([Buffer.from('alpha'), encode(float(2, 0.01), int(20, 1))])))
 })
 
 t.test(
