@@ -212,10 +212,7 @@ t.test('a network that computes otherwise is refused by the setting, in every fo
       with_({}, { train: { loss: 'mean-squared-error' } }),
       /train\.loss is "mean-squared-error", expected "cross-entropy"/,
     ],
-    [
-      with_({}, { data: { normalise: 'standardise' } }),
-      /data\.normalise is "standardise", expected bytes divided/,
-    ],
+    [with_({}, { data: { normalise: 'standardise' } }), /data\.normalise is "standardise", expected bytes divided/],
   ] as const
   for (const from of files) {
     for (const [experiment, message] of cases) {
