@@ -59,10 +59,17 @@ export async function prepareSession(
   samples?: TrainingData,
   model: SavedInput | null = null,
 ): Promise<PreparedSession> {
-  const opened = await openDataset(experiment.data, { baseDir, samples })
+  const opened = await openDataset(withLabelsOf(model, experiment.data), { baseDir, samples })
   if (experiment.data.dataset === 'memory') expectValidation(experiment, opened)
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
   return { data, ...(await planRun(experiment, data, options)) }
+}
+
+/** Label columns of a table: those that the experiment names, else those of the model, wherever they are in this table. */
+function withLabelsOf(model: SavedInput | null, data: Experiment['data']): Experiment['data'] {
+  if (data.dataset !== 'csv' || data.csv.label !== null || !model?.columns) return data
+  const { labels } = model.columns
+  return { ...data, csv: { ...data.csv, label: labels.length === 1 ? labels[0] : [...labels] } }
 }
 
 /** Checks that settings have the validation split that they need: the schema cannot, because samples in memory may bring one. */

@@ -7,6 +7,7 @@ import { endianness } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { parseInput, type SavedInput } from '../data/input.js'
+import { RunError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from '../formats/tensor-file.js'
 import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
@@ -273,6 +274,13 @@ export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkp
   if (format !== FORMAT) {
     throw new CheckpointError(
       `${file}: format is ${inspect(format)}, expected '${FORMAT}'; this is no checkpoint of gradloom`,
+    )
+  }
+  // No CheckpointError: the file is whole, and nobody may pass over it as damaged, or remove it.
+  if (/^\d{1,9}$/.test(version ?? '') && Number(version) > Number(FORMAT_VERSION)) {
+    throw new RunError(
+      `${file}: formatVersion is '${version}', expected '${FORMAT_VERSION}'; a newer version of gradloom wrote it`,
+      { hint: 'read it with that version: npm install gradloom@latest' },
     )
   }
   if (version !== FORMAT_VERSION) {

@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import type { Experiment } from '../config/schema.js'
-import type { LoadedFile } from '../data/dataset.js'
+import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { DataError } from '../errors.js'
 import { readManifest } from '../run/saved-run.js'
 
@@ -38,6 +38,39 @@ export class DataOfRuns {
       `${other.path}: MD5 was ${known.files[files.indexOf(other)]?.md5} for ${basename(known.dir)} and ${other.md5} for ${basename(dir)}`,
     )
   }
+
+  /** Throws DataError where the data have changed since the runs; returns what is wrong where they cannot be read. */
+  async check(experiment: Experiment, baseDir: string): Promise<string | null> {
+    const known = this.#known.get(JSON.stringify(experiment.data))
+    if (known === undefined) return null
+    let files: LoadedFile[]
+    try {
+      files = await filesNow(experiment, baseDir)
+    } catch (error) {
+      if (error instanceof DataError) return error.message
+      throw error
+    }
+    const other = files.find(({ md5 }, i) => known.files[i]?.md5 !== md5)
+    if (other === undefined) return null
+    throw otherDataError(
+      `${other.path}: MD5 was ${known.files[files.indexOf(other)]?.md5} for ${basename(known.dir)} and is ${other.md5} now`,
+    )
+  }
+}
+
+/** Files of a data set as they are now, read whole. */
+async function filesNow({ data }: Experiment, baseDir: string): Promise<LoadedFile[]> {
+  const source = await openDataset(data, { baseDir })
+  const size = source.height * source.width
+  const outputs = source.task === 'regression' ? source.classes : 0
+  const files: LoadedFile[] = []
+  for (const split of ['train', 'test'] as const) {
+    const { rows } = source[split]
+    const features = source.dtype === 'uint8' ? new Uint8Array(rows * size) : new Float32Array(rows * size)
+    const targets = outputs > 0 ? [new Float32Array(rows * outputs)] : []
+    files.push(...(await source.load(split, features, new Int32Array(rows), ...targets)).files)
+  }
+  return files
 }
 
 /** Ends a sweep: no further run can be compared with those that are finished. */

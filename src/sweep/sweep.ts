@@ -12,7 +12,7 @@ import { DataOfRuns } from './data-of-runs.js'
 import type { LoadedSweep, SweepFile } from './file.js'
 import { overridesOf, sweepPoints } from './plan.js'
 import type { SweepOptions, SweepResult, SweepRun } from './result.js'
-import { runTo, type Variant, waiting } from './variant.js'
+import { isFinished, runTo, type Variant, waiting } from './variant.js'
 
 /**
  * Rejects before anything runs: with ConfigError where any of the variants is no experiment or the directory holds another
@@ -53,6 +53,8 @@ async function trainAll(
     onRun?.(state)
   }
 
+  await refuseChangedData(variants, data, options)
+
   let going = variants
   const rungs = rungsOf(sweep.halving)
   for (const [r, share] of rungs.entries()) {
@@ -74,6 +76,24 @@ async function trainAll(
   const runs = variants.map(variant => states.get(variant) ?? waiting(variant))
   const completed = runs.filter(({ status, score }) => status === 'completed' && score !== null)
   return { dir, runs, best: completed.sort((a, b) => b.score!.value - a.score!.value)[0] ?? null }
+}
+
+/**
+ * Compares the data with those of the runs, where all runs are finished and none would read them. Throws DataError where
+ * they have changed; data that are no longer there are told.
+ */
+async function refuseChangedData(
+  variants: readonly Variant[],
+  data: DataOfRuns,
+  { onWarning }: SweepOptions,
+): Promise<void> {
+  const finished = await Promise.all(variants.map(variant => isFinished(variant)))
+  if (finished.includes(false)) return
+  const sections = new Map(variants.map(({ loaded }) => [JSON.stringify(loaded.experiment.data), loaded]))
+  for (const { experiment, baseDir } of sections.values()) {
+    const problem = await data.check(experiment, baseDir)
+    if (problem) onWarning?.(`${problem}; the finished runs cannot be compared with it`)
+  }
 }
 
 /** Shares of the epochs to which each rung trains: ..., 1/9, 1/3, 1 for a factor of 3. */

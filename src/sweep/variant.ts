@@ -127,6 +127,13 @@ async function removeStarted(dir: string): Promise<void> {
 
 const isTemporary = (name: string): boolean => name.startsWith('.') && name.endsWith('.tmp')
 
+/** Whether a run of all its epochs is there. */
+export async function isFinished(variant: Variant): Promise<boolean> {
+  if (!(await exists(join(variant.dir, FILES.resolved)))) return false
+  const summary = await summaryOfVariant(variant).catch(() => undefined)
+  return summary !== undefined && isDone(summary, variant.loaded.experiment.train.epochs)
+}
+
 const isDone = ({ status, epochs, stopped }: RunSummary, wanted: number): boolean =>
   status === 'completed' && (epochs >= wanted || stopped !== undefined)
 
