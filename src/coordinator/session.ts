@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
-import { matchModel } from '../data/match.js'
+import { matchModel, withLabelsOf } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
 import { meanR2, r2OfLoss, type TargetScore, type TargetSpread, targetScores } from '../data/regression-score.js'
 import type { Features } from '../data/source.js'
@@ -63,13 +63,6 @@ export async function prepareSession(
   if (experiment.data.dataset === 'memory') expectValidation(experiment, opened)
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
   return { data, ...(await planRun(experiment, data, options)) }
-}
-
-/** Label columns of a table: those that the experiment names, else those of the model, wherever they are in this table. */
-function withLabelsOf(model: SavedInput | null, data: Experiment['data']): Experiment['data'] {
-  if (data.dataset !== 'csv' || data.csv.label !== null || !model?.columns) return data
-  const { labels } = model.columns
-  return { ...data, csv: { ...data.csv, label: labels.length === 1 ? labels[0] : [...labels] } }
 }
 
 /** Checks that settings have the validation split that they need: the schema cannot, because samples in memory may bring one. */

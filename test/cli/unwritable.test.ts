@@ -1,5 +1,6 @@
 /** Places that cannot be written: every command ends with a line that says so, never with a stack. */
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -70,11 +71,15 @@ t.test('a pipe is written to, never replaced by a file', { skip: process.platfor
   execFileSync('mkfifo', [pipe])
   const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.teardown(() => reader.kill())
+  let text = ''
+  reader.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  const ended = once(reader.stdout, 'end')
   const { code } = await gradloom(['report', run, '--format', 'md', '--out', pipe])
   t.equal(code, 0)
   t.ok(statSync(pipe).isFIFO(), 'it is a pipe still')
   if (!statSync(pipe).isFIFO()) return
-  let text = ''
-  for await (const chunk of reader.stdout) text += chunk
+  await ended
   t.match(text, /^# /m)
 })
