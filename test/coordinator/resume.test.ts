@@ -186,7 +186,7 @@ t.test('changes of the past, other data and a run in use are refused', async t =
   await t.rejects(resume(runDir, { overrides: ['train.batchSize=25'] }), /train.batchSize: 50 -> 25/)
   await t.rejects(
     resume(runDir, { overrides: ['model.hidden=[5]'], allowChange: true }),
-    /model.hidden.*the state of the run does not fit that/,
+    /model.hidden.*the state of the run does not fit the change/,
   )
   await t.rejects(resume(join(runDir, 'nowhere')), /has no resolved.json, expected the directory of a run/)
 
