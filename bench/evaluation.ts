@@ -4,8 +4,8 @@
  */
 import { performance } from 'node:perf_hooks'
 import { RunError } from '../src/errors.js'
+import { loadWeights } from '../src/run/checkpoint-file.js'
 import { openRun } from '../src/run/open.js'
-import { loadWeights } from '../src/run/save.js'
 import { sizeOf } from '../src/tensor/tensor.js'
 import { faultText } from '../src/worker/plan/faults.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'

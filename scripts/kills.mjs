@@ -11,7 +11,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { readCheckpoint } from '../dist/src/run/save.js'
+import { readCheckpoint } from '../dist/src/run/checkpoint-file.js'
 
 const { values } = parseArgs({
   options: {

@@ -32,7 +32,7 @@ const SLOW = [
   'coordinator/memory.test.js',
   'coordinator/non-finite.test.js',
   'coordinator/phases.test.js',
-  'coordinator/train.test.js',
+  'coordinator/new-run.test.js',
   'kernels/bf16.test.js',
   'kernels/x64.test.js',
   'picture/prepare.test.js',

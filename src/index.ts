@@ -14,10 +14,10 @@
 export { type LoadedExperiment, loadExperiment, resolveExperiment } from './config/load.js'
 export type { Experiment, ExperimentInput } from './config/schema.js'
 export { TrainControl } from './coordinator/control.js'
+export type { TrainOptions } from './coordinator/new-run.js'
 export { type Difference, type ReproduceOptions, type Reproduction, reproduce } from './coordinator/reproduce.js'
 export { type Resumed, type ResumeOptions, resume } from './coordinator/resume.js'
-export type { TrainOptions } from './coordinator/train.js'
-export { type EpochRecord, type TrainingRun, type TrainResult, train } from './coordinator/training-run.js'
+export { type EpochRecord, type TrainingRun, type TrainResult, train } from './coordinator/run-handle.js'
 export type { TrainingData } from './data/memory.js'
 export type { TargetScore } from './data/regression-score.js'
 export type {
@@ -43,6 +43,7 @@ export { reportJson } from './report/json.js'
 export { reportMarkdown } from './report/markdown.js'
 export { reportPage } from './report/page.js'
 export { type Report, type ReportOptions, readReport } from './report/report.js'
+export type { NamedWeights } from './run/checkpoint-file.js'
 export type {
   CheckpointEvent,
   EndEvent,
@@ -61,7 +62,6 @@ export type {
 } from './run/events.js'
 export type { Manifest } from './run/manifest.js'
 export { type Parameters, readParameters } from './run/parameters.js'
-export type { NamedWeights } from './run/save.js'
 export { loadSweep, type SweepFile } from './sweep/file.js'
 export type { SweepOptions, SweepResult, SweepRun } from './sweep/result.js'
 export { runSweep } from './sweep/sweep.js'

@@ -15,7 +15,7 @@ const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const satisfies readon
 
 export const exportCommand: CommandModule<object, ExportArguments> = {
   command: 'export <run>',
-  describe: 'Write the weights for other programs',
+  describe: 'Write weights for other programs',
   builder: yargs =>
     yargs
       .positional('run', savedRun)

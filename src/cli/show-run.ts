@@ -3,7 +3,7 @@
  * thread.
  */
 import { TrainControl } from '../coordinator/control.js'
-import type { TrainOptions } from '../coordinator/trainer.js'
+import type { TrainOptions } from '../coordinator/training-loop.js'
 import type { RunSummary } from '../run/events.js'
 import type { LivePage } from '../serve/live.js'
 import { watchInterrupts } from './interrupt.js'

@@ -115,7 +115,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
     process.stdout.write(args.json ? `${JSON.stringify(run)}\n` : `${dryRunLines(run).join('\n')}\n`)
     return
   }
-  const { train } = await import('../coordinator/train.js')
+  const { train } = await import('../coordinator/new-run.js')
   await showRun({ ...args, port: portOption('train', args.port) }, args.experiment, options =>
     train(loaded, {
       ...options,

@@ -6,8 +6,8 @@
  */
 import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
+import type { CheckpointState, Digests } from '../run/checkpoint-file.js'
 import type { CheckpointStore } from '../run/checkpoints.js'
-import type { CheckpointState, Digests } from '../run/save.js'
 import type { BestCheckpoint, TrainingState } from '../run/training-state.js'
 import type { EpochScore } from './early-stopping.js'
 import type { StateSnapshot } from './session.js'

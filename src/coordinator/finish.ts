@@ -3,12 +3,12 @@
  * Main thread.
  */
 import type { RunError } from '../errors.js'
+import { weightsSha256 } from '../run/checkpoint-file.js'
 import type { RunSummary } from '../run/events.js'
-import { weightsSha256 } from '../run/save.js'
 import type { Scorer } from './scoring.js'
 import type { StateSnapshot } from './session.js'
 import { restoreFirst, startsIn } from './start.js'
-import { endsWithBest, snapshotWhenSettled, type Training } from './training.js'
+import { endsWithBest, snapshotWhenSettled, type Training } from './training-context.js'
 
 const NOTHING_SAVED = { weightsSha256: null, checkpoint: null } as const
 

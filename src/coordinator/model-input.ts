@@ -10,8 +10,8 @@ import { ConfigError, DataError } from '../errors.js'
 import { exportedFacts } from '../import/exported.js'
 import { isForeign } from '../import/read.js'
 import { type ForwardSettings, forwardDifference, forwardSettings } from '../model/forward.js'
+import { type Checkpoint, loadScored, type NamedWeights, readCheckpoint } from '../run/checkpoint-file.js'
 import { openRun } from '../run/open.js'
-import { type Checkpoint, loadScored, type NamedWeights, readCheckpoint } from '../run/save.js'
 
 export interface ModelInput {
   /** Names, shapes and scales of the model's data; null if the file has none. */

@@ -8,7 +8,7 @@ import { stepsPerEpoch } from '../worker/plan/clock.js'
 import { faultText, isOfState } from '../worker/plan/faults.js'
 import { goBack } from './recovery.js'
 import { NO_SUMS } from './run-state.js'
-import type { Training } from './training.js'
+import type { Training } from './training-context.js'
 
 /** Steps that a warning names one by one. */
 const NAMED_STEPS = 3

@@ -1,7 +1,10 @@
-/** Return to an earlier state of the run: after a worker failed in the middle of an update, and for a rollback. Main thread. */
+/**
+ * Decides from where a run continues after a worker failed: from memory if the state is whole (`Session.restart`), else from
+ * the newest whole checkpoint, else from the beginning. Also the way back of a rollback. Main thread.
+ */
 import { NO_MARKS } from './checkpointing.js'
 import { restoreFirst, startsIn } from './start.js'
-import type { Training } from './training.js'
+import type { Training } from './training-context.js'
 
 /**
  * Restores the newest whole checkpoint up to step `last`, or the state of the beginning. Checkpoints and

@@ -13,7 +13,7 @@ import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } fro
 import { bitsOf } from './run-state.js'
 import { prepareSession, Session } from './session.js'
 import { type ResumePoint, restoreFirst, type Start, startFrom } from './start.js'
-import { Trainer, type TrainOptions } from './trainer.js'
+import { Trainer, type TrainOptions } from './training-loop.js'
 
 export interface ResumeOptions extends Omit<TrainOptions, 'runDir'>, ResumeRequest {}
 

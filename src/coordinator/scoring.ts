@@ -6,7 +6,7 @@ import { formatCount } from '../format.js'
 import type { Score } from '../run/events.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Split } from '../worker/plan/run-plan.js'
-import type { Training } from './training.js'
+import type { Training } from './training-context.js'
 
 export class Scorer {
   readonly #training: Training

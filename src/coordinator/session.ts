@@ -1,6 +1,7 @@
 /**
  * State shared by training and evaluation: the data in shared memory, the workers over it, and the parameters in
- * row-major form. Main thread; it computes nothing, it plans, loads, calls and reads.
+ * row-major form. Main thread: it plans, loads, calls the workers and reads. It writes parameters only in
+ * `storeParameters`, for scoring, while the workers are idle. `restart` replaces workers, and returns whether the state is whole.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
@@ -18,14 +19,14 @@ import { adviseHugePages } from '../kernels/ffi/memory.js'
 import { openNative } from '../kernels/native/open.js'
 import { parameterTable } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
+import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { Score, WorkerTime } from '../run/events.js'
-import type { NamedWeights } from '../run/save.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { viewWeight } from '../worker/network/views.js'
+import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import { type PlanOptions, planRun } from '../worker/plan/plan.js'
-import { checkTrainingRows } from '../worker/plan/rows.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'

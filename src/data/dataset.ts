@@ -1,4 +1,9 @@
-/** Opens the data set that an experiment names. The rest of gradloom imports data sets from here. Main thread. */
+/**
+ * Opens the data set that an experiment names. The rest of gradloom imports data sets from here. Main thread.
+ *
+ * From a file to the network: an `open…` function here reads rows (tables: table.ts), coordinator/load.ts calls `load`, which
+ * writes features, not scaled yet, into the arena; they are scaled when a mini-batch is gathered (worker/network/input.ts).
+ */
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'

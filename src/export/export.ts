@@ -10,7 +10,7 @@ import { writeAtomically } from '../files/atomic.js'
 import { FACTS_VERSION } from '../formats/npz-facts.js'
 import { Predictor } from '../inference/predictor.js'
 import { forwardSettings } from '../model/forward.js'
-import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/save.js'
+import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/checkpoint-file.js'
 import { gradloomVersion } from '../version.js'
 import type { OnnxModel } from './onnx.js'
 

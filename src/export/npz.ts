@@ -5,7 +5,7 @@
 import { zipSync } from 'fflate'
 import { ConfigError } from '../errors.js'
 import { FACTS } from '../formats/npz-facts.js'
-import type { NamedWeights } from '../run/save.js'
+import type { NamedWeights } from '../run/checkpoint-file.js'
 
 /** Maximum size of an archive without the 64-bit extensions of zip. */
 const MOST_BYTES = 2 ** 32 - 2 ** 20

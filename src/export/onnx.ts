@@ -7,7 +7,7 @@ import type { Scaling } from '../data/input.js'
 import { ConfigError } from '../errors.js'
 import { bytes, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
-import type { NamedWeights } from '../run/save.js'
+import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 
 export interface OnnxModel {

@@ -4,7 +4,7 @@
  * https://www.tensorflow.org/js/guide/save_load
  */
 import type { Activation } from '../model/activation.js'
-import type { NamedWeights } from '../run/save.js'
+import type { NamedWeights } from '../run/checkpoint-file.js'
 import { foldBatchNorm, type OnnxModel, outputNotes } from './onnx.js'
 
 export interface TfjsFiles {

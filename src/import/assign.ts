@@ -3,7 +3,7 @@
  */
 import { DataError } from '../errors.js'
 import type { Parameter } from '../model/parameters.js'
-import type { NamedWeights } from '../run/save.js'
+import type { NamedWeights } from '../run/checkpoint-file.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { isProduct, type Module, mainArray, modulesOf } from './modules.js'
 import type { Kind } from './names.js'

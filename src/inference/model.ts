@@ -12,9 +12,9 @@ import type { InputSpec } from '../data/input.js'
 import { ShapeError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import { preparationOfOldModel } from '../picture/preparation.js'
+import { readCheckpoint } from '../run/checkpoint-file.js'
 import { FILES } from '../run/manifest.js'
 import { openRun } from '../run/open.js'
-import { readCheckpoint } from '../run/save.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 
 export interface ModelSource {

@@ -1,10 +1,10 @@
-/** The backends by name, and which of them work on this machine. */
+/** The backends by name, which of them work on this machine, and the order in which `auto` takes them. Any thread. */
 import type { Backend, Precision } from './backend.js'
 import { hasFlags } from './cpu.js'
 import type { DiscoverOptions } from './native/discover.js'
 import type { NativeLibrary } from './products.js'
 
-/** Loads one backend alone: a worker should not carry the code of the others. Any thread. */
+/** Loads one backend alone: a worker should not carry the code of the others. */
 export async function loadBackend(name: Backend['name'], precision: Precision = 'f32'): Promise<Backend> {
   if (precision === 'bf16') return (await import('./native/bf16.js')).bf16Backend()
   switch (name) {

@@ -1,4 +1,7 @@
-/** Chooses the backend of a run, with the reason and with advice to make it faster. Main thread, before any worker starts. */
+/**
+ * Chooses the backend of a run, with the reason and with advice to make it faster; choose-compute.ts calls it, and adds the
+ * precision. Main thread, before any worker starts.
+ */
 import { ConfigError } from '../errors.js'
 import type { Backend, Precision } from './backend.js'
 import { autoOrder, type BackendReport, type CpuKind, type NetworkKind, reportBackend } from './backends.js'

@@ -2,6 +2,9 @@
  * The activations and their derivatives in float64, straight from their formulas: what the reference backend computes
  * and what the others are tested against. Pure; runs on any thread.
  *
+ * A new activation is a formula here, a name in src/config/schema/model.ts, a code in kernels/module/activations.ts, its
+ * kernel in kernels/module/assembly/activations.ts, and its form in export/onnx.ts and export/tfjs.ts.
+ *
  * gelu: Hendrycks and Gimpel 2016 (arXiv 1606.08415), the form with tanh. silu: Elfwing et al. 2017 (arXiv 1702.03118).
  * elu: Clevert et al. 2015 (arXiv 1511.07289), α = 1. scaled-tanh: LeCun et al. 1998, "Efficient backprop".
  */
@@ -45,3 +48,11 @@ export const activations: Readonly<Record<Activation, Formula>> = {
 
 /** True if the backward pass needs more than the outputs: all activations but ReLU store their derivatives in a matrix. */
 export const keepsDerivatives = (activation: Activation): boolean => activation !== 'relu'
+
+const HALVES: Readonly<Record<Activation, boolean>> = {
+  ...{ relu: true, 'leaky-relu': true, elu: true, gelu: true, silu: true },
+  ...{ tanh: false, 'scaled-tanh': false, sigmoid: false, identity: false },
+}
+
+/** True if an activation takes away about half of the mean square of its inputs, for which initial weights make up. */
+export const halvesMeanSquare = (activation: Activation): boolean => HALVES[activation]

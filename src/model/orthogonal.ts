@@ -9,7 +9,7 @@
  *
  * Letters: `M` the longer side of the weights, `K` the shorter one.
  */
-import type { Activation } from './activation.js'
+import { type Activation, halvesMeanSquare } from './activation.js'
 import { initialRows } from './init.js'
 
 /** Columns that are reflected together: each number of a reflection is loaded once for all of them. */
@@ -72,12 +72,9 @@ interface Orthogonal {
 /** The weights of a layer of a network, (inputs, outputs). */
 export function initialOrthogonal({ seed, widths, activation, initGain }: Orthogonal, layer: number): Float32Array {
   const isHidden = layer < widths.length - 2
-  const gain = initGain ?? (isHidden && HALVING.has(activation) ? Math.SQRT2 : 1)
+  const gain = initGain ?? (isHidden && halvesMeanSquare(activation) ? Math.SQRT2 : 1)
   return orthogonalWeights(seed, layer, widths[layer], widths[layer + 1], gain)
 }
-
-/** About half of the mean square goes with what these take away. */
-const HALVING: ReadonlySet<Activation> = new Set(['relu', 'leaky-relu', 'elu', 'gelu', 'silu'])
 
 /** Columns of the identity (M, K), as (M, PANEL). */
 function identityPanel(p: number, M: number, K: number): Float64Array {

@@ -5,6 +5,7 @@
  * Letters: `N` test rows, `K` targets.
  */
 import * as z from 'zod'
+import { spreadOf, targetScore } from '../data/regression-score.js'
 import { type RegressionAnswers, rowsByError } from '../inference/row-errors.js'
 import { packed, packedOf, unpacked } from './packed.js'
 
@@ -103,19 +104,13 @@ export function regressionReport(results: RegressionResults): RegressionReport {
 
 function scoresOf(predicted: Float32Array, truth: Float32Array): Omit<TargetScores, 'name'> {
   const rows = truth.length
-  const mean = truth.reduce((sum, value) => sum + value, 0) / rows
-  let [squares, sizes, errors, spread] = [0, 0, 0, 0]
+  let [squares, sizes, errors] = [0, 0, 0]
   for (const [row, value] of truth.entries()) {
     const error = predicted[row] - value
     squares += error ** 2
     sizes += Math.abs(error)
     errors += error
-    spread += (value - mean) ** 2
   }
-  return {
-    rmse: Math.sqrt(squares / rows),
-    mae: sizes / rows,
-    bias: errors / rows,
-    r2: spread === 0 ? null : 1 - squares / spread,
-  }
+  const spread = spreadOf(rows, row => truth[row])
+  return { ...targetScore(squares, spread, rows), mae: sizes / rows, bias: errors / rows }
 }

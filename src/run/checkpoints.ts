@@ -5,7 +5,7 @@
 import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory } from '../files/atomic.js'
-import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './save.js'
+import { type CheckpointState, type Digests, type NamedWeights, saveWeights } from './checkpoint-file.js'
 
 const NAME = /^step-(\d+)\.safetensors$/
 export const checkpointName = (step: number): string => `step-${step}.safetensors`

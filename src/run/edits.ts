@@ -1,12 +1,15 @@
-/** Refuses runs whose own files have been edited, and reports what the edit changed. Main thread; reads, never writes. */
+/**
+ * Refuses runs whose own files have been edited, and reports what the edit changed. Called by saved-run.ts and open.ts before
+ * anything else of a run is used. Main thread; reads, never writes.
+ */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { differencesBetween } from '../config/diff.js'
 import { resolveExperiment } from '../config/load.js'
 import { RunError } from '../errors.js'
+import { readCheckpoint } from './checkpoint-file.js'
 import { checkpointName, checkpointSteps } from './checkpoints.js'
 import { FILES, type Manifest } from './manifest.js'
-import { readCheckpoint } from './save.js'
 import { editedFiles } from './seal.js'
 
 /** Throws RunError if a file of the run is not as gradloom wrote it. `resolved`: content of its `resolved.json`. */

@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises'
 import type { TensorEntry } from '../formats/safetensors.js'
 import { TensorFile } from '../formats/tensor-file.js'
 import { floatsOf } from '../tensor/bf16.js'
-import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './save.js'
+import { type Checkpoint, checkpointOf, isMoment, verifyDigests } from './checkpoint-file.js'
 
 export interface TensorStatistics {
   readonly name: string

@@ -6,11 +6,11 @@ import { readFile, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
+import { readCheckpoint } from './checkpoint-file.js'
 import { checkpointName, checkpointSteps } from './checkpoints.js'
 import { refuseEdited } from './edits.js'
 import { FILES, type Manifest } from './manifest.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
-import { readCheckpoint } from './save.js'
 
 export interface OpenedRun {
   /** Absolute; null for a checkpoint file given by itself. */

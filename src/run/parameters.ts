@@ -3,8 +3,8 @@ import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { TensorFile } from '../formats/tensor-file.js'
 import { sizeOf } from '../tensor/tensor.js'
+import { isMoment, loadWeights, type NamedWeights } from './checkpoint-file.js'
 import { openRun } from './open.js'
-import { isMoment, loadWeights, type NamedWeights } from './save.js'
 
 /** Parameters by name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export type Parameters = ReadonlyMap<string, NdArray<Float32Array>>

@@ -3,7 +3,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync, wr
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
-import { train } from '../../src/coordinator/train.js'
+import { train } from '../../src/coordinator/new-run.js'
 import type { Inspection } from '../../src/run/inspect.js'
 import { RunLock } from '../../src/run/lock.js'
 import { readParameters } from '../../src/run/parameters.js'

@@ -47,7 +47,7 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   const written = readFileSync(join(dir, 'experiment.json'), 'utf8')
   t.same(JSON.parse(written), { data: { dataset: 'csv', path: 'trees.csv', csv: { label: 'kind' } } })
   const again = await gradloom(['init', 'trees.csv', '--target', 'height'], { cwd: dir })
-  t.match(again, { code: 2, stdout: '', stderr: /experiment\.json: exists already.*\nhint: --out/ })
+  t.match(again, { code: 2, stdout: '', stderr: /experiment\.json: exists already.*\nhint: .*--out/ })
   t.equal(readFileSync(join(dir, 'experiment.json'), 'utf8'), written)
   mkdirSync(join(dir, 'sub'))
   const out = join('sub', 'heights.json')

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import t from 'tap'
 import { exitCodeOf } from '../../src/cli/show-run.js'
 import { overridesOf } from '../../src/cli/train.js'
-import { readCheckpoint } from '../../src/run/save.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 import { gradloom } from './run-cli.js'
 
 const SMOKE = resolve('configs/smoke.json')

@@ -2,8 +2,8 @@
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { resume } from '../../src/coordinator/resume.js'
-import { train } from '../../src/coordinator/train.js'
 import { bitsLab } from './bits-lab.js'
 
 const { base, digestOf } = bitsLab(t)

@@ -2,8 +2,8 @@
 import type { Test } from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { prepareSession, Session } from '../../src/coordinator/session.js'
-import { train } from '../../src/coordinator/train.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 /** `t` is the file's own, whose folder holds the data until the end. */

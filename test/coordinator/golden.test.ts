@@ -5,7 +5,7 @@
  * the same for the first epochs of every shipped experiment.
  */
 import t from 'tap'
-import { train } from '../../src/coordinator/train.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { loadExperiment } from '../../src/index.js'
 
 t.test('the smoke experiment has its golden digest on every CPU', async t => {

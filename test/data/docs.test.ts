@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadExperiment } from '../../src/config/load.js'
-import { train } from '../../src/coordinator/train.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { encodePng } from '../../src/picture/png.js'
 
 const blocks = [...readFileSync('docs/data.md', 'utf8').matchAll(/```(json)?\n([^`]*)```/g)].map(([, , text]) => text)

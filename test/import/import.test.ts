@@ -9,7 +9,7 @@ import { assignWeights as assign, type Reading, type WeightLayout } from '../../
 import { importWeights as importFile } from '../../src/import/import.js'
 import type { ForeignArray } from '../../src/import/read.js'
 import { parameterTable } from '../../src/model/parameters.js'
-import type { NamedWeights } from '../../src/run/save.js'
+import type { NamedWeights } from '../../src/run/checkpoint-file.js'
 
 const reading = (layout: WeightLayout | null, order: Reading['order'] = null): Reading => ({ layout, order })
 const importWeights = (file: string, table: Parameters<typeof importFile>[1], layout: WeightLayout | null) =>

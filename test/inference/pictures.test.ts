@@ -5,7 +5,7 @@ import t from 'tap'
 import { evaluate, Predictor, resolveExperiment, train } from '../../src/index.js'
 import { askAboutFiles } from '../../src/inference/ask.js'
 import { encodePng } from '../../src/picture/png.js'
-import { readCheckpoint } from '../../src/run/save.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 import { npzOf } from '../helpers/npy.js'
 
 const dir = t.testdir()

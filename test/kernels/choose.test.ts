@@ -13,8 +13,8 @@ import {
   WASM_FIRST,
 } from '../../src/kernels/backends.js'
 import { bitsDependOn, chooseBackend, titleOf } from '../../src/kernels/choose.js'
+import { type ComputeWish, chooseCompute } from '../../src/kernels/choose-compute.js'
 import { installAdvice } from '../../src/kernels/native/advice.js'
-import { type ComputeWish, chooseCompute } from '../../src/kernels/precision.js'
 import { nativeLibrary, ownCache } from '../helpers/native-library.js'
 
 ownCache(t)

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { CheckpointError } from '../../src/formats/safetensors.js'
+import { loadState, type NamedWeights, saveWeights } from '../../src/run/checkpoint-file.js'
 import { inspectCheckpoint, verifyCheckpoint } from '../../src/run/inspect.js'
-import { loadState, type NamedWeights, saveWeights } from '../../src/run/save.js'
 import { parseTrainingState, type TrainingState } from '../../src/run/training-state.js'
 
 const CASES = 10_000

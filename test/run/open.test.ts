@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { saveWeights } from '../../src/run/checkpoint-file.js'
 import { openRun } from '../../src/run/open.js'
-import { saveWeights } from '../../src/run/save.js'
 
 const experiment = { name: 'a' }
 const resolved = JSON.stringify(experiment)

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CheckpointError } from '../../src/formats/safetensors.js'
 import { writeTensorFile } from '../../src/formats/tensor-file.js'
-import { readParameters } from '../../src/run/parameters.js'
 import {
   loadState,
   loadWeights,
@@ -13,7 +12,8 @@ import {
   readCheckpoint,
   saveWeights,
   weightsSha256,
-} from '../../src/run/save.js'
+} from '../../src/run/checkpoint-file.js'
+import { readParameters } from '../../src/run/parameters.js'
 
 /** In one shared memory, as in a run. Values tell tensors and positions apart. */
 function network(widths: readonly number[], scale = 1): NamedWeights[] {

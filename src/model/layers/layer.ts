@@ -4,7 +4,9 @@
  * A kind of layer is two files and two rows: its declaration in src/model/layers (a row in kinds.ts), from which the
  * parameter table, checkpoints, the memory layout and summaries derive, and its passes and updates in
  * src/worker/network/layers (a row in kinds.ts there), from which the program derives its stages. The kernels that it calls
- * are methods of `Kernels` in src/kernels/backend.ts, whose `reference` implementation says what is right.
+ * are methods of `Kernels` in src/kernels/backend.ts, whose `reference` implementation says what is right. Besides: its name in
+ * `LayerType`, its place in the network (`networkLayers` in kinds.ts, from settings in src/config/schema/model.ts), its sizes if
+ * inputs and outputs do not say all, and its form in files of other programs (src/export, src/import).
  */
 
 /** A dense layer, or what may stand between a dense layer and its activation. */

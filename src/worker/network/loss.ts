@@ -1,6 +1,6 @@
 /**
- * The loss behind the last layer, whose bias it adds: losses, hits, and the deltas of the logits. Bound to one worker's
- * kernels; runs in workers and in the predictor.
+ * The loss behind the last layer, whose bias it adds: losses, hits, and the deltas of the logits. Returns
+ * `fault.loss` where they are not finite. Bound to one worker's kernels; runs in workers and in the predictor.
  */
 import type { Kernels } from '../../kernels/backend.js'
 import { viewSlot } from '../../tensor/arena.js'

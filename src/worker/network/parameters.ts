@@ -1,6 +1,7 @@
 /**
- * Updates of a layer's weight matrix and vectors, the same for every kind of layer: gradient, optimizer, average. Only
- * what is here writes parameters in a step. Bound to one worker's kernels; runs in workers.
+ * Updates of a layer's weight matrix and vectors, the same for every kind of layer: gradient, optimizer, average. Only these
+ * functions write learned parameters in a step, each its own tile, in stages with `changesState`; running statistics are
+ * written by layers/norm.ts. Bound to one worker's kernels; runs in workers.
  */
 import type { BiasTensors, BiasUpdate, Rows, Tile, WeightTensors, WeightUpdate } from '../../kernels/backend.js'
 import { isLearned } from '../../model/parameters.js'

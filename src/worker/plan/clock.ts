@@ -1,6 +1,6 @@
 /**
- * Clock of a run: maps a step's number to everything the step depends on: epoch, rows, order of the samples, learning rate. A pure
- * function of the plan, so that nothing has to be remembered or sent. Runs in workers.
+ * Clock of a run: shuffles each epoch, and maps a step's number to everything the step depends on: epoch, order of the
+ * samples, rows, learning rate. A pure function of the plan, so that nothing has to be remembered or sent. Runs in workers.
  */
 import { type OptimizerStep, optimizerStep } from '../../model/optimizer.js'
 import { learningRateAt } from '../../model/schedule.js'

@@ -1,6 +1,7 @@
 /**
  * A training step as a program: stages of tasks, a barrier after each. Built by every worker from the same plan; runs in
- * workers.
+ * workers. The stages are those of the passes (forward pass, loss, deltas: passes.ts), which change no parameter, then `tiles`:
+ * each task computes the gradient of one tile of a weight matrix, over all rows, and updates the tile (network/parameters.ts).
  *
  * A task's operands and shapes never depend on who runs it, tasks of one stage write disjoint memory, and every
  * reduction is itself a task with a fixed order. That is why the bits do not depend on the number of workers. The one

@@ -1,4 +1,9 @@
-/** The inner loop of a worker: stages of tasks, a barrier after each, with times. Runs in workers. */
+/**
+ * The inner loop of a worker: stages of tasks, a barrier after each, with times. Runs in workers.
+ *
+ * A fault, such as a loss that is not finite, ends the step for all workers at the barrier of its stage, before anything has
+ * changed; span.ts reports it, and coordinator/non-finite.ts decides what follows.
+ */
 import { performance } from 'node:perf_hooks'
 import type { Stage } from '../program/stage.js'
 import { AbortedError, type ThreadTeam } from './barrier.js'

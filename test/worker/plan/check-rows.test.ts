@@ -1,6 +1,6 @@
 /** What the number of training rows means to a plan. */
 import t from 'tap'
-import { checkTrainingRows } from '../../../src/worker/plan/rows.js'
+import { checkTrainingRows } from '../../../src/worker/plan/check-rows.js'
 import type { RunPlan } from '../../../src/worker/plan/run-plan.js'
 
 const planOf = (train: number, { norm = 'batch', batchSize = 16, widths = [4, 3, 2] } = {}) =>

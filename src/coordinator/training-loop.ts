@@ -12,8 +12,8 @@ import { parameterCount, parameterTable } from '../model/parameters.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, TrainEvent } from '../run/events.js'
+import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { stepsPerEpoch } from '../worker/plan/clock.js'
-import { checkTrainingRows } from '../worker/plan/rows.js'
 import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Finish } from './finish.js'
@@ -24,7 +24,7 @@ import { NO_SUMS, RunState } from './run-state.js'
 import { Scorer } from './scoring.js'
 import { NonFiniteError, type Session, type StateSnapshot, type StepsRun } from './session.js'
 import type { ResumePoint } from './start.js'
-import { endsWithBest, snapshotWhenSettled, type Training } from './training.js'
+import { endsWithBest, snapshotWhenSettled, type Training } from './training-context.js'
 
 export interface TrainOptions {
   /** Default: a new directory under `runs/` of the current one. null: write no files. */

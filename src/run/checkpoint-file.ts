@@ -1,5 +1,6 @@
 /**
- * Checkpoints: the parameters of a network in a safetensors file, with the state of training in its metadata.
+ * Checkpoint files, written and read: the parameters of a network in a safetensors file, with the state of training and the
+ * digests `weightsSha256` and `stateSha256` in its metadata.
  * Main thread. The tensors may be views of shared memory; the caller ensures that nobody writes them meanwhile.
  */
 import { createHash, type Hash } from 'node:crypto'

@@ -4,7 +4,7 @@
 import { type LoadedExperiment, resolveExperiment } from '../config/load.js'
 import type { ExperimentInput } from '../config/schema.js'
 import type { EpochEvent, RunSummary, TrainEvent } from '../run/events.js'
-import { type TrainOptions, train as trainExperiment } from './train.js'
+import { type TrainOptions, train as trainExperiment } from './new-run.js'
 
 /** Result of a run, with its history. */
 export interface TrainResult extends RunSummary {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { evaluate, loadExperiment, readParameters, resolveExperiment, type TrainEvent, train } from '../../src/index.js'
-import { weightsSha256 } from '../../src/run/save.js'
+import { weightsSha256 } from '../../src/run/checkpoint-file.js'
 import { TINY, writeTinyData } from '../helpers/tiny-data.js'
 
 const root = t.testdir()

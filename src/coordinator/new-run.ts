@@ -15,9 +15,9 @@ import { refuseOtherData } from '../run/saved-run.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
 import { startFrom, startingPoint } from './start.js'
-import { Trainer, type TrainOptions } from './trainer.js'
+import { Trainer, type TrainOptions } from './training-loop.js'
 
-export type { TrainOptions } from './trainer.js'
+export type { TrainOptions } from './training-loop.js'
 
 export interface NewRunOptions extends TrainOptions {
   /** Files that the data must be, by digest; others are refused before anything is trained. */
