@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { resume } from '../../src/coordinator/resume.js'
-import { readCheckpoint } from '../../src/run/save.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 
 /** A run of gradloom 0.1 before bytes of a table were numbers, 2 epochs of 4 steps, and its data. */
 const OLD = fileURLToPath(new URL('../../../test/fixtures/bytes-of-0.1', import.meta.url))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { resume } from '../../src/coordinator/resume.js'
-import { readCheckpoint } from '../../src/run/save.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 
 const OLD = fileURLToPath(new URL('../../../test/fixtures/bytes-of-0.1', import.meta.url))
 const dir = join(t.testdir({}), 'copy')
