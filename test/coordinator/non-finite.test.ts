@@ -140,7 +140,10 @@ t.test('skip: leaves out the one mini-batch that overflows, once an epoch, the s
       ...[filled('layers.0.weight', [4, 3], 3e38), filled('layers.0.bias', [3], 0)],
       ...[filled('layers.1.weight', [3, 2], 1e-38), filled('layers.1.bias', [2], 0)],
     ],
-    { step: 0, epoch: 0, rowsSeen: 0, experiment: {} },
+    {
+      ...{ step: 0, epoch: 0, rowsSeen: 0 },
+      experiment: { data: { dataset: 'idx', path: '.' }, model: { hidden: [3], dropout: 0 } },
+    },
   )
   const experiment = (workers: number) =>
     resolveExperiment({
