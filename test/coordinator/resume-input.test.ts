@@ -30,7 +30,7 @@ t.test('another scaling than the completed steps had is refused, even where chan
   const { run, data } = copy(t)
   const asked = { dataPath: data, overrides: ['train.epochs=4', 'data.normalise=standardise'], allowChange: true }
   await t.rejects(resume(run, asked), {
-    message: /data.normalise .*the state of the run does not fit/,
+    message: /data\.normalise: .*the state of the run does not fit/,
     hint: /train <experiment> --from/,
   })
 })
