@@ -12,6 +12,7 @@ import { evaluate } from '../../src/inference/evaluate.js'
 import { loadTestSamples } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { encodePng } from '../../src/picture/png.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 
 const dir = t.testdir()
 /** Rows of which column `a` says the class, and `b` and `id` nothing. */
@@ -247,3 +248,28 @@ t.test(
     await t.rejects(evaluate(runDir, { dataPath: unknown }), { name: 'DataError', message: /the class 'bright'/ })
   },
 )
+
+t.test(
+  'train --from without data.csv.label: the target is the column that the model calls so, not the last one',
+  async t => {
+    const path = table('class-first.csv', ['class', 'b', 'a'], range(60))
+    const runDir = join(dir, 'class-first')
+    const { test } = await train(experiment(path, untrained), { runDir, from: run })
+    t.ok(test!.accuracy! > 0.9, `accuracy is ${test!.accuracy}, that of the model it starts from`)
+    const { columns } = (await readCheckpoint(join(runDir, 'checkpoints', 'step-0.safetensors'))).input!
+    t.same(columns, { features: ['a', 'b'], labels: ['class'] })
+  },
+)
+
+t.test('a class without validation or test samples is said at the start', async t => {
+  const warnings: string[] = []
+  const path = table('rare.csv', ['a', 'b', 'class'], [...range(120).filter(i => i % 3 < 2), 2])
+  const onWarning = (message: string) => void warnings.push(message)
+  await train(experiment(path, untrained, { validation: 0.2 }), { runDir: null, onWarning })
+  for (const split of ['validation', 'test']) {
+    t.ok(
+      warnings.some(text => text.includes(split) && text.includes("'cat'")),
+      `${split}: ${warnings.join(' | ')}`,
+    )
+  }
+})
