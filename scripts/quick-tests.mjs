@@ -33,6 +33,7 @@ const SLOW = [
   'coordinator/non-finite.test.js',
   'coordinator/phases.test.js',
   'coordinator/new-run.test.js',
+  'import/round-trip.test.js',
   'kernels/bf16.test.js',
   'kernels/x64.test.js',
   'picture/prepare.test.js',

@@ -37,10 +37,15 @@ const WRITERS: readonly (readonly [args: readonly string[], name: string])[] = [
   [['sweep', at('sweep.json'), '--run-dir'], 'sweep'],
   [['train', experiment, '--quiet', '--run-dir'], 'run'],
 ]
-const PLACES = [at('file'), ...(existsSync('/proc/self') ? ['/proc'] : [])]
+/** A folder that refuses new files even to root, for one command of each way of writing; all meet a file in the place of a folder. */
+const IN_PROC = existsSync('/proc/self') ? WRITERS.filter(([args]) => /export|report|init|train/.test(args[0])) : []
+const PLACES = [
+  [at('file'), WRITERS],
+  ['/proc', IN_PROC.filter(([args], i, all) => all.findIndex(([other]) => other[0] === args[0]) === i)],
+] as const
 
-for (const place of PLACES) {
-  for (const [args, name] of WRITERS) {
+for (const [place, writers] of PLACES) {
+  for (const [args, name] of writers) {
     t.test(`${args[0]} ${args.at(-1)} ${place}/${name}`, async t => {
       const { code, stderr } = await gradloom([...args, join(place, name)])
       t.ok(code === 1 || code === 2, `exit code ${code}`)
