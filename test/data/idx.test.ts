@@ -264,7 +264,7 @@ t.test('a file that changes between header and elements is a DataError', async t
   writeFileSync(file, imagesFile(2, 4, 3))
   t.match(
     await problem(readIdxElements(file, 'images', head, () => undefined)),
-    /header says 2 x 4 x 3, expected 2 x 3 x 4/,
+    /header has 2 x 4 x 3, expected 2 x 3 x 4/,
   )
 })
 
