@@ -117,7 +117,7 @@ async function listPictures(
   for (const className of sortedClasses(folders)) {
     const inside = await contentOfFolder(join(folder, className))
     const before = pictures.length
-    for (const name of inside.folders) leftOut.add(className, name, 'folders inside a class')
+    for (const name of inside.folders) leftOut.add(className, name, 'nested in a class folder')
     for (const name of inside.files) {
       const file = join(folder, className, name)
       if (await isPictureFile(file)) pictures.push({ className, name, file })

@@ -84,7 +84,7 @@ t.test('files that are not read are named and counted', async t => {
   t.equal(source.train.rows + source.test.rows, 10)
   t.same(source.warnings, [
     `${path}: ignored files that are not pictures gradloom reads: 1 .md (readme.md); 2 .bmp (a/x.bmp, …); ` +
-      '1 folders inside a class (b/more); 1 without an ending (b/LICENSE); 1 .txt (b/notes.txt)',
+      '1 nested in a class folder (b/more); 1 without an ending (b/LICENSE); 1 .txt (b/notes.txt)',
   ])
 })
 
