@@ -21,10 +21,10 @@ t.test('imports that go downwards pass', async t => {
 
 t.test('an upward import is an error, a type alone and a dynamic import too', async t => {
   for (const line of [
-    "import { b } from '../coordinator/new-run.js'",
-    "import type { b } from '../coordinator/new-run.js'",
-    "const late = import('../coordinator/new-run.js')",
-    "export { b } from '../coordinator/new-run.js'",
+    "import { b } from '../coordinator/train.js'",
+    "import type { b } from '../coordinator/train.js'",
+    "const late = import('../coordinator/train.js')",
+    "export { b } from '../coordinator/train.js'",
   ]) {
     const { code, text } = check(t, {
       data: { 'csv.ts': `${line}\n` },

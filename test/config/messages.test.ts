@@ -1,10 +1,11 @@
 /** Every kind of wrong value, by its message; and that nothing but a ConfigError ever comes out. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentError } from '../../src/config/problems.js'
 import { isKnown, settings } from '../../src/config/settings.js'
 import { ConfigError, GradloomError } from '../../src/errors.js'
+import fc from '../helpers/fast-check.js'
 
 const DIGITS = { dataset: 'digits' }
 

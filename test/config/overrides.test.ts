@@ -1,10 +1,10 @@
 /** `--set path=value`. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { loadExperiment, resolveExperiment } from '../../src/config/load.js'
 import { ConfigError, GradloomError } from '../../src/errors.js'
+import fc from '../helpers/fast-check.js'
 
 const DIGITS = { data: { dataset: 'digits' } }
 

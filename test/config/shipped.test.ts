@@ -1,7 +1,6 @@
 /** What is checked in beside the code agrees with it: the JSON Schema, the page about it, and the shipped experiments. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { differences } from '../../src/config/diff.js'
 import { loadExperiment, resolveExperiment } from '../../src/config/load.js'
@@ -10,6 +9,7 @@ import { withValue } from '../../src/config/overrides.js'
 import { valueAt } from '../../src/config/problems.js'
 import { type ExperimentInput, experimentSchema } from '../../src/config/schema.js'
 import { experimentJsonSchema, type SchemaNode, settings } from '../../src/config/settings.js'
+import fc from '../helpers/fast-check.js'
 
 t.test('schema/experiment.schema.json is current; if not: npm run schema', async t => {
   const checkedIn = readFileSync('schema/experiment.schema.json', 'utf8')

@@ -1,8 +1,9 @@
 /** Texts that are no JSON: each by its message, line, column and caret. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { parseJson } from '../../src/config/syntax.js'
 import { ConfigError } from '../../src/errors.js'
+import fc from '../helpers/fast-check.js'
 
 function messageFor(text: string): string {
   try {

@@ -1,7 +1,6 @@
 /** NumPy arrays and folders of pictures as data sets, and every way in which they can be wrong. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import fc from 'fast-check'
 import { unzipSync, zipSync } from 'fflate'
 import t from 'tap'
 import { openDataset } from '../../src/data/dataset.js'
@@ -10,6 +9,7 @@ import type { DataConfig, DatasetSource } from '../../src/data/source.js'
 import { parseNpy } from '../../src/formats/npy.js'
 import { encodePng } from '../../src/picture/png.js'
 import { dataConfig } from '../helpers/data-config.js'
+import fc from '../helpers/fast-check.js'
 
 const dir = t.testdir()
 let folders = 0

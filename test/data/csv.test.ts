@@ -2,12 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import t from 'tap'
 import { detectDelimiter } from '../../src/data/csv.js'
 import { openDataset } from '../../src/data/dataset.js'
 import type { DataConfig, DatasetSource, Split } from '../../src/data/source.js'
 import { dataConfig } from '../helpers/data-config.js'
+import fc from '../helpers/fast-check.js'
 
 const dir = t.testdir()
 let files = 0

@@ -2,11 +2,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { constants, deflateRawSync, gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import t from 'tap'
 import { contentOf } from '../../src/data/content.js'
 import { type IdxKind, readIdxElements, readIdxHeader, readIdxLabels } from '../../src/data/idx.js'
 import { DataError } from '../../src/errors.js'
+import fc from '../helpers/fast-check.js'
 import { header, imagesFile, labelsFile } from './idx-files.js'
 
 const dir = t.testdir()

@@ -1,7 +1,8 @@
 /** Split into training and validation rows. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { splitValidation } from '../../src/data/split.js'
+import fc from '../helpers/fast-check.js'
 
 const countBy = (labels: Int32Array, rows: Uint32Array): number[] => {
   const counts = Array<number>(labels.length === 0 ? 0 : Math.max(...labels) + 1).fill(0)

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { unzipSync } from 'fflate'
 import * as ort from 'onnxruntime-web'
 import t from 'tap'
@@ -11,6 +10,7 @@ import { TensorFile } from '../../src/formats/tensor-file.js'
 import { exportWeights, formatOf, loadTestSamples, Predictor, readParameters } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
 import { gradloom } from '../cli/run-cli.js'
+import fc from '../helpers/fast-check.js'
 import { trainDigits } from '../inference/trained.js'
 
 const dir = t.testdir()

@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import {
   evaluate,
@@ -13,6 +12,7 @@ import {
   type Samples,
   train,
 } from '../../src/index.js'
+import fc from '../helpers/fast-check.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 import { trainDigits } from './trained.js'
 

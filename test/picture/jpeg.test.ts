@@ -1,10 +1,11 @@
 /** JPEG of every colour coding, WebP, AVIF, TIFF and GIF, how cameras were held, and what is refused. */
-import fc from 'fast-check'
+
 import sharp from 'sharp'
 import t from 'tap'
 import { decodePicture } from '../../src/picture/picture.js'
 import { preparePicture } from '../../src/picture/prepare.js'
 import { PictureError } from '../../src/picture/raster.js'
+import fc from '../helpers/fast-check.js'
 import { JPEG, OTHERS } from './odd-files.js'
 
 const COLOUR = [200, 80, 40, 255]

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import fc from 'fast-check'
 import sharp from 'sharp'
 import t from 'tap'
 import { loadTestSamples, Predictor } from '../../src/index.js'
@@ -9,6 +8,7 @@ import { choosePreparation, liesAsMnist, preparationOfOldModel } from '../../src
 import { prepare, preparePicture } from '../../src/picture/prepare.js'
 import type { Picture } from '../../src/picture/raster.js'
 import { resize } from '../../src/picture/resize.js'
+import fc from '../helpers/fast-check.js'
 import { trainDigits } from '../inference/trained.js'
 
 const SHAPE = { height: 28, width: 28 }

@@ -1,12 +1,13 @@
 /** Bar "garbage in": damaged and hostile checkpoints give a CheckpointError, in bounded memory, or are whole. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
+import { RunError } from '../../src/errors.js'
 import { CheckpointError } from '../../src/formats/safetensors.js'
 import { loadState, type NamedWeights, saveWeights } from '../../src/run/checkpoint-file.js'
 import { inspectCheckpoint, verifyCheckpoint } from '../../src/run/inspect.js'
 import { parseTrainingState, type TrainingState } from '../../src/run/training-state.js'
+import fc from '../helpers/fast-check.js'
 
 const CASES = 10_000
 const LIMIT_BYTES = 400 * 2 ** 20
@@ -35,6 +36,10 @@ const headerLength = Number(bytes.readBigUInt64LE())
 const header = JSON.parse(bytes.subarray(8, 8 + headerLength).toString())
 const data = bytes.subarray(8 + headerLength)
 
+/** A damaged digit of the version makes a file of a newer gradloom, which is no damage. */
+const isExpected = (error: unknown) =>
+  error instanceof CheckpointError || (error instanceof RunError && error.message.includes('formatVersion'))
+
 /** All that reads checkpoints. Returns whether the file was taken for whole. */
 async function read(file: string): Promise<boolean> {
   const outcomes = await Promise.allSettled([
@@ -47,7 +52,7 @@ async function read(file: string): Promise<boolean> {
     ).then(checkpoint => parseTrainingState(file, checkpoint.training)),
   ])
   for (const outcome of outcomes) {
-    if (outcome.status === 'rejected' && !(outcome.reason instanceof CheckpointError)) throw outcome.reason
+    if (outcome.status === 'rejected' && !isExpected(outcome.reason)) throw outcome.reason
   }
   return outcomes[2].status === 'fulfilled'
 }

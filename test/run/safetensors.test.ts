@@ -1,6 +1,5 @@
 import { strict as assert } from 'node:assert'
 import { inspect } from 'node:util'
-import fc from 'fast-check'
 import t from 'tap'
 import {
   CheckpointError,
@@ -12,6 +11,7 @@ import {
   type SafetensorsHeader,
   tensorBytes,
 } from '../../src/formats/safetensors.js'
+import fc from '../helpers/fast-check.js'
 
 /** As a file would be read: length, header, and the count of bytes behind it. */
 function parse(file: Uint8Array): SafetensorsHeader {

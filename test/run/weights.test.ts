@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { RunError } from '../../src/errors.js'
 import { CheckpointError } from '../../src/formats/safetensors.js'
 import { writeTensorFile } from '../../src/formats/tensor-file.js'
 import {
@@ -166,7 +167,9 @@ t.test('every flipped bit of the header gives a checkpoint or a CheckpointError'
     damaged[bit >> 3] ^= 1 << (bit & 7)
     writeFileSync(file, damaged)
     await loadWeights(file, parameters).catch(error => {
-      if (!(error instanceof CheckpointError)) throw error
+      // A damaged digit of the version makes a file of a newer gradloom.
+      const isNewer = error instanceof RunError && error.message.includes('formatVersion')
+      if (!(error instanceof CheckpointError || isNewer)) throw error
       refused++
     })
   }

@@ -1,8 +1,9 @@
 /** Places in the arena: no two tensors overlap, none shares a cache line, all lie inside. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { createArena, MAX_ARENA_BYTES, Reservations, viewSlot } from '../../src/tensor/arena.js'
 import { bytesPerElement, type Dtype, sizeOf } from '../../src/tensor/tensor.js'
+import fc from '../helpers/fast-check.js'
 
 const request = fc.record({
   dtype: fc.constantFrom(...(Object.keys(bytesPerElement) as Dtype[])),

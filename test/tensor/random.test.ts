@@ -1,7 +1,8 @@
 /** Philox against its authors' vectors; permutations; keys. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { keyOf, Purpose, permutation, philox } from '../../src/tensor/random.js'
+import fc from '../helpers/fast-check.js'
 
 const purposes = Object.values(Purpose)
 const seeds = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })

@@ -1,7 +1,8 @@
 /** The grid of a layer covers it once, in aligned blocks. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { divideGrid } from '../../../src/worker/plan/grid.js'
+import fc from '../../helpers/fast-check.js'
 
 t.test('a grid covers every element once, in columns that begin at multiples of the unit', async t => {
   let runs = 0
