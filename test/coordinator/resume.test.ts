@@ -170,7 +170,7 @@ t.test('another number of epochs is refused where the schedule ends with the run
   const overrides = ['train.epochs=4']
   await t.rejects(
     resume(runDir, { overrides }),
-    /train.epochs: 3 -> 4 \(schedule.type is "cosine", whose learning rates depend on .*trained otherwise/,
+    /train.epochs: 3 -> 4 \(schedule.type is "cosine", whose learning rates depend on .*trained with other settings/,
   )
   const { summary } = await resume(runDir, { overrides, allowChange: true })
   t.equal(summary.epochs, 4)
