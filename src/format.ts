@@ -1,4 +1,4 @@
-/** Numbers as people read them. Pure; any thread. */
+/** Numbers and lists as people read them. Pure; any thread. */
 
 const UNKNOWN = '?'
 
@@ -13,6 +13,12 @@ export function formatCount(value: number): string {
 /** Count with its noun: 1 checkpoint, 1,200 checkpoints. `plural` where adding an s is wrong. */
 export function formatCounted(count: number, noun: string, plural = `${noun}s`): string {
   return `${formatCount(count)} ${count === 1 ? noun : plural}`
+}
+
+/** Comma-separated list, of a long one its first `most`: `a, b, c and 17 more`. */
+export function formatList(items: readonly string[], most: number): string {
+  const more = items.length - most
+  return items.slice(0, most).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 /** Fraction as a percentage: `96.12 %` */

@@ -17,6 +17,7 @@ import {
 } from '../data/input.js'
 import { type TargetSpread, targetSpread } from '../data/regression-score.js'
 import { splitAt, splitValidation } from '../data/split.js'
+import { formatList } from '../format.js'
 import { choosePreparation } from '../picture/preparation.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
@@ -71,16 +72,16 @@ function classesWithoutSamples(
     if (rows[split] === 0) return []
     const labels = labelsOf(split === 'test' ? 'test' : 'train')
     const indices = viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, rows[split])
-    const seen = new Set(Array.from(indices, row => labels[row]))
+    const seen = new Set<number>()
+    for (const row of indices) seen.add(labels[row])
     const empty = data.classNames.filter((_, label) => !seen.has(label))
     if (empty.length === 0) return []
-    const shown = empty
-      .slice(0, MOST_SHOWN)
-      .map(name => `'${name}'`)
-      .join(', ')
-    const more = empty.length > MOST_SHOWN ? ` and ${empty.length - MOST_SHOWN} more` : ''
+    const shown = formatList(
+      empty.map(name => `'${name}'`),
+      MOST_SHOWN,
+    )
     return [
-      `${data.where}: no ${split} sample has the class ${shown}${more}; ${split} scores say nothing about ${empty.length > 1 ? 'them' : 'it'}`,
+      `${data.where}: no ${split} sample has the class ${shown}; ${split} scores say nothing about ${empty.length > 1 ? 'them' : 'it'}`,
     ]
   })
 }

@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../errors.js'
+import { formatCounted, formatList } from '../format.js'
 import type { DataConfig } from './source.js'
 
 type CsvConfig = DataConfig['csv']
@@ -150,7 +151,7 @@ export class RowCounters {
 
   add(numbers: readonly number[]): void {
     if (this.#rows++ === 0) this.#counting = numbers.map((value, column) => ({ column, next: value }))
-    this.#counting = this.#counting.filter(each => numbers[each.column] === each.next++)
+    if (this.#counting.length > 0) this.#counting = this.#counting.filter(each => numbers[each.column] === each.next++)
   }
 
   /** Warnings about columns that are row numbers by their name and their values. */
@@ -181,10 +182,10 @@ export function headerWarning(file: string, names: readonly string[], { features
 
 /** Names in one line, the rest counted. */
 export const listed = (names: readonly string[]): string =>
-  names
-    .slice(0, MOST_SHOWN)
-    .map(name => inspect(name))
-    .join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
+  formatList(
+    names.map(name => inspect(name)),
+    MOST_SHOWN,
+  )
 
 /** Notes on the columns of a table, in lines. `reasons`: columns left out; null: the experiment names the features. */
 export function columnNotes(
@@ -197,13 +198,9 @@ export function columnNotes(
 ): string[] {
   const { features, labels, others } = columns
   const shown = reasons ?? others.map(name => inspect(name))
-  const more = shown.length > MOST_SHOWN ? ` and ${shown.length - MOST_SHOWN} more` : ''
+  const why = reasons ? '' : ', which data.csv.features does not name'
   return [
-    `predicts ${listed(labels)} from ${features.length} column${features.length === 1 ? '' : 's'}: ${listed(features)}`,
-    ...(shown.length > 0
-      ? [
-          `left out: ${shown.slice(0, MOST_SHOWN).join(', ')}${more}${reasons ? '' : ', which data.csv.features does not name'}`,
-        ]
-      : []),
+    `predicts ${listed(labels)} from ${formatCounted(features.length, 'column')}: ${listed(features)}`,
+    ...(shown.length > 0 ? [`left out: ${formatList(shown, MOST_SHOWN)}${why}`] : []),
   ]
 }

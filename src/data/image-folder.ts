@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { DataError } from '../errors.js'
-import { formatCounted } from '../format.js'
+import { formatCounted, formatList } from '../format.js'
 import { READ_FORMATS } from '../picture/kinds.js'
 import { decodePicture, readBytes } from '../picture/picture.js'
 import { prepare } from '../picture/prepare.js'
@@ -49,9 +49,9 @@ const MOST_SHOWN = 12
 function classNotes(classNames: readonly string[], { size, rows }: Part): string[] {
   const counts = new Map<string, number>()
   for (const name of rows.classNames) counts.set(name, (counts.get(name) ?? 0) + 1)
-  const shown = classNames.slice(0, MOST_SHOWN).map(name => `${name} (${counts.get(name) ?? 0})`)
-  const more = classNames.length > MOST_SHOWN ? ` and ${classNames.length - MOST_SHOWN} more` : ''
-  return [`grey pictures, ${size.width} x ${size.height}, of ${classNames.length} classes: ${shown.join(', ')}${more}`]
+  const shown = classNames.map(name => `${name} (${counts.get(name) ?? 0})`)
+  const classes = formatCounted(classNames.length, 'class', 'classes')
+  return [`grey pictures, ${size.width} x ${size.height}, of ${classes}: ${formatList(shown, MOST_SHOWN)}`]
 }
 
 /**

@@ -5,6 +5,7 @@
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */
 import { DataError } from '../errors.js'
+import { formatList } from '../format.js'
 import { asFeatureType } from './feature-type.js'
 import type { SavedInput } from './input.js'
 import type { DataConfig, DatasetSource, Features, Split } from './source.js'
@@ -118,10 +119,10 @@ const unlessSame = (places: readonly number[], count: number): Places =>
   places.length === count && places.every((place, i) => place === i) ? null : places
 
 const listOf = (names: readonly string[]) =>
-  names
-    .slice(0, MOST_SHOWN)
-    .map(name => `'${name}'`)
-    .join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
+  formatList(
+    names.map(name => `'${name}'`),
+    MOST_SHOWN,
+  )
 
 /** Loads from the source, then rearranges features, labels and targets into the model's order. */
 function loader(source: DatasetSource, features: Places, outputs: Places): DatasetSource['load'] {

@@ -7,6 +7,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type UnzipFileInfo, unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
+import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { fileError } from './content.js'
 import { expectDistinctFeatures, RowSample } from './digits-kept.js'
@@ -56,13 +57,10 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   const notes = [
     `predicts ${trainLabels} from ${trainFeatures}: ${train.text}` +
       (test ? `; tested on ${testLabels} and ${testFeatures}` : ''),
-    ...(others.length > 0 ? [`left out: ${listed(others)}, which data.npz does not name`] : []),
+    ...(others.length > 0 ? [`left out: ${formatList(others, MOST_SHOWN)}, which data.npz does not name`] : []),
   ]
   return { ...source, notes }
 }
-
-const listed = (names: readonly string[]): string =>
-  names.slice(0, MOST_SHOWN).join(', ') + (names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '')
 
 interface Part extends NamedRows {
   readonly height: number

@@ -32,11 +32,7 @@ export class DataOfRuns {
       this.#known.set(key, { dir, files })
       return
     }
-    const other = files.find(({ md5 }, i) => known.files[i]?.md5 !== md5)
-    if (other === undefined) return
-    throw otherDataError(
-      `${other.path}: MD5 was ${known.files[files.indexOf(other)]?.md5} for ${basename(known.dir)} and ${other.md5} for ${basename(dir)}`,
-    )
+    expectSame(known, files, md5 => `${md5} for ${basename(dir)}`)
   }
 
   /** Throws DataError where the data have changed since the runs; returns what is wrong where they cannot be read. */
@@ -50,12 +46,17 @@ export class DataOfRuns {
       if (error instanceof DataError) return error.message
       throw error
     }
-    const other = files.find(({ md5 }, i) => known.files[i]?.md5 !== md5)
-    if (other === undefined) return null
-    throw otherDataError(
-      `${other.path}: MD5 was ${known.files[files.indexOf(other)]?.md5} for ${basename(known.dir)} and is ${other.md5} now`,
-    )
+    expectSame(known, files, md5 => `is ${md5} now`)
+    return null
   }
+}
+
+/** Throws DataError where a file is not as a run had it. `describe` says whose digest the new one is. */
+function expectSame({ dir, files }: Known, found: readonly LoadedFile[], describe: (md5: string) => string): void {
+  found.forEach(({ path, md5 }, i) => {
+    const was = files[i]?.md5
+    if (was !== md5) throw otherDataError(`${path}: MD5 was ${was} for ${basename(dir)} and ${describe(md5)}`)
+  })
 }
 
 /** Files of a data set as they are now, read whole. */

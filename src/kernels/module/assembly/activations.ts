@@ -2,6 +2,7 @@
  * Every activation but ReLU, with its derivative, four numbers at a time. Formulas: src/model/activation.ts. A code is a
  * constant of the whole call, so its branches cost next to nothing beside the exponentials.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { exp4, expm1Of } from './math'
 
 // Codes, as in ../activations.ts.

@@ -5,6 +5,7 @@
  *
  * Letters: `H` and `W` of the image, `S` floats of a row of a field, a multiple of 8.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { philox4 } from './philox'
 
 /** Pixels of 0 around a padded image: one before it, two behind, where the last pixel's neighbour is read. */

@@ -1,4 +1,5 @@
 /** The three matrix products of a step. Preconditions are checked by the binding, not here. */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { BLOCK_BYTES, PANEL, ROW_BYTES } from './layout'
 import { listRows, SPANS_HEAD } from './lists'
 import { micro_f32_1x12, micro_f32_1x24, micro_f32_1x36, micro_f32_1x48, micro_f32_3x12 } from './micro-kernels'

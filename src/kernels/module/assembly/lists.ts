@@ -7,6 +7,7 @@
  * three lines each and have entries of three values and an offset, 16 bytes: they are for lines that have hardly a zero,
  * where the micro-kernel of three rows is a tenth faster.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { PANEL, ROW_BYTES, BLOCK_BYTES } from './layout'
 import { SINGLE_BYTES, TRIPLE_BYTES } from './micro-kernels'
 

@@ -20,6 +20,7 @@
  * row, or a second step of k in the loop's body, spills accumulators to the stack and puts store forwarding into each
  * chain: 4x12 25, 2x24 19.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 /** A value of a, then an offset into b. */
 // @ts-ignore: decorator

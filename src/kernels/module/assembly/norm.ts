@@ -6,6 +6,7 @@
  * nothing but the numbers, they lose nothing that shows in f32, and these kernels wait for memory more than they compute.
  * Columns past the last are zero and stay zero.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { nonFinite4 } from './math'
 import { flush } from './optimizers'
 
