@@ -1,0 +1,32 @@
+/** Interface of what reads a table, so that encoding and prediction do not depend on DuckDB. Types only; main thread. */
+import type { LoadedFile } from '../source.js'
+import type { ColumnProfile, TableChunk, ValueType } from './columns.js'
+
+/** Form of a table's files, where it is not what they say themselves. */
+export interface TableFormat {
+  /** Separator of fields in CSV; null: detected, and then fixed for all rows. */
+  readonly delimiter: string | null
+  /** True if the first line has names; null: detected. */
+  readonly header: boolean | null
+  /** Decimal separator; null: detected. */
+  readonly decimal: '.' | ',' | null
+  /** SQL over the view `data`; null: all rows and columns of the files. */
+  readonly query: string | null
+  /** Types that the user or a model demands, by column; a value that does not fit is an error that names file, line and column. */
+  readonly types: Readonly<Record<string, ValueType>>
+}
+
+export interface TableReader {
+  /** What `path` was resolved to, in the order in which rows come. */
+  readonly files: readonly LoadedFile[]
+  readonly rows: number
+  readonly columns: readonly ColumnProfile[]
+  /** Decisions that the file's form needed (separator, header, types), for `data describe`, the start lines and the manifest. */
+  readonly format: TableFormat
+  /** Notes and warnings for the user, such as a first line that was taken for a header. */
+  readonly notes: readonly string[]
+  readonly warnings: readonly string[]
+  /** Rows from `first` (default 0), in chunks, always in the order of the file, whatever the number of threads. */
+  read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
+  close(): Promise<void>
+}
