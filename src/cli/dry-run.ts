@@ -22,13 +22,13 @@ export interface DryRun {
 }
 
 /** Throws what `train` would throw before its first thread starts. */
-export async function planDryRun({ experiment, baseDir }: LoadedExperiment): Promise<DryRun> {
-  const { plan, layout, data, backendReason, backendAdvice } = await prepareSession(experiment, baseDir, {
+export async function planDryRun({ experiment: asked, baseDir }: LoadedExperiment): Promise<DryRun> {
+  const { experiment, plan, layout, data, backendReason, backendAdvice } = await prepareSession(asked, baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
   })
-  const validation = Math.round(data.train.rows * experiment.data.validation)
-  const train = data.train.rows - validation
+  const train = data.validationFrom ?? data.train.rows - Math.round(data.train.rows * experiment.data.validation)
+  const validation = data.train.rows - train
   const table = parameterTable(plan.widths, plan.norm.type)
   const layers = plan.widths.slice(1).map((outputs, i) => {
     const own = table.filter(({ layer }: Parameter) => layer === i)

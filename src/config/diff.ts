@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { withValue } from './overrides.js'
 import { valueAt } from './problems.js'
+import { taskOf } from './schema/data.js'
 import { lossOfTask } from './schema/train.js'
 import type { Experiment, ExperimentInput } from './schema.js'
 import { settings, variantIn } from './settings.js'
@@ -24,6 +25,7 @@ export function differences(experiment: Experiment, defaultName?: string): Exper
 
 function usualOf(path: string, standard: unknown, { data }: Experiment, defaultName: string | undefined): unknown {
   if (path === 'name') return defaultName
+  if (path === 'data.task') return taskOf({ ...data, task: 'auto' })
   return path === 'train.loss' ? lossOfTask(data.task) : standard
 }
 

@@ -8,7 +8,7 @@ import * as z from 'zod'
 import { augment } from './schema/augment.js'
 import { checkpoint, log } from './schema/checkpoint.js'
 import { compute } from './schema/compute.js'
-import { data } from './schema/data.js'
+import { data, taskOf } from './schema/data.js'
 import { help, NAME_PATTERN, NAME_WANTED } from './schema/fields.js'
 import { model } from './schema/model.js'
 import { optimizer } from './schema/optimizer.js'
@@ -53,8 +53,9 @@ export type ExperimentInput = z.input<typeof experimentSchema>
 
 /** Fills in the defaults that depend on other settings: a valid experiment becomes a complete one. */
 export function settled({ $schema: _, ...experiment }: Parsed): Experiment {
-  const { data, train } = experiment
-  return { ...experiment, train: { ...train, loss: train.loss ?? lossOfTask(data.task) } }
+  const { train } = experiment
+  const data = { ...experiment.data, task: taskOf(experiment.data) }
+  return { ...experiment, data, train: { ...train, loss: train.loss ?? lossOfTask(data.task) } }
 }
 
 /** Complete experiment: every default filled in. Deeply readonly, and frozen by `resolveExperiment`. */

@@ -30,6 +30,8 @@ const MOST_SHOWN = 20
 /** A run that is ready to start: its data are found and it fits into memory. No thread runs yet. */
 export interface PreparedSession extends PlannedRun {
   readonly data: DatasetSource
+  /** Experiment with the task of its data, where it left that to them. */
+  readonly experiment: Experiment
 }
 
 export interface LoadedData {
@@ -130,7 +132,7 @@ function scaleData(
   experiment: Experiment,
   known: KnownInput | null,
 ): Pick<LoadedData, 'input' | 'spreads'> {
-  const { height, width, dtype, classNames, columns } = data
+  const { height, width, dtype, classNames, columns, table } = data
   const named = columns && { columns: { features: columns.features, labels: columns.labels } }
   const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
   const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
@@ -141,7 +143,7 @@ function scaleData(
   const preparation =
     (setting === 'auto' ? known?.preparation : null) ??
     choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
-  const spec = { height, width, dtype, classNames, ...named, targets, preparation }
+  const spec = { height, width, dtype, classNames, ...named, ...(table && { table }), targets, preparation }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
   const scaling =
     known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, trainRows)

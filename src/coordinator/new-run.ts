@@ -29,17 +29,18 @@ export interface NewRunOptions extends TrainOptions {
  * thread starts; with RunError if training fails, after the failure is in `summary.json`.
  */
 export async function train(loaded: LoadedExperiment, options: NewRunOptions = {}): Promise<RunSummary> {
-  const experiment = withAbsolutePaths(loaded)
+  const asked = withAbsolutePaths(loaded)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
-  expectSameForward(options.from ?? '', model, experiment)
+  expectSameForward(options.from ?? '', model, asked)
   const prepared = await prepareSession(
-    experiment,
+    asked,
     loaded.baseDir,
     { purpose: 'train', splits: ['train', 'validation', 'test'] },
     options.data,
     model.spec,
   )
+  const { experiment } = prepared
   for (const text of prepared.data.warnings ?? []) options.onWarning?.(text)
   const known = knownScaling(model, prepared.data, experiment.data)
   const from =

@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
+import { withTask } from '../config/task.js'
 import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
 import { matchModel, withLabelsOf } from '../data/match.js'
@@ -54,21 +55,22 @@ const NEW_INPUT =
 
 /** Plans a session. `model`: the model whose columns and classes the data must have; null: as the data have them. */
 export async function prepareSession(
-  experiment: Experiment,
+  given: Experiment,
   baseDir: string,
   options: PlanOptions,
   samples?: TrainingData,
   model: SavedInput | null = null,
 ): Promise<PreparedSession> {
-  const opened = await openDataset(withLabelsOf(model, experiment.data), { baseDir, samples })
-  if (experiment.data.dataset === 'memory') expectValidation(experiment, opened)
+  const opened = await openDataset(withLabelsOf(model, given.data), { baseDir, samples, model })
+  const experiment = withTask(given, opened.task)
+  if (options.purpose === 'train') expectValidation(experiment, opened)
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
-  return { data, ...(await planRun(experiment, data, options)) }
+  return { data, experiment, ...(await planRun(experiment, data, options)) }
 }
 
-/** Checks that settings have the validation split that they need: the schema cannot, because samples in memory may bring one. */
-function expectValidation({ data, train, checkpoint }: Experiment, { validationFrom }: DatasetSource): void {
-  if (data.validation > 0 || validationFrom !== undefined) return
+/** Checks that settings have the validation split that they need: samples in memory or a split column may bring one. */
+function expectValidation({ data, train, checkpoint }: Experiment, source: DatasetSource): void {
+  if (data.validation > 0 || (source.validationFrom ?? source.train.rows) < source.train.rows) return
   const refuse = (what: string) => {
     throw new ConfigError(`${what} needs a validation split, expected validation samples or data.validation > 0`)
   }
@@ -121,11 +123,9 @@ interface SessionParts extends Omit<LoadedData, 'rows'> {
 export class Session {
   readonly plan: RunPlan
   readonly layout: Layout
-  /** Files read, with digests, for the manifest. */
   readonly files: readonly LoadedFile[]
-  /** Specification of the network's input; goes into every checkpoint. */
+  /** Goes into every checkpoint. */
   readonly input: InputSpec
-  /** Warnings about the splits, such as classes without samples. */
   readonly warnings: readonly string[]
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null

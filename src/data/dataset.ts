@@ -9,10 +9,12 @@ import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 import { openDigits } from './digits.js'
 import { openIdxFiles } from './idx-source.js'
+import type { SavedInput } from './input.js'
 import { KNOWN } from './known.js'
 import type { TrainingData } from './memory.js'
 import { findFiles, notFound, type Place, usualPlaces } from './places.js'
 import type { DataConfig, DatasetSource } from './source.js'
+import type { OpenReader } from './table/source.js'
 
 export type { DataConfig, DatasetSource, LoadedFile, LoadedSplit, Split } from './source.js'
 
@@ -22,6 +24,10 @@ export interface OpenOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Samples of the data set `memory`. */
   readonly samples?: TrainingData | undefined
+  /** Model whose encoding a table is given; null: fitted on the training rows. */
+  readonly model?: SavedInput | null
+  /** Reader of tables; for tests. */
+  readonly openReader?: OpenReader
 }
 
 export async function openDataset(config: DataConfig, options: OpenOptions): Promise<DatasetSource> {
@@ -39,6 +45,7 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
     }
     return openDigits()
   }
+  if (name === 'table') return openTableAt(config, options)
   if (name === 'csv' || name === 'npz' || name === 'images') {
     if (path === null) throw new ConfigError(`data.path is null, expected a file or folder with data.dataset "${name}"`)
     const test = testPath === null ? null : absolute(testPath)
@@ -50,6 +57,19 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
   const { found, misses } = await findFiles(places)
   if (found === null) throw notFound(name, misses)
   return openIdxFiles(name, found.place.dir, found.files, name === 'idx' ? null : KNOWN[name], config.transpose)
+}
+
+async function openTableAt(
+  config: DataConfig,
+  { baseDir, model = null, openReader }: OpenOptions,
+): Promise<DatasetSource> {
+  const { path, testPath } = config
+  if (path === null)
+    throw new ConfigError('data.path is null, expected a file, folder or glob with data.dataset "table"')
+  const { openTable } = await import('./table/source.js')
+  const open = openReader ?? (await import('./table/open-reader.js')).openReader
+  const test = testPath === null ? null : resolve(baseDir, testPath)
+  return openTable(resolve(baseDir, path), test, config, model, open)
 }
 
 function placesOf(name: 'mnist' | 'fashion-mnist' | 'idx', path: string | null, options: OpenOptions): Place[] {

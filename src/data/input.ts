@@ -7,6 +7,8 @@
 import { inspect } from 'node:util'
 import { PREPARATIONS, type Preparation } from '../picture/preparation.js'
 import type { DataConfig, Features, FeatureType, TableColumns } from './source.js'
+import type { TableEncoding } from './table/encoding.js'
+import { parseEncoding } from './table/parse.js'
 
 export interface Scaling {
   /** (x - offset) · factor; f32 numbers. */
@@ -23,6 +25,8 @@ export interface InputSpec {
   readonly classNames: readonly string[]
   /** Names of a table's columns; absent: rows are arrays or pictures, or an older version wrote this. */
   readonly columns?: ColumnNames
+  /** Encoding of a table's columns as features, which are then neither shifted nor scaled again. */
+  readonly table?: TableEncoding
   /** null: bytes, divided by 255. */
   readonly scaling: Scaling | null
   /** Scaling of regression targets, which the outputs predict; null: the outputs are classes. */
@@ -32,12 +36,13 @@ export interface InputSpec {
 }
 
 /** Resolves `data.normalise`. */
-export function normalisationOf({ normalise }: Pick<DataConfig, 'normalise'>, dtype: FeatureType) {
+export function normalisationOf({ normalise, dataset }: Pick<DataConfig, 'normalise' | 'dataset'>, dtype: FeatureType) {
+  if (dataset === 'table') return 'none'
   if (normalise !== 'auto') return normalise
   return dtype === 'uint8' ? 'unit' : 'standardise'
 }
 
-export const isScaled = (data: Pick<DataConfig, 'normalise'>, dtype: FeatureType): boolean =>
+export const isScaled = (data: Pick<DataConfig, 'normalise' | 'dataset'>, dtype: FeatureType): boolean =>
   dtype !== 'uint8' || normalisationOf(data, dtype) !== 'unit'
 
 /**
@@ -92,6 +97,7 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
   const spec = JSON.parse(json) as Omit<SavedInput, 'targets' | 'preparation'> & Partial<SavedInput>
   const { height, width, dtype, classNames, scaling, targets = null, preparation = null, columns } = spec
+  const table = spec.table === undefined ? undefined : parseEncoding(spec.table, height * width)
   const size = height * width
   const isList = (list: unknown, of: string, length: number) =>
     Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
@@ -104,8 +110,19 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
     isScalingOf(scaling, size) &&
     isScalingOf(targets, classNames.length) &&
     (preparation === null || PREPARATIONS.includes(preparation)) &&
+    table !== null &&
     (columns === undefined ||
       (isList(columns?.features, 'string', size) && isList(columns.labels, 'string', columns.labels?.length)))
   if (!good) throw new TypeError(`input is ${inspect(spec, { depth: 1 })}`)
-  return { height, width, dtype, classNames, ...(columns && { columns }), scaling, targets, preparation }
+  return {
+    height,
+    width,
+    dtype,
+    classNames,
+    ...(columns && { columns }),
+    ...(table && { table }),
+    scaling,
+    targets,
+    preparation,
+  }
 }

@@ -28,7 +28,8 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
       },
     )
   }
-  const { validation: fraction, task } = config
+  const { validation: fraction } = config
+  const task = config.task === 'regression' ? 'regression' : 'classification'
   if (data.validation !== undefined && fraction > 0) {
     throw new ConfigError(`data.validation is ${fraction}, expected 0, because validation samples are given`)
   }

@@ -7,6 +7,7 @@
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
 import { ShapeError } from '../errors.js'
+import type { TableEncoding } from './table/encoding.js'
 
 export type Split = 'train' | 'test'
 
@@ -47,12 +48,14 @@ export interface DatasetSource {
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
-  readonly task: DataConfig['task']
+  readonly task: 'classification' | 'regression'
   /** Outputs of a network: classes, for regression targets, and their names. */
   readonly classes: number
   readonly classNames: readonly string[]
   /** Names of a table's columns; absent: rows are arrays or pictures. */
   readonly columns?: TableColumns
+  /** Encoding of a table's columns as features. */
+  readonly table?: TableEncoding
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
   /** First row of the training part that belongs to the validation split; absent: see `data.validation`. */

@@ -113,7 +113,7 @@ export function sortedClasses(names: Iterable<string>): string[] {
 }
 
 /** One class in two spellings, as 1 and 1.0, would be learned as two. */
-function expectOneSpelling(where: string, classNames: readonly string[]): void {
+export function expectOneSpelling(where: string, classNames: readonly string[]): void {
   const numbers = classNames.filter(name => NUMBER.test(name)) // sorted
   // Names without a decimal point may be codes, as 01 and 1.
   const isSame = (a: string, b: string) => Number(a) === Number(b) && (a + b).includes('.')

@@ -9,7 +9,7 @@ import { ALL_ROWS } from './table.js'
 
 /** True if all rows of such a data set can be scored; others have a test part of their own. */
 export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean =>
-  dataset === 'csv' || dataset === 'npz' || dataset === 'images'
+  dataset === 'table' || dataset === 'csv' || dataset === 'npz' || dataset === 'images'
 
 /**
  * Settings that make all rows of `path` test rows, with the columns that the model names (null: unknown). For an archive or folder with a
@@ -17,6 +17,10 @@ export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean
  */
 export async function wholeData(config: DataConfig, path: string, model: SavedInput | null): Promise<DataConfig> {
   const columns = model?.columns
+  if (config.dataset === 'table') {
+    // The model says columns and targets; rows are not split.
+    return { ...config, path, testPath: null, testFraction: ALL_ROWS, split: { column: null, group: null, time: null } }
+  }
   const csv = columns
     ? {
         ...config.csv,

@@ -32,7 +32,7 @@ export interface Mistake extends ClassPrediction {
  */
 export async function loadTestSamples({ source, widths }: Predictor, moved: MovedData = {}): Promise<TestSamples> {
   const { data: located } = await locateDataOf(source.experiment, source, moved)
-  const data = matchModel(await openDataset(located, { baseDir: source.baseDir }), source.input)
+  const data = matchModel(await openDataset(located, { baseDir: source.baseDir, model: source.input }), source.input)
   const { rows } = data.test
   const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
   const labels = new Int32Array(rows)

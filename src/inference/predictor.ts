@@ -10,6 +10,8 @@ import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
+import { encodeRows } from '../data/table/encode.js'
+import { chunkOfRows, type FieldRow, isFieldRow } from '../data/table/rows.js'
 import { ConfigError, RunError, ShapeError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
@@ -29,8 +31,9 @@ const BATCH_ROWS = 64
 /**
  * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
  * numbers for each sample. An image is given row by row, as bytes with 0 for the background; numbers in the units of the data.
+ * Rows of a table are objects by column name, `[{ sex: 'male', mass: 3750 }]`, or its features as encoded before.
  */
-export type Samples = Features | readonly ArrayLike<number>[]
+export type Samples = Features | readonly ArrayLike<number>[] | readonly FieldRow[]
 
 /** Activations of one layer for some samples. */
 export interface LayerActivations {
@@ -219,6 +222,11 @@ export class Predictor {
       )
     }
     const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
+    const { table } = this.source.input
+    if (table && isFieldRow(samples[0])) {
+      encodeRows(table, chunkOfRows(table, samples, 'samples'), features as Float32Array, null, 'samples')
+      return features
+    }
     for (const [row, sample] of (samples as readonly ArrayLike<number>[]).entries()) {
       if (sample?.length !== size) {
         throw new ShapeError(`samples: sample ${row} has ${sample?.length} numbers, expected ${size}; ${what}`)

@@ -89,7 +89,11 @@ async function located(key: PathKey, data: Experiment['data'], { path: runDir, m
 }
 
 const expected = ({ dataset }: Experiment['data']): string =>
-  dataset === 'csv' || dataset === 'npz' ? `the ${dataset} file that it was trained on` : 'the folder it was trained on'
+  dataset === 'table'
+    ? 'the table that it was trained on'
+    : dataset === 'csv' || dataset === 'npz'
+      ? `the ${dataset} file that it was trained on`
+      : 'the folder it was trained on'
 
 /** The place whose file has the recorded digest; undefined for folders, whose files the data set itself compares. */
 async function ofTheRun(places: readonly string[], recorded: string, manifest: Located['manifest']) {

@@ -1,6 +1,7 @@
 /** The section `data`: where the samples come from, and how they are split. Types and data only; any thread. */
 import * as z from 'zod'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
+import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, split, table } from './table.js'
 
 export const data = z
   .strictObject({
@@ -9,7 +10,7 @@ export const data = z
       .meta(
         help(
           'Data set. `digits` comes with gradloom, `mnist` and `fashion-mnist` are downloaded by `gradloom data fetch`. Your own data, at `path`: `idx`, a folder of IDX files; ' +
-            '`csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF), one folder per class. `memory`: samples that a program passes to `train`.',
+            '`table`, a table of columns: CSV, TSV, Parquet, JSON; `csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF), one folder per class. `memory`: samples that a program passes to `train`.',
         ),
       ),
     path: z
@@ -19,7 +20,7 @@ export const data = z
       .default(null)
       .meta(
         help(
-          'Folder with the four IDX files under their usual names, gzipped or not; a CSV file; an .npz file or a folder of ' +
+          "Folder with the four IDX files under their usual names, gzipped or not; a table's file, a folder or a glob of such files; an .npz file or a folder of " +
             '.npy files; a folder of pictures. Relative paths start at the experiment file. null: look in the usual places.',
         ),
       ),
@@ -28,22 +29,24 @@ export const data = z
       .min(1)
       .nullable()
       .default(null)
-      .meta(help('Test samples of `csv` and `images`, in the same form as `path`. null: see `testFraction`.')),
+      .meta(help('Test samples of `table`, `csv` and `images`, in the same form as `path`. null: see `testFraction`.')),
     testFraction: fraction()
       .gt(0)
       .default(0.2)
       .meta(
         help(
-          'Fraction of the samples that becomes the test split, taken equally from each class, for `csv`, `npz`, `images` and ' +
+          'Fraction of the samples that becomes the test split, taken equally from each class, for `table`, `csv`, `npz`, `images` and ' +
             '`memory` without test samples of their own. The split is the same for every seed.',
         ),
       ),
     task: z
-      .enum(['classification', 'regression'])
-      .default('classification')
+      .enum(['auto', 'classification', 'regression'])
+      .default('auto')
       .meta(
         help(
-          'Prediction of a class, or of one or more target values. `regression` is for `csv`, `npz` and `memory`; its loss ' +
+          'Prediction of a class, or of one or more target values. `auto`: of a `table` as the target column is, classes for ' +
+            'text, yes or no, and at most 20 different integers, values for other numbers and for several targets; elsewhere `classification`. ' +
+            '`regression` is for `table`, `csv`, `npz` and `memory`; its loss ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
             'split, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
             'always predicts the mean. Predictions are in the units of the data.',
@@ -59,6 +62,31 @@ export const data = z
             'images, `standardise` for numbers.',
         ),
       ),
+    query: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'SQL statement (DuckDB) whose rows are the table; the view `data` has all rows of `path`, or of `testPath`. Its order of rows ' +
+            'is the order of the samples: say ORDER BY where the statement groups or joins. null: all rows and columns.',
+        ),
+      ),
+    target: z
+      .union([column(), z.array(column()).min(1)])
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Column of a `table` to predict, by name or by index from 0; an array of columns for several targets. null: the last one.',
+        ),
+      ),
+    columns,
+    missing,
+    categories,
+    split,
+    table,
     csv: z
       .strictObject({
         delimiter: z
@@ -137,7 +165,7 @@ export const data = z
         help('Fraction of the training samples set apart as the validation split, which is scored after every epoch.'),
       ),
   })
-  .check(pathFitsDataset(), taskFitsDataset(), settingsFitDataset())
+  .check(pathFitsDataset(), taskFitsDataset(), settingsFitDataset(), oneSplit())
   .meta({
     title: 'Data',
     description: 'Where the samples come from, and how they are split.',
@@ -159,6 +187,7 @@ export const data = z
 /** Expected value of `data.path`, by data set. */
 const OWN_PATHS: Readonly<Record<string, string>> = {
   idx: 'the folder with the IDX files',
+  table: 'the file, folder or glob of the table',
   csv: 'the CSV file',
   npz: 'the .npz file or the folder of .npy files',
   images: 'the folder of pictures',
@@ -178,8 +207,23 @@ const IMAGE_SETS: readonly string[] = ['digits', 'mnist', 'fashion-mnist', 'idx'
 
 /** Settings that apply to some data sets only, with their defaults: elsewhere they would be silently ignored. */
 const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly string[], standard: unknown])[] = [
-  [['testPath'], ['csv', 'images'], null],
-  [['testFraction'], ['csv', 'npz', 'images', 'memory'], 0.2],
+  [['testPath'], ['table', 'csv', 'images'], null],
+  [['testFraction'], ['table', 'csv', 'npz', 'images', 'memory'], 0.2],
+  [['normalise'], [...IMAGE_SETS, 'csv'], 'auto'],
+  [['query'], ['table'], null],
+  [['target'], ['table'], null],
+  [['missing', 'number'], ['table'], 'fill'],
+  [['missing', 'category'], ['table'], 'fill'],
+  [['missing', 'date'], ['table'], 'fill'],
+  [['missing', 'target'], ['table'], 'row'],
+  [['categories', 'max'], ['table'], MAX_CATEGORIES],
+  [['categories', 'buckets'], ['table'], BUCKETS],
+  [['split', 'column'], ['table'], null],
+  [['split', 'group'], ['table'], null],
+  [['split', 'time'], ['table'], null],
+  [['table', 'delimiter'], ['table'], 'auto'],
+  [['table', 'header'], ['table'], 'auto'],
+  [['table', 'decimal'], ['table'], 'auto'],
   [['csv', 'delimiter'], ['csv'], 'auto'],
   [['csv', 'header'], ['csv'], true],
   [['csv', 'label'], ['csv'], null],
@@ -205,8 +249,35 @@ function settingsFitDataset() {
   })
 }
 
+/** Allows one kind of split, and only for a table without a test file of its own where it chooses the test rows. */
+function oneSplit() {
+  return z.superRefine<{
+    dataset: string
+    testPath: string | null
+    columns: Readonly<Record<string, unknown>>
+    split: { column: string | null; group: string | null; time: string | null }
+  }>(({ dataset, testPath, columns, split }, context) => {
+    const given = (['column', 'group', 'time'] as const).filter(key => split[key] !== null)
+    const report = (path: string[], message: string, input: unknown) =>
+      context.addIssue({ code: 'custom', path, message, input })
+    if (given.length > 1) {
+      report(
+        ['split', given[1]],
+        `null, because data.split.${given[0]} is set, and rows are split in one way`,
+        split[given[1]],
+      )
+    }
+    if (split.column !== null && testPath !== null) {
+      report(['testPath'], 'null, because data.split.column says which rows are test rows', testPath)
+    }
+    if (dataset !== 'table' && Object.keys(columns).length > 0) {
+      report(['columns'], `{}, because data.dataset is "${dataset}", to which it does not apply`, columns)
+    }
+  })
+}
+
 /** Data sets that may have numeric targets. */
-const NUMBER_SETS: readonly string[] = ['csv', 'npz', 'memory']
+const NUMBER_SETS: readonly string[] = ['table', 'csv', 'npz', 'memory']
 
 /** Checks the task: one class per row, from one column; regression targets from any number of columns. */
 function taskFitsDataset() {
@@ -223,3 +294,7 @@ function taskFitsDataset() {
     },
   )
 }
+
+/** The task that is known before the data are: of a table it may follow from its target column. */
+export const taskOf = <Task extends string>({ dataset, task }: { dataset: string; task: Task | 'auto' }) =>
+  task === 'auto' && dataset !== 'table' ? ('classification' as const) : task

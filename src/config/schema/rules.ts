@@ -5,12 +5,12 @@ import { lossOfTask } from './train.js'
 /** Requires a validation split for settings that use its scores. */
 export function validationIsThere() {
   return z.superRefine<{
-    data: { dataset: string; validation: number }
+    data: { dataset: string; validation: number; split: { column: string | null } }
     train: { evaluateEverySteps: number | null }
     checkpoint: { bestMetric: string }
   }>(({ data, train, checkpoint }, context) => {
-    // Samples in memory may bring their own validation split: see prepareSession.
-    if (data.validation !== 0 || data.dataset === 'memory') return
+    // Samples in memory and a split column may bring a validation split of their own: see prepareSession.
+    if (data.validation !== 0 || data.dataset === 'memory' || data.split.column !== null) return
     const report = (path: string[], message: string, input: unknown) =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.validation is 0`, input })
     const { evaluateEverySteps: every } = train

@@ -3,46 +3,61 @@
  * every checkpoint, so that prediction, `serve`, `export` and `train --from` use exactly that. JSON; any thread.
  */
 
+/** Period of which a date becomes the position, as sine and cosine: of a year, month, week, day or hour. */
+export const CYCLES = ['year', 'month', 'week', 'day', 'hour'] as const
+export type Cycle = (typeof CYCLES)[number]
+
+/** Quantity as one feature, (x - offset) * factor, and possibly a second one that is 1 where the value is missing. */
+export interface NumberEncoding {
+  readonly column: string
+  readonly kind: 'number'
+  readonly offset: number
+  /** 0 for a column that is constant in the training rows. */
+  readonly factor: number
+  /** Value in the place of a missing one: the median of the training rows. */
+  readonly fill: number
+  /** True if a second feature is 1 where the value is missing, else 0. */
+  readonly indicator: boolean
+}
+
+/** Yes or no as one feature, 1 or 0, and possibly an indicator as that of a number. */
+export interface BooleanEncoding {
+  readonly column: string
+  readonly kind: 'boolean'
+  /** The more frequent value of the training rows, 0 or 1. */
+  readonly fill: number
+  readonly indicator: boolean
+}
+
+export interface CategoryEncoding {
+  readonly column: string
+  readonly kind: 'category'
+  /** One feature each, 1 for that category; sorted. Numbers are written as JavaScript prints them. */
+  readonly categories: readonly string[]
+  /** True if the training column has numbers or booleans: text is then compared as the number that it writes. */
+  readonly numeric: boolean
+  /** Features after the categories that all other values are hashed into; 0: a value that is no category has zeros alone. */
+  readonly buckets: number
+  /** True if one more feature, the last, is 1 where the value is missing. */
+  readonly missing: boolean
+}
+
+/** Date or time as positions in cycles, elapsed time, and possibly an indicator, in this order. */
+export interface DateEncoding {
+  readonly column: string
+  readonly kind: 'date'
+  /** Cycles that the training rows vary in: each becomes a sine and a cosine. */
+  readonly cycles: readonly Cycle[]
+  /** True if elapsed time is a feature: (x - offset) * factor, x in seconds since 1970. */
+  readonly elapsed: boolean
+  readonly offset: number
+  readonly factor: number
+  readonly fill: number
+  readonly indicator: boolean
+}
+
 /** Features that one column becomes. All numbers are f64; features are computed in f64 and rounded once. */
-export type ColumnEncoding =
-  | {
-      readonly column: string
-      readonly kind: 'number'
-      /** Feature: (x - offset) * factor; factor is 0 for a column that is constant. */
-      readonly offset: number
-      readonly factor: number
-      /** Value in the place of a missing one: the median of the training rows. */
-      readonly fill: number
-      /** True if a second feature is 1 where the value is missing, else 0. */
-      readonly indicator: boolean
-    }
-  | {
-      readonly column: string
-      readonly kind: 'boolean'
-      readonly fill: number
-      readonly indicator: boolean
-    }
-  | {
-      readonly column: string
-      readonly kind: 'category'
-      /** One feature each, 1 for that category; sorted. Numbers are written as JavaScript prints them. */
-      readonly categories: readonly string[]
-      /** True if one more feature, the last, is 1 where the value is missing. */
-      readonly missing: boolean
-      /** Number of buckets that rarer categories are hashed into, after the categories; 0: none. */
-      readonly buckets: number
-    }
-  | {
-      readonly column: string
-      readonly kind: 'date'
-      /** Parts that vary in the training rows: each becomes sine and cosine, or a number. */
-      readonly parts: readonly ('year' | 'month' | 'day' | 'weekday' | 'hour' | 'minute')[]
-      /** Elapsed time in seconds: (x - offset) * factor. */
-      readonly offset: number
-      readonly factor: number
-      readonly fill: number
-      readonly indicator: boolean
-    }
+export type ColumnEncoding = NumberEncoding | BooleanEncoding | CategoryEncoding | DateEncoding
 
 /** Column that was left out, and the reason. */
 export interface UnusedColumn {
@@ -60,3 +75,41 @@ export interface TableEncoding {
   readonly weight: string | null
   readonly unused: readonly UnusedColumn[]
 }
+
+/** Names of the features of a column, in their order. */
+export function featureNames(encoding: ColumnEncoding): string[] {
+  const { column } = encoding
+  const missing = `${column} is missing`
+  switch (encoding.kind) {
+    case 'category':
+      return [
+        ...encoding.categories.map(name => `${column} = ${name}`),
+        ...Array.from({ length: encoding.buckets }, (_, bucket) => `${column} #${bucket}`),
+        ...(encoding.missing ? [missing] : []),
+      ]
+    case 'date':
+      return [
+        ...encoding.cycles.flatMap(cycle => [`${column} ${cycle} (sine)`, `${column} ${cycle} (cosine)`]),
+        ...(encoding.elapsed ? [column] : []),
+        ...(encoding.indicator ? [missing] : []),
+      ]
+    default:
+      return [column, ...(encoding.indicator ? [missing] : [])]
+  }
+}
+
+/** Number of features of a column. */
+export function widthOf(encoding: ColumnEncoding): number {
+  switch (encoding.kind) {
+    case 'category':
+      return encoding.categories.length + encoding.buckets + (encoding.missing ? 1 : 0)
+    case 'date':
+      return 2 * encoding.cycles.length + (encoding.elapsed ? 1 : 0) + (encoding.indicator ? 1 : 0)
+    default:
+      return encoding.indicator ? 2 : 1
+  }
+}
+
+/** Number of features of a row. */
+export const featureCount = ({ columns }: Pick<TableEncoding, 'columns'>): number =>
+  columns.reduce((sum, column) => sum + widthOf(column), 0)

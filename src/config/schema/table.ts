@@ -1,0 +1,112 @@
+/** Settings of tables in the section `data`: kinds of columns, missing values, categories, splits. Types and data only; any thread. */
+import * as z from 'zod'
+import { count, help } from './fields.js'
+
+export const KINDS = ['number', 'category', 'boolean', 'date', 'ignore'] as const
+
+/** Most categories of a column with a feature each, unless the experiment says otherwise. */
+export const MAX_CATEGORIES = 64
+/** Features that the others are hashed into. */
+export const BUCKETS = 32
+
+const columnName = () => z.string().min(1).nullable().default(null)
+
+export const columns = z
+  .record(z.string(), z.enum(KINDS))
+  .default({})
+  .meta(
+    help(
+      'Kinds of columns of a `table`, by name, in the place of those that follow from the values: `number`; `category`, one ' +
+        'feature for each; `boolean`; `date`, its position in the year, month, week and day, and elapsed time; `ignore`. See docs/tables.md.',
+    ),
+  )
+
+const policy = () => z.enum(['fill', 'row', 'error']).default('fill')
+
+export const missing = z
+  .strictObject({
+    number: policy().meta(
+      help(
+        'Missing numbers and yes-or-no values. `fill`: the median of the training rows (the more frequent of yes and no), beside a ' +
+          'feature that is 1 where the value is missing, if that occurs in the training rows. `row`: the row is left out. `error`: refused.',
+      ),
+    ),
+    category: policy().meta(
+      help('Missing categories. `fill`: a category of its own. `row` and `error` as for numbers.'),
+    ),
+    date: policy().meta(help('Missing dates. `fill`: as a number.')),
+    target: z
+      .enum(['row', 'error'])
+      .default('row')
+      .meta(help('Missing targets. `row`: the row is left out, and counted. `error`: refused.')),
+  })
+  .prefault({})
+  .meta({ title: 'Missing values', description: 'What is done where a field of a `table` is empty.' })
+
+export const categories = z
+  .strictObject({
+    max: count()
+      .default(MAX_CATEGORIES)
+      .meta(
+        help('Most categories of a column that have a feature of their own: the most frequent in the training rows.'),
+      ),
+    buckets: z
+      .int()
+      .min(0)
+      .default(BUCKETS)
+      .meta(
+        help(
+          'Features that all other categories of such a column, those of later rows among them, are hashed into. 0: they have zeros alone.',
+        ),
+      ),
+  })
+  .prefault({})
+  .meta({ title: 'Categories', description: 'Columns of a `table` with many different values.' })
+
+export const split = z
+  .strictObject({
+    column: columnName().meta(
+      help(
+        'Column that says `train`, `validation` or `test` for every row of a `table`. null: see `testFraction` and `validation`.',
+      ),
+    ),
+    group: columnName().meta(
+      help(
+        'Column whose equal values stay together in one split, such as a customer: no group is both trained on and scored.',
+      ),
+    ),
+    time: columnName().meta(
+      help(
+        'Column of dates or numbers whose latest rows are the test split, and the latest of the others the validation split.',
+      ),
+    ),
+  })
+  .prefault({})
+  .meta({
+    title: 'Splits',
+    description:
+      'How rows of a `table` are split; equally from each class if nothing is set. The splits are the same for every seed.',
+  })
+
+export const table = z
+  .strictObject({
+    delimiter: z
+      .string()
+      .min(1)
+      .default('auto')
+      .meta(help('Separator of fields in CSV files, one character. `auto`: detected, and said.')),
+    header: z
+      .union([z.literal('auto'), z.boolean()])
+      .default('auto')
+      .meta(help('True if the first line of CSV files has the names of the columns. `auto`: detected, and said.')),
+    decimal: z
+      .enum(['auto', '.', ','])
+      .default('auto')
+      .meta(
+        help(
+          'Decimal separator of CSV files. `auto`: a comma where fields have another separator and numbers have commas.',
+        ),
+      ),
+  })
+  .prefault({})
+  .meta({ title: 'Files of tables', description: 'Form of CSV files.' })

@@ -1,0 +1,189 @@
+/**
+ * Rows of a table to features, by an encoding: computed in f64, rounded to f32 once. Pure; any thread.
+ *
+ * Letters: `N` rows, `F` features of one.
+ */
+import { inspect } from 'node:util'
+import { DataError } from '../../errors.js'
+import { cosineSine } from '../../tensor/exact-math.js'
+import type { ColumnValues, TableChunk } from './columns.js'
+import { phaseOf, secondsOf } from './dates.js'
+import {
+  type BooleanEncoding,
+  type CategoryEncoding,
+  type ColumnEncoding,
+  type DateEncoding,
+  featureCount,
+  type NumberEncoding,
+  type TableEncoding,
+  widthOf,
+} from './encoding.js'
+import { bucketOf } from './hash.js'
+
+/** Rows that all columns are encoded of before the next ones: few enough that their features stay in the cache. */
+const BLOCK_ROWS = 256
+const MAX_F32 = 3.4028234663852886e38
+const TURN = 2 ** 32
+
+/** Writes the features of one column and row, from `at` on, into an array that is 0 there. `row` is an index in the chunk. */
+type Write = (row: number, into: Float32Array, at: number) => void
+
+/**
+ * Overwrites `into` (N, F) with the features of the chunk's rows, or of those whose indices in the chunk `rows` has, in that
+ * order. Throws DataError for a column that the chunk lacks, a value of another type, and one that is not finite in f32.
+ */
+export function encodeRows(
+  { columns }: Pick<TableEncoding, 'columns'>,
+  chunk: TableChunk,
+  into: Float32Array, // (N, F)
+  rows: ArrayLike<number> | null = null, // (N)
+  where = 'table',
+): void {
+  const width = featureCount({ columns })
+  const count = rows?.length ?? chunk.rows
+  let offset = 0
+  const writers = columns.map(encoding => {
+    const values = chunk.columns.get(encoding.column)
+    if (values === undefined) throw new DataError(`${where}: has no column ${inspect(encoding.column)}`)
+    const at = offset
+    offset += widthOf(encoding)
+    const place = (row: number) => `${where}: column ${inspect(encoding.column)} in row ${chunk.firstRow + row + 1}`
+    return { at, write: writerOf(encoding, values, place) }
+  })
+  into.fill(0)
+  for (let from = 0; from < count; from += BLOCK_ROWS) {
+    const to = Math.min(from + BLOCK_ROWS, count)
+    for (const { at, write } of writers) {
+      for (let i = from; i < to; i++) write(rows === null ? i : rows[i], into, i * width + at)
+    }
+  }
+}
+
+type Place = (row: number) => string
+
+function writerOf(encoding: ColumnEncoding, values: ColumnValues, place: Place): Write {
+  switch (encoding.kind) {
+    case 'number':
+      return numberWriter(encoding, numbersOf(values, 'number', place), place)
+    case 'boolean':
+      return booleanWriter(encoding, numbersOf(values, 'boolean', place))
+    case 'category':
+      return categoryWriter(encoding, values)
+    case 'date':
+      return dateWriter(encoding, numbersOf(values, 'date', place), place)
+  }
+}
+
+function numberWriter({ offset, factor, fill, indicator }: NumberEncoding, values: Float64Array, place: Place): Write {
+  return (row, into, at) => {
+    const value = values[row]
+    if (Number.isNaN(value)) {
+      into[at] = (fill - offset) * factor
+      if (indicator) into[at + 1] = 1
+    } else into[at] = finite((value - offset) * factor, value, row, place)
+  }
+}
+
+function booleanWriter({ fill, indicator }: BooleanEncoding, values: Float64Array): Write {
+  return (row, into, at) => {
+    const isMissing = Number.isNaN(values[row])
+    into[at] = isMissing ? fill : values[row]
+    if (isMissing && indicator) into[at + 1] = 1
+  }
+}
+
+function categoryWriter(encoding: CategoryEncoding, values: ColumnValues): Write {
+  const { categories, buckets, missing, numeric } = encoding
+  const known = new Map(categories.map((name, i) => [name, i]))
+  const ofMissing = missing ? categories.length + buckets : -1
+  /** Feature of a category; -1: none. */
+  const featureOf = (name: string) =>
+    known.get(name) ?? (buckets > 0 ? categories.length + bucketOf(name, buckets) : -1)
+  const set = (feature: number, into: Float32Array, at: number) => {
+    if (feature >= 0) into[at + feature] = 1
+  }
+  if (values.type === 'text') {
+    const { codes, dictionary } = values
+    const features = Int32Array.from(dictionary, text => featureOf(numeric ? asNumber(text) : text))
+    return (row, into, at) => set(codes[row] < 0 ? ofMissing : features[codes[row]], into, at)
+  }
+  const numbers = values.values
+  const features = new Map<number, number>()
+  return (row, into, at) => {
+    const value = numbers[row]
+    if (Number.isNaN(value)) return set(ofMissing, into, at)
+    let feature = features.get(value)
+    if (feature === undefined) {
+      feature = featureOf(categoryText(value))
+      features.set(value, feature)
+    }
+    set(feature, into, at)
+  }
+}
+
+/** Name of a number as a category; -0 is 0. */
+export const categoryText = (value: number): string => String(value === 0 ? 0 : value)
+
+/** Text that writes a number, or true or false, as the category of that number. */
+function asNumber(text: string): string {
+  const trimmed = text.trim()
+  if (/^(true|false)$/i.test(trimmed)) return /^t/i.test(trimmed) ? '1' : '0'
+  return NUMBER.test(trimmed) ? categoryText(Number(trimmed)) : text
+}
+
+function dateWriter(encoding: DateEncoding, values: Float64Array, place: Place): Write {
+  const { cycles, elapsed, offset, factor, fill, indicator } = encoding
+  return (row, into, at) => {
+    const isMissing = Number.isNaN(values[row])
+    const seconds = isMissing ? fill : values[row]
+    let next = at
+    for (const cycle of cycles) {
+      const [cosine, sine] = cosineSine(Math.floor(phaseOf(cycle, seconds) * TURN))
+      into[next++] = sine
+      into[next++] = cosine
+    }
+    if (elapsed) into[next++] = finite((seconds - offset) * factor, seconds, row, place)
+    if (isMissing && indicator) into[next] = 1
+  }
+}
+
+function finite(feature: number, value: number, row: number, place: Place): number {
+  if (Math.abs(feature) <= MAX_F32) return feature
+  throw new DataError(`${place(row)} is ${value}, expected a number that f32 can hold once it is standardised`)
+}
+
+export const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
+const YES = /^(true|yes|y|t|1)$/i
+const NO = /^(false|no|n|f|0)$/i
+
+/** Number that a text writes, by kind; NaN for any other text. */
+const READ = {
+  number: (text: string) => (NUMBER.test(text) ? Number(text) : Number.NaN),
+  boolean: (text: string) => (YES.test(text) ? 1 : NO.test(text) ? 0 : Number.NaN),
+  date: secondsOf,
+} as const
+
+const EXPECTED = {
+  number: 'a number',
+  boolean: 'yes or no, true or false, 1 or 0',
+  date: 'a date or time such as 2024-05-31 or 2024-05-31 12:30:00',
+} as const
+
+/** Values of a column as numbers of a kind: text is read. Throws DataError for a value that is none. */
+export function numbersOf(values: ColumnValues, kind: keyof typeof READ, place: Place): Float64Array {
+  if (values.type !== 'text') {
+    if (kind === 'boolean') {
+      const wrong = values.values.findIndex(value => value !== 0 && value !== 1 && !Number.isNaN(value))
+      if (wrong >= 0) throw new DataError(`${place(wrong)} is ${values.values[wrong]}, expected ${EXPECTED.boolean}`)
+    }
+    return values.values
+  }
+  const { codes, dictionary } = values
+  const read = Float64Array.from(dictionary, text => READ[kind](text.trim()))
+  const wrong = codes.findIndex(code => code >= 0 && Number.isNaN(read[code]))
+  if (wrong >= 0) {
+    const text = dictionary[codes[wrong]]
+    throw new DataError(`${place(wrong)} is ${inspect(text.slice(0, 60))}, expected ${EXPECTED[kind]}`)
+  }
+  return Float64Array.from(codes, code => (code < 0 ? Number.NaN : read[code]))
+}

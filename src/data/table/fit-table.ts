@@ -1,0 +1,62 @@
+/** Fits the encoding of a whole table on its training rows. Pure; any thread. */
+import { DataError } from '../../errors.js'
+import { formatList } from '../../format.js'
+import type { TableChunk } from './columns.js'
+import { type ColumnEncoding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
+import { fitColumn } from './fit.js'
+import type { ChosenColumns } from './kinds.js'
+
+const MOST_SHOWN = 12
+
+export interface TableFitOptions {
+  readonly targets: readonly string[]
+  readonly maxCategories: number
+  readonly buckets: number
+  /** Column of the times that rows are split by: its elapsed time is no feature. */
+  readonly late: string | null
+}
+
+/** `rows`: the training rows. Throws DataError if no column is left to learn from. */
+export function fitTable(
+  where: string,
+  chunk: TableChunk,
+  rows: Uint32Array,
+  { features, unused }: ChosenColumns,
+  { targets, late, ...options }: TableFitOptions,
+): TableEncoding {
+  const columns: ColumnEncoding[] = []
+  const out: UnusedColumn[] = [...unused]
+  for (const { profile, kind } of features) {
+    const column = profile.name
+    const encoding = fitColumn(chunk.columns.get(column)!, rows, where, {
+      ...options,
+      ...{ column, kind, elapsed: column !== late },
+    })
+    if (isConstant(encoding)) out.push({ column, reason: 'the same value in every training row' })
+    else columns.push(encoding)
+  }
+  if (columns.length > 0) return { version: 1, columns, targets, weight: null, unused: out }
+  throw new DataError(`${where}: has no column to learn from beside ${formatList(targets, MOST_SHOWN)}`, {
+    hint:
+      out.length === 0
+        ? 'it has no other column; data.target names the column to predict'
+        : `it has ${formatList(
+            out.map(({ column, reason }) => `'${column}' (${reason})`),
+            MOST_SHOWN,
+          )}; data.columns says a kind`,
+  })
+}
+
+/** True if every training row has the same features. */
+function isConstant(encoding: ColumnEncoding): boolean {
+  switch (encoding.kind) {
+    case 'number':
+      return encoding.factor === 0 && !encoding.indicator
+    case 'category':
+      return widthOf(encoding) < 2
+    case 'date':
+      return widthOf(encoding) === 0
+    case 'boolean':
+      return false
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Fits the encoding of columns on training rows: fills, scales, categories, cycles. Nothing here sees another row. Pure;
+ * any thread. Sums run in the order of the rows, so the same file gives the same bits on any number of threads.
+ */
+import { inspect } from 'node:util'
+import type { ColumnValues } from './columns.js'
+import { phaseOf } from './dates.js'
+import { categoryText, numbersOf } from './encode.js'
+import { type ColumnEncoding, CYCLES, type Cycle } from './encoding.js'
+
+export interface FitOptions {
+  readonly column: string
+  readonly kind: ColumnEncoding['kind']
+  /** Categories with a feature of their own. */
+  readonly maxCategories: number
+  /** Features that the others are hashed into. */
+  readonly buckets: number
+  /** False: time elapsed is no feature, since the test rows are later than all training rows. */
+  readonly elapsed: boolean
+}
+
+/** `rows`: indices of the training rows. Throws DataError for a value that does not fit the kind. */
+export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string, options: FitOptions): ColumnEncoding {
+  const { column, kind } = options
+  if (kind === 'category') return fitCategory(values, rows, options)
+  const place = (row: number) => `${where}: column ${inspect(column)} in row ${row + 1}`
+  const numbers = numbersOf(values, kind, place)
+  const known = rows.filter(row => !Number.isNaN(numbers[row]))
+  const indicator = known.length < rows.length
+  if (kind === 'boolean') {
+    let ones = 0
+    for (const row of known) ones += numbers[row]
+    return { column, kind, fill: 2 * ones > known.length ? 1 : 0, indicator }
+  }
+  const fill = medianOf(numbers, known, indicator)
+  const scale = scaleOf(numbers, known)
+  if (kind === 'number') return { column, kind, ...scale, fill, indicator }
+  const cycles = CYCLES.filter(cycle => varies(cycle, numbers, known))
+  return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator }
+}
+
+/** Mean and 1 / standard deviation in f64; a constant has the factor 0, and no values the offset 0. */
+function scaleOf(numbers: Float64Array, rows: Uint32Array): { offset: number; factor: number } {
+  if (rows.length === 0) return { offset: 0, factor: 0 }
+  const first = numbers[rows[0]] // subtracted, so that a constant has a deviation of exactly 0
+  let sum = 0
+  for (let i = 0; i < rows.length; i++) sum += numbers[rows[i]] - first
+  const shift = sum / rows.length
+  let squares = 0
+  for (let i = 0; i < rows.length; i++) squares += (numbers[rows[i]] - first - shift) ** 2
+  const deviation = Math.sqrt(squares / rows.length)
+  const factor = 1 / deviation
+  return { offset: first + shift, factor: Number.isFinite(factor) ? factor : 0 }
+}
+
+/** Rows that the median is taken of where nothing is missing: it is then needed for later gaps alone. */
+const SAMPLED_ROWS = 10_000
+
+/** Median, the mean of the middle two; exact if `isExact`, else of rows at equal distances. 0 without a row. */
+function medianOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): number {
+  if (rows.length === 0) return 0
+  const count = isExact ? rows.length : Math.min(rows.length, SAMPLED_ROWS)
+  const sorted = new Float64Array(count)
+  for (let i = 0; i < count; i++) sorted[i] = numbers[rows[Math.floor((i * rows.length) / count)]]
+  sorted.sort()
+  const [low, high] = [sorted[(count - 1) >> 1], sorted[count >> 1]]
+  return low === high ? low : low + (high - low) / 2
+}
+
+/** True if the training rows lie at more than one position of a cycle. */
+function varies(cycle: Cycle, numbers: Float64Array, rows: Uint32Array): boolean {
+  if (rows.length === 0) return false
+  const first = phaseOf(cycle, numbers[rows[0]])
+  return rows.some(row => phaseOf(cycle, numbers[row]) !== first)
+}
+
+function fitCategory(
+  values: ColumnValues,
+  rows: Uint32Array,
+  { column, maxCategories, buckets }: FitOptions,
+): ColumnEncoding {
+  const { counts, missing } = countsOf(values, rows)
+  const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  const names = [...counts.keys()]
+  const isHashed = names.length > maxCategories
+  const kept = isHashed
+    ? names.sort((a, b) => counts.get(b)! - counts.get(a)! || byText(a, b)).slice(0, maxCategories)
+    : names
+  const numeric = values.type !== 'text'
+  const categories = kept.sort(numeric ? (a, b) => Number(a) - Number(b) : byText)
+  return { column, kind: 'category', categories, numeric, buckets: isHashed ? buckets : 0, missing: missing > 0 }
+}
+
+/** Number of training rows of each category, and of those without a value. */
+function countsOf(values: ColumnValues, rows: Uint32Array): { counts: Map<string, number>; missing: number } {
+  const counts = new Map<string, number>()
+  let missing = 0
+  if (values.type === 'text') {
+    const { codes, dictionary } = values
+    const found = new Uint32Array(dictionary.length)
+    for (const row of rows) {
+      if (codes[row] < 0) missing++
+      else found[codes[row]]++
+    }
+    dictionary.forEach((name, code) => {
+      if (found[code] > 0) counts.set(name, (counts.get(name) ?? 0) + found[code])
+    })
+    return { counts, missing }
+  }
+  const found = new Map<number, number>()
+  for (const row of rows) {
+    const value = values.values[row]
+    if (Number.isNaN(value)) missing++
+    else found.set(value, (found.get(value) ?? 0) + 1)
+  }
+  for (const [value, count] of found) counts.set(categoryText(value), (counts.get(categoryText(value)) ?? 0) + count)
+  return { counts, missing }
+}

@@ -1,0 +1,125 @@
+/**
+ * Kinds of columns, from their profiles and the experiment's settings: which are features, which are left out and why. The
+ * values decide, never the first row alone. Pure; any thread.
+ */
+import { inspect } from 'node:util'
+import { nearest } from '../../config/suggest.js'
+import { DataError } from '../../errors.js'
+import { formatCount, formatCounted, formatList } from '../../format.js'
+import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
+import type { ColumnEncoding, UnusedColumn } from './encoding.js'
+
+/** Distinct values up to which text is a category however few rows there are. */
+const FEW_VALUES = 20
+/** Text with more distinct values than this share of the rows is an identifier, or free text. */
+const IDENTIFIER_SHARE = 0.5
+/** Names that programs give to the row numbers that they write. */
+const COUNTER = /^(|unnamed: ?\d+|index|id|no|nr|row|row_?(id|index|number|names?)|rownum)$/i
+const IDENTIFIER = /(^|[_\W])(id|uuid|guid|key)$|[a-z]I[dD]$/i
+const MOST_SHOWN = 20
+
+/** Column that becomes features. */
+export interface FeatureColumn {
+  readonly profile: ColumnProfile
+  readonly kind: ColumnEncoding['kind']
+  /** True if the experiment names the kind. */
+  readonly isAsked: boolean
+}
+
+export interface ChosenColumns {
+  readonly features: readonly FeatureColumn[]
+  readonly unused: readonly UnusedColumn[]
+}
+
+/**
+ * Kinds of all columns but the targets. `asked`: `data.columns`. `reserved`: columns that have another use, with its name;
+ * they are features only if the experiment says a kind. Throws DataError for a column in `asked` that is not there.
+ */
+export function chooseKinds(
+  where: string,
+  profiles: readonly ColumnProfile[],
+  rows: number,
+  asked: Readonly<Record<string, ColumnKind>>,
+  targets: readonly string[],
+  reserved: Readonly<Record<string, string>> = {},
+): ChosenColumns {
+  const names = profiles.map(({ name }) => name)
+  for (const name of Object.keys(asked)) {
+    if (!names.includes(name)) throw noColumn(where, 'data.columns', name, names)
+    if (targets.includes(name) && asked[name] === 'ignore') {
+      throw new DataError(`${where}: data.columns ignores ${inspect(name)}, which is a target`)
+    }
+  }
+  const features: FeatureColumn[] = []
+  const unused: UnusedColumn[] = []
+  for (const profile of profiles) {
+    const { name } = profile
+    if (targets.includes(name)) continue
+    const kind = Object.hasOwn(asked, name) ? asked[name] : null
+    if (kind === 'ignore') unused.push({ column: name, reason: 'data.columns ignores it' })
+    else if (kind !== null) features.push({ profile, kind, isAsked: true })
+    else {
+      const found = Object.hasOwn(reserved, name) ? { reason: reserved[name] } : usualKind(profile, rows)
+      if ('reason' in found) unused.push({ column: name, reason: found.reason })
+      else features.push({ profile, kind: found.kind, isAsked: false })
+    }
+  }
+  return { features, unused }
+}
+
+/** Kind that follows from the values, or the reason why the column is no feature. */
+function usualKind(
+  { name, type, distinct, missing, isInteger }: ColumnProfile,
+  rows: number,
+): { readonly kind: ColumnEncoding['kind'] } | { readonly reason: string } {
+  const present = rows - missing
+  if (present <= 0 || distinct === 0) return { reason: 'no values' }
+  if (distinct === 1 && missing === 0) return { reason: 'the same value in every row' }
+  if (type === 'text') {
+    if (distinct <= FEW_VALUES || distinct <= IDENTIFIER_SHARE * present) return { kind: 'category' }
+    return {
+      reason: `text, ${formatCount(Math.min(distinct, present))} different values in ${formatCounted(present, 'row')}`,
+    }
+  }
+  if (type === 'number' && isInteger && IDENTIFIER.test(name) && distinct >= rows && rows > FEW_VALUES) {
+    return { reason: 'an identifier, a different integer in every row' }
+  }
+  return { kind: type }
+}
+
+/**
+ * Leaves out columns that count the rows, from any number on if their name says so, else from 0 or 1. A column stays if the
+ * experiment says its kind, or if nothing else would be left. `valuesOf` has the values of all rows, in the file's order.
+ */
+export function withoutCounters(
+  { features, unused }: ChosenColumns,
+  rows: number,
+  valuesOf: (column: string) => ColumnValues | undefined,
+): ChosenColumns {
+  const counting = features.filter(({ profile, kind, isAsked }) => {
+    if (isAsked || kind !== 'number' || !profile.isInteger || profile.missing > 0 || rows < 3) return false
+    const values = valuesOf(profile.name)
+    return values !== undefined && values.type === 'number' && counts(values.values, COUNTER.test(profile.name))
+  })
+  if (counting.length === 0 || counting.length === features.length) return { features, unused }
+  return {
+    features: features.filter(feature => !counting.includes(feature)),
+    unused: [...unused, ...counting.map(({ profile }) => ({ column: profile.name, reason: 'it counts the rows' }))],
+  }
+}
+
+function counts(values: Float64Array, fromAnywhere: boolean): boolean {
+  const first = values[0]
+  return (fromAnywhere || first === 0 || first === 1) && values.every((value, row) => value === first + row)
+}
+
+/** Error for a column that a setting names and that is not there. */
+export function noColumn(where: string, setting: string, name: string, names: readonly string[]): DataError {
+  const like = nearest(name, names)
+  const hint = like === undefined ? undefined : `did you mean '${like}'?`
+  const shown = formatList(
+    names.map(each => inspect(each)),
+    MOST_SHOWN,
+  )
+  return new DataError(`${where}: ${setting} is ${inspect(name)}, expected one of its columns: ${shown}`, { hint })
+}
