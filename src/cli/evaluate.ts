@@ -1,6 +1,7 @@
 /** `gradloom evaluate`: scores saved weights. Main thread; the engine is loaded when it runs. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { SCORE_NAMES, SCORES, type ScoreName } from '../config/scores.js'
 import { formatCount, formatLoss, formatNumber, formatPercent } from '../format.js'
 import type { Evaluation } from '../inference/evaluate.js'
 import { jsonObject, savedRun, single } from './options.js'
@@ -62,15 +63,39 @@ type Scores = Omit<Evaluation, 'files' | 'ignoredColumns' | 'note'>
 export function evaluationLine({ rows, loss, accuracy, correct, r2, rmse, targets = [], ...of }: Scores): string {
   const split = of.split === 'all' ? 'all rows' : of.split
   if (accuracy === undefined || correct === undefined) {
-    const error = rmse === undefined ? '' : `, root mean squared error ${formatNumber(rmse)}`
+    const error = typeof rmse === 'number' ? `, root mean squared error ${formatNumber(rmse)}` : ''
+    const size = typeof of.mae === 'number' ? `, mean absolute error ${formatNumber(of.mae)}` : ''
     const each = targets.map(
-      ({ name, rmse, r2 }) => `\n${name}: R² ${r2Text(r2)}, root mean squared error ${formatNumber(rmse)}`,
+      ({ name, rmse, mae, r2 }) =>
+        `\n${name}: R² ${r2Text(r2)}, root mean squared error ${formatNumber(rmse)}` +
+        `${mae === undefined ? '' : `, mean absolute error ${formatNumber(mae)}`}`,
     )
-    const all = `R² ${r2Text(r2)}, loss ${formatLoss(loss)}${error}; ${formatCount(rows)} rows`
+    const all = `R² ${r2Text(r2)}, loss ${formatLoss(loss)}${error}${size}; ${formatCount(rows)} rows`
     return `${split}: ${all}${each.join('')}`
   }
   const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
-  return `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`
+  return [
+    `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`,
+    ...otherScores(of),
+  ].join('\n')
+}
+
+/** The scores beside accuracy on one line, and a line for each reason why some of them are undefined. */
+function otherScores({ reasons = {}, ...score }: Pick<Evaluation, ScoreName | 'reasons'>): string[] {
+  const text = (name: ScoreName, value: number) => (SCORES[name].form === 'percent' ? formatPercent : formatLoss)(value)
+  const defined = SCORE_NAMES.flatMap(name => {
+    const value = score[name]
+    return typeof value === 'number' ? [`${SCORES[name].title} ${text(name, value)}`] : []
+  })
+  const why = new Map<string, string[]>()
+  for (const name of SCORE_NAMES) {
+    const reason = reasons[name]
+    if (reason !== undefined) why.set(reason, [...(why.get(reason) ?? []), SCORES[name].title])
+  }
+  return [
+    ...(defined.length > 0 ? [defined.join(', ')] : []),
+    ...[...why].map(([reason, names]) => `undefined: ${names.join(', ')}; ${reason}`),
+  ]
 }
 
 /** "undefined" if all rows have the same target: there is no variance to explain. */

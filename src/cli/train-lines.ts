@@ -1,5 +1,6 @@
 /** Text output of `train`: events in, lines out. Pure; progress.ts handles the terminal. */
 import { dirname, isAbsolute, join, relative } from 'node:path'
+import { SCORE_NAMES, SCORES, type ScoreName, type ScoreValues } from '../config/scores.js'
 import {
   formatBytes,
   formatCount,
@@ -180,12 +181,21 @@ function epochOf(epoch: number, epochs: number): string {
   return `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`
 }
 
-function score({ loss, accuracy, r2 }: Score): string {
+function score({ loss, accuracy, r2, ...others }: Score): string {
   return spaced([
     `loss ${formatLoss(loss)}`,
     accuracy === undefined ? undefined : `accuracy ${formatPercent(accuracy)}`,
     r2 === undefined || r2 === null ? undefined : `R² ${formatLoss(r2)}`,
+    ...SCORE_NAMES.map(name => judgedText(name, others)),
   ])
+}
+
+/** The score that epochs are compared by, where it is another one. */
+function judgedText(name: ScoreName, score: ScoreValues): string | undefined {
+  const value = score[name]
+  if (value === undefined || name === 'rmse') return undefined
+  const text = value === null ? 'undefined' : (SCORES[name].form === 'percent' ? formatPercent : formatLoss)(value)
+  return `${SCORES[name].title} ${text}`
 }
 
 function row(label: string, text: string): string {

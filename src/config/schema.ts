@@ -13,6 +13,7 @@ import { help, NAME_PATTERN, NAME_WANTED } from './schema/fields.js'
 import { model } from './schema/model.js'
 import { optimizer } from './schema/optimizer.js'
 import {
+  bestMetricFits,
   buffersFit,
   normHasStatistics,
   rollbackIsOnSchedule,
@@ -45,7 +46,15 @@ export const experimentSchema = z
     checkpoint,
     log,
   })
-  .check(rollbackIsOnSchedule(), validationIsThere(), buffersFit(), normHasStatistics(), smoothingFits(), taskFits())
+  .check(
+    rollbackIsOnSchedule(),
+    validationIsThere(),
+    buffersFit(),
+    normHasStatistics(),
+    smoothingFits(),
+    taskFits(),
+    bestMetricFits(),
+  )
   .meta({ title: 'gradloom experiment', description: 'A network, its data, and how it is trained.' })
 
 /** Input of an experiment: `data.dataset`, and every setting that differs from the defaults. */

@@ -3,6 +3,7 @@
  * the decisions that follow. Pure; the state is kept in checkpoints. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
+import { SCORES, type ScoreMetric, scoreOfMetric } from '../config/scores.js'
 import type { Score } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
 
@@ -42,8 +43,16 @@ export function scoreOf(
     case 'train-loss':
       return negated(train)
     default:
-      return metric satisfies never
+      return ofScore(metric, validation)
   }
+}
+
+/** A score of config/scores.ts; one of which lower is better is negated. */
+function ofScore(metric: ScoreMetric, validation: Score | null | undefined): EpochScore {
+  const name = scoreOfMetric(metric)!
+  const value = validation?.[name] ?? null
+  if (SCORES[name].better === 'higher') return { metric, value }
+  return { metric: `${metric}, negated`, value: value === null ? null : -value }
 }
 
 /** State after an epoch that ended at `step`; a `value` of null counts as better than no epoch. */

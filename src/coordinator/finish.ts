@@ -45,10 +45,10 @@ export class Finish {
     const saved = status === 'completed' && scores ? { ...last, ...(await this.#takeBest()) } : last
     if (!scores) return this.#end({ ...state.facts(session, status), train: runningLoss, test: null, ...saved })
     emit({ type: 'finishing', what: 'evaluate' })
-    const test = await this.#scorer.score('test')
+    const test = await this.#scorer.score('test', true)
     const train = status === 'completed' ? await this.#scorer.score('train') : runningLoss
     if (status === 'completed' && session.plan.rows.validation > 0) {
-      state.validation = await this.#scorer.score('validation')
+      state.validation = await this.#scorer.score('validation', true)
     }
     this.#scorer.report()
     const notFinite = [...this.#scorer.notFinite]

@@ -5,15 +5,16 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
+import type { ScoredTask, ScoreName } from '../config/scores.js'
 import { withTask } from '../config/task.js'
-import { type DatasetSource, type LoadedFile, openDataset } from '../data/dataset.js'
+import { type LoadedFile, openDataset } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
 import { matchModel, withLabelsOf } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
-import { meanR2, r2OfLoss, type TargetScore, type TargetSpread, targetScores } from '../data/regression-score.js'
+import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
 import type { Features } from '../data/source.js'
 import { takenRows } from '../data/table.js'
-import { ConfigError, RunError } from '../errors.js'
+import { RunError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { adviseHugePages } from '../kernels/ffi/memory.js'
@@ -30,9 +31,11 @@ import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import { type PlanOptions, planRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
+import { expectBestMetric, expectValidation } from './expected.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
+import { outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 
 export type { PreparedSession } from './load.js'
 
@@ -63,19 +66,12 @@ export async function prepareSession(
 ): Promise<PreparedSession> {
   const opened = await openDataset(withLabelsOf(model, given.data), { baseDir, samples, model })
   const experiment = withTask(given, opened.task)
-  if (options.purpose === 'train') expectValidation(experiment, opened)
+  if (options.purpose === 'train') {
+    expectValidation(experiment, opened)
+    expectBestMetric(experiment, opened)
+  }
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
   return { data, experiment, ...(await planRun(experiment, data, options)) }
-}
-
-/** Checks that settings have the validation split that they need: samples in memory or a split column may bring one. */
-function expectValidation({ data, train, checkpoint }: Experiment, source: DatasetSource): void {
-  if (data.validation > 0 || (source.validationFrom ?? source.train.rows) < source.train.rows) return
-  const refuse = (what: string) => {
-    throw new ConfigError(`${what} needs a validation split, expected validation samples or data.validation > 0`)
-  }
-  if (train.evaluateEverySteps !== null) refuse(`train.evaluateEverySteps ${train.evaluateEverySteps}`)
-  if (checkpoint.bestMetric.startsWith('validation-')) refuse(`checkpoint.bestMetric "${checkpoint.bestMetric}"`)
 }
 
 /** Sums over scored rows, as the workers keep them. */
@@ -91,19 +87,6 @@ export interface StepsRun {
   readonly fault: number
   readonly workers: WorkerTime[]
 }
-
-/** Result of scoring a split. A score that is not finite is not a fault of training: no step may be skipped for it. */
-export type ScoreResult =
-  | {
-      readonly kind: 'scored'
-      readonly score: Score
-      readonly rows: number
-      /** Number of samples that are classified correctly. */
-      readonly correct: number
-      /** Scores of each target; empty for classification. */
-      readonly targets: readonly TargetScore[]
-    }
-  | { readonly kind: 'score-fault'; readonly split: Split; readonly code: number }
 
 /** All state that training changes, between two steps: row-major, in table order. */
 export interface StateSnapshot {
@@ -187,6 +170,10 @@ export class Session {
       await pool.close()
       throw error
     }
+  }
+
+  get task(): ScoredTask {
+    return this.input.targets === null ? 'classification' : 'regression'
   }
 
   get pool(): WorkerPool {
@@ -358,24 +345,33 @@ export class Session {
     return { ...mean, r2: isWhole ? r2OfLoss(sums.loss, this.#spreads.train, targets) : null }
   }
 
-  /** Scores a split, without dropout. Overwrites the sums. A score that is not finite is a result, not an error. */
-  async score(split: Split): Promise<ScoreResult> {
+  /**
+   * Scores a split, without dropout. Overwrites the sums. A score that is not finite is a result, not an error. `wanted`:
+   * scores beside those that the sums give, which need the outputs of every row.
+   */
+  async score(split: Split, wanted: readonly ScoreName[] = []): Promise<ScoreResult> {
     if (this.plan.rows[split] === 0) throw new RunError(`the ${split} split is empty, so there is nothing to score`)
-    const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split))
+    const names = scoresOfOutputs(this.task, wanted)
+    const buffer = names.length > 0 ? outputBuffer(this.plan, split) : undefined
+    const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer))
     if (fault !== 0) {
       this.clearFault()
       return { kind: 'score-fault', split, code: fault }
     }
-    const { loss, correct, rows } = this.sums()
-    const { targets } = this.input
-    if (targets === null || this.#spreads === null) {
-      const score = { loss: loss / rows, accuracy: correct / rows }
-      return { kind: 'scored', score, rows, correct, targets: [] }
+    const { plan, layout, input } = this
+    const squares = this.#stats.subarray(Stat.squares)
+    const outputs = buffer ? new Float32Array(buffer) : null
+    const of = {
+      plan,
+      layout,
+      memory: this.#memory,
+      input,
+      split,
+      outputs,
+      squares,
+      spread: this.#spreads?.[split] ?? null,
     }
-    const squares = this.#stats.subarray(Stat.squares, Stat.squares + targets.factor.length)
-    const each = targetScores(squares, this.#spreads[split], targets, rows)
-    const score = { loss: loss / rows, r2: meanR2(each), ...(each.length === 1 && { rmse: each[0].rmse }) }
-    return { kind: 'scored', score, rows, correct, targets: each }
+    return scoredSplit(of, this.sums(), names)
   }
 
   /**

@@ -1,5 +1,5 @@
 /**
- * Scores of regression: R² and the root mean squared error of each target, by one definition for training, evaluation and
+ * Scores of regression: R², the root mean squared error and the mean absolute error of each target, by one definition for training, evaluation and
  * reports. R² is scikit-learn's `r2_score`: 1 - squared errors / squared deviations from the mean of the rows that are
  * scored. Pure; any thread.
  *
@@ -13,6 +13,8 @@ export interface TargetSpread {
   readonly spread: readonly number[] // (K)
   /** Squared distances from the scaling's offset, which a network predicts for a target whose factor is 0. */
   readonly fromOffset: readonly number[] // (K)
+  /** Distances from the scaling's offset. */
+  readonly sizesFromOffset: readonly number[] // (K)
 }
 
 export interface TargetScore {
@@ -20,6 +22,8 @@ export interface TargetScore {
   readonly rmse: number
   /** null: undefined, because all rows have the same target. */
   readonly r2: number | null
+  /** Mean absolute error, in the target's unit, where the rows' outputs were kept. */
+  readonly mae?: number
 }
 
 /** Squared deviations from the mean. Sums are of distances from the first value: a constant has exactly 0. */
@@ -45,7 +49,30 @@ export function targetSpread(targets: Float32Array, rows: ArrayLike<number>, { o
       for (let i = 0; i < rows.length; i++) sum += (targets[rows[i] * width + target] - offset[target]) ** 2
       return sum
     }),
+    sizesFromOffset: each(target => {
+      let sum = 0
+      for (let i = 0; i < rows.length; i++) sum += Math.abs(targets[rows[i] * width + target] - offset[target])
+      return sum
+    }),
   }
+}
+
+/** Mean absolute error of each target, in its unit, from scaled outputs and scaled targets of the same rows. */
+export function meanAbsoluteErrors(
+  outputs: Float32Array, // (N, K)
+  targets: Float32Array, // (N, K)
+  { sizesFromOffset }: TargetSpread,
+  { factor }: Scaling,
+): number[] {
+  const width = factor.length
+  const rows = outputs.length / width
+  return factor.map((of, target) => {
+    // A target that was constant in training is always predicted as its offset, whatever the network's output.
+    if (of === 0) return sizesFromOffset[target] / rows
+    let sum = 0
+    for (let at = target; at < outputs.length; at += width) sum += Math.abs(outputs[at] - targets[at])
+    return (sum * deviation(of)) / rows
+  })
 }
 
 /** The scores of one target, from the sum of its squared errors and its spread, over some rows. */

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
+import { scoreNamesOf } from '../config/scores.js'
 import { prepareSession, Session } from '../coordinator/session.js'
 import type { SavedInput } from '../data/input.js'
 import type { MatchedSource } from '../data/match.js'
@@ -80,7 +81,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
       throw new ConfigError(`${target}: the ${split} split is empty; data.validation is ${experiment.data.validation}`)
     }
     await loadInto(session, opened.checkpoint, experiment)
-    const result = await session.score(split)
+    const result = await session.score(split, scoreNamesOf(session.task))
     if (result.kind === 'score-fault') {
       throw new RunError(
         `${target}: scoring ${isWhole ? 'the rows' : `the ${split} split`}: ${faultText(result.code)}`,

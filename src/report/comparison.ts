@@ -7,26 +7,35 @@ import { basename, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { valueAt } from '../config/problems.js'
 import type { Experiment } from '../config/schema.js'
+import { SCORE_NAMES, SCORES, type ScoreName } from '../config/scores.js'
 import { settings } from '../config/settings.js'
+import { formatNumber } from '../format.js'
 import type { RunSummary } from '../run/events.js'
 import { readSavedRun, type SavedRun } from '../run/saved-run.js'
 
-/** Results that a run may have. Accuracies from 0 to 1, losses in nats, seconds of training. */
-export const RESULTS = [
-  'test accuracy',
-  'test R²',
-  'test loss',
-  'validation accuracy',
-  'validation R²',
-  'validation loss',
-  'train accuracy',
-  'train R²',
-  'train loss',
-  'epochs',
-  'seconds',
-  'samples/s',
-] as const
-export type ResultName = (typeof RESULTS)[number]
+const SPLITS = ['test', 'validation', 'train'] as const
+type SplitName = (typeof SPLITS)[number]
+type QualityTitle = 'accuracy' | 'loss' | (typeof SCORES)[ScoreName]['title']
+export type ResultName = `${SplitName} ${QualityTitle}` | 'epochs' | 'seconds' | 'samples/s'
+
+/** Scores that stand before the loss; all others follow it. */
+const FIRST: readonly ScoreName[] = ['r2']
+const OTHERS = SCORE_NAMES.filter(name => !FIRST.includes(name))
+
+const resultsOfSplit = (split: SplitName): ResultName[] => [
+  `${split} accuracy`,
+  ...FIRST.map((name): ResultName => `${split} ${SCORES[name].title}`),
+  `${split} loss`,
+  ...OTHERS.map((name): ResultName => `${split} ${SCORES[name].title}`),
+]
+
+/** Results that a run may have. Shares from 0 to 1, losses in nats, seconds of training. */
+export const RESULTS: readonly ResultName[] = [...SPLITS.flatMap(resultsOfSplit), 'epochs', 'seconds', 'samples/s']
+
+/** Results that a table of text leaves out, for its width: of the test split it has every score, of others the first few. */
+const WIDE = new Set<ResultName>(
+  OTHERS.flatMap(name => [`validation ${SCORES[name].title}`, `train ${SCORES[name].title}`] as const),
+)
 
 export interface ComparedRun {
   readonly run: string
@@ -96,22 +105,33 @@ function settingsOf(experiment: Experiment, known: readonly string[], data: stri
 
 const settingOf = (experiment: Experiment, path: string): unknown => valueAt(experiment, path.split('.'))
 
-function resultsOf({ test, validation, train, epochs, seconds, samplesPerSecond }: RunSummary): ComparedRun['results'] {
-  const all: Record<ResultName, number | undefined> = {
-    'test accuracy': test?.accuracy,
-    'test R²': test?.r2 ?? undefined,
-    'test loss': test?.loss,
-    'validation accuracy': validation?.accuracy,
-    'validation R²': validation?.r2 ?? undefined,
-    'validation loss': validation?.loss,
-    'train accuracy': train?.accuracy,
-    'train R²': train?.r2 ?? undefined,
-    'train loss': train?.loss,
-    epochs,
-    seconds,
-    'samples/s': samplesPerSecond,
-  }
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => typeof value === 'number'))
+function resultsOf(summary: RunSummary): ComparedRun['results'] {
+  const { epochs, seconds, samplesPerSecond } = summary
+  const scores = SPLITS.flatMap((split): [ResultName, number | null | undefined][] => {
+    const score = summary[split]
+    return [
+      [`${split} accuracy`, score?.accuracy],
+      [`${split} loss`, score?.loss],
+      ...SCORE_NAMES.map((name): [ResultName, number | null | undefined] => [
+        `${split} ${SCORES[name].title}`,
+        score?.[name],
+      ]),
+    ]
+  })
+  const all = new Map<ResultName, number | null | undefined>([
+    ...scores,
+    ...([
+      ['epochs', epochs],
+      ['seconds', seconds],
+      ['samples/s', samplesPerSecond],
+    ] as const),
+  ])
+  return Object.fromEntries(
+    RESULTS.flatMap((name): [ResultName, number][] => {
+      const value = all.get(name)
+      return typeof value === 'number' ? [[name, value]] : []
+    }),
+  )
 }
 
 function groupsOf(runs: readonly ComparedRun[]): ComparedGroup[] {
@@ -144,7 +164,7 @@ function statisticsOf(values: readonly number[]): { mean: number; deviation: num
 
 /** A table of text: one row a run, then one a group of several. Columns in which nothing stands are left out. */
 export function comparisonTable({ differing, runs, groups }: Comparison): string[][] {
-  const shown = RESULTS.filter(name => runs.some(({ results }) => results[name] !== undefined))
+  const shown = RESULTS.filter(name => !WIDE.has(name) && runs.some(({ results }) => results[name] !== undefined))
   // Empty for a setting that only another type of optimizer or schedule has.
   const setting = (value: unknown) => (typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value))
   return [
@@ -173,10 +193,17 @@ export function comparisonTable({ differing, runs, groups }: Comparison): string
   ]
 }
 
+const PERCENTS: ReadonlySet<string> = new Set([
+  'accuracy',
+  ...SCORE_NAMES.filter(name => SCORES[name].form === 'percent').map(name => SCORES[name].title),
+])
+
 function resultText(name: ResultName, value: number): string {
-  if (name.endsWith('accuracy')) return `${(100 * value).toFixed(2)} %`
-  if (/(loss|R²)$/.test(name)) return value.toFixed(4)
-  return name === 'seconds' ? value.toFixed(1) : value.toFixed(0)
+  if (name === 'seconds') return value.toFixed(1)
+  if (name === 'epochs' || name === 'samples/s') return value.toFixed(0)
+  const title = name.slice(name.indexOf(' ') + 1)
+  if (PERCENTS.has(title)) return `${(100 * value).toFixed(2)} %`
+  return title === 'RMSE' || title === 'MAE' ? formatNumber(value) : value.toFixed(4)
 }
 
 /** Numbers in full, no units: for programs. RFC 4180. */

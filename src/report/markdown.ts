@@ -5,6 +5,7 @@ import { comparisonMarkdown } from './comparison.js'
 import type { RegressionReport } from './regression.js'
 import type { Report, RunReport, TestReport } from './report.js'
 import { qualityOf } from './sections/curves.js'
+import { otherScores } from './sections/scores.js'
 import { sharesOf } from './timeline.js'
 
 /** Rows of the table of epochs, and classes of the largest matrix that is written out. */
@@ -31,6 +32,7 @@ function runMarkdown(run: RunReport): string {
     if (of?.accuracy !== undefined) results.push([`${name} accuracy`, formatPercent(of.accuracy)])
     if (of?.r2 !== undefined) results.push([`${name} R²`, of.r2 === null ? 'undefined' : formatLoss(of.r2)])
     if (of) results.push([`${name} loss`, formatLoss(of.loss)])
+    if (of) results.push(...otherScores(of).map(({ title, text }): [string, string] => [`${name} ${title}`, text]))
   }
   score('test', summary?.test)
   score('validation', summary?.validation)

@@ -4,6 +4,8 @@
  * Letters: `N` images, `C` classes.
  */
 
+import { type Calibration, calibrationOf } from '../data/scores/calibration.js'
+
 export interface Answers {
   readonly classNames: readonly string[] // (C)
   readonly labels: Int32Array // (N)
@@ -25,7 +27,7 @@ export interface ClassScores {
   readonly f1: number | null
 }
 
-/** Means over the classes that have images; a null score counts as 0. `weighted`: by support. */
+/** Means over the classes that have images or are predicted; a null score counts as 0. `weighted`: by support. */
 export interface MeanScores {
   readonly precision: number
   readonly recall: number
@@ -36,24 +38,6 @@ export interface Confusion {
   readonly truth: number
   readonly predicted: number
   readonly images: number
-}
-
-export interface CalibrationBin {
-  /** Bin of confidences in [from, to); the last bin includes 1. */
-  readonly from: number
-  readonly to: number
-  readonly images: number
-  /** Means over the bin; null where the bin is empty. */
-  readonly confidence: number | null
-  readonly accuracy: number | null
-}
-
-export interface Calibration {
-  readonly bins: readonly CalibrationBin[]
-  /** Expected calibration error: the mean gap between confidence and accuracy, weighted by images; and the largest gap. */
-  readonly expectedError: number
-  readonly largestError: number
-  readonly meanConfidence: number
 }
 
 export interface Scores {
@@ -71,8 +55,6 @@ export interface Scores {
   readonly calibration: Calibration
 }
 
-/** Number of bins of Guo et al., "On Calibration of Modern Neural Networks", 2017. */
-const BINS = 15
 /** 97.5 % quantile of the normal distribution. */
 const Z = 1.959963984540054
 
@@ -90,10 +72,10 @@ export function scoresOf(answers: Answers): Scores {
   return {
     ...{ images, right, accuracy: right / images, interval: wilson(right, images) },
     ...{ confusion, classes },
-    macro: meanOf(classes, ({ support }) => (support > 0 ? 1 : 0)),
+    macro: meanOf(classes, ({ support, predicted }) => (support + predicted > 0 ? 1 : 0)),
     weighted: meanOf(classes, ({ support }) => support),
     confusions: confusionsOf(confusion),
-    calibration: calibrationOf(answers),
+    calibration: calibrationOf(answers.confidence, i => labels[i] === predicted[i]),
   }
 }
 
@@ -122,33 +104,6 @@ function confusionsOf(confusion: readonly (readonly number[])[]): Confusion[] {
     .flatMap((row, truth) => row.map((images, predicted) => ({ truth, predicted, images })))
     .filter(({ truth, predicted, images }) => truth !== predicted && images > 0)
     .sort((a, b) => b.images - a.images || a.truth - b.truth || a.predicted - b.predicted)
-}
-
-function calibrationOf({ labels, predicted, confidence }: Answers): Calibration {
-  const sums = Array.from({ length: BINS }, () => ({ images: 0, confidence: 0, right: 0 }))
-  let total = 0
-  for (const [i, sure] of confidence.entries()) {
-    const bin = sums[Math.min(BINS - 1, Math.floor(sure * BINS))]
-    bin.images++
-    bin.confidence += sure
-    total += sure
-    if (labels[i] === predicted[i]) bin.right++
-  }
-  const bins = sums.map(({ images, confidence, right }, i) => ({
-    ...{ from: i / BINS, to: (i + 1) / BINS, images },
-    confidence: images > 0 ? confidence / images : null,
-    accuracy: images > 0 ? right / images : null,
-  }))
-  const gaps = bins.map(({ images, confidence, accuracy }) => ({
-    images,
-    gap: Math.abs((confidence ?? 0) - (accuracy ?? 0)),
-  }))
-  return {
-    bins,
-    expectedError: gaps.reduce((sum, { images, gap }) => sum + images * gap, 0) / labels.length,
-    largestError: Math.max(...gaps.map(({ gap }) => gap)),
-    meanConfidence: total / labels.length,
-  }
 }
 
 /** Interval of Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927. */

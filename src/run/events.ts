@@ -3,9 +3,13 @@
  * the CLI renders them, and library users receive them through `onEvent`. Types only.
  */
 import type { Experiment } from '../config/schema.js'
+import type { ScoreName, ScoreValues } from '../config/scores.js'
 
-/** Means over the samples of one split. */
-export interface Score {
+/**
+ * Scores of one split: means over its samples, and the scores of config/scores.ts, all of them in a summary's `test` and
+ * `validation`, elsewhere those that `checkpoint.bestMetric` needs.
+ */
+export interface Score extends ScoreValues {
   readonly loss: number
   /** Fraction from 0 to 1; for classification. */
   readonly accuracy?: number
@@ -15,7 +19,9 @@ export interface Score {
    */
   readonly r2?: number | null
   /** Root mean squared error of regression with one target, in its unit. */
-  readonly rmse?: number
+  readonly rmse?: number | null
+  /** Why a score is null. */
+  readonly reasons?: Readonly<Partial<Record<ScoreName, string>>>
 }
 
 export interface StartEvent {

@@ -5,13 +5,14 @@
 import { inspect } from 'node:util'
 import { z } from 'zod'
 import { valueAt } from '../config/problems.js'
+import { SCORE_NAMES } from '../config/scores.js'
 import { CheckpointError } from '../formats/safetensors.js'
 
 const score = z.strictObject({
   loss: z.number(),
   accuracy: z.number().optional(),
-  r2: z.number().nullable().optional(),
-  rmse: z.number().optional(),
+  ...Object.fromEntries(SCORE_NAMES.map(name => [name, z.number().nullable().optional()])),
+  reasons: z.record(z.string(), z.string()).optional(),
 })
 
 const trainingState = z.strictObject({

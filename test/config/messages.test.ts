@@ -3,6 +3,7 @@
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentError } from '../../src/config/problems.js'
+import { metricOf, SCORE_NAMES } from '../../src/config/scores.js'
 import { isKnown, settings } from '../../src/config/settings.js'
 import { ConfigError, GradloomError } from '../../src/errors.js'
 import fc from '../helpers/fast-check.js'

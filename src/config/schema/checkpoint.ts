@@ -1,5 +1,6 @@
 /** The sections `checkpoint` and `log`: what is saved while training. Types and data only; any thread. */
 import * as z from 'zod'
+import { metricOf, SCORE_NAMES } from '../scores.js'
 import { count, help, positive } from './fields.js'
 
 export const checkpoint = z
@@ -19,12 +20,14 @@ export const checkpoint = z
     everySeconds: positive().nullable().default(null).meta(help('Seconds between two checkpoints; null: not by time.')),
     atEnd: z.boolean().default(true).meta(help('Save the run when it ends or is stopped.')),
     bestMetric: z
-      .enum(['auto', 'validation-accuracy', 'validation-loss', 'train-loss'])
+      .enum(['auto', 'validation-accuracy', 'validation-loss', 'train-loss', ...SCORE_NAMES.map(metricOf)])
       .default('auto')
       .meta(
         help(
           'Score that decides the best epoch; among equals, the first. `auto`: the accuracy on the validation split, for ' +
-            'regression its loss; without a validation split, the training loss. Never the test split.',
+            'regression its loss; without a validation split, the training loss. Never the test split. Each of the other ' +
+            'scores (docs/scores.md) is computed after every epoch if it is named here. An epoch without it, because it is ' +
+            'undefined for the validation rows, is worse than any other.',
         ),
       ),
   })

@@ -1,5 +1,6 @@
 /** Rules between sections of the experiment, each with its message. Types and data only; any thread. */
 import * as z from 'zod'
+import { metricOf, SCORES, type ScoredTask, scoreNamesOf, scoreOfMetric } from '../scores.js'
 import { lossOfTask } from './train.js'
 
 /** Requires a validation split for settings that use its scores. */
@@ -38,6 +39,24 @@ export function taskFits() {
       report(['checkpoint', 'bestMetric'], '"auto", "validation-loss" or "train-loss"', bestMetric)
     }
   })
+}
+
+/** Restricts the score that epochs are compared by to those that the task has. */
+export function bestMetricFits() {
+  return z.superRefine<{ data: { task: string }; checkpoint: { bestMetric: string } }>(
+    ({ data: { task }, checkpoint: { bestMetric } }, context) => {
+      const score = scoreOfMetric(bestMetric)
+      // With "auto", the data decide: see coordinator/session.ts.
+      if (score === null || task === 'auto' || (SCORES[score].tasks as readonly string[]).includes(task)) return
+      const names = scoreNamesOf(task as ScoredTask).map(name => JSON.stringify(metricOf(name)))
+      context.addIssue({
+        code: 'custom',
+        path: ['checkpoint', 'bestMetric'],
+        message: `"auto", "validation-loss" or one of ${names.join(', ')}, because data.task is "${task}"`,
+        input: bestMetric,
+      })
+    },
+  )
 }
 
 /** Restricts label smoothing to cross-entropy. */

@@ -1,7 +1,8 @@
 /** Reliability diagram: accuracy by confidence, and a histogram of confidences, as SVG. Pure; any thread. */
+
+import type { Calibration, CalibrationBin } from '../../data/scores/calibration.js'
 import { formatCount, formatPercent } from '../../format.js'
 import { type Html, html } from '../html.js'
-import type { Calibration, CalibrationBin } from '../scores.js'
 import { linearScale, place, type Scale } from './scale.js'
 
 const WIDTH = 460

@@ -1,6 +1,5 @@
 /** Several runs side by side. Pure; any thread. */
 import { formatCount, formatLoss, formatPercent } from '../../format.js'
-import type { Score } from '../../run/events.js'
 import { lineChart, type Series, STYLES } from '../charts/line-chart.js'
 import { linearScale, scaleFromZero, shareScale } from '../charts/scale.js'
 import { type Comparison, comparisonTable } from '../comparison.js'
@@ -17,7 +16,7 @@ export function comparisonSection(comparison: Comparison, runs: readonly RunRepo
   const split = validated ? 'validation' : 'training'
   const score = ({ train, validation }: EpochPoint) => (validated ? validation : train)
   const quality = shown.every(({ curves }) => qualityOf(curves) === 'r2') ? 'r2' : 'accuracy'
-  const series = (of: keyof Score): Series[] =>
+  const series = (of: 'loss' | 'accuracy' | 'r2'): Series[] =>
     shown.map(({ run, curves: { epochs } }, style) => ({
       ...{ name: run, style },
       points: epochs.map(point => ({ x: point.epoch, y: score(point)?.[of] ?? Number.NaN })),

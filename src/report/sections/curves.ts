@@ -51,7 +51,7 @@ ${epochs.length > 0 && folded('The numbers of each epoch', epochTable(curves))}`
 }
 
 /** Training loss per epoch; per step too in an unfinished epoch, and in a run with few epochs. */
-function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: keyof Score): Series[] {
+function trainSeries({ epochs, steps }: Curves, course: CourseAxis, of: 'loss' | 'accuracy' | 'r2'): Series[] {
   const fine = steps.flatMap(point => pointOf(course, point.step, point[of]))
   if (epochs.length === 0) return fine.length > 0 ? [{ name: 'training', points: fine, style: 0 }] : []
   const coarse = epochs.flatMap(({ step, train }) => pointOf(course, step, train?.[of]))
@@ -68,7 +68,11 @@ const pointOf = (course: CourseAxis, step: number, y: number | null | undefined)
 
 const trainedIn = (epochs: Curves['epochs']): Score[] => epochs.flatMap(({ train }) => train ?? [])
 
-function validationSeries({ epochs, evaluations }: Curves, course: CourseAxis, of: keyof Score): Series[] {
+function validationSeries(
+  { epochs, evaluations }: Curves,
+  course: CourseAxis,
+  of: 'loss' | 'accuracy' | 'r2',
+): Series[] {
   const points: Point[] = [
     ...epochs.flatMap(({ step, validation }) => pointOf(course, step, validation?.[of])),
     ...evaluations.flatMap(({ step, ...score }) => pointOf(course, step, score[of])),

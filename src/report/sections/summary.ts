@@ -4,6 +4,7 @@ import type { Score } from '../../run/events.js'
 import { data, type Html, type HtmlValue, html } from '../html.js'
 import type { RunReport } from '../report.js'
 import { qualityOf } from './curves.js'
+import { scoresSection } from './scores.js'
 
 const STATUS: Readonly<Record<RunReport['status'], string>> = {
   completed: 'completed',
@@ -25,7 +26,7 @@ export function summarySection(run: RunReport): Html {
   return html`<p class="facts"><span class="status ${status === 'completed' ? 'good' : 'bad'}">${STATUS[status]}</span> ${trained.join(' · ')}</p>
 <dl class="tiles">
 ${tiles(run).map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value}${more && html`<small>${more}</small>`}</dd></div>\n`)}</dl>
-${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
+${scoresSection(summary)}${trouble(run).map(text => html`<p class="trouble">${text}</p>\n`)}${
   summary &&
   summary.test === null &&
   !('missing' in test) &&

@@ -1,4 +1,5 @@
 /** Evaluation of a split as a program. Runs in workers. */
+import { copyRow } from '../network/rows.js'
 import { type PassSource, passStages } from './passes.js'
 import type { ProgramParts, Stage } from './stage.js'
 import { addRows, addSquares, DONE } from './sums.js'
@@ -10,8 +11,14 @@ export interface ScoreContext {
   readonly rows: number
 }
 
-/** [passes without deltas] [sum in row order]. */
-export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
+/** Rows whose outputs one task copies. */
+const COPIED_ROWS = 64
+
+/**
+ * [passes without deltas] [sum in row order, and the rows' outputs copied]. `outputs`: where the outputs of all rows of the
+ * split go, (rows, K) in the order of its rows, whoever computed them; null: nowhere.
+ */
+export function scoreProgram(parts: ProgramParts, outputs: Float32Array | null = null): Stage<ScoreContext>[] {
   const { network, sampleIndices, stats } = parts
   const source: PassSource<ScoreContext> = {
     rows: ({ rows }) => rows,
@@ -22,8 +29,15 @@ export function scoreProgram(parts: ProgramParts): Stage<ScoreContext>[] {
     name: 'sum',
     phase: 'compute',
     scheduling: 'dynamic',
-    tasks: () => 1,
-    run(_task, { split, first, rows }) {
+    tasks: ({ rows }) => 1 + (outputs === null ? 0 : Math.ceil(rows / COPIED_ROWS)),
+    run(task, { split, first, rows }) {
+      if (task > 0) {
+        const end = Math.min(task * COPIED_ROWS, rows)
+        for (let row = (task - 1) * COPIED_ROWS; row < end; row++) {
+          copyRow(outputs!, (first + row) * network.outputs.cols, network.outputs, row)
+        }
+        return 0
+      }
       addRows(network, stats.data, rows, first === 0 ? null : DONE, DONE)
       if (parts.plan.loss === 'mean-squared-error') {
         addSquares(network, stats.data, rows, split === 'test' ? 'test' : 'train', first === 0)

@@ -50,8 +50,8 @@ export interface TrainWorker {
   restore(from: SharedArrayBuffer): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
   run(fromStep: number, toStep: number, options?: SpanOptions): SpanReport
-  /** Scores all rows of a split; the sums are in the stats. */
-  evaluate(split: Split): SpanReport
+  /** Scores all rows of a split; the sums are in the stats. `outputs` gets the outputs of each row: f32, (rows, K). */
+  evaluate(split: Split, outputs?: SharedArrayBuffer): SpanReport
 }
 
 /** Argument of the task that hosts a worker. */

@@ -55,9 +55,9 @@ export function createWorker(): TrainWorker {
       const of = get()
       return guarded(of.team, () => runSpan(of, fromStep, toStep, options))
     },
-    evaluate(split) {
+    evaluate(split, outputs) {
       const { parts, team, pieceRows } = get()
-      const stages = scoreProgram(parts).map(timed)
+      const stages = scoreProgram(parts, outputs ? new Float32Array(outputs) : null).map(timed)
       return guarded(team, () => {
         const total = parts.plan.rows[split]
         let fault = 0
