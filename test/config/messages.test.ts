@@ -97,7 +97,11 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ train: { stopAfterSeconds: 0 } }, 'train.stopAfterSeconds is 0, expected a number > 0 or null'],
   [
     { checkpoint: { bestMetric: 'test' } },
-    `checkpoint.bestMetric is 'test', expected "auto", "validation-accuracy", "validation-loss" or "train-loss"`,
+    `checkpoint.bestMetric is 'test', expected "auto", "validation-accuracy", "validation-loss", "train-loss", ` +
+      SCORE_NAMES.map(metricOf)
+        .map(metric => `"${metric}"`)
+        .join(', ')
+        .replace(/, ([^,]+)$/, ' or $1'),
   ],
   [{ schedule: { type: 'plateau', patience: 0 } }, 'schedule.patience is 0, expected an integer >= 1'],
   [{ train: { rollbackFactor: 1 } }, 'train.rollbackFactor is 1, expected a number > 0 and < 1'],

@@ -123,7 +123,10 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
   const said = await gradloom(['predict', two, '--index', '3'])
   t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}truth [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)
   const evaluated = await gradloom(['evaluate', run])
-  t.match(evaluated.stdout, /^test: R² 0\.9\d+, loss 0\.0\d+, root mean squared error [\d,.]+; 80 rows\n$/)
+  t.match(
+    evaluated.stdout,
+    /^test: R² 0\.9\d+, loss 0\.0\d+, root mean squared error [\d,.]+, mean absolute error [\d,.]+; 80 rows\n$/,
+  )
 })
 
 t.test('exported models speak in the units of the data', async t => {
@@ -350,7 +353,10 @@ t.test('a target that never changed in training: the real error, and R² of the 
   t.match(alone.scored, { r2: null, rmse: 2 })
   t.match(alone.reported, [{ r2: null, rmse: 2 }])
   const said = await gradloom(['evaluate', alone.runDir])
-  t.match(said.stdout, /R² undefined \(the target is the same in all rows\), loss [\d.]+, root mean squared error 2;/)
+  t.match(
+    said.stdout,
+    /R² undefined \(the target is the same in all rows\), loss [\d.]+, root mean squared error 2, mean absolute error 2;/,
+  )
 })
 
 t.test('one row: no R²', async t => {
