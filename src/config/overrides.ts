@@ -1,6 +1,6 @@
 /** `--set path=value`: parses one override and applies it to a copy of the experiment's input. Main thread. */
 import { type Problem, show, valueAt } from './problems.js'
-import { isKnown, nodeAt } from './settings.js'
+import { isKnown, nodeAt, recordAt } from './settings.js'
 import { nearestWhole } from './suggest.js'
 
 /** A change to one path, and the text it came from. */
@@ -21,7 +21,10 @@ export function parseOverride(text: string): Override | Problem {
     const evidence = guess === undefined ? '`gradloom config schema --markdown` lists all' : `did you mean "${guess}"?`
     return { keys: [path], message: `unknown key ${JSON.stringify(path)}; ${evidence}` }
   }
-  const keys = path.split('.').map(key => (/^\d+$/.test(key) ? Number(key) : key))
+  const record = recordAt(path)
+  const keys = record
+    ? [...record.setting.path.split('.'), record.key]
+    : path.split('.').map(key => (/^\d+$/.test(key) ? Number(key) : key))
   return { text, path: keys, value: parseValue(text.slice(equals + 1)) }
 }
 

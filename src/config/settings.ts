@@ -20,6 +20,8 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly required?: readonly string[]
   readonly items?: SchemaNode
+  /** Values of an object whose keys are the user's, such as names of columns; false: it has no other keys than `properties`. */
+  readonly additionalProperties?: boolean | SchemaNode
   readonly pattern?: string
   readonly minLength?: number
   readonly minimum?: number
@@ -92,8 +94,17 @@ export function isSection(path: string): boolean {
 /** True if any experiment may have a value at `path`: a setting, a section, or an entry of a list. */
 export function isKnown(path: string): boolean {
   if (isSection(path) || settings.some(setting => setting.path === path)) return true
+  if (recordAt(path)) return true
   const list = /^(.+)\.\d+$/.exec(path)?.[1]
   return settings.some(setting => setting.path === list && setting.node.type === 'array')
+}
+
+/** The setting with keys of the user's own that `path` is an entry of, and the entry's key, which may have dots. */
+export function recordAt(path: string): { readonly setting: Setting; readonly key: string } | undefined {
+  const setting = settings.find(
+    ({ path: prefix, node }) => typeof node.additionalProperties === 'object' && path.startsWith(`${prefix}.`),
+  )
+  return setting && { setting, key: path.slice(setting.path.length + 1) }
 }
 
 /** Keys directly under a section; with a variant, only those of this `type`. */
@@ -122,6 +133,8 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   const found = settings.filter(setting => setting.path === path)
   const exact = found.find(setting => setting.variant === variant) ?? found[0]
   if (exact) return exact.node
+  const record = recordAt(path)?.setting.node.additionalProperties
+  if (typeof record === 'object') return record
   const list = settings.find(setting => setting.path === path.replace(/\.\d+$/, ''))
   const items = list?.node.items ?? list?.node.anyOf?.find(({ type }) => type === 'array')?.items
   return items ?? { type: 'object' }

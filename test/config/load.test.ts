@@ -11,6 +11,10 @@ const REFERENCE = {
   seed: 1,
   data: {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
+    ...{ query: null, target: null, columns: {} },
+    missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
+    ...{ categories: { max: 64, buckets: 32 }, split: { column: null, group: null, time: null } },
+    table: { delimiter: 'auto', header: 'auto', decimal: 'auto' },
     csv: { delimiter: 'auto', header: true, label: null, features: null },
     npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
     ...{ imageSize: null, preparation: 'auto', transpose: false, validation: 0 },
@@ -139,7 +143,7 @@ t.test('three mistakes: one error, a line each, in the order of the file', async
     (await errorFor(path)).message,
     `3 problems in ${path}:\n` +
       '  line 2: unknown key "lr"; did you mean "optimizer.learningRate"?\n' +
-      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "csv", "npz", "images" or "memory"; did you mean "mnist"?\n` +
+      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "table", "csv", "npz", "images" or "memory"; did you mean "mnist"?\n` +
       '  line 7: model.hidden.1 is -5, expected an integer >= 1',
   )
 })

@@ -246,8 +246,13 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.testFraction',
         'data.task',
         'data.normalise',
-        'data.csv.delimiter',
+        'data.query',
+        'data.target',
+        'data.columns',
       ],
+      ...['data.missing.number', 'data.missing.category', 'data.missing.date', 'data.missing.target'],
+      ...['data.categories.max', 'data.categories.buckets', 'data.split.column', 'data.split.group', 'data.split.time'],
+      ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.csv.delimiter'],
       ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
       ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.preparation', 'data.transpose'],
       ...['data.validation', 'optimizer.beta2'],
@@ -255,9 +260,16 @@ t.test('every wrong value is named with its path, itself, and what was expected'
   )
 })
 
+const TARGET =
+  'data.target is true, expected non-empty text or an integer >= 0 or an array, each entry non-empty text or an integer >= 0 or null'
+const KIND = `data.columns.zip is 'text', expected "number", "category", "boolean", "date" or "ignore"`
+const NORMALISE = `data.normalise is 'unit', expected its default, "auto", because data.dataset is "table", to which it does not apply`
+const COLUMNS = `data.columns is { a: 'number' }, expected {}, because data.dataset is "digits", to which it does not apply`
+
 t.test('the data section', async t => {
-  const sets = '"digits", "mnist", "fashion-mnist", "idx", "csv", "npz", "images" or "memory"'
+  const sets = '"digits", "mnist", "fashion-mnist", "idx", "table", "csv", "npz", "images" or "memory"'
   const csv = { dataset: 'csv', path: 'a.csv' }
+  const table = { dataset: 'table', path: 'a.csv' }
   for (const [input, message] of [
     [{}, `data.dataset is missing, expected ${sets}`],
     [{ data: {} }, `data.dataset is missing, expected ${sets}`],
@@ -277,8 +289,30 @@ t.test('the data section', async t => {
     [{ data: { dataset: 'csv' } }, 'data.path is missing, expected the CSV file, because data.dataset is "csv"'],
     [{ data: { ...csv, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
     [{ data: { ...csv, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
-    [{ data: { ...csv, task: 'z' } }, `data.task is 'z', expected "classification" or "regression"`],
+    [{ data: { ...csv, task: 'z' } }, `data.task is 'z', expected "auto", "classification" or "regression"`],
     [{ data: { ...csv, normalise: 'z' } }, `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`],
+    [{ data: { ...table, query: '' } }, "data.query is '', expected non-empty text or null"],
+    [{ data: { ...table, target: true } }, TARGET],
+    [{ data: { ...table, columns: { zip: 'text' } } }, KIND],
+    [{ data: { ...table, columns: [] } }, 'data.columns is [], expected an object'],
+    [
+      { data: { ...table, missing: { number: 'drop' } } },
+      `data.missing.number is 'drop', expected "fill", "row" or "error"`,
+    ],
+    [{ data: { ...table, missing: { target: 'fill' } } }, `data.missing.target is 'fill', expected "row" or "error"`],
+    [{ data: { ...table, categories: { max: 0 } } }, 'data.categories.max is 0, expected an integer >= 1'],
+    [{ data: { ...table, split: { group: 3 } } }, 'data.split.group is 3, expected non-empty text or null'],
+    [
+      { data: { ...table, split: { group: 'a', time: 'b' } } },
+      "data.split.time is 'b', expected null, because data.split.group is set, and rows are split in one way",
+    ],
+    [
+      { data: { ...table, testPath: 'b', split: { column: 'part' } } },
+      "data.testPath is 'b', expected null, because data.split.column says which rows are test rows",
+    ],
+    [{ data: { ...table, table: { header: 1 } } }, 'data.table.header is 1, expected "auto" or true or false'],
+    [{ data: { ...table, normalise: 'unit' } }, NORMALISE],
+    [{ data: { ...DIGITS, columns: { a: 'number' } } }, COLUMNS],
     [{ data: { ...csv, csv: { header: 1 } } }, 'data.csv.header is 1, expected true or false'],
     [{ data: { ...csv, csv: { features: 'x' } } }, FEATURES],
     [{ data: { ...csv, imageSize: [28] } }, IMAGE_SIZE],

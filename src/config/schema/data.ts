@@ -287,7 +287,7 @@ function taskFitsDataset() {
         const message = `"classification", because data.dataset is "${dataset}"`
         context.addIssue({ code: 'custom', path: ['task'], message, input: task })
       }
-      if (task === 'classification' && Array.isArray(csv.label)) {
+      if (task !== 'regression' && Array.isArray(csv.label)) {
         const message = 'one column, because data.task is "classification"'
         context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
       }
