@@ -80,6 +80,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
             rows: session.plan.rows,
             classNames: session.input.classNames,
             files: session.files,
+            ...(prepared.data.libraries && { libraries: prepared.data.libraries }),
             fromRun: dataFromRun(directory.path, experiment.data),
           },
           from,

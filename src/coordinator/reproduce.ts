@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { resolveExperiment } from '../config/load.js'
+import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError, RunError } from '../errors.js'
 import { titleOf } from '../kernels/choose.js'
 import { type Digests, digestsOf } from '../run/checkpoint-file.js'
@@ -133,7 +134,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     difference,
     compared: done.length,
     recorded: steps.length,
-    environment: environmentOf(run, session),
+    environment: environmentOf(run, session, prepared.data.libraries),
   }
 }
 
@@ -241,7 +242,11 @@ async function directoryFor({ name, train }: SavedRun['loaded']['experiment']): 
   return RunDirectory.create({ name, dir: await mkdtemp(join(tmpdir(), 'gradloom-reproduce-')) })
 }
 
-function environmentOf({ manifest, loaded }: SavedRun, session: Session): string[] {
+function environmentOf(
+  { manifest, loaded }: SavedRun,
+  session: Session,
+  decoders: DatasetSource['libraries'],
+): string[] {
   const now = machineFacts()
   const then = manifest?.machine
   const library = (name: SavedRun['manifest']) => name?.backend?.library && titleOf(name.backend.library)
@@ -255,6 +260,11 @@ function environmentOf({ manifest, loaded }: SavedRun, session: Session): string
     ['backend', manifest?.backend?.name, plan.backend],
     ['library', library(manifest), plan.library && titleOf(plan.library)],
     ['precision', manifest?.backend?.precision, plan.precision],
+    ...Object.entries(decoders ?? {}).map(([name, version]): [string, unknown, unknown] => [
+      name,
+      manifest?.data?.libraries?.[name],
+      version,
+    ]),
     ['workers', manifest?.workers, plan.workers],
     ['all-reduce', loaded.experiment.compute.allReduce, plan.allReduce],
   ]

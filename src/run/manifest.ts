@@ -45,6 +45,8 @@ export interface ManifestDetails {
     readonly rows: object
     readonly classNames: readonly string[]
     readonly files: readonly LoadedFile[]
+    /** Versions of the libraries that decoded the files, by name; undefined where gradloom reads them itself. */
+    readonly libraries?: Readonly<Record<string, string>>
     /** Paths of the data relative to the run directory, with forward slashes, so that a folder that holds both can move. */
     readonly fromRun?: DataPaths
   }

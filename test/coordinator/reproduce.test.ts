@@ -1,12 +1,15 @@
 /** Training a saved run again: identical, or where it begins to differ, or why it cannot be. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import sharp from 'sharp'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { encodePng } from '../../src/picture/png.js'
+import { sealed } from '../../src/run/seal.js'
 import { gradloom } from '../cli/run-cli.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
@@ -44,6 +47,28 @@ t.test('a run that was stopped and resumed, and one that began from weights', as
   const fromDir = join(root, 'from')
   await train(experiment({ seed: 5 }), { runDir: fromDir, from: runDir })
   t.match(await reproduce(fromDir), { identical: true, difference: null })
+})
+
+t.test('pictures: the manifest has the versions of what decoded them, and others are named', async t => {
+  const folder = join(root, 'pictures')
+  for (const [c, name] of ['dark', 'light'].entries()) {
+    mkdirSync(join(folder, name), { recursive: true })
+    for (let i = 0; i < 5; i++) {
+      writeFileSync(join(folder, name, `${i}.png`), encodePng(2, 2, new Uint8Array(12).fill(100 * c + i)))
+    }
+  }
+  const dir = join(root, 'of-pictures')
+  await train(experiment({ data: { dataset: 'images', path: folder }, train: { epochs: 1, batchSize: 4 } }), {
+    runDir: dir,
+  })
+  const file = join(dir, 'manifest.json')
+  const { sha256: _, ...manifest } = JSON.parse(readFileSync(file, 'utf8'))
+  const { sharp: version, vips } = sharp.versions
+  t.same(manifest.data.libraries, { sharp: version, libvips: vips })
+  t.match(await reproduce(dir), { identical: true, environment: [] })
+  const older = { ...manifest, data: { ...manifest.data, libraries: { sharp: version, libvips: '8.0.0' } } }
+  writeFileSync(file, JSON.stringify(sealed(older)))
+  t.match(await reproduce(dir), { identical: true, environment: [`libvips: 8.0.0 -> ${vips}`] })
 })
 
 t.test('another backend: the first step that differs, and what is different here', async t => {
