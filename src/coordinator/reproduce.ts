@@ -19,7 +19,7 @@ import { FILES } from '../run/manifest.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
 import { inputOfFrom, knownScaling } from './model-input.js'
 import { prepareSession, Session } from './session.js'
-import { type Start, startFrom, startsIn } from './start.js'
+import { locateStart, type Start, startFrom, startsIn } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
 export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning' | 'data'> {
@@ -28,6 +28,8 @@ export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent
   /** Current location of the data, if they have moved: relative to the current folder. */
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
+  /** Current location of the weights that the run started from, if they have moved. */
+  readonly fromPath?: string | undefined
 }
 
 export interface Difference {
@@ -76,7 +78,8 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     ...(named('path') && { path: asked.data.path }),
     ...(named('testPath') && { testPath: asked.data.testPath }),
   })
-  const model = await inputOfFrom(run.manifest?.from)
+  const startedFrom = await locateStart(run.manifest?.from, run.path, options.fromPath)
+  const model = await inputOfFrom(startedFrom)
   const prepared = await prepareSession(
     experiment,
     run.path,
@@ -97,7 +100,6 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   try {
     refuseOtherData(run.manifest?.data?.files, session.files)
     directory = await directoryFor(experiment)
-    const startedFrom = run.manifest?.from ?? null
     const trainer = new Trainer({
       ...{ session, experiment, directory },
       ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },

@@ -1,5 +1,5 @@
 /** Training a saved run again: identical, or where it begins to differ, or why it cannot be. */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import t from 'tap'
@@ -70,6 +70,36 @@ t.test('pictures: the manifest has the versions of what decoded them, and others
   writeFileSync(file, JSON.stringify(sealed(older)))
   t.match(await reproduce(dir), { identical: true, environment: [`libvips: 8.0.0 -> ${vips}`] })
 })
+
+t.test(
+  'the weights that a run started from have moved: found beside the run, or by fromPath, and compared',
+  async t => {
+    const [before, after] = [join(root, 'before'), join(root, 'after')]
+    await train(experiment({ seed: 7 }), { runDir: join(before, 'first') })
+    await train(experiment({ seed: 8 }), { runDir: join(before, 'second'), from: join(before, 'first') })
+    renameSync(before, after)
+    const second = join(after, 'second')
+    t.match(await reproduce(second), { identical: true }, 'both have moved together')
+    renameSync(join(after, 'first'), join(root, 'elsewhere'))
+    await t.rejects(reproduce(second), {
+      name: 'RunError',
+      message: /weights that the run started from are not there/,
+      hint: /--from PATH/,
+    })
+    t.match(await reproduce(second, { fromPath: join(root, 'elsewhere') }), { identical: true })
+    await t.rejects(reproduce(second, { fromPath: runDir }), { name: 'RunError', message: /weightsSha256 is/ })
+    await t.rejects(reproduce(runDir, { fromPath: runDir }), {
+      name: 'ConfigError',
+      message: /started from random weights/,
+    })
+    rmSync(join(second, 'checkpoints'), { recursive: true })
+    rmSync(join(second, 'summary.json'))
+    rmSync(join(second, 'metrics.jsonl'))
+    await t.rejects(resume(second), { name: 'RunError', message: /started from are not there/ })
+    const { summary } = await resume(second, { fromPath: join(root, 'elsewhere') })
+    t.equal(summary.status, 'completed')
+  },
+)
 
 t.test('another backend: the first step that differs, and what is different here', async t => {
   const found = await reproduce(runDir, { overrides: ['compute.backend=reference'] })
