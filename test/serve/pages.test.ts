@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { join, resolve } from 'node:path'
 import type { Page } from 'playwright-core'
 import t from 'tap'
+import { loadExperiment } from '../../src/config/load.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { axeProblems, openBrowser, visit } from '../helpers/browser.js'
 import { served, trainForDrawings } from './served.js'
 
@@ -92,6 +94,31 @@ if (browser) {
         t.same(complaints, [])
       }
     }
+  })
+
+  t.test('a run of one epoch: its curves are points that can be seen', async t => {
+    const short = join(dir, 'short')
+    await train(await loadExperiment('configs/smoke.json'), { runDir: short })
+    const { url } = await served(t, [short])
+    const { page } = await visit(t, browser, `${url}/watch`)
+    await page.waitForSelector('.uplot canvas')
+    const coloured = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLCanvasElement>('.uplot canvas')].map(canvas => {
+        const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
+        let count = 0
+        for (let i = 0; i < data.length; i += 4) {
+          const rgb = [data[i], data[i + 1], data[i + 2]]
+          // Axes and grid are grey.
+          if (data[i + 3] === 255 && Math.max(...rgb) - Math.min(...rgb) > 80) count++
+        }
+        return count
+      }),
+    )
+    t.equal(coloured.length, 4)
+    t.ok(
+      coloured.every(count => count >= 10),
+      `pixels of a curve's colour: ${coloured.join(', ')}`,
+    )
   })
 
   t.test('train --live: accuracy rises on the page, a reload shows it all again, and the end is told', async t => {
