@@ -18,6 +18,12 @@ export const movedTestData = {
   ...single('test-data'),
 } as const
 
+export const movedStart = {
+  describe:
+    'Where the weights are now that the run started from (train --from); their digest proves that they are the same',
+  ...single('from'),
+} as const
+
 export const jsonObject = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 
 /** Text option that may be given once: yargs makes a list of repeated ones, and a usage error of what `coerce` throws. */

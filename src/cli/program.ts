@@ -4,7 +4,7 @@
  */
 import { inspect } from 'node:util'
 import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
-import { GradloomError } from '../errors.js'
+import { ConfigError, GradloomError } from '../errors.js'
 import { gradloomVersion } from '../version.js'
 import { checkCommand, isUsage, type KnownCommand, usageError } from './usage.js'
 
@@ -135,7 +135,7 @@ function erased<Arguments>(command: CommandModule<object, Arguments>): CommandMo
 /** Runs one command line. Prints its errors, and leaves the exit code in `process.exitCode`. */
 export async function runCli(args: readonly string[]): Promise<void> {
   try {
-    const program = createProgram(args)
+    const program = createProgram(withoutShell(args))
     if (args.length === 0) {
       program.showHelp('error')
       process.exitCode = 2
@@ -153,6 +153,22 @@ export async function runCli(args: readonly string[]): Promise<void> {
     process.stderr.write(`${messageFor(error)}\n`)
     process.exitCode = error instanceof GradloomError ? error.exitCode : 1
   }
+}
+
+const SHELLS = ['bash', 'zsh', 'fish']
+
+/** Takes the shell out of `completion bash`, a usual form: yargs, which writes the script, looks at the SHELL that a user has. */
+function withoutShell(args: readonly string[]): readonly string[] {
+  const [command, shell = '-', ...more] = args
+  if (command !== COMPLETION || shell.startsWith('-')) return args
+  if (!SHELLS.includes(shell)) {
+    throw new ConfigError(`gradloom completion: shell is ${inspect(shell)}, expected one of ${SHELLS.join(', ')}`, {
+      hint: 'gradloom completion, without a shell, is for the one that you use',
+    })
+  }
+  process.env.SHELL = shell
+  delete process.env.ZSH_NAME
+  return [command, ...more]
 }
 
 function createProgram(args: readonly string[]): Argv {
@@ -189,7 +205,7 @@ function createProgram(args: readonly string[]): Argv {
       handler: async (parsed: ArgumentsCamelCase) => (await load()).handler(parsed),
     })
   }
-  return program.completion(COMPLETION, 'Print a script that completes commands in bash or zsh')
+  return program.completion(COMPLETION, 'Print a script that completes commands in bash, zsh or fish')
 }
 
 /** Options of the command that is being parsed. Not in yargs's types; an empty list where they cannot be had. */

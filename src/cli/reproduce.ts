@@ -4,7 +4,7 @@ import type { Argv, CommandModule } from 'yargs'
 import type { Reproduction } from '../coordinator/reproduce.js'
 import { formatCount, formatCounted } from '../format.js'
 import { watchInterrupts } from './interrupt.js'
-import { movedData, movedTestData, single } from './options.js'
+import { movedData, movedStart, movedTestData, single } from './options.js'
 import { ProgressView } from './progress.js'
 
 interface ReproduceArguments {
@@ -13,6 +13,7 @@ interface ReproduceArguments {
   backend?: string
   data?: string
   testData?: string
+  from?: string
   json: boolean
   quiet: boolean
 }
@@ -28,6 +29,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
       })
       .option('data', movedData)
       .option('test-data', movedTestData)
+      .option('from', movedStart)
       .option('workers', { describe: 'Threads that compute: auto or a number', ...single('workers') })
       .option('backend', { describe: 'Use other kernels than the run did', ...single('backend') })
       .option('json', { describe: 'Print the result as one JSON object', type: 'boolean', default: false })
@@ -38,7 +40,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         '$0 reproduce mnist',
         'train the model that comes with gradloom again',
       ) as unknown as Argv<ReproduceArguments>,
-  handler: async ({ run, workers, backend, data, testData, json, quiet }) => {
+  handler: async ({ run, workers, backend, data, testData, from, json, quiet }) => {
     const reproduce = await reproducerFor(run)
     const view = new ProgressView({ stream: process.stderr, cwd: process.cwd() })
     const stop = new AbortController()
@@ -54,6 +56,7 @@ export const reproduceCommand: CommandModule<object, ReproduceArguments> = {
         ],
         dataPath: data,
         testDataPath: testData,
+        fromPath: from,
         signal: stop.signal,
         onWarning: message => view.note(`warning: ${message}`),
         onEvent: event => {

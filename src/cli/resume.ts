@@ -2,7 +2,7 @@
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
 import { formatCounted } from '../format.js'
-import { liveOption, livePortOption, movedData, movedTestData, portOption, single } from './options.js'
+import { liveOption, livePortOption, movedData, movedStart, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
 interface ResumeArguments {
@@ -11,6 +11,7 @@ interface ResumeArguments {
   workers?: string
   data?: string
   testData?: string
+  from?: string
   allowChange: boolean
   live: boolean
   port?: string
@@ -38,6 +39,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       })
       .option('data', movedData)
       .option('test-data', movedTestData)
+      .option('from', movedStart)
       .option('allow-change', {
         describe: 'Allow settings to change that would change the results of completed steps',
         type: 'boolean',
@@ -59,7 +61,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
     await showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
       const { trained, summary } = await resume(args.run, {
         ...{ ...options, overrides, allowChange: args.allowChange },
-        ...{ dataPath: args.data, testDataPath: args.testData },
+        ...{ dataPath: args.data, testDataPath: args.testData, fromPath: args.from },
       })
       if (!trained && !args.quiet) {
         process.stderr.write(

@@ -3,6 +3,9 @@
  * messages, JSON Schema and `docs/experiment.md` derive from it (see settings.ts). Data and types only; any thread.
  *
  * Every key but `data.dataset` has a default. Unknown keys are errors at every level.
+ *
+ * A new setting is an entry in its section's file, its use (mostly in worker/plan/plan.ts), a line in coordinator/changes.ts if `resume`
+ * may change it, one in paths.ts if it is a path, and `npm run schema`.
  */
 import * as z from 'zod'
 import { augment } from './schema/augment.js'

@@ -1,6 +1,6 @@
 /**
  * Early stopping and the plateau schedule: the best epoch so far, epochs since without a better score, and
- * the decisions that follow. Pure; the state is kept in checkpoints. Main thread.
+ * the decisions that follow; `scoreOf`, by which epochs and the runs of a sweep are compared. Pure; the state is kept in checkpoints. Main thread.
  */
 import type { Experiment } from '../config/schema.js'
 import { SCORES, type ScoreMetric, scoreOfMetric } from '../config/scores.js'

@@ -1,6 +1,6 @@
 /**
- * Loads the data of a session: reads them into the shared memory, splits them, and scales targets, before any worker opens the
- * plan. Main thread; writes `features`, `labels`, `targets`, `sampleIndices` and `scaling` of the layout.
+ * Loads the data of a session: reads them into the shared memory, splits off the validation part, computes the scales of features
+ * (data/input.ts) and scales targets, before any worker opens the plan. Main thread; writes `features`, `labels`, `targets`, `sampleIndices` and `scaling` of the layout.
  *
  * Letters: `N` rows, `F` features, `K` targets.
  */

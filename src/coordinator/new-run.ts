@@ -14,7 +14,7 @@ import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { type PreparedSession, prepareSession, Session } from './session.js'
-import { startFrom, startingPoint } from './start.js'
+import { recordedStart, startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
 export type { TrainOptions } from './training-loop.js'
@@ -81,9 +81,10 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
             rows: session.plan.rows,
             classNames: session.input.classNames,
             files: session.files,
+            ...(prepared.data.libraries && { libraries: prepared.data.libraries }),
             fromRun: dataFromRun(directory.path, experiment.data),
           },
-          from,
+          from: from && recordedStart(from, directory.path),
         },
         loaded.source,
         experiment,

@@ -48,7 +48,8 @@ export class WorkerPool {
    */
   static boot(workers: number, control: Int32Array): WorkerPool {
     const piscina = new Piscina({
-      filename: new URL('../worker/threads/main.js', import.meta.url).href,
+      // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle-worker.mjs.
+      filename: new URL('../worker/bundle/main.js', import.meta.url).href,
       minThreads: workers,
       maxThreads: workers,
       // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.

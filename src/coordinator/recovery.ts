@@ -1,6 +1,8 @@
 /**
  * Decides from where a run continues after a worker failed: from memory if the state is whole (`Session.restart`), else from
- * the newest whole checkpoint, else from the beginning. Also the way back of a rollback. Main thread.
+ * the newest whole checkpoint, else from the beginning. Also restores the state that a rollback goes back to. Called by
+ * training-loop.ts, which catches the failure; the state is whole unless `Control.updating` is set (worker/threads/barrier.ts).
+ * Main thread.
  */
 import { NO_MARKS } from './checkpointing.js'
 import { restoreFirst, startsIn } from './start.js'

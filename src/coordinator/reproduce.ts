@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { resolveExperiment } from '../config/load.js'
+import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError, RunError } from '../errors.js'
 import { titleOf } from '../kernels/choose.js'
 import { type Digests, digestsOf } from '../run/checkpoint-file.js'
@@ -18,7 +19,7 @@ import { FILES } from '../run/manifest.js'
 import { readSavedRun, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
 import { inputOfFrom, knownScaling } from './model-input.js'
 import { prepareSession, Session } from './session.js'
-import { type Start, startFrom, startsIn } from './start.js'
+import { locateStart, type Start, startFrom, startsIn } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
 export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent' | 'onWarning' | 'data'> {
@@ -27,6 +28,8 @@ export interface ReproduceOptions extends Pick<TrainOptions, 'signal' | 'onEvent
   /** Current location of the data, if they have moved: relative to the current folder. */
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
+  /** Current location of the weights that the run started from, if they have moved. */
+  readonly fromPath?: string | undefined
 }
 
 export interface Difference {
@@ -75,7 +78,8 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     ...(named('path') && { path: asked.data.path }),
     ...(named('testPath') && { testPath: asked.data.testPath }),
   })
-  const model = await inputOfFrom(run.manifest?.from)
+  const startedFrom = await locateStart(run.manifest?.from, run.path, options.fromPath)
+  const model = await inputOfFrom(startedFrom)
   const prepared = await prepareSession(
     experiment,
     run.path,
@@ -96,7 +100,6 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   try {
     refuseOtherData(run.manifest?.data?.files, session.files)
     directory = await directoryFor(experiment)
-    const startedFrom = run.manifest?.from ?? null
     const trainer = new Trainer({
       ...{ session, experiment, directory },
       ...{ backendReason: prepared.backendReason, backendAdvice: prepared.backendAdvice },
@@ -133,7 +136,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
     difference,
     compared: done.length,
     recorded: steps.length,
-    environment: environmentOf(run, session),
+    environment: environmentOf(run, session, prepared.data.libraries),
   }
 }
 
@@ -241,7 +244,11 @@ async function directoryFor({ name, train }: SavedRun['loaded']['experiment']): 
   return RunDirectory.create({ name, dir: await mkdtemp(join(tmpdir(), 'gradloom-reproduce-')) })
 }
 
-function environmentOf({ manifest, loaded }: SavedRun, session: Session): string[] {
+function environmentOf(
+  { manifest, loaded }: SavedRun,
+  session: Session,
+  decoders: DatasetSource['libraries'],
+): string[] {
   const now = machineFacts()
   const then = manifest?.machine
   const library = (name: SavedRun['manifest']) => name?.backend?.library && titleOf(name.backend.library)
@@ -255,6 +262,11 @@ function environmentOf({ manifest, loaded }: SavedRun, session: Session): string
     ['backend', manifest?.backend?.name, plan.backend],
     ['library', library(manifest), plan.library && titleOf(plan.library)],
     ['precision', manifest?.backend?.precision, plan.precision],
+    ...Object.entries(decoders ?? {}).map(([name, version]): [string, unknown, unknown] => [
+      name,
+      manifest?.data?.libraries?.[name],
+      version,
+    ]),
     ['workers', manifest?.workers, plan.workers],
     ['all-reduce', loaded.experiment.compute.allReduce, plan.allReduce],
   ]

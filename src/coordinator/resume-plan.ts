@@ -25,6 +25,8 @@ export interface ResumeRequest {
   /** Current location of the data, if they have moved: relative to the current folder. */
   readonly dataPath?: string | undefined
   readonly testDataPath?: string | undefined
+  /** Current location of the weights that the run started from, if they have moved. */
+  readonly fromPath?: string | undefined
 }
 
 export interface ResumePlan {

@@ -12,7 +12,7 @@ import { inputOfResumed, knownScaling } from './model-input.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
 import { prepareSession, Session } from './session.js'
-import { type ResumePoint, restoreFirst, type Start, startFrom } from './start.js'
+import { locateStart, type ResumePoint, restoreFirst, type Start, startFrom } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
 export interface ResumeOptions extends Omit<TrainOptions, 'runDir'>, ResumeRequest {}
@@ -43,7 +43,9 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     if (plan.finished) return { trained: false, summary: plan.finished }
     const { run, experiment, starts, changes, serious } = plan
     const pinned = starts.length > 0 ? withBackendOf(experiment, starts[0].training.bits) : experiment
-    const model = await inputOfResumed(starts[0]?.checkpoint, run.manifest?.from)
+    // Needed only where no step is complete.
+    const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
+    const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
     const prepared = await prepareSession(
       pinned,
       path,
@@ -71,7 +73,6 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       await directory.cutMetrics(from?.step ?? -1)
       await directory.removeSummary()
       const { backendReason, backendAdvice } = prepared
-      const startedFrom = run.manifest?.from ?? null
       const trainer = new Trainer({
         ...{ session, experiment, options, directory, backendReason, backendAdvice, from },
         notes: prepared.data.notes ?? [],

@@ -1,6 +1,6 @@
 /**
  * State shared by training and evaluation: the data in shared memory, the workers over it, and the parameters in
- * row-major form. Main thread: it plans, loads, calls the workers and reads. It writes parameters only in
+ * row-major form. Main thread: it plans, loads, calls the workers and reads; `score` makes loss, accuracy and R² of their sums. It writes parameters only in
  * `storeParameters`, for scoring, while the workers are idle. `restart` replaces workers, and returns whether the state is whole.
  */
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,7 +1,8 @@
 /**
  * Checkpoints that a run can continue from, and restoring one of them. Main thread.
  */
-import { join, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import type { WeightLayout } from '../import/assign.js'
@@ -31,6 +32,12 @@ export interface Start {
 
 /** The file that the first weights of a run were taken from. */
 export type StartingPoint = NonNullable<ManifestDetails['from']>
+
+/** The starting point as the manifest of a run directory has it. */
+export const recordedStart = (from: StartingPoint, runDir: string): StartingPoint => ({
+  ...from,
+  fromRun: relative(runDir, from.file).replaceAll('\\', '/'),
+})
 
 type Warn = (message: string) => void
 
@@ -102,6 +109,32 @@ export async function startingPoint(
   }
   const { checkpoint: file } = await openRun(target)
   return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256, input }
+}
+
+/**
+ * A run's starting point, at the place where its file is now: where it was, where it lies relative to the run directory, or at
+ * `moved`, which the user names. `startFrom` compares the digest. Throws RunError, with the searched places, if it is nowhere.
+ */
+export async function locateStart(
+  from: StartingPoint | null | undefined,
+  runDir: string,
+  moved: string | undefined,
+): Promise<StartingPoint | null> {
+  if (!from) {
+    if (moved === undefined) return null
+    throw new ConfigError(`--from is given, expected none: ${runDir} started from random weights`)
+  }
+  if (moved !== undefined) {
+    const file = (await isForeign(moved)) ? resolve(moved) : (await openRun(moved)).checkpoint
+    return { ...from, file }
+  }
+  const places = [from.file, ...(from.fromRun === undefined ? [] : [resolve(runDir, from.fromRun)])]
+  const file = places.find(place => existsSync(place))
+  if (file !== undefined) return { ...from, file }
+  throw new RunError(
+    `${from.file}: the weights that the run started from are not there, expected the file or run that --from named`,
+    { hint: '--from PATH is where they are now; their digest proves whether they are the same' },
+  )
 }
 
 /**

@@ -10,6 +10,7 @@ import { READ_FORMATS } from '../picture/kinds.js'
 import { decodePicture, readBytes } from '../picture/picture.js'
 import { prepare } from '../picture/prepare.js'
 import type { Picture, Size } from '../picture/raster.js'
+import { pictureVersions } from '../picture/sharp.js'
 import { contentOfFolder, isPictureFile, LeftOut } from './picture-files.js'
 import type { DataConfig, DatasetSource } from './source.js'
 import { type NamedRows, sortedClasses, tableSource } from './table.js'
@@ -39,7 +40,8 @@ export async function openImageFolder(
   const shape = { name: 'images', where: path, ...train.size, dtype: 'uint8' } as const
   const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
   const source = tableSource(shape, train.rows, test?.rows ?? null, config)
-  return { ...source, warnings, notes: classNotes(source.classNames, train) }
+  const libraries = await pictureVersions()
+  return { ...source, ...(libraries && { libraries }), warnings, notes: classNotes(source.classNames, train) }
 }
 
 /** Classes named in a line. */

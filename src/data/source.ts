@@ -60,6 +60,8 @@ export interface DatasetSource {
   readonly test: { readonly rows: number }
   /** First row of the training part that belongs to the validation split; absent: see `data.validation`. */
   readonly validationFrom?: number
+  /** Versions of the libraries that decoded the data, by name: others may decode to other bits. */
+  readonly libraries?: Readonly<Record<string, string>>
   /** Warnings to show before training, such as ignored files. */
   readonly warnings?: readonly string[]
   /** Notes on the data, in short lines. */

@@ -1,6 +1,6 @@
 /**
- * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Main thread; holds all rows
- * until the caller has loaded them, so that memory is twice that of the data for a moment.
+ * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Splits off the test part. Main thread;
+ * holds all rows until the caller has loaded them, so that memory is twice that of the data for a moment.
  *
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */

@@ -21,7 +21,12 @@ export async function reproduceModel(target: string, options: ReproduceOptions =
       hint: `npx gradloom reproduce ${dirname(dirname(checkpoint))}`,
     })
   }
-  const { overrides = [], ...rest } = options
+  const { overrides = [], fromPath, ...rest } = options
+  if (fromPath !== undefined) {
+    throw new ConfigError(
+      `--from is ${JSON.stringify(fromPath)}, expected none: ${target} is an exported model, not a run`,
+    )
+  }
   const resolved = resolveExperiment(experiment, {
     where: checkpoint,
     overrides: [...overrides, ...dataOverrides(options)],

@@ -39,6 +39,7 @@ const BEHIND = 1.7159
 /** Layers that are an activation of the output of `from`; `to` is the name of the last. */
 function ownLayers(activation: Activation, from: string, to: string): LayerSpec[] {
   if (activation === 'leaky-relu') return [{ name: to, class_name: 'LeakyReLU', config: { alpha: 0.01 } }]
+  if (activation !== 'gelu') throw new Error(`tfjs: activation is ${activation}, expected one with a form here`)
   // x/2 · (1 + tanh(√(2/π) · x · (1 + 0.044715 x²))). tfjs's own `gelu_new` cannot be loaded: it takes it for `geluNew`.
   const root = Math.sqrt(2 / Math.PI)
   const layer = (

@@ -1,10 +1,10 @@
 /**
  * The WASM module as TypeScript sees it: pointers are byte offsets into the arena, sizes as in the AssemblyScript
- * sources under assembly/, where each function states what it overwrites. Runs on any thread.
+ * sources under module/assembly/, where each function states what it overwrites. Runs on any thread.
  */
 type Pointer = number
 
-/** Place of a matrix, as assembly/layout.ts defines it. */
+/** Place of a matrix, as module/assembly/layout.ts defines it. */
 export type Place = readonly [at: Pointer, panelStride: number, rowStride: number]
 export type Extent = readonly [rows: number, panels: number, vectors: number]
 

@@ -1,4 +1,10 @@
-/** The backends by name, which of them work on this machine, and the order in which `auto` takes them. Any thread. */
+/**
+ * The backends by name, which of them work on this machine, and the order in which `auto` takes them. Any thread.
+ *
+ * A new backend is its name in backend.ts and config/schema/compute.ts, its `Kernels` in a folder beside this file, a case in
+ * `loadBackend` and `reportBackend`, a place in each order below, and its `bitsDependOn` in choose.ts. A library is also a name in
+ * products.ts, its usual places in native/discover.ts, its binding in native/open.ts and a line in native/advice.ts.
+ */
 import type { Backend, Precision } from './backend.js'
 import { hasFlags } from './cpu.js'
 import type { DiscoverOptions } from './native/discover.js'

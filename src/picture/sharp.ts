@@ -18,11 +18,11 @@ export async function loadSharp(where: string): Promise<Sharp> {
   }
 }
 
-/** Versions of sharp and libvips, which may decide the last bit of a resized pixel; null where sharp is missing. */
-export async function pictureVersions(): Promise<{ readonly sharp: string; readonly vips: string } | null> {
+/** Versions of sharp and libvips, by name, which may decide the last bit of a resized pixel; null where sharp is missing. */
+export async function pictureVersions(): Promise<Readonly<Record<string, string>> | null> {
   try {
     const { versions } = await loadSharp('pictures')
-    return { sharp: versions.sharp ?? 'unknown', vips: versions.vips }
+    return { sharp: versions.sharp ?? 'unknown', libvips: versions.vips }
   } catch {
     return null
   }

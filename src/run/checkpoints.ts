@@ -93,18 +93,12 @@ export class CheckpointStore {
 }
 
 /**
- * Removes all but the newest `keepLast` and those of the steps in `kept`, and `best` if it would point to none. Returns
- * the steps removed.
+ * Removes all but the newest `keepLast` and those of the steps in `kept`, and `best` if it would point to none.
  */
-export async function pruneCheckpoints(
-  folder: string,
-  keepLast: number,
-  kept: readonly (number | null)[],
-): Promise<number[]> {
+async function pruneCheckpoints(folder: string, keepLast: number, kept: readonly (number | null)[]): Promise<void> {
   const steps = await checkpointSteps(folder)
   const stale = steps.slice(keepLast).filter(step => !kept.includes(step))
   const best = await linkedStep(folder, 'best')
   if (best !== null && (stale.includes(best) || !steps.includes(best))) await rm(join(folder, 'best'), { force: true })
   for (const step of stale) await rm(join(folder, checkpointName(step)), { force: true })
-  return stale
 }

@@ -1,5 +1,5 @@
 /**
- * Events of a run. The coordinator emits them; `metrics.jsonl` stores one a line,
+ * Events of a run, and `RunSummary`, the content of `summary.json`. The coordinator emits them; `metrics.jsonl` stores one a line,
  * the CLI renders them, and library users receive them through `onEvent`. Types only.
  */
 import type { Experiment } from '../config/schema.js'

@@ -45,12 +45,16 @@ export interface ManifestDetails {
     readonly rows: object
     readonly classNames: readonly string[]
     readonly files: readonly LoadedFile[]
+    /** Versions of the libraries that decoded the files, by name; undefined where gradloom reads them itself. */
+    readonly libraries?: Readonly<Record<string, string>>
     /** Paths of the data relative to the run directory, with forward slashes, so that a folder that holds both can move. */
     readonly fromRun?: DataPaths
   }
   /** The file that the first weights were taken from; null for random ones. */
   readonly from: {
     readonly file: string
+    /** Its path relative to the run directory, with forward slashes; undefined in older versions. */
+    readonly fromRun?: string
     /** SHA-256 of the weights that were read from it. */
     readonly weightsSha256: string
     /** Source of the run's columns, classes and scales: the model (`kept`) or the data (`new`); undefined in older versions: `new`. */

@@ -1,10 +1,13 @@
-/** Checkpoints of a saved run: lists them, and removes those that are not needed. Main thread. */
+/**
+ * Checkpoints of a saved run, for `gradloom checkpoint`: lists them, and removes those that are not needed. During a run
+ * coordinator/checkpointing.ts decides what is kept, and checkpoints.ts removes. Main thread.
+ */
 import { readlink, rm, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { ConfigError, RunError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import type { Checkpoint } from './checkpoint-file.js'
-import { checkpointName, checkpointSteps } from './checkpoints.js'
+import { checkpointName, checkpointSteps, linkedStep, stepOfCheckpoint } from './checkpoints.js'
 import { verifyCheckpoint } from './inspect.js'
 import { RunLock } from './lock.js'
 import { FILES } from './manifest.js'
@@ -116,14 +119,8 @@ async function neededBy(
     const { train } = experiment as { train?: { onNonFinite?: unknown } }
     needed.push(train?.onNonFinite === 'rollback' ? rollback : null, keepBest ? best?.step : null)
   }
-  if (keepBest) needed.push(stepIn(await readlink(join(folder, 'best')).catch(() => '')))
+  if (keepBest) needed.push(await linkedStep(folder, 'best'))
   const summary = (await readRunJson(join(path, FILES.summary))) as { checkpoint?: unknown } | null | undefined
-  if (typeof summary?.checkpoint === 'string') needed.push(stepIn(basename(summary.checkpoint)))
+  if (typeof summary?.checkpoint === 'string') needed.push(stepOfCheckpoint(basename(summary.checkpoint)))
   return needed.filter(step => typeof step === 'number')
-}
-
-/** The step in a checkpoint's name; null if it is not the name of one. */
-function stepIn(name: string): number | null {
-  const step = /^step-(\d+)\.safetensors$/.exec(name)?.[1]
-  return step === undefined ? null : Number(step)
 }

@@ -1,6 +1,6 @@
 /**
  * The data that runs of a sweep were trained on, by digest: runs on other data must not be compared as if only their
- * settings differed. Main thread; reads, never writes.
+ * settings differed. (`compare` groups runs by data in report/comparison.ts.) Main thread; reads, never writes.
  */
 import { basename } from 'node:path'
 import type { Experiment } from '../config/schema.js'

@@ -1,6 +1,9 @@
 /**
  * Runs a sweep: each variant in a run directory of its own, a few at a time. A sweep that was stopped or killed continues
  * where it was: finished runs stay, the others are resumed, and those that failed are tried again. Main thread.
+ *
+ * Runs are ranked here (`bestOf`), by `scoreOf` of coordinator/early-stopping.ts and never by the test split; report/comparison.ts
+ * makes their table.
  */
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'

@@ -87,10 +87,14 @@ t.test('completion: commands, subcommands, options, choices', async t => {
   t.same(await complete('evaluate', '--split', 't'), ['test', 'train'])
   t.notOk((await complete('train', '--')).includes('--experiment'), 'an argument is no option')
   t.same(await complete('train', 'con'), [], 'files are completed by the shell')
-  const [script, asked] = await Promise.all([
-    gradloom(['completion']),
+  const [script, zsh, wrong, asked] = await Promise.all([
+    gradloom(['completion'], { env: { SHELL: '/bin/bash' } }),
+    gradloom(['completion', 'zsh'], { env: { SHELL: '/bin/bash' } }),
+    gradloom(['completion', 'csh']),
     gradloom(['--get-yargs-completions', 'gradloom', 'resu']),
   ])
   t.match(script, { code: 0, stdout: /complete .*gradloom/, stderr: '' })
+  t.match(zsh, { code: 0, stdout: /^#compdef gradloom/, stderr: '' })
+  t.match(wrong, { code: 2, stderr: /^gradloom completion: shell is 'csh', expected one of bash, zsh, fish\nhint: / })
   t.match(asked, { code: 0, stdout: 'resume\n', stderr: '' })
 })

@@ -92,14 +92,14 @@ for (const { backend, skip } of BACKENDS) {
   }
 }
 
-t.test('clipNorm: workers 1, 2, 3 and 7 give one digest; a limit that is never reached gives that of none', async t => {
+t.test('clipNorm: workers 1 and 3 give one digest; a limit that is never reached gives that of none', async t => {
   for (const norm of ['none', 'batch'] as const) {
     const digests: (string | null)[] = []
-    for (const workers of [1, 2, 3, 7]) {
+    for (const workers of [1, 3]) {
       digests.push(await digestOf({ workers, backend: 'wasm' }, { model: { norm }, train: { clipNorm: 0.1 } }))
     }
     t.match(digests[0], /^[0-9a-f]{64}$/)
-    t.strictSame(digests, Array(4).fill(digests[0]))
+    t.equal(digests[1], digests[0])
     const none = await digestOf({ workers: 2, backend: 'wasm' }, { model: { norm } })
     t.equal(await digestOf({ workers: 3, backend: 'wasm' }, { model: { norm }, train: { clipNorm: 1e9 } }), none)
     t.not(none, digests[0])
@@ -164,7 +164,7 @@ for (const { backend, skip } of BACKENDS) {
 }
 
 t.test(
-  'maxNorm, input dropout, batch norm, averages and clipNorm together: 1, 2, 3 and 7 workers give one digest',
+  'maxNorm, input dropout, batch norm, averages and clipNorm together: 1, 2, 3 and 7 workers give one digest, 1 and 3 of libraries',
   async t => {
     const changes: Changes = {
       model: { norm: 'batch', inputDropout: 0.2, dropout: [0.5, 0.1] },
@@ -172,11 +172,11 @@ t.test(
     }
     for (const backend of ['wasm', ...natives.filter(({ skip }) => !skip).map(({ backend }) => backend)] as const) {
       const scores: unknown[] = []
-      for (const workers of [1, 2, 3, 7]) {
+      for (const workers of backend === 'wasm' ? [1, 2, 3, 7] : [1, 3]) {
         const { weightsSha256, test } = await train(experiment({ workers, backend }, changes), { runDir: null })
         scores.push([weightsSha256, test])
       }
-      t.strictSame(scores, Array(4).fill(scores[0]), backend)
+      t.strictSame(scores, Array(scores.length).fill(scores[0]), backend)
     }
   },
 )

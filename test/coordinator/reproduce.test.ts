@@ -1,12 +1,15 @@
 /** Training a saved run again: identical, or where it begins to differ, or why it cannot be. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import sharp from 'sharp'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { encodePng } from '../../src/picture/png.js'
+import { sealed } from '../../src/run/seal.js'
 import { gradloom } from '../cli/run-cli.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
@@ -45,6 +48,58 @@ t.test('a run that was stopped and resumed, and one that began from weights', as
   await train(experiment({ seed: 5 }), { runDir: fromDir, from: runDir })
   t.match(await reproduce(fromDir), { identical: true, difference: null })
 })
+
+t.test('pictures: the manifest has the versions of what decoded them, and others are named', async t => {
+  const folder = join(root, 'pictures')
+  for (const [c, name] of ['dark', 'light'].entries()) {
+    mkdirSync(join(folder, name), { recursive: true })
+    for (let i = 0; i < 5; i++) {
+      writeFileSync(join(folder, name, `${i}.png`), encodePng(2, 2, new Uint8Array(12).fill(100 * c + i)))
+    }
+  }
+  const dir = join(root, 'of-pictures')
+  await train(experiment({ data: { dataset: 'images', path: folder }, train: { epochs: 1, batchSize: 4 } }), {
+    runDir: dir,
+  })
+  const file = join(dir, 'manifest.json')
+  const { sha256: _, ...manifest } = JSON.parse(readFileSync(file, 'utf8'))
+  const { sharp: version, vips } = sharp.versions
+  t.same(manifest.data.libraries, { sharp: version, libvips: vips })
+  t.match(await reproduce(dir), { identical: true, environment: [] })
+  const older = { ...manifest, data: { ...manifest.data, libraries: { sharp: version, libvips: '8.0.0' } } }
+  writeFileSync(file, JSON.stringify(sealed(older)))
+  t.match(await reproduce(dir), { identical: true, environment: [`libvips: 8.0.0 -> ${vips}`] })
+})
+
+t.test(
+  'the weights that a run started from have moved: found beside the run, or by fromPath, and compared',
+  async t => {
+    const [before, after] = [join(root, 'before'), join(root, 'after')]
+    await train(experiment({ seed: 7 }), { runDir: join(before, 'first') })
+    await train(experiment({ seed: 8 }), { runDir: join(before, 'second'), from: join(before, 'first') })
+    renameSync(before, after)
+    const second = join(after, 'second')
+    t.match(await reproduce(second), { identical: true }, 'both have moved together')
+    renameSync(join(after, 'first'), join(root, 'elsewhere'))
+    await t.rejects(reproduce(second), {
+      name: 'RunError',
+      message: /weights that the run started from are not there/,
+      hint: /--from PATH/,
+    })
+    t.match(await reproduce(second, { fromPath: join(root, 'elsewhere') }), { identical: true })
+    await t.rejects(reproduce(second, { fromPath: runDir }), { name: 'RunError', message: /weightsSha256 is/ })
+    await t.rejects(reproduce(runDir, { fromPath: runDir }), {
+      name: 'ConfigError',
+      message: /started from random weights/,
+    })
+    rmSync(join(second, 'checkpoints'), { recursive: true })
+    rmSync(join(second, 'summary.json'))
+    rmSync(join(second, 'metrics.jsonl'))
+    await t.rejects(resume(second), { name: 'RunError', message: /started from are not there/ })
+    const { summary } = await resume(second, { fromPath: join(root, 'elsewhere') })
+    t.equal(summary.status, 'completed')
+  },
+)
 
 t.test('another backend: the first step that differs, and what is different here', async t => {
   const found = await reproduce(runDir, { overrides: ['compute.backend=reference'] })

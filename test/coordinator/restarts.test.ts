@@ -17,7 +17,7 @@ import { nativeCandidates } from '../helpers/native.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())
-const DEATHS = 20
+const DEATHS = 10
 /** Each death costs the start of all workers. */
 const WORKERS = 2
 

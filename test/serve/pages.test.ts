@@ -3,10 +3,14 @@ import { once } from 'node:events'
 import { join, resolve } from 'node:path'
 import type { Page } from 'playwright-core'
 import t from 'tap'
+import { loadExperiment } from '../../src/config/load.js'
+import { train } from '../../src/coordinator/new-run.js'
 import { axeProblems, openBrowser, visit } from '../helpers/browser.js'
 import { served, trainForDrawings } from './served.js'
 
 const dir = t.testdir()
+/** The prediction of the whole drawing: on a busy machine a page also says what it makes of a part. */
+const SAID = '#verdict[aria-busy="false"] strong'
 const browser = await openBrowser(t)
 if (browser) {
   const run = await trainForDrawings(join(dir, 'drawings'))
@@ -36,7 +40,7 @@ if (browser) {
       await page.click('#clear')
       await page.waitForFunction(() => document.getElementById('verdict')?.textContent === 'Draw something.')
       await stroke(page, points)
-      await page.waitForSelector('#verdict strong')
+      await page.waitForSelector(SAID)
       t.match(await page.textContent('#verdict'), new RegExp(`^${digit}with \\d+\\.\\d %`), digit)
       t.equal(await page.textContent('#bars .best th'), digit)
     }
@@ -52,7 +56,7 @@ if (browser) {
     await page.keyboard.press('Space')
     for (let i = 0; i < 18; i++) await page.keyboard.press('ArrowDown')
     await page.keyboard.press('Space')
-    await page.waitForSelector('#verdict strong')
+    await page.waitForSelector(SAID)
     t.match(await page.textContent('#verdict'), /^1with/)
     await page.keyboard.press('Backspace')
     await page.waitForFunction(() => document.getElementById('verdict')?.textContent === 'Draw something.')
@@ -72,7 +76,7 @@ if (browser) {
     })
     await page.waitForSelector('.examples button')
     await page.tap('#board')
-    await page.waitForSelector('#verdict strong')
+    await page.waitForSelector(SAID)
     t.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     t.same(complaints, [])
   })
@@ -90,6 +94,31 @@ if (browser) {
         t.same(complaints, [])
       }
     }
+  })
+
+  t.test('a run of one epoch: its curves are points that can be seen', async t => {
+    const short = join(dir, 'short')
+    await train(await loadExperiment('configs/smoke.json'), { runDir: short })
+    const { url } = await served(t, [short])
+    const { page } = await visit(t, browser, `${url}/watch`)
+    await page.waitForSelector('.uplot canvas')
+    const coloured = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLCanvasElement>('.uplot canvas')].map(canvas => {
+        const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
+        let count = 0
+        for (let i = 0; i < data.length; i += 4) {
+          const rgb = [data[i], data[i + 1], data[i + 2]]
+          // Axes and grid are grey.
+          if (data[i + 3] === 255 && Math.max(...rgb) - Math.min(...rgb) > 80) count++
+        }
+        return count
+      }),
+    )
+    t.equal(coloured.length, 4)
+    t.ok(
+      coloured.every(count => count >= 10),
+      `pixels of a curve's colour: ${coloured.join(', ')}`,
+    )
   })
 
   t.test('train --live: accuracy rises on the page, a reload shows it all again, and the end is told', async t => {

@@ -247,6 +247,15 @@ t.test('data that change under way: refused, nothing mixed; put back, the sweep 
   await t.rejects(runSweep(await loadSweep(sweep), { dir }), refusal)
   writeFileSync(images, bytes)
   t.match((await runSweep(await loadSweep(sweep), { dir })).runs, [{ status: 'completed' }, { status: 'completed' }])
+
+  writeFileSync(images, other)
+  const since = { name: 'DataError', message: /MD5 was \w+ for run-001 and is \w+ now, expected the same data for all/ }
+  await t.rejects(runSweep(await loadSweep(sweep), { dir }), since, 'also where every run is finished')
+  rmSync(folder, { recursive: true })
+  const warnings: string[] = []
+  const { runs } = await runSweep(await loadSweep(sweep), { dir, onWarning: message => warnings.push(message) })
+  t.match(runs, [{ status: 'completed' }, { status: 'completed' }])
+  t.match(warnings.join('\n'), /the finished runs cannot be compared with it/)
 })
 
 t.test(

@@ -1,4 +1,7 @@
-/** The products of a library in the calling thread, over one memory. */
+/**
+ * Matrix products in the calling thread, over one memory: those of a library, and in their place, where the CPU has AVX-512 or AMX, those
+ * of x64/ (f32 without zeros, bf16).
+ */
 import type { Precision } from '../backend.js'
 import { addressOf } from '../ffi/memory.js'
 import type { NativeLibrary, NativeProducts } from '../products.js'

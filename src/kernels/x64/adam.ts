@@ -1,4 +1,4 @@
-/** Adam's update, as in wasm/assembly/optimizers.ts: the same operations in the same order. Pure; any thread. */
+/** Adam's update, as in module/assembly/optimizers.ts: the same operations in the same order. Pure; any thread. */
 import {
   type Address,
   type Assembler,

@@ -7,6 +7,9 @@
  * are methods of `Kernels` in src/kernels/backend.ts, whose `reference` implementation says what is right. Besides: its name in
  * `LayerType`, its place in the network (`networkLayers` in kinds.ts, from settings in src/config/schema/model.ts), its sizes if
  * inputs and outputs do not say all, and its form in files of other programs (src/export, src/import).
+ *
+ * Layers form a chain. One with a second input, such as a residual sum, also needs `LayerContext` (worker/network/network.ts),
+ * its wiring in worker/network/bind.ts, and room for more deltas in worker/plan/layout.ts.
  */
 
 /** A dense layer, or what may stand between a dense layer and its activation. */

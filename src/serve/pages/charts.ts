@@ -138,10 +138,18 @@ function optionsFor({ title, unit, text }: Quantity, place: HTMLElement, lines: 
         const dash = DASHES[Math.floor(run / COLOURS) % DASHES.length]
         return isValidation
           ? { ...line, dash: [5, 4], points: { show: true, size: 6, fill: stroke } }
-          : { ...line, dash: [...dash], points: { show: false } }
+          : { ...line, dash: [...dash], points: { show: isSingle, size: 6, fill: stroke } }
       }),
     ],
   }
+}
+
+/** True for a curve of one point, which a line alone would not show: after one epoch, for instance. */
+const isSingle = ({ data }: uPlot, series: number): boolean => {
+  const values: ArrayLike<unknown> = data[series]
+  let count = 0
+  for (let i = 0; i < values.length && count < 2; i++) if (values[i] != null) count++
+  return count === 1
 }
 
 /** Formats an axis value without trailing zeros and rounding residue. */

@@ -134,6 +134,7 @@ class DrawPage {
 
   #changed(): void {
     this.#dirty = true
+    byId('verdict').ariaBusy = 'true' // until what it says is about the current input
     if (!this.#asking) void this.#ask()
   }
 
@@ -156,6 +157,7 @@ class DrawPage {
         this.#trouble(null)
       } catch (error) {
         this.#trouble(messageOf(error))
+        byId('verdict').ariaBusy = 'false'
       }
     }
     this.#asking = false
@@ -167,6 +169,7 @@ class DrawPage {
     byId('seen').ariaLabel = 'Nothing yet'
     window.clearTimeout(this.#sayTimer)
     byId('verdict').textContent = 'Draw something.'
+    byId('verdict').ariaBusy = 'false'
   }
 
   #show(prediction: ClassPredictionJson, truth: string | null): void {
@@ -200,6 +203,7 @@ class DrawPage {
             }),
           ]),
     )
+    byId('verdict').ariaBusy = String(this.#asking)
   }
 
   #showLayers(layers: readonly LayerJson[]): void {

@@ -1,5 +1,5 @@
 /**
- * The inputs of the network: samples gathered into the batch buffers, augmented and dropped in training. Bound to one
+ * The inputs of the network: samples gathered into the batch buffers and scaled, augmented and dropped in training. Bound to one
  * worker's kernels; runs in workers and in the predictor.
  *
  * Letters: `B` rows of the batch buffers, `N` samples of a file, `F` features.

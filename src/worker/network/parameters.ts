@@ -1,7 +1,8 @@
 /**
  * Updates of a layer's weight matrix and vectors, the same for every kind of layer: gradient, optimizer, average. Only these
- * functions write learned parameters in a step, each its own tile, in stages with `changesState`; running statistics are
- * written by layers/norm.ts. Bound to one worker's kernels; runs in workers.
+ * functions write weights and biases in a step, each its own tile, in stages with `changesState`; layers/norm.ts writes its scales,
+ * shifts and running statistics. Outside a step weights are written by program/state.ts, and by `Session.storeParameters` for
+ * scoring. Bound to one worker's kernels; runs in workers.
  */
 import type { BiasTensors, BiasUpdate, Rows, Tile, WeightTensors, WeightUpdate } from '../../kernels/backend.js'
 import { isLearned } from '../../model/parameters.js'

@@ -4,7 +4,7 @@
  */
 import type { Augmentation } from '../../augment/transform.js'
 import type { Experiment } from '../../config/schema.js'
-import type { Precision } from '../../kernels/backend.js'
+import type { Backend, Precision } from '../../kernels/backend.js'
 import type { NativeLibrary } from '../../kernels/products.js'
 import type { Activation } from '../../model/activation.js'
 import type { Initialisation } from '../../model/init.js'
@@ -54,7 +54,7 @@ export interface RunPlan {
   readonly schedule: Experiment['schedule']
   /** Epochs of the whole run; some schedules depend on it. */
   readonly epochs: number
-  readonly backend: BackendName
+  readonly backend: Backend['name']
   /** Native library that every worker opens; null: none. */
   readonly library: NativeLibrary | null
   /** Precision of matrix products. */
@@ -70,5 +70,3 @@ export interface RunPlan {
   /** Images in each file: those of `train` are shared by training and validation rows. */
   readonly images: { readonly train: number; readonly test: number }
 }
-
-export type BackendName = 'reference' | 'wasm' | 'blas' | 'onednn'

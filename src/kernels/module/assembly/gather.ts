@@ -1,4 +1,4 @@
-/** Rows of a data set on their way into a mini-batch, whose place and extent are as in layout.ts. */
+/** Rows of a data set, gathered into a mini-batch and scaled; place and extent of the output are as in layout.ts. */
 
 /** out (rows, features) = images[samples[row]] / 255, exactly rounded. Overwrites out, not its padding. */
 export function gather(
