@@ -224,6 +224,7 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['table', 'delimiter'], ['table'], 'auto'],
   [['table', 'header'], ['table'], 'auto'],
   [['table', 'decimal'], ['table'], 'auto'],
+  [['table', 'dayFirst'], ['table'], 'auto'],
   [['csv', 'delimiter'], ['csv'], 'auto'],
   [['csv', 'header'], ['csv'], true],
   [['csv', 'label'], ['csv'], null],

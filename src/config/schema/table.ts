@@ -107,6 +107,14 @@ export const table = z
           'Decimal separator of CSV files. `auto`: a comma where fields have another separator and numbers have commas.',
         ),
       ),
+    dayFirst: z
+      .union([z.literal('auto'), z.boolean()])
+      .default('auto')
+      .meta(
+        help(
+          'True if 01/02/2020 is 1 February, false if it is 2 January. `auto`: decided where the dates of a column allow one reading alone.',
+        ),
+      ),
   })
   .prefault({})
   .meta({ title: 'Files of tables', description: 'Form of CSV files.' })

@@ -111,10 +111,13 @@ async function withReader<T>(
 
 /** How files are to be read: the experiment's settings, and the types that a model's columns must have. */
 export function formatOf(
-  { table, query }: Pick<DataConfig, 'table' | 'query'>,
+  { table, query, columns }: Pick<DataConfig, 'table' | 'query' | 'columns'>,
   encoding: TableEncoding | null,
 ): TableFormat {
   const types: Record<string, TableFormat['types'][string]> = {}
+  for (const [name, kind] of Object.entries(columns)) {
+    if (kind !== 'category' && kind !== 'ignore') types[name] = kind
+  }
   for (const column of encoding?.columns ?? []) {
     if (column.kind !== 'category') types[column.column] = column.kind
     else if (!column.numeric) types[column.column] = 'text'
@@ -123,6 +126,7 @@ export function formatOf(
     delimiter: table.delimiter === 'auto' ? null : table.delimiter,
     header: table.header === 'auto' ? null : table.header,
     decimal: table.decimal === 'auto' ? null : table.decimal,
+    dayFirst: table.dayFirst === 'auto' ? null : table.dayFirst,
     query,
     types,
   }

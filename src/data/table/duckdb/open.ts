@@ -80,17 +80,12 @@ class Opening {
   }
 
   async open(): Promise<TableReader> {
-    const { where, files, format } = this
+    const { files, format } = this
     const digests = this.#digest()
     digests.catch(() => {}) // awaited below; a fault of the scan comes first
     const { source, scanned, decided } = await this.#scan(digests)
     const columns = await this.#types(source, scanned)
     const profiles = await this.#profiles(source, columns, scanned)
-    for (const name of Object.keys(format.types)) {
-      if (!columns.some(column => column.name === name)) {
-        throw new DataError(`${where}: has no column ${inspect(name)}, expected one of ${listNames(columns)}`)
-      }
-    }
     const loaded = (await digests).map(({ file }) => file)
     await expectUnchanged(files.files)
     return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...decided })
