@@ -1,7 +1,7 @@
 /** The section `data`: where the samples come from, and how they are split. Types and data only; any thread. */
 import * as z from 'zod'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
-import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, split, table } from './table.js'
+import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, numbers, split, table } from './table.js'
 
 export const data = z
   .strictObject({
@@ -84,6 +84,7 @@ export const data = z
       ),
     columns,
     missing,
+    numbers,
     categories,
     split,
     table,
@@ -216,6 +217,7 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['missing', 'category'], ['table'], 'fill'],
   [['missing', 'date'], ['table'], 'fill'],
   [['missing', 'target'], ['table'], 'row'],
+  [['numbers', 'bins'], ['table'], 0],
   [['categories', 'max'], ['table'], MAX_CATEGORIES],
   [['categories', 'buckets'], ['table'], BUCKETS],
   [['split', 'column'], ['table'], null],

@@ -63,6 +63,23 @@ export const categories = z
   .prefault({})
   .meta({ title: 'Categories', description: 'Columns of a `table` with many different values.' })
 
+export const numbers = z
+  .strictObject({
+    bins: z
+      .int()
+      .min(0)
+      .max(256)
+      .default(0)
+      .meta(
+        help(
+          'Bins of every number, with about as many training rows in each: one more feature per bin, 0 below it, 1 above it and linear ' +
+            'inside (piecewise linear encoding). They let a small network learn thresholds and bends quickly.',
+        ),
+      ),
+  })
+  .prefault({})
+  .meta({ title: 'Numbers', description: 'Columns of numbers of a `table`.' })
+
 export const split = z
   .strictObject({
     column: columnName().meta(

@@ -241,11 +241,11 @@ function splitsOf(
 function fitted(
   { chunk }: ReadTable,
   { where, targets, chosen, splitBy }: TablePlan,
-  { categories }: DataConfig,
+  { categories, numbers }: DataConfig,
   rows: Uint32Array,
 ): TableEncoding {
   return fitTable(where, chunk, rows, chosen!, {
-    ...{ targets, maxCategories: categories.max, buckets: categories.buckets },
+    ...{ targets, maxCategories: categories.max, buckets: categories.buckets, bins: numbers.bins },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
   })
 }
