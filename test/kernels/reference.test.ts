@@ -128,7 +128,7 @@ for (const smoothing of [0, 0.3])
     const samples = lab.integers([5, 1, 0, 3, 3])
     const losses = lab.doubles(B)
     const weights = lab.singles(6, 1).pick(null, 0)
-    for (let i = 0; i < 6; i++) weights.set(i, smoothing > 0 ? i / 4 : 1)
+    for (let i = 0; i < 6; i++) weights.set(i, smoothing > 0 ? (i + 1) / 4 : 1)
     const forward = kernels.softmaxLoss({
       z,
       weights: smoothing > 0 ? weights : null,
