@@ -13,7 +13,7 @@ export const headOf = (format: TextFormat, names: readonly string[]): string =>
 
 /** Text of a chunk's rows. Columns must have equal lengths. */
 export function rowsText(format: TextFormat, columns: readonly OutputColumn[]): string {
-  const rows = columns.length === 0 ? 0 : lengthOf(columns[0].values)
+  const rows = rowsOf(columns)
   const fields = columns.map(({ values }) => fieldOf(format, values))
   const keys = columns.map(({ name }) => `${JSON.stringify(name)}:`)
   let text = ''
@@ -30,7 +30,11 @@ export function rowsText(format: TextFormat, columns: readonly OutputColumn[]): 
   return text
 }
 
-const lengthOf = (values: OutputValues): number => ('codes' in values ? values.codes : values.values).length
+/** Number of rows of a chunk. */
+export function rowsOf([first]: readonly OutputColumn[]): number {
+  if (first === undefined) return 0
+  return 'codes' in first.values ? first.values.codes.length : first.values.values.length
+}
 
 /** Function that prints the value of a row; texts and dates are quoted once, not for every row. */
 function fieldOf(format: TextFormat, values: OutputValues): (row: number) => string {
