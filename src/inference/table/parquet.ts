@@ -5,6 +5,7 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { openDatabase, sqlName, sqlPath, sqlText } from '../../data/table/duckdb/database.js'
+import { RunError } from '../../errors.js'
 import type { OutputColumn, OutputValues } from './predictions.js'
 import { headOf, rowsOf, rowsText } from './writers.js'
 
@@ -12,8 +13,9 @@ const SQL_TYPES: Readonly<Record<OutputValues['type'], string>> = {
   ...{ f32: 'FLOAT', name: 'VARCHAR', number: 'DOUBLE', boolean: 'BOOLEAN', date: 'TIMESTAMP', text: 'VARCHAR' },
 }
 
-/** Longest line of the temporary file in bytes; DuckDB's default is 2 MB. */
-const MAX_LINE_BYTES = 2 ** 28
+/** Longest line of the temporary file in bytes, and room for two: DuckDB would take 16 times a line's. */
+const MAX_LINE_BYTES = 2 ** 24
+const BUFFER_BYTES = 2 * MAX_LINE_BYTES
 
 /**
  * Writes the chunks to `file`, an absolute path, which is whole or not there. Columns have the types of the first chunk. Returns the
@@ -34,10 +36,13 @@ export async function writeParquet(
       const connection = await database.connect()
       await connection.run(
         `COPY (SELECT ${names.map(sqlName).join(', ')} FROM read_csv(${sqlPath(lines)}, auto_detect = false, header = true, ` +
-          `delim = ',', quote = '"', escape = '"', nullstr = '', new_line = '\\n', max_line_size = ${MAX_LINE_BYTES}, columns = {${columns}})) ` +
+          `delim = ',', quote = '"', escape = '"', nullstr = '', new_line = '\\n', max_line_size = ${MAX_LINE_BYTES}, buffer_size = ${BUFFER_BYTES}, columns = {${columns}})) ` +
           `TO ${sqlText(parquet)} (FORMAT parquet)`,
       )
       connection.closeSync()
+    } catch (cause) {
+      const [reason] = (cause instanceof Error ? cause.message : String(cause)).split('\n')
+      throw new RunError(`${file}: cannot be written: ${reason}`, { cause })
     } finally {
       database.close()
     }

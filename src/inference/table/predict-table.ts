@@ -76,7 +76,8 @@ export function predictTable(
       }
     }
   }
-  const used = new Set([...wanted, ...keep])
+  // Without its target a table is as good.
+  const used = new Set([...wanted, ...keep, ...encoding.targets])
   return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), chunks }
 }
 
