@@ -19,6 +19,7 @@ export class Misfit extends Error {
 export function convert(raw: RawColumn, column: ReadColumn, decimal: '.' | ','): ColumnValues {
   if ('values' in raw) {
     if (column.classNames !== undefined) return named(raw.values, column.classNames)
+    if (column.asText) return printed(raw.values)
     return { type: column.type === 'text' ? 'number' : column.type, values: raw.values }
   }
   const { codes, dictionary } = raw
@@ -50,4 +51,17 @@ function named(values: Float64Array, names: readonly string[]): ColumnValues {
     codes[i] = codeOf[value]
   }
   return { type: 'text', codes, dictionary }
+}
+
+/** Numbers as JavaScript prints them. */
+function printed(values: Float64Array): ColumnValues {
+  const codeOf = new Map<number, number>()
+  const codes = Int32Array.from(values, value => {
+    if (Number.isNaN(value)) return -1
+    const known = codeOf.get(value)
+    if (known !== undefined) return known
+    codeOf.set(value, codeOf.size)
+    return codeOf.size - 1
+  })
+  return { type: 'text', codes, dictionary: [...codeOf.keys()].map(String) }
 }

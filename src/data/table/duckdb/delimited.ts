@@ -68,8 +68,9 @@ export async function detectForm(
   files: readonly TableFile[],
   compression: Compression,
   format: TableFormat,
+  mayCount: boolean,
 ): Promise<TextForm> {
-  const first = formOf(files[0].path, ...(await headOf(database, files[0], compression)), format)
+  const first = formOf(files[0].path, ...(await headOf(database, files[0], compression)), format, mayCount)
   if (first.names.length > MOST_COLUMNS) {
     throw new DataError(`${files[0].path}: has ${first.names.length} columns, expected at most ${MOST_COLUMNS}`, {
       hint: `the separator is ${inspect(first.delimiter)}; another: data.table.delimiter`,
@@ -77,7 +78,7 @@ export async function detectForm(
   }
   const fixed = { ...format, delimiter: first.delimiter, header: first.header, decimal: first.decimal }
   for (const file of files.slice(1)) {
-    const form = formOf(file.path, ...(await headOf(database, file, compression)), fixed)
+    const form = formOf(file.path, ...(await headOf(database, file, compression)), fixed, false)
     const other = first.names.findIndex((name, column) => form.names[column] !== name)
     if (other < 0 && form.names.length === first.names.length && (form.counts === null) === (first.counts === null))
       continue
@@ -122,7 +123,13 @@ export function delimitedSource(
   })
   const types = columns.map(({ type }, column) => `'c${column}': '${type === 'text' ? 'VARCHAR' : 'DOUBLE'}'`)
   const table = readCsv(files, compression, form, types, options.strict, decimal)
-  return { columns, select: chosen => `SELECT ${chosen.map(column => `c${column}`).join(', ')} FROM ${table}` }
+  const expression = (column: number) => `c${column}`
+  return {
+    columns,
+    table,
+    expression,
+    select: chosen => `SELECT ${chosen.map(expression).join(', ') || '1'} FROM ${table}`,
+  }
 }
 
 /** SQL that counts, for each column, the fields that are no numbers. */

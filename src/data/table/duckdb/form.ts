@@ -17,8 +17,11 @@ export interface TextForm {
   /** True if names were read from the file. */
   readonly header: boolean
   readonly names: readonly string[]
-  /** First line that gives counts and class names, as in scikit-learn's tables; `rows` is yet to be compared. */
-  readonly counts: { readonly rows: number; readonly classNames: readonly string[] } | null
+  /**
+   * First line that gives counts and class names, as in scikit-learn's tables; `rows` is yet to be compared. `isRow`: it has
+   * as many fields as a row, and may be one.
+   */
+  readonly counts: { readonly rows: number; readonly classNames: readonly string[]; readonly isRow: boolean } | null
   readonly notes: readonly string[]
   readonly warnings: readonly string[]
   /** First rows, for candidates of types. */
@@ -30,12 +33,15 @@ const DELIMITERS = [';', '\t', '|', ','] as const
 export const FORM_RECORDS = 1000
 const MOST_SHOWN = 12
 
-/** `head`: the beginning of the file; `isWhole`: it is all of it. Throws DataError. */
-export function formOf(file: string, head: string, isWhole: boolean, format: TableFormat): TextForm {
+/**
+ * `head`: the beginning of the file; `isWhole`: it is all of it; `mayCount`: the first line may have the numbers of rows and
+ * columns. Throws DataError.
+ */
+export function formOf(file: string, head: string, isWhole: boolean, format: TableFormat, mayCount = true): TextForm {
   const delimiter = format.delimiter ?? detectDelimiter(head, isWhole)
   const records = recordsOf(file, head, isWhole, delimiter)
   if (records.length === 0) throw new DataError(`${file}: has no rows, expected a table`)
-  const counts = countsLine(records)
+  const counts = mayCount && format.header === null ? countsLine(records) : null
   const rest = counts === null ? records : records.slice(1)
   if (rest.length === 0) throw new DataError(`${file}: has no rows below its first line, expected a table`)
   const decimal = format.decimal ?? detectDecimal(delimiter, rest)
@@ -47,7 +53,7 @@ export function formOf(file: string, head: string, isWhole: boolean, format: Tab
       : [
           `the first line has the numbers of rows and columns${counts.classNames.length > 0 ? ' and names of classes' : ''}`,
         ]),
-    ...notes,
+    ...(counts === null ? notes : []),
     ...(header ? namelessNotes(rest[0], names) : []),
     ...(decimal === ',' ? ['decimal commas are read'] : []),
   ]
@@ -116,7 +122,9 @@ function consistentFields(
   records = records.slice(0, 200)
   if (records.length === 0) return null
   const fields = records.at(-1)!.fields.length
-  const others = records.filter((record, i) => record.fields.length !== fields && !(i === 0 && records.length > 2))
+  const others = records.filter(
+    (record, i) => record.fields.length !== fields && !(i === 0 && beginsWithCounts(record)),
+  )
   if (fields < 2 || others.length > 0) return null
   let numbers = 0
   let all = 0
@@ -129,6 +137,10 @@ function consistentFields(
   }
   return { numbers: numbers / all, fields }
 }
+
+const COUNT = /^[1-9]\d*$/
+const beginsWithCounts = ({ fields }: TextRecord): boolean =>
+  COUNT.test(fields[0].trim()) && COUNT.test(fields[1]?.trim() ?? '')
 
 /** Decimal commas where a column has them and none has decimal points. */
 function detectDecimal(delimiter: string, records: readonly TextRecord[]): '.' | ',' {
@@ -159,7 +171,7 @@ function countsLine(records: readonly TextRecord[]): TextForm['counts'] {
   const [first, second] = records
   if (second === undefined) return null
   const [rows, columns, ...names] = first.fields.map(field => field.trim())
-  if (!/^[1-9]\d*$/.test(rows) || !/^[1-9]\d*$/.test(columns ?? '')) return null
+  if (!beginsWithCounts(first)) return null
   const fields = second.fields.length
   if (Number(columns) !== fields - 1 && Number(columns) !== fields) return null
   const given = names.filter(name => name !== '')
@@ -168,7 +180,11 @@ function countsLine(records: readonly TextRecord[]): TextForm['counts'] {
     if (given.some(isNumberText)) return null
   }
   if (first.fields.length !== fields && given.length !== names.length) return null
-  return { rows: Number(rows), classNames: given }
+  return {
+    rows: Number(rows),
+    classNames: given,
+    isRow: first.fields.length === fields && given.length === names.length,
+  }
 }
 
 interface HeaderChoice {
@@ -212,8 +228,8 @@ function detectHeader(
     ],
   })
   if (numbers.length > 0) {
-    const whole = numbers.every(text => /^\d+$/.test(text))
-    if (whole && (countsUp(numbers) || (headed && numbers.length < first.length))) return names('and has numbers')
+    const isNames = areNames(numbers) && (numbers.length < first.length || Number(numbers[0]) === 0)
+    if (isNames || (headed && numbers.length < first.length && numbers.every(isWhole))) return names('and has numbers')
     return row()
   }
   if (headed) return { header: true, notes: [], warnings: [] }
@@ -233,9 +249,14 @@ function detectHeader(
   }
 }
 
-/** Whole numbers one after the other, as programs name columns that have no names. */
-const countsUp = (numbers: readonly string[]): boolean =>
-  numbers.length > 1 && numbers.every((text, i) => i === 0 || Number(text) === Number(numbers[i - 1]) + 1)
+const isWhole = (text: string): boolean => /^\d+$/.test(text)
+
+/** Whole numbers one after the other from 0 on, as programs name columns that have no names, or years. */
+function areNames(numbers: readonly string[]): boolean {
+  const counts = numbers.every((text, i) => isWhole(text) && (i === 0 || Number(text) === Number(numbers[i - 1]) + 1))
+  const isYear = numbers.every(text => /^(19|20)\d\d$/.test(text))
+  return counts && ((numbers[0] === '0' && numbers.length > 2) || (isYear && numbers.length > 1))
+}
 
 /** Names of the header; a column without one is called by its place. Throws DataError for a name that occurs twice. */
 function namesOf(file: string, { fields, line }: TextRecord, delimiter: string): string[] {

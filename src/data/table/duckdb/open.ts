@@ -4,7 +4,6 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
-import { formatCount } from '../../../format.js'
 import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from '../columns.js'
 import type { TableFormat, TableReader } from '../reader.js'
@@ -13,12 +12,15 @@ import { type Database, type DatabaseOptions, openDatabase } from './database.js
 import { digestFile, type FileDigest } from './digest.js'
 import { type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
 import { expectUnchanged, resolveFiles, type TableFiles } from './files.js'
+import { jsonSource } from './json.js'
 import { NumberStats } from './profile.js'
-import { decide, demanded, shortened } from './reading.js'
-import { type Scan, type ScannedColumn, scan } from './scan.js'
-import { isLargeInteger, type ReadColumn, type RowSource } from './source.js'
+import { querySource } from './query.js'
+import { shortened } from './reading.js'
+import { type Scan, scan } from './scan.js'
+import type { ReadColumn, RowSource } from './source.js'
 import { parquetSource } from './stored.js'
-import { infinite, openTextTable } from './text-table.js'
+import { openTextTable } from './text-table.js'
+import { finalTypes, profileOf } from './types.js'
 import { type RawChunk, rowsOf } from './vectors.js'
 
 export interface TableProgress {
@@ -51,7 +53,7 @@ export async function openTableReader(
   const files = await resolveFiles(path)
   const paths = files.files.map(file => file.path)
   const where = paths.length === 1 ? paths[0] : path
-  const database = await openDatabase(where, paths, options)
+  const database = await openDatabase(where, paths, format.query === null ? options : { ...options, threads: 1 })
   try {
     return await new Opening(where, database, files, format, options).open()
   } catch (error) {
@@ -62,8 +64,8 @@ export async function openTableReader(
 
 /** State while a table is opened. */
 class Opening {
-  readonly #notes: string[] = []
-  readonly #warnings: string[] = []
+  readonly notes: string[] = []
+  readonly warnings: string[] = []
   /** Delimited text: to find places of faults. */
   #place: DelimitedFiles | null = null
   #decimal: '.' | ',' = '.'
@@ -83,20 +85,31 @@ class Opening {
     const { files, format } = this
     const digests = this.#digest()
     digests.catch(() => {}) // awaited below; a fault of the scan comes first
-    const { source, scanned, decided } = await this.#scan(digests)
-    const columns = await this.#types(source, scanned)
+    const { where, notes, warnings } = this
+    const isQuery = format.query !== null
+    // A query's own columns are what types are demanded of, and what is kept.
+    const base = await this.#scan(digests, isQuery ? { ...format, types: {} } : format, isQuery ? 0 : this.#keepBytes)
+    let { source, scanned } = base
+    const place = this.#place
+    let columns = await finalTypes(
+      { where, place, format: isQuery ? { ...format, types: {} } : format, notes, warnings },
+      source,
+      scanned,
+    )
+    if (format.query !== null) {
+      source = await querySource(where, this.database, format.query, source, columns, this.#decimal, warnings)
+      this.#place = null
+      scanned = await this.#tryScan(source, this.#keepBytes)
+      columns = await finalTypes(
+        { where: `${where}: data.query`, place: null, format, notes, warnings },
+        source,
+        scanned,
+      )
+    }
     const profiles = await this.#profiles(source, columns, scanned)
     const loaded = (await digests).map(({ file }) => file)
     await expectUnchanged(files.files)
-    return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...decided })
-  }
-
-  get notes(): readonly string[] {
-    return this.#notes
-  }
-
-  get warnings(): readonly string[] {
-    return this.#warnings
+    return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...base.decided })
   }
 
   #tell(change: Partial<TableProgress>): void {
@@ -115,85 +128,39 @@ class Opening {
     return results
   }
 
+  get #keepBytes(): number {
+    return this.options.keepBytes ?? KEEP_BYTES
+  }
+
   async #scan(
     digests: Promise<readonly FileDigest[]>,
+    format: TableFormat,
+    keepBytes: number,
   ): Promise<{ source: RowSource; scanned: Scan; decided: Partial<TableFormat> }> {
-    const { where, database, files, format, options } = this
-    const scanOptions = {
-      keepBytes: options.keepBytes ?? KEEP_BYTES,
-      onRows: (rows: number) => this.#tell({ rows }),
-    }
+    const { where, database, files } = this
     if (files.kind === 'text') {
-      const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, scanOptions)
+      const options = { keepBytes, onRows: (rows: number) => this.#tell({ rows }) }
+      const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, options)
       this.#place = place
       this.#decimal = form.decimal
-      this.#notes.push(...form.notes)
-      this.#warnings.push(...form.warnings)
+      this.notes.push(...form.notes)
+      this.warnings.push(...form.warnings)
       const { delimiter, header, decimal } = form
       return { source, scanned, decided: { delimiter, header, decimal } }
     }
-    if (files.kind === 'json') throw new DataError(`${where}: JSON is not read yet, expected CSV or Parquet`)
-    const source = await parquetSource(database, files.files)
-    const scanned = await this.#tryScan(source, scanOptions)
-    return { source, scanned, decided: {} }
+    const source =
+      files.kind === 'json'
+        ? await jsonSource(where, database, files.files, files.compression, format.types)
+        : await parquetSource(database, files.files)
+    return { source, scanned: await this.#tryScan(source, keepBytes), decided: {} }
   }
 
-  async #tryScan(source: RowSource, options: { keepBytes: number; onRows: (rows: number) => void }): Promise<Scan> {
+  async #tryScan(source: RowSource, keepBytes: number): Promise<Scan> {
     try {
-      return await scan(this.database, source, { ...options, decimal: '.' })
+      return await scan(this.database, source, { keepBytes, onRows: rows => this.#tell({ rows }), decimal: '.' })
     } catch (error) {
       throw await explainRefusal(this.where, null, error)
     }
-  }
-
-  /** Final types of the columns. */
-  async #types(source: RowSource, scanned: Scan): Promise<ReadColumn[]> {
-    const columns: ReadColumn[] = source.columns.map(column => ({ ...column, reading: null, missingTexts: false }))
-    for (const { index, meanings, numbers, nan } of scanned.columns) {
-      const column = columns[index]
-      const wanted = this.format.types[column.name]
-      if (numbers !== null && numbers.firstInfinite >= 0 && column.type === 'number') {
-        throw infinite(await placeOfRow(this.where, this.#place, numbers.firstInfinite), column.name, null)
-      }
-      if (nan > 0) this.#notes.push(`column ${inspect(column.name)}: ${formatCount(nan)} NaN are missing values`)
-      if (meanings === null) {
-        expectType(this.where, column, wanted)
-        if (isLargeInteger(column.sqlType)) this.#warnLarge(column, numbers)
-        continue
-      }
-      const decision =
-        wanted === undefined
-          ? decide(inspect(column.name), meanings, this.format.dayFirst)
-          : { reading: demanded(wanted, meanings, this.format.dayFirst), missingTexts: wanted !== 'text' }
-      if ('warning' in decision && decision.warning !== undefined) this.#warnings.push(decision.warning)
-      const { reading, missingTexts } = decision
-      if (meanings.infinite > 0 && reading.type === 'number') {
-        const { row, text } = meanings.firstInfinite!
-        throw infinite(await placeOfRow(this.where, this.#place, row), column.name, text)
-      }
-      if (meanings.missing > 0)
-        this.#noteMissing(column.name, meanings.missing, meanings.firstMissing!.text, missingTexts)
-      const type = reading.type
-      const sqlType =
-        type === 'text' ? 'VARCHAR' : type === 'number' ? 'DOUBLE' : type === 'boolean' ? 'BOOLEAN' : 'TIMESTAMP'
-      columns[index] = { ...column, reading, missingTexts, sqlType: reading.dates === 'time' ? 'TIME' : sqlType }
-    }
-    return columns
-  }
-
-  #noteMissing(name: string, count: number, text: string, isMissing: boolean): void {
-    const fields = `${formatCount(count)} ${count === 1 ? 'field' : 'fields'} as ${inspect(text)}`
-    this.#notes.push(
-      `column ${inspect(name)}: ${fields} ${isMissing ? (count === 1 ? 'is missing' : 'are missing values') : 'are texts like others; only empty fields are missing'}`,
-    )
-  }
-
-  #warnLarge(column: ReadColumn, numbers: NumberStats | null): void {
-    if (numbers === null || Math.max(-numbers.min, numbers.max) <= Number.MAX_SAFE_INTEGER) return
-    this.#warnings.push(
-      `column ${inspect(column.name)} has integers above 2^53: neighbours are the same number in f64; if they are identifiers: ` +
-        'data.columns { "name": "ignore" }',
-    )
   }
 
   async #profiles(source: RowSource, columns: readonly ReadColumn[], scanned: Scan): Promise<ColumnProfile[]> {
@@ -313,36 +280,6 @@ function partOf(values: ReturnType<typeof convert>, from: number): ReturnType<ty
     codes[i] = codeOf[code]
   }
   return { type: 'text', codes, dictionary }
-}
-
-function expectType(where: string, column: ReadColumn, wanted: ValueType | undefined): void {
-  if (wanted === undefined || column.unreadable !== undefined || wanted === column.type || wanted === 'text') return
-  if (column.type !== 'text') return // numbers, booleans and dates are numbers
-  throw new DataError(`${where}: column ${inspect(column.name)} is ${column.sqlType}, expected a type of ${wanted}`, {
-    hint: 'data.query can convert it: SELECT * REPLACE (CAST(x AS DOUBLE) AS x) FROM data',
-  })
-}
-
-function profileOf(
-  column: ReadColumn,
-  scanned: ScannedColumn | undefined,
-  converted: NumberStats | undefined,
-  rows: number,
-): ColumnProfile {
-  const { name, sqlType, unreadable } = column
-  if (scanned === undefined) {
-    const reason = unreadable ?? 'it was not read'
-    return { name, sqlType, type: 'text', missing: 0, distinct: 0, range: null, isInteger: false, unreadable: reason }
-  }
-  const stats = converted ?? (column.classNames === undefined && column.type !== 'text' ? scanned.numbers : null)
-  if (stats === null) {
-    const { missing, distinct } = scanned.numbers ?? scanned.texts!
-    return { name, sqlType: 'VARCHAR', type: 'text', missing, distinct, range: null, isInteger: false }
-  }
-  const { missing, distinct, min, max, isInteger } = stats
-  const type = column.reading?.type ?? column.type
-  const empty = missing === rows
-  return { name, sqlType, type, missing, distinct, range: empty ? null : [min, max], isInteger: !empty && isInteger }
 }
 
 const listNames = (columns: readonly ReadColumn[]): string =>

@@ -89,6 +89,8 @@ export interface Decision {
   /** True if texts such as NA are missing values. */
   readonly missingTexts: boolean
   readonly warning?: string
+  /** Field that the warning is about. */
+  readonly example?: Example | null
 }
 
 /** `dayFirst`: the user's choice; null: none. Says in `warning` why a column that looks like something else stays text. */
@@ -100,7 +102,7 @@ export function decide(column: string, counts: Meanings, dayFirst: boolean | nul
       reading: TEXT,
       missingTexts: false,
       warning:
-        `column ${column} has ${formatCount(counts.huge)} integers above 2^53, which numbers cannot tell apart; it is text. ` +
+        `column ${column} has integers above 2^53 (${formatCount(counts.huge)}), which numbers cannot tell apart; it is text. ` +
         'If they are quantities, make it a number in data.columns',
     }
   }
@@ -121,6 +123,7 @@ function decideDates(column: string, counts: Meanings, dayFirst: boolean | null)
     return {
       reading: TEXT,
       missingTexts: false,
+      example: counts.firstBoth,
       warning:
         `column ${column} has dates with two readings, as ${counts.firstBoth?.text}, and no date that decides; it is text. ` +
         'Say which number is the day: data.table.dayFirst true or false',
@@ -131,12 +134,13 @@ function decideDates(column: string, counts: Meanings, dayFirst: boolean | null)
 }
 
 /** Says it where most fields are numbers: one misspelt field must not change a column's meaning in silence. */
-function textWarning(column: string, counts: Meanings): { warning?: string } {
+function textWarning(column: string, counts: Meanings): Pick<Decision, 'warning' | 'example'> {
   const { values, numbers, otherNumbers, firstNoNumber } = counts
   if (firstNoNumber === null || (numbers + otherNumbers) * 2 < values) return {}
   const isOther = isOtherNumber(firstNoNumber.text)
   const what = isOther ? 'a number in another form (a decimal comma, or digits in groups)' : 'not a number'
   return {
+    example: firstNoNumber,
     warning:
       `column ${column} is text: ${JSON.stringify(shortened(firstNoNumber.text))} is ${what}; ` +
       `${formatCount(numbers)} of its ${formatCount(values)} values are numbers. If all should be, make it a number in data.columns`,

@@ -19,6 +19,9 @@ export interface SourceColumn {
 /** Rows of DuckDB: columns by index. */
 export interface RowSource {
   readonly columns: readonly SourceColumn[]
+  /** SQL of the table with all rows, and of one of its columns as it lies there. */
+  readonly table: string
+  expression(column: number): string
   /** SQL that selects the columns, as DOUBLE or VARCHAR, in the order of the rows. */
   select(columns: readonly number[]): string
 }
@@ -27,8 +30,8 @@ export interface RowSource {
 export interface ReadColumn extends SourceColumn {
   /** For a column of texts: how they become values; null: the values are right as they come. */
   readonly reading: Reading | null
-  /** True if texts such as NA are missing values. */
-  readonly missingTexts: boolean
+  /** True if values that are no texts are given out as texts. */
+  readonly asText?: boolean
 }
 
 const NUMBERS =

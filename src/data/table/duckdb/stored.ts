@@ -32,6 +32,8 @@ export function tableSource(table: string, described: readonly (readonly [name: 
   const columns = described.map(([name, type]) => typedColumn(name, type))
   return {
     columns,
+    table,
+    expression: index => sqlName(columns[index].name),
     select: chosen =>
       `SELECT ${chosen.map(index => typedSelect(sqlName(columns[index].name), columns[index])).join(', ') || '1'} FROM ${table}`,
   }

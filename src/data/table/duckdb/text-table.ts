@@ -30,11 +30,14 @@ export async function openTextTable(
   digests: Promise<readonly FileDigest[]>,
   options: Omit<ScanOptions, 'decimal'>,
 ): Promise<TextTable> {
-  const form = await detectForm(database, files, compression, format)
+  // A line of counts is for one file alone.
+  let form = await detectForm(database, files, compression, format, files.length === 1)
+  if (form.counts !== null && !(await countsAgree(where, { database, files, compression, form }, await digests))) {
+    form = await detectForm(database, files, compression, format, false)
+  }
   const table: DelimitedFiles = { database, files, compression, form }
   const texts = new Set<number>()
   let strict = true
-  if (form.counts !== null) await expectCounts(where, table, await digests)
   const all = { ...options, decimal: form.decimal }
   const sourceNow = () => delimitedSource(files, compression, form, format, { strict, texts })
   const demote = (columns: readonly number[]) => {
@@ -109,18 +112,18 @@ function integersAbove(source: RowSource, { columns }: Scan, format: TableFormat
   })
 }
 
-/** The first line of scikit-learn's tables has to tell the number of the rows that follow. */
-async function expectCounts(where: string, table: DelimitedFiles, digests: readonly FileDigest[]): Promise<void> {
+/** Whether the first line tells the number of the rows that follow. Throws DataError if it does not and can be no row either. */
+async function countsAgree(where: string, table: DelimitedFiles, [digest]: readonly FileDigest[]): Promise<boolean> {
   const { counts, skippedRecords } = table.form
-  for (const { file, counts: found } of digests) {
-    const rows = found === null ? await checkForm(table) : found.records - skippedRecords
-    if (rows === counts!.rows) continue
-    throw new DataError(
-      `${where}: line 1: has two whole numbers as the first fields, as if they were the numbers of rows and columns; ${file.path} has ${rows} rows, ` +
-        `expected ${counts!.rows}`,
-      { hint: 'if the first line is a row: data.table.header false; if it has names: true' },
-    )
-  }
+  const rows = digest.counts === null ? await checkForm(table) : digest.counts.records - skippedRecords
+  if (rows === counts!.rows) return true
+  if (counts!.isRow) return false
+  throw new DataError(
+    `${where}: line 1: says that the table has ${counts!.rows} rows, expected ${rows}, which follow`,
+    {
+      hint: 'if the first line is a row: data.table.header false; if it has names: true',
+    },
+  )
 }
 
 /** DuckDB leaves out rows of some files without a word: compares with a count of its own. */
