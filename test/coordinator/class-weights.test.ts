@@ -1,4 +1,5 @@
 /** Weights of classes: what they mean, their bits, and refusals. */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -6,6 +7,7 @@ import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { resume } from '../../src/coordinator/resume.js'
 import type { TrainingData } from '../../src/data/memory.js'
+import { evaluate } from '../../src/inference/evaluate.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { philox } from '../../src/tensor/random.js'
 
@@ -132,4 +134,34 @@ t.test('refused: an unknown class, weights of 0 alone, a regression', async t =>
     () => resolveExperiment({ data: { dataset: 'memory', task: 'regression' }, train: { classWeights: 'balanced' } }),
     /train.classWeights is 'balanced', expected null, because data.task is "regression"/,
   )
+})
+
+t.test('a weight column of a table: the same bits for any number of workers; files are scored without it', async t => {
+  const path = join(dir, 'weights.csv')
+  const line = (more: string) =>
+    samples.map(({ features, label }, i) => `${features.join()},${label}${more && `,${i % 3}`}`)
+  writeFileSync(path, `a,b,c,label,w\n${line('w').join('\n')}\n`)
+  const bare = join(dir, 'bare.csv')
+  writeFileSync(bare, `a,b,c,label\n${line('').join('\n')}\n`)
+  const digests = []
+  for (const [workers, weight] of [
+    [1, 'w'],
+    [3, 'w'],
+    [1, null],
+  ] as const) {
+    const run = join(dir, `table-${workers}-${weight}`)
+    const { weightsSha256 } = await train(
+      resolveExperiment({
+        data: { dataset: 'table', path, target: 'label', weight, columns: weight ? {} : { w: 'ignore' } },
+        model: { hidden: [8] },
+        train: { epochs: 2 },
+        compute: { backend: 'wasm', workers },
+      }),
+      { runDir: run },
+    )
+    digests.push(weightsSha256)
+    t.match(await evaluate(run, { dataPath: bare, workers: 1 }), { split: 'all', rows: samples.length })
+  }
+  t.equal(digests[0], digests[1])
+  t.not(digests[0], digests[2])
 })

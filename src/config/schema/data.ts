@@ -82,6 +82,17 @@ export const data = z
           'Column of a `table` to predict, by name or by index from 0; an array of columns for several targets. null: the last one.',
         ),
       ),
+    weight: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Column of a `table` with the weight of each training sample, >= 0, by name: its loss and gradient are multiplied by it, as by ' +
+            '`train.classWeights`. It is no feature, scores are not weighted, and files to score or to predict need no such column.',
+        ),
+      ),
     columns,
     missing,
     numbers,
@@ -213,6 +224,7 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['normalise'], [...IMAGE_SETS, 'csv'], 'auto'],
   [['query'], ['table'], null],
   [['target'], ['table'], null],
+  [['weight'], ['table'], null],
   [['missing', 'number'], ['table'], 'fill'],
   [['missing', 'category'], ['table'], 'fill'],
   [['missing', 'date'], ['table'], 'fill'],
