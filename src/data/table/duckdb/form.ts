@@ -175,6 +175,7 @@ function countsLine(records: readonly TextRecord[]): TextForm['counts'] {
   const fields = second.fields.length
   if (Number(columns) !== fields - 1 && Number(columns) !== fields) return null
   const given = names.filter(name => name !== '')
+  if (names.length === 0 && fields === 2) return null // a row like others
   if (first.fields.length === fields && given.length > 0) {
     // As many fields as a row has: the names must be texts, and numbers lie below them.
     if (given.some(isNumberText)) return null
