@@ -1,4 +1,4 @@
-/** `gradloom data`: lists, fetches and verifies the data sets that gradloom knows by name. Main thread. */
+/** `gradloom data`: lists, fetches and verifies the data sets that gradloom knows by name, and shows the user's own. Main thread. */
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
@@ -8,6 +8,7 @@ import { cacheDir } from '../data/places.js'
 import { LISTED_NAMES, type ListedDataset, type ListedName, listDatasets, verifyDataset } from '../data/verify.js'
 import { ConfigError } from '../errors.js'
 import { formatBytes, formatCount, formatCounted, shellWord } from '../format.js'
+import { type DescribeArguments, describe, describeOptions } from './data-describe.js'
 import { fetchProgress } from './fetch-progress.js'
 import { watchInterrupts } from './interrupt.js'
 import { integerOption, jsonObject, setOption, single } from './options.js'
@@ -17,7 +18,7 @@ const name = { describe: 'Data set', choices: LISTED_NAMES, demandOption: true }
 
 export const dataCommand: CommandModule = {
   command: 'data',
-  describe: 'List, fetch, verify and preview data sets',
+  describe: 'List, fetch, verify, preview and describe data sets',
   builder: (yargs: Argv) =>
     yargs
       .command(
@@ -87,13 +88,19 @@ export const dataCommand: CommandModule = {
             .example('$0 data preview mine.json --set augment.rotate=15', 'writes preview.png'),
         args => preview(args),
       )
+      .command(
+        'describe <experiment>',
+        'Show the columns of a table: types, roles, missing values, distributions',
+        describeOptions,
+        args => describe(args as DescribeArguments),
+      )
       .example('$0 data list', 'which data sets are installed')
       .example('$0 data fetch fashion-mnist', 'download into the cache')
       .epilogue(
         'gradloom looks for files in the folder data.path of the experiment; without it in $GRADLOOM_DATA/<name>, ' +
           "$GRADLOOM_DATA, the user's cache ($GRADLOOM_CACHE moves it), and /usr/share/datasets/<name>.",
       )
-      .demandCommand(1, 'data: no subcommand is given, expected list, fetch, verify or preview'),
+      .demandCommand(1, 'data: no subcommand is given, expected list, fetch, verify, preview or describe'),
   handler: () => {},
 }
 

@@ -3,6 +3,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Answer } from '../inference/ask.js'
 import type { Predictor } from '../inference/predictor.js'
+import { FORMATS, type Format } from '../inference/table/formats.js'
 import { countOption, integerOption, jsonObject, savedRun, single, singleOptional } from './options.js'
 import { paintFor } from './paint.js'
 import { checkOut, savePicture } from './save-picture.js'
@@ -15,6 +16,9 @@ interface PredictArguments {
   wrong?: string
   image: string[]
   seed: string
+  data?: string
+  keep: string[]
+  format?: Format
   out?: string
   json: boolean
 }
@@ -26,7 +30,7 @@ const MOST_IMAGES = 1000
 
 export const predictCommand: CommandModule<object, PredictArguments> = {
   command: 'predict <run>',
-  describe: 'Predict test images or your own pictures with a run or a checkpoint',
+  describe: 'Predict test samples, your own pictures or the rows of a table',
   builder: yargs =>
     yargs
       .positional('run', savedRun)
@@ -47,12 +51,30 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         ...{ type: 'string', array: true, default: [], defaultDescription: 'none' },
       })
       .option('seed', { describe: 'Seed for --random', ...single('seed'), default: '1' })
-      .option('out', { describe: 'PNG file to write a contact sheet to', ...single('out') })
+      .option('data', {
+        describe:
+          'Predict every row of this table: a file, a folder or a glob; columns by name, the target is not needed',
+        ...single('data'),
+      })
+      .option('keep', {
+        describe: 'Column of the data to write beside the predictions; may be repeated',
+        ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'none' },
+      })
+      .option('format', {
+        describe: 'Format of the predictions of --data',
+        choices: FORMATS,
+        defaultDescription: 'by the ending of --out; csv on stdout',
+      })
+      .option('out', {
+        describe: 'File to write: the predictions of --data (.csv, .ndjson, .parquet); else a contact sheet, a PNG',
+        ...single('out'),
+      })
       .option('json', jsonObject)
       .example('$0 predict runs/mine', 'a random test image and its prediction')
       .example('$0 predict runs/mine --index 3 --index 1200', 'these two')
       .example('$0 predict runs/mine --wrong 25 --out wrong.png', 'the most confident mistakes, as a picture')
       .example('$0 predict runs/mine --image seven.png photo.jpg', 'your own pictures')
+      .example('$0 predict runs/mine --data new.csv --out predictions.csv --keep id', 'every row of a table')
       .epilogue(
         'Pictures are prepared as the training data were (data.preparation): digits as MNIST, scaled into 20 x 20 pixels, ' +
           'centred by their centre of mass, dark on light inverted. The steps are printed. Without a selection: --random.',
@@ -61,6 +83,17 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
 }
 
 async function runPredict(args: PredictArguments): Promise<void> {
+  if (args.data !== undefined) {
+    refuseOthers(args)
+    const { predictRows } = await import('./predict-rows.js')
+    return predictRows({ ...args, data: args.data, out: args.out, format: args.format })
+  }
+  for (const [option, given] of [
+    ['keep', args.keep.length > 0],
+    ['format', args.format !== undefined],
+  ] as const) {
+    if (given) throw new ConfigError(`gradloom predict: --${option} is given without --data, to which it belongs`)
+  }
   const [{ Predictor }, { relative }] = await Promise.all([import('../inference/predictor.js'), import('node:path')])
   const indices = args.index.map(text => integerOption('predict', 'index', text, 0))
   const asked = indices.length > 0 || args.wrong !== undefined || args.image.length > 0
@@ -95,6 +128,21 @@ async function runPredict(args: PredictArguments): Promise<void> {
   if (answers.length === 0) blocks.push('no mistakes: every test image is classified correctly')
   if (args.out !== undefined) blocks.push(`sheet    ${args.out}`)
   process.stdout.write(`${blocks.join('\n\n')}\n`)
+}
+
+/** Throws ConfigError for options that select test samples or pictures, beside --data. */
+function refuseOthers({ index, random, wrong, image, json }: PredictArguments): void {
+  const given = {
+    '--index': index.length > 0,
+    '--random': random !== undefined,
+    '--wrong': wrong !== undefined,
+    '--image': image.length > 0,
+    '--json': json,
+  }
+  const other = Object.entries(given).find(([, isGiven]) => isGiven)?.[0]
+  if (other === undefined) return
+  const hint = other === '--json' ? '--format ndjson prints an object a row' : undefined
+  throw new ConfigError(`gradloom predict: ${other} is given beside --data, expected one of them`, { hint })
 }
 
 interface Question {

@@ -103,7 +103,7 @@ export const COMMANDS: readonly Entry[] = [
     name: 'data',
     command: 'data',
     group: true,
-    describe: 'List, fetch, verify and preview data sets',
+    describe: 'List, fetch, verify, preview and describe data sets',
     load: async () => (await import('./data.js')).dataCommand,
   },
   {

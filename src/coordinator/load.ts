@@ -23,6 +23,7 @@ import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
+import { writeWeights } from './sample-weights.js'
 
 /** Classes named in a message. */
 const MOST_SHOWN = 20
@@ -56,8 +57,11 @@ export async function loadData(
   experiment: Experiment,
   known: KnownInput | null,
 ): Promise<LoadedData> {
-  const files = await readFiles(prepared, memory)
+  const { files, weights } = await readFiles(prepared, memory)
   const rows = writeOrder(prepared, memory, experiment)
+  const { layout, data } = prepared
+  const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
+  writeWeights(layout, memory, data, experiment.train.classWeights, weights, trainRows)
   const warnings = classesWithoutSamples(prepared, memory, rows)
   return { files, rows, warnings, ...scaleData(prepared, rows, memory, experiment, known) }
 }
@@ -88,20 +92,29 @@ function classesWithoutSamples(
   })
 }
 
-async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<LoadedFile[]> {
+interface ReadFiles {
+  readonly files: readonly LoadedFile[]
+  /** Weights of the training samples that the data have; null: none. */
+  readonly weights: ArrayLike<number> | null
+}
+
+async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<ReadFiles> {
   const files: LoadedFile[] = []
+  let weights: ArrayLike<number> | null = null
   for (const split of ['train', 'test'] as const) {
     if (plan.images[split] === 0) continue
     const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
     const targets = viewSlot(memory, layout.targets[split])
-    if (data.task === 'regression') files.push(...(await data.load(split, images, labels, targets.data)).files)
-    else {
-      files.push(...(await data.load(split, images, labels)).files)
+    const hasTargets = data.task === 'regression'
+    const loaded = await data.load(split, images, labels, ...(hasTargets ? [targets.data] : []))
+    files.push(...loaded.files)
+    if (split === 'train') weights = loaded.weights ?? null
+    if (!hasTargets) {
       if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
     }
   }
-  return files
+  return { files, weights }
 }
 
 /** Writes the sample index of each row of a split. Returns the number of rows. */

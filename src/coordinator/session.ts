@@ -35,6 +35,7 @@ import { expectBestMetric, expectValidation } from './expected.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
+import { expectClassWeights } from './sample-weights.js'
 import { outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 
 export type { PreparedSession } from './load.js'
@@ -69,6 +70,7 @@ export async function prepareSession(
   if (options.purpose === 'train') {
     expectValidation(experiment, opened)
     expectBestMetric(experiment, opened)
+    expectClassWeights(experiment, opened)
   }
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
   return { data, experiment, ...(await planRun(experiment, data, options)) }
@@ -341,7 +343,7 @@ export class Session {
     const mean = this.meanOf(sums)
     const { targets } = this.input
     if (mean === null || targets === null || this.#spreads === null) return mean
-    const isWhole = sums.rows === this.plan.rows.train
+    const isWhole = sums.rows === this.plan.rows.train && !this.plan.weighted
     return { ...mean, r2: isWhole ? r2OfLoss(sums.loss, this.#spreads.train, targets) : null }
   }
 

@@ -30,6 +30,8 @@ export interface LoadedFile {
 
 export interface LoadedSplit {
   readonly files: readonly LoadedFile[]
+  /** Weight of each row, if the source is `weighted`. */
+  readonly weights?: ArrayLike<number>
 }
 
 export interface TableColumns {
@@ -56,6 +58,8 @@ export interface DatasetSource {
   readonly columns?: TableColumns
   /** Encoding of a table's columns as features. */
   readonly table?: TableEncoding
+  /** True if `load` delivers a weight for each row of the training part. */
+  readonly weighted?: boolean
   readonly train: { readonly rows: number }
   readonly test: { readonly rows: number }
   /** First row of the training part that belongs to the validation split; absent: see `data.validation`. */

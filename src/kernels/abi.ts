@@ -180,6 +180,8 @@ export interface WasmExports {
       ...[losses: Pointer, correct: Pointer, deltaScale: number],
     ]
   ): number
+  sigmoid_loss(...args: Parameters<WasmExports['squared_loss']>): number
+  weigh_rows(...args: [...z: Place, ...Extent, weights: Pointer, samples: Pointer, losses: Pointer]): number
   batch_norm(
     ...args: [
       ...[...z: Place, ...normed: Place, ...Extent],

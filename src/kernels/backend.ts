@@ -141,6 +141,9 @@ export interface BiasUpdate {
   reduce(buffers: readonly FloatTensor[], step: OptimizerStep): void
 }
 
+/** Weight of each sample, (N) float32 in every backend: with deltas, a row's loss and deltas are multiplied by it. null: none. */
+type SampleWeights = FloatTensor | null
+
 /** Kernels of one thread. Scratch memory, where a kernel needs it, is the thread's own. */
 export interface Kernels {
   /** out (B, F) = (features[samples[row]] - offset) · factor, or, without a scaling, bytes / 255. Overwrites out. */
@@ -201,6 +204,7 @@ export interface Kernels {
     readonly correct: IntTensor // (B)
     /** ε, from 0 to less than 1. */
     readonly smoothing: number
+    readonly weights?: SampleWeights
   }): (row: number, rows: number, deltaScale: number) => boolean
   /**
    * For outputs z (B, C), bias not yet added: losses[row] = 1/C · Σ (z + bias - target)², correct[row] = 1 where the first
@@ -214,7 +218,15 @@ export interface Kernels {
     readonly samples: IntTensor // (B)
     readonly losses: FloatTensor // (B) float64 in every backend
     readonly correct: IntTensor // (B)
+    readonly weights?: SampleWeights
   }): (row: number, rows: number, deltaScale: number) => boolean
+  /**
+   * For logits z (B, C) of independent yes/no outputs, bias not yet added, and targets of 0 and 1, with y = z + bias:
+   * losses[row] = 1/C · Σ max(y, 0) - y·target + log(1 + exp(-|y|)), correct[row] = number of outputs whose probability is on the
+   * target's side of 0.5. With deltaScale > 0, z becomes (sigmoid(y) - target) / C · deltaScale, else sigmoid(y). Returns
+   * whether all losses are finite.
+   */
+  sigmoidLoss(args: Parameters<Kernels['squaredLoss']>[0]): (row: number, rows: number, deltaScale: number) => boolean
   /** dx (B, I) = dz (B, O) · wᵀ. Overwrites dx. */
   linearBackward(dx: Matrix, dz: Matrix, w: WeightTensors): BlockKernel
   /**

@@ -77,7 +77,7 @@ export function derivativesOf(dx: Matrix, a: Matrix, { type, derivatives }: Acti
 }
 
 export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): void {
-  const { z, bias, labels, samples, losses, correct } = args
+  const { z, bias, labels, samples, losses, correct, weights } = args
   bindShapes('softmaxLoss', [
     ['z', matrixShape(z), ['B', 'C']],
     ['bias', vectorShape(bias), ['C']],
@@ -85,18 +85,21 @@ export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): v
     ['samples', samples, ['B']],
     ['losses', losses, ['B']],
     ['correct', correct, ['B']],
+    ...(weights ? ([['weights', weights, ['N']]] as const) : []),
   ])
 }
 
-export function checkSquaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): void {
-  const { z, bias, targets, samples, losses, correct } = args
-  bindShapes('squaredLoss', [
+/** Of `squaredLoss` and `sigmoidLoss`. */
+export function checkTargetLoss(name: string, args: Parameters<Kernels['squaredLoss']>[0]): void {
+  const { z, bias, targets, samples, losses, correct, weights } = args
+  bindShapes(name, [
     ['z', matrixShape(z), ['B', 'C']],
     ['bias', vectorShape(bias), ['C']],
     ['targets', targets, ['N', 'C']],
     ['samples', samples, ['B']],
     ['losses', losses, ['B']],
     ['correct', correct, ['B']],
+    ...(weights ? ([['weights', weights, ['N']]] as const) : []),
   ])
 }
 

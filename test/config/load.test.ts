@@ -13,6 +13,7 @@ const REFERENCE = {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
     ...{ query: null, target: null, columns: {} },
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
+    numbers: { bins: 0 },
     ...{ categories: { max: 64, buckets: 32 }, split: { column: null, group: null, time: null } },
     table: { delimiter: 'auto', header: 'auto', decimal: 'auto' },
     csv: { delimiter: 'auto', header: true, label: null, features: null },

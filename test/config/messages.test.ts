@@ -251,7 +251,14 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.columns',
       ],
       ...['data.missing.number', 'data.missing.category', 'data.missing.date', 'data.missing.target'],
-      ...['data.categories.max', 'data.categories.buckets', 'data.split.column', 'data.split.group', 'data.split.time'],
+      ...[
+        'data.numbers.bins',
+        'data.categories.max',
+        'data.categories.buckets',
+        'data.split.column',
+        'data.split.group',
+        'data.split.time',
+      ],
       ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.csv.delimiter'],
       ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
       ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.preparation', 'data.transpose'],
@@ -300,6 +307,7 @@ t.test('the data section', async t => {
       `data.missing.number is 'drop', expected "fill", "row" or "error"`,
     ],
     [{ data: { ...table, missing: { target: 'fill' } } }, `data.missing.target is 'fill', expected "row" or "error"`],
+    [{ data: { ...table, numbers: { bins: -1 } } }, 'data.numbers.bins is -1, expected an integer from 0 to 256'],
     [{ data: { ...table, categories: { max: 0 } } }, 'data.categories.max is 0, expected an integer >= 1'],
     [{ data: { ...table, split: { group: 3 } } }, 'data.split.group is 3, expected non-empty text or null'],
     [

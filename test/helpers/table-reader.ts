@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../../src/data/table/columns.js'
 import { secondsOf } from '../../src/data/table/dates.js'
 import type { TableFormat, TableReader } from '../../src/data/table/reader.js'
+import { DataError } from '../../src/errors.js'
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 const READ: Readonly<Record<Exclude<ValueType, 'text'>, (text: string) => number>> = {
@@ -61,6 +62,10 @@ function columnOf(name: string, fields: readonly string[], asked: ValueType | un
   const isOf = (type: Exclude<ValueType, 'text'>) => present.every(field => !Number.isNaN(READ[type](field)))
   const type: ValueType = asked ?? (['number', 'boolean', 'date'] as const).find(isOf) ?? 'text'
   const numbers = type === 'text' ? [] : present.map(READ[type])
+  if (type !== 'text' && !isOf(type)) {
+    const line = fields.findIndex(field => field !== '' && Number.isNaN(READ[type](field)))
+    throw new DataError(`line ${line + 2}: column '${name}' is '${fields[line]}', expected a ${type}`)
+  }
   const profile: ColumnProfile = {
     ...{ name, sqlType: 'VARCHAR', type, missing: fields.length - present.length },
     distinct: new Set<string | number>(type === 'text' ? present : numbers).size,

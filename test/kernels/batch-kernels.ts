@@ -258,6 +258,58 @@ export function sweepSquared({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
   }
 }
 
+export function sweepSigmoid({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
+  const { u, tiny, exp } = precisionOf(candidate)
+  let n = 0
+  for (const [rows, C] of sizes) {
+    for (const deltaScale of DELTA_SCALES) {
+      const spread = n % 2 === 0 ? 4 : 60
+      const isWeighted = n % 3 === 0
+      const { row, B } = placement(n++, rows)
+      // On a grid of 2^-10, so that sums and differences are exact in f32.
+      const build: Build<boolean> = lab => {
+        const random = randoms(n)
+        const value = () => Math.round(random() * spread * 1024) / 1024
+        const z = lab.matrix(B, C)
+        fill(rowsOf(z, row, rows), value)
+        const bias = lab.bias(C)
+        fill(whole(vector(C, bias.master)), value)
+        const targets = lab.singles(50, C)
+        for (let i = 0; i < 50; i++) for (let c = 0; c < C; c++) targets.set(i, c, random() > 0 ? 1 : 0)
+        const weights = lab.singles(50, 1).pick(null, 0)
+        for (let i = 0; i < 50; i++) weights.set(i, Math.round((random() + 1) * 8) / 4)
+        const samples = lab.integers(Array.from({ length: B }, () => Math.floor((random() + 1) * 25)))
+        const losses = vector(B, lab.doubles(B))
+        const correct = vector(B, lab.integers(Array(B).fill(-7)))
+        const kernel = lab.kernels.sigmoidLoss({
+          ...{ z, bias, targets, samples, losses: losses.tensor, correct: correct.tensor },
+          weights: isWeighted ? weights : null,
+        })
+        const part = { row: 0, rows: 1, col: row, cols: rows }
+        const outputs = [rowsOf(z, row, rows), { sheet: losses, ...part }, { sheet: correct, ...part }]
+        return { outputs, run: () => kernel(row, rows, deltaScale) }
+      }
+      const want = runIn(truth, build)
+      const got = runIn(candidate, build)
+      const check = tally.case(`sigmoidLoss rows ${row}+${rows} of ${B}, C ${C}, deltaScale ${deltaScale}`)
+      // An exponential of relative error exp, a sum, a quotient, the factor, and the weight.
+      const share = 1.001 * (2 * exp + 6 * u)
+      // A subnormal delta is flushed before it is weighed, by up to 4.
+      const lost = isWeighted ? 5 * tiny : tiny
+      check.near('z', got.values[0], want.values[0], i => share * Math.abs(want.values[0][i]) + lost)
+      check.near(
+        'losses',
+        got.values[1],
+        want.values[1],
+        i => 1.001 * exp * want.values[1][i] + 1e-15 * spread * 4 + tiny,
+      )
+      check.near('correct', got.values[2], want.values[2], () => 0)
+      check.equal('finite', got.result, true)
+      check.equal('strays', got.strays, '')
+    }
+  }
+}
+
 export const BACKWARD_RATES = [0, 0.3] as const
 
 export function sweepReluBackward({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {

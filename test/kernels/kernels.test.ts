@@ -63,6 +63,11 @@ for (const { backend, u, exp, sizes, skip, open } of [
       tally => batch.sweepSquared(batches, ...labs, tally),
     )
     await sweep(
+      'sigmoidLoss, with and without weights: losses <= e relative, probabilities and deltas <= 2e + 6u relative',
+      batches.count * batch.DELTA_SCALES.length,
+      tally => batch.sweepSigmoid(batches, ...labs, tally),
+    )
+    await sweep(
       'biasActivate, every other activation, and activateBackward: values within 1e-6 relative + 1e-7, derivatives and deltas 1e-6',
       Math.ceil(batches.count / (backend === reference ? 1 : 7)) * batch.GATED_CASES,
       tally => batch.sweepActivation(backend === reference ? batches : thinned(batches), ...labs, tally),

@@ -127,8 +127,11 @@ for (const smoothing of [0, 0.3])
     const labels = lab.integers([0, 5, 2, 2, 3, 1])
     const samples = lab.integers([5, 1, 0, 3, 3])
     const losses = lab.doubles(B)
+    const weights = lab.singles(6, 1).pick(null, 0)
+    for (let i = 0; i < 6; i++) weights.set(i, smoothing > 0 ? (i + 1) / 4 : 1)
     const forward = kernels.softmaxLoss({
       z,
+      weights: smoothing > 0 ? weights : null,
       bias,
       labels,
       samples,
@@ -155,33 +158,43 @@ for (const smoothing of [0, 0.3])
     t.equal(check.zeros, 0)
   })
 
-t.test('mean squared error: relative error < 1e-6', async t => {
-  const { z, bias, filled } = layer(6)
-  const start = filled(lab.matrix(B, O))
-  const targets = lab.singles(6, O)
-  for (let i = 0; i < 6; i++) for (let o = 0; o < O; o++) targets.set(i, o, ((i * 7 + o * 3) % 5) / 4)
-  const samples = lab.integers([5, 1, 0, 3, 3])
-  const losses = lab.doubles(B)
-  const forward = kernels.squaredLoss({
-    ...{ z, bias, targets, samples, losses, correct: lab.integers([0, 0, 0, 0, 0]) },
-  })
-  const objective = () => {
+for (const [what, loss, weighted] of [
+  ['mean squared error', 'squaredLoss', false],
+  ['mean squared error, weighted', 'squaredLoss', true],
+  ['sigmoid cross-entropy', 'sigmoidLoss', false],
+  ['sigmoid cross-entropy, weighted', 'sigmoidLoss', true],
+] as const)
+  t.test(`${what}: relative error < 1e-6`, async t => {
+    const { z, bias, filled } = layer(6)
+    const start = filled(lab.matrix(B, O))
+    const targets = lab.singles(6, O)
+    for (let i = 0; i < 6; i++)
+      for (let o = 0; o < O; o++) targets.set(i, o, loss === 'sigmoidLoss' ? (i + o) % 2 : ((i * 7 + o * 3) % 5) / 4)
+    const samples = lab.integers([5, 1, 0, 3, 3])
+    const losses = lab.doubles(B)
+    const weights = lab.singles(6, 1).pick(null, 0)
+    for (let i = 0; i < 6; i++) weights.set(i, i / 4)
+    const forward = kernels[loss]({
+      weights: weighted ? weights : null,
+      ...{ z, bias, targets, samples, losses, correct: lab.integers([0, 0, 0, 0, 0]) },
+    })
+    const objective = () => {
+      copy(z, start)
+      forward(0, B, 1 / B)
+      return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
+    }
     copy(z, start)
     forward(0, B, 1 / B)
-    return read(whole(vector(B, losses))).reduce((sum, loss) => sum + loss, 0) / B
-  }
-  copy(z, start)
-  forward(0, B, 1 / B)
-  const deltas = read(whole(z))
-  const gradient = lab.biasBuffer(O)
-  kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
+    const deltas = read(whole(z))
+    const gradient = lab.biasBuffer(O)
+    kernels.biasUpdate(bias, z).accumulate(gradient.tensor, 0, B, true)
 
-  const check = new GradientCheck()
-  check.compare(objective, whole(start), deltas)
-  check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
-  t.ok(check.worst < 1e-6, `worst ${check.worst}`)
-  t.equal(check.count, 36)
-})
+    const check = new GradientCheck()
+    check.compare(objective, whole(start), deltas)
+    check.compare(objective, whole(vector(O, bias.master)), read(whole(gradient)))
+    t.ok(check.worst < 1e-6, `worst ${check.worst}`)
+    t.equal(check.count, 36)
+  })
 
 for (const l2 of [0, 0.5]) {
   t.test(`a net of three layers, every parameter, L2 ${l2}: relative error < 1e-6`, async t => {

@@ -1,7 +1,7 @@
 /** The section `data`: where the samples come from, and how they are split. Types and data only; any thread. */
 import * as z from 'zod'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
-import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, split, table } from './table.js'
+import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, numbers, split, table } from './table.js'
 
 export const data = z
   .strictObject({
@@ -82,8 +82,20 @@ export const data = z
           'Column of a `table` to predict, by name or by index from 0; an array of columns for several targets. null: the last one.',
         ),
       ),
+    weight: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Column of a `table` with the weight of each training sample, >= 0, by name: its loss and gradient are multiplied by it, as by ' +
+            '`train.classWeights`. It is no feature, scores are not weighted, and files to score or to predict need no such column.',
+        ),
+      ),
     columns,
     missing,
+    numbers,
     categories,
     split,
     table,
@@ -212,10 +224,12 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['normalise'], [...IMAGE_SETS, 'csv'], 'auto'],
   [['query'], ['table'], null],
   [['target'], ['table'], null],
+  [['weight'], ['table'], null],
   [['missing', 'number'], ['table'], 'fill'],
   [['missing', 'category'], ['table'], 'fill'],
   [['missing', 'date'], ['table'], 'fill'],
   [['missing', 'target'], ['table'], 'row'],
+  [['numbers', 'bins'], ['table'], 0],
   [['categories', 'max'], ['table'], MAX_CATEGORIES],
   [['categories', 'buckets'], ['table'], BUCKETS],
   [['split', 'column'], ['table'], null],
@@ -224,6 +238,7 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['table', 'delimiter'], ['table'], 'auto'],
   [['table', 'header'], ['table'], 'auto'],
   [['table', 'decimal'], ['table'], 'auto'],
+  [['table', 'dayFirst'], ['table'], 'auto'],
   [['csv', 'delimiter'], ['csv'], 'auto'],
   [['csv', 'header'], ['csv'], true],
   [['csv', 'label'], ['csv'], null],

@@ -1,6 +1,7 @@
 /** Rules between sections of the experiment, each with its message. Types and data only; any thread. */
 import * as z from 'zod'
 import { metricOf, SCORES, type ScoredTask, scoreNamesOf, scoreOfMetric } from '../scores.js'
+import { taskOf } from './data.js'
 import { lossOfTask } from './train.js'
 
 /** Requires a validation split for settings that use its scores. */
@@ -26,13 +27,14 @@ export function taskFits() {
   return z.superRefine<{
     data: { task: string }
     augment: { perClass: unknown }
-    train: { loss: string | null }
+    train: { loss: string | null; classWeights: unknown }
     checkpoint: { bestMetric: string }
   }>(({ data, augment, train, checkpoint }, context) => {
     if (data.task !== 'regression') return
     const report = (path: string[], message: string, input: unknown) =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "regression"`, input })
     if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error" or null', train.loss)
+    if (train.classWeights !== null) report(['train', 'classWeights'], 'null', train.classWeights)
     if (augment.perClass !== null) report(['augment', 'perClass'], 'null', augment.perClass)
     const { bestMetric } = checkpoint
     if (bestMetric === 'validation-accuracy') {
@@ -43,10 +45,11 @@ export function taskFits() {
 
 /** Restricts the score that epochs are compared by to those that the task has. */
 export function bestMetricFits() {
-  return z.superRefine<{ data: { task: string }; checkpoint: { bestMetric: string } }>(
-    ({ data: { task }, checkpoint: { bestMetric } }, context) => {
+  return z.superRefine<{ data: { dataset: string; task: string }; checkpoint: { bestMetric: string } }>(
+    ({ data, checkpoint: { bestMetric } }, context) => {
+      const task = taskOf(data)
       const score = scoreOfMetric(bestMetric)
-      // With "auto", the data decide: see coordinator/session.ts.
+      // With "auto", the data decide: see coordinator/expected.ts.
       if (score === null || task === 'auto' || (SCORES[score].tasks as readonly string[]).includes(task)) return
       const names = scoreNamesOf(task as ScoredTask).map(name => JSON.stringify(metricOf(name)))
       context.addIssue({

@@ -63,6 +63,23 @@ export const categories = z
   .prefault({})
   .meta({ title: 'Categories', description: 'Columns of a `table` with many different values.' })
 
+export const numbers = z
+  .strictObject({
+    bins: z
+      .int()
+      .min(0)
+      .max(256)
+      .default(0)
+      .meta(
+        help(
+          'Bins of every number, with about as many training rows in each: one more feature per bin, 0 below it, 1 above it and linear ' +
+            'inside (piecewise linear encoding). They let a small network learn thresholds and bends quickly.',
+        ),
+      ),
+  })
+  .prefault({})
+  .meta({ title: 'Numbers', description: 'Columns of numbers of a `table`.' })
+
 export const split = z
   .strictObject({
     column: columnName().meta(
@@ -105,6 +122,14 @@ export const table = z
       .meta(
         help(
           'Decimal separator of CSV files. `auto`: a comma where fields have another separator and numbers have commas.',
+        ),
+      ),
+    dayFirst: z
+      .union([z.literal('auto'), z.boolean()])
+      .default('auto')
+      .meta(
+        help(
+          'True if 01/02/2020 is 1 February, false if it is 2 January. `auto`: decided where the dates of a column allow one reading alone.',
         ),
       ),
   })

@@ -62,6 +62,18 @@ export const train = z
             'smoothed labels; scores are not smoothed.',
         ),
       ),
+    classWeights: z
+      .union([z.literal('balanced'), z.record(z.string(), z.number().min(0))])
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Weights of the classes: the loss and the gradient of a training sample are multiplied by that of its class. ' +
+            '`balanced`: samples / (classes · samples of the class), as in scikit-learn, so that every class counts the same; or ' +
+            'an object from class to weight, 1 for those that are left out. The gradient of a step is the weighted mean over its ' +
+            "samples, Σ w·gradient / Σ w, as in PyTorch's `CrossEntropyLoss(weight)`; L2 is not weighted. Scores are not weighted. null: none.",
+        ),
+      ),
     clipValue: positive()
       .nullable()
       .default(null)

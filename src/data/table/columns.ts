@@ -25,6 +25,8 @@ export interface ColumnProfile {
   readonly range: readonly [number, number] | null
   /** True if every number is an integer. */
   readonly isInteger: boolean
+  /** Reason why no values can be read, such as a nested type; absent: they can. Such a column has type text and 0 distinct values. */
+  readonly unreadable?: string
 }
 
 /** Distinct values up to which a profile's count is exact. */

@@ -74,13 +74,17 @@ function writerOf(encoding: ColumnEncoding, values: ColumnValues, place: Place):
   }
 }
 
-function numberWriter({ offset, factor, fill, indicator }: NumberEncoding, values: Float64Array, place: Place): Write {
+function numberWriter(encoding: NumberEncoding, values: Float64Array, place: Place): Write {
+  const { offset, factor, knots, fill, indicator } = encoding
+  const bins = Math.max(0, knots.length - 1)
   return (row, into, at) => {
-    const value = values[row]
-    if (Number.isNaN(value)) {
-      into[at] = (fill - offset) * factor
-      if (indicator) into[at + 1] = 1
-    } else into[at] = finite((value - offset) * factor, value, row, place)
+    const isMissing = Number.isNaN(values[row])
+    const value = isMissing ? fill : values[row]
+    into[at] = finite((value - offset) * factor, value, row, place)
+    for (let bin = 0; bin < bins && value > knots[bin]; bin++) {
+      into[at + 1 + bin] = value >= knots[bin + 1] ? 1 : (value - knots[bin]) / (knots[bin + 1] - knots[bin])
+    }
+    if (isMissing && indicator) into[at + 1 + bins] = 1
   }
 }
 

@@ -7,16 +7,21 @@
 export const CYCLES = ['year', 'month', 'week', 'day', 'hour'] as const
 export type Cycle = (typeof CYCLES)[number]
 
-/** Quantity as one feature, (x - offset) * factor, and possibly a second one that is 1 where the value is missing. */
+/** Quantity as a feature, (x - offset) * factor, one more for each bin, and possibly one that is 1 where the value is missing. */
 export interface NumberEncoding {
   readonly column: string
   readonly kind: 'number'
   readonly offset: number
   /** 0 for a column that is constant in the training rows. */
   readonly factor: number
+  /**
+   * Limits of bins, ascending: a feature for each two that follow each other is 0 below both, 1 above both, and linear between
+   * (piecewise linear encoding; Gorishniy et al., "On embeddings for numerical features in tabular deep learning", 2022).
+   */
+  readonly knots: readonly number[]
   /** Value in the place of a missing one: the median of the training rows. */
   readonly fill: number
-  /** True if a second feature is 1 where the value is missing, else 0. */
+  /** True if a last feature is 1 where the value is missing, else 0. */
   readonly indicator: boolean
 }
 
@@ -93,10 +98,15 @@ export function featureNames(encoding: ColumnEncoding): string[] {
         ...(encoding.elapsed ? [column] : []),
         ...(encoding.indicator ? [missing] : []),
       ]
-    default:
+    case 'number':
+      return [column, ...binNames(column, encoding.knots), ...(encoding.indicator ? [missing] : [])]
+    case 'boolean':
       return [column, ...(encoding.indicator ? [missing] : [])]
   }
 }
+
+const binNames = (column: string, knots: readonly number[]): string[] =>
+  knots.slice(1).map((to, bin) => `${column} from ${knots[bin]} to ${to}`)
 
 /** Number of features of a column. */
 export function widthOf(encoding: ColumnEncoding): number {
@@ -105,7 +115,9 @@ export function widthOf(encoding: ColumnEncoding): number {
       return encoding.categories.length + encoding.buckets + (encoding.missing ? 1 : 0)
     case 'date':
       return 2 * encoding.cycles.length + (encoding.elapsed ? 1 : 0) + (encoding.indicator ? 1 : 0)
-    default:
+    case 'number':
+      return 1 + Math.max(0, encoding.knots.length - 1) + (encoding.indicator ? 1 : 0)
+    case 'boolean':
       return encoding.indicator ? 2 : 1
   }
 }

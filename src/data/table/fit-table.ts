@@ -12,6 +12,7 @@ export interface TableFitOptions {
   readonly targets: readonly string[]
   readonly maxCategories: number
   readonly buckets: number
+  readonly bins: number
   /** Column of the times that rows are split by: its elapsed time is no feature. */
   readonly late: string | null
 }

@@ -15,6 +15,8 @@ export interface FitOptions {
   readonly maxCategories: number
   /** Features that the others are hashed into. */
   readonly buckets: number
+  /** Bins of a number, at most. */
+  readonly bins: number
   /** False: time elapsed is no feature, since the test rows are later than all training rows. */
   readonly elapsed: boolean
 }
@@ -32,9 +34,12 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
     for (const row of known) ones += numbers[row]
     return { column, kind, fill: 2 * ones > known.length ? 1 : 0, indicator }
   }
-  const fill = medianOf(numbers, known, indicator)
+  const fill = medianOf(sortedOf(numbers, known, indicator))
   const scale = scaleOf(numbers, known)
-  if (kind === 'number') return { column, kind, ...scale, fill, indicator }
+  if (kind === 'number') {
+    const knots = options.bins === 0 ? [] : knotsOf(sortedOf(numbers, known, false), options.bins)
+    return { column, kind, ...scale, knots, fill, indicator }
+  }
   const cycles = CYCLES.filter(cycle => varies(cycle, numbers, known))
   return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator }
 }
@@ -53,16 +58,30 @@ function scaleOf(numbers: Float64Array, rows: Uint32Array): { offset: number; fa
   return { offset: first + shift, factor: Number.isFinite(factor) ? factor : 0 }
 }
 
-/** Rows that the median is taken of where nothing is missing: it is then needed for later gaps alone. */
+/** Rows that quantiles are taken of, and medians where nothing is missing, which later gaps alone need. */
 const SAMPLED_ROWS = 10_000
 
-/** Median, the mean of the middle two; exact if `isExact`, else of rows at equal distances. 0 without a row. */
-function medianOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): number {
-  if (rows.length === 0) return 0
+/** Values in ascending order: all if `isExact`, else of rows at equal distances. */
+function sortedOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): Float64Array {
   const count = isExact ? rows.length : Math.min(rows.length, SAMPLED_ROWS)
   const sorted = new Float64Array(count)
   for (let i = 0; i < count; i++) sorted[i] = numbers[rows[Math.floor((i * rows.length) / count)]]
-  sorted.sort()
+  return sorted.sort()
+}
+
+/** Quantiles that part the values into at most `bins` bins, without repetitions; none for fewer than three different values. */
+function knotsOf(sorted: Float64Array, bins: number): number[] {
+  if (sorted.length === 0) return []
+  const last = sorted.length - 1
+  const knots = Array.from({ length: bins + 1 }, (_, i) => sorted[Math.round((i * last) / bins)])
+  const distinct = [...new Set(knots)]
+  return distinct.length < 3 ? [] : distinct
+}
+
+/** The mean of the middle two; 0 without a value. */
+function medianOf(sorted: Float64Array): number {
+  const count = sorted.length
+  if (count === 0) return 0
   const [low, high] = [sorted[(count - 1) >> 1], sorted[count >> 1]]
   return low === high ? low : low + (high - low) / 2
 }

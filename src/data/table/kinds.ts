@@ -69,9 +69,10 @@ export function chooseKinds(
 
 /** Kind that follows from the values, or the reason why the column is no feature. */
 function usualKind(
-  { name, type, distinct, missing, isInteger }: ColumnProfile,
+  { name, type, distinct, missing, isInteger, unreadable }: ColumnProfile,
   rows: number,
 ): { readonly kind: ColumnEncoding['kind'] } | { readonly reason: string } {
+  if (unreadable !== undefined) return { reason: unreadable }
   const present = rows - missing
   if (present <= 0 || distinct === 0) return { reason: 'no values' }
   if (distinct === 1 && missing === 0) return { reason: 'the same value in every row' }

@@ -12,6 +12,7 @@ const schema = z.strictObject({
         z.strictObject({
           column,
           kind: z.literal('number'),
+          knots: z.array(number),
           offset: number,
           factor: number,
           fill: number,

@@ -30,6 +30,7 @@ import { tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { splitTable, type TableSplits } from './splits.js'
 import { type TableTask, type TargetValues, targetNames, targetValues, taskOfTargets } from './targets.js'
+import { expectWeight, WEIGHT_REASON, weightsOf } from './weights.js'
 
 /** Opens the files at an absolute path, a folder or a glob. */
 export type OpenReader = (path: string, format: TableFormat) => Promise<TableReader>
@@ -49,6 +50,8 @@ interface TablePlan {
   readonly chosen: ChosenColumns | null
   readonly known: TableEncoding | null
   readonly splitBy: SplitColumn | null
+  /** Column of the samples' weights; null: all weigh the same, or rows are only scored. */
+  readonly weight: string | null
   /** True if all rows are test rows. */
   readonly isScored: boolean
 }
@@ -80,8 +83,8 @@ export async function openTable(
     const planned = planColumns(reader, path, testPath, config, model)
     const names = reader.columns.map(({ name }) => name)
     const features = planned.known?.columns.map(({ column }) => column) ?? planned.chosen!.features.map(featureName)
-    const extra = planned.splitBy ? [planned.splitBy.name] : []
-    const chunk = await collectColumns(reader, unique([...features, ...planned.targets, ...extra]))
+    const extra = [planned.splitBy?.name ?? [], planned.weight ?? []].flat()
+    const chunk = await collectColumns(reader, [...new Set([...features, ...planned.targets, ...extra])])
     const chosen = planned.chosen && withoutCounters(planned.chosen, reader.rows, name => chunk.columns.get(name))
     const plan = { ...planned, chosen }
     const all = readRows(reader, chunk, plan, config, path)
@@ -93,7 +96,6 @@ export async function openTable(
 }
 
 const featureName = ({ profile }: { readonly profile: ColumnProfile }): string => profile.name
-const unique = (names: readonly string[]): string[] => [...new Set(names)]
 
 async function withReader<T>(
   open: OpenReader,
@@ -111,10 +113,13 @@ async function withReader<T>(
 
 /** How files are to be read: the experiment's settings, and the types that a model's columns must have. */
 export function formatOf(
-  { table, query }: Pick<DataConfig, 'table' | 'query'>,
+  { table, query, columns }: Pick<DataConfig, 'table' | 'query' | 'columns'>,
   encoding: TableEncoding | null,
 ): TableFormat {
   const types: Record<string, TableFormat['types'][string]> = {}
+  for (const [name, kind] of Object.entries(columns)) {
+    if (kind !== 'category' && kind !== 'ignore') types[name] = kind
+  }
   for (const column of encoding?.columns ?? []) {
     if (column.kind !== 'category') types[column.column] = column.kind
     else if (!column.numeric) types[column.column] = 'text'
@@ -123,6 +128,7 @@ export function formatOf(
     delimiter: table.delimiter === 'auto' ? null : table.delimiter,
     header: table.header === 'auto' ? null : table.header,
     decimal: table.decimal === 'auto' ? null : table.decimal,
+    dayFirst: table.dayFirst === 'auto' ? null : table.dayFirst,
     query,
     types,
   }
@@ -141,11 +147,17 @@ function planColumns(
   if (known) expectColumns(where, names, known)
   const isScored = testPath === null && config.testFraction === ALL_ROWS
   const splitBy = isScored ? null : splitColumn(where, config.split, profiles)
-  const reserved = splitBy === null ? {} : { [splitBy.name]: REASONS[splitBy.kind] }
+  // Scores are not weighted: a file that is scored needs no such column.
+  const weight = isScored ? null : config.weight
+  if (weight !== null) expectWeight(where, weight, profiles, targets)
+  const reserved = {
+    ...(splitBy !== null && { [splitBy.name]: REASONS[splitBy.kind] }),
+    ...(config.weight !== null && { [config.weight]: WEIGHT_REASON }),
+  }
   const profilesOf = targets.map(name => profiles.find(profile => profile.name === name)!)
   const task = model ? (model.targets ? 'regression' : 'classification') : config.task
   return {
-    ...{ where, targets, known, splitBy, isScored },
+    ...{ where, targets, known, splitBy, weight, isScored },
     ...taskOfTargets(where, profilesOf, task),
     chosen: known ? null : chooseKinds(where, profiles, rows, config.columns, targets, reserved),
   }
@@ -236,14 +248,15 @@ function splitsOf(
 
 function fitted(
   { chunk }: ReadTable,
-  { where, targets, chosen, splitBy }: TablePlan,
-  { categories }: DataConfig,
+  { where, targets, chosen, splitBy, weight }: TablePlan,
+  { categories, numbers }: DataConfig,
   rows: Uint32Array,
 ): TableEncoding {
-  return fitTable(where, chunk, rows, chosen!, {
-    ...{ targets, maxCategories: categories.max, buckets: categories.buckets },
+  const encoding = fitTable(where, chunk, rows, chosen!, {
+    ...{ targets, maxCategories: categories.max, buckets: categories.buckets, bins: numbers.bins },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
   })
+  return { ...encoding, weight }
 }
 
 function readTest(path: string, open: OpenReader, plan: TablePlan, config: DataConfig, encoding: TableEncoding) {
@@ -261,7 +274,7 @@ function sourceOf(
   all: ReadTable,
   test: ReadTable | null,
   splits: TableSplits,
-  { where, targets, task, reason, isScored }: TablePlan,
+  { where, targets, task, reason, weight, isScored }: TablePlan,
   encoding: TableEncoding,
   names: readonly string[],
 ): DatasetSource {
@@ -300,7 +313,8 @@ function sourceOf(
       ...all.notes,
       ...(test?.notes ?? []),
     ],
-    load: loader(parts, encoding, classNames, where),
+    ...(weight !== null && { weighted: true }),
+    load: loader(parts, encoding, classNames, where, weight),
   }
 }
 
@@ -342,6 +356,7 @@ function loader(
   encoding: TableEncoding,
   classNames: readonly string[],
   where: string,
+  weight: string | null,
 ): DatasetSource['load'] {
   const width = featureCount(encoding)
   return async (split: Split, features: Features, labels: Int32Array, into = new Float32Array()) => {
@@ -349,13 +364,15 @@ function loader(
     checkViews('table', split, rows.length, width, features, labels)
     const file = files[0]?.path ?? where
     encodeRows(encoding, chunk, features as Float32Array, rows, file)
+    const weights = split === 'train' && weight !== null ? weightsOf(file, chunk, weight, rows) : null
+    const loaded = { files, ...(weights && { weights }) }
     if (targets.task === 'classification') {
       const place = targets.names.map(name => classNames.indexOf(name))
       for (let i = 0; i < rows.length; i++) {
         const label = targets.labels[rows[i]]
         labels[i] = place[label]
       }
-      return { files }
+      return loaded
     }
     const count = encoding.targets.length
     if (into.length !== rows.length * count) {
@@ -363,7 +380,7 @@ function loader(
     }
     labels.fill(0)
     into.set(rowsOf(targets.values, count, rows))
-    return { files }
+    return loaded
   }
 }
 

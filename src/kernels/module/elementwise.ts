@@ -11,7 +11,7 @@ import {
   checkDropout,
   checkGather,
   checkSoftmaxLoss,
-  checkSquaredLoss,
+  checkTargetLoss,
   derivativesOf,
 } from '../shapes.js'
 import { activationCode } from './activations.js'
@@ -27,7 +27,7 @@ const F64_BYTES = 8
 
 type Elementwise = Pick<
   Kernels,
-  'gather' | 'biasActivate' | 'dropout' | 'softmaxLoss' | 'squaredLoss' | 'activateBackward'
+  'gather' | 'biasActivate' | 'dropout' | 'softmaxLoss' | 'squaredLoss' | 'sigmoidLoss' | 'activateBackward'
 >
 
 /** Binds the dropout mask, for rows from some row on. `scratch` takes DROPOUT_SCRATCH_BYTES. */
@@ -107,6 +107,7 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
       checkSoftmaxLoss(args)
       const { z, bias, labels, samples, losses, correct, smoothing } = args
       const partOfZ = partOf(z)
+      const weigh = bindWeights(wasm, partOfZ, args)
       const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(byteOffsetOf)
       return (row, rows, deltaScale) => {
         const to = partOfZ(row)
@@ -114,24 +115,12 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
           ...([...to.place, ...extentOf(rows, to), z.cols, b, label, index + row * WORD_BYTES] as const),
           ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale, smoothing] as const),
         )
-        return bad === 0
+        return bad === 0 && (deltaScale === 0 || weigh === null || weigh(row, rows))
       }
     },
 
-    squaredLoss(args) {
-      checkSquaredLoss(args)
-      const { z, bias, targets, samples, losses, correct } = args
-      const partOfZ = partOf(z)
-      const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(byteOffsetOf)
-      return (row, rows, deltaScale) => {
-        const to = partOfZ(row)
-        const bad = wasm.squared_loss(
-          ...([...to.place, ...extentOf(rows, to), z.cols, b, wanted, index + row * WORD_BYTES] as const),
-          ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale] as const),
-        )
-        return bad === 0
-      }
-    },
+    squaredLoss: args => bindTargetLoss(wasm, partOf, 'squaredLoss', wasm.squared_loss, args),
+    sigmoidLoss: args => bindTargetLoss(wasm, partOf, 'sigmoidLoss', wasm.sigmoid_loss, args),
 
     activateBackward(dx, a, activation, rate) {
       const partOfDx = partOf(dx)
@@ -146,5 +135,45 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
           : wasm.derivative_backward(...to.place, ...left, ...extent) === 0
       }
     },
+  }
+}
+
+type LossArgs = Parameters<Kernels['squaredLoss']>[0]
+
+/** Binds a loss of outputs and targets; both kernels take the same. */
+function bindTargetLoss(
+  wasm: WasmExports,
+  partOf: PartOf,
+  name: 'squaredLoss' | 'sigmoidLoss',
+  kernel: WasmExports['squared_loss'],
+  args: LossArgs,
+): ReturnType<Kernels['squaredLoss']> {
+  checkTargetLoss(name, args)
+  const { z, bias, targets, samples, losses, correct } = args
+  const partOfZ = partOf(z)
+  const weigh = bindWeights(wasm, partOfZ, args)
+  const [b, wanted, index, loss, hit] = [bias.master, targets, samples, losses, correct].map(byteOffsetOf)
+  return (row, rows, deltaScale) => {
+    const to = partOfZ(row)
+    const bad = kernel(
+      ...([...to.place, ...extentOf(rows, to), z.cols, b, wanted, index + row * WORD_BYTES] as const),
+      ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale] as const),
+    )
+    return bad === 0 && (deltaScale === 0 || weigh === null || weigh(row, rows))
+  }
+}
+
+/** Multiplies deltas and losses by the weights of their samples; null: there are none. */
+function bindWeights(
+  wasm: WasmExports,
+  partOfZ: ReturnType<PartOf>,
+  { weights, samples, losses }: Pick<LossArgs, 'weights' | 'samples' | 'losses'>,
+): ((row: number, rows: number) => boolean) | null {
+  if (!weights) return null
+  const [weight, index, loss] = [weights, samples, losses].map(byteOffsetOf)
+  return (row, rows) => {
+    const to = partOfZ(row)
+    const at = [weight, index + row * WORD_BYTES, loss + row * F64_BYTES] as const
+    return wasm.weigh_rows(...to.place, ...extentOf(rows, to), ...at) === 0
   }
 }

@@ -64,6 +64,7 @@ type Rounded = Pick<
   | 'dropout'
   | 'softmaxLoss'
   | 'squaredLoss'
+  | 'sigmoidLoss'
   | 'activateBackward'
   | 'batchNormBackward'
   | 'layerNormBackward'
@@ -99,6 +100,7 @@ export function withRounding(wasm: WasmExports, kernels: Rounded): Rounded {
     },
     softmaxLoss: args => roundDeltas(kernels.softmaxLoss(args), bindDeltas(wasm, args.z)),
     squaredLoss: args => roundDeltas(kernels.squaredLoss(args), bindDeltas(wasm, args.z)),
+    sigmoidLoss: args => roundDeltas(kernels.sigmoidLoss(args), bindDeltas(wasm, args.z)),
     activateBackward(...args) {
       const backward = kernels.activateBackward(...args)
       const round = bindDeltas(wasm, args[0])

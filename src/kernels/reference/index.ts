@@ -13,7 +13,7 @@ import type { Backend, BlockKernel, InputScaling, Kernels, RowKernel, WeightTens
 import { checkGather, checkLinear, checkLinearBackward } from '../shapes.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
-import { softmaxLoss, squaredLoss } from './loss.js'
+import { sigmoidLoss, softmaxLoss, squaredLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
 import { biasUpdate, weightUpdate } from './update.js'
@@ -27,6 +27,7 @@ const kernels: Kernels = {
   dropout,
   softmaxLoss,
   squaredLoss,
+  sigmoidLoss,
   linearBackward,
   activateBackward,
   batchNorm,

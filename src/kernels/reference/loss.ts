@@ -3,11 +3,11 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { FloatTensor } from '../../tensor/tensor.js'
 import type { Kernels } from '../backend.js'
-import { checkSoftmaxLoss, checkSquaredLoss } from '../shapes.js'
+import { checkSoftmaxLoss, checkTargetLoss } from '../shapes.js'
 import { allFinite } from './activation.js'
 
 export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
-  const { z, bias, labels, samples, losses, correct, smoothing } = args
+  const { z, bias, labels, samples, losses, correct, smoothing, weights } = args
   checkSoftmaxLoss(args)
   return (row, rows, deltaScale) => {
     let finite = true
@@ -24,14 +24,15 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
       const target = rest * p.get(label) + share * ops.sum(p)
       ops.expeq(p)
       const sum = ops.sum(p)
-      const loss = Math.log(sum) - target
+      const weight = deltaScale > 0 && weights ? weights.get(samples.get(r)) : 1
+      const loss = (Math.log(sum) - target) * weight
       losses.set(r, loss)
       ops.divseq(p, sum)
 
       if (deltaScale > 0) {
         ops.subseq(p, share)
         p.set(label, p.get(label) - rest)
-        ops.mulseq(p, deltaScale)
+        ops.mulseq(p, deltaScale * weight)
       }
       finite &&= Number.isFinite(loss) && allFinite(p)
     }
@@ -40,8 +41,8 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
 }
 
 export function squaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): ReturnType<Kernels['squaredLoss']> {
-  const { z, bias, targets, samples, losses, correct } = args
-  checkSquaredLoss(args)
+  const { z, bias, targets, samples, losses, correct, weights } = args
+  checkTargetLoss('squaredLoss', args)
   return (row, rows, deltaScale) => {
     let finite = true
     for (let r = row; r < row + rows; r++) {
@@ -51,14 +52,46 @@ export function squaredLoss(args: Parameters<Kernels['squaredLoss']>[0]): Return
       correct.set(r, Number(firstLargest(y) === firstLargest(target)))
       const difference = ndarray(new Float64Array(z.cols)) // (C)
       ops.sub(difference, y, target)
-      const loss = ops.norm2squared(difference) / z.cols
+      const weight = deltaScale > 0 && weights ? weights.get(samples.get(r)) : 1
+      const loss = (ops.norm2squared(difference) / z.cols) * weight
       losses.set(r, loss)
-      if (deltaScale > 0) ops.muls(y, difference, (2 / z.cols) * deltaScale)
+      if (deltaScale > 0) ops.muls(y, difference, (2 / z.cols) * deltaScale * weight)
       finite &&= Number.isFinite(loss)
     }
     return finite
   }
 }
+
+export function sigmoidLoss(args: Parameters<Kernels['sigmoidLoss']>[0]): ReturnType<Kernels['sigmoidLoss']> {
+  const { z, bias, targets, samples, losses, correct, weights } = args
+  checkTargetLoss('sigmoidLoss', args)
+  return (row, rows, deltaScale) => {
+    let finite = true
+    for (let r = row; r < row + rows; r++) {
+      const weight = deltaScale > 0 && weights ? weights.get(samples.get(r)) : 1
+      const y: FloatTensor = z.tensor.pick(r, null).hi(z.cols) // (C): logits, then probabilities, then deltas
+      ops.addeq(y, bias.master)
+      let [sum, right] = [0, 0]
+      for (let c = 0; c < z.cols; c++) {
+        const [logit, target] = [y.get(c), targets.get(samples.get(r), c)]
+        // -log of the probability of the target: no exponential overflows.
+        sum += Math.max(logit, 0) - logit * target + Math.log1p(Math.exp(-Math.abs(logit)))
+        const [probability, other] = [sigmoid(logit), sigmoid(-logit)]
+        right += Number(probability > 0.5 === target > 0.5)
+        // probability - target, without the difference of numbers that are nearly equal.
+        const delta = (1 - target) * probability - target * other
+        y.set(c, deltaScale > 0 ? (delta / z.cols) * deltaScale * weight : probability)
+      }
+      const loss = (sum / z.cols) * weight
+      losses.set(r, loss)
+      correct.set(r, right)
+      finite &&= Number.isFinite(loss)
+    }
+    return finite
+  }
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
 function firstLargest(x: FloatTensor): number {
   let best = 0

@@ -23,14 +23,20 @@ export function bindLoss(
   const { samples, losses, correct } = batch
   const bound = bindForward({ ...last, before: null }, ({ vectors }) => {
     const args = { z, bias: vectors.get('bias')!, samples, losses, correct }
+    const weights = layout.weights && viewSlot(memory, layout.weights)
     const lossOf = (from: 'train' | 'test') =>
       plan.loss === 'cross-entropy'
         ? kernels.softmaxLoss({
             ...args,
             labels: viewSlot(memory, layout.labels[from]),
             smoothing: plan.labelSmoothing,
+            weights: from === 'train' ? weights : null,
           })
-        : kernels.squaredLoss({ ...args, targets: viewSlot(memory, layout.targets[from]) })
+        : kernels.squaredLoss({
+            ...args,
+            targets: viewSlot(memory, layout.targets[from]),
+            weights: from === 'train' ? weights : null,
+          })
     return { train: lossOf('train'), test: lossOf('test') }
   })
   return (pass, { row, rows }) => (bound.of(pass)[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss)

@@ -79,6 +79,8 @@ export interface Layout {
   /** Sample index of each row of a split. (N), of which the split's rows are used. */
   readonly sampleIndices: Readonly<Record<Split, Slot<'int32'>>>
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
+  /** Weights of the training samples; null: all count the same. */
+  readonly weights: Slot<'float32'> | null // (N)
   /** Targets of a squared error; empty with cross-entropy. */
   readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
   readonly features: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
@@ -137,6 +139,7 @@ const sections = {
     train: at.reserve('labels.train', 'int32', [plan.images.train]),
     test: at.reserve('labels.test', 'int32', [plan.images.test]),
   }),
+  weights: ({ at, plan }: Context) => (plan.weighted ? at.reserve('weights', 'float32', [plan.images.train]) : null),
   targets({ at, plan }: Context) {
     const shape = (rows: number) => [plan.loss === 'mean-squared-error' ? rows : 0, plan.widths.at(-1)!]
     return {

@@ -72,6 +72,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     maxNorm: train.maxNorm,
     loss: train.loss,
     labelSmoothing: train.labelSmoothing,
+    weighted: options.purpose === 'train' && (train.classWeights !== null || data.weighted === true),
     ema: train.ema.decay,
     batchSize: train.batchSize,
     accumulateSteps: train.accumulateSteps,
@@ -123,7 +124,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['weights in the form that products read', /\.derived$/],
     ['gradient buffers', /\.gradient\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
-    ['data', /^(features|scaling|labels|targets|sampleIndices|augmented)\./],
+    ['data', /^(features|scaling|labels|weights|targets|sampleIndices|augmented)\./],
     ['scratch', /^scratch\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {

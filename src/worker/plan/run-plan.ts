@@ -11,7 +11,7 @@ import type { Initialisation } from '../../model/init.js'
 import type { NormType } from '../../model/parameters.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 6
+export const PROTOCOL = 7
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -40,6 +40,8 @@ export interface RunPlan {
   readonly clipNorm: number | null
   readonly loss: Experiment['train']['loss']
   readonly labelSmoothing: number
+  /** True if losses and gradients of the training samples are weighted. */
+  readonly weighted: boolean
   /** Decay of the averages of all parameters, which then are scored in their place; null: there are none. */
   readonly ema: number | null
   readonly batchSize: number

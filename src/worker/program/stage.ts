@@ -38,6 +38,8 @@ export interface ProgramParts {
   readonly network: Network
   /** Sample index of each row of a split. */
   readonly sampleIndices: Readonly<Record<'train' | 'validation' | 'test', IntTensor>>
+  /** Weights of the training samples; null: all count the same. */
+  readonly weights: FloatTensor | null // (N)
   readonly stats: FloatTensor
   /** Sums of squares of the gradient's parts; see whole-gradient.ts. */
   readonly squares: FloatTensor

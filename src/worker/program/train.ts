@@ -9,7 +9,7 @@
  */
 
 import { type Layer, type Network, rowsPass, weightsOf } from '../network/network.js'
-import type { StepContext } from '../plan/clock.js'
+import { rowsPerStep, type StepContext } from '../plan/clock.js'
 import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
@@ -25,9 +25,14 @@ import { wholeGradientStages } from './whole-gradient.js'
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
   const { plan, network, sampleIndices } = parts
+  const weightOf = plan.weighted ? stepWeight(parts) : null
   const source: PassSource<StepContext> = {
     rows: ({ rows }) => rows,
-    pass: ({ epoch, stepRows }) => ({ images: 'train', epoch, deltaScale: 1 / stepRows }),
+    pass: context => ({
+      images: 'train',
+      epoch: context.epoch,
+      deltaScale: 1 / (weightOf === null ? context.stepRows : weightOf(context)),
+    }),
     sampleIndex: ({ shuffledIndices, first }, batchRow) => sampleIndices.train.data[shuffledIndices[first + batchRow]],
   }
   const stages =
@@ -42,6 +47,25 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
           reduceStage(parts),
         ]
   return [...stages, ...limitStages(parts)]
+}
+
+/**
+ * Sum of the weights of a step's samples, all its mini-batches together, in the order of the rows: the same in every worker.
+ * Where all are 0, so is the gradient, and any divisor does.
+ */
+function stepWeight({ plan, sampleIndices, weights }: ProgramParts): (context: StepContext) => number {
+  const samples = sampleIndices.train.data
+  let [step, sum] = [-1, 0]
+  return context => {
+    if (context.step === step) return sum
+    const { stepInEpoch, stepRows, shuffledIndices } = context
+    const first = stepInEpoch * rowsPerStep(plan)
+    let total = 0
+    for (let row = first; row < first + stepRows; row++) total += weights!.data[samples[shuffledIndices[row]]]
+    step = context.step
+    sum = total > 0 ? total : stepRows
+    return sum
+  }
 }
 
 /** [columns: incoming weights of hidden units down to maxNorm, and their averages], where there is such a limit. */

@@ -95,6 +95,7 @@ async function openPlan(
       validation: viewSlot(memory, validation),
       test: viewSlot(memory, test),
     },
+    weights: layout.weights && viewSlot(memory, layout.weights),
     stats: viewSlot(memory, layout.stats),
     squares: viewSlot(memory, layout.squares),
   }

@@ -22,7 +22,7 @@ const text = (...values: (string | null)[]): ColumnValues => {
 const all = (values: ColumnValues) =>
   Uint32Array.from({ length: values.type === 'text' ? values.codes.length : values.values.length }, (_, row) => row)
 const fit = (values: ColumnValues, kind: ColumnEncoding['kind'], more = {}, rows = all(values)) =>
-  fitColumn(values, rows, 'file', { column: 'x', kind, maxCategories: 3, buckets: 2, elapsed: true, ...more })
+  fitColumn(values, rows, 'file', { column: 'x', kind, maxCategories: 3, buckets: 2, bins: 0, elapsed: true, ...more })
 const chunkOf = (values: ColumnValues): TableChunk => ({
   ...{ firstRow: 0, rows: all(values).length, columns: new Map([['x', values]]) },
 })
@@ -80,6 +80,26 @@ t.test('a constant has the factor 0; a number that f32 cannot hold is refused wi
     message: "table: column 'x' in row 2 is 1e+300, expected a number that f32 can hold once it is standardised",
   })
   t.throws(() => encoded(fit(numbers(1, 2), 'number'), numbers(Number.POSITIVE_INFINITY)), /is Infinity/)
+})
+
+t.test('bins of a number are quantiles: 0 below, 1 above, linear between', async t => {
+  const values = numbers(1, 2, 3, 10, 30)
+  const encoding = fit(values, 'number', { bins: 2 })
+  t.match(encoding, { knots: [1, 3, 30] })
+  t.same(featureNames(encoding), ['x', 'x from 1 to 3', 'x from 3 to 30'])
+  const bins = encoded(encoding, numbers(0, 1, 2, 3, 16.5, 30, 99, NONE)).map(row => row.slice(1))
+  t.same(bins, [
+    [0, 0],
+    [0, 0],
+    [0.5, 0],
+    [1, 0],
+    [1, 0.5],
+    [1, 1],
+    [1, 1],
+    [1, 0], // the median
+  ])
+  t.match(fit(numbers(0, 1, 0, 1), 'number', { bins: 8 }), { knots: [] }, 'two values have nothing between')
+  t.match(fit(numbers(0, 1, 1, 1, 1, 2), 'number', { bins: 5 }), { knots: [0, 1, 2] }, 'equal quantiles are one')
 })
 
 t.test(

@@ -13,7 +13,7 @@ export {
 export { gather, gather_scaled } from './gather'
 export { gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
-export { softmax_loss, squared_loss } from './losses'
+export { sigmoid_loss, softmax_loss, squared_loss, weigh_rows } from './losses'
 export { micro_f32_3x12 } from './micro-kernels'
 export { batch_norm, batch_norm_backward, batch_norm_score, layer_norm, layer_norm_backward, norm_sums } from './norm'
 export { adam, adam_rows, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'

@@ -2,6 +2,9 @@
 import { exp4, log64 } from './math'
 import { flush } from './optimizers'
 
+// @ts-expect-error: decorator
+@inline const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38
+
 /** Address of column c of the row that begins at `row` in panel 0. */
 // @ts-expect-error: decorator
 @inline
@@ -132,6 +135,78 @@ export function squared_loss(
     const loss = sum / <f64>outputs
     store<f64>(losses + (<usize>r << 3), loss)
     store<i32>(correct + (<usize>r << 2), i32(best == truth))
+    bad |= i32(!(loss - loss == 0))
+    z += zRow
+  }
+  return bad
+}
+
+/**
+ * Sigmoid with cross-entropy, for independent yes/no outputs. For each row of z (rows, outputs), with y = z + bias and targets
+ * (N, outputs) of 0 and 1, row-major: y becomes sigmoid(y) or, with a deltaScale, (sigmoid(y) - target) / outputs · deltaScale.
+ * Overwrites losses (rows, f64), the mean of max(y, 0) - y·target + log(1 + exp(-|y|)) in the order of the outputs, and
+ * correct (rows, i32), the number of outputs whose probability is on the target's side of 0.5. Padding columns stay as
+ * they are. Returns 1 if a loss is not finite.
+ */
+export function sigmoid_loss(
+  z: usize, zPanel: usize, zRow: usize, rows: i32, panels: i32, vectors: i32, outputs: i32, bias: usize,
+  targets: usize, samples: usize, losses: usize, correct: usize, deltaScale: f32,
+): i32 {
+  let bad = 0
+  const width = vectors << 2
+  const factor = deltaScale / <f32>outputs
+  for (let r = 0; r < rows; r++) {
+    const wanted = targets + <usize>load<u32>(samples + (<usize>r << 2)) * (<usize>outputs << 2)
+    let sum: f64 = 0
+    let right = 0
+    for (let p = 0; p < panels; p++) {
+      const begin = p * width
+      const row = z + <usize>p * zPanel
+      const own = min(width, outputs - begin)
+      for (let j = 0; j < own; j++) {
+        const c = begin + j
+        const at = row + (<usize>j << 2)
+        const y = load<f32>(at) + load<f32>(bias + (<usize>c << 2))
+        const t = load<f32>(wanted + (<usize>c << 2))
+        const e = f32x4.extract_lane(exp4(f32x4.splat(-abs(y))), 0)
+        const larger = <f32>1 / (1 + e)
+        const smaller = e / (1 + e)
+        const probability = y >= 0 ? larger : smaller
+        const other = y >= 0 ? smaller : larger
+        const small = <f64>e
+        // log(1 + e) as a series where the sum would lose e's digits.
+        const softplus = small < 1e-5 ? small - 0.5 * small * small : log64(1 + small)
+        sum += <f64>max(y, <f32>0) - <f64>y * <f64>t + softplus
+        right += i32((probability > 0.5) == (t > 0.5))
+        // Both terms, of which one is 0, so that a difference from 1 keeps its digits.
+        const delta: f32 = ((<f32>1 - t) * probability - t * other) * factor
+        store<f32>(at, deltaScale == 0 ? probability : abs(delta) < SMALLEST_NORMAL ? <f32>0 : delta)
+      }
+    }
+    const loss = sum / <f64>outputs
+    store<f64>(losses + (<usize>r << 3), loss)
+    store<i32>(correct + (<usize>r << 2), right)
+    bad |= i32(!(loss - loss == 0))
+    z += zRow
+  }
+  return bad
+}
+
+/** Each row of deltas z, and its loss (rows, f64), times the weight (N, f32) of its sample. Returns 1 if a loss is not finite. */
+export function weigh_rows(
+  z: usize, zPanel: usize, zRow: usize, rows: i32, panels: i32, vectors: i32, weights: usize, samples: usize, losses: usize,
+): i32 {
+  let bad = 0
+  const bytes = <usize>vectors << 4
+  for (let r = 0; r < rows; r++) {
+    const weight = load<f32>(weights + (<usize>load<u32>(samples + (<usize>r << 2)) << 2))
+    const scale = f32x4.splat(weight)
+    let at = z
+    for (let p = panels; p > 0; p--, at += zPanel) {
+      for (let j: usize = 0; j < bytes; j += 16) v128.store(at + j, flush(f32x4.mul(v128.load(at + j), scale)))
+    }
+    const loss = load<f64>(losses + (<usize>r << 3)) * <f64>weight
+    store<f64>(losses + (<usize>r << 3), loss)
     bad |= i32(!(loss - loss == 0))
     z += zRow
   }

@@ -1,0 +1,120 @@
+/** `gradloom predict --data`: predictions for every row of a table, to a file or stdout. Main thread. */
+import { once } from 'node:events'
+import { extname, resolve } from 'node:path'
+import { inspect } from 'node:util'
+import { ConfigError, RunError } from '../errors.js'
+import { writeAtomically } from '../files/atomic.js'
+import { formatCount, formatList } from '../format.js'
+import { Predictor } from '../inference/predictor.js'
+import { FORMAT_OF_ENDING, type Format } from '../inference/table/formats.js'
+import { predictTable } from '../inference/table/predict-table.js'
+import type { OutputColumn } from '../inference/table/predictions.js'
+import { headOf, rowsOf, rowsText, type TextFormat } from '../inference/table/writers.js'
+
+export interface RowsRequest {
+  readonly run: string
+  readonly data: string
+  /** File to write; undefined: stdout. */
+  readonly out: string | undefined
+  readonly format: Format | undefined
+  readonly keep: readonly string[]
+}
+
+/** Format that `--format` names, else that of the file's ending; CSV on stdout. Throws ConfigError. */
+export function formatOf(out: string | undefined, asked: Format | undefined): Format {
+  if (asked === 'parquet' && out === undefined) {
+    throw new ConfigError('gradloom predict: --format is parquet, expected csv or ndjson on stdout', {
+      hint: '--out FILE.parquet writes a file',
+    })
+  }
+  if (asked !== undefined) return asked
+  if (out === undefined) return 'csv'
+  const format = FORMAT_OF_ENDING[extname(out).toLowerCase()]
+  if (format !== undefined) return format
+  throw new ConfigError(
+    `gradloom predict: --out is ${inspect(out)}, expected a name that ends in ${Object.keys(FORMAT_OF_ENDING).join(', ')}`,
+    { hint: '--format says which, whatever the name' },
+  )
+}
+
+/** Names shown in a line. */
+const MOST_SHOWN = 12
+
+export async function predictRows({ run, data, out, format: asked, keep }: RowsRequest): Promise<void> {
+  const format = formatOf(out, asked)
+  const predictor = await Predictor.open(run)
+  const { input, experiment, checkpoint } = predictor.source
+  if (!input.table) {
+    throw new ConfigError(`${checkpoint}: was trained on data.dataset "${experiment.data.dataset}", expected "table"`, {
+      hint: 'predict --data reads the rows of a table; --image reads pictures, --index and --random test samples',
+    })
+  }
+  const [{ openReader }, { formatOf: tableFormat }] = await Promise.all([
+    import('../data/table/open-reader.js'),
+    import('../data/table/source.js'),
+  ])
+  const reader = await openReader(resolve(data), tableFormat(experiment.data, input.table))
+  try {
+    const predictions = predictTable(predictor, input.table, reader, keep, data)
+    const rows = await write(out, format, predictions.names, predictions.chunks())
+    const { ignored } = predictions
+    const note = (text: string) => process.stderr.write(`${text}\n`)
+    note(`${formatCount(rows)} rows of ${data}${out === undefined ? '' : ` to ${out}`}`)
+    if (ignored.length > 0) note(`columns that the model does not take: ${formatList(ignored, MOST_SHOWN)}`)
+    for (const text of [...reader.warnings.map(warning => `warning: ${warning}`), ...reader.notes]) note(text)
+    if (predictor.note !== null) note(`note: ${predictor.note}`)
+  } finally {
+    await reader.close()
+  }
+}
+
+/** Writes all chunks; returns the number of rows. */
+async function write(
+  out: string | undefined,
+  format: Format,
+  names: readonly string[],
+  chunks: AsyncIterable<readonly OutputColumn[]>,
+): Promise<number> {
+  if (out === undefined) return writeText(format as TextFormat, names, chunks, text => toStdout(text))
+  const file = resolve(out)
+  try {
+    if (format === 'parquet') {
+      const { writeParquet } = await import('../inference/table/parquet.js')
+      return await writeParquet(file, names, chunks)
+    }
+    let rows = 0
+    await writeAtomically(file, async handle => {
+      rows = await writeText(format, names, chunks, async text => {
+        await handle.writeFile(text)
+      })
+    })
+    return rows
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause
+    throw new RunError(`${out}: cannot be written: ${cause.message}`, { cause })
+  }
+}
+
+async function writeText(
+  format: TextFormat,
+  names: readonly string[],
+  chunks: AsyncIterable<readonly OutputColumn[]>,
+  put: (text: string) => Promise<void>,
+): Promise<number> {
+  let rows = 0
+  await put(headOf(format, names))
+  for await (const columns of chunks) {
+    rows += rowsOf(columns)
+    await put(rowsText(format, columns))
+  }
+  return rows
+}
+
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && 'code' in error && 'syscall' in error
+
+/** Resolves when stdout has room again, so that a slow reader does not fill the memory. */
+async function toStdout(text: string): Promise<void> {
+  if (text === '' || process.stdout.write(text)) return
+  await once(process.stdout, 'drain')
+}

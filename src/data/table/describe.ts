@@ -1,0 +1,121 @@
+/**
+ * Description of a table: each column's facts, role and kind, and the distribution of its values. One pass over the rows that
+ * the reader keeps or reads again. Main thread.
+ */
+import type { DataConfig } from '../source.js'
+import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
+import { chooseKinds, withoutCounters } from './kinds.js'
+import type { TableReader } from './reader.js'
+import { targetNames } from './targets.js'
+
+export interface ColumnDescription extends ColumnProfile {
+  readonly role: 'feature' | 'target' | 'ignored'
+  /** Kind as a feature; null: it is none. */
+  readonly kind: ColumnKind | null
+  /** Reason why the column is ignored. */
+  readonly reason: string | null
+  /** Counts of values in equal parts of the range; null for text. */
+  readonly histogram: readonly number[] | null
+  /** Most frequent texts, with counts; null for other types. */
+  readonly top: readonly (readonly [text: string, count: number])[] | null
+}
+
+export interface TableDescription {
+  readonly files: TableReader['files']
+  readonly rows: number
+  readonly format: TableReader['format']
+  readonly columns: readonly ColumnDescription[]
+  readonly notes: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+/** Parts of a histogram. */
+const BINS = 20
+const MOST_TOP = 5
+/** Distinct texts that are counted; a column with more has no frequent ones. */
+const MOST_COUNTED = 20_000
+/** First rows by which a column is said to count the rows. */
+const COUNTED_ROWS = 100_000
+
+/** `config`: the section `data`. Throws DataError for a column in it that is not there. */
+export async function describeTable(
+  where: string,
+  reader: TableReader,
+  config: Pick<DataConfig, 'columns' | 'target' | 'split'>,
+): Promise<TableDescription> {
+  const { files, rows, format, notes, warnings, columns } = reader
+  const targets = targetNames(where, columns, config.target)
+  const splits = Object.values(config.split).filter(name => typeof name === 'string')
+  const reserved = Object.fromEntries(splits.map(name => [name, 'data.split uses it']))
+  const { first, distributions } = await distributionsOf(reader)
+  const kinds = chooseKinds(where, columns, rows, config.columns, targets, reserved)
+  const counted = Math.min(rows, COUNTED_ROWS)
+  const chosen = withoutCounters(kinds, counted, name => first.get(name))
+  const described = columns.map((profile): ColumnDescription => {
+    const { name } = profile
+    const feature = chosen.features.find(each => each.profile.name === name)
+    const unused = chosen.unused.find(each => each.column === name)
+    const role = targets.includes(name) ? 'target' : feature ? 'feature' : 'ignored'
+    const { histogram = null, top = null } = distributions.get(name) ?? {}
+    return { ...profile, role, kind: feature?.kind ?? null, reason: unused?.reason ?? null, histogram, top }
+  })
+  return { files, rows, format, columns: described, notes, warnings }
+}
+
+interface Distribution {
+  histogram?: number[]
+  top?: [string, number][]
+}
+
+/** Distributions of all columns, and the numbers of the first rows. */
+async function distributionsOf(
+  reader: TableReader,
+): Promise<{ first: Map<string, ColumnValues>; distributions: Map<string, Distribution> }> {
+  const readable = reader.columns.filter(column => column.unreadable === undefined)
+  const bins = new Map(readable.map(({ name }) => [name, new Array<number>(BINS).fill(0)]))
+  const texts = new Map(readable.map(({ name }) => [name, new Map<string, number>()]))
+  const first = new Map<string, { type: 'number'; values: Float64Array }>()
+  const most = Math.min(reader.rows, COUNTED_ROWS)
+  for await (const chunk of reader.read(readable.map(({ name }) => name))) {
+    for (const { name, range } of readable) {
+      const values = chunk.columns.get(name)!
+      if (values.type === 'text') addTexts(texts.get(name)!, values.codes, values.dictionary)
+      else {
+        addNumbers(bins.get(name)!, values.values, range)
+        if (values.type !== 'number' || chunk.firstRow >= most) continue
+        const kept = first.get(name) ?? { type: 'number', values: new Float64Array(most) }
+        kept.values.set(values.values.subarray(0, most - chunk.firstRow), chunk.firstRow)
+        first.set(name, kept)
+      }
+    }
+  }
+  const distributions = new Map(
+    readable.map(({ name, type }): [string, Distribution] => {
+      if (type !== 'text') return [name, { histogram: bins.get(name)! }]
+      const top = [...texts.get(name)!].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).slice(0, MOST_TOP)
+      return [name, { top }]
+    }),
+  )
+  return { first, distributions }
+}
+
+function addNumbers(bins: number[], values: Float64Array, range: ColumnProfile['range']): void {
+  if (range === null) return
+  const [min, max] = range
+  // Halves, because the difference of two large numbers may be infinite.
+  const width = max / 2 - min / 2
+  for (const value of values) {
+    if (Number.isNaN(value)) continue
+    const place = width > 0 ? Math.floor(((value / 2 - min / 2) / width) * BINS) : 0
+    bins[Math.min(place, BINS - 1)]++
+  }
+}
+
+function addTexts(counts: Map<string, number>, codes: Int32Array, dictionary: readonly string[]): void {
+  const added = new Uint32Array(dictionary.length)
+  for (const code of codes) if (code >= 0) added[code]++
+  dictionary.forEach((text, code) => {
+    const known = counts.get(text)
+    if (known !== undefined || counts.size < MOST_COUNTED) counts.set(text, (known ?? 0) + added[code])
+  })
+}

@@ -1,0 +1,146 @@
+/**
+ * Digest of a table's file and, for text, counts that DuckDB's result is compared with: records, kinds of line ends. One pass
+ * over the bytes; holds no more than a chunk. Main thread.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { DataError } from '../../../errors.js'
+import { contentOf, fileError } from '../../content.js'
+import type { LoadedFile } from '../../source.js'
+import type { Compression, FileKind, TableFile } from './files.js'
+
+export interface TextCounts {
+  /** Lines that are not empty, without line ends inside of quotes. */
+  readonly records: number
+  /** True if lines end in more than one way. */
+  readonly mixedEnds: boolean
+  /** True if a digit, an underscore and a digit follow each other: DuckDB reads 1_000 as 1000. */
+  readonly hasGroups: boolean
+}
+
+export interface FileDigest {
+  readonly file: LoadedFile
+  /** Null for what is not text, or cannot be unpacked here (zstd). */
+  readonly counts: TextCounts | null
+}
+
+const LF = 10
+const CR = 13
+const QUOTE = 34
+const UNDERSCORE = 95
+
+/** `onBytes` is told how many bytes of the file's content were read. Throws DataError for NUL bytes in text. */
+export async function digestFile(
+  { path, bytes: fileBytes }: TableFile,
+  kind: FileKind,
+  compression: Compression,
+  onBytes?: (bytes: number) => void,
+): Promise<FileDigest> {
+  const md5 = createHash('md5')
+  const counter = kind === 'text' && compression !== 'zstd' ? new TextCounter(path) : null
+  let bytes = 0
+  // Node 20 cannot unpack zstd: the digest is that of the file as it is.
+  for await (const chunk of compression === 'gzip' ? contentOf(path) : rawContent(path)) {
+    md5.update(chunk)
+    bytes += chunk.length
+    counter?.add(chunk)
+    onBytes?.(chunk.length)
+  }
+  if (compression !== 'gzip' && bytes !== fileBytes) {
+    throw new DataError(`${path}: has ${bytes} bytes, expected ${fileBytes}; it changed while it was read`)
+  }
+  const file = { path, bytes, md5: md5.digest('hex'), official: null }
+  return { file, counts: counter?.end() ?? null }
+}
+
+async function* rawContent(path: string): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 2 ** 20 })
+  } catch (error) {
+    throw fileError(path, 'cannot be read', error)
+  }
+}
+
+/** Counts records by the parity of quotes. A stray quote inside of a field makes the count wrong: it is evidence, not a proof. */
+class TextCounter {
+  #records = 0
+  #quoted = false
+  /** True if the current line has bytes. */
+  #hasBytes = false
+  #lf = 0
+  #crlf = 0
+  #cr = 0
+  #last = 0
+  #beforeLast = 0
+  #hasGroups = false
+  #offset = 0
+
+  constructor(readonly path: string) {}
+
+  add(chunk: Buffer): void {
+    const nul = chunk.indexOf(0)
+    if (nul >= 0) {
+      throw new DataError(`${this.path}: the byte at offset ${this.#offset + nul} is NUL, expected text`, {
+        hint: 'UTF-16 becomes UTF-8 with: iconv -f UTF-16 -t UTF-8 file > new-file',
+      })
+    }
+    this.#offset += chunk.length
+    if (!this.#hasGroups) this.#findGroups(chunk)
+    const hasCr = this.#last === CR || chunk.includes(CR)
+    const hasQuotes = this.#quoted || chunk.includes(QUOTE)
+    if (hasCr || hasQuotes) this.#addBytes(chunk)
+    else this.#addLines(chunk)
+    this.#last = chunk[chunk.length - 1]
+  }
+
+  end(): TextCounts {
+    if (this.#last === CR) this.#cr++
+    if (this.#hasBytes) this.#records++
+    const ends = [this.#lf, this.#crlf, this.#cr].filter(count => count > 0).length
+    return { records: this.#records, mixedEnds: ends > 1, hasGroups: this.#hasGroups }
+  }
+
+  #addLines(chunk: Buffer): void {
+    let from = 0
+    for (let at = chunk.indexOf(LF); at >= 0; at = chunk.indexOf(LF, from)) {
+      if (at > from || this.#hasBytes) this.#records++
+      this.#hasBytes = false
+      this.#lf++
+      from = at + 1
+    }
+    if (from < chunk.length) this.#hasBytes = true
+  }
+
+  #addBytes(chunk: Buffer): void {
+    let last = this.#last
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]
+      if (last === CR && byte !== LF && !this.#quoted) this.#cr++
+      if (byte === QUOTE) this.#quoted = !this.#quoted
+      if (this.#quoted) this.#hasBytes = true
+      else if (byte === LF || byte === CR) {
+        if (this.#hasBytes) this.#records++
+        this.#hasBytes = false
+        if (byte === LF) {
+          if (last === CR) this.#crlf++
+          else this.#lf++
+        }
+      } else this.#hasBytes = true
+      last = byte
+    }
+  }
+
+  #findGroups(chunk: Buffer): void {
+    const isDigit = (byte: number) => byte >= 48 && byte <= 57
+    if (this.#last === UNDERSCORE && isDigit(this.#beforeLast) && isDigit(chunk[0])) this.#hasGroups = true
+    for (let at = chunk.indexOf(UNDERSCORE); at >= 0; at = chunk.indexOf(UNDERSCORE, at + 1)) {
+      const before = at > 0 ? chunk[at - 1] : this.#last
+      if (!isDigit(before)) continue
+      if (at + 1 === chunk.length) this.#beforeLast = before
+      else if (isDigit(chunk[at + 1])) {
+        this.#hasGroups = true
+        return
+      }
+    }
+  }
+}

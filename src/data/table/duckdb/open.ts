@@ -1,0 +1,331 @@
+/**
+ * Opens a table: files, form, a first pass over all rows, types, facts. What `TableReader` promises, on DuckDB. Main thread;
+ * DuckDB reads on threads of its own.
+ */
+import { inspect } from 'node:util'
+import { DataError } from '../../../errors.js'
+import type { LoadedFile } from '../../source.js'
+import type { ColumnProfile, TableChunk, ValueType } from '../columns.js'
+import type { TableFormat, TableReader } from '../reader.js'
+import { convert, Misfit } from './convert.js'
+import { type Database, type DatabaseOptions, openDatabase } from './database.js'
+import { digestFile, type FileDigest } from './digest.js'
+import { type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
+import { expectUnchanged, resolveFiles, type TableFiles } from './files.js'
+import { jsonSource } from './json.js'
+import { NumberStats } from './profile.js'
+import { querySource } from './query.js'
+import { shortened } from './reading.js'
+import { type Scan, scan } from './scan.js'
+import type { ReadColumn, RowSource } from './source.js'
+import { parquetSource } from './stored.js'
+import { openTextTable } from './text-table.js'
+import { finalTypes, profileOf } from './types.js'
+import { type RawChunk, rowsOf } from './vectors.js'
+
+export interface TableProgress {
+  /** Rows of the pass at hand. */
+  readonly rows: number
+  /** Bytes of content of which the digest is taken, and bytes of all files on disk. */
+  readonly bytes: number
+  readonly totalBytes: number
+}
+
+export interface OpenOptions extends DatabaseOptions {
+  /** Most bytes of values to keep from the first pass, default 1 GiB; what does not fit is read again by `read`. */
+  readonly keepBytes?: number | undefined
+  /** Called after each chunk of rows. */
+  readonly onProgress?: ((progress: TableProgress) => void) | undefined
+}
+
+const KEEP_BYTES = 2 ** 30
+
+export const ANY_FORMAT: TableFormat = {
+  ...{ delimiter: null, header: null, decimal: null, dayFirst: null, query: null, types: {} },
+}
+
+/** `path`: absolute, a file, a folder or a pattern. Throws DataError. */
+export async function openTableReader(
+  path: string,
+  format: TableFormat = ANY_FORMAT,
+  options: OpenOptions = {},
+): Promise<TableReader> {
+  const files = await resolveFiles(path)
+  const paths = files.files.map(file => file.path)
+  const where = paths.length === 1 ? paths[0] : path
+  const database = await openDatabase(where, paths, format.query === null ? options : { ...options, threads: 1 })
+  try {
+    return await new Opening(where, database, files, format, options).open()
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** State while a table is opened. */
+class Opening {
+  readonly notes: string[] = []
+  readonly warnings: string[] = []
+  /** Delimited text: to find places of faults. */
+  #place: DelimitedFiles | null = null
+  #decimal: '.' | ',' = '.'
+  #progress = { rows: 0, bytes: 0, totalBytes: 0 }
+
+  constructor(
+    readonly where: string,
+    readonly database: Database,
+    readonly files: TableFiles,
+    readonly format: TableFormat,
+    readonly options: OpenOptions,
+  ) {
+    this.#progress.totalBytes = files.files.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  async open(): Promise<TableReader> {
+    const { files, format } = this
+    const digests = this.#digest()
+    digests.catch(() => {}) // awaited below; a fault of the scan comes first
+    const { where, notes, warnings } = this
+    const isQuery = format.query !== null
+    // A query's own columns are what types are demanded of, and what is kept.
+    const base = await this.#scan(digests, isQuery ? { ...format, types: {} } : format, isQuery ? 0 : this.#keepBytes)
+    let { source, scanned } = base
+    const place = this.#place
+    let columns = await finalTypes(
+      { where, place, format: isQuery ? { ...format, types: {} } : format, notes, warnings },
+      source,
+      scanned,
+    )
+    if (format.query !== null) {
+      source = await querySource(where, this.database, format.query, source, columns, this.#decimal, warnings)
+      this.#place = null
+      scanned = await this.#tryScan(source, this.#keepBytes)
+      columns = await finalTypes(
+        { where: `${where}: data.query`, place: null, format, notes, warnings },
+        source,
+        scanned,
+      )
+    }
+    const profiles = await this.#profiles(source, columns, scanned)
+    const loaded = (await digests).map(({ file }) => file)
+    await expectUnchanged(files.files)
+    return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...base.decided })
+  }
+
+  #tell(change: Partial<TableProgress>): void {
+    Object.assign(this.#progress, change)
+    this.options.onProgress?.({ ...this.#progress })
+  }
+
+  async #digest(): Promise<FileDigest[]> {
+    const results: FileDigest[] = []
+    const { kind, compression } = this.files
+    for (const file of this.files.files) {
+      results.push(
+        await digestFile(file, kind, compression, bytes => this.#tell({ bytes: this.#progress.bytes + bytes })),
+      )
+    }
+    return results
+  }
+
+  get #keepBytes(): number {
+    return this.options.keepBytes ?? KEEP_BYTES
+  }
+
+  async #scan(
+    digests: Promise<readonly FileDigest[]>,
+    format: TableFormat,
+    keepBytes: number,
+  ): Promise<{ source: RowSource; scanned: Scan; decided: Partial<TableFormat> }> {
+    const { where, database, files } = this
+    if (files.kind === 'text') {
+      const options = { keepBytes, onRows: (rows: number) => this.#tell({ rows }) }
+      const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, options)
+      this.#place = place
+      this.#decimal = form.decimal
+      this.notes.push(...form.notes)
+      this.warnings.push(...form.warnings)
+      const { delimiter, header, decimal } = form
+      return { source, scanned, decided: { delimiter, header, decimal } }
+    }
+    const source =
+      files.kind === 'json'
+        ? await jsonSource(where, database, files.files, files.compression, format.types)
+        : await parquetSource(database, files.files)
+    return { source, scanned: await this.#tryScan(source, keepBytes), decided: {} }
+  }
+
+  async #tryScan(source: RowSource, keepBytes: number): Promise<Scan> {
+    try {
+      return await scan(this.database, source, { keepBytes, onRows: rows => this.#tell({ rows }), decimal: '.' })
+    } catch (error) {
+      throw await explainRefusal(this.where, null, error)
+    }
+  }
+
+  async #profiles(source: RowSource, columns: readonly ReadColumn[], scanned: Scan): Promise<ColumnProfile[]> {
+    const converted = scanned.columns.filter(({ index }) => {
+      const { reading } = columns[index]
+      return reading !== null && reading.type !== 'text'
+    })
+    const stats = new Map<number, NumberStats>(converted.map(({ index }) => [index, new NumberStats()]))
+    if (converted.length > 0) {
+      const wanted = converted.map(({ index }) => index)
+      for await (const chunk of this.chunks(source, columns, scanned, wanted, 0)) {
+        for (const index of wanted) {
+          const values = chunk.columns.get(columns[index].name)!
+          if ('values' in values) stats.get(index)!.add(values.values, 0, chunk.rows)
+        }
+      }
+    }
+    const byIndex = new Map(scanned.columns.map(column => [column.index, column]))
+    return columns.map((column, index) => profileOf(column, byIndex.get(index), stats.get(index), scanned.rows))
+  }
+
+  /** Rows from `first` on. Columns by index. */
+  async *chunks(
+    source: RowSource,
+    columns: readonly ReadColumn[],
+    scanned: Scan,
+    wanted: readonly number[],
+    first: number,
+  ): AsyncGenerator<TableChunk, void, undefined> {
+    const isText = wanted.map(index => source.columns[index].type === 'text')
+    if (scanned.kept !== null) {
+      const places = wanted.map(index => scanned.columns.findIndex(column => column.index === index))
+      for (const chunk of scanned.kept) {
+        const some = { ...chunk, columns: places.map(place => chunk.columns[place]) }
+        const converted = await this.#convert(some, columns, wanted, first)
+        if (converted !== null) yield converted
+      }
+      return
+    }
+    await expectUnchanged(this.files.files)
+    const connection = await this.database.connect()
+    let rows = 0
+    try {
+      for await (const chunk of rowsOf(connection, source.select(wanted), isText)) {
+        rows += chunk.rows
+        this.#tell({ rows })
+        const converted = await this.#convert(chunk, columns, wanted, first)
+        if (converted !== null) yield converted
+      }
+    } catch (error) {
+      throw await explainRefusal(this.where, this.#place, error)
+    } finally {
+      this.database.release(connection)
+    }
+    await expectUnchanged(this.files.files)
+    if (rows !== scanned.rows) {
+      throw new DataError(
+        `${this.where}: has ${rows} rows, expected ${scanned.rows} as before; it changed while it was read`,
+      )
+    }
+  }
+
+  async #convert(
+    raw: RawChunk,
+    columns: readonly ReadColumn[],
+    wanted: readonly number[],
+    first: number,
+  ): Promise<TableChunk | null> {
+    if (raw.firstRow + raw.rows <= first) return null
+    const from = Math.max(first - raw.firstRow, 0)
+    const converted = new Map<string, ReturnType<typeof convert>>()
+    for (const [i, index] of wanted.entries()) {
+      const column = columns[index]
+      try {
+        const values = convert(raw.columns[i], column, this.#decimal)
+        converted.set(column.name, from === 0 ? values : partOf(values, from))
+      } catch (error) {
+        if (!(error instanceof Misfit)) throw error
+        const place = await placeOfRow(this.where, this.#place, raw.firstRow + error.row)
+        const expected = EXPECTED[column.reading?.type ?? 'text']
+        throw new DataError(
+          `${place}: column ${inspect(column.name)} is ${inspect(shortened(error.text))}, expected ${expected}`,
+          {
+            hint: hintOf(column, error.text),
+          },
+        )
+      }
+    }
+    return { firstRow: raw.firstRow + from, rows: raw.rows - from, columns: converted }
+  }
+}
+
+const EXPECTED: Readonly<Record<ValueType, string>> = {
+  number: 'a finite number',
+  boolean: 'true or false',
+  date: 'a date or a time',
+  text: 'the number of a class',
+}
+
+function hintOf({ reading }: ReadColumn, text: string): string | undefined {
+  if (reading?.type === 'date' && /^\d{1,2}[/-]\d{1,2}[/-]\d{4}/.test(text))
+    return 'say which number is the day: data.table.dayFirst'
+  if (reading?.type === 'number' && /\d,\d/.test(text)) return 'decimal commas are read with data.table.decimal ","'
+  return 'leave the field empty if its value is not known, or choose another kind in data.columns'
+}
+
+function partOf(values: ReturnType<typeof convert>, from: number): ReturnType<typeof convert> {
+  if ('values' in values) return { ...values, values: values.values.subarray(from) }
+  // The dictionary begins with the first text that occurs.
+  const codes = values.codes.slice(from)
+  const dictionary: string[] = []
+  const codeOf = new Int32Array(values.dictionary.length).fill(-1)
+  for (let i = 0; i < codes.length; i++) {
+    const code = codes[i]
+    if (code < 0) continue
+    if (codeOf[code] < 0) codeOf[code] = dictionary.push(values.dictionary[code]) - 1
+    codes[i] = codeOf[code]
+  }
+  return { type: 'text', codes, dictionary }
+}
+
+const listNames = (columns: readonly ReadColumn[]): string =>
+  `${columns
+    .slice(0, 20)
+    .map(({ name }) => name)
+    .join(', ')}${columns.length > 20 ? ', …' : ''}`
+
+class DuckDBReader implements TableReader {
+  readonly rows: number
+  readonly notes: readonly string[]
+  readonly warnings: readonly string[]
+  #closed = false
+
+  constructor(
+    readonly opening: Opening,
+    readonly source: RowSource,
+    readonly read_: readonly ReadColumn[],
+    readonly scanned: Scan,
+    readonly columns: readonly ColumnProfile[],
+    readonly files: readonly LoadedFile[],
+    readonly format: TableFormat,
+  ) {
+    this.rows = scanned.rows
+    this.notes = opening.notes
+    this.warnings = opening.warnings
+  }
+
+  async *read(columns: readonly string[], first = 0): AsyncGenerator<TableChunk, void, undefined> {
+    const { where } = this.opening
+    if (this.#closed) throw new DataError(`${where}: the table is closed`)
+    const wanted = columns.map(name => {
+      const index = this.read_.findIndex(column => column.name === name)
+      if (index < 0)
+        throw new DataError(`${where}: has no column ${inspect(name)}, expected one of ${listNames(this.read_)}`)
+      const { unreadable } = this.read_[index]
+      if (unreadable === undefined) return index
+      throw new DataError(`${where}: column ${inspect(name)} cannot be read; ${unreadable}`)
+    })
+    yield* this.opening.chunks(this.source, this.read_, this.scanned, [...new Set(wanted)], first)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.scanned.kept = null
+    this.opening.database.close()
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * The package that reads tables, loaded when the first one is opened: nothing else in gradloom needs it. It is an optional
+ * dependency, because its binaries are made for each system. Main thread.
+ */
+import { inspect } from 'node:util'
+import { DataError } from '../../../errors.js'
+
+export type DuckDB = typeof import('@duckdb/node-api')
+
+/** `where` begins the message of a DataError, where DuckDB is not installed or has no binary for this system. */
+export async function loadDuckDB(where: string): Promise<DuckDB> {
+  try {
+    return await import('@duckdb/node-api')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split('\n')[0] : inspect(cause)
+    throw new DataError(
+      `${where}: tables are read by the npm package @duckdb/node-api, which cannot be loaded here: ${reason}`,
+      { hint: 'npm install --include=optional @duckdb/node-api@1.5.6-r.1', cause },
+    )
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Facts about a column, gathered in one pass: missing values, range, distinct values. Distinct values are exact up to
+ * MOST_COUNTED; above, adaptive sampling keeps the values whose hash begins with zeros, and estimates. Pure; any thread.
+ */
+import { MOST_COUNTED } from '../columns.js'
+
+/** Spreads the bits of a 32-bit integer (the finalizer of MurmurHash3). */
+function mix(hash: number): number {
+  hash ^= hash >>> 16
+  hash = Math.imul(hash, 0x85ebca6b)
+  hash ^= hash >>> 13
+  hash = Math.imul(hash, 0xc2b2ae35)
+  return hash ^ (hash >>> 16)
+}
+
+const SMALLEST = 64
+/** Slots of the largest table: MOST_COUNTED values fill less than a third. */
+const LARGEST = 32_768
+
+/** Statistics of numbers; NaN is a missing value. */
+export class NumberStats {
+  rows = 0
+  missing = 0
+  min = Number.POSITIVE_INFINITY
+  max = Number.NEGATIVE_INFINITY
+  isInteger = true
+  /** Row of the first value that is infinite; -1: none. */
+  firstInfinite = -1
+  /** Open addressing; NaN is a free slot. */
+  #slots = new Float64Array(SMALLEST).fill(Number.NaN)
+  #kept = 0
+  /** Values are kept whose hash has no bit of the mask. */
+  #mask = 0
+  readonly #value = new Float64Array(1)
+  readonly #words = new Uint32Array(this.#value.buffer)
+
+  /** Adds values[from .. to). */
+  add(values: Float64Array, from: number, to: number): void {
+    let { min, max, missing, isInteger } = this
+    const value = this.#value
+    const words = this.#words
+    let last = Number.NaN
+    for (let i = from; i < to; i++) {
+      const x = values[i]
+      if (x === last) continue
+      if (Number.isNaN(x)) {
+        missing++
+        continue
+      }
+      last = x
+      if (x < min) min = x
+      if (x > max) max = x
+      if (isInteger && Math.floor(x) !== x) isInteger = false
+      value[0] = x + 0 // -0 becomes 0
+      const hash = mix(words[0] ^ Math.imul(words[1], 0x9e3779b1))
+      if ((hash & this.#mask) === 0) this.#keep(x + 0, hash)
+    }
+    if (this.firstInfinite < 0 && (min === Number.NEGATIVE_INFINITY || max === Number.POSITIVE_INFINITY)) {
+      for (let i = from; i < to; i++) {
+        if (Math.abs(values[i]) !== Number.POSITIVE_INFINITY) continue
+        this.firstInfinite = this.rows + i - from
+        break
+      }
+    }
+    this.rows += to - from
+    Object.assign(this, { min, max, missing, isInteger })
+  }
+
+  get distinct(): number {
+    return Math.min(this.#kept * 2 ** bitsOf(this.#mask), this.rows - this.missing)
+  }
+
+  #keep(value: number, hash: number): void {
+    if (!insert(this.#slots, value, hash)) return
+    this.#kept++
+    if (this.#kept > MOST_COUNTED) this.#thin()
+    else if (this.#kept * 3 > this.#slots.length && this.#slots.length < LARGEST) this.#rebuild(this.#slots.length * 4)
+  }
+
+  #thin(): void {
+    while (this.#kept > MOST_COUNTED) {
+      this.#mask = (this.#mask << 1) | 1
+      this.#rebuild(this.#slots.length)
+    }
+  }
+
+  #rebuild(length: number): void {
+    const old = this.#slots
+    this.#slots = new Float64Array(Math.min(length, LARGEST)).fill(Number.NaN)
+    this.#kept = 0
+    for (const value of old) {
+      if (Number.isNaN(value)) continue
+      this.#value[0] = value
+      const hash = mix(this.#words[0] ^ Math.imul(this.#words[1], 0x9e3779b1))
+      if ((hash & this.#mask) === 0 && insert(this.#slots, value, hash)) this.#kept++
+    }
+  }
+}
+
+/** False if the value was there. */
+function insert(slots: Float64Array, value: number, hash: number): boolean {
+  const mask = slots.length - 1
+  // The lowest bits are 0 in every value that is kept after the first thinning: take others.
+  for (let at = (hash >>> 12) & mask; ; at = (at + 1) & mask) {
+    const found = slots[at]
+    if (found === value) return false
+    if (Number.isNaN(found)) {
+      slots[at] = value
+      return true
+    }
+  }
+}
+
+const bitsOf = (mask: number): number => 32 - Math.clz32(mask)
+
+/** Statistics of texts. */
+export class TextStats {
+  rows = 0
+  missing = 0
+  #kept = new Set<string>()
+  #mask = 0
+
+  /** Adds a text that occurs. */
+  see(text: string): void {
+    if ((hashOf(text) & this.#mask) !== 0) return
+    this.#kept.add(text)
+    while (this.#kept.size > MOST_COUNTED) {
+      this.#mask = (this.#mask << 1) | 1
+      for (const each of this.#kept) if ((hashOf(each) & this.#mask) !== 0) this.#kept.delete(each)
+    }
+  }
+
+  get distinct(): number {
+    return Math.min(this.#kept.size * 2 ** bitsOf(this.#mask), this.rows - this.missing)
+  }
+}
+
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return mix(hash)
+}

@@ -1,0 +1,167 @@
+/**
+ * Delimited text as a source of rows with types that all rows have. A column begins as what its first rows suggest; where DuckDB
+ * refuses a later field, the column becomes text, and its texts decide. Main thread.
+ */
+import { inspect } from 'node:util'
+import { DataError } from '../../../errors.js'
+import type { TableFormat } from '../reader.js'
+import type { Database } from './database.js'
+import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
+import type { FileDigest } from './digest.js'
+import { checkForm, type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
+import type { TableFiles } from './files.js'
+import type { TextForm } from './form.js'
+import { type Scan, type ScanOptions, scan } from './scan.js'
+import type { RowSource } from './source.js'
+
+export interface TextTable {
+  readonly source: RowSource
+  readonly scanned: Scan
+  readonly form: TextForm
+  readonly place: DelimitedFiles
+}
+
+/** `digests`: of all files, which is awaited when something has to be compared. Throws DataError. */
+export async function openTextTable(
+  where: string,
+  database: Database,
+  { files, compression }: TableFiles,
+  format: TableFormat,
+  digests: Promise<readonly FileDigest[]>,
+  options: Omit<ScanOptions, 'decimal'>,
+): Promise<TextTable> {
+  // A line of counts is for one file alone.
+  let form = await detectForm(database, files, compression, format, files.length === 1)
+  if (form.counts !== null && !(await countsAgree(where, { database, files, compression, form }, await digests))) {
+    form = await detectForm(database, files, compression, format, false)
+  }
+  const table: DelimitedFiles = { database, files, compression, form }
+  const texts = new Set<number>()
+  let strict = true
+  const all = { ...options, decimal: form.decimal }
+  const sourceNow = () => delimitedSource(files, compression, form, format, { strict, texts })
+  const demote = (columns: readonly number[]) => {
+    for (const column of columns) texts.add(column)
+  }
+  // Each round either succeeds, or takes at least one column for text, or leaves strict mode: the rounds end.
+  for (;;) {
+    const source = sourceNow()
+    let scanned: Scan
+    try {
+      scanned = await scan(database, source, all)
+    } catch (error) {
+      const refused = await refusedColumns(table, source, strict)
+      if (refused.length > 0) {
+        demote(refused)
+        continue
+      }
+      if (strict && (await digests).some(({ counts }) => counts?.mixedEnds)) {
+        await checkForm(table)
+        strict = false
+        continue
+      }
+      throw await explainRefusal(where, table, error)
+    }
+    const counts = (await digests).map(digest => digest.counts)
+    if (strict && counts.some(count => count?.mixedEnds)) {
+      await checkForm(table)
+      strict = false
+      continue
+    }
+    await expectRows(where, table, scanned.rows, counts)
+    const large = integersAbove(source, scanned, format)
+    if (large.length > 0) {
+      demote(large)
+      continue
+    }
+    if (counts.some(count => count?.hasGroups)) {
+      const refused = await refusedColumns(table, source, strict)
+      if (refused.length > 0) {
+        demote(refused)
+        continue
+      }
+    }
+    await refuseInfinite(where, table, source, scanned)
+    return { source, scanned, form, place: table }
+  }
+}
+
+/** Columns read as numbers that have fields which are none. */
+async function refusedColumns(table: DelimitedFiles, source: RowSource, strict: boolean): Promise<number[]> {
+  const numbers = source.columns.flatMap(({ type }, column) => (type === 'number' ? [column] : []))
+  if (numbers.length === 0) return []
+  const connection = await table.database.connect()
+  try {
+    const sql = refusalsSql(table.files, table.compression, table.form, numbers, strict)
+    const [counts] = (await connection.runAndReadAll(sql)).getRows()
+    return numbers.filter((_, i) => Number(counts[i]) > 0)
+  } catch {
+    return [] // the form is at fault, not a value
+  } finally {
+    table.database.release(connection)
+  }
+}
+
+/** Columns of integers that f64 cannot tell apart: their texts can. */
+function integersAbove(source: RowSource, { columns }: Scan, format: TableFormat): number[] {
+  return columns.flatMap(({ index, numbers }) => {
+    const { name, type } = source.columns[index]
+    if (type !== 'number' || numbers === null || format.types[name] === 'number') return []
+    const largest = Math.max(Math.abs(numbers.min), Math.abs(numbers.max))
+    return numbers.isInteger && Number.isFinite(largest) && largest > Number.MAX_SAFE_INTEGER ? [index] : []
+  })
+}
+
+/** Whether the first line tells the number of the rows that follow. Throws DataError if it does not and can be no row either. */
+async function countsAgree(where: string, table: DelimitedFiles, [digest]: readonly FileDigest[]): Promise<boolean> {
+  const { counts, skippedRecords } = table.form
+  const rows = digest.counts === null ? await checkForm(table) : digest.counts.records - skippedRecords
+  if (rows === counts!.rows) return true
+  if (counts!.isRow) return false
+  throw new DataError(
+    `${where}: line 1: says that the table has ${counts!.rows} rows, expected ${rows}, which follow`,
+    {
+      hint: 'if the first line is a row: data.table.header false; if it has names: true',
+    },
+  )
+}
+
+/** DuckDB leaves out rows of some files without a word: compares with a count of its own. */
+async function expectRows(
+  where: string,
+  table: DelimitedFiles,
+  rows: number,
+  counts: readonly FileDigest['counts'][],
+): Promise<void> {
+  // An empty line is a row of a table with one column, and no row of others.
+  if (table.form.names.length === 1) return
+  const counted = counts.reduce((sum, count) => sum + (count?.records ?? Number.NaN) - table.form.skippedRecords, 0)
+  if (counted === rows) return
+  const exact = await checkForm(table)
+  if (exact === rows) return
+  throw new DataError(`${where}: ${rows} rows were read, expected ${exact}, which the file has by another count`, {
+    hint: 'write the table anew with one kind of line end, or as Parquet',
+  })
+}
+
+async function refuseInfinite(
+  where: string,
+  table: DelimitedFiles,
+  source: RowSource,
+  { columns }: Scan,
+): Promise<void> {
+  for (const { index, numbers } of columns) {
+    if (numbers === null || numbers.firstInfinite < 0) continue
+    throw infinite(await placeOfRow(where, table, numbers.firstInfinite), source.columns[index].name, null)
+  }
+}
+
+/** `text`: the field, where it is at hand. */
+export function infinite(place: string, name: string, text: string | null): DataError {
+  return new DataError(
+    `${place}: column ${inspect(name)} is ${text === null ? 'infinite' : inspect(text)}, expected a finite number`,
+    {
+      hint: 'leave the field empty if the value is not known; a column is left out by data.columns { "name": "ignore" }',
+    },
+  )
+}

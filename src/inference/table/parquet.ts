@@ -1,0 +1,71 @@
+/**
+ * Predictions as a Parquet file, made by DuckDB from lines of CSV in a temporary file beside it: memory does not grow with the rows.
+ * Main thread.
+ */
+import { open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { openDatabase, sqlName, sqlPath, sqlText } from '../../data/table/duckdb/database.js'
+import { RunError } from '../../errors.js'
+import type { OutputColumn, OutputValues } from './predictions.js'
+import { headOf, rowsOf, rowsText } from './writers.js'
+
+const SQL_TYPES: Readonly<Record<OutputValues['type'], string>> = {
+  ...{ f32: 'FLOAT', name: 'VARCHAR', number: 'DOUBLE', boolean: 'BOOLEAN', date: 'TIMESTAMP', text: 'VARCHAR' },
+}
+
+/** Longest line of the temporary file in bytes, and room for two: DuckDB would take 16 times a line's. */
+const MAX_LINE_BYTES = 2 ** 24
+const BUFFER_BYTES = 2 * MAX_LINE_BYTES
+
+/**
+ * Writes the chunks to `file`, an absolute path, which is whole or not there. Columns have the types of the first chunk. Returns the
+ * number of rows.
+ */
+export async function writeParquet(
+  file: string,
+  names: readonly string[],
+  chunks: AsyncIterable<readonly OutputColumn[]>,
+): Promise<number> {
+  const temporary = (ending: string) => join(dirname(file), `.${basename(file)}.${process.pid}.${ending}.tmp`)
+  const [lines, parquet] = [temporary('csv'), temporary('parquet')]
+  try {
+    const { rows, types } = await writeLines(lines, names, chunks)
+    const columns = names.map((name, i) => `${sqlText(name)}: ${sqlText(types[i])}`).join(', ')
+    const database = await openDatabase(file, [lines, parquet], {})
+    try {
+      const connection = await database.connect()
+      await connection.run(
+        `COPY (SELECT ${names.map(sqlName).join(', ')} FROM read_csv(${sqlPath(lines)}, auto_detect = false, header = true, ` +
+          `delim = ',', quote = '"', escape = '"', nullstr = '', new_line = '\\n', max_line_size = ${MAX_LINE_BYTES}, buffer_size = ${BUFFER_BYTES}, columns = {${columns}})) ` +
+          `TO ${sqlText(parquet)} (FORMAT parquet)`,
+      )
+      connection.closeSync()
+    } catch (cause) {
+      const [reason] = (cause instanceof Error ? cause.message : String(cause)).split('\n')
+      throw new RunError(`${file}: cannot be written: ${reason}`, { cause })
+    } finally {
+      database.close()
+    }
+    await rename(parquet, file)
+    return rows
+  } finally {
+    for (const left of [lines, parquet]) await rm(left, { force: true })
+  }
+}
+
+async function writeLines(file: string, names: readonly string[], chunks: AsyncIterable<readonly OutputColumn[]>) {
+  const handle = await open(file, 'w')
+  try {
+    let rows = 0
+    let types: readonly string[] = names.map(() => 'VARCHAR')
+    await handle.writeFile(headOf('csv', names))
+    for await (const columns of chunks) {
+      if (rows === 0) types = columns.map(({ values }) => SQL_TYPES[values.type])
+      rows += rowsOf(columns)
+      await handle.writeFile(rowsText('csv', columns))
+    }
+    return { rows, types }
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Predictions for the rows of a table, chunk by chunk: read, encoded as the model's checkpoint says, passed through the network, and
+ * handed on as columns; memory does not grow with the rows. Main thread.
+ *
+ * Letters: `B` rows of a chunk, `F` features, `K` outputs.
+ */
+import { inspect } from 'node:util'
+import { encodeRows } from '../../data/table/encode.js'
+import { featureCount, type TableEncoding } from '../../data/table/encoding.js'
+import type { TableReader } from '../../data/table/reader.js'
+import { ConfigError, DataError } from '../../errors.js'
+import { formatList } from '../../format.js'
+import type { Predictor } from '../predictor.js'
+import { type OutputColumn, predictionColumns, predictionNames } from './predictions.js'
+
+/** Rows that are encoded and predicted at a time. */
+const ROWS_AT_ONCE = 8192
+/** Names shown in a message. */
+const MOST_SHOWN = 20
+
+export interface TablePredictions {
+  /** Names of the columns of each chunk: those that are kept, then the answer. */
+  readonly names: readonly string[]
+  /** Columns of the data that are neither features of the model nor kept. */
+  readonly ignored: readonly string[]
+  /** Columns of consecutive rows, in the order of the data. */
+  chunks(): AsyncIterable<readonly OutputColumn[]>
+}
+
+/**
+ * Throws DataError for a column of the model that the data lack, ConfigError for a column in `keep` that they lack or whose name a
+ * prediction has. `where` begins messages about the data.
+ */
+export function predictTable(
+  predictor: Predictor,
+  encoding: TableEncoding,
+  reader: TableReader,
+  keep: readonly string[],
+  where: string,
+): TablePredictions {
+  const found = reader.columns.map(({ name }) => name)
+  const wanted = encoding.columns.map(({ column }) => column)
+  const missing = wanted.filter(name => !found.includes(name))
+  if (missing.length > 0) {
+    throw new DataError(
+      `${where}: has no column ${listOf(missing)}, expected all that the model was trained on; it has ${listOf(found)}`,
+    )
+  }
+  const unknown = keep.find(name => !found.includes(name))
+  if (unknown !== undefined) {
+    throw new ConfigError(`--keep is ${inspect(unknown)}, expected a column of the data: ${listOf(found)}`)
+  }
+  const target = encoding.targets.length === 1 ? encoding.targets[0] : null
+  const outputs = { task: predictor.task, outputNames: predictor.outputNames, target }
+  const answers = predictionNames(outputs)
+  const taken = keep.find(name => answers.includes(name))
+  if (taken !== undefined) {
+    throw new ConfigError(`--keep is ${inspect(taken)}, expected another column: the predictions have one of that name`)
+  }
+  const width = featureCount(encoding)
+  async function* chunks(): AsyncGenerator<readonly OutputColumn[]> {
+    for await (const chunk of reader.read([...new Set([...wanted, ...keep])])) {
+      for (let first = 0; first < chunk.rows; first += ROWS_AT_ONCE) {
+        const rows = Math.min(ROWS_AT_ONCE, chunk.rows - first)
+        const features = new Float32Array(rows * width) // (B, F)
+        encodeRows(
+          encoding,
+          chunk,
+          features,
+          Int32Array.from({ length: rows }, (_, i) => first + i),
+          where,
+        )
+        const { data } = predictor.predict(features)
+        const kept = keep.map(name => ({ name, values: part(chunk.columns.get(name)!, first, rows) }))
+        yield [...kept, ...predictionColumns(outputs, data)]
+      }
+    }
+  }
+  // Without its target a table is as good.
+  const used = new Set([...wanted, ...keep, ...encoding.targets])
+  return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), chunks }
+}
+
+/** Values of some rows of a column. */
+function part<T extends OutputColumn['values']>(values: T, first: number, rows: number): T {
+  if ('codes' in values) return { ...values, codes: values.codes.subarray(first, first + rows) }
+  return { ...values, values: values.values.subarray(first, first + rows) }
+}
+
+const listOf = (names: readonly string[]) =>
+  formatList(
+    names.map(name => `'${name}'`),
+    MOST_SHOWN,
+  )

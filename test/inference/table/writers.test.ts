@@ -1,0 +1,83 @@
+/** Predictions as text: numbers that come back, quotes, missing values, dates. */
+import t from 'tap'
+import { f32Text } from '../../../src/inference/table/number-text.js'
+import { type OutputColumn, predictionColumns } from '../../../src/inference/table/predictions.js'
+import { headOf, rowsText } from '../../../src/inference/table/writers.js'
+import fc from '../../helpers/fast-check.js'
+
+t.test('f32Text: every f32 number comes back, in at most 9 digits', async t => {
+  fc.assert(
+    fc.property(fc.float({ noNaN: true, noDefaultInfinity: true }), value => {
+      const text = f32Text(value)
+      const digits = text.replace(/e.*$/, '').replace(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '')
+      return Math.fround(Number(text)) === value && digits.length <= 9
+    }),
+    { numRuns: 5000 },
+  )
+  t.same(
+    [0.1, 0.3, 1 / 3, 1e-7, 16777216, -2.5].map(value => f32Text(Math.fround(value))),
+    ['0.1', '0.3', '0.33333334', '1e-7', '16777216', '-2.5'],
+  )
+})
+
+const kept: OutputColumn[] = [
+  { name: 'a "name"', values: { type: 'text', codes: Int32Array.of(1, -1, 0), dictionary: ['x, y', 'two\nlines'] } },
+  { name: 'n', values: { type: 'number', values: Float64Array.of(1700000001, Number.NaN, 0.1) } },
+  { name: 'yes', values: { type: 'boolean', values: Float64Array.of(1, 0, Number.NaN) } },
+  { name: 'day', values: { type: 'date', values: Float64Array.of(0, 1717158600.5, 1717113600) } },
+]
+const outputs = { task: 'classification', outputNames: ['cat', 'a,b'], target: 'kind' } as const
+const columns = [...kept, ...predictionColumns(outputs, Float32Array.of(0.25, 0.75, 0.5, 0.5, 1, 0))]
+
+t.test(
+  'CSV: quotes where they are needed, empty fields where a value is missing, the first of equal classes',
+  async t => {
+    t.equal(
+      headOf(
+        'csv',
+        columns.map(({ name }) => name),
+      ) + rowsText('csv', columns),
+      [
+        '"a ""name""",n,yes,day,predicted_kind,probability_cat,"probability_a,b"',
+        '"two\nlines",1700000001,true,1970-01-01,"a,b",0.25,0.75',
+        ',,false,2024-05-31 12:30:00.500,cat,0.5,0.5',
+        '"x, y",0.1,,2024-05-31,cat,1,0',
+        '',
+      ].join('\n'),
+    )
+  },
+)
+
+t.test('NDJSON: an object a row, null where a value is missing', async t => {
+  const lines = rowsText('ndjson', columns).trimEnd().split('\n')
+  t.equal(headOf('ndjson', ['a']), '')
+  t.same(
+    lines.map(line => JSON.parse(line)),
+    [
+      {
+        ...{ 'a "name"': 'two\nlines', n: 1700000001, yes: true, day: '1970-01-01' },
+        ...{ predicted_kind: 'a,b', probability_cat: 0.25, 'probability_a,b': 0.75 },
+      },
+      {
+        ...{ 'a "name"': null, n: null, yes: false, day: '2024-05-31 12:30:00.500' },
+        ...{ predicted_kind: 'cat', probability_cat: 0.5, 'probability_a,b': 0.5 },
+      },
+      {
+        ...{ 'a "name"': 'x, y', n: 0.1, yes: null, day: '2024-05-31' },
+        ...{ predicted_kind: 'cat', probability_cat: 1, 'probability_a,b': 0 },
+      },
+    ],
+  )
+})
+
+t.test('regression: a column for each target, and no probabilities', async t => {
+  const columns = predictionColumns(
+    { task: 'regression', outputNames: ['price', 'rent'], target: null },
+    Float32Array.of(1, 2, 3, 4),
+  )
+  t.equal(rowsText('csv', columns), '1,2\n3,4\n')
+  t.same(
+    columns.map(({ name }) => name),
+    ['predicted_price', 'predicted_rent'],
+  )
+})
