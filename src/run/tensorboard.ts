@@ -8,6 +8,7 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { SCORE_NAMES } from '../config/scores.js'
 import { AppendLog } from '../files/append.js'
 import { crc32c } from '../formats/crc32c.js'
 import { double, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
@@ -59,11 +60,13 @@ interface Scalars {
 }
 
 function scalarsOf(event: TrainEvent): Scalars | null {
-  const scores = (split: string, { loss, accuracy, r2 }: Score): Record<string, number> => ({
-    [`${split}/loss`]: loss,
-    ...(accuracy !== undefined && { [`${split}/accuracy`]: accuracy }),
-    ...(typeof r2 === 'number' && { [`${split}/r2`]: r2 }),
-  })
+  const scores = (split: string, score: Score): Record<string, number> =>
+    Object.fromEntries(
+      (['loss', 'accuracy', ...SCORE_NAMES] as const).flatMap(name => {
+        const value = score[name]
+        return typeof value === 'number' ? [[`${split}/${name}`, value]] : []
+      }),
+    )
   switch (event.type) {
     case 'steps': {
       const { step, learningRate, samplesPerSecond } = event
