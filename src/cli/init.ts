@@ -3,9 +3,10 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import type { CommandModule } from 'yargs'
+import type { ColumnProfile } from '../data/table/columns.js'
 import { ConfigError } from '../errors.js'
 import { shellWord } from '../format.js'
-import { type Detected, type DetectedTable, detect, taskOf } from './init-detect.js'
+import { type Detected, detect, taskOf } from './init-detect.js'
 import { single } from './options.js'
 
 const TASKS = ['classification', 'regression'] as const
@@ -89,7 +90,7 @@ function asker() {
 
 async function dataSection(
   data: string,
-  { dataset, reasons, table }: Detected,
+  { dataset, reasons, columns }: Detected,
   args: Asked,
   ask: Ask | null,
 ): Promise<{ section: Record<string, unknown>; reasons: string[] }> {
@@ -97,44 +98,37 @@ async function dataSection(
   const here = dirname(resolve(args.out))
   const pathOf = (path: string) => relative(here, resolve(path)) || '.'
   const path = ['digits', 'mnist', 'fashion-mnist'].includes(dataset) ? {} : { path: pathOf(data) }
-  if (args.test !== undefined && dataset !== 'csv' && dataset !== 'images') {
+  if (args.test !== undefined && dataset !== 'table' && dataset !== 'images') {
     throw new ConfigError(`gradloom init: --test is ${args.test}, expected none with data of the kind "${dataset}"`)
   }
   const test = args.test === undefined ? {} : { testPath: pathOf(args.test) }
-  if (table === null) {
+  if (columns === null) {
     if (args.target !== undefined) {
       throw new ConfigError(`gradloom init: --target is ${args.target}, expected none; ${data} is not a table`)
     }
     const task = args.task === undefined || args.task === 'classification' ? {} : { task: args.task }
     return { section: { dataset, ...path, ...test, ...task }, reasons: said }
   }
-  const target = await targetOf(table, args, ask)
-  const suggested = taskOf(table.values[target])
-  const name = table.columns[target]
+  const target = await targetOf(columns, args, ask)
+  const suggested = taskOf(target)
   const task =
     args.task ?? (((await ask?.('Task (classification or regression)', suggested.task)) ?? suggested.task) as Task)
   if (!TASKS.includes(task)) {
     throw new ConfigError(`gradloom init: task is '${task}', expected ${TASKS.join(' or ')}`)
   }
-  said.push(
-    `target ${table.header ? `'${name}'` : `column ${name}`}: ${task}${task === suggested.task ? `; ${suggested.reason}` : ''}`,
-  )
-  const csv = { ...(table.header ? {} : { header: false }), label: table.header ? name : target }
-  return {
-    section: { dataset, ...path, ...test, ...(task === 'regression' ? { task } : {}), csv },
-    reasons: said,
-  }
+  said.push(`target '${target.name}': ${task}${task === suggested.task ? `; ${suggested.reason}` : ''}`)
+  const asked = task === suggested.task ? {} : { task }
+  return { section: { dataset, ...path, ...test, target: target.name, ...asked }, reasons: said }
 }
 
-/** Index of the column to predict. */
-async function targetOf({ columns, header }: DetectedTable, args: Asked, ask: Ask | null): Promise<number> {
-  const last = columns.length - 1
-  const given = args.target ?? (await ask?.(`Column to predict, of ${columns.join(', ')}`, columns[last]))
-  if (given === undefined) return last
-  const named = columns.indexOf(given)
-  if (named >= 0) return named
-  const known = header ? columns.join(', ') : `0 to ${last}`
-  throw new ConfigError(`gradloom init: the target is '${given}', expected a column of the table: ${known}`)
+/** Column to predict. */
+async function targetOf(columns: readonly ColumnProfile[], args: Asked, ask: Ask | null): Promise<ColumnProfile> {
+  const names = columns.map(({ name }) => name).join(', ')
+  const last = columns[columns.length - 1]
+  const given = args.target ?? (await ask?.(`Column to predict, of ${names}`, last.name))
+  const found = given === undefined ? last : columns.find(({ name }) => name === given)
+  if (found) return found
+  throw new ConfigError(`gradloom init: the target is '${given}', expected a column of the table: ${names}`)
 }
 
 /** Checks the new experiment before it is written: resolves it, and opens its data. */

@@ -60,7 +60,7 @@ export async function showRun(
         if (event.type === 'start') {
           runDir = event.runDir
           const { dataset, task } = event.experiment.data
-          ofImages = dataset !== 'csv' && dataset !== 'table' && task === 'classification'
+          ofImages = dataset !== 'table' && task === 'classification'
         }
         page?.show(event)
         if (!quiet) view.show(event)

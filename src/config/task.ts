@@ -9,7 +9,8 @@ import type { Experiment } from './schema.js'
 export function withTask(experiment: Experiment, task: 'classification' | 'regression'): Experiment {
   const { data, train } = experiment
   if (data.task !== 'auto') return experiment
-  const loss = task === 'regression' ? 'mean-squared-error' : train.loss
-  const complete = { ...experiment, data: { ...data, task }, train: { ...train, loss } }
+  // One experiment serves tables of both tasks: what only classes have is left out for numbers.
+  const ofTask = task === 'regression' ? { loss: 'mean-squared-error' as const, labelSmoothing: 0 } : {}
+  const complete = { ...experiment, data: { ...data, task }, train: { ...train, ...ofTask } }
   return resolveExperiment(complete, { where: experiment.name }).experiment
 }

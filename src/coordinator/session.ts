@@ -9,7 +9,7 @@ import type { ScoredTask, ScoreName } from '../config/scores.js'
 import { withTask } from '../config/task.js'
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
-import { matchModel, withLabelsOf } from '../data/match.js'
+import { matchModel } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
 import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
 import type { Features } from '../data/source.js'
@@ -65,7 +65,7 @@ export async function prepareSession(
   samples?: TrainingData,
   model: SavedInput | null = null,
 ): Promise<PreparedSession> {
-  const opened = await openDataset(withLabelsOf(model, given.data), { baseDir, samples, model })
+  const opened = await openDataset(given.data, { baseDir, samples, model })
   const experiment = withTask(given, opened.task)
   if (options.purpose === 'train') {
     expectValidation(experiment, opened)

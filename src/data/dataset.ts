@@ -46,10 +46,9 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
     return openDigits()
   }
   if (name === 'table') return openTableAt(config, options)
-  if (name === 'csv' || name === 'npz' || name === 'images') {
+  if (name === 'npz' || name === 'images') {
     if (path === null) throw new ConfigError(`data.path is null, expected a file or folder with data.dataset "${name}"`)
     const test = testPath === null ? null : absolute(testPath)
-    if (name === 'csv') return (await import('./csv.js')).openCsv(absolute(path), test, config)
     if (name === 'npz') return (await import('./npz.js')).openNpz(absolute(path), config)
     return (await import('./image-folder.js')).openImageFolder(absolute(path), test, config)
   }

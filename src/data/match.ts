@@ -8,14 +8,7 @@ import { DataError } from '../errors.js'
 import { formatList } from '../format.js'
 import { asFeatureType } from './feature-type.js'
 import type { SavedInput } from './input.js'
-import type { DataConfig, DatasetSource, Features, Split } from './source.js'
-
-/** Label columns of a table: those that the experiment names, else those of the model, wherever they are in this table. */
-export function withLabelsOf(model: SavedInput | null, data: DataConfig): DataConfig {
-  if (data.dataset !== 'csv' || data.csv.label !== null || !model?.columns) return data
-  const { labels } = model.columns
-  return { ...data, csv: { ...data.csv, label: labels.length === 1 ? labels[0] : [...labels] } }
-}
+import type { DatasetSource, Features, Split } from './source.js'
 
 export interface MatchedSource extends DatasetSource {
   /** Columns of the data that the model does not use. */

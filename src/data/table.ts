@@ -132,7 +132,7 @@ function expectTargets(where: string, train: Targets | null, test: Targets | nul
   throw new DataError(
     `${where}: the test rows have the targets ${found}, expected ${wanted}, as the training rows have`,
     {
-      hint: 'data.csv.label selects columns; arrays must have the same shape except for the rows',
+      hint: 'data.target selects columns; arrays must have the same shape except for the rows',
     },
   )
 }

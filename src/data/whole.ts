@@ -3,33 +3,25 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { SavedInput } from './input.js'
 import type { DataConfig } from './source.js'
 import { ALL_ROWS } from './table.js'
 
 /** True if all rows of such a data set can be scored; others have a test part of their own. */
 export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean =>
-  dataset === 'table' || dataset === 'csv' || dataset === 'npz' || dataset === 'images'
+  dataset === 'table' || dataset === 'npz' || dataset === 'images'
 
 /**
- * Settings that make all rows of `path` test rows, with the columns that the model names (null: unknown). For an archive or folder with a
+ * Settings that make all rows of `path` test rows, and not split. For an archive or folder with a
  * training and a test part: the test part. `path` is absolute.
  */
-export async function wholeData(config: DataConfig, path: string, model: SavedInput | null): Promise<DataConfig> {
-  const columns = model?.columns
+export async function wholeData(config: DataConfig, path: string): Promise<DataConfig> {
   if (config.dataset === 'table') {
     // The model says columns and targets; rows are not split.
-    return { ...config, path, testPath: null, testFraction: ALL_ROWS, split: { column: null, group: null, time: null } }
+    const split = { column: null, group: null, time: null }
+    return { ...config, path, testPath: null, testFraction: ALL_ROWS, split }
   }
-  const csv = columns
-    ? {
-        ...config.csv,
-        features: [...columns.features],
-        label: columns.labels.length === 1 ? columns.labels[0] : [...columns.labels],
-      }
-    : config.csv
   const folder = config.dataset === 'images' && (await hasParts(path)) ? join(path, 'test') : path
-  return { ...config, path: folder, testPath: null, testFraction: ALL_ROWS, csv }
+  return { ...config, path: folder, testPath: null, testFraction: ALL_ROWS }
 }
 
 async function hasParts(folder: string): Promise<boolean> {

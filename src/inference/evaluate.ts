@@ -5,7 +5,6 @@ import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import { scoreNamesOf } from '../config/scores.js'
 import { prepareSession, Session } from '../coordinator/session.js'
-import type { SavedInput } from '../data/input.js'
 import type { MatchedSource } from '../data/match.js'
 import type { TargetScore } from '../data/regression-score.js'
 import type { DataConfig } from '../data/source.js'
@@ -63,7 +62,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
   const experiment =
     path === null
       ? await locateDataOf(recorded, opened)
-      : { ...recorded, data: await dataAt(recorded.data, path, input, isWhole) }
+      : { ...recorded, data: await dataAt(recorded.data, path, isWhole) }
   const split = options.split ?? 'test'
   // The file's digest is that of the training part, if it has no other.
   const isSplitOfFile = path !== null && !isWhole && isScoredWhole(recorded.data)
@@ -106,9 +105,9 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
 }
 
 /** Data of the experiment at another path: all rows, or divided as in training. */
-async function dataAt(data: DataConfig, path: string, input: SavedInput | null, isWhole: boolean): Promise<DataConfig> {
+async function dataAt(data: DataConfig, path: string, isWhole: boolean): Promise<DataConfig> {
   if (!isWhole) return { ...data, path }
-  return wholeData(data, path, input)
+  return wholeData(data, path)
 }
 
 /** Throws ConfigError where a split of a file is asked for that the run was not trained on: it has no such rows. */

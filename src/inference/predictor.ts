@@ -11,7 +11,7 @@ import ndarray from 'ndarray'
 import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
 import { encodeRows } from '../data/table/encode.js'
-import { chunkOfRows, type FieldRow, isFieldRow } from '../data/table/rows.js'
+import { chunkOfRows, type Field, type FieldRow, rowByOrder } from '../data/table/rows.js'
 import { ConfigError, RunError, ShapeError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
@@ -31,9 +31,10 @@ const BATCH_ROWS = 64
 /**
  * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
  * numbers for each sample. An image is given row by row, as bytes with 0 for the background; numbers in the units of the data.
- * Rows of a table are objects by column name, `[{ sex: 'male', mass: 3750 }]`, or its features as encoded before.
+ * Rows of a table are objects by column name, `[{ sex: 'male', mass: 3750 }]`, or arrays of values in the order of
+ * `columnNames`; typed arrays have its features as they were encoded before.
  */
-export type Samples = Features | readonly ArrayLike<number>[] | readonly FieldRow[]
+export type Samples = Features | readonly ArrayLike<number>[] | readonly FieldRow[] | readonly (readonly Field[])[]
 
 /** Activations of one layer for some samples. */
 export interface LayerActivations {
@@ -59,6 +60,8 @@ export class Predictor {
   readonly width: number
   /** Names of a table's feature columns, in the order of a sample; null: features have no names. */
   readonly featureNames: readonly string[] | null
+  /** Columns of a table that a row has values of, in the order of the model; null: rows are features. */
+  readonly columnNames: readonly string[] | null
   /** Names of the outputs (K): the classes, or the targets. */
   readonly outputNames: readonly string[]
   /** Names of the classes (K) by label; empty for regression. */
@@ -88,6 +91,7 @@ export class Predictor {
     this.height = source.height
     this.width = source.width
     this.featureNames = source.input.columns?.features ?? null
+    this.columnNames = source.input.table?.columns.map(({ column }) => column) ?? null
     this.outputNames = source.outputNames
     this.classNames = this.task === 'classification' ? source.outputNames : []
     this.targetNames = this.task === 'regression' ? source.outputNames : []
@@ -223,8 +227,9 @@ export class Predictor {
     }
     const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
     const { table } = this.source.input
-    if (table && isFieldRow(samples[0])) {
-      encodeRows(table, chunkOfRows(table, samples, 'samples'), features as Float32Array, null, 'samples')
+    if (table && samples.length > 0 && !ArrayBuffer.isView(samples[0])) {
+      const rows = samples.map((row, i) => (Array.isArray(row) ? rowByOrder(table, row, `samples: row ${i + 1}`) : row))
+      encodeRows(table, chunkOfRows(table, rows, 'samples'), features as Float32Array, null, 'samples')
       return features
     }
     for (const [row, sample] of (samples as readonly ArrayLike<number>[]).entries()) {

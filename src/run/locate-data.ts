@@ -91,8 +91,8 @@ async function located(key: PathKey, data: Experiment['data'], { path: runDir, m
 const expected = ({ dataset }: Experiment['data']): string =>
   dataset === 'table'
     ? 'the table that it was trained on'
-    : dataset === 'csv' || dataset === 'npz'
-      ? `the ${dataset} file that it was trained on`
+    : dataset === 'npz'
+      ? 'the npz file that it was trained on'
       : 'the folder it was trained on'
 
 /** The place whose file has the recorded digest; undefined for folders, whose files the data set itself compares. */

@@ -106,6 +106,7 @@ function factsOf({ height, width, outputNames, featureNames, widths, note, sourc
     },
     input: input.dtype === 'uint8' ? 'image' : 'row',
     features: featureNames,
+    table: source.input.table ?? null,
     task,
   }
 }

@@ -41,12 +41,14 @@ const IMAGE: Schema = {
   ],
 }
 
+const FIELD: Schema = { type: ['number', 'string', 'boolean', 'null'] }
+
 const ROW: Schema = {
   description:
-    'The features of one row as they are in the data, neither shifted nor scaled: an array in the order of `features` of the model, or an object by their names.',
+    'The features of one row as they are in the data, neither shifted nor scaled: an array in the order of `features` of the model, or an object by their names; of a table the columns of `table`, with null for a missing value.',
   anyOf: [
-    { type: 'array', minItems: 1, maxItems: 65536, items: number },
-    { type: 'object', additionalProperties: number },
+    { type: 'array', minItems: 1, maxItems: 65536, items: FIELD },
+    { type: 'object', additionalProperties: FIELD },
   ],
 }
 
@@ -92,6 +94,11 @@ const model = object({
   width: count,
   input: { type: 'string', enum: ['image', 'row'], description: 'Kind of input that `POST /predict` takes.' },
   features: nullable({ ...list(text), description: 'Names of the features of a row, in its order.' }),
+  table: nullable({
+    type: 'object',
+    additionalProperties: true,
+    description: 'Columns of a table, and how they become features.',
+  }),
   task: { type: 'string', enum: ['classification', 'regression'] },
   classNames: { ...list(text), description: 'Of regression the names of the targets.' },
   widths: list(count),

@@ -2,6 +2,10 @@
 import { basename } from 'node:path'
 import type { FastifyRequest } from 'fastify'
 import type { Features } from '../data/source.js'
+import { encodeRows } from '../data/table/encode.js'
+import { featureCount, type TableEncoding } from '../data/table/encoding.js'
+import { chunkOfRows, rowByOrder } from '../data/table/rows.js'
+import { DataError } from '../errors.js'
 import { topClasses } from '../inference/ask.js'
 import { NotFoundError, RequestError } from './errors.js'
 import type { Inference } from './inference.js'
@@ -11,8 +15,10 @@ import type { Registry, ServedRun } from './registry.js'
 
 type ImageJson = readonly number[] | string
 
-/** Features in the order of the model, or by name. */
-type RowJson = readonly number[] | Readonly<Record<string, number>>
+type FieldJson = string | number | boolean | null
+
+/** Features, or a table's columns, in the order of the model, or by name. */
+type RowJson = readonly FieldJson[] | Readonly<Record<string, FieldJson>>
 
 interface Body {
   readonly run?: string
@@ -49,7 +55,10 @@ export function predictHandler(registry: Registry, inference: Inference) {
     const run = id === undefined ? await firstFor(input, registry, inference) : findRun(registry, id)
     const facts = await inference.facts(run)
     if (facts.input !== input) {
-      const wanted = facts.input === 'row' ? `row or rows, of ${facts.width} numbers` : 'image or images'
+      const wanted =
+        facts.input === 'row'
+          ? `row or rows, of ${facts.table ? `${facts.table.columns.length} fields` : `${facts.width} numbers`}`
+          : 'image or images'
       throw new RequestError(`${asked[0].where}: ${run.id} does not take it, expected ${wanted}`)
     }
     const ready = await Promise.all(asked.map(one => readyOf(one, facts, inference)))
@@ -102,6 +111,9 @@ async function firstFor(input: Asked['input'], registry: Registry, inference: In
 
 async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): Promise<Ready> {
   const { where } = asked
+  if (asked.input === 'row' && facts.table !== null) {
+    return { features: encodedRow(where, asked.given, facts.table), steps: [], isPicture: false }
+  }
   const given = asked.input === 'row' ? inOrder(where, asked.given, facts) : asked.given
   if (typeof given === 'string') {
     const { pixels, steps } = await inference.prepare(where, bytesOf(where, given), facts)
@@ -120,13 +132,27 @@ async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): P
   return { features, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
 }
 
+/** The features of a table's row. Columns that the model does not take are ignored, null is a missing value. */
+function encodedRow(where: string, given: RowJson, table: TableEncoding): Float32Array {
+  const features = new Float32Array(featureCount(table))
+  try {
+    const row = isArray(given) ? rowByOrder(table, given, where) : given
+    encodeRows(table, chunkOfRows(table, [row], where), features, null, where)
+    return features
+  } catch (error) {
+    if (error instanceof DataError) throw new RequestError(error.message)
+    throw error
+  }
+}
+
 /** The features of a row as numbers in the order of the model; names that it does not have are a mistake of the sender. */
 function inOrder(where: string, given: RowJson, { features }: ModelFacts): readonly number[] {
-  if (isArray(given)) return given
+  if (isArray(given)) return given.map((value, i) => numberOf(`${where}[${i}]`, value))
   if (features === null) throw new RequestError(`${where}: has names, expected an array: the features have no names`)
   const missing = features.filter(name => !Object.hasOwn(given, name))
   const unknown = Object.keys(given).filter(name => !features.includes(name))
-  if (missing.length === 0 && unknown.length === 0) return features.map(name => given[name])
+  if (missing.length === 0 && unknown.length === 0)
+    return features.map(name => numberOf(`${where}.${name}`, given[name]))
   const found = [
     ...(missing.length > 0 ? [`has no ${missing.join(', ')}`] : []),
     ...(unknown.length > 0 ? [`has ${unknown.join(', ')}, which the model does not take`] : []),
@@ -134,7 +160,12 @@ function inOrder(where: string, given: RowJson, { features }: ModelFacts): reado
   throw new RequestError(`${where}: ${found.join(' and ')}; expected ${features.join(', ')}`)
 }
 
-const isArray = (given: RowJson): given is readonly number[] => Array.isArray(given)
+const isArray = (given: RowJson): given is readonly FieldJson[] => Array.isArray(given)
+
+function numberOf(where: string, value: FieldJson): number {
+  if (typeof value === 'number') return value
+  throw new RequestError(`${where}: is ${JSON.stringify(value)}, must be number`)
+}
 
 function rowOf(where: string, given: readonly number[]): Float32Array {
   const features = Float32Array.from(given)

@@ -1,4 +1,5 @@
 /** Messages between the server, its threads and its pages. Types only; any thread, and the browser. */
+import type { TableEncoding } from '../data/table/encoding.js'
 import type { Preparation } from '../picture/preparation.js'
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
 
@@ -28,6 +29,8 @@ export interface ModelFacts {
   readonly input: 'image' | 'row'
   /** Names of the features of a table, in the order of a row; null: they have none. */
   readonly features: readonly string[] | null
+  /** Encoding of a table's columns as those features; null: rows are features. */
+  readonly table: TableEncoding | null
   readonly task: 'classification' | 'regression'
   /** Names of the targets of a regression. */
   readonly classNames: readonly string[]

@@ -12,21 +12,29 @@ const table = `age,height,kind\n${rows.join('\n')}\n`
 
 t.test('kinds of data', async t => {
   const dir = t.testdir({
-    ...{ 'a.csv': table, 'b.tsv': '1\t2\n3\t4\n', 'c.npz': '', 'd.xlsx': '', 'empty.csv': 'a,b\n' },
+    ...{ 'a.csv': table, 'b.tsv': '1.5\tx\n2.5\ty\n', 'c.npz': '', 'd.xlsx': '', 'empty.csv': 'a,b\n' },
     idx: { 'train-images-idx3-ubyte.gz': '' },
     arrays: { 'x_train.npy': '' },
     pictures: { train: { cat: { '1.png': '' } }, '.cache': { x: { '1.png': '' } } },
     nothing: { 'readme.md': '' },
   })
   const kind = async (name: string) => (await detect(join(dir, name))).dataset
-  t.equal(await kind('a.csv'), 'csv')
+  t.equal(await kind('a.csv'), 'table')
   t.equal(await kind('c.npz'), 'npz')
   t.equal(await kind('idx'), 'idx')
   t.equal(await kind('arrays'), 'npz')
   t.equal(await kind('pictures'), 'images')
   t.equal((await detect('fashion-mnist')).dataset, 'fashion-mnist')
-  t.match((await detect(join(dir, 'a.csv'))).table, { header: true, columns: ['age', 'height', 'kind'] })
-  t.match((await detect(join(dir, 'b.tsv'))).table, { header: false, columns: ['0', '1'], values: [['1', '3']] })
+  const { columns } = await detect(join(dir, 'a.csv'))
+  t.same(
+    columns?.map(({ name, type }) => [name, type]),
+    [
+      ['age', 'number'],
+      ['height', 'number'],
+      ['kind', 'text'],
+    ],
+  )
+  t.equal((await detect(join(dir, 'b.tsv'))).columns?.length, 2)
   await t.rejects(detect(join(dir, 'd.xlsx')), { name: 'ConfigError', message: /is not a file that gradloom reads/ })
   await t.rejects(detect(join(dir, 'nothing')), { message: /holds no data that gradloom reads.*it has readme\.md/ })
   await t.rejects(detect(join(dir, 'none.csv')), { message: /cannot be read, expected a data set's name/ })
@@ -34,10 +42,13 @@ t.test('kinds of data', async t => {
 })
 
 t.test('what a target column suggests', async t => {
-  t.equal(taskOf(['a', '1']).task, 'classification')
-  t.equal(taskOf(['1', '0', '1']).task, 'classification')
-  t.equal(taskOf(['1.5', '2']).task, 'regression')
-  t.equal(taskOf(Array.from({ length: 30 }, (_, i) => String(i))).task, 'regression')
+  const profile = { name: 'y', sqlType: 'DOUBLE', missing: 0, range: null } as const
+  const of = (type: 'number' | 'text', distinct: number, isInteger: boolean) =>
+    taskOf({ ...profile, type, distinct, isInteger })
+  t.same(of('text', 2, false), { task: 'classification', reason: 'it is text' })
+  t.same(of('number', 2, true), { task: 'classification', reason: 'it has 2 different integers' })
+  t.same(of('number', 2, false), { task: 'regression', reason: 'it has fractions' })
+  t.same(of('number', 30, true), { task: 'regression', reason: 'it has 30 different integers' })
 })
 
 t.test('writes an experiment that trains, and never writes over a file', async t => {
@@ -45,7 +56,7 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   const first = await gradloom(['init', 'trees.csv'], { cwd: dir })
   t.match(first, { code: 0, stderr: '', stdout: /Next: npx gradloom train experiment\.json\n$/ })
   const written = readFileSync(join(dir, 'experiment.json'), 'utf8')
-  t.same(JSON.parse(written), { data: { dataset: 'csv', path: 'trees.csv', csv: { label: 'kind' } } })
+  t.same(JSON.parse(written), { data: { dataset: 'table', path: 'trees.csv', target: 'kind' } })
   const again = await gradloom(['init', 'trees.csv', '--target', 'height'], { cwd: dir })
   t.match(again, { code: 2, stdout: '', stderr: /experiment\.json: exists already.*\nhint: .*--out/ })
   t.equal(readFileSync(join(dir, 'experiment.json'), 'utf8'), written)
@@ -53,8 +64,8 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   const out = join('sub', 'heights.json')
   const heights = await gradloom(['init', 'trees.csv', '--target', 'height', '--out', out, '--json'], { cwd: dir })
   t.match(heights, { code: 0, stderr: '' })
-  t.match(JSON.parse(heights.stdout).experiment, {
-    data: { path: join('..', 'trees.csv'), task: 'regression', csv: { label: 'height' } },
+  t.same(JSON.parse(heights.stdout).experiment, {
+    data: { dataset: 'table', path: join('..', 'trees.csv'), target: 'height' },
   })
   const none = await gradloom(['init', 'trees.csv', '--target', 'width', '--out', 'x.json'], { cwd: dir })
   t.match(none, { code: 2, stderr: /target is 'width', expected a column of the table: age, height, kind/ })
@@ -64,7 +75,7 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   t.notOk(readdirSync(dir).includes('bad.json'), 'what would not train is not written')
 
   const plan = await gradloom(['train', 'experiment.json', '--dry-run', '--backend', 'wasm'], { cwd: dir })
-  t.match(plan, { code: 0, stderr: '', stdout: /layer 0 {2}\d -> 256, relu, dropout 0\.1: / })
+  t.match(plan, { code: 0, stderr: '', stdout: /layer 0 {2}1 -> 256, relu, dropout 0\.1: / })
   const json = await gradloom(['train', 'experiment.json', '--dry-run', '--json', '--set', 'model.hidden=[4]'], {
     cwd: dir,
   })

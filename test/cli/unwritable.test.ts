@@ -13,7 +13,7 @@ writeFileSync(at('data.csv'), ['a,b,class', ...rows, ''].join('\n'))
 writeFileSync(
   at('experiment.json'),
   JSON.stringify({
-    data: { dataset: 'csv', path: 'data.csv' },
+    data: { dataset: 'table', path: 'data.csv' },
     model: { hidden: [3] },
     train: { epochs: 1, batchSize: 8 },
     compute: { workers: 1, backend: 'wasm' },

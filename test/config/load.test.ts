@@ -15,8 +15,7 @@ const REFERENCE = {
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
     numbers: { bins: 0 },
     ...{ categories: { max: 64, buckets: 32 }, split: { column: null, group: null, time: null } },
-    table: { delimiter: 'auto', header: 'auto', decimal: 'auto' },
-    csv: { delimiter: 'auto', header: true, label: null, features: null },
+    table: { delimiter: 'auto', header: 'auto', decimal: 'auto', dayFirst: 'auto' },
     npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
     ...{ imageSize: null, preparation: 'auto', transpose: false, validation: 0 },
   },
@@ -144,7 +143,7 @@ t.test('three mistakes: one error, a line each, in the order of the file', async
     (await errorFor(path)).message,
     `3 problems in ${path}:\n` +
       '  line 2: unknown key "lr"; did you mean "optimizer.learningRate"?\n' +
-      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "table", "csv", "npz", "images" or "memory"; did you mean "mnist"?\n` +
+      `  line 3: data.dataset is 'minst', expected "digits", "mnist", "fashion-mnist", "idx", "table", "npz", "images" or "memory"; did you mean "mnist"?\n` +
       '  line 7: model.hidden.1 is -5, expected an integer >= 1',
   )
 })
@@ -217,12 +216,12 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
 
 t.test('settings of another data set are refused, not passed over; their defaults are not', t => {
   for (const [data, path] of [
-    [{ dataset: 'csv', path: 'x.csv', imageSize: [8, 8] }, 'data.imageSize'],
-    [{ dataset: 'npz', path: 'x.npz', csv: { label: 'y' } }, 'data.csv.label'],
+    [{ dataset: 'table', path: 'x.csv', imageSize: [8, 8] }, 'data.imageSize'],
+    [{ dataset: 'npz', path: 'x.npz', target: 'y' }, 'data.target'],
     [{ dataset: 'npz', path: 'x.npz', testPath: 'y.npz' }, 'data.testPath'],
     [{ dataset: 'digits', testFraction: 0.3 }, 'data.testFraction'],
     [{ dataset: 'images', path: 'x', npz: { trainFeatures: 'a' } }, 'data.npz.trainFeatures'],
-    [{ dataset: 'csv', path: 'x.csv', preparation: 'mnist' }, 'data.preparation'],
+    [{ dataset: 'table', path: 'x.csv', preparation: 'mnist' }, 'data.preparation'],
     [{ dataset: 'npz', path: 'x.npz', transpose: true }, 'data.transpose'],
   ] as const) {
     t.throws(

@@ -27,7 +27,6 @@ const INITS =
   '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal", "lecun-uniform" or "orthogonal"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
-const FEATURES = "data.csv.features is 'x', expected an array, each entry non-empty text or an integer >= 0 or null"
 const IMAGE_SIZE = 'data.imageSize is [ 28 ], expected an array, each entry an integer >= 1 or null'
 
 const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
@@ -259,8 +258,8 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.split.group',
         'data.split.time',
       ],
-      ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.csv.delimiter'],
-      ...['data.csv.header', 'data.csv.label', 'data.csv.features', 'data.npz.trainFeatures', 'data.npz.trainLabels'],
+      ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.table.dayFirst'],
+      ...['data.npz.trainFeatures', 'data.npz.trainLabels'],
       ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.preparation', 'data.transpose'],
       ...['data.validation', 'optimizer.beta2'],
     ],
@@ -274,8 +273,7 @@ const NORMALISE = `data.normalise is 'unit', expected its default, "auto", becau
 const COLUMNS = `data.columns is { a: 'number' }, expected {}, because data.dataset is "digits", to which it does not apply`
 
 t.test('the data section', async t => {
-  const sets = '"digits", "mnist", "fashion-mnist", "idx", "table", "csv", "npz", "images" or "memory"'
-  const csv = { dataset: 'csv', path: 'a.csv' }
+  const sets = '"digits", "mnist", "fashion-mnist", "idx", "table", "npz", "images" or "memory"'
   const table = { dataset: 'table', path: 'a.csv' }
   for (const [input, message] of [
     [{}, `data.dataset is missing, expected ${sets}`],
@@ -293,11 +291,17 @@ t.test('the data section', async t => {
       { data: { dataset: 'idx', path: null } },
       'data.path is null, expected the folder with the IDX files, because data.dataset is "idx"',
     ],
-    [{ data: { dataset: 'csv' } }, 'data.path is missing, expected the CSV file, because data.dataset is "csv"'],
-    [{ data: { ...csv, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
-    [{ data: { ...csv, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
-    [{ data: { ...csv, task: 'z' } }, `data.task is 'z', expected "auto", "classification" or "regression"`],
-    [{ data: { ...csv, normalise: 'z' } }, `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`],
+    [
+      { data: { dataset: 'table' } },
+      'data.path is missing, expected the file, folder or glob of the table, because data.dataset is "table"',
+    ],
+    [{ data: { ...table, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
+    [{ data: { ...table, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
+    [{ data: { ...table, task: 'z' } }, `data.task is 'z', expected "auto", "classification" or "regression"`],
+    [
+      { data: { ...DIGITS, normalise: 'z' } },
+      `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`,
+    ],
     [{ data: { ...table, query: '' } }, "data.query is '', expected non-empty text or null"],
     [{ data: { ...table, target: true } }, TARGET],
     [{ data: { ...table, columns: { zip: 'text' } } }, KIND],
@@ -321,9 +325,7 @@ t.test('the data section', async t => {
     [{ data: { ...table, table: { header: 1 } } }, 'data.table.header is 1, expected "auto" or true or false'],
     [{ data: { ...table, normalise: 'unit' } }, NORMALISE],
     [{ data: { ...DIGITS, columns: { a: 'number' } } }, COLUMNS],
-    [{ data: { ...csv, csv: { header: 1 } } }, 'data.csv.header is 1, expected true or false'],
-    [{ data: { ...csv, csv: { features: 'x' } } }, FEATURES],
-    [{ data: { ...csv, imageSize: [28] } }, IMAGE_SIZE],
+    [{ data: { ...table, imageSize: [28] } }, IMAGE_SIZE],
     [
       { data: { ...DIGITS, preparation: 'z' } },
       `data.preparation is 'z', expected "auto", "mnist", "fashion-mnist" or "plain"`,

@@ -22,8 +22,8 @@ t.test('typed paths start at the current folder, however they are typed', async 
     t.equal(typed(`${setting}=null`), `${setting}=null`, `${setting}, null`)
   }
   t.equal(
-    typed('data={"dataset":"csv","path":"a.csv","testPath":"b.csv"}'),
-    'data={"dataset":"csv","path":"/here/a.csv","testPath":"/here/b.csv"}',
+    typed('data={"dataset":"table","path":"a.csv","testPath":"b.csv"}'),
+    'data={"dataset":"table","path":"/here/a.csv","testPath":"/here/b.csv"}',
   )
   for (const other of ['compute.library=libopenblas.so', 'seed=3', 'name=d/x', 'no.such=d/x', 'data.path']) {
     t.equal(typed(other), other)

@@ -91,6 +91,16 @@ for (const compute of [
   })
 }
 
+t.test('a mean over weights: steps of one sample are the same with and without them', async t => {
+  const settings = (classWeights: ExperimentInput['train']) => ({
+    compute: { backend: 'wasm' as const, workers: 1 },
+    train: { epochs: 2, batchSize: 1, ...classWeights },
+  })
+  const weighted = await outputsOf('one1', data, settings({ classWeights: { rare: 3 } }))
+  const none = await outputsOf('one2', data, settings({ classWeights: null }))
+  t.ok(furthest(weighted, none) < 1e-4, `distance ${furthest(weighted, none)}`)
+})
+
 t.test('balanced weights raise the recall of the rare class', async t => {
   const scored = async (classWeights: 'balanced' | null) => {
     const settings = { optimizer: { learningRate: 0.01 }, train: { epochs: 40, l2: 0, classWeights } }

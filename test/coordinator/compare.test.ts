@@ -51,7 +51,7 @@ t.test('one row a run, the settings that differ, and the mean over seeds', async
 
 t.test('runs on different data are no group; the same content under another path is one', async t => {
   const at = (name: string, seed: number, path: string, ...md5s: string[]) => {
-    const dir = writeRun(name, { ...adam(seed), data: { dataset: 'csv', path } } as never, 0.9)
+    const dir = writeRun(name, { ...adam(seed), data: { dataset: 'table', path } } as never, 0.9)
     const files = md5s.map(md5 => ({ path, bytes: 1, md5, official: null }))
     writeFileSync(join(dir, 'manifest.json'), JSON.stringify({ data: { files } }))
     return dir
@@ -71,7 +71,7 @@ t.test('runs on different data are no group; the same content under another path
   t.match((await compareRuns([a, other, moved])).groups, [{ runs: ['data-a', 'data-moved'] }, { runs: ['data-other'] }])
   // Where no digest says what was there, the path does.
   const unknown = (name: string, path: string) =>
-    writeRun(name, { ...adam(5), data: { dataset: 'csv', path } } as never, 0.9)
+    writeRun(name, { ...adam(5), data: { dataset: 'table', path } } as never, 0.9)
   t.strictSame((await compareRuns([unknown('u1', '/x/a.csv'), unknown('u2', '/x/b.csv')])).groups, [])
 })
 

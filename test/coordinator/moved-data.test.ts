@@ -31,7 +31,7 @@ async function project(name: string): Promise<{ dir: string; runDir: string; wei
   writeFileSync(
     join(dir, 'x.json'),
     JSON.stringify({
-      data: { dataset: 'csv', path: 'd/train.csv', testPath: 'd/test.csv' },
+      data: { dataset: 'table', path: 'd/train.csv', testPath: 'd/test.csv' },
       model: { hidden: [8], dropout: 0 },
       train: { epochs: 3, batchSize: 16, l2: 0 },
       compute: { backend: 'wasm', workers: 1 },
@@ -54,7 +54,7 @@ t.test('a folder of data that was renamed: refused with what helps, then --data 
   const [dataPath, testDataPath] = ['train.csv', 'test.csv'].map(name => join(moved, name))
   const missing = {
     name: 'DataError',
-    message: /train\.csv: data of the run are not there, expected the csv file that it was trained on/,
+    message: /train\.csv: data of the run are not there, expected the table that it was trained on/,
     hint: /--data PATH/,
   }
   await t.rejects(resume(runDir, longer), missing)

@@ -8,6 +8,8 @@ import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { encodeRows } from '../../src/data/table/encode.js'
+import { chunkOfRows, rowByOrder } from '../../src/data/table/rows.js'
 import { exportWeights } from '../../src/export/export.js'
 import { evaluate } from '../../src/inference/evaluate.js'
 import { Predictor } from '../../src/inference/predictor.js'
@@ -37,7 +39,7 @@ function writePoints(): void {
 writePoints()
 
 const experiment = (more: Partial<ExperimentInput> = {}): ExperimentInput => ({
-  data: { dataset: 'csv', path, validation: 0.2 },
+  data: { dataset: 'table', path, validation: 0.2 },
   model: { hidden: [16], dropout: 0 },
   train: { epochs: 12, batchSize: 16, l2: 0 },
   optimizer: { learningRate: 0.01 },
@@ -52,9 +54,11 @@ t.test('features of any scale are learned; classes are named in manifest and che
   const manifest = JSON.parse(readFileSync(join(run, 'manifest.json'), 'utf8'))
   t.same(manifest.data.classNames, ['above', 'left', 'right'])
   const { input } = await readCheckpoint(join(run, summary.checkpoint!))
-  t.match(input, { height: 1, width: 4, dtype: 'float32', classNames: ['above', 'left', 'right'] })
-  t.equal(input!.scaling!.factor[3], 0, 'a constant feature becomes 0')
-  t.ok(Math.abs(input!.scaling!.factor[0] * 750 - 1) < 0.2, `1 / deviation of x is ${input!.scaling!.factor[0]}`)
+  t.match(input, { height: 1, width: 3, dtype: 'float32', classNames: ['above', 'left', 'right'] })
+  const { columns, unused } = input!.table!
+  t.equal(unused[0].reason, 'the same value in every row')
+  const [x] = columns
+  t.ok(x.kind === 'number' && Math.abs(x.factor * 750 - 1) < 0.2, '1 / deviation of x')
   t.same((await evaluate(run)).accuracy, summary.test!.accuracy)
 })
 
@@ -82,16 +86,30 @@ t.test('a model is asked where its table is not, and answers as it scored', asyn
   renameSync(path, away)
   try {
     const predictor = await Predictor.open(model)
-    const points = Float32Array.from([-900, 0, 0.1, 5, 900, 0, -0.2, 5, 0, 0.02, 0, 5])
+    const { table } = predictor.source.input
+    const rows = [
+      [-900, 0, 0.1],
+      [900, 0, -0.2],
+      [0, 0.02, 0],
+    ]
+    const points = new Float32Array(9)
+    encodeRows(
+      table!,
+      chunkOfRows(
+        table!,
+        rows.map(row => rowByOrder(table!, row)),
+      ),
+      points,
+    )
     t.same(
-      predictor.predictClasses(points).map(({ className }) => className),
+      predictor.predictClasses(rows).map(({ className }) => className),
       ['left', 'right', 'above'],
     )
     const onnx = join(dir, 'model.onnx')
     await exportWeights(run, onnx)
     ort.env.wasm.numThreads = 1
     const session = await ort.InferenceSession.create(readFileSync(onnx))
-    const { probabilities } = await session.run({ features: new ort.Tensor('float32', points, [3, 4]) })
+    const { probabilities } = await session.run({ features: new ort.Tensor('float32', points, [3, 3]) })
     const want = predictor.predict(points).data
     const worst = want.reduce((most, p, i) => Math.max(most, Math.abs(p - (probabilities.data as Float32Array)[i])), 0)
     t.ok(worst < 1e-5, `ONNX: largest difference ${worst}`)
@@ -106,7 +124,7 @@ t.test('augmentation of numbers is refused, and so are other data', async t => {
   const shifted = train(resolveExperiment(experiment({ augment: { shift: 1 } })), { runDir: null })
   await t.rejects(shifted, {
     name: 'ConfigError',
-    message: /augment has settings, expected none with csv, whose features are not images/,
+    message: /augment has settings, expected none with table, whose features are not images/,
   })
   writeFileSync(path, readFileSync(path, 'utf8').replace('left', 'right'))
   await t.rejects(reproduce(run), { name: 'DataError', message: /the run was trained on other data/ })

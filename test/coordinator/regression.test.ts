@@ -42,8 +42,9 @@ writeFileSync(path, `area,rooms,age,price,rent\n${lines.join('\n')}\n`)
 
 const experiment = (label: string[], more: Partial<ExperimentInput> = {}): ExperimentInput => ({
   data: {
-    ...{ dataset: 'csv', path, task: 'regression', validation: 0.2 },
-    csv: { label, features: ['area', 'rooms', 'age'] },
+    ...{ dataset: 'table', path, task: 'regression', validation: 0.2 },
+    ...(label.length > 0 && { target: label }),
+    columns: Object.fromEntries(['price', 'rent'].filter(name => !label.includes(name)).map(name => [name, 'ignore'])),
   },
   model: { hidden: [24], dropout: 0.1 },
   train: { epochs: 20, batchSize: 16, l2: 0, loss: 'mean-squared-error' },
@@ -216,17 +217,19 @@ t.test('what cannot be is refused', async t => {
     /train\.loss is 'cross-entropy', expected "mean-squared-error" or null, because data\.task/,
   )
   refused({ data: { dataset: 'digits', task: 'regression' } }, /data\.task is 'regression', expected "classification"/)
-  refused({ data: { dataset: 'csv', path, csv: { label: ['price'] } } }, /data\.csv\.label .* expected one column/)
+  refused(
+    { data: { dataset: 'table', path, task: 'classification', target: ['price', 'rent'] } },
+    /data\.target .* expected one column/,
+  )
   refused({ checkpoint: { bestMetric: 'validation-accuracy' } }, /expected "auto", "validation-loss" or "train-loss"/)
   const rejected = (text: string, label: string[], message: RegExp) => {
     const file = join(t.testdir({ 'bad.csv': text }), 'bad.csv')
-    const data = { ...experiment(label).data, path: file, csv: { label } }
+    const data = { dataset: 'table', path: file, task: 'regression', target: label } as const
     return t.rejects(train(resolveExperiment(experiment(label, { data })), { runDir: null }), { message })
   }
-  await rejected('x,y\n1,2\n2,many\n', ['y'], /line 3: column 'y' is 'many', expected a finite number/)
-  await rejected('x,y\n1,2\n2,NaN\n', ['y'], /line 3: column 'y' is 'NaN', expected a finite number/)
-  await rejected('x,y\n1,2\n', ['z'], /data\.csv\.label is 'z', expected one of its 2 columns/)
-  await rejected('x,y\n1,2\n', ['y', 'y'], /data\.csv\.label has 'y' twice/)
+  await rejected('x,y\n1,2\n2,many\n', ['y'], /the target 'y' in row 2 is 'many', expected a number/)
+  await rejected('x,y\n1,2\n', ['z'], /data\.target is 'z', expected one of its columns: 'x', 'y'/)
+  await rejected('x,y\n1,2\n', ['y', 'y'], /data\.target has 'y' twice/)
   // Seconds since 1970: f32 has steps of 128 there.
   const times = Array.from({ length: 40 }, (_, i) => `${i},${1_700_000_000 + i}`).join('\n')
   await rejected(`x,y\n${times}\n`, ['y'], /'y' is 1700000019\.5\d* on average .* expected one that f32 can tell apart/)
@@ -238,12 +241,13 @@ t.test('test rows must have the targets of the training rows', async t => {
     'renamed.csv': 'area,rooms,age,cost\n50,2,10,300\n',
   })
   const held = join(folder, 'held.csv')
-  const table = { dataset: 'csv', path, testPath: held, task: 'regression' } as const
+  const table = { dataset: 'table', path, testPath: held, task: 'regression' } as const
   const failed = (data: ExperimentInput['data']) => train(resolveExperiment(experiment([], { data })), { runDir: null })
-  const csv = { features: ['area', 'rooms', 'age'] }
-  await t.rejects(failed({ ...table, csv: { ...csv, label: ['price'] } }), { message: /data\.csv\.label is 'price'/ })
-  await t.rejects(failed({ ...table, csv, testPath: join(folder, 'renamed.csv') }), {
-    message: /renamed\.csv: data\.csv\.label is 'rent', expected one of its 4 columns: area, rooms, age, cost/,
+  const columns = { price: 'ignore' } as const
+  await t.rejects(failed({ ...table, target: ['price'] }), { message: /held\.csv: has no column 'price'/ })
+  await t.rejects(failed({ ...table, columns, testPath: join(folder, 'renamed.csv') }), {
+    message:
+      /renamed\.csv: has no column 'rent', expected all that the model takes; it has 'area', 'rooms', 'age', 'cost'/,
   })
   const archive = join(folder, 'other.npz')
   const array = (name: string, shape: number[]) => ({
@@ -260,7 +264,7 @@ t.test('test rows must have the targets of the training rows', async t => {
 t.test('a target that never changes is said as it is', async t => {
   const file = join(t.testdir({ 'same.csv': `x,y\n${'1,7\n2,7\n3,7\n4,7\n5,7\n'.repeat(4)}` }), 'same.csv')
   const same = join(dir, 'same')
-  const data = { dataset: 'csv', path: file, task: 'regression' } as const
+  const data = { dataset: 'table', path: file, task: 'regression' } as const
   await train(resolveExperiment(experiment(['y'], { data })), { runDir: same })
   const predictor = await Predictor.open(same)
   t.ok(predictor.predict(Float32Array.of(1, 100)).data.every(value => value === 7))
@@ -288,10 +292,10 @@ const rmseOf = (truth: readonly number[], predicted: readonly number[]) =>
 async function scoresOf(t: Test, train1: readonly (readonly number[])[], test: readonly (readonly number[])[]) {
   const folder = t.testdir()
   const data = {
-    ...({ dataset: 'csv', task: 'regression', validation: 0.25 } as const),
+    ...({ dataset: 'table', task: 'regression', validation: 0.25 } as const),
     path: table(join(folder, 'train.csv'), train1),
     testPath: table(join(folder, 'test.csv'), test),
-    csv: { label: train1[0].slice(1).map((_, k) => `y${k}`) },
+    target: train1[0].slice(1).map((_, k) => `y${k}`),
   }
   const runDir = join(folder, 'run')
   const more: Partial<ExperimentInput> = { data, model: { hidden: [8] } }

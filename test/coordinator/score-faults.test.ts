@@ -18,35 +18,42 @@ import { reportPage } from '../../src/report/page.js'
 import { readReport } from '../../src/report/report.js'
 import type { RunSummary } from '../../src/run/events.js'
 import { eventsIn, eventsOfType } from '../helpers/metrics.js'
+import { npzOf } from '../helpers/npy.js'
 
 const root = t.testdir()
 const ROWS = 100
 const labels = Int32Array.from({ length: ROWS }, (_, i) => i % 2)
 const { validation, train: trained } = splitValidation(labels, 0.2, 1)
 
-/** Tables for training and test in which one row of a split is huge. */
-function tables(bad: 'train' | 'validation' | 'test' | 'none'): { path: string; testPath: string } {
+/** Arrays for training and test in which one row of a split is huge. */
+function arrays(bad: 'train' | 'validation' | 'test' | 'none'): { path: string } {
   const huge = { train: trained[3], validation: validation[3], test: 2, none: -1 }[bad]
-  const table = (name: string, rows: number, isBad: boolean) => {
-    const file = join(root, `${bad}-${name}.csv`)
-    const lines = Array.from({ length: rows }, (_, row) => {
-      const x = [0, 1, 2].map(f => (isBad && row === huge ? '3e38' : Math.sin((3 * row + f) * 12.9898 + 1).toFixed(4)))
-      return `${x.join(',')},${'ab'[row % 2]}`
-    })
-    writeFileSync(file, `x,y,z,class\n${lines.join('\n')}\n`)
-    return file
-  }
-  return { path: table('train', ROWS, bad !== 'test'), testPath: table('test', 20, bad === 'test') }
+  const features = (rows: number, isBad: boolean) =>
+    Float64Array.from({ length: 3 * rows }, (_, i) =>
+      isBad && Math.floor(i / 3) === huge ? 3e38 : Number(Math.sin(i * 12.9898 + 1).toFixed(4)),
+    )
+  const classes = (rows: number) => Int32Array.from({ length: rows }, (_, row) => row % 2)
+  const path = join(root, `${bad}.npz`)
+  writeFileSync(
+    path,
+    npzOf({
+      x_train: [[ROWS, 3], features(ROWS, bad !== 'test')],
+      y_train: [[ROWS], classes(ROWS)],
+      x_test: [[20, 3], features(20, bad === 'test')],
+      y_test: [[20], classes(20)],
+    }),
+  )
+  return { path }
 }
 
 /** 80 training rows in 5 mini-batches, 3 epochs. */
 const experiment = (
-  bad: Parameters<typeof tables>[0],
+  bad: Parameters<typeof arrays>[0],
   train: ExperimentInput['train'] = {},
   more: Partial<ExperimentInput> = {},
 ) =>
   resolveExperiment({
-    data: { dataset: 'csv', ...tables(bad), validation: 0.2, normalise: 'none' },
+    data: { dataset: 'npz', ...arrays(bad), validation: 0.2, normalise: 'none' },
     model: { hidden: [8], dropout: 0.2 },
     optimizer: { learningRate: 0.01 },
     compute: { backend: 'wasm', workers: 2 },
@@ -194,7 +201,7 @@ t.test('mini-batches that were all left out: no loss, one warning an epoch, one 
   const warnings: string[] = []
   const runDir = join(root, 'left-out')
   const loaded = resolveExperiment({
-    data: { dataset: 'csv', ...tables('none'), validation: 0.2 },
+    data: { dataset: 'npz', ...arrays('none'), validation: 0.2 },
     model: { hidden: [8] },
     optimizer: { type: 'sgd', learningRate: 1e30 },
     compute: { backend: 'wasm', workers: 2 },

@@ -251,14 +251,16 @@ t.test('features that f32 takes for the same are refused, in arrays and in table
     const path = writeFiles({
       't.csv': Buffer.from(`one,${name},class\n${values.map((value, i) => `1,${value},${labels[i]}`).join('\n')}\n`),
     })
-    const table = () => openDataset(dataConfig({ dataset: 'csv', path: join(path, 't.csv') }), { baseDir: '/' })
+    const table = () => openDataset(dataConfig({ dataset: 'table', path: join(path, 't.csv') }), { baseDir: '/' })
     const arrays = () => openArrays({ 'x_train.npy': x, 'y_train.npy': y })
     if (isRefused) {
       await t.rejects(arrays, { message: /x_train: feature 1 has \d+ different values .* f32 keeps \d+ apart/ }, name)
-      await t.rejects(table, { message: `column '${name}' has`, hint: /^subtract a common offset such as/ }, name)
+      // A table's columns are shifted before they are rounded.
+      await t.resolves(table, name)
     } else {
       await t.resolves(arrays, name)
-      await t.resolves(table, name)
+      if (name === 'constant') await t.rejects(table, /has no column to learn from/, name)
+      else await t.resolves(table, name)
     }
   }
 })

@@ -61,6 +61,8 @@ function columnOf(name: string, fields: readonly string[], asked: ValueType | un
   const present = fields.filter(field => field !== '')
   const isOf = (type: Exclude<ValueType, 'text'>) => present.every(field => !Number.isNaN(READ[type](field)))
   const type: ValueType = asked ?? (['number', 'boolean', 'date'] as const).find(isOf) ?? 'text'
+  const wrong = type === 'text' ? -1 : fields.findIndex(field => field !== '' && Number.isNaN(READ[type](field)))
+  if (wrong >= 0) throw new DataError(`column '${name}' in row ${wrong + 1} is '${fields[wrong]}', expected a ${type}`)
   const numbers = type === 'text' ? [] : present.map(READ[type])
   if (type !== 'text' && !isOf(type)) {
     const line = fields.findIndex(field => field !== '' && Number.isNaN(READ[type](field)))

@@ -63,7 +63,7 @@ t.test('a report made while the data were away says so, and a later one with the
   const runDir = join(dir, 'run')
   const experiment = resolveExperiment({
     name: 'away',
-    data: { dataset: 'csv', path: join(dir, 'data.csv') },
+    data: { dataset: 'table', path: join(dir, 'data.csv') },
     model: { hidden: [4] },
     train: { epochs: 1, batchSize: 8 },
     compute: { workers: 1, backend: 'wasm' },

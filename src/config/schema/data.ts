@@ -10,7 +10,7 @@ export const data = z
       .meta(
         help(
           'Data set. `digits` comes with gradloom, `mnist` and `fashion-mnist` are downloaded by `gradloom data fetch`. Your own data, at `path`: `idx`, a folder of IDX files; ' +
-            '`table`, a table of columns: CSV, TSV, Parquet, JSON; `csv`, a table; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF), one folder per class. `memory`: samples that a program passes to `train`.',
+            '`table`, a table of columns: CSV, TSV, Parquet, JSON; `npz`, NumPy arrays; `images`, a folder of pictures (PNG, JPEG, WebP, AVIF, TIFF, GIF), one folder per class. `memory`: samples that a program passes to `train`.',
         ),
       ),
     path: z
@@ -29,13 +29,13 @@ export const data = z
       .min(1)
       .nullable()
       .default(null)
-      .meta(help('Test samples of `table`, `csv` and `images`, in the same form as `path`. null: see `testFraction`.')),
+      .meta(help('Test samples of `table` and `images`, in the same form as `path`. null: see `testFraction`.')),
     testFraction: fraction()
       .gt(0)
       .default(0.2)
       .meta(
         help(
-          'Fraction of the samples that becomes the test split, taken equally from each class, for `table`, `csv`, `npz`, `images` and ' +
+          'Fraction of the samples that becomes the test split, taken equally from each class, for `table`, `npz`, `images` and ' +
             '`memory` without test samples of their own. The split is the same for every seed.',
         ),
       ),
@@ -45,8 +45,8 @@ export const data = z
       .meta(
         help(
           'Prediction of a class, or of one or more target values. `auto`: of a `table` as the target column is, classes for ' +
-            'text, yes or no, and at most 20 different integers, values for other numbers and for several targets; elsewhere `classification`. ' +
-            '`regression` is for `table`, `csv`, `npz` and `memory`; its loss ' +
+            'text, yes or no, and at most 20 different integers, values for other numbers and for several targets (`train.loss` and `train.labelSmoothing` then hold for classes alone); elsewhere `classification`. ' +
+            '`regression` is for `table`, `npz` and `memory`; its loss ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
             'split, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
             'always predicts the mean. Predictions are in the units of the data.',
@@ -99,31 +99,6 @@ export const data = z
     categories,
     split,
     table,
-    csv: z
-      .strictObject({
-        delimiter: z
-          .enum(['auto', ',', ';', '\t', '|'])
-          .default('auto')
-          .meta(help('Separator of fields. `auto`: whichever is most frequent in the first line.')),
-        header: z.boolean().default(true).meta(help('True if the first line has the names of the columns.')),
-        label: z
-          .union([column(), z.array(column()).min(1)])
-          .nullable()
-          .default(null)
-          .meta(
-            help(
-              'Column of the class, or of the target, by name or by index from 0; an array of columns for ' +
-                'several targets. null: the last one.',
-            ),
-          ),
-        features: z
-          .array(column())
-          .nullable()
-          .default(null)
-          .meta(help('Feature columns. null: all others that have a number in the first row.')),
-      })
-      .prefault({})
-      .meta({ title: 'CSV', description: 'Format and columns of a table.' }),
     npz: z
       .strictObject({
         trainFeatures: z
@@ -200,7 +175,6 @@ export const data = z
 const OWN_PATHS: Readonly<Record<string, string>> = {
   idx: 'the folder with the IDX files',
   table: 'the file, folder or glob of the table',
-  csv: 'the CSV file',
   npz: 'the .npz file or the folder of .npy files',
   images: 'the folder of pictures',
 }
@@ -219,9 +193,9 @@ const IMAGE_SETS: readonly string[] = ['digits', 'mnist', 'fashion-mnist', 'idx'
 
 /** Settings that apply to some data sets only, with their defaults: elsewhere they would be silently ignored. */
 const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly string[], standard: unknown])[] = [
-  [['testPath'], ['table', 'csv', 'images'], null],
-  [['testFraction'], ['table', 'csv', 'npz', 'images', 'memory'], 0.2],
-  [['normalise'], [...IMAGE_SETS, 'csv'], 'auto'],
+  [['testPath'], ['table', 'images'], null],
+  [['testFraction'], ['table', 'npz', 'images', 'memory'], 0.2],
+  [['normalise'], IMAGE_SETS, 'auto'],
   [['query'], ['table'], null],
   [['target'], ['table'], null],
   [['weight'], ['table'], null],
@@ -239,10 +213,6 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['table', 'header'], ['table'], 'auto'],
   [['table', 'decimal'], ['table'], 'auto'],
   [['table', 'dayFirst'], ['table'], 'auto'],
-  [['csv', 'delimiter'], ['csv'], 'auto'],
-  [['csv', 'header'], ['csv'], true],
-  [['csv', 'label'], ['csv'], null],
-  [['csv', 'features'], ['csv'], null],
   [['npz', 'trainFeatures'], ['npz'], 'x_train'],
   [['npz', 'trainLabels'], ['npz'], 'y_train'],
   [['npz', 'testFeatures'], ['npz'], 'x_test'],
@@ -292,22 +262,20 @@ function oneSplit() {
 }
 
 /** Data sets that may have numeric targets. */
-const NUMBER_SETS: readonly string[] = ['table', 'csv', 'npz', 'memory']
+const NUMBER_SETS: readonly string[] = ['table', 'npz', 'memory']
 
 /** Checks the task: one class per row, from one column; regression targets from any number of columns. */
 function taskFitsDataset() {
-  return z.superRefine<{ dataset: string; task: string; csv: { label: unknown } }>(
-    ({ dataset, task, csv }, context) => {
-      if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
-        const message = `"classification", because data.dataset is "${dataset}"`
-        context.addIssue({ code: 'custom', path: ['task'], message, input: task })
-      }
-      if (task !== 'regression' && Array.isArray(csv.label)) {
-        const message = 'one column, because data.task is "classification"'
-        context.addIssue({ code: 'custom', path: ['csv', 'label'], message, input: csv.label })
-      }
-    },
-  )
+  return z.superRefine<{ dataset: string; task: string; target: unknown }>(({ dataset, task, target }, context) => {
+    if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
+      const message = `"classification", because data.dataset is "${dataset}"`
+      context.addIssue({ code: 'custom', path: ['task'], message, input: task })
+    }
+    if (task === 'classification' && Array.isArray(target) && target.length > 1) {
+      const message = 'one column, because data.task is "classification"'
+      context.addIssue({ code: 'custom', path: ['target'], message, input: target })
+    }
+  })
 }
 
 /** The task that is known before the data are: of a table it may follow from its target column. */

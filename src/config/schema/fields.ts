@@ -2,9 +2,9 @@
 import * as z from 'zod'
 
 /** Data sets: those that gradloom knows by name, then kinds of the user's own files, then samples that a program holds. */
-export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'table', 'csv', 'npz', 'images', 'memory'] as const
+export const DATASETS = ['digits', 'mnist', 'fashion-mnist', 'idx', 'table', 'npz', 'images', 'memory'] as const
 /** Data sets that are the user's own files, and may lack a test part. */
-export const OWN_TABLES = ['table', 'csv', 'npz', 'images'] as const
+export const OWN_TABLES = ['table', 'npz', 'images'] as const
 
 /** Pattern of an experiment's name. It becomes part of a directory's name, so it must not reach out of `runs/`. */
 export const NAME_PATTERN = /^[\p{L}\p{N}_][\p{L}\p{N} ._+-]{0,99}$/u

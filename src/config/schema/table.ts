@@ -73,7 +73,7 @@ export const numbers = z
       .meta(
         help(
           'Bins of every number, with about as many training rows in each: one more feature per bin, 0 below it, 1 above it and linear ' +
-            'inside (piecewise linear encoding). They let a small network learn thresholds and bends quickly.',
+            'inside (piecewise linear encoding); none for columns with at most 8 different values. They let a small network learn thresholds and bends quickly.',
         ),
       ),
   })

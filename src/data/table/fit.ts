@@ -69,13 +69,15 @@ function sortedOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): F
   return sorted.sort()
 }
 
-/** Quantiles that part the values into at most `bins` bins, without repetitions; none for fewer than three different values. */
+/** Different values up to which a number has no bins: codes and small counts are learned as well without. */
+const FEW_VALUES = 8
+
+/** Quantiles that part the values into at most `bins` bins, without repetitions; none for few different values. */
 function knotsOf(sorted: Float64Array, bins: number): number[] {
-  if (sorted.length === 0) return []
+  if (new Set(sorted).size <= FEW_VALUES) return []
   const last = sorted.length - 1
   const knots = Array.from({ length: bins + 1 }, (_, i) => sorted[Math.round((i * last) / bins)])
-  const distinct = [...new Set(knots)]
-  return distinct.length < 3 ? [] : distinct
+  return [...new Set(knots)]
 }
 
 /** The mean of the middle two; 0 without a value. */

@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
+import { formatList } from '../../format.js'
 import type { ColumnValues, TableChunk } from './columns.js'
 import type { ColumnEncoding, TableEncoding } from './encoding.js'
 
@@ -15,6 +16,20 @@ export type FieldRow = Readonly<Record<string, Field | undefined>>
 
 export const isFieldRow = (row: unknown): row is FieldRow =>
   typeof row === 'object' && row !== null && !Array.isArray(row) && !ArrayBuffer.isView(row)
+
+/** A row from values in the order of the encoding's columns. Throws DataError for another number of them. */
+export function rowByOrder(
+  { columns }: Pick<TableEncoding, 'columns'>,
+  values: readonly unknown[],
+  where = 'row',
+): Record<string, unknown> {
+  if (values.length === columns.length) return Object.fromEntries(columns.map(({ column }, i) => [column, values[i]]))
+  const names = formatList(
+    columns.map(({ column }) => inspect(column)),
+    20,
+  )
+  throw new DataError(`${where}: has ${values.length} values, expected ${columns.length}: ${names}`)
+}
 
 /** Throws DataError for a row without a column that the encoding takes, and for a value that is no field. */
 export function chunkOfRows(

@@ -66,7 +66,7 @@ export class RunCard {
     this.#progress.ariaValueNow = percent.toFixed(0)
     this.#progress.ariaValueText = formatPercent(curves.done, 0)
     this.#progress.hidden = status === 'weights'
-    this.#button.hidden = curves.isRegression || dataset === 'csv' || dataset === 'table' // rows of numbers have no picture
+    this.#button.hidden = curves.isRegression || dataset === 'table' // rows of numbers have no picture
     this.#button.disabled = checkpoint === null
     this.#button.title = checkpoint === null ? 'There is no checkpoint yet' : `By ${checkpoint}`
     const epochs = start?.experiment.train.epochs

@@ -83,11 +83,11 @@ t.test('a constant has the factor 0; a number that f32 cannot hold is refused wi
 })
 
 t.test('bins of a number are quantiles: 0 below, 1 above, linear between', async t => {
-  const values = numbers(1, 2, 3, 10, 30)
+  const values = numbers(1, 1, 2, 2, 3, 4, 5, 6, 10, 30, 40)
   const encoding = fit(values, 'number', { bins: 2 })
-  t.match(encoding, { knots: [1, 3, 30] })
-  t.same(featureNames(encoding), ['x', 'x from 1 to 3', 'x from 3 to 30'])
-  const bins = encoded(encoding, numbers(0, 1, 2, 3, 16.5, 30, 99, NONE)).map(row => row.slice(1))
+  t.match(encoding, { knots: [1, 4, 40] })
+  t.same(featureNames(encoding), ['x', 'x from 1 to 4', 'x from 4 to 40'])
+  const bins = encoded(encoding, numbers(0, 1, 2.5, 4, 22, 40, 99, NONE)).map(row => row.slice(1))
   t.same(bins, [
     [0, 0],
     [0, 0],
@@ -98,8 +98,8 @@ t.test('bins of a number are quantiles: 0 below, 1 above, linear between', async
     [1, 1],
     [1, 0], // the median
   ])
-  t.match(fit(numbers(0, 1, 0, 1), 'number', { bins: 8 }), { knots: [] }, 'two values have nothing between')
-  t.match(fit(numbers(0, 1, 1, 1, 1, 2), 'number', { bins: 5 }), { knots: [0, 1, 2] }, 'equal quantiles are one')
+  t.match(fit(values, 'number', { bins: 10 }), { knots: [1, 2, 3, 4, 5, 6, 10, 30, 40] }, 'equal quantiles are one')
+  t.match(fit(numbers(1, 2, 3, 4, 5, 6, 7, 8, 8), 'number', { bins: 4 }), { knots: [] }, 'few values have none')
 })
 
 t.test(

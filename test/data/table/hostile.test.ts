@@ -65,17 +65,17 @@ t.test('a long field that is allowed, and odd characters', async t => {
 
 t.test('a Parquet file cut anywhere is refused', async t => {
   const whole = readFileSync(await parquetFile())
-  for (let i = 0; i < 60; i++) {
-    const cut = Math.floor((whole.length * i) / 60)
+  for (let i = 0; i < 24; i++) {
+    const cut = Math.floor((whole.length * i) / 24)
     await t.rejects(rowsOfText(fileOf(whole.subarray(0, cut), 't.parquet')), { name: 'DataError' }, `${cut} bytes`)
   }
 })
 
 t.test('a Parquet file with a wrong byte is refused or read, and never more', async t => {
   const whole = readFileSync(await parquetFile())
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 16; i++) {
     const bytes = Buffer.from(whole)
-    bytes[Math.floor((whole.length * i) / 40)] ^= 0x55
+    bytes[Math.floor((whole.length * i) / 16)] ^= 0x55
     const error = await rowsOfText(fileOf(bytes, 't.parquet')).catch(error => error)
     t.ok(error instanceof DataError || Array.isArray(error.rows), `byte ${i}`)
   }

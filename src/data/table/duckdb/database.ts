@@ -43,7 +43,7 @@ export async function openDatabase(
   files: readonly string[],
   { threads = availableParallelism(), memoryBytes = MEMORY_BYTES }: DatabaseOptions,
 ): Promise<Database> {
-  const { DuckDBInstance } = await loadDuckDB(where)
+  const { DuckDBInstance } = loadDuckDB(where)
   const instance = await DuckDBInstance.create(':memory:', { threads: String(threads) })
   const free: DuckDBConnection[] = []
   try {

@@ -23,7 +23,7 @@ export async function querySource(
   decimal: '.' | ',',
   warnings: string[],
 ): Promise<RowSource> {
-  const { StatementType } = await loadDuckDB(where)
+  const { StatementType } = loadDuckDB(where)
   const connection = await database.connect()
   const at = `${where}: data.query`
   try {
