@@ -101,10 +101,14 @@ export function isKnown(path: string): boolean {
 
 /** The setting with keys of the user's own that `path` is an entry of, and the entry's key, which may have dots. */
 export function recordAt(path: string): { readonly setting: Setting; readonly key: string } | undefined {
-  const setting = settings.find(
-    ({ path: prefix, node }) => typeof node.additionalProperties === 'object' && path.startsWith(`${prefix}.`),
-  )
+  const setting = settings.find(({ path: prefix, node }) => valuesOf(node) && path.startsWith(`${prefix}.`))
   return setting && { setting, key: path.slice(setting.path.length + 1) }
+}
+
+/** Values of an object with keys of the user's own, which may be one of several forms of a setting. */
+function valuesOf(node: SchemaNode): SchemaNode | undefined {
+  const form = [node, ...(node.anyOf ?? [])].find(each => typeof each.additionalProperties === 'object')
+  return form?.additionalProperties as SchemaNode | undefined
 }
 
 /** Keys directly under a section; with a variant, only those of this `type`. */
@@ -133,8 +137,8 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   const found = settings.filter(setting => setting.path === path)
   const exact = found.find(setting => setting.variant === variant) ?? found[0]
   if (exact) return exact.node
-  const record = recordAt(path)?.setting.node.additionalProperties
-  if (typeof record === 'object') return record
+  const record = recordAt(path)
+  if (record) return valuesOf(record.setting.node)!
   const list = settings.find(setting => setting.path === path.replace(/\.\d+$/, ''))
   const items = list?.node.items ?? list?.node.anyOf?.find(({ type }) => type === 'array')?.items
   return items ?? { type: 'object' }

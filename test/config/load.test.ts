@@ -11,7 +11,7 @@ const REFERENCE = {
   seed: 1,
   data: {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
-    ...{ query: null, target: null, columns: {} },
+    ...{ query: null, target: null, weight: null, columns: {} },
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
     numbers: { bins: 0 },
     ...{ categories: { max: 64, buckets: 32 }, split: { column: null, group: null, time: null } },
@@ -43,6 +43,7 @@ const REFERENCE = {
       l2: 0.05,
       loss: 'cross-entropy',
       labelSmoothing: 0,
+      classWeights: null,
       clipValue: null,
     },
     ...{ maxNorm: null, clipNorm: null, ema: { decay: null } },

@@ -120,6 +120,8 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     'optimizer.momentum is 0.9, expected no momentum with optimizer.type "momentum"; "nesterov" has it',
   ],
   [{ train: { labelSmoothing: 1 } }, 'train.labelSmoothing is 1, expected a number >= 0 and < 1'],
+  [{ train: { classWeights: 'even' } }, `train.classWeights is 'even', expected "balanced" or an object or null`],
+  [{ train: { classWeights: { a: -1 } } }, 'train.classWeights.a is -1, expected a number >= 0'],
   [{ train: { clipValue: 0 } }, 'train.clipValue is 0, expected a number > 0 or null'],
   [{ train: { maxNorm: 0 } }, 'train.maxNorm is 0, expected a number > 0 or null'],
   [{ train: { clipNorm: -1 } }, 'train.clipNorm is -1, expected a number > 0 or null'],
@@ -247,6 +249,7 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.normalise',
         'data.query',
         'data.target',
+        'data.weight',
         'data.columns',
       ],
       ...['data.missing.number', 'data.missing.category', 'data.missing.date', 'data.missing.target'],
@@ -304,6 +307,11 @@ t.test('the data section', async t => {
     ],
     [{ data: { ...table, query: '' } }, "data.query is '', expected non-empty text or null"],
     [{ data: { ...table, target: true } }, TARGET],
+    [{ data: { ...table, weight: 3 } }, 'data.weight is 3, expected non-empty text or null'],
+    [
+      { data: { ...DIGITS, weight: 'w' } },
+      `data.weight is 'w', expected its default, null, because data.dataset is "digits", to which it does not apply`,
+    ],
     [{ data: { ...table, columns: { zip: 'text' } } }, KIND],
     [{ data: { ...table, columns: [] } }, 'data.columns is [], expected an object'],
     [

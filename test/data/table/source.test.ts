@@ -72,7 +72,7 @@ t.test('data.columns overrules kinds; a name that is not there is refused with t
   await t.rejects(openText(PENGUINS, { columns: { species: 'ignore' } }), /ignores 'species', which is a target/)
   await t.rejects(
     openText(PENGUINS, { columns: { island: 'number' } }),
-    /line 2: column 'island' is 'Dream', expected a number/,
+    /column 'island' in row 1 is 'Dream', expected a number/,
   )
 })
 
