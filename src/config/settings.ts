@@ -107,8 +107,8 @@ export function recordAt(path: string): { readonly setting: Setting; readonly ke
 
 /** Values of an object with keys of the user's own, which may be one of several forms of a setting. */
 function valuesOf(node: SchemaNode): SchemaNode | undefined {
-  const form = [node, ...(node.anyOf ?? [])].find(each => typeof each.additionalProperties === 'object')
-  return form?.additionalProperties as SchemaNode | undefined
+  if (typeof node.additionalProperties === 'object') return node.additionalProperties
+  return node.anyOf?.map(valuesOf).find(values => values !== undefined)
 }
 
 /** Keys directly under a section; with a variant, only those of this `type`. */

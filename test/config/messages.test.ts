@@ -220,7 +220,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ 'train.epochs': 3 }, 'unknown key "train.epochs"; in a file, write it as { "train": { "epochs": ... } }'],
   [
     { train: { zzz: 1 } },
-    'unknown key "train.zzz"; known in train: epochs, batchSize, accumulateSteps, l2, loss, labelSmoothing, clipValue, maxNorm, ' +
+    'unknown key "train.zzz"; known in train: epochs, batchSize, accumulateSteps, l2, loss, labelSmoothing, classWeights, clipValue, maxNorm, ' +
       'clipNorm, ema, earlyStopping, evaluateEverySteps, stopAfterSeconds, onNonFinite, rollbackFactor, maxNonFinite',
   ],
   [
