@@ -72,7 +72,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'predict',
     command: 'predict <run>',
-    describe: 'Predict test images or your own pictures with a run or a checkpoint',
+    describe: 'Predict test samples, your own pictures or the rows of a table',
     load: async () => erased((await import('./predict.js')).predictCommand),
   },
   {

@@ -83,8 +83,7 @@ t.test('the summary and evaluate score the averages; the digest is that of the w
   const plain = await train(experiment({ backend: 'wasm' }, none), { runDir: null })
   t.equal(averaged.weightsSha256, plain.weightsSha256, 'training goes on with the weights')
   t.not(averaged.test?.loss, plain.test?.loss)
-  const { loss, accuracy } = await evaluate(runDir)
-  t.same({ loss, accuracy }, averaged.test)
+  t.hasStrict(await evaluate(runDir), averaged.test)
 })
 
 t.test(
