@@ -8,6 +8,7 @@ import { allRowsAdvice } from './all-rows.js'
 import { readText } from './file.js'
 import { applyOverride, type Override, parseOverride } from './overrides.js'
 import { ExperimentError, type PlacedProblem, type Problem, problemsOf, show, valueAt } from './problems.js'
+import { withoutRetired } from './retired.js'
 import { type Experiment, experimentSchema, NAME_PATTERN, settled } from './schema.js'
 import { expectation, nodeAt, variantIn } from './settings.js'
 import { type JsonText, parseJson } from './syntax.js'
@@ -60,7 +61,7 @@ interface Context {
 function complete(given: unknown, { where, overrides, text, defaultName }: Context): Experiment {
   const problems: PlacedProblem[] = [...(text?.duplicates ?? [])]
   const applied: Override[] = []
-  let input = given
+  let input = withoutRetired(given)
   for (const override of overrides) {
     const parsed = parseOverride(override)
     const result = 'message' in parsed ? parsed : applyOverride(input, parsed)

@@ -235,3 +235,13 @@ t.test('settings of another data set are refused, not passed over; their default
   t.same(resolveExperiment(experiment).experiment.data, experiment.data)
   t.end()
 })
+
+t.test(
+  'a retired setting at its default, as runs of earlier versions have it, is passed over; another value is unknown',
+  async t => {
+    const csv = { delimiter: 'auto', header: true, label: null, features: null }
+    const resolved = (more: object) => resolveExperiment({ data: { dataset: 'digits', csv: { ...csv, ...more } } })
+    t.notOk('csv' in resolved({}).experiment.data)
+    t.throws(() => resolved({ label: 'a' }), /unknown key "data\.csv"/)
+  },
+)
