@@ -21,7 +21,7 @@ export interface RowsRequest {
 }
 
 /** Format that `--format` names, else that of the file's ending; CSV on stdout. Throws ConfigError. */
-export function formatOf(out: string | undefined, asked: Format | undefined): Format {
+function formatFor(out: string | undefined, asked: Format | undefined): Format {
   if (asked === 'parquet' && out === undefined) {
     throw new ConfigError('gradloom predict: --format is parquet, expected csv or ndjson on stdout', {
       hint: '--out FILE.parquet writes a file',
@@ -41,7 +41,7 @@ export function formatOf(out: string | undefined, asked: Format | undefined): Fo
 const MOST_SHOWN = 12
 
 export async function predictRows({ run, data, out, format: asked, keep }: RowsRequest): Promise<void> {
-  const format = formatOf(out, asked)
+  const format = formatFor(out, asked)
   const predictor = await Predictor.open(run)
   const { input, experiment, checkpoint } = predictor.source
   if (!input.table) {
@@ -49,11 +49,11 @@ export async function predictRows({ run, data, out, format: asked, keep }: RowsR
       hint: 'predict --data reads the rows of a table; --image reads pictures, --index and --random test samples',
     })
   }
-  const [{ openReader }, { formatOf: tableFormat }] = await Promise.all([
+  const [{ openReader }, { formatOf }] = await Promise.all([
     import('../data/table/open-reader.js'),
     import('../data/table/source.js'),
   ])
-  const reader = await openReader(resolve(data), tableFormat(experiment.data, input.table))
+  const reader = await openReader(resolve(data), formatOf(experiment.data, input.table))
   try {
     const predictions = predictTable(predictor, input.table, reader, keep, data)
     const rows = await write(out, format, predictions.names, predictions.chunks())

@@ -111,7 +111,8 @@ function targetPlaces({ where, classNames, columns }: DatasetSource, model: Save
 const unlessSame = (places: readonly number[], count: number): Places =>
   places.length === count && places.every((place, i) => place === i) ? null : places
 
-const listOf = (names: readonly string[]) =>
+/** Names in quotes, for a message. */
+export const listOf = (names: readonly string[]): string =>
   formatList(
     names.map(name => `'${name}'`),
     MOST_SHOWN,

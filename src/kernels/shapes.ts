@@ -89,7 +89,7 @@ export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): v
   ])
 }
 
-/** Of `squaredLoss` and `sigmoidLoss`. */
+/** Checks the arguments of `squaredLoss` and `sigmoidLoss`. */
 export function checkTargetLoss(name: string, args: Parameters<Kernels['squaredLoss']>[0]): void {
   const { z, bias, targets, samples, losses, correct, weights } = args
   bindShapes(name, [

@@ -90,7 +90,7 @@ function meanRanking(columns: readonly (ReturnType<typeof rankingScores> | strin
 }
 
 /**
- * Of two classes: the second one against the first. Of more: the mean over the classes of each against all others, as
+ * Ranking of two classes: the second one against the first; of more: the mean over the classes of each against all others, as
  * `roc_auc_score(multi_class="ovr", average="macro")` and `average_precision_score(average="macro")` have it; both need a
  * row of every class.
  */

@@ -19,7 +19,7 @@ export interface TableFormat {
 }
 
 export interface TableReader {
-  /** What `path` was resolved to, in the order in which rows come. */
+  /** Files that `path` was resolved to, in the order in which rows come. */
   readonly files: readonly LoadedFile[]
   readonly rows: number
   readonly columns: readonly ColumnProfile[]

@@ -40,7 +40,7 @@ interface SplitColumn {
   readonly name: string
 }
 
-/** What the columns of a table are for, before the values are read. */
+/** Uses of the columns of a table, before the values are read. */
 interface TablePlan {
   readonly where: string
   readonly targets: readonly string[]

@@ -10,7 +10,12 @@ import type { OutputColumn, OutputValues } from './predictions.js'
 import { headOf, rowsOf, rowsText } from './writers.js'
 
 const SQL_TYPES: Readonly<Record<OutputValues['type'], string>> = {
-  ...{ f32: 'FLOAT', name: 'VARCHAR', number: 'DOUBLE', boolean: 'BOOLEAN', date: 'TIMESTAMP', text: 'VARCHAR' },
+  f32: 'FLOAT',
+  name: 'VARCHAR',
+  number: 'DOUBLE',
+  boolean: 'BOOLEAN',
+  date: 'TIMESTAMP',
+  text: 'VARCHAR',
 }
 
 /** Longest line of the temporary file in bytes, and room for two: DuckDB would take 16 times a line's. */

@@ -5,18 +5,13 @@
  * Letters: `B` rows of a chunk, `F` features, `K` outputs.
  */
 import { inspect } from 'node:util'
+import { listOf } from '../../data/match.js'
 import { encodeRows } from '../../data/table/encode.js'
 import { featureCount, type TableEncoding } from '../../data/table/encoding.js'
 import type { TableReader } from '../../data/table/reader.js'
 import { ConfigError, DataError } from '../../errors.js'
-import { formatList } from '../../format.js'
 import type { Predictor } from '../predictor.js'
 import { type OutputColumn, predictionColumns, predictionNames } from './predictions.js'
-
-/** Rows that are encoded and predicted at a time. */
-const ROWS_AT_ONCE = 8192
-/** Names shown in a message. */
-const MOST_SHOWN = 20
 
 export interface TablePredictions {
   /** Names of the columns of each chunk: those that are kept, then the answer. */
@@ -60,35 +55,14 @@ export function predictTable(
   const width = featureCount(encoding)
   async function* chunks(): AsyncGenerator<readonly OutputColumn[]> {
     for await (const chunk of reader.read([...new Set([...wanted, ...keep])])) {
-      for (let first = 0; first < chunk.rows; first += ROWS_AT_ONCE) {
-        const rows = Math.min(ROWS_AT_ONCE, chunk.rows - first)
-        const features = new Float32Array(rows * width) // (B, F)
-        encodeRows(
-          encoding,
-          chunk,
-          features,
-          Int32Array.from({ length: rows }, (_, i) => first + i),
-          where,
-        )
-        const { data } = predictor.predict(features)
-        const kept = keep.map(name => ({ name, values: part(chunk.columns.get(name)!, first, rows) }))
-        yield [...kept, ...predictionColumns(outputs, data)]
-      }
+      const features = new Float32Array(chunk.rows * width) // (B, F)
+      encodeRows(encoding, chunk, features, null, where)
+      const { data } = predictor.predict(features)
+      const kept = keep.map(name => ({ name, values: chunk.columns.get(name)! }))
+      yield [...kept, ...predictionColumns(outputs, data)]
     }
   }
   // Without its target a table is as good.
   const used = new Set([...wanted, ...keep, ...encoding.targets])
   return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), chunks }
 }
-
-/** Values of some rows of a column. */
-function part<T extends OutputColumn['values']>(values: T, first: number, rows: number): T {
-  if ('codes' in values) return { ...values, codes: values.codes.subarray(first, first + rows) }
-  return { ...values, values: values.values.subarray(first, first + rows) }
-}
-
-const listOf = (names: readonly string[]) =>
-  formatList(
-    names.map(name => `'${name}'`),
-    MOST_SHOWN,
-  )

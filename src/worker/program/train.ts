@@ -51,7 +51,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
 
 /**
  * Sum of the weights of a step's samples, all its mini-batches together, in the order of the rows: the same in every worker.
- * Where all are 0, so is the gradient, and any divisor does.
+ * The gradient is 0 where all weights are, and any divisor does.
  */
 function stepWeight({ plan, sampleIndices, weights }: ProgramParts): (context: StepContext) => number {
   const samples = sampleIndices.train.data

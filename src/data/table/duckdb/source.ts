@@ -1,4 +1,4 @@
-/** What a table's rows come from, and how each column is read. Types, and the SQL types that can be read; main thread. */
+/** Source of a table's rows, and how each column is read. Types, and the SQL types that can be read; main thread. */
 import type { ValueType } from '../columns.js'
 import type { Reading } from './reading.js'
 

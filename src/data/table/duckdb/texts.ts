@@ -23,7 +23,7 @@ const TIME_OF_DAY = new RegExp(`^${TIME}$`)
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 const FULL_MONTHS = 'january february march april may june july august september october november december'.split(' ')
 
-/** What a text can be; several at once for a date with a day and a month that can be exchanged. */
+/** Forms that a text can have; several at once for a date with a day and a month that can be exchanged. */
 export const Can = {
   missing: 1,
   number: 2,
