@@ -1,4 +1,5 @@
 /** Numbers and lists as people read them. Pure; any thread. */
+import { inspect } from 'node:util'
 
 const UNKNOWN = '?'
 
@@ -20,6 +21,13 @@ export function formatList(items: readonly string[], most: number): string {
   const more = items.length - most
   return items.slice(0, most).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
+
+/** Names in quotes, as a message lists them: `'a', 'b' and 17 more`. */
+export const formatNames = (names: readonly string[], most = 20): string =>
+  formatList(
+    names.map(name => inspect(name)),
+    most,
+  )
 
 /** Fraction as a percentage: `96.12 %` */
 export function formatPercent(fraction: number, digits = 2): string {

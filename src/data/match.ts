@@ -5,7 +5,7 @@
  * Letters: `N` rows, `F` features, `K` targets of regression.
  */
 import { DataError } from '../errors.js'
-import { formatList } from '../format.js'
+import { formatNames } from '../format.js'
 import { asFeatureType } from './feature-type.js'
 import type { SavedInput } from './input.js'
 import type { DatasetSource, Features, Split } from './source.js'
@@ -112,11 +112,7 @@ const unlessSame = (places: readonly number[], count: number): Places =>
   places.length === count && places.every((place, i) => place === i) ? null : places
 
 /** Names in quotes, for a message. */
-export const listOf = (names: readonly string[]): string =>
-  formatList(
-    names.map(name => `'${name}'`),
-    MOST_SHOWN,
-  )
+const listOf = (names: readonly string[]): string => formatNames(names, MOST_SHOWN)
 
 /** Loads from the source, then rearranges features, labels and targets into the model's order. */
 function loader(source: DatasetSource, features: Places, outputs: Places): DatasetSource['load'] {

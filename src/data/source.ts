@@ -7,6 +7,7 @@
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
 import { ShapeError } from '../errors.js'
+import type { TableChunk } from './table/columns.js'
 import type { TableEncoding } from './table/encoding.js'
 
 export type Split = 'train' | 'test'
@@ -42,6 +43,13 @@ export interface TableColumns {
   readonly others: readonly string[]
 }
 
+/** Raw values of some rows of a table: the columns of features and targets. */
+export interface FieldRows {
+  readonly chunk: TableChunk // (N)
+  /** Index of each row in its file, from 0. */
+  readonly fileRows: ArrayLike<number> // (N)
+}
+
 export interface DatasetSource {
   readonly name: string
   /** The folder the files are in. */
@@ -75,6 +83,8 @@ export interface DatasetSource {
    * targets), and labels are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
    */
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
+  /** Raw values of the rows at the given positions of a split, as `load` numbers them, from 0. Absent: the data are no table. */
+  readonly fields?: (split: Split, positions: ArrayLike<number>) => Promise<FieldRows>
 }
 
 /** Checks that the views that a caller passes to `load` fit exactly. */

@@ -5,7 +5,7 @@
 import { inspect } from 'node:util'
 import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
-import { formatCount, formatCounted, formatList } from '../../format.js'
+import { formatCount, formatCounted, formatNames } from '../../format.js'
 import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
 import type { ColumnEncoding, UnusedColumn } from './encoding.js'
 
@@ -16,7 +16,6 @@ const IDENTIFIER_SHARE = 0.5
 /** Names that programs give to the row numbers that they write. */
 const COUNTER = /^(|unnamed: ?\d+|index|id|no|nr|row|row_?(id|index|number|names?)|rownum)$/i
 const IDENTIFIER = /(^|[_\W])(id|uuid|guid|key)$|[a-z]I[dD]$/i
-const MOST_SHOWN = 20
 
 /** Column that becomes features. */
 export interface FeatureColumn {
@@ -118,9 +117,16 @@ function counts(values: Float64Array, fromAnywhere: boolean): boolean {
 export function noColumn(where: string, setting: string, name: string, names: readonly string[]): DataError {
   const like = nearest(name, names)
   const hint = like === undefined ? undefined : `did you mean '${like}'?`
-  const shown = formatList(
-    names.map(each => inspect(each)),
-    MOST_SHOWN,
+  return new DataError(`${where}: ${setting} is ${inspect(name)}, expected one of its columns: ${formatNames(names)}`, {
+    hint,
+  })
+}
+
+/** Throws DataError that names the columns, of those that a model takes, which a table lacks. `names`: those of the table. */
+export function expectColumns(where: string, names: readonly string[], wanted: readonly string[]): void {
+  const absent = wanted.filter(name => !names.includes(name))
+  if (absent.length === 0) return
+  throw new DataError(
+    `${where}: has no column ${formatNames(absent)}, expected all that the model takes; it has ${formatNames(names)}`,
   )
-  return new DataError(`${where}: ${setting} is ${inspect(name)}, expected one of its columns: ${shown}`, { hint })
 }

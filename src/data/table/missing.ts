@@ -1,7 +1,7 @@
 /** Rows with missing values, by the policy of each kind: kept, left out and counted, or refused. Pure; any thread. */
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
-import { formatCounted, formatList } from '../../format.js'
+import { formatCounted, formatList, formatNames } from '../../format.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
 import type { TableChunk } from './columns.js'
@@ -48,15 +48,7 @@ export function missingRows(
   for (let row = 0; row < chunk.rows; row++) {
     if (!lacksTarget(values, row, targets.length)) continue
     if (policies.target === 'error') {
-      throw refused(
-        where,
-        `the target ${formatList(
-          targets.map(name => inspect(name)),
-          MOST_SHOWN,
-        )}`,
-        row,
-        'data.missing.target',
-      )
+      throw refused(where, `the target ${formatNames(targets, MOST_SHOWN)}`, row, 'data.missing.target')
     }
     without++
     isOut[row] = 1

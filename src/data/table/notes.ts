@@ -1,6 +1,6 @@
 /** Notes on a table, in the lines that training begins with: targets, columns by kind, missing values, what is left out. Pure. */
 import { inspect } from 'node:util'
-import { formatCounted, formatList } from '../../format.js'
+import { formatCounted, formatList, formatNames } from '../../format.js'
 import { isMissing } from './collect.js'
 import type { TableChunk } from './columns.js'
 import { type ColumnEncoding, featureCount, type TableEncoding, widthOf } from './encoding.js'
@@ -29,10 +29,7 @@ export function tableNotes(
     return of.length === 0 ? [] : [`${PLURALS[kind]}: ${formatList(of.map(shown), MOST_SHOWN)}`]
   })
   return [
-    `predicts ${formatList(
-      targets.map(name => inspect(name)),
-      MOST_SHOWN,
-    )}: ${outputs}${why}, from ${formatCounted(columns.length, 'column')} as ${formatCounted(featureCount(encoding), 'feature')}`,
+    `predicts ${formatNames(targets, MOST_SHOWN)}: ${outputs}${why}, from ${formatCounted(columns.length, 'column')} as ${formatCounted(featureCount(encoding), 'feature')}`,
     ...kinds,
     ...missingNote(columns, chunk, rows),
     ...(unused.length === 0

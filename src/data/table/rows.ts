@@ -4,7 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
-import { formatList } from '../../format.js'
+import { formatNames } from '../../format.js'
 import type { ColumnValues, TableChunk } from './columns.js'
 import type { ColumnEncoding, TableEncoding } from './encoding.js'
 
@@ -24,10 +24,7 @@ export function rowByOrder(
   where = 'row',
 ): Record<string, unknown> {
   if (values.length === columns.length) return Object.fromEntries(columns.map(({ column }, i) => [column, values[i]]))
-  const names = formatList(
-    columns.map(({ column }) => inspect(column)),
-    20,
-  )
+  const names = formatNames(columns.map(({ column }) => column))
   throw new DataError(`${where}: has ${values.length} values, expected ${columns.length}: ${names}`)
 }
 

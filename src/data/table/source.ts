@@ -7,7 +7,7 @@
 import { inspect } from 'node:util'
 import { allRowsAdvice } from '../../config/all-rows.js'
 import { DataError, ShapeError } from '../../errors.js'
-import { formatList } from '../../format.js'
+import { formatNames } from '../../format.js'
 import type { SavedInput } from '../input.js'
 import {
   checkViews,
@@ -24,11 +24,12 @@ import type { ColumnProfile, TableChunk } from './columns.js'
 import { encodeRows } from './encode.js'
 import { type ColumnEncoding, featureCount, featureNames, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
-import { type ChosenColumns, chooseKinds, noColumn, withoutCounters } from './kinds.js'
+import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
 import { missingRows } from './missing.js'
 import { tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { splitTable, type TableSplits } from './splits.js'
+import { takeRows } from './take.js'
 import { type TableTask, type TargetValues, targetNames, targetValues, taskOfTargets } from './targets.js'
 import { expectWeight, WEIGHT_REASON, weightsOf } from './weights.js'
 
@@ -95,6 +96,12 @@ export async function openTable(
   })
 }
 
+/** Columns that a model is trained on: features, then targets. */
+const columnsOf = ({ columns, targets }: TableEncoding): string[] => [
+  ...columns.map(({ column }) => column),
+  ...targets,
+]
+
 const featureName = ({ profile }: { readonly profile: ColumnProfile }): string => profile.name
 
 async function withReader<T>(
@@ -144,7 +151,7 @@ function planColumns(
   const known = model?.table ?? null
   const names = profiles.map(({ name }) => name)
   const targets = known ? known.targets : targetNames(where, profiles, config.target)
-  if (known) expectColumns(where, names, known)
+  if (known) expectColumns(where, names, columnsOf(known))
   const isScored = testPath === null && config.testFraction === ALL_ROWS
   const splitBy = isScored ? null : splitColumn(where, config.split, profiles)
   // Scores are not weighted: a file that is scored needs no such column.
@@ -191,21 +198,6 @@ function splitColumn(
     )
   }
   return { kind, name }
-}
-
-/** Throws DataError that names the columns of an encoding that a table lacks. */
-export function expectColumns(where: string, names: readonly string[], { columns, targets }: TableEncoding): void {
-  const wanted = [...columns.map(({ column }) => column), ...targets]
-  const absent = wanted.filter(name => !names.includes(name))
-  if (absent.length === 0) return
-  const list = (each: readonly string[]) =>
-    formatList(
-      each.map(name => inspect(name)),
-      20,
-    )
-  throw new DataError(
-    `${where}: has no column ${list(absent)}, expected all that the model takes; it has ${list(names)}`,
-  )
 }
 
 /** Kinds of the feature columns. */
@@ -262,9 +254,8 @@ function fitted(
 function readTest(path: string, open: OpenReader, plan: TablePlan, config: DataConfig, encoding: TableEncoding) {
   return withReader(open, path, formatOf(config, encoding), async reader => {
     const names = reader.columns.map(({ name }) => name)
-    expectColumns(path, names, encoding)
-    const wanted = [...encoding.columns.map(({ column }) => column), ...encoding.targets]
-    const chunk = await collectColumns(reader, wanted)
+    expectColumns(path, names, columnsOf(encoding))
+    const chunk = await collectColumns(reader, columnsOf(encoding))
     return readRows(reader, chunk, { ...plan, known: encoding }, config, path)
   })
 }
@@ -291,7 +282,7 @@ function sourceOf(
     train: { ...all, rows: train, files: isScored ? [] : all.files },
     test: test ?? { ...all, rows: splits.test, files: isScored ? all.files : [] },
   }
-  const used = new Set([...encoding.columns.map(({ column }) => column), ...targets])
+  const used = new Set(columnsOf(encoding))
   return {
     ...{ name: 'table', where, height: 1, width: featureCount(encoding), dtype: 'float32' },
     ...{ task, classes: classNames.length, classNames, table: encoding },
@@ -315,6 +306,11 @@ function sourceOf(
     ],
     ...(weight !== null && { weighted: true }),
     load: loader(parts, encoding, classNames, where, weight),
+    async fields(split, positions) {
+      const { chunk, rows } = parts[split]
+      const fileRows = Uint32Array.from({ length: positions.length }, (_, i) => rows[positions[i]])
+      return { chunk: takeRows(chunk, fileRows, columnsOf(encoding)), fileRows }
+    },
   }
 }
 
@@ -339,9 +335,9 @@ function classesWithoutTraining(
   if (targets.task === 'regression' || train.length === 0) return []
   const seen = new Set<string>()
   for (const row of train) seen.add(targets.names[targets.labels[row]])
-  const absent = classNames.filter(name => !seen.has(name)).map(name => inspect(name))
+  const absent = classNames.filter(name => !seen.has(name))
   if (absent.length === 0) return []
-  return [`${where}: no training row has the class ${formatList(absent, 20)}; nothing is learned about it`]
+  return [`${where}: no training row has the class ${formatNames(absent)}; nothing is learned about it`]
 }
 
 /** Rows of values (N, K). */
@@ -390,11 +386,7 @@ function expectKnownClasses({ targets, rows, files }: ReadTable, classNames: rea
   const isUnknown = targets.names.map(name => !classNames.includes(name))
   const row = rows.find(each => isUnknown[targets.labels[each]])
   if (row === undefined) return
-  const known = formatList(
-    classNames.map(each => inspect(each)),
-    20,
-  )
   throw new DataError(
-    `${files[0]?.path ?? 'table'}: test rows have the class ${inspect(targets.names[targets.labels[row]])}, expected one of the training rows: ${known}`,
+    `${files[0]?.path ?? 'table'}: test rows have the class ${inspect(targets.names[targets.labels[row]])}, expected one of the training rows: ${formatNames(classNames)}`,
   )
 }

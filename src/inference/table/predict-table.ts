@@ -5,11 +5,12 @@
  * Letters: `B` rows of a chunk, `F` features, `K` outputs.
  */
 import { inspect } from 'node:util'
-import { listOf } from '../../data/match.js'
 import { encodeRows } from '../../data/table/encode.js'
 import { featureCount, type TableEncoding } from '../../data/table/encoding.js'
+import { expectColumns } from '../../data/table/kinds.js'
 import type { TableReader } from '../../data/table/reader.js'
-import { ConfigError, DataError } from '../../errors.js'
+import { ConfigError } from '../../errors.js'
+import { formatNames } from '../../format.js'
 import type { Predictor } from '../predictor.js'
 import { type OutputColumn, predictionColumns, predictionNames } from './predictions.js'
 
@@ -35,15 +36,10 @@ export function predictTable(
 ): TablePredictions {
   const found = reader.columns.map(({ name }) => name)
   const wanted = encoding.columns.map(({ column }) => column)
-  const missing = wanted.filter(name => !found.includes(name))
-  if (missing.length > 0) {
-    throw new DataError(
-      `${where}: has no column ${listOf(missing)}, expected all that the model was trained on; it has ${listOf(found)}`,
-    )
-  }
+  expectColumns(where, found, wanted)
   const unknown = keep.find(name => !found.includes(name))
   if (unknown !== undefined) {
-    throw new ConfigError(`--keep is ${inspect(unknown)}, expected a column of the data: ${listOf(found)}`)
+    throw new ConfigError(`--keep is ${inspect(unknown)}, expected a column of the data: ${formatNames(found)}`)
   }
   const target = encoding.targets.length === 1 ? encoding.targets[0] : null
   const outputs = { task: predictor.task, outputNames: predictor.outputNames, target }

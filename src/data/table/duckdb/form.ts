@@ -4,7 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
-import { formatList } from '../../../format.js'
+import { formatNames } from '../../../format.js'
 import type { TableFormat } from '../reader.js'
 import { RecordFault, RecordSplitter, type TextRecord } from './records.js'
 import { Can, isCommaNumber, isMissing, isNumberText, meaningOf } from './texts.js'
@@ -290,7 +290,7 @@ function namelessNotes({ fields }: TextRecord, names: readonly string[]): string
 }
 
 const listed = (texts: readonly string[]): string =>
-  formatList(
-    texts.map(text => inspect(text.length > 30 ? `${text.slice(0, 30)}…` : text)),
+  formatNames(
+    texts.map(text => (text.length > 30 ? `${text.slice(0, 30)}…` : text)),
     MOST_SHOWN,
   )

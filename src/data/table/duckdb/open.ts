@@ -4,6 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import { formatNames } from '../../../format.js'
 import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from '../columns.js'
 import type { TableFormat, TableReader } from '../reader.js'
@@ -282,11 +283,7 @@ function partOf(values: ReturnType<typeof convert>, from: number): ReturnType<ty
   return { type: 'text', codes, dictionary }
 }
 
-const listNames = (columns: readonly ReadColumn[]): string =>
-  `${columns
-    .slice(0, 20)
-    .map(({ name }) => name)
-    .join(', ')}${columns.length > 20 ? ', …' : ''}`
+const listNames = (columns: readonly ReadColumn[]): string => formatNames(columns.map(({ name }) => name))
 
 class DuckDBReader implements TableReader {
   readonly rows: number
