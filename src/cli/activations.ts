@@ -111,7 +111,9 @@ async function showWeights(
   ])
   const tiles = importantUnits(predictor, count)
   const title = `first layer: weights of ${tiles.length} of ${formatCounted(predictor.widths[1], 'unit')}`
-  if (out !== undefined) await savePicture(out, drawWeights(title, tiles, predictor))
+  const { height, width, widths } = predictor
+  const shape = widths[0] === height * width ? { height, width } : { height: 1, width: widths[0] } // embedded features
+  if (out !== undefined) await savePicture(out, drawWeights(title, tiles, shape))
   if (!json) return [title]
   return [
     JSON.stringify({ out: out ?? null, units: tiles.map(({ unit, values }) => ({ unit, weights: [...values] })) }),

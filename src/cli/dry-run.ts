@@ -2,7 +2,8 @@
 import type { LoadedExperiment } from '../config/load.js'
 import { prepareSession } from '../coordinator/session.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
-import { type Parameter, parameterCount, parameterTable } from '../model/parameters.js'
+import type { EmbeddingShape } from '../model/embedding.js'
+import { type Parameter, parameterCount, parametersOf } from '../model/parameters.js'
 import { splitsText } from './train-lines.js'
 
 export interface DryRun {
@@ -11,6 +12,7 @@ export interface DryRun {
   readonly features: number
   readonly outputs: readonly string[]
   readonly layers: readonly { readonly inputs: number; readonly outputs: number; readonly parameters: number }[]
+  readonly embeddings: readonly EmbeddingShape[]
   readonly parameters: number
   readonly stepsPerEpoch: number
   readonly memoryBytes: number
@@ -29,15 +31,22 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
   })
   const train = data.validationFrom ?? data.train.rows - Math.round(data.train.rows * experiment.data.validation)
   const validation = data.train.rows - train
-  const table = parameterTable(plan.widths, plan.norm.type)
+  const table = parametersOf(plan)
   const layers = plan.widths.slice(1).map((outputs, i) => {
-    const own = table.filter(({ layer }: Parameter) => layer === i)
+    const own = table.filter(({ layer, kind }: Parameter) => kind !== 'embedding' && layer === i)
     return { inputs: plan.widths[i], outputs, parameters: parameterCount(own) }
   })
+  const { embeddings } = plan
   return {
     experiment,
     rows: { train, validation, test: data.test.rows },
-    ...{ features: data.height * data.width, outputs: data.classNames, layers, parameters: parameterCount(table) },
+    ...{
+      features: data.height * data.width,
+      outputs: data.classNames,
+      layers,
+      embeddings,
+      parameters: parameterCount(table),
+    },
     stepsPerEpoch: Math.ceil(Math.ceil(train / plan.batchSize) / plan.accumulateSteps),
     memoryBytes: layout.bytes,
     ...{ backend: plan.backend, backendReason, backendAdvice, precision: plan.precision, workers: plan.workers },
@@ -63,6 +72,12 @@ export function dryRunLines(run: DryRun): string[] {
     row(
       '',
       `${formatCounted(features, 'feature')}, ${data.task === 'regression' ? formatCounted(outputs.length, 'target') : formatCounted(outputs.length, 'class', 'classes')}`,
+    ),
+    ...run.embeddings.map(({ rows: categories, size }, i) =>
+      row(
+        '',
+        `embedding ${i}, ${formatCount(categories)} rows of ${size}: ${formatCounted(categories * size, 'parameter')}`,
+      ),
     ),
     ...layers.map(({ inputs, outputs: units, parameters }, i) =>
       row(

@@ -23,13 +23,20 @@ export function startLines(event: StartEvent, cwd: string): string[] {
   return [
     row('data', `${experiment.data.dataset}: ${splitsText(rows)}`),
     ...(event.notes ?? []).map(note => row('', note)),
-    row('model', `${widths.join('-')}, ${formatCount(event.parameters)} parameters`),
+    row('model', `${widths.join('-')}${embeddingsText(event)}, ${formatCount(event.parameters)} parameters`),
     row(
       'compute',
       `${event.backend} (${advice === null ? reason : `${reason}; ${advice}`}), ${formatCounted(workers, 'worker')}, ${formatBytes(event.memoryBytes)} shared memory`,
     ),
     ...(event.runDir === null ? [] : [row('run', shown(event.runDir, cwd))]),
   ]
+}
+
+/** Tables of embedded features, behind the units of the layers. */
+function embeddingsText({ embeddings = [] }: StartEvent): string {
+  const shapes = embeddings.map(({ rows, size }) => `${formatCount(rows)} x ${size}`)
+  const title = shapes.length === 1 ? 'embedding' : 'embeddings'
+  return shapes.length === 0 ? '' : `, ${title} ${shapes.join(', ')}`
 }
 
 /** Samples of each split; a split without any is left out. */

@@ -5,7 +5,7 @@
 import type { Experiment } from '../config/schema.js'
 import { RunError } from '../errors.js'
 import { titleOf } from '../kernels/choose.js'
-import { parameterCount, parameterTable } from '../model/parameters.js'
+import { parameterCount, parametersOf } from '../model/parameters.js'
 import { learningRateAt } from '../model/schedule.js'
 import type { ProgressEvent, RunSummary, Score } from '../run/events.js'
 import type { TrainingState } from '../run/training-state.js'
@@ -149,7 +149,7 @@ export class RunState {
       rowsSeen: this.#rowsSeen({ plan }),
       seconds,
       samplesPerSecond,
-      parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
+      parameters: parameterCount(parametersOf(plan)),
     }
   }
 

@@ -19,11 +19,12 @@ import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { adviseHugePages } from '../kernels/ffi/memory.js'
 import { openNative } from '../kernels/native/open.js'
-import { parameterTable } from '../model/parameters.js'
+import { parametersOf } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { Score, WorkerTime } from '../run/events.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
+import { sizeOf } from '../tensor/tensor.js'
 import { viewWeight } from '../worker/network/views.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { faultText } from '../worker/plan/faults.js'
@@ -246,7 +247,7 @@ export class Session {
   }
 
   #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
-    const table = stateTable(parameterTable(this.plan.widths, this.plan.norm.type), this.plan)
+    const table = stateTable(parametersOf(this.plan), this.plan)
     this.#snapshot ??= new SharedArrayBuffer(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
     const all = new Float32Array(this.#snapshot)
     const view = ({ name, shape, start, end }: StateTensor) => ({ name, shape, data: all.subarray(start, end) })
@@ -295,7 +296,7 @@ export class Session {
 
   #loadParameter({ parameter, ...slots }: ParameterSlots): Float32Array {
     const { dims, kind } = parameter
-    if (kind !== 'weight') return Float32Array.from(viewSlot(this.#memory, slots.master).data.subarray(0, dims[0]))
+    if (kind !== 'weight') return Float32Array.from(viewSlot(this.#memory, slots.master).data.subarray(0, sizeOf(dims)))
     const weight = viewWeight(this.#memory, { parameter, ...slots })
     const values = new Float32Array(dims[0] * dims[1])
     for (let i = 0; i < dims[0]; i++) {
@@ -325,9 +326,9 @@ export class Session {
     const rows = this.rowsOf(split)
     const images: Features = viewSlot<'uint8' | 'float32'>(this.#memory, this.layout.features[from]).data
     const targets: Float32Array = viewSlot(this.#memory, this.layout.targets[from]).data
-    const { widths } = this.plan
+    const { widths, features } = this.plan
     return {
-      features: takenRows(images, widths[0], rows),
+      features: takenRows(images, features, rows),
       targets: takenRows(targets, widths[widths.length - 1], rows),
     }
   }

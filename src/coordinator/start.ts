@@ -8,7 +8,7 @@ import { CheckpointError } from '../formats/safetensors.js'
 import type { WeightLayout } from '../import/assign.js'
 import { importAgain, importWeights, scaledOutputs } from '../import/import.js'
 import { isForeign } from '../import/read.js'
-import { type Parameter, parameterTable } from '../model/parameters.js'
+import { type Parameter, parametersOf } from '../model/parameters.js'
 import { type Checkpoint, loadState, loadWeights, readCheckpoint, weightsSha256 } from '../run/checkpoint-file.js'
 import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
 import type { ManifestDetails } from '../run/manifest.js'
@@ -144,7 +144,7 @@ export async function locateStart(
 export async function startFrom(session: Session, { file, imported, ...start }: StartingPoint): Promise<void> {
   await session.restore(async ({ parameters, moments }) => {
     if (imported) {
-      const table = parameterTable(session.plan.widths, session.plan.norm.type)
+      const table = parametersOf(session.plan)
       const { targets } = session.input
       const unscaled = await importAgain(file, table, imported)
       const read = targets ? scaledOutputs(file, unscaled, targets) : unscaled

@@ -8,7 +8,7 @@ import type { Experiment } from '../config/schema.js'
 import type { TrainingData } from '../data/memory.js'
 import { RunError } from '../errors.js'
 import type { WeightLayout } from '../import/assign.js'
-import { parameterCount, parameterTable } from '../model/parameters.js'
+import { parameterCount, parametersOf } from '../model/parameters.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, TrainEvent } from '../run/events.js'
@@ -285,10 +285,11 @@ export class Trainer {
       runDir: directory?.path ?? null,
       experiment,
       widths: plan.widths,
+      ...(plan.embeddings.length > 0 && { embeddings: plan.embeddings }),
       backend: plan.backend,
       ...{ backendReason, backendAdvice },
       workers: plan.workers,
-      parameters: parameterCount(parameterTable(plan.widths, plan.norm.type)),
+      parameters: parameterCount(parametersOf(plan)),
       rows: plan.rows,
       stepsPerEpoch: stepsPerEpoch(plan),
       memoryBytes: layout.bytes,

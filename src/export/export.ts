@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
 import { deviation, type Scaling } from '../data/input.js'
 import { KNOWN } from '../data/known.js'
+import type { TableEncoding } from '../data/table/encoding.js'
 import { ConfigError } from '../errors.js'
 import { writeAtomically } from '../files/atomic.js'
 import { FACTS_VERSION } from '../formats/npz-facts.js'
@@ -68,6 +69,7 @@ export async function exportWeights(
   }
   const predictor = await Predictor.open(target)
   const { outputNames, widths, source, task } = predictor
+  if (format === 'onnx' || format === 'tfjs') expectNoEmbeddings(target, format, source.input.table)
   const { model, train } = source.experiment
   const parameters = predictor.parameterNames.map((name): NamedWeights => {
     const { shape, data } = predictor.parameter(name)
@@ -93,6 +95,16 @@ export async function exportWeights(
     throw new ConfigError(`export: ${file} cannot be written: ${(cause as Error).message}`, { cause })
   }
   return { format, file, parameters: parameters.map(({ name, shape }) => ({ name, shape })) }
+}
+
+/** Throws ConfigError for a model whose categories are rows of a table: these formats have no place for it yet. */
+function expectNoEmbeddings(target: string, format: ExportFormat, table: TableEncoding | undefined): void {
+  const embedded = table?.columns.filter(({ kind }) => kind === 'embedding') ?? []
+  if (embedded.length === 0) return
+  const names = embedded.map(({ column }) => inspect(column)).join(', ')
+  throw new ConfigError(`${target}: embeds ${names}, expected one feature for each category in ${format}`, {
+    hint: '--format npz or safetensors has the embeddings; or train with --set data.categories.above=hash',
+  })
 }
 
 /** Weights for regression: the last layer, which is linear, scaled so that its outputs are in the units of the data. */

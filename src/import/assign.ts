@@ -40,8 +40,38 @@ export interface Assigned {
 
 type Layer = ReadonlyMap<Kind, ForeignArray>
 
-/** Throws DataError where the arrays are not those of the table, or names and shapes leave open which is which. */
+/**
+ * Throws DataError where the arrays are not those of the table, or names and shapes leave open which is which. Embeddings go by their
+ * own names: no other program has the categories of their rows.
+ */
 export function assignWeights(
+  file: string,
+  arrays: readonly ForeignArray[],
+  table: readonly Parameter[],
+  reading: Reading,
+): Assigned {
+  const embeddings = table.filter(({ kind }) => kind === 'embedding')
+  const tables = embeddings.map(parameter => embeddingOf(file, arrays, parameter))
+  const names = embeddings.map(({ name }) => name)
+  const others = arrays.filter(({ name }) => !names.includes(name))
+  const layers = assignLayers(file, others, table.slice(embeddings.length), reading)
+  return { ...layers, parameters: [...tables, ...layers.parameters] }
+}
+
+function embeddingOf(file: string, arrays: readonly ForeignArray[], parameter: Parameter): NamedWeights {
+  const { name, dims } = parameter
+  const array = arrays.find(each => each.name === name)
+  if (array) return { name, shape: dims, data: valuesOf(file, array, parameter, 'in-out') }
+  const found = arrays.map(each => `${each.name} (${each.shape.join(', ')})`).join(', ')
+  throw new DataError(
+    `${file}: has no ${name}, expected the model's embeddings (${dims.join(', ')}); it has ${found}`,
+    {
+      hint: 'start from a run, a checkpoint, or a file that `gradloom export` wrote of one with the same columns',
+    },
+  )
+}
+
+function assignLayers(
   file: string,
   arrays: readonly ForeignArray[],
   table: readonly Parameter[],
@@ -253,7 +283,7 @@ function valuesOf(file: string, array: ForeignArray, parameter: Parameter, layou
   const { kind, dims } = parameter
   const isTransposed = kind === 'weight' && layout === 'out-in'
   const data = new Float32Array(sizeOf(dims))
-  const [inputs, outputs] = kind === 'weight' ? dims : [dims[0], 1]
+  const [inputs, outputs] = dims.length === 2 ? dims : [dims[0], 1]
   for (let i = 0; i < inputs; i++) {
     for (let o = 0; o < outputs; o++) {
       data[i * outputs + o] = array.values[isTransposed ? o * inputs + i : i * outputs + o]

@@ -30,11 +30,14 @@ export interface Mistake extends ClassPrediction {
  * The test split of the data set that a run was trained on, images or a table. Throws DataError where the data are missing
  * or are not those that the model takes.
  */
-export async function loadTestSamples({ source, widths }: Predictor, moved: MovedData = {}): Promise<TestSamples> {
+export async function loadTestSamples(
+  { source, height, width }: Predictor,
+  moved: MovedData = {},
+): Promise<TestSamples> {
   const { data: located } = await locateDataOf(source.experiment, source, moved)
   const data = matchModel(await openDataset(located, { baseDir: source.baseDir, model: source.input }), source.input)
   const { rows } = data.test
-  const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * widths[0])
+  const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * height * width)
   const labels = new Int32Array(rows)
   const targets = new Float32Array(data.task === 'regression' ? rows * data.classes : 0)
   const { files } = await data.load('test', features, labels, targets)

@@ -59,7 +59,7 @@ export function layerPanels(
       note: kind === 'output' ? `says ${said()}` : `${(100 * active).toFixed(0)} % active`,
       values,
       names: named ? outputNames : null,
-      shape: kind === 'input' ? { height, width } : null,
+      shape: kind === 'input' && values.length === height * width ? { height, width } : null,
     }
   })
 }

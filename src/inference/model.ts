@@ -67,6 +67,7 @@ export async function openModel(target: string, batchRows: number): Promise<Open
     where: opened.checkpoint,
     task: input.targets ? 'regression' : 'classification',
     classes: classNames.length,
+    ...(input.table && { table: input.table }),
     train: { rows: 0 },
     test: { rows: batchRows }, // the slot of the test images is where a batch is put
     load: () => Promise.reject(new ShapeError('a model has no images of its own')),

@@ -70,7 +70,7 @@ export class Predictor {
   readonly targetNames: readonly string[]
   /** Names of the parameters, for `parameter`. */
   readonly parameterNames: readonly string[]
-  /** Units at every layer boundary: features, hidden layers, outputs. */
+  /** Units at every layer boundary: inputs, which are the features, embedded ones as vectors; hidden layers, outputs. */
   readonly widths: readonly number[]
   /** Files and experiment that model and weights came from. */
   readonly source: ModelSource
@@ -133,7 +133,7 @@ export class Predictor {
    */
   predict(samples: Samples): NdArray<Float32Array> {
     const features = this.#featuresOf(samples)
-    const rows = features.length / this.widths[0]
+    const rows = features.length / (this.height * this.width)
     const outputs = this.outputNames.length
     const out = new Float32Array(rows * outputs) // (B, K)
     const last = this.widths.length - 1
@@ -176,7 +176,7 @@ export class Predictor {
   /** Activations of every layer for samples (B, F): the input first, the outputs last. Throws as `predict` does. */
   activations(samples: Samples): LayerActivations[] {
     const features = this.#featuresOf(samples)
-    const rows = features.length / this.widths[0]
+    const rows = features.length / (this.height * this.width)
     const outs = this.widths.map(width => new Float32Array(rows * width))
     this.#eachBatch(features, rows, (first, count) => {
       for (const [layer, out] of outs.entries()) this.#copy(out, layer, first, count)
@@ -208,7 +208,7 @@ export class Predictor {
   /** Samples as the network takes them: flat, row-major, of its type. */
   #featuresOf(samples: Samples): Features {
     const { dtype } = this.source.input
-    const size = this.widths[0]
+    const size = this.height * this.width
     const what =
       dtype === 'uint8' ? `an image is ${this.height} x ${this.width}` : 'a sample has the features of the data'
     if (samples instanceof Uint8Array || samples instanceof Float32Array) {
@@ -217,7 +217,10 @@ export class Predictor {
           `samples: are ${samples.constructor.name}, expected ${dtype}, as the data of the model were`,
         )
       }
-      if (samples.length % size === 0) return samples
+      if (samples.length % size === 0) {
+        this.#expectIndices(samples, size)
+        return samples
+      }
       throw new ShapeError(`samples: length is ${samples.length}, expected a multiple of ${size}; ${what}`)
     }
     if (!Array.isArray(samples)) {
@@ -247,13 +250,29 @@ export class Predictor {
         features[row * size + i] = value
       }
     }
+    this.#expectIndices(features, size)
     return features
+  }
+
+  /** Throws ShapeError for an embedded feature that is no row of its table. */
+  #expectIndices(features: Features, size: number): void {
+    const { embeddings } = this.#planned.plan
+    for (const [e, { rows }] of embeddings.entries()) {
+      const feature = size - embeddings.length + e
+      for (let at = feature; at < features.length; at += size) {
+        const index = features[at]
+        if (Number.isInteger(index) && index >= 0 && index < rows) continue
+        throw new ShapeError(
+          `samples: feature ${feature} of sample ${(at - feature) / size} is ${index}, expected a row of its embedding, from 0 to ${rows - 1}`,
+        )
+      }
+    }
   }
 
   /** Passes all samples through the network; `taken` copies what it needs of a batch, which the next one overwrites. */
   #eachBatch(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { layout } = this.#planned
-    const features = this.widths[0]
+    const features = this.height * this.width
     const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.features.test).data // (BATCH_ROWS, F)
     const { samples: indices } = this.#network.batch
     const run = rowsPass(this.#network)

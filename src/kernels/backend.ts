@@ -9,6 +9,7 @@
  */
 import type { Augmentation } from '../augment/transform.js'
 import type { Activation } from '../model/activation.js'
+import type { EmbeddingPlace } from '../model/embedding.js'
 import type { OptimizerStep } from '../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { NativeProducts } from './products.js'
@@ -135,6 +136,33 @@ export interface WeightUpdate {
   average(average: FloatTensor, tile: Tile, share: number): void
 }
 
+/** Elements [start, end) of a flat tensor; `start` is a multiple of 4, `end` too or the last element. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** The update of a flat tensor whose gradient others compute, in ranges that may be chosen at will: no sum crosses them but `squares`. */
+export interface TableUpdate {
+  /** Sums the range over the buffers in their order, then updates as a bias. Overwrites the first buffer's range. */
+  reduce(buffers: readonly FloatTensor[], range: Range, step: OptimizerStep): void
+  /** The sum of squares of a buffer's range, in f64. */
+  squares(buffer: FloatTensor, range: Range): number
+  /** Multiplies a buffer's range. */
+  scale(buffer: FloatTensor, range: Range, factor: number): void
+  /** average += share · (master - average), over the range. */
+  average(average: FloatTensor, range: Range, share: number): void
+}
+
+/** Embedded features of a gather: the rows of their tables that it copies. */
+export interface EmbeddedFeatures {
+  readonly places: readonly EmbeddingPlace[] // (E)
+  /** Tables by place, each (rows, size) row-major in the dtype of the backend. */
+  readonly tables: readonly FloatTensor[]
+  /** (E, B) rows that were copied, for the gradient. */
+  readonly indices: IntTensor
+}
+
 export interface BiasUpdate {
   fused(rows: number, step: OptimizerStep): void
   accumulate(buffer: FloatTensor, row: number, rows: number, first: boolean): void
@@ -146,12 +174,16 @@ type SampleWeights = FloatTensor | null
 
 /** Kernels of one thread. Scratch memory, where a kernel needs it, is the thread's own. */
 export interface Kernels {
-  /** out (B, F) = (features[samples[row]] - offset) · factor, or, without a scaling, bytes / 255. Overwrites out. */
+  /**
+   * out (B, F) = (features[samples[row]] - offset) · factor, or, without a scaling, bytes / 255. Overwrites out. With
+   * embedded features, the last ones, out is (B, I): each of them becomes a row of its table, row 0 if it is no row's index.
+   */
   gather(
     out: Matrix,
     features: ByteTensor | FloatTensor /* (N, F) uint8, or float32 in every backend */,
     samples: IntTensor /* (B) */,
     scaling: InputScaling | null,
+    embedded?: EmbeddedFeatures | null,
   ): RowKernel
   /** out (B, F) = images[samples[row]], changed as src/augment/transform.ts draws it; the same bits in every backend. */
   augment(args: {
@@ -277,6 +309,7 @@ export interface Kernels {
   ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
+  tableUpdate(table: BiasTensors): TableUpdate
   /** Writes the derived layout of a tile from the master, after weights were stored from outside. */
   derive(w: WeightTensors): (tile: Tile) => void
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
@@ -297,7 +330,7 @@ export interface KernelContext {
 /** Use of a weight, which decides what is derived from it. */
 export interface WeightUse {
   readonly training: boolean
-  /** True for the first layer, whose inputs have no deltas. */
+  /** True for a first layer whose inputs have no deltas, since nothing before it is learned. */
   readonly first: boolean
 }
 

@@ -13,10 +13,10 @@ const weightShape = ({ inputs, outputs }: Sized & { readonly inputs: number }): 
 const vectorShape = ({ outputs }: Sized): Shaped => ({ shape: [outputs] })
 
 /** Checks features: bytes without a scaling, bytes or float32 with one. */
-export function checkGather(...[out, features, samples, scaling]: Parameters<Kernels['gather']>): void {
+export function checkGather(...[out, features, samples, scaling, embedded]: Parameters<Kernels['gather']>): void {
   bindShapes('gather', [
     ['features', features, ['N', 'F']],
-    ['out', matrixShape(out), ['B', 'F']],
+    ['out', matrixShape(out), ['B', embedded ? 'I' : 'F']],
     ['samples', samples, ['B']],
     ...(scaling
       ? ([

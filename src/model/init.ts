@@ -57,7 +57,7 @@ export function initialRows(
 }
 
 /** Two normal numbers from two 32-bit words. Box and Muller 1958. */
-function boxMuller(out: Float64Array, at: number, word0: number, word1: number): void {
+export function boxMuller(out: Float64Array, at: number, word0: number, word1: number): void {
   const radius = Math.sqrt(-2 * logarithm((word0 + 0.5) / 2 ** 32))
   const [cosine, sine] = cosineSine(word1)
   out[at] = radius * cosine

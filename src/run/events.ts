@@ -4,6 +4,7 @@
  */
 import type { Experiment } from '../config/schema.js'
 import type { ScoreName, ScoreValues } from '../config/scores.js'
+import type { EmbeddingShape } from '../model/embedding.js'
 
 /**
  * Scores of one split: means over its samples, and the scores of config/scores.ts, all of them in a summary's `test` and
@@ -30,8 +31,10 @@ export interface StartEvent {
   /** Absolute path of the run directory, or null for a run that writes no files. */
   readonly runDir: string | null
   readonly experiment: Experiment
-  /** Units at every layer boundary: features, hidden layers, classes. */
+  /** Units at every layer boundary: inputs, which are the features, embedded ones as vectors; hidden layers, classes. */
   readonly widths: readonly number[]
+  /** Tables of vectors of embedded features; absent: there are none. */
+  readonly embeddings?: readonly EmbeddingShape[]
   readonly backend: string
   readonly backendReason: string
   /** Advice on what would make the backend faster on this machine; null if there is none. */

@@ -206,6 +206,8 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['numbers', 'bins'], ['table'], 0],
   [['categories', 'max'], ['table'], MAX_CATEGORIES],
   [['categories', 'buckets'], ['table'], BUCKETS],
+  [['categories', 'above'], ['table'], 'hash'],
+  [['categories', 'embeddingSize'], ['table'], null],
   [['split', 'column'], ['table'], null],
   [['split', 'group'], ['table'], null],
   [['split', 'time'], ['table'], null],

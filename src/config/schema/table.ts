@@ -59,6 +59,23 @@ export const categories = z
           'Features that all other categories of such a column, those of later rows among them, are hashed into. 0: they have zeros alone.',
         ),
       ),
+    above: z
+      .enum(['hash', 'embed'])
+      .default('hash')
+      .meta(
+        help(
+          'Encoding of columns with more than `max` categories. `hash`: as `buckets` says. `embed`: a learned vector for each category ' +
+            'of at least two training rows, and one for all other values.',
+        ),
+      ),
+    embeddingSize: count()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          "Length of the vectors of `embed`. null: 1.6 · n^0.56 for n categories (fastai's rule), at most 50: 6 for 10, 21 for 100, 50 for 500 and more.",
+        ),
+      ),
   })
   .prefault({})
   .meta({ title: 'Categories', description: 'Columns of a `table` with many different values.' })

@@ -13,6 +13,7 @@ import {
   type CategoryEncoding,
   type ColumnEncoding,
   type DateEncoding,
+  type EmbeddedEncoding,
   featureCount,
   type NumberEncoding,
   type TableEncoding,
@@ -69,6 +70,8 @@ function writerOf(encoding: ColumnEncoding, values: ColumnValues, place: Place):
       return booleanWriter(encoding, numbersOf(values, 'boolean', place))
     case 'category':
       return categoryWriter(encoding, values)
+    case 'embedding':
+      return embeddedWriter(encoding, values)
     case 'date':
       return dateWriter(encoding, numbersOf(values, 'date', place), place)
   }
@@ -96,32 +99,49 @@ function booleanWriter({ fill, indicator }: BooleanEncoding, values: Float64Arra
   }
 }
 
-function categoryWriter(encoding: CategoryEncoding, values: ColumnValues): Write {
-  const { categories, buckets, missing, numeric } = encoding
-  const known = new Map(categories.map((name, i) => [name, i]))
-  const ofMissing = missing ? categories.length + buckets : -1
-  /** Feature of a category; -1: none. */
-  const featureOf = (name: string) =>
-    known.get(name) ?? (buckets > 0 ? categories.length + bucketOf(name, buckets) : -1)
-  const set = (feature: number, into: Float32Array, at: number) => {
+function categoryWriter({ categories, buckets, missing, numeric }: CategoryEncoding, values: ColumnValues): Write {
+  const featureOf = placesOf(categories, numeric, values, {
+    missing: missing ? categories.length + buckets : -1,
+    other: name => (buckets > 0 ? categories.length + bucketOf(name, buckets) : -1),
+  })
+  return (row, into, at) => {
+    const feature = featureOf(row)
     if (feature >= 0) into[at + feature] = 1
   }
+}
+
+function embeddedWriter({ categories, missing, numeric }: EmbeddedEncoding, values: ColumnValues): Write {
+  const placeOf = placesOf(categories, numeric, values, { missing: missing ? categories.length : -1, other: () => -1 })
+  return (row, into, at) => {
+    into[at] = 1 + placeOf(row)
+  }
+}
+
+/** Returns the place of a row's category among the categories, or that of missing and other values. */
+function placesOf(
+  categories: readonly string[],
+  numeric: boolean,
+  values: ColumnValues,
+  { missing, other }: { readonly missing: number; readonly other: (name: string) => number },
+): (row: number) => number {
+  const known = new Map(categories.map((name, i) => [name, i]))
+  const placeOf = (name: string) => known.get(name) ?? other(name)
   if (values.type === 'text') {
     const { codes, dictionary } = values
-    const features = Int32Array.from(dictionary, text => featureOf(numeric ? asNumber(text) : text))
-    return (row, into, at) => set(codes[row] < 0 ? ofMissing : features[codes[row]], into, at)
+    const places = Int32Array.from(dictionary, text => placeOf(numeric ? asNumber(text) : text))
+    return row => (codes[row] < 0 ? missing : places[codes[row]])
   }
   const numbers = values.values
-  const features = new Map<number, number>()
-  return (row, into, at) => {
+  const places = new Map<number, number>()
+  return row => {
     const value = numbers[row]
-    if (Number.isNaN(value)) return set(ofMissing, into, at)
-    let feature = features.get(value)
-    if (feature === undefined) {
-      feature = featureOf(categoryText(value))
-      features.set(value, feature)
+    if (Number.isNaN(value)) return missing
+    let place = places.get(value)
+    if (place === undefined) {
+      place = placeOf(categoryText(value))
+      places.set(value, place)
     }
-    set(feature, into, at)
+    return place
   }
 }
 

@@ -3,6 +3,8 @@
  * every checkpoint, so that prediction, `serve`, `export` and `train --from` use exactly that. JSON; any thread.
  */
 
+import type { EmbeddingShape } from '../../model/embedding.js'
+
 /** Period of which a date becomes the position, as sine and cosine: of a year, month, week, day or hour. */
 export const CYCLES = ['year', 'month', 'week', 'day', 'hour'] as const
 export type Cycle = (typeof CYCLES)[number]
@@ -61,8 +63,37 @@ export interface DateEncoding {
   readonly indicator: boolean
 }
 
+/**
+ * Category as a row of an embedding: one feature, its index. Row 0 is for values that are no category, those of a single training
+ * row among them; then come the categories, and last, with `missing`, the row of missing values.
+ */
+export interface EmbeddedEncoding {
+  readonly column: string
+  readonly kind: 'embedding'
+  /** Categories, and how they are written, as of one feature for each. */
+  readonly categories: readonly string[]
+  readonly numeric: boolean
+  /** True if missing values have a row of their own; else theirs is row 0. */
+  readonly missing: boolean
+  /** Length of the learned vectors. */
+  readonly size: number
+}
+
 /** Features that one column becomes. All numbers are f64; features are computed in f64 and rounded once. */
-export type ColumnEncoding = NumberEncoding | BooleanEncoding | CategoryEncoding | DateEncoding
+export type ColumnEncoding = NumberEncoding | BooleanEncoding | CategoryEncoding | DateEncoding | EmbeddedEncoding
+
+/** Kind of a column of the data. */
+export type FeatureKind = Exclude<ColumnEncoding['kind'], 'embedding'>
+export const kindOf = ({ kind }: Pick<ColumnEncoding, 'kind'>): FeatureKind =>
+  kind === 'embedding' ? 'category' : kind
+
+/** Rows of an embedding. */
+export const rowsOfEmbedding = ({ categories, missing }: EmbeddedEncoding): number =>
+  1 + categories.length + (missing ? 1 : 0)
+
+/** Embeddings of a table's columns, whose indices are the last features of a row. */
+export const embeddingsOf = ({ columns }: Pick<TableEncoding, 'columns'>): EmbeddingShape[] =>
+  columns.flatMap(column => (column.kind === 'embedding' ? [{ rows: rowsOfEmbedding(column), size: column.size }] : []))
 
 /** Column that was left out, and the reason. */
 export interface UnusedColumn {
@@ -72,7 +103,7 @@ export interface UnusedColumn {
 
 export interface TableEncoding {
   readonly version: 1
-  /** Features in the order of the network's inputs. */
+  /** Features in the order of the network's inputs: embedded ones are the last. */
   readonly columns: readonly ColumnEncoding[]
   /** Target columns, in order. */
   readonly targets: readonly string[]
@@ -100,6 +131,8 @@ export function featureNames(encoding: ColumnEncoding): string[] {
       ]
     case 'number':
       return [column, ...binNames(column, encoding.knots), ...(encoding.indicator ? [missing] : [])]
+    case 'embedding':
+      return [column]
     case 'boolean':
       return [column, ...(encoding.indicator ? [missing] : [])]
   }
@@ -117,6 +150,8 @@ export function widthOf(encoding: ColumnEncoding): number {
       return 2 * encoding.cycles.length + (encoding.elapsed ? 1 : 0) + (encoding.indicator ? 1 : 0)
     case 'number':
       return 1 + Math.max(0, encoding.knots.length - 1) + (encoding.indicator ? 1 : 0)
+    case 'embedding':
+      return 1
     case 'boolean':
       return encoding.indicator ? 2 : 1
   }

@@ -2,7 +2,7 @@
 import { DataError } from '../../errors.js'
 import { formatList } from '../../format.js'
 import type { TableChunk } from './columns.js'
-import { type ColumnEncoding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
+import { type ColumnEncoding, rowsOfEmbedding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
 import { fitColumn } from './fit.js'
 import type { ChosenColumns } from './kinds.js'
 
@@ -11,7 +11,9 @@ const MOST_SHOWN = 12
 export interface TableFitOptions {
   readonly targets: readonly string[]
   readonly maxCategories: number
+  readonly above: 'hash' | 'embed'
   readonly buckets: number
+  readonly embeddingSize: number | null
   readonly bins: number
   /** Column of the times that rows are split by: its elapsed time is no feature. */
   readonly late: string | null
@@ -36,7 +38,10 @@ export function fitTable(
     if (isConstant(encoding)) out.push({ column, reason: 'the same value in every training row' })
     else columns.push(encoding)
   }
-  if (columns.length > 0) return { version: 1, columns, targets, weight: null, unused: out }
+  if (columns.length > 0) {
+    const [embedded, others] = [true, false].map(is => columns.filter(({ kind }) => (kind === 'embedding') === is))
+    return { version: 1, columns: [...others, ...embedded], targets, weight: null, unused: out }
+  }
   throw new DataError(`${where}: has no column to learn from beside ${formatList(targets, MOST_SHOWN)}`, {
     hint:
       out.length === 0
@@ -57,6 +62,8 @@ function isConstant(encoding: ColumnEncoding): boolean {
       return widthOf(encoding) < 2
     case 'date':
       return widthOf(encoding) === 0
+    case 'embedding':
+      return rowsOfEmbedding(encoding) < 2
     case 'boolean':
       return false
   }

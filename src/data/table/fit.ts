@@ -3,18 +3,24 @@
  * any thread. Sums run in the order of the rows, so the same file gives the same bits on any number of threads.
  */
 import { inspect } from 'node:util'
+import { DataError } from '../../errors.js'
+import { embeddingSize, MAX_EMBEDDING_ROWS } from '../../model/embedding.js'
 import type { ColumnValues } from './columns.js'
 import { phaseOf } from './dates.js'
 import { categoryText, numbersOf } from './encode.js'
-import { type ColumnEncoding, CYCLES, type Cycle } from './encoding.js'
+import { type ColumnEncoding, CYCLES, type Cycle, type FeatureKind, rowsOfEmbedding } from './encoding.js'
 
 export interface FitOptions {
   readonly column: string
-  readonly kind: ColumnEncoding['kind']
+  readonly kind: FeatureKind
   /** Categories with a feature of their own. */
   readonly maxCategories: number
+  /** Encoding of a column that has more: the others are hashed, or all become rows of an embedding. */
+  readonly above: 'hash' | 'embed'
   /** Features that the others are hashed into. */
   readonly buckets: number
+  /** Length of the vectors of an embedding; null: by the number of categories. */
+  readonly embeddingSize: number | null
   /** Bins of a number, at most. */
   readonly bins: number
   /** False: time elapsed is no feature, since the test rows are later than all training rows. */
@@ -24,7 +30,7 @@ export interface FitOptions {
 /** `rows`: indices of the training rows. Throws DataError for a value that does not fit the kind. */
 export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string, options: FitOptions): ColumnEncoding {
   const { column, kind } = options
-  if (kind === 'category') return fitCategory(values, rows, options)
+  if (kind === 'category') return fitCategory(values, rows, where, options)
   const place = (row: number) => `${where}: column ${inspect(column)} in row ${row + 1}`
   const numbers = numbersOf(values, kind, place)
   const known = rows.filter(row => !Number.isNaN(numbers[row]))
@@ -95,21 +101,42 @@ function varies(cycle: Cycle, numbers: Float64Array, rows: Uint32Array): boolean
   return rows.some(row => phaseOf(cycle, numbers[row]) !== first)
 }
 
+/**
+ * Training rows that a category needs for a row of an embedding: what is learned from a single one says nothing about others, and
+ * what those have in common is what is known about a value that no training row has.
+ */
+const LEAST_ROWS = 2
+
 function fitCategory(
   values: ColumnValues,
   rows: Uint32Array,
-  { column, maxCategories, buckets }: FitOptions,
+  where: string,
+  { column, maxCategories, buckets, above, ...options }: FitOptions,
 ): ColumnEncoding {
   const { counts, missing } = countsOf(values, rows)
   const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
   const names = [...counts.keys()]
-  const isHashed = names.length > maxCategories
-  const kept = isHashed
-    ? names.sort((a, b) => counts.get(b)! - counts.get(a)! || byText(a, b)).slice(0, maxCategories)
-    : names
+  const isMany = names.length > maxCategories
+  const isEmbedded = isMany && above === 'embed'
+  const kept = isEmbedded
+    ? names.filter(name => counts.get(name)! >= LEAST_ROWS)
+    : isMany
+      ? names.sort((a, b) => counts.get(b)! - counts.get(a)! || byText(a, b)).slice(0, maxCategories)
+      : names
   const numeric = values.type !== 'text'
   const categories = kept.sort(numeric ? (a, b) => Number(a) - Number(b) : byText)
-  return { column, kind: 'category', categories, numeric, buckets: isHashed ? buckets : 0, missing: missing > 0 }
+  const known = { column, categories, numeric, missing: missing > 0 }
+  if (!isEmbedded) return { ...known, kind: 'category', buckets: isMany ? buckets : 0 }
+  const embedded = {
+    ...known,
+    kind: 'embedding',
+    size: options.embeddingSize ?? embeddingSize(categories.length),
+  } as const
+  if (rowsOfEmbedding(embedded) <= MAX_EMBEDDING_ROWS) return embedded
+  throw new DataError(
+    `${where}: column ${inspect(column)} has ${names.length} categories, expected fewer than ${MAX_EMBEDDING_ROWS} for an embedding`,
+    { hint: `--set data.categories.above=hash, or --set data.columns.${column}=ignore` },
+  )
 }
 
 /** Number of training rows of each category, and of those without a value. */

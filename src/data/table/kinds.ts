@@ -7,7 +7,7 @@ import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
 import { formatCount, formatCounted, formatNames } from '../../format.js'
 import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
-import type { ColumnEncoding, UnusedColumn } from './encoding.js'
+import type { FeatureKind, UnusedColumn } from './encoding.js'
 
 /** Distinct values up to which text is a category however few rows there are. */
 const FEW_VALUES = 20
@@ -20,7 +20,7 @@ const IDENTIFIER = /(^|[_\W])(id|uuid|guid|key)$|[a-z]I[dD]$/i
 /** Column that becomes features. */
 export interface FeatureColumn {
   readonly profile: ColumnProfile
-  readonly kind: ColumnEncoding['kind']
+  readonly kind: FeatureKind
   /** True if the experiment names the kind. */
   readonly isAsked: boolean
 }
@@ -70,7 +70,7 @@ export function chooseKinds(
 function usualKind(
   { name, type, distinct, missing, isInteger, unreadable }: ColumnProfile,
   rows: number,
-): { readonly kind: ColumnEncoding['kind'] } | { readonly reason: string } {
+): { readonly kind: FeatureKind } | { readonly reason: string } {
   if (unreadable !== undefined) return { reason: unreadable }
   const present = rows - missing
   if (present <= 0 || distinct === 0) return { reason: 'no values' }

@@ -5,7 +5,7 @@ import { formatCounted, formatList, formatNames } from '../../format.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
 import type { TableChunk } from './columns.js'
-import type { ColumnEncoding } from './encoding.js'
+import type { FeatureKind } from './encoding.js'
 import type { TargetValues } from './targets.js'
 
 const MOST_SHOWN = 8
@@ -17,7 +17,7 @@ const POLICY = { number: 'number', boolean: 'number', category: 'category', date
 export function missingRows(
   where: string,
   chunk: TableChunk,
-  features: readonly { readonly column: string; readonly kind: ColumnEncoding['kind'] }[],
+  features: readonly { readonly column: string; readonly kind: FeatureKind }[],
   values: TargetValues,
   targets: readonly string[],
   policies: DataConfig['missing'],

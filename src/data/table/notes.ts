@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { formatCounted, formatList, formatNames } from '../../format.js'
 import { isMissing } from './collect.js'
 import type { TableChunk } from './columns.js'
-import { type ColumnEncoding, featureCount, type TableEncoding, widthOf } from './encoding.js'
+import { type ColumnEncoding, featureCount, kindOf, rowsOfEmbedding, type TableEncoding, widthOf } from './encoding.js'
 
 /** Names shown in a line. */
 const MOST_SHOWN = 12
@@ -25,7 +25,7 @@ export function tableNotes(
       : formatCounted(classNames.length, 'class', 'classes')
   const why = reason === null ? '' : ` (${reason})`
   const kinds = (['number', 'category', 'boolean', 'date'] as const).flatMap(kind => {
-    const of = columns.filter(column => column.kind === kind)
+    const of = columns.filter(column => kindOf(column) === kind)
     return of.length === 0 ? [] : [`${PLURALS[kind]}: ${formatList(of.map(shown), MOST_SHOWN)}`]
   })
   return [
@@ -45,6 +45,7 @@ export function tableNotes(
 
 function shown(column: ColumnEncoding): string {
   const name = inspect(column.column)
+  if (column.kind === 'embedding') return `${name} (${rowsOfEmbedding(column)} rows of ${column.size}, embedded)`
   if (column.kind !== 'category') return name
   const hashed = column.buckets > 0 ? `, others in ${column.buckets} buckets` : ''
   return `${name} (${widthOf(column) - column.buckets}${hashed})`
@@ -52,14 +53,12 @@ function shown(column: ColumnEncoding): string {
 
 function missingNote(columns: readonly ColumnEncoding[], chunk: TableChunk, rows: Uint32Array): string[] {
   const counted = columns.flatMap(encoding => {
-    if (!(encoding.kind === 'category' ? encoding.missing : encoding.indicator)) return []
+    if (!('missing' in encoding ? encoding.missing : encoding.indicator)) return []
     const values = chunk.columns.get(encoding.column)!
     let count = 0
     for (const row of rows) if (isMissing(values, row)) count++
     const how =
-      encoding.kind === 'category'
-        ? 'a category of its own'
-        : `${Number(encoding.fill.toPrecision(6))} and an indicator`
+      'missing' in encoding ? 'a category of its own' : `${Number(encoding.fill.toPrecision(6))} and an indicator`
     return count === 0
       ? []
       : [`${inspect(encoding.column)} (${count}: ${encoding.kind === 'date' ? 'the median and an indicator' : how})`]

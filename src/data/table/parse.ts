@@ -24,6 +24,10 @@ const schema = z.strictObject({
           ...{ buckets: z.int().min(0), missing: z.boolean() },
         }),
         z.strictObject({
+          ...{ column, kind: z.literal('embedding'), categories: z.array(z.string()), numeric: z.boolean() },
+          ...{ missing: z.boolean(), size: z.int().min(1) },
+        }),
+        z.strictObject({
           ...{ column, kind: z.literal('date'), cycles: z.array(z.enum(CYCLES)), elapsed: z.boolean() },
           ...{ offset: number, factor: number, fill: number, indicator: z.boolean() },
         }),
@@ -35,8 +39,12 @@ const schema = z.strictObject({
   unused: z.array(z.strictObject({ column, reason: z.string() })),
 })
 
+/** True if no other column follows an embedded one. */
+const embeddedLast = ({ columns }: TableEncoding): boolean =>
+  columns.every(({ kind }, i) => i === 0 || kind === 'embedding' || columns[i - 1].kind !== 'embedding')
+
 /** The encoding of a network with `features` inputs; null if it is none. */
 export function parseEncoding(value: unknown, features: number): TableEncoding | null {
   const { data } = schema.safeParse(value)
-  return data && featureCount(data) === features ? data : null
+  return data && featureCount(data) === features && embeddedLast(data) ? data : null
 }

@@ -22,7 +22,7 @@ import { expectDistinct } from '../targets.js'
 import { collectColumns } from './collect.js'
 import type { ColumnProfile, TableChunk } from './columns.js'
 import { encodeRows } from './encode.js'
-import { type ColumnEncoding, featureCount, featureNames, type TableEncoding } from './encoding.js'
+import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
 import { missingRows } from './missing.js'
@@ -128,7 +128,7 @@ export function formatOf(
     if (kind !== 'category' && kind !== 'ignore') types[name] = kind
   }
   for (const column of encoding?.columns ?? []) {
-    if (column.kind !== 'category') types[column.column] = column.kind
+    if (column.kind !== 'category' && column.kind !== 'embedding') types[column.column] = column.kind
     else if (!column.numeric) types[column.column] = 'text'
   }
   return {
@@ -201,9 +201,9 @@ function splitColumn(
 }
 
 /** Kinds of the feature columns. */
-function kindsOf({ chosen, known }: TablePlan): { column: string; kind: ColumnEncoding['kind'] }[] {
+function kindsOf({ chosen, known }: TablePlan): { column: string; kind: FeatureKind }[] {
   return (
-    known?.columns.map(({ column, kind }) => ({ column, kind })) ??
+    known?.columns.map(encoding => ({ column: encoding.column, kind: kindOf(encoding) })) ??
     chosen!.features.map(({ profile, kind }) => ({ column: profile.name, kind }))
   )
 }
@@ -245,7 +245,8 @@ function fitted(
   rows: Uint32Array,
 ): TableEncoding {
   const encoding = fitTable(where, chunk, rows, chosen!, {
-    ...{ targets, maxCategories: categories.max, buckets: categories.buckets, bins: numbers.bins },
+    ...{ targets, maxCategories: categories.max, above: categories.above, buckets: categories.buckets },
+    ...{ embeddingSize: categories.embeddingSize, bins: numbers.bins },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
   })
   return { ...encoding, weight }

@@ -5,7 +5,8 @@
 import { dropoutThreshold, keyOf, Purpose } from '../../tensor/random.js'
 import { byteOffsetOf } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { DropoutSpec, Kernels } from '../backend.js'
+import type { DropoutSpec, Kernels, RowKernel } from '../backend.js'
+import { bindEmbedding } from '../embedding.js'
 import {
   checkBiasActivate,
   checkDropout,
@@ -42,23 +43,30 @@ export function bindMask({ rate, seed, layer, samples }: DropoutSpec, scratch: n
 /** `scratch` takes DROPOUT_SCRATCH_BYTES. */
 export function bindElementwise(wasm: WasmExports, scratch: number, partOf: PartOf): Elementwise {
   return {
-    gather(out, features, samples, scaling) {
-      checkGather(out, features, samples, scaling)
+    gather(out, features, samples, scaling, embedded = null) {
+      checkGather(out, features, samples, scaling, embedded)
+      const width = features.shape[1]
       const partOfOut = partOf(out)
       const from = byteOffsetOf(features)
       const index = byteOffsetOf(samples)
       if (!scaling) {
         return (row, rows) => {
           const to = partOfOut(row)
-          wasm.gather(...to.place, ...extentOf(rows, to), out.cols, from, index + row * WORD_BYTES)
+          wasm.gather(...to.place, ...extentOf(rows, to), width, from, index + row * WORD_BYTES)
         }
       }
       const [offset, factor] = [byteOffsetOf(scaling.offset), byteOffsetOf(scaling.factor)]
       const floats = Number(features.dtype === 'float32')
-      return (row, rows) => {
+      const gather: RowKernel = (row, rows) => {
         const to = partOfOut(row)
         const sample = index + row * WORD_BYTES
-        wasm.gather_scaled(...to.place, ...extentOf(rows, to), out.cols, from, floats, sample, offset, factor)
+        wasm.gather_scaled(...to.place, ...extentOf(rows, to), width, from, floats, sample, offset, factor)
+      }
+      if (!embedded) return gather
+      const embed = bindEmbedding(out, features, samples, embedded)
+      return (row, rows) => {
+        gather(row, rows)
+        embed(row, rows)
       }
     },
 

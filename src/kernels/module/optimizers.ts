@@ -1,8 +1,8 @@
 /** Binds the optimizers of assembly/optimizers.ts, and what else passes over contiguous parameters. Runs in workers. */
 import type { OptimizerStep } from '../../model/optimizer.js'
-import { byteOffsetOf } from '../../tensor/tensor.js'
+import { byteOffsetOf, type FloatTensor } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { Tile, WeightUpdate } from '../backend.js'
+import type { Tile } from '../backend.js'
 
 /**
  * Applies an optimizer to n contiguous floats of a weight or a bias at `w`, with its moments. The gradient at `g` may be
@@ -55,15 +55,19 @@ export function bindOptimizer(wasm: WasmExports): Apply {
   }
 }
 
-/** Visits a tile's contiguous runs in a fixed order: bytes from the first weight of the matrix, floats. */
-export type EachRun = (tile: Tile, visit: (offset: number, n: number) => void) => void
+/** Visits a tile's, or range's, contiguous runs in a fixed order: bytes from the first weight of the matrix, floats. */
+export type EachRun<T = Tile> = (tile: T, visit: (offset: number, n: number) => void) => void
 
 /** Passes over a tile that need to know no more than its runs. `master`: byte offset of the first weight. */
-export function bindRuns(
+export function bindRuns<T>(
   wasm: WasmExports,
   master: number,
-  eachRun: EachRun,
-): Pick<WeightUpdate, 'squares' | 'scale' | 'average'> {
+  eachRun: EachRun<T>,
+): {
+  squares(buffer: FloatTensor, tile: T): number
+  scale(buffer: FloatTensor, tile: T, factor: number): void
+  average(average: FloatTensor, tile: T, share: number): void
+} {
   return {
     squares(buffer, tile) {
       const at = byteOffsetOf(buffer)

@@ -6,7 +6,16 @@
 import type { OptimizerStep } from '../../model/optimizer.js'
 import { byteOffsetOf } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { BiasTensors, BiasUpdate, Columns, Tile, WeightTensors, WeightUpdate } from '../backend.js'
+import type {
+  BiasTensors,
+  BiasUpdate,
+  Columns,
+  Range,
+  TableUpdate,
+  Tile,
+  WeightTensors,
+  WeightUpdate,
+} from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
 import { bindOptimizer, bindRuns, type EachRun } from './optimizers.js'
 
@@ -134,5 +143,31 @@ export function bindBiasUpdate(
       for (const other of others) wasm.add(sum, other, units)
       for (const part of parts) update(sum + part.first * F32_BYTES, part, step)
     },
+  }
+}
+
+const VECTOR = 4
+
+/** Binds the update of a table, which is flat, and padded with zeros to whole vectors. */
+export function bindTableUpdate(wasm: WasmExports, { master, moments }: BiasTensors): TableUpdate {
+  const apply = bindOptimizer(wasm)
+  const at = byteOffsetOf(master)
+  const momentsAt = moments.map(byteOffsetOf)
+  const placeOf = ({ start, end }: Range) => [start * F32_BYTES, Math.ceil((end - start) / VECTOR) * VECTOR] as const
+  return {
+    reduce(buffers, range, step) {
+      const [offset, n] = placeOf(range)
+      const [sum, ...others] = buffers.map(buffer => byteOffsetOf(buffer) + offset)
+      for (const other of others) wasm.add(sum, other, n)
+      apply(
+        at + offset,
+        momentsAt.map(moment => moment + offset),
+        sum,
+        n,
+        'bias',
+        step,
+      )
+    },
+    ...bindRuns<Range>(wasm, at, (range, visit) => visit(...placeOf(range))),
   }
 }

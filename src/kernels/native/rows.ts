@@ -14,6 +14,7 @@ import { F32_BYTES } from '../layouts.js'
 import { augmentScratchBytes, bindAugment } from '../module/augment.js'
 import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js'
 import { bindNorms } from '../module/norm.js'
+import { bindTableUpdate } from '../module/parameter-update.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { mayLeaveOutZeros, sparseCost } from '../x64/sparse-products.js'
 import { noProducts, type Products, productsOf } from './products.js'
@@ -70,6 +71,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     ...bindNorms(wasm, partOf),
     weightUpdate: (w, x, dz) => bindRowsUpdate(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindRowsBiasUpdate(wasm, gradientScratch, bias, dz),
+    tableUpdate: table => bindTableUpdate(wasm, table),
     derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
       master.data.set(values.subarray(0, outputs), master.index(i, 0))

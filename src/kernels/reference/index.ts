@@ -9,14 +9,23 @@
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
-import type { Backend, BlockKernel, InputScaling, Kernels, RowKernel, WeightTensors } from '../backend.js'
+import type {
+  Backend,
+  BlockKernel,
+  EmbeddedFeatures,
+  InputScaling,
+  Kernels,
+  RowKernel,
+  WeightTensors,
+} from '../backend.js'
+import { bindEmbedding } from '../embedding.js'
 import { checkGather, checkLinear, checkLinearBackward } from '../shapes.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
 import { sigmoidLoss, softmaxLoss, squaredLoss } from './loss.js'
 import { matmul } from './matmul.js'
 import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
-import { biasUpdate, weightUpdate } from './update.js'
+import { biasUpdate, tableUpdate, weightUpdate } from './update.js'
 import { allColumns, blockOf, rowsOf, withColumns } from './views.js'
 
 const kernels: Kernels = {
@@ -37,6 +46,7 @@ const kernels: Kernels = {
   layerNormBackward,
   weightUpdate,
   biasUpdate,
+  tableUpdate,
   derive: () => () => {}, // no kernel here reads another layout
   storeRow(w, i, values) {
     ops.assign(w.master.pick(i, null), ndarray(values, [w.outputs]))
@@ -70,11 +80,14 @@ function gather(
   features: ByteTensor | FloatTensor, // (N, F)
   samples: IntTensor, // (B)
   scaling: InputScaling | null,
+  embedded: EmbeddedFeatures | null = null,
 ): RowKernel {
-  checkGather(out, features, samples, scaling)
+  checkGather(out, features, samples, scaling, embedded)
+  const embed = embedded && bindEmbedding(out, features, samples, embedded)
+  const width = features.shape[1]
   return (row, rows) => {
     for (let r = row; r < row + rows; r++) {
-      const to: FloatTensor = out.tensor.pick(r, null).hi(out.cols) // (F)
+      const to: FloatTensor = out.tensor.pick(r, null).hi(width) // (F)
       const from = (features as FloatTensor).pick(samples.get(r), null) // (F)
       if (!scaling) ops.divs(to, from, 255)
       else {
@@ -82,6 +95,7 @@ function gather(
         ops.muleq(to, scaling.factor)
       }
     }
+    embed?.(row, rows)
   }
 }
 

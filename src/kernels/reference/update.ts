@@ -6,7 +6,7 @@ import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { OptimizerStep } from '../../model/optimizer.js'
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
-import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
+import type { BiasTensors, BiasUpdate, Range, TableUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import { matmul } from './matmul.js'
 import { columnsOf, rowsOf, tileOf } from './views.js'
@@ -84,6 +84,27 @@ export function biasUpdate(
     reduce([sum, ...others], step) {
       for (const other of others) ops.addeq(sum, other)
       update(sum, step)
+    },
+  }
+}
+
+export function tableUpdate({ master, moments }: BiasTensors): TableUpdate {
+  const part = (tensor: FloatTensor, { start, end }: Range) => tensor.lo(start).hi(end - start)
+  return {
+    reduce(buffers, range, step) {
+      const [sum, ...others] = buffers.map(buffer => part(buffer, range))
+      for (const other of others) ops.addeq(sum, other)
+      clip(sum, step.clip)
+      const parts = moments.map(moment => part(moment, range))
+      applyOptimizer(part(master, range), parts, sum, step, 0)
+    },
+    squares: (buffer, range) => ops.norm2squared(part(buffer, range)),
+    scale: (buffer, range, factor) => ops.mulseq(part(buffer, range), factor),
+    average(average, range, share) {
+      const to = part(average, range)
+      const change = like(to)
+      ops.sub(change, part(master, range), to)
+      addScaled(to, change, share)
     },
   }
 }

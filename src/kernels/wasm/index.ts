@@ -10,6 +10,7 @@ import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../b
 import { augmentScratchBytes, bindAugment } from '../module/augment.js'
 import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js'
 import { bindNorms } from '../module/norm.js'
+import { bindTableUpdate } from '../module/parameter-update.js'
 import type { PartOf } from '../module/part.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { gradientListBytes, gradientScratchBytes } from './gradient.js'
@@ -132,6 +133,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     derive: w => bindDerive(kernels, CHUNK_PANELS, w),
     weightUpdate: (w, x, dz) => bindPanelUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
+    tableUpdate: table => bindTableUpdate(kernels, table),
     storeRow,
     loadRow,
   }

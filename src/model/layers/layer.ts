@@ -30,12 +30,15 @@ export interface LayerSpec {
 /** Vectors (outputs) of a layer. Mean and variance are running statistics, all others are learned. */
 export type VectorKind = 'bias' | 'scale' | 'shift' | 'mean' | 'variance'
 
-/** One tensor of a model. Dims are logical: weights (inputs, outputs), all others (outputs). */
+/** One tensor of a model. Dims are logical: weights (inputs, outputs), embeddings (rows, size), all others (outputs). */
 export interface Parameter {
-  /** `layers.<block>.weight`, `layers.<block>.bias`, or `layers.<block>.norm.` and its kind, as in files. */
+  /**
+   * `layers.<block>.weight`, `layers.<block>.bias`, or `layers.<block>.norm.` and its kind, as in files; of an embedded feature
+   * `embeddings.<index>.weight`.
+   */
   readonly name: string
-  readonly kind: 'weight' | VectorKind
-  /** Index of its block. */
+  readonly kind: 'weight' | 'embedding' | VectorKind
+  /** Index of its block, or of the embedded feature. */
   readonly layer: number
   readonly dims: readonly number[]
   /** `random`: drawn as `model.init` says. */

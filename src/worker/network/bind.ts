@@ -11,6 +11,7 @@ import { viewSlot } from '../../tensor/arena.js'
 import type { Matrix } from '../../tensor/tensor.js'
 import type { Layout, MatrixSlot } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
+import { bindEmbeddings } from './embedding.js'
 import { bindInput } from './input.js'
 import { layerKinds } from './layers/kinds.js'
 import { bindLoss } from './loss.js'
@@ -22,6 +23,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const activations = layout.activations.map(view) // (B, widths[i])
   const deltas = layout.deltas.map(view) // (B, widths[i + 1]); none where nothing is trained
   const derivatives = layout.derivatives.map(view)
+  const inputDeltas = layout.embedded?.deltas ? view(layout.embedded.deltas) : null // (B, widths[0])
   const batch = {
     samples: viewSlot(memory, layout.batch.samples),
     losses: viewSlot(memory, layout.batch.losses),
@@ -57,8 +59,9 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       next,
       x: activations[begins ? block : block + 1],
       z: activations[block + 1],
-      dx: (begins ? deltas[block - 1] : deltas[block]) ?? null,
+      dx: (begins ? (block === 0 ? inputDeltas : deltas[block - 1]) : deltas[block]) ?? null,
       dz: deltas[block] ?? null,
+      embedded: layout.embedded && { samples: batch.samples, deltasFrom: layout.embedded.deltasFrom },
       activation: next === null && block < hiddenBlocks ? activationOf(block) : null,
     })
     before = { layer, tensors }
@@ -66,12 +69,14 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   })
 
   const [logits, last] = [activations[activations.length - 1], bound[bound.length - 1]]
+  const { embeddings, gathered } = bindEmbeddings(plan, layout, memory, kernels, inputDeltas)
   return {
+    embeddings,
     layers: bound.map(({ layer }) => layer),
     batch,
     outputs: logits,
     targets: { train: viewSlot(memory, layout.targets.train), test: viewSlot(memory, layout.targets.test) },
-    gather: bindInput(plan, layout, memory, kernels, activations[0]),
+    gather: bindInput(plan, layout, memory, kernels, activations[0], gathered),
     loss: bindLoss(plan, layout, memory, kernels, logits, { tensors: last.tensors, average }, batch),
   }
 }

@@ -4,22 +4,29 @@
  *
  * Letters: `B` rows of the batch buffers, `N` samples of a file, `F` features.
  */
-import type { Kernels } from '../../kernels/backend.js'
+import type { DropoutSpec, EmbeddedFeatures, Kernels } from '../../kernels/backend.js'
 import { viewSlot } from '../../tensor/arena.js'
-import type { ByteTensor, FloatTensor, Matrix } from '../../tensor/tensor.js'
+import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
 import type { Layout } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
+import type { BoundEmbeddings } from './embedding.js'
 import type { Network } from './network.js'
 
 /** Index of the inputs in the random words of dropout, where hidden layers count from 0. */
 const INPUT_LAYER = 2 ** 32 - 1
+
+export const inputDropout = ({ inputDropout: rate, seed }: RunPlan, samples: IntTensor): DropoutSpec => ({
+  ...{ rate, seed, samples },
+  layer: INPUT_LAYER,
+})
 
 export function bindInput(
   plan: RunPlan,
   layout: Layout,
   memory: WebAssembly.Memory,
   kernels: Kernels,
-  to: Matrix, // (B, F) overwritten
+  to: Matrix, // (B, I) overwritten: features, embedded ones as vectors
+  embedded: BoundEmbeddings['gathered'],
 ): Network['gather'] {
   const samples = viewSlot(memory, layout.batch.samples)
   const images = {
@@ -30,13 +37,14 @@ export function bindInput(
     offset: viewSlot(memory, layout.scaling.offset),
     factor: viewSlot(memory, layout.scaling.factor),
   }
-  const gather = {
-    train: kernels.gather(to, images.train, samples, scaling),
-    test: kernels.gather(to, images.test, samples, scaling),
-  }
+  const gatherOf = (of: EmbeddedFeatures | null) => ({
+    train: kernels.gather(to, images.train, samples, scaling, of),
+    test: kernels.gather(to, images.test, samples, scaling, of),
+  })
+  const gather = gatherOf(embedded?.scored ?? null)
+  const gatherTrained = embedded ? gatherOf(embedded.trained) : gather
   const augmented = layout.augmented && bindAugmented(layout.augmented)
-  const dropout = { rate: plan.inputDropout, seed: plan.seed, layer: INPUT_LAYER, samples }
-  const drop = plan.inputDropout > 0 ? kernels.dropout(to, dropout) : null
+  const drop = plan.inputDropout > 0 ? kernels.dropout(to, inputDropout(plan, samples)) : null
 
   /** Gathers training images by way of a buffer in which they have been augmented. */
   function bindAugmented(slots: NonNullable<Layout['augmented']>) {
@@ -58,7 +66,7 @@ export function bindInput(
 
   return ({ images: from, deltaScale, epoch }, { row, rows }) => {
     if (augmented && deltaScale > 0) augmented(row, rows, epoch)
-    else gather[from](row, rows)
+    else (deltaScale > 0 ? gatherTrained : gather)[from](row, rows)
     if (deltaScale > 0) drop?.(row, rows, epoch)
   }
 }

@@ -19,6 +19,7 @@ import type { FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
 import type { StepContext } from '../plan/clock.js'
 import type { LayerSlots } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
+import type { Embedding } from './embedding.js'
 
 /** A pass over the batch buffers: the same for all of its rows. */
 export interface Pass {
@@ -137,6 +138,8 @@ export interface LayerContext {
   readonly next: LayerType | null
   /** Activation that this layer, as the last of a hidden block, ends with. */
   readonly activation: BlockActivation | null
+  /** Inputs of the network that are embedded: samples of the batch, and the first column whose deltas are computed. */
+  readonly embedded: { readonly samples: IntTensor; readonly deltasFrom: number } | null
 }
 
 /** The parameters of a layer. */
@@ -149,6 +152,8 @@ export interface LayerTensors {
 export type BindLayer = (context: LayerContext) => Layer
 
 export interface Network {
+  /** Tables of embedded features, before the first layer. */
+  readonly embeddings: readonly Embedding[]
   /** Layers in the order of the forward pass. The last one leaves the logits, without their bias, to the loss. */
   readonly layers: readonly Layer[]
   /** Buffers of a mini-batch. (B) each */
@@ -182,8 +187,12 @@ export function blocksOf({ layers }: Pick<Network, 'layers'>): Layer[][] {
   return blocks
 }
 
-/** The tensors of a vector. */
-export function vectorOf({ layers }: Pick<Network, 'layers'>, { layer: block, kind }: Parameter): BiasTensors {
+/** The tensors of a vector, or of an embedding, which is flat. */
+export function vectorOf(
+  { layers, embeddings }: Pick<Network, 'layers' | 'embeddings'>,
+  { layer: block, kind }: Parameter,
+): BiasTensors {
+  if (kind === 'embedding') return embeddings[block].tensors
   const tensors = layers
     .filter(({ spec }) => spec.block === block)
     .map(({ vectors }) => vectors.tensors.get(kind as VectorKind))

@@ -2,6 +2,7 @@
 import type { BiasTensors, WeightTensors } from '../../kernels/backend.js'
 import { isLearned, type VectorKind } from '../../model/parameters.js'
 import { viewSlot } from '../../tensor/arena.js'
+import { sizeOf } from '../../tensor/tensor.js'
 import type { LayerSlots, ParameterSlots } from '../plan/layout.js'
 import type { LayerTensors } from './network.js'
 
@@ -17,9 +18,10 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
   }
 }
 
-function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
+/** A vector, or an embedding's table, which is flat. */
+export function viewVector(memory: WebAssembly.Memory, slots: ParameterSlots): BiasTensors {
   return {
-    outputs: slots.parameter.dims[0],
+    outputs: sizeOf(slots.parameter.dims),
     master: viewSlot(memory, slots.master),
     moments: slots.moments.map(slot => viewSlot(memory, slot)),
   }

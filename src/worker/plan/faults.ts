@@ -7,8 +7,10 @@ export const fault = {
   gradient: (layer: number): number => 1_500_000 + layer,
   /** Deltas appear from the last layer down. */
   backward: (layer: number): number => 2_000_000 - layer,
+  embeddingGradient: (column: number): number => 1_800_000 + column,
   /** State of a layer's parameters, found in a snapshot. */
   state: (layer: number): number => 3_000_000 + layer,
+  embeddingState: (column: number): number => 4_000_000 + column,
 }
 
 /** True if the weights themselves are not finite: no other mini-batch would help. */
@@ -18,7 +20,9 @@ export const isOfState = (code: number): boolean => code > 2_000_000
 export function faultText(code: number): string {
   if (code === fault.loss) return 'the loss is not finite'
   if (code < fault.loss) return `layer ${code - 1}: outputs are not finite`
+  if (code >= 1_800_000 && code < 1_900_000) return `embedding ${code - 1_800_000}: the gradient is not finite`
   if (code < 1_900_000) return `layer ${code - 1_500_000}: the gradient is not finite`
   if (!isOfState(code)) return `layer ${2_000_000 - code}: deltas are not finite`
+  if (code >= 4_000_000) return `embedding ${code - 4_000_000}: vectors or their moments are not finite`
   return `layer ${code - 3_000_000}: weights or their moments are not finite`
 }

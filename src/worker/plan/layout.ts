@@ -8,11 +8,13 @@
 
 import type { Backend } from '../../kernels/backend.js'
 import { keepsDerivatives } from '../../model/activation.js'
+import { embeddingParameters } from '../../model/embedding.js'
 import { layerDeclarations, networkLayers } from '../../model/layers/kinds.js'
 import type { LayerSpec, Parameter } from '../../model/layers/layer.js'
 import { momentCount } from '../../model/optimizer.js'
 import { isLearned } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
+import { sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan, Split } from './run-plan.js'
 import { gradientParts, keepsGradient } from './tiles.js'
 import { controlWords, statWords } from './words.js'
@@ -28,7 +30,10 @@ export interface ParameterSlots {
   readonly moments: readonly FloatSlot[]
   /** Layout of the weights that products read, if the backend keeps one beside the master. */
   readonly derived: FloatSlot | null
-  /** Gradients of weight and bias: a buffer for each worker with `allReduce: "buffers"`, one where a step keeps its gradient, else none. */
+  /**
+   * Gradients of weights, biases and embeddings: a buffer for each worker with `allReduce: "buffers"`, one where a step keeps its
+   * gradient, and for embeddings in any case; else none.
+   */
   readonly gradients: readonly FloatSlot[]
 }
 
@@ -68,6 +73,16 @@ export interface Layout {
   readonly derivatives: readonly MatrixSlot[]
   /** Deltas of the outputs of block i at index i, (B, widths[i + 1]). Those of the output block lie in its logits. */
   readonly deltas: readonly MatrixSlot[]
+  /** Embeddings before the first layer; null: there are none. */
+  readonly embedded: {
+    readonly parameters: readonly ParameterSlots[] // (E)
+    /** Row of each sample of the batch. */
+    readonly indices: Slot<'int32'> // (E, B)
+    /** Deltas of the first layer's inputs, of which those of embedded features are computed; null: nothing is trained. */
+    readonly deltas: MatrixSlot | null // (B, I)
+    /** First of the columns that are computed, where a backend's columns may begin; all embedded ones follow. */
+    readonly deltasFrom: number
+  } | null
   /** Layers in the order of the forward pass. */
   readonly layers: readonly LayerSlots[]
   /** All parameters, in the order of the parameter table. */
@@ -123,7 +138,13 @@ const sections = {
   hiddenDeltas: ({ trains, hidden, matrix }: Context) =>
     trains ? hidden.map((width, i) => matrix(`deltas.${i}`, width)) : [],
   workspaces: (context: Context) => context.layers.map(layer => reserveWorkspace(context, layer)),
-  parameters: (context: Context) => context.layers.map(layer => reserveParameters(context, layer)),
+  embedded: (context: Context) => reserveEmbeddings(context),
+  parameters: (context: Context) =>
+    context.layers.map(layer =>
+      layerDeclarations[layer.type]
+        .parameters(layer)
+        .map(parameter => reserveParameter(context, parameter, isFirst(context, layer))),
+    ),
   squares: ({ at, plan, backend, trains }: Context) =>
     at.reserve('squares', 'float64', [trains ? gradientParts(plan, backend) : 0]),
   scratch({ at, plan, backend, bufferRows }: Context) {
@@ -179,7 +200,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     backend,
     bufferRows,
     trains: plan.purpose === 'train',
-    features: plan.widths[0],
+    features: plan.features,
     hidden: plan.widths.slice(1, -1),
     layers,
     matrix: (name, cols) => ({
@@ -198,7 +219,7 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     bufferRows,
     deltas: context.trains ? [...hiddenDeltas, slots.activations.at(-1)!] : [],
     layers: layers.map((layer, l) => ({ layer, parameters: parameters[l], workspace: workspaces[l] })),
-    parameters: parameters.flat(),
+    parameters: [...(slots.embedded?.parameters ?? []), ...parameters.flat()],
   }
 }
 
@@ -214,26 +235,48 @@ function reserveWorkspace({ at, plan, backend, bufferRows, trains, matrix }: Con
   return Object.fromEntries(slots)
 }
 
-function reserveParameters({ at, plan, backend, trains }: Context, layer: LayerSpec): ParameterSlots[] {
-  const gradients = plan.allReduce === 'buffers' ? plan.workers : keepsGradient(plan) ? 1 : 0
-  return layerDeclarations[layer.type].parameters(layer).map((parameter): ParameterSlots => {
-    const { name, dims, kind } = parameter
-    const isWeight = kind === 'weight'
-    const shape = isWeight ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(dims[0])
-    const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
-    const several = (count: number, suffix: string) =>
-      Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
-    const use = { training: trains, first: layer.block === 0 }
-    const derivedShape = isWeight ? backend.derivedShape(dims[0], dims[1], use) : null
-    return {
-      parameter,
-      master: reserve(''),
-      moments: [
-        ...several(momentCount[plan.optimizer.type], '.moment'),
-        ...(trains && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
-      ],
-      derived: derivedShape && reserve('.derived', derivedShape),
-      gradients: isWeight || kind === 'bias' ? several(gradients, '.gradient') : [],
-    }
-  })
+function reserveEmbeddings(context: Context): Layout['embedded'] {
+  const { at, plan, backend, trains, bufferRows, matrix } = context
+  if (plan.embeddings.length === 0) return null
+  const first = plan.features - plan.embeddings.length
+  return {
+    deltasFrom: first - (first % backend.tileUnit.outputs),
+    indices: at.reserve('batch.embedded', 'int32', [plan.embeddings.length, bufferRows]),
+    deltas: trains ? matrix('deltas.inputs', plan.widths[0]) : null,
+    parameters: embeddingParameters(plan.embeddings).map(parameter => reserveParameter(context, parameter, false)),
+  }
+}
+
+/** True for a layer whose inputs need no deltas. */
+const isFirst = ({ plan }: Context, { block }: LayerSpec): boolean => block === 0 && plan.embeddings.length === 0
+
+function reserveParameter(
+  { at, plan, backend, trains }: Context,
+  parameter: Parameter,
+  first: boolean,
+): ParameterSlots {
+  const { name, dims, kind } = parameter
+  const isWeight = kind === 'weight'
+  const shape = isWeight ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(sizeOf(dims))
+  const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
+  const several = (count: number, suffix: string) =>
+    Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
+  const derivedShape = isWeight ? backend.derivedShape(dims[0], dims[1], { training: trains, first }) : null
+  return {
+    parameter,
+    master: reserve(''),
+    moments: [
+      ...several(momentCount[plan.optimizer.type], '.moment'),
+      ...(trains && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
+    ],
+    derived: derivedShape && reserve('.derived', derivedShape),
+    gradients: several(gradientCount(plan, kind), '.gradient'),
+  }
+}
+
+/** Gradient buffers of a parameter. */
+function gradientCount(plan: RunPlan, kind: Parameter['kind']): number {
+  if (kind !== 'weight' && kind !== 'bias' && kind !== 'embedding') return 0
+  if (plan.allReduce === 'buffers') return plan.workers
+  return keepsGradient(plan) || kind === 'embedding' ? 1 : 0
 }

@@ -7,9 +7,11 @@ import { type Augmentation, isPlain } from '../../augment/transform.js'
 import type { Experiment } from '../../config/schema.js'
 import type { DatasetSource } from '../../data/dataset.js'
 import { isScaled } from '../../data/input.js'
+import { embeddingsOf } from '../../data/table/encoding.js'
 import { ConfigError } from '../../errors.js'
 import { hasSparseActivations, loadBackend } from '../../kernels/backends.js'
 import { chooseCompute } from '../../kernels/choose-compute.js'
+import { embeddedInputs } from '../../model/embedding.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
@@ -38,7 +40,9 @@ const SPIN_TURNS = 10_000
 /** Plans a run. Throws ConfigError if the backend does not work here, or the run does not fit the memory a run may have. */
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
-  const widths = layerWidths(data.height * data.width, model.hidden, data.classes)
+  const features = data.height * data.width
+  const embeddings = data.table ? embeddingsOf(data.table) : []
+  const widths = layerWidths(embeddedInputs(features, embeddings), model.hidden, data.classes)
   const {
     name: backend,
     library,
@@ -59,7 +63,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     protocol: PROTOCOL,
     purpose: options.purpose,
     seed: experiment.seed,
-    widths,
+    ...{ widths, features, embeddings },
     activation: model.activation,
     init: model.init,
     initGain: model.initGain,
@@ -118,7 +122,7 @@ export function augmentationOf({ augment }: Experiment, data: DatasetSource): Au
 /** Lists the memory of each group of tensors, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
-    ['weights', /^layers\.\d+\.(norm\.)?\w+$/],
+    ['weights', /^(layers|embeddings)\.\d+\.(norm\.)?\w+$/],
     ['optimizer moments', /\.moment\d$/],
     ['averages of weights', /\.average$/],
     ['weights in the form that products read', /\.derived$/],

@@ -7,11 +7,12 @@ import type { Experiment } from '../../config/schema.js'
 import type { Backend, Precision } from '../../kernels/backend.js'
 import type { NativeLibrary } from '../../kernels/products.js'
 import type { Activation } from '../../model/activation.js'
+import type { EmbeddingShape } from '../../model/embedding.js'
 import type { Initialisation } from '../../model/init.js'
 import type { NormType } from '../../model/parameters.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 7
+export const PROTOCOL = 8
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -21,8 +22,12 @@ export interface RunPlan {
   /** `evaluate` reserves neither moments nor deltas and trains nothing. */
   readonly purpose: 'train' | 'evaluate'
   readonly seed: number
-  /** Units at every layer boundary: features, hidden layers, classes. */
+  /** Units at every layer boundary: inputs, hidden layers, classes. Inputs are the features, embedded ones as vectors. */
   readonly widths: readonly number[]
+  /** Features of a sample. */
+  readonly features: number
+  /** Embeddings of the last features. */
+  readonly embeddings: readonly EmbeddingShape[]
   readonly activation: Activation
   readonly init: Initialisation
   /** Gain of orthogonal weights; null: by the activation that follows the layer. */

@@ -1,7 +1,8 @@
 /**
  * Tiles of the weights: the tasks of every stage that runs over all of them. A function of the plan. Pure; any thread.
  */
-import type { Backend, Tile } from '../../kernels/backend.js'
+import type { Backend, Range, Tile } from '../../kernels/backend.js'
+import type { EmbeddingShape } from '../../model/embedding.js'
 import type { RunPlan } from './run-plan.js'
 
 export interface LayerTile {
@@ -73,7 +74,23 @@ export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): 
 export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
   plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
 
-/** Number of parts whose squares are summed apart: tiles of the weights, then the vectors of each layer. */
+/** Number of parts whose squares are summed apart: tiles of the weights, the vectors of each block, then ranges of the embeddings. */
 export function gradientParts(plan: RunPlan, backend: Backend): number {
-  return plan.clipNorm === null ? 0 : layerTiles(plan, backend).length + plan.widths.length - 1
+  if (plan.clipNorm === null) return 0
+  const ranges = plan.embeddings.reduce((sum, shape) => sum + tableRanges(shape).length, 0)
+  return layerTiles(plan, backend).length + plan.widths.length - 1 + ranges
+}
+
+/** Elements of a range of an embedding: its values, moments and gradient stay in the second-level cache. */
+const RANGE_ELEMENTS = 32_768
+/** Rows of a range are a multiple of this, so that ranges begin at whole vectors. */
+const ROWS_UNIT = 4
+
+/** Ranges of whole rows of an embedding's table: the tasks of its update. */
+export function tableRanges({ rows, size }: EmbeddingShape): Range[] {
+  const height = Math.ceil(RANGE_ELEMENTS / size / ROWS_UNIT) * ROWS_UNIT
+  return Array.from({ length: Math.ceil(rows / height) }, (_, i) => ({
+    start: i * height * size,
+    end: Math.min((i + 1) * height, rows) * size,
+  }))
 }

@@ -1,8 +1,9 @@
 /** Programs over all state of a run: initial weights, snapshots, and what backends derive from weights. Runs in workers. */
 import type { BiasTensors } from '../../kernels/backend.js'
+import { drawEmbedding } from '../../model/embedding.js'
 import { initialRows } from '../../model/init.js'
 import { initialOrthogonal } from '../../model/orthogonal.js'
-import { type Parameter, parameterTable } from '../../model/parameters.js'
+import { type Parameter, parametersOf } from '../../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../../model/state.js'
 import type { FloatTensor } from '../../tensor/tensor.js'
 import { type LayerWeight, type Network, vectorOf, weightsOf } from '../network/network.js'
@@ -21,7 +22,7 @@ const INIT_ROWS = 16
 export function initialProgram(parts: ProgramParts): Stage<null>[] {
   const { plan, network } = parts
   const weights = weightsOf(network)
-  const tasks = parameterTable(plan.widths, plan.norm.type).flatMap(parameter =>
+  const tasks = parametersOf(plan).flatMap(parameter =>
     parameter.kind === 'weight'
       ? weightTasks(plan, parameter.layer, weights[parameter.layer])
       : [vectorTask(plan, parameter, vectorOf(network, parameter))],
@@ -53,14 +54,21 @@ function weightTasks(plan: RunPlan, block: number, { inputs, outputs, storeRow }
     : drawTasks(initialRows(plan.init, plan.seed, block, inputs, outputs), inputs, outputs, store)
 }
 
-function vectorTask(plan: RunPlan, { init }: Parameter, { outputs, master, moments }: BiasTensors): StateTask {
+function vectorTask(plan: RunPlan, parameter: Parameter, { outputs, master, moments }: BiasTensors): StateTask {
   const average = averageIndex(plan)
-  const value = init === 'ones' ? 1 : 0
   return () => {
-    master.data.fill(value, 0, outputs)
-    for (const [i, { data }] of moments.entries()) data.fill(i === average ? value : 0, 0, outputs)
+    drawVector(plan, parameter, master.data.subarray(0, outputs))
+    for (const [i, { data }] of moments.entries()) {
+      if (i === average) data.set(master.data.subarray(0, outputs))
+      else data.fill(0, 0, outputs)
+    }
     return 0
   }
+}
+
+function drawVector({ seed, embeddings }: RunPlan, parameter: Parameter, out: FloatTensor['data']): void {
+  if (parameter.kind === 'embedding') drawEmbedding(out, seed, parameter.layer, embeddings[parameter.layer])
+  else out.fill(parameter.init === 'ones' ? 1 : 0)
 }
 
 type StoreRow = (i: number, values: Float32Array) => void
@@ -142,7 +150,8 @@ function copyStage(
   const weights = weightsOf(network)
   const tasks = table.flatMap((state): StateTask[] => {
     const { parameter, moment, start } = state
-    const code = (finite: boolean) => (finite ? 0 : fault.state(parameter.layer))
+    const faultOf = parameter.kind === 'embedding' ? fault.embeddingState : fault.state
+    const code = (finite: boolean) => (finite ? 0 : faultOf(parameter.layer))
     if (parameter.kind !== 'weight') {
       const { master, moments } = vectorOf(network, parameter)
       return [() => code(copy.vector(moment === null ? master : moments[moment], state))]

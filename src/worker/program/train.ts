@@ -8,7 +8,7 @@
  * exception is `allReduce: "buffers"`, where each worker's buffer sums the shards that it computed.
  */
 
-import { type Layer, type Network, rowsPass, weightsOf } from '../network/network.js'
+import { type GradientSource, type Layer, type Network, rowsPass, weightsOf } from '../network/network.js'
 import { rowsPerStep, type StepContext } from '../plan/clock.js'
 import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
@@ -101,6 +101,20 @@ const byWeight = (layers: readonly Layer[]): Layer[] => [
   ...layers.filter(({ weight }) => weight === null),
 ]
 
+/** Updates of embeddings, from the gradient of some source. */
+const embeddingTasks = (
+  { embeddings }: Pick<Network, 'embeddings'>,
+  source: GradientSource,
+  amountOf: (context: StepContext) => number,
+): PlainTask[] =>
+  embeddings.flatMap(({ ranges, update }) =>
+    ranges.map(
+      (range): PlainTask =>
+        context =>
+          update(range, source, amountOf(context), context),
+    ),
+  )
+
 function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
   const tiles = layerTiles(plan, backend)
   const weights = weightsOf(network)
@@ -115,6 +129,7 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
         context =>
           vectors.update('rows', context.rows, context),
     ),
+    ...embeddingTasks(network, 'rows', ({ rows }) => rows),
     sumTask(network, stats),
   ]
   return {
@@ -139,6 +154,7 @@ function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepCon
         weight?.accumulate(worker, rows, first)
         vectors.accumulate(worker, rows, first)
       }
+      for (const { accumulate } of network.embeddings) accumulate(worker, rows, first)
       return 0
     },
   }
@@ -172,6 +188,7 @@ function reduceStage({ plan, backend, network, stats }: ProgramParts): Stage<Ste
         context =>
           vectors.update('buffers', buffers(context), context),
     ),
+    ...embeddingTasks(network, 'buffers', buffers),
     sumTask(network, stats),
   ]
   return updateStage('reduce', tasks)

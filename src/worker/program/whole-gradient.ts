@@ -9,20 +9,22 @@
  * Runs in workers.
  */
 import type { FloatTensor } from '../../tensor/tensor.js'
-import { blocksOf, type Layer, weightsOf } from '../network/network.js'
+import { blocksOf, type Layer, type Network, weightsOf } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
 import { fault } from '../plan/faults.js'
 import { areaOf, layerTiles } from '../plan/tiles.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
 /**
- * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, then the vectors of each block.
+ * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, the vectors of each block, then ranges of
+ * the embeddings.
  * `sum` rides along, in the first stage until the last mini-batch.
  */
 export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<StepContext>[] {
   const tiles = layerTiles(parts.plan, parts.backend)
   const blocks = blocksOf(parts.network)
-  const factor = clipFactor(parts, tiles.length + blocks.length)
+  const tables = tableParts(parts.network)
+  const factor = clipFactor(parts, tiles.length + blocks.length + tables.length)
   const weights = weightsOf(parts.network)
   const updates: PlainTask[] = [
     ...tiles.map(
@@ -36,6 +38,11 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
           const scale = factor()
           for (const { vectors } of layers) vectors.update('kept', scale, context)
         },
+    ),
+    ...tables.map(
+      ({ embedding, range }): PlainTask =>
+        context =>
+          embedding.update(range, 'kept', factor(), context),
     ),
     sum,
   ]
@@ -52,11 +59,17 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
   ]
 }
 
+/** Ranges of the embeddings, each with its index in `network.embeddings`. */
+const tableParts = ({ embeddings }: Network) =>
+  embeddings.flatMap((embedding, e) => embedding.ranges.map(range => ({ embedding, e, range })))
+
 function gradientStage({ plan, backend, network, squares }: ProgramParts, sum: PlainTask): Stage<StepContext> {
   const tiles = layerTiles(plan, backend)
   const blocks = blocksOf(network)
   const weights = weightsOf(network)
-  const parts = tiles.length + blocks.length
+  const tables = tableParts(network)
+  const firstTable = tiles.length + blocks.length
+  const parts = firstTable + tables.length
   const layerOf = (task: number) => (task < tiles.length ? tiles[task].layer : task - tiles.length)
   return {
     name: 'gradient',
@@ -69,11 +82,19 @@ function gradientStage({ plan, backend, network, squares }: ProgramParts, sum: P
         return 0
       }
       const { rows, isFirst, isLast } = context
+      const clips = plan.clipNorm !== null && isLast
+      if (task >= firstTable) {
+        const { embedding, e, range } = tables[task - firstTable]
+        embedding.keep(range, rows, isFirst)
+        if (!clips) return 0
+        squares.data[task] = embedding.keptSquares(range)
+        return Number.isFinite(squares.data[task]) ? 0 : fault.embeddingGradient(e)
+      }
       const layer = layerOf(task)
       const tile = task < tiles.length ? tiles[task].tile : null
       if (tile) weights[layer].keep(tile, rows, isFirst)
       else for (const { vectors } of blocks[layer]) vectors.keep(rows, isFirst)
-      if (plan.clipNorm === null || !isLast) return 0
+      if (!clips) return 0
       squares.data[task] = tile ? weights[layer].keptSquares(tile) : squaresOfVectors(blocks[layer])
       return Number.isFinite(squares.data[task]) ? 0 : fault.gradient(layer)
     },

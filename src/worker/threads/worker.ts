@@ -4,7 +4,7 @@
  */
 import { loadBackend } from '../../kernels/backends.js'
 import type { openProducts } from '../../kernels/native/open-products.js'
-import { parameterTable } from '../../model/parameters.js'
+import { parametersOf } from '../../model/parameters.js'
 import { type StateTensor, stateTable } from '../../model/state.js'
 import { viewSlot } from '../../tensor/arena.js'
 import { bindNetwork } from '../network/bind.js'
@@ -105,7 +105,7 @@ async function openPlan(
     pieceRows: layout.bufferRows,
     clock: startClock(plan),
     train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
-    state: stateTable(parameterTable(plan.widths, plan.norm.type), plan),
+    state: stateTable(parametersOf(plan), plan),
   }
 }
 

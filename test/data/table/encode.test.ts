@@ -3,7 +3,7 @@ import t from 'tap'
 import type { ColumnValues, TableChunk } from '../../../src/data/table/columns.js'
 import { phaseOf, secondsOf } from '../../../src/data/table/dates.js'
 import { encodeRows } from '../../../src/data/table/encode.js'
-import { type ColumnEncoding, featureCount, featureNames } from '../../../src/data/table/encoding.js'
+import { type ColumnEncoding, type FeatureKind, featureCount, featureNames } from '../../../src/data/table/encoding.js'
 import { fitColumn } from '../../../src/data/table/fit.js'
 import { bucketOf } from '../../../src/data/table/hash.js'
 import { parseEncoding } from '../../../src/data/table/parse.js'
@@ -21,8 +21,11 @@ const text = (...values: (string | null)[]): ColumnValues => {
 }
 const all = (values: ColumnValues) =>
   Uint32Array.from({ length: values.type === 'text' ? values.codes.length : values.values.length }, (_, row) => row)
-const fit = (values: ColumnValues, kind: ColumnEncoding['kind'], more = {}, rows = all(values)) =>
-  fitColumn(values, rows, 'file', { column: 'x', kind, maxCategories: 3, buckets: 2, bins: 0, elapsed: true, ...more })
+const fit = (values: ColumnValues, kind: FeatureKind, more = {}, rows = all(values)) =>
+  fitColumn(values, rows, 'file', {
+    ...{ column: 'x', kind, maxCategories: 3, above: 'hash', buckets: 2, embeddingSize: null, bins: 0, elapsed: true },
+    ...more,
+  })
 const chunkOf = (values: ColumnValues): TableChunk => ({
   ...{ firstRow: 0, rows: all(values).length, columns: new Map([['x', values]]) },
 })

@@ -7,8 +7,10 @@
  * Who adds the bias: the activation where one follows at once, batch and layer normalisation, or the loss.
  */
 import type { CheckedBlockKernel, Kernels } from '../../../kernels/backend.js'
+import type { Matrix } from '../../../tensor/tensor.js'
 import { fault } from '../../plan/faults.js'
 import { bindForward } from '../forward.js'
+import { inputDropout } from '../input.js'
 import type { BindLayer, BlockActivation, Layer, LayerContext, LayerTensors, PassPart } from '../network.js'
 import { bindBias, bindVectors, bindWeight, type VectorGradients } from '../parameters.js'
 
@@ -72,7 +74,8 @@ function bindActivated(
 /** Deltas of the inputs, through the activation of the block before where that is left to it. */
 function backwardParts(context: LayerContext): PassPart[] {
   const { kernels, spec, tensors, dx, dz, before } = context
-  if (!dx || !dz || !before) return []
+  if (!dx || !dz) return []
+  if (!before) return [embeddedPart(context, dx, dz)]
   const to = spec.block - 1
   const part = { name: `backward ${to}`, over: 'blocks', outputs: spec.inputs, depth: spec.outputs } as const
   const left = before.layer.derivativeLeft
@@ -91,6 +94,22 @@ function backwardParts(context: LayerContext): PassPart[] {
   const deltas = bindDeltas(context, left)
   const code = fault.backward(to)
   return [{ ...part, run: (_pass, { row, rows }, columns) => (deltas(row, rows, columns) ? 0 : code) }]
+}
+
+/** Deltas of the inputs that are embedded, the last ones, through the dropout of inputs. */
+function embeddedPart(context: LayerContext, dx: Matrix, dz: Matrix): PassPart {
+  const { plan, kernels, spec, tensors, embedded } = context
+  const columns = { start: embedded!.deltasFrom, end: spec.inputs }
+  const product = kernels.linearBackward(dx, dz, tensors.weight!)
+  const drop = plan.inputDropout > 0 ? kernels.dropout(dx, inputDropout(plan, embedded!.samples)) : null
+  return {
+    ...{ name: 'backward inputs', over: 'rows', outputs: spec.inputs, depth: spec.outputs },
+    run({ epoch }, { row, rows }) {
+      product(row, rows, columns)
+      drop?.(row, rows, epoch)
+      return 0
+    },
+  }
 }
 
 function bindDeltas(
