@@ -6,7 +6,7 @@
  * A table is flat, and updated as a bias, so neither L2 nor weight decay nor `maxNorm` apply: a row that no mini-batch has
  * would be decayed all the same. All rows are updated at every step, those without a gradient by their moments.
  */
-import type { BiasTensors, EmbeddedFeatures, Kernels, Range, Rows } from '../../kernels/backend.js'
+import type { BiasTensors, EmbeddedFeatures, Kernels, Range } from '../../kernels/backend.js'
 import { bindEmbeddingGradient } from '../../kernels/embedding.js'
 import { embeddingPlaces } from '../../model/embedding.js'
 import { averageIndex } from '../../model/state.js'
@@ -15,24 +15,9 @@ import type { FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
 import type { Layout } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { tableRanges } from '../plan/tiles.js'
-import type { GradientSource, UpdateStep } from './network.js'
+import type { Embedding } from './network.js'
 import { untrained, viewGradients } from './parameters.js'
 import { viewVector } from './views.js'
-
-/** The table of one embedded feature. */
-export interface Embedding {
-  readonly tensors: BiasTensors
-  /** Ranges of whole rows, the same for any number of workers: tasks of an update. */
-  readonly ranges: readonly Range[]
-  /** Updates a range and its average where the run keeps one. */
-  update(range: Range, source: GradientSource, amount: number, step: UpdateStep): void
-  /** Adds the gradient of some rows of the batch to the worker's buffer; overwrites it if `first`. */
-  accumulate(worker: number, rows: Rows, first: boolean): void
-  /** Adds the gradient over batch rows [0, rows) to the kept one; overwrites it if `first`. */
-  keep(range: Range, rows: number, first: boolean): void
-  /** Sum of squares of a range of the kept gradient. */
-  keptSquares(range: Range): number
-}
 
 export interface BoundEmbeddings {
   readonly embeddings: readonly Embedding[]

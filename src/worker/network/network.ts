@@ -10,6 +10,7 @@ import type {
   Columns,
   DropoutSpec,
   Kernels,
+  Range,
   Rows,
   Tile,
   WeightTensors,
@@ -19,7 +20,6 @@ import type { FloatTensor, IntTensor, Matrix } from '../../tensor/tensor.js'
 import type { StepContext } from '../plan/clock.js'
 import type { LayerSlots } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
-import type { Embedding } from './embedding.js'
 
 /** A pass over the batch buffers: the same for all of its rows. */
 export interface Pass {
@@ -91,6 +91,21 @@ export interface LayerVectors {
   keep(rows: number, first: boolean): void
   /** The kept gradients (O). */
   readonly kept: readonly FloatTensor[]
+}
+
+/** The table of one embedded feature. */
+export interface Embedding {
+  readonly tensors: BiasTensors
+  /** Ranges of whole rows, the same for any number of workers: tasks of an update. */
+  readonly ranges: readonly Range[]
+  /** Updates a range and its average where the run keeps one. */
+  update(range: Range, source: GradientSource, amount: number, step: UpdateStep): void
+  /** Adds the gradient of some rows of the batch to the worker's buffer; overwrites it if `first`. */
+  accumulate(worker: number, rows: Rows, first: boolean): void
+  /** Adds the gradient over batch rows [0, rows) to the kept one; overwrites it if `first`. */
+  keep(range: Range, rows: number, first: boolean): void
+  /** Sum of squares of a range of the kept gradient. */
+  keptSquares(range: Range): number
 }
 
 /** Activation and dropout at the end of a block. */
