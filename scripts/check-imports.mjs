@@ -17,7 +17,7 @@ import { pathToFileURL } from 'node:url'
  */
 export const LEVELS = [
   ['errors.ts', 'format.ts', 'version.ts'],
-  ['files', 'tensor'],
+  ['files', 'tensor', 'ffi'],
   ['formats'],
   ['config'],
   ['picture'],

@@ -17,7 +17,7 @@ import { takenRows } from '../data/table.js'
 import { RunError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
-import { adviseHugePages } from '../kernels/ffi/memory.js'
+import { adviseHugePages } from '../ffi/memory.js'
 import { openNative } from '../kernels/native/open.js'
 import { parametersOf } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
@@ -149,7 +149,7 @@ export class Session {
     const memory = createArena(layout.bytes)
     const { library } = prepared.plan
     if (library) {
-      await adviseHugePages(memory)
+      await adviseHugePages(memory.buffer)
       // Open the library before any worker does: see open.ts.
       await openNative(library)
     }

@@ -10,6 +10,8 @@ import { createGunzip } from 'node:zlib'
 import { DataError } from '../errors.js'
 
 const CHUNK_BYTES = 128 * 1024
+/** Chunk of a file that is only read through: fewer calls, and still in the cache when it is used. */
+const RAW_CHUNK_BYTES = 512 * 1024
 /** Largest compression ratio of Deflate is 1032; the rest is room for its smallest blocks. */
 const MAX_RATIO = 1040
 
@@ -89,10 +91,22 @@ export async function* contentOf(file: string): AsyncGenerator<Buffer, void, und
   }
 }
 
-async function* plainChunks(handle: FileHandle): AsyncGenerator<Buffer, void, undefined> {
-  const buffer = Buffer.alloc(CHUNK_BYTES)
+/** Bytes of a file as they are, compressed or not. A chunk is only valid until the next one is asked for. */
+export async function* rawContentOf(file: string): AsyncGenerator<Buffer, void, undefined> {
+  const { handle } = await openFile(file)
+  try {
+    yield* plainChunks(handle, RAW_CHUNK_BYTES)
+  } catch (error) {
+    throw fileError(file, 'cannot be read', error)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function* plainChunks(handle: FileHandle, bytes = CHUNK_BYTES): AsyncGenerator<Buffer, void, undefined> {
+  const buffer = Buffer.alloc(bytes)
   for (let at = 0; ; ) {
-    const { bytesRead } = await handle.read(buffer, 0, CHUNK_BYTES, at)
+    const { bytesRead } = await handle.read(buffer, 0, bytes, at)
     if (bytesRead === 0) return
     at += bytesRead
     yield buffer.subarray(0, bytesRead)

@@ -1,7 +1,7 @@
 /** Products of the native libraries on this machine against plain float64 loops. */
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import { addressOf, adviseHugePages } from '../../src/kernels/ffi/memory.js'
+import { addressOf, adviseHugePages } from '../../src/ffi/memory.js'
 import { openNative } from '../../src/kernels/native/open.js'
 import type { NativeGemm, ProductForm, ProductShape } from '../../src/kernels/products.js'
 import { createArena } from '../../src/tensor/arena.js'
@@ -201,6 +201,6 @@ t.test('the arena has an address below 2^53, on a page; huge pages are advice th
   const memory = createArena(1 << 20)
   const address = await addressOf(memory)
   t.ok(Number.isSafeInteger(address) && address > 0 && address % 4096 === 0, String(address))
-  t.type(await adviseHugePages(memory), 'boolean')
-  t.equal(await adviseHugePages({} as WebAssembly.Memory), false)
+  t.type(await adviseHugePages(memory.buffer), 'boolean')
+  t.equal(await adviseHugePages({} as ArrayBuffer), false)
 })

@@ -6,6 +6,8 @@ import type { TableReader } from './reader.js'
 /** Reads columns whole. Text gets one dictionary, in the order in which its values first occur. */
 export async function collectColumns(reader: TableReader, names: readonly string[]): Promise<TableChunk> {
   const { rows } = reader
+  const whole = names.length > 0 ? await reader.whole?.(names) : null
+  if (whole) return whole
   const growing = new Map<string, Growing>()
   let count = 0
   if (names.length > 0) {

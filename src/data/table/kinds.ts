@@ -6,7 +6,7 @@ import { inspect } from 'node:util'
 import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
 import { formatCount, formatCounted, formatNames } from '../../format.js'
-import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
+import { type ColumnKind, type ColumnProfile, type ColumnValues, MOST_COUNTED } from './columns.js'
 import type { FeatureKind, UnusedColumn } from './encoding.js'
 
 /** Distinct values up to which text is a category however few rows there are. */
@@ -16,6 +16,8 @@ const IDENTIFIER_SHARE = 0.5
 /** Names that programs give to the row numbers that they write. */
 const COUNTER = /^(|unnamed: ?\d+|index|id|no|nr|row|row_?(id|index|number|names?)|rownum)$/i
 const IDENTIFIER = /(^|[_\W])(id|uuid|guid|key)$|[a-z]I[dD]$/i
+/** Share of the rows that an estimate of their number may come out as: several times its deviation less than all. */
+const ESTIMATED_SHARE = 0.85
 
 /** Column that becomes features. */
 export interface FeatureColumn {
@@ -81,11 +83,14 @@ function usualKind(
       reason: `text, ${formatCount(Math.min(distinct, present))} different values in ${formatCounted(present, 'row')}`,
     }
   }
-  if (type === 'number' && isInteger && IDENTIFIER.test(name) && distinct >= rows && rows > FEW_VALUES) {
+  if (type === 'number' && isInteger && IDENTIFIER.test(name) && distinct >= idValues(rows) && rows > FEW_VALUES) {
     return { reason: 'an identifier, a different integer in every row' }
   }
   return { kind: type }
 }
+
+/** Distinct values of a column that is different in every row: where they are estimated, somewhat fewer. */
+const idValues = (rows: number): number => (rows > MOST_COUNTED ? ESTIMATED_SHARE * rows : rows)
 
 /**
  * Leaves out columns that count the rows, from any number on if their name says so, else from 0 or 1. A column stays if the

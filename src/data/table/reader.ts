@@ -28,7 +28,12 @@ export interface TableReader {
   /** Notes and warnings for the user, such as a first line that was taken for a header. */
   readonly notes: readonly string[]
   readonly warnings: readonly string[]
-  /** Rows from `first` (default 0), in chunks, always in the order of the file, whatever the number of threads. */
+  /**
+   * Rows from `first` (default 0), in chunks, always in the order of the file, whatever the number of threads. A chunk is valid until
+   * the next one is asked for.
+   */
   read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
+  /** All rows as one chunk, valid for good, if they are in memory; else null. */
+  whole?(columns: readonly string[]): Promise<TableChunk | null>
   close(): Promise<void>
 }

@@ -3,7 +3,7 @@
  * thread; each library is told to compute in the calling thread alone.
  */
 
-import { type Koffi, type LibraryHandle, optional } from '../ffi/koffi.js'
+import { type Koffi, type LibraryHandle, optional } from '../../ffi/koffi.js'
 import type { NativeGemm } from '../products.js'
 import { type OpenLibrary, UnfitLibrary } from './library.js'
 

@@ -4,7 +4,7 @@
  */
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, resolve } from 'node:path'
-import { loadKoffi } from '../ffi/koffi.js'
+import { loadKoffi } from '../../ffi/koffi.js'
 import type { NativeLibrary } from '../products.js'
 import { sparseTitle } from '../x64/sparse-products.js'
 import type { ProbeResult } from './probe.js'

@@ -3,7 +3,7 @@
  * sums in another order, many times slower: for tests, and to see what bf16 does to an experiment. Any thread.
  */
 
-import { loadKoffi } from '../ffi/koffi.js'
+import { loadKoffi } from '../../ffi/koffi.js'
 import { BF16_COLUMNS } from '../layouts.js'
 import type { BindBf16, NativeGemm } from '../products.js'
 

@@ -1,6 +1,6 @@
 /** Interface of an open library, and the error of one that cannot be used. Types and one error; any thread. */
 
-import type { Koffi, LibraryHandle } from '../ffi/koffi.js'
+import type { Koffi, LibraryHandle } from '../../ffi/koffi.js'
 import type { BindBf16, NativeGemm, NativeLibrary, ProductShape } from '../products.js'
 
 /** Facts that a library reports about itself. */

@@ -5,7 +5,7 @@
  * Results come back through typed arrays, not through koffi's `_Out_` parameters: those set properties of JavaScript objects,
  * which Node-API refuses in a thread that is being terminated, and koffi then ends the whole process.
  */
-import { type Koffi, type LibraryHandle, optional } from '../ffi/koffi.js'
+import { type Koffi, type LibraryHandle, optional } from '../../ffi/koffi.js'
 import { UnfitLibrary } from './library.js'
 
 /** Bytes larger than the structs of any 2.x, which are 696 and 2800 bytes in 2.6: the library writes them, nothing here reads them. */

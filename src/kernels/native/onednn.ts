@@ -7,7 +7,7 @@
  * `dnnl_sgemm` was measured too: on AVX2 it is what `gemm:jit` runs, 0.6 µs a call cheaper, and up to 15 % faster on some
  * products of a step; but it does not report which kernel it takes, and has no others where there are better ones.
  */
-import { type Koffi, type LibraryHandle, optional } from '../ffi/koffi.js'
+import { type Koffi, type LibraryHandle, optional } from '../../ffi/koffi.js'
 import { BF16_COLUMNS, BF16_DEPTH } from '../layouts.js'
 import type { Bf16Shape, BindBf16, NativeGemm, ProductForm, ProductShape } from '../products.js'
 import { type OpenLibrary, spelled, UnfitLibrary } from './library.js'

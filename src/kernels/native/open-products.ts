@@ -2,8 +2,9 @@
  * Matrix products in the calling thread, over one memory: those of a library, and in their place, where the CPU has AVX-512 or AMX, those
  * of x64/ (f32 without zeros, bf16).
  */
+
+import { addressOf } from '../../ffi/memory.js'
 import type { Precision } from '../backend.js'
-import { addressOf } from '../ffi/memory.js'
 import type { NativeLibrary, NativeProducts } from '../products.js'
 import { openX64 } from '../x64/accelerate.js'
 import { openAmx } from '../x64/amx.js'

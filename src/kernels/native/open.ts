@@ -6,7 +6,7 @@
  * variables that keep it from starting threads hold while it is loaded, and are put back before any child is started.
  */
 
-import { type Koffi, type LibraryHandle, loadKoffi } from '../ffi/koffi.js'
+import { type Koffi, type LibraryHandle, loadKoffi } from '../../ffi/koffi.js'
 import type { NativeLibrary, NativeProducts } from '../products.js'
 import { openBlas } from './blas.js'
 import type { Opener, OpenLibrary } from './library.js'

@@ -5,7 +5,7 @@
  * Reports one JSON object a line through file descriptor 3, at once: stdout belongs to the libraries.
  */
 import { writeSync } from 'node:fs'
-import { loadKoffi } from '../ffi/koffi.js'
+import { loadKoffi } from '../../ffi/koffi.js'
 import type { Bf16Support, NativeLibrary } from '../products.js'
 import {
   BF16_CHECK_ELEMS,

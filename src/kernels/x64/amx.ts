@@ -8,7 +8,7 @@
  * Test: npx tap dist/test/kernels/x64/amx.test.js
  */
 
-import { loadKoffi } from '../ffi/koffi.js'
+import { loadKoffi } from '../../ffi/koffi.js'
 import { BF16_BYTES, BF16_DEPTH, BLOCK_ROW_BYTES, PAIR_BYTES } from '../layouts.js'
 import type { BindBf16 } from '../products.js'
 import { openBlock } from './argument-block.js'

@@ -2,8 +2,8 @@
  * Argument blocks in memory, and functions bound to them: the one place where a block is allocated, aligned and given the
  * arena's address. Any thread; a block belongs to the thread that opened it.
  */
-import { loadKoffi } from '../ffi/koffi.js'
-import { addressOf } from '../ffi/memory.js'
+import { loadKoffi } from '../../ffi/koffi.js'
+import { addressOf } from '../../ffi/memory.js'
 import { checkArguments } from './argument-check.js'
 import type { Loadable } from './calling-convention.js'
 import { isChecking } from './cpu.js'

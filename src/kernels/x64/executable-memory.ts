@@ -7,8 +7,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
+import { loadKoffi } from '../../ffi/koffi.js'
 import { atThreadEnd } from '../../tensor/thread-end.js'
-import { loadKoffi } from '../ffi/koffi.js'
 import type { Assembler } from './assembler.js'
 
 const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4]

@@ -3,9 +3,8 @@
  * over the bytes; holds no more than a chunk. Main thread.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { DataError } from '../../../errors.js'
-import { contentOf, fileError } from '../../content.js'
+import { contentOf, rawContentOf } from '../../content.js'
 import type { LoadedFile } from '../../source.js'
 import type { Compression, FileKind, TableFile } from './files.js'
 
@@ -40,7 +39,7 @@ export async function digestFile(
   const counter = kind === 'text' && compression !== 'zstd' ? new TextCounter(path) : null
   let bytes = 0
   // Node 20 cannot unpack zstd: the digest is that of the file as it is.
-  for await (const chunk of compression === 'gzip' ? contentOf(path) : rawContent(path)) {
+  for await (const chunk of compression === 'gzip' ? contentOf(path) : rawContentOf(path)) {
     md5.update(chunk)
     bytes += chunk.length
     counter?.add(chunk)
@@ -51,14 +50,6 @@ export async function digestFile(
   }
   const file = { path, bytes, md5: md5.digest('hex'), official: null }
   return { file, counts: counter?.end() ?? null }
-}
-
-async function* rawContent(path: string): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    yield* createReadStream(path, { highWaterMark: 2 ** 20 })
-  } catch (error) {
-    throw fileError(path, 'cannot be read', error)
-  }
 }
 
 /** Counts records by the parity of quotes. A stray quote inside of a field makes the count wrong: it is evidence, not a proof. */

@@ -22,7 +22,7 @@ import type { ReadColumn, RowSource } from './source.js'
 import { parquetSource } from './stored.js'
 import { openTextTable } from './text-table.js'
 import { finalTypes, profileOf } from './types.js'
-import { type RawChunk, rowsOf } from './vectors.js'
+import type { RawChunk, RawColumn } from './vectors.js'
 
 export interface TableProgress {
   /** Rows of the pass at hand. */
@@ -40,6 +40,8 @@ export interface OpenOptions extends DatabaseOptions {
 }
 
 const KEEP_BYTES = 2 ** 30
+/** Rows of a chunk of values that were kept. */
+const CHUNK_ROWS = 16_384
 
 export const ANY_FORMAT: TableFormat = {
   ...{ delimiter: null, header: null, decimal: null, dayFirst: null, query: null, types: {} },
@@ -140,7 +142,7 @@ class Opening {
   ): Promise<{ source: RowSource; scanned: Scan; decided: Partial<TableFormat> }> {
     const { where, database, files } = this
     if (files.kind === 'text') {
-      const options = { keepBytes, onRows: (rows: number) => this.#tell({ rows }) }
+      const options = { keepBytes, expectedRows: null, onRows: (rows: number) => this.#tell({ rows }) }
       const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, options)
       this.#place = place
       this.#decimal = form.decimal
@@ -158,7 +160,9 @@ class Opening {
 
   async #tryScan(source: RowSource, keepBytes: number): Promise<Scan> {
     try {
-      return await scan(this.database, source, { keepBytes, onRows: rows => this.#tell({ rows }), decimal: '.' })
+      const expectedRows = await source.countRows?.()
+      const options = { keepBytes, expectedRows: expectedRows ?? null, decimal: '.' as const }
+      return await scan(this.database, source, { ...options, onRows: rows => this.#tell({ rows }) })
     } catch (error) {
       throw await explainRefusal(this.where, null, error)
     }
@@ -172,7 +176,8 @@ class Opening {
     const stats = new Map<number, NumberStats>(converted.map(({ index }) => [index, new NumberStats()]))
     if (converted.length > 0) {
       const wanted = converted.map(({ index }) => index)
-      for await (const chunk of this.chunks(source, columns, scanned, wanted, 0)) {
+      const whole = await this.whole(columns, scanned, wanted)
+      for await (const chunk of whole ? [whole] : this.chunks(source, columns, scanned, wanted, 0)) {
         for (const index of wanted) {
           const values = chunk.columns.get(columns[index].name)!
           if ('values' in values) stats.get(index)!.add(values.values, 0, chunk.rows)
@@ -191,21 +196,20 @@ class Opening {
     wanted: readonly number[],
     first: number,
   ): AsyncGenerator<TableChunk, void, undefined> {
-    const isText = wanted.map(index => source.columns[index].type === 'text')
     if (scanned.kept !== null) {
-      const places = wanted.map(index => scanned.columns.findIndex(column => column.index === index))
-      for (const chunk of scanned.kept) {
-        const some = { ...chunk, columns: places.map(place => chunk.columns[place]) }
-        const converted = await this.#convert(some, columns, wanted, first)
-        if (converted !== null) yield converted
+      const whole = this.#someOf(scanned, wanted)!
+      for (let from = first; from < whole.rows; from += CHUNK_ROWS) {
+        const to = Math.min(from + CHUNK_ROWS, whole.rows)
+        const chunk = { firstRow: from, rows: to - from, columns: whole.columns.map(column => slice(column, from, to)) }
+        yield (await this.#convert(chunk, columns, wanted, first))!
       }
       return
     }
+    const isText = wanted.map(index => source.columns[index].type === 'text')
     await expectUnchanged(this.files.files)
-    const connection = await this.database.connect()
     let rows = 0
     try {
-      for await (const chunk of rowsOf(connection, source.select(wanted), isText)) {
+      for await (const chunk of this.database.rows(source.select(wanted), isText)) {
         rows += chunk.rows
         this.#tell({ rows })
         const converted = await this.#convert(chunk, columns, wanted, first)
@@ -213,8 +217,6 @@ class Opening {
       }
     } catch (error) {
       throw await explainRefusal(this.where, this.#place, error)
-    } finally {
-      this.database.release(connection)
     }
     await expectUnchanged(this.files.files)
     if (rows !== scanned.rows) {
@@ -222,6 +224,17 @@ class Opening {
         `${this.where}: has ${rows} rows, expected ${scanned.rows} as before; it changed while it was read`,
       )
     }
+  }
+
+  /** All rows of the columns, if they were kept. */
+  async whole(columns: readonly ReadColumn[], scanned: Scan, wanted: readonly number[]): Promise<TableChunk | null> {
+    const chunk = this.#someOf(scanned, wanted)
+    return chunk && (await this.#convert(chunk, columns, wanted, 0))
+  }
+
+  #someOf({ kept, columns }: Scan, wanted: readonly number[]): RawChunk | null {
+    if (kept === null) return null
+    return { ...kept, columns: wanted.map(index => kept.columns[columns.findIndex(column => column.index === index)]) }
   }
 
   async #convert(
@@ -268,17 +281,29 @@ function hintOf({ reading }: ReadColumn, text: string): string | undefined {
   return 'leave the field empty if its value is not known, or choose another kind in data.columns'
 }
 
+/** Rows [from, to) of a column that all rows are kept of. */
+function slice(column: RawColumn, from: number, to: number): RawColumn {
+  if ('values' in column) return { values: column.values.subarray(from, to), nulls: 0 }
+  return {
+    ...partOf({ type: 'text', codes: column.codes.subarray(0, to), dictionary: column.dictionary }, from),
+  } as RawColumn
+}
+
 function partOf(values: ReturnType<typeof convert>, from: number): ReturnType<typeof convert> {
   if ('values' in values) return { ...values, values: values.values.subarray(from) }
   // The dictionary begins with the first text that occurs.
   const codes = values.codes.slice(from)
   const dictionary: string[] = []
-  const codeOf = new Int32Array(values.dictionary.length).fill(-1)
+  const codeOf = new Map<number, number>()
   for (let i = 0; i < codes.length; i++) {
     const code = codes[i]
     if (code < 0) continue
-    if (codeOf[code] < 0) codeOf[code] = dictionary.push(values.dictionary[code]) - 1
-    codes[i] = codeOf[code]
+    let now = codeOf.get(code)
+    if (now === undefined) {
+      now = dictionary.push(values.dictionary[code]) - 1
+      codeOf.set(code, now)
+    }
+    codes[i] = now
   }
   return { type: 'text', codes, dictionary }
 }
@@ -306,6 +331,14 @@ class DuckDBReader implements TableReader {
   }
 
   async *read(columns: readonly string[], first = 0): AsyncGenerator<TableChunk, void, undefined> {
+    yield* this.opening.chunks(this.source, this.read_, this.scanned, this.#indices(columns), first)
+  }
+
+  whole(columns: readonly string[]): Promise<TableChunk | null> {
+    return this.opening.whole(this.read_, this.scanned, this.#indices(columns))
+  }
+
+  #indices(columns: readonly string[]): number[] {
     const { where } = this.opening
     if (this.#closed) throw new DataError(`${where}: the table is closed`)
     const wanted = columns.map(name => {
@@ -316,7 +349,7 @@ class DuckDBReader implements TableReader {
       if (unreadable === undefined) return index
       throw new DataError(`${where}: column ${inspect(name)} cannot be read; ${unreadable}`)
     })
-    yield* this.opening.chunks(this.source, this.read_, this.scanned, [...new Set(wanted)], first)
+    return [...new Set(wanted)]
   }
 
   async close(): Promise<void> {

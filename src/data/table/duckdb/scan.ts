@@ -3,10 +3,11 @@
  * memory, so that most tables are read once. Main thread.
  */
 import type { Database } from './database.js'
+import { KeptRows } from './kept.js'
 import { NumberStats, TextStats } from './profile.js'
 import { Meanings } from './reading.js'
 import type { RowSource } from './source.js'
-import { type RawChunk, type RawColumn, rowsOf } from './vectors.js'
+import type { RawChunk, RawColumn } from './vectors.js'
 
 export interface ScannedColumn {
   readonly index: number
@@ -23,14 +24,16 @@ export interface ScannedColumn {
 export interface Scan {
   rows: number
   readonly columns: readonly ScannedColumn[]
-  /** All chunks; null: they do not fit. */
-  kept: RawChunk[] | null
+  /** All rows; null: they do not fit. */
+  kept: RawChunk | null
 }
 
 export interface ScanOptions {
   readonly decimal: '.' | ','
   /** Most bytes of values to keep. */
   readonly keepBytes: number
+  /** Rows of the table as far as they are known. */
+  readonly expectedRows: number | null
   readonly onRows: (rows: number) => void
 }
 
@@ -48,24 +51,16 @@ export async function scan(database: Database, source: RowSource, options: ScanO
       meanings: isText && decides ? new Meanings(options.decimal) : null,
     }
   })
-  const result: Scan = { rows: 0, columns, kept: [] }
-  let bytes = 0
   const isText = readable.map(index => source.columns[index].type === 'text')
-  const connection = await database.connect()
-  try {
-    for await (const chunk of rowsOf(connection, source.select(readable), isText)) {
-      for (const [i, column] of chunk.columns.entries()) addColumn(columns[i], column, chunk)
-      result.rows += chunk.rows
-      options.onRows(result.rows)
-      if (result.kept === null) continue
-      for (const column of chunk.columns) bytes += bytesOf(column)
-      if (bytes > options.keepBytes) result.kept = null
-      else result.kept.push(chunk)
-    }
-  } finally {
-    database.release(connection)
+  let rows = 0
+  let kept: KeptRows | null = new KeptRows(options.expectedRows, options.keepBytes)
+  for await (const chunk of database.rows(source.select(readable), isText)) {
+    for (const [i, column] of chunk.columns.entries()) addColumn(columns[i], column, chunk)
+    rows += chunk.rows
+    options.onRows(rows)
+    if (kept !== null && !(await kept.add(chunk))) kept = null
   }
-  return result
+  return { rows, columns, kept: kept?.whole() ?? null }
 }
 
 function addColumn(column: ScannedColumn, raw: RawColumn, { rows, firstRow }: RawChunk): void {
@@ -94,9 +89,4 @@ function addColumn(column: ScannedColumn, raw: RawColumn, { rows, firstRow }: Ra
     while (codes[row] !== code) row++
     column.meanings.add(text, counts[code], firstRow + row)
   })
-}
-
-function bytesOf(column: RawColumn): number {
-  if ('values' in column) return column.values.byteLength
-  return column.codes.byteLength + column.dictionary.reduce((sum, text) => sum + 16 + 2 * text.length, 0)
 }

@@ -22,6 +22,8 @@ export interface RowSource {
   /** SQL of the table with all rows, and of one of its columns as it lies there. */
   readonly table: string
   expression(column: number): string
+  /** Number of rows, where it is known without reading them. */
+  countRows?(): Promise<number>
   /** SQL that selects the columns, as DOUBLE or VARCHAR, in the order of the rows. */
   select(columns: readonly number[]): string
 }

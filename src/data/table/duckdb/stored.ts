@@ -24,7 +24,19 @@ export async function parquetSource(database: Database, files: readonly TableFil
   }
   // By position and with the first file's types, DuckDB would round what other files have.
   const table = parquet(files, files.length > 1)
-  return tableSource(table, differs ? await describe(database, files[0].path, table) : first)
+  const source = tableSource(table, differs ? await describe(database, files[0].path, table) : first)
+  return { ...source, countRows: () => countRows(database, table) }
+}
+
+/** Rows that the files' footers tell. Throws what DuckDB throws. */
+async function countRows(database: Database, table: string): Promise<number> {
+  const connection = await database.connect()
+  try {
+    const [[count]] = (await connection.runAndReadAll(`SELECT count(*) FROM ${table}`)).getRows()
+    return Number(count)
+  } finally {
+    database.release(connection)
+  }
 }
 
 /** Source over a table expression whose columns have types. */

@@ -1,6 +1,6 @@
 /**
  * Rows of a DuckDB result in chunks of typed arrays: numbers as f64, texts as codes of a dictionary. Reads the memory of
- * DuckDB's vectors; no JavaScript value is made for a number, and one string for each distinct text of a while. Main thread.
+ * DuckDB's vectors: no JavaScript value is made for a number, and one string for each distinct text of a while. Main thread.
  */
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBDoubleVector, DuckDBVarCharVector } from '@duckdb/node-api'
 
@@ -15,44 +15,72 @@ export interface RawChunk {
   readonly columns: readonly RawColumn[]
 }
 
-/** Rows of a DuckDB vector. */
-const VECTOR_ROWS = 2048
-/** Values of a chunk, over all columns, that fill about 16 MiB. */
-const CHUNK_VALUES = 2 ** 21
+/** Most rows of a DuckDB vector. */
+export const VECTOR_ROWS = 2048
+/** Values of a chunk, over all columns: with their statistics they stay in the processor's cache. */
+const CHUNK_VALUES = 2 ** 18
 const MOST_CHUNK_ROWS = 16_384
 
 /**
- * Rows of a query whose columns are DOUBLE (`isText` false) or VARCHAR, in order, and in bounded memory: the query's threads
- * wait for the reader. Leaving the loop early ends the query.
+ * Chunk of rows that is filled vector by vector. Its arrays are used again for the next one: what `take` gives out is valid until
+ * then.
  */
-export async function* rowsOf(
-  connection: DuckDBConnection,
-  sql: string,
-  isText: readonly boolean[],
-): AsyncGenerator<RawChunk, void, undefined> {
-  const perChunk = Math.floor(CHUNK_VALUES / Math.max(isText.length, 1) / VECTOR_ROWS) * VECTOR_ROWS
-  const most = Math.min(Math.max(perChunk, VECTOR_ROWS), MOST_CHUNK_ROWS)
-  const result = await connection.stream(sql)
-  const builders = isText.map(text => (text ? new TextBuilder(most) : new NumberBuilder(most)))
-  let firstRow = 0
-  let rows = 0
-  const flush = (): RawChunk => {
-    const chunk = { firstRow, rows, columns: builders.map(builder => builder.take(rows)) }
-    firstRow += rows
-    rows = 0
+export class ChunkBuilder {
+  readonly columns: readonly (NumberBuilder | TextBuilder)[]
+  /** Rows added since `take`. */
+  rows = 0
+  readonly #most: number
+  #firstRow = 0
+
+  /** `isText`: whether each column is VARCHAR; the others are DOUBLE. */
+  constructor(isText: readonly boolean[]) {
+    const perChunk = Math.floor(CHUNK_VALUES / Math.max(isText.length, 1) / VECTOR_ROWS) * VECTOR_ROWS
+    this.#most = Math.min(Math.max(perChunk, VECTOR_ROWS), MOST_CHUNK_ROWS)
+    this.columns = isText.map(text => (text ? new TextBuilder(this.#most) : new NumberBuilder(this.#most)))
+  }
+
+  fits(count: number): boolean {
+    return this.rows + count <= this.#most
+  }
+
+  take(): RawChunk {
+    const { rows } = this
+    const chunk = { firstRow: this.#firstRow, rows, columns: this.columns.map(column => column.take(rows)) }
+    this.#firstRow += rows
+    this.rows = 0
     return chunk
   }
+}
+
+/**
+ * Rows of a query, in order and in bounded memory: the query's threads wait for the reader. Leaving the loop early ends the query.
+ */
+export async function* packageRows(
+  connection: DuckDBConnection,
+  sql: string,
+  builder: ChunkBuilder,
+): AsyncGenerator<RawChunk, void, undefined> {
+  const result = await connection.stream(sql)
   for (;;) {
     const chunk: DuckDBDataChunk | null = await result.fetchChunk()
     const count = chunk?.rowCount ?? 0
     if (chunk === null || count === 0) break
-    if (rows + count > most) yield flush()
-    for (let column = 0; column < builders.length; column++) {
-      builders[column].add(chunk.getColumnVector(column) as DuckDBDoubleVector & DuckDBVarCharVector, rows, count)
+    if (!builder.fits(count)) yield builder.take()
+    for (const [i, column] of builder.columns.entries()) {
+      const vector = chunk.getColumnVector(i) as DuckDBDoubleVector | DuckDBVarCharVector
+      const validity = validityOf(vector)
+      if ('room' in column) {
+        column.room(builder.rows).set((vector as unknown as { items: Float64Array }).items)
+        column.added(builder.rows, count, validity)
+        continue
+      }
+      const { dataView } = vector as unknown as { dataView: DataView }
+      const words = new Uint32Array(dataView.buffer, dataView.byteOffset, count * 4)
+      column.add(words, validity, builder.rows, count, (_, at) => String(vector.getItem(at / 4)))
     }
-    rows += count
+    builder.rows += count
   }
-  if (rows > 0) yield flush()
+  if (builder.rows > 0) yield builder.take()
 }
 
 /** Bits of the validity of a vector, or null if all of its values are there. */
@@ -63,18 +91,22 @@ function validityOf(vector: DuckDBDoubleVector | DuckDBVarCharVector): Uint8Arra
 }
 
 class NumberBuilder {
-  #values: Float64Array
+  readonly #values: Float64Array
   #nulls = 0
 
-  constructor(readonly most: number) {
+  constructor(most: number) {
     this.#values = new Float64Array(most)
   }
 
-  add(vector: DuckDBDoubleVector, at: number, count: number): void {
-    const values = this.#values
-    values.set((vector as unknown as { items: Float64Array }).items, at)
-    const validity = validityOf(vector)
+  /** Place for values from row `at` of the chunk on. */
+  room(at: number): Float64Array {
+    return this.#values.subarray(at)
+  }
+
+  /** Takes note of `count` values in the room at `at`. `validity`: null if none is missing. */
+  added(at: number, count: number, validity: Uint8Array | null): void {
     if (validity === null) return
+    const values = this.#values
     for (let i = 0; i < count; i++) {
       if ((validity[i >> 3] >> (i & 7)) & 1) continue
       values[at + i] = Number.NaN
@@ -83,21 +115,24 @@ class NumberBuilder {
   }
 
   take(rows: number): RawColumn {
-    const column = { values: rows === this.most ? this.#values : this.#values.slice(0, rows), nulls: this.#nulls }
-    if (rows === this.most) this.#values = new Float64Array(this.most)
+    const column = { values: this.#values.subarray(0, rows), nulls: this.#nulls }
     this.#nulls = 0
     return column
   }
 }
+
+/** Text of more than INLINE_BYTES that begins at a word of the vector. */
+type LongText = (words: Uint32Array, at: number) => string
 
 /** Texts remembered over chunks; then all are forgotten, so that a column of ids needs no more memory than this. */
 const MOST_TEXTS = 32_768
 const MOST_CHARACTERS = 4 * 2 ** 20
 /** Bytes of a text that DuckDB keeps in the vector itself. */
 const INLINE_BYTES = 12
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 class TextBuilder {
-  #codes: Int32Array
+  readonly #codes: Int32Array
   #dictionary: string[] = []
   /** Distinct texts since they were last forgotten, without spaces around. */
   #texts: string[] = []
@@ -110,27 +145,25 @@ class TextBuilder {
   #keys = new Uint32Array(4 * 1024)
   #used = 0
 
-  constructor(readonly most: number) {
+  constructor(most: number) {
     this.#codes = new Int32Array(most)
   }
 
-  add(vector: DuckDBVarCharVector, at: number, count: number): void {
-    const { dataView } = vector as unknown as { dataView: DataView }
-    const words = new Uint32Array(dataView.buffer, dataView.byteOffset, count * 4)
-    const validity = validityOf(vector)
+  /** Adds `count` texts, four words each, as rows from `at` of the chunk on. */
+  add(words: Uint32Array, validity: Uint8Array | null, at: number, count: number, longText: LongText): void {
     const codes = this.#codes
     for (let i = 0; i < count; i++) {
       if (validity !== null && !((validity[i >> 3] >> (i & 7)) & 1)) {
         codes[at + i] = -1
         continue
       }
-      const id = words[4 * i] <= INLINE_BYTES ? this.#shortText(vector, words, i) : this.#text(vector.getItem(i) ?? '')
+      const id = words[4 * i] <= INLINE_BYTES ? this.#shortText(words, i) : this.#text(longText(words, 4 * i))
       codes[at + i] = id < 0 ? -1 : this.#code(id)
     }
   }
 
   take(rows: number): RawColumn {
-    const column = { codes: this.#codes.slice(0, rows), dictionary: this.#dictionary }
+    const column = { codes: this.#codes.subarray(0, rows), dictionary: this.#dictionary }
     this.#dictionary = []
     this.#codeOf.fill(-1)
     if (this.#texts.length > MOST_TEXTS || this.#characters > MOST_CHARACTERS || this.#used > 2 * MOST_TEXTS) {
@@ -171,7 +204,7 @@ class TextBuilder {
     return id
   }
 
-  #shortText(vector: DuckDBVarCharVector, words: Uint32Array, i: number): number {
+  #shortText(words: Uint32Array, i: number): number {
     const w0 = words[4 * i]
     const w1 = words[4 * i + 1]
     const w2 = words[4 * i + 2]
@@ -188,7 +221,7 @@ class TextBuilder {
         return this.#slots[slot] - 2
       }
     }
-    const id = this.#text(vector.getItem(i) ?? '')
+    const id = this.#text(decoder.decode(new Uint8Array(words.buffer, words.byteOffset + 16 * i + 4, w0)))
     this.#slots[slot] = id + 2 // 1: spaces alone
     keys.set([w0, w1, w2, w3], 4 * slot)
     if (++this.#used * 2 > this.#slots.length) this.#grow()

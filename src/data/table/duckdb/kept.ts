@@ -1,0 +1,92 @@
+/**
+ * Values of all rows of a table, kept while they are read for the first time, so that most tables are read once. Main thread; holds
+ * 8 bytes a number and 4 a text beside each different one.
+ */
+import { adviseHugePages } from '../../../ffi/memory.js'
+import type { RawChunk, RawColumn } from './vectors.js'
+
+/** Rows that room is made for at first, where their number is not known. */
+const FIRST_ROWS = 65_536
+
+export class KeptRows {
+  #columns: Kept[] | null = null
+  #rows = 0
+
+  /** `expected`: number of rows as far as it is known; a table with more of them is right too. `maxBytes`: of values. */
+  constructor(
+    readonly expected: number | null,
+    readonly maxBytes: number,
+  ) {}
+
+  /** Adds a copy of the chunk. False if it does not fit, and everything was dropped. */
+  async add({ rows, columns }: RawChunk): Promise<boolean> {
+    if (this.#columns === null) {
+      this.#columns = columns.map(column => keptOf(column, this.expected ?? FIRST_ROWS))
+      for (const kept of this.#columns)
+        await adviseHugePages((kept.type === 'number' ? kept.values : kept.codes).buffer)
+    }
+    let bytes = 0
+    for (const [i, column] of columns.entries()) bytes += append(this.#columns[i], column, this.#rows, rows)
+    this.#rows += rows
+    if (bytes <= this.maxBytes) return true
+    this.#columns = []
+    return false
+  }
+
+  /** All rows as one chunk. */
+  whole(): RawChunk {
+    const columns = (this.#columns ?? []).map(
+      (kept): RawColumn =>
+        kept.type === 'number'
+          ? { values: kept.values.subarray(0, this.#rows), nulls: kept.nulls }
+          : { codes: kept.codes.subarray(0, this.#rows), dictionary: kept.dictionary },
+    )
+    return { firstRow: 0, rows: this.#rows, columns }
+  }
+}
+
+type Kept =
+  | { readonly type: 'number'; values: Float64Array; nulls: number }
+  | {
+      readonly type: 'text'
+      codes: Int32Array
+      /** In the order in which texts first occur. */
+      readonly dictionary: string[]
+      readonly codeOf: Map<string, number>
+      characters: number
+    }
+
+function keptOf(column: RawColumn, rows: number): Kept {
+  return 'values' in column
+    ? { type: 'number', values: new Float64Array(rows), nulls: 0 }
+    : { type: 'text', codes: new Int32Array(rows), dictionary: [], codeOf: new Map(), characters: 0 }
+}
+
+/** Returns the bytes of the column's values. */
+function append(kept: Kept, column: RawColumn, at: number, rows: number): number {
+  if (kept.type === 'number') {
+    const { values, nulls } = column as Extract<RawColumn, { values: unknown }>
+    if (at + rows > kept.values.length) kept.values = grown(kept.values, Float64Array, at + rows)
+    kept.values.set(values, at)
+    kept.nulls += nulls
+    return 8 * (at + rows)
+  }
+  const { codes, dictionary } = column as Extract<RawColumn, { codes: unknown }>
+  if (at + rows > kept.codes.length) kept.codes = grown(kept.codes, Int32Array, at + rows)
+  const codeOf = Int32Array.from(dictionary, text => {
+    const known = kept.codeOf.get(text)
+    if (known !== undefined) return known
+    const code = kept.dictionary.push(text) - 1
+    kept.codeOf.set(text, code)
+    kept.characters += text.length
+    return code
+  })
+  for (let i = 0; i < rows; i++) kept.codes[at + i] = codes[i] < 0 ? -1 : codeOf[codes[i]]
+  return 4 * (at + rows) + 16 * kept.dictionary.length + 2 * kept.characters
+}
+
+function grown<A extends Float64Array | Int32Array>(values: A, Type: new (length: number) => A, least: number): A {
+  const more = new Type(Math.max(2 * values.length, least))
+  more.set(values)
+  return more
+}
