@@ -1,7 +1,7 @@
 /** Products on AMX beside oneDNN's: the same bits, also of sizes that are no whole blocks, and nothing written outside. */
 import t from 'tap'
-import { reportBackend } from '../../../src/kernels/backends.js'
 import { addressOf } from '../../../src/ffi/memory.js'
+import { reportBackend } from '../../../src/kernels/backends.js'
 import { openNative } from '../../../src/kernels/native/open.js'
 import { amxObstacle, openAmx } from '../../../src/kernels/x64/amx.js'
 import { createArena } from '../../../src/tensor/arena.js'

@@ -3,9 +3,9 @@
  * zeros; what is left to a library; bits that no partition changes; subnormal numbers.
  */
 import t, { type Test } from 'tap'
-import { instantiateWasm } from '../../../src/kernels/abi.js'
 import { loadKoffi } from '../../../src/ffi/koffi.js'
 import { addressOf } from '../../../src/ffi/memory.js'
+import { instantiateWasm } from '../../../src/kernels/abi.js'
 import { compileWasm } from '../../../src/kernels/module/compile.js'
 import type { NativeGemm, ProductForm, ProductShape } from '../../../src/kernels/products.js'
 import { openX64 } from '../../../src/kernels/x64/accelerate.js'
