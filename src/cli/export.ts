@@ -33,7 +33,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       .option('json', jsonObject)
       .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
       .example('$0 export runs/mine --out model.safetensors --dtype bf16', 'a small file that predict and serve open')
-      .example('$0 export runs/mine --out model.onnx', 'pixels (batch, inputs) / 255 to probabilities')
+      .example('$0 export runs/mine --out model.onnx', 'pixels / 255, or the columns of a table, to probabilities')
       .example(
         '$0 export runs/mine --out web/model.json',
         "tf.loadLayersModel('model.json') in a browser",

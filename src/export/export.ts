@@ -82,7 +82,7 @@ export async function exportWeights(
         ...{ widths, outputNames, task, producerVersion: gradloomVersion() },
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
-        ...{ loss: train.loss, scaling: source.input.scaling },
+        ...{ loss: train.loss, scaling: source.input.scaling, table: source.input.table },
         facts: {
           formatVersion: FACTS_VERSION,
           generatedBy: `gradloom ${gradloomVersion()}`,

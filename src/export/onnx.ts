@@ -4,11 +4,14 @@
  * layer norm of version 17, which has it as one. Pure; any thread.
  */
 import type { Scaling } from '../data/input.js'
+import type { TableEncoding } from '../data/table/encoding.js'
 import { ConfigError } from '../errors.js'
-import { bytes, encode, type Field, float, int, message, text } from '../formats/protobuf.js'
+import { encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
+import { floatTensor, integerAttribute, ML_DOMAIN, ML_OPSET, MOST_BYTES, node, valueInfo } from './onnx-graph.js'
+import { onnxTable } from './onnx-table.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */
@@ -19,6 +22,8 @@ export interface OnnxModel {
   readonly loss: RunPlan['loss']
   /** Scaling of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
+  /** Encoding of a table's columns, which are then the model's inputs. */
+  readonly table?: TableEncoding | undefined
   /** Names of the classes, or of a regression's targets. */
   readonly outputNames: readonly string[]
   /** Default: classification. Of regression the last layer speaks in the units of the data. */
@@ -30,7 +35,6 @@ export interface OnnxModel {
 const IR_VERSION = 8
 const OPSET = 13
 const OPSET_OF_LAYER_NORM = 17
-const FLOAT = 1
 const FLOATS = 1
 const INTS = 2
 /** One operator, or a chain of them: from `x`, over names of its own, to `y`; numbers are constants. */
@@ -63,15 +67,12 @@ const FORMULAS: Readonly<Record<Activation, Formula>> = {
     ['Mul', ['twice', 0.5], 'y'],
   ],
 }
-/** protobuf's own limit. */
-const MOST_BYTES = 2 ** 31 - 1
 
 export function encodeOnnx({
   widths,
   activation,
   norm,
   loss,
-  scaling,
   outputNames,
   producerVersion,
   ...model
@@ -83,15 +84,16 @@ export function encodeOnnx({
       hint: '--format safetensors',
     })
   }
+  const input = inputOf(model, widths[0])
   const layers = widths.length - 1
   const output = loss === 'cross-entropy' ? 'probabilities' : 'outputs'
   const nodes = Array.from({ length: layers }, (_, i): Field[] => {
     const last = i === layers - 1
-    const from = i === 0 ? (scaling ? 'scaled' : 'pixels') : `layers.${i - 1}`
+    const from = i === 0 ? input.output : `layers.${i - 1}`
     const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
     return [
       // Weights (outputs, inputs): OpenCV 4.6 refuses others that are not square.
-      node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum, integer('transB', 1)),
+      node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum, integerAttribute('transB', 1)),
       ...(last
         ? sum === output
           ? []
@@ -107,23 +109,55 @@ export function encodeOnnx({
     text(3, producerVersion),
     message(
       7,
-      ...(scaling
-        ? [node('Sub', ['features', 'input.offset'], 'shifted'), node('Mul', ['shifted', 'input.factor'], 'scaled')]
-        : []),
+      ...input.nodes,
       ...nodes,
       text(2, 'gradloom'),
-      ...[...parameters.map(transposed), ...constantsOf(activation), ...scalingArrays(scaling)].map(tensor),
-      message(11, ...valueInfo(scaling ? 'features' : 'pixels', widths[0])),
+      ...[...parameters.map(transposed), ...constantsOf(activation)].map(tensor),
+      ...input.constants,
+      ...input.infos.map(info => message(11, ...info)),
       message(12, ...valueInfo(output, outputNames.length)),
     ),
     message(8, text(1, ''), int(2, norm.type === 'layer' ? OPSET_OF_LAYER_NORM : OPSET)),
-    ...Object.entries(outputNotes({ outputNames, ...model })).map(([key, note]) =>
+    ...(input.usesMl ? [message(8, text(1, ML_DOMAIN), int(2, ML_OPSET))] : []),
+    ...Object.entries({ ...outputNotes({ outputNames, ...model }), ...input.notes }).map(([key, note]) =>
       message(14, text(1, key), text(2, typeof note === 'string' ? note : JSON.stringify(note))),
     ),
-    scaling
-      ? message(14, text(1, 'features'), text(2, 'as in the data, neither shifted nor scaled'))
-      : message(14, text(1, 'pixels'), text(2, 'bytes / 255, background 0, row by row')),
   )
+}
+
+/** Inputs of the model, and the operators from them to the first layer. */
+interface Input {
+  readonly infos: readonly Field[][]
+  readonly nodes: readonly Field[]
+  readonly constants: readonly Field[]
+  /** Name of what the first layer takes. */
+  readonly output: string
+  readonly usesMl: boolean
+  /** Metadata. */
+  readonly notes: Readonly<Record<string, unknown>>
+}
+
+function inputOf({ scaling, table }: Pick<OnnxModel, 'scaling' | 'table'>, size: number): Input {
+  if (table) return tableInput(table)
+  if (scaling) {
+    return {
+      infos: [valueInfo('features', size)],
+      nodes: [node('Sub', ['features', 'input.offset'], 'shifted'), node('Mul', ['shifted', 'input.factor'], 'scaled')],
+      constants: scalingArrays(scaling).map(tensor),
+      ...{ output: 'scaled', usesMl: false, notes: { features: 'as in the data, neither shifted nor scaled' } },
+    }
+  }
+  const notes = { pixels: 'bytes / 255, background 0, row by row' }
+  return { infos: [valueInfo('pixels', size)], nodes: [], constants: [], output: 'pixels', usesMl: false, notes }
+}
+
+function tableInput(table: TableEncoding): Input {
+  const { inputs, part, features } = onnxTable(table)
+  return {
+    infos: inputs.map(({ input, type }) => valueInfo(input, 1, type)),
+    ...{ nodes: part.nodes, constants: part.constants, output: features, usesMl: part.usesMl },
+    notes: { inputs, encoding: table },
+  }
 }
 
 /** Metadata about the outputs. */
@@ -193,17 +227,6 @@ function constantsOf(activation: Activation): NamedWeights[] {
   return [...values].map(value => ({ name: constantName(value), shape: [], data: Float32Array.of(value) }))
 }
 
-function node(operator: string, inputs: readonly string[], output: string, ...attributes: readonly Field[]): Field {
-  return message(
-    1,
-    ...inputs.map(name => text(1, name)),
-    text(2, output),
-    text(3, output),
-    text(4, operator),
-    ...attributes,
-  )
-}
-
 /** A weight matrix (inputs, outputs) as (outputs, inputs); vectors as they are. */
 function transposed({ name, shape, data }: NamedWeights): NamedWeights {
   if (shape.length !== 2) return { name, shape, data }
@@ -213,22 +236,10 @@ function transposed({ name, shape, data }: NamedWeights): NamedWeights {
   return { name, shape: [outputs, inputs], data: values }
 }
 
-const integer = (name: string, value: number): Field => message(5, text(1, name), int(3, value), int(20, INTS))
-
 /** An integer attribute; -1 is the last axis, and ten bytes in protobuf. */
 function axis(value: -1): Field {
   const minusOne = Uint8Array.of(0x18, ...new Array<number>(9).fill(0xff), 0x01) // field 3, varint, 2^64 - 1
   return value === -1 ? message(5, text(1, 'axis'), [minusOne], int(20, INTS)) : []
 }
 
-/** Raw data: little-endian, row-major, as in files of ours. */
-function tensor({ name, shape, data }: NamedWeights): Field {
-  const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  return message(5, ...shape.map(size => int(1, size)), int(2, FLOAT), text(8, name), bytes(9, raw))
-}
-
-/** Name, and a tensor type of (batch, size). */
-function valueInfo(name: string, size: number): Field[] {
-  const shape = message(2, message(1, text(2, 'batch')), message(1, int(1, size)))
-  return [text(1, name), message(2, message(1, int(1, FLOATS), shape))]
-}
+const tensor = ({ name, shape, data }: NamedWeights): Field => floatTensor(name, shape, data)

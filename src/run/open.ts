@@ -3,7 +3,7 @@
  * never writes. Main thread.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { isAbsolute, join, relative, resolve } from 'node:path'
+import { extname, isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { readCheckpoint } from './checkpoint-file.js'
@@ -42,13 +42,30 @@ export async function openRun(target: string): Promise<OpenedRun> {
       )
     })
   if (found.isDirectory()) return openDirectory(path)
-  if (path.endsWith('.json')) {
-    throw new ConfigError(`${target}: is a JSON file, expected a run directory or a checkpoint file`, {
-      hint: `npx gradloom train ${target} trains an experiment`,
-    })
-  }
+  refuseOtherForms(target, path)
   const { experiment } = await readCheckpoint(path)
   return { runDir: null, checkpoint: path, experiment, experimentFrom: path }
+}
+
+/** Files that look like a model and are none: their kind, and what reads them. */
+const OTHER_FORMS: Readonly<Record<string, { readonly is: string; readonly hint: (target: string) => string }>> = {
+  '.json': { is: 'a JSON file', hint: target => `npx gradloom train ${target} trains an experiment` },
+  '.onnx': {
+    is: 'an ONNX model, which is for other programs',
+    hint: () => 'npx gradloom export RUN --out model.safetensors writes a model that every command reads',
+  },
+  '.npz': {
+    is: 'an .npz archive of arrays',
+    hint: target => `npx gradloom train EXPERIMENT --from ${target} --epochs 0 makes a run of the weights in it`,
+  },
+}
+
+function refuseOtherForms(target: string, path: string): void {
+  const form = OTHER_FORMS[extname(path).toLowerCase()]
+  if (form === undefined) return
+  throw new ConfigError(`${target}: is ${form.is}, expected a run directory or a checkpoint file`, {
+    hint: form.hint(target),
+  })
 }
 
 async function openDirectory(runDir: string): Promise<OpenedRun> {

@@ -15,6 +15,7 @@ import { evaluate } from '../../src/inference/evaluate.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { readCheckpoint } from '../../src/run/checkpoint-file.js'
 import { philox } from '../../src/tensor/random.js'
+import { tableFeeds } from '../export/table-feeds.js'
 
 const dir = t.testdir()
 const path = join(dir, 'points.csv')
@@ -93,14 +94,11 @@ t.test('a model is asked where its table is not, and answers as it scored', asyn
       [0, 0.02, 0],
     ]
     const points = new Float32Array(9)
-    encodeRows(
+    const chunk = chunkOfRows(
       table!,
-      chunkOfRows(
-        table!,
-        rows.map(row => rowByOrder(table!, row)),
-      ),
-      points,
+      rows.map(row => rowByOrder(table!, row)),
     )
+    encodeRows(table!, chunk, points)
     t.same(
       predictor.predictClasses(rows).map(({ className }) => className),
       ['left', 'right', 'above'],
@@ -109,7 +107,7 @@ t.test('a model is asked where its table is not, and answers as it scored', asyn
     await exportWeights(run, onnx)
     ort.env.wasm.numThreads = 1
     const session = await ort.InferenceSession.create(readFileSync(onnx))
-    const { probabilities } = await session.run({ features: new ort.Tensor('float32', points, [3, 3]) })
+    const { probabilities } = await session.run(tableFeeds(table!, chunk))
     const want = predictor.predict(points).data
     const worst = want.reduce((most, p, i) => Math.max(most, Math.abs(p - (probabilities.data as Float32Array)[i])), 0)
     t.ok(worst < 1e-5, `ONNX: largest difference ${worst}`)

@@ -8,6 +8,7 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { chunkOfRows } from '../../src/data/table/rows.js'
 import { exportWeights } from '../../src/export/export.js'
 import { encodeNpz } from '../../src/export/npz.js'
 import { parseNpy } from '../../src/formats/npy.js'
@@ -21,6 +22,7 @@ import { reportPage } from '../../src/report/page.js'
 import { readReport } from '../../src/report/report.js'
 import { philox } from '../../src/tensor/random.js'
 import { gradloom } from '../cli/run-cli.js'
+import { tableFeeds } from '../export/table-feeds.js'
 import { eventsOfType } from '../helpers/metrics.js'
 
 const dir = t.testdir()
@@ -132,17 +134,17 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
 
 t.test('exported models speak in the units of the data', async t => {
   const predictor = await Predictor.open(two)
-  const { features: images, rows } = await loadTestSamples(predictor)
+  const { features: images } = await loadTestSamples(predictor)
   const { data: own } = predictor.predict(images)
+  const chunk = chunkOfRows(predictor.source.input.table!, houses)
+  const { data: answers } = predictor.predict(houses)
   const file = join(t.testdir(), 'model.onnx')
   await exportWeights(two, file)
   ort.env.wasm.numThreads = 1
   const session = await ort.InferenceSession.create(new Uint8Array(readFileSync(file)))
-  const { outputs } = await session.run({
-    features: new ort.Tensor('float32', images as Float32Array, [rows, 3]),
-  })
+  const { outputs } = await session.run(tableFeeds(predictor.source.input.table!, chunk))
   const got = outputs.data as Float32Array
-  t.ok(own.every((value, i) => Math.abs(got[i] / value - 1) < 1e-4))
+  t.ok(answers.every((value, i) => Math.abs(got[i] / value - 1) < 1e-4))
   const bytes = readFileSync(file, 'latin1')
   t.match(bytes, /targets.*\["price","rent"\].*outputs.*numbers in the units of the data/s, 'and the file says so')
   t.notMatch(bytes, /classes/)
