@@ -69,7 +69,7 @@ export async function exportWeights(
   }
   const predictor = await Predictor.open(target)
   const { outputNames, widths, source, task } = predictor
-  if (format === 'onnx' || format === 'tfjs') expectNoEmbeddings(target, format, source.input.table)
+  if (format === 'tfjs') expectNoEmbeddings(target, format, source.input.table)
   const { model, train } = source.experiment
   const parameters = predictor.parameterNames.map((name): NamedWeights => {
     const { shape, data } = predictor.parameter(name)
@@ -97,13 +97,13 @@ export async function exportWeights(
   return { format, file, parameters: parameters.map(({ name, shape }) => ({ name, shape })) }
 }
 
-/** Throws ConfigError for a model whose categories are rows of a table: these formats have no place for it yet. */
+/** Throws ConfigError for a model whose categories are rows of a table: the network there takes features. */
 function expectNoEmbeddings(target: string, format: ExportFormat, table: TableEncoding | undefined): void {
   const embedded = table?.columns.filter(({ kind }) => kind === 'embedding') ?? []
   if (embedded.length === 0) return
   const names = embedded.map(({ column }) => inspect(column)).join(', ')
   throw new ConfigError(`${target}: embeds ${names}, expected one feature for each category in ${format}`, {
-    hint: '--format npz or safetensors has the embeddings; or train with --set data.categories.above=hash',
+    hint: '--format onnx, npz or safetensors has the embeddings; or train with --set data.categories.above=hash',
   })
 }
 

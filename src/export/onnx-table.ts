@@ -10,6 +10,8 @@ import type {
   ColumnEncoding,
   Cycle,
   DateEncoding,
+  EmbeddedEncoding,
+  FeatureKind,
   NumberEncoding,
   TableEncoding,
 } from '../data/table/encoding.js'
@@ -20,7 +22,7 @@ export interface OnnxInput {
   /** Name of the input: the column's, unless the model needs that name for something else. */
   readonly input: string
   readonly column: string
-  readonly kind: ColumnEncoding['kind']
+  readonly kind: FeatureKind
   readonly type: Element
   /** Meaning of the values. */
   readonly values: string
@@ -37,7 +39,7 @@ export interface OnnxTable {
 
 /** Names of everything but a column's input begin with one of these, or are one of these; nothing is called ''. */
 const RESERVED =
-  /^$|^(columns|layers|input|constant)\.|^(features|pixels|scaled|shifted|outputs|probabilities|__proto__)$/
+  /^$|^(columns|layers|embeddings|input|constant)\.|^(features|pixels|scaled|shifted|outputs|probabilities|__proto__)$/
 
 export function onnxTable({ columns }: Pick<TableEncoding, 'columns'>): OnnxTable {
   const part = new GraphPart('columns.')
@@ -51,10 +53,11 @@ export function onnxTable({ columns }: Pick<TableEncoding, 'columns'>): OnnxTabl
   return { inputs: parts.flatMap(({ inputs }) => inputs), part, features }
 }
 
-/** Names of a column's input, and of its bucket's. */
+/** Names of a column's input, of its bucket's, and of the matrix of its embedding. */
 interface Names {
   readonly value: string
   readonly bucket: string
+  readonly matrix: string
 }
 
 function inputNames(columns: readonly ColumnEncoding[]): Names[] {
@@ -65,9 +68,11 @@ function inputNames(columns: readonly ColumnEncoding[]): Names[] {
     taken.add(found)
     return found
   }
-  return columns.map(({ column, ...encoding }, i) => ({
-    value: RESERVED.test(column) ? free(`column ${i + 1}`) : column,
-    bucket: encoding.kind === 'category' && encoding.buckets > 0 ? free(`${column} bucket`.trim()) : '',
+  const embedded = columns.filter(({ kind }) => kind === 'embedding')
+  return columns.map((encoding, i) => ({
+    value: RESERVED.test(encoding.column) ? free(`column ${i + 1}`) : encoding.column,
+    bucket: encoding.kind === 'category' && encoding.buckets > 0 ? free(`${encoding.column} bucket`.trim()) : '',
+    matrix: `embeddings.${embedded.indexOf(encoding)}.weight`,
   }))
 }
 
@@ -85,6 +90,8 @@ function encodeColumn(part: GraphPart, encoding: ColumnEncoding, names: Names): 
       return encodeBoolean(part, encoding, names)
     case 'category':
       return encoding.numeric ? encodeCode(part, encoding, names) : encodeText(part, encoding, names)
+    case 'embedding':
+      return encodeEmbedding(part, encoding, names)
     case 'date':
       return encodeDate(part, encoding, names)
   }
@@ -115,19 +122,12 @@ function encodeBoolean(part: GraphPart, encoding: BooleanEncoding, { value: inpu
 
 /** A category of text: its place among the categories, then 1 at that place. */
 function encodeText(part: GraphPart, encoding: CategoryEncoding, { value: input, bucket }: Names): EncodedColumn {
-  const { column, kind, categories, buckets, missing } = encoding
+  const { categories, buckets, missing } = encoding
   const width = categories.length + buckets + (missing ? 1 : 0)
   const absent = absentText(categories)
-  const index = part.addMl(
-    'LabelEncoder',
-    [input],
-    textsAttribute('keys_strings', [...categories, absent]),
-    integersAttribute('values_int64s', [...categories.keys(), missing ? width - 1 : width]),
-    integerAttribute('default_int64', width + 1),
-  )
-  const inputs: OnnxInput[] = [
-    { input, column, kind, type: 'string', missing: absent, values: 'a text as in the data, without spaces around it' },
-  ]
+  const places = [...categories.keys(), missing ? width - 1 : width]
+  const index = textPlace(part, input, [...categories, absent], places, width + 1)
+  const inputs: OnnxInput[] = [textInput(input, encoding, absent)]
   if (buckets === 0) return { inputs, features: [oneHot(part, index, width)] }
   const unknown = part.add('Equal', [index, part.int64(width + 1)])
   const place = part.add('Where', [unknown, bucketPlace(part, bucket, encoding), index])
@@ -136,12 +136,12 @@ function encodeText(part: GraphPart, encoding: CategoryEncoding, { value: input,
 
 /** A category of numbers: 1 where it is equal to the category. */
 function encodeCode(part: GraphPart, encoding: CategoryEncoding, { value: input, bucket }: Names): EncodedColumn {
-  const { column, kind, categories, buckets, missing } = encoding
+  const { categories, buckets, missing } = encoding
   const isKnown = part.add('Equal', [input, part.double(categories.map(Number))]) // (B, K)
   const isMissing = part.add('IsNaN', [input])
   const known = part.cast(isKnown, 'float')
   const features = [known]
-  const inputs: OnnxInput[] = [{ input, column, kind, ...NUMBER, values: 'a number as in the data' }]
+  const inputs: OnnxInput[] = [codeInput(input, encoding)]
   if (buckets > 0) {
     const place = part.add('Sub', [bucketPlace(part, bucket, encoding), part.int64(categories.length)])
     const hashed = oneHot(part, place, buckets)
@@ -154,6 +154,49 @@ function encodeCode(part: GraphPart, encoding: CategoryEncoding, { value: input,
   if (missing) features.push(part.cast(isMissing, 'float'))
   return { inputs, features }
 }
+
+/** A category as a row of an embedding: the vector of that row. */
+function encodeEmbedding(part: GraphPart, encoding: EmbeddedEncoding, { value: input, matrix }: Names): EncodedColumn {
+  const { categories, numeric, missing } = encoding
+  const rows = Array.from(categories, (_, place) => 1 + place)
+  const ofMissing = missing ? 1 + categories.length : 0
+  const vector = (row: string) => part.add('Gather', [matrix, part.add('Reshape', [row, part.int64([-1])])]) // (B, size)
+  if (numeric) {
+    const isCategory = part.cast(part.add('Equal', [input, part.double(categories.map(Number))]), 'double') // (B, K)
+    const known = part.add('MatMul', [isCategory, part.double(rows)]) // (B)
+    const isMissing = part.add('Reshape', [part.cast(part.add('IsNaN', [input]), 'double'), part.int64([-1])])
+    const row = part.add('Add', [known, part.add('Mul', [isMissing, part.double(ofMissing)])])
+    return { inputs: [codeInput(input, encoding)], features: [vector(part.cast(row, 'int64'))] }
+  }
+  const absent = absentText(categories)
+  const row = textPlace(part, input, [...categories, absent], [...rows, ofMissing], 0)
+  return { inputs: [textInput(input, encoding, absent)], features: [vector(row)] }
+}
+
+/** Place (B, 1) of each text; `other` for one that is not in the list. */
+const textPlace = (
+  part: GraphPart,
+  input: string,
+  texts: readonly string[],
+  places: readonly number[],
+  other: number,
+): string =>
+  part.addMl(
+    'LabelEncoder',
+    [input],
+    textsAttribute('keys_strings', texts),
+    integersAttribute('values_int64s', places),
+    integerAttribute('default_int64', other),
+  )
+
+const codeInput = (input: string, { column }: CategoryEncoding | EmbeddedEncoding): OnnxInput => ({
+  ...{ input, column, kind: 'category', ...NUMBER, values: 'a number as in the data' },
+})
+
+const textInput = (input: string, { column }: CategoryEncoding | EmbeddedEncoding, missing: string): OnnxInput => ({
+  ...{ input, column, kind: 'category', type: 'string', missing },
+  values: 'a text as in the data, without spaces around it',
+})
 
 /** The empty text, unless it is a category. */
 function absentText(categories: readonly string[]): string {

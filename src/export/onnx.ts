@@ -181,6 +181,7 @@ export function foldBatchNorm(parameters: readonly NamedWeights[], norm: OnnxMod
   if (norm.type !== 'batch') return parameters
   const of = (name: string) => parameters.find(parameter => parameter.name === name)?.data
   return parameters.flatMap(({ name, shape, data }) => {
+    if (!name.startsWith('layers.')) return [{ name, shape, data }]
     const [, layer, kind] = /^layers\.(\d+)\.(weight|bias)$/.exec(name) ?? []
     if (kind === undefined) return []
     const part = (which: string) => of(`layers.${layer}.norm.${which}`)
@@ -227,9 +228,9 @@ function constantsOf(activation: Activation): NamedWeights[] {
   return [...values].map(value => ({ name: constantName(value), shape: [], data: Float32Array.of(value) }))
 }
 
-/** A weight matrix (inputs, outputs) as (outputs, inputs); vectors as they are. */
+/** The weight matrix of a layer, (inputs, outputs), as (outputs, inputs); vectors and embeddings as they are. */
 function transposed({ name, shape, data }: NamedWeights): NamedWeights {
-  if (shape.length !== 2) return { name, shape, data }
+  if (shape.length !== 2 || !name.startsWith('layers.')) return { name, shape, data }
   const [inputs, outputs] = shape
   const values = new Float32Array(data.length)
   for (let i = 0; i < inputs; i++) for (let o = 0; o < outputs; o++) values[o * inputs + i] = data[i * outputs + o]

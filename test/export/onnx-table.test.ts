@@ -122,44 +122,54 @@ function everyKind(file: string): string {
   return file
 }
 
-t.test('onnx: every kind of column, hashed categories, awkward names, dates from 1890 to 2110: to 1e-5', async t => {
-  const run = join(dir, 'every-kind')
+/** Trains on `everyKind`; columns of more than four categories are hashed, or embedded. */
+async function trained(run: string, above: 'hash' | 'embed', norm: 'none' | 'batch'): Promise<string> {
   const experiment = resolveExperiment({
     data: {
-      ...{ dataset: 'table', path: everyKind(join(dir, 'every.csv')), target: 'y', numbers: { bins: 6 } },
-      ...{ columns: { 'city bucket': 'category', 'columns.0': 'category' }, categories: { max: 4, buckets: 3 } },
+      ...{ dataset: 'table', path: everyKind(`${run}.csv`), target: 'y', numbers: { bins: 6 } },
+      ...{ columns: { 'city bucket': 'category', 'columns.0': 'category' }, categories: { max: 4, buckets: 3, above } },
     },
-    model: { hidden: [16], dropout: 0 },
+    model: { hidden: [16], dropout: 0, norm },
     train: { epochs: 3, batchSize: 16, l2: 0 },
     compute: { backend: 'wasm', workers: 1 },
   })
   await train(experiment, { runDir: run })
+  return run
+}
+
+/** Values of the columns of `everyKind`: known ones, others, and none; the ends of months and years. */
+function valuesOfEveryKind(): ReadonlyMap<string, ColumnValues> {
+  const days = ['1890-12-31', '1900-02-28', '1900-03-01', '1999-12-31', '2000-02-29', '2000-03-01', '2024-02-29']
+  const dates = [...days, '2023-02-28', '2023-12-31', '2024-12-31', '2100-03-01', '2110-01-01', '1969-12-31']
+  const lists: Readonly<Record<string, readonly (string | number | null)[]>> = {
+    probabilities: [null, -3, 0, 12.5, 50.123, 99.75, 1e7],
+    ['__proto__']: [1_700_000_000_000_000, 1_700_000_000_000_029, 1_700_000_000_000_059, null],
+    'columns.0': [-1, 0, 1, -0, 2, null],
+    'a.b': [0, 1, null],
+    when: dates.flatMap((date, i) => [Date.parse(date) / 1000 + ((i * 8641) % DAY) + 0.25, null]),
+    city: [...cities, null, 'unknown', 'oslo'],
+    'city bucket': [...Array.from({ length: 15 }, (_, n) => n * 10), null, 0.5, -7],
+    label: ['low', 'high', 'middle', null],
+  }
+  return new Map(
+    Object.entries(lists).map(([name, list]) => [
+      name,
+      columnOf(Array.from({ length: ROWS }, (_, i) => list[i % list.length])),
+    ]),
+  )
+}
+const ROWS = 600
+
+t.test('onnx: every kind of column, hashed categories, awkward names, dates from 1890 to 2110: to 1e-5', async t => {
+  const run = await trained(join(dir, 'every-kind'), 'hash', 'none')
   const table = (await Predictor.open(run)).source.input.table!
   t.same(
-    table.columns.map(({ column, kind }) => [column, kind]),
-    [
-      ...[
-        ['probabilities', 'number'],
-        ['__proto__', 'number'],
-        ['columns.0', 'category'],
-        ['a.b', 'boolean'],
-      ],
-      ...[
-        ['when', 'date'],
-        ['city', 'category'],
-        ['city bucket', 'category'],
-        ['label', 'category'],
-      ],
-    ],
+    table.columns.map(({ kind }) => kind),
+    ['number', 'number', 'category', 'boolean', 'date', 'category', 'category', 'category'],
   )
   t.match(table.columns[4], { cycles: ['year', 'month', 'week', 'day', 'hour'], elapsed: true, indicator: true })
-  t.match(
-    [table.columns[5], table.columns[6]],
-    [
-      { buckets: 3, missing: true },
-      { buckets: 3, numeric: true },
-    ],
-  )
+  t.match(table.columns[5], { buckets: 3, missing: true })
+  t.match(table.columns[6], { buckets: 3, numeric: true })
   t.same(
     onnxTable(table).inputs.map(({ input, type }) => `${input}: ${type}`),
     [
@@ -167,23 +177,18 @@ t.test('onnx: every kind of column, hashed categories, awkward names, dates from
       ...['city bucket 2: int64', 'city bucket: double', 'city bucket bucket: int64', 'label: string'],
     ],
   )
-  const days = ['1890-12-31', '1900-02-28', '1900-03-01', '1999-12-31', '2000-02-29', '2000-03-01', '2024-02-29']
-  const dates = [...days, '2023-02-28', '2023-12-31', '2024-12-31', '2100-03-01', '2110-01-01', '1969-12-31']
-  const rows = Array.from({ length: 600 }, (_, i) => {
-    const at = (values: readonly (string | number | null)[]) => values[i % values.length]
-    return [
-      at([null, -3, 0, 12.5, 50.123, 99.75, 1e7]),
-      at([1_700_000_000_000_000, 1_700_000_000_000_029, 1_700_000_000_000_059, null]),
-      at([-1, 0, 1, -0, 2, null]),
-      at([0, 1, null]),
-      i % 8 === 0 ? null : Date.parse(dates[i % dates.length]) / 1000 + ((i * 8641) % DAY) + 0.25,
-      at([...cities, null, 'unknown', 'oslo']),
-      at([...Array.from({ length: 15 }, (_, n) => n * 10), null, 0.5, -7]),
-      at(['low', 'high', 'middle', null]),
-    ]
-  })
-  const columns = new Map(table.columns.map(({ column }, i) => [column, columnOf(rows.map(row => row[i]))]))
-  const worst = await differenceOf(t, run, { firstRow: 0, rows: rows.length, columns })
+  const worst = await differenceOf(t, run, { firstRow: 0, rows: ROWS, columns: valuesOfEveryKind() })
+  t.ok(worst < 1e-5, `largest difference ${worst}`)
+})
+
+t.test('onnx: embeddings of texts and of numbers, beside batch norm: to 1e-5', async t => {
+  const run = await trained(join(dir, 'embedded'), 'embed', 'batch')
+  const table = (await Predictor.open(run)).source.input.table!
+  t.match(table.columns.slice(-2), [
+    { column: 'city', kind: 'embedding', numeric: false, missing: true },
+    { column: 'city bucket', kind: 'embedding', numeric: true, missing: true },
+  ])
+  const worst = await differenceOf(t, run, { firstRow: 0, rows: ROWS, columns: valuesOfEveryKind() })
   t.ok(worst < 1e-5, `largest difference ${worst}`)
 })
 
