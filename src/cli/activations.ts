@@ -70,11 +70,12 @@ async function showLayers(
   index: number,
   { image, out, json }: ActivationsArguments,
 ): Promise<string[]> {
-  const [{ askAboutFiles, askAboutTest }, { loadTestSamples }, { layerPanels, summarizeLayers }] = await Promise.all([
-    import('../inference/ask.js'),
-    import('../inference/examples.js'),
-    import('../inference/layers.js'),
-  ])
+  const [{ askAboutFiles, askAboutTest }, { loadTestSamples }, { layerPanels, saidBy, summarizeLayers }] =
+    await Promise.all([
+      import('../inference/ask.js'),
+      import('../inference/examples.js'),
+      import('../inference/layers.js'),
+    ])
   const [answer] =
     image === undefined
       ? askAboutTest(predictor, await loadTestSamples(predictor), [index])
@@ -88,8 +89,11 @@ async function showLayers(
     const plain = layers.map(layer => ({ ...layer, values: [...layer.values] }))
     return [JSON.stringify({ index: answer.index, file: answer.file, out: out ?? null, layers: plain })]
   }
+  const { values } = layers[layers.length - 1]
   const said =
-    answer.values.map(({ value }) => formatNumber(value)).join(', ') || answer.top.map(({ className }) => className)[0]
+    predictor.task === 'regression'
+      ? answer.values.map(({ value }) => formatNumber(value)).join(', ')
+      : saidBy(predictor.task, values, predictor.outputNames)
   return layers.map(({ layer, kind, units, active, least, most }) =>
     [
       `${kind} ${layer}`.padEnd(9),

@@ -1,5 +1,6 @@
 /** `train --dry-run`: plans a training run without starting it. Main thread; starts no thread, writes no run. */
 import type { LoadedExperiment } from '../config/load.js'
+import { factsOfTask, type Loss, TASK_FACTS } from '../config/tasks.js'
 import { prepareSession } from '../coordinator/session.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
 import type { EmbeddingShape } from '../model/embedding.js'
@@ -53,6 +54,13 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
   }
 }
 
+/** What the last layer puts out. */
+const OUTPUTS: Readonly<Record<Loss, string>> = {
+  'cross-entropy': 'softmax',
+  'binary-cross-entropy': 'sigmoid',
+  'mean-squared-error': 'outputs',
+}
+
 /** Exported for tests. */
 export function dryRunLines(run: DryRun): string[] {
   const { experiment, rows, features, outputs, layers, backendAdvice: advice } = run
@@ -60,7 +68,7 @@ export function dryRunLines(run: DryRun): string[] {
   const dropout = (i: number) => (typeof model.dropout === 'number' ? model.dropout : model.dropout[i])
   const after = (i: number) =>
     i === layers.length - 1
-      ? [data.task === 'regression' ? 'targets' : train.loss === 'cross-entropy' ? 'softmax' : 'outputs']
+      ? [data.task === 'regression' ? 'targets' : OUTPUTS[train.loss]]
       : [
           ...(model.norm === 'none' ? [] : [`${model.norm} norm`]),
           model.activation,
@@ -71,7 +79,7 @@ export function dryRunLines(run: DryRun): string[] {
     row('data', `${data.dataset}: ${splitsText(rows)}`),
     row(
       '',
-      `${formatCounted(features, 'feature')}, ${data.task === 'regression' ? formatCounted(outputs.length, 'target') : formatCounted(outputs.length, 'class', 'classes')}`,
+      `${formatCounted(features, 'feature')}, ${formatCounted(outputs.length, ...(factsOfTask(data.task) ?? TASK_FACTS.classification).outputs)}`,
     ),
     ...run.embeddings.map(({ rows: categories, size }, i) =>
       row(

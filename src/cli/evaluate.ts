@@ -60,7 +60,17 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
 type Scores = Omit<Evaluation, 'files' | 'ignoredColumns' | 'note'>
 
 /** Exported for tests. */
-export function evaluationLine({ rows, loss, accuracy, correct, r2, rmse, targets = [], ...of }: Scores): string {
+export function evaluationLine({
+  rows,
+  loss,
+  accuracy,
+  correct,
+  labels,
+  r2,
+  rmse,
+  targets = [],
+  ...of
+}: Scores): string {
   const split = of.split === 'all' ? 'all rows' : of.split
   if (accuracy === undefined || correct === undefined) {
     const error = typeof rmse === 'number' ? `, root mean squared error ${formatNumber(rmse)}` : ''
@@ -73,7 +83,9 @@ export function evaluationLine({ rows, loss, accuracy, correct, r2, rmse, target
     const all = `R² ${r2Text(r2)}, loss ${formatLoss(loss)}${error}${size}; ${formatCount(rows)} rows`
     return `${split}: ${all}${each.join('')}`
   }
-  const rightAndWrong = `${formatCount(correct)} of ${formatCount(rows)} rows right, ${formatCount(rows - correct)} wrong`
+  const all = rows * (labels ?? 1)
+  const what = labels === undefined ? 'rows' : `labels of ${formatCount(rows)} rows`
+  const rightAndWrong = `${formatCount(correct)} of ${formatCount(all)} ${what} right, ${formatCount(all - correct)} wrong`
   return [
     `${split}: accuracy ${formatPercent(accuracy)}, loss ${formatLoss(loss)}; ${rightAndWrong}`,
     ...otherScores(of),

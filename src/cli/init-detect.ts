@@ -1,6 +1,7 @@
 /** Detects what kind of data a path holds: data set, target column, task. Main thread; reads the beginning of files. */
 import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { Task } from '../config/tasks.js'
 import type { ColumnProfile } from '../data/table/columns.js'
 import { taskOfTargets } from '../data/table/targets.js'
 import { ConfigError } from '../errors.js'
@@ -77,7 +78,7 @@ async function detectTable(path: string): Promise<Detected> {
 }
 
 /** Suggests the task for a target column, with the reason. */
-export function taskOf(target: ColumnProfile): { task: 'classification' | 'regression'; reason: string } {
+export function taskOf(target: ColumnProfile): { task: Task; reason: string } {
   const { task, reason } = taskOfTargets('the table', [target], 'auto')
   return { task, reason: reason?.replace(/;.*/, '') ?? '' }
 }

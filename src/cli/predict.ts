@@ -43,7 +43,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         ...singleOptional('random'),
       })
       .option('wrong', {
-        describe: `Number of mistakes on the test images, the most confident first; for regression, rows with the largest errors (${WRONG} if no number is given)`,
+        describe: `Number of mistakes on the test images, the most confident first; for regression, rows with the largest errors; for multi-label, rows with a wrong label, the worst first (${WRONG} if no number is given)`,
         ...singleOptional('wrong'),
       })
       .option('image', {
@@ -125,7 +125,7 @@ async function runPredict(args: PredictArguments): Promise<void> {
       paint,
     ).join('\n'),
   )
-  if (answers.length === 0) blocks.push('no mistakes: every test image is classified correctly')
+  if (answers.length === 0) blocks.push(`no mistakes: every test ${isImage ? 'image' : 'row'} is predicted correctly`)
   if (args.out !== undefined) blocks.push(`sheet    ${args.out}`)
   process.stdout.write(`${blocks.join('\n\n')}\n`)
 }
@@ -159,12 +159,18 @@ async function ask(predictor: Predictor, { indices, random, wrong, seed, files }
   const answers: Answer[] = []
   if (indices.length > 0 || random > 0 || wrong !== null) {
     const { rowsByError } = await import('../inference/row-errors.js')
-    const { findMistakes, loadTestSamples, randomIndices, answersOf } = await import('../inference/examples.js')
+    const { findMistakes, labelMistakes, loadTestSamples, randomIndices, answersOf } = await import(
+      '../inference/examples.js'
+    )
     const test = await loadTestSamples(predictor)
     asked.push(...randomIndices(test, random, seed))
     if (wrong !== null) {
-      const worst =
-        predictor.task === 'regression' ? rowsByError(answersOf(predictor, test)) : findMistakes(predictor, test)
+      const worstOf = {
+        classification: () => findMistakes(predictor, test),
+        'multi-label': () => labelMistakes(predictor, test),
+        regression: () => rowsByError(answersOf(predictor, test)),
+      } as const
+      const worst = worstOf[predictor.task]()
       asked.push(...worst.slice(0, wrong).map(({ index }) => index))
     }
     checkCount(asked.length + files.length)

@@ -3,9 +3,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { withValue } from './overrides.js'
 import { valueAt } from './problems.js'
 import { taskOf } from './schema/data.js'
-import { lossOfTask } from './schema/train.js'
 import type { Experiment, ExperimentInput } from './schema.js'
 import { settings, variantIn } from './settings.js'
+import { lossOfTask } from './tasks.js'
 
 /**
  * Settings that an experiment's file must contain. `defaultName` is the name that can be left out; the data set never can.

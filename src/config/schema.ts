@@ -25,7 +25,8 @@ import {
   validationIsThere,
 } from './schema/rules.js'
 import { schedule } from './schema/schedule.js'
-import { type Loss, lossOfTask, train } from './schema/train.js'
+import { train } from './schema/train.js'
+import { type Loss, lossOfTask } from './tasks.js'
 
 export { DATASETS, NAME_PATTERN, OWN_TABLES } from './schema/fields.js'
 

@@ -3,21 +3,21 @@
  * `checkpoint.bestMetric`, summaries, `evaluate`, reports and comparisons read this table. Data only; any thread.
  */
 
-export type ScoredTask = 'classification' | 'multi-label' | 'regression'
+import type { Task } from './tasks.js'
 
 export interface ScoreFacts {
   readonly title: string
-  readonly tasks: readonly ScoredTask[]
+  readonly tasks: readonly Task[]
   readonly better: 'higher' | 'lower'
   /** Form in tables: a percentage, or a number. */
   readonly form: 'percent' | 'number'
 }
 
-const LABELLED: readonly ScoredTask[] = ['classification', 'multi-label']
-const share = (title: string, tasks: readonly ScoredTask[], better: ScoreFacts['better'] = 'higher'): ScoreFacts => ({
+const LABELLED: readonly Task[] = ['classification', 'multi-label']
+const share = (title: string, tasks: readonly Task[], better: ScoreFacts['better'] = 'higher'): ScoreFacts => ({
   ...{ title, tasks, better, form: 'percent' },
 })
-const number = (title: string, tasks: readonly ScoredTask[], better: ScoreFacts['better']): ScoreFacts => ({
+const number = (title: string, tasks: readonly Task[], better: ScoreFacts['better']): ScoreFacts => ({
   ...{ title, tasks, better, form: 'number' },
 })
 
@@ -42,8 +42,8 @@ export const SCORE_NAMES = Object.keys(SCORES) as readonly ScoreName[]
 /** Scores of a split; null: undefined for these rows. */
 export type ScoreValues = Readonly<Partial<Record<ScoreName, number | null>>>
 
-export const scoreNamesOf = (task: ScoredTask): ScoreName[] =>
-  SCORE_NAMES.filter(name => (SCORES[name].tasks as readonly ScoredTask[]).includes(task))
+export const scoreNamesOf = (task: Task): ScoreName[] =>
+  SCORE_NAMES.filter(name => (SCORES[name].tasks as readonly Task[]).includes(task))
 
 type Kebab<T extends string> = T extends `${infer A}${infer B}`
   ? `${A extends Lowercase<A> ? A : `-${Lowercase<A>}`}${Kebab<B>}`

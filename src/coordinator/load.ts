@@ -62,35 +62,49 @@ export async function loadData(
   const { layout, data } = prepared
   const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
   writeWeights(layout, memory, data, experiment.train.classWeights, weights, trainRows)
-  const warnings = classesWithoutSamples(prepared, memory, rows)
+  const warnings = unscoredOutputs(prepared, memory, rows)
   return { files, rows, warnings, ...scaleData(prepared, rows, memory, experiment, known) }
 }
 
-/** Classes that a split has no sample of: its score says nothing about them. Training is the data set's own business. */
-function classesWithoutSamples(
+/** Classes that a split has no sample of, labels that are the same in all: its score says nothing about them. Training is the data set's own business. */
+function unscoredOutputs(
   { layout, data }: PreparedSession,
   memory: WebAssembly.Memory,
   rows: Readonly<Record<Split, number>>,
 ): string[] {
   if (data.task === 'regression') return []
-  const labelsOf = (split: 'train' | 'test') => viewSlot(memory, layout.labels[split]).data
   return (['validation', 'test'] as const).flatMap(split => {
     if (rows[split] === 0) return []
-    const labels = labelsOf(split === 'test' ? 'test' : 'train')
+    const from = split === 'test' ? 'test' : 'train'
     const indices = viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, rows[split])
-    const seen = new Set<number>()
-    for (const row of indices) seen.add(labels[row])
-    const empty = data.classNames.filter((_, label) => !seen.has(label))
-    if (empty.length === 0) return []
+    const isUnscored =
+      data.task === 'classification'
+        ? missingClass(viewSlot(memory, layout.labels[from]).data, indices)
+        : constantLabel(viewSlot(memory, layout.targets[from]).data, indices, data.classes)
+    const unscored = data.classNames.filter((_, output) => isUnscored(output))
+    if (unscored.length === 0) return []
     const shown = formatList(
-      empty.map(name => `'${name}'`),
+      unscored.map(name => `'${name}'`),
       MOST_SHOWN,
     )
-    return [
-      `${data.where}: no ${split} sample has the class ${shown}; ${split} scores say nothing about ${empty.length > 1 ? 'them' : 'it'}`,
-    ]
+    const what =
+      data.task === 'classification'
+        ? `no ${split} sample has the class ${shown}`
+        : `all ${split} samples have the same value of the label ${shown}`
+    return [`${data.where}: ${what}; ${split} scores say nothing about ${unscored.length > 1 ? 'them' : 'it'}`]
   })
 }
+
+function missingClass(labels: Int32Array, indices: Int32Array): (label: number) => boolean {
+  const seen = new Set<number>()
+  for (const row of indices) seen.add(labels[row])
+  return label => !seen.has(label)
+}
+
+const constantLabel =
+  (targets: Float32Array, indices: Int32Array, width: number) =>
+  (label: number): boolean =>
+    indices.every(row => targets[row * width + label] === targets[indices[0] * width + label])
 
 interface ReadFiles {
   readonly files: readonly LoadedFile[]
@@ -106,7 +120,7 @@ async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAss
     const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
     const labels = viewSlot(memory, layout.labels[split]).data
     const targets = viewSlot(memory, layout.targets[split])
-    const hasTargets = data.task === 'regression'
+    const hasTargets = data.task !== 'classification'
     const loaded = await data.load(split, images, labels, ...(hasTargets ? [targets.data] : []))
     files.push(...loaded.files)
     if (split === 'train') weights = loaded.weights ?? null
@@ -156,7 +170,8 @@ function scaleData(
   const preparation =
     (setting === 'auto' ? known?.preparation : null) ??
     choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
-  const spec = { height, width, dtype, classNames, ...named, ...(table && { table }), targets, preparation }
+  const { task } = data
+  const spec = { height, width, dtype, task, classNames, ...named, ...(table && { table }), targets, preparation }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
   const scaling =
     known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, trainRows)

@@ -4,6 +4,7 @@
 import { resolve } from 'node:path'
 import type { LoadedExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
+import { withTask } from '../config/task.js'
 import type { LoadedFile } from '../data/dataset.js'
 import { bitsDependOn } from '../kernels/choose.js'
 import { libraryPath } from '../kernels/native/discover.js'
@@ -32,7 +33,8 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const asked = withAbsolutePaths(loaded)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
-  expectSameForward(options.from ?? '', model, asked)
+  // Where the experiment leaves task and loss to its data, they are the model's.
+  expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
   const prepared = await prepareSession(
     asked,
     loaded.baseDir,

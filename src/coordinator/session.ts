@@ -5,8 +5,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
-import type { ScoredTask, ScoreName } from '../config/scores.js'
+import type { ScoreName } from '../config/scores.js'
 import { withTask } from '../config/task.js'
+import type { Task } from '../config/tasks.js'
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
 import { matchModel } from '../data/match.js'
@@ -37,7 +38,7 @@ import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
 import { expectClassWeights } from './sample-weights.js'
-import { outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
+import { outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs, shareRight } from './split-scores.js'
 
 export type { PreparedSession } from './load.js'
 
@@ -175,8 +176,8 @@ export class Session {
     }
   }
 
-  get task(): ScoredTask {
-    return this.input.targets === null ? 'classification' : 'regression'
+  get task(): Task {
+    return this.input.task
   }
 
   get pool(): WorkerPool {
@@ -320,7 +321,7 @@ export class Session {
     return [...viewSlot(this.#memory, this.layout.sampleIndices[split]).data.subarray(0, this.plan.rows[split])]
   }
 
-  /** Samples of a split: features (N, F) as in the data, and scaled targets (N, K). Copies. */
+  /** Samples of a split: features (N, F) as in the data, and scaled targets, or labels, (N, K). Copies. */
   examples(split: Split): { readonly features: Features; readonly targets: Float32Array } {
     const from = split === 'test' ? 'test' : 'train'
     const rows = this.rowsOf(split)
@@ -336,7 +337,8 @@ export class Session {
   /** Means of sums over training rows; null if there are none. R² is defined for whole splits only. */
   meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
     if (rows === 0) return null
-    return { loss: loss / rows, ...(this.input.targets === null && { accuracy: correct / rows }) }
+    const accuracy = shareRight(this.input, correct, rows)
+    return { loss: loss / rows, ...(accuracy !== null && { accuracy }) }
   }
 
   /** Means over a whole epoch: with R² if all training rows were counted and the loss determines it. */

@@ -4,7 +4,8 @@
  *
  * Letters: `N` rows, `K` outputs.
  */
-import { type ScoredTask, type ScoreName, scoreNamesOf } from '../config/scores.js'
+import { type ScoreName, scoreNamesOf } from '../config/scores.js'
+import type { Task } from '../config/tasks.js'
 import type { InputSpec, Scaling } from '../data/input.js'
 import {
   meanAbsoluteErrors,
@@ -13,7 +14,7 @@ import {
   type TargetSpread,
   targetScores,
 } from '../data/regression-score.js'
-import { classificationScores } from '../data/scores/classification.js'
+import { classificationScores, multiLabelScores, type ScoredRows } from '../data/scores/classification.js'
 import { takenRows } from '../data/table.js'
 import { formatList } from '../format.js'
 import type { Score } from '../run/events.js'
@@ -53,15 +54,15 @@ export type ScoreResult =
       readonly kind: 'scored'
       readonly score: Score
       readonly rows: number
-      /** Number of samples that are classified correctly. */
+      /** Number of samples that are classified correctly, or of labels, of all samples together. */
       readonly correct: number
-      /** Scores of each target; empty for classification. */
+      /** Scores of each target; empty but for regression. */
       readonly targets: readonly TargetScore[]
     }
   | { readonly kind: 'score-fault'; readonly split: Split; readonly code: number }
 
 /** Scores among those wanted that the task has, and that need the outputs of every row. */
-export const scoresOfOutputs = (task: ScoredTask, wanted: readonly ScoreName[]): ScoreName[] =>
+export const scoresOfOutputs = (task: Task, wanted: readonly ScoreName[]): ScoreName[] =>
   wanted.filter(name => scoreNamesOf(task).includes(name) && !OF_SUMS.includes(name))
 
 /** Memory for the outputs of a split's rows, f32, which the workers write. */
@@ -77,8 +78,8 @@ export function scoredSplit(
   const of = outputs && { ...split, outputs }
   const { targets, classNames } = split.input
   if (targets === null || spread === null) {
-    const means = { loss: loss / rows, accuracy: correct / rows }
-    const score = { ...means, ...(of && labelScores(of, means.loss, names)) }
+    const means = { loss: loss / rows, accuracy: shareRight(split.input, correct, rows)! }
+    const score = { ...means, ...(of && withReasons(outputScores(of, means.loss, names))) }
     return { kind: 'scored', score, rows, correct, targets: [] }
   }
   const mae = of && absoluteErrors(of, spread, targets)
@@ -93,15 +94,31 @@ export function scoredSplit(
   }
 }
 
-/** Scores of classes. `loss`: mean over the rows. */
-function labelScores(of: ScoredSplit, loss: number, names: readonly ScoreName[]): Partial<Score> {
+/** Share of right classes, or of right labels of all rows together; null for numbers. */
+export function shareRight({ task, classNames }: InputSpec, correct: number, rows: number): number | null {
+  if (task === 'regression') return null
+  return correct / (task === 'multi-label' ? rows * classNames.length : rows)
+}
+
+/** Scores of classes or labels. `loss`: mean over the rows. */
+function outputScores(of: ScoredSplit, loss: number, names: readonly ScoreName[]): ScoredRows {
   const { plan, layout, memory, input, split, outputs } = of
+  const { classNames } = input
+  if (input.task === 'multi-label') {
+    const { data } = viewSlot(memory, layout.targets[fileOf(split)])
+    const targets = takenRows(data, classNames.length, indicesOf(of))
+    return multiLabelScores({ names: classNames, targets, probabilities: outputs, logLoss: loss }, names)
+  }
   const all = viewSlot(memory, layout.labels[fileOf(split)]).data
   const labels = Int32Array.from(indicesOf(of), row => all[row])
   const logLoss = plan.loss === 'cross-entropy' ? loss : null
-  const { values, reasons } = classificationScores({ classNames: input.classNames, labels, outputs, logLoss }, names)
-  return { ...values, ...(Object.keys(reasons).length > 0 && { reasons }) }
+  return classificationScores({ classNames, labels, outputs, logLoss }, names)
 }
+
+const withReasons = ({ values, reasons }: ScoredRows): Partial<Score> => ({
+  ...values,
+  ...(Object.keys(reasons).length > 0 && { reasons }),
+})
 
 /** Mean absolute error of each target, in its unit. (K) */
 function absoluteErrors(of: ScoredSplit, spread: TargetSpread, scaling: Scaling): number[] {

@@ -5,6 +5,7 @@
  * Letters: `N` rows, `F` features.
  */
 import { inspect } from 'node:util'
+import { TASKS, type Task } from '../config/tasks.js'
 import { PREPARATIONS, type Preparation } from '../picture/preparation.js'
 import type { DataConfig, Features, FeatureType, TableColumns } from './source.js'
 import type { TableEncoding } from './table/encoding.js'
@@ -22,6 +23,9 @@ export interface InputSpec {
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
+  /** Files of versions that knew no labels do not record it: regression if there is a scaling of targets. */
+  readonly task: Task
+  /** Names of the outputs: classes, labels or targets. */
   readonly classNames: readonly string[]
   /** Names of a table's columns; absent: rows are arrays or pictures, or an older version wrote this. */
   readonly columns?: ColumnNames
@@ -29,7 +33,7 @@ export interface InputSpec {
   readonly table?: TableEncoding
   /** null: bytes, divided by 255. */
   readonly scaling: Scaling | null
-  /** Scaling of regression targets, which the outputs predict; null: the outputs are classes. */
+  /** Scaling of regression targets, which the outputs predict; null: the outputs are classes or labels. */
   readonly targets: Scaling | null
   /** Preprocessing of pictures. Files of older versions do not record it: see `knownPreparation`. */
   readonly preparation: Preparation
@@ -95,8 +99,9 @@ export type KnownInput = Pick<SavedInput, 'scaling' | 'targets' | 'preparation'>
 /** Parses an input specification; undefined if there is none. Throws TypeError if it is something else. */
 export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
-  const spec = JSON.parse(json) as Omit<SavedInput, 'targets' | 'preparation'> & Partial<SavedInput>
+  const spec = JSON.parse(json) as Omit<SavedInput, 'task' | 'targets' | 'preparation'> & Partial<SavedInput>
   const { height, width, dtype, classNames, scaling, targets = null, preparation = null, columns } = spec
+  const { task = targets ? 'regression' : 'classification' } = spec
   const table = spec.table === undefined ? undefined : parseEncoding(spec.table, height * width)
   const size = height * width
   const isList = (list: unknown, of: string, length: number) =>
@@ -109,6 +114,8 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
     isList(classNames, 'string', classNames?.length) &&
     isScalingOf(scaling, size) &&
     isScalingOf(targets, classNames.length) &&
+    TASKS.includes(task) &&
+    (task === 'regression') === (targets !== null) &&
     (preparation === null || PREPARATIONS.includes(preparation)) &&
     table !== null &&
     (columns === undefined ||
@@ -118,6 +125,7 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
     height,
     width,
     dtype,
+    task,
     classNames,
     ...(columns && { columns }),
     ...(table && { table }),

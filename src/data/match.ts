@@ -2,8 +2,9 @@
  * Matches data to a model: columns and classes by the names in the model's checkpoint, arrays by position, classes
  * of arrays by value. Anything that does not fit is refused. Main thread.
  *
- * Letters: `N` rows, `F` features, `K` targets of regression.
+ * Letters: `N` rows, `F` features, `K` targets or labels.
  */
+import { TASK_FACTS } from '../config/tasks.js'
 import { DataError } from '../errors.js'
 import { formatNames } from '../format.js'
 import { asFeatureType } from './feature-type.js'
@@ -35,12 +36,12 @@ export function matchModel(source: DatasetSource, model: SavedInput, hint?: stri
 
 function matched(source: DatasetSource, model: SavedInput): MatchedSource {
   const { where } = source
-  const task = model.targets ? 'regression' : 'classification'
+  const { task } = model
   if (source.task !== task) {
     throw new DataError(`${where}: data.task is "${source.task}", expected "${task}", as the model was trained`)
   }
   const features = featurePlaces(source, model)
-  const outputs = source.task === 'regression' ? targetPlaces(source, model) : classPlaces(source, model)
+  const outputs = task === 'classification' ? classPlaces(source, model) : targetPlaces(source, model)
   const named = source.columns && model.columns
   const taken = new Set(named ? model.columns?.features : source.columns?.features)
   const ignored = [...(source.columns?.features ?? []), ...(source.columns?.others ?? [])].filter(
@@ -96,7 +97,7 @@ function classPlaces({ where, classNames }: DatasetSource, model: SavedInput): P
   return unlessSame(places, model.classNames.length)
 }
 
-/** Positions in the data of the model's targets. */
+/** Positions in the data of the model's targets or labels. */
 function targetPlaces({ where, classNames, columns }: DatasetSource, model: SavedInput): Places {
   const isNamed = columns && model.columns
   const places = isNamed ? model.classNames.map(name => classNames.indexOf(name)) : model.classNames.map((_, k) => k)
@@ -104,7 +105,7 @@ function targetPlaces({ where, classNames, columns }: DatasetSource, model: Save
     return unlessSame(places, classNames.length)
   }
   throw new DataError(
-    `${where}: has the targets ${listOf(classNames)}, expected those of the model: ${listOf(model.classNames)}`,
+    `${where}: has the ${TASK_FACTS[model.task].outputs[1]} ${listOf(classNames)}, expected those of the model: ${listOf(model.classNames)}`,
   )
 }
 
@@ -121,10 +122,11 @@ function loader(source: DatasetSource, features: Places, outputs: Places): Datas
   return async (split: Split, into: Features, labels: Int32Array, targets?: Float32Array) => {
     const rows = labels.length
     const all = features ? new (into.constructor as new (length: number) => Features)(rows * width) : into
-    const numbers = source.task === 'regression' && outputs ? new Float32Array(rows * outputs.length) : targets
+    const hasTargets = source.task !== 'classification'
+    const numbers = hasTargets && outputs ? new Float32Array(rows * outputs.length) : targets
     const loaded = await (numbers ? source.load(split, all, labels, numbers) : source.load(split, all, labels))
     if (features) gather(into, all, features, width)
-    if (outputs && source.task === 'regression') gather(targets!, numbers!, outputs, outputs.length)
+    if (outputs && hasTargets) gather(targets!, numbers!, outputs, outputs.length)
     else if (outputs) for (let row = 0; row < rows; row++) labels[row] = outputs[labels[row]]
     return loaded
   }

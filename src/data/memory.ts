@@ -29,7 +29,7 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
     )
   }
   const { validation: fraction } = config
-  const task = config.task === 'regression' ? 'regression' : 'classification'
+  const task = config.task === 'auto' ? 'classification' : config.task
   if (data.validation !== undefined && fraction > 0) {
     throw new ConfigError(`data.validation is ${fraction}, expected 0, because validation samples are given`)
   }

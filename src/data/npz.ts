@@ -13,7 +13,7 @@ import { fileError } from './content.js'
 import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
 import { ALL_ROWS, type NamedRows, tableSource } from './table.js'
-import type { Targets } from './targets.js'
+import { outputNames, type Targets } from './targets.js'
 
 /** Largest compression ratio of Deflate is 1032: an archive that claims more is malicious. */
 const MAX_RATIO = 1040
@@ -88,7 +88,8 @@ async function readPart(
   if (found !== rows) {
     throw new DataError(`${path}: ${features} has ${rows} rows, expected ${found}, as ${labels} has`)
   }
-  const targets = task === 'regression' ? targetsOf(`${path}: ${labels}`, what, rows) : null
+  const targets =
+    task === 'auto' || task === 'classification' ? null : targetsOf(`${path}: ${labels}`, what, rows, task)
   const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what, rows)
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
   const shape = imageShape(`${path}: ${features}`, array)
@@ -142,19 +143,19 @@ function expectFinite(where: string, { type, values }: NpyArray): void {
 /** True if elements are text. */
 const isText = (array: NpyArray | NpyTexts): array is NpyTexts => Array.isArray(array.values)
 
-/** Targets (rows), (1, rows) or (rows, targets), which have no names. */
-function targetsOf(where: string, array: NpyArray | NpyTexts, rows: number): Targets {
+/** Targets or labels (rows), (1, rows) or (rows, targets), which have no names. */
+function targetsOf(where: string, array: NpyArray | NpyTexts, rows: number, task: Targets['task']): Targets {
   const { shape } = array
   if (isText(array)) {
-    throw new DataError(`${where}: is text, expected numbers, because data.task is "regression"`)
+    throw new DataError(`${where}: is text, expected numbers, because data.task is "${task}"`)
   }
   const count = array.values.length / rows
   if (shape.length < 1 || shape.length > 2 || count === 0) {
     throw new DataError(`${where}: shape is (${shape.join(', ')}), expected (rows) or (rows, targets)`)
   }
-  const names = Array.from({ length: count }, (_, i) => (count === 1 ? 'target' : `target ${i}`))
+  const names = outputNames(task, count)
   expectFinite(where, array)
-  return { names, values: Float64Array.from(array.values) }
+  return { task, names, values: Float64Array.from(array.values) }
 }
 
 /** Classes by name: text or integers, (rows), (rows, 1) or (1, rows), or one-hot rows (rows, classes). */

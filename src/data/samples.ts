@@ -5,10 +5,11 @@
  * Letters: `N` samples, `F` features, `K` targets.
  */
 import { inspect } from 'node:util'
+import type { Task } from '../config/tasks.js'
 import { DataError } from '../errors.js'
 import { expectDistinctFeatures, RowSample } from './digits-kept.js'
 import type { Features, FeatureType } from './source.js'
-import type { Targets } from './targets.js'
+import { outputNames, type Targets } from './targets.js'
 
 /** Numbers with a shape, row-major unless `stride` differs; an ndarray is one. */
 export interface ShapedArray {
@@ -25,23 +26,26 @@ export type SampleFeatures = ArrayLike<number> | readonly ArrayLike<number>[]
 /** A class by name or number, or a one-hot array. */
 export type SampleLabel = string | number | boolean | ArrayLike<number>
 
+/** A number for each target; yes or no for each label. */
+export type SampleTarget = number | boolean | ArrayLike<number | boolean>
+
 type Sequence<T> = Iterable<T> | AsyncIterable<T>
 
-/** Samples as arrays: features beside labels (classification) or targets (regression). */
+/** Samples as arrays: features beside labels (classification) or targets (regression, multi-label). */
 export interface SampleArrays {
   /** (N, F), or pictures (N, height, width); an iterable yields the features of one sample at a time. */
   readonly features: ShapedArray | Sequence<SampleFeatures>
   /** (N): classes. */
   readonly labels?: ShapedArray | Sequence<SampleLabel>
-  /** (N) or (N, K): regression targets. */
-  readonly targets?: ShapedArray | Sequence<number | ArrayLike<number>>
+  /** (N) or (N, K): regression targets, or 0 and 1 (or false and true) of multi-label. */
+  readonly targets?: ShapedArray | Sequence<SampleTarget>
 }
 
 /** One sample of a generator. */
 export interface Sample {
   readonly features: SampleFeatures
   readonly label?: SampleLabel
-  readonly target?: number | ArrayLike<number>
+  readonly target?: SampleTarget
 }
 
 /** Samples one at a time, from an array, a generator or an async generator. */
@@ -58,7 +62,7 @@ export interface ReadSamples {
   readonly width: number
   readonly dtype: FeatureType
   readonly features: Features // (N, F)
-  /** (N); empty for regression. */
+  /** (N); empty where there are targets. */
   readonly classNames: readonly string[]
   readonly targets: Targets | null
 }
@@ -67,7 +71,7 @@ export interface ReadSamples {
  * Reads a set of samples. `where` begins its messages. Throws DataError for rows of unequal length, values that are not
  * finite f32 numbers, unequal counts of features and labels, and anything that is not an array of numbers.
  */
-export async function readSamples(where: string, set: SampleSet, task: 'classification' | 'regression') {
+export async function readSamples(where: string, set: SampleSet, task: Task) {
   if (typeof set !== 'object' || set === null || !('features' in set || 'rows' in set)) {
     throw new DataError(`${where}: samples are ${short(set)}, expected { features, labels } or { rows }`)
   }
@@ -78,16 +82,17 @@ export async function readSamples(where: string, set: SampleSet, task: 'classifi
       if (typeof row !== 'object' || row === null || !('features' in row)) {
         throw new DataError(`${where}: sample ${features.rows} is ${short(row)}, expected { features, label }`)
       }
-      goals.add(task === 'regression' ? row.target : row.label)
+      goals.add(task === 'classification' ? row.label : row.target)
       features.add(row.features)
     })
   } else {
-    const [wanted, other] = task === 'regression' ? (['targets', 'labels'] as const) : (['labels', 'targets'] as const)
-    const given = set[wanted]
+    const [wanted, other] =
+      task === 'classification' ? (['labels', 'targets'] as const) : (['targets', 'labels'] as const)
+    const given: ShapedArray | Sequence<unknown> | undefined = set[wanted]
     if (given === undefined) {
       const evidence = set[other] === undefined ? '' : `; ${other} are given, and data.task is "${task}"`
       throw new DataError(`${where}: has no ${wanted}, expected them beside the features${evidence}`, {
-        hint: `data.task is "classification" with labels, "regression" with targets`,
+        hint: `data.task is "classification" with labels, "regression" or "multi-label" with targets`,
       })
     }
     await forEach(`${where}: features`, rowsOf(`${where}: features`, set.features), row => features.add(row))
@@ -238,13 +243,13 @@ function linesOf(row: unknown): ArrayLike<number>[] | null {
 /** Collects labels or targets. */
 class GoalReader {
   readonly #where: string
-  readonly #task: 'classification' | 'regression'
+  readonly #task: Task
   readonly #classNames: string[] = []
   readonly #values: number[] = []
   #width = 0
   rows = 0
 
-  constructor(where: string, task: 'classification' | 'regression') {
+  constructor(where: string, task: Task) {
     this.#where = where
     this.#task = task
   }
@@ -257,8 +262,8 @@ class GoalReader {
 
   result(): Pick<ReadSamples, 'classNames' | 'targets'> {
     if (this.#task === 'classification') return { classNames: this.#classNames, targets: null }
-    const names = Array.from({ length: this.#width }, (_, k) => (this.#width === 1 ? 'target' : `target ${k}`))
-    return { classNames: [], targets: { names, values: Float64Array.from(this.#values) } }
+    const names = outputNames(this.#task, this.#width)
+    return { classNames: [], targets: { task: this.#task, names, values: Float64Array.from(this.#values) } }
   }
 
   #nameOf(label: unknown): string {
@@ -284,7 +289,8 @@ class GoalReader {
         `${this.#where}: target ${this.rows} has ${values.length} numbers, expected ${Math.max(1, this.#width)}`,
       )
     }
-    for (const value of values) {
+    for (const given of values) {
+      const value = this.#task === 'multi-label' && typeof given === 'boolean' ? Number(given) : given
       if (typeof value !== 'number' || !Number.isFinite(Math.fround(value))) {
         throw new DataError(
           `${this.#where}: target ${this.rows} is ${short(value)}, expected a number that is finite in f32`,

@@ -6,6 +6,7 @@
  */
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
+import type { Task } from '../config/tasks.js'
 import { ShapeError } from '../errors.js'
 import type { TableChunk } from './table/columns.js'
 import type { TableEncoding } from './table/encoding.js'
@@ -58,8 +59,8 @@ export interface DatasetSource {
   readonly height: number
   readonly width: number
   readonly dtype: FeatureType
-  readonly task: 'classification' | 'regression'
-  /** Outputs of a network: classes, for regression targets, and their names. */
+  readonly task: Task
+  /** Outputs of a network: classes, labels or targets, and their names. */
   readonly classes: number
   readonly classNames: readonly string[]
   /** Names of a table's columns; absent: rows are arrays or pictures. */
@@ -79,8 +80,8 @@ export interface DatasetSource {
   /** Notes on the data, in short lines. */
   readonly notes?: readonly string[]
   /**
-   * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows); for regression also `targets` (rows x
-   * targets), and labels are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
+   * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows), the classes; of another task also `targets` (rows x
+   * outputs), which are 0 or 1 of multi-label, and `labels` are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
    */
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
   /** Raw values of the rows at the given positions of a split, as `load` numbers them, from 0. Absent: the data are no table. */

@@ -2,7 +2,7 @@
  * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Splits off the test part. Main thread;
  * holds all rows until the caller has loaded them, so that memory is twice that of the data for a moment.
  *
- * Letters: `N` rows, `F` features, `K` targets of regression.
+ * Letters: `N` rows, `F` features, `K` targets or labels.
  */
 
 import { allRowsAdvice } from '../config/all-rows.js'
@@ -17,12 +17,12 @@ import {
   type Split,
 } from './source.js'
 import { splitValidation } from './split.js'
-import { expectDistinct, type Targets } from './targets.js'
+import { expectDistinct, expectYesNo, type Targets } from './targets.js'
 
 /** Rows as a file has them, with their classes by name, or with targets. */
 export interface NamedRows {
   readonly features: Features // (N, F)
-  readonly classNames: readonly string[] // (N); for regression none
+  readonly classNames: readonly string[] // (N); none with targets
   readonly targets: Targets | null
   readonly files: readonly LoadedFile[]
 }
@@ -66,7 +66,10 @@ export function tableSource(
       `${where}: has ${train.classNames.length} rows in ${classNames.length} classes, expected at least 2 classes`,
     )
   }
-  if (train.targets && !isScored) expectDistinct(where, train.targets)
+  for (const part of [train, test]) {
+    if (part?.targets?.task === 'multi-label') expectYesNo(where, part.targets)
+  }
+  if (train.targets?.task === 'regression' && !isScored) expectDistinct(where, train.targets)
   if (test) expectTargets(where, train.targets, test.targets)
   const outputs = classNames.length
   const rowsOf = ({ features, targets, ...named }: NamedRows): Rows => ({
@@ -79,7 +82,7 @@ export function tableSource(
   const files = isScored ? { train: [], test: train.files } : { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
-    task: train.targets ? 'regression' : 'classification',
+    task: train.targets?.task ?? 'classification',
     classes: outputs,
     classNames,
     train: { rows: parts.train.labels.length },

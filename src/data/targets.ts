@@ -1,14 +1,23 @@
 /**
- * Regression targets, as files have them. Pure; any thread.
+ * Targets of regression and labels of multi-label, as files have them. Pure; any thread.
  *
  * Letters: `N` rows, `K` targets.
  */
+import { TASK_FACTS, type Task } from '../config/tasks.js'
 import { DataError } from '../errors.js'
 
 export interface Targets {
+  /** Of `multi-label`, values are 0 or 1. */
+  readonly task: Exclude<Task, 'classification'>
   readonly names: readonly string[] // (K)
   /** Values as written in the file: each is finite in f32, but need not be an f32 number. */
   readonly values: Float64Array // (N, K)
+}
+
+/** Names of targets, or labels, that the data have no names for. */
+export const outputNames = (task: Targets['task'], count: number): string[] => {
+  const [one] = TASK_FACTS[task].outputs
+  return Array.from({ length: count }, (_, k) => (count === 1 ? one : `${one} ${k}`))
 }
 
 /** Largest rounding error to f32: root mean square, as a fraction of a target's standard deviation. */
@@ -18,7 +27,7 @@ const MOST_ROUNDING = 1e-3
  * Throws DataError for a target whose training rows differ by less than f32 can represent, as times in seconds since 1970 do:
  * it would be trained and scored as something else than what the file has. A constant target is allowed.
  */
-export function expectDistinct(where: string, { names, values }: Targets): void {
+export function expectDistinct(where: string, { names, values }: Pick<Targets, 'names' | 'values'>): void {
   for (const [k, name] of names.entries()) {
     const { mean, deviation, rounding } = spreadOf(values, k, names.length)
     if (deviation === 0 || rounding <= MOST_ROUNDING * deviation) continue
@@ -28,6 +37,17 @@ export function expectDistinct(where: string, { names, values }: Targets): void 
       { hint: `subtract a common offset such as ${Number(mean.toPrecision(3))}` },
     )
   }
+}
+
+/** Throws DataError for a label that is neither 0 nor 1. */
+export function expectYesNo(where: string, { names, values }: Pick<Targets, 'names' | 'values'>): void {
+  const at = values.findIndex(value => value !== 0 && value !== 1)
+  if (at < 0) return
+  const [row, label] = [Math.floor(at / names.length), at % names.length]
+  throw new DataError(
+    `${where}: '${names[label]}' of row ${row} is ${values[at]}, expected 0 or 1, because data.task is "multi-label"`,
+    { hint: 'numbers: --set data.task=regression' },
+  )
 }
 
 /** Root mean squares of column `k` of (N, K): deviation from the mean, and rounding error. */

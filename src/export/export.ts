@@ -3,6 +3,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
+import { TASK_FACTS } from '../config/tasks.js'
 import { deviation, type Scaling } from '../data/input.js'
 import { KNOWN } from '../data/known.js'
 import type { TableEncoding } from '../data/table/encoding.js'
@@ -160,7 +161,7 @@ async function writeModel(
   file: string,
   dtype: ModelDtype,
   parameters: readonly NamedWeights[],
-  { outputNames, source }: Predictor,
+  { outputNames, task, source }: Predictor,
 ): Promise<void> {
   const { step, epoch, rowsSeen, experiment, input, weightsSha256, trainedSha256 } = await readCheckpoint(
     source.checkpoint,
@@ -168,7 +169,7 @@ async function writeModel(
   await saveModel(file, parameters, {
     ...{ step, epoch, rowsSeen, input, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
     experiment: travelling(experiment as Experiment, source.backend),
-    metadata: { classes: JSON.stringify(outputNames) },
+    metadata: { [TASK_FACTS[task].outputs[1]]: JSON.stringify(outputNames) },
   })
 }
 

@@ -3,6 +3,7 @@
  * Field numbers are those of onnx.proto3, IR version 8, operators of version 13, which runtimes have known since 2020; with
  * layer norm of version 17, which has it as one. Pure; any thread.
  */
+import type { Task } from '../config/tasks.js'
 import type { Scaling } from '../data/input.js'
 import type { TableEncoding } from '../data/table/encoding.js'
 import { ConfigError } from '../errors.js'
@@ -18,16 +19,16 @@ export interface OnnxModel {
   readonly widths: readonly number[]
   readonly activation: Activation
   readonly norm: Pick<RunPlan['norm'], 'type' | 'epsilon'>
-  /** Loss of the run; with another than `cross-entropy`, outputs are not probabilities. */
+  /** Loss of the run; with `mean-squared-error`, outputs are not probabilities. */
   readonly loss: RunPlan['loss']
   /** Scaling of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
   /** Encoding of a table's columns, which are then the model's inputs. */
   readonly table?: TableEncoding | undefined
-  /** Names of the classes, or of a regression's targets. */
+  /** Names of the classes, labels or targets. */
   readonly outputNames: readonly string[]
   /** Default: classification. Of regression the last layer speaks in the units of the data. */
-  readonly task?: 'classification' | 'regression'
+  readonly task?: Task
   readonly parameters: readonly NamedWeights[]
   readonly producerVersion: string
 }
@@ -86,18 +87,18 @@ export function encodeOnnx({
   }
   const input = inputOf(model, widths[0])
   const layers = widths.length - 1
-  const output = loss === 'cross-entropy' ? 'probabilities' : 'outputs'
+  const output = loss === 'mean-squared-error' ? 'outputs' : 'probabilities'
   const nodes = Array.from({ length: layers }, (_, i): Field[] => {
     const last = i === layers - 1
     const from = i === 0 ? input.output : `layers.${i - 1}`
-    const sum = last && loss !== 'cross-entropy' ? output : `layers.${i}.sum`
+    const sum = last && loss === 'mean-squared-error' ? output : `layers.${i}.sum`
     return [
       // Weights (outputs, inputs): OpenCV 4.6 refuses others that are not square.
       node('Gemm', [from, `layers.${i}.weight`, `layers.${i}.bias`], sum, integerAttribute('transB', 1)),
       ...(last
         ? sum === output
           ? []
-          : [node('Softmax', [sum], output, axis(-1))]
+          : [probabilities(loss, sum, output)]
         : norm.type === 'layer'
           ? [normalise(i, sum, norm.epsilon), ...activate(activation, `layers.${i}.normed`, `layers.${i}`)]
           : activate(activation, sum, `layers.${i}`)),
@@ -159,11 +160,22 @@ function tableInput(table: TableEncoding): Input {
     notes: { inputs, encoding: table },
   }
 }
+const probabilities = (loss: RunPlan['loss'], from: string, to: string): Field =>
+  loss === 'binary-cross-entropy' ? node('Sigmoid', [from], to) : node('Softmax', [from], to, axis(-1))
 
 /** Metadata about the outputs. */
-export function outputNotes({ outputNames, task }: Pick<OnnxModel, 'outputNames' | 'task'>) {
-  if (task !== 'regression') return { classes: outputNames }
-  return { targets: outputNames, outputs: 'numbers in the units of the data' }
+export function outputNotes({
+  outputNames,
+  task = 'classification',
+}: Pick<OnnxModel, 'outputNames' | 'task'>): Readonly<Record<string, string | readonly string[]>> {
+  switch (task) {
+    case 'regression':
+      return { targets: outputNames, outputs: 'numbers in the units of the data' }
+    case 'multi-label':
+      return { labels: outputNames, outputs: 'probability of each label, which is set above 0.5' }
+    case 'classification':
+      return { classes: outputNames }
+  }
 }
 
 /** Offset and factor of the features: (F) each, `input.offset` and `input.factor`. */

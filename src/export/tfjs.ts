@@ -122,6 +122,13 @@ export function shardsOf(description: string, stem: string): string[] {
   }
 }
 
+/** Activation of the last layer. */
+const OUTPUTS: Readonly<Record<OnnxModel['loss'], string>> = {
+  'cross-entropy': 'softmax',
+  'binary-cross-entropy': 'sigmoid',
+  'mean-squared-error': 'linear',
+}
+
 function layersOf(model: OnnxModel): LayerSpec[] {
   const { widths, activation, norm, loss, scaling } = model
   const parameters = foldBatchNorm(model.parameters, norm)
@@ -134,7 +141,7 @@ function layersOf(model: OnnxModel): LayerSpec[] {
     const normed = norm.type === 'layer' && !isLast
     // Layer norm takes any factor of its input away again: what the activation needs goes into its scale and shift.
     const [factorBefore, factorBehind] = [isLast || normed ? 1 : before, i === 0 ? 1 : behind]
-    const follows = isLast ? (loss === 'cross-entropy' ? 'softmax' : 'linear') : normed ? 'linear' : (known ?? 'linear')
+    const follows = isLast ? OUTPUTS[loss] : normed ? 'linear' : (known ?? 'linear')
     const dense: LayerSpec = {
       ...{ name: `dense_${i}`, class_name: 'Dense', config: { units, use_bias: true, activation: follows } },
       weights: [

@@ -1,4 +1,5 @@
 /** Predictions for test samples and picture files, with everything that is shown beside them. Main thread. */
+import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { readBytes } from '../picture/picture.js'
@@ -19,6 +20,15 @@ export interface PredictedValue {
   readonly truth: number | null
 }
 
+/** Answer about one yes/no label. */
+export interface PredictedLabel {
+  readonly name: string
+  readonly isSet: boolean
+  readonly probability: number
+  /** null for a picture file. */
+  readonly truth: boolean | null
+}
+
 export interface Answer {
   /** Index in the test split; null for a picture file. */
   readonly index: number | null
@@ -30,9 +40,11 @@ export interface Answer {
   readonly features: Features // (F)
   /** Features as an image. */
   readonly pixels: Uint8Array // (height, width)
-  /** The most probable classes, the predicted one first; empty for regression. */
+  /** The most probable classes, the predicted one first; empty for another task. */
   readonly top: readonly ClassProbability[]
-  /** Predicted targets in the units of the data; empty for classification. */
+  /** Labels of multi-label; empty for another task. */
+  readonly labels: readonly PredictedLabel[]
+  /** Predicted targets in the units of the data; empty but for regression. */
   readonly values: readonly PredictedValue[]
   readonly truth: { readonly label: number; readonly className: string } | null
 }
@@ -44,12 +56,9 @@ export function askAboutTest(predictor: Predictor, test: TestSamples, indices: r
     const features = testSample(test, index)
     const pixels = visible(predictor, features)
     const about = { index, file: null, steps: [], features, pixels }
-    if (predictor.task === 'regression') {
-      return { ...about, top: [], truth: null, values: valuesOf(predictor, features, test, index) }
-    }
     const label = test.labels[index]
-    const truth = { label, className: predictor.classNames[label] }
-    return { ...about, top: topOf(predictor, features), values: [], truth }
+    const truth = predictor.task === 'classification' ? { label, className: predictor.classNames[label] } : null
+    return { ...about, ...answerTo(predictor, features, test, index), truth }
   })
 }
 
@@ -66,11 +75,7 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
     const { preparation } = source.input
     const { pixels, steps } = await preparePicture(file, await readBytes(file), preparation, { height, width })
     const about = { index: null, file, steps, features: pixels, pixels, truth: null }
-    answers.push(
-      source.input.targets
-        ? { ...about, top: [], values: valuesOf(predictor, pixels, null, 0) }
-        : { ...about, top: topOf(predictor, pixels), values: [] },
-    )
+    answers.push({ ...about, ...answerTo(predictor, pixels, null, 0) })
   }
   return answers
 }
@@ -83,16 +88,30 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
 }
 
-function valuesOf(predictor: Predictor, features: Features, test: TestSamples | null, index: number): PredictedValue[] {
+/** What the network says about one sample, as its task has it; `test` is null for a picture file. */
+function answerTo(
+  predictor: Predictor,
+  features: Features,
+  test: TestSamples | null,
+  index: number,
+): Pick<Answer, 'top' | 'labels' | 'values'> {
+  const none = { top: [], labels: [], values: [] }
   const { data } = predictor.predict(features)
-  const first = index * data.length
-  return predictor.targetNames.map((name, k) => ({
-    ...{ name, value: data[k], truth: test ? test.targets[first + k] : null },
-  }))
+  const truthOf = (k: number) => (test === null ? null : test.targets[index * data.length + k])
+  switch (predictor.task) {
+    case 'classification':
+      return { ...none, top: topClasses([...data], predictor.classNames) }
+    case 'multi-label': {
+      const labels = predictor.labelNames.map((name, k) => {
+        const truth = truthOf(k)
+        return { name, isSet: isSet(data[k]), probability: data[k], truth: truth === null ? null : truth === 1 }
+      })
+      return { ...none, labels }
+    }
+    case 'regression':
+      return { ...none, values: predictor.targetNames.map((name, k) => ({ name, value: data[k], truth: truthOf(k) })) }
+  }
 }
-
-const topOf = (predictor: Predictor, features: Features): ClassProbability[] =>
-  topClasses([...predictor.predict(features).data], predictor.classNames)
 
 /** The most probable classes, the first of equal ones first. */
 export function topClasses(probabilities: readonly number[], classNames: readonly string[]): ClassProbability[] {

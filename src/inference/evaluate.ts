@@ -38,8 +38,10 @@ export interface Evaluation extends Score {
   readonly ignoredColumns: readonly string[]
   /** Note for the user; null if there is none. */
   readonly note: string | null
-  /** Rows whose class is right; of classification. */
+  /** Rows whose class is right, or labels of all rows that are; not of regression. */
   readonly correct?: number
+  /** Labels of a row, for multi-label. */
+  readonly labels?: number
   /** Scores of each target, for regression with several. */
   readonly targets?: readonly NamedTargetScore[]
 }
@@ -95,9 +97,10 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
       ...{ split: isWhole ? ('all' as const) : split, rows, files: session.files.map(file => file.path) },
       ...{ ignoredColumns: matched?.ignored ?? [], note: matched?.note ?? null },
     }
-    if (targets.length === 0) return { ...about, ...score, correct }
+    const { task, classNames } = session.input
+    if (task === 'classification') return { ...about, ...score, correct }
+    if (task === 'multi-label') return { ...about, ...score, correct, labels: classNames.length }
     if (targets.length === 1) return { ...about, ...score }
-    const { classNames } = session.input
     return { ...about, ...score, targets: targets.map((each, k) => ({ name: classNames[k], ...each })) }
   } finally {
     await session.close()

@@ -1,22 +1,23 @@
 /**
  * Samples of the test split to look at: all of them, some at random, or those that a network gets wrong. Main thread.
  *
- * Letters: `N` samples, `F` features of one, `K` targets of regression.
+ * Letters: `N` samples, `F` features of one, `K` targets or labels.
  */
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { matchModel } from '../data/match.js'
+import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { locateDataOf, type MovedData } from '../run/locate-data.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { ClassPrediction, Predictor } from './predictor.js'
-import type { RegressionAnswers } from './row-errors.js'
+import { type RegressionAnswers, type RowError, rowsByError } from './row-errors.js'
 
 export interface TestSamples {
   readonly rows: number
   readonly features: Features // (N, F): bytes of images, or numbers in the units of the data
-  readonly labels: Int32Array // (N); zeros for regression
-  readonly targets: Float32Array // (N, K), in the units of the data; empty for classification
+  readonly labels: Int32Array // (N), the classes; else zeros
+  readonly targets: Float32Array // (N, K), in the units of the data, or 0 and 1; empty for classification
   /** Files that they were read from. */
   readonly files: readonly LoadedFile[]
 }
@@ -39,7 +40,7 @@ export async function loadTestSamples(
   const { rows } = data.test
   const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * height * width)
   const labels = new Int32Array(rows)
-  const targets = new Float32Array(data.task === 'regression' ? rows * data.classes : 0)
+  const targets = new Float32Array(data.task === 'classification' ? 0 : rows * data.classes)
   const { files } = await data.load('test', features, labels, targets)
   return { rows, features, labels, targets, files }
 }
@@ -58,9 +59,20 @@ export function randomIndices(test: TestSamples, count: number, seed: number): n
   return [...permutation(test.rows, seed, Purpose.examples, 0).subarray(0, count)]
 }
 
-/** Predictions of a network of regression for every sample. */
+/** Predictions of a network of regression, or of labels, for every sample. */
 export function answersOf(predictor: Predictor, { features, targets }: TestSamples): RegressionAnswers {
-  return { targets, predicted: predictor.predict(features).data, factor: predictor.source.input.targets!.factor }
+  const { input } = predictor.source
+  const factor = input.targets?.factor ?? predictor.outputNames.map(() => 1)
+  return { targets, predicted: predictor.predict(features).data, factor }
+}
+
+/** Samples with a label that the network misses, those with the largest squared errors of the probabilities first. */
+export function labelMistakes(predictor: Predictor, test: TestSamples): RowError[] {
+  const answers = answersOf(predictor, test)
+  const width = predictor.outputNames.length
+  const isWrong = (at: number) => isSet(answers.predicted[at]) !== (answers.targets[at] === 1)
+  const hasMistake = ({ index }: RowError) => predictor.outputNames.some((_, k) => isWrong(index * width + k))
+  return rowsByError(answers).filter(hasMistake)
 }
 
 /** Samples whose class the network misses, the surest first, by index among equals. */

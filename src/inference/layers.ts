@@ -1,7 +1,9 @@
 /** Activations of layers for one sample, and weights of the first layer, in numbers ready to be drawn. Any thread. */
 
+import { TASK_FACTS, type Task } from '../config/tasks.js'
+import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
-import { formatNumber } from '../format.js'
+import { formatList, formatNumber } from '../format.js'
 import type { LayerPanel, WeightTile } from '../picture/layers.js'
 import type { Predictor } from './predictor.js'
 
@@ -37,6 +39,9 @@ export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'k
 /** Most outputs that are drawn with their names; more are a grid like any layer. */
 export const MOST_NAMED = 12
 
+/** Labels in a line. */
+const MOST_SAID = 6
+
 export function layerPanels(
   {
     height,
@@ -49,19 +54,35 @@ export function layerPanels(
   return layers.map(({ layer, kind, units, active, values }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED
-    const said = () => (input.targets ? formatNumber(values[0]) : outputNames[values.indexOf(Math.max(...values))])
     const what = {
       input: input.dtype === 'uint8' ? 'pixels' : 'features',
-      output: input.targets ? 'numbers' : 'classes',
+      output: input.task === 'regression' ? 'numbers' : TASK_FACTS[input.task].outputs[1],
     }
     return {
       title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
-      note: kind === 'output' ? `says ${said()}` : `${(100 * active).toFixed(0)} % active`,
+      note:
+        kind === 'output' ? `says ${saidBy(input.task, values, outputNames)}` : `${(100 * active).toFixed(0)} % active`,
       values,
       names: named ? outputNames : null,
       shape: kind === 'input' && values.length === height * width ? { height, width } : null,
     }
   })
+}
+
+/** Labels that are set, for a line. */
+export const labelsText = (names: readonly string[]): string =>
+  names.length === 0 ? 'none' : formatList(names, MOST_SAID)
+
+/** Answer of the outputs in words. */
+export function saidBy(task: Task, values: Float32Array, outputNames: readonly string[]): string {
+  switch (task) {
+    case 'classification':
+      return outputNames[values.indexOf(Math.max(...values))]
+    case 'multi-label':
+      return labelsText(outputNames.filter((_, k) => isSet(values[k])))
+    case 'regression':
+      return formatNumber(values[0])
+  }
 }
 
 /**

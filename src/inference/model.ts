@@ -28,7 +28,7 @@ export interface ModelSource {
   readonly baseDir: string
   readonly height: number
   readonly width: number
-  /** Names of the classes, or of a regression's targets. */
+  /** Names of the classes, labels or targets. */
   readonly outputNames: readonly string[]
   readonly input: InputSpec
   readonly note: string | null
@@ -65,7 +65,7 @@ export async function openModel(target: string, batchRows: number): Promise<Open
     ...{ height, width, classNames, dtype: input.dtype },
     name: experiment.data.dataset,
     where: opened.checkpoint,
-    task: input.targets ? 'regression' : 'classification',
+    task: input.task,
     classes: classNames.length,
     ...(input.table && { table: input.table }),
     train: { rows: 0 },

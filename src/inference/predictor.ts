@@ -3,12 +3,14 @@
  * of it runs in the calling thread, in WASM kernels over a small memory of its own, through the same forward pass as
  * training; so predictions are those that `evaluate` scores, to the bit where that ran in `wasm`.
  *
- * Letters: `B` samples, `F` features of one (height x width of an image), `K` outputs: classes or targets, `U` units of a layer.
+ * Letters: `B` samples, `F` features of one (height x width of an image), `K` outputs: classes, labels or targets, `U` units of a layer.
  */
 import { inspect } from 'node:util'
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
+import { TASK_FACTS, type Task } from '../config/tasks.js'
 import { unscaleRows } from '../data/input.js'
+import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { encodeRows } from '../data/table/encode.js'
 import { chunkOfRows, type Field, type FieldRow, rowByOrder } from '../data/table/rows.js'
@@ -53,8 +55,21 @@ export interface ClassPrediction {
   readonly confidence: number
 }
 
+export interface LabelPrediction {
+  /** True if the probability is above 0.5. */
+  readonly isSet: boolean
+  readonly probability: number
+}
+
+/** Method that has the predictions of a task by name. */
+const METHODS: Readonly<Record<Task, keyof Predictor>> = {
+  classification: 'predictClasses',
+  'multi-label': 'predictLabels',
+  regression: 'predictTargets',
+}
+
 export class Predictor {
-  readonly task: 'classification' | 'regression'
+  readonly task: Task
   /** Pixels of an image; a row of a table has height 1 and its features as width. */
   readonly height: number
   readonly width: number
@@ -62,11 +77,13 @@ export class Predictor {
   readonly featureNames: readonly string[] | null
   /** Columns of a table that a row has values of, in the order of the model; null: rows are features. */
   readonly columnNames: readonly string[] | null
-  /** Names of the outputs (K): the classes, or the targets. */
+  /** Names of the outputs (K): the classes, the labels or the targets. */
   readonly outputNames: readonly string[]
-  /** Names of the classes (K) by label; empty for regression. */
+  /** Names of the classes (K) by number; empty for another task. */
   readonly classNames: readonly string[]
-  /** Names of the targets (K); empty for classification. */
+  /** Names of the yes/no labels (K) of multi-label; empty for another task. */
+  readonly labelNames: readonly string[]
+  /** Names of the targets (K) of regression; empty for another task. */
   readonly targetNames: readonly string[]
   /** Names of the parameters, for `parameter`. */
   readonly parameterNames: readonly string[]
@@ -87,13 +104,14 @@ export class Predictor {
     network: Network,
     weights: readonly NamedWeights[],
   ) {
-    this.task = source.input.targets ? 'regression' : 'classification'
+    this.task = source.input.task
     this.height = source.height
     this.width = source.width
     this.featureNames = source.input.columns?.features ?? null
     this.columnNames = source.input.table?.columns.map(({ column }) => column) ?? null
     this.outputNames = source.outputNames
     this.classNames = this.task === 'classification' ? source.outputNames : []
+    this.labelNames = this.task === 'multi-label' ? source.outputNames : []
     this.targetNames = this.task === 'regression' ? source.outputNames : []
     this.parameterNames = weights.map(({ name }) => name)
     this.widths = planned.plan.widths
@@ -127,7 +145,7 @@ export class Predictor {
   }
 
   /**
-   * Outputs (B, K) for samples (B, F): probabilities of the classes, which add up to 1, or the targets in the units of the data.
+   * Outputs (B, K) for samples (B, F): probabilities of the classes, which add up to 1, of yes for each label, or the targets in the units of the data.
    * A classifier with `train.loss` "mean-squared-error" has its outputs as they are. Throws ShapeError for samples of
    * another size or type, RunError where outputs are not finite.
    */
@@ -143,14 +161,10 @@ export class Predictor {
 
   /**
    * The most probable class of each of the samples (B, F), in their order. Throws as `predict` does, and ConfigError for
-   * a network of regression.
+   * a network of another task.
    */
   predictClasses(samples: Samples): ClassPrediction[] {
-    if (this.task === 'regression') {
-      throw new ConfigError(`${this.source.checkpoint}: predicts numbers, expected a network of classes`, {
-        hint: 'predictTargets() has the numbers by name, predict() as an array',
-      })
-    }
+    this.#expectTask('classification')
     const { data, shape } = this.predict(samples)
     const [rows, classes] = shape
     return Array.from({ length: rows }, (_, row) => this.#best(data.subarray(row * classes, (row + 1) * classes)))
@@ -158,19 +172,37 @@ export class Predictor {
 
   /**
    * Targets of each of the samples (B, F) by name, in the units of the data: `[{ price: 250000, rent: 900 }]`. Throws as
-   * `predict` does, and ConfigError for a network of classes.
+   * `predict` does, and ConfigError for a network of another task.
    */
   predictTargets(samples: Samples): Readonly<Record<string, number>>[] {
-    if (this.task === 'classification') {
-      throw new ConfigError(`${this.source.checkpoint}: predicts classes, expected a network of regression`, {
-        hint: 'predictClasses() has the classes, predict() all probabilities',
-      })
-    }
+    this.#expectTask('regression')
+    return this.#byName(samples, value => value)
+  }
+
+  /**
+   * Labels of each of the samples (B, F) by name: `[{ rain: { isSet: true, probability: 0.83 } }]`; a label is set if its
+   * probability is above 0.5. Throws as `predict` does, and ConfigError for a network of another task.
+   */
+  predictLabels(samples: Samples): Readonly<Record<string, LabelPrediction>>[] {
+    this.#expectTask('multi-label')
+    return this.#byName(samples, probability => ({ isSet: isSet(probability), probability }))
+  }
+
+  #byName<T>(samples: Samples, of: (value: number) => T): Readonly<Record<string, T>>[] {
     const { data, shape } = this.predict(samples)
-    const [rows, targets] = shape
+    const [rows, outputs] = shape
     return Array.from({ length: rows }, (_, row) =>
-      Object.fromEntries(this.targetNames.map((name, k) => [name, data[row * targets + k]])),
+      Object.fromEntries(this.outputNames.map((name, k) => [name, of(data[row * outputs + k])])),
     )
+  }
+
+  #expectTask(task: Task): void {
+    if (this.task === task) return
+    const [, found] = TASK_FACTS[this.task].outputs
+    const [, wanted] = TASK_FACTS[task].outputs
+    throw new ConfigError(`${this.source.checkpoint}: predicts ${found}, expected a network that predicts ${wanted}`, {
+      hint: `${METHODS[this.task]}() has the ${found} by name, predict() all outputs as an array`,
+    })
   }
 
   /** Activations of every layer for samples (B, F): the input first, the outputs last. Throws as `predict` does. */
@@ -280,7 +312,7 @@ export class Predictor {
     for (let first = 0; first < rows; first += BATCH_ROWS) {
       const count = Math.min(BATCH_ROWS, rows - first)
       into.set(samples.subarray(first * features, (first + count) * features))
-      // The labels are zeros: losses mean nothing here, and outputs do not depend on them.
+      // Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them.
       const code = run({ images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
       if (code !== 0) {
         throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {

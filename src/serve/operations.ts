@@ -2,6 +2,7 @@
  * The JSON API as data: routes, request and response bodies, as JSON Schema. The server validates requests and serialises
  * responses with it; `GET /openapi.json` is generated from it, so the two cannot differ. Any thread.
  */
+import { TASKS } from '../config/tasks.js'
 import { LIMITS } from './limits.js'
 
 type Schema = Readonly<Record<string, unknown>>
@@ -73,11 +74,15 @@ const prediction = object(
       ...list(object({ name: text, value: number })),
       description: 'Of regression, which has no classes: every target by name, in the units of the data.',
     },
+    labels: {
+      ...list(object({ name: text, isSet: { type: 'boolean' }, probability: number })),
+      description: 'Of multi-label, which has no classes: every label by name, set if its probability is above 0.5.',
+    },
     preprocessing: { ...list(text), description: 'Steps applied to the image before the network.' },
     pixels: { ...list(count), description: 'What the network saw; for pictures, and for images with `layers`.' },
     layers: { ...list(layer), description: 'Outputs of every layer, with `layers: true`.' },
   },
-  ...['label', 'className', 'confidence', 'top', 'probabilities', 'values', 'pixels', 'layers'],
+  ...['label', 'className', 'confidence', 'top', 'probabilities', 'labels', 'values', 'pixels', 'layers'],
 )
 
 const runEntry = {
@@ -99,8 +104,11 @@ const model = object({
     additionalProperties: true,
     description: 'Columns of a table, and how they become features.',
   }),
-  task: { type: 'string', enum: ['classification', 'regression'] },
-  classNames: { ...list(text), description: 'Of regression the names of the targets.' },
+  task: { type: 'string', enum: TASKS },
+  classNames: {
+    ...list(text),
+    description: 'Of multi-label the names of the labels, of regression those of the targets.',
+  },
   widths: list(count),
   dataset: text,
   preparation: {

@@ -1,6 +1,7 @@
 /** `POST /predict`: predictions for the images or rows of a request. Server's thread. */
 import { basename } from 'node:path'
 import type { FastifyRequest } from 'fastify'
+import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { encodeRows } from '../data/table/encode.js'
 import { featureCount, type TableEncoding } from '../data/table/encoding.js'
@@ -190,10 +191,20 @@ function predictionOf(
 ): PredictionJson {
   const all = Array.from(outputs)
   const about = { preprocessing: steps, ...(withPixels && input === 'image' && { pixels: [...features] }) }
-  if (task === 'regression') return { values: classNames.map((name, k) => ({ name, value: all[k] })), ...about }
-  const top = topClasses(all, classNames)
-  const { label, className, probability: confidence } = top[0]
-  return { label, className, confidence, top, probabilities: all, ...about }
+  switch (task) {
+    case 'regression':
+      return { values: classNames.map((name, k) => ({ name, value: all[k] })), ...about }
+    case 'multi-label':
+      return {
+        labels: classNames.map((name, k) => ({ name, isSet: isSet(all[k]), probability: all[k] })),
+        ...about,
+      }
+    case 'classification': {
+      const top = topClasses(all, classNames)
+      const { label, className, probability: confidence } = top[0]
+      return { label, className, confidence, top, probabilities: all, ...about }
+    }
+  }
 }
 
 async function withLayers(

@@ -1,4 +1,5 @@
 /** Messages between the server, its threads and its pages. Types only; any thread, and the browser. */
+import type { Task } from '../config/tasks.js'
 import type { TableEncoding } from '../data/table/encoding.js'
 import type { Preparation } from '../picture/preparation.js'
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
@@ -31,8 +32,8 @@ export interface ModelFacts {
   readonly features: readonly string[] | null
   /** Encoding of a table's columns as those features; null: rows are features. */
   readonly table: TableEncoding | null
-  readonly task: 'classification' | 'regression'
-  /** Names of the targets of a regression. */
+  readonly task: Task
+  /** Names of the outputs: classes, labels or targets. */
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
   readonly dataset: string
@@ -80,7 +81,13 @@ export interface ValuesPredictionJson extends AnyPrediction {
   readonly values: readonly { readonly name: string; readonly value: number }[]
 }
 
-export type PredictionJson = ClassPredictionJson | ValuesPredictionJson
+/** Prediction of yes/no labels. */
+export interface LabelsPredictionJson extends AnyPrediction {
+  /** A label is set if its probability is above 0.5. */
+  readonly labels: readonly { readonly name: string; readonly isSet: boolean; readonly probability: number }[]
+}
+
+export type PredictionJson = ClassPredictionJson | LabelsPredictionJson | ValuesPredictionJson
 
 export interface PredictResponse {
   readonly run: string

@@ -63,7 +63,7 @@ function expectSame({ dir, files }: Known, found: readonly LoadedFile[], describ
 async function filesNow({ data }: Experiment, baseDir: string): Promise<LoadedFile[]> {
   const source = await openDataset(data, { baseDir })
   const size = source.height * source.width
-  const outputs = source.task === 'regression' ? source.classes : 0
+  const outputs = source.task === 'classification' ? 0 : source.classes
   const files: LoadedFile[] = []
   for (const split of ['train', 'test'] as const) {
     const { rows } = source[split]

@@ -67,7 +67,14 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { noise: -1 } }, 'augment.noise is -1, expected a number from 0 to 1'],
   [{ augment: { perClass: [2] } }, 'augment.perClass.0 is 2, expected a number from 0 to 1'],
   [{ augment: { plainEpochs: -1 } }, 'augment.plainEpochs is -1, expected an integer >= 0'],
-  [{ train: { loss: 'mse' } }, `train.loss is 'mse', expected "cross-entropy" or "mean-squared-error" or null`],
+  [
+    { train: { loss: 'mse' } },
+    `train.loss is 'mse', expected "cross-entropy", "binary-cross-entropy" or "mean-squared-error" or null`,
+  ],
+  [
+    { train: { loss: 'binary-cross-entropy' } },
+    `train.loss is 'binary-cross-entropy', expected "cross-entropy", "mean-squared-error" or null, because data.task is "classification"`,
+  ],
   [
     { train: { loss: 'mean-squared-error', labelSmoothing: 0.1 } },
     'train.labelSmoothing is 0.1, expected 0, because train.loss is "mean-squared-error"',
@@ -300,7 +307,33 @@ t.test('the data section', async t => {
     ],
     [{ data: { ...table, testPath: 3 } }, 'data.testPath is 3, expected non-empty text or null'],
     [{ data: { ...table, testFraction: 0 } }, 'data.testFraction is 0, expected a number > 0 and < 1'],
-    [{ data: { ...table, task: 'z' } }, `data.task is 'z', expected "auto", "classification" or "regression"`],
+    [
+      { data: { ...table, task: 'z' } },
+      `data.task is 'z', expected "auto", "classification", "multi-label" or "regression"`,
+    ],
+    [
+      { data: { ...table, task: 'multi-label' }, train: { loss: 'cross-entropy' } },
+      `train.loss is 'cross-entropy', expected "binary-cross-entropy" or null, because data.task is "multi-label"`,
+    ],
+    [
+      { data: { ...table, task: 'multi-label' }, train: { classWeights: 'balanced' } },
+      `train.classWeights is 'balanced', expected null, because data.task is "multi-label", in which a row has no single class; ` +
+        'data.weight names a column of weights of the rows',
+    ],
+    [
+      { data: { ...table, task: 'multi-label' }, train: { labelSmoothing: 0.1 } },
+      'train.labelSmoothing is 0.1, expected 0, because data.task is "multi-label"',
+    ],
+    [
+      { data: { ...table, task: 'multi-label', validation: 0.2 }, checkpoint: { bestMetric: 'validation-r2' } },
+      `checkpoint.bestMetric is 'validation-r2', expected "auto", "validation-loss" or one of "validation-exact-match", ` +
+        '"validation-macro-f1", "validation-roc-auc", "validation-average-precision", "validation-log-loss", "validation-brier", ' +
+        '"validation-calibration-error", because data.task is "multi-label"',
+    ],
+    [
+      { data: { dataset: 'images', path: 'x', task: 'multi-label' } },
+      `data.task is 'multi-label', expected "classification", because data.dataset is "images"`,
+    ],
     [
       { data: { ...DIGITS, normalise: 'z' } },
       `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`,

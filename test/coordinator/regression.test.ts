@@ -121,7 +121,7 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
   const [answer] = askAboutTest(predictor, test, [order[40].index])
   t.match(answer, { top: [], truth: null, values: [{ name: 'price' }, { name: 'rent' }] })
   for (const { value, truth } of answer.values) t.ok(Math.abs(value / truth! - 1) < 0.2, `${value}, is ${truth}`)
-  t.throws(() => predictor.predictClasses(test.features), /predicts numbers, expected a network of classes/)
+  t.throws(() => predictor.predictClasses(test.features), /predicts targets, expected a network that predicts classes/)
 
   const said = await gradloom(['predict', two, '--index', '3'])
   t.match(said.stdout, /^test row 3\nprice [\d,]+ {2}truth [\d,]+, [\d,.]+ too (low|high)\nrent [\d.,]+/)

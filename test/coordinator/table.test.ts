@@ -101,5 +101,9 @@ t.test('fractions are a regression by themselves; what it does not have is refus
       runDir: null,
     })
   t.ok((await of()).test!.r2! > 0.8)
+  const [first, second] = [join(dir, 'line'), join(dir, 'line again')]
+  await train(experiment({ train: { epochs: 1, batchSize: 8 } }, { path: file }), { runDir: first })
+  await train(experiment({ train: { epochs: 0 } }, { path: file }), { runDir: second, from: first })
+  t.same(await evaluate(second), await evaluate(first), 'from a model whose task followed from its data')
   await t.rejects(of({ bestMetric: 'validation-accuracy' }), { name: 'ConfigError', message: /bestMetric/ })
 })

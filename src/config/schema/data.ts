@@ -1,5 +1,6 @@
 /** The section `data`: where the samples come from, and how they are split. Types and data only; any thread. */
 import * as z from 'zod'
+import { TASKS } from '../tasks.js'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
 import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, numbers, split, table } from './table.js'
 
@@ -40,13 +41,16 @@ export const data = z
         ),
       ),
     task: z
-      .enum(['auto', 'classification', 'regression'])
+      .enum(['auto', ...TASKS])
       .default('auto')
       .meta(
         help(
-          'Prediction of a class, or of one or more target values. `auto`: of a `table` as the target column is, classes for ' +
-            'text, yes or no, and at most 20 different integers, values for other numbers and for several targets (`train.loss` and `train.labelSmoothing` then hold for classes alone); elsewhere `classification`. ' +
-            '`regression` is for `table`, `npz` and `memory`; its loss ' +
+          'Prediction of a class (`classification`), of one or more independent yes/no labels (`multi-label`), or of one or more target ' +
+            'values (`regression`). `auto`: of a `table` as the target column is, classes for ' +
+            'text, yes or no, and at most 20 different integers, values for other numbers; of several columns labels if all are yes or no, ' +
+            'else values (`train.loss` and `train.labelSmoothing` then hold for classes alone); elsewhere `classification`. ' +
+            '`multi-label` and `regression` are for `table`, `npz` and `memory`. A label has one sigmoid output, the probability of yes; ' +
+            'the loss is the mean over the labels of their binary cross-entropy. The loss of regression ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
             'split, which are kept in checkpoints, and losses are those of standardised targets: 1 for a network that ' +
             'always predicts the mean. Predictions are in the units of the data.',
@@ -79,7 +83,7 @@ export const data = z
       .default(null)
       .meta(
         help(
-          'Column of a `table` to predict, by name or by index from 0; an array of columns for several targets. null: the last one.',
+          'Column of a `table` to predict, by name or by index from 0; an array of columns for several targets or labels. null: the last one.',
         ),
       ),
     weight: z
@@ -112,7 +116,7 @@ export const data = z
           .default('y_train')
           .meta(
             help(
-              'Name of the array of training labels, integers (rows); for regression, of targets (rows) or (rows, targets).',
+              'Name of the array of training labels, integers (rows); for regression, of targets (rows) or (rows, targets), for multi-label of 0 and 1.',
             ),
           ),
         testFeatures: z
@@ -263,13 +267,13 @@ function oneSplit() {
   })
 }
 
-/** Data sets that may have numeric targets. */
+/** Data sets that may have numeric targets, or labels of 0 and 1. */
 const NUMBER_SETS: readonly string[] = ['table', 'npz', 'memory']
 
-/** Checks the task: one class per row, from one column; regression targets from any number of columns. */
+/** Checks the task: one class per row, from one column; targets and labels from any number of columns. */
 function taskFitsDataset() {
   return z.superRefine<{ dataset: string; task: string; target: unknown }>(({ dataset, task, target }, context) => {
-    if (task === 'regression' && !NUMBER_SETS.includes(dataset)) {
+    if ((task === 'regression' || task === 'multi-label') && !NUMBER_SETS.includes(dataset)) {
       const message = `"classification", because data.dataset is "${dataset}"`
       context.addIssue({ code: 'custom', path: ['task'], message, input: task })
     }

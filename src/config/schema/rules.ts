@@ -1,8 +1,8 @@
 /** Rules between sections of the experiment, each with its message. Types and data only; any thread. */
 import * as z from 'zod'
-import { metricOf, SCORES, type ScoredTask, scoreNamesOf, scoreOfMetric } from '../scores.js'
+import { metricOf, SCORES, scoreNamesOf, scoreOfMetric } from '../scores.js'
+import { factsOfTask, LOSSES, lossOfTask, type Task } from '../tasks.js'
 import { taskOf } from './data.js'
-import { lossOfTask } from './train.js'
 
 /** Requires a validation split for settings that use its scores. */
 export function validationIsThere() {
@@ -22,22 +22,36 @@ export function validationIsThere() {
   })
 }
 
-/** Restricts regression to the squared error; it has no accuracy. */
+/** What classes alone have, with the advice for the other tasks. */
+const NO_CLASSES: Readonly<Record<Exclude<Task, 'classification'>, string>> = {
+  'multi-label': ', in which a row has no single class; data.weight names a column of weights of the rows',
+  regression: '',
+}
+
+/** Restricts each task to its losses, and what only classes have to classification; regression has no accuracy. */
 export function taskFits() {
   return z.superRefine<{
-    data: { task: string }
+    data: { dataset: string; task: string }
     augment: { perClass: unknown }
     train: { loss: string | null; classWeights: unknown }
     checkpoint: { bestMetric: string }
   }>(({ data, augment, train, checkpoint }, context) => {
-    if (data.task !== 'regression') return
-    const report = (path: string[], message: string, input: unknown) =>
-      context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "regression"`, input })
-    if (train.loss === 'cross-entropy') report(['train', 'loss'], '"mean-squared-error" or null', train.loss)
-    if (train.classWeights !== null) report(['train', 'classWeights'], 'null', train.classWeights)
+    const task = taskOf(data)
+    const facts = factsOfTask(task)
+    if (facts === undefined) return // the data decide: see task.ts
+    const report = (path: string[], message: string, input: unknown, advice = '') =>
+      context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "${task}"${advice}`, input })
+    const losses: readonly string[] = facts.losses
+    // What is no loss at all is reported where losses are listed.
+    if (LOSSES.some(loss => loss === train.loss) && !losses.includes(train.loss!)) {
+      report(['train', 'loss'], `${losses.map(loss => JSON.stringify(loss)).join(', ')} or null`, train.loss)
+    }
+    if (task === 'classification') return
+    const advice = NO_CLASSES[task as keyof typeof NO_CLASSES]
+    if (train.classWeights !== null) report(['train', 'classWeights'], 'null', train.classWeights, advice)
     if (augment.perClass !== null) report(['augment', 'perClass'], 'null', augment.perClass)
     const { bestMetric } = checkpoint
-    if (bestMetric === 'validation-accuracy') {
+    if (task === 'regression' && bestMetric === 'validation-accuracy') {
       report(['checkpoint', 'bestMetric'], '"auto", "validation-loss" or "train-loss"', bestMetric)
     }
   })
@@ -51,7 +65,7 @@ export function bestMetricFits() {
       const score = scoreOfMetric(bestMetric)
       // With "auto", the data decide: see coordinator/expected.ts.
       if (score === null || task === 'auto' || (SCORES[score].tasks as readonly string[]).includes(task)) return
-      const names = scoreNamesOf(task as ScoredTask).map(name => JSON.stringify(metricOf(name)))
+      const names = scoreNamesOf(task as Task).map(name => JSON.stringify(metricOf(name)))
       context.addIssue({
         code: 'custom',
         path: ['checkpoint', 'bestMetric'],

@@ -1,12 +1,7 @@
 /** The section `train`: epochs, mini-batches, loss, limits, early stopping. Types and data only; any thread. */
 import * as z from 'zod'
+import { LOSSES } from '../tasks.js'
 import { count, fraction, help, positive } from './fields.js'
-
-const LOSSES = ['cross-entropy', 'mean-squared-error'] as const
-export type Loss = (typeof LOSSES)[number]
-
-/** Default loss of a task. */
-export const lossOfTask = (task: string): Loss => (task === 'regression' ? 'mean-squared-error' : 'cross-entropy')
 
 export const train = z
   .strictObject({
@@ -49,9 +44,11 @@ export const train = z
       .default(null)
       .meta(
         help(
-          'Loss function. `cross-entropy`: of the softmax of the outputs. `mean-squared-error`: the mean over ' +
+          'Loss function. `cross-entropy`: of the softmax of the outputs. `binary-cross-entropy`: of the sigmoid of each ' +
+            'output, the mean over the outputs. `mean-squared-error`: the mean over ' +
             'the outputs of (output - target)², with target 1 for the right class and 0 for the others. null: ' +
-            '`cross-entropy` for classification, `mean-squared-error` for regression.',
+            '`cross-entropy` for classification, `binary-cross-entropy` for multi-label, `mean-squared-error` for regression. ' +
+            'Classification can also have `mean-squared-error`; the other tasks have no other loss.',
         ),
       ),
     labelSmoothing: fraction()

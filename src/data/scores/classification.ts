@@ -209,8 +209,11 @@ export interface ScoredLabels {
   readonly logLoss: number
 }
 
-/** Probability from which a label is predicted: scikit-learn's threshold, a tie being 0. */
+/** Probability above which a label is predicted: scikit-learn's threshold, a tie being 0. */
 const THRESHOLD = 0.5
+
+/** Decision about a label. */
+export const isSet = (probability: number): boolean => probability > THRESHOLD
 
 /** Scores of independent yes/no labels: means over the labels, but for `exactMatch`, the share of rows right in all of them. */
 export function multiLabelScores(
@@ -220,8 +223,8 @@ export function multiLabelScores(
   const { names, targets, probabilities, logLoss } = rows
   const labels = names.length
   const count = targets.length / labels
-  const isSet = (at: number) => probabilities[at] > THRESHOLD
-  const isRight = (at: number) => isSet(at) === (targets[at] === 1)
+  const answers = (at: number) => isSet(probabilities[at])
+  const isRight = (at: number) => answers(at) === (targets[at] === 1)
   const ranking = once(() =>
     meanRanking(
       names.map((name, k) => {
@@ -238,7 +241,7 @@ export function multiLabelScores(
   return collected(
     new Map<ScoreName, () => Result>([
       ['exactMatch', () => exactMatch(count, labels, isRight)],
-      ['macroF1', () => labelF1(rows, isSet)],
+      ['macroF1', () => labelF1(rows, answers)],
       ['rocAuc', () => rankedScore(ranking(), 'rocAuc')],
       ['averagePrecision', () => rankedScore(ranking(), 'averagePrecision')],
       ['logLoss', () => logLoss],
@@ -267,13 +270,13 @@ function exactMatch(rows: number, labels: number, isRight: (at: number) => boole
 }
 
 /** Mean over the labels of each one's F1; undefined if one is neither set nor predicted in any row. */
-function labelF1({ names, targets }: ScoredLabels, isSet: (at: number) => boolean): Result {
+function labelF1({ names, targets }: ScoredLabels, answers: (at: number) => boolean): Result {
   const labels = names.length
   let sum = 0
   for (const [k, name] of names.entries()) {
     let [hits, either] = [0, 0]
     for (let at = k; at < targets.length; at += labels) {
-      const [truth, answer] = [targets[at] === 1, isSet(at)]
+      const [truth, answer] = [targets[at] === 1, answers(at)]
       either += Number(truth) + Number(answer)
       if (truth && answer) hits++
     }

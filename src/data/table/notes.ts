@@ -1,5 +1,6 @@
 /** Notes on a table, in the lines that training begins with: targets, columns by kind, missing values, what is left out. Pure. */
 import { inspect } from 'node:util'
+import { TASK_FACTS, type Task } from '../../config/tasks.js'
 import { formatCounted, formatList, formatNames } from '../../format.js'
 import { isMissing } from './collect.js'
 import type { TableChunk } from './columns.js'
@@ -13,7 +14,7 @@ const PLURALS = { number: 'numbers', boolean: 'yes or no', category: 'categories
 /** `rows`: the training rows, whose missing values are counted. */
 export function tableNotes(
   encoding: TableEncoding,
-  { task, reason }: { readonly task: string; readonly reason: string | null },
+  { task, reason }: { readonly task: Task; readonly reason: string | null },
   classNames: readonly string[],
   chunk: TableChunk,
   rows: Uint32Array,
@@ -22,7 +23,7 @@ export function tableNotes(
   const outputs =
     task === 'regression'
       ? formatCounted(targets.length, 'number')
-      : formatCounted(classNames.length, 'class', 'classes')
+      : formatCounted(classNames.length, ...TASK_FACTS[task].outputs)
   const why = reason === null ? '' : ` (${reason})`
   const kinds = (['number', 'category', 'boolean', 'date'] as const).flatMap(kind => {
     const of = columns.filter(column => kindOf(column) === kind)

@@ -6,6 +6,7 @@
  */
 import { inspect } from 'node:util'
 import { allRowsAdvice } from '../../config/all-rows.js'
+import type { Task } from '../../config/tasks.js'
 import { DataError, ShapeError } from '../../errors.js'
 import { formatNames } from '../../format.js'
 import type { SavedInput } from '../input.js'
@@ -25,12 +26,13 @@ import { encodeRows } from './encode.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
+import { expectVariety, notLearned, strata } from './labels.js'
 import { missingRows } from './missing.js'
 import { tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { splitTable, type TableSplits } from './splits.js'
 import { takeRows } from './take.js'
-import { type TableTask, type TargetValues, targetNames, targetValues, taskOfTargets } from './targets.js'
+import { type TargetValues, targetNames, targetValues, taskOfTargets } from './targets.js'
 import { expectWeight, WEIGHT_REASON, weightsOf } from './weights.js'
 
 /** Opens the files at an absolute path, a folder or a glob. */
@@ -45,7 +47,7 @@ interface SplitColumn {
 interface TablePlan {
   readonly where: string
   readonly targets: readonly string[]
-  readonly task: TableTask
+  readonly task: Task
   readonly reason: string | null
   /** Columns to fit; null: a model's encoding is used. */
   readonly chosen: ChosenColumns | null
@@ -162,7 +164,7 @@ function planColumns(
     ...(config.weight !== null && { [config.weight]: WEIGHT_REASON }),
   }
   const profilesOf = targets.map(name => profiles.find(profile => profile.name === name)!)
-  const task = model ? (model.targets ? 'regression' : 'classification') : config.task
+  const task = model ? model.task : config.task
   return {
     ...{ where, targets, known, splitBy, weight, isScored },
     ...taskOfTargets(where, profilesOf, task),
@@ -224,13 +226,13 @@ function readRows(
 /** Training, validation and test rows. `hasTest`: the test rows are in another file. */
 function splitsOf(
   { rows, targets, chunk }: ReadTable,
-  { where, splitBy, isScored }: TablePlan,
+  { where, splitBy, isScored, targets: names }: TablePlan,
   { validation, testFraction }: DataConfig,
   hasTest: boolean,
 ): TableSplits {
   const none = new Uint32Array(0)
   if (isScored) return { train: none, validation: none, test: rows }
-  const labels = targets.task === 'classification' ? targets.labels : new Int32Array(chunk.rows)
+  const labels = strata(targets, chunk.rows, names.length)
   return splitTable(where, {
     ...{ rows, labels, validation, testFraction: hasTest ? 0 : testFraction },
     how: splitBy === null ? { kind: 'class' } : { ...splitBy, values: chunk.columns.get(splitBy.name)! },
@@ -270,7 +272,8 @@ function sourceOf(
   encoding: TableEncoding,
   names: readonly string[],
 ): DatasetSource {
-  const classNames = all.targets.task === 'regression' ? targets : classesOf(where, all, isScored)
+  const classNames = all.targets.task === 'classification' ? classesOf(where, all, isScored) : targets
+  if (!isScored) expectVariety(where, all.targets, targets, all.rows)
   if (all.targets.task === 'regression' && !isScored) {
     const values = rowsOf(all.targets.values, targets.length, all.rows)
     expectDistinct(where, { names: targets, values })
@@ -295,11 +298,7 @@ function sourceOf(
     train: { rows: train.length },
     test: { rows: parts.test.rows.length },
     ...(isScored ? {} : { validationFrom: splits.train.length }),
-    warnings: [
-      ...all.warnings,
-      ...(test?.warnings ?? []),
-      ...classesWithoutTraining(where, all.targets, splits.train, classNames),
-    ],
+    warnings: [...all.warnings, ...(test?.warnings ?? []), ...notLearned(where, all.targets, splits.train, classNames)],
     notes: [
       ...tableNotes(encoding, { task, reason }, classNames, all.chunk, splits.train),
       ...all.notes,
@@ -317,28 +316,13 @@ function sourceOf(
 
 /** Classes in order. Throws DataError for fewer than two, and for two spellings of one. */
 function classesOf(where: string, { targets, rows }: ReadTable, isScored: boolean): readonly string[] {
-  if (targets.task === 'regression') return []
+  if (targets.task !== 'classification') return []
   const seen = new Set<number>()
   for (const row of rows) seen.add(targets.labels[row])
   const classes = sortedClasses([...seen].map(label => targets.names[label]))
   expectOneSpelling(where, classes)
   if (classes.length >= 2 || isScored) return classes
   throw new DataError(`${where}: has ${rows.length} rows in ${classes.length} classes, expected at least 2 classes`)
-}
-
-/** Warning about classes that no training row has. */
-function classesWithoutTraining(
-  where: string,
-  targets: TargetValues,
-  train: Uint32Array,
-  classNames: readonly string[],
-): string[] {
-  if (targets.task === 'regression' || train.length === 0) return []
-  const seen = new Set<string>()
-  for (const row of train) seen.add(targets.names[targets.labels[row]])
-  const absent = classNames.filter(name => !seen.has(name))
-  if (absent.length === 0) return []
-  return [`${where}: no training row has the class ${formatNames(absent)}; nothing is learned about it`]
 }
 
 /** Rows of values (N, K). */
@@ -383,7 +367,7 @@ function loader(
 
 /** Throws DataError for a class of the test file that the training file does not have. */
 function expectKnownClasses({ targets, rows, files }: ReadTable, classNames: readonly string[]): void {
-  if (targets.task === 'regression') return
+  if (targets.task !== 'classification') return
   const isUnknown = targets.names.map(name => !classNames.includes(name))
   const row = rows.find(each => isUnknown[targets.labels[each]])
   if (row === undefined) return

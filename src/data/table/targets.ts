@@ -1,17 +1,16 @@
 /**
- * Targets of a table: which columns, which task, and their values as classes or numbers. Pure; any thread.
+ * Targets of a table: which columns, which task, and their values as classes, labels or numbers. Pure; any thread.
  *
  * Letters: `N` rows, `K` targets.
  */
 import { inspect } from 'node:util'
+import type { Task } from '../../config/tasks.js'
 import { DataError } from '../../errors.js'
 import { formatCounted } from '../../format.js'
 import { isMissing } from './collect.js'
 import type { ColumnProfile, ColumnValues, TableChunk } from './columns.js'
 import { categoryText, numbersOf } from './encode.js'
 import { noColumn } from './kinds.js'
-
-export type TableTask = 'classification' | 'regression'
 
 /** Different integers up to which a target is a class; with more it is a number. */
 const MOST_CLASSES = 20
@@ -41,22 +40,17 @@ export function targetNames(
 export function taskOfTargets(
   where: string,
   targets: readonly ColumnProfile[],
-  task: TableTask | 'auto',
-): { readonly task: TableTask; readonly reason: string | null } {
+  task: Task | 'auto',
+): { readonly task: Task; readonly reason: string | null } {
   if (task === 'classification' && targets.length > 1) {
     throw new DataError(
       `${where}: data.target has ${targets.length} columns, expected one, because data.task is "classification"`,
+      { hint: 'several columns of yes or no: --set data.task=multi-label' },
     )
   }
   if (task !== 'auto') return { task, reason: null }
   const [{ name, type, distinct, isInteger }] = targets
-  if (targets.length > 1) {
-    const other = targets.find(each => each.type !== 'number')
-    if (!other) return { task: 'regression', reason: 'several columns of numbers' }
-    throw new DataError(
-      `${where}: the target ${inspect(other.name)} is ${WORDS[other.type]}, expected numbers in all of several targets`,
-    )
-  }
+  if (targets.length > 1) return taskOfSeveral(where, targets)
   if (type === 'text' || type === 'boolean') return { task: 'classification', reason: `it is ${WORDS[type]}` }
   if (type === 'date') {
     throw new DataError(`${where}: the target ${inspect(name)} is a date, expected classes or numbers`, {
@@ -70,9 +64,30 @@ export function taskOfTargets(
     : { task: 'classification', reason: `${reason}; numbers: --set data.task=regression` }
 }
 
+/** Yes or no in all of them, or numbers. Texts are read as yes or no later, when their values are there. */
+function taskOfSeveral(where: string, targets: readonly ColumnProfile[]): ReturnType<typeof taskOfTargets> {
+  if (targets.every(mayBeYesNo)) {
+    const areCodes = targets.every(({ type }) => type === 'number')
+    const reason = areCodes ? 'all are 0 or 1; numbers: --set data.task=regression' : 'several columns of yes or no'
+    return { task: 'multi-label', reason }
+  }
+  const other = targets.find(({ type }) => type !== 'number')
+  if (!other) return { task: 'regression', reason: 'several columns of numbers' }
+  const number = targets.find(target => target.type === 'number' && !mayBeYesNo(target))
+  throw new DataError(
+    `${where}: the target ${inspect(other.name)} is ${WORDS[other.type]}${number ? ` and ${inspect(number.name)} is a number` : ''}, expected several targets to be all numbers, or all yes or no`,
+  )
+}
+
+/** True for a column that has nothing but yes and no, as far as its profile says: that of a text has no values. */
+function mayBeYesNo({ type, range, isInteger }: ColumnProfile): boolean {
+  if (type !== 'number') return type !== 'date'
+  return isInteger && (range === null || (range[0] >= 0 && range[1] <= 1))
+}
+
 const WORDS = { text: 'text', boolean: 'yes or no', number: 'a number', date: 'a date' } as const
 
-/** Values of the targets: classes by name, or numbers. */
+/** Values of the targets: classes by name, or numbers, which are 0 and 1 of multi-label. */
 export type TargetValues =
   | {
       readonly task: 'classification'
@@ -82,24 +97,20 @@ export type TargetValues =
       readonly labels: Int32Array
     }
   | {
-      readonly task: 'regression'
+      readonly task: 'multi-label' | 'regression'
       /** (N, K); NaN where a target is missing. */
       readonly values: Float64Array
     }
 
-/** Throws DataError for a target of regression that is no number. */
-export function targetValues(
-  where: string,
-  chunk: TableChunk,
-  targets: readonly string[],
-  task: TableTask,
-): TargetValues {
+/** Throws DataError for a target of regression that is no number, and a label that is neither yes nor no. */
+export function targetValues(where: string, chunk: TableChunk, targets: readonly string[], task: Task): TargetValues {
   const columns = targets.map(name => chunk.columns.get(name)!)
   if (task === 'classification') return { task, ...classesOf(columns[0]) }
   const values = new Float64Array(chunk.rows * targets.length)
   for (const [k, column] of columns.entries()) {
     const place = (row: number) => `${where}: the target ${inspect(targets[k])} in row ${row + 1}`
-    const numbers = numbersOf(column, column.type === 'boolean' ? 'boolean' : 'number', place)
+    const isYesNo = task === 'multi-label' || column.type === 'boolean'
+    const numbers = numbersOf(column, isYesNo ? 'boolean' : 'number', place)
     for (let row = 0; row < chunk.rows; row++) {
       const value = numbers[row]
       if (!Number.isNaN(value) && !Number.isFinite(Math.fround(value))) {

@@ -4,6 +4,8 @@
  *
  * Letters: `B` rows of a chunk, `K` outputs.
  */
+import type { Task } from '../../config/tasks.js'
+import { isSet } from '../../data/scores/classification.js'
 import type { ColumnValues } from '../../data/table/columns.js'
 
 /** Values of one column of the predictions. */
@@ -19,8 +21,8 @@ export interface OutputColumn {
 }
 
 export interface Outputs {
-  readonly task: 'classification' | 'regression'
-  /** Classes, or targets (K). */
+  readonly task: Task
+  /** Classes, labels or targets (K). */
   readonly outputNames: readonly string[]
   /** Column of the data that the classes are of; null: it has no name. */
   readonly target: string | null
@@ -28,8 +30,15 @@ export interface Outputs {
 
 /** Names of the columns that predictions have, in their order: what a file of them, and its reader, can rely on. */
 export function predictionNames({ task, outputNames, target }: Outputs): string[] {
-  if (task === 'regression') return outputNames.map(name => `predicted_${name}`)
-  return [`predicted_${target ?? 'class'}`, ...outputNames.map(name => `probability_${name}`)]
+  const probabilities = outputNames.map(name => `probability_${name}`)
+  switch (task) {
+    case 'classification':
+      return [`predicted_${target ?? 'class'}`, ...probabilities]
+    case 'multi-label':
+      return [...outputNames.map(name => `predicted_${name}`), ...probabilities]
+    case 'regression':
+      return outputNames.map(name => `predicted_${name}`)
+  }
 }
 
 /** Columns of the outputs (B, K) of a chunk. */
@@ -37,16 +46,31 @@ export function predictionColumns(outputs: Outputs, values: Float32Array): Outpu
   const count = outputs.outputNames.length
   const rows = values.length / count
   const names = predictionNames(outputs)
-  const columns = outputs.outputNames.map((_, k): OutputValues => {
+  const columns = outputs.outputNames.map((_, k) => {
     const column = new Float32Array(rows)
     for (let row = 0; row < rows; row++) column[row] = values[row * count + k]
-    return { type: 'f32', values: column }
+    return { type: 'f32' as const, values: column }
   })
-  const answer: OutputValues[] =
-    outputs.task === 'regression'
-      ? []
-      : [{ type: 'name', codes: mostProbable(values, count), names: outputs.outputNames }]
-  return [...answer, ...columns].map((values, i) => ({ name: names[i], values }))
+  return [...answerOf(outputs, values, columns), ...columns].map((values, i) => ({ name: names[i], values }))
+}
+
+/** What the probabilities say; nothing of regression, whose outputs are the answer. */
+function answerOf(
+  { task, outputNames }: Outputs,
+  values: Float32Array, // (B, K)
+  columns: readonly { readonly values: Float32Array }[],
+): OutputValues[] {
+  switch (task) {
+    case 'classification':
+      return [{ type: 'name', codes: mostProbable(values, outputNames.length), names: outputNames }]
+    case 'multi-label':
+      return columns.map(({ values: probabilities }) => ({
+        type: 'boolean',
+        values: Float64Array.from(probabilities, probability => Number(isSet(probability))),
+      }))
+    case 'regression':
+      return []
+  }
 }
 
 /** The most probable class of each row; the first of several that are equal, as `evaluate` counts. */

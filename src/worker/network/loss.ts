@@ -24,19 +24,22 @@ export function bindLoss(
   const bound = bindForward({ ...last, before: null }, ({ vectors }) => {
     const args = { z, bias: vectors.get('bias')!, samples, losses, correct }
     const weights = layout.weights && viewSlot(memory, layout.weights)
-    const lossOf = (from: 'train' | 'test') =>
-      plan.loss === 'cross-entropy'
-        ? kernels.softmaxLoss({
-            ...args,
+    const lossOf = (from: 'train' | 'test') => {
+      const ofSamples = { ...args, weights: from === 'train' ? weights : null }
+      const targets = viewSlot(memory, layout.targets[from])
+      switch (plan.loss) {
+        case 'cross-entropy':
+          return kernels.softmaxLoss({
+            ...ofSamples,
             labels: viewSlot(memory, layout.labels[from]),
             smoothing: plan.labelSmoothing,
-            weights: from === 'train' ? weights : null,
           })
-        : kernels.squaredLoss({
-            ...args,
-            targets: viewSlot(memory, layout.targets[from]),
-            weights: from === 'train' ? weights : null,
-          })
+        case 'binary-cross-entropy':
+          return kernels.sigmoidLoss({ ...ofSamples, targets })
+        case 'mean-squared-error':
+          return kernels.squaredLoss({ ...ofSamples, targets })
+      }
+    }
     return { train: lossOf('train'), test: lossOf('test') }
   })
   return (pass, { row, rows }) => (bound.of(pass)[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss)

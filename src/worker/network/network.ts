@@ -180,7 +180,7 @@ export interface Network {
   }
   /** Outputs of the last layer, (B, K): of a pass that only scores they are as the loss saw them. */
   readonly outputs: Matrix
-  /** Targets of a squared error; empty with cross-entropy. */
+  /** Targets of a squared error, or labels; empty with the cross-entropy of classes. */
   readonly targets: Readonly<Record<'train' | 'test', FloatTensor>> // (N, K)
   /** Writes the inputs of the samples: gathered, augmented, dropped as training asks for. */
   gather(pass: Pass, rows: Rows): void

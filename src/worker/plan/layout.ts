@@ -65,7 +65,7 @@ export interface Layout {
   readonly batch: {
     readonly samples: Slot<'int32'> //   (B) sample index of each row
     readonly losses: Slot<'float64'> //  (B)
-    readonly correct: Slot<'int32'> //   (B) 1 or 0
+    readonly correct: Slot<'int32'> //   (B) 1 or 0; number of right labels
   }
   /** Inputs of block i at index i, (B, widths[i]); the logits come last. */
   readonly activations: readonly MatrixSlot[]
@@ -96,7 +96,7 @@ export interface Layout {
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
   /** Weights of the training samples; null: all count the same. */
   readonly weights: Slot<'float32'> | null // (N)
-  /** Targets of a squared error; empty with cross-entropy. */
+  /** Targets of a squared error, or labels of 0 and 1; empty with the cross-entropy of classes. */
   readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
   readonly features: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
   /** Shift and scale of the features; null: bytes are divided by 255. */
@@ -162,7 +162,7 @@ const sections = {
   }),
   weights: ({ at, plan }: Context) => (plan.weighted ? at.reserve('weights', 'float32', [plan.images.train]) : null),
   targets({ at, plan }: Context) {
-    const shape = (rows: number) => [plan.loss === 'mean-squared-error' ? rows : 0, plan.widths.at(-1)!]
+    const shape = (rows: number) => [plan.loss === 'cross-entropy' ? 0 : rows, plan.widths.at(-1)!]
     return {
       train: at.reserve('targets.train', 'float32', shape(plan.images.train)),
       test: at.reserve('targets.test', 'float32', shape(plan.images.test)),

@@ -53,6 +53,6 @@ export const csv = (header: string, rows: readonly (readonly unknown[])[]): stri
 export const modelOf = (source: DatasetSource): SavedInput => ({
   ...{ height: 1, width: source.width, dtype: 'float32', classNames: source.classNames, preparation: 'plain' },
   columns: { features: source.columns!.features, labels: source.columns!.labels },
-  ...{ table: source.table!, scaling: null },
+  ...{ task: source.task, table: source.table!, scaling: null },
   targets: source.task === 'regression' ? { offset: [0], factor: [1] } : null,
 })
