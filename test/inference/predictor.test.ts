@@ -167,11 +167,17 @@ t.test('a regression has targets by name, and no classes; a classifier the other
     regression.predictTargets(features),
     features.map((_, row) => ({ 'target 0': data[2 * row], 'target 1': data[2 * row + 1] })),
   )
-  t.throws(() => regression.predictClasses(features), { name: 'ConfigError', message: /predicts targets, expected a network that predicts classes/ })
+  t.throws(() => regression.predictClasses(features), {
+    name: 'ConfigError',
+    message: /predicts targets, expected a network that predicts classes/,
+  })
   t.throws(() => regression.predict([[1, Number.NaN]]), { message: /feature 1 of sample 0 is NaN, expected a finite/ })
   t.strictSame([predictor.task, predictor.targetNames], ['classification', []])
   t.strictSame(predictor.classNames, predictor.outputNames)
-  t.throws(() => predictor.predictTargets(test.features), { name: 'ConfigError', message: /predicts classes, expected a network that predicts targets/ })
+  t.throws(() => predictor.predictTargets(test.features), {
+    name: 'ConfigError',
+    message: /predicts classes, expected a network that predicts targets/,
+  })
   t.same(regression.parameterNames, ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias'])
 })
 
