@@ -38,7 +38,7 @@ import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
 import { expectClassWeights } from './sample-weights.js'
-import { outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs, shareRight } from './split-scores.js'
+import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 
 export type { PreparedSession } from './load.js'
 
@@ -335,10 +335,8 @@ export class Session {
   }
 
   /** Means of sums over training rows; null if there are none. R² is defined for whole splits only. */
-  meanOf({ loss, correct, rows }: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
-    if (rows === 0) return null
-    const accuracy = shareRight(this.input, correct, rows)
-    return { loss: loss / rows, ...(accuracy !== null && { accuracy }) }
+  meanOf(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
+    return sums.rows === 0 ? null : meanScore(this.input, sums)
   }
 
   /** Means over a whole epoch: with R² if all training rows were counted and the loss determines it. */

@@ -78,7 +78,7 @@ export function scoredSplit(
   const of = outputs && { ...split, outputs }
   const { targets, classNames } = split.input
   if (targets === null || spread === null) {
-    const means = { loss: loss / rows, accuracy: shareRight(split.input, correct, rows)! }
+    const means = meanScore(split.input, { loss, correct, rows })
     const score = { ...means, ...(of && withReasons(outputScores(of, means.loss, names))) }
     return { kind: 'scored', score, rows, correct, targets: [] }
   }
@@ -94,10 +94,14 @@ export function scoredSplit(
   }
 }
 
-/** Share of right classes, or of right labels of all rows together; null for numbers. */
-export function shareRight({ task, classNames }: InputSpec, correct: number, rows: number): number | null {
-  if (task === 'regression') return null
-  return correct / (task === 'multi-label' ? rows * classNames.length : rows)
+/** Means over rows. The accuracy is the share of right classes, or of right labels of all rows together; numbers have none. */
+export function meanScore(
+  { task, classNames }: InputSpec,
+  { loss, correct, rows }: { readonly loss: number; readonly correct: number; readonly rows: number },
+): Pick<Score, 'loss' | 'accuracy'> {
+  const mean = { loss: loss / rows }
+  if (task === 'regression') return mean
+  return { ...mean, accuracy: correct / (task === 'multi-label' ? rows * classNames.length : rows) }
 }
 
 /** Scores of classes or labels. `loss`: mean over the rows. */
