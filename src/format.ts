@@ -1,5 +1,4 @@
-/** Numbers and lists as people read them. Pure; any thread. */
-import { inspect } from 'node:util'
+/** Numbers and lists as people read them. Pure; any thread, and the browser: nothing of Node.js can be imported here. */
 
 const UNKNOWN = '?'
 
@@ -23,11 +22,14 @@ export function formatList(items: readonly string[], most: number): string {
 }
 
 /** Names in quotes, as a message lists them: `'a', 'b' and 17 more`. */
-export const formatNames = (names: readonly string[], most = 20): string =>
-  formatList(
-    names.map(name => inspect(name)),
-    most,
-  )
+export const formatNames = (names: readonly string[], most = 20): string => formatList(names.map(quoted), most)
+
+/** As `util.inspect` quotes a text: in single quotes, unless it has one and no double quote. */
+function quoted(name: string): string {
+  const text = JSON.stringify(name)
+  if (name.includes("'") && !name.includes('"')) return text
+  return `'${text.slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+}
 
 /** Fraction as a percentage: `96.12 %` */
 export function formatPercent(fraction: number, digits = 2): string {

@@ -12,8 +12,7 @@ import { TASK_FACTS, type Task } from '../config/tasks.js'
 import { unscaleRows } from '../data/input.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
-import { encodeRows } from '../data/table/encode.js'
-import { chunkOfRows, type Field, type FieldRow, rowByOrder } from '../data/table/rows.js'
+import { type Field, type FieldRow, featuresOfRows } from '../data/table/rows.js'
 import { ConfigError, RunError, ShapeError } from '../errors.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
@@ -260,13 +259,11 @@ export class Predictor {
         `samples: is ${ArrayBuffer.isView(samples) ? samples.constructor.name : inspect(samples, { depth: 0 })}, expected Uint8Array, Float32Array or an array of samples`,
       )
     }
-    const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
     const { table } = this.source.input
     if (table && samples.length > 0 && !ArrayBuffer.isView(samples[0])) {
-      const rows = samples.map((row, i) => (Array.isArray(row) ? rowByOrder(table, row, `samples: row ${i + 1}`) : row))
-      encodeRows(table, chunkOfRows(table, rows, 'samples'), features as Float32Array, null, 'samples')
-      return features
+      return featuresOfRows(table, samples, 'samples')
     }
+    const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
     for (const [row, sample] of (samples as readonly ArrayLike<number>[]).entries()) {
       if (sample?.length !== size) {
         throw new ShapeError(`samples: sample ${row} has ${sample?.length} numbers, expected ${size}; ${what}`)

@@ -3,9 +3,8 @@ import { basename } from 'node:path'
 import type { FastifyRequest } from 'fastify'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
-import { encodeRows } from '../data/table/encode.js'
-import { featureCount, type TableEncoding } from '../data/table/encoding.js'
-import { chunkOfRows, rowByOrder } from '../data/table/rows.js'
+import type { TableEncoding } from '../data/table/encoding.js'
+import { featuresOfRows } from '../data/table/rows.js'
 import { DataError } from '../errors.js'
 import { topClasses } from '../inference/ask.js'
 import { NotFoundError, RequestError } from './errors.js'
@@ -135,11 +134,8 @@ async function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): P
 
 /** The features of a table's row. Columns that the model does not take are ignored, null is a missing value. */
 function encodedRow(where: string, given: RowJson, table: TableEncoding): Float32Array {
-  const features = new Float32Array(featureCount(table))
   try {
-    const row = isArray(given) ? rowByOrder(table, given, where) : given
-    encodeRows(table, chunkOfRows(table, [row], where), features, null, where)
-    return features
+    return featuresOfRows(table, [given], where, () => where)
   } catch (error) {
     if (error instanceof DataError) throw new RequestError(error.message)
     throw error

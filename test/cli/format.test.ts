@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import t from 'tap'
 import {
   formatBytes,
@@ -6,6 +7,7 @@ import {
   formatDuration,
   formatEta,
   formatLoss,
+  formatNames,
   formatPercent,
   shellWord,
 } from '../../src/format.js'
@@ -89,4 +91,10 @@ t.test('paths can be pasted into a shell', async t => {
     ['$(x)', "'$(x)'"],
     ['', "''"],
   ])
+})
+
+t.test('names are quoted as util.inspect quotes them', async t => {
+  const names = ['a', "it's", 'a "b"', 'back\\slash', 'line\nbreak', '', '東京', '__proto__']
+  t.equal(formatNames(names, 3), "'a', \"it's\", 'a \"b\"' and 5 more")
+  for (const name of names) t.equal(formatNames([name]), inspect(name))
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { loadTestSamples, Predictor } from '../../src/index.js'
 import { encodePng } from '../../src/picture/png.js'
+import { loadAssets } from '../../src/serve/assets.js'
 import { LIMITS } from '../../src/serve/limits.js'
 import { pathOf } from '../../src/serve/openapi.js'
 import { OPERATIONS } from '../../src/serve/operations.js'
@@ -213,6 +214,20 @@ t.test('DNS rebinding and other sites: Host, Origin and Sec-Fetch-Site must be o
   for (const [headers, status] of cases) t.equal(await raw(headers), status, JSON.stringify(headers))
   t.equal(await raw({ host: 'evil.example' }, 'GET', '/nothing'), 403, 'also where there is nothing')
   t.equal(await raw({ host: 'evil.example' }, 'GET', '/events'), 403)
+})
+
+t.test('scripts of the pages import nothing but scripts that are served', async t => {
+  const assets = await loadAssets()
+  const scripts = [...assets].filter(([address]) => address.endsWith('.js') && !address.endsWith('uplot.js'))
+  let imports = 0
+  for (const [address, { body }] of scripts) {
+    for (const [, target] of body.toString().matchAll(/^(?:import|export) (?:[^'"]* from )?'([^']+)';$/gm)) {
+      const resolved = new URL(target, `http://pages${address}`)
+      t.ok(target.startsWith('.') && assets.has(resolved.pathname), `${address} imports ${target}`)
+      imports++
+    }
+  }
+  t.ok(imports > 10, `${imports} imports`)
 })
 
 t.test('every answer carries the policy that forbids scripts of others', async t => {

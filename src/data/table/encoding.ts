@@ -9,6 +9,14 @@ import type { EmbeddingShape } from '../../model/embedding.js'
 export const CYCLES = ['year', 'month', 'week', 'day', 'hour'] as const
 export type Cycle = (typeof CYCLES)[number]
 
+/** Values of the training rows, which forms offer. */
+export interface SeenRange {
+  readonly min: number
+  readonly max: number
+  /** All values are multiples of it: of 1, or of a day, a minute or a second; null: of none. */
+  readonly step: number | null
+}
+
 /** Quantity as a feature, (x - offset) * factor, one more for each bin, and possibly one that is 1 where the value is missing. */
 export interface NumberEncoding {
   readonly column: string
@@ -25,6 +33,8 @@ export interface NumberEncoding {
   readonly fill: number
   /** True if a last feature is 1 where the value is missing, else 0. */
   readonly indicator: boolean
+  /** Absent without a value, and in files of older versions. */
+  readonly seen?: SeenRange | undefined
 }
 
 /** Yes or no as one feature, 1 or 0, and possibly an indicator as that of a number. */
@@ -47,6 +57,8 @@ export interface CategoryEncoding {
   readonly buckets: number
   /** True if one more feature, the last, is 1 where the value is missing. */
   readonly missing: boolean
+  /** The most frequent category of the training rows, which forms begin with; absent without one, and in files of older versions. */
+  readonly usual?: string | undefined
 }
 
 /** Date or time as positions in cycles, elapsed time, and possibly an indicator, in this order. */
@@ -61,6 +73,8 @@ export interface DateEncoding {
   readonly factor: number
   readonly fill: number
   readonly indicator: boolean
+  /** As of a number, in seconds. */
+  readonly seen?: SeenRange | undefined
 }
 
 /**
@@ -77,6 +91,8 @@ export interface EmbeddedEncoding {
   readonly missing: boolean
   /** Length of the learned vectors. */
   readonly size: number
+  /** As of a category with one feature for each. */
+  readonly usual?: string | undefined
 }
 
 /** Features that one column becomes. All numbers are f64; features are computed in f64 and rounded once. */

@@ -9,6 +9,7 @@ import type { ColumnValues } from './columns.js'
 import { phaseOf } from './dates.js'
 import { categoryText, numbersOf } from './encode.js'
 import { type ColumnEncoding, CYCLES, type Cycle, type FeatureKind, rowsOfEmbedding } from './encoding.js'
+import { mostFrequent, seenRange } from './seen.js'
 
 export interface FitOptions {
   readonly column: string
@@ -42,12 +43,14 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
   }
   const fill = medianOf(sortedOf(numbers, known, indicator))
   const scale = scaleOf(numbers, known)
+  const range = seenRange(numbers, known, kind)
+  const seen = range && { seen: range }
   if (kind === 'number') {
     const knots = options.bins === 0 ? [] : knotsOf(sortedOf(numbers, known, false), options.bins)
-    return { column, kind, ...scale, knots, fill, indicator }
+    return { column, kind, ...scale, knots, fill, indicator, ...seen }
   }
   const cycles = CYCLES.filter(cycle => varies(cycle, numbers, known))
-  return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator }
+  return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator, ...seen }
 }
 
 /** Mean and 1 / standard deviation in f64; a constant has the factor 0, and no values the offset 0. */
@@ -125,7 +128,8 @@ function fitCategory(
       : names
   const numeric = values.type !== 'text'
   const categories = kept.sort(numeric ? (a, b) => Number(a) - Number(b) : byText)
-  const known = { column, categories, numeric, missing: missing > 0 }
+  const usual = mostFrequent(counts, categories)
+  const known = { column, categories, numeric, missing: missing > 0, ...(usual !== null && { usual }) }
   if (!isEmbedded) return { ...known, kind: 'category', buckets: isMany ? buckets : 0 }
   const embedded = {
     ...known,

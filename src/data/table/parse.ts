@@ -4,6 +4,8 @@ import { CYCLES, featureCount, type TableEncoding } from './encoding.js'
 
 const number = z.number()
 const column = z.string()
+const seen = z.strictObject({ min: number, max: number, step: number.nullable() }).optional()
+const usual = z.string().optional()
 const schema = z.strictObject({
   version: z.literal(1),
   columns: z
@@ -17,19 +19,20 @@ const schema = z.strictObject({
           factor: number,
           fill: number,
           indicator: z.boolean(),
+          seen,
         }),
         z.strictObject({ column, kind: z.literal('boolean'), fill: number, indicator: z.boolean() }),
         z.strictObject({
           ...{ column, kind: z.literal('category'), categories: z.array(z.string()), numeric: z.boolean() },
-          ...{ buckets: z.int().min(0), missing: z.boolean() },
+          ...{ buckets: z.int().min(0), missing: z.boolean(), usual },
         }),
         z.strictObject({
           ...{ column, kind: z.literal('embedding'), categories: z.array(z.string()), numeric: z.boolean() },
-          ...{ missing: z.boolean(), size: z.int().min(1) },
+          ...{ missing: z.boolean(), size: z.int().min(1), usual },
         }),
         z.strictObject({
           ...{ column, kind: z.literal('date'), cycles: z.array(z.enum(CYCLES)), elapsed: z.boolean() },
-          ...{ offset: number, factor: number, fill: number, indicator: z.boolean() },
+          ...{ offset: number, factor: number, fill: number, indicator: z.boolean(), seen },
         }),
       ]),
     )

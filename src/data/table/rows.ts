@@ -6,7 +6,8 @@ import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
 import { formatNames } from '../../format.js'
 import type { ColumnValues, TableChunk } from './columns.js'
-import type { ColumnEncoding, TableEncoding } from './encoding.js'
+import { encodeRows } from './encode.js'
+import { type ColumnEncoding, featureCount, type TableEncoding } from './encoding.js'
 
 /** Value of a field. null, and a number that is not finite, is a missing one. */
 export type Field = string | number | boolean | bigint | Date | null
@@ -16,6 +17,22 @@ export type FieldRow = Readonly<Record<string, Field | undefined>>
 
 export const isFieldRow = (row: unknown): row is FieldRow =>
   typeof row === 'object' && row !== null && !Array.isArray(row) && !ArrayBuffer.isView(row)
+
+/**
+ * Features (N, F) of rows, each an object by column name or an array of values in the order of the encoding's columns. `nameOf` is the
+ * name of a row in messages about its length. Throws DataError for a row that has too few values, and for a value that does not fit.
+ */
+export function featuresOfRows(
+  table: TableEncoding,
+  rows: readonly unknown[],
+  where: string,
+  nameOf = (row: number) => `${where}: row ${row + 1}`,
+): Float32Array {
+  const byName = rows.map((row, i) => (Array.isArray(row) ? rowByOrder(table, row, nameOf(i)) : row))
+  const features = new Float32Array(rows.length * featureCount(table))
+  encodeRows(table, chunkOfRows(table, byName, where), features, null, where)
+  return features
+}
 
 /** A row from values in the order of the encoding's columns. Throws DataError for another number of them. */
 export function rowByOrder(

@@ -117,6 +117,7 @@ t.test(
       numeric: false,
       buckets: 0,
       missing: true,
+      usual: 'b',
     })
     t.same(encoded(encoding, text('a', 'b', null, 'c')), [
       [1, 0, 0],
@@ -244,6 +245,8 @@ t.test('an encoding is read from a checkpoint only if it is whole and has the fe
   const width = featureCount(saved)
   t.same(parseEncoding(saved, width), encoding)
   t.equal(parseEncoding(saved, width + 1), null)
+  const older = { ...saved, columns: saved.columns.map(({ seen: _, usual: __, ...rest }: typeof saved) => rest) }
+  t.same(parseEncoding(older, width), older, 'what forms offer is absent in older files')
   for (const damaged of [
     null,
     { ...saved, version: 2 },
@@ -254,4 +257,21 @@ t.test('an encoding is read from a checkpoint only if it is whole and has the fe
   ]) {
     t.equal(parseEncoding(damaged, width), null)
   }
+})
+
+t.test('range and step of the training rows that are fitted, and the most frequent category', async t => {
+  const seen = (values: ColumnValues, kind: FeatureKind, rows = all(values)) => {
+    const encoding = fit(values, kind, {}, rows)
+    return 'seen' in encoding ? encoding.seen : undefined
+  }
+  t.same(seen(numbers(3, NONE, -1, 2), 'number'), { min: -1, max: 3, step: 1 })
+  t.same(seen(numbers(3, NONE, -1, 2.5, 100), 'number', Uint32Array.of(0, 1, 3)), { min: 2.5, max: 3, step: null })
+  t.same(seen(text('2023-05-01', '2023-05-03'), 'date'), { min: 1682899200, max: 1683072000, step: 86_400 })
+  t.match(seen(text('2023-05-01 10:30', '2023-05-03'), 'date'), { step: 60 })
+  t.match(seen(text('10:30:01', '10:30'), 'date'), { min: 37_800, max: 37_801, step: 1 })
+  t.match(seen(text('10:30:01.5', '10:30'), 'date'), { step: null })
+  t.equal(seen(numbers(NONE, NONE), 'number'), undefined)
+  t.match(fit(text('c', 'b', 'b', 'c', 'a'), 'category'), { usual: 'b' }, 'the first of several')
+  t.match(fit(numbers(7, 5, 7, 1, 2), 'category', { above: 'embed' }), { kind: 'embedding', usual: '7' })
+  t.notOk('usual' in fit(text(null), 'category'))
 })
