@@ -31,6 +31,13 @@ function quoted(name: string): string {
   return `'${text.slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 }
 
+/** Text of at most `most` characters, on one line. */
+export function formatShort(text: string, most: number): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim()
+  const characters = [...line.slice(0, 2 * most + 2)]
+  return characters.length <= most ? line : `${characters.slice(0, most - 1).join('')}…`
+}
+
 /** Fraction as a percentage: `96.12 %` */
 export function formatPercent(fraction: number, digits = 2): string {
   return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(digits)} %` : UNKNOWN

@@ -49,6 +49,7 @@ export interface FieldRows {
   readonly chunk: TableChunk // (N)
   /** Index of each row in its file, from 0. */
   readonly fileRows: ArrayLike<number> // (N)
+  readonly files: readonly LoadedFile[]
 }
 
 export interface DatasetSource {

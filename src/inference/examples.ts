@@ -4,7 +4,7 @@
  * Letters: `N` samples, `F` features of one, `K` targets or labels.
  */
 import { type LoadedFile, openDataset } from '../data/dataset.js'
-import { matchModel } from '../data/match.js'
+import { type MatchedSource, matchModel } from '../data/match.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
@@ -28,15 +28,21 @@ export interface Mistake extends ClassPrediction {
 }
 
 /**
- * The test split of the data set that a run was trained on, images or a table. Throws DataError where the data are missing
- * or are not those that the model takes.
+ * The data set that a run was trained on, images or a table, as its model takes it. Throws DataError where the data are
+ * missing or are not those that the model takes.
  */
-export async function loadTestSamples(
-  { source, height, width }: Predictor,
-  moved: MovedData = {},
-): Promise<TestSamples> {
+export async function openDataOf({ source }: Predictor, moved: MovedData = {}): Promise<MatchedSource> {
   const { data: located } = await locateDataOf(source.experiment, source, moved)
-  const data = matchModel(await openDataset(located, { baseDir: source.baseDir, model: source.input }), source.input)
+  return matchModel(await openDataset(located, { baseDir: source.baseDir, model: source.input }), source.input)
+}
+
+/** The test split of the data set that a run was trained on. Throws as `openDataOf`. */
+export async function loadTestSamples(predictor: Predictor, moved: MovedData = {}): Promise<TestSamples> {
+  return testSamplesOf(predictor, await openDataOf(predictor, moved))
+}
+
+/** The test split of an open data set. Throws DataError for a sample that cannot be read. */
+export async function testSamplesOf({ height, width }: Predictor, data: MatchedSource): Promise<TestSamples> {
   const { rows } = data.test
   const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * height * width)
   const labels = new Int32Array(rows)

@@ -48,6 +48,7 @@ function runMarkdown(run: RunReport): string {
   lines.push(...epochsMarkdown(run))
   if ('missing' in test) lines.push(`There are no predictions to show: ${plain(test.missing)}.`, '')
   else lines.push(...('targets' in test ? regressionMarkdown(test) : testMarkdown(test)))
+  lines.push(...tableMarkdown(run))
   if (timeline) {
     lines.push('## Workers', '')
     const rows = timeline.workers.map((time, worker) => {
@@ -109,6 +110,7 @@ function regressionMarkdown({ rows, targets }: RegressionReport): string[] {
 function testMarkdown({ confusion, confusions, classes, macro, weighted, calibration, ...test }: TestReport): string[] {
   const share = (value: number | null) => (value === null ? '' : formatPercent(value))
   const [low, high] = test.interval
+  const { unit } = test
   const means = (name: string, of: typeof macro) => [name, '', share(of.precision), share(of.recall), share(of.f1)]
   const matrix = confusion.map((row, truth) => [classes[truth].className, ...row.map(formatCount)])
   const frequent = confusions
@@ -119,13 +121,13 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
       formatCount(images),
     ])
   return [
-    '## Test images',
+    `## Test ${unit}s`,
     '',
     `${formatCount(test.right)} of ${formatCount(test.images)} are correct: ${share(test.accuracy)} (95 %: ${share(low)} to ${share(high)}). ` +
       `Expected calibration error ${share(calibration.expectedError)}.`,
     '',
     table(
-      ['class', 'images', 'precision', 'recall', 'F1'],
+      ['class', `${unit}s`, 'precision', 'recall', 'F1'],
       [
         ...classes.map(of => [
           of.className,
@@ -135,13 +137,33 @@ function testMarkdown({ confusion, confusions, classes, macro, weighted, calibra
           share(of.f1),
         ]),
         means('mean over classes', macro),
-        means('mean over images', weighted),
+        means(`mean over ${unit}s`, weighted),
       ],
     ),
     ...(classes.length <= MOST_CLASSES
       ? [table(['true \\ predicted', ...classes.map(of => of.className)], matrix)]
       : []),
-    ...(frequent.length > 0 ? [table(['true', 'predicted', 'images'], frequent)] : []),
+    ...(frequent.length > 0 ? [table(['true', 'predicted', `${unit}s`], frequent)] : []),
+  ]
+}
+
+/** Columns of a table by importance. */
+function tableMarkdown({ table: found }: RunReport): string[] {
+  if (found === null) return []
+  if ('missing' in found) return [`Importance of columns could not be computed: ${plain(found.missing)}.`, '']
+  const { importance, split } = found
+  const { score, rows, repeats, columns } = importance
+  const format = score.form === 'percent' ? formatPercent : formatNumber
+  return [
+    '## Columns',
+    '',
+    `${score.better === 'higher' ? 'Fall' : 'Rise'} of the ${score.title} of ${formatCount(rows)} ${split} rows when the values of one column are shuffled: ` +
+      `mean and standard deviation over ${repeats} shuffles.`,
+    '',
+    table(
+      ['column', 'kind', 'importance', 'deviation'],
+      columns.slice(0, MOST_ROWS).map(({ column, kind, mean, spread }) => [column, kind, format(mean), format(spread)]),
+    ),
   ]
 }
 

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { type Html, type HtmlValue, html, verbatim } from './html.js'
 import type { Report, RunReport } from './report.js'
+import { columnsSection } from './sections/columns.js'
 import { comparisonSection } from './sections/comparison.js'
 import { courseOf, curvesSection } from './sections/curves.js'
 import { activationsSection, mistakesSection } from './sections/gallery.js'
@@ -13,6 +14,7 @@ import { targetsSection, worstRowsSection } from './sections/regression.js'
 import { summarySection } from './sections/summary.js'
 import { calibrationSection, classesSection, confusionSection } from './sections/test-set.js'
 import { workersSection } from './sections/workers.js'
+import { worstTableRows } from './sections/worst-rows.js'
 import { STYLE } from './style.js'
 
 interface Section {
@@ -91,28 +93,51 @@ ${content}
 
 /** Sections of one run; `level` is that of their headings. */
 function sectionsOf(run: RunReport, id: string, level: 3 | 4): Section[] {
-  const { curves, test, timeline } = run
-  const section = (name: string, title: string, content: HtmlValue) => ({ id: `${id}-${name}`, title, content })
-  const heldOut =
-    'missing' in test
-      ? [section('test', 'Test images', html`<p class="note">There are no predictions to show: ${test.missing}.</p>`)]
-      : 'targets' in test
-        ? [
-            section('targets', 'Test rows', targetsSection(test)),
-            section('worst', 'Largest errors', worstRowsSection(test)),
-          ]
-        : [
-            section('confusion', 'Confusion matrix', confusionSection(test)),
-            section('classes', 'Classes', classesSection(test)),
-            section('calibration', 'Calibration', calibrationSection(test)),
-            section('mistakes', 'Worst mistakes', mistakesSection(test)),
-            section('layers', 'Activations', activationsSection(test, level)),
-          ]
+  const { curves, timeline } = run
   return [
     section('curves', 'Training', curvesSection(curves)),
-    ...heldOut,
+    ...testSections(run, level),
+    ...columnSections(run, level),
     section('workers', 'Workers', workersSection(timeline, courseOf(curves))),
     section('experiment', 'Experiment', experimentSection(run)),
     section('machine', 'Machine and digests', html`${machineSection(run)}${digestsSection(run)}`),
+  ].map(each => ({ ...each, id: `${id}-${each.id}` }))
+}
+
+const section = (id: string, title: string, content: HtmlValue): Section => ({ id, title, content })
+
+/** Predictions for the test split. */
+function testSections({ test, table, experiment }: RunReport, level: 3 | 4): Section[] {
+  if ('missing' in test) {
+    const title = experiment.data.dataset === 'table' ? 'Test rows' : 'Test images'
+    return [section('test', title, html`<p class="note">There are no predictions to show: ${test.missing}.</p>`)]
+  }
+  const rows = table !== null && !('missing' in table) ? table : null
+  if ('targets' in test) {
+    return [
+      section('targets', 'Test rows', targetsSection(test)),
+      section('worst', 'Largest errors', rows ? worstTableRows(rows) : worstRowsSection(test)),
+    ]
+  }
+  const common = [
+    section('confusion', 'Confusion matrix', confusionSection(test)),
+    section('classes', 'Classes', classesSection(test)),
+    section('calibration', 'Calibration', calibrationSection(test)),
   ]
+  if (rows) return [...common, section('worst', 'Largest losses', worstTableRows(rows))]
+  return [
+    ...common,
+    section('mistakes', 'Worst mistakes', mistakesSection(test)),
+    section('layers', 'Activations', activationsSection(test, level)),
+  ]
+}
+
+/** Columns of a table. */
+function columnSections({ table, test }: RunReport, level: 3 | 4): Section[] {
+  if (table === null) return []
+  const content =
+    'missing' in table
+      ? html`<p class="note">Importance of columns could not be computed: ${table.missing}.</p>`
+      : columnsSection(table, 'targets' in test, level)
+  return [section('columns', 'Columns', content)]
 }

@@ -12,7 +12,9 @@ import { type Comparison, compareRuns } from './comparison.js'
 import { type Curves, curvesOf } from './curves.js'
 import { type RegressionReport, regressionReport } from './regression.js'
 import { type RunFiles, readRunFiles } from './run-files.js'
+import { runModel } from './run-model.js'
 import { type Scores, scoresOf } from './scores.js'
+import { type TableResultsOrReason, tableResultsOf } from './table-results.js'
 import { type TestResultsOrReason, testResultsOf } from './test-results.js'
 import { type Timeline, timelineOf } from './timeline.js'
 
@@ -35,8 +37,9 @@ export interface ReportedExample {
   readonly layers: readonly LayerSummary[]
 }
 
-/** Results of the weights on the test images. */
+/** Results of the weights on the test images, or the rows of a table or an array. */
 export interface TestReport extends Scores {
+  readonly unit: 'image' | 'row'
   readonly weightsSha256: string
   readonly checkpoint: string
   readonly note: string | null
@@ -62,6 +65,8 @@ export interface RunReport {
   readonly widths: readonly number[] | null
   readonly curves: Curves
   readonly test: TestReport | RegressionReport | { readonly missing: string }
+  /** Columns and worst rows; null: the data are no table. */
+  readonly table: TableResultsOrReason
   readonly timeline: Timeline | null
   readonly experiment: Experiment
   /** Settings that differ from the defaults. */
@@ -93,14 +98,20 @@ export async function readReport(paths: readonly string[], options: ReportOption
   const runs: RunReport[] = []
   for (const path of paths) {
     const files = await readRunFiles(path)
-    runs.push(runReport(files, await testResultsOf(files, onWarning, options)))
+    const open = runModel(files, options)
+    const results = await testResultsOf(files, onWarning, open)
+    runs.push(runReport(files, results, await tableResultsOf(files, onWarning, open)))
   }
   const comparison = paths.length > 1 ? await compareRuns(paths) : null
   return { format: 'gradloom report', version: 1, runs, comparison }
 }
 
 /** Derives a run's report from its files. Pure. */
-export function runReport(files: RunFiles, results: TestResultsOrReason): RunReport {
+export function runReport(
+  files: RunFiles,
+  results: TestResultsOrReason,
+  table: TableResultsOrReason = null,
+): RunReport {
   const { run, events, damagedLines, summary, manifest = {}, loaded } = files
   const { experiment } = loaded
   const widths = events.findLast(({ type }) => type === 'start')?.widths
@@ -109,6 +120,7 @@ export function runReport(files: RunFiles, results: TestResultsOrReason): RunRep
     widths: Array.isArray(widths) ? widths.filter(width => typeof width === 'number') : null,
     curves: curvesOf(events),
     test: testReport(results),
+    table,
     timeline: timelineOf(events),
     ...{ experiment, differences: differences(experiment, experiment.name), manifest },
     checkpoints: events.flatMap(({ type, step, file, weightsSha256 }) =>
@@ -118,17 +130,19 @@ export function runReport(files: RunFiles, results: TestResultsOrReason): RunRep
   }
 }
 
+const unitOf = ({ height }: { readonly height: number }) => (height === 1 ? 'row' : 'image')
+
 function testReport(results: TestResultsOrReason): RunReport['test'] {
   if ('missing' in results) return results
   if ('names' in results) {
     return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no test rows' }
   }
-  if (results.labels.length === 0) return { missing: 'the data set has no test images' }
+  if (results.labels.length === 0) return { missing: `the data set has no test ${unitOf(results)}s` }
   const { weightsSha256, checkpoint, note, height, width, classNames } = results
   const named = (label: number) => ({ label, className: classNames[label] })
   return {
     ...scoresOf(results),
-    ...{ weightsSha256, checkpoint, note, height, width },
+    ...{ unit: unitOf(results), weightsSha256, checkpoint, note, height, width },
     mistakes: results.mistakes.map(({ index, truth, top, pixels }) => ({
       ...{ index, truth: named(truth), pixels },
       top: top.map(({ label, probability }) => ({ ...named(label), probability })),

@@ -120,6 +120,9 @@ svg text{font-size:12px;fill:var(--dim)}
 ${series}
 .bar{fill:var(--s0)}.track{fill:var(--grid)}
 .gap{fill:rgb(var(--wrong)/.28);stroke:var(--s1);stroke-width:1.5;stroke-dasharray:4 2}
+.name{text-anchor:end}.chart .legend .symbol{width:14px;height:14px}
+svg .name{fill:var(--ink)}
+.spread{stroke:var(--s1);stroke-width:2;fill:none}
 .square{max-width:34rem}
 .points{stroke:var(--s0);stroke-width:4;stroke-linecap:round;stroke-opacity:.45;fill:none}
 .ideal{stroke:var(--ink);stroke-dasharray:2 4;fill:none}

@@ -8,19 +8,18 @@
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import * as z from 'zod'
-import { DataError, GradloomError } from '../errors.js'
+import { GradloomError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
 import { askAboutTest } from '../inference/ask.js'
-import { answersOf, findMistakes, loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
+import { answersOf, findMistakes, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
-import { Predictor } from '../inference/predictor.js'
+import type { Predictor } from '../inference/predictor.js'
 import { readCheckpoint } from '../run/checkpoint-file.js'
-import type { MovedData } from '../run/locate-data.js'
-import { FILES } from '../run/manifest.js'
 import { openRun } from '../run/open.js'
 import { packed, packedOf, unpacked } from './packed.js'
 import { isRegressionFile, parsedRegression, type RegressionResults, regressionText } from './regression.js'
 import type { RunFiles } from './run-files.js'
+import type { RunModel } from './run-model.js'
 
 export const TEST_RESULTS = 'test-results.json'
 
@@ -67,18 +66,18 @@ type AnyResults = TestResults | RegressionResults
 /** Results, or the reason why there are none. */
 export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
-/** Reads the stored results if they belong to the run's weights, else computes and stores them. */
+/** Reads the stored results if they belong to the run's weights, else computes and stores them: `open` opens what that needs. */
 export async function testResultsOf(
   run: RunFiles,
   onWarning: (text: string) => void,
-  moved: MovedData = {},
+  open: () => Promise<RunModel>,
 ): Promise<TestResultsOrReason> {
   const kept = await readTestResults(run.path, onWarning)
   try {
     const { checkpoint } = await openRun(run.path)
     const { weightsSha256 } = await readCheckpoint(checkpoint)
     if (kept?.weightsSha256 === weightsSha256) return kept
-    return await computed(run, weightsSha256, onWarning, moved)
+    return await computed(run, weightsSha256, onWarning, await open())
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
     // The weights may be gone, as with pruned checkpoints; stored results still belong to this run.
@@ -91,11 +90,8 @@ async function computed(
   run: RunFiles,
   weightsSha256: string,
   onWarning: (text: string) => void,
-  moved: MovedData,
+  { predictor, test }: RunModel,
 ): Promise<AnyResults> {
-  const predictor = await Predictor.open(run.path)
-  const test = await loadTestSamples(predictor, moved)
-  refuseOtherData(run, test)
   const { source, note, outputNames: names } = predictor
   const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
   const about = { weightsSha256, checkpoint, note }
@@ -108,15 +104,6 @@ async function computed(
     onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
   )
   return results
-}
-
-/** Computes the results; throws DataError where the images are not those of the run. */
-function refuseOtherData({ manifest }: RunFiles, { files }: TestSamples): void {
-  const known = manifest?.data?.files
-  if (!Array.isArray(known)) return
-  const digests = new Set(known.map(file => file?.md5))
-  const other = files.find(({ md5 }) => !digests.has(md5))
-  if (other) throw new DataError(`${other.path}: MD5 is ${other.md5}, expected that of a file in ${FILES.manifest}`)
 }
 
 function resultsOf(

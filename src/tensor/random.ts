@@ -7,7 +7,16 @@
  */
 
 /** Use of a random number. It is half of the key, so that no two uses ever share a number. */
-export const Purpose = { init: 1, shuffle: 2, dropout: 3, augmentation: 4, split: 5, examples: 16, sweep: 17 } as const
+export const Purpose = {
+  init: 1,
+  shuffle: 2,
+  dropout: 3,
+  augmentation: 4,
+  split: 5,
+  examples: 16,
+  sweep: 17,
+  importance: 18,
+} as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 
 const MULTIPLIER_0 = 0xd2511f53

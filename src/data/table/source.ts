@@ -309,7 +309,8 @@ function sourceOf(
     async fields(split, positions) {
       const { chunk, rows } = parts[split]
       const fileRows = Uint32Array.from({ length: positions.length }, (_, i) => rows[positions[i]])
-      return { chunk: takeRows(chunk, fileRows, columnsOf(encoding)), fileRows }
+      const { files } = split === 'test' && test ? test : all
+      return { chunk: takeRows(chunk, fileRows, columnsOf(encoding)), fileRows, files }
     },
   }
 }

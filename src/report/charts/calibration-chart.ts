@@ -14,7 +14,7 @@ const BOTTOM = 44
 const PLOT = { width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM } as const
 const SHARE = linearScale(0, 1, { exact: true })
 
-export function reliabilityChart({ bins, expectedError }: Calibration): Html {
+export function reliabilityChart({ bins, expectedError }: Calibration, unit: string): Html {
   const title = 'Reliability: accuracy by confidence'
   const down = (share: number) => TOP + PLOT.height * (1 - share)
   const summary = `Expected calibration error ${formatPercent(expectedError)}. ${gapsInWords(bins)}`
@@ -27,7 +27,7 @@ ${bins.map(bin => {
   if (accuracy === null || confidence === null) return null
   const [left, width] = [LEFT + PLOT.width * from + 1, PLOT.width * (to - from) - 2]
   const [top, bottom] = [down(Math.max(accuracy, confidence)), down(Math.min(accuracy, confidence))]
-  return html`<g class="strip"><rect class="bar" x="${place(left)}" y="${place(down(accuracy))}" width="${place(width)}" height="${place(PLOT.height * accuracy)}"/><rect class="gap" x="${place(left + 0.5)}" y="${place(top)}" width="${place(width - 1)}" height="${place(bottom - top)}"/><rect x="${place(left)}" y="${TOP}" width="${place(width)}" height="${PLOT.height}"/><text x="${WIDTH - RIGHT}" y="14">${`confidence ${formatPercent(confidence, 1)}, accuracy ${formatPercent(accuracy, 1)}, ${formatCount(images)} images`}</text></g>`
+  return html`<g class="strip"><rect class="bar" x="${place(left)}" y="${place(down(accuracy))}" width="${place(width)}" height="${place(PLOT.height * accuracy)}"/><rect class="gap" x="${place(left + 0.5)}" y="${place(top)}" width="${place(width - 1)}" height="${place(bottom - top)}"/><rect x="${place(left)}" y="${TOP}" width="${place(width)}" height="${PLOT.height}"/><text x="${WIDTH - RIGHT}" y="14">${`confidence ${formatPercent(confidence, 1)}, accuracy ${formatPercent(accuracy, 1)}, ${formatCount(images)} ${unit}s`}</text></g>`
 })}
 <path class="ideal" d="M${LEFT} ${TOP + PLOT.height}L${WIDTH - RIGHT} ${TOP}"/>
 </svg>
@@ -35,19 +35,19 @@ ${bins.map(bin => {
 `
 }
 
-export function confidenceChart({ bins, meanConfidence }: Calibration): Html {
+export function confidenceChart({ bins, meanConfidence }: Calibration, unit: string): Html {
   const title = 'How sure the network is'
   const images = bins.reduce((sum, bin) => sum + bin.images, 0)
   const scale = linearScale(0, Math.max(...bins.map(bin => bin.images / images)))
-  const summary = `Mean confidence ${formatPercent(meanConfidence)}; ${formatPercent(bins[bins.length - 1].images / images, 1)} of the images have one above ${formatPercent(bins[bins.length - 1].from, 0)}.`
+  const summary = `Mean confidence ${formatPercent(meanConfidence)}; ${formatPercent(bins[bins.length - 1].images / images, 1)} of the ${unit}s have one above ${formatPercent(bins[bins.length - 1].from, 0)}.`
   return html`<figure class="chart">
 <figcaption>${title}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${`${title}. ${summary}`}">
-${frame(scale, tick => formatPercent(tick, 0), 'share of the images')}
+${frame(scale, tick => formatPercent(tick, 0), `share of the ${unit}s`)}
 ${bins.map(bin => {
   const height = PLOT.height * scale.share(bin.images / images)
   const [left, width] = [LEFT + PLOT.width * bin.from + 1, PLOT.width * (bin.to - bin.from) - 2]
-  return html`<g class="strip"><rect class="bar" x="${place(left)}" y="${place(TOP + PLOT.height - height)}" width="${place(width)}" height="${place(height)}"/><rect x="${place(left)}" y="${TOP}" width="${place(width)}" height="${PLOT.height}"/><text x="${WIDTH - RIGHT}" y="14">${`${formatPercent(bin.from, 0)} to ${formatPercent(bin.to, 0)}: ${formatCount(bin.images)} images`}</text></g>`
+  return html`<g class="strip"><rect class="bar" x="${place(left)}" y="${place(TOP + PLOT.height - height)}" width="${place(width)}" height="${place(height)}"/><rect x="${place(left)}" y="${TOP}" width="${place(width)}" height="${PLOT.height}"/><text x="${WIDTH - RIGHT}" y="14">${`${formatPercent(bin.from, 0)} to ${formatPercent(bin.to, 0)}: ${formatCount(bin.images)} ${unit}s`}</text></g>`
 })}
 </svg>
 </figure>

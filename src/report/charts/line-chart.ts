@@ -33,6 +33,8 @@ export interface LineChart {
   readonly series: readonly Series[]
   /** Positions of vertical lines. */
   readonly marks: readonly number[]
+  /** Line of text below the chart. */
+  readonly note?: string
 }
 
 /** Colours with dashes, in the style sheet. */
@@ -68,7 +70,7 @@ export function lineChart(chart: LineChart): Html {
 ${marks.map(mark => html`<path class="mark" d="M${across(mark)} ${TOP}v${PLOT.height}"/>`)}
 ${thinned.map(one => line(one, across, down))}
 ${strips(chart, across)}
-</svg>
+</svg>${chart.note !== undefined && html`\n<p class="note">${chart.note}</p>`}
 </figure>
 `
 }

@@ -1,4 +1,4 @@
-/** Quality on the test images: confusion matrix, scores by class, and calibration. Pure; any thread. */
+/** Quality on the test images or rows: confusion matrix, scores by class, and calibration. Pure; any thread. */
 import { formatCount, formatPercent } from '../../format.js'
 import type { Colour } from '../../picture/canvas.js'
 import { BLUE, VERMILION, WHITE } from '../../picture/colours.js'
@@ -21,9 +21,9 @@ const count = (value: number) => data(value, formatCount)
 const share = (value: number | null) => data(value, percent)
 
 export function confusionSection(test: TestReport): Html {
-  const { classes, confusion } = test
+  const { classes, confusion, unit } = test
   const written = classes.length <= MOST_CLASSES
-  return html`<p>${count(test.right)} of ${count(test.images)} are correct: ${share(test.accuracy)}, on new images like these between ${share(test.interval[0])} and ${share(test.interval[1])} (95 % confidence interval).${test.note !== null && html` <span class="note">Note: ${test.note}.</span>`}</p>
+  return html`<p>${count(test.right)} of ${count(test.images)} are correct: ${share(test.accuracy)}, on new ${unit}s like these between ${share(test.interval[0])} and ${share(test.interval[1])} (95 % confidence interval).${test.note !== null && html` <span class="note">Note: ${test.note}.</span>`}</p>
 <div class="sides">
 ${
   written
@@ -56,7 +56,7 @@ ${confusion.map((row, truth) => html`<tr><th scope="row">${names[truth]}</th>${r
 }
 
 /** Draws the whole matrix, one pixel per cell. */
-function picture({ confusion, classes }: TestReport): Html {
+function picture({ confusion, classes, unit }: TestReport): Html {
   const colour = (truth: number, predicted: number): Colour => {
     const images = confusion[truth][predicted]
     if (images === 0) return WHITE
@@ -67,7 +67,7 @@ function picture({ confusion, classes }: TestReport): Html {
   const size = classes.length
   const alt = `Confusion matrix of ${size} classes: rows are true classes, columns are predicted classes; blue is right, orange is wrong`
   return html`<figure class="picture">${image('pixels large', alt, { width: size, height: size, colourOf: (column, row) => colour(row, column) })}
-<figcaption>All ${size} classes: rows are true classes, columns are predicted classes, the first, ${classes[0].className}, at the top left. Blue is right, orange is wrong; the stronger, the more images.</figcaption></figure>
+<figcaption>All ${size} classes: rows are true classes, columns are predicted classes, the first, ${classes[0].className}, at the top left. Blue is right, orange is wrong; the stronger, the more ${unit}s.</figcaption></figure>
 `
 }
 
@@ -88,12 +88,12 @@ function hardest({ confusion, classes }: TestReport): Html {
   return matrixTable(folded, names, ` The ${HARDEST} classes with most mistakes; the other ${others.length} are one.`)
 }
 
-function confusionTable({ confusions, classes }: TestReport): Html {
-  if (confusions.length === 0) return html`<p>No image is predicted as another class.</p>`
+function confusionTable({ confusions, classes, unit }: TestReport): Html {
+  if (confusions.length === 0) return html`<p>No ${unit} is predicted as another class.</p>`
   return table({
     name: 'Most frequent confusions',
     caption: `The most frequent of ${formatCount(confusions.length)} confusions`,
-    head: ['true', 'predicted', 'images', 'of the class'],
+    head: ['true', 'predicted', `${unit}s`, 'of the class'],
     kind: 'words-2',
     rows: confusions
       .slice(0, MOST_CONFUSIONS)
@@ -106,7 +106,7 @@ function confusionTable({ confusions, classes }: TestReport): Html {
   })
 }
 
-export function classesSection({ classes, macro, weighted, images }: TestReport): Html {
+export function classesSection({ classes, macro, weighted, images, unit }: TestReport): Html {
   const rows = classes.map(of => [
     of.className,
     ...[count(of.support), count(of.predicted)],
@@ -118,11 +118,10 @@ export function classesSection({ classes, macro, weighted, images }: TestReport)
   ]
   const content = table({
     name: 'Scores of each class',
-    caption:
-      'Precision: fraction of the images predicted as the class that belong to it. Recall: fraction of its images that are predicted as it. F1: their harmonic mean.',
-    head: ['class', 'images (support)', 'predicted', 'precision', 'recall', 'F1'],
+    caption: `Precision: fraction of the ${unit}s predicted as the class that belong to it. Recall: fraction of its ${unit}s that are predicted as it. F1: their harmonic mean.`,
+    head: ['class', `${unit}s (support)`, 'predicted', 'precision', 'recall', 'F1'],
     kind: 'classes',
-    rows: [...rows, means('mean over classes', macro), means('mean over images', weighted)],
+    rows: [...rows, means('mean over classes', macro), means(`mean over ${unit}s`, weighted)],
   })
   return classes.length <= MOST_CLASSES ? content : folded(`Scores of all ${classes.length} classes`, content)
 }
@@ -131,17 +130,17 @@ export function classesSection({ classes, macro, weighted, images }: TestReport)
 const bar = (value: number): Html =>
   html`<svg class="meter" viewBox="0 0 60 8" aria-hidden="true"><rect class="track" width="60" height="8" rx="2"/><rect class="bar" width="${Math.round(600 * value) / 10}" height="8" rx="2"/></svg>`
 
-export function calibrationSection({ calibration }: TestReport): Html {
+export function calibrationSection({ calibration, unit }: TestReport): Html {
   const { bins, expectedError, largestError, meanConfidence } = calibration
   return html`<p>Expected calibration error ${share(expectedError)}: the mean difference between the confidence of predictions and their accuracy, over ${bins.length} bins; in the worst bin ${share(largestError)}. The mean confidence is ${share(meanConfidence)}.</p>
 <div class="charts">
-${reliabilityChart(calibration)}${confidenceChart(calibration)}</div>
+${reliabilityChart(calibration, unit)}${confidenceChart(calibration, unit)}</div>
 ${folded(
   'The numbers of each bin',
   table({
     name: 'Calibration by confidence',
     caption: 'Predictions by confidence: how confident the network is, and how often it is correct',
-    head: ['confidence', 'images', 'mean confidence', 'accuracy'],
+    head: ['confidence', `${unit}s`, 'mean confidence', 'accuracy'],
     rows: bins.map(({ from, to, images, confidence, accuracy }) => [
       `${formatPercent(from, 1)} to ${formatPercent(to, 1)}`,
       ...[count(images), share(confidence), share(accuracy)],
