@@ -133,11 +133,11 @@ function testSections({ test, table, experiment }: RunReport, level: 3 | 4): Sec
 }
 
 /** Columns of a table. */
-function columnSections({ table, test }: RunReport, level: 3 | 4): Section[] {
+function columnSections({ table }: RunReport, level: 3 | 4): Section[] {
   if (table === null) return []
   const content =
     'missing' in table
       ? html`<p class="note">Importance of columns could not be computed: ${table.missing}.</p>`
-      : columnsSection(table, 'targets' in test, level)
+      : columnsSection(table, level)
   return [section('columns', 'Columns', content)]
 }

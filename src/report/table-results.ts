@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
+import { TASKS } from '../config/tasks.js'
 import { GradloomError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
 import { isTable, type TableInsights, tableInsights } from '../inference/table/insights.js'
@@ -84,6 +85,7 @@ const schema = z.strictObject({
   format: z.literal(FORMAT),
   version: z.literal(VERSION),
   weightsSha256: z.string(),
+  task: z.enum(TASKS),
   split: z.enum(['validation', 'test']),
   available: count,
   importance: z.strictObject({

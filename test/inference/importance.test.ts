@@ -14,7 +14,7 @@ import {
   placesOf,
   REPEATS,
 } from '../../src/inference/table/importance.js'
-import { mainScore } from '../../src/inference/table/main-score.js'
+import { definedScore, mainScore } from '../../src/inference/table/main-score.js'
 import { Purpose, permutation } from '../../src/tensor/random.js'
 
 const ROWS = 40
@@ -56,6 +56,7 @@ const encoded = (from: TableChunk) => {
 /** A network whose outputs are what `of` makes of the features of a row. */
 function network(of: (features: Float32Array) => readonly number[], outputNames: readonly string[]): Network {
   return {
+    width,
     widths: [width, outputNames.length],
     outputNames,
     parameterNames: ['layers.0.weight'],
@@ -160,6 +161,23 @@ t.test('R² of a constant target is undefined: RMSE instead', async t => {
   t.equal(mainScore('auto', { task: 'regression', targets }, ['y']).of(new Float32Array(ROWS).fill(5)), 2)
 })
 
+t.test('a score that the rows do not define gives way to accuracy', async t => {
+  const labels = new Int32Array(ROWS).fill(1)
+  const outputs = new Float32Array(2 * ROWS).fill(0.5)
+  const of = (metric: string) => definedScore(metric, { task: 'classification', labels }, ['no', 'yes'], outputs).title
+  t.equal(of('validation-roc-auc'), 'accuracy')
+  t.equal(of('validation-brier'), 'Brier score')
+})
+
+t.test('labels: accuracy over all of them, and scores by name', async t => {
+  const truth = { task: 'multi-label', targets: Float32Array.of(1, 0, 1, 1) } as const
+  const outputs = Float32Array.of(0.9, 0.2, 0.4, 0.6)
+  t.equal(mainScore('auto', truth, ['a', 'b']).of(outputs), 0.75)
+  t.equal(mainScore('validation-exact-match', truth, ['a', 'b']).of(outputs), 0.5)
+  const loss = -(Math.log(0.9) + Math.log(0.8) + Math.log(0.4) + Math.log(0.6)) / 4
+  t.ok(Math.abs(mainScore('validation-loss', truth, ['a', 'b']).of(outputs)! - loss) < 1e-6)
+})
+
 t.test('partial dependence: numbers at quantiles, categories by frequency, missing values last', async t => {
   const outputs = network(row => [row[1], row[5] + 2 * row[6] + 3 * row[7] + 4 * row[8]], ['size', 'colour'])
   const [, size, colour, loud] = placesOf(encoding)
@@ -209,6 +227,7 @@ t.test('columns that there is no time for are named', async t => {
   const features = Float32Array.from({ length: 30 * ROWS }, (_, i) => ((i * 31) % 101) * (i % 30))
   const slow: Network = {
     ...sizeOnly,
+    width: 30,
     widths: [30, 1e9, 1],
     parameter: () => ndarray(new Float32Array(30).fill(1), [30, 1]),
     predict: samples => {

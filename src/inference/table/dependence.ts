@@ -7,7 +7,7 @@
 import { isMissing } from '../../data/table/collect.js'
 import type { ColumnValues, TableChunk } from '../../data/table/columns.js'
 import { categoryText, encodeRows, numbersOf } from '../../data/table/encode.js'
-import type { ColumnEncoding } from '../../data/table/encoding.js'
+import { type FeatureKind, kindOf } from '../../data/table/encoding.js'
 import { takeRows } from '../../data/table/take.js'
 import { fieldTexts } from './field-text.js'
 import { type ColumnPlace, type Network, workOfRow } from './importance.js'
@@ -25,7 +25,7 @@ export interface DependencePoint {
 
 export interface Dependence {
   readonly column: string
-  readonly kind: ColumnEncoding['kind']
+  readonly kind: FeatureKind
   /** Numbers and dates ascending, categories by frequency; a missing value last, where rows have one. */
   readonly points: readonly DependencePoint[]
   /** Categories that are not among the points. */
@@ -56,7 +56,8 @@ export function partialDependence(
   chunk: TableChunk,
   features: Float32Array,
 ): Dependence {
-  const { column, kind } = encoding
+  const { column } = encoding
+  const kind = kindOf(encoding)
   const values = chunk.columns.get(column)!
   const { rows, counts, others } =
     kind === 'category' || kind === 'boolean' ? frequent(values) : quantiles(values, kind)
@@ -67,7 +68,7 @@ export function partialDependence(
   encodeRows({ columns: [encoding] }, points, encoded)
   const texts = fieldTexts(points.columns.get(column)!, kind)
   const numbers = kind === 'category' ? null : numbersOf(points.columns.get(column)!, kind, () => column)
-  const width = predictor.widths[0]
+  const width = predictor.width
   const changed = features.slice()
   return {
     ...{ column, kind, others },

@@ -1,12 +1,12 @@
 /** Raw values of a table's column as a person reads them. Pure; any thread. */
 import type { ColumnValues } from '../../data/table/columns.js'
 import { categoryText } from '../../data/table/encode.js'
-import type { ColumnEncoding } from '../../data/table/encoding.js'
+import type { FeatureKind } from '../../data/table/encoding.js'
 
 const DAY = 86_400
 
 /** Text of each row's value; null where it is missing. `kind`: of the column. */
-export function fieldTexts(values: ColumnValues, kind: ColumnEncoding['kind'] | null): (string | null)[] {
+export function fieldTexts(values: ColumnValues, kind: FeatureKind | null): (string | null)[] {
   if (values.type === 'text') return Array.from(values.codes, code => (code < 0 ? null : values.dictionary[code]))
   const numbers = values.values
   const text =

@@ -5,14 +5,21 @@
  *
  * Letters: `N` rows, `F` features, `U` units of the first layer.
  */
-import { type ColumnEncoding, featureCount, type TableEncoding, widthOf } from '../../data/table/encoding.js'
+import {
+  type ColumnEncoding,
+  type FeatureKind,
+  featureCount,
+  kindOf,
+  type TableEncoding,
+  widthOf,
+} from '../../data/table/encoding.js'
 import { Purpose, permutation } from '../../tensor/random.js'
 import type { Predictor } from '../predictor.js'
 import type { MainScore } from './main-score.js'
 
 export interface ColumnImportance {
   readonly column: string
-  readonly kind: ColumnEncoding['kind']
+  readonly kind: FeatureKind
   /** Mean and standard deviation, over the repeats, of how much worse the score becomes; below 0 where it becomes better. */
   readonly mean: number
   readonly spread: number
@@ -39,7 +46,7 @@ const LEAST_COLUMNS = 10
 const MOST_WORK = 5e10
 
 /** What is needed of a predictor. */
-export type Network = Pick<Predictor, 'predict' | 'widths' | 'outputNames' | 'parameter' | 'parameterNames'>
+export type Network = Pick<Predictor, 'predict' | 'width' | 'widths' | 'outputNames' | 'parameter' | 'parameterNames'>
 
 /** Multiplications of one prediction, nearly. */
 export const workOfRow = ({ widths }: Pick<Network, 'widths'>): number =>
@@ -51,7 +58,7 @@ export function importanceRows(predictor: Network, { columns }: TableEncoding, a
   return Math.min(available, MOST_ROWS, Math.max(LEAST_ROWS, affordable))
 }
 
-/** `features` (N, F); `seed`: that of the run. */
+/** `features` (N, F); `score`: one that they define; `seed`: that of the run. */
 export function permutationImportance(
   predictor: Network,
   encoding: TableEncoding,
@@ -63,9 +70,9 @@ export function permutationImportance(
   const rows = features.length / width
   const base = score.of(predictor.predict(features).data) ?? 0
   const places = placesOf(encoding)
-  const scored = new Set(affordableColumns(predictor, places, features))
+  const scored = new Set(affordableColumns(predictor, places, features, rows))
   const shuffled = features.slice()
-  const columns = places.flatMap(({ encoding: { column, kind }, at, size }, index): ColumnImportance[] => {
+  const columns = places.flatMap(({ encoding: each, at, size }, index): ColumnImportance[] => {
     if (!scored.has(index)) return []
     const falls = Array.from({ length: REPEATS }, (_, repeat) => {
       const order = permutation(rows, seed, Purpose.importance, index * REPEATS + repeat)
@@ -80,7 +87,7 @@ export function permutationImportance(
       const from = row * width + at
       shuffled.set(features.subarray(from, from + size), from)
     }
-    return [{ column, kind, ...statisticsOf(falls) }]
+    return [{ column: each.column, kind: kindOf(each), ...statisticsOf(falls) }]
   })
   columns.sort((a, b) => b.mean - a.mean)
   const skipped = places.filter((_, index) => !scored.has(index)).map(place => place.encoding.column)
@@ -106,20 +113,23 @@ export function placesOf({ columns }: Pick<TableEncoding, 'columns'>): ColumnPla
 }
 
 /** Indices of the columns that there is time for: all, or of very many those that the first layer listens to most. */
-function affordableColumns(predictor: Network, places: readonly ColumnPlace[], features: Float32Array): number[] {
+function affordableColumns(
+  predictor: Network,
+  places: readonly ColumnPlace[],
+  features: Float32Array,
+  rows: number,
+): number[] {
   const indices = places.map((_, index) => index)
-  const rows = features.length / predictor.widths[0]
   const most = Math.max(LEAST_COLUMNS, Math.floor(MOST_WORK / (workOfRow(predictor) * REPEATS * rows)))
   if (places.length <= most) return indices
-  const strength = featureStrengths(predictor, features)
+  const strength = featureStrengths(predictor, features, rows)
   const sums = places.map(({ at, size }) => strength.subarray(at, at + size).reduce((sum, each) => sum + each, 0))
   return indices.sort((a, b) => sums[b] - sums[a] || a - b).slice(0, most)
 }
 
 /** Variance of each feature, times the squared norm of its weights in the first layer. (F) */
-function featureStrengths(predictor: Network, features: Float32Array): Float64Array {
-  const width = predictor.widths[0]
-  const rows = features.length / width
+function featureStrengths(predictor: Network, features: Float32Array, rows: number): Float64Array {
+  const width = features.length / rows
   const [first] = predictor.parameterNames
   const { data, shape } = predictor.parameter(first)
   const strengths = new Float64Array(width)

@@ -4,6 +4,7 @@
  *
  * Letters: `N` rows, `F` features, `K` outputs.
  */
+import type { Task } from '../../config/tasks.js'
 import type { MatchedSource } from '../../data/match.js'
 import type { TableChunk } from '../../data/table/columns.js'
 import { encodeRows } from '../../data/table/encode.js'
@@ -14,10 +15,11 @@ import type { TestSamples } from '../examples.js'
 import type { Predictor } from '../predictor.js'
 import { type Dependence, dependenceRows, MOST_DEPENDENCES, partialDependence } from './dependence.js'
 import { type Importance, importanceRows, permutationImportance, placesOf, REPEATS } from './importance.js'
-import { mainScore, type Truth } from './main-score.js'
+import { definedScore, type Truth } from './main-score.js'
 import { type WorstRow, worstRows } from './worst-rows.js'
 
 export interface TableInsights {
+  readonly task: Task
   /** Split that importance and dependence are computed from, and all of its rows; `importance.rows` of them were used. */
   readonly split: 'validation' | 'test'
   readonly available: number
@@ -60,12 +62,13 @@ export async function tableInsights({ predictor, data, test }: TableModel): Prom
   )
   const features = new Float32Array(rows * featureCount(encoding)) // (N, F)
   encodeRows(encoding, chunk, features)
-  const score = mainScore(checkpoint.bestMetric, truthOf(predictor, chunk), predictor.outputNames)
+  const outputs = predictor.predict(features).data
+  const score = definedScore(checkpoint.bestMetric, truthOf(predictor, chunk), predictor.outputNames, outputs)
   const importance = permutationImportance(predictor, encoding, features, score, seed)
   const some = evenRows(features, rows, dependenceRows(predictor, rows))
   const ranked = [...importance.columns.map(({ column }) => column), ...importance.skipped]
   return {
-    ...{ split, available, importance, outputs: predictor.outputNames, unused: encoding.unused },
+    ...{ task: predictor.task, split, available, importance, outputs: predictor.outputNames, unused: encoding.unused },
     dependence: ranked.slice(0, MOST_DEPENDENCES).map(column => {
       const place = places.find(each => each.encoding.column === column)!
       return partialDependence(predictor, place, chunk, some)
@@ -91,7 +94,7 @@ function scoredPart({ train, test, validationFrom = train.rows }: MatchedSource)
 
 function truthOf({ task, outputNames, source }: Predictor, chunk: TableChunk): Truth {
   const found = targetValues(source.checkpoint, chunk, source.input.table!.targets, task)
-  if (found.task === 'regression') return { task: found.task, targets: Float32Array.from(found.values) }
+  if (found.task !== 'classification') return { task: found.task, targets: Float32Array.from(found.values) }
   const place = found.names.map(name => outputNames.indexOf(name))
   return { task: found.task, labels: found.labels.map(label => place[label]) }
 }

@@ -2,33 +2,47 @@
  * Score by which a report judges what a table's columns are worth: the one that the run compares its epochs by, else accuracy
  * or R². Pure; any thread.
  *
- * Letters: `N` rows, `K` outputs: classes or targets.
+ * Letters: `N` rows, `K` outputs: classes, labels or targets.
  */
 import { SCORES, type ScoreFacts, type ScoreName, scoreOfMetric } from '../../config/scores.js'
 import { meanR2, spreadOf, targetScore } from '../../data/regression-score.js'
-import { classificationScores } from '../../data/scores/classification.js'
+import { classificationScores, isSet, multiLabelScores } from '../../data/scores/classification.js'
 
-/** True answers of some rows: classes, or numbers in the units of the data. */
+/** True answers of some rows: classes, or numbers in the units of the data, which are 0 and 1 of labels. */
 export type Truth =
   | { readonly task: 'classification'; readonly labels: Int32Array /* (N) */ }
-  | { readonly task: 'regression'; readonly targets: Float32Array /* (N, K) */ }
+  | { readonly task: 'multi-label' | 'regression'; readonly targets: Float32Array /* (N, K) */ }
 
 export interface MainScore extends Pick<ScoreFacts, 'title' | 'better' | 'form'> {
   /** Score of outputs (N, K) as `predict` returns them; null: undefined for these rows. */
   of(outputs: Float32Array): number | null
 }
 
-/** `metric`: `checkpoint.bestMetric`. `outputNames` (K). A score that the rows do not define gives way to accuracy or RMSE. */
+/** The score that a run names, or accuracy or R² if these outputs (N, K) do not define it; of a constant target RMSE. */
+export function definedScore(
+  metric: string,
+  truth: Truth,
+  outputNames: readonly string[],
+  outputs: Float32Array,
+): MainScore {
+  const named = mainScore(metric, truth, outputNames)
+  return named.of(outputs) === null ? mainScore('auto', truth, outputNames) : named
+}
+
+/** `metric`: `checkpoint.bestMetric`. `outputNames` (K). */
 export function mainScore(metric: string, truth: Truth, outputNames: readonly string[]): MainScore {
   const named = metric.endsWith('-loss') ? lossName(truth) : scoreOfMetric(metric)
   const fits = named !== null && (SCORES[named].tasks as readonly string[]).includes(truth.task)
   if (truth.task === 'classification') {
     return fits ? scoreOfClasses(named, truth.labels, outputNames) : accuracy(truth.labels, outputNames.length)
   }
+  if (truth.task === 'multi-label') {
+    return fits ? scoreOfLabels(named, truth.targets, outputNames) : accuracyOfLabels(truth.targets)
+  }
   return scoreOfTargets(fits ? named : 'r2', truth.targets, outputNames.length)
 }
 
-const lossName = ({ task }: Truth): ScoreName => (task === 'classification' ? 'logLoss' : 'rmse')
+const lossName = ({ task }: Truth): ScoreName => (task === 'regression' ? 'rmse' : 'logLoss')
 
 const factsOf = (name: ScoreName) => {
   const { title, better, form }: ScoreFacts = SCORES[name]
@@ -66,7 +80,33 @@ function scoreOfClasses(name: ScoreName, labels: Int32Array, classNames: readonl
     of(outputs) {
       let loss = 0
       for (const [row, label] of labels.entries()) loss += logLossOf(outputs[row * classes + label])
-      return classificationScores({ classNames, labels, outputs, logLoss: loss / labels.length }, [name]).values[name]!
+      return (
+        classificationScores({ classNames, labels, outputs, logLoss: loss / labels.length }, [name]).values[name] ??
+        null
+      )
+    },
+  }
+}
+
+/** Share of labels that are right, over all rows and labels. */
+function accuracyOfLabels(targets: Float32Array): MainScore {
+  return {
+    ...{ title: 'accuracy', better: 'higher', form: 'percent' },
+    of: outputs =>
+      targets.reduce((right, of, at) => right + Number(isSet(outputs[at]) === (of === 1)), 0) / targets.length,
+  }
+}
+
+function scoreOfLabels(name: ScoreName, targets: Float32Array, names: readonly string[]): MainScore {
+  return {
+    ...factsOf(name),
+    of(outputs) {
+      const loss = targets.reduce((sum, of, at) => sum + logLossOf(of === 1 ? outputs[at] : 1 - outputs[at]), 0)
+      return (
+        multiLabelScores({ names, targets, probabilities: outputs, logLoss: loss / targets.length }, [name]).values[
+          name
+        ] ?? null
+      )
     },
   }
 }

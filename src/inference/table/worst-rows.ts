@@ -4,13 +4,14 @@
  * Letters: `N` rows, `K` outputs.
  */
 import type { DatasetSource } from '../../data/source.js'
-import type { TestSamples } from '../examples.js'
+import { kindOf } from '../../data/table/encoding.js'
+import { answersOf, type TestSamples } from '../examples.js'
 import type { Predictor } from '../predictor.js'
 import { rowsByError } from '../row-errors.js'
 import { fieldTexts } from './field-text.js'
 import { logLossOf, mostProbable } from './main-score.js'
 
-/** A class with the probabilities of the true and of the predicted one, or a number for each target. */
+/** A class with the probabilities of the true and of the predicted one, or a number for each target, a probability for each label. */
 export type RowAnswer =
   | {
       readonly truth: string
@@ -25,7 +26,7 @@ export interface WorstRow {
   readonly index: number
   /** Index in the table, from 0. */
   readonly fileRow: number
-  /** -log of the probability of the true class, or the mean squared error in standard deviations of the targets. */
+  /** -log of the probability of the true class, or the mean squared error: in standard deviations of targets, of labels' probabilities. */
   readonly loss: number
   readonly answer: RowAnswer
   /** Raw values; null where one is missing. */
@@ -47,12 +48,12 @@ export async function worstRows(
   fieldsOf: NonNullable<DatasetSource['fields']>,
   columns: readonly string[],
 ): Promise<WorstRow[]> {
-  const judged = predictor.task === 'regression' ? worstNumbers(predictor, test) : worstClasses(predictor, test)
+  const judged = predictor.task === 'classification' ? worstClasses(predictor, test) : worstNumbers(predictor, test)
   const { chunk, fileRows } = await fieldsOf(
     'test',
     judged.map(({ index }) => index),
   )
-  const kinds = new Map(predictor.source.input.table!.columns.map(({ column, kind }) => [column, kind]))
+  const kinds = new Map(predictor.source.input.table!.columns.map(each => [each.column, kindOf(each)]))
   const texts = columns.map(name => fieldTexts(chunk.columns.get(name)!, kinds.get(name) ?? null))
   return judged.map((row, i) => ({ ...row, fileRow: fileRows[i], fields: texts.map(values => values[i]) }))
 }
@@ -83,11 +84,12 @@ function worstClasses(predictor: Predictor, { features, labels }: TestSamples): 
   })
 }
 
-function worstNumbers(predictor: Predictor, { features, targets }: TestSamples): Judged[] {
-  const { data: predicted } = predictor.predict(features) // (N, K)
-  const { outputNames: names, source } = predictor
-  const { factor } = source.input.targets!
-  return rowsByError({ targets, predicted, factor })
+/** Numbers, or probabilities of labels. */
+function worstNumbers(predictor: Predictor, test: TestSamples): Judged[] {
+  const { outputNames: names } = predictor
+  const answers = answersOf(predictor, test)
+  const { targets, predicted } = answers // (N, K)
+  return rowsByError(answers)
     .slice(0, MOST_ROWS)
     .map(({ index, squaredError }) => {
       const at = index * names.length

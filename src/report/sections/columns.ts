@@ -11,12 +11,12 @@ import { dependenceCharts, outputFormat } from './dependence.js'
 const MOST_BARS = 20
 const MOST_NAMED = 12
 
-/** `isRegression`: outputs are numbers in the units of the targets. `level`: that of the headings. */
-export function columnsSection(results: TableResults, isRegression: boolean, level: 3 | 4): Html {
+/** `level`: that of the headings. */
+export function columnsSection(results: TableResults, level: 3 | 4): Html {
   const heading = (text: string) => (level === 3 ? html`<h3>${text}</h3>` : html`<h4>${text}</h4>`)
   return html`${importancePart(results)}
 ${heading('Partial dependence')}
-${dependencePart(results, isRegression)}`
+${dependencePart(results)}`
 }
 
 type ScoreForm = TableResults['importance']['score']
@@ -73,15 +73,15 @@ function importanceTable({ importance, unused }: TableResults, format: (value: n
   })
 }
 
-function dependencePart(results: TableResults, isRegression: boolean): Html {
-  const { dependence, dependenceRows: rows, outputs } = results
-  const what = isRegression ? 'Mean prediction' : 'Mean probability'
+function dependencePart(results: TableResults): Html {
+  const { dependence, dependenceRows: rows, outputs, task } = results
+  const what = task === 'regression' ? 'Mean prediction' : 'Mean probability'
   return html`<p>${what} over ${formatCounted(rows, 'row')} if all of them had the same value of one column, and kept their own values of the others. Such rows need not exist where columns go together. Dots of numbers and dates lie at quantiles of the rows: where dots are close, there are many rows.</p>
 <div class="charts">
-${dependenceCharts(results, isRegression)}</div>
+${dependenceCharts(results)}</div>
 ${folded(
   'The numbers of each chart',
-  html`${dependence.map(each => dependenceTable(each, outputs, outputFormat(isRegression)))}`,
+  html`${dependence.map(each => dependenceTable(each, outputs, outputFormat(task)))}`,
 )}`
 }
 

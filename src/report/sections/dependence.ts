@@ -1,4 +1,5 @@
 /** Charts of partial dependence: lines over numbers and dates, dots for categories. Pure; any thread. */
+import { TASK_FACTS, type Task } from '../../config/tasks.js'
 import { formatCounted, formatNumber, formatPercent, formatShort } from '../../format.js'
 import type { Dependence, DependencePoint } from '../../inference/table/dependence.js'
 import { dateText } from '../../inference/table/field-text.js'
@@ -12,8 +13,8 @@ import type { TableResults } from '../table-results.js'
 const MOST_TARGETS = 3
 const MOST_CHARACTERS = 28
 
-export const outputFormat = (isRegression: boolean): ((value: number) => string) =>
-  isRegression ? formatNumber : value => formatPercent(value, 1)
+export const outputFormat = (task: Task): ((value: number) => string) =>
+  task === 'regression' ? formatNumber : value => formatPercent(value, 1)
 
 /** Outputs that share an axis. */
 interface Panel {
@@ -23,29 +24,32 @@ interface Panel {
 }
 
 /** A chart for each column; of a regression with several targets, for each column and target. */
-export function dependenceCharts(results: TableResults, isRegression: boolean): Html[] {
-  const panels = panelsOf(results, isRegression)
-  return results.dependence.flatMap(each => panels.map(panel => chart(each, panel, isRegression, panels.length > 1)))
+export function dependenceCharts(results: TableResults): Html[] {
+  const panels = panelsOf(results)
+  return results.dependence.flatMap(each => panels.map(panel => chart(each, panel, results.task, panels.length > 1)))
 }
 
-function panelsOf({ dependence, outputs }: TableResults, isRegression: boolean): Panel[] {
+function panelsOf({ dependence, outputs, task }: TableResults): Panel[] {
   const valuesOf = (index: number) => dependence.flatMap(({ points }) => points.map(point => point.outputs[index]))
   const panel = (label: string, indices: readonly number[]): Panel => {
     const all = indices.flatMap(valuesOf)
     const scale = linearScale(Math.min(...all), Math.max(...all))
     return { label, scale, outputs: indices.map(index => ({ index, name: outputs[index] })) }
   }
-  if (isRegression) {
+  if (task === 'regression') {
     return outputs
       .slice(0, MOST_TARGETS)
       .map((name, index) => panel(`predicted ${formatShort(name, MOST_CHARACTERS)}`, [index]))
   }
-  if (outputs.length === 2) return [panel(`probability of ${formatShort(outputs[1], MOST_CHARACTERS)}`, [1])]
+  if (task === 'classification' && outputs.length === 2)
+    return [panel(`probability of ${formatShort(outputs[1], MOST_CHARACTERS)}`, [1])]
   // The classes whose probability varies most.
   const range = (index: number) => Math.max(...valuesOf(index)) - Math.min(...valuesOf(index))
   const indices = [...outputs.keys()].sort((a, b) => range(b) - range(a) || a - b).slice(0, STYLES)
   const which =
-    outputs.length > STYLES ? `probability, the ${STYLES} of ${outputs.length} classes that vary most` : 'probability'
+    outputs.length > STYLES
+      ? `probability, the ${STYLES} of ${outputs.length} ${TASK_FACTS[task].outputs[1]} that vary most`
+      : 'probability'
   return [
     panel(
       which,
@@ -57,11 +61,11 @@ function panelsOf({ dependence, outputs }: TableResults, isRegression: boolean):
 function chart(
   { column, kind, points }: Dependence,
   { label, outputs, scale }: Panel,
-  isRegression: boolean,
+  task: Task,
   isOneOfSeveral: boolean,
 ): Html {
-  const format = outputFormat(isRegression)
-  const tick = isRegression ? formatNumber : (value: number) => `${Number((100 * value).toFixed(1))} %`
+  const format = outputFormat(task)
+  const tick = task === 'regression' ? formatNumber : (value: number) => `${Number((100 * value).toFixed(1))} %`
   const title = formatShort(column, MOST_CHARACTERS) + (isOneOfSeveral ? `: ${outputs[0].name}` : '')
   const summary = summaryOf(points, outputs, format)
   if (kind === 'category' || kind === 'boolean') {
