@@ -6,7 +6,7 @@ import { gradientParts, layerTiles } from '../../../src/worker/plan/tiles.js'
 
 const WIDTHS = [784, 512, 256, 10]
 const planOf = (workers: number, clipNorm: number | null) =>
-  ({ widths: WIDTHS, batchSize: 256, workers, clipNorm }) as unknown as RunPlan
+  ({ widths: WIDTHS, batchSize: 256, workers, clipNorm, embeddings: [] }) as unknown as RunPlan
 
 t.test('with clipNorm, whose partial sums follow the tiles, the tiles are the same for 1 and 7 workers', async t => {
   const one = layerTiles(planOf(1, 1), wasm)
