@@ -27,6 +27,7 @@ export type {
   SampleLabel,
   SampleRows,
   SampleSet,
+  SampleTarget,
   ShapedArray,
 } from './data/samples.js'
 export { ConfigError, DataError, GradloomError, RunError, ShapeError, WorkerError } from './errors.js'
@@ -36,7 +37,13 @@ export type { WeightLayout } from './import/assign.js'
 export { type EvaluateOptions, type Evaluation, evaluate, type NamedTargetScore } from './inference/evaluate.js'
 export { findMistakes, loadTestSamples, type Mistake, randomIndices, type TestSamples } from './inference/examples.js'
 export { importantUnits, type LayerSummary, summarizeLayers } from './inference/layers.js'
-export { type ClassPrediction, type LayerActivations, Predictor, type Samples } from './inference/predictor.js'
+export {
+  type ClassPrediction,
+  type LabelPrediction,
+  type LayerActivations,
+  Predictor,
+  type Samples,
+} from './inference/predictor.js'
 export { PictureError } from './picture/raster.js'
 export { type ComparedGroup, type ComparedRun, type Comparison, compareRuns } from './report/comparison.js'
 export { reportJson } from './report/json.js'

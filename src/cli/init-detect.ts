@@ -77,8 +77,8 @@ async function detectTable(path: string): Promise<Detected> {
   return { dataset: 'table', reasons, columns }
 }
 
-/** Suggests the task for a target column, with the reason. */
-export function taskOf(target: ColumnProfile): { task: Task; reason: string } {
-  const { task, reason } = taskOfTargets('the table', [target], 'auto')
+/** Suggests the task for the target columns, with the reason. */
+export function taskOf(targets: readonly ColumnProfile[]): { task: Task; reason: string } {
+  const { task, reason } = taskOfTargets('the table', targets, 'auto')
   return { task, reason: reason?.replace(/;.*/, '') ?? '' }
 }

@@ -3,19 +3,17 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import type { CommandModule } from 'yargs'
+import { TASKS, type Task } from '../config/tasks.js'
 import type { ColumnProfile } from '../data/table/columns.js'
 import { ConfigError } from '../errors.js'
-import { shellWord } from '../format.js'
+import { formatNames, shellWord } from '../format.js'
 import { type Detected, detect, taskOf } from './init-detect.js'
 import { single } from './options.js'
-
-const TASKS = ['classification', 'regression'] as const
-type Task = (typeof TASKS)[number]
 
 interface InitArguments {
   data: string | undefined
   out: string | undefined
-  target: string | undefined
+  target: string[]
   task: Task | undefined
   test: string | undefined
   json: boolean
@@ -34,11 +32,14 @@ export const initCommand: CommandModule<object, InitArguments> = {
         ...single('out'),
         defaultDescription: USUAL_OUT,
       })
-      .option('target', { describe: 'Column to predict', defaultDescription: 'the last one', ...single('target') })
+      .option('target', {
+        describe: 'Column to predict; may be repeated, for several numbers or yes/no labels',
+        ...{ type: 'string', array: true, nargs: 1, default: [], defaultDescription: 'the last one' },
+      })
       .option('task', {
         describe: 'What to predict',
         choices: TASKS,
-        defaultDescription: 'detected from the target column',
+        defaultDescription: 'detected from the target columns',
       })
       .option('test', { describe: 'File or folder with the test samples', ...single('test') })
       .option('json', { describe: 'Print one JSON object: path and experiment', type: 'boolean', default: false })
@@ -103,32 +104,44 @@ async function dataSection(
   }
   const test = args.test === undefined ? {} : { testPath: pathOf(args.test) }
   if (columns === null) {
-    if (args.target !== undefined) {
-      throw new ConfigError(`gradloom init: --target is ${args.target}, expected none; ${data} is not a table`)
+    if (args.target.length > 0) {
+      throw new ConfigError(
+        `gradloom init: --target is ${args.target.join(', ')}, expected none; ${data} is not a table`,
+      )
     }
     const task = args.task === undefined || args.task === 'classification' ? {} : { task: args.task }
     return { section: { dataset, ...path, ...test, ...task }, reasons: said }
   }
-  const target = await targetOf(columns, args, ask)
-  const suggested = taskOf(target)
+  const targets = await targetsOf(columns, args, ask)
+  const suggested = taskOf(targets)
   const task =
-    args.task ?? (((await ask?.('Task (classification or regression)', suggested.task)) ?? suggested.task) as Task)
+    args.task ??
+    (((await ask?.('Task (classification, multi-label or regression)', suggested.task)) ?? suggested.task) as Task)
   if (!TASKS.includes(task)) {
-    throw new ConfigError(`gradloom init: task is '${task}', expected ${TASKS.join(' or ')}`)
+    throw new ConfigError(
+      `gradloom init: task is '${task}', expected ${TASKS.slice(0, -1).join(', ')} or ${TASKS.at(-1)}`,
+    )
   }
-  said.push(`target '${target.name}': ${task}${task === suggested.task ? `; ${suggested.reason}` : ''}`)
+  const names = targets.map(({ name }) => name)
+  said.push(`target ${formatNames(names)}: ${task}${task === suggested.task ? `; ${suggested.reason}` : ''}`)
   const asked = task === suggested.task ? {} : { task }
-  return { section: { dataset, ...path, ...test, target: target.name, ...asked }, reasons: said }
+  return {
+    section: { dataset, ...path, ...test, target: names.length === 1 ? names[0] : names, ...asked },
+    reasons: said,
+  }
 }
 
-/** Column to predict. */
-async function targetOf(columns: readonly ColumnProfile[], args: Asked, ask: Ask | null): Promise<ColumnProfile> {
+/** Columns to predict. */
+async function targetsOf(columns: readonly ColumnProfile[], args: Asked, ask: Ask | null): Promise<ColumnProfile[]> {
   const names = columns.map(({ name }) => name).join(', ')
   const last = columns[columns.length - 1]
-  const given = args.target ?? (await ask?.(`Column to predict, of ${names}`, last.name))
-  const found = given === undefined ? last : columns.find(({ name }) => name === given)
-  if (found) return found
-  throw new ConfigError(`gradloom init: the target is '${given}', expected a column of the table: ${names}`)
+  const given =
+    args.target.length > 0 ? args.target : [(await ask?.(`Column to predict, of ${names}`, last.name)) ?? last.name]
+  return given.map(target => {
+    const found = columns.find(({ name }) => name === target)
+    if (found) return found
+    throw new ConfigError(`gradloom init: the target is '${target}', expected a column of the table: ${names}`)
+  })
 }
 
 /** Checks the new experiment before it is written: resolves it, and opens its data. */

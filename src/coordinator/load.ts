@@ -66,14 +66,18 @@ export async function loadData(
   return { files, rows, warnings, ...scaleData(prepared, rows, memory, experiment, known) }
 }
 
-/** Classes that a split has no sample of, labels that are the same in all: its score says nothing about them. Training is the data set's own business. */
+/**
+ * Classes that a split has no sample of, and labels that are the same in all: its scores say nothing about them. Classes of the
+ * training split are the data set's own business.
+ */
 function unscoredOutputs(
   { layout, data }: PreparedSession,
   memory: WebAssembly.Memory,
   rows: Readonly<Record<Split, number>>,
 ): string[] {
   if (data.task === 'regression') return []
-  return (['validation', 'test'] as const).flatMap(split => {
+  return (['train', 'validation', 'test'] as const).flatMap(split => {
+    if (split === 'train' && data.task === 'classification') return []
     if (rows[split] === 0) return []
     const from = split === 'test' ? 'test' : 'train'
     const indices = viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, rows[split])
@@ -90,8 +94,9 @@ function unscoredOutputs(
     const what =
       data.task === 'classification'
         ? `no ${split} sample has the class ${shown}`
-        : `all ${split} samples have the same value of the label ${shown}`
-    return [`${data.where}: ${what}; ${split} scores say nothing about ${unscored.length > 1 ? 'them' : 'it'}`]
+        : `all ${split === 'train' ? 'training' : split} samples have the same value of the label ${shown}`
+    const loss = split === 'train' ? 'nothing is learned' : `${split} scores say nothing`
+    return [`${data.where}: ${what}; ${loss} about ${unscored.length > 1 ? 'them' : 'it'}`]
   })
 }
 

@@ -192,7 +192,7 @@ function oneHotLabels(where: string, { type, values }: NpyArray, classes: number
     if (ones === 1 && line.every(value => value === 0 || value === 1)) return String(label)
     throw new DataError(
       `${where}: row ${row} is ${type} (${[...line.subarray(0, 10)].join(', ')}${classes > 10 ? ', …' : ''}), expected one-hot: a single 1 among zeros`,
-      { hint: 'for regression: --set data.task=regression' },
+      { hint: 'for yes/no labels: --set data.task=multi-label; for regression: --set data.task=regression' },
     )
   })
 }

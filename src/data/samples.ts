@@ -277,7 +277,11 @@ class GoalReader {
     }
     throw new DataError(
       `${this.#where}: label ${this.rows} is ${short(label)}, expected text, an integer, or a one-hot array`,
-      typeof label === 'number' ? { hint: 'numbers to predict are `targets`, with data.task "regression"' } : {},
+      typeof label === 'number'
+        ? { hint: 'numbers to predict are `targets`, with data.task "regression"' }
+        : isArrayLike(label)
+          ? { hint: 'several yes/no labels are `targets`, with data.task "multi-label"' }
+          : {},
     )
   }
 

@@ -17,7 +17,7 @@ import {
   type Split,
 } from './source.js'
 import { splitValidation } from './split.js'
-import { expectDistinct, expectYesNo, type Targets } from './targets.js'
+import { expectLearnable, expectYesNo, type Targets } from './targets.js'
 
 /** Rows as a file has them, with their classes by name, or with targets. */
 export interface NamedRows {
@@ -69,7 +69,7 @@ export function tableSource(
   for (const part of [train, test]) {
     if (part?.targets?.task === 'multi-label') expectYesNo(where, part.targets)
   }
-  if (train.targets?.task === 'regression' && !isScored) expectDistinct(where, train.targets)
+  if (train.targets && !isScored) expectLearnable(where, train.targets)
   if (test) expectTargets(where, train.targets, test.targets)
   const outputs = classNames.length
   const rowsOf = ({ features, targets, ...named }: NamedRows): Rows => ({

@@ -5,6 +5,7 @@
  */
 import { TASK_FACTS, type Task } from '../config/tasks.js'
 import { DataError } from '../errors.js'
+import { formatNames } from '../format.js'
 
 export interface Targets {
   /** Of `multi-label`, values are 0 or 1. */
@@ -27,7 +28,7 @@ const MOST_ROUNDING = 1e-3
  * Throws DataError for a target whose training rows differ by less than f32 can represent, as times in seconds since 1970 do:
  * it would be trained and scored as something else than what the file has. A constant target is allowed.
  */
-export function expectDistinct(where: string, { names, values }: Pick<Targets, 'names' | 'values'>): void {
+function expectDistinct(where: string, { names, values }: Pick<Targets, 'names' | 'values'>): void {
   for (const [k, name] of names.entries()) {
     const { mean, deviation, rounding } = spreadOf(values, k, names.length)
     if (deviation === 0 || rounding <= MOST_ROUNDING * deviation) continue
@@ -37,6 +38,22 @@ export function expectDistinct(where: string, { names, values }: Pick<Targets, '
       { hint: `subtract a common offset such as ${Number(mean.toPrecision(3))}` },
     )
   }
+}
+
+/** Throws DataError for targets of the training rows that nothing could be learned about, as these functions say. */
+export function expectLearnable(where: string, targets: Targets): void {
+  if (targets.task === 'regression') expectDistinct(where, targets)
+  else expectVariety(where, targets)
+}
+
+/** Throws DataError where every label is the same in all rows. One that never changes beside others is allowed. */
+function expectVariety(where: string, { names, values }: Pick<Targets, 'names' | 'values'>): void {
+  const width = names.length
+  if (values.some((value, i) => value !== values[i % width])) return
+  const [labels, are] = width === 1 ? ['label', 'is'] : ['labels', 'are']
+  throw new DataError(
+    `${where}: the ${labels} ${formatNames(names)} ${are} the same in all ${values.length / width} rows, expected yes in some and no in others`,
+  )
 }
 
 /** Throws DataError for a label that is neither 0 nor 1. */

@@ -44,7 +44,7 @@ t.test('kinds of data', async t => {
 t.test('what a target column suggests', async t => {
   const profile = { name: 'y', sqlType: 'DOUBLE', missing: 0, range: null } as const
   const of = (type: 'number' | 'text', distinct: number, isInteger: boolean) =>
-    taskOf({ ...profile, type, distinct, isInteger })
+    taskOf([{ ...profile, type, distinct, isInteger }])
   t.same(of('text', 2, false), { task: 'classification', reason: 'it is text' })
   t.same(of('number', 2, true), { task: 'classification', reason: 'it has 2 different integers' })
   t.same(of('number', 2, false), { task: 'regression', reason: 'it has fractions' })
@@ -66,6 +66,19 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   t.match(heights, { code: 0, stderr: '' })
   t.same(JSON.parse(heights.stdout).experiment, {
     data: { dataset: 'table', path: join('..', 'trees.csv'), target: 'height' },
+  })
+  writeFileSync(
+    join(dir, 'labels.csv'),
+    `x,a,b\n${Array.from({ length: 30 }, (_, i) => `${i * 0.7},${i % 2 ? 'yes' : 'no'},${i % 3 === 0}`).join('\n')}\n`,
+  )
+  const labels = await gradloom(['init', 'labels.csv', '--target', 'b', '--target', 'a', '--out', 'labels.json'], {
+    cwd: dir,
+  })
+  t.match(labels, { code: 0, stderr: '', stdout: /target 'b', 'a': multi-label; several columns of yes or no\n/ })
+  t.same(JSON.parse(readFileSync(join(dir, 'labels.json'), 'utf8')).data, {
+    dataset: 'table',
+    path: 'labels.csv',
+    target: ['b', 'a'],
   })
   const none = await gradloom(['init', 'trees.csv', '--target', 'width', '--out', 'x.json'], { cwd: dir })
   t.match(none, { code: 2, stderr: /target is 'width', expected a column of the table: age, height, kind/ })

@@ -11,6 +11,7 @@ import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
 import { chunkOfRows } from '../../src/data/table/rows.js'
 import { exportWeights } from '../../src/export/export.js'
+import { encodeNpz } from '../../src/export/npz.js'
 import { evaluate } from '../../src/inference/evaluate.js'
 import { loadTestSamples } from '../../src/inference/examples.js'
 import { Predictor } from '../../src/inference/predictor.js'
@@ -233,6 +234,74 @@ t.test('a single yes/no column: two softmax outputs by itself, one sigmoid outpu
   }
   t.same(await widthOf({}), [2, true])
   t.same(await widthOf({ task: 'multi-label' }), [1, true])
+})
+
+t.test('settings that labels do not have are refused before anything is trained', async t => {
+  for (const [settings, message] of [
+    [{ loss: 'mean-squared-error' }, /train\.loss is 'mean-squared-error', expected "binary-cross-entropy" or null/],
+    [{ classWeights: 'balanced' }, /train\.classWeights is 'balanced', expected null, .* data\.weight names a column/],
+  ] as const) {
+    await t.rejects(train(experiment({ train: settings }), { runDir: null }), { name: 'ConfigError', message })
+  }
+  const { status } = await train(experiment({ train: { epochs: 1, labelSmoothing: 0.1 } }), { runDir: null })
+  t.equal(status, 'completed', 'label smoothing is for classes, where the data decide')
+  await t.rejects(train(experiment({ checkpoint: { bestMetric: 'validation-r2' } }), { runDir: null }), {
+    message: /checkpoint\.bestMetric is .validation-r2., expected "auto".*"validation-exact-match"/,
+  })
+})
+
+t.test('a label that never changes is named, and its scores are undefined; so are those of a split', async t => {
+  const settings = experiment(
+    { checkpoint: {}, train: { epochs: 1 } },
+    { dataset: 'memory', path: null, target: null, weight: null, task: 'multi-label', validation: 0 },
+  )
+  const warned: string[] = []
+  const features = rows.map(({ humidity, height }) => [humidity, height])
+  const targets = rows.map(({ rain }) => [rain, false])
+  const test = {
+    features: features.slice(0, 2),
+    targets: [
+      [true, false],
+      [true, true],
+    ],
+  }
+  const options = { runDir: null, onWarning: (text: string) => warned.push(text) }
+  const { test: score } = await train(settings, { ...options, data: { features, targets, test } })
+  t.same(warned, [
+    "memory: all training samples have the same value of the label 'label 1'; nothing is learned about it",
+    "memory: all test samples have the same value of the label 'label 0'; test scores say nothing about it",
+  ])
+  t.match(score, {
+    rocAuc: null,
+    averagePrecision: null,
+    reasons: { rocAuc: "the label 'label 0' is set in all rows" },
+  })
+  const never = rows.map(() => [false, true])
+  await t.rejects(train(settings, { ...options, data: { features, targets: never, test } }), {
+    message: /the labels 'label 0', 'label 1' are the same in all 300 rows, expected yes in some and no in others/,
+  })
+})
+
+t.test('arrays: (rows, labels) of 0 and 1', async t => {
+  const archive = join(t.testdir(), 'weather.npz')
+  const features = Float32Array.from(rows.flatMap(({ humidity, height }) => [humidity, height]))
+  const targets = Float32Array.from(rows.flatMap(({ rain, warm }) => [Number(rain), Number(warm)]))
+  const npz = (labels: Float32Array) =>
+    writeFileSync(
+      archive,
+      encodeNpz([
+        { name: 'x_train', shape: [rows.length, 2], data: features },
+        { name: 'y_train', shape: [rows.length, 2], data: labels },
+      ]),
+    )
+  npz(targets)
+  const settings = experiment(
+    { checkpoint: {} },
+    { dataset: 'npz', path: archive, target: null, weight: null, task: 'multi-label' },
+  )
+  t.ok((await train(settings, { runDir: null })).test!.accuracy! > 0.85)
+  npz(targets.map(value => 2 * value))
+  await t.rejects(train(settings, { runDir: null }), { message: /'label \d' of row \d+ is 2, expected 0 or 1/ })
 })
 
 t.test('samples of a program: 0 and 1, true and false; other values are refused', async t => {

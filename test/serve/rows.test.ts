@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Task } from '../../src/config/tasks.js'
 import { Predictor, resolveExperiment, train } from '../../src/index.js'
 import { openBrowser, visit } from '../helpers/browser.js'
 import { trainDigits } from '../inference/trained.js'
@@ -11,17 +12,27 @@ const dir = t.testdir()
 const table = join(dir, 'houses.csv')
 const rows = Array.from({ length: 100 }, (_, i) => {
   const [area, age] = [30 + ((7 * i) % 100), (13 * i) % 60]
-  return [area, age, 2000 * area - 900 * age, area / 10, area > 80 ? 'large' : 'small'].join(',')
+  return [
+    area,
+    age,
+    2000 * area - 900 * age,
+    area / 10,
+    area > 80 ? 'large' : 'small',
+    age > 30,
+    Number(area > 90),
+  ].join(',')
 })
-writeFileSync(table, `area,age,price,rooms,size\n${rows.join('\n')}\n`)
+writeFileSync(table, `area,age,price,rooms,size,old,wide\n${rows.join('\n')}\n`)
 
 /** All columns but area, age and the targets. */
 const ignored = (label: string | string[]) =>
   Object.fromEntries(
-    ['price', 'rooms', 'size'].filter(name => ![label].flat().includes(name)).map(name => [name, 'ignore' as const]),
+    ['price', 'rooms', 'size', 'old', 'wide']
+      .filter(name => ![label].flat().includes(name))
+      .map(name => [name, 'ignore' as const]),
   )
 
-async function trained(name: string, label: string | string[], task: 'classification' | 'regression'): Promise<string> {
+async function trained(name: string, label: string | string[], task: Task): Promise<string> {
   const runDir = join(dir, name)
   const experiment = resolveExperiment({
     data: { dataset: 'table', path: table, task, target: label, columns: ignored(label) },
@@ -36,8 +47,9 @@ async function trained(name: string, label: string | string[], task: 'classifica
 
 const houses = await trained('houses', ['price', 'rooms'], 'regression')
 const sizes = await trained('sizes', 'size', 'classification')
+const flags = await trained('flags', ['old', 'wide'], 'multi-label')
 const digits = await trainDigits(join(dir, 'digits'))
-const { url } = await served(t, [houses, sizes, digits])
+const { url } = await served(t, [houses, sizes, digits, flags])
 
 t.test('a row by the names of its features, in any order; others are refused by name', async t => {
   const { json: plain } = await ask(url, '/predict', { row: [100, 20] })
@@ -93,6 +105,18 @@ t.test('a table of classes is asked in the same way', async t => {
   const { json } = await ask(url, '/predict', { run: 'sizes', row: [120, 10] })
   t.match(json.predictions, [{ className: 'large', top: [{ className: 'large' }, { className: 'small' }] }])
   t.notOk('values' in json.predictions[0])
+})
+
+t.test('yes/no labels: each by name with its probability, bit for bit what Predictor says', async t => {
+  const { data } = (await Predictor.open(flags)).predict([[120, 50]])
+  const { json } = await ask(url, '/predict', { run: 'flags', row: { age: 50, area: 120 } })
+  const labels = [
+    { name: 'old', isSet: data[0] > 0.5, probability: data[0] },
+    { name: 'wide', isSet: data[1] > 0.5, probability: data[1] },
+  ]
+  t.same(json.predictions, [{ labels, preprocessing: [] }])
+  t.ok(data[0] > 0.5 && data[1] > 0.5, 'both are learned')
+  t.match((await ask(url, '/runs/flags')).json.model, { task: 'multi-label', classNames: ['old', 'wide'] })
 })
 
 t.test('without a run: the first one that takes what is given', async t => {

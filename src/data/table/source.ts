@@ -19,14 +19,14 @@ import {
   type Split,
 } from '../source.js'
 import { ALL_ROWS, expectOneSpelling, sortedClasses } from '../table.js'
-import { expectDistinct } from '../targets.js'
+import { expectLearnable } from '../targets.js'
 import { collectColumns } from './collect.js'
 import type { ColumnProfile, TableChunk } from './columns.js'
 import { encodeRows } from './encode.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
-import { expectVariety, notLearned, strata } from './labels.js'
+import { notLearned, strata } from './labels.js'
 import { missingRows } from './missing.js'
 import { tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
@@ -273,10 +273,9 @@ function sourceOf(
   names: readonly string[],
 ): DatasetSource {
   const classNames = all.targets.task === 'classification' ? classesOf(where, all, isScored) : targets
-  if (!isScored) expectVariety(where, all.targets, targets, all.rows)
-  if (all.targets.task === 'regression' && !isScored) {
+  if (all.targets.task !== 'classification' && !isScored) {
     const values = rowsOf(all.targets.values, targets.length, all.rows)
-    expectDistinct(where, { names: targets, values })
+    expectLearnable(where, { task: all.targets.task, names: targets, values })
   }
   if (test) expectKnownClasses(test, classNames)
   const train = new Uint32Array(splits.train.length + splits.validation.length)
