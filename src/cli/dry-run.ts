@@ -1,7 +1,7 @@
 /** `train --dry-run`: plans a training run without starting it. Main thread; starts no thread, writes no run. */
 import type { LoadedExperiment } from '../config/load.js'
 import { factsOfTask, type Loss, TASK_FACTS } from '../config/tasks.js'
-import { prepareSession } from '../coordinator/session.js'
+import { prepareSession } from '../coordinator/prepare.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
 import type { EmbeddingShape } from '../model/embedding.js'
 import { type Parameter, parameterCount, parametersOf } from '../model/parameters.js'

@@ -4,6 +4,8 @@
  *
  * Letters: `N` rows, `F` features, `K` targets.
  */
+
+import { tmpdir } from 'node:os'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource, LoadedFile } from '../data/dataset.js'
 import {
@@ -16,6 +18,7 @@ import {
   scalingOf,
 } from '../data/input.js'
 import { type TargetSpread, targetSpread } from '../data/regression-score.js'
+import type { WriteRows } from '../data/source.js'
 import { splitAt, splitValidation } from '../data/split.js'
 import { formatList } from '../format.js'
 import { choosePreparation } from '../picture/preparation.js'
@@ -23,7 +26,9 @@ import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
+import type { Windows } from '../worker/plan/windows.js'
 import { writeWeights } from './sample-weights.js'
+import { Spool } from './spool.js'
 
 /** Classes named in a message. */
 const MOST_SHOWN = 20
@@ -45,25 +50,29 @@ export interface LoadedData {
   readonly spreads: Readonly<Record<Split, TargetSpread>> | null
   /** Warnings about the splits. */
   readonly warnings: readonly string[]
+  /** Training rows, where they are not all in memory; the caller closes it. */
+  readonly spool: Spool | null
 }
 
 /**
  * Loads all that the plan has room for. `known` is the scaling of features and targets if a model already has one;
- * null: computed from the training split. Throws DataError if a file is not as expected.
+ * null: computed from the training split. `folder`: for the training rows that do not fit into memory. Throws DataError if a file is
+ * not as expected.
  */
 export async function loadData(
   prepared: PreparedSession,
   memory: WebAssembly.Memory,
   experiment: Experiment,
   known: KnownInput | null,
+  folder = tmpdir(),
 ): Promise<LoadedData> {
-  const { files, weights } = await readFiles(prepared, memory)
+  const { files, weights, spool } = await readFiles(prepared, memory, folder)
   const rows = writeOrder(prepared, memory, experiment)
   const { layout, data } = prepared
   const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
   writeWeights(layout, memory, data, experiment.train.classWeights, weights, trainRows)
   const warnings = unscoredOutputs(prepared, memory, rows)
-  return { files, rows, warnings, ...scaleData(prepared, rows, memory, experiment, known) }
+  return { files, rows, warnings, spool, ...scaleData(prepared, rows, memory, experiment, known) }
 }
 
 /**
@@ -115,9 +124,15 @@ interface ReadFiles {
   readonly files: readonly LoadedFile[]
   /** Weights of the training samples that the data have; null: none. */
   readonly weights: ArrayLike<number> | null
+  readonly spool: Spool | null
 }
 
-async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAssembly.Memory): Promise<ReadFiles> {
+async function readFiles(
+  { plan, layout, data }: PreparedSession,
+  memory: WebAssembly.Memory,
+  folder: string,
+): Promise<ReadFiles> {
+  let spool: Spool | null = null
   const files: LoadedFile[] = []
   let weights: ArrayLike<number> | null = null
   for (const split of ['train', 'test'] as const) {
@@ -126,6 +141,19 @@ async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAss
     const labels = viewSlot(memory, layout.labels[split]).data
     const targets = viewSlot(memory, layout.targets[split])
     const hasTargets = data.task !== 'classification'
+    if (split === 'train' && plan.windows) {
+      spool = await Spool.create(folder, data.validationFrom!, plan.features)
+      try {
+        const write = writeTo(spool, plan.windows, data.validationFrom!, images as Float32Array)
+        const loaded = await data.stream!(write, labels, ...(hasTargets ? [targets.data] : []))
+        files.push(...loaded.files)
+        weights = loaded.weights ?? null
+      } catch (error) {
+        await spool.close()
+        throw error
+      }
+      continue
+    }
     const loaded = await data.load(split, images, labels, ...(hasTargets ? [targets.data] : []))
     files.push(...loaded.files)
     if (split === 'train') weights = loaded.weights ?? null
@@ -133,7 +161,16 @@ async function readFiles({ plan, layout, data }: PreparedSession, memory: WebAss
       if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
     }
   }
-  return { files, weights }
+  return { files, weights, spool }
+}
+
+/** Writes training rows to the spool, and the validation rows that follow them into memory, after the windows. */
+function writeTo(spool: Spool, windows: Windows, validationFrom: number, features: Float32Array): WriteRows {
+  const width = spool.features
+  return async (row, encoded) => {
+    if (row < validationFrom) await spool.append(encoded)
+    else features.set(encoded, (2 * windows.rows + row - validationFrom) * width)
+  }
 }
 
 /** Writes the sample index of each row of a split. Returns the number of rows. */

@@ -13,8 +13,10 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
+import type { PreparedSession } from './load.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
-import { type PreparedSession, prepareSession, Session } from './session.js'
+import { prepareSession } from './prepare.js'
+import { Session } from './session.js'
 import { recordedStart, startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
@@ -69,7 +71,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
   try {
-    const session = await Session.start(prepared, experiment, known)
+    const session = await Session.start(prepared, experiment, known, directory?.path)
     try {
       refuseOtherData(options.expectedFiles, session.files)
       for (const text of session.warnings) options.onWarning?.(text)

@@ -9,9 +9,10 @@ import { dataFromRun } from '../run/locate-data.js'
 import { RunLock } from '../run/lock.js'
 import { refuseOtherData, withBackendOf } from '../run/saved-run.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
+import { prepareSession } from './prepare.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
-import { prepareSession, Session } from './session.js'
+import { Session } from './session.js'
 import { locateStart, type ResumePoint, restoreFirst, type Start, startFrom } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
@@ -53,7 +54,8 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       options.data,
       model.spec,
     )
-    const session = await Session.start(prepared, pinned, knownScaling(model, prepared.data, pinned.data, AS_TRAINED))
+    const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
+    const session = await Session.start(prepared, pinned, known, path)
     try {
       refuseOtherData(run.manifest?.data?.files, session.files)
       const bits = otherBits(bitsOf(session.plan, session.files), starts[0])

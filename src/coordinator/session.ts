@@ -6,15 +6,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Experiment } from '../config/schema.js'
 import type { ScoreName } from '../config/scores.js'
-import { withTask } from '../config/task.js'
 import type { Task } from '../config/tasks.js'
-import { type LoadedFile, openDataset } from '../data/dataset.js'
-import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
-import { matchModel } from '../data/match.js'
-import type { TrainingData } from '../data/memory.js'
+import type { LoadedFile } from '../data/dataset.js'
+import type { InputSpec, KnownInput } from '../data/input.js'
 import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
-import type { Features } from '../data/source.js'
-import { takenRows } from '../data/table.js'
 import { RunError } from '../errors.js'
 import { adviseHugePages } from '../ffi/memory.js'
 import type { Kernels } from '../kernels/backend.js'
@@ -30,17 +25,14 @@ import { viewWeight } from '../worker/network/views.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
-import { type PlanOptions, planRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
-import { expectBestMetric, expectValidation } from './expected.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
-import { expectClassWeights } from './sample-weights.js'
 import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
-
-export type { PreparedSession } from './load.js'
+import type { Spool } from './spool.js'
+import { WindowLoader } from './window-loader.js'
 
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
@@ -54,28 +46,6 @@ export class NonFiniteError extends RunError {
     super(`${where}: ${faultText(fault)}`)
     this.fault = fault
   }
-}
-
-const NEW_INPUT =
-  '--from-input new takes columns, classes and scales from the data, for another model that begins with these weights'
-
-/** Plans a session. `model`: the model whose columns and classes the data must have; null: as the data have them. */
-export async function prepareSession(
-  given: Experiment,
-  baseDir: string,
-  options: PlanOptions,
-  samples?: TrainingData,
-  model: SavedInput | null = null,
-): Promise<PreparedSession> {
-  const opened = await openDataset(given.data, { baseDir, samples, model })
-  const experiment = withTask(given, opened.task)
-  if (options.purpose === 'train') {
-    expectValidation(experiment, opened)
-    expectBestMetric(experiment, opened)
-    expectClassWeights(experiment, opened)
-  }
-  const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)
-  return { data, experiment, ...(await planRun(experiment, data, options)) }
 }
 
 /** Sums over scored rows, as the workers keep them. */
@@ -98,7 +68,8 @@ export interface StateSnapshot {
   readonly moments: readonly NamedWeights[]
 }
 
-interface SessionParts extends Omit<LoadedData, 'rows'> {
+interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
+  readonly windows: WindowLoader | null
   readonly plan: RunPlan
   readonly layout: Layout
   readonly pool: WorkerPool
@@ -114,6 +85,8 @@ export class Session {
   /** Goes into every checkpoint. */
   readonly input: InputSpec
   readonly warnings: readonly string[]
+  /** Loads training rows that are not all in memory; null: they are. */
+  readonly windows: WindowLoader | null
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null
   readonly #memory: WebAssembly.Memory
@@ -131,6 +104,7 @@ export class Session {
     this.input = parts.input
     this.warnings = parts.warnings
     this.#pool = parts.pool
+    this.windows = parts.windows
     this.#spreads = parts.spreads
     this.#memory = parts.memory
     this.#module = parts.module
@@ -144,6 +118,7 @@ export class Session {
     prepared: PreparedSession,
     experiment: Experiment,
     known: KnownInput | null = null,
+    folder?: string,
   ): Promise<Session> {
     const { layout, data } = prepared
     const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
@@ -155,9 +130,12 @@ export class Session {
       await openNative(library)
     }
     const module = await backend.compile()
+    const spools: Spool[] = []
     const pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
     try {
-      const { rows, ...loaded } = await loadData(prepared, memory, experiment, known)
+      const { rows, spool, ...loaded } = await loadData(prepared, memory, experiment, known, folder)
+      if (spool) spools.push(spool)
+      if (prepared.plan.purpose === 'train') await data.close?.()
       const plan: RunPlan = { ...prepared.plan, rows }
       if (plan.purpose === 'train' && plan.rows.train === 0) {
         throw new RunError(
@@ -169,9 +147,12 @@ export class Session {
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-      return new Session({ ...loaded, plan, layout, pool, memory, module, kernels })
+      const features = viewSlot<'uint8' | 'float32'>(memory, layout.features.train).data
+      const windows = spool && new WindowLoader(spool, plan, features as Float32Array)
+      return new Session({ ...loaded, plan, layout, pool, memory, module, kernels, windows })
     } catch (error) {
       await pool.close()
+      for (const spool of spools) await spool.close()
       throw error
     }
   }
@@ -321,19 +302,6 @@ export class Session {
     return [...viewSlot(this.#memory, this.layout.sampleIndices[split]).data.subarray(0, this.plan.rows[split])]
   }
 
-  /** Samples of a split: features (N, F) as in the data, and scaled targets, or labels, (N, K). Copies. */
-  examples(split: Split): { readonly features: Features; readonly targets: Float32Array } {
-    const from = split === 'test' ? 'test' : 'train'
-    const rows = this.rowsOf(split)
-    const images: Features = viewSlot<'uint8' | 'float32'>(this.#memory, this.layout.features[from]).data
-    const targets: Float32Array = viewSlot(this.#memory, this.layout.targets[from]).data
-    const { widths, features } = this.plan
-    return {
-      features: takenRows(images, features, rows),
-      targets: takenRows(targets, widths[widths.length - 1], rows),
-    }
-  }
-
   /** Means of sums over training rows; null if there are none. R² is defined for whole splits only. */
   meanOf(sums: Pick<Sums, 'loss' | 'correct' | 'rows'>): Score | null {
     return sums.rows === 0 ? null : meanScore(this.input, sums)
@@ -356,7 +324,7 @@ export class Session {
     if (this.plan.rows[split] === 0) throw new RunError(`the ${split} split is empty, so there is nothing to score`)
     const names = scoresOfOutputs(this.task, wanted)
     const buffer = names.length > 0 ? outputBuffer(this.plan, split) : undefined
-    const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer))
+    const fault = await this.#evaluate(split, buffer)
     if (fault !== 0) {
       this.clearFault()
       return { kind: 'score-fault', split, code: fault }
@@ -377,12 +345,28 @@ export class Session {
     return scoredSplit(of, this.sums(), names)
   }
 
+  /** Returns 0 or the code of a fault. */
+  async #evaluate(split: Split, buffer?: SharedArrayBuffer): Promise<number> {
+    const { windows } = this
+    if (windows === null || split !== 'train') {
+      const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer))
+      return fault
+    }
+    for (let index = 0; index < windows.count; index++) {
+      const range = await windows.loadInOrder(index)
+      const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer, range))
+      if (fault !== 0) return fault
+    }
+    return 0
+  }
+
   /**
    * Trains steps [from, to), with `rateFactor` times the learning rate of the schedule; ends early if a stop was
    * requested. `step` is one past the last completed step; `fault` is nonzero if that step found a fault, and changed
    * nothing. Rejects with WorkerError.
    */
   async runSteps(from: number, to: number, rateFactor: number): Promise<StepsRun> {
+    await this.windows?.ensure(from)
     const reports = await this.pool.all(`run steps ${from}-${to}`, worker => worker.run(from, to, { rateFactor }))
     const [{ step, fault }] = reports
     return { step, fault, workers: workerTimes(reports) }
@@ -394,6 +378,10 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close()
+    try {
+      await this.#pool.close()
+    } finally {
+      await this.windows?.close()
+    }
   }
 }

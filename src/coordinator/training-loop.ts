@@ -205,6 +205,7 @@ export class Trainer {
     return Math.min(
       SPAN_STEPS,
       perEpoch - (from % perEpoch),
+      session.windows?.stepsLeft(from) ?? SPAN_STEPS,
       checkpointing?.stepsLeft(from) ?? SPAN_STEPS,
       stepsTo(experiment.train.evaluateEverySteps, from),
       (this.#parts.watch?.steps.find(step => step > from) ?? Number.POSITIVE_INFINITY) - from,

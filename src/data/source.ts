@@ -36,6 +36,9 @@ export interface LoadedSplit {
   readonly weights?: ArrayLike<number>
 }
 
+/** Takes features (rows, F) of the rows from `row` of a split on, in pieces; they are valid until the promise resolves. */
+export type WriteRows = (row: number, features: Float32Array) => Promise<void>
+
 export interface TableColumns {
   /** Feature columns, in the order of the features. */
   readonly features: readonly string[]
@@ -85,6 +88,13 @@ export interface DatasetSource {
    * outputs), which are 0 or 1 of multi-label, and `labels` are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
    */
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
+  /**
+   * Loads the training part as `load` does, but for the features, which `write` gets. Where it is there, they are too large to be
+   * in memory at once, or asked to be treated as if, and `validationFrom` is known.
+   */
+  readonly stream?: (write: WriteRows, labels: Int32Array, targets?: Float32Array) => Promise<LoadedSplit>
+  /** Closes files that stayed open after they were opened; nothing can be loaded after that. */
+  close?(): Promise<void>
   /** Raw values of the rows at the given positions of a split, as `load` numbers them, from 0. Absent: the data are no table. */
   readonly fields?: (split: Split, positions: ArrayLike<number>) => Promise<FieldRows>
 }

@@ -65,12 +65,15 @@ export function splitAt(rows: number, from: number): ValidationSplit {
   return { train: range(0, from), validation: range(from, rows) }
 }
 
-function rowsByClass(labels: Int32Array): number[][] {
-  const classes: number[][] = []
-  labels.forEach((label, row) => {
-    while (classes.length <= label) classes.push([])
-    classes[label].push(row)
-  })
+function rowsByClass(labels: Int32Array): Uint32Array[] {
+  const counts: number[] = []
+  for (const label of labels) {
+    while (counts.length <= label) counts.push(0)
+    counts[label]++
+  }
+  const classes = counts.map(count => new Uint32Array(count))
+  const next = counts.map(() => 0)
+  for (let row = 0; row < labels.length; row++) classes[labels[row]][next[labels[row]]++] = row
   return classes
 }
 

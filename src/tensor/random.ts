@@ -13,6 +13,7 @@ export const Purpose = {
   dropout: 3,
   augmentation: 4,
   split: 5,
+  blocks: 6,
   examples: 16,
   sweep: 17,
   importance: 18,

@@ -3,7 +3,8 @@ import type { Test } from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
-import { prepareSession, Session } from '../../src/coordinator/session.js'
+import { prepareSession } from '../../src/coordinator/prepare.js'
+import { Session } from '../../src/coordinator/session.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 /** `t` is the file's own, whose folder holds the data until the end. */

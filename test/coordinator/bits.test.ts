@@ -1,7 +1,8 @@
 /** Bar "bits": the weights do not depend on how many workers there are, nor on how the mini-batch is cut. */
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
-import { prepareSession, Session } from '../../src/coordinator/session.js'
+import { prepareSession } from '../../src/coordinator/prepare.js'
+import { Session } from '../../src/coordinator/session.js'
 import { stepsPerEpoch } from '../../src/worker/plan/clock.js'
 import { TINY } from '../helpers/tiny-data.js'
 import { bitsLab, distance } from './bits-lab.js'

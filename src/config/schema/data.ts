@@ -102,6 +102,24 @@ export const data = z
     numbers,
     categories,
     split,
+    stream: z
+      .enum(['auto', 'always', 'never'])
+      .default('auto')
+      .meta(
+        help(
+          'Training features of a `table` in a temporary file of the run directory instead of in memory. Each epoch takes blocks of consecutive ' +
+            'rows in a random order, and shuffles the rows of about 1,000 blocks at a time (docs/tables.md). `auto`: from 1 GiB of features on. ' +
+            'It decides about the order of the samples, so about the result.',
+        ),
+      ),
+    windowRows: count()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Rows that are shuffled at a time with `stream`, about: a whole number of steps. Two such windows are in memory. null: 128 MiB of features.',
+        ),
+      ),
     table,
     npz: z
       .strictObject({
@@ -215,6 +233,8 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['split', 'column'], ['table'], null],
   [['split', 'group'], ['table'], null],
   [['split', 'time'], ['table'], null],
+  [['stream'], ['table'], 'auto'],
+  [['windowRows'], ['table'], null],
   [['table', 'delimiter'], ['table'], 'auto'],
   [['table', 'header'], ['table'], 'auto'],
   [['table', 'decimal'], ['table'], 'auto'],

@@ -3,9 +3,10 @@
  * the reader keeps or reads again. Main thread.
  */
 import type { DataConfig } from '../source.js'
-import type { ColumnKind, ColumnProfile, ColumnValues } from './columns.js'
+import type { ColumnKind, ColumnProfile } from './columns.js'
 import { chooseKinds, withoutCounters } from './kinds.js'
 import type { TableReader } from './reader.js'
+import { rowsOfReader } from './table-rows.js'
 import { targetNames } from './targets.js'
 
 export interface ColumnDescription extends ColumnProfile {
@@ -34,8 +35,6 @@ const BINS = 20
 const MOST_TOP = 5
 /** Distinct texts that are counted; a column with more has no frequent ones. */
 const MOST_COUNTED = 20_000
-/** First rows by which a column is said to count the rows. */
-const COUNTED_ROWS = 100_000
 
 /** `config`: the section `data`. Throws DataError for a column in it that is not there. */
 export async function describeTable(
@@ -47,10 +46,9 @@ export async function describeTable(
   const targets = targetNames(where, columns, config.target)
   const splits = Object.values(config.split).filter(name => typeof name === 'string')
   const reserved = Object.fromEntries(splits.map(name => [name, 'data.split uses it']))
-  const { first, distributions } = await distributionsOf(reader)
+  const distributions = await distributionsOf(reader)
   const kinds = chooseKinds(where, columns, rows, config.columns, targets, reserved)
-  const counted = Math.min(rows, COUNTED_ROWS)
-  const chosen = withoutCounters(kinds, counted, name => first.get(name))
+  const chosen = await withoutCounters(kinds, rowsOfReader(reader))
   const described = columns.map((profile): ColumnDescription => {
     const { name } = profile
     const feature = chosen.features.find(each => each.profile.name === name)
@@ -67,36 +65,24 @@ interface Distribution {
   top?: [string, number][]
 }
 
-/** Distributions of all columns, and the numbers of the first rows. */
-async function distributionsOf(
-  reader: TableReader,
-): Promise<{ first: Map<string, ColumnValues>; distributions: Map<string, Distribution> }> {
+async function distributionsOf(reader: TableReader): Promise<Map<string, Distribution>> {
   const readable = reader.columns.filter(column => column.unreadable === undefined)
   const bins = new Map(readable.map(({ name }) => [name, new Array<number>(BINS).fill(0)]))
   const texts = new Map(readable.map(({ name }) => [name, new Map<string, number>()]))
-  const first = new Map<string, { type: 'number'; values: Float64Array }>()
-  const most = Math.min(reader.rows, COUNTED_ROWS)
   for await (const chunk of reader.read(readable.map(({ name }) => name))) {
     for (const { name, range } of readable) {
       const values = chunk.columns.get(name)!
       if (values.type === 'text') addTexts(texts.get(name)!, values.codes, values.dictionary)
-      else {
-        addNumbers(bins.get(name)!, values.values, range)
-        if (values.type !== 'number' || chunk.firstRow >= most) continue
-        const kept = first.get(name) ?? { type: 'number', values: new Float64Array(most) }
-        kept.values.set(values.values.subarray(0, most - chunk.firstRow), chunk.firstRow)
-        first.set(name, kept)
-      }
+      else addNumbers(bins.get(name)!, values.values, range)
     }
   }
-  const distributions = new Map(
+  return new Map(
     readable.map(({ name, type }): [string, Distribution] => {
       if (type !== 'text') return [name, { histogram: bins.get(name)! }]
       const top = [...texts.get(name)!].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).slice(0, MOST_TOP)
       return [name, { top }]
     }),
   )
-  return { first, distributions }
 }
 
 function addNumbers(bins: number[], values: Float64Array, range: ColumnProfile['range']): void {

@@ -1,10 +1,10 @@
 /** Fits the encoding of a whole table on its training rows. Pure; any thread. */
 import { DataError } from '../../errors.js'
 import { formatList } from '../../format.js'
-import type { TableChunk } from './columns.js'
 import { type ColumnEncoding, rowsOfEmbedding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
 import { fitColumn } from './fit.js'
 import type { ChosenColumns } from './kinds.js'
+import type { TableRows } from './table-rows.js'
 
 const MOST_SHOWN = 12
 
@@ -20,21 +20,28 @@ export interface TableFitOptions {
 }
 
 /** `rows`: the training rows. Throws DataError if no column is left to learn from. */
-export function fitTable(
+export async function fitTable(
   where: string,
-  chunk: TableChunk,
+  table: TableRows,
   rows: Uint32Array,
   { features, unused }: ChosenColumns,
   { targets, late, ...options }: TableFitOptions,
-): TableEncoding {
+): Promise<TableEncoding> {
   const columns: ColumnEncoding[] = []
   const out: UnusedColumn[] = [...unused]
-  for (const { profile, kind } of features) {
+  const fitted = new Map<string, ColumnEncoding>()
+  for await (const group of table.groups(features.map(({ profile }) => profile.name))) {
+    for (const { profile, kind } of features) {
+      const column = profile.name
+      const values = group.columns.get(column)
+      if (values === undefined) continue
+      const each = { ...options, column, kind, elapsed: column !== late }
+      fitted.set(column, fitColumn(values, rows, where, each))
+    }
+  }
+  for (const { profile } of features) {
     const column = profile.name
-    const encoding = fitColumn(chunk.columns.get(column)!, rows, where, {
-      ...options,
-      ...{ column, kind, elapsed: column !== late },
-    })
+    const encoding = fitted.get(column)!
     if (isConstant(encoding)) out.push({ column, reason: 'the same value in every training row' })
     else columns.push(encoding)
   }

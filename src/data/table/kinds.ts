@@ -6,8 +6,9 @@ import { inspect } from 'node:util'
 import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
 import { formatCount, formatCounted, formatNames } from '../../format.js'
-import { type ColumnKind, type ColumnProfile, type ColumnValues, MOST_COUNTED } from './columns.js'
+import { type ColumnKind, type ColumnProfile, MOST_COUNTED } from './columns.js'
 import type { FeatureKind, UnusedColumn } from './encoding.js'
+import type { TableRows } from './table-rows.js'
 
 /** Distinct values up to which text is a category however few rows there are. */
 const FEW_VALUES = 20
@@ -94,18 +95,23 @@ const idValues = (rows: number): number => (rows > MOST_COUNTED ? ESTIMATED_SHAR
 
 /**
  * Leaves out columns that count the rows, from any number on if their name says so, else from 0 or 1. A column stays if the
- * experiment says its kind, or if nothing else would be left. `valuesOf` has the values of all rows, in the file's order.
+ * experiment says its kind, or if nothing else would be left.
  */
-export function withoutCounters(
-  { features, unused }: ChosenColumns,
-  rows: number,
-  valuesOf: (column: string) => ColumnValues | undefined,
-): ChosenColumns {
-  const counting = features.filter(({ profile, kind, isAsked }) => {
-    if (isAsked || kind !== 'number' || !profile.isInteger || profile.missing > 0 || rows < 3) return false
-    const values = valuesOf(profile.name)
-    return values !== undefined && values.type === 'number' && counts(values.values, COUNTER.test(profile.name))
+export async function withoutCounters({ features, unused }: ChosenColumns, table: TableRows): Promise<ChosenColumns> {
+  const { rows } = table
+  const suspected = features.filter(({ profile: { isInteger, missing, range }, kind, isAsked }) => {
+    if (isAsked || kind !== 'number' || !isInteger || missing > 0 || rows < 3) return false
+    return range !== null && range[1] - range[0] === rows - 1
   })
+  if (suspected.length === 0) return { features, unused }
+  const counting: FeatureColumn[] = []
+  for await (const { columns } of table.groups(suspected.map(({ profile }) => profile.name))) {
+    for (const feature of suspected) {
+      const { name } = feature.profile
+      const values = columns.get(name)
+      if (values?.type === 'number' && counts(values.values, COUNTER.test(name))) counting.push(feature)
+    }
+  }
   if (counting.length === 0 || counting.length === features.length) return { features, unused }
   return {
     features: features.filter(feature => !counting.includes(feature)),

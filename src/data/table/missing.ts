@@ -4,8 +4,8 @@ import { DataError } from '../../errors.js'
 import { formatCounted, formatList, formatNames } from '../../format.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
-import type { TableChunk } from './columns.js'
 import type { FeatureKind } from './encoding.js'
+import type { TableRows } from './table-rows.js'
 import type { TargetValues } from './targets.js'
 
 const MOST_SHOWN = 8
@@ -14,29 +14,32 @@ const MOST_SHOWN = 8
 const POLICY = { number: 'number', boolean: 'number', category: 'category', date: 'date' } as const
 
 /** Rows that are used, ascending, and notes about the others. Throws DataError where a policy is "error". */
-export function missingRows(
+export async function missingRows(
   where: string,
-  chunk: TableChunk,
+  table: TableRows,
   features: readonly { readonly column: string; readonly kind: FeatureKind }[],
   values: TargetValues,
   targets: readonly string[],
   policies: DataConfig['missing'],
-): { readonly rows: Uint32Array; readonly notes: readonly string[] } {
-  const isOut = new Uint8Array(chunk.rows)
+): Promise<{ readonly rows: Uint32Array; readonly notes: readonly string[] }> {
+  const isOut = new Uint8Array(table.rows)
   const notes: string[] = []
   const lacking: string[] = []
-  for (const { column, kind } of features) {
-    const policy = policies[POLICY[kind]]
-    if (policy === 'fill') continue
-    const found = chunk.columns.get(column)!
-    let count = 0
-    for (let row = 0; row < chunk.rows; row++) {
-      if (!isMissing(found, row)) continue
-      if (policy === 'error') throw refused(where, `column ${inspect(column)}`, row, `data.missing.${POLICY[kind]}`)
-      isOut[row] = 1
-      count++
+  const judged = features.filter(({ kind }) => policies[POLICY[kind]] !== 'fill')
+  for await (const { columns } of table.groups(judged.map(({ column }) => column))) {
+    for (const { column, kind } of judged) {
+      const found = columns.get(column)
+      if (found === undefined) continue
+      let count = 0
+      for (let row = 0; row < table.rows; row++) {
+        if (!isMissing(found, row)) continue
+        if (policies[POLICY[kind]] === 'error')
+          throw refused(where, `column ${inspect(column)}`, row, `data.missing.${POLICY[kind]}`)
+        isOut[row] = 1
+        count++
+      }
+      if (count > 0) lacking.push(`${inspect(column)} (${count})`)
     }
-    if (count > 0) lacking.push(`${inspect(column)} (${count})`)
   }
   const out = isOut.reduce((sum, each) => sum + each, 0)
   if (out > 0) {
@@ -45,7 +48,7 @@ export function missingRows(
     )
   }
   let without = 0
-  for (let row = 0; row < chunk.rows; row++) {
+  for (let row = 0; row < table.rows; row++) {
     if (!lacksTarget(values, row, targets.length)) continue
     if (policies.target === 'error') {
       throw refused(where, `the target ${formatNames(targets, MOST_SHOWN)}`, row, 'data.missing.target')
@@ -54,7 +57,7 @@ export function missingRows(
     isOut[row] = 1
   }
   if (without > 0) notes.push(`${where}: left out ${formatCounted(without, 'row')} without a target`)
-  const rows = new Uint32Array(chunk.rows).map((_, row) => row).filter(row => isOut[row] === 0)
+  const rows = new Uint32Array(table.rows).map((_, row) => row).filter(row => isOut[row] === 0)
   return { rows, notes }
 }
 

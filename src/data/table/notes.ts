@@ -3,21 +3,20 @@ import { inspect } from 'node:util'
 import { TASK_FACTS, type Task } from '../../config/tasks.js'
 import { formatCounted, formatList, formatNames } from '../../format.js'
 import { isMissing } from './collect.js'
-import type { TableChunk } from './columns.js'
 import { type ColumnEncoding, featureCount, kindOf, rowsOfEmbedding, type TableEncoding, widthOf } from './encoding.js'
+import type { TableRows } from './table-rows.js'
 
 /** Names shown in a line. */
 const MOST_SHOWN = 12
 
 const PLURALS = { number: 'numbers', boolean: 'yes or no', category: 'categories', date: 'dates' } as const
 
-/** `rows`: the training rows, whose missing values are counted. */
+/** `missing`: number of missing values of the training rows, by column. */
 export function tableNotes(
   encoding: TableEncoding,
   { task, reason }: { readonly task: Task; readonly reason: string | null },
   classNames: readonly string[],
-  chunk: TableChunk,
-  rows: Uint32Array,
+  missing: ReadonlyMap<string, number>,
 ): string[] {
   const { columns, targets, unused } = encoding
   const outputs =
@@ -32,7 +31,7 @@ export function tableNotes(
   return [
     `predicts ${formatNames(targets, MOST_SHOWN)}: ${outputs}${why}, from ${formatCounted(columns.length, 'column')} as ${formatCounted(featureCount(encoding), 'feature')}`,
     ...kinds,
-    ...missingNote(columns, chunk, rows),
+    ...missingNote(columns, missing),
     ...(unused.length === 0
       ? []
       : [
@@ -52,17 +51,33 @@ function shown(column: ColumnEncoding): string {
   return `${name} (${widthOf(column) - column.buckets}${hashed})`
 }
 
-function missingNote(columns: readonly ColumnEncoding[], chunk: TableChunk, rows: Uint32Array): string[] {
+function missingNote(columns: readonly ColumnEncoding[], missing: ReadonlyMap<string, number>): string[] {
   const counted = columns.flatMap(encoding => {
-    if (!('missing' in encoding ? encoding.missing : encoding.indicator)) return []
-    const values = chunk.columns.get(encoding.column)!
-    let count = 0
-    for (const row of rows) if (isMissing(values, row)) count++
+    const count = missing.get(encoding.column) ?? 0
+    if (count === 0) return []
     const how =
       'missing' in encoding ? 'a category of its own' : `${Number(encoding.fill.toPrecision(6))} and an indicator`
-    return count === 0
-      ? []
-      : [`${inspect(encoding.column)} (${count}: ${encoding.kind === 'date' ? 'the median and an indicator' : how})`]
+    return [`${inspect(encoding.column)} (${count}: ${encoding.kind === 'date' ? 'the median and an indicator' : how})`]
   })
   return counted.length === 0 ? [] : [`missing: ${formatList(counted, MOST_SHOWN)}`]
+}
+
+/** Number of missing values in some rows of each column whose encoding knows them. */
+export async function countMissing(
+  { columns }: TableEncoding,
+  table: TableRows,
+  rows: Uint32Array,
+): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  const counted = columns.filter(encoding => ('missing' in encoding ? encoding.missing : encoding.indicator))
+  for await (const group of table.groups(counted.map(({ column }) => column))) {
+    for (const { column } of counted) {
+      const values = group.columns.get(column)
+      if (values === undefined) continue
+      let count = 0
+      for (const row of rows) if (isMissing(values, row)) count++
+      counts.set(column, count)
+    }
+  }
+  return counts
 }

@@ -7,33 +7,25 @@
 import { inspect } from 'node:util'
 import { allRowsAdvice } from '../../config/all-rows.js'
 import type { Task } from '../../config/tasks.js'
-import { DataError, ShapeError } from '../../errors.js'
+import { DataError } from '../../errors.js'
 import { formatNames } from '../../format.js'
 import type { SavedInput } from '../input.js'
-import {
-  checkViews,
-  type DataConfig,
-  type DatasetSource,
-  type Features,
-  type LoadedFile,
-  type Split,
-} from '../source.js'
+import type { DataConfig, DatasetSource, Split, WriteRows } from '../source.js'
 import { ALL_ROWS, expectOneSpelling, sortedClasses } from '../table.js'
 import { expectLearnable } from '../targets.js'
-import { collectColumns } from './collect.js'
-import type { ColumnProfile, TableChunk } from './columns.js'
-import { encodeRows } from './encode.js'
+import type { ColumnProfile, ColumnValues, TableChunk } from './columns.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
 import { notLearned, strata } from './labels.js'
+import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
 import { missingRows } from './missing.js'
-import { tableNotes } from './notes.js'
+import { countMissing, tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { splitTable, type TableSplits } from './splits.js'
-import { takeRows } from './take.js'
-import { type TargetValues, targetNames, targetValues, taskOfTargets } from './targets.js'
-import { expectWeight, WEIGHT_REASON, weightsOf } from './weights.js'
+import { type TableRows, tableRowsOf } from './table-rows.js'
+import { targetNames, targetValues, taskOfTargets } from './targets.js'
+import { expectWeight, WEIGHT_REASON } from './weights.js'
 
 /** Opens the files at an absolute path, a folder or a glob. */
 export type OpenReader = (path: string, format: TableFormat) => Promise<TableReader>
@@ -59,13 +51,10 @@ interface TablePlan {
   readonly isScored: boolean
 }
 
-/** Rows of a file in memory, with what the network is to learn from them. */
-interface ReadTable {
-  readonly chunk: TableChunk
-  readonly targets: TargetValues
+/** Rows of a file, with what the network is to learn from them. */
+interface ReadTable extends Omit<TablePart, 'validationFrom'> {
   /** Rows that are used, ascending: the others lack a target, or a value whose policy leaves the row out. */
   readonly rows: Uint32Array
-  readonly files: readonly LoadedFile[]
   readonly warnings: readonly string[]
   readonly notes: readonly string[]
 }
@@ -82,20 +71,29 @@ export async function openTable(
   open: OpenReader,
 ): Promise<DatasetSource> {
   const known = model?.table ?? null
-  return withReader(open, path, formatOf(config, known), async reader => {
+  const reader = await open(path, formatOf(config, known))
+  const files: TableRows[] = []
+  try {
     const planned = planColumns(reader, path, testPath, config, model)
     const names = reader.columns.map(({ name }) => name)
     const features = planned.known?.columns.map(({ column }) => column) ?? planned.chosen!.features.map(featureName)
-    const extra = [planned.splitBy?.name ?? [], planned.weight ?? []].flat()
-    const chunk = await collectColumns(reader, [...new Set([...features, ...planned.targets, ...extra])])
-    const chosen = planned.chosen && withoutCounters(planned.chosen, reader.rows, name => chunk.columns.get(name))
+    const extra = [...planned.targets, planned.splitBy?.name ?? [], planned.weight ?? []].flat()
+    const table = await tableRowsOf(reader, [...new Set([...features, ...extra])])
+    files.push(table)
+    const chosen = planned.chosen && (await withoutCounters(planned.chosen, table))
     const plan = { ...planned, chosen }
-    const all = readRows(reader, chunk, plan, config, path)
+    const all = await readRows(reader, table, extra, plan, config, path)
     const splits = splitsOf(all, plan, config, testPath !== null)
-    const encoding = known ?? fitted(all, plan, config, splits.train)
+    const encoding = known ?? (await fitted(all, plan, config, splits.train))
     const test = testPath === null ? null : await readTest(testPath, open, plan, config, encoding)
-    return sourceOf(all, test, splits, plan, encoding, names)
-  })
+    if (test) files.push(test.table)
+    const missing = await countMissing(encoding, table, splits.train)
+    return sourceOf(all, test, splits, plan, encoding, { names, missing, stream: config.stream })
+  } catch (error) {
+    await reader.close()
+    for (const table of files) await table.close()
+    throw error
+  }
 }
 
 /** Columns that a model is trained on: features, then targets. */
@@ -105,20 +103,6 @@ const columnsOf = ({ columns, targets }: TableEncoding): string[] => [
 ]
 
 const featureName = ({ profile }: { readonly profile: ColumnProfile }): string => profile.name
-
-async function withReader<T>(
-  open: OpenReader,
-  path: string,
-  format: TableFormat,
-  use: (reader: TableReader) => Promise<T>,
-): Promise<T> {
-  const reader = await open(path, format)
-  try {
-    return await use(reader)
-  } finally {
-    await reader.close()
-  }
-}
 
 /** How files are to be read: the experiment's settings, and the types that a model's columns must have. */
 export function formatOf(
@@ -210,17 +194,28 @@ function kindsOf({ chosen, known }: TablePlan): { column: string; kind: FeatureK
   )
 }
 
-function readRows(
+/** `extra`: columns that are in memory in any case. */
+async function readRows(
   { files, warnings, notes }: TableReader,
-  chunk: TableChunk,
+  table: TableRows,
+  extra: readonly string[],
   plan: TablePlan,
   { missing }: DataConfig,
   where: string,
-): ReadTable {
+): Promise<ReadTable> {
+  const chunk = table.memory ?? (await columnsInMemory(table, extra))
   const targets = targetValues(where, chunk, plan.targets, plan.task)
-  const used = missingRows(where, chunk, kindsOf(plan), targets, plan.targets, missing)
+  const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, missing)
   if (used.rows.length === 0) throw new DataError(`${where}: the table is empty, expected rows with a target`)
-  return { chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
+  return { table, chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
+}
+
+async function columnsInMemory(table: TableRows, names: readonly string[]): Promise<TableChunk> {
+  const columns = new Map<string, ColumnValues>()
+  for await (const group of table.groups([...new Set(names)])) {
+    for (const [name, values] of group.columns) columns.set(name, values)
+  }
+  return { firstRow: 0, rows: table.rows, columns }
 }
 
 /** Training, validation and test rows. `hasTest`: the test rows are in another file. */
@@ -240,13 +235,13 @@ function splitsOf(
   })
 }
 
-function fitted(
-  { chunk }: ReadTable,
+async function fitted(
+  { table }: ReadTable,
   { where, targets, chosen, splitBy, weight }: TablePlan,
   { categories, numbers }: DataConfig,
   rows: Uint32Array,
-): TableEncoding {
-  const encoding = fitTable(where, chunk, rows, chosen!, {
+): Promise<TableEncoding> {
+  const encoding = await fitTable(where, table, rows, chosen!, {
     ...{ targets, maxCategories: categories.max, above: categories.above, buckets: categories.buckets },
     ...{ embeddingSize: categories.embeddingSize, bins: numbers.bins },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
@@ -254,37 +249,56 @@ function fitted(
   return { ...encoding, weight }
 }
 
-function readTest(path: string, open: OpenReader, plan: TablePlan, config: DataConfig, encoding: TableEncoding) {
-  return withReader(open, path, formatOf(config, encoding), async reader => {
+async function readTest(path: string, open: OpenReader, plan: TablePlan, config: DataConfig, encoding: TableEncoding) {
+  const reader = await open(path, formatOf(config, encoding))
+  try {
     const names = reader.columns.map(({ name }) => name)
     expectColumns(path, names, columnsOf(encoding))
-    const chunk = await collectColumns(reader, columnsOf(encoding))
-    return readRows(reader, chunk, { ...plan, known: encoding }, config, path)
-  })
+    const table = await tableRowsOf(reader, columnsOf(encoding))
+    return await readRows(reader, table, encoding.targets, { ...plan, known: encoding }, config, path)
+  } catch (error) {
+    await reader.close()
+    throw error
+  }
 }
 
-/** The data set. `test`: the rows of a test file; null: those of `splits`. `names`: all columns of the table. */
+/** Bytes of training features above which they are not held in memory. */
+const STREAMED_BYTES = 2 ** 30
+
+interface SourceFacts {
+  /** All columns of the table. */
+  readonly names: readonly string[]
+  /** Missing values of the training rows, by column. */
+  readonly missing: ReadonlyMap<string, number>
+  readonly stream: DataConfig['stream']
+}
+
+/** The data set. `test`: the rows of a test file; null: those of `splits`. */
 function sourceOf(
   all: ReadTable,
   test: ReadTable | null,
   splits: TableSplits,
   { where, targets, task, reason, weight, isScored }: TablePlan,
   encoding: TableEncoding,
-  names: readonly string[],
+  { names, missing, stream }: SourceFacts,
 ): DatasetSource {
   const classNames = all.targets.task === 'classification' ? classesOf(where, all, isScored) : targets
   if (all.targets.task !== 'classification' && !isScored) {
-    const values = rowsOf(all.targets.values, targets.length, all.rows)
+    const values = valuesOf(all.targets.values, targets.length, all.rows)
     expectLearnable(where, { task: all.targets.task, names: targets, values })
   }
   if (test) expectKnownClasses(test, classNames)
   const train = new Uint32Array(splits.train.length + splits.validation.length)
   train.set(splits.train)
   train.set(splits.validation, splits.train.length)
-  const parts: Record<Split, ReadTable> = {
-    train: { ...all, rows: train, files: isScored ? [] : all.files },
-    test: test ?? { ...all, rows: splits.test, files: isScored ? all.files : [] },
+  const tested = test ?? { ...all, rows: splits.test, files: isScored ? all.files : [] }
+  const parts: Record<Split, TablePart> = {
+    train: { ...all, rows: train, validationFrom: splits.train.length, files: isScored ? [] : all.files },
+    test: { ...tested, validationFrom: tested.rows.length },
   }
+  const settings: LoadSettings = { encoding, classNames, where, weight }
+  const bytes = Float32Array.BYTES_PER_ELEMENT * splits.train.length * featureCount(encoding)
+  const streams = !isScored && (stream === 'always' || (stream === 'auto' && bytes > STREAMED_BYTES))
   const used = new Set(columnsOf(encoding))
   return {
     ...{ name: 'table', where, height: 1, width: featureCount(encoding), dtype: 'float32' },
@@ -298,18 +312,23 @@ function sourceOf(
     test: { rows: parts.test.rows.length },
     ...(isScored ? {} : { validationFrom: splits.train.length }),
     warnings: [...all.warnings, ...(test?.warnings ?? []), ...notLearned(where, all.targets, splits.train, classNames)],
-    notes: [
-      ...tableNotes(encoding, { task, reason }, classNames, all.chunk, splits.train),
-      ...all.notes,
-      ...(test?.notes ?? []),
-    ],
+    notes: [...tableNotes(encoding, { task, reason }, classNames, missing), ...all.notes, ...(test?.notes ?? [])],
     ...(weight !== null && { weighted: true }),
-    load: loader(parts, encoding, classNames, where, weight),
+    load: (split, features, labels, into = new Float32Array()) =>
+      loadPart(parts[split], split, settings, { features, labels, targets: into }),
+    ...(streams && {
+      stream: (write: WriteRows, labels: Int32Array, into = new Float32Array()) =>
+        streamPart(parts.train, settings, write, { labels, targets: into }),
+    }),
+    async close() {
+      await all.table.close()
+      await test?.table.close()
+    },
     async fields(split, positions) {
-      const { chunk, rows } = parts[split]
+      const { table, rows } = parts[split]
       const fileRows = Uint32Array.from({ length: positions.length }, (_, i) => rows[positions[i]])
       const { files } = split === 'test' && test ? test : all
-      return { chunk: takeRows(chunk, fileRows, columnsOf(encoding)), fileRows, files }
+      return { chunk: await table.take(columnsOf(encoding), fileRows), fileRows, files }
     },
   }
 }
@@ -323,46 +342,6 @@ function classesOf(where: string, { targets, rows }: ReadTable, isScored: boolea
   expectOneSpelling(where, classes)
   if (classes.length >= 2 || isScored) return classes
   throw new DataError(`${where}: has ${rows.length} rows in ${classes.length} classes, expected at least 2 classes`)
-}
-
-/** Rows of values (N, K). */
-function rowsOf(values: Float64Array, width: number, rows: Uint32Array): Float64Array {
-  const taken = new Float64Array(rows.length * width)
-  for (const [i, row] of rows.entries()) taken.set(values.subarray(row * width, (row + 1) * width), i * width)
-  return taken
-}
-
-function loader(
-  parts: Readonly<Record<Split, ReadTable>>,
-  encoding: TableEncoding,
-  classNames: readonly string[],
-  where: string,
-  weight: string | null,
-): DatasetSource['load'] {
-  const width = featureCount(encoding)
-  return async (split: Split, features: Features, labels: Int32Array, into = new Float32Array()) => {
-    const { chunk, rows, targets, files } = parts[split]
-    checkViews('table', split, rows.length, width, features, labels)
-    const file = files[0]?.path ?? where
-    encodeRows(encoding, chunk, features as Float32Array, rows, file)
-    const weights = split === 'train' && weight !== null ? weightsOf(file, chunk, weight, rows) : null
-    const loaded = { files, ...(weights && { weights }) }
-    if (targets.task === 'classification') {
-      const place = targets.names.map(name => classNames.indexOf(name))
-      for (let i = 0; i < rows.length; i++) {
-        const label = targets.labels[rows[i]]
-        labels[i] = place[label]
-      }
-      return loaded
-    }
-    const count = encoding.targets.length
-    if (into.length !== rows.length * count) {
-      throw new ShapeError(`table: load got room for ${into.length} targets, expected ${rows.length * count}`)
-    }
-    labels.fill(0)
-    into.set(rowsOf(targets.values, count, rows))
-    return loaded
-  }
 }
 
 /** Throws DataError for a class of the test file that the training file does not have. */

@@ -26,6 +26,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const inputDeltas = layout.embedded?.deltas ? view(layout.embedded.deltas) : null // (B, widths[0])
   const batch = {
     samples: viewSlot(memory, layout.batch.samples),
+    places: layout.batch.places && viewSlot(memory, layout.batch.places),
     losses: viewSlot(memory, layout.batch.losses),
     correct: viewSlot(memory, layout.batch.correct),
   }

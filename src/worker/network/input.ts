@@ -29,6 +29,7 @@ export function bindInput(
   embedded: BoundEmbeddings['gathered'],
 ): Network['gather'] {
   const samples = viewSlot(memory, layout.batch.samples)
+  const places = layout.batch.places ? viewSlot(memory, layout.batch.places) : samples
   const images = {
     train: viewSlot<'uint8' | 'float32'>(memory, layout.features.train),
     test: viewSlot<'uint8' | 'float32'>(memory, layout.features.test),
@@ -38,7 +39,7 @@ export function bindInput(
     factor: viewSlot(memory, layout.scaling.factor),
   }
   const gatherOf = (of: EmbeddedFeatures | null) => ({
-    train: kernels.gather(to, images.train, samples, scaling, of),
+    train: kernels.gather(to, images.train, places, scaling, of),
     test: kernels.gather(to, images.test, samples, scaling, of),
   })
   const gather = gatherOf(embedded?.scored ?? null)

@@ -175,6 +175,8 @@ export interface Network {
   readonly batch: {
     /** Sample index of each row: written before a pass. */
     readonly samples: IntTensor
+    /** Row in memory of its features, where training samples are loaded in windows; null: its sample index. */
+    readonly places: IntTensor | null
     readonly losses: FloatTensor
     readonly correct: IntTensor
   }

@@ -17,6 +17,7 @@ import { Reservations, type Slot } from '../../tensor/arena.js'
 import { sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan, Split } from './run-plan.js'
 import { gradientParts, keepsGradient } from './tiles.js'
+import { rowsInMemory } from './windows.js'
 import { controlWords, statWords } from './words.js'
 
 export type FloatSlot = Slot<'float32'> | Slot<'float64'>
@@ -64,6 +65,7 @@ export interface Layout {
   readonly stats: Slot<'float64'>
   readonly batch: {
     readonly samples: Slot<'int32'> //   (B) sample index of each row
+    readonly places: Slot<'int32'> | null // (B) row of its features in memory; null: its sample index
     readonly losses: Slot<'float64'> //  (B)
     readonly correct: Slot<'int32'> //   (B) 1 or 0; number of right labels
   }
@@ -98,6 +100,7 @@ export interface Layout {
   readonly weights: Slot<'float32'> | null // (N)
   /** Targets of a squared error, or labels of 0 and 1; empty with the cross-entropy of classes. */
   readonly targets: { readonly train: Slot<'float32'>; readonly test: Slot<'float32'> } // (N, C)
+  /** Features of the samples; of training samples in windows, those that are loaded. */
   readonly features: { readonly train: FeatureSlot; readonly test: FeatureSlot } // (N, F)
   /** Shift and scale of the features; null: bytes are divided by 255. */
   readonly scaling: { readonly offset: Slot<'float32'>; readonly factor: Slot<'float32'> } | null // (F) each
@@ -127,8 +130,9 @@ const sections = {
   control: ({ at, plan }: Context) => at.reserve('control', 'int32', [controlWords(plan.workers)]),
   stats: ({ at, plan: { loss, widths } }: Context) =>
     at.reserve('stats', 'float64', [statWords(loss === 'mean-squared-error' ? widths[widths.length - 1] : 0)]),
-  batch: ({ at, bufferRows }: Context) => ({
+  batch: ({ at, plan, bufferRows }: Context) => ({
     samples: at.reserve('batch.samples', 'int32', [bufferRows]),
+    places: plan.windows && at.reserve('batch.places', 'int32', [bufferRows]),
     losses: at.reserve('batch.losses', 'float64', [bufferRows]),
     correct: at.reserve('batch.correct', 'int32', [bufferRows]),
   }),
@@ -169,7 +173,10 @@ const sections = {
     }
   },
   features: ({ at, plan, features }: Context) => ({
-    train: at.reserve('features.train', plan.input.dtype, [plan.images.train, features]) as FeatureSlot,
+    train: at.reserve('features.train', plan.input.dtype, [
+      plan.windows ? rowsInMemory(plan.windows) : plan.images.train,
+      features,
+    ]) as FeatureSlot,
     test: at.reserve('features.test', plan.input.dtype, [plan.images.test, features]) as FeatureSlot,
   }),
   scaling: ({ at, plan, features }: Context) =>

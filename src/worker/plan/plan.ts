@@ -15,8 +15,10 @@ import { embeddedInputs } from '../../model/embedding.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
+import { rowsPerStep } from './clock.js'
 import { type Layout, planLayout } from './layout.js'
 import { PROTOCOL, type RunPlan, type Split } from './run-plan.js'
+import { type Windows, windowsFor } from './windows.js'
 
 export interface PlannedRun {
   /** Plan whose `rows` are still 0: they are known once the labels are loaded. */
@@ -94,6 +96,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
     input: { dtype: data.dtype, scaled: isScaled(experiment.data, data.dtype) },
     rows: { train: 0, validation: 0, test: 0 },
+    windows: windowsOf(experiment, data, options, features),
     images: {
       train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
       test: options.splits.includes('test') ? data.test.rows : 0,
@@ -102,6 +105,18 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason: reason, backendAdvice: advice }
+}
+
+/** Windows of training rows that are not all held in memory. */
+function windowsOf(
+  { train, data: { windowRows } }: Experiment,
+  data: DatasetSource,
+  { purpose }: PlanOptions,
+  features: number,
+): Windows | null {
+  if (purpose !== 'train' || data.stream === undefined) return null
+  const keptRows = data.train.rows - (data.validationFrom ?? data.train.rows)
+  return windowsFor(features, rowsPerStep(train), windowRows, keptRows)
 }
 
 /** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */

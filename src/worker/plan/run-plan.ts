@@ -10,9 +10,10 @@ import type { Activation } from '../../model/activation.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
 import type { Initialisation } from '../../model/init.js'
 import type { NormType } from '../../model/parameters.js'
+import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 8
+export const PROTOCOL = 9
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -74,6 +75,8 @@ export interface RunPlan {
   readonly rows: Readonly<Record<Split, number>>
   /** Type of each feature in the data set, and whether it is shifted and scaled; a byte that is not is divided by 255. */
   readonly input: { readonly dtype: 'uint8' | 'float32'; readonly scaled: boolean }
+  /** Windows in which training rows are loaded; null: all are in memory. */
+  readonly windows: Windows | null
   /** Images in each file: those of `train` are shared by training and validation rows. */
   readonly images: { readonly train: number; readonly test: number }
 }

@@ -19,6 +19,8 @@ export interface PassSource<C> {
   pass(context: C): Pass
   /** Sample index of a row of the mini-batch. */
   sampleIndex(context: C, batchRow: number): number
+  /** Row in memory of its features, where training samples are loaded in windows. */
+  place(context: C, batchRow: number): number
 }
 
 export interface PassParts extends Pick<ProgramParts, 'plan' | 'backend' | 'network'> {
@@ -32,7 +34,7 @@ export function passStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>
 
 export const shardsOf = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
 
-/** Returns piece `task` of the rows, in pieces of this many, and writes the sample index of each. */
+/** Returns piece `task` of the rows, in pieces of this many, and writes the sample index of each, and its place. */
 export function takeRows<C>(
   { batch }: Pick<Network, 'batch'>,
   source: PassSource<C>,
@@ -44,6 +46,10 @@ export function takeRows<C>(
   const samples = batch.samples.data
   const end = piece.row + piece.rows
   for (let batchRow = piece.row; batchRow < end; batchRow++) samples[batchRow] = source.sampleIndex(context, batchRow)
+  if (batch.places !== null) {
+    const places = batch.places.data
+    for (let batchRow = piece.row; batchRow < end; batchRow++) places[batchRow] = source.place(context, batchRow)
+  }
   return piece
 }
 

@@ -24,6 +24,7 @@ export function scoreProgram(parts: ProgramParts, outputs: Float32Array | null =
     rows: ({ rows }) => rows,
     pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
     sampleIndex: ({ split, first }, batchRow) => sampleIndices[split].data[first + batchRow],
+    place: scoredPlace(parts),
   }
   const sum: Stage<ScoreContext> = {
     name: 'sum',
@@ -46,4 +47,12 @@ export function scoreProgram(parts: ProgramParts, outputs: Float32Array | null =
     },
   }
   return [...passStages({ ...parts, trains: false }, source), sum]
+}
+
+/** Place of a row whose features are in windows: training rows are scored window by window, from the first place on. */
+function scoredPlace({ plan }: ProgramParts): PassSource<ScoreContext>['place'] {
+  const { windows } = plan
+  if (windows === null) return () => 0
+  return ({ split, first }, batchRow) =>
+    split === 'validation' ? 2 * windows.rows + first + batchRow : (first + batchRow) % windows.rows
 }

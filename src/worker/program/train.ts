@@ -9,7 +9,7 @@
  */
 
 import { type GradientSource, type Layer, type Network, rowsPass, weightsOf } from '../network/network.js'
-import { rowsPerStep, type StepContext } from '../plan/clock.js'
+import type { StepContext } from '../plan/clock.js'
 import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
@@ -34,6 +34,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
       deltaScale: 1 / (weightOf === null ? context.stepRows : weightOf(context)),
     }),
     sampleIndex: ({ shuffledIndices, first }, batchRow) => sampleIndices.train.data[shuffledIndices[first + batchRow]],
+    place: ({ place }, batchRow) => place + batchRow,
   }
   const stages =
     plan.allReduce === 'fused'
@@ -53,13 +54,12 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
  * Sum of the weights of a step's samples, all its mini-batches together, in the order of the rows: the same in every worker.
  * The gradient is 0 where all weights are, and any divisor does.
  */
-function stepWeight({ plan, sampleIndices, weights }: ProgramParts): (context: StepContext) => number {
+function stepWeight({ sampleIndices, weights }: ProgramParts): (context: StepContext) => number {
   const samples = sampleIndices.train.data
   let [step, sum] = [-1, 0]
   return context => {
     if (context.step === step) return sum
-    const { stepInEpoch, stepRows, shuffledIndices } = context
-    const first = stepInEpoch * rowsPerStep(plan)
+    const { firstOfStep: first, stepRows, shuffledIndices } = context
     let total = 0
     for (let row = first; row < first + stepRows; row++) total += weights!.data[samples[shuffledIndices[row]]]
     step = context.step

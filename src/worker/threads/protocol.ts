@@ -50,8 +50,15 @@ export interface TrainWorker {
   restore(from: SharedArrayBuffer): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
   run(fromStep: number, toStep: number, options?: SpanOptions): SpanReport
-  /** Scores all rows of a split; the sums are in the stats. `outputs` gets the outputs of each row: f32, (rows, K). */
-  evaluate(split: Split, outputs?: SharedArrayBuffer): SpanReport
+  /**
+   * Scores the rows of a split, or those of `range`; the sums, from row 0 on, are in the stats. `outputs` gets the outputs of each row:
+   * f32, (rows, K).
+   */
+  evaluate(
+    split: Split,
+    outputs?: SharedArrayBuffer,
+    range?: { readonly from: number; readonly to: number },
+  ): SpanReport
 }
 
 /** Argument of the task that hosts a worker. */

@@ -55,13 +55,13 @@ export function createWorker(): TrainWorker {
       const of = get()
       return guarded(of.team, () => runSpan(of, fromStep, toStep, options))
     },
-    evaluate(split, outputs) {
+    evaluate(split, outputs, range) {
       const { parts, team, pieceRows } = get()
       const stages = scoreProgram(parts, outputs ? new Float32Array(outputs) : null).map(timed)
       return guarded(team, () => {
-        const total = parts.plan.rows[split]
+        const { from, to: total } = range ?? { from: 0, to: parts.plan.rows[split] }
         let fault = 0
-        for (let first = 0; first < total && fault === 0; first += pieceRows) {
+        for (let first = from; first < total && fault === 0; first += pieceRows) {
           fault = runStages(stages, { split, first, rows: Math.min(pieceRows, total - first) }, team)
         }
         return { step: 0, stages: stages.map(takeTimes), fault }

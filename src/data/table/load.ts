@@ -1,0 +1,127 @@
+/**
+ * Loads the splits of a table: features by its encoding, and labels or targets. From memory, or from the files chunk by chunk. Main
+ * thread.
+ *
+ * Letters: `N` rows of a split, `F` features, `K` targets.
+ */
+import { ShapeError } from '../../errors.js'
+import { checkViews, type Features, type LoadedFile, type LoadedSplit, type Split, type WriteRows } from '../source.js'
+import type { TableChunk } from './columns.js'
+import { encodeRows } from './encode.js'
+import { featureCount, type TableEncoding } from './encoding.js'
+import type { TableRows } from './table-rows.js'
+import type { TargetValues } from './targets.js'
+import { weightsOf } from './weights.js'
+
+/** Rows of a split, with what the network is to learn from them. */
+export interface TablePart {
+  readonly table: TableRows
+  /** Columns that are in memory in any case: targets, weights, what splits are made by. */
+  readonly chunk: TableChunk
+  readonly targets: TargetValues
+  /** (N) Rows of the file: ascending up to `validationFrom`, and from there on. */
+  readonly rows: Uint32Array
+  readonly validationFrom: number
+  readonly files: readonly LoadedFile[]
+}
+
+export interface LoadSettings {
+  readonly encoding: TableEncoding
+  readonly classNames: readonly string[]
+  readonly where: string
+  /** Column of the weights; null: there are none. */
+  readonly weight: string | null
+}
+
+/** Loads a split into memory. `targets`: (N, K), for regression. */
+export async function loadPart(
+  part: TablePart,
+  split: Split,
+  { encoding, ...settings }: LoadSettings,
+  into: { readonly features: Features; readonly labels: Int32Array; readonly targets: Float32Array },
+): Promise<LoadedSplit> {
+  const width = featureCount(encoding)
+  checkViews('table', split, part.rows.length, width, into.features, into.labels)
+  const features = into.features as Float32Array
+  if (part.table.memory !== null) encodeRows(encoding, part.table.memory, features, part.rows, placeOf(part, settings))
+  else {
+    await writeEncoded(part, { encoding, ...settings }, async (row, encoded) => {
+      features.set(encoded, row * width)
+    })
+  }
+  return loadTargets(part, split, { encoding, ...settings }, into)
+}
+
+/** Loads the training split without its features, which `write` gets in pieces, in the order of the file. */
+export async function streamPart(
+  part: TablePart,
+  settings: LoadSettings,
+  write: WriteRows,
+  into: { readonly labels: Int32Array; readonly targets: Float32Array },
+): Promise<LoadedSplit> {
+  await writeEncoded(part, settings, write)
+  return loadTargets(part, 'train', settings, into)
+}
+
+const placeOf = ({ files }: TablePart, { where }: Pick<LoadSettings, 'where'>): string => files[0]?.path ?? where
+
+/** Rows that are encoded at a time, where a chunk has more. */
+const MOST_ROWS = 16_384
+
+async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, write: WriteRows): Promise<void> {
+  const { table, rows, validationFrom } = part
+  const width = featureCount(encoding)
+  const staging = new Float32Array(MOST_ROWS * width)
+  const file = placeOf(part, { where })
+  // Next row of each of the two ascending runs.
+  const runs = [
+    { next: 0, end: validationFrom },
+    { next: validationFrom, end: rows.length },
+  ]
+  for await (const chunk of table.chunks(encoding.columns.map(({ column }) => column))) {
+    const chunkEnd = chunk.firstRow + chunk.rows
+    for (const run of runs) {
+      while (run.next < run.end && rows[run.next] < chunkEnd) {
+        const first = run.next
+        const most = Math.min(run.end, first + MOST_ROWS)
+        while (run.next < most && rows[run.next] < chunkEnd) run.next++
+        const here = rows.subarray(first, run.next).map(row => row - chunk.firstRow)
+        const encoded = staging.subarray(0, here.length * width)
+        encodeRows(encoding, chunk, encoded, here, file)
+        await write(first, encoded)
+      }
+    }
+  }
+}
+
+function loadTargets(
+  part: TablePart,
+  split: Split,
+  { encoding, classNames, where, weight }: LoadSettings,
+  { labels, targets: into }: { readonly labels: Int32Array; readonly targets: Float32Array },
+): LoadedSplit {
+  const { chunk, rows, targets, files } = part
+  const weights = split === 'train' && weight !== null ? weightsOf(placeOf(part, { where }), chunk, weight, rows) : null
+  const loaded = { files, ...(weights && { weights }) }
+  if (targets.task === 'classification') {
+    const place = targets.names.map(name => classNames.indexOf(name))
+    for (let i = 0; i < rows.length; i++) labels[i] = place[targets.labels[rows[i]]]
+    return loaded
+  }
+  const count = encoding.targets.length
+  if (into.length !== rows.length * count) {
+    throw new ShapeError(`table: load got room for ${into.length} targets, expected ${rows.length * count}`)
+  }
+  labels.fill(0)
+  into.set(valuesOf(targets.values, count, rows))
+  return loaded
+}
+
+/** Rows of values (N, K). */
+export function valuesOf(values: Float64Array, width: number, rows: Uint32Array): Float64Array {
+  const taken = new Float64Array(rows.length * width)
+  for (let i = 0; i < rows.length; i++) {
+    for (let k = 0; k < width; k++) taken[i * width + k] = values[rows[i] * width + k]
+  }
+  return taken
+}
