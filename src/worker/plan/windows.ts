@@ -9,7 +9,6 @@
  * Letters: `W` rows of a window.
  */
 import { Purpose, permutation } from '../../tensor/random.js'
-import type { RunPlan } from './run-plan.js'
 
 export interface Windows {
   /** W: a multiple of the rows of a step, so that no step needs two windows. */
@@ -62,7 +61,7 @@ export interface WindowOrder {
 
 /** Order of window `index` of an epoch. `rows`: training rows. */
 export function windowOrder(
-  { seed }: Pick<RunPlan, 'seed'>,
+  { seed }: { readonly seed: number },
   windows: Windows,
   rows: number,
   epoch: number,
