@@ -108,11 +108,12 @@ const section = (id: string, title: string, content: HtmlValue): Section => ({ i
 
 /** Predictions for the test split. */
 function testSections({ test, table, experiment }: RunReport, level: 3 | 4): Section[] {
+  const rows = table !== null && !('missing' in table) ? table : null
   if ('missing' in test) {
     const title = experiment.data.dataset === 'table' ? 'Test rows' : 'Test images'
-    return [section('test', title, html`<p class="note">There are no predictions to show: ${test.missing}.</p>`)]
+    const note = html`<p class="note">There are no predictions to show: ${test.missing}.</p>`
+    return [section('test', title, note), ...(rows ? [section('worst', 'Largest losses', worstTableRows(rows))] : [])]
   }
-  const rows = table !== null && !('missing' in table) ? table : null
   if ('targets' in test) {
     return [
       section('targets', 'Test rows', targetsSection(test)),

@@ -111,7 +111,7 @@ function axisOf(values: readonly number[], kind: Dependence['kind']) {
   if (kind !== 'date') return { scale: linearScale(low, high, { exact: true }), format: formatNumber }
   const range = high > low ? high - low : 1
   const scale: Scale = {
-    ...{ low, high: low + range, ticks: [low, low + range / 2, low + range] },
+    ...{ low, high: low + range, ticks: [0.1, 0.5, 0.9].map(share => low + share * range) },
     share: value => (value - low) / range,
   }
   const text = dateText(Float64Array.from(values))
