@@ -77,6 +77,8 @@ export async function openDatabase(
       free.push(connection)
       await connection.run(`SET ${buffered}`)
     }
+    // The machine's time zone would change what a query makes of dates.
+    await free[0].run("SET GLOBAL TimeZone = 'UTC'")
     for (const setting of settings) await free[0].run(`SET ${setting}`)
   } catch (error) {
     instance.closeSync()

@@ -7,6 +7,7 @@ import { DataError } from '../../../errors.js'
 import { type Database, sqlName, sqlText } from './database.js'
 import { firstLine } from './delimited.js'
 import { loadDuckDB } from './package.js'
+import { expectRepeatable } from './repeatable.js'
 import type { ReadColumn, RowSource } from './source.js'
 import { describe, tableSource } from './stored.js'
 
@@ -57,6 +58,8 @@ export async function querySource(
     const { statementType } = await statements.prepare(0)
     if (statementType !== StatementType.SELECT)
       throw new DataError(`${at}: is ${StatementType[statementType]}, expected a SELECT`)
+    const names = columns.map(({ name }) => name)
+    await expectRepeatable(at, connection, query, names)
   } catch (error) {
     if (error instanceof DataError) throw error
     throw new DataError(`${at}: ${firstLine(error)}`, {
