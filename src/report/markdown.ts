@@ -2,6 +2,7 @@
 import { formatCount, formatDuration, formatLoss, formatNumber, formatPercent } from '../format.js'
 import type { Score } from '../run/events.js'
 import { comparisonMarkdown } from './comparison.js'
+import type { LabelReport } from './labels.js'
 import type { RegressionReport } from './regression.js'
 import type { Report, RunReport, TestReport } from './report.js'
 import { qualityOf } from './sections/curves.js'
@@ -47,6 +48,7 @@ function runMarkdown(run: RunReport): string {
   for (const { step, text } of curves.incidents) lines.push(`- After step ${formatCount(step)}: ${plain(text)}`, '')
   lines.push(...epochsMarkdown(run))
   if ('missing' in test) lines.push(`There are no predictions to show: ${plain(test.missing)}.`, '')
+  else if ('labels' in test) lines.push(...labelsMarkdown(test))
   else lines.push(...('targets' in test ? regressionMarkdown(test) : testMarkdown(test)))
   lines.push(...tableMarkdown(run))
   if (timeline) {
@@ -89,6 +91,25 @@ function epochsMarkdown({ curves }: RunReport): string[] {
     ])
   const head = ['epoch', 'loss', name, 'validation loss', `validation ${name}`, 'time', 'samples/s']
   return ['## Epochs', '', table(head, rows)]
+}
+
+function labelsMarkdown({ rows, right, accuracy, exact, labels, calibration }: LabelReport): string[] {
+  const share = (value: number | null) => (value === null ? '' : formatPercent(value))
+  const number = (value: number | null) => (value === null ? '' : formatLoss(value))
+  return [
+    '## Test rows',
+    '',
+    `${formatCount(right)} of ${formatCount(rows * labels.length)} labels of ${formatCount(rows)} rows are right: ${share(accuracy)}; ` +
+      `${formatCount(exact)} rows are right in all of them. Expected calibration error ${share(calibration.expectedError)}.`,
+    '',
+    table(
+      ['label', 'yes', 'predicted', 'right', 'precision', 'recall', 'F1', 'ROC AUC', 'average precision'],
+      labels.map(of => [
+        ...[of.name, formatCount(of.support), formatCount(of.predicted), share(of.right / rows)],
+        ...[share(of.precision), share(of.recall), share(of.f1), number(of.rocAuc), number(of.averagePrecision)],
+      ]),
+    ),
+  ]
 }
 
 function regressionMarkdown({ rows, targets }: RegressionReport): string[] {

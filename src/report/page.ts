@@ -9,6 +9,7 @@ import { columnsSection } from './sections/columns.js'
 import { comparisonSection } from './sections/comparison.js'
 import { courseOf, curvesSection } from './sections/curves.js'
 import { activationsSection, mistakesSection } from './sections/gallery.js'
+import { labelsSection } from './sections/labels.js'
 import { digestsSection, experimentSection, machineSection } from './sections/origin.js'
 import { targetsSection, worstRowsSection } from './sections/regression.js'
 import { summarySection } from './sections/summary.js'
@@ -118,6 +119,13 @@ function testSections({ test, table, experiment }: RunReport, level: 3 | 4): Sec
     return [
       section('targets', 'Test rows', targetsSection(test)),
       section('worst', 'Largest errors', rows ? worstTableRows(rows) : worstRowsSection(test)),
+    ]
+  }
+  if ('labels' in test) {
+    return [
+      section('labels', 'Labels', labelsSection(test)),
+      section('calibration', 'Calibration', calibrationSection({ ...test, unit: 'prediction' })),
+      ...(rows ? [section('worst', 'Largest losses', worstTableRows(rows))] : []),
     ]
   }
   const common = [

@@ -10,6 +10,7 @@ import type { MovedData } from '../run/locate-data.js'
 import type { Manifest } from '../run/manifest.js'
 import { type Comparison, compareRuns } from './comparison.js'
 import { type Curves, curvesOf } from './curves.js'
+import { type LabelReport, labelReport } from './labels.js'
 import { type RegressionReport, regressionReport } from './regression.js'
 import { type RunFiles, readRunFiles } from './run-files.js'
 import { runModel } from './run-model.js'
@@ -64,7 +65,7 @@ export interface RunReport {
   readonly summary: RunSummary | null
   readonly widths: readonly number[] | null
   readonly curves: Curves
-  readonly test: TestReport | RegressionReport | { readonly missing: string }
+  readonly test: TestReport | LabelReport | RegressionReport | { readonly missing: string }
   /** Columns and worst rows; null: the data are no table. */
   readonly table: TableResultsOrReason
   readonly timeline: Timeline | null
@@ -134,6 +135,9 @@ const unitOf = ({ height }: { readonly height: number }) => (height === 1 ? 'row
 
 function testReport(results: TestResultsOrReason): RunReport['test'] {
   if ('missing' in results) return results
+  if ('labelNames' in results) {
+    return results.targets.length > 0 ? labelReport(results) : { missing: 'the data set has no test rows' }
+  }
   if ('names' in results) {
     return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no test rows' }
   }

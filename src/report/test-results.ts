@@ -16,6 +16,7 @@ import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import type { Predictor } from '../inference/predictor.js'
 import { readCheckpoint } from '../run/checkpoint-file.js'
 import { openRun } from '../run/open.js'
+import { isLabelFile, type LabelResults, labelText, parsedLabels } from './labels.js'
 import { packed, packedOf, unpacked } from './packed.js'
 import { isRegressionFile, parsedRegression, type RegressionResults, regressionText } from './regression.js'
 import type { RunFiles } from './run-files.js'
@@ -62,7 +63,7 @@ export interface TestResults {
   readonly examples: readonly KeptExample[]
 }
 
-type AnyResults = TestResults | RegressionResults
+type AnyResults = TestResults | LabelResults | RegressionResults
 /** Results, or the reason why there are none. */
 export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
@@ -95,15 +96,25 @@ async function computed(
   const { source, note, outputNames: names } = predictor
   const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
   const about = { weightsSha256, checkpoint, note }
-  const results =
-    predictor.task === 'regression'
-      ? { ...about, names, ...answersOf(predictor, test) }
-      : { ...about, ...resultsOf(predictor, test) }
+  const resultsOfTask = {
+    classification: () => ({ ...about, ...resultsOf(predictor, test) }),
+    'multi-label': () => {
+      const { targets, predicted: probabilities } = answersOf(predictor, test)
+      return { ...about, labelNames: names, targets, probabilities }
+    },
+    regression: () => ({ ...about, names, ...answersOf(predictor, test) }),
+  } as const
+  const results: AnyResults = resultsOfTask[predictor.task]()
   const file = join(run.path, TEST_RESULTS)
-  await writeTextAtomically(file, 'names' in results ? regressionText(results) : textOf(results)).catch(cause =>
+  await writeTextAtomically(file, fileText(results)).catch(cause =>
     onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
   )
   return results
+}
+
+function fileText(results: AnyResults): string {
+  if ('labelNames' in results) return labelText(results)
+  return 'names' in results ? regressionText(results) : textOf(results)
 }
 
 function resultsOf(
@@ -149,6 +160,7 @@ export async function readTestResults(
   const file = join(path, TEST_RESULTS)
   try {
     const content: unknown = JSON.parse(await readFile(file, 'utf8'))
+    if (isLabelFile(content)) return parsedLabels(content)
     return isRegressionFile(content) ? parsedRegression(content) : parsed(content)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined

@@ -135,7 +135,7 @@ t.test('pictures: activations --out draws the layers of the JSON, and so does th
   })
   const { height, width } = json.test
   const panels = layerPanels(
-    { height, width, outputNames: names, source: { input: { dtype: 'uint8', targets: null } } } as never,
+    { height, width, outputNames: names, source: { input: { dtype: 'uint8', task: 'classification' } } } as never,
     layers,
   )
   t.ok(samePixels(readFileSync(out), drawLayers(panels).rgb), 'the same panels, to the pixel')

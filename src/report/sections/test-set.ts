@@ -130,7 +130,11 @@ export function classesSection({ classes, macro, weighted, images, unit }: TestR
 const bar = (value: number): Html =>
   html`<svg class="meter" viewBox="0 0 60 8" aria-hidden="true"><rect class="track" width="60" height="8" rx="2"/><rect class="bar" width="${Math.round(600 * value) / 10}" height="8" rx="2"/></svg>`
 
-export function calibrationSection({ calibration, unit }: TestReport): Html {
+/** `unit`: the noun of what is predicted. */
+export function calibrationSection({
+  calibration,
+  unit,
+}: Pick<TestReport, 'calibration'> & { readonly unit: string }): Html {
   const { bins, expectedError, largestError, meanConfidence } = calibration
   return html`<p>Expected calibration error ${share(expectedError)}: the mean difference between the confidence of predictions and their accuracy, over ${bins.length} bins; in the worst bin ${share(largestError)}. The mean confidence is ${share(meanConfidence)}.</p>
 <div class="charts">
