@@ -90,7 +90,7 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: 'serve',
     command: 'serve <runs..>',
-    describe: 'Draw digits for a network and watch runs in the browser',
+    describe: 'Draw digits or fill in a row for a network, and watch runs in the browser',
     load: async () => erased((await import('./serve.js')).serveCommand),
   },
   {

@@ -13,7 +13,7 @@ interface ServeArguments {
 
 export const serveCommand: CommandModule<object, ServeArguments> = {
   command: 'serve <runs..>',
-  describe: 'Draw digits for a network and watch runs in the browser',
+  describe: 'Draw digits or fill in a row for a network, and watch runs in the browser',
   builder: yargs =>
     yargs
       .positional('runs', {
@@ -47,10 +47,15 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
   handler: runServe,
 }
 
+const PAGES = {
+  '/draw': "draw, and see the network's predictions",
+  '/form': 'fill in the columns of a row, and see the prediction',
+} as const
+
 async function runServe(args: ServeArguments): Promise<void> {
   const port = portOption('serve', args.port)
   const rate = args.rate === undefined ? undefined : integerOption('serve', 'rate', args.rate, 1)
-  const [{ Registry }, { startServer }] = await Promise.all([
+  const [{ pagesOf, Registry }, { startServer }] = await Promise.all([
     import('../serve/registry.js'),
     import('../serve/server.js'),
   ])
@@ -73,7 +78,7 @@ async function runServe(args: ServeArguments): Promise<void> {
       ...(rate !== undefined && { rate }),
     })
     const ids = registry.list().map(({ id }) => id)
-    process.stdout.write(`${server.url}/draw   draw, and see the network's predictions\n`)
+    for (const page of await pagesOf(registry)) process.stdout.write(`${server.url}${page}   ${PAGES[page]}\n`)
     process.stdout.write(`${server.url}/watch  curves, progress, mistakes\n`)
     process.stderr.write(`serving ${ids.join(', ')}; Ctrl-C stops\n`)
     await stopped

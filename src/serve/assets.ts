@@ -22,15 +22,17 @@ const page = (name: string): URL => new URL(`../../../src/serve/pages/${name}`, 
 const compiled = (name: string): URL => new URL(`../${name}`, import.meta.url)
 const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'))
 
-/** Paths as in dist/src, so that imports between them resolve. */
-const SCRIPTS = [
-  ...['board', 'charts', 'curves', 'dom', 'draw', 'heatmap', 'run-card', 'watch'].map(name => `serve/pages/${name}.js`),
-  'format.js',
-  'picture/colours.js',
+const PAGE_SCRIPTS = [
+  ...['answer', 'board', 'charts', 'curves', 'dom', 'draw', 'fields', 'form', 'heatmap', 'pick-run', 'run-card'],
+  ...['slider', 'watch'],
 ]
+
+/** Paths as in dist/src, so that imports between them resolve. */
+const SCRIPTS = [...PAGE_SCRIPTS.map(name => `serve/pages/${name}.js`), 'format.js', 'picture/colours.js']
 
 const FILES: readonly (readonly [address: string, type: string, file: URL])[] = [
   ['/draw', HTML, page('draw.html')],
+  ['/form', HTML, page('form.html')],
   ['/watch', HTML, page('watch.html')],
   ['/assets/style.css', CSS, page('style.css')],
   ['/assets/icon.svg', SVG, page('icon.svg')],

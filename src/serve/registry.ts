@@ -120,3 +120,11 @@ export async function experimentOf({ target, dir }: ServedRun): Promise<Experime
   const experiment = dir === null ? (await openRun(target)).experiment : await readOf(dir, FILES.resolved)
   return experiment as Experiment
 }
+
+/** Pages on which networks answer, those of the first run first: Form for tables, Draw for others. */
+export async function pagesOf(registry: Registry): Promise<readonly ['/draw' | '/form', ...('/draw' | '/form')[]]> {
+  const runs = await Promise.all(registry.list().map(run => experimentOf(run).catch(() => null)))
+  const pages = new Set(runs.map(run => (run?.data.dataset === 'table' ? '/form' : '/draw')))
+  const [first = '/draw', ...others] = pages
+  return [first, ...others]
+}

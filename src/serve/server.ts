@@ -15,7 +15,7 @@ import { Budget, LIMITS } from './limits.js'
 import { openApi } from './openapi.js'
 import { OPERATIONS } from './operations.js'
 import { predictHandler } from './predict.js'
-import type { Registry } from './registry.js'
+import { pagesOf, type Registry } from './registry.js'
 import { addRunRoutes } from './run-routes.js'
 import { Connections } from './stop.js'
 
@@ -34,8 +34,8 @@ export interface ServeOptions {
   /** Time for a client to send its headers, and a whole request. */
   readonly headersMs?: number
   readonly requestMs?: number
-  /** Page that `/` redirects to. */
-  readonly home?: '/draw' | '/watch'
+  /** Page that `/` redirects to; default: Form if the first run is of a table, else Draw. */
+  readonly home?: '/draw' | '/form' | '/watch'
 }
 
 export interface RunningServer {
@@ -77,17 +77,20 @@ const HEADERS = {
 
 /** Starts the server; rejects with ConfigError where it cannot listen. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
-  const { registry, host = USUAL_HOST, port, allowHosts = [], home = '/draw' } = options
+  const { registry, host = USUAL_HOST, port, allowHosts = [] } = options
   const inference = new Inference()
   const app = fastify({
     bodyLimit: LIMITS.bodyBytes,
+    // A column may have any name; bodies are read by own properties alone, and never merged into other objects.
+    onProtoPoisoning: 'ignore',
+    onConstructorPoisoning: 'ignore',
     connectionTimeout: LIMITS.idleMs,
     keepAliveTimeout: LIMITS.keepAliveMs,
     requestTimeout: options.requestMs ?? LIMITS.requestMs,
     // Requests that arrived before the end are answered; see stop.ts.
     return503OnClosing: false,
     http: { headersTimeout: options.headersMs ?? LIMITS.headersMs, connectionsCheckingInterval: LIMITS.checkMs },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allowUnionTypes: true } },
     routerOptions: { maxParamLength: 120 },
   })
   app.server.maxConnections = LIMITS.connections
@@ -114,7 +117,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   app.route({ ...OPERATIONS.predict, handler: predictHandler(registry, inference) })
   addRunRoutes(app, registry, inference)
   const streams = addEvents(app, registry)
-  await addPages(app, home)
+  await addPages(app, async () => options.home ?? (await pagesOf(registry))[0])
   try {
     await listen(app, host, port)
   } catch (cause) {
@@ -167,7 +170,7 @@ function stopper(
   }
 }
 
-async function addPages(app: FastifyInstance, home: string): Promise<void> {
+async function addPages(app: FastifyInstance, home: () => Promise<string>): Promise<void> {
   for (const [url, { type, body, etag }] of await loadAssets()) {
     app.get(url, (request, reply) => {
       reply.headers({ etag, 'cache-control': 'no-cache' })
@@ -175,7 +178,7 @@ async function addPages(app: FastifyInstance, home: string): Promise<void> {
       return reply.type(type).send(body)
     })
   }
-  app.get('/', (_request, reply) => reply.redirect(home))
+  app.get('/', async (_request, reply) => reply.redirect(await home()))
   app.get('/favicon.ico', (_request, reply) => reply.redirect('/assets/icon.svg'))
   const document = openApi()
   app.get('/openapi.json', () => document)

@@ -118,7 +118,8 @@ t.test('wrong requests get 4xx that say what is wrong', async t => {
   const cases: [name: string, path: string, body: unknown, status: number, message: RegExp][] = [
     ['no body', '/predict', '', 400, /Body cannot be empty/],
     ['no JSON', '/predict', '{"image":', 400, /not valid JSON/],
-    ['prototype', '/predict', '{"__proto__": {"a": 1}, "image": []}', 400, /not valid JSON/],
+    ['prototype', '/predict', '{"__proto__": {"a": 1}, "image": []}', 400, /must NOT have additional properties/],
+    ['prototype of a row', '/predict', '{"row": {"__proto__": {"a": 1}}}', 400, /must be number,string,boolean,null/],
     ['an array', '/predict', '[]', 400, /body must be object/],
     ['no image', '/predict', {}, 400, /none of image, images, row and rows, expected one of them/],
     ['both', '/predict', { image, images: [image] }, 400, /has image and images, expected one/],
@@ -163,7 +164,7 @@ t.test('wrong requests get 4xx that say what is wrong', async t => {
     t.equal(answer.status, status, name)
     t.match(answer.json.message, message, name)
   }
-  t.equal(cases.length, 29)
+  t.equal(cases.length, 30)
   t.equal((await ask(url, '/predict', { image }, { 'content-type': 'text/plain' })).status, 415)
   t.equal((await ask(url, '/predict', { image })).status, 200, 'and the server lives')
 })
@@ -231,7 +232,7 @@ t.test('scripts of the pages import nothing but scripts that are served', async 
 })
 
 t.test('every answer carries the policy that forbids scripts of others', async t => {
-  for (const path of ['/draw', '/watch', '/runs', '/nothing', '/assets/style.css']) {
+  for (const path of ['/draw', '/form', '/watch', '/runs', '/nothing', '/assets/style.css']) {
     const { headers } = await fetch(url + path)
     t.match(
       headers.get('content-security-policy'),
@@ -240,10 +241,10 @@ t.test('every answer carries the policy that forbids scripts of others', async t
     )
     t.equal(headers.get('x-content-type-options'), 'nosniff')
   }
-  t.notOk(
-    readFileSync('src/serve/pages/draw.html', 'utf8').match(/<script(?![^>]* src=)|\son\w+=|style=/),
-    'nothing inline',
-  )
+  for (const page of ['draw', 'form', 'watch']) {
+    const html = readFileSync(`src/serve/pages/${page}.html`, 'utf8')
+    t.notOk(html.match(/<script(?![^>]* src=)|\son\w+=|style=/), `nothing inline in ${page}`)
+  }
 })
 
 /** Sends bytes as they are, and returns all that comes back until the server ends the connection. */

@@ -6,12 +6,12 @@ import type {
   LayerJson,
   ModelFacts,
   PredictResponse,
-  RunEntry,
   TestImageJson,
 } from '../protocol.js'
 import { Board } from './board.js'
 import { byId, element, messageOf, request } from './dom.js'
 import { bytesOf, columnsFor, drawImage, drawUnits } from './heatmap.js'
+import { lineOf, RunPicker, showTrouble } from './pick-run.js'
 
 /** Delay after the last change before a screen reader announces the prediction. */
 const SAY_MS = 700
@@ -29,7 +29,13 @@ interface Shown {
 
 class DrawPage {
   readonly #board: Board
-  #run = ''
+  readonly #picker = new RunPicker({
+    prefers: () => true,
+    onChoose: () => {
+      this.#model = null
+    },
+    onModel: model => this.#choose(model),
+  })
   #model: ModelFacts | null = null
   #turn = 0
   #shown: Shown | null = null
@@ -54,53 +60,29 @@ class DrawPage {
     width.addEventListener('input', () => {
       this.#board.penWidth = width.valueAsNumber
     })
-    const select = byId<HTMLSelectElement>('run')
-    select.addEventListener('change', () => void this.#choose(select.value))
   }
 
   async start(): Promise<void> {
-    try {
-      const runs = await request<RunEntry[]>('/runs')
-      const select = byId<HTMLSelectElement>('run')
-      select.append(...runs.map(({ id }) => element('option', { value: id, textContent: id })))
-      const first = runs.find(({ checkpoint }) => checkpoint !== null) ?? runs[0]
-      if (!first) throw new Error('no run has begun yet')
-      select.value = first.id
-      await this.#choose(first.id)
-    } catch (error) {
-      this.#trouble(error instanceof TypeError || !(error instanceof Error) ? messageOf(error) : error.message)
-    }
+    await this.#picker.start()
   }
 
-  async #choose(run: string): Promise<void> {
-    this.#run = run
-    this.#model = null
-    this.#trouble(null)
-    try {
-      const { model } = await request<{ model: ModelFacts | null }>(`/runs/${encodeURIComponent(run)}`)
-      if (this.#run !== run) return
-      if (!model) throw new Error(`${run} has no checkpoint yet: its first one is written after an epoch`)
-      if (model.input !== 'image' || model.task !== 'classification') {
-        this.#forget()
-        throw new Error(
-          `${run} is no network of images and their classes: POST /predict answers for it, Watch shows it`,
-        )
-      }
-      this.#model = model
-      this.#showModel(model)
-      this.#changed()
-      await this.#showExamples(0)
-    } catch (error) {
-      this.#trouble(error instanceof TypeError || !(error instanceof Error) ? messageOf(error) : error.message)
+  async #choose(model: ModelFacts): Promise<void> {
+    if (model.input !== 'image' || model.task !== 'classification') {
+      this.#forget()
+      const instead = model.table === null ? 'POST /predict answers for it' : 'Form has its columns'
+      throw new Error(`${this.#picker.run} is no network of images and their classes: ${instead}, Watch shows it`)
     }
+    this.#model = model
+    this.#showModel(model)
+    this.#changed()
+    await this.#showExamples(0)
   }
 
-  #showModel({ dataset, widths, classNames, height, width, checkpoint, note }: ModelFacts): void {
+  #showModel(model: ModelFacts): void {
+    const { dataset, classNames, height, width } = model
     const digits = dataset === 'mnist' || dataset === 'digits'
     byId('title').textContent = digits ? 'Draw a digit' : 'Show it an image'
-    byId('facts').textContent = [`${widths.join('-')}, trained on ${dataset}`, checkpoint, note]
-      .filter(text => text !== null)
-      .join(' · ')
+    byId('facts').textContent = lineOf(model)
     byId('seen-size').textContent = `${width} × ${height} pixels`
     byId('bars').replaceChildren(
       ...classNames.map(name =>
@@ -148,15 +130,15 @@ class DrawPage {
         this.#empty()
         continue
       }
+      const { run } = this.#picker
       try {
-        const { predictions } = await request<PredictResponse>('/predict', {
-          ...{ run: this.#run, image: shown.image, layers: true },
-        })
+        const { predictions } = await request<PredictResponse>('/predict', { run, image: shown.image, layers: true })
+        if (run !== this.#picker.run) continue // the answer of a network that is no longer chosen
         const [prediction] = predictions
         if (this.#shown !== null && 'label' in prediction) this.#show(prediction, shown.truth)
-        this.#trouble(null)
+        showTrouble(null)
       } catch (error) {
-        this.#trouble(messageOf(error))
+        showTrouble(messageOf(error))
         byId('verdict').ariaBusy = 'false'
       }
     }
@@ -231,13 +213,13 @@ class DrawPage {
 
   async #showExamples(turn: number): Promise<void> {
     this.#turn = turn
-    const run = this.#run
+    const run = this.#picker.run
     const note = byId('examples-note')
     try {
       const found = await request<ImagesResponse>(
         `/runs/${encodeURIComponent(run)}/images?count=${IMAGES}&turn=${turn}`,
       )
-      if (this.#run !== run) return
+      if (this.#picker.run !== run) return
       byId('examples').replaceChildren(...found.images.map(image => this.#exampleFor(image, found)))
       note.textContent = `Choose one of ${formatCount(found.rows)} to show it to the network. None of them was trained on.`
     } catch (error) {
@@ -263,12 +245,6 @@ class DrawPage {
 
   #pressed(button: HTMLElement | null): void {
     for (const other of byId('examples').children) other.ariaPressed = String(other === button)
-  }
-
-  #trouble(message: string | null): void {
-    const place = byId('trouble')
-    place.hidden = message === null
-    if (message !== null && place.textContent !== message) place.textContent = message
   }
 }
 
