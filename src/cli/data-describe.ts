@@ -113,8 +113,8 @@ const BLOCKS = ' ▁▂▃▄▅▆▇█'
 const MOST_PICTURE = 60
 
 /** Histogram in block characters, or the most frequent texts. An ignored column has its reason. */
-function pictureOf({ histogram, top, reason, unreadable }: ColumnDescription): string {
-  const why = reason ?? unreadable
+function pictureOf({ role, histogram, top, reason, unreadable }: ColumnDescription): string {
+  const why = unreadable ?? (role === 'ignored' ? reason : null)
   if (why !== undefined && why !== null) return `(${why})`
   if (histogram !== null) {
     const most = Math.max(...histogram)

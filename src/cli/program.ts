@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
 import { ConfigError, GradloomError } from '../errors.js'
 import { gradloomVersion } from '../version.js'
+import { watchReading } from './reading-progress.js'
 import { checkCommand, isUsage, type KnownCommand, usageError } from './usage.js'
 
 interface Entry extends KnownCommand {
@@ -134,6 +135,7 @@ function erased<Arguments>(command: CommandModule<object, Arguments>): CommandMo
 
 /** Runs one command line. Prints its errors, and leaves the exit code in `process.exitCode`. */
 export async function runCli(args: readonly string[]): Promise<void> {
+  const stopWatching = args.includes('--json') ? () => {} : watchReading({ stream: process.stderr })
   try {
     const program = createProgram(withoutShell(args))
     if (args.length === 0) {
@@ -152,6 +154,8 @@ export async function runCli(args: readonly string[]): Promise<void> {
     const error = isUsage(thrown) ? await usageError(args, thrown, COMMANDS) : thrown
     process.stderr.write(`${messageFor(error)}\n`)
     process.exitCode = error instanceof GradloomError ? error.exitCode : 1
+  } finally {
+    stopWatching()
   }
 }
 

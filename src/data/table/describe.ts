@@ -6,14 +6,16 @@ import type { DataConfig } from '../source.js'
 import type { ColumnKind, ColumnProfile } from './columns.js'
 import { chooseKinds, withoutCounters } from './kinds.js'
 import type { TableReader } from './reader.js'
+import { reservedColumns, splitColumn } from './reserved.js'
 import { rowsOfReader } from './table-rows.js'
 import { targetNames } from './targets.js'
+import { expectWeight } from './weights.js'
 
 export interface ColumnDescription extends ColumnProfile {
-  readonly role: 'feature' | 'target' | 'ignored'
+  readonly role: 'feature' | 'target' | 'weight' | 'split' | 'ignored'
   /** Kind as a feature; null: it is none. */
   readonly kind: ColumnKind | null
-  /** Reason why the column is ignored. */
+  /** Reason why the column is no feature; null of features and targets. */
   readonly reason: string | null
   /** Counts of values in equal parts of the range; null for text. */
   readonly histogram: readonly number[] | null
@@ -40,20 +42,21 @@ const MOST_COUNTED = 20_000
 export async function describeTable(
   where: string,
   reader: TableReader,
-  config: Pick<DataConfig, 'columns' | 'target' | 'split'>,
+  config: Pick<DataConfig, 'columns' | 'target' | 'split' | 'weight'>,
 ): Promise<TableDescription> {
   const { files, rows, format, notes, warnings, columns } = reader
   const targets = targetNames(where, columns, config.target)
-  const splits = Object.values(config.split).filter(name => typeof name === 'string')
-  const reserved = Object.fromEntries(splits.map(name => [name, 'data.split uses it']))
+  const splitBy = splitColumn(where, config.split, columns)
+  if (config.weight !== null) expectWeight(where, config.weight, columns, targets)
   const distributions = await distributionsOf(reader)
-  const kinds = chooseKinds(where, columns, rows, config.columns, targets, reserved)
+  const kinds = chooseKinds(where, columns, rows, config.columns, targets, reservedColumns(splitBy, config.weight))
   const chosen = await withoutCounters(kinds, rowsOfReader(reader))
   const described = columns.map((profile): ColumnDescription => {
     const { name } = profile
     const feature = chosen.features.find(each => each.profile.name === name)
     const unused = chosen.unused.find(each => each.column === name)
-    const role = targets.includes(name) ? 'target' : feature ? 'feature' : 'ignored'
+    const other = name === config.weight ? 'weight' : name === splitBy?.name ? 'split' : 'ignored'
+    const role = targets.includes(name) ? 'target' : feature ? 'feature' : other
     const { histogram = null, top = null } = distributions.get(name) ?? {}
     return { ...profile, role, kind: feature?.kind ?? null, reason: unused?.reason ?? null, histogram, top }
   })

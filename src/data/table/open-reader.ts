@@ -1,5 +1,25 @@
-/** Opens the files of a table. Main thread. */
+/** Opens the files of a table, and tells whoever listens how far it is. Main thread. */
+import { channel } from 'node:diagnostics_channel'
 import { openTableReader } from './duckdb/open.js'
-import type { OpenReader } from './source.js'
+import type { TableFormat, TableReader } from './reader.js'
+import { READING, type ReadingProgress } from './reading.js'
 
-export const openReader: OpenReader = (path, format) => openTableReader(path, format)
+const reading = channel(READING)
+
+export async function openReader(path: string, format: TableFormat): Promise<TableReader> {
+  let rows = 0
+  const tell = (isDone: boolean) => {
+    if (reading.hasSubscribers) reading.publish({ path, rows, isDone } satisfies ReadingProgress)
+  }
+  tell(false)
+  try {
+    return await openTableReader(path, format, {
+      onProgress: progress => {
+        rows = progress.rows
+        tell(false)
+      },
+    })
+  } finally {
+    tell(true)
+  }
+}

@@ -16,24 +16,20 @@ import { expectLearnable } from '../targets.js'
 import type { ColumnProfile, ColumnValues, TableChunk } from './columns.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
-import { type ChosenColumns, chooseKinds, expectColumns, noColumn, withoutCounters } from './kinds.js'
+import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
 import { notLearned, strata } from './labels.js'
 import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
 import { missingRows } from './missing.js'
 import { countMissing, tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
+import { reservedColumns, type SplitColumn, splitColumn } from './reserved.js'
 import { splitTable, type TableSplits } from './splits.js'
 import { type TableRows, tableRowsOf } from './table-rows.js'
 import { targetNames, targetValues, taskOfTargets } from './targets.js'
-import { expectWeight, WEIGHT_REASON } from './weights.js'
+import { expectWeight } from './weights.js'
 
 /** Opens the files at an absolute path, a folder or a glob. */
 export type OpenReader = (path: string, format: TableFormat) => Promise<TableReader>
-
-interface SplitColumn {
-  readonly kind: 'column' | 'group' | 'time'
-  readonly name: string
-}
 
 /** Uses of the columns of a table, before the values are read. */
 interface TablePlan {
@@ -143,47 +139,15 @@ function planColumns(
   // Scores are not weighted: a file that is scored needs no such column.
   const weight = isScored ? null : config.weight
   if (weight !== null) expectWeight(where, weight, profiles, targets)
-  const reserved = {
-    ...(splitBy !== null && { [splitBy.name]: REASONS[splitBy.kind] }),
-    ...(config.weight !== null && { [config.weight]: WEIGHT_REASON }),
-  }
   const profilesOf = targets.map(name => profiles.find(profile => profile.name === name)!)
   const task = model ? model.task : config.task
   return {
     ...{ where, targets, known, splitBy, weight, isScored },
     ...taskOfTargets(where, profilesOf, task),
-    chosen: known ? null : chooseKinds(where, profiles, rows, config.columns, targets, reserved),
+    chosen: known
+      ? null
+      : chooseKinds(where, profiles, rows, config.columns, targets, reservedColumns(splitBy, config.weight)),
   }
-}
-
-const REASONS = {
-  column: 'it says the splits',
-  group: 'it says the groups of the splits',
-  time: 'it says the times of the splits',
-} as const
-
-function splitColumn(
-  where: string,
-  split: DataConfig['split'],
-  profiles: readonly ColumnProfile[],
-): SplitColumn | null {
-  const kind = (['column', 'group', 'time'] as const).find(each => split[each] !== null)
-  if (kind === undefined) return null
-  const name = split[kind]!
-  const profile = profiles.find(each => each.name === name)
-  if (!profile)
-    throw noColumn(
-      where,
-      `data.split.${kind}`,
-      name,
-      profiles.map(each => each.name),
-    )
-  if (kind === 'time' && profile.type !== 'date' && profile.type !== 'number') {
-    throw new DataError(
-      `${where}: data.split.time is ${inspect(name)}, a column of ${profile.type}, expected dates or numbers`,
-    )
-  }
-  return { kind, name }
 }
 
 /** Kinds of the feature columns. */
