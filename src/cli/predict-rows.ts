@@ -1,5 +1,4 @@
 /** `gradloom predict --data`: predictions for every row of a table, to a file or stdout. Main thread. */
-import { once } from 'node:events'
 import { extname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
@@ -9,7 +8,7 @@ import { Predictor } from '../inference/predictor.js'
 import { FORMAT_OF_ENDING, type Format } from '../inference/table/formats.js'
 import { predictTable } from '../inference/table/predict-table.js'
 import type { OutputColumn } from '../inference/table/predictions.js'
-import { headOf, rowsOf, rowsText, type TextFormat } from '../inference/table/writers.js'
+import { headOf, RowsWriter, rowsOf, type TextFormat } from '../inference/table/writers.js'
 
 export interface RowsRequest {
   readonly run: string
@@ -53,7 +52,7 @@ export async function predictRows({ run, data, out, format: asked, keep }: RowsR
     import('../data/table/open-reader.js'),
     import('../data/table/source.js'),
   ])
-  const reader = await openReader(resolve(data), formatOf(experiment.data, input.table))
+  const reader = await openReader(resolve(data), formatOf(experiment.data, input.table), { facts: false })
   try {
     const predictions = predictTable(predictor, input.table, reader, keep, data)
     const rows = await write(out, format, predictions.names, predictions.chunks())
@@ -99,13 +98,14 @@ async function writeText(
   format: TextFormat,
   names: readonly string[],
   chunks: AsyncIterable<readonly OutputColumn[]>,
-  put: (text: string) => Promise<void>,
+  put: (text: string | Uint8Array) => Promise<void>,
 ): Promise<number> {
   let rows = 0
+  const writer = new RowsWriter(format)
   await put(headOf(format, names))
   for await (const columns of chunks) {
     rows += rowsOf(columns)
-    await put(rowsText(format, columns))
+    await put(writer.write(columns))
   }
   return rows
 }
@@ -113,8 +113,9 @@ async function writeText(
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'code' in error && 'syscall' in error
 
-/** Resolves when stdout has room again, so that a slow reader does not fill the memory. */
-async function toStdout(text: string): Promise<void> {
-  if (text === '' || process.stdout.write(text)) return
-  await once(process.stdout, 'drain')
+/** Resolves when stdout has taken the text: its bytes may be used again, and a slow reader does not fill the memory. */
+async function toStdout(text: string | Uint8Array): Promise<void> {
+  if (text.length === 0) return
+  // A fault is an event of stdout, which main.ts handles.
+  await new Promise<void>(resolve => process.stdout.write(text, error => (error ? undefined : resolve())))
 }

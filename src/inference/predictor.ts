@@ -20,7 +20,7 @@ import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { bindNetwork } from '../worker/network/bind.js'
 import { type Network, rowsPass } from '../worker/network/network.js'
-import { copyRow } from '../worker/network/rows.js'
+import { copyRows } from '../worker/network/rows.js'
 import { viewWeight } from '../worker/network/views.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
@@ -324,7 +324,7 @@ export class Predictor {
   #copy(out: Float32Array, layer: number, first: number, count: number): void {
     const { rows, cols, slot } = this.#planned.layout.activations[layer]
     const matrix = { rows, cols, tensor: viewSlot(this.#memory, slot) }
-    for (let row = 0; row < count; row++) copyRow(out, (first + row) * cols, matrix, row)
+    copyRows(out, first * cols, matrix, count)
     const { targets } = this.source.input
     const isLast = layer === this.widths.length - 1
     if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)

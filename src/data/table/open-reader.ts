@@ -1,12 +1,17 @@
 /** Opens the files of a table, and tells whoever listens how far it is. Main thread. */
 import { channel } from 'node:diagnostics_channel'
-import { openTableReader } from './duckdb/open.js'
+import { type OpenOptions, openTableReader } from './duckdb/open.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { READING, type ReadingProgress } from './reading.js'
 
 const reading = channel(READING)
 
-export async function openReader(path: string, format: TableFormat): Promise<TableReader> {
+/** `facts`: see `OpenOptions`. */
+export async function openReader(
+  path: string,
+  format: TableFormat,
+  { facts }: Pick<OpenOptions, 'facts'> = {},
+): Promise<TableReader> {
   let rows = 0
   const tell = (isDone: boolean) => {
     if (reading.hasSubscribers) reading.publish({ path, rows, isDone } satisfies ReadingProgress)
@@ -14,6 +19,7 @@ export async function openReader(path: string, format: TableFormat): Promise<Tab
   tell(false)
   try {
     return await openTableReader(path, format, {
+      facts,
       onProgress: progress => {
         rows = progress.rows
         tell(false)

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { openDatabase, sqlName, sqlPath, sqlText } from '../../data/table/duckdb/database.js'
 import { RunError } from '../../errors.js'
 import type { OutputColumn, OutputValues } from './predictions.js'
-import { headOf, rowsOf, rowsText } from './writers.js'
+import { headOf, RowsWriter, rowsOf } from './writers.js'
 
 const SQL_TYPES: Readonly<Record<OutputValues['type'], string>> = {
   f32: 'FLOAT',
@@ -63,11 +63,12 @@ async function writeLines(file: string, names: readonly string[], chunks: AsyncI
   try {
     let rows = 0
     let types: readonly string[] = names.map(() => 'VARCHAR')
+    const writer = new RowsWriter('csv')
     await handle.writeFile(headOf('csv', names))
     for await (const columns of chunks) {
       if (rows === 0) types = columns.map(({ values }) => SQL_TYPES[values.type])
       rows += rowsOf(columns)
-      await handle.writeFile(rowsText('csv', columns))
+      await handle.writeFile(writer.write(columns))
     }
     return { rows, types }
   } finally {

@@ -50,8 +50,10 @@ export function predictTable(
   }
   const width = featureCount(encoding)
   async function* chunks(): AsyncGenerator<readonly OutputColumn[]> {
+    let room = new Float32Array(0)
     for await (const chunk of reader.read([...new Set([...wanted, ...keep])])) {
-      const features = new Float32Array(chunk.rows * width) // (B, F)
+      if (room.length < chunk.rows * width) room = new Float32Array(chunk.rows * width)
+      const features = room.subarray(0, chunk.rows * width) // (B, F)
       encodeRows(encoding, chunk, features, null, where)
       const { data } = predictor.predict(features)
       const kept = keep.map(name => ({ name, values: chunk.columns.get(name)! }))

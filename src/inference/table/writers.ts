@@ -1,8 +1,9 @@
 /**
- * Writers of predictions: CSV by RFC 4180 and NDJSON, chunk by chunk, with at most a chunk of text in memory. Main thread.
+ * Writers of predictions: CSV by RFC 4180 and NDJSON, chunk by chunk. Bytes are written one by one into a buffer that is used again:
+ * strings of numbers would take longer than the network. Main thread.
  */
 import type { ValueType } from '../../data/table/columns.js'
-import { f32Text } from './number-text.js'
+import { f32Text, putFraction } from './number-text.js'
 import type { OutputColumn, OutputValues } from './predictions.js'
 
 export type TextFormat = 'csv' | 'ndjson'
@@ -11,23 +12,60 @@ export type TextFormat = 'csv' | 'ndjson'
 export const headOf = (format: TextFormat, names: readonly string[]): string =>
   format === 'csv' ? `${names.map(quoted).join(',')}\n` : ''
 
-/** Text of a chunk's rows. Columns must have equal lengths. */
-export function rowsText(format: TextFormat, columns: readonly OutputColumn[]): string {
-  const rows = rowsOf(columns)
-  const fields = columns.map(({ values }) => fieldOf(format, values))
-  const keys = columns.map(({ name }) => `${JSON.stringify(name)}:`)
-  let text = ''
-  for (let row = 0; row < rows; row++) {
-    if (format === 'csv') {
-      for (let c = 0; c < fields.length; c++) text += (c === 0 ? '' : ',') + fields[c](row)
-      text += '\n'
-    } else {
-      text += '{'
-      for (let c = 0; c < fields.length; c++) text += (c === 0 ? '' : ',') + keys[c] + fields[c](row)
-      text += '}\n'
+/** Writes the value of a row at `at`, and returns the end of it. The buffer has room for `most` bytes. */
+interface Field {
+  readonly most: number
+  put(row: number, into: Buffer, at: number): number
+}
+
+const [COMMA, LINE_END] = [44, 10]
+/** Most bytes of a number, in quotes or not. */
+const NUMBER_BYTES = 32
+const FIRST_BYTES = 2 ** 20
+
+/** Makes texts of chunks. */
+export class RowsWriter {
+  #buffer = Buffer.allocUnsafe(FIRST_BYTES)
+
+  constructor(readonly format: TextFormat) {}
+
+  /** Lines of a chunk's rows, valid until the next call. Columns must have equal lengths. */
+  write(columns: readonly OutputColumn[]): Buffer {
+    const rows = rowsOf(columns)
+    const fields = columns.map(({ values }) => fieldOf(this.format, values))
+    const before = columns.map(({ name }, c) => this.#before(name, c))
+    const after = Buffer.from(this.format === 'csv' ? '\n' : '}\n')
+    const most = [...fields, ...before.map(({ length }) => ({ most: length })), { most: after.length }].reduce(
+      (sum, each) => sum + each.most,
+      0,
+    )
+    let at = 0
+    for (let row = 0; row < rows; row++) {
+      if (at + most > this.#buffer.length) this.#grow(at + most)
+      const buffer = this.#buffer
+      for (let c = 0; c < fields.length; c++) {
+        const text = before[c]
+        if (text.length === 1) buffer[at++] = text[0]
+        else at += text.copy(buffer, at)
+        at = fields[c].put(row, buffer, at)
+      }
+      if (after.length === 1) buffer[at++] = LINE_END
+      else at += after.copy(buffer, at)
     }
+    return this.#buffer.subarray(0, at)
   }
-  return text
+
+  /** Bytes before the value of a column. */
+  #before(name: string, column: number): Buffer {
+    if (this.format === 'csv') return column === 0 ? Buffer.alloc(0) : Buffer.of(COMMA)
+    return Buffer.from(`${column === 0 ? '{' : ','}${JSON.stringify(name)}:`)
+  }
+
+  #grow(least: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#buffer.length, least))
+    this.#buffer.copy(larger)
+    this.#buffer = larger
+  }
 }
 
 /** Number of rows of a chunk. */
@@ -36,17 +74,35 @@ export function rowsOf([first]: readonly OutputColumn[]): number {
   return 'codes' in first.values ? first.values.codes.length : first.values.values.length
 }
 
-/** Function that prints the value of a row; texts and dates are quoted once, not for every row. */
-function fieldOf(format: TextFormat, values: OutputValues): (row: number) => string {
-  const missing = format === 'csv' ? '' : 'null'
+/** Writer of a column; texts are encoded and quoted once, not for every row. */
+function fieldOf(format: TextFormat, values: OutputValues): Field {
+  const missing = Buffer.from(format === 'csv' ? '' : 'null')
   const print = format === 'csv' ? quoted : JSON.stringify
   if (values.type === 'text' || values.type === 'name') {
-    const texts = (values.type === 'text' ? values.dictionary : values.names).map(text => print(text))
-    return row => (values.codes[row] < 0 ? missing : texts[values.codes[row]])
+    const texts = (values.type === 'text' ? values.dictionary : values.names).map(text => Buffer.from(print(text)))
+    const { codes } = values
+    return {
+      most: texts.reduce((most, { length }) => Math.max(most, length), missing.length),
+      put: (row, into, at) => at + (codes[row] < 0 ? missing : texts[codes[row]]).copy(into, at),
+    }
   }
-  if (values.type === 'f32') return row => f32Text(values.values[row])
+  if (values.type === 'f32') {
+    const numbers = values.values
+    return {
+      most: NUMBER_BYTES,
+      put(row, into, at) {
+        const end = putFraction(numbers[row], into, at)
+        return end > at ? end : at + into.write(f32Text(numbers[row]), at, 'latin1')
+      },
+    }
+  }
   const text = textOf(format, values.type)
-  return row => (Number.isNaN(values.values[row]) ? missing : text(values.values[row]))
+  const numbers = values.values
+  return {
+    most: NUMBER_BYTES,
+    put: (row, into, at) =>
+      at + (Number.isNaN(numbers[row]) ? missing.copy(into, at) : into.write(text(numbers[row]), at, 'latin1')),
+  }
 }
 
 /** Function that prints a number of the data, by the type of its column. */

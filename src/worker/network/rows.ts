@@ -11,3 +11,18 @@ export function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix,
     out.set(data.subarray(from, from + Math.min(panelWidth, cols - col)), at + col)
   }
 }
+
+/** Copies the first `count` rows of a batch matrix to `out` (N, cols), from `at` on. */
+export function copyRows(out: Float32Array, at: number, matrix: Matrix, count: number): void {
+  const { cols, tensor } = matrix
+  const { data, offset, shape, stride } = tensor
+  if (shape.length === 3) {
+    for (let row = 0; row < count; row++) copyRow(out, at + row * cols, matrix, row)
+    return
+  }
+  // Few columns: a loop takes less than a view of each row.
+  for (let row = 0; row < count; row++) {
+    const from = offset + row * stride[0]
+    for (let col = 0; col < cols; col++) out[at + row * cols + col] = data[from + col]
+  }
+}

@@ -1,9 +1,12 @@
 /** Predictions as text: numbers that come back, quotes, missing values, dates. */
 import t from 'tap'
-import { f32Text } from '../../../src/inference/table/number-text.js'
+import { f32Text, putFraction } from '../../../src/inference/table/number-text.js'
 import { type OutputColumn, predictionColumns } from '../../../src/inference/table/predictions.js'
-import { headOf, rowsText } from '../../../src/inference/table/writers.js'
+import { headOf, RowsWriter, type TextFormat } from '../../../src/inference/table/writers.js'
 import fc from '../../helpers/fast-check.js'
+
+const rowsText = (format: TextFormat, columns: readonly OutputColumn[]) =>
+  new RowsWriter(format).write(columns).toString()
 
 t.test('f32Text: every f32 number comes back, in at most 9 digits', async t => {
   fc.assert(
@@ -18,6 +21,36 @@ t.test('f32Text: every f32 number comes back, in at most 9 digits', async t => {
     [0.1, 0.3, 1 / 3, 1e-7, 16777216, -2.5].map(value => f32Text(Math.fround(value))),
     ['0.1', '0.3', '0.33333334', '1e-7', '16777216', '-2.5'],
   )
+})
+
+t.test('putFraction writes what f32Text prints, or leaves the number to it', async t => {
+  const written = (value: number) => {
+    const into = Buffer.alloc(16)
+    return into.toString('latin1', 0, putFraction(value, into, 0))
+  }
+  fc.assert(
+    fc.property(fc.float({ min: 2 ** -19, max: 1, maxExcluded: true, noNaN: true }), value => {
+      const text = written(value)
+      return text === f32Text(value)
+    }),
+    { numRuns: 20_000 },
+  )
+  for (const value of [0, 1, 0.5, 0.25, 0.1, 0.01, 0.99999994, 0.0001, 0.001, 0.00001, 2 ** -13, 0.000009999999]) {
+    t.equal(written(Math.fround(value)), f32Text(Math.fround(value)))
+  }
+  for (const value of [-0.5, 1e-7, Number.NaN, 2.5]) t.equal(written(value), '')
+})
+
+t.test('a writer is used again, and grows', async t => {
+  const writer = new RowsWriter('csv')
+  const column = (rows: number): OutputColumn[] => [
+    { name: 'p', values: { type: 'f32', values: new Float32Array(rows).fill(0.1) } },
+    { name: 'long', values: { type: 'name', codes: new Int32Array(rows), names: ['ä'.repeat(300)] } },
+  ]
+  const expected = (rows: number) => `0.1,${'ä'.repeat(300)}\n`.repeat(rows)
+  t.equal(writer.write(column(3)).toString(), expected(3))
+  t.equal(writer.write(column(5000)).toString(), expected(5000), 'three megabytes')
+  t.equal(writer.write(column(1)).toString(), expected(1))
 })
 
 const kept: OutputColumn[] = [

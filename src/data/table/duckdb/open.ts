@@ -21,7 +21,7 @@ import { type Scan, scan } from './scan.js'
 import type { ReadColumn, RowSource } from './source.js'
 import { parquetSource } from './stored.js'
 import { openTextTable } from './text-table.js'
-import { finalTypes, profileOf } from './types.js'
+import { finalTypes, profileOf, statedTypes } from './types.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 
 export interface TableProgress {
@@ -35,6 +35,11 @@ export interface TableProgress {
 export interface OpenOptions extends DatabaseOptions {
   /** Most bytes of values to keep from the first pass, default 1 GiB; what does not fit is read again by `read`. */
   readonly keepBytes?: number | undefined
+  /**
+   * False: columns have no counts and ranges, and files no digest, where the files say the types, so that rows are read once.
+   * Default true.
+   */
+  readonly facts?: boolean | undefined
   /** Called after each chunk of rows. */
   readonly onProgress?: ((progress: TableProgress) => void) | undefined
 }
@@ -86,6 +91,7 @@ class Opening {
 
   async open(): Promise<TableReader> {
     const { files, format } = this
+    if (files.kind === 'parquet' && format.query === null && this.options.facts === false) return this.#withoutFacts()
     const digests = this.#digest()
     digests.catch(() => {}) // awaited below; a fault of the scan comes first
     const { where, notes, warnings } = this
@@ -113,6 +119,14 @@ class Opening {
     const loaded = (await digests).map(({ file }) => file)
     await expectUnchanged(files.files)
     return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...base.decided })
+  }
+
+  async #withoutFacts(): Promise<TableReader> {
+    const { where, database, files, format } = this
+    const source = await parquetSource(database, files.files)
+    const { columns, profiles } = statedTypes(where, source, format)
+    const scanned: Scan = { rows: await source.countRows!(), columns: [], kept: null }
+    return new DuckDBReader(this, source, columns, scanned, profiles, [], format)
   }
 
   #tell(change: Partial<TableProgress>): void {

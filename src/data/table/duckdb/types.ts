@@ -72,6 +72,20 @@ async function readingOf(context: TypeContext, name: string, meanings: Meanings)
   return reading
 }
 
+/** Columns of files that say their types, and what is known of them without a look at the rows. Throws DataError as above. */
+export function statedTypes(where: string, source: RowSource, format: TableFormat) {
+  const columns = source.columns.map((column): ReadColumn => {
+    const read: ReadColumn = { ...column, reading: null }
+    if (column.unreadable !== undefined) return read
+    return { ...read, asText: expectType(where, read, format.types[column.name]) }
+  })
+  const profiles = columns.map(({ name, sqlType, type, asText, unreadable }): ColumnProfile => {
+    const unknown = { missing: 0, distinct: 0, range: null, isInteger: false }
+    return { name, sqlType, type: asText ? 'text' : type, ...unknown, ...(unreadable !== undefined && { unreadable }) }
+  })
+  return { columns, profiles }
+}
+
 function warnLarge({ where, warnings }: TypeContext, { name }: ReadColumn, numbers: NumberStats): void {
   if (Math.max(-numbers.min, numbers.max) <= Number.MAX_SAFE_INTEGER) return
   warnings.push(
