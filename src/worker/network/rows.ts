@@ -13,16 +13,17 @@ export function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix,
 }
 
 /** Copies the first `count` rows of a batch matrix to `out` (N, cols), from `at` on. */
-export function copyRows(out: Float32Array, at: number, matrix: Matrix, count: number): void {
-  const { cols, tensor } = matrix
+export function copyRows(out: Float32Array, at: number, { cols, tensor }: Matrix, count: number): void {
   const { data, offset, shape, stride } = tensor
-  if (shape.length === 3) {
-    for (let row = 0; row < count; row++) copyRow(out, at + row * cols, matrix, row)
-    return
-  }
-  // Few columns: a loop takes less than a view of each row.
-  for (let row = 0; row < count; row++) {
-    const from = offset + row * stride[0]
-    for (let col = 0; col < cols; col++) out[at + row * cols + col] = data[from + col]
+  const panelWidth = shape.length === 3 ? shape[2] : cols
+  const [panelStride, rowStride] = shape.length === 3 ? stride : [0, stride[0]]
+  // Loops: rows are short, and a view of each would take longer than its numbers.
+  for (let first = 0; first < cols; first += panelWidth) {
+    const width = Math.min(panelWidth, cols - first)
+    for (let row = 0; row < count; row++) {
+      const from = offset + (first / panelWidth) * panelStride + row * rowStride
+      const to = at + row * cols + first
+      for (let col = 0; col < width; col++) out[to + col] = data[from + col]
+    }
   }
 }
