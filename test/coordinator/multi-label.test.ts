@@ -108,6 +108,37 @@ t.test('workers 1, 2, 3 and 7, every way of summing, stopped and resumed, reprod
   t.match(await reproduce(run), { identical: true })
 })
 
+t.test('rows that are read in windows: the same bits for every number of workers, scores of all rows', async t => {
+  const data = { stream: 'always', windowRows: 64 }
+  const folder = join(dir, 'streamed')
+  const { weightsSha256, test } = await train(experiment({}, data), { runDir: folder })
+  t.ok(test!.accuracy! > 0.85, `accuracy ${test!.accuracy}`)
+  for (const workers of [1, 3]) {
+    const again = await train(experiment({ compute: { backend: 'wasm', workers } }, data), { runDir: null })
+    t.equal(again.weightsSha256, weightsSha256, `${workers} workers`)
+  }
+  const { loss, exactMatch } = await evaluate(folder)
+  t.same([loss, exactMatch], [test!.loss, test!.exactMatch])
+})
+
+t.test('a field such as NA is a missing label where the column is said to be yes or no', async t => {
+  const file = join(dir, 'gaps.csv')
+  const lines = rows.map(({ humidity, rain }, i) =>
+    [humidity.toFixed(4), i % 10 === 3 ? 'NA' : rain ? 'yes' : 'no', i % 3 === 0].join(','),
+  )
+  writeFileSync(file, `humidity,rain,third\n${lines.join('\n')}\n`)
+  const data = { path: file, target: ['rain', 'third'], weight: null, columns: { rain: 'boolean' } }
+  const notes: string[] = []
+  await train(experiment({ checkpoint: {}, train: { epochs: 1 } }, data), {
+    runDir: null,
+    onEvent: event => event.type === 'start' && notes.push(...(event.notes ?? [])),
+  })
+  t.ok(
+    notes.some(note => /left out 30 rows without a target/.test(note)),
+    notes.join('\n'),
+  )
+})
+
 t.test(
   'evaluate: the scores of the summary, and those of the predictions; another file in other spellings',
   async t => {

@@ -109,8 +109,10 @@ export function targetValues(where: string, chunk: TableChunk, targets: readonly
   const values = new Float64Array(chunk.rows * targets.length)
   for (const [k, column] of columns.entries()) {
     const place = (row: number) => `${where}: the target ${inspect(targets[k])} in row ${row + 1}`
-    const isYesNo = task === 'multi-label' || column.type === 'boolean'
-    const numbers = numbersOf(column, isYesNo ? 'boolean' : 'number', place)
+    const numbers =
+      task === 'multi-label'
+        ? labelsOf(column, targets[k], place)
+        : numbersOf(column, column.type === 'boolean' ? 'boolean' : 'number', place)
     for (let row = 0; row < chunk.rows; row++) {
       const value = numbers[row]
       if (!Number.isNaN(value) && !Number.isFinite(Math.fround(value))) {
@@ -120,6 +122,17 @@ export function targetValues(where: string, chunk: TableChunk, targets: readonly
     }
   }
   return { task, values }
+}
+
+/** Yes and no as 1 and 0. A column of text is read as it is, so that it may have words for a missing value. */
+function labelsOf(column: ColumnValues, name: string, place: (row: number) => string): Float64Array {
+  try {
+    return numbersOf(column, 'boolean', place)
+  } catch (error) {
+    if (!(error instanceof DataError) || column.type !== 'text') throw error
+    const hint = `with data.columns { ${JSON.stringify(name)}: "boolean" }, fields such as NA are missing values`
+    throw new DataError(error.message, { hint })
+  }
 }
 
 function classesOf(column: ColumnValues): { names: string[]; labels: Int32Array } {

@@ -73,6 +73,14 @@ t.test('refused: other texts, other numbers, labels beside numbers, dates', asyn
   }
 })
 
+t.test('a word for a missing value is an error that says how to read it as one', async t => {
+  const words = { a: (i: number) => (i === 7 ? 'NA' : i % 2 ? 'yes' : 'no'), b: every(3, true, false) }
+  await t.rejects(table(words), {
+    message: /the target 'a' in row 8 is 'NA', expected yes or no/,
+    hint: 'with data.columns { "a": "boolean" }, fields such as NA are missing values',
+  })
+})
+
 t.test('one column: classes by itself; one sigmoid output, with alike splits, where labels are asked for', async t => {
   const rare = { a: every(10, 'yes', 'no') }
   t.match(await table(rare, { target: 'a' }), { task: 'classification', classes: 2 })
