@@ -160,41 +160,39 @@ t.test('the checkpoint has the categories, the last features; unknown and missin
   t.throws(() => features(0.5, 0), { name: 'ShapeError' })
 })
 
-t.test(
-  'evaluate, train --from, safetensors and npz have the same model; ONNX and TensorFlow.js say why not',
-  async t => {
-    const other = join(dir, 'other.csv')
-    write(other, [...rows.slice(0, 90), ['shop new', '', 'north', 3, 'good']])
-    const scored = await evaluate(run, { dataPath: other })
-    const predictor = await Predictor.open(run)
-    const found = predictor.predictClasses(
-      [...rows.slice(0, 90), ['shop new', '', 'north', 3, 'good']].map(([shop, zip, side, size]) => {
-        return { shop, zip: zip || null, side, size }
-      }) as never,
-    )
-    t.equal(scored.rows, 91)
-    const truth = [...rows.slice(0, 90).map(each => each[4]), 'good']
-    t.equal(found.filter(({ className }, i) => className === truth[i]).length, scored.correct)
-    const weights = join(dir, 'weights.npz')
-    await exportWeights(run, weights)
-    const model = join(dir, 'model.safetensors')
-    await exportWeights(run, model)
-    t.same(await evaluate(model, { dataPath: other }), scored)
-    for (const from of [run, model, weights]) {
-      const folder = join(dir, `from-${from === run ? 'run' : from.slice(-4)}`)
-      const none = experiment({ data: { ...base.data, path: other, validation: 0 }, train: { epochs: 0 } })
-      await train(none, { runDir: folder, from })
-      t.same(await evaluate(folder, { dataPath: other }), scored, from)
-    }
-    for (const name of ['model.onnx', 'model.json']) {
-      await t.rejects(exportWeights(run, join(dir, name)), { name: 'ConfigError', message: /embeds 'shop', 'zip'/ })
-    }
-    const fewer = experiment({ data: { ...base.data, path: other, columns: { zip: 'ignore' } } })
-    await t.rejects(train(fewer, { runDir: join(dir, 'fewer'), from: weights, fromInput: 'new' }), {
-      name: 'DataError',
-    })
-  },
-)
+t.test('evaluate, train --from, safetensors and npz have the same model; TensorFlow.js says why not', async t => {
+  const other = join(dir, 'other.csv')
+  write(other, [...rows.slice(0, 90), ['shop new', '', 'north', 3, 'good']])
+  const scored = await evaluate(run, { dataPath: other })
+  const predictor = await Predictor.open(run)
+  const found = predictor.predictClasses(
+    [...rows.slice(0, 90), ['shop new', '', 'north', 3, 'good']].map(([shop, zip, side, size]) => {
+      return { shop, zip: zip || null, side, size }
+    }) as never,
+  )
+  t.equal(scored.rows, 91)
+  const truth = [...rows.slice(0, 90).map(each => each[4]), 'good']
+  t.equal(found.filter(({ className }, i) => className === truth[i]).length, scored.correct)
+  const weights = join(dir, 'weights.npz')
+  await exportWeights(run, weights)
+  const model = join(dir, 'model.safetensors')
+  await exportWeights(run, model)
+  t.same(await evaluate(model, { dataPath: other }), scored)
+  for (const from of [run, model, weights]) {
+    const folder = join(dir, `from-${from === run ? 'run' : from.slice(-4)}`)
+    const none = experiment({ data: { ...base.data, path: other, validation: 0 }, train: { epochs: 0 } })
+    await train(none, { runDir: folder, from })
+    t.same(await evaluate(folder, { dataPath: other }), scored, from)
+  }
+  await t.rejects(exportWeights(run, join(dir, 'model.json')), {
+    name: 'ConfigError',
+    message: /embeds 'shop', 'zip'/,
+  })
+  const fewer = experiment({ data: { ...base.data, path: other, columns: { zip: 'ignore' } } })
+  await t.rejects(train(fewer, { runDir: join(dir, 'fewer'), from: weights, fromInput: 'new' }), {
+    name: 'DataError',
+  })
+})
 
 t.test('a category of 1,000 values decides: an embedding learns it, and hashing does not', async t => {
   const file = join(dir, 'many.csv')

@@ -36,10 +36,16 @@ export function gather_scaled(
   for (let p = 0; p < panels; p++) {
     const begin = p * (vectors << 2)
     const width = min(vectors << 2, features - begin)
+    const whole = floats != 0 ? max(width, 0) & ~3 : 0
     let to = out
     for (let r = 0; r < rows; r++) {
       const first = <usize>load<u32>(samples + (<usize>r << 2)) * <usize>features
-      for (let j = 0; j < width; j++) {
+      for (let j = 0; j < whole; j += 4) {
+        const f = <usize>(begin + j)
+        const x = f32x4.sub(v128.load(from + ((first + f) << 2)), v128.load(offset + (f << 2)))
+        v128.store(to + (<usize>j << 2), f32x4.mul(x, v128.load(factor + (f << 2))))
+      }
+      for (let j = whole; j < width; j++) {
         const f = <usize>(begin + j)
         const x = floats ? load<f32>(from + ((first + f) << 2)) : <f32>load<u8>(from + first + f)
         store<f32>(to + (<usize>j << 2), (x - load<f32>(offset + (f << 2))) * load<f32>(factor + (f << 2)))

@@ -14,6 +14,12 @@ import { SINGLE_BYTES, TRIPLE_BYTES } from './micro-kernels'
 /** The number of triples, and where the first list begins. */
 // @ts-ignore: decorator
 @inline export const SPANS_HEAD: usize = 8
+/**
+ * A line, or panel of columns, with fewer values than one in this many that are not zero: behind it zeros are looked for before
+ * entries are written. Of one-hot features hardly any value is not zero; of ReLU's outputs, where looking would not pay, a third.
+ */
+// @ts-ignore: decorator
+@inline const SPARSE = 16
 /** Eighths of values that are nonzero from which triples pay. */
 // @ts-ignore: decorator
 @inline const DENSE_EIGHTHS = 7
@@ -57,15 +63,48 @@ function appendRows(
     spans += 4
     a += 3 * ROW_BYTES
   }
+  const few = <usize>(kc * PANEL) * SINGLE_BYTES / SPARSE
+  let sparse = false
   for (; rows > 0; rows--) {
+    const begin = to
     for (let p = 0; p < kc; p++) {
-      to = appendLine(to, a + <usize>p * aStride, 4, PANEL, <u32>p * <u32>BLOCK_BYTES)
+      const from = a + <usize>p * aStride
+      if (sparse && isZero(v128.or(v128.or(v128.load(from), v128.load(from, 16)), v128.load(from, 32)))) continue
+      to = appendLine(to, from, 4, PANEL, <u32>p * <u32>BLOCK_BYTES)
     }
+    sparse = to - begin < few
     store<u32>(spans, to)
     spans += 4
     a += ROW_BYTES
   }
   return to
+}
+
+/** True if every value is 0 or -0. */
+// @ts-ignore: decorator
+@inline
+function isZero(bits: v128): bool {
+  return !v128.any_true(v128.and(bits, i32x4.splat(0x7fffffff)))
+}
+
+/** Columns of a panel in which some row is not zero, as bits. */
+function columnsInUse(x: usize, rows: i32): i32 {
+  let a = i32x4.splat(0)
+  let b = i32x4.splat(0)
+  let c = i32x4.splat(0)
+  for (; rows > 0; rows--) {
+    a = v128.or(a, v128.load(x))
+    b = v128.or(b, v128.load(x, 16))
+    c = v128.or(c, v128.load(x, 32))
+    x += ROW_BYTES
+  }
+  return inUse(a) | (inUse(b) << 4) | (inUse(c) << 8)
+}
+
+// @ts-ignore: decorator
+@inline
+function inUse(bits: v128): i32 {
+  return i32x4.bitmask(i32x4.ne(v128.and(bits, i32x4.splat(0x7fffffff)), i32x4.splat(0)))
 }
 
 function appendColumns(
@@ -74,9 +113,15 @@ function appendColumns(
   store<i32>(spans, dense ? iPanels * (PANEL / 3) : 0)
   store<u32>(spans, to, 4)
   spans += SPANS_HEAD
+  const few = <usize>(rows * PANEL) * SINGLE_BYTES / SPARSE
+  let sparse = false
   for (; iPanels > 0; iPanels--) {
+    const begin = to
+    const columns = sparse ? columnsInUse(x, rows) : -1
     for (let i: usize = 0; i < ROW_BYTES; i += 4) {
-      if (dense) {
+      if (((columns >> (<i32>i >> 2)) & 1) == 0) {
+        // Nothing to list.
+      } else if (dense) {
         to = appendTriple(to, x + i, ROW_BYTES, 4, rows, 0)
         i += 8
       } else {
@@ -85,6 +130,7 @@ function appendColumns(
       store<u32>(spans, to)
       spans += 4
     }
+    sparse = !dense && to - begin < few
     x += xStride
   }
   return to
