@@ -5,6 +5,7 @@
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
 import { embeddingSize, MAX_EMBEDDING_ROWS } from '../../model/embedding.js'
+import { chosenRows } from '../chosen-rows.js'
 import type { ColumnValues } from './columns.js'
 import { phaseOf } from './dates.js'
 import { categoryText, numbersOf } from './encode.js'
@@ -34,7 +35,7 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
   if (kind === 'category') return fitCategory(values, rows, where, options)
   const place = (row: number) => `${where}: column ${inspect(column)} in row ${row + 1}`
   const numbers = numbersOf(values, kind, place)
-  const known = rows.filter(row => !Number.isNaN(numbers[row]))
+  const known = chosenRows(rows, row => !Number.isNaN(numbers[row]))
   const indicator = known.length < rows.length
   if (kind === 'boolean') {
     let ones = 0

@@ -2,6 +2,7 @@
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
 import { formatCounted, formatList, formatNames } from '../../format.js'
+import { allRows, chosenRows } from '../chosen-rows.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
 import type { FeatureKind } from './encoding.js'
@@ -57,8 +58,7 @@ export async function missingRows(
     isOut[row] = 1
   }
   if (without > 0) notes.push(`${where}: left out ${formatCounted(without, 'row')} without a target`)
-  const rows = new Uint32Array(table.rows).map((_, row) => row).filter(row => isOut[row] === 0)
-  return { rows, notes }
+  return { rows: chosenRows(allRows(table.rows), row => isOut[row] === 0), notes }
 }
 
 function lacksTarget(values: TargetValues, row: number, width: number): boolean {

@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { ConfigError, DataError } from '../../errors.js'
 import { formatCounted, formatList } from '../../format.js'
 import { Purpose, permutation } from '../../tensor/random.js'
+import { chosenRows } from '../chosen-rows.js'
 import { splitValidation } from '../split.js'
 import { isMissing } from './collect.js'
 import type { ColumnValues } from './columns.js'
@@ -86,7 +87,7 @@ function byGroup(from: Uint32Array, values: ColumnValues, fraction: number) {
     taken.push(...all.reduce((least, group) => (group.length < least.length ? group : least)))
   }
   const isTaken = new Set(taken)
-  return { train: from.filter(row => !isTaken.has(row)), validation: from.filter(row => isTaken.has(row)) }
+  return { train: chosenRows(from, row => !isTaken.has(row)), validation: chosenRows(from, row => isTaken.has(row)) }
 }
 
 /** The latest rows; rows of one time stay together, on the side that is nearer to the fraction. */
@@ -145,7 +146,7 @@ function byColumn(
 }
 
 function expectValues(where: string, name: string, values: ColumnValues, rows: Uint32Array): void {
-  const missing = rows.filter(row => isMissing(values, row)).length
+  const missing = chosenRows(rows, row => isMissing(values, row)).length
   if (missing === 0) return
   throw new DataError(
     `${where}: column ${inspect(name)} is missing in ${formatCounted(missing, 'row')}, expected a value in each to split by`,
