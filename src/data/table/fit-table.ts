@@ -42,7 +42,7 @@ export async function fitTable(
   for (const { profile } of features) {
     const column = profile.name
     const encoding = fitted.get(column)!
-    if (isConstant(encoding)) out.push({ column, reason: 'the same value in every training row' })
+    if (isConstant(encoding)) out.push({ column, reason: reasonOf(encoding) })
     else columns.push(encoding)
   }
   if (columns.length > 0) {
@@ -59,6 +59,9 @@ export async function fitTable(
           )}; data.columns says a kind`,
   })
 }
+
+const reasonOf = ({ kind }: ColumnEncoding): string =>
+  kind === 'embedding' ? 'no category has two training rows' : 'the same value in every training row'
 
 /** True if every training row has the same features. */
 function isConstant(encoding: ColumnEncoding): boolean {

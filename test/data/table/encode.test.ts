@@ -3,7 +3,13 @@ import t from 'tap'
 import type { ColumnValues, TableChunk } from '../../../src/data/table/columns.js'
 import { phaseOf, secondsOf } from '../../../src/data/table/dates.js'
 import { encodeRows } from '../../../src/data/table/encode.js'
-import { type ColumnEncoding, type FeatureKind, featureCount, featureNames } from '../../../src/data/table/encoding.js'
+import {
+  type ColumnEncoding,
+  embeddingsOf,
+  type FeatureKind,
+  featureCount,
+  featureNames,
+} from '../../../src/data/table/encoding.js'
 import { fitColumn } from '../../../src/data/table/fit.js'
 import { bucketOf } from '../../../src/data/table/hash.js'
 import { parseEncoding } from '../../../src/data/table/parse.js'
@@ -127,6 +133,48 @@ t.test(
     ])
     t.same(featureNames(encoding), ['x = a', 'x = b', 'x is missing'])
     t.same(encoded(fit(text('a', 'b'), 'category'), text(null)), [[0, 0]], 'missing where training had none')
+  },
+)
+
+t.test(
+  'an embedded category is a row: 0 for values of one training row and unseen ones, the last for missing ones',
+  async t => {
+    const values = text('d', 'b', 'a', null, 'b', 'a', 'c', 'c', 'c')
+    const options = { maxCategories: 3, above: 'embed' }
+    const encoding = fit(values, 'category', options)
+    t.match(encoding, { kind: 'embedding', categories: ['a', 'b', 'c'], numeric: false, missing: true, size: 3 })
+    t.same(encoded(encoding, text('a', 'b', 'c', 'd', 'new', null)), [[1], [2], [3], [0], [0], [4]])
+    t.same(featureNames(encoding), ['x'])
+    t.same(embeddingsOf({ columns: [encoding] }), [{ rows: 5, size: 3 }])
+    const whole = fit(text('d', 'b', 'a', 'b', 'a', 'c', 'c'), 'category', { ...options, embeddingSize: 7 })
+    t.match(whole, { missing: false, size: 7 })
+    t.same(encoded(whole, text(null, 'c')), [[0], [3]], 'missing where training had none')
+    t.match(fit(values, 'category', { maxCategories: 4, above: 'embed' }), { kind: 'category', buckets: 0 }, 'few')
+  },
+)
+
+t.test('embedded numbers are compared by value, and rows that are not fitted make no row', async t => {
+  const values = numbers(5, 5, 2, 2, 9, 9, 9, NONE)
+  const options = { maxCategories: 1, above: 'embed' }
+  const encoding = fit(values, 'category', options, Uint32Array.of(0, 1, 2, 3, 4))
+  t.match(encoding, { kind: 'embedding', categories: ['2', '5'], numeric: true, missing: false })
+  t.same(encoded(encoding, numbers(2, 5, 9, NONE)), [[1], [2], [0], [0]])
+  t.same(encoded(encoding, text('2.0', ' 5', 'x')), [[1], [2], [0]])
+})
+
+t.test(
+  'an encoding whose embedded columns are not the last, or that does not fit the network, is no encoding',
+  async t => {
+    const [plain, embedded] = [
+      fit(numbers(1, 2, 3), 'number'),
+      fit(text('a', 'a', 'b', 'b'), 'category', { maxCategories: 1, above: 'embed' }),
+    ]
+    const of = (columns: readonly ColumnEncoding[]) =>
+      JSON.parse(JSON.stringify({ version: 1, columns, targets: ['y'], weight: null, unused: [] }))
+    t.same(parseEncoding(of([plain, embedded]), 2), of([plain, embedded]))
+    t.equal(parseEncoding(of([embedded, plain]), 2), null)
+    t.equal(parseEncoding(of([plain, embedded]), 3), null)
+    t.equal(parseEncoding(of([plain, { ...embedded, size: 0 } as ColumnEncoding]), 2), null)
   },
 )
 

@@ -448,3 +448,16 @@ t.test('XOR: with the same file as test file, all four rows are trained on', asy
   const source = await openText(xor, {}, { test: xor })
   t.same([source.train.rows, source.test.rows], [4, 4])
 })
+
+t.test('embedded columns are the last features; one without a value of two training rows is left out', async t => {
+  const rows = Array.from({ length: 40 }, (_, i) => [`id ${i}`, `shop ${i % 5}`, i * i, i % 2 === 0 ? 'a' : 'b'])
+  const source = await openText(csv('id,shop,size,kind', rows), {
+    columns: { id: 'category' },
+    categories: { max: 2, buckets: 4, above: 'embed', embeddingSize: null },
+  })
+  t.same(source.columns!.features, ['size', 'shop'])
+  t.match(source.table!.unused, [{ column: 'id', reason: 'no category has two training rows' }])
+  t.match(source.table!.columns[1], { kind: 'embedding', size: 4 })
+  t.match(source.notes!.join('\n'), /categories: 'shop' \(6 rows of 4, embedded\)/)
+  for (const { features } of await allRows(source)) t.ok(features.shop >= 1 && features.shop <= 5)
+})
