@@ -237,6 +237,26 @@ if (browser) {
     t.same(complaints, [])
   })
 
+  t.test('yes/no labels have a bar each', async t => {
+    const labels = await trained(
+      'labels',
+      ['area', 'large', 'old'],
+      200,
+      row => [(7 * row) % 100, (7 * row) % 100 > 50, (7 * row) % 100 > 20],
+      { task: 'multi-label', target: ['large', 'old'] },
+    )
+    const { url } = await served(t, [labels])
+    const { page, complaints } = await visit(t, browser, `${url}/form`)
+    await page.locator('.field input[type=number]').fill('95')
+    await page.waitForSelector('#verdict[aria-busy="false"] strong')
+    t.same(await page.locator('#bars .best th').allTextContents(), ['large', 'old'])
+    t.equal(await page.textContent('#verdict'), 'large, old')
+    await page.locator('.field input[type=number]').fill('2')
+    await page.waitForFunction(() => document.getElementById('verdict')?.textContent === 'none')
+    t.same(await page.locator('#bars tr').count(), 2)
+    t.same(complaints, [])
+  })
+
   t.test(
     '100 columns: they are found by name; axe-core finds nothing serious, in light and dark, nor on a telephone',
     async t => {

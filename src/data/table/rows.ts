@@ -96,7 +96,7 @@ function textOf(value: unknown, kind: ColumnEncoding['kind']): string | null | u
   if (value === null) return null
   switch (typeof value) {
     case 'string':
-      return value.trim() === '' ? null : value
+      return value.trim() || null // as the reader of files takes it
     case 'number':
       if (!Number.isFinite(value)) return Number.isNaN(value) ? null : undefined
       return kind === 'date' ? new Date(value * 1000).toISOString() : String(value)

@@ -272,6 +272,15 @@ t.test('rows as objects are encoded as the same values of a file are', async t =
   ]
   encodeRows({ columns }, chunkOfRows({ columns }, rows), into)
   t.same([...into], [1, 0, 0, 1, 0, 1, 0, 0])
+  encodeRows(
+    { columns },
+    chunkOfRows({ columns }, [
+      { c: ' b\t', x: ' 3 ' },
+      { x: ' ', c: ' ' },
+    ]),
+    into,
+  )
+  t.same([...into], [1, 0, 0, 1, 0, 1, 0, 0], 'spaces around a text are those of the file')
   t.throws(() => chunkOfRows({ columns }, [{ x: 1 }]), /row 1 has no 'c', expected every column/)
   t.throws(() => chunkOfRows({ columns }, [{ x: 1, c: {} }]), /'c' of row 1 is \{\}, expected text/)
   t.throws(() => chunkOfRows({ columns }, [[1]]), /row 1 is .*, expected an object/)
