@@ -222,7 +222,7 @@ t.test('scripts of the pages import nothing but scripts that are served', async 
   const scripts = [...assets].filter(([address]) => address.endsWith('.js') && !address.endsWith('uplot.js'))
   let imports = 0
   for (const [address, { body }] of scripts) {
-    for (const [, target] of body.toString().matchAll(/^(?:import|export) (?:[^'"]* from )?'([^']+)';$/gm)) {
+    for (const [, target] of body.toString().matchAll(/^(?:import|export) (?:[^'"]* from )?['"]([^'"]+)['"];$/gm)) {
       const resolved = new URL(target, `http://pages${address}`)
       t.ok(target.startsWith('.') && assets.has(resolved.pathname), `${address} imports ${target}`)
       imports++
