@@ -9,6 +9,7 @@ import { scoreNamesOf } from '../../src/config/scores.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { openTableReader } from '../../src/data/table/duckdb/open.js'
 import { chunkOfRows } from '../../src/data/table/rows.js'
 import { exportWeights } from '../../src/export/export.js'
 import { encodeNpz } from '../../src/export/npz.js'
@@ -222,6 +223,14 @@ t.test('predict: labels by name, a file of predictions, rows with a wrong label'
     const want = LABELS.flatMap((_, k) => [all[i * 3 + k] > 0.5, all[i * 3 + k]])
     if (got.join() !== want.join()) t.fail(`row ${i}: ${got}, expected ${want}`)
   }
+  const parquet = join(dir, 'predictions.parquet')
+  t.equal((await gradloom(['predict', run, '--data', path, '--out', parquet])).code, 0)
+  const written = await openTableReader(parquet)
+  t.same(
+    written.columns.map(({ type }) => type),
+    [...LABELS.map(() => 'boolean'), ...LABELS.map(() => 'number')],
+  )
+  await written.close()
   const wrong = await gradloom(['predict', run, '--wrong', '1'])
   t.match(wrong.stdout, /^test row \d+\nrain: (yes|no), [\d.]+ %/)
   t.match(wrong.stdout, /WRONG, it is (yes|no)/)
