@@ -27,6 +27,7 @@ import { benchScaling, SCALING_DEFAULTS } from './scaling.js'
 import { benchSmall, SMALL_DEFAULTS } from './small.js'
 import { benchStartup, STARTUP_DEFAULTS } from './startup.js'
 import { benchStep, STEP_DEFAULTS } from './step.js'
+import { benchTable, TABLE_DEFAULTS } from './table.js'
 
 /** Option of benchmarks that can take trained weights. */
 const TRAINED = {
@@ -66,6 +67,7 @@ async function allRuns(weights: string | undefined): Promise<Run[]> {
         ]),
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
+    { args: 'table', run: say => benchTable(TABLE_DEFAULTS, say) },
     { args: 'augment', run: say => benchAugment(AUGMENT_DEFAULTS, say) },
     { args: 'memory', run: say => benchMemory(MEMORY_DEFAULTS, say) },
     ...each('peers', (backend, say) => benchPeers({ ...PEERS_DEFAULTS, backend }, say)),
@@ -242,6 +244,15 @@ function createProgram(args: readonly string[]): Argv {
           .option('backend', oneBackend(STARTUP_DEFAULTS.backend))
           .option('times', number(STARTUP_DEFAULTS.times, 'Runs')),
       ({ backend, times, ...outputs }) => show(outputs, say => benchStartup({ backend, times }, say)),
+    )
+    .command(
+      'table',
+      'Tables: from CSV and Parquet to the first step, rows in windows, predictions for a file',
+      argv =>
+        argv
+          .option('rows', number(TABLE_DEFAULTS.rows, 'Rows of the table'))
+          .option('times', number(TABLE_DEFAULTS.times, 'Runs of each')),
+      ({ rows, times, ...outputs }) => show(outputs, say => benchTable({ rows, times }, say)),
     )
     .command(
       'memory',

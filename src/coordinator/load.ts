@@ -132,36 +132,34 @@ async function readFiles(
   memory: WebAssembly.Memory,
   folder: string,
 ): Promise<ReadFiles> {
-  let spool: Spool | null = null
   const files: LoadedFile[] = []
   let weights: ArrayLike<number> | null = null
-  for (const split of ['train', 'test'] as const) {
-    if (plan.images[split] === 0) continue
-    const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
-    const labels = viewSlot(memory, layout.labels[split]).data
-    const targets = viewSlot(memory, layout.targets[split])
-    const hasTargets = data.task !== 'classification'
-    if (split === 'train' && plan.windows) {
-      spool = await Spool.create(folder, data.validationFrom!, plan.features)
-      try {
-        const write = writeTo(spool, plan.windows, data.validationFrom!, images as Float32Array)
-        const loaded = await data.stream!(write, labels, ...(hasTargets ? [targets.data] : []))
-        files.push(...loaded.files)
-        weights = loaded.weights ?? null
-      } catch (error) {
-        await spool.close()
-        throw error
+  const { windows } = plan
+  const spool =
+    windows && plan.images.train > 0 ? await Spool.create(folder, data.validationFrom!, plan.features) : null
+  try {
+    for (const split of ['train', 'test'] as const) {
+      if (plan.images[split] === 0) continue
+      const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
+      const labels = viewSlot(memory, layout.labels[split]).data
+      const targets = viewSlot(memory, layout.targets[split])
+      const hasTargets = data.task !== 'classification'
+      const into = hasTargets ? [targets.data] : []
+      const loaded =
+        split === 'train' && spool !== null
+          ? await data.stream!(writeTo(spool, windows!, data.validationFrom!, images as Float32Array), labels, ...into)
+          : await data.load(split, images, labels, ...into)
+      files.push(...loaded.files)
+      if (split === 'train') weights = loaded.weights ?? null
+      if (!hasTargets) {
+        if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
       }
-      continue
     }
-    const loaded = await data.load(split, images, labels, ...(hasTargets ? [targets.data] : []))
-    files.push(...loaded.files)
-    if (split === 'train') weights = loaded.weights ?? null
-    if (!hasTargets) {
-      if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
-    }
+    return { files, weights, spool }
+  } catch (error) {
+    await spool?.close()
+    throw error
   }
-  return { files, weights, spool }
 }
 
 /** Writes training rows to the spool, and the validation rows that follow them into memory, after the windows. */

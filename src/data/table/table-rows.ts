@@ -22,7 +22,7 @@ export interface TableRows {
 }
 
 /** Bytes of a group of columns. */
-const GROUP_BYTES = 2 ** 27
+const GROUP_BYTES = 2 ** 28
 
 /** `names`: all columns that will be asked for. Takes the reader over: closes it where it is not needed any more. */
 export async function tableRowsOf(reader: TableReader, names: readonly string[]): Promise<TableRows> {

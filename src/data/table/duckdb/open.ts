@@ -225,7 +225,6 @@ class Opening {
     try {
       for await (const chunk of this.database.rows(source.select(wanted), isText)) {
         rows += chunk.rows
-        this.#tell({ rows })
         const converted = await this.#convert(chunk, columns, wanted, first)
         if (converted !== null) yield converted
       }
