@@ -98,6 +98,9 @@ t.test('averages are scored in the place of the vectors, by the run and by whoev
   t.equal(averaged.weightsSha256, summary.weightsSha256, 'training does not see them')
   t.not(averaged.test!.loss, summary.test!.loss)
   t.equal((await evaluate(folder)).loss, averaged.test!.loss)
+  const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8').trim().split('\n')
+  const epochs = lines.map(line => JSON.parse(line)).filter(({ type }) => type === 'epoch')
+  t.equal((await evaluate(folder, { split: 'validation' })).loss, epochs.at(-1).validation.loss, 'while it trains, too')
 })
 
 t.test('allReduce "buffers" with one worker sums as the fused form does', async t => {
@@ -203,16 +206,21 @@ t.test('a category of 1,000 values decides: an embedding learns it, and hashing 
     return `${(i * 17) % 101},s${shop},${good(shop) ? 'yes' : 'no'}`
   })
   writeFileSync(file, `x,shop,kind\n${lines.join('\n')}\n`)
-  const accuracyOf = async (above: 'embed' | 'hash') => {
-    const settings = {
-      ...base,
-      data: { ...base.data, path: file, categories: { above } },
-      train: { epochs: 4, batchSize: 64 },
-    }
-    return (await train(resolveExperiment(settings), { runDir: null })).test!.accuracy!
-  }
-  const [embedded, hashed] = [await accuracyOf('embed'), await accuracyOf('hash')]
-  t.ok(embedded > 0.98, `embedded ${embedded}`)
+  const trained = (above: 'embed' | 'hash', workers: number) =>
+    train(
+      resolveExperiment({
+        ...base,
+        data: { ...base.data, path: file, categories: { above } },
+        train: { epochs: 4, batchSize: 64 },
+        compute: { backend: 'wasm', workers },
+      }),
+      { runDir: null },
+    )
+  const embedded = await trained('embed', 1)
+  t.ok(embedded.test!.accuracy! > 0.98, `embedded ${embedded.test!.accuracy}`)
+  t.ok(embedded.parameters > 900 * 50, 'a table of several ranges')
+  t.equal((await trained('embed', 3)).weightsSha256, embedded.weightsSha256, '3 workers')
+  const hashed = (await trained('hash', 1)).test!.accuracy!
   t.ok(hashed < 0.8, `hashed ${hashed}`)
 })
 
