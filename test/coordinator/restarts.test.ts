@@ -18,7 +18,7 @@ import { nativeCandidates } from '../helpers/native.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())
-const DEATHS = 10
+const DEATHS = 6
 /** Each death costs the start of all workers. */
 const WORKERS = 2
 
@@ -33,7 +33,7 @@ const experiment = (compute: ExperimentInput['compute'], more: Partial<Experimen
     ...more,
   })
 
-const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 4 }))
+const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 2 }))
 const backends = [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]
 // A thread that is terminated inside a native library can take the process with it (see pool.ts): there is no such moment here.
 for (const { name, skip, deaths } of backends.slice(0, 1)) {
