@@ -126,7 +126,12 @@ export class RecordSplitter {
       at = text.indexOf('"', at)
       if (at < 0) {
         if (!isEnd && text.length - open <= MAX_RECORD) return null
-        throw new RecordFault(this.#line + linesBefore, 'a quote begins here that never ends')
+        throw new RecordFault(
+          this.#line + linesBefore,
+          isEnd
+            ? 'a quote begins here that never ends'
+            : `a quote begins here that does not end within ${MAX_RECORD} characters, expected its end before`,
+        )
       }
       if (text.charCodeAt(at + 1) !== QUOTE) break
       at++
