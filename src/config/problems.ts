@@ -5,7 +5,7 @@
 import { inspect } from 'node:util'
 import type * as z from 'zod'
 import { ConfigError } from '../errors.js'
-import { alternatives, expectation, isKnown, keysOf, nodeAt, variantIn, variantsWith } from './settings.js'
+import { alternatives, expectation, isKnown, keysOf, nodeAt, objectForm, variantIn, variantsWith } from './settings.js'
 import { nearest, nearestPath } from './suggest.js'
 
 /** One problem of an experiment. */
@@ -66,10 +66,16 @@ function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const { path: keys } = issue
   if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(input, keys, key))
   const value = valueAt(input, keys)
+  if (issue.code === 'invalid_union') {
+    // Of several forms, the one that an object has: its own faults say more than that the forms do not fit.
+    const own = issue.errors.find(([first]) => first && (first.path.length > 0 || first.code === 'unrecognized_keys'))
+    if (own) return own.flatMap(inner => problemsIn({ ...inner, path: [...keys, ...inner.path] }, input))
+  }
   // `data` is the one required section: report its required key as missing.
   const path = keys.join('.') === 'data' && value === undefined ? 'data.dataset' : keys.join('.')
   const section = keys.slice(0, 1)
-  const node = nodeAt(path, variantIn(section.join('.'), valueAt(input, section)))
+  const outer = objectForm(nodeAt(keys.slice(0, -1).join('.'), null))?.properties[String(keys.at(-1))]
+  const node = outer ?? nodeAt(path, variantIn(section.join('.'), valueAt(input, section)))
   const phrased = issue.code === 'custom' || issue.code === 'invalid_format'
   const wanted = phrased ? issue.message : expectation(node)
   if (value === undefined && path !== '') return [{ keys, message: `${path} is missing, expected ${wanted}` }]
@@ -103,6 +109,12 @@ function advice(section: string, key: string): string {
     const parts = path.split('.').slice(section === '' ? 0 : section.split('.').length)
     const nested = parts.reduceRight((inner, part) => `{ ${JSON.stringify(part)}: ${inner} }`, '...')
     return `in a file, write it as ${nested}`
+  }
+  const form = section === '' ? undefined : objectForm(nodeAt(section, null))
+  if (form) {
+    const names = Object.keys(form.properties)
+    const like = nearest(key, names)
+    return like === undefined ? `known in ${section}: ${names.join(', ')}` : `did you mean "${section}.${like}"?`
   }
   const guess = nearestPath(section, key)
   if (guess !== undefined && guess !== path) return `did you mean "${guess}"?`

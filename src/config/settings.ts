@@ -144,9 +144,20 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   return items ?? { type: 'object' }
 }
 
+/** The one of several forms of a value that is an object with keys that are known. */
+export function objectForm({
+  anyOf,
+}: SchemaNode): { readonly properties: Readonly<Record<string, SchemaNode>> } | undefined {
+  return anyOf?.flatMap(({ properties }) => (properties ? [{ properties }] : []))[0]
+}
+
 /** Values that a node accepts, in words that follow "expected". */
 export function expectation(node: SchemaNode): string {
-  if (node.anyOf) return node.anyOf.map(expectation).join(' or ')
+  if (node.anyOf) {
+    const of = (form: SchemaNode) =>
+      form.properties ? `an object with ${alternatives(Object.keys(form.properties))}` : expectation(form)
+    return node.anyOf.map(of).join(' or ')
+  }
   if (node.enum) return alternatives(node.enum.map(value => JSON.stringify(value)))
   if (node.const !== undefined) return JSON.stringify(node.const)
   switch (node.type) {

@@ -264,9 +264,13 @@ t.test('every wrong value is named with its path, itself, and what was expected'
         'data.numbers.bins',
         'data.categories.max',
         'data.categories.buckets',
+        'data.categories.above',
+        'data.categories.embeddingSize',
         'data.split.column',
         'data.split.group',
         'data.split.time',
+        'data.stream',
+        'data.windowRows',
       ],
       ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.table.dayFirst'],
       ...['data.npz.trainFeatures', 'data.npz.trainLabels'],
@@ -278,7 +282,7 @@ t.test('every wrong value is named with its path, itself, and what was expected'
 
 const TARGET =
   'data.target is true, expected non-empty text or an integer >= 0 or an array, each entry non-empty text or an integer >= 0 or null'
-const KIND = `data.columns.zip is 'text', expected "number", "category", "boolean", "date" or "ignore"`
+const KIND = `data.columns.zip is 'text', expected "number", "category", "boolean", "date" or "ignore" or an object with kind, missing or dayFirst`
 const NORMALISE = `data.normalise is 'unit', expected its default, "auto", because data.dataset is "table", to which it does not apply`
 const COLUMNS = `data.columns is { a: 'number' }, expected {}, because data.dataset is "digits", to which it does not apply`
 
@@ -346,6 +350,22 @@ t.test('the data section', async t => {
       `data.weight is 'w', expected its default, null, because data.dataset is "digits", to which it does not apply`,
     ],
     [{ data: { ...table, columns: { zip: 'text' } } }, KIND],
+    [
+      { data: { ...table, columns: { zip: { kind: 'numbr' } } } },
+      'data.columns.zip.kind is \'numbr\', expected "number", "category", "boolean", "date" or "ignore"; did you mean "number"?',
+    ],
+    [
+      { data: { ...table, columns: { 'a.b': { missing: 'all' } } } },
+      'data.columns.a.b.missing is \'all\', expected "fill", "row" or "error"',
+    ],
+    [
+      { data: { ...table, columns: { zip: { mising: 'row' } } } },
+      'unknown key "data.columns.zip.mising"; did you mean "data.columns.zip.missing"?',
+    ],
+    [
+      { data: { ...table, columns: { zip: { format: 'x' } } } },
+      'unknown key "data.columns.zip.format"; known in data.columns.zip: kind, missing, dayFirst',
+    ],
     [{ data: { ...table, columns: [] } }, 'data.columns is [], expected an object'],
     [
       { data: { ...table, missing: { number: 'drop' } } },
@@ -354,6 +374,13 @@ t.test('the data section', async t => {
     [{ data: { ...table, missing: { target: 'fill' } } }, `data.missing.target is 'fill', expected "row" or "error"`],
     [{ data: { ...table, numbers: { bins: -1 } } }, 'data.numbers.bins is -1, expected an integer from 0 to 256'],
     [{ data: { ...table, categories: { max: 0 } } }, 'data.categories.max is 0, expected an integer >= 1'],
+    [{ data: { ...table, categories: { above: 'x' } } }, `data.categories.above is 'x', expected "hash" or "embed"`],
+    [
+      { data: { ...table, categories: { embeddingSize: 0 } } },
+      'data.categories.embeddingSize is 0, expected an integer >= 1 or null',
+    ],
+    [{ data: { ...table, stream: 'x' } }, `data.stream is 'x', expected "auto", "always" or "never"`],
+    [{ data: { ...table, windowRows: 0 } }, 'data.windowRows is 0, expected an integer >= 1 or null'],
     [{ data: { ...table, split: { group: 3 } } }, 'data.split.group is 3, expected non-empty text or null'],
     [
       { data: { ...table, split: { group: 'a', time: 'b' } } },

@@ -11,17 +11,26 @@ export const BUCKETS = 32
 
 const columnName = () => z.string().min(1).nullable().default(null)
 
+const POLICIES = ['fill', 'row', 'error'] as const
+
+const columnSettings = z.strictObject({
+  kind: z.enum(KINDS).optional().meta(help('Kind of the column.')),
+  missing: z.enum(POLICIES).optional().meta(help('Missing values of the column, in the place of `data.missing`.')),
+  dayFirst: z.boolean().optional().meta(help('Reading of its dates, in the place of `data.table.dayFirst`.')),
+})
+
 export const columns = z
-  .record(z.string(), z.enum(KINDS))
+  .record(z.string(), z.union([z.enum(KINDS), columnSettings]))
   .default({})
   .meta(
     help(
       'Kinds of columns of a `table`, by name, in the place of those that follow from the values: `number`; `category`, one ' +
-        'feature for each; `boolean`; `date`, its position in the year, month, week and day, and elapsed time; `ignore`. See docs/tables.md.',
+        'feature for each; `boolean`; `date`, its position in the year, month, week and day, and elapsed time; `ignore`. Or an object for a column, ' +
+        'with its `kind`, `missing` (as in `data.missing`) and `dayFirst` (as in `data.table`), each optional. See docs/tables.md.',
     ),
   )
 
-const policy = () => z.enum(['fill', 'row', 'error']).default('fill')
+const policy = () => z.enum(POLICIES).default('fill')
 
 export const missing = z
   .strictObject({

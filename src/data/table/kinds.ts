@@ -6,7 +6,9 @@ import { inspect } from 'node:util'
 import { nearest } from '../../config/suggest.js'
 import { DataError } from '../../errors.js'
 import { formatCount, formatCounted, formatNames } from '../../format.js'
-import { type ColumnKind, type ColumnProfile, MOST_COUNTED } from './columns.js'
+import type { DataConfig } from '../source.js'
+import { columnSettings } from './column-settings.js'
+import { type ColumnProfile, MOST_COUNTED } from './columns.js'
 import type { FeatureKind, UnusedColumn } from './encoding.js'
 import type { TableRows } from './table-rows.js'
 
@@ -34,21 +36,22 @@ export interface ChosenColumns {
 }
 
 /**
- * Kinds of all columns but the targets. `asked`: `data.columns`. `reserved`: columns that have another use, with its name;
- * they are features only if the experiment says a kind. Throws DataError for a column in `asked` that is not there.
+ * Kinds of all columns but the targets. `columns`: `data.columns`. `reserved`: columns that have another use, with its name;
+ * they are features only if the experiment says a kind. Throws DataError for a column in it that is not there.
  */
 export function chooseKinds(
   where: string,
   profiles: readonly ColumnProfile[],
   rows: number,
-  asked: Readonly<Record<string, ColumnKind>>,
+  columns: DataConfig['columns'],
   targets: readonly string[],
   reserved: Readonly<Record<string, string>> = {},
 ): ChosenColumns {
   const names = profiles.map(({ name }) => name)
+  const asked = columnSettings(columns)
   for (const name of Object.keys(asked)) {
     if (!names.includes(name)) throw noColumn(where, 'data.columns', name, names)
-    if (targets.includes(name) && asked[name] === 'ignore') {
+    if (targets.includes(name) && asked[name].kind === 'ignore') {
       throw new DataError(`${where}: data.columns ignores ${inspect(name)}, which is a target`)
     }
   }
@@ -57,7 +60,7 @@ export function chooseKinds(
   for (const profile of profiles) {
     const { name } = profile
     if (targets.includes(name)) continue
-    const kind = Object.hasOwn(asked, name) ? asked[name] : null
+    const kind = Object.hasOwn(asked, name) ? asked[name].kind : null
     if (kind === 'ignore') unused.push({ column: name, reason: 'data.columns ignores it' })
     else if (kind !== null) features.push({ profile, kind, isAsked: true })
     else {

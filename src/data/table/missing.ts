@@ -5,6 +5,7 @@ import { formatCounted, formatList, formatNames } from '../../format.js'
 import { allRows, chosenRows } from '../chosen-rows.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
+import { columnSettings, type MissingPolicy } from './column-settings.js'
 import type { FeatureKind } from './encoding.js'
 import type { TableRows } from './table-rows.js'
 import type { TargetValues } from './targets.js'
@@ -14,6 +15,25 @@ const MOST_SHOWN = 8
 /** Setting in `data.missing` of a kind. */
 const POLICY = { number: 'number', boolean: 'number', category: 'category', date: 'date' } as const
 
+export interface Policies {
+  readonly target: DataConfig['missing']['target']
+  /** Policy of a feature's missing values, and the setting that says it. */
+  of(column: string, kind: FeatureKind): { readonly policy: MissingPolicy; readonly setting: string }
+}
+
+/** Policies of the kinds, `data.missing`, and of single columns, `data.columns`. */
+export function policiesOf(missing: DataConfig['missing'], columns: DataConfig['columns']): Policies {
+  const own = columnSettings(columns)
+  return {
+    target: missing.target,
+    of(column, kind) {
+      const policy = Object.hasOwn(own, column) ? own[column].missing : null
+      if (policy !== null) return { policy, setting: `missing of data.columns.${column}` }
+      return { policy: missing[POLICY[kind]], setting: `data.missing.${POLICY[kind]}` }
+    },
+  }
+}
+
 /** Rows that are used, ascending, and notes about the others. Throws DataError where a policy is "error". */
 export async function missingRows(
   where: string,
@@ -21,21 +41,21 @@ export async function missingRows(
   features: readonly { readonly column: string; readonly kind: FeatureKind }[],
   values: TargetValues,
   targets: readonly string[],
-  policies: DataConfig['missing'],
+  policies: Policies,
 ): Promise<{ readonly rows: Uint32Array; readonly notes: readonly string[] }> {
   const isOut = new Uint8Array(table.rows)
   const notes: string[] = []
   const lacking: string[] = []
-  const judged = features.filter(({ kind }) => policies[POLICY[kind]] !== 'fill')
+  const judged = features.filter(({ column, kind }) => policies.of(column, kind).policy !== 'fill')
   for await (const { columns } of table.groups(judged.map(({ column }) => column))) {
     for (const { column, kind } of judged) {
       const found = columns.get(column)
       if (found === undefined) continue
+      const { policy, setting } = policies.of(column, kind)
       let count = 0
       for (let row = 0; row < table.rows; row++) {
         if (!isMissing(found, row)) continue
-        if (policies[POLICY[kind]] === 'error')
-          throw refused(where, `column ${inspect(column)}`, row, `data.missing.${POLICY[kind]}`)
+        if (policy === 'error') throw refused(where, `column ${inspect(column)}`, row, setting)
         isOut[row] = 1
         count++
       }

@@ -12,6 +12,8 @@ export interface TableFormat {
   readonly decimal: '.' | ',' | null
   /** True if 01/02/2020 is 1 February, false if it is 2 January; null: decided where all dates of a column allow one reading. */
   readonly dayFirst: boolean | null
+  /** The same for single columns, by name. */
+  readonly dayFirstOf?: Readonly<Record<string, boolean>>
   /** SQL over the view `data`; null: all rows and columns of the files. */
   readonly query: string | null
   /** Types that the user or a model demands, by column; a value that does not fit is an error that names file, line and column. */

@@ -13,13 +13,14 @@ import type { SavedInput } from '../input.js'
 import type { DataConfig, DatasetSource, Split, WriteRows } from '../source.js'
 import { ALL_ROWS, expectOneSpelling, sortedClasses } from '../table.js'
 import { expectLearnable } from '../targets.js'
+import { columnSettings } from './column-settings.js'
 import type { ColumnProfile, ColumnValues, TableChunk } from './columns.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
 import { notLearned, strata } from './labels.js'
 import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
-import { missingRows } from './missing.js'
+import { missingRows, policiesOf } from './missing.js'
 import { countMissing, tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
 import { reservedColumns, type SplitColumn, splitColumn } from './reserved.js'
@@ -106,8 +107,10 @@ export function formatOf(
   encoding: TableEncoding | null,
 ): TableFormat {
   const types: Record<string, TableFormat['types'][string]> = {}
-  for (const [name, kind] of Object.entries(columns)) {
-    if (kind !== 'category' && kind !== 'ignore') types[name] = kind
+  const dayFirstOf: Record<string, boolean> = {}
+  for (const [name, { kind, dayFirst }] of Object.entries(columnSettings(columns))) {
+    if (kind !== null && kind !== 'category' && kind !== 'ignore') types[name] = kind
+    if (dayFirst !== null) dayFirstOf[name] = dayFirst
   }
   for (const column of encoding?.columns ?? []) {
     if (column.kind !== 'category' && column.kind !== 'embedding') types[column.column] = column.kind
@@ -120,6 +123,7 @@ export function formatOf(
     dayFirst: table.dayFirst === 'auto' ? null : table.dayFirst,
     query,
     types,
+    ...(Object.keys(dayFirstOf).length > 0 && { dayFirstOf }),
   }
 }
 
@@ -164,12 +168,12 @@ async function readRows(
   table: TableRows,
   extra: readonly string[],
   plan: TablePlan,
-  { missing }: DataConfig,
+  { missing, columns }: DataConfig,
   where: string,
 ): Promise<ReadTable> {
   const chunk = table.memory ?? (await columnsInMemory(table, extra))
   const targets = targetValues(where, chunk, plan.targets, plan.task)
-  const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, missing)
+  const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, policiesOf(missing, columns))
   if (used.rows.length === 0) throw new DataError(`${where}: the table is empty, expected rows with a target`)
   return { table, chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
 }

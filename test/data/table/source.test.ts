@@ -1,5 +1,6 @@
 /** Tables as data sets: columns, targets, missing values, splits, and a model's encoding on other files. */
 import t from 'tap'
+import type { DataConfig } from '../../../src/data/source.js'
 import { allRows, csv, modelOf, openText, rowsOf, TABLE, TEST_TABLE } from './table-lab.js'
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i)
@@ -460,4 +461,31 @@ t.test('embedded columns are the last features; one without a value of two train
   t.match(source.table!.columns[1], { kind: 'embedding', size: 4 })
   t.match(source.notes!.join('\n'), /categories: 'shop' \(6 rows of 4, embedded\)/)
   for (const { features } of await allRows(source)) t.ok(features.shop >= 1 && features.shop <= 5)
+})
+
+t.test('settings of single columns: a policy for missing values, and the reading of dates', async t => {
+  const text = csv('a,b,y', [
+    [1, 1, 'u'],
+    ['', 2, 'v'],
+    [3, '', 'u'],
+    [4, 4, 'v'],
+    [5, 5, 'u'],
+    [6, 6, 'v'],
+  ])
+  const open = (columns: DataConfig['columns'], more: Partial<DataConfig> = {}) =>
+    openText(text, { columns, testFraction: 0.4, ...more })
+  const rows = async (columns: DataConfig['columns'], more: Partial<DataConfig> = {}) => {
+    const { train, test } = await open(columns, more)
+    return train.rows + test.rows
+  }
+  t.equal(await rows({}), 6)
+  t.equal(await rows({ a: { missing: 'row' } }), 5, 'of one column')
+  t.equal(await rows({ a: { missing: 'row' }, b: { kind: 'number', missing: 'row' } }), 4)
+  const missing = { number: 'row', category: 'fill', date: 'fill', target: 'row' } as const
+  t.equal(await rows({ b: { missing: 'fill' } }, { missing }), 5, 'in the place of data.missing')
+  await t.rejects(rows({ a: { missing: 'error' } }), {
+    message: `${TABLE}: column 'a' is missing in row 2, expected a value, because missing of data.columns.a is "error"`,
+  })
+  t.equal((await open({ a: { kind: 'ignore' } })).table!.columns.length, 1)
+  await t.rejects(open({ c: { missing: 'row' } }), { message: /data\.columns is 'c', expected one of its columns/ })
 })

@@ -95,3 +95,10 @@ t.test('distinct values are counted exactly, then estimated', async t => {
     t.ok(distinct > 55_000 && distinct <= 60_000, `${name}: ${distinct} of 60,000`)
   }
 })
+
+t.test('the reading of dates may differ from column to column', async t => {
+  const path = join(dir, 'orders.csv')
+  writeFileSync(path, 'a,b,c\n01/02/2020,01/02/2020,03/04/2020\n')
+  const { rows } = await rowsOfText(path, { dayFirst: true, dayFirstOf: { b: false } })
+  t.same(rows, [{ a: Date.UTC(2020, 1, 1) / 1000, b: Date.UTC(2020, 0, 2) / 1000, c: Date.UTC(2020, 3, 3) / 1000 }])
+})

@@ -50,10 +50,11 @@ export async function finalTypes(context: TypeContext, source: RowSource, scanne
 async function readingOf(context: TypeContext, name: string, meanings: Meanings): Promise<Reading> {
   const { where, place, format, notes, warnings } = context
   const wanted = format.types[name]
+  const dayFirst = format.dayFirstOf?.[name] ?? format.dayFirst
   const decision =
     wanted === undefined
-      ? decide(inspect(name), meanings, format.dayFirst)
-      : { reading: demanded(wanted, meanings, format.dayFirst), missingTexts: wanted !== 'text' }
+      ? decide(inspect(name), meanings, dayFirst)
+      : { reading: demanded(wanted, meanings, dayFirst), missingTexts: wanted !== 'text' }
   const { reading, missingTexts, warning, example } = decision
   if (warning !== undefined) {
     warnings.push(`${example ? await placeOfRow(where, place, example.row) : where}: ${warning}`)
