@@ -11,7 +11,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resolveExperiment } from '../dist/src/config/load.js'
-import { prepareSession, Session } from '../dist/src/coordinator/session.js'
+import { prepareSession } from '../dist/src/coordinator/prepare.js'
+import { Session } from '../dist/src/coordinator/session.js'
 
 const { values } = parseArgs({
   options: {
