@@ -192,6 +192,25 @@ t.test('onnx: embeddings of texts and of numbers, beside batch norm: to 1e-5', a
   t.ok(worst < 1e-5, `largest difference ${worst}`)
 })
 
+t.test('onnx: inputs have the names of columns, but for those that the file needs', async t => {
+  const names = [
+    '',
+    'outputs',
+    'features',
+    'layers.0.weight',
+    'embeddings.0.weight',
+    'constant.1',
+    'column 1',
+    ' ',
+    'a',
+  ]
+  const columns = names.map(column => ({ column, kind: 'boolean', fill: 0, indicator: false }) as const)
+  t.same(
+    onnxTable({ columns }).inputs.map(({ input }) => input),
+    [...['column 1 2', 'column 2', 'column 3', 'column 4', 'column 5', 'column 6', 'column 1', ' ', 'a']],
+  )
+})
+
 t.test('onnx: a bucket that the column does not have is an error of the runtime, not another category', async t => {
   const session = await ort.InferenceSession.create(readFileSync(join(dir, 'every-kind.onnx')))
   const table = (await Predictor.open(join(dir, 'every-kind'))).source.input.table!

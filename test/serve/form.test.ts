@@ -237,6 +237,34 @@ if (browser) {
     t.same(complaints, [])
   })
 
+  t.test('hundreds of categories are typed, with suggestions; an empty text is missing', async t => {
+    const many = await trained(
+      'many',
+      ['street', '', 'y'],
+      1300,
+      row => [`street ${row % 260}`, row % 7, row % 260 < 130 ? 'near' : 'far'],
+      { target: 'y', columns: { street: 'category' }, categories: { max: 10, above: 'embed' } },
+    )
+    const { url: own } = await served(t, [many])
+    const { page, complaints } = await visit(t, browser, `${own}/form`)
+    await page.waitForSelector('#verdict[aria-busy="false"] strong')
+    const row = async () => JSON.parse(await page.inputValue('#body')).row
+    const street = field(page, 'street').locator('input[type=text]')
+    t.match((await row()).street, /^street \d+$/)
+    t.ok((await field(page, 'street').locator('option').count()) > 200)
+    await street.fill(' street 7 ')
+    await page.waitForSelector('#verdict[aria-busy="false"] strong')
+    t.equal((await row()).street, 'street 7')
+    await street.fill('')
+    await page.waitForSelector('#verdict[aria-busy="false"] strong')
+    t.equal((await row()).street, null)
+    t.equal(await field(page, 'street').getByLabel('street is missing').isChecked(), true)
+    await field(page, 'street').getByLabel('street is missing').uncheck()
+    await page.waitForSelector('#verdict[aria-busy="false"] strong')
+    t.equal((await row()).street, ' street 7 '.trim())
+    t.same(complaints, [])
+  })
+
   t.test('yes/no labels have a bar each', async t => {
     const labels = await trained(
       'labels',
