@@ -34,6 +34,9 @@ import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs
 import type { Spool } from './spool.js'
 import { WindowLoader } from './window-loader.js'
 
+/** Size from which memory is worth the advice that huge pages serve it, and what gives it is worth loading. */
+const HUGE_BYTES = 2 ** 26
+
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
 
@@ -124,8 +127,8 @@ export class Session {
     const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
     const memory = createArena(layout.bytes)
     const { library } = prepared.plan
+    if (library || layout.bytes > HUGE_BYTES) await adviseHugePages(memory.buffer)
     if (library) {
-      await adviseHugePages(memory.buffer)
       // Open the library before any worker does: see open.ts.
       await openNative(library)
     }

@@ -156,7 +156,7 @@ class Opening {
   ): Promise<{ source: RowSource; scanned: Scan; decided: Partial<TableFormat> }> {
     const { where, database, files } = this
     if (files.kind === 'text') {
-      const options = { keepBytes, expectedRows: null, onRows: (rows: number) => this.#tell({ rows }) }
+      const options = { keepBytes, onRows: (rows: number) => this.#tell({ rows }) }
       const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, options)
       this.#place = place
       this.#decimal = form.decimal

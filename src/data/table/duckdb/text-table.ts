@@ -9,7 +9,7 @@ import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
 import type { FileDigest } from './digest.js'
 import { checkForm, type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
-import type { TableFiles } from './files.js'
+import type { Compression, TableFile, TableFiles } from './files.js'
 import type { TextForm } from './form.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
 import type { RowSource } from './source.js'
@@ -28,7 +28,7 @@ export async function openTextTable(
   { files, compression }: TableFiles,
   format: TableFormat,
   digests: Promise<readonly FileDigest[]>,
-  options: Omit<ScanOptions, 'decimal'>,
+  options: Omit<ScanOptions, 'decimal' | 'expectedRows'>,
 ): Promise<TextTable> {
   // A line of counts is for one file alone.
   let form = await detectForm(database, files, compression, format, files.length === 1)
@@ -38,7 +38,7 @@ export async function openTextTable(
   const table: DelimitedFiles = { database, files, compression, form }
   const texts = new Set<number>()
   let strict = true
-  const all = { ...options, decimal: form.decimal }
+  const all = { ...options, decimal: form.decimal, expectedRows: expectedRows(files, compression, form) }
   const sourceNow = () => delimitedSource(files, compression, form, format, { strict, texts })
   const demote = (columns: readonly number[]) => {
     for (const column of columns) texts.add(column)
@@ -84,6 +84,14 @@ export async function openTextTable(
     await refuseInfinite(where, table, source, scanned)
     return { source, scanned, form, place: table }
   }
+}
+
+/** Rows that the files have if all are as long as the first ones, and some more; null: unknown, or not worth a guess. */
+function expectedRows(files: readonly TableFile[], compression: Compression, { sample }: TextForm): number | null {
+  if (compression !== 'none' || sample.length === 0) return null
+  const characters = sample.reduce((sum, { fields }) => fields.reduce((all, { length }) => all + length + 1, sum), 0)
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+  return Math.ceil((1.1 * bytes * sample.length) / characters)
 }
 
 /** Columns read as numbers that have fields which are none. */
