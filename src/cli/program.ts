@@ -135,7 +135,8 @@ function erased<Arguments>(command: CommandModule<object, Arguments>): CommandMo
 
 /** Runs one command line. Prints its errors, and leaves the exit code in `process.exitCode`. */
 export async function runCli(args: readonly string[]): Promise<void> {
-  const stopWatching = args.includes('--json') ? () => {} : watchReading({ stream: process.stderr })
+  const isSilent = args.includes('--json') || args.includes('--quiet')
+  const stopWatching = isSilent ? () => {} : watchReading({ stream: process.stderr })
   try {
     const program = createProgram(withoutShell(args))
     if (args.length === 0) {

@@ -62,8 +62,8 @@ function emptySplit(
 
 /** Split at a row: rows before `from` train, the others validate. */
 export function splitAt(rows: number, from: number): ValidationSplit {
-  const range = (start: number, end: number) => Uint32Array.from({ length: end - start }, (_, i) => start + i)
-  return { train: range(0, from), validation: range(from, rows) }
+  const all = allRows(rows)
+  return { train: all.slice(0, from), validation: all.slice(from) }
 }
 
 function rowsByClass(labels: Int32Array): Uint32Array[] {

@@ -57,7 +57,8 @@ export function splitTable(where: string, options: SplitOptions): TableSplits {
 }
 
 function byClass(from: Uint32Array, { labels, advice }: SplitOptions, fraction: number, setting: string) {
-  const own = Int32Array.from(from, row => labels[row])
+  const own = new Int32Array(from.length)
+  for (let i = 0; i < from.length; i++) own[i] = labels[from[i]]
   const { train, validation } = splitValidation(own, fraction, SPLIT_SEED, setting, advice)
   return { train: train.map(i => from[i]), validation: validation.map(i => from[i]) }
 }
