@@ -9,6 +9,7 @@ import { FORMAT_OF_ENDING, type Format } from '../inference/table/formats.js'
 import { predictTable } from '../inference/table/predict-table.js'
 import type { OutputColumn } from '../inference/table/predictions.js'
 import { headOf, RowsWriter, rowsOf, type TextFormat } from '../inference/table/writers.js'
+import { type Interrupt, watchInterrupts } from './interrupt.js'
 
 export interface RowsRequest {
   readonly run: string
@@ -39,7 +40,38 @@ function formatFor(out: string | undefined, asked: Format | undefined): Format {
 /** Names shown in a line. */
 const MOST_SHOWN = 12
 
-export async function predictRows({ run, data, out, format: asked, keep }: RowsRequest): Promise<void> {
+/** Thrown where a signal ends the predictions, so that no part of a file stays behind. */
+class Interrupted extends Error {}
+
+/** Passes chunks on until a signal has come. Throws Interrupted. */
+async function* untilStopped<T>(chunks: AsyncIterable<T>, interrupt: Interrupt | null): AsyncGenerator<T> {
+  for await (const chunk of chunks) {
+    if (interrupt?.exitCode() !== undefined) throw new Interrupted()
+    yield chunk
+  }
+}
+
+export async function predictRows(request: RowsRequest): Promise<void> {
+  // A signal ends the writing to stdout at once: its reader may take no more.
+  if (request.out === undefined) return predictUntil(request, null)
+  const interrupt = watchInterrupts(
+    signal => process.stderr.write(`${signal}: stopping; no file is left\n`),
+    () => {},
+  )
+  try {
+    await predictUntil(request, interrupt)
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error
+    process.exitCode = interrupt.exitCode()
+  } finally {
+    interrupt.dispose()
+  }
+}
+
+async function predictUntil(
+  { run, data, out, format: asked, keep }: RowsRequest,
+  interrupt: Interrupt | null,
+): Promise<void> {
   const format = formatFor(out, asked)
   const predictor = await Predictor.open(run)
   const { input, experiment, checkpoint } = predictor.source
@@ -55,7 +87,7 @@ export async function predictRows({ run, data, out, format: asked, keep }: RowsR
   const reader = await openReader(resolve(data), formatOf(experiment.data, input.table), { facts: false })
   try {
     const predictions = predictTable(predictor, input.table, reader, keep, data)
-    const rows = await write(out, format, predictions.names, predictions.chunks())
+    const rows = await write(out, format, predictions.names, untilStopped(predictions.chunks(), interrupt))
     const { ignored } = predictions
     const note = (text: string) => process.stderr.write(`${text}\n`)
     note(`${formatCount(rows)} rows of ${data}${out === undefined ? '' : ` to ${out}`}`)

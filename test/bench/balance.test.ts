@@ -18,6 +18,9 @@ function programFor(backend: Backend, workers: number, passes: RunPlan['passes']
   const plan = {
     purpose: 'train',
     widths: WIDTHS,
+    features: WIDTHS[0],
+    embeddings: [],
+    windows: null,
     activation: 'relu',
     dropout: WIDTHS.slice(1, -1).map(() => 0),
     inputDropout: 0,

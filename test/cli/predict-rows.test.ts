@@ -1,10 +1,13 @@
 /** `gradloom predict --data`: every row of a table, in every format, by the names of its columns. */
-import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import { train } from '../../src/coordinator/new-run.js'
+import { loadDuckDB } from '../../src/data/table/duckdb/package.js'
 import { openReader } from '../../src/data/table/open-reader.js'
 import { Predictor } from '../../src/inference/predictor.js'
 import { gradloom } from './run-cli.js'
@@ -133,4 +136,28 @@ t.test('what does not fit is refused by name', async t => {
     t.match(stderr, message)
     t.notMatch(stderr, /^ +at /m)
   }
+})
+
+t.test('a signal ends the predictions with its exit code, and no part of the file stays', async t => {
+  const large = at('large.parquet')
+  const { DuckDBInstance } = loadDuckDB('test')
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  await connection.run(
+    `COPY (SELECT i % 101 AS size, 'red' AS colour FROM range(3000000) t(i)) TO '${large}' (FORMAT parquet)`,
+  )
+  connection.closeSync()
+  instance.closeSync()
+  const folder = t.testdir()
+  const args = ['bin/gradloom.js', 'predict', run, '--data', large, '--out', join(folder, 'out.csv')]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let stderr = ''
+  child.stderr.on('data', text => (stderr += text))
+  const closed = once(child, 'close')
+  while (child.exitCode === null && readdirSync(folder).length === 0) await delay(5)
+  child.kill('SIGINT')
+  const [code] = await closed
+  t.equal(code, 130, stderr)
+  t.match(stderr, /SIGINT: stopping; no file is left/)
+  t.strictSame(readdirSync(folder), [])
 })
