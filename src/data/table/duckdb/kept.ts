@@ -7,6 +7,8 @@ import type { RawChunk, RawColumn } from './vectors.js'
 
 /** Rows that room is made for at first, where their number is not known. */
 const FIRST_ROWS = 65_536
+/** Room beside what may be kept, so that an estimate that is somewhat too large fits. */
+const ROOM_BYTES = 2 ** 28
 
 export class KeptRows {
   #columns: Kept[] | null = null
@@ -21,9 +23,20 @@ export class KeptRows {
   /** Adds a copy of the chunk. False if it does not fit, and everything was dropped. */
   async add({ rows, columns }: RawChunk): Promise<boolean> {
     if (this.#columns === null) {
-      this.#columns = columns.map(column => keptOf(column, this.expected ?? FIRST_ROWS))
-      for (const kept of this.#columns)
-        await adviseHugePages((kept.type === 'number' ? kept.values : kept.codes).buffer)
+      const most = this.expected ?? FIRST_ROWS
+      const numbers = columns.filter(column => 'values' in column).length
+      // In one piece: huge pages are larger than a column of most tables.
+      const bytes = most * Float64Array.BYTES_PER_ELEMENT
+      const memory = new ArrayBuffer(Math.min(numbers * bytes, this.maxBytes + ROOM_BYTES))
+      await adviseHugePages(memory)
+      let at = 0
+      this.#columns = columns.map((column): Kept => {
+        if (!('values' in column)) return textKept(most)
+        const from = at + bytes <= memory.byteLength ? at : null
+        if (from !== null) at += bytes
+        const values = from === null ? new Float64Array(most) : new Float64Array(memory, from, most)
+        return { type: 'number', values, nulls: 0 }
+      })
     }
     let bytes = 0
     for (const [i, column] of columns.entries()) bytes += append(this.#columns[i], column, this.#rows, rows)
@@ -56,11 +69,9 @@ type Kept =
       characters: number
     }
 
-function keptOf(column: RawColumn, rows: number): Kept {
-  return 'values' in column
-    ? { type: 'number', values: new Float64Array(rows), nulls: 0 }
-    : { type: 'text', codes: new Int32Array(rows), dictionary: [], codeOf: new Map(), characters: 0 }
-}
+const textKept = (rows: number): Kept => ({
+  ...{ type: 'text', codes: new Int32Array(rows), dictionary: [], codeOf: new Map(), characters: 0 },
+})
 
 /** Returns the bytes of the column's values. */
 function append(kept: Kept, column: RawColumn, at: number, rows: number): number {

@@ -19,6 +19,10 @@ const SMALLEST = 64
 /** Slots of the largest table: MOST_COUNTED values fill less than a third. */
 const LARGEST = 32_768
 
+const GROWTH = 32
+/** Values on their way into a table that is made anew. */
+const moved = new Float64Array(MOST_COUNTED + 1)
+
 /** Statistics of numbers; NaN is a missing value. */
 export class NumberStats {
   rows = 0
@@ -76,7 +80,8 @@ export class NumberStats {
     if (!insert(this.#slots, value, hash)) return
     this.#kept++
     if (this.#kept > MOST_COUNTED) this.#thin()
-    else if (this.#kept * 3 > this.#slots.length && this.#slots.length < LARGEST) this.#rebuild(this.#slots.length * 4)
+    else if (this.#kept * 3 > this.#slots.length && this.#slots.length < LARGEST)
+      this.#rebuild(this.#slots.length * GROWTH)
   }
 
   #thin(): void {
@@ -87,11 +92,13 @@ export class NumberStats {
   }
 
   #rebuild(length: number): void {
-    const old = this.#slots
-    this.#slots = new Float64Array(Math.min(length, LARGEST)).fill(Number.NaN)
+    let count = 0
+    for (const value of this.#slots) if (!Number.isNaN(value)) moved[count++] = value
+    if (length !== this.#slots.length) this.#slots = new Float64Array(Math.min(length, LARGEST))
+    this.#slots.fill(Number.NaN)
     this.#kept = 0
-    for (const value of old) {
-      if (Number.isNaN(value)) continue
+    for (let i = 0; i < count; i++) {
+      const value = moved[i]
       this.#value[0] = value
       const hash = mix(this.#words[0] ^ Math.imul(this.#words[1], 0x9e3779b1))
       if ((hash & this.#mask) === 0 && insert(this.#slots, value, hash)) this.#kept++
