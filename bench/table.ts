@@ -52,7 +52,7 @@ export async function benchTable({ rows, times }: TableOptions, say: Say): Promi
     runs['DuckDB scan, Parquet'] = async () => (await run(process.execPath, scanArgs(parquet))).seconds
     const numpy = await hasNumPy()
     if (numpy) runs['NumPy loadtxt, CSV'] = async () => (await run('python3', ['-c', loadtxt(csv)])).seconds
-    const windowRows = Math.ceil(rows / 8)
+    const windowRows = Math.ceil(rows / 4)
     const throughput: Record<string, () => Promise<number>> = {
       'rows in memory': trained('in memory', parquet, { stream: 'never' }),
       'rows in windows': trained('in windows', parquet, { stream: 'always', windowRows }),

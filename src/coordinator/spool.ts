@@ -5,6 +5,7 @@
  * Letters: `F` features.
  */
 import { randomBytes } from 'node:crypto'
+import { readSync } from 'node:fs'
 import { type FileHandle, open, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -71,6 +72,25 @@ export class Spool {
         .catch((error: unknown) => {
           throw fault(this.path, 'read', error)
         })
+      if (bytesRead === 0) throw new RunError(`${this.path}: ends at row ${this.#rows}, expected row ${row}`)
+      done += bytesRead
+    }
+  }
+
+  /**
+   * As `read`, at once: of a file that was just written it takes less than the way to another thread and back, which waits while the
+   * workers keep all cores busy.
+   */
+  readNow(row: number, into: Float32Array): void {
+    const bytes = Buffer.from(into.buffer, into.byteOffset, into.byteLength)
+    const at = row * this.#rowBytes
+    for (let done = 0; done < bytes.length; ) {
+      let bytesRead: number
+      try {
+        bytesRead = readSync(this.handle.fd, bytes, done, bytes.length - done, at + done)
+      } catch (error) {
+        throw fault(this.path, 'read', error)
+      }
       if (bytesRead === 0) throw new RunError(`${this.path}: ends at row ${this.#rows}, expected row ${row}`)
       done += bytesRead
     }

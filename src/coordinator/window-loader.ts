@@ -5,10 +5,14 @@
  * Letters: `F` features, `W` rows of a window.
  */
 
+import { setImmediate } from 'node:timers/promises'
 import { rowsPerStep, stepsPerEpoch } from '../worker/plan/clock.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { placeOfWindow, type Run, type Windows, windowOrder, windowsPerEpoch } from '../worker/plan/windows.js'
 import type { Spool } from './spool.js'
+
+/** Rows between two turns of the event loop. */
+const ROWS_AT_ONCE = 8192
 
 /** Window that is being loaded or was, in one half of the memory. */
 interface Loading {
@@ -98,13 +102,20 @@ export class WindowLoader {
     const placeOf = new Uint32Array(positions.length)
     for (let i = 0; i < positions.length; i++) placeOf[positions[i]] = i
     const first = placeOfWindow(this.#windows, window)
-    for (const run of runs) await this.#readRun(run, placeOf, first)
+    let rows = 0
+    for (const run of runs) {
+      this.#readRun(run, placeOf, first)
+      rows += run.rows
+      if (rows < ROWS_AT_ONCE) continue
+      rows = 0
+      await setImmediate()
+    }
   }
 
-  async #readRun({ row, rows, at }: Run, placeOf: Uint32Array, first: number): Promise<void> {
+  #readRun({ row, rows, at }: Run, placeOf: Uint32Array, first: number): void {
     const width = this.spool.features
     const block = this.#block
-    await this.spool.read(row, block.subarray(0, rows * width))
+    this.spool.readNow(row, block.subarray(0, rows * width))
     const { features } = this
     for (let i = 0; i < rows; i++) {
       const to = (first + placeOf[at + i]) * width
