@@ -36,6 +36,6 @@ export interface TableReader {
    */
   read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
   /** All rows as one chunk, valid for good, if they are in memory; else null. */
-  whole?(columns: readonly string[]): Promise<TableChunk | null>
+  whole(columns: readonly string[]): Promise<TableChunk | null>
   close(): Promise<void>
 }

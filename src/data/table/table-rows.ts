@@ -2,7 +2,8 @@
  * Rows of a table whose values may lie in memory or in its files: columns whole, a few at a time, or all columns chunk by chunk. What
  * fits and loads a table works with either, and gives the same bits. Main thread.
  */
-import { collectColumns } from './collect.js'
+import { allRows } from '../chosen-rows.js'
+import { collectColumns, GrowingChunk } from './collect.js'
 import type { TableChunk } from './columns.js'
 import type { TableReader } from './reader.js'
 import { takeRows } from './take.js'
@@ -26,9 +27,8 @@ const GROUP_BYTES = 2 ** 28
 
 /** `names`: all columns that will be asked for. Takes the reader over: closes it where it is not needed any more. */
 export async function tableRowsOf(reader: TableReader, names: readonly string[]): Promise<TableRows> {
-  const whole = names.length > 0 && reader.whole ? await reader.whole(names) : null
-  if (reader.whole && whole === null && names.length > 0) return rowsOfReader(reader)
-  const chunk = whole ?? (await collectColumns(reader, names))
+  const chunk = await reader.whole(names)
+  if (chunk === null) return rowsOfReader(reader)
   await reader.close()
   return rowsInMemory(chunk)
 }
@@ -71,50 +71,21 @@ async function takeFrom(
   names: readonly string[],
   rows: Uint32Array,
 ): Promise<TableChunk> {
-  const order = Uint32Array.from(rows.keys()).sort((a, b) => rows[a] - rows[b])
-  const found: TableChunk[] = []
-  const places: number[] = []
-  let next = 0
+  const order = allRows(rows.length).sort((a, b) => rows[a] - rows[b])
+  const found = new GrowingChunk(names, rows.length)
+  let isFirst = true
   for await (const chunk of chunks) {
     const here: number[] = []
-    for (; next < order.length && rows[order[next]] < chunk.firstRow + chunk.rows; next++) {
+    for (let next = found.rows; next < order.length && rows[order[next]] < chunk.firstRow + chunk.rows; next++) {
       here.push(rows[order[next]] - chunk.firstRow)
-      places.push(order[next])
     }
-    if (here.length > 0) found.push(takeRows(chunk, here, names))
-    if (next === order.length) break
+    // The first one tells the types, if no row is wanted.
+    if (isFirst || here.length > 0) found.add(takeRows(chunk, here, names))
+    isFirst = false
+    if (found.rows === order.length) break
   }
-  // In the order of the file; then as asked for.
-  const all = concatenated(found, names)
+  // In the order of the file; now as asked for.
   const placeOf = new Uint32Array(rows.length)
-  for (const [i, place] of places.entries()) placeOf[place] = i
-  return takeRows(all, placeOf, names)
-}
-
-function concatenated(chunks: readonly TableChunk[], names: readonly string[]): TableChunk {
-  const columns = names.map(
-    (name): [string, TableChunk['columns'] extends ReadonlyMap<string, infer V> ? V : never] => {
-      const parts = chunks.map(({ columns }) => columns.get(name)!)
-      const [first] = parts
-      if (first === undefined || first.type !== 'text') {
-        const values = parts.flatMap(part => (part.type === 'text' ? [] : [...part.values]))
-        return [name, { type: first?.type ?? 'number', values: Float64Array.from(values) }]
-      }
-      const dictionary: string[] = []
-      const codeOf = new Map<string, number>()
-      const codes = parts.flatMap(part => {
-        if (part.type !== 'text') return []
-        return Array.from(part.codes, code => {
-          if (code < 0) return -1
-          const text = part.dictionary[code]
-          const known = codeOf.get(text)
-          if (known !== undefined) return known
-          codeOf.set(text, dictionary.length)
-          return dictionary.push(text) - 1
-        })
-      })
-      return [name, { type: 'text', codes: Int32Array.from(codes), dictionary }]
-    },
-  )
-  return { firstRow: 0, rows: chunks.reduce((sum, { rows }) => sum + rows, 0), columns: new Map(columns) }
+  for (const [place, row] of order.entries()) placeOf[row] = place
+  return takeRows(found.chunk(), placeOf, names)
 }

@@ -3,6 +3,7 @@
  * 8 bytes a number and 4 a text beside each different one.
  */
 import { adviseHugePages } from '../../../ffi/memory.js'
+import { GrowingDictionary } from '../dictionary.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 
 /** Rows that room is made for at first, where their number is not known. */
@@ -52,7 +53,7 @@ export class KeptRows {
       (kept): RawColumn =>
         kept.type === 'number'
           ? { values: kept.values.subarray(0, this.#rows), nulls: kept.nulls }
-          : { codes: kept.codes.subarray(0, this.#rows), dictionary: kept.dictionary },
+          : { codes: kept.codes.subarray(0, this.#rows), dictionary: kept.dictionary.texts },
     )
     return { firstRow: 0, rows: this.#rows, columns }
   }
@@ -63,14 +64,13 @@ type Kept =
   | {
       readonly type: 'text'
       codes: Int32Array
-      /** In the order in which texts first occur. */
-      readonly dictionary: string[]
-      readonly codeOf: Map<string, number>
+      readonly dictionary: GrowingDictionary
+      /** Characters of all texts of the dictionary. */
       characters: number
     }
 
 const textKept = (rows: number): Kept => ({
-  ...{ type: 'text', codes: new Int32Array(rows), dictionary: [], codeOf: new Map(), characters: 0 },
+  ...{ type: 'text', codes: new Int32Array(rows), dictionary: new GrowingDictionary(), characters: 0 },
 })
 
 /** Returns the bytes of the column's values. */
@@ -84,16 +84,11 @@ function append(kept: Kept, column: RawColumn, at: number, rows: number): number
   }
   const { codes, dictionary } = column as Extract<RawColumn, { codes: unknown }>
   if (at + rows > kept.codes.length) kept.codes = grown(kept.codes, Int32Array, at + rows)
-  const codeOf = Int32Array.from(dictionary, text => {
-    const known = kept.codeOf.get(text)
-    if (known !== undefined) return known
-    const code = kept.dictionary.push(text) - 1
-    kept.codeOf.set(text, code)
-    kept.characters += text.length
-    return code
-  })
-  for (let i = 0; i < rows; i++) kept.codes[at + i] = codes[i] < 0 ? -1 : codeOf[codes[i]]
-  return 4 * (at + rows) + 16 * kept.dictionary.length + 2 * kept.characters
+  const { texts } = kept.dictionary
+  const known = texts.length
+  kept.dictionary.append(codes, dictionary, kept.codes, at)
+  for (let code = known; code < texts.length; code++) kept.characters += texts[code].length
+  return 4 * (at + rows) + 16 * texts.length + 2 * kept.characters
 }
 
 function grown<A extends Float64Array | Int32Array>(values: A, Type: new (length: number) => A, least: number): A {

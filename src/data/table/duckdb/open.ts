@@ -6,7 +6,8 @@ import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { formatNames } from '../../../format.js'
 import type { LoadedFile } from '../../source.js'
-import type { ColumnProfile, TableChunk, ValueType } from '../columns.js'
+import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../columns.js'
+import { withOwnDictionary } from '../dictionary.js'
 import type { TableFormat, TableReader } from '../reader.js'
 import { convert, Misfit } from './convert.js'
 import { type Database, type DatabaseOptions, openDatabase } from './database.js'
@@ -297,28 +298,12 @@ function hintOf({ reading }: ReadColumn, text: string): string | undefined {
 /** Rows [from, to) of a column that all rows are kept of. */
 function slice(column: RawColumn, from: number, to: number): RawColumn {
   if ('values' in column) return { values: column.values.subarray(from, to), nulls: 0 }
-  return {
-    ...partOf({ type: 'text', codes: column.codes.subarray(0, to), dictionary: column.dictionary }, from),
-  } as RawColumn
+  return withOwnDictionary(column.codes.subarray(from, to), column.dictionary)
 }
 
-function partOf(values: ReturnType<typeof convert>, from: number): ReturnType<typeof convert> {
-  if ('values' in values) return { ...values, values: values.values.subarray(from) }
-  // The dictionary begins with the first text that occurs.
-  const codes = values.codes.slice(from)
-  const dictionary: string[] = []
-  const codeOf = new Map<number, number>()
-  for (let i = 0; i < codes.length; i++) {
-    const code = codes[i]
-    if (code < 0) continue
-    let now = codeOf.get(code)
-    if (now === undefined) {
-      now = dictionary.push(values.dictionary[code]) - 1
-      codeOf.set(code, now)
-    }
-    codes[i] = now
-  }
-  return { type: 'text', codes, dictionary }
+function partOf(values: ColumnValues, from: number): ColumnValues {
+  if (values.type !== 'text') return { ...values, values: values.values.subarray(from) }
+  return withOwnDictionary(values.codes.subarray(from), values.dictionary)
 }
 
 const listNames = (columns: readonly ReadColumn[]): string => formatNames(columns.map(({ name }) => name))

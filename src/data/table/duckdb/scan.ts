@@ -53,7 +53,7 @@ export async function scan(database: Database, source: RowSource, options: ScanO
   })
   const isText = readable.map(index => source.columns[index].type === 'text')
   let rows = 0
-  let kept: KeptRows | null = new KeptRows(options.expectedRows, options.keepBytes)
+  let kept = options.keepBytes > 0 ? new KeptRows(options.expectedRows, options.keepBytes) : null
   for await (const chunk of database.rows(source.select(readable), isText)) {
     for (const [i, column] of chunk.columns.entries()) addColumn(columns[i], column, chunk)
     rows += chunk.rows
