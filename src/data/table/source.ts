@@ -71,6 +71,7 @@ export async function openTable(
   const reader = await open(path, formatOf(config, known))
   const files: TableRows[] = []
   try {
+    expectRows(reader, path)
     const planned = planColumns(reader, path, testPath, config, model)
     const names = reader.columns.map(({ name }) => name)
     const features = planned.known?.columns.map(({ column }) => column) ?? planned.chosen!.features.map(featureName)
@@ -162,6 +163,13 @@ function kindsOf({ chosen, known }: TablePlan): { column: string; kind: FeatureK
   )
 }
 
+/** Throws DataError for a table that has names alone. */
+function expectRows({ rows }: TableReader, where: string): void {
+  if (rows === 0) throw emptyTable(where)
+}
+
+const emptyTable = (where: string) => new DataError(`${where}: the table is empty, expected rows with a target`)
+
 /** `extra`: columns that are in memory in any case. */
 async function readRows(
   { files, warnings, notes }: TableReader,
@@ -174,7 +182,7 @@ async function readRows(
   const chunk = table.memory ?? (await columnsInMemory(table, extra))
   const targets = targetValues(where, chunk, plan.targets, plan.task)
   const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, policiesOf(missing, columns))
-  if (used.rows.length === 0) throw new DataError(`${where}: the table is empty, expected rows with a target`)
+  if (used.rows.length === 0) throw emptyTable(where)
   return { table, chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
 }
 
@@ -220,6 +228,7 @@ async function fitted(
 async function readTest(path: string, open: OpenReader, plan: TablePlan, config: DataConfig, encoding: TableEncoding) {
   const reader = await open(path, formatOf(config, encoding))
   try {
+    expectRows(reader, path)
     const names = reader.columns.map(({ name }) => name)
     expectColumns(path, names, columnsOf(encoding))
     const table = await tableRowsOf(reader, columnsOf(encoding))

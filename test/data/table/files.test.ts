@@ -164,3 +164,18 @@ t.test('without the package: tables are refused with the command that helps, eve
   const { status, stderr } = gradloom('train', at('digits.json'), '--run-dir', at('run'))
   t.equal(status, 0, stderr)
 })
+
+t.test('a table that has names alone is refused, as the data and as the test file', async t => {
+  const { openReader } = await import('../../../src/data/table/open-reader.js')
+  const { openTable } = await import('../../../src/data/table/source.js')
+  const { dataConfig } = await import('../../helpers/data-config.js')
+  writeFileSync(at('names.csv'), 'x,s\n')
+  await run(`COPY (SELECT 1.5 AS x, 'n' AS s WHERE false) TO '${at('names.parquet')}' (FORMAT parquet)`)
+  writeFileSync(at('full.csv'), `x,s\n${rows.map(({ x, s }) => `${x},${s}`).join('\n')}\n`)
+  const config = { ...dataConfig({ dataset: 'table' }), task: 'auto' as const }
+  const message = /names\.(csv|parquet): the table is empty, expected rows with a target/
+  for (const name of ['names.csv', 'names.parquet']) {
+    await t.rejects(openTable(at(name), null, config, null, openReader), { name: 'DataError', message })
+    await t.rejects(openTable(at('full.csv'), at(name), config, null, openReader), { name: 'DataError', message })
+  }
+})
