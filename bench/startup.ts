@@ -97,10 +97,7 @@ async function start(backend: BackendChoice): Promise<Start> {
     const { stdout } = await promisify(execFile)(process.execPath, args).catch((error: Error & { stderr?: string }) => {
       throw new RunError(`startup: gradloom train failed: ${error.stderr?.trim() || error.message}`)
     })
-    const events = (await readFile(join(runDir, 'metrics.jsonl'), 'utf8'))
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line) as { type: string; time: string; step?: number })
+    const events = await eventsOf(runDir)
     const seconds = (type: string) => {
       const event = events.find(candidate => candidate.type === type)
       if (!event) throw new RunError(`startup: metrics.jsonl has no event '${type}'`)
@@ -111,6 +108,19 @@ async function start(backend: BackendChoice): Promise<Start> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+interface RunEvent {
+  readonly type: string
+  readonly time: string
+  readonly step?: number
+  readonly samplesPerSecond?: number
+}
+
+/** Events of a run that is over. */
+export async function eventsOf(runDir: string): Promise<RunEvent[]> {
+  const lines = (await readFile(join(runDir, 'metrics.jsonl'), 'utf8')).trim().split('\n')
+  return lines.map(line => JSON.parse(line) as RunEvent)
 }
 
 function startupTable(rows: Readonly<Record<string, Summary>>): Table {

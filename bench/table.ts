@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { loadDuckDB } from '../src/data/table/duckdb/package.js'
 import { RunError } from '../src/errors.js'
 import { type Bar, chartBar, type Report, type Say } from './report.js'
+import { eventsOf } from './startup.js'
 import { type Summary, summarise } from './stats.js'
 
 export interface TableOptions {
@@ -120,10 +121,7 @@ async function train(folder: string, path: string, more: object, runDir = join(f
   await rm(runDir, { recursive: true, force: true })
   const from = Date.now()
   const { peakBytes } = await run(process.execPath, [PROGRAM, 'train', experiment, '--run-dir', runDir, '--quiet'])
-  const events = (await readFile(join(runDir, 'metrics.jsonl'), 'utf8'))
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as { type: string; time: string; samplesPerSecond?: number })
+  const events = await eventsOf(runDir)
   const steps = events.find(({ type }) => type === 'steps')
   const epoch = events.find(({ type }) => type === 'epoch')
   if (!steps || !epoch) throw new RunError('table: metrics.jsonl has no steps')

@@ -54,7 +54,7 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
   }
 }
 
-/** What the last layer puts out. */
+/** Outputs of the last layer, by the loss. */
 const OUTPUTS: Readonly<Record<Loss, string>> = {
   'cross-entropy': 'softmax',
   'binary-cross-entropy': 'sigmoid',

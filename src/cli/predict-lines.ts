@@ -77,7 +77,7 @@ export function tileOf({ index, file, pixels, top, truth, labels, values }: Answ
     const named = (isIn: (label: PredictedLabel) => boolean) => labelsText(labels.filter(isIn).map(label => label.name))
     return {
       ...{ pixels, name, className: named(({ isSet }) => isSet) },
-      // Of the label that the network is least sure of.
+      // Confidence in the label that the network is least sure of.
       confidence: Math.min(...labels.map(({ probability: p }) => Math.max(p, 1 - p))),
       truth: labels[0].truth === null ? null : named(label => label.truth === true),
     }

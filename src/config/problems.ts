@@ -67,7 +67,7 @@ function problemsIn(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(input, keys, key))
   const value = valueAt(input, keys)
   if (issue.code === 'invalid_union') {
-    // Of several forms, the one that an object has: its own faults say more than that the forms do not fit.
+    // Report the faults of the form that an object has: they say more than that none of several forms fits.
     const own = issue.errors.find(([first]) => first && (first.path.length > 0 || first.code === 'unrecognized_keys'))
     if (own) return own.flatMap(inner => problemsIn({ ...inner, path: [...keys, ...inner.path] }, input))
   }

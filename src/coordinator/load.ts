@@ -4,7 +4,6 @@
  *
  * Letters: `N` rows, `F` features, `K` targets.
  */
-
 import { tmpdir } from 'node:os'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource, LoadedFile } from '../data/dataset.js'
@@ -26,7 +25,7 @@ import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
-import type { Windows } from '../worker/plan/windows.js'
+import { placeOfKept, type Windows } from '../worker/plan/windows.js'
 import { writeWeights } from './sample-weights.js'
 import { Spool } from './spool.js'
 
@@ -167,7 +166,7 @@ function writeTo(spool: Spool, windows: Windows, validationFrom: number, feature
   const width = spool.features
   return async (row, encoded) => {
     if (row < validationFrom) await spool.append(encoded)
-    else features.set(encoded, (2 * windows.rows + row - validationFrom) * width)
+    else features.set(encoded, (placeOfKept(windows) + row - validationFrom) * width)
   }
 }
 

@@ -35,7 +35,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const asked = withAbsolutePaths(loaded)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
-  // Where the experiment leaves task and loss to its data, they are the model's.
+  // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
   const prepared = await prepareSession(
     asked,

@@ -62,26 +62,11 @@ export class Spool {
     this.#rows += rows.length / this.features
   }
 
-  /** Overwrites `into` (N, F) with the rows from `row` on. Throws RunError if the file has not so many. */
-  async read(row: number, into: Float32Array): Promise<void> {
-    const bytes = Buffer.from(into.buffer, into.byteOffset, into.byteLength)
-    const at = row * this.#rowBytes
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesRead } = await this.handle
-        .read(bytes, done, bytes.length - done, at + done)
-        .catch((error: unknown) => {
-          throw fault(this.path, 'read', error)
-        })
-      if (bytesRead === 0) throw new RunError(`${this.path}: ends at row ${this.#rows}, expected row ${row}`)
-      done += bytesRead
-    }
-  }
-
   /**
-   * As `read`, at once: of a file that was just written it takes less than the way to another thread and back, which waits while the
-   * workers keep all cores busy.
+   * Overwrites `into` (N, F) with the rows from `row` on, at once: of a file that was just written it takes less than the way to another
+   * thread and back, which waits while the workers keep all cores busy. Throws RunError if the file has not so many.
    */
-  readNow(row: number, into: Float32Array): void {
+  read(row: number, into: Float32Array): void {
     const bytes = Buffer.from(into.buffer, into.byteOffset, into.byteLength)
     const at = row * this.#rowBytes
     for (let done = 0; done < bytes.length; ) {

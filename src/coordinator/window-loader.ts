@@ -59,8 +59,14 @@ export class WindowLoader {
     this.#halves.fill(null)
     const from = index * this.#windows.rows
     const to = Math.min(from + this.#windows.rows, this.plan.rows.train)
-    const { features } = this.spool
-    await this.#enqueue(() => this.spool.read(from, this.features.subarray(0, (to - from) * features)))
+    await this.#enqueue(async () => {
+      const { features } = this.spool
+      for (let row = from; row < to; row += ROWS_AT_ONCE) {
+        const end = Math.min(row + ROWS_AT_ONCE, to)
+        this.spool.read(row, this.features.subarray((row - from) * features, (end - from) * features))
+        await setImmediate()
+      }
+    })
     return { from, to }
   }
 
@@ -115,7 +121,7 @@ export class WindowLoader {
   #readRun({ row, rows, at }: Run, placeOf: Uint32Array, first: number): void {
     const width = this.spool.features
     const block = this.#block
-    this.spool.readNow(row, block.subarray(0, rows * width))
+    this.spool.read(row, block.subarray(0, rows * width))
     const { features } = this
     for (let i = 0; i < rows; i++) {
       const to = (first + placeOf[at + i]) * width

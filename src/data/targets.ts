@@ -8,7 +8,7 @@ import { DataError } from '../errors.js'
 import { formatNames } from '../format.js'
 
 export interface Targets {
-  /** Of `multi-label`, values are 0 or 1. */
+  /** Task; values are 0 or 1 for `multi-label`. */
   readonly task: Exclude<Task, 'classification'>
   readonly names: readonly string[] // (K)
   /** Values as written in the file: each is finite in f32, but need not be an f32 number. */

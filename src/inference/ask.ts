@@ -88,7 +88,7 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
 }
 
-/** What the network says about one sample, as its task has it; `test` is null for a picture file. */
+/** Answer about one sample in the form of the task; `test` is null for a picture file. */
 function answerTo(
   predictor: Predictor,
   features: Features,

@@ -22,7 +22,7 @@ export function validationIsThere() {
   })
 }
 
-/** What classes alone have, with the advice for the other tasks. */
+/** Advice for tasks without classes, where a setting is for classes alone. */
 const NO_CLASSES: Readonly<Record<Exclude<Task, 'classification'>, string>> = {
   'multi-label': ', in which a row has no single class; data.weight names a column of weights of the rows',
   regression: '',
@@ -42,7 +42,7 @@ export function taskFits() {
     const report = (path: string[], message: string, input: unknown, advice = '') =>
       context.addIssue({ code: 'custom', path, message: `${message}, because data.task is "${task}"${advice}`, input })
     const losses: readonly string[] = facts.losses
-    // What is no loss at all is reported where losses are listed.
+    // A name that is no loss at all is reported where losses are listed.
     if (LOSSES.some(loss => loss === train.loss) && !losses.includes(train.loss!)) {
       report(['train', 'loss'], `${losses.map(loss => JSON.stringify(loss)).join(', ')} or null`, train.loss)
     }

@@ -45,7 +45,7 @@ const LEAST_COLUMNS = 10
 /** Multiplications that all predictions together may need: some ten seconds on one core. */
 const MOST_WORK = 5e10
 
-/** What is needed of a predictor. */
+/** Part of a predictor that is needed here. */
 export type Network = Pick<Predictor, 'predict' | 'width' | 'widths' | 'outputNames' | 'parameter' | 'parameterNames'>
 
 /** Multiplications of one prediction, nearly. */

@@ -1,5 +1,5 @@
 /**
- * What a run on a table can be asked beside its scores: how important each column is, how outputs depend on the most important
+ * Insights into a run on a table, beside its scores: how important each column is, how outputs depend on the most important
  * ones, and which test rows have the largest losses. The same run and data give the same numbers. Main thread.
  *
  * Letters: `N` rows, `F` features, `K` outputs.
@@ -26,7 +26,7 @@ export interface TableInsights {
   readonly importance: Importance
   /** Names of the outputs. */
   readonly outputs: readonly string[] // (K)
-  /** Of the most important columns, these first; means are over so many rows. */
+  /** Dependence on the most important columns, these first; means are over `dependenceRows` rows. */
   readonly dependence: readonly Dependence[]
   readonly dependenceRows: number
   /** Columns of the fields of `worst`, the most important first. */

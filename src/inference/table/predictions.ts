@@ -54,7 +54,7 @@ export function predictionColumns(outputs: Outputs, values: Float32Array): Outpu
   return [...answerOf(outputs, values, columns), ...columns].map((values, i) => ({ name: names[i], values }))
 }
 
-/** What the probabilities say; nothing of regression, whose outputs are the answer. */
+/** Answer that the probabilities give; none for regression, whose outputs are the answer. */
 function answerOf(
   { task, outputNames }: Outputs,
   values: Float32Array, // (B, K)

@@ -36,8 +36,11 @@ export function windowsFor(
   return { rows, blockRows: Math.max(1, Math.floor(rows / BLOCKS)), keptRows }
 }
 
+/** Row in memory of the first validation row: two windows come before it. */
+export const placeOfKept = ({ rows }: Windows): number => 2 * rows
+
 /** Rows of the features in memory: two windows, then the validation rows. */
-export const rowsInMemory = ({ rows, keptRows }: Windows): number => 2 * rows + keptRows
+export const rowsInMemory = (windows: Windows): number => placeOfKept(windows) + windows.keptRows
 
 export const windowsPerEpoch = (windows: Windows, rows: number): number => Math.ceil(rows / windows.rows)
 

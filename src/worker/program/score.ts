@@ -1,5 +1,6 @@
 /** Evaluation of a split as a program. Runs in workers. */
 import { copyRow } from '../network/rows.js'
+import { placeOfKept } from '../plan/windows.js'
 import { type PassSource, passStages } from './passes.js'
 import type { ProgramParts, Stage } from './stage.js'
 import { addRows, addSquares, DONE } from './sums.js'
@@ -54,5 +55,5 @@ function scoredPlace({ plan }: ProgramParts): PassSource<ScoreContext>['place'] 
   const { windows } = plan
   if (windows === null) return () => 0
   return ({ split, first }, batchRow) =>
-    split === 'validation' ? 2 * windows.rows + first + batchRow : (first + batchRow) % windows.rows
+    split === 'validation' ? placeOfKept(windows) + first + batchRow : (first + batchRow) % windows.rows
 }
