@@ -55,7 +55,7 @@ export const configCommand: CommandModule = {
             default: false,
           }),
         ({ markdown }) => {
-          process.stdout.write(markdown ? experimentMarkdown() : toJson(experimentJsonSchema))
+          process.stdout.write(markdown ? experimentMarkdown() : toJson(experimentJsonSchema()))
         },
       )
       .demandCommand(1, 'config: no subcommand is given, expected check, show or schema')

@@ -150,7 +150,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
       return
     }
     if (args[0] !== COMPLETION) await checkCommand(args, COMMANDS)
-    await program.parseAsync()
+    await runChosen(program)
   } catch (thrown) {
     const error = isUsage(thrown) ? await usageError(args, thrown, COMMANDS) : thrown
     process.stderr.write(`${messageFor(error)}\n`)
@@ -158,6 +158,31 @@ export async function runCli(args: readonly string[]): Promise<void> {
   } finally {
     stopWatching()
   }
+}
+
+/**
+ * Thrown out of yargs with the command that it has found: after a handler yargs renders the help text, which takes longer than
+ * the rest of its work, and nobody sees it.
+ */
+class Chosen extends Error {
+  readonly run: () => Promise<void>
+
+  constructor(run: () => Promise<void>) {
+    super('a command is chosen')
+    this.run = run
+  }
+}
+
+/** Parses the command line and runs its command. Rejects with yargs's complaint or with the command's error. */
+async function runChosen(program: Argv): Promise<void> {
+  const chosen = await program.parseAsync().then(
+    () => undefined, // help, version or a subcommand of a group, which has run
+    (thrown: unknown) => {
+      if (thrown instanceof Chosen) return thrown
+      throw thrown
+    },
+  )
+  await chosen?.run()
 }
 
 const SHELLS = ['bash', 'zsh', 'fish']
@@ -207,7 +232,9 @@ function createProgram(args: readonly string[]): Argv {
         const { builder } = await load()
         return typeof builder === 'function' ? builder(command) : command
       },
-      handler: async (parsed: ArgumentsCamelCase) => (await load()).handler(parsed),
+      handler: (parsed: ArgumentsCamelCase) => {
+        throw new Chosen(async () => (await load()).handler(parsed))
+      },
     })
   }
   return program.completion(COMPLETION, 'Print a script that completes commands in bash, zsh or fish')

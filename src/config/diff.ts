@@ -13,7 +13,7 @@ import { lossOfTask } from './tasks.js'
  */
 export function differences(experiment: Experiment, defaultName?: string): ExperimentInput {
   let different: unknown = {}
-  for (const { path, variant, node } of settings) {
+  for (const { path, variant, node } of settings()) {
     const keys = path.split('.')
     if (variant !== null && variantIn(keys[0], valueAt(experiment, keys.slice(0, 1))) !== variant) continue
     const value = valueAt(experiment, keys)
@@ -40,7 +40,7 @@ export interface Change {
 
 /** Settings in which two complete experiments differ, in the schema's order. */
 export function differencesBetween(before: Experiment, after: Experiment): Change[] {
-  const paths = [...new Set(settings.map(({ path }) => path))]
+  const paths = [...new Set(settings().map(({ path }) => path))]
   return paths.flatMap(path => {
     const [old, now] = [before, after].map(experiment => valueAt(experiment, path.split('.')))
     if (isDeepStrictEqual(old, now)) return []

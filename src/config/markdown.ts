@@ -27,10 +27,12 @@ are reported at once.
 
 /** The whole page. */
 export function experimentMarkdown(): string {
-  const top = settings.filter(({ path }) => !path.includes('.'))
-  const sections = Object.entries(experimentJsonSchema.properties ?? {}).filter(([, node]) => node.title !== undefined)
+  const top = settings().filter(({ path }) => !path.includes('.'))
+  const sections = Object.entries(experimentJsonSchema().properties ?? {}).filter(
+    ([, node]) => node.title !== undefined,
+  )
   const parts = sections.map(([name, { title, description }]) => {
-    const inside = settings.filter(({ path }) => path.startsWith(`${name}.`))
+    const inside = settings().filter(({ path }) => path.startsWith(`${name}.`))
     return `## ${title}: \`${name}\`\n\n${description}\n\n${table(inside)}`
   })
   return [INTRODUCTION, `## The experiment itself\n\n${table(top)}`, ...parts].join('\n')

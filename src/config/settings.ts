@@ -39,11 +39,20 @@ export interface Setting {
   readonly node: SchemaNode
 }
 
-/** JSON Schema of an experiment file, in the draft that most editors support. */
-export const experimentJsonSchema: SchemaNode = createJsonSchema()
+let schema: SchemaNode | undefined
+let listed: readonly Setting[] | undefined
+
+/** JSON Schema of an experiment file, in the draft that most editors support. Built when it is first asked for: it takes 30 ms. */
+export function experimentJsonSchema(): SchemaNode {
+  schema ??= createJsonSchema()
+  return schema
+}
 
 /** Every setting, in the schema's order. */
-export const settings: readonly Setting[] = listSettings(experimentJsonSchema, '', null)
+export function settings(): readonly Setting[] {
+  listed ??= listSettings(experimentJsonSchema(), '', null)
+  return listed
+}
 
 function createJsonSchema(): SchemaNode {
   return z.toJSONSchema(experimentSchema, {
@@ -88,20 +97,20 @@ function typeNode(options: readonly SchemaNode[]): SchemaNode {
 
 /** True if the path is an object with settings in it; the empty path is the experiment itself. */
 export function isSection(path: string): boolean {
-  return path === '' || settings.some(setting => setting.path.startsWith(`${path}.`))
+  return path === '' || settings().some(setting => setting.path.startsWith(`${path}.`))
 }
 
 /** True if any experiment may have a value at `path`: a setting, a section, or an entry of a list. */
 export function isKnown(path: string): boolean {
-  if (isSection(path) || settings.some(setting => setting.path === path)) return true
+  if (isSection(path) || settings().some(setting => setting.path === path)) return true
   if (recordAt(path)) return true
   const list = /^(.+)\.\d+$/.exec(path)?.[1]
-  return settings.some(setting => setting.path === list && setting.node.type === 'array')
+  return settings().some(setting => setting.path === list && setting.node.type === 'array')
 }
 
 /** The setting with keys of the user's own that `path` is an entry of, and the entry's key, which may have dots. */
 export function recordAt(path: string): { readonly setting: Setting; readonly key: string } | undefined {
-  const setting = settings.find(({ path: prefix, node }) => valuesOf(node) && path.startsWith(`${prefix}.`))
+  const setting = settings().find(({ path: prefix, node }) => valuesOf(node) && path.startsWith(`${prefix}.`))
   return setting && { setting, key: path.slice(setting.path.length + 1) }
 }
 
@@ -114,19 +123,21 @@ function valuesOf(node: SchemaNode): SchemaNode | undefined {
 /** Keys directly under a section; with a variant, only those of this `type`. */
 export function keysOf(section: string, variant: string | null = null): string[] {
   const prefix = section === '' ? '' : `${section}.`
-  const inside = settings.filter(({ path }) => path.startsWith(prefix))
+  const inside = settings().filter(({ path }) => path.startsWith(prefix))
   const fitting = inside.filter(setting => variant === null || setting.variant === null || setting.variant === variant)
   return [...new Set(fitting.map(({ path }) => path.slice(prefix.length).split('.')[0]))]
 }
 
 /** The `type`s that have the setting at `path`; empty if its section has no types. */
 export function variantsWith(path: string): string[] {
-  return settings.filter(setting => setting.path === path).flatMap(({ variant }) => variant ?? [])
+  return settings()
+    .filter(setting => setting.path === path)
+    .flatMap(({ variant }) => variant ?? [])
 }
 
 /** The `type` of a section's value: as given, or the default. Null for a section without types. */
 export function variantIn(section: string, value: unknown): string | null {
-  const type = settings.find(setting => setting.path === `${section}.type`)
+  const type = settings().find(setting => setting.path === `${section}.type`)
   if (!type) return null
   const written = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
   return typeof written === 'string' ? written : String(type.node.default)
@@ -134,12 +145,12 @@ export function variantIn(section: string, value: unknown): string | null {
 
 /** The node at `path`, in the given variant. */
 export function nodeAt(path: string, variant: string | null): SchemaNode {
-  const found = settings.filter(setting => setting.path === path)
+  const found = settings().filter(setting => setting.path === path)
   const exact = found.find(setting => setting.variant === variant) ?? found[0]
   if (exact) return exact.node
   const record = recordAt(path)
   if (record) return valuesOf(record.setting.node)!
-  const list = settings.find(setting => setting.path === path.replace(/\.\d+$/, ''))
+  const list = settings().find(setting => setting.path === path.replace(/\.\d+$/, ''))
   const items = list?.node.items ?? list?.node.anyOf?.find(({ type }) => type === 'array')?.items
   return items ?? { type: 'object' }
 }

@@ -34,7 +34,7 @@ export function nearestPath(section: string, key: string): string | undefined {
   const join = (child: string) => (section === '' ? child : `${section}.${child}`)
   const same = (name: string) => normal(name) === normal(key)
   const here = keysOf(section)
-  const everywhere = [...new Set(settings.flatMap(({ path }) => [path, path.split('.')[0]]))]
+  const everywhere = [...new Set(settings().flatMap(({ path }) => [path, path.split('.')[0]]))]
   const nameOf = (path: string) => path.slice(path.lastIndexOf('.') + 1)
 
   const sameHere = here.find(same)

@@ -48,7 +48,7 @@ export class WorkerPool {
    */
   static boot(workers: number, control: Int32Array): WorkerPool {
     const piscina = new Piscina({
-      // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle-worker.mjs.
+      // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle.mjs.
       filename: new URL('../worker/bundle/main.js', import.meta.url).href,
       minThreads: workers,
       maxThreads: workers,

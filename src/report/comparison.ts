@@ -69,7 +69,7 @@ export async function compareRuns(paths: readonly string[]): Promise<Comparison>
   const runs: SavedRun[] = []
   for (const path of paths) runs.push(await readSavedRun(resolve(path)))
   const data = runs.map(dataOf)
-  const known = [...new Set(settings.map(({ path }) => path))].filter(path => path !== 'name' && path !== '$schema')
+  const known = [...new Set(settings().map(({ path }) => path))].filter(path => path !== 'name' && path !== '$schema')
   const table = runs.map(({ loaded }, i) => settingsOf(loaded.experiment, known, data[i]))
   const differing = [DATA, ...known].filter(path => table.some(row => !isDeepStrictEqual(row[path], table[0][path])))
   const compared = runs.map(

@@ -240,7 +240,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
 t.test('every wrong value is named with its path, itself, and what was expected', async t => {
   for (const [input, message] of wrong) t.equal(errorFor({ data: DIGITS, ...input }).message, `x: ${message}`)
   const messages = wrong.map(([, message]) => message)
-  const untested = settings.filter(
+  const untested = settings().filter(
     ({ path }) => !messages.some(message => message.startsWith(`${path} is `) || message.startsWith(`${path}.`)),
   )
   // These are in the next test.
@@ -479,7 +479,7 @@ t.test('objects that no file could hold', async t => {
 
 t.test('any JSON value gives an experiment or a ConfigError', async t => {
   // Real keys with any values go deeper than arbitrary JSON would.
-  const keys = [...new Set(settings.flatMap(({ path }) => path.split('.')))]
+  const keys = [...new Set(settings().flatMap(({ path }) => path.split('.')))]
   const value = fc.jsonValue({ maxDepth: 3 })
   const section = fc.dictionary(fc.constantFrom(...keys, '__proto__', 'a.b'), value, { maxKeys: 4 })
   const likely = fc.dictionary(fc.constantFrom(...keys), fc.oneof(section, value), { maxKeys: 5 })
@@ -503,7 +503,7 @@ t.test('any JSON value gives an experiment or a ConfigError', async t => {
 })
 
 t.test('every suggestion is a key that exists', async t => {
-  const paths = settings.map(({ path }) => path)
+  const paths = settings().map(({ path }) => path)
   const mangled = fc
     .tuple(fc.constantFrom(...paths), fc.nat(30), fc.string({ maxLength: 2 }))
     .map(([path, at, extra]) => path.slice(0, at) + extra + path.slice(at + 1))

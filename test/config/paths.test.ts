@@ -5,7 +5,7 @@ import { fromCurrentFolder, PATH_SETTINGS } from '../../src/config/paths.js'
 import { settings } from '../../src/config/settings.js'
 
 t.test('every setting that is a path is in the list', async t => {
-  const named = [...new Set(settings.map(({ path }) => path))].filter(path =>
+  const named = [...new Set(settings().map(({ path }) => path))].filter(path =>
     /(path|file|dir|folder|library)$/i.test(path),
   )
   t.strictSame(new Set(named), new Set(PATH_SETTINGS))

@@ -9,7 +9,7 @@ import type { RunReport } from '../report.js'
 import { folded, table } from '../table.js'
 
 export function experimentSection({ experiment, differences }: RunReport): Html {
-  const chosen = [...new Set(settings.map(({ path }) => path))].flatMap(path => {
+  const chosen = [...new Set(settings().map(({ path }) => path))].flatMap(path => {
     const value = valueAt(differences, path.split('.'))
     return value === undefined || path === 'name' ? [] : [[path, text(value)]]
   })
