@@ -3,7 +3,7 @@
  * operands stay in the caches. Runs in the thread that will call it.
  */
 import { performance } from 'node:perf_hooks'
-import { BF16_COLUMNS } from '../src/kernels/layouts.js'
+import { BF16_COLUMNS, BLOCK_ROW_BYTES } from '../src/kernels/layouts.js'
 import type { NativeProducts } from '../src/kernels/products.js'
 import { type Slot, viewSlot } from '../src/tensor/arena.js'
 import type { Piece } from './gemm-products.js'
@@ -56,7 +56,8 @@ export function cachedBf16Product(
   const { data } = viewSlot(memory, slot)
   new Uint16Array(data.buffer, data.byteOffset, 2 * data.length).fill(0x3f80) // 1 in bf16
   const tried = BF16_SHAPES.map(({ m, k }) => {
-    const multiply = bf16({ m, k, accumulate: false })
+    const cBlock = m * BLOCK_ROW_BYTES
+    const multiply = bf16.bind({ m, k, accumulate: false, blocks: 1, bBlock: 0, cBlock })
     const a = base + slot.byteOffset
     const b = a + 2 * m * k
     const c = b + 2 * k * BF16_COLUMNS

@@ -252,7 +252,8 @@ function environmentOf(
 ): string[] {
   const now = machineFacts()
   const then = manifest?.machine
-  const library = (name: SavedRun['manifest']) => name?.backend?.library && titleOf(name.backend.library)
+  const library = (of: SavedRun['manifest']) =>
+    of?.backend?.library && titleOf(of.backend.library, of.backend.precision ?? 'f32')
   const { plan } = session
   const pairs: [string, unknown, unknown][] = [
     ['gradloom', then?.gradloom, now.gradloom],
@@ -261,7 +262,7 @@ function environmentOf(
     ['system', then?.os, now.os],
     ['CPU', then?.cpu?.model, now.cpu.model],
     ['backend', manifest?.backend?.name, plan.backend],
-    ['library', library(manifest), plan.library && titleOf(plan.library)],
+    ['library', library(manifest), plan.library && titleOf(plan.library, plan.precision)],
     ['precision', manifest?.backend?.precision, plan.precision],
     ...Object.entries(decoders ?? {}).map(([name, version]): [string, unknown, unknown] => [
       name,

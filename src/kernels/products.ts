@@ -51,11 +51,28 @@ export interface Bf16Shape {
  */
 export type BindBf16 = (shape: Bf16Shape) => (a: number, b: number, c: number) => void
 
+export interface Bf16BlocksShape extends Bf16Shape {
+  /** 64-column blocks of b and c. */
+  readonly blocks: number
+  /** Bytes from one block of b, and of c, to the next. */
+  readonly bBlock: number
+  readonly cBlock: number
+}
+
+/** Products of one a with several blocks of b. */
+export type BindBf16Blocks = (shape: Bf16BlocksShape) => (a: number, b: number, c: number) => void
+
+export interface Bf16Products {
+  readonly bind: BindBf16Blocks
+  /** Blocks of a product that is worth its call: 1 where each is a call of its own. */
+  readonly blocks: number
+}
+
 /** The products of the open library, and where the arena begins. */
 export interface NativeProducts {
   readonly gemm: NativeGemm
   /** Null if nothing is multiplied in bf16. */
-  readonly bf16: BindBf16 | null
+  readonly bf16: Bf16Products | null
   readonly base: number
   /** Replaces some functions of the WASM module by faster ones, with the same bits; null if nothing does. */
   readonly faster: ((wasm: WasmExports) => WasmExports) | null

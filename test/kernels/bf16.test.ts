@@ -8,8 +8,10 @@ import type { WeightTensors } from '../../src/kernels/backend.js'
 import { compileWasm } from '../../src/kernels/module/compile.js'
 import { bf16Backend } from '../../src/kernels/native/bf16.js'
 import { BF16_CHECK_ELEMS, checkBf16 } from '../../src/kernels/native/check.js'
-import type { NativeProducts } from '../../src/kernels/products.js'
+import { oneByOne } from '../../src/kernels/native/open-products.js'
+import type { BindBf16, NativeProducts } from '../../src/kernels/products.js'
 import { reference } from '../../src/kernels/reference/index.js'
+import { mayLeaveOutZerosInBf16, sparseBlocks } from '../../src/kernels/x64/bf16-sparse.js'
 import type { Activation } from '../../src/model/activation.js'
 import type { OptimizerStep } from '../../src/model/optimizer.js'
 import type { NormType } from '../../src/model/parameters.js'
@@ -21,13 +23,6 @@ import { tinyNet } from './tiny-net.js'
 /** Addresses are byte offsets in the memory. Sums in float64, rounded once. */
 function plainProducts(memory: WebAssembly.Memory): NativeProducts {
   const singles = new Float32Array(memory.buffer)
-  const halves = new Uint16Array(memory.buffer)
-  const [single] = [new Float32Array(1)]
-  const word = new Uint32Array(single.buffer)
-  const half = (at: number) => {
-    word[0] = halves[at] << 16
-    return single[0]
-  }
   return {
     base: 0,
     faster: null,
@@ -45,18 +40,31 @@ function plainProducts(memory: WebAssembly.Memory): NativeProducts {
         }
       },
     },
-    bf16:
-      ({ m, k, accumulate }) =>
-      (a, b, c) => {
-        for (let i = 0; i < m; i++) {
-          for (let j = 0; j < 64; j++) {
-            let sum = accumulate ? singles[c / 4 + i * 64 + j] : 0
-            for (let p = 0; p < k; p++) sum += half(a / 2 + i * k + p) * half(b / 2 + (p >> 1) * 128 + 2 * j + (p & 1))
-            singles[c / 4 + i * 64 + j] = sum
-          }
-        }
-      },
+    // As many blocks at once as the backend has scratch for.
+    bf16: { bind: oneByOne(plainBf16(memory)), blocks: mayLeaveOutZerosInBf16() ? sparseBlocks : 1 },
   }
+}
+
+/** c (m, 64) = a (m, k) · b (k, 64). Sums in float64, rounded once. */
+function plainBf16(memory: WebAssembly.Memory): BindBf16 {
+  const singles = new Float32Array(memory.buffer)
+  const halves = new Uint16Array(memory.buffer)
+  const single = new Float32Array(1)
+  const word = new Uint32Array(single.buffer)
+  const half = (at: number) => {
+    word[0] = halves[at] << 16
+    return single[0]
+  }
+  return ({ m, k, accumulate }) =>
+    (a, b, c) => {
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < 64; j++) {
+          let sum = accumulate ? singles[c / 4 + i * 64 + j] : 0
+          for (let p = 0; p < k; p++) sum += half(a / 2 + i * k + p) * half(b / 2 + (p >> 1) * 128 + 2 * j + (p & 1))
+          singles[c / 4 + i * 64 + j] = sum
+        }
+      }
+    }
 }
 
 const openLab = () => Lab.open(bf16Backend(), async memory => plainProducts(memory))
@@ -64,7 +72,7 @@ const openLab = () => Lab.open(bf16Backend(), async memory => plainProducts(memo
 t.test('the check of a library finds these products right, and any other form wrong', async t => {
   const memory = createArena(4 * BF16_CHECK_ELEMS + 64)
   const space = { data: new Float32Array(memory.buffer, 0, BF16_CHECK_ELEMS), at: 0 }
-  const bind = plainProducts(memory).bf16!
+  const bind = plainBf16(memory)
   t.equal(checkBf16(bind, space), 4 * 3 * 2)
   t.throws(() => checkBf16(({ m, k }) => bind({ m, k, accumulate: false }), space), { message: /gives wrong values/ })
   t.throws(() => checkBf16(of => (a, b, c) => bind(of)(a, b + 128, c), space), { message: /gives wrong values/ })

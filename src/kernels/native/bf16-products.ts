@@ -6,8 +6,8 @@ import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
 import type { BlockKernel, Columns, Kernels, WeightTensors } from '../backend.js'
 import { BF16_BYTES, BF16_COLUMNS, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES } from '../layouts.js'
-import { bindMask } from '../module/elementwise.js'
-import type { BindBf16, NativeGemm, NativeProducts } from '../products.js'
+import { bindMask, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js'
+import type { Bf16BlocksShape, BindBf16Blocks, NativeGemm, NativeProducts } from '../products.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { depthOf, layoutsOf, transposedOf } from './bf16-layouts.js'
 import { bindTransposed } from './bf16-rounding.js'
@@ -16,34 +16,65 @@ import { allColumns } from './rows-layout.js'
 const VECTOR = 4
 const LINE_BYTES = 64
 
-/** c = a · b, or plus that; all are byte offsets in the arena. */
-export type MultiplyBf16 = (m: number, k: number, a: number, b: number, c: number, accumulate?: boolean) => void
+export interface MultiplyBf16 {
+  /** c = a · b, or plus that, in 64-column blocks of b and c; all are byte offsets in the arena. */
+  run(shape: Bf16BlocksShape, a: number, b: number, c: number): void
+  /** Blocks of a product that is worth its call. */
+  readonly blocks: number
+}
+
+const isSame = (a: Bf16BlocksShape, b: Bf16BlocksShape): boolean =>
+  a.m === b.m &&
+  a.k === b.k &&
+  a.accumulate === b.accumulate &&
+  a.blocks === b.blocks &&
+  a.bBlock === b.bBlock &&
+  a.cBlock === b.cBlock
 
 /** Binds each shape at its first use. A layer has few: a list is searched faster than a map. */
 export function bf16ProductsOf(native: NativeProducts | null): MultiplyBf16 {
   if (!native) {
-    return () => {
+    const run = () => {
       throw new TypeError('bf16: the library is not open in this thread')
     }
+    return { run, blocks: 1 }
   }
   const { bf16, base } = native
   if (!bf16) throw new TypeError('bf16: the library has no products in bf16')
-  const known: { m: number; k: number; accumulate: boolean; run: ReturnType<BindBf16> }[] = []
-  return (m, k, a, b, c, accumulate = false) => {
-    let bound = known.find(shape => shape.m === m && shape.k === k && shape.accumulate === accumulate)
-    if (!bound) {
-      bound = { m, k, accumulate, run: bf16({ m, k, accumulate }) }
-      known.push(bound)
-    }
-    bound.run(base + a, base + b, base + c)
+  const known: { shape: Bf16BlocksShape; run: ReturnType<BindBf16Blocks> }[] = []
+  return {
+    blocks: bf16.blocks,
+    run(shape, a, b, c) {
+      let bound = known.find(of => isSame(of.shape, shape))
+      if (!bound) {
+        bound = { shape, run: bf16.bind(shape) }
+        known.push(bound)
+      }
+      bound.run(base + a, base + b, base + c)
+    },
   }
 }
 
+/** Bytes of the scratch in front of the products: masks are drawn there while products wait for theirs. */
+const PRODUCTS_AT = DROPOUT_SCRATCH_BYTES
+export const productScratchBytes = (rows: number, blocks: number): number =>
+  PRODUCTS_AT + depthOf(rows) * blocks * BLOCK_ROW_BYTES
+
+/** Bytes of b that are prefetched for the next product where several blocks are one. */
+const BEGIN_BYTES = 8192
+
 /**
- * Finishes 64 columns of a product, of which the rows [row, row + rows) are in the scratch; returns whether all are finite.
+ * Finishes 64 columns of a product, of which the rows [row, row + rows) are at `product`; returns whether all are finite.
  * The operand of the next product begins at `ahead`: `aheadRow` bytes of it may be prefetched for each row.
  */
-type FinishBlock = (row: number, rows: number, column: number, ahead: number, aheadRow: number) => boolean
+type FinishBlock = (
+  product: number,
+  row: number,
+  rows: number,
+  column: number,
+  ahead: number,
+  aheadRow: number,
+) => boolean
 
 /** Context that the products of one thread share. */
 interface Context {
@@ -56,26 +87,37 @@ interface Context {
 /** Products of a with b, in pairs of rows, in blocks of 64 columns through the scratch; returns whether all are finite. */
 function bindBlocks({ multiply, scratch }: Context, out: Matrix, a: Matrix, b: number) {
   const from = layoutsOf(a)
-  const blockBytes = from.depth * BF16_COLUMNS * BF16_BYTES
+  const bBlock = from.depth * BF16_COLUMNS * BF16_BYTES
+  const products = scratch + PRODUCTS_AT
   return (row: number, rows: number, { start, end }: Columns = allColumns(out.cols), finish: FinishBlock): boolean => {
-    const aheadRow = Math.ceil(blockBytes / rows / LINE_BYTES) * LINE_BYTES
+    const all = Math.ceil((end - start) / BF16_COLUMNS)
+    const most = Math.ceil(all / Math.ceil(all / multiply.blocks))
+    const cBlock = rows * BLOCK_ROW_BYTES
+    const prefetched = most === 1 ? bBlock : Math.min(bBlock, BEGIN_BYTES)
+    const aheadRow = Math.ceil(prefetched / rows / LINE_BYTES) * LINE_BYTES
     let finite = true
-    for (let column = start; column < end; column += BF16_COLUMNS) {
-      const block = b + (column / BF16_COLUMNS) * blockBytes
-      const hasNext = column + BF16_COLUMNS < end
-      multiply(rows, from.depth, from.rowsAt + row * from.depth * BF16_BYTES, block, scratch)
-      if (!finish(row, rows, column, block + blockBytes, hasNext ? aheadRow : 0)) finite = false
+    for (let block = 0; block < all; block += most) {
+      const blocks = Math.min(most, all - block)
+      const first = b + (start / BF16_COLUMNS + block) * bBlock
+      const shape = { m: rows, k: from.depth, accumulate: false, blocks, bBlock, cBlock }
+      multiply.run(shape, from.rowsAt + row * from.depth * BF16_BYTES, first, products)
+      for (let i = 0; i < blocks; i++) {
+        const ahead = first + (blocks + i) * bBlock
+        const hasNext = block + blocks + i < all
+        const column = start + (block + i) * BF16_COLUMNS
+        if (!finish(products + i * cBlock, row, rows, column, ahead, hasNext ? aheadRow : 0)) finite = false
+      }
     }
     return finite
   }
 }
 
 /** Copies 64 columns of a product from the scratch to their destination. */
-function bindPlace({ wasm, scratch }: Context, out: Matrix): FinishBlock {
+function bindPlace({ wasm }: Context, out: Matrix): FinishBlock {
   const { at, stride } = layoutsOf(out)
-  return (row, rows, column) => {
+  return (product, row, rows, column) => {
     const to = at + row * stride + column * F32_BYTES
-    wasm.copy_rows(to, stride, scratch, BLOCK_ROW_BYTES, rows, BLOCK_ROW_BYTES)
+    wasm.copy_rows(to, stride, product, BLOCK_ROW_BYTES, rows, BLOCK_ROW_BYTES)
     return true
   }
 }
@@ -119,22 +161,21 @@ function linearActivate(
   const place = bindPlace(context, out)
   const activate = biasActivate(out, bias, activation, dropout)
   const transpose = bindTransposed(wasm, out)
-  // The block has left the scratch when the mask is drawn there.
   const maskOf = bindMask(dropout, scratch)
   const { at, stride, rowsAt, depth } = layoutsOf(out)
   const biasAt = byteOffsetOf(bias.master)
   return (row, rows, epoch, training, columns) => {
     const drops = training && dropout.rate > 0
     const mask = maskOf(row, epoch)
-    const finite = multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+    const finite = multiply(row, rows, columns, (product, row, rows, column, ahead, aheadRow) => {
       if (column + BF16_COLUMNS > depth) {
-        place(row, rows, column, ahead, aheadRow)
+        place(product, row, rows, column, ahead, aheadRow)
         return activate(row, rows, epoch, training, { start: column, end: out.cols })
       }
       const b = biasAt + column * F32_BYTES
       const z = at + row * stride + column * F32_BYTES
       const to = rowsAt + (row * depth + column) * BF16_BYTES
-      const block = [z, stride, scratch, rows, b, to, depth * BF16_BYTES, ahead, aheadRow] as const
+      const block = [z, stride, product, rows, b, to, depth * BF16_BYTES, ahead, aheadRow] as const
       const bad = drops ? wasm.bf16_forward_dropout(...block, column / VECTOR, ...mask) : wasm.bf16_forward(...block)
       return bad === 0
     })
@@ -150,7 +191,7 @@ function linearActivateBackward(
 ): ReturnType<Products['linearActivateBackward']> {
   checkLinearBackward(dx, dz, w)
   if (activation.type !== 'relu') return null
-  const { wasm, scratch } = context
+  const { wasm } = context
   const multiply = bindBlocks(context, dx, dz, transposedOf(w))
   const place = bindPlace(context, dx)
   const activate = activateBackward(dx, a, activation, rate)
@@ -158,14 +199,14 @@ function linearActivateBackward(
   const outputs = layoutsOf(a)
   const scale = 1 / (1 - rate)
   return (row, rows, columns) =>
-    multiply(row, rows, columns, (row, rows, column, ahead, aheadRow) => {
+    multiply(row, rows, columns, (product, row, rows, column, ahead, aheadRow) => {
       if (column + BF16_COLUMNS > depth) {
-        place(row, rows, column, ahead, aheadRow)
+        place(product, row, rows, column, ahead, aheadRow)
         return activate(row, rows, { start: column, end: dx.cols })
       }
       const pairs = pairsAt + (column / BF16_COLUMNS) * pairsBlockBytes + (row / 2) * PAIR_BYTES
       const bad = wasm.bf16_backward(
-        ...([at + row * stride + column * F32_BYTES, stride, scratch, rows] as const),
+        ...([at + row * stride + column * F32_BYTES, stride, product, rows] as const),
         ...([outputs.at + row * outputs.stride + column * F32_BYTES, outputs.stride] as const),
         ...([rowsAt + (row * depth + column) * BF16_BYTES, depth * BF16_BYTES] as const),
         ...([pairs, depthOf(rows), ahead, aheadRow, scale] as const),

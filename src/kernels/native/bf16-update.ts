@@ -20,23 +20,28 @@ export const TILE = { inputs: 512, outputs: 512 }
 /** Bytes of a tile's transposed inputs, for batches of this many rows; the gradient of a block lies behind them. */
 const transposedBytes = (rows: number): number => TILE.inputs * depthOf(rows) * BF16_BYTES
 
-/** Scratch for both; products between matrices use it too, for a block of their result. */
-export const updateScratchBytes = (rows: number): number =>
-  transposedBytes(rows) + Math.max(TILE.inputs, depthOf(rows)) * BLOCK_ROW_BYTES
+/** Scratch for both. */
+export const updateScratchBytes = (rows: number, blocks: number): number =>
+  transposedBytes(rows) + TILE.inputs * blocks * BLOCK_ROW_BYTES
 
 const heightOf = ({ inputStart, inputEnd }: Tile): number => inputEnd - inputStart
 
-/** Splits a tile into 64-column blocks of at most TILE.inputs rows. */
-const eachPart: TileLayout['eachPart'] = (tile, visit, prepare) => {
-  const { outputStart, outputEnd } = tile
-  for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
-    const inputEnd = Math.min(inputStart + TILE.inputs, tile.inputEnd)
-    prepare?.({ inputStart, inputEnd, outputStart, outputEnd })
-    for (let start = outputStart; start < outputEnd; start += BF16_COLUMNS) {
-      visit({ inputStart, inputEnd, outputStart: start, outputEnd: start + BF16_COLUMNS })
+/** Splits a tile into parts of `blocks` blocks of 64 columns and at most TILE.inputs rows. */
+const partsOf =
+  (blocks: number): TileLayout['eachPart'] =>
+  (tile, visit, prepare) => {
+    const { outputStart, outputEnd } = tile
+    const columns = blocks * BF16_COLUMNS
+    for (let inputStart = tile.inputStart; inputStart < tile.inputEnd; inputStart += TILE.inputs) {
+      const inputEnd = Math.min(inputStart + TILE.inputs, tile.inputEnd)
+      prepare?.({ inputStart, inputEnd, outputStart, outputEnd })
+      for (let start = outputStart; start < outputEnd; start += columns) {
+        visit({ inputStart, inputEnd, outputStart: start, outputEnd: Math.min(start + columns, outputEnd) })
+      }
     }
   }
-}
+
+const blocksIn = ({ outputStart, outputEnd }: Tile): number => Math.ceil((outputEnd - outputStart) / BF16_COLUMNS)
 
 /** `scratch`: byte offset of `updateScratchBytes`. */
 export function bindBlocksUpdate(
@@ -67,7 +72,7 @@ export function bindBlocksUpdate(
     }
   }
   return bindWeightUpdate(wasm, gradientScratch, w, {
-    eachPart,
+    eachPart: partsOf(multiply.blocks),
     splitsBuffers: true,
     /** Transposes the inputs again if there are fewer rows than the maximum. */
     prepare(part, row, rows) {
@@ -77,31 +82,43 @@ export function bindBlocksUpdate(
       const vectors = Math.ceil(heightOf(part) / VECTOR)
       wasm.bf16_columns(scratch, depth * BF16_BYTES, from, xs.stride, rows, vectors, depth)
     },
-    gradient(g, _stride, part, row, rows, accumulate) {
+    gradient(g, cBlock, part, row, rows, accumulate) {
       const depth = depthOf(rows)
       const kept = xs.transposedAt + part.inputStart * depth * BF16_BYTES
-      const block = part.outputStart / BF16_COLUMNS
-      const deltas = dzs.pairsAt + block * dzs.pairsBlockBytes + (row / 2) * PAIR_BYTES
-      multiply(heightOf(part), depth, depth === xs.capacity ? kept : scratch, deltas, g, accumulate)
-    },
-    update(g, _stride, part, step) {
-      const height = heightOf(part)
-      const offset = offsetOf(part)
-      const at = moments.map(moment => moment + offset)
-      const n = height * BF16_COLUMNS
-      if (isAdam(step) && w.derived) {
-        if (step.clip < Number.POSITIVE_INFINITY) wasm.clip(g, n, step.clip)
-        const blocks = blocksOf(part.outputStart / BF16_COLUMNS, part.inputStart, height)
-        wasm.bf16_adam(...blocks, at[0], at[1], g, ...adamScalars(step, step.l2, step.decoupledDecay))
-        return
+      const deltas = dzs.pairsAt + (part.outputStart / BF16_COLUMNS) * dzs.pairsBlockBytes + (row / 2) * PAIR_BYTES
+      const shape = {
+        m: heightOf(part),
+        k: depth,
+        accumulate,
+        blocks: blocksIn(part),
+        bBlock: dzs.pairsBlockBytes,
+        cBlock,
       }
-      apply(master + offset, at, g, n, 'weight', step)
-      derive(part)
+      multiply.run(shape, depth === xs.capacity ? kept : scratch, deltas, g)
+    },
+    update(g, gBlock, part, step) {
+      const height = heightOf(part)
+      const n = height * BF16_COLUMNS
+      for (let i = 0; i < blocksIn(part); i++) {
+        const outputStart = part.outputStart + i * BF16_COLUMNS
+        const block = { ...part, outputStart, outputEnd: Math.min(outputStart + BF16_COLUMNS, part.outputEnd) }
+        const offset = offsetOf(block)
+        const at = moments.map(moment => moment + offset)
+        const gradient = g + i * gBlock
+        if (isAdam(step) && w.derived) {
+          if (step.clip < Number.POSITIVE_INFINITY) wasm.clip(gradient, n, step.clip)
+          const blocks = blocksOf(outputStart / BF16_COLUMNS, part.inputStart, height)
+          wasm.bf16_adam(...blocks, at[0], at[1], gradient, ...adamScalars(step, step.l2, step.decoupledDecay))
+          continue
+        }
+        apply(master + offset, at, gradient, n, 'weight', step)
+        derive(block)
+      }
     },
     eachRun,
     offsetOf,
-    stride: BLOCK_ROW_BYTES,
-    denseStride: () => BLOCK_ROW_BYTES,
+    stride: inputs * BLOCK_ROW_BYTES,
+    denseStride: part => heightOf(part) * BLOCK_ROW_BYTES,
     limit({ start, end }, limit) {
       for (let column = start; column < end; column += BF16_COLUMNS) {
         const vectors = Math.ceil(Math.min(BF16_COLUMNS, end - column) / VECTOR)

@@ -8,22 +8,30 @@
 import { instantiateWasm } from '../abi.js'
 import type { Backend, KernelContext, Kernels } from '../backend.js'
 import { BF16_COLUMNS, BF16_DEPTH } from '../layouts.js'
+import { bf16SparseCost, mayLeaveOutZerosInBf16, sparseBlocks } from '../x64/bf16-sparse.js'
 import { derivedShape, eachBlockOfRow, matrixShape, weightShape, widthOf } from './bf16-layouts.js'
-import { bf16ProductsOf, bindProducts } from './bf16-products.js'
+import { bf16ProductsOf, bindProducts, productScratchBytes } from './bf16-products.js'
 import { withRounding } from './bf16-rounding.js'
 import { bindBlocksUpdate, bindDerive, TILE, updateScratchBytes } from './bf16-update.js'
 import { nativeBackend } from './rows.js'
 
 export function bf16Backend(): Backend {
   const f32 = nativeBackend('onednn')
+  const sparse = mayLeaveOutZerosInBf16()
+  const blocks = sparse ? sparseBlocks : 1
   return {
     ...f32,
     tileUnit: { inputs: BF16_COLUMNS, outputs: BF16_COLUMNS },
     bestTile: TILE,
     blockColumns: BF16_COLUMNS,
     blockRows: BF16_DEPTH,
+    ...(sparse ? { blockCost: bf16SparseCost } : {}),
     scratchBytes: (widest, rows, augmentation) =>
-      Math.max(updateScratchBytes(rows), f32.scratchBytes(widest, rows, augmentation)),
+      Math.max(
+        updateScratchBytes(rows, blocks),
+        productScratchBytes(rows, blocks),
+        f32.scratchBytes(widest, rows, augmentation),
+      ),
     matrixShape,
     weightShape,
     derivedShape: (inputs, outputs, { training, first }) => derivedShape(inputs, outputs, training && !first),

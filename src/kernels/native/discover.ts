@@ -5,7 +5,8 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, resolve } from 'node:path'
 import { loadKoffi } from '../../ffi/koffi.js'
-import type { NativeLibrary } from '../products.js'
+import type { Bf16Support, NativeLibrary } from '../products.js'
+import { bf16SparseTitle } from '../x64/bf16-sparse.js'
 import { sparseTitle } from '../x64/sparse-products.js'
 import type { ProbeResult } from './probe.js'
 import { knownOrProbed } from './probe-cache.js'
@@ -89,7 +90,7 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
     const { name, version, bf16 } = facts
     const detail = [facts.detail, await sparseTitle()].filter(Boolean).join('; ')
     return {
-      library: { backend, path, name, version, detail, bf16 },
+      library: { backend, path, name, version, detail, bf16: await withoutZeros(bf16) },
       reason: `${name} ${version} (${detail}), ${Math.round(speed.gflops)} GFLOP/s a core when it was tried out`,
       slow,
       named,
@@ -97,6 +98,12 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
   } catch (error) {
     return nothing((error as Error).message)
   }
+}
+
+/** The kernel in bf16, with the note that zeros are left out beside it. */
+async function withoutZeros(bf16: Bf16Support): Promise<Bf16Support> {
+  const title = 'kernel' in bf16 ? await bf16SparseTitle() : null
+  return 'kernel' in bf16 && title ? { kernel: `${bf16.kernel}, ${title}` } : bf16
 }
 
 /** A name with a slash is a file, relative to `baseDir`; anything else is a name for the dynamic linker. */

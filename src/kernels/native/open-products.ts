@@ -5,9 +5,10 @@
 
 import { addressOf } from '../../ffi/memory.js'
 import type { Precision } from '../backend.js'
-import type { NativeLibrary, NativeProducts } from '../products.js'
+import type { BindBf16, BindBf16Blocks, NativeLibrary, NativeProducts } from '../products.js'
 import { openX64 } from '../x64/accelerate.js'
 import { openAmx } from '../x64/amx.js'
+import { openBf16Sparse, sparseBlocks } from '../x64/bf16-sparse.js'
 import { openSparse } from '../x64/sparse-products.js'
 import { EMULATED_BF16, emulateBf16 } from './emulated-bf16.js'
 import { openNative } from './open.js'
@@ -25,7 +26,24 @@ export async function openProducts(
   if (precision === 'f32') return { gemm, bf16: null, base, faster }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
   // The operands of the emulation lie outside the arena.
-  if (emulated) return { gemm, bf16: await emulateBf16(theirs, memory, base), base, faster }
+  if (emulated) {
+    return { gemm, bf16: { bind: oneByOne(await emulateBf16(theirs, memory, base)), blocks: 1 }, base, faster }
+  }
+  if (!bf16) return { gemm, bf16, base, faster }
   const amx = await openAmx(memory)
-  return { gemm, bf16: bf16 && (amx?.(bf16) ?? bf16), base, faster }
+  const dense = oneByOne(amx?.(bf16) ?? bf16)
+  const withoutZeros = await openBf16Sparse(memory)
+  const products = withoutZeros ? { bind: withoutZeros(dense), blocks: sparseBlocks } : { bind: dense, blocks: 1 }
+  return { gemm, bf16: products, base, faster }
 }
+
+/** Products with several blocks, each of which is a call. */
+export const oneByOne =
+  (bind: BindBf16): BindBf16Blocks =>
+  ({ blocks, bBlock, cBlock, ...shape }) => {
+    const run = bind(shape)
+    if (blocks === 1) return run
+    return (a, b, c) => {
+      for (let block = 0; block < blocks; block++) run(a, b + block * bBlock, c + block * cBlock)
+    }
+  }

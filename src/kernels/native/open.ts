@@ -7,7 +7,7 @@
  */
 
 import { type Koffi, type LibraryHandle, loadKoffi } from '../../ffi/koffi.js'
-import type { NativeLibrary, NativeProducts } from '../products.js'
+import type { BindBf16, NativeGemm, NativeLibrary } from '../products.js'
 import { openBlas } from './blas.js'
 import type { Opener, OpenLibrary } from './library.js'
 import { openOneDnn } from './onednn.js'
@@ -41,7 +41,7 @@ export async function openLibrary(backend: NativeLibrary['backend'], path: strin
 export async function openNative({
   backend,
   path,
-}: Pick<NativeLibrary, 'backend' | 'path'>): Promise<Pick<NativeProducts, 'gemm' | 'bf16'>> {
+}: Pick<NativeLibrary, 'backend' | 'path'>): Promise<{ readonly gemm: NativeGemm; readonly bf16: BindBf16 | null }> {
   try {
     const { gemm, bf16 } = await openLibrary(backend, path)
     return { gemm, bf16: 'bind' in bf16 ? bf16.bind : null }

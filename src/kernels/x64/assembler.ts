@@ -38,6 +38,11 @@ export class Assembler extends Encoder {
     this.integer32(0x8b, this.use(to), from)
   }
 
+  /** to = a byte, zero-extended. */
+  movByte(to: Register, from: Address): void {
+    this.integer0f(0xb6, this.use(to), from)
+  }
+
   /** to += a register, or signed 32 bits. */
   add(to: Register, by: Register | number): void {
     if (typeof by === 'number') {
@@ -55,6 +60,12 @@ export class Assembler extends Encoder {
   imul(to: Register, from: Register, by: number): void {
     this.arithmetic(0x69, this.use(to), from)
     this.put32(signed32('the factor', by))
+  }
+
+  /** Shift right by 0 to 63 bits, zeros from the left. */
+  shr(to: Register, bits: number): void {
+    this.arithmetic(0xc1, 5, to)
+    this.put(within('the shift', bits, 63))
   }
 
   /** to *= by. */
@@ -167,6 +178,41 @@ export class Assembler extends Encoder {
   /** Mask of the lanes where a & b is not zero. */
   vptestmd(to: Mask, a: Vector, b: Operand): void {
     this.#compare(MAP_38, P66, 0x27, to, a, b)
+  }
+
+  /** Mask of the 32 lanes of 16 bits where a & b is not zero. */
+  vptestmw(to: Mask, a: Vector, b: Operand): void {
+    const operands = { reg: maskId(to), vvvv: vectorId(a), rm: b }
+    this.evex({ map: MAP_38, prefix: P66, opcode: 0x26, wide: true, ...operands })
+  }
+
+  /** The lanes of 16 bits that the mask selects, side by side in the lowest lanes. */
+  vpcompressw(to: Vector, from: Vector, masked: Masked): void {
+    this.evex({ map: MAP_38, prefix: P66, opcode: 0x63, wide: true, reg: vectorId(from), rm: to, masked })
+  }
+
+  /** The lanes of 8 bits that the mask selects, side by side in the lowest lanes. */
+  vpcompressb(to: Vector, from: Vector, masked: Masked): void {
+    this.evex({ map: MAP_38, prefix: P66, opcode: 0x63, reg: vectorId(from), rm: to, masked })
+  }
+
+  /** to += products of the pairs of bf16 in a lane of a and of b, both added in turn: the upper ones first. */
+  vdpbf16ps(to: Vector, a: Vector, b: Operand): void {
+    const operands = { reg: vectorId(to), vvvv: vectorId(a), rm: b }
+    this.evex({ map: MAP_38, prefix: PF3, opcode: 0x52, broadcasts: true, ...operands })
+  }
+
+  /** Unpack in each quarter: lanes of 16 bits 0 to 3 of a and b in turn; or lanes 4 to 7. */
+  vpunpckwd(half: 'low' | 'high', to: Vector, a: Vector, b: Vector): void {
+    this.#three(P66, half === 'low' ? 0x61 : 0x69, to, a, b)
+  }
+
+  /** In each quarter, four lanes of a, then four of b, from 32 bits to 16: they are below 2^16. */
+  vpackusdw(to: Vector, a: Vector, b: Operand): void {
+    this.evex({
+      ...{ map: MAP_38, prefix: P66, opcode: 0x2b, broadcasts: true },
+      ...{ reg: vectorId(to), vvvv: vectorId(a), rm: b },
+    })
   }
 
   vpandd(to: Vector, a: Vector, b: Operand): void {

@@ -341,3 +341,36 @@ export const TRANSPOSE_NUMBERS = signature(
   written('to', ({ numbers, toStride, rows }) => span(numbers, toStride, F32_BYTES * rows), { space: 'block' }),
   stride('toStride'),
 )
+
+/** Rows of a in bf16, 64 numbers of each at most; `mask`: pairs of numbers of the second half that are there. */
+export const BF16_LISTS = signature(
+  'bf16_lists',
+  read(
+    'a',
+    rowsOf('aStride', ({ mask }) => BF16_ROW_BYTES / 2 + F32_BYTES * lanesOf(mask)),
+  ),
+  stride('aStride'),
+  count('rows'),
+  value('mask'),
+)
+
+/** Some 64-column blocks of b, `blocks` in all, of which these pairs of rows are packed. */
+export const bf16PanelSignature = (blocks: number) =>
+  signature(
+    'bf16_panel',
+    read('b', ({ pairs, bBlock }) => span(blocks, bBlock, PAIR_BYTES * pairs)),
+    stride('bBlock'),
+    count('pairs'),
+  )
+
+/** Rows from `first` on, by the panel; c in 64-column blocks, `cBlock` bytes from one to the next. */
+export const bf16MultiplySignature = (blocks: number) =>
+  signature(
+    'bf16_multiply',
+    updated('c', ({ rows, cBlock }) => span(blocks, cBlock, rows * BLOCK_ROW_BYTES)),
+    stride('cBlock'),
+    count('rows'),
+    value('first'),
+    prefetched('ahead'),
+    stride('aheadStep'),
+  )

@@ -84,6 +84,7 @@ for (const [i, to] of GENERAL.entries()) {
   row('imul', `imul ${t}, ${f}, offset n${i % 4}`, c => c.imul(to, from, SYMBOLS[i % 4]))
   row('multiply', `imul ${t}, ${f}`, c => c.multiply(to, from))
   row('popcnt', `popcnt ${t}, ${f}`, c => c.popcnt(to, from))
+  row('shr', `shr ${t}, ${4 * i + 3}`, c => c.shr(to, 4 * i + 3))
   row('tzcnt', `tzcnt ${t}, ${f}`, c => c.tzcnt(to, from))
   row('blsr', `blsr ${t}, ${f}`, c => c.blsr(to, from))
   const rex = to.general > 7 ? '' : 'rex '
@@ -105,6 +106,7 @@ for (const address of addresses(1)) {
   const s = short(address)
   row('mov', `${s}mov rdx, ${m}`, c => c.mov(RDX, address))
   row('mov32', `${s}mov ${low32(R10)}, ${m}`, c => c.mov32(R10, address))
+  row('movByte', `${s}movzx rdx, byte ptr ${m}`, c => c.movByte(RDX, address))
   row('store', `${s}mov ${m}, r15`, c => c.store(address, R15))
   row('store32', `${s}mov ${m}, ${low32(R10)}`, c => c.store32(address, R10))
   row('stmxcsr', `${s}rex.w stmxcsr ${m}`, c => c.stmxcsr(address))
@@ -184,6 +186,8 @@ three('vpord', 'vpord', c => c.vpord.bind(c))
 three('vpxord', 'vpxord', c => c.vpxord.bind(c))
 three('vpaddd', 'vpaddd', c => c.vpaddd.bind(c))
 three('vpxor3d', 'vpternlogd', c => c.vpxor3d.bind(c), ', 0x96')
+three('vdpbf16ps', 'vdpbf16ps', c => c.vdpbf16ps.bind(c))
+three('vpackusdw', 'vpackusdw', c => c.vpackusdw.bind(c))
 three('vpmuludq', 'vpmuludq', c => c.vpmuludq.bind(c), '', false)
 row('vmulps', 'vmulps zmm1{k1}{z}, zmm2, zmm3', c => c.vmulps(zmm(1), zmm(2), zmm(3), zeroing(k(1))))
 row('vmulps', 'vmulps zmm17{k7}, zmm31, zmm9', c => c.vmulps(zmm(17), zmm(31), zmm(9), merging(k(7))))
@@ -196,6 +200,7 @@ for (const [i, id] of VECTORS.entries()) {
     row('vcmpps', `vcmpps k${i}, zmm${id}, zmm${other}, ${predicate} # ${name}`, c => c.vcmpps(k(i), a, b, predicate))
   }
   row('vpcmpud', `vpcmpud k${i}, zmm${id}, zmm${other}, 5`, c => c.vpcmpud(k(i), a, b))
+  row('vptestmw', `vptestmw k${i}, zmm${id}, zmm${other}`, c => c.vptestmw(k(i), a, b))
   row('vptestmd', `vptestmd k${i}, zmm${id}, zmm${other}`, c => c.vptestmd(k(i), a, b))
 }
 for (const address of [...plain, broadcastAt(RSI, 8)]) {
@@ -220,6 +225,11 @@ for (const [i, id] of VECTORS.entries()) {
   row('vshufps', `vshufps ${operands}, 0xdd`, c => c.vshufps('odd', to, from, zmm(third)))
   row('vunpckps', `vunpcklps ${operands}`, c => c.vunpckps('low', to, from, zmm(third)))
   row('vunpckps', `vunpckhps ${operands}`, c => c.vunpckps('high', to, from, zmm(third)))
+  row('vpunpckwd', `vpunpcklwd ${operands}`, c => c.vpunpckwd('low', to, from, zmm(third)))
+  row('vpunpckwd', `vpunpckhwd ${operands}`, c => c.vpunpckwd('high', to, from, zmm(third)))
+  const mask = k(1 + (i % 7))
+  row('vpcompressw', `vpcompressw zmm${id}{k${mask.mask}}{z}, zmm${other}`, c => c.vpcompressw(to, from, zeroing(mask)))
+  row('vpcompressb', `vpcompressb zmm${id}{k${mask.mask}}, zmm${other}`, c => c.vpcompressb(to, from, merging(mask)))
   row('vunpckpd', `vunpcklpd ${operands}`, c => c.vunpckpd('low', to, from, zmm(third)))
   row('vunpckpd', `vunpckhpd ${operands}`, c => c.vunpckpd('high', to, from, zmm(third)))
   const quarters = [i & 3, 3 - (i & 3), (i + 1) & 3, (i + 2) & 3] as const
