@@ -75,10 +75,12 @@ function answerOf(
 
 /** The most probable class of each row; the first of several that are equal, as `evaluate` counts. */
 function mostProbable(values: Float32Array, classes: number): Int32Array {
-  return Int32Array.from({ length: values.length / classes }, (_, row) => {
+  const codes = new Int32Array(values.length / classes)
+  for (let row = 0; row < codes.length; row++) {
     const first = row * classes
     let best = first
     for (let i = first + 1; i < first + classes; i++) if (values[i] > values[best]) best = i
-    return best - first
-  })
+    codes[row] = best - first
+  }
+  return codes
 }

@@ -23,22 +23,35 @@ t.test('f32Text: every f32 number comes back, in at most 9 digits', async t => {
   )
 })
 
+/** The positive f32 number that is `steps` after another. */
+const stepped = (value: number, steps: number) => {
+  const bits = new Int32Array(Float32Array.of(value).buffer)
+  bits[0] += steps
+  return new Float32Array(bits.buffer)[0]
+}
+
 t.test('putFraction writes what f32Text prints, or leaves the number to it', async t => {
   const written = (value: number) => {
     const into = Buffer.alloc(16)
     return into.toString('latin1', 0, putFraction(value, into, 0))
   }
-  fc.assert(
-    fc.property(fc.float({ min: 2 ** -19, max: 1, maxExcluded: true, noNaN: true }), value => {
-      const text = written(value)
-      return text === f32Text(value)
-    }),
-    { numRuns: 20_000 },
-  )
+  for (const [min, max] of [
+    [2 ** -19, 1],
+    [2 ** -43, 2 ** -19],
+  ] as const) {
+    fc.assert(
+      fc.property(fc.float({ min, max, maxExcluded: true, noNaN: true }), value => written(value) === f32Text(value)),
+      { numRuns: 20_000 },
+    )
+  }
+  for (let power = 1; power < 13; power++) {
+    const near = Math.fround(10 ** -power)
+    for (const value of [near, stepped(near, -1), stepped(near, 1)]) t.equal(written(value), f32Text(value))
+  }
   for (const value of [0, 1, 0.5, 0.25, 0.1, 0.01, 0.99999994, 0.0001, 0.001, 0.00001, 2 ** -13, 0.000009999999]) {
     t.equal(written(Math.fround(value)), f32Text(Math.fround(value)))
   }
-  for (const value of [-0.5, 1e-7, Number.NaN, 2.5]) t.equal(written(value), '')
+  for (const value of [-0.5, 1e-14, Number.NaN, 2.5, Number.POSITIVE_INFINITY]) t.equal(written(value), '')
 })
 
 t.test('a writer is used again, and grows', async t => {
