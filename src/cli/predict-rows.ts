@@ -1,4 +1,5 @@
 /** `gradloom predict --data`: predictions for every row of a table, to a file or stdout. Main thread. */
+import { availableParallelism } from 'node:os'
 import { extname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
@@ -6,9 +7,9 @@ import { writeAtomically } from '../files/atomic.js'
 import { formatCount, formatList } from '../format.js'
 import { Predictor } from '../inference/predictor.js'
 import { FORMAT_OF_ENDING, type Format } from '../inference/table/formats.js'
+import type { Lines } from '../inference/table/lines.js'
 import { predictTable } from '../inference/table/predict-table.js'
-import type { OutputColumn } from '../inference/table/predictions.js'
-import { headOf, RowsWriter, rowsOf, type TextFormat } from '../inference/table/writers.js'
+import { headOf, type TextFormat } from '../inference/table/writers.js'
 import { type Interrupt, watchInterrupts } from './interrupt.js'
 
 export interface RowsRequest {
@@ -43,11 +44,11 @@ const MOST_SHOWN = 12
 /** Thrown where a signal ends the predictions, so that no part of a file stays behind. */
 class Interrupted extends Error {}
 
-/** Passes chunks on until a signal has come. Throws Interrupted. */
-async function* untilStopped<T>(chunks: AsyncIterable<T>, interrupt: Interrupt | null): AsyncGenerator<T> {
-  for await (const chunk of chunks) {
+/** Passes lines on until a signal has come. Throws Interrupted. */
+async function* untilStopped(lines: AsyncIterable<Lines>, interrupt: Interrupt | null): AsyncGenerator<Lines> {
+  for await (const some of lines) {
     if (interrupt?.exitCode() !== undefined) throw new Interrupted()
-    yield chunk
+    yield some
   }
 }
 
@@ -73,7 +74,8 @@ async function predictUntil(
   interrupt: Interrupt | null,
 ): Promise<void> {
   const format = formatFor(out, asked)
-  const predictor = await Predictor.open(run)
+  // One thread more than cores: this one reads and writes, and waits most of the time.
+  const { predictor, forward, shared } = await Predictor.openShared(run, 1 + availableParallelism())
   const { input, experiment, checkpoint } = predictor.source
   if (!input.table) {
     throw new ConfigError(`${checkpoint}: was trained on data.dataset "${experiment.data.dataset}", expected "table"`, {
@@ -86,8 +88,9 @@ async function predictUntil(
   ])
   const reader = await openReader(resolve(data), formatOf(experiment.data, input.table), { facts: false })
   try {
-    const predictions = predictTable(predictor, input.table, reader, keep, data)
-    const rows = await write(out, format, predictions.names, untilStopped(predictions.chunks(), interrupt))
+    const predictions = predictTable({ forward, shared, encoding: input.table }, reader, keep, data)
+    const lines = untilStopped(predictions.lines(format === 'ndjson' ? 'ndjson' : 'csv'), interrupt)
+    const rows = await write(out, format, predictions.names, lines)
     const { ignored } = predictions
     const note = (text: string) => process.stderr.write(`${text}\n`)
     note(`${formatCount(rows)} rows of ${data}${out === undefined ? '' : ` to ${out}`}`)
@@ -99,23 +102,23 @@ async function predictUntil(
   }
 }
 
-/** Writes all chunks; returns the number of rows. */
+/** Writes all lines, which are of CSV for a Parquet file; returns the number of rows. */
 async function write(
   out: string | undefined,
   format: Format,
   names: readonly string[],
-  chunks: AsyncIterable<readonly OutputColumn[]>,
+  lines: AsyncIterable<Lines>,
 ): Promise<number> {
-  if (out === undefined) return writeText(format as TextFormat, names, chunks, text => toStdout(text))
+  if (out === undefined) return writeText(format as TextFormat, names, lines, text => toStdout(text))
   const file = resolve(out)
   try {
     if (format === 'parquet') {
       const { writeParquet } = await import('../inference/table/parquet.js')
-      return await writeParquet(file, names, chunks)
+      return await writeParquet(file, names, lines)
     }
     let rows = 0
     await writeAtomically(file, async handle => {
-      rows = await writeText(format, names, chunks, async text => {
+      rows = await writeText(format, names, lines, async text => {
         await handle.writeFile(text)
       })
     })
@@ -129,15 +132,14 @@ async function write(
 async function writeText(
   format: TextFormat,
   names: readonly string[],
-  chunks: AsyncIterable<readonly OutputColumn[]>,
+  lines: AsyncIterable<Lines>,
   put: (text: string | Uint8Array) => Promise<void>,
 ): Promise<number> {
   let rows = 0
-  const writer = new RowsWriter(format)
   await put(headOf(format, names))
-  for await (const columns of chunks) {
-    rows += rowsOf(columns)
-    await put(writer.write(columns))
+  for await (const some of lines) {
+    rows += some.rows
+    await put(some.bytes)
   }
   return rows
 }

@@ -1,6 +1,6 @@
 /**
  * The model that a run or a checkpoint holds: the shape and names of what it takes and puts out, and the plan of a network
- * for one thread. Main thread; reads the experiment and the header of the weights, never the data, so that a model can
+ * for some threads. Main thread; reads the experiment and the header of the weights, never the data, so that a model can
  * predict where its data set is not.
  */
 import { readFile } from 'node:fs/promises'
@@ -18,7 +18,7 @@ import { openRun } from '../run/open.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 
 export interface ModelSource {
-  /** Resolved experiment, but for one worker and the `wasm` backend. */
+  /** Resolved experiment, but for the number of workers and the `wasm` backend. */
   readonly experiment: Experiment
   /** Absolute; null for a checkpoint file given by itself. */
   readonly runDir: string | null
@@ -42,14 +42,17 @@ export interface OpenedModel {
   readonly planned: PlannedRun
 }
 
-/** `batchRows`: samples that the plan has room for. Throws a GradloomError that says what is wrong with the target. */
-export async function openModel(target: string, batchRows: number): Promise<OpenedModel> {
+/** Samples that a thread passes through the network at a time. More would be no faster: the weights stay in the caches. */
+const BATCH_ROWS = 64
+
+/** `threads`: number of threads that the plan has room for. Throws a GradloomError that says what is wrong with the target. */
+export async function openModel(target: string, threads: number): Promise<OpenedModel> {
   const opened = await openRun(target)
   const { experiment: asRun } = resolveExperiment(opened.experiment, { where: opened.experimentFrom })
   const { experiment } = resolveExperiment(opened.experiment, {
     where: opened.experimentFrom,
     // `precision` with it: what a native library was asked for, WASM may not have.
-    overrides: ['compute.workers=1', 'compute.backend=wasm', 'compute.precision=f32'],
+    overrides: [`compute.workers=${threads}`, 'compute.backend=wasm', 'compute.precision=f32'],
   })
   const baseDir = opened.runDir ?? dirname(opened.checkpoint)
   const { input: saved } = await readCheckpoint(opened.checkpoint)
@@ -61,6 +64,7 @@ export async function openModel(target: string, batchRows: number): Promise<Open
   const { height, width, classNames } = saved
   const preparation = saved.preparation ?? preparationOfOldModel(experiment.data.dataset, height, width)
   const input: InputSpec = { ...saved, preparation }
+  const bufferRows = threads * BATCH_ROWS
   const images: DatasetSource = {
     ...{ height, width, classNames, dtype: input.dtype },
     name: experiment.data.dataset,
@@ -69,10 +73,10 @@ export async function openModel(target: string, batchRows: number): Promise<Open
     classes: classNames.length,
     ...(input.table && { table: input.table }),
     train: { rows: 0 },
-    test: { rows: batchRows }, // the slot of the test images is where a batch is put
+    test: { rows: bufferRows }, // the slot of the test images is where a batch is put
     load: () => Promise.reject(new ShapeError('a model has no images of its own')),
   }
-  const planned = await planRun(experiment, images, { purpose: 'evaluate', splits: ['test'] })
+  const planned = await planRun(experiment, images, { purpose: 'evaluate', splits: ['test'], bufferRows })
   const backend = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
   const about = { experiment, runDir, checkpoint, baseDir, backend, height, width, input }

@@ -9,25 +9,16 @@ import { inspect } from 'node:util'
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
 import { TASK_FACTS, type Task } from '../config/tasks.js'
-import { unscaleRows } from '../data/input.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { type Field, type FieldRow, featuresOfRows } from '../data/table/rows.js'
-import { ConfigError, RunError, ShapeError } from '../errors.js'
-import type { Kernels } from '../kernels/backend.js'
+import { ConfigError, ShapeError } from '../errors.js'
 import { loadBackend } from '../kernels/backends.js'
 import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
-import { bindNetwork } from '../worker/network/bind.js'
-import { type Network, rowsPass } from '../worker/network/network.js'
-import { copyRows } from '../worker/network/rows.js'
 import { viewWeight } from '../worker/network/views.js'
-import { faultText } from '../worker/plan/faults.js'
-import type { PlannedRun } from '../worker/plan/plan.js'
-import { type ModelSource, type OpenedModel, openModel } from './model.js'
-
-/** Samples that are passed through the network at a time. More would be no faster: the weights stay in the caches. */
-const BATCH_ROWS = 64
+import { Forward, type SharedModel } from './forward.js'
+import { type ModelSource, openModel } from './model.js'
 
 /**
  * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
@@ -92,17 +83,12 @@ export class Predictor {
   readonly source: ModelSource
   /** Remark for the user, where the run computed in another backend than this; else null. */
   readonly note: string | null
-  readonly #memory: WebAssembly.Memory
-  readonly #planned: PlannedRun
-  readonly #network: Network
+  readonly #model: SharedModel
+  readonly #forward: Forward
   readonly #weights: readonly NamedWeights[]
 
-  private constructor(
-    { source, planned }: OpenedModel,
-    memory: WebAssembly.Memory,
-    network: Network,
-    weights: readonly NamedWeights[],
-  ) {
+  private constructor(model: SharedModel, forward: Forward, weights: readonly NamedWeights[]) {
+    const { source } = model
     this.task = source.input.task
     this.height = source.height
     this.width = source.width
@@ -113,34 +99,41 @@ export class Predictor {
     this.labelNames = this.task === 'multi-label' ? source.outputNames : []
     this.targetNames = this.task === 'regression' ? source.outputNames : []
     this.parameterNames = weights.map(({ name }) => name)
-    this.widths = planned.plan.widths
+    this.widths = forward.widths
     this.source = source
     this.note = source.note
-    this.#memory = memory
-    this.#planned = planned
-    this.#network = network
+    this.#model = model
+    this.#forward = forward
     this.#weights = weights
   }
 
   /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
   static async open(target: string): Promise<Predictor> {
-    const opened = await openModel(target, BATCH_ROWS)
-    const { source } = opened
-    const { plan, layout } = opened.planned
+    return (await Predictor.openShared(target, 1)).predictor
+  }
+
+  /**
+   * Opens a model for a command of gradloom's own: further threads may run its network too, each with a `Forward` of its own
+   * from 1 to `threads` - 1.
+   */
+  static async openShared(
+    target: string,
+    threads: number,
+  ): Promise<{ readonly predictor: Predictor; readonly forward: Forward; readonly shared: SharedModel }> {
+    const { source, planned } = await openModel(target, threads)
+    const { plan, layout } = planned
     const backend = await loadBackend(plan.backend, plan.precision)
-    const memory = createArena(layout.bytes)
-    const module = await backend.compile()
-    const scratchByteOffset = layout.scratch[0].byteOffset
-    const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
+    const shared = { source, plan, memory: createArena(layout.bytes), module: await backend.compile() }
+    const forward = await Forward.open(shared, 0)
     const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
       name,
       shape: dims,
       data: new Float32Array(dims.reduce((size, dim) => size * dim, 1)),
     }))
     await loadScored(source.checkpoint, weights, source.experiment.train.ema.decay)
-    storeWeights(opened, memory, kernels, weights)
-    storeScaling(opened, memory)
-    return new Predictor(opened, memory, bindNetwork(plan, layout, memory, kernels), weights)
+    storeWeights(shared, forward, weights)
+    storeScaling(shared, forward)
+    return { predictor: new Predictor(shared, forward, weights), forward, shared }
   }
 
   /**
@@ -149,13 +142,9 @@ export class Predictor {
    * another size or type, RunError where outputs are not finite.
    */
   predict(samples: Samples): NdArray<Float32Array> {
-    const features = this.#featuresOf(samples)
-    const rows = features.length / (this.height * this.width)
+    const data = this.#forward.outputs(this.#featuresOf(samples))
     const outputs = this.outputNames.length
-    const out = new Float32Array(rows * outputs) // (B, K)
-    const last = this.widths.length - 1
-    this.#eachBatch(features, rows, (first, count) => this.#copy(out, last, first, count))
-    return ndarray(out, [rows, outputs])
+    return ndarray(data, [data.length / outputs, outputs])
   }
 
   /**
@@ -209,8 +198,8 @@ export class Predictor {
     const features = this.#featuresOf(samples)
     const rows = features.length / (this.height * this.width)
     const outs = this.widths.map(width => new Float32Array(rows * width))
-    this.#eachBatch(features, rows, (first, count) => {
-      for (const [layer, out] of outs.entries()) this.#copy(out, layer, first, count)
+    this.#forward.eachBatch(features, rows, (first, count) => {
+      for (const [layer, out] of outs.entries()) this.#forward.copy(out, layer, first, count)
     })
     const last = outs.length - 1
     return outs.map((out, layer) => ({
@@ -285,7 +274,7 @@ export class Predictor {
 
   /** Throws ShapeError for an embedded feature that is no row of its table. */
   #expectIndices(features: Features, size: number): void {
-    const { embeddings } = this.#planned.plan
+    const { embeddings } = this.#model.plan
     for (const [e, { rows }] of embeddings.entries()) {
       const feature = size - embeddings.length + e
       for (let at = feature; at < features.length; at += size) {
@@ -297,52 +286,15 @@ export class Predictor {
       }
     }
   }
-
-  /** Passes all samples through the network; `taken` copies what it needs of a batch, which the next one overwrites. */
-  #eachBatch(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
-    const { layout } = this.#planned
-    const features = this.height * this.width
-    const into = viewSlot<'uint8' | 'float32'>(this.#memory, layout.features.test).data // (BATCH_ROWS, F)
-    const { samples: indices } = this.#network.batch
-    const run = rowsPass(this.#network)
-    for (let row = 0; row < BATCH_ROWS; row++) indices.data[row] = row
-    for (let first = 0; first < rows; first += BATCH_ROWS) {
-      const count = Math.min(BATCH_ROWS, rows - first)
-      into.set(samples.subarray(first * features, (first + count) * features))
-      // Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them.
-      const code = run({ images: 'test', epoch: 0, deltaScale: 0 }, { row: 0, rows: count })
-      if (code !== 0) {
-        throw new RunError(`${this.source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {
-          hint: 'training went wrong before this checkpoint: try an earlier one',
-        })
-      }
-      taken(first, count)
-    }
-  }
-
-  /** Rows [0, count) of a batch's activations to rows [first, first + count) of `out` (B, U). */
-  #copy(out: Float32Array, layer: number, first: number, count: number): void {
-    const { rows, cols, slot } = this.#planned.layout.activations[layer]
-    const matrix = { rows, cols, tensor: viewSlot(this.#memory, slot) }
-    copyRows(out, first * cols, matrix, count)
-    const { targets } = this.source.input
-    const isLast = layer === this.widths.length - 1
-    if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
-  }
 }
 
-function storeScaling({ planned: { layout }, source: { input } }: OpenedModel, memory: WebAssembly.Memory): void {
+function storeScaling({ source: { input }, memory }: SharedModel, { layout }: Forward): void {
   if (!layout.scaling || !input.scaling) return
   viewSlot(memory, layout.scaling.offset).data.set(input.scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(input.scaling.factor)
 }
 
-function storeWeights(
-  { planned: { layout } }: OpenedModel,
-  memory: WebAssembly.Memory,
-  kernels: Kernels,
-  weights: readonly NamedWeights[],
-): void {
+function storeWeights({ memory }: SharedModel, { layout, kernels }: Forward, weights: readonly NamedWeights[]): void {
   for (const [p, slots] of layout.parameters.entries()) {
     const { data } = weights[p]
     const { dims, kind } = slots.parameter

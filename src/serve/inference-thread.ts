@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.js'
 import { loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import { Predictor } from '../inference/predictor.js'
-import { type Outcome, outcomeOf } from './outcome.js'
+import { type Outcome, outcomeOf } from '../inference/outcome.js'
 import type { ModelFacts, TestImageJson } from './protocol.js'
 
 /** Identifies a network: its run, and the checkpoint. */

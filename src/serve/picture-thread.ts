@@ -4,7 +4,7 @@
  */
 import type { Preparation } from '../picture/preparation.js'
 import { type Prepared, preparePicture } from '../picture/prepare.js'
-import { type Outcome, outcomeOf } from './outcome.js'
+import { type Outcome, outcomeOf } from '../inference/outcome.js'
 
 export interface PictureTask {
   readonly where: string

@@ -1,35 +1,51 @@
 /**
- * Predictions for the rows of a table, chunk by chunk: read, encoded as the model's checkpoint says, passed through the network, and
- * handed on as columns; memory does not grow with the rows. Main thread.
- *
- * Letters: `B` rows of a chunk, `F` features, `K` outputs.
+ * Predictions for the rows of a table, as lines of text: read chunk by chunk, encoded as the model's checkpoint says, and passed
+ * through the network, in several threads where there are rows enough; memory does not grow with the rows. Main thread.
  */
 import { inspect } from 'node:util'
-import { encodeRows } from '../../data/table/encode.js'
-import { featureCount, type TableEncoding } from '../../data/table/encoding.js'
+import type { TableChunk } from '../../data/table/columns.js'
+import type { TableEncoding } from '../../data/table/encoding.js'
 import { expectColumns } from '../../data/table/kinds.js'
 import type { TableReader } from '../../data/table/reader.js'
 import { ConfigError } from '../../errors.js'
 import { formatNames } from '../../format.js'
-import type { Predictor } from '../predictor.js'
-import { type OutputColumn, predictionColumns, predictionNames } from './predictions.js'
+import { weightCount } from '../../model/parameters.js'
+import type { Forward, SharedModel } from '../forward.js'
+import { LineMaker, type Lines, type LinesSpec } from './lines.js'
+import type { linesInThreads } from './lines-pool.js'
+import { predictionNames } from './predictions.js'
+import type { TextFormat } from './writers.js'
+
+/** Model whose network predicts: in the calling thread, and in more that share its memory. */
+export interface TableModel {
+  readonly forward: Forward
+  readonly shared: SharedModel
+  readonly encoding: TableEncoding
+}
 
 export interface TablePredictions {
-  /** Names of the columns of each chunk: those that are kept, then the answer. */
+  /** Names of the columns: those that are kept, then the answer. */
   readonly names: readonly string[]
   /** Columns of the data that are neither features of the model nor kept. */
   readonly ignored: readonly string[]
-  /** Columns of consecutive rows, in the order of the data. */
-  chunks(): AsyncIterable<readonly OutputColumn[]>
+  /** Lines of consecutive rows, in the order of the data. */
+  lines(format: TextFormat): AsyncIterable<Lines>
 }
+
+/** Work on a row beside its products, as that many of them: reading, encoding and writing. */
+const ROW_WORK = 10_000
+/** Work that threads take less time for than to start. */
+const LEAST_WORK = 2e9
+/** Work of a block that is handed to a thread, and the rows by which it may be divided. */
+const BLOCK_WORK = 2e8
+const BLOCK_ROWS = 64
 
 /**
  * Throws DataError for a column of the model that the data lack, ConfigError for a column in `keep` that they lack or whose name a
  * prediction has. `where` begins messages about the data.
  */
 export function predictTable(
-  predictor: Predictor,
-  encoding: TableEncoding,
+  { forward, shared, encoding }: TableModel,
   reader: TableReader,
   keep: readonly string[],
   where: string,
@@ -42,25 +58,37 @@ export function predictTable(
     throw new ConfigError(`--keep is ${inspect(unknown)}, expected a column of the data: ${formatNames(found)}`)
   }
   const target = encoding.targets.length === 1 ? encoding.targets[0] : null
-  const outputs = { task: predictor.task, outputNames: predictor.outputNames, target }
+  const { input, outputNames } = shared.source
+  const outputs = { task: input.task, outputNames, target }
   const answers = predictionNames(outputs)
   const taken = keep.find(name => answers.includes(name))
   if (taken !== undefined) {
     throw new ConfigError(`--keep is ${inspect(taken)}, expected another column: the predictions have one of that name`)
   }
-  const width = featureCount(encoding)
-  async function* chunks(): AsyncGenerator<readonly OutputColumn[]> {
-    let room = new Float32Array(0)
-    for await (const chunk of reader.read([...new Set([...wanted, ...keep])])) {
-      if (room.length < chunk.rows * width) room = new Float32Array(chunk.rows * width)
-      const features = room.subarray(0, chunk.rows * width) // (B, F)
-      encodeRows(encoding, chunk, features, null, where)
-      const { data } = predictor.predict(features)
-      const kept = keep.map(name => ({ name, values: chunk.columns.get(name)! }))
-      yield [...kept, ...predictionColumns(outputs, data)]
-    }
+  function lines(format: TextFormat): AsyncIterable<Lines> {
+    const spec = { encoding, outputs, keep, format, where }
+    const chunks = reader.read([...new Set([...wanted, ...keep])])
+    const rowWork = weightCount(shared.plan.widths) + ROW_WORK
+    const threads = shared.plan.workers - 1
+    if (threads < 2 || reader.rows * rowWork < LEAST_WORK) return linesHere(forward, spec, chunks)
+    const blockRows = BLOCK_ROWS * Math.ceil(BLOCK_WORK / rowWork / BLOCK_ROWS)
+    return linesThere(shared, spec, chunks, { threads, blockRows })
   }
   // Without its target a table is as good.
   const used = new Set([...wanted, ...keep, ...encoding.targets])
-  return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), chunks }
+  return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), lines }
+}
+
+async function* linesHere(
+  forward: Forward,
+  spec: LinesSpec,
+  chunks: AsyncIterable<TableChunk>,
+): AsyncGenerator<Lines, void, undefined> {
+  const maker = new LineMaker(spec, forward)
+  for await (const chunk of chunks) yield maker.lines(chunk)
+}
+
+/** Loaded where it is used: few tables are large enough. */
+async function* linesThere(...of: Parameters<typeof linesInThreads>): AsyncGenerator<Lines, void, undefined> {
+  yield* (await import('./lines-pool.js')).linesInThreads(...of)
 }

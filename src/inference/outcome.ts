@@ -1,4 +1,4 @@
-/** Results of a server's threads: error classes do not cross threads, so errors for users cross as data. */
+/** Results of threads: error classes do not cross threads, so errors for users cross as data. */
 import { GradloomError } from '../errors.js'
 
 export type Outcome<T> = { readonly value: T } | { readonly refused: Refused }
@@ -7,6 +7,7 @@ export interface Refused {
   readonly name: string
   readonly message: string
   readonly hint: string | undefined
+  readonly exitCode: number
 }
 
 /** Wraps a result in the thread; an error that is not a GradloomError is a defect, and rejects. */
@@ -15,13 +16,14 @@ export async function outcomeOf<T>(act: () => Promise<T>): Promise<Outcome<T>> {
     return { value: await act() }
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
-    return { refused: { name: error.name, message: error.message, hint: error.hint } }
+    const { name, message, hint, exitCode } = error
+    return { refused: { name, message, hint, exitCode } }
   }
 }
 
 /** Unwraps a result in the calling thread. */
 export function answerOf<T>(outcome: Outcome<T>): T {
   if ('value' in outcome) return outcome.value
-  const { name, message, hint } = outcome.refused
-  throw new GradloomError(name, message, { hint })
+  const { name, message, hint, exitCode } = outcome.refused
+  throw new GradloomError(name, message, { hint, exitCode })
 }
