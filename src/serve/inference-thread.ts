@@ -9,8 +9,8 @@ import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
-import { Predictor } from '../inference/predictor.js'
 import { type Outcome, outcomeOf } from '../inference/outcome.js'
+import { Predictor } from '../inference/predictor.js'
 import type { ModelFacts, TestImageJson } from './protocol.js'
 
 /** Identifies a network: its run, and the checkpoint. */

@@ -2,9 +2,10 @@
  * The thread in which a server decodes pictures and prepares them for a network, as `predict --image` does. Apart from
  * the networks' thread, so that a large picture keeps nobody waiting but those who sent pictures.
  */
+
+import { type Outcome, outcomeOf } from '../inference/outcome.js'
 import type { Preparation } from '../picture/preparation.js'
 import { type Prepared, preparePicture } from '../picture/prepare.js'
-import { type Outcome, outcomeOf } from '../inference/outcome.js'
 
 export interface PictureTask {
   readonly where: string
