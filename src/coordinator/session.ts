@@ -35,7 +35,7 @@ import type { Spool } from './spool.js'
 import { WindowLoader } from './window-loader.js'
 
 /** Size from which memory is worth the advice that huge pages serve it, and what gives it is worth loading. */
-const HUGE_BYTES = 2 ** 26
+const HUGE_BYTES = 2 ** 23
 
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000

@@ -27,7 +27,7 @@ export interface Database {
    */
   rows(sql: string, isText: readonly boolean[]): AsyncGenerator<RawChunk, void, undefined>
   /** Call after something has been created in the database: rows then come from here, not from a second database. */
-  keepRowsHere(): void
+  keepRowsHere(): Promise<void>
   close(): void
 }
 
@@ -47,6 +47,33 @@ export const sqlName = (name: string): string => `"${name.replaceAll('"', '""')}
 export const sqlPath = (path: string): string => sqlText(escapePattern(path))
 
 const escapePattern = (path: string): string => path.replace(/[[*?]/g, '[$&]')
+
+/** Opens the database when it is needed first: plain text is read without it. The parameters are those of `openDatabase`. */
+export function databaseOf(...parameters: Parameters<typeof openDatabase>): Database {
+  let opening: Promise<Database> | null = null
+  let opened: Database | null = null
+  let isClosed = false
+  const ready = () => {
+    opening ??= openDatabase(...parameters).then(database => {
+      opened = database
+      if (isClosed) database.close()
+      return database
+    })
+    return opening
+  }
+  return {
+    connect: async () => (await ready()).connect(),
+    release: connection => opened!.release(connection), // there is one: connect gave it
+    async *rows(sql, isText) {
+      yield* (await ready()).rows(sql, isText)
+    },
+    keepRowsHere: async () => (await ready()).keepRowsHere(),
+    close: () => {
+      isClosed = true
+      opened?.close()
+    },
+  }
+}
 
 /** `where` begins the message of a DataError where DuckDB is missing. `files`: absolute paths. */
 export async function openDatabase(
@@ -124,7 +151,7 @@ export async function openDatabase(
         release(connection)
       }
     },
-    keepRowsHere: () => {
+    keepRowsHere: async () => {
       isShared = false
     },
     close: () => {

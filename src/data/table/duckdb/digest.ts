@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { DataError } from '../../../errors.js'
 import { contentOf, rawContentOf } from '../../content.js'
 import type { LoadedFile } from '../../source.js'
-import type { Compression, FileKind, TableFile } from './files.js'
+import type { Compression, FileKind, TableFile, TableFiles } from './files.js'
 
 export interface TextCounts {
   /** Lines that are not empty, without line ends inside of quotes. */
@@ -28,18 +28,28 @@ const CR = 13
 const QUOTE = 34
 const UNDERSCORE = 95
 
-/** `onBytes` is told how many bytes of the file's content were read. Throws DataError for NUL bytes in text. */
+export interface DigestOptions {
+  /** Called with the number of bytes of the file's content that were read since the last call. */
+  readonly onBytes?: (bytes: number) => void
+  /** False: text is not counted. Default true. */
+  readonly counts?: boolean
+  /** Ends it, with an error. */
+  readonly signal?: AbortSignal
+}
+
+/** Throws DataError for NUL bytes in text. */
 export async function digestFile(
   { path, bytes: fileBytes }: TableFile,
   kind: FileKind,
   compression: Compression,
-  onBytes?: (bytes: number) => void,
+  { onBytes, counts = true, signal }: DigestOptions = {},
 ): Promise<FileDigest> {
   const md5 = createHash('md5')
-  const counter = kind === 'text' && compression !== 'zstd' ? new TextCounter(path) : null
+  const counter = counts && kind === 'text' && compression !== 'zstd' ? new TextCounter(path) : null
   let bytes = 0
   // Node 20 cannot unpack zstd: the digest is that of the file as it is.
   for await (const chunk of compression === 'gzip' ? contentOf(path) : rawContentOf(path)) {
+    signal?.throwIfAborted()
     md5.update(chunk)
     bytes += chunk.length
     counter?.add(chunk)
@@ -50,6 +60,49 @@ export async function digestFile(
   }
   const file = { path, bytes, md5: md5.digest('hex'), official: null }
   return { file, counts: counter?.end() ?? null }
+}
+
+/** Digests of all files of a table, taken while DuckDB or the parser of plain text reads them. */
+export class Digests {
+  readonly #stop = new AbortController()
+  readonly #uncounted: Promise<FileDigest[]> | null
+  #counted: Promise<FileDigest[]> | null = null
+
+  /** Starts at once. `counts`: whether text is counted from the beginning. */
+  constructor(
+    readonly files: TableFiles,
+    counts: boolean,
+    readonly onBytes: (bytes: number) => void,
+  ) {
+    this.#uncounted = counts ? null : this.#take({ counts: false, signal: this.#stop.signal })
+    if (counts) this.#counted = this.#take({})
+  }
+
+  /** Digests with counts of text: what is there without them is dropped. */
+  counted(): Promise<readonly FileDigest[]> {
+    this.#stop.abort()
+    this.#counted ??= this.#take({})
+    return this.#counted
+  }
+
+  all(): Promise<readonly FileDigest[]> {
+    return this.#counted ?? this.#uncounted!
+  }
+
+  #take(options: DigestOptions): Promise<FileDigest[]> {
+    const taken = this.#each(options)
+    taken.catch(() => {}) // a fault of the scan comes first; whoever awaits it sees this one
+    return taken
+  }
+
+  async #each(options: DigestOptions): Promise<FileDigest[]> {
+    const { files, kind, compression } = this.files
+    const digests: FileDigest[] = []
+    for (const file of files) {
+      digests.push(await digestFile(file, kind, compression, { ...options, onBytes: this.onBytes }))
+    }
+    return digests
+  }
 }
 
 /** Counts records by the parity of quotes. A stray quote inside of a field makes the count wrong: it is evidence, not a proof. */

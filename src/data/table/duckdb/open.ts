@@ -2,6 +2,7 @@
  * Opens a table: files, form, a first pass over all rows, types, facts. What `TableReader` promises, on DuckDB. Main thread;
  * DuckDB reads on threads of its own.
  */
+import { availableParallelism } from 'node:os'
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { formatNames } from '../../../format.js'
@@ -10,11 +11,12 @@ import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../colu
 import { withOwnDictionary } from '../dictionary.js'
 import type { TableFormat, TableReader } from '../reader.js'
 import { convert, Misfit } from './convert.js'
-import { type Database, type DatabaseOptions, openDatabase } from './database.js'
-import { digestFile, type FileDigest } from './digest.js'
+import { type Database, type DatabaseOptions, databaseOf } from './database.js'
+import { Digests } from './digest.js'
 import { type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
 import { expectUnchanged, resolveFiles, type TableFiles } from './files.js'
 import { jsonSource } from './json.js'
+import { expectDuckDB } from './package.js'
 import { NumberStats } from './profile.js'
 import { querySource } from './query.js'
 import { shortened } from './reading.js'
@@ -33,7 +35,12 @@ export interface TableProgress {
   readonly totalBytes: number
 }
 
-export interface OpenOptions extends DatabaseOptions {
+export interface OpenOptions extends Omit<DatabaseOptions, 'access'> {
+  /**
+   * Way in which rows are read. Default: plain text by a parser for nothing else, all other files by DuckDB. `plain`: by that parser or
+   * not at all; the others: by DuckDB. It changes no result.
+   */
+  readonly access?: 'plain' | DatabaseOptions['access']
   /** Most bytes of values to keep from the first pass, default 1 GiB; what does not fit is read again by `read`. */
   readonly keepBytes?: number | undefined
   /**
@@ -62,7 +69,10 @@ export async function openTableReader(
   const files = await resolveFiles(path)
   const paths = files.files.map(file => file.path)
   const where = paths.length === 1 ? paths[0] : path
-  const database = await openDatabase(where, paths, format.query === null ? options : { ...options, threads: 1 })
+  expectDuckDB(where)
+  const { access = 'plain', ...others } = options
+  const threads = format.query === null ? options.threads : 1
+  const database = databaseOf(where, paths, { ...others, threads, access: access === 'plain' ? undefined : access })
   try {
     return await new Opening(where, database, files, format, options).open()
   } catch (error) {
@@ -93,8 +103,7 @@ class Opening {
   async open(): Promise<TableReader> {
     const { files, format } = this
     if (files.kind === 'parquet' && format.query === null && this.options.facts === false) return this.#withoutFacts()
-    const digests = this.#digest()
-    digests.catch(() => {}) // awaited below; a fault of the scan comes first
+    const digests = new Digests(files, !this.#mayBePlain, bytes => this.#tell({ bytes: this.#progress.bytes + bytes }))
     const { where, notes, warnings } = this
     const isQuery = format.query !== null
     // A query's own columns are what types are demanded of, and what is kept.
@@ -117,7 +126,7 @@ class Opening {
       )
     }
     const profiles = await this.#profiles(source, columns, scanned)
-    const loaded = (await digests).map(({ file }) => file)
+    const loaded = (await digests.all()).map(({ file }) => file)
     await expectUnchanged(files.files)
     return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...base.decided })
   }
@@ -135,15 +144,11 @@ class Opening {
     this.options.onProgress?.({ ...this.#progress })
   }
 
-  async #digest(): Promise<FileDigest[]> {
-    const results: FileDigest[] = []
-    const { kind, compression } = this.files
-    for (const file of this.files.files) {
-      results.push(
-        await digestFile(file, kind, compression, bytes => this.#tell({ bytes: this.#progress.bytes + bytes })),
-      )
-    }
-    return results
+  /** Plain text without a query need not go through DuckDB. */
+  get #mayBePlain(): boolean {
+    const { files, format, options } = this
+    const isAsked = options.access === undefined || options.access === 'plain'
+    return isAsked && files.kind === 'text' && files.compression === 'none' && format.query === null
   }
 
   get #keepBytes(): number {
@@ -151,13 +156,17 @@ class Opening {
   }
 
   async #scan(
-    digests: Promise<readonly FileDigest[]>,
+    digests: Digests,
     format: TableFormat,
     keepBytes: number,
   ): Promise<{ source: RowSource; scanned: Scan; decided: Partial<TableFormat> }> {
     const { where, database, files } = this
     if (files.kind === 'text') {
-      const options = { keepBytes, onRows: (rows: number) => this.#tell({ rows }) }
+      const { threads, access } = this.options
+      const options = {
+        ...{ keepBytes, onRows: (rows: number) => this.#tell({ rows }) },
+        plain: this.#mayBePlain ? { threads: threads ?? availableParallelism(), isAsked: access === 'plain' } : null,
+      }
       const { source, scanned, form, place } = await openTextTable(where, database, files, format, digests, options)
       this.#place = place
       this.#decimal = form.decimal

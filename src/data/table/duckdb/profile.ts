@@ -16,12 +16,24 @@ function mix(hash: number): number {
 /** Bits by which the mask grows at once: fewer rounds over the table, and a deviation of the estimate below 3 %. */
 const THINNED_BITS = 3
 const SMALLEST = 64
-/** Slots of the largest table: MOST_COUNTED values fill less than a third. */
-const LARGEST = 32_768
+/** Slots of the largest table: MOST_COUNTED values fill less than two thirds. */
+const LARGEST = 16_384
 
 const GROWTH = 32
 /** Values on their way into a table that is made anew. */
 const moved = new Float64Array(MOST_COUNTED + 1)
+
+/** Statistics of numbers of another thread. */
+export interface PackedNumbers {
+  readonly rows: number
+  readonly missing: number
+  readonly min: number
+  readonly max: number
+  readonly isInteger: boolean
+  readonly mask: number
+  /** Values that are kept, in any order. */
+  readonly kept: Float64Array
+}
 
 /** Statistics of numbers; NaN is a missing value. */
 export class NumberStats {
@@ -72,6 +84,29 @@ export class NumberStats {
     Object.assign(this, { min, max, missing, isInteger })
   }
 
+  /** All of it, to be merged with others; none of the values was infinite. */
+  pack(): PackedNumbers {
+    const { rows, missing, min, max, isInteger } = this
+    return { rows, missing, min, max, isInteger, mask: this.#mask, kept: this.#slots.filter(x => !Number.isNaN(x)) }
+  }
+
+  /** Adds the statistics of other rows: the result is that of all rows in any order. */
+  merge({ rows, missing, min, max, isInteger, mask, kept }: PackedNumbers): void {
+    this.rows += rows
+    this.missing += missing
+    this.min = Math.min(this.min, min)
+    this.max = Math.max(this.max, max)
+    this.isInteger &&= isInteger
+    if ((this.#mask | mask) !== this.#mask) {
+      this.#mask = mask
+      this.#rebuild(this.#slots.length)
+    }
+    for (const value of kept) {
+      const hash = this.#hash(value)
+      if ((hash & this.#mask) === 0) this.#keep(value, hash)
+    }
+  }
+
   get distinct(): number {
     return Math.min(this.#kept * 2 ** bitsOf(this.#mask), this.rows - this.missing)
   }
@@ -80,8 +115,13 @@ export class NumberStats {
     if (!insert(this.#slots, value, hash)) return
     this.#kept++
     if (this.#kept > MOST_COUNTED) this.#thin()
-    else if (this.#kept * 3 > this.#slots.length && this.#slots.length < LARGEST)
+    else if (this.#kept * 2 > this.#slots.length && this.#slots.length < LARGEST)
       this.#rebuild(this.#slots.length * GROWTH)
+  }
+
+  #hash(value: number): number {
+    this.#value[0] = value
+    return mix(this.#words[0] ^ Math.imul(this.#words[1], 0x9e3779b1))
   }
 
   #thin(): void {
@@ -93,14 +133,17 @@ export class NumberStats {
 
   #rebuild(length: number): void {
     let count = 0
-    for (const value of this.#slots) if (!Number.isNaN(value)) moved[count++] = value
+    const slots = this.#slots
+    for (let at = 0; at < slots.length; at++) {
+      const value = slots[at]
+      if (!Number.isNaN(value)) moved[count++] = value
+    }
     if (length !== this.#slots.length) this.#slots = new Float64Array(Math.min(length, LARGEST))
     this.#slots.fill(Number.NaN)
     this.#kept = 0
     for (let i = 0; i < count; i++) {
       const value = moved[i]
-      this.#value[0] = value
-      const hash = mix(this.#words[0] ^ Math.imul(this.#words[1], 0x9e3779b1))
+      const hash = this.#hash(value)
       if ((hash & this.#mask) === 0 && insert(this.#slots, value, hash)) this.#kept++
     }
   }

@@ -51,7 +51,7 @@ export async function querySource(
       }
       selected.push(`${expression} AS ${sqlName(column.name)}`)
     }
-    database.keepRowsHere()
+    await database.keepRowsHere()
     await connection.run(`CREATE VIEW data AS SELECT ${selected.join(', ')} FROM ${source.table}`)
     const statements = await connection.extractStatements(query)
     if (statements.count !== 1) throw new DataError(`${at}: has ${statements.count} statements, expected one SELECT`)

@@ -4,10 +4,11 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import { type PlainOptions, scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
 import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
-import type { FileDigest } from './digest.js'
+import type { Digests, FileDigest } from './digest.js'
 import { checkForm, type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
 import type { Compression, TableFile, TableFiles } from './files.js'
 import type { TextForm } from './form.js'
@@ -21,18 +22,26 @@ export interface TextTable {
   readonly place: DelimitedFiles
 }
 
-/** `digests`: of all files, which is awaited when something has to be compared. Throws DataError. */
+export interface TextOptions extends Omit<ScanOptions, 'decimal' | 'expectedRows'> {
+  /** Threads for text that is plain; null: DuckDB reads it. `isAsked`: nothing but plain text is to be read. */
+  readonly plain: { readonly threads: number; readonly isAsked: boolean } | null
+}
+
+/** `digests`: of all files; their counts are what DuckDB's result is compared with. Throws DataError. */
 export async function openTextTable(
   where: string,
   database: Database,
   { files, compression }: TableFiles,
   format: TableFormat,
-  digests: Promise<readonly FileDigest[]>,
-  options: Omit<ScanOptions, 'decimal' | 'expectedRows'>,
+  digests: Digests,
+  { plain, ...options }: TextOptions,
 ): Promise<TextTable> {
   // A line of counts is for one file alone.
   let form = await detectForm(database, files, compression, format, files.length === 1)
-  if (form.counts !== null && !(await countsAgree(where, { database, files, compression, form }, await digests))) {
+  if (
+    form.counts !== null &&
+    !(await countsAgree(where, { database, files, compression, form }, await digests.counted()))
+  ) {
     form = await detectForm(database, files, compression, format, false)
   }
   const table: DelimitedFiles = { database, files, compression, form }
@@ -42,6 +51,13 @@ export async function openTextTable(
   const sourceNow = () => delimitedSource(files, compression, form, format, { strict, texts })
   const demote = (columns: readonly number[]) => {
     for (const column of columns) texts.add(column)
+  }
+  if (plain !== null) {
+    const source = await plainTable(files, form, format, { ...all, ...plain }, texts)
+    if (source !== null) return { ...source, form, place: table }
+    if (plain.isAsked)
+      throw new DataError(`${where}: is not plain text, expected numbers and short texts without quotes`)
+    texts.clear()
   }
   // Each round either succeeds, or takes at least one column for text, or leaves strict mode: the rounds end.
   for (;;) {
@@ -55,14 +71,14 @@ export async function openTextTable(
         demote(refused)
         continue
       }
-      if (strict && (await digests).some(({ counts }) => counts?.mixedEnds)) {
+      if (strict && (await digests.counted()).some(({ counts }) => counts?.mixedEnds)) {
         await checkForm(table)
         strict = false
         continue
       }
       throw await explainRefusal(where, table, error)
     }
-    const counts = (await digests).map(digest => digest.counts)
+    const counts = (await digests.counted()).map(digest => digest.counts)
     if (strict && counts.some(count => count?.mixedEnds)) {
       await checkForm(table)
       strict = false
@@ -83,6 +99,25 @@ export async function openTextTable(
     }
     await refuseInfinite(where, table, source, scanned)
     return { source, scanned, form, place: table }
+  }
+}
+
+/** Reads plain text, if it is; columns that are no numbers go to `texts`. Null: it is not. */
+async function plainTable(
+  files: readonly TableFile[],
+  form: TextForm,
+  format: TableFormat,
+  options: PlainOptions,
+  texts: Set<number>,
+): Promise<{ source: RowSource; scanned: Scan } | null> {
+  // Each round takes at least one more column for text, or is the last.
+  for (;;) {
+    const source = delimitedSource(files, 'none', form, format, { strict: true, texts })
+    const scanned = await scanPlain(files, form, source, options)
+    if (scanned === null) return null
+    const others = 'scan' in scanned ? integersAbove(source, scanned.scan, format) : scanned.misfits
+    if (others.length === 0 && 'scan' in scanned) return { source, scanned: scanned.scan }
+    for (const column of others) texts.add(column)
   }
 }
 

@@ -1,0 +1,191 @@
+/**
+ * One thread's part of a scan: claims blocks of the files in order, parses them, takes their statistics, and copies their values to
+ * the place in the columns where the rows of the blocks before them end. Any thread; several share `PlainTask`.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { NumberStats, type PackedNumbers } from '../duckdb/profile.js'
+import { NotPlain } from './not-plain.js'
+import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
+
+/** Bytes of text that are parsed at once: with their numbers they stay in a core's cache. */
+export const BLOCK_BYTES = 2 ** 18
+/** Bytes that a record may reach beyond its block. */
+export const TAIL_BYTES = 2 ** 16
+
+export interface PlainFile {
+  readonly path: string
+  /** First byte of the first row, and number of all bytes. */
+  readonly from: number
+  readonly bytes: number
+}
+
+/** Words that the threads share. */
+export const Word = { nextBlock: 0, stop: 1, first: 2 } as const
+
+export interface PlainTask {
+  readonly form: PlainForm
+  readonly files: readonly PlainFile[]
+  /** Rows that the columns have room for. */
+  readonly capacity: number
+  /** (columns of numbers, capacity) and (columns of text, capacity), each column consecutive. */
+  readonly numbers: SharedArrayBuffer
+  readonly codes: SharedArrayBuffer
+  /** Words, then for each block, and for the end, the number of rows before it, or -1 while it is not known. */
+  readonly control: SharedArrayBuffer
+  /** Thread of each block, for the codes of texts. */
+  readonly owners: SharedArrayBuffer
+  readonly thread: number
+}
+
+/** Facts of the blocks of one thread, by column. */
+export interface PlainPart {
+  readonly numbers: readonly (PackedNumbers | null)[]
+  readonly missing: readonly MissingTexts[]
+  readonly misfits: Uint8Array
+  readonly texts: readonly ({ texts: readonly string[]; counts: Uint32Array; firsts: readonly RowPlace[] } | null)[]
+  readonly lf: number
+  readonly crlf: number
+}
+
+export const blocksOf = ({ from, bytes }: PlainFile): number => Math.ceil(Math.max(0, bytes - from) / BLOCK_BYTES)
+
+/** Scans until no block is left. Null: the content is not plain, or another thread has found that. `onRows` after each block. */
+export function scanBlocks(task: PlainTask, onRows: (rows: number) => void): PlainPart | null {
+  const { form, files, capacity, thread } = task
+  const control = new Int32Array(task.control)
+  const owners = new Uint8Array(task.owners)
+  const numbers = new Float64Array(task.numbers)
+  const codes = new Int32Array(task.codes)
+  const columns = form.isText.length
+  const stride = Math.ceil(BLOCK_BYTES / columns) + 1
+  const parser = new PlainParser(form, stride)
+  const stats = form.isText.map(isText => (isText ? null : new NumberStats()))
+  const bytes = new Uint8Array(1 + BLOCK_BYTES + TAIL_BYTES + 1)
+  const reader = new BlockReader(files, bytes)
+  try {
+    for (;;) {
+      if (Atomics.load(control, Word.stop) !== 0) return null
+      const block = Atomics.add(control, Word.nextBlock, 1)
+      if (block >= owners.length) break
+      owners[block] = thread
+      const [from, to] = reader.read(block)
+      const rows = parser.parse(block, bytes, from, to)
+      if (rows > 0 && parser.end - 1 === reader.end) parser.lf--
+      const start = startOf(control, block)
+      if (start < 0) return null
+      if (start + rows > capacity) throw new NotPlain()
+      Atomics.store(control, Word.first + block + 1, start + rows)
+      Atomics.notify(control, Word.first + block + 1)
+      let [number, text] = [0, 0]
+      for (let column = 0; column < columns; column++) {
+        const at = parser.offsetOf(column)
+        const all = stats[column]
+        if (all === null) {
+          codes.set(parser.codes.subarray(at, at + rows), text++ * capacity + start)
+        } else {
+          all.add(parser.numbers, at, at + rows)
+          numbers.set(parser.numbers.subarray(at, at + rows), number++ * capacity + start)
+        }
+      }
+      onRows(start + rows)
+    }
+  } catch (error) {
+    stop(control)
+    if (error instanceof NotPlain || isSystemError(error)) return null
+    throw error
+  } finally {
+    reader.close()
+  }
+  const { missing, misfits, lf, crlf } = parser
+  return {
+    ...{ missing, misfits, lf, crlf, numbers: stats.map(each => each?.pack() ?? null) },
+    texts: parser.texts.map(
+      (each, column) => each && { texts: each.texts, counts: each.counts, firsts: parser.firsts[column] },
+    ),
+  }
+}
+
+/** True for an error that the system gave a reason for, such as a file that is gone. */
+export const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error
+
+/** Ends all threads at their next block. */
+export function stop(control: Int32Array): void {
+  Atomics.store(control, Word.stop, 1)
+  for (let at = 0; at < control.length; at++) Atomics.notify(control, at)
+}
+
+/**
+ * Rows before a block: waits for the thread that has the block before it, which never waits for a later one. -1: all are to end;
+ * whoever says so wakes the others after that.
+ */
+function startOf(control: Int32Array, block: number): number {
+  const at = Word.first + block
+  for (;;) {
+    const start = Atomics.load(control, at)
+    if (start >= 0) return start
+    if (Atomics.load(control, Word.stop) !== 0) return -1
+    Atomics.wait(control, at, -1, STOP_MS)
+  }
+}
+
+/** Time after which a waiting thread looks whether it is to end, if the word that it waits for came just before. */
+const STOP_MS = 50
+
+/** Reads the bytes of blocks, with the whole of the last record that begins in each. */
+class BlockReader {
+  /** Place of a line end that was added, because the file has none at its end; -1: there is none in the bytes. */
+  end = -1
+  readonly #open = new Map<number, number>()
+
+  constructor(
+    readonly files: readonly PlainFile[],
+    readonly bytes: Uint8Array,
+  ) {}
+
+  /** Returns where in `bytes` its first record begins, and where the block ends. Throws NotPlain if the file is shorter than it was. */
+  read(block: number): readonly [from: number, to: number] {
+    const { bytes, files } = this
+    let index = 0
+    while (block >= blocksOf(files[index])) block -= blocksOf(files[index++])
+    const file = files[index]
+    const begin = file.from + block * BLOCK_BYTES
+    const end = Math.min(begin + BLOCK_BYTES, file.bytes)
+    // The byte before tells whether a record begins here.
+    const first = block === 0 ? begin : begin - 1
+    const wanted = Math.min(end + TAIL_BYTES, file.bytes) - first
+    let got = 0
+    while (got < wanted) {
+      const count = readSync(this.#handle(index), bytes, got, wanted - got, first + got)
+      if (count === 0) throw new NotPlain()
+      got += count
+    }
+    const isEnd = first + got === file.bytes
+    // The last line may have no end. Nothing else is to end a record that is longer than what was read.
+    this.end = isEnd && bytes[got - 1] !== LF ? got : -1
+    if (this.end >= 0 && bytes[got - 1] === CR) throw new NotPlain()
+    bytes[got] = isEnd ? LF : 0
+    let from = 0
+    if (block > 0) {
+      const at = bytes.indexOf(LF)
+      if (at < 0 || at > got || (at === got && !isEnd)) throw new NotPlain()
+      from = at + 1
+    }
+    return [from, end - first]
+  }
+
+  #handle(file: number): number {
+    let handle = this.#open.get(file)
+    if (handle === undefined) {
+      handle = openSync(this.files[file].path, 'r')
+      this.#open.set(file, handle)
+    }
+    return handle
+  }
+
+  close(): void {
+    for (const handle of this.#open.values()) closeSync(handle)
+  }
+}
+
+const LF = 10
+const CR = 13

@@ -1,0 +1,268 @@
+/**
+ * First pass over plain delimited text without DuckDB: most tables of numbers are such text, and reading it by a parser for nothing
+ * else takes a fraction of the time. All rows are parsed before anything is decided; what is not plain is left to DuckDB, whose
+ * result would be the same. Main thread; parses on threads of its own.
+ */
+import { open } from 'node:fs/promises'
+import { Worker } from 'node:worker_threads'
+import { adviseHugePages } from '../../../ffi/memory.js'
+import type { TableFile } from '../duckdb/files.js'
+import type { TextForm } from '../duckdb/form.js'
+import { NumberStats, TextStats } from '../duckdb/profile.js'
+import { Meanings } from '../duckdb/reading.js'
+import type { Scan, ScannedColumn } from '../duckdb/scan.js'
+import type { RowSource } from '../duckdb/source.js'
+import type { RawColumn } from '../duckdb/vectors.js'
+import {
+  blocksOf,
+  isSystemError,
+  type PlainFile,
+  type PlainPart,
+  type PlainTask,
+  scanBlocks,
+  stop,
+  Word,
+} from './blocks.js'
+import type { RowPlace } from './parse.js'
+
+export interface PlainOptions {
+  /** Rows of the files as far as they are known. */
+  readonly expectedRows: number | null
+  /** Most bytes of values to keep. */
+  readonly keepBytes: number
+  readonly threads: number
+  readonly onRows: (rows: number) => void
+}
+
+/** All rows; or columns of numbers that have other texts; or null, if the files are not plain or too large to keep. */
+export type PlainScan = { readonly scan: Scan } | { readonly misfits: readonly number[] } | null
+
+/** Bytes that are worth a thread of their own. */
+const THREAD_BYTES = 2 ** 22
+/** Room for rows beside those that are expected. Memory that is not written is none. */
+const ROOM = 2
+const LEAST_ROWS = 4096
+const HEADER_BYTES = 2 ** 18
+const BYTE_ORDER_MARK = 0xef
+
+/** Throws nothing but faults of the program: a file that cannot be read is left to DuckDB too. */
+export async function scanPlain(...[files, form, source, options]: Parameters<typeof scanFiles>): Promise<PlainScan> {
+  try {
+    return await scanFiles(files, form, source, options)
+  } catch (error) {
+    if (isSystemError(error)) return null
+    throw error
+  }
+}
+
+async function scanFiles(
+  files: readonly TableFile[],
+  form: TextForm,
+  source: RowSource,
+  options: PlainOptions,
+): Promise<PlainScan> {
+  const isText = source.columns.map(({ type }) => type === 'text')
+  const numberCount = isText.filter(text => !text).length
+  const rowBytes = 8 * numberCount + 4 * (isText.length - numberCount)
+  const { expectedRows, keepBytes } = options
+  if (expectedRows === null || expectedRows * rowBytes > keepBytes) return null
+  if (form.counts !== null || form.skippedRecords > 1 || form.delimiter.length !== 1) return null
+  const header = await plainFiles(files, form.skippedRecords)
+  if (header === null) return null
+  const capacity = ROOM * expectedRows + LEAST_ROWS
+  const blocks = header.files.reduce((sum, file) => sum + blocksOf(file), 0)
+  const control = new Int32Array(new SharedArrayBuffer(4 * (Word.first + blocks + 1))).fill(-1)
+  control.set([0, 0, 0])
+  const task: PlainTask = {
+    form: { delimiter: form.delimiter, decimal: form.decimal, isText },
+    files: header.files,
+    capacity,
+    numbers: new SharedArrayBuffer(8 * numberCount * capacity),
+    codes: new SharedArrayBuffer(4 * (isText.length - numberCount) * capacity),
+    control: control.buffer as SharedArrayBuffer,
+    owners: new SharedArrayBuffer(blocks),
+    thread: 0,
+  }
+  await Promise.all([task.numbers, task.codes].map(adviseHugePages))
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+  const threads = Math.min(options.threads, Math.floor(bytes / THREAD_BYTES))
+  const parts = threads > 0 ? await inThreads(task, threads, options.onRows) : [scanBlocks(task, options.onRows)]
+  if (parts.includes(null)) return null
+  const all = parts as PlainPart[]
+  const [lf, crlf] = [header.lf + sum(all, part => part.lf), header.crlf + sum(all, part => part.crlf)]
+  const rows = control[Word.first + blocks]
+  if ((lf > 0 && crlf > 0) || rows === 0) return null
+  const misfits = isText.flatMap((_, column) => (all.some(part => part.misfits[column] > 0) ? [column] : []))
+  return misfits.length > 0 ? { misfits } : { scan: new Merging(task, source, all, rows).scan() }
+}
+
+const sum = (parts: readonly PlainPart[], of: (part: PlainPart) => number): number =>
+  parts.reduce((all, part) => all + of(part), 0)
+
+/** Files with the place of the first row of each; null: the line before it is not plain. */
+async function plainFiles(files: readonly TableFile[], skipped: number) {
+  const found: PlainFile[] = []
+  let [lf, crlf] = [0, 0]
+  for (const { path, bytes } of files) {
+    const handle = await open(path, 'r')
+    try {
+      const head = Buffer.alloc(Math.min(HEADER_BYTES, bytes))
+      const { bytesRead } = await handle.read(head, 0, head.length, 0)
+      const end = head.indexOf('\n')
+      if (skipped === 0) {
+        if (head[0] === BYTE_ORDER_MARK) return null
+        found.push({ path, from: 0, bytes })
+        continue
+      }
+      // Quotes that are not closed, and other line ends, would make it longer or shorter.
+      const line = head.subarray(0, end)
+      if (line.includes(0)) return null
+      const quotes = line.reduce((count, byte) => (byte === QUOTE ? count + 1 : count), 0)
+      const cr = line.indexOf('\r')
+      if (bytesRead < head.length || end <= 0 || quotes % 2 > 0 || (cr >= 0 && cr < end - 1) || cr === 0) return null
+      if (cr > 0) crlf++
+      else lf++
+      found.push({ path, from: end + 1, bytes })
+    } finally {
+      await handle.close()
+    }
+  }
+  return { files: found, lf, crlf }
+}
+
+const QUOTE = 34
+
+async function inThreads(
+  task: PlainTask,
+  count: number,
+  onRows: (rows: number) => void,
+): Promise<(PlainPart | null)[]> {
+  let rows = 0
+  const threads = Array.from(
+    { length: count },
+    (_, thread) =>
+      new Worker(new URL('./scan-thread.js', import.meta.url), { workerData: { ...task, thread }, execArgv: [] }),
+  )
+  const answers = threads.map(
+    thread =>
+      new Promise<PlainPart | null>((resolve, reject) => {
+        thread.on('message', (message: { rows: number } | { part: PlainPart | null }) => {
+          if ('part' in message) resolve(message.part)
+          else if (message.rows > rows) {
+            rows = message.rows
+            onRows(rows)
+          }
+        })
+        thread.on('error', reject)
+        thread.on('exit', code => reject(new Error(`a thread that read the table ended with ${code}`)))
+      }),
+  )
+  try {
+    return await Promise.all(answers)
+  } finally {
+    stop(new Int32Array(task.control))
+    for (const answer of answers) answer.catch(() => {})
+  }
+}
+
+/** Facts of all threads, put together as those of one pass. */
+class Merging {
+  readonly #starts: Int32Array
+  readonly #owners: Uint8Array
+
+  constructor(
+    readonly task: PlainTask,
+    readonly source: RowSource,
+    readonly parts: readonly PlainPart[],
+    readonly rows: number,
+  ) {
+    this.#starts = new Int32Array(task.control).subarray(Word.first)
+    this.#owners = new Uint8Array(task.owners)
+  }
+
+  scan(): Scan {
+    const { task, rows } = this
+    const columns: ScannedColumn[] = []
+    const kept: RawColumn[] = []
+    let [number, text] = [0, 0]
+    task.form.isText.forEach((isText, index) => {
+      if (isText) {
+        const codes = new Int32Array(task.codes, 4 * text++ * task.capacity, rows)
+        const { column, dictionary } = this.#texts(index, codes)
+        columns.push(column)
+        kept.push({ codes, dictionary })
+        return
+      }
+      const values = new Float64Array(task.numbers, 8 * number++ * task.capacity, rows)
+      const column = this.#numbers(index)
+      columns.push(column)
+      kept.push({ values, nulls: column.numbers!.missing - column.nan })
+    })
+    return { rows, columns, kept: { firstRow: 0, rows, columns: kept } }
+  }
+
+  #rowOf({ block, row }: RowPlace): number {
+    return this.#starts[block] + row
+  }
+
+  #numbers(index: number): ScannedColumn {
+    const numbers = new NumberStats()
+    let [nan, others] = [0, 0]
+    let first: { readonly row: number; readonly text: string } | null = null
+    for (const part of this.parts) {
+      numbers.merge(part.numbers[index]!)
+      const missing = part.missing[index]
+      nan += missing.nan
+      others += missing.others
+      if (missing.first === null) continue
+      const row = this.#rowOf(missing.first)
+      if (first === null || row < first.row) first = { row, text: missing.first.text }
+    }
+    if (first === null || others === 0) return { index, numbers, nan, texts: null, meanings: null }
+    // A column with NA and the like would be one of texts that are numbers.
+    const meanings = new Meanings(this.task.form.decimal)
+    meanings.numbers = this.rows - numbers.missing
+    meanings.missing = nan + others
+    meanings.fields = meanings.numbers + meanings.missing
+    meanings.firstMissing = first
+    return { index, numbers, nan: 0, texts: null, meanings }
+  }
+
+  /** Gives all threads' texts one dictionary, in the order in which they first occur; rewrites the codes. */
+  #texts(index: number, codes: Int32Array): { column: ScannedColumn; dictionary: readonly string[] } {
+    const { source, task } = this
+    const all = new Map<string, { count: number; row: number }>()
+    for (const part of this.parts) {
+      const { texts, counts, firsts } = part.texts[index]!
+      texts.forEach((text, code) => {
+        const row = this.#rowOf(firsts[code])
+        const known = all.get(text)
+        if (known === undefined) all.set(text, { count: counts[code], row })
+        else {
+          known.count += counts[code]
+          known.row = Math.min(known.row, row)
+        }
+      })
+    }
+    const ordered = [...all].sort(([, a], [, b]) => a.row - b.row)
+    const codeOf = new Map(ordered.map(([text], code) => [text, code]))
+    const maps = this.parts.map(part => Int32Array.from(part.texts[index]!.texts, text => codeOf.get(text)!))
+    for (let block = 0; block + 1 < this.#starts.length; block++) {
+      const map = maps[this.#owners[block]]
+      for (let row = this.#starts[block]; row < this.#starts[block + 1]; row++) {
+        if (codes[row] >= 0) codes[row] = map[codes[row]]
+      }
+    }
+    const texts = new TextStats()
+    texts.rows = codes.length
+    const meanings = source.columns[index].decides ? new Meanings(task.form.decimal) : null
+    let present = 0
+    for (const [text, { count, row }] of ordered) {
+      texts.see(text)
+      present += count
+      meanings?.add(text, count, row)
+    }
+    texts.missing = codes.length - present
+    return { column: { index, numbers: null, nan: 0, texts, meanings }, dictionary: ordered.map(([text]) => text) }
+  }
+}
