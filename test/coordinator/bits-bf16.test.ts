@@ -8,6 +8,7 @@ import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { resume } from '../../src/coordinator/resume.js'
 import { reportBackend } from '../../src/kernels/backends.js'
+import { bf16SparseObstacle } from '../../src/kernels/x64/bf16-sparse.js'
 import { nativeCandidates } from '../helpers/native.js'
 import { bitsLab, distance } from './bits-lab.js'
 
@@ -62,6 +63,21 @@ for (const [name, more] of VARIANTS) {
     t.equal(summary.weightsSha256, whole.weightsSha256)
   })
 }
+
+t.test(
+  'what multiplies in bf16 is part of the bits: a run without machine code is not continued with it',
+  { skip: skip || bf16SparseObstacle() || false },
+  async t => {
+    const experiment = { ...base, checkpoint: { everyEpochs: 1 }, compute: { ...bf16, workers: 1 } }
+    const runDir = t.testdir()
+    process.env.GRADLOOM_X64 = '0'
+    t.teardown(() => delete process.env.GRADLOOM_X64)
+    await train(resolveExperiment({ ...experiment, train: { ...experiment.train, epochs: 1 } }), { runDir })
+    delete process.env.GRADLOOM_X64
+    const refused = resume(runDir, { overrides: ['train.epochs=2'] })
+    await t.rejects(refused, { message: /bf16 brg[^,]*\).*expected the same here.*zeros left out in AVX512-BF16/s })
+  },
+)
 
 t.test('learns the embedded digits as well as f32 does, within 1 point', { skip }, async t => {
   const accuracy = async (compute: ExperimentInput['compute']) => {

@@ -138,6 +138,11 @@ export class Assembler extends Encoder {
   }
 
   /** b where a or b is a NaN, or both are zero. */
+  vminps(to: Vector, a: Vector, b: Operand): void {
+    this.#three(NONE, 0x5d, to, a, b)
+  }
+
+  /** b where a or b is a NaN, or both are zero. */
   vmaxps(to: Vector, a: Vector, b: Operand): void {
     this.#three(NONE, 0x5f, to, a, b)
   }
@@ -163,6 +168,17 @@ export class Assembler extends Encoder {
 
   vcvtdq2ps(to: Vector, from: Operand): void {
     this.evex({ map: MAP_0F, prefix: NONE, opcode: 0x5b, reg: vectorId(to), rm: from, broadcasts: true })
+  }
+
+  /** Truncates to integers of 32 bits. */
+  vcvttps2dq(to: Vector, from: Operand): void {
+    this.evex({ map: MAP_0F, prefix: PF3, opcode: 0x5b, reg: vectorId(to), rm: from, broadcasts: true })
+  }
+
+  /** Rounds to the nearest integers, ties to even (vrndscaleps). */
+  vroundps(to: Vector, from: Operand): void {
+    const fields = { map: MAP_3A, prefix: P66, opcode: 0x08, immediate: 8, broadcasts: true }
+    this.evex({ ...fields, reg: vectorId(to), rm: from })
   }
 
   vcmpps(to: Mask, a: Vector, b: Operand, comparison: Comparison): void {
@@ -246,6 +262,12 @@ export class Assembler extends Encoder {
   vpsrld(to: Vector, from: Vector, bits: number): void {
     const immediate = within('the shift', bits, 31)
     this.evex({ map: MAP_0F, prefix: P66, opcode: 0x72, reg: 2, vvvv: vectorId(to), rm: from, immediate })
+  }
+
+  /** Shift left by 0 to 31 bits. */
+  vpslld(to: Vector, from: Vector, bits: number): void {
+    const immediate = within('the shift', bits, 31)
+    this.evex({ map: MAP_0F, prefix: P66, opcode: 0x72, reg: 6, vvvv: vectorId(to), rm: from, immediate })
   }
 
   /** Upper halves of lanes of 64 bits, in both halves (vpshufd). */

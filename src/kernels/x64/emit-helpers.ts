@@ -13,6 +13,8 @@ const CONSTANTS = {
   half: 0x7fff,
   nan: 0x7fc00000,
   upper: 0xffff0000,
+  sign: 0x80000000,
+  bias: 127,
   white: 0x437f0000,
   whiteReciprocal: 0x3b808081,
   philox0: 0xd2511f53,
@@ -29,11 +31,33 @@ const KEYS_AT = 144
 export const COUNTERS_AT = 256
 /** Offset of scratch: sixteen rows of 64 columns in bf16 that are to be transposed. */
 export const ROWS_AT = 384
-export const BLOCK_BYTES = ROWS_AT + GROUP * BF16_ROW_BYTES
+const REALS_AT = ROWS_AT + GROUP * BF16_ROW_BYTES
+/** Numbers of the exponential and of activations, as in the module's math.ts and activations.ts. */
+const REALS = {
+  one: 1,
+  least: -87,
+  log2e: Math.LOG2E,
+  ln2High: 0.693359375,
+  ln2Low: -2.1219444e-4,
+  p5: 1.987569155e-4,
+  p4: 1.3981999507e-3,
+  p3: 8.3334519073e-3,
+  p2: 4.1665795894e-2,
+  p1: 1.6666665459e-1,
+  p0: 5.0000001201e-1,
+  g1: 1.5957691216057308,
+  g3: 0.07135481627159725,
+  threeG3: 3 * Math.fround(0.07135481627159725),
+  beyond: 50,
+  before: -50,
+} as const
+export const BLOCK_BYTES = REALS_AT + Math.ceil(Object.keys(REALS).length / LANES) * 4 * LANES
 
 /** Writes the constants and counters of a new block. */
 export function initialiseBlock(words: Uint32Array): void {
   words.set(Object.values(CONSTANTS), CONSTANTS_AT / 4)
+  const reals = new Uint32Array(Float32Array.from(Object.values(REALS)).buffer)
+  words.set(reals, REALS_AT / 4)
   for (const [i, counter] of COUNTERS.entries()) {
     words[COUNTERS_AT / 4 + 2 * i] = counter
     words[COUNTERS_AT / 4 + LANES + 2 * i] = counter + COUNTERS.length
@@ -43,6 +67,12 @@ export function initialiseBlock(words: Uint32Array): void {
 /** Address of a constant. */
 export const constant = (name: keyof typeof CONSTANTS): Address =>
   at(RDI, CONSTANTS_AT + 4 * Object.keys(CONSTANTS).indexOf(name))
+
+/** A number in all lanes. */
+export const real = (name: keyof typeof REALS): Address =>
+  broadcastAt(RDI, REALS_AT + 4 * Object.keys(REALS).indexOf(name))
+/** A constant in all lanes. */
+export const everywhere = (name: keyof typeof CONSTANTS): Address => ({ ...constant(name), broadcast: true })
 
 interface Limits {
   readonly smallest: Vector

@@ -6,6 +6,7 @@
  * README.md in this folder says how to add one. Test: npx tap dist/test/kernels/x64/kernels.test.js
  */
 import type { WasmExports } from '../abi.js'
+import { ACTIVATION_CODES, biasActivate, derivativeBackward } from './activations.js'
 import { adam, adamRows } from './adam.js'
 import type { Assembler } from './assembler.js'
 import { backward, forward } from './bf16-blocks.js'
@@ -131,6 +132,31 @@ export const KERNELS: readonly X64Kernel[] = [
     serves: rowMajor(S.RELU_BACKWARD.at),
     size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
     moves: { dx: WASM_VECTOR_BYTES, a: WASM_VECTOR_BYTES },
+  }),
+  kernel({
+    name: 'bias_activate',
+    signature: S.BIAS_ACTIVATE,
+    code: biasActivate,
+    serves: args => {
+      const { code, vectors, width } = S.BIAS_ACTIVATE.at
+      // The module writes zeros past the last column.
+      const isInside = args[width] >= WASM_VECTOR * (args[vectors] - (args[vectors] % (LANES / WASM_VECTOR)))
+      return isInside && ACTIVATION_CODES.includes(args[code]) && rowMajor(S.BIAS_ACTIVATE.at)(args)
+    },
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { z: WASM_VECTOR_BYTES, bias: WASM_VECTOR_BYTES, width: -WASM_VECTOR },
+    moveMore: (args, served) => {
+      const { derivatives } = S.BIAS_ACTIVATE.at
+      if (args[derivatives] !== 0) args[derivatives] += WASM_VECTOR_BYTES * served
+    },
+  }),
+  kernel({
+    name: 'derivative_backward',
+    signature: S.DERIVATIVE_BACKWARD,
+    code: derivativeBackward,
+    serves: rowMajor(S.DERIVATIVE_BACKWARD.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { dx: WASM_VECTOR_BYTES, derivatives: WASM_VECTOR_BYTES },
   }),
   kernel({
     name: 'column_sums',

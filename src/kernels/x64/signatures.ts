@@ -121,6 +121,35 @@ export const RELU_BACKWARD = signature(
   float('scale'),
 )
 
+export const BIAS_ACTIVATE = signature(
+  'bias_activate',
+  updated('z', rowsOf('zRow', wasmVectors)),
+  unused('zPanel'),
+  stride('zRow'),
+  written('derivatives', rowsOf('gRow', wasmVectors), { optional: true }),
+  unused('gPanel'),
+  stride('gRow'),
+  count('rows'),
+  unused('panels'),
+  count('vectors', VECTOR_BYTES / WASM_VECTOR),
+  read('bias', wasmVectors),
+  value('code'),
+  unused('width'),
+)
+
+export const DERIVATIVE_BACKWARD = signature(
+  'derivative_backward',
+  updated('dx', rowsOf('dxRow', wasmVectors)),
+  unused('dxPanel'),
+  stride('dxRow'),
+  read('derivatives', rowsOf('gRow', wasmVectors)),
+  unused('gPanel'),
+  stride('gRow'),
+  count('rows'),
+  unused('panels'),
+  count('vectors', VECTOR_BYTES / WASM_VECTOR),
+)
+
 export const COLUMN_SUMS = signature(
   'column_sums',
   written('g', wasmVectors),

@@ -14,7 +14,10 @@ import { float, type Signature, signature, value } from '../../../src/kernels/x6
 import {
   ADAM,
   AMX_PRODUCT,
+  BF16_LISTS,
   BF16_WEIGHTS,
+  bf16MultiplySignature,
+  bf16PanelSignature,
   COPY_ROWS,
   GATHER,
   multiplySignature,
@@ -30,6 +33,7 @@ const BLOCK_WORDS = 4096
 const OTHERS: readonly Signature[] = [
   ...[AMX_PRODUCT, rowWordsSignature('arena'), rowWordsSignature('block'), multiplySignature('arena', 3, 128)],
   ...[multiplySignature('block', 12, 128), packSignature(4), TRANSPOSE_BLOCKS, TRANSPOSE_NUMBERS],
+  ...[BF16_LISTS, bf16PanelSignature(3), bf16MultiplySignature(4)],
 ]
 
 t.test('signatures: as many arguments as the WASM function, floats last, every extent a number', async t => {

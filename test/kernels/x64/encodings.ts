@@ -178,6 +178,7 @@ three('vaddps', 'vaddps', c => c.vaddps.bind(c))
 three('vsubps', 'vsubps', c => c.vsubps.bind(c))
 three('vmulps', 'vmulps', c => c.vmulps.bind(c))
 three('vdivps', 'vdivps', c => c.vdivps.bind(c))
+three('vminps', 'vminps', c => c.vminps.bind(c))
 three('vmaxps', 'vmaxps', c => c.vmaxps.bind(c))
 three('vfmadd231ps', 'vfmadd231ps', c => c.vfmadd231ps.bind(c))
 three('vfnmadd231ps', 'vfnmadd231ps', c => c.vfnmadd231ps.bind(c))
@@ -217,6 +218,9 @@ for (const [i, id] of VECTORS.entries()) {
   row('vmovups', `{load} vmovups zmm${id}, zmm${other}`, c => c.vmovups(to, from))
   row('vsqrtps', `vsqrtps zmm${id}, zmm${other}`, c => c.vsqrtps(to, from))
   row('vcvtdq2ps', `vcvtdq2ps zmm${id}, zmm${other}`, c => c.vcvtdq2ps(to, from))
+  row('vcvttps2dq', `vcvttps2dq zmm${id}, zmm${other}`, c => c.vcvttps2dq(to, from))
+  row('vroundps', `vrndscaleps zmm${id}, zmm${other}, 8`, c => c.vroundps(to, from))
+  row('vpslld', `vpslld zmm${id}, zmm${other}, ${4 * i}`, c => c.vpslld(to, from, 4 * i))
   row('vpsrld', `vpsrld zmm${id}, zmm${other}, ${4 * i}`, c => c.vpsrld(to, from, 4 * i))
   row('vpshufdUpper', `vpshufd zmm${id}, zmm${other}, 0xf5`, c => c.vpshufdUpper(to, from))
   const third = VECTORS[(i + 2) % 8]
@@ -257,6 +261,8 @@ for (const address of addresses(32)) {
 }
 for (const address of [at(RDI), broadcastAt(RCX, 64)]) {
   row('vsqrtps', `${short(address)}vsqrtps zmm1, ${spelled(address)}`, c => c.vsqrtps(zmm(1), address))
+  row('vcvttps2dq', `${short(address)}vcvttps2dq zmm1, ${spelled(address)}`, c => c.vcvttps2dq(zmm(1), address))
+  row('vroundps', `${short(address)}vrndscaleps zmm1, ${spelled(address)}, 8`, c => c.vroundps(zmm(1), address))
   row('vcvtdq2ps', `${short(address)}vcvtdq2ps zmm1, ${spelled(address)}`, c => c.vcvtdq2ps(zmm(1), address))
 }
 

@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { instantiateWasm } from '../../../src/kernels/abi.js'
+import { activationCode } from '../../../src/kernels/module/activations.js'
 import { compileWasm } from '../../../src/kernels/module/compile.js'
 import { openX64, x64Obstacle } from '../../../src/kernels/x64/accelerate.js'
 import { KERNELS } from '../../../src/kernels/x64/kernels.js'
@@ -108,6 +109,23 @@ t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reaso
       const z = [MB, 0, stride, rows, 1, vectors]
       same('bias_relu_dropout', [...z, 7, 2 * MB, ...mask], values, `${title}, ${values}`)
       same('relu_backward', [MB, 0, stride, 2 * MB, 0, stride + 64, ...z.slice(3), 1.25], values, `${title}, ${values}`)
+    }
+    for (const values of ['any bits', 'numbers', 'finite'] as const) {
+      // Any bits reach every exponent: sums beyond 50, subnormal results, NaN.
+      for (const activation of ['gelu', 'silu', 'sigmoid'] as const) {
+        for (const derivatives of [4 * MB, 0]) {
+          const z = [MB, 0, stride, derivatives, 0, stride + 64, rows, 1, vectors, 3 * MB]
+          const what = `${title}, ${values}, ${activation}${derivatives > 0 ? ' with derivatives' : ''}`
+          same('bias_activate', [...z, activationCode[activation], 4 * vectors], values, what)
+        }
+      }
+      if (vectors % 4 === 1) {
+        const z = [MB, 0, stride, 4 * MB, 0, stride + 64, rows, 1, vectors, 3 * MB]
+        const narrow = [activationCode.gelu, 4 * vectors - 2]
+        same('bias_activate', [...z, ...narrow], values, `${title}, ${values}, two columns fewer`)
+      }
+      const place = [MB, 0, stride, 2 * MB, 0, stride + 64, rows, 1, vectors]
+      same('derivative_backward', place, values, `${title}, ${values}`)
     }
     same('column_sums', [4 * MB, MB, stride, rows, vectors, 0], 'numbers', title)
     same('copy_rows', [4 * MB, 8192, MB, stride, rows, 16 * vectors], 'any bits', title)
