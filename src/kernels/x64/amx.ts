@@ -15,7 +15,7 @@ import { openBlock } from './argument-block.js'
 import { type Assembler, at, R8, R9, R11, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, tmm } from './assembler.js'
 import { begin, wordsOf } from './calling-convention.js'
 import { obstacle } from './cpu.js'
-import { AMX_PRODUCT } from './signatures.js'
+import { AMX_PRODUCT } from './product-signatures.js'
 
 const NEEDED = ['amx_tile', 'amx_bf16']
 const [SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA] = [158, 0x1023, 18]

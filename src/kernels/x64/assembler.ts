@@ -6,7 +6,7 @@
  * instruction needs a row in test/kernels/x64/encodings.ts and `node scripts/x64-encodings.mjs --write`.
  */
 import { LANES, VECTOR_BYTES } from './constants.js'
-import { Encoder, MAP_0F, MAP_3A, MAP_38, NONE, P66, PF2, PF3 } from './encoder.js'
+import { MAP_0F, MAP_3A, MAP_38, NONE, P66, PF3 } from './encoder.js'
 import {
   type Address,
   type Comparison,
@@ -19,16 +19,15 @@ import {
   type Operand,
   type Register,
   signed32,
-  type Tile,
-  tileId,
   type Vector,
   vectorId,
   within,
 } from './operands.js'
+import { TileInstructions } from './tile-instructions.js'
 
 export * from './operands.js'
 
-export class Assembler extends Encoder {
+export class Assembler extends TileInstructions {
   mov(to: Register, from: Register | Address): void {
     this.integer(0x8b, this.use(to), from)
   }
@@ -339,36 +338,6 @@ export class Assembler extends Encoder {
     this.put(0xc4, 0x61 | ((1 - (id >> 3)) << 7), 0xfb, 0x93, 0xc0 | ((id & 7) << 3) | maskId(from))
   }
 
-  /** Loads the shapes of all tiles, 64 bytes. */
-  ldtilecfg(from: Address): void {
-    this.tile(NONE, 0x49, 0, plain(from))
-  }
-
-  tilerelease(): void {
-    this.put(0xc4, 0xe2, 0x78, 0x49, 0xc0)
-  }
-
-  tilezero(to: Tile): void {
-    this.tile(PF2, 0x49, tileId(to), { tile: 0 })
-  }
-
-  /** Loads a tile whose rows are `index` bytes apart (tileloadd). */
-  tileload(to: Tile, from: Address): void {
-    this.tile(PF2, 0x4b, tileId(to), strided(from))
-  }
-
-  tilestore(to: Address, from: Tile): void {
-    this.tile(PF3, 0x4b, tileId(from), strided(to))
-  }
-
-  /** to (16, 16) f32 += a (16, 32) · b (32, 16), both bf16, b in pairs of rows; three different tiles. */
-  tdpbf16ps(to: Tile, a: Tile, b: Tile): void {
-    const ids = [to, a, b].map(tileId)
-    if (new Set(ids).size < 3)
-      throw new RangeError(`assembler: tdpbf16ps of tiles ${ids}, expected three different ones`)
-    this.tile(PF3, 0x5c, ids[0], a, ids[2])
-  }
-
   #three(prefix: number, opcode: number, to: Vector, a: Vector, b: Operand, masked: Masked | null = null): void {
     const fields = { map: MAP_0F, prefix, opcode, masked, broadcasts: true }
     this.evex({ ...fields, reg: vectorId(to), vvvv: vectorId(a), rm: b })
@@ -394,15 +363,4 @@ export class Assembler extends Encoder {
       throw new TypeError('assembler: a store that zeroes what its mask leaves out, expected merging()')
     this.evex({ map: MAP_0F, prefix: NONE, opcode, masked, reg: vectorId(from), rm: to })
   }
-}
-
-/** An address that is no broadcast. */
-function plain(address: Address): Address {
-  if (address.broadcast) throw new TypeError('assembler: a broadcast to a tile, expected a plain address')
-  return address
-}
-
-function strided(address: Address): Address {
-  if (!address.index) throw new TypeError('assembler: a tile from an address without an index, expected its row stride')
-  return plain(address)
 }

@@ -36,7 +36,7 @@ import {
 } from './assembler.js'
 import { begin, type Loadable } from './calling-convention.js'
 import { BF16_ROW_BYTES, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
-import { BF16_LISTS, bf16MultiplySignature, bf16PanelSignature } from './signatures.js'
+import { BF16_LISTS, bf16MultiplySignature, bf16PanelSignature } from './product-signatures.js'
 
 /** Numbers of a row that one list has room for, and rows of a panel. */
 export const LIST_NUMBERS = 64

@@ -20,7 +20,7 @@ import {
 import { wordsOf } from './calling-convention.js'
 import { mayRun, obstacle } from './cpu.js'
 import { openCode } from './executable-memory.js'
-import { BF16_LISTS, bf16MultiplySignature, bf16PanelSignature } from './signatures.js'
+import { BF16_LISTS, bf16MultiplySignature, bf16PanelSignature } from './product-signatures.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'avx512_vbmi2', 'avx512_bf16', 'popcnt']
 /** Share of numbers that are not zero up to which skipping the others pays. */

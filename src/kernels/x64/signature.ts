@@ -99,6 +99,12 @@ export const float = <const N extends string>(name: N): Argument<N> => ({ name, 
 /** Bytes from the first of some rows to the end of the last. */
 export const span = (rows: number, rowStride: number, rowBytes: number): number => (rows - 1) * rowStride + rowBytes
 
+/** Bytes of `rows` rows that are `rowStride` apart. */
+export const rowsOf =
+  (rowStride: string, bytes: Extent): Extent =>
+  (values, memory) =>
+    span(values.rows, values[rowStride], bytes(values, memory))
+
 /** One line: `adam(w: pointer updated, ..., n: u32 count, stepSize: f32 value)`. */
 export const describe = ({ kernel, arguments: args }: Signature): string =>
   `${kernel}(${args.map(({ name, type, role }) => `${name}: ${type} ${role}`).join(', ')})`

@@ -2,7 +2,6 @@
  * Table of the arguments of all kernels in machine code, in the order of the WASM module's functions (kernels/abi.ts) where
  * they stand in for one. Pure; any thread.
  */
-import { BF16_DEPTH } from '../layouts.js'
 import { BF16_ROW_BYTES, BLOCK_ROW_BYTES, F32_BYTES, GROUP, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
 import {
   count,
@@ -10,7 +9,7 @@ import {
   float,
   prefetched,
   read,
-  type Space,
+  rowsOf,
   signature,
   span,
   stride,
@@ -34,10 +33,6 @@ export const ADAM_VALUES = [
 export type AdamValue = (typeof ADAM_VALUES)[number]
 const adamNumbers = ADAM_VALUES.map(name => float(name))
 
-const rowsOf =
-  (rowStride: string, bytes: Extent): Extent =>
-  (values, memory) =>
-    span(values.rows, values[rowStride], bytes(values, memory))
 const wasmVectors: Extent = ({ vectors }) => WASM_VECTOR * vectors
 const blockRow: Extent = () => BLOCK_ROW_BYTES
 const bf16Row: Extent = () => BF16_ROW_BYTES
@@ -271,135 +266,3 @@ export const BF16_BACKWARD = signature(
   value('aheadRow'),
   float('scale'),
 )
-
-/** Products on AMX: c (32 · blocks, 64) = a · b, of `depth` times 32 terms. */
-export const AMX_PRODUCT = signature(
-  'amx_product',
-  read('a', ({ blocks, aStride, depth }) => span(2 * LANES * blocks, aStride, VECTOR_BYTES * depth)),
-  read('b', ({ depth }) => depth * BF16_DEPTH * BF16_ROW_BYTES),
-  written('c', ({ blocks }) => 2 * LANES * blocks * BLOCK_ROW_BYTES),
-  stride('aStride'),
-  count('blocks'),
-  count('depth'),
-)
-
-const lanesOf = (bits: number): number => 32 - Math.clz32(bits)
-const WORD_LANES = 64
-
-/** Masks of 16 bits each: the numbers of a row that are there, 64 at most. */
-const validBytes: Extent = ({ valid0, valid1, valid2, valid3 }) => {
-  const last = [valid3, valid2, valid1, valid0].findIndex(bits => bits > 0)
-  return last < 0 ? 0 : F32_BYTES * (LANES * (3 - last) + lanesOf([valid3, valid2, valid1, valid0][last]))
-}
-
-export const rowWordsSignature = (space: Space) =>
-  signature(
-    'row_words',
-    read('a', rowsOf('aStride', validBytes), { space }),
-    stride('aStride'),
-    count('rows'),
-    ...[value('valid0'), value('valid1'), value('valid2'), value('valid3')],
-  )
-
-/** The numbers of k up to the last one that a word of a row names; `first` is where the words of the call begin. */
-function namedPlaces(block: Uint32Array, from: number, rows: number): number {
-  let last = 0
-  for (let row = 0; row < rows; row++) {
-    const [low, high] = [block[from / 4 + 2 * row], block[from / 4 + 2 * row + 1]]
-    last = Math.max(last, high > 0 ? WORD_LANES / 2 + lanesOf(high) : lanesOf(low))
-  }
-  return last
-}
-
-/** `vectors`: those of a row of the panel; `wordsAt`: where the words of rows lie in the block. */
-export function multiplySignature(space: Space, vectors: number, wordsAt: number) {
-  const cRow: Extent = ({ mask }) => (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(mask)
-  const places: Extent = ({ rows, first }, { block }) => namedPlaces(block, wordsAt + first, rows)
-  return signature(
-    'multiply_rows',
-    read(
-      'a',
-      rowsOf('aStride', (values, memory) => F32_BYTES * places(values, memory)),
-      { space },
-    ),
-    stride('aStride'),
-    count('rows'),
-    updated('c', rowsOf('cStride', cRow)),
-    stride('cStride'),
-    value('mask'),
-    value('first'),
-    prefetched('ahead'),
-    stride('aheadStep'),
-    read('panel', (values, memory) => places(values, memory) * vectors * VECTOR_BYTES, { optional: true }),
-  )
-}
-
-export const packSignature = (vectors: number) =>
-  signature(
-    'pack_rows',
-    read(
-      'b',
-      rowsOf('bStride', ({ mask }) => (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(mask)),
-    ),
-    stride('bStride'),
-    count('rows'),
-    value('mask'),
-  )
-
-export const TRANSPOSE_BLOCKS = signature(
-  'transpose_blocks',
-  read('from', ({ fromStride, steps }) => span(LANES, fromStride, VECTOR_BYTES * steps)),
-  stride('fromStride'),
-  count('steps'),
-  written('to', ({ steps, toStep, toStride }) => span(steps, toStep, span(LANES, toStride, VECTOR_BYTES)), {
-    space: 'block',
-  }),
-  stride('toStride'),
-  stride('toStep'),
-)
-
-export const TRANSPOSE_NUMBERS = signature(
-  'transpose_numbers',
-  read(
-    'from',
-    rowsOf('fromStride', ({ numbers }) => F32_BYTES * numbers),
-  ),
-  stride('fromStride'),
-  count('rows'),
-  count('numbers'),
-  written('to', ({ numbers, toStride, rows }) => span(numbers, toStride, F32_BYTES * rows), { space: 'block' }),
-  stride('toStride'),
-)
-
-/** Rows of a in bf16, 64 numbers of each at most; `mask`: pairs of numbers of the second half that are there. */
-export const BF16_LISTS = signature(
-  'bf16_lists',
-  read(
-    'a',
-    rowsOf('aStride', ({ mask }) => BF16_ROW_BYTES / 2 + F32_BYTES * lanesOf(mask)),
-  ),
-  stride('aStride'),
-  count('rows'),
-  value('mask'),
-)
-
-/** Some 64-column blocks of b, `blocks` in all, of which these pairs of rows are packed. */
-export const bf16PanelSignature = (blocks: number) =>
-  signature(
-    'bf16_panel',
-    read('b', ({ pairs, bBlock }) => span(blocks, bBlock, PAIR_BYTES * pairs)),
-    stride('bBlock'),
-    count('pairs'),
-  )
-
-/** Rows from `first` on, by the panel; c in 64-column blocks, `cBlock` bytes from one to the next. */
-export const bf16MultiplySignature = (blocks: number) =>
-  signature(
-    'bf16_multiply',
-    updated('c', ({ rows, cBlock }) => span(blocks, cBlock, rows * BLOCK_ROW_BYTES)),
-    stride('cBlock'),
-    count('rows'),
-    value('first'),
-    prefetched('ahead'),
-    stride('aheadStep'),
-  )

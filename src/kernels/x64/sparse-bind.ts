@@ -6,14 +6,14 @@ import type { NativeGemm, ProductShape } from '../products.js'
 import type { ArgumentBlock, BoundKernel } from './argument-block.js'
 import { type Loadable, wordsOf } from './calling-convention.js'
 import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
-import type { Space } from './signature.js'
 import {
   multiplySignature,
   packSignature,
   rowWordsSignature,
   TRANSPOSE_BLOCKS,
   TRANSPOSE_NUMBERS,
-} from './signatures.js'
+} from './product-signatures.js'
+import type { Space } from './signature.js'
 import {
   depthOf,
   LINES_AHEAD,

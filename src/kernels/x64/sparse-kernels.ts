@@ -33,14 +33,14 @@ import {
 } from './assembler.js'
 import { begin, type Loadable } from './calling-convention.js'
 import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
-import type { Space } from './signature.js'
 import {
   multiplySignature,
   packSignature,
   rowWordsSignature,
   TRANSPOSE_BLOCKS,
   TRANSPOSE_NUMBERS,
-} from './signatures.js'
+} from './product-signatures.js'
+import type { Space } from './signature.js'
 import { transpose } from './transpose.js'
 
 /** Vectors in a row of a panel, at most. */

@@ -10,22 +10,19 @@ import { checkArguments } from '../../../src/kernels/x64/argument-check.js'
 import { ARGUMENTS_WORD, begin } from '../../../src/kernels/x64/calling-convention.js'
 import { isChecking, mayRun, X64_VARIABLE } from '../../../src/kernels/x64/cpu.js'
 import { KERNELS } from '../../../src/kernels/x64/kernels.js'
-import { float, type Signature, signature, value } from '../../../src/kernels/x64/signature.js'
 import {
-  ADAM,
   AMX_PRODUCT,
   BF16_LISTS,
-  BF16_WEIGHTS,
   bf16MultiplySignature,
   bf16PanelSignature,
-  COPY_ROWS,
-  GATHER,
   multiplySignature,
   packSignature,
   rowWordsSignature,
   TRANSPOSE_BLOCKS,
   TRANSPOSE_NUMBERS,
-} from '../../../src/kernels/x64/signatures.js'
+} from '../../../src/kernels/x64/product-signatures.js'
+import { float, type Signature, signature, value } from '../../../src/kernels/x64/signature.js'
+import { ADAM, BF16_WEIGHTS, COPY_ROWS, GATHER } from '../../../src/kernels/x64/signatures.js'
 import { createArena } from '../../../src/tensor/arena.js'
 
 const ARENA_BYTES = 1 << 16

@@ -32,6 +32,7 @@ import {
   zmm,
 } from '../../../src/kernels/x64/assembler.js'
 import { Encoder } from '../../../src/kernels/x64/encoder.js'
+import { TileInstructions } from '../../../src/kernels/x64/tile-instructions.js'
 import { ROWS } from './encodings.js'
 
 const stored = JSON.parse(readFileSync('test/kernels/x64/encodings.json', 'utf8')) as Record<string, string>
@@ -52,7 +53,7 @@ t.test('every row: the bytes of GNU as', async t => {
 })
 
 t.test('every instruction has a row', async t => {
-  const methods = [Assembler, Encoder]
+  const methods = [Assembler, TileInstructions, Encoder]
     .flatMap(of => Object.entries(Object.getOwnPropertyDescriptors(of.prototype)))
     .filter(([, { value }]) => typeof value === 'function')
     .map(([name]) => name)
