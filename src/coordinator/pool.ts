@@ -17,6 +17,7 @@ import { PROTOCOL, type RunPlan } from '../worker/plan/run-plan.js'
 import { CONTROL_STRIDE, Control } from '../worker/plan/words.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
 import type { TrainWorker } from '../worker/threads/protocol.js'
+import { idleThreads } from './idle-threads.js'
 import { LinkError, WorkerLink } from './link.js'
 
 /** Time for the other workers to leave their barrier after a failure, before their threads are terminated. */
@@ -25,6 +26,8 @@ const LEAVE_MS = 2000
 const OPEN_MS = 20_000
 /** Time for threads of a failed pool to return from their calls, before they are terminated in them. */
 const RETURN_MS = 5000
+/** Largest memory of a run whose threads are used again. */
+const REUSED_BYTES = 16 * 1024 * 1024
 
 export class WorkerPool {
   /** Used by tests that end threads. */
@@ -35,6 +38,8 @@ export class WorkerPool {
   /** Settles when every worker has answered the last call, or is gone. */
   #answered: Promise<unknown> = Promise.resolve()
   #calling = false
+  /** Bytes of the memory that the threads opened; a thread lets go of it when it next collects garbage. */
+  #bytes = Number.POSITIVE_INFINITY
 
   private constructor(piscina: Piscina, links: readonly WorkerLink[], control: Int32Array) {
     this.piscina = piscina
@@ -47,21 +52,7 @@ export class WorkerPool {
    * `control` are the control words in the memory of the run.
    */
   static boot(workers: number, control: Int32Array): WorkerPool {
-    const piscina = new Piscina({
-      // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle.mjs.
-      filename: new URL('../worker/bundle/main.js', import.meta.url).href,
-      minThreads: workers,
-      maxThreads: workers,
-      // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
-      atomics: 'disabled',
-      recordTiming: false,
-      // Drop the options that the program was started with, such as a TypeScript loader or a debugger: our compiled
-      // threads do not need them, and the hooks of a test runner make each start five times slower.
-      execArgv: [],
-      // Workers keep next to nothing on their heaps: all large data lie in the shared memory. Without limits V8
-      // lets each heap grow before it collects, which costs several MB per worker.
-      resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
-    })
+    const piscina = idleThreads.take(workers) ?? idleThreads.started(startThreads(workers))
     const links = Array.from(
       { length: workers },
       (_, id) => new WorkerLink(id, (task, transferList) => piscina.run(task, { transferList })),
@@ -71,6 +62,7 @@ export class WorkerPool {
 
   /** Opens the plan in each thread. */
   async open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<void> {
+    this.#bytes = memory.buffer.byteLength
     const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
     const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
     if (stale < 0) return
@@ -134,7 +126,27 @@ export class WorkerPool {
       if (this.#calling) Atomics.store(this.#control, Control.stop, 1)
       await Promise.all(this.#links.map(link => link.close()))
     }
+    if (!this.#failed && this.#bytes <= REUSED_BYTES && idleThreads.keep(this.piscina)) return
     await this.piscina.destroy()
     if (this.#failed) await Promise.all(this.#links.map(link => link.close()))
   }
+}
+
+/** Starts `workers` threads, which load the code of worker/threads/main.ts. */
+function startThreads(workers: number): Piscina {
+  return new Piscina({
+    // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle.mjs.
+    filename: new URL('../worker/bundle/main.js', import.meta.url).href,
+    minThreads: workers,
+    maxThreads: workers,
+    // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.
+    atomics: 'disabled',
+    recordTiming: false,
+    // Drop the options that the program was started with, such as a TypeScript loader or a debugger: our compiled
+    // threads do not need them, and the hooks of a test runner make each start five times slower.
+    execArgv: [],
+    // Workers keep next to nothing on their heaps: all large data lie in the shared memory. Without limits V8
+    // lets each heap grow before it collects, which costs several MB per worker.
+    resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
+  })
 }
