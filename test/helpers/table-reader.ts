@@ -36,6 +36,7 @@ export function readerOfText(
   return {
     files: [file],
     rows: rows.length,
+    isKept: false,
     columns: columns.map(({ profile }) => profile),
     format: { delimiter: ',', header: true, decimal: '.', query: null, types: {}, ...format } as TableFormat,
     notes: [],

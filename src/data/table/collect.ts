@@ -4,13 +4,20 @@ import type { ColumnValues, TableChunk } from './columns.js'
 import { GrowingDictionary } from './dictionary.js'
 import type { TableReader } from './reader.js'
 
-/** Reads columns whole. Text gets one dictionary, in the order in which its values first occur. */
-export async function collectColumns(reader: TableReader, names: readonly string[]): Promise<TableChunk> {
+/**
+ * Reads columns whole. Text gets one dictionary, in the order in which its values first occur. `rooms`: see `GrowingChunk`; the chunk
+ * is valid until they are used again.
+ */
+export async function collectColumns(
+  reader: TableReader,
+  names: readonly string[],
+  rooms?: Rooms,
+): Promise<TableChunk> {
   const { rows } = reader
   if (names.length === 0) return { firstRow: 0, rows, columns: new Map() }
   const whole = await reader.whole(names)
   if (whole) return whole
-  const growing = new GrowingChunk(names, rows)
+  const growing = new GrowingChunk(names, rows, rooms)
   for await (const chunk of reader.read(names)) {
     if (growing.rows + chunk.rows > rows) throw changed(reader)
     growing.add(chunk)
@@ -22,22 +29,39 @@ export async function collectColumns(reader: TableReader, names: readonly string
 const changed = ({ files, rows }: TableReader) =>
   new DataError(`${files[0]?.path ?? 'table'}: has changed while it was read, expected the ${rows} rows that it had`)
 
+/** Memory of columns that is used for one after the other. */
+export class Rooms {
+  readonly #numbers: Float64Array[] = []
+  readonly #codes: Int32Array[] = []
+
+  numbers(place: number, rows: number): Float64Array {
+    if (!(this.#numbers[place]?.length >= rows)) this.#numbers[place] = new Float64Array(rows)
+    return this.#numbers[place].subarray(0, rows)
+  }
+
+  codes(place: number, rows: number): Int32Array {
+    if (!(this.#codes[place]?.length >= rows)) this.#codes[place] = new Int32Array(rows)
+    return this.#codes[place].subarray(0, rows)
+  }
+}
+
 /** Chunk that is made of others, one after the other. */
 export class GrowingChunk {
   /** Rows added so far. */
   rows = 0
   readonly #columns = new Map<string, Growing>()
 
-  /** `most`: rows that it has room for. */
+  /** `most`: rows that it has room for. `rooms`: memory that an earlier one used; absent: its own. */
   constructor(
     readonly names: readonly string[],
     readonly most: number,
+    readonly rooms: Rooms = new Rooms(),
   ) {}
 
   add(chunk: TableChunk): void {
-    for (const name of this.names) {
+    for (const [place, name] of this.names.entries()) {
       const from = chunk.columns.get(name)!
-      const into = this.#columns.get(name) ?? growingOf(from, this.most)
+      const into = this.#columns.get(name) ?? growingOf(from, place, this.most, this.rooms)
       this.#columns.set(name, into)
       if (from.type !== 'text') into.values.set(from.values, this.rows)
       else if (into.type === 'text') into.dictionary.append(from.codes, from.dictionary, into.values, this.rows)
@@ -59,10 +83,10 @@ type Growing =
   | Exclude<ColumnValues, { readonly type: 'text' }>
   | { readonly type: 'text'; readonly values: Int32Array; readonly dictionary: GrowingDictionary }
 
-const growingOf = ({ type }: ColumnValues, rows: number): Growing =>
+const growingOf = ({ type }: ColumnValues, place: number, rows: number, rooms: Rooms): Growing =>
   type === 'text'
-    ? { type, values: new Int32Array(rows), dictionary: new GrowingDictionary() }
-    : { type, values: new Float64Array(rows) }
+    ? { type, values: rooms.codes(place, rows), dictionary: new GrowingDictionary() }
+    : { type, values: rooms.numbers(place, rows) }
 
 /** True where a column has no value. */
 export function isMissing(values: ColumnValues, row: number): boolean {

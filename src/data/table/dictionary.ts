@@ -19,14 +19,27 @@ export class GrowingDictionary {
   }
 }
 
+/** Texts of a dictionary for each row, up to which an array is the faster way from codes to codes. */
+const FEW_TEXTS = 4
+
 /** Text column whose dictionary has the texts of these codes alone, in the order in which they first occur. */
 export function withOwnDictionary(
   codes: Int32Array,
   dictionary: readonly string[],
 ): Extract<ColumnValues, { readonly type: 'text' }> {
   const texts: string[] = []
-  const codeOf = new Map([[-1, -1]])
   const own = new Int32Array(codes.length)
+  if (dictionary.length <= FEW_TEXTS * codes.length) {
+    // Code + 1 of each text; 0: it has none yet.
+    const codeOf = new Int32Array(dictionary.length)
+    for (let i = 0; i < codes.length; i++) {
+      const code = codes[i]
+      if (code >= 0 && codeOf[code] === 0) codeOf[code] = texts.push(dictionary[code])
+      own[i] = code < 0 ? -1 : codeOf[code] - 1
+    }
+    return { type: 'text', codes: own, dictionary: texts }
+  }
+  const codeOf = new Map([[-1, -1]])
   for (let i = 0; i < codes.length; i++) {
     let code = codeOf.get(codes[i])
     if (code === undefined) {

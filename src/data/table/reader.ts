@@ -35,7 +35,9 @@ export interface TableReader {
    * the next one is asked for.
    */
   read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
-  /** All rows as one chunk, valid for good, if they are in memory; else null. */
+  /** True if the values are in memory: to read columns again costs no pass over the files. */
+  readonly isKept: boolean
+  /** All rows as one chunk, valid for good, if they are in memory and few; else null. */
   whole(columns: readonly string[]): Promise<TableChunk | null>
   close(): Promise<void>
 }

@@ -14,7 +14,7 @@ import type { DataConfig, DatasetSource, Split, WriteRows } from '../source.js'
 import { ALL_ROWS, expectOneSpelling, sortedClasses } from '../table.js'
 import { expectLearnable } from '../targets.js'
 import { columnSettings } from './column-settings.js'
-import type { ColumnProfile, ColumnValues, TableChunk } from './columns.js'
+import type { ColumnProfile } from './columns.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
 import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
@@ -179,19 +179,11 @@ async function readRows(
   { missing, columns }: DataConfig,
   where: string,
 ): Promise<ReadTable> {
-  const chunk = table.memory ?? (await columnsInMemory(table, extra))
+  const chunk = table.memory ?? (await table.collect(extra))
   const targets = targetValues(where, chunk, plan.targets, plan.task)
   const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, policiesOf(missing, columns))
   if (used.rows.length === 0) throw emptyTable(where)
   return { table, chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
-}
-
-async function columnsInMemory(table: TableRows, names: readonly string[]): Promise<TableChunk> {
-  const columns = new Map<string, ColumnValues>()
-  for await (const group of table.groups([...new Set(names)])) {
-    for (const [name, values] of group.columns) columns.set(name, values)
-  }
-  return { firstRow: 0, rows: table.rows, columns }
 }
 
 /** Training, validation and test rows. `hasTest`: the test rows are in another file. */

@@ -1,19 +1,24 @@
 /**
- * Rows of a table whose values may lie in memory or in its files: columns whole, a few at a time, or all columns chunk by chunk. What
- * fits and loads a table works with either, and gives the same bits. Main thread.
+ * Rows of a table whose values may lie in memory, packed or not, or in its files: columns whole, a few at a time, or all columns chunk
+ * by chunk. What fits and loads a table works with each, and gives the same bits. Main thread.
  */
 import { allRows } from '../chosen-rows.js'
-import { collectColumns, GrowingChunk } from './collect.js'
+import { collectColumns, GrowingChunk, Rooms } from './collect.js'
 import type { TableChunk } from './columns.js'
 import type { TableReader } from './reader.js'
 import { takeRows } from './take.js'
 
 export interface TableRows {
   readonly rows: number
-  /** All rows of the columns, in groups that are small beside the table, if the values are in its files. */
+  /**
+   * All rows of the columns, in groups that are small beside the table, unless that is a chunk. One is valid until the next is asked
+   * for.
+   */
   groups(names: readonly string[]): AsyncIterable<TableChunk>
   /** Consecutive rows of the columns, in order. A chunk is valid until the next one is asked for. */
   chunks(names: readonly string[]): AsyncIterable<TableChunk>
+  /** All rows of the columns, valid for good. */
+  collect(names: readonly string[]): Promise<TableChunk>
   /** Values of some rows, in the order of `rows`. */
   take(names: readonly string[], rows: Uint32Array): Promise<TableChunk>
   /** The table in memory; null: its values are in its files. */
@@ -44,6 +49,7 @@ export function rowsInMemory(chunk: TableChunk): TableRows {
     async *chunks() {
       yield chunk
     },
+    collect: async () => chunk,
     take: async (names, rows) => takeRows(chunk, rows, names),
     close: async () => {},
   }
@@ -55,12 +61,16 @@ export function rowsOfReader(reader: TableReader): TableRows {
     rows: reader.rows,
     memory: null,
     async *groups(names) {
-      const most = Math.max(1, Math.floor(GROUP_BYTES / (Float64Array.BYTES_PER_ELEMENT * Math.max(1, reader.rows))))
+      const columnBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(1, reader.rows)
+      // What is kept is unpacked column by column; files are read as seldom as possible.
+      const most = reader.isKept ? 1 : Math.max(1, Math.floor(GROUP_BYTES / columnBytes))
+      const rooms = new Rooms()
       for (let from = 0; from < names.length; from += most) {
-        yield await collectColumns(reader, names.slice(from, from + most))
+        yield await collectColumns(reader, names.slice(from, from + most), rooms)
       }
     },
     chunks: names => reader.read(names),
+    collect: names => collectColumns(reader, [...new Set(names)]),
     take: (names, rows) => takeFrom(reader.read(names), names, rows),
     close: () => reader.close(),
   }

@@ -1,98 +1,122 @@
 /**
  * Values of all rows of a table, kept while they are read for the first time, so that most tables are read once. Main thread; holds
- * 8 bytes a number and 4 a text beside each different one.
+ * 4 or 8 bytes a number (packed.ts), and 4 a text beside each different one.
  */
 import { adviseHugePages } from '../../../ffi/memory.js'
-import { GrowingDictionary } from '../dictionary.js'
+import { GrowingDictionary, withOwnDictionary } from '../dictionary.js'
+import { BlockPacker, type PackedBlock, PackedRows } from '../packed.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 
-/** Rows that room is made for at first, where their number is not known. */
-const FIRST_ROWS = 65_536
-/** Room beside what may be kept, so that an estimate that is somewhat too large fits. */
-const ROOM_BYTES = 2 ** 28
+/** Rows of a chunk of values that were kept. */
+const CHUNK_ROWS = 16_384
+/** Memory that is taken at once. */
+const SLAB_BYTES = 2 ** 23
+/** Rows up to which a slab is no larger than the blocks need: most small tables. */
+const FEW_ROWS = 4096
 
 export class KeptRows {
-  #columns: Kept[] | null = null
-  #rows = 0
+  #packer: BlockPacker | null = null
+  #mostRows = 0
+  #slab = new ArrayBuffer(0)
+  #used = 0
+  readonly #blocks: PackedBlock[] = []
+  #dictionaries: (GrowingDictionary | null)[] = []
+  #characters = 0
+  #bytes = 0
 
-  /** `expected`: number of rows as far as it is known; a table with more of them is right too. `maxBytes`: of values. */
-  constructor(
-    readonly expected: number | null,
-    readonly maxBytes: number,
-  ) {}
+  /** `maxBytes`: of values. */
+  constructor(readonly maxBytes: number) {}
 
   /** Adds a copy of the chunk. False if it does not fit, and everything was dropped. */
   async add({ rows, columns }: RawChunk): Promise<boolean> {
-    if (this.#columns === null) {
-      const most = this.expected ?? FIRST_ROWS
-      const numbers = columns.filter(column => 'values' in column).length
-      // In one piece: huge pages are larger than a column of most tables.
-      const bytes = most * Float64Array.BYTES_PER_ELEMENT
-      const memory = new ArrayBuffer(Math.min(numbers * bytes, this.maxBytes + ROOM_BYTES))
-      await adviseHugePages(memory)
-      let at = 0
-      this.#columns = columns.map((column): Kept => {
-        if (!('values' in column)) return textKept(most)
-        const from = at + bytes <= memory.byteLength ? at : null
-        if (from !== null) at += bytes
-        const values = from === null ? new Float64Array(most) : new Float64Array(memory, from, most)
-        return { type: 'number', values, nulls: 0 }
-      })
+    if (this.#packer === null || rows > this.#mostRows) {
+      this.#mostRows = rows
+      this.#packer = new BlockPacker(columns.length, rows)
+      if (this.#blocks.length === 0) {
+        this.#dictionaries = columns.map(column => ('values' in column ? null : new GrowingDictionary()))
+      }
     }
-    let bytes = 0
-    for (const [i, column] of columns.entries()) bytes += append(this.#columns[i], column, this.#rows, rows)
-    this.#rows += rows
-    if (bytes <= this.maxBytes) return true
-    this.#columns = []
+    const packer = this.#packer
+    packer.begin()
+    for (const [i, column] of columns.entries()) {
+      if ('values' in column) packer.addNumbers(i, column.values, 0, rows)
+      else packer.addCodes(i, this.#ownCodes(i, column.codes, column.dictionary), 0, rows)
+    }
+    const at = await this.#room(packer.bytes, rows)
+    new Uint8Array(this.#slab).set(packer.content, at)
+    const offsets = packer.offsets.map(offset => at + offset)
+    this.#blocks.push({ rows, buffer: this.#slab, offsets, packings: packer.packings.slice() })
+    const texts = this.#dictionaries.reduce((sum, each) => sum + (each?.texts.length ?? 0), 0)
+    if (this.#bytes + 16 * texts + 2 * this.#characters <= this.maxBytes) return true
+    this.#blocks.length = 0
+    this.#slab = new ArrayBuffer(0)
+    this.#dictionaries = []
     return false
   }
 
-  /** All rows as one chunk. */
-  whole(): RawChunk {
-    const columns = (this.#columns ?? []).map(
-      (kept): RawColumn =>
-        kept.type === 'number'
-          ? { values: kept.values.subarray(0, this.#rows), nulls: kept.nulls }
-          : { codes: kept.codes.subarray(0, this.#rows), dictionary: kept.dictionary.texts },
-    )
-    return { firstRow: 0, rows: this.#rows, columns }
+  #ownCodes(column: number, codes: Int32Array, dictionary: readonly string[]): Int32Array {
+    const own = this.#dictionaries[column]!
+    const known = own.texts.length
+    const into = new Int32Array(codes.length)
+    own.append(codes, dictionary, into, 0)
+    for (let code = known; code < own.texts.length; code++) this.#characters += own.texts[code].length
+    return into
   }
-}
 
-type Kept =
-  | { readonly type: 'number'; values: Float64Array; nulls: number }
-  | {
-      readonly type: 'text'
-      codes: Int32Array
-      readonly dictionary: GrowingDictionary
-      /** Characters of all texts of the dictionary. */
-      characters: number
+  async #room(bytes: number, rows: number): Promise<number> {
+    if (this.#used + bytes > this.#slab.byteLength) {
+      const isSmall = this.#blocks.length === 0 && rows <= FEW_ROWS
+      this.#slab = new ArrayBuffer(isSmall ? bytes : Math.max(bytes, SLAB_BYTES))
+      this.#used = 0
+      if (!isSmall) await adviseHugePages(this.#slab)
     }
-
-const textKept = (rows: number): Kept => ({
-  ...{ type: 'text', codes: new Int32Array(rows), dictionary: new GrowingDictionary(), characters: 0 },
-})
-
-/** Returns the bytes of the column's values. */
-function append(kept: Kept, column: RawColumn, at: number, rows: number): number {
-  if (kept.type === 'number') {
-    const { values, nulls } = column as Extract<RawColumn, { values: unknown }>
-    if (at + rows > kept.values.length) kept.values = grown(kept.values, Float64Array, at + rows)
-    kept.values.set(values, at)
-    kept.nulls += nulls
-    return 8 * (at + rows)
+    const at = this.#used
+    this.#used += bytes
+    this.#bytes += bytes
+    return at
   }
-  const { codes, dictionary } = column as Extract<RawColumn, { codes: unknown }>
-  if (at + rows > kept.codes.length) kept.codes = grown(kept.codes, Int32Array, at + rows)
-  const { texts } = kept.dictionary
-  const known = texts.length
-  kept.dictionary.append(codes, dictionary, kept.codes, at)
-  for (let code = known; code < texts.length; code++) kept.characters += texts[code].length
-  return 4 * (at + rows) + 16 * texts.length + 2 * kept.characters
+
+  all(): PackedRows {
+    return new PackedRows(
+      this.#blocks,
+      this.#dictionaries.map(each => each?.texts ?? null),
+    )
+  }
 }
 
-function grown<A extends Float64Array | Int32Array>(values: A, Type: new (length: number) => A, least: number): A {
-  const more = new Type(Math.max(2 * values.length, least))
-  more.set(values)
-  return more
+/** Rows in chunks, whose arrays are used again: one is valid until the next is asked for. `places`: of columns among those kept. */
+export function* keptChunks(kept: PackedRows, places: readonly number[]): Generator<RawChunk, void, undefined> {
+  const most = Math.min(CHUNK_ROWS, kept.rows)
+  const rooms = places.map(place => (kept.dictionaries[place] ? new Int32Array(most) : new Float64Array(most)))
+  for (let from = 0; from < kept.rows; from += CHUNK_ROWS) {
+    const to = Math.min(from + CHUNK_ROWS, kept.rows)
+    const columns = places.map((place, i): RawColumn => {
+      const dictionary = kept.dictionaries[place]
+      if (dictionary === null) {
+        const values = rooms[i].subarray(0, to - from) as Float64Array
+        kept.numbers(place, from, to, values)
+        return { values, nulls: 0 }
+      }
+      const codes = rooms[i].subarray(0, to - from) as Int32Array
+      kept.codes(place, from, to, codes)
+      return withOwnDictionary(codes, dictionary)
+    })
+    yield { firstRow: from, rows: to - from, columns }
+  }
+}
+
+/** All rows as one chunk, valid for good. */
+export function wholeOf(kept: PackedRows, places: readonly number[]): RawChunk {
+  const columns = places.map((place): RawColumn => {
+    const dictionary = kept.dictionaries[place]
+    if (dictionary === null) {
+      const values = new Float64Array(kept.rows)
+      kept.numbers(place, 0, kept.rows, values)
+      return { values, nulls: 0 }
+    }
+    const codes = new Int32Array(kept.rows)
+    kept.codes(place, 0, kept.rows, codes)
+    return { codes, dictionary }
+  })
+  return { firstRow: 0, rows: kept.rows, columns }
 }

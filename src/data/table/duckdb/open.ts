@@ -16,6 +16,7 @@ import { Digests } from './digest.js'
 import { type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
 import { expectUnchanged, resolveFiles, type TableFiles } from './files.js'
 import { jsonSource } from './json.js'
+import { keptChunks, wholeOf } from './kept.js'
 import { expectDuckDB } from './package.js'
 import { NumberStats } from './profile.js'
 import { querySource } from './query.js'
@@ -25,7 +26,7 @@ import type { ReadColumn, RowSource } from './source.js'
 import { parquetSource } from './stored.js'
 import { openTextTable } from './text-table.js'
 import { finalTypes, profileOf, statedTypes } from './types.js'
-import type { RawChunk, RawColumn } from './vectors.js'
+import type { RawChunk } from './vectors.js'
 
 export interface TableProgress {
   /** Rows of the pass at hand. */
@@ -53,8 +54,8 @@ export interface OpenOptions extends Omit<DatabaseOptions, 'access'> {
 }
 
 const KEEP_BYTES = 2 ** 30
-/** Rows of a chunk of values that were kept. */
-const CHUNK_ROWS = 16_384
+/** Values up to which all rows are one chunk: what they are packed in is smaller, but their use is simpler. */
+const WHOLE_VALUES = 2 ** 20
 
 export const ANY_FORMAT: TableFormat = {
   ...{ delimiter: null, header: null, decimal: null, dayFirst: null, query: null, types: {} },
@@ -184,8 +185,7 @@ class Opening {
 
   async #tryScan(source: RowSource, keepBytes: number): Promise<Scan> {
     try {
-      const expectedRows = await source.countRows?.()
-      const options = { keepBytes, expectedRows: expectedRows ?? null, decimal: '.' as const }
+      const options = { keepBytes, decimal: '.' as const }
       return await scan(this.database, source, { ...options, onRows: rows => this.#tell({ rows }) })
     } catch (error) {
       throw await explainRefusal(this.where, null, error)
@@ -200,8 +200,7 @@ class Opening {
     const stats = new Map<number, NumberStats>(converted.map(({ index }) => [index, new NumberStats()]))
     if (converted.length > 0) {
       const wanted = converted.map(({ index }) => index)
-      const whole = await this.whole(columns, scanned, wanted)
-      for await (const chunk of whole ? [whole] : this.chunks(source, columns, scanned, wanted, 0)) {
+      for await (const chunk of this.chunks(source, columns, scanned, wanted, 0)) {
         for (const index of wanted) {
           const values = chunk.columns.get(columns[index].name)!
           if ('values' in values) stats.get(index)!.add(values.values, 0, chunk.rows)
@@ -221,11 +220,10 @@ class Opening {
     first: number,
   ): AsyncGenerator<TableChunk, void, undefined> {
     if (scanned.kept !== null) {
-      const whole = this.#someOf(scanned, wanted)!
-      for (let from = first; from < whole.rows; from += CHUNK_ROWS) {
-        const to = Math.min(from + CHUNK_ROWS, whole.rows)
-        const chunk = { firstRow: from, rows: to - from, columns: whole.columns.map(column => slice(column, from, to)) }
-        yield (await this.#convert(chunk, columns, wanted, first))!
+      const places = placesOf(scanned, wanted)
+      for (const raw of keptChunks(scanned.kept, places)) {
+        const converted = await this.#convert(raw, columns, wanted, first)
+        if (converted !== null) yield converted
       }
       return
     }
@@ -249,15 +247,11 @@ class Opening {
     }
   }
 
-  /** All rows of the columns, if they were kept. */
+  /** All rows of the columns, if they were kept and are few. */
   async whole(columns: readonly ReadColumn[], scanned: Scan, wanted: readonly number[]): Promise<TableChunk | null> {
-    const chunk = this.#someOf(scanned, wanted)
-    return chunk && (await this.#convert(chunk, columns, wanted, 0))
-  }
-
-  #someOf({ kept, columns }: Scan, wanted: readonly number[]): RawChunk | null {
-    if (kept === null) return null
-    return { ...kept, columns: wanted.map(index => kept.columns[columns.findIndex(column => column.index === index)]) }
+    const { kept } = scanned
+    if (kept === null || kept.rows * wanted.length > WHOLE_VALUES) return null
+    return this.#convert(wholeOf(kept, placesOf(scanned, wanted)), columns, wanted, 0)
   }
 
   async #convert(
@@ -304,11 +298,9 @@ function hintOf({ reading }: ReadColumn, text: string): string | undefined {
   return 'leave the field empty if its value is not known, or choose another kind in data.columns'
 }
 
-/** Rows [from, to) of a column that all rows are kept of. */
-function slice(column: RawColumn, from: number, to: number): RawColumn {
-  if ('values' in column) return { values: column.values.subarray(from, to), nulls: 0 }
-  return withOwnDictionary(column.codes.subarray(from, to), column.dictionary)
-}
+/** Places of columns among those that were read. */
+const placesOf = ({ columns }: Scan, wanted: readonly number[]): number[] =>
+  wanted.map(index => columns.findIndex(column => column.index === index))
 
 function partOf(values: ColumnValues, from: number): ColumnValues {
   if (values.type !== 'text') return { ...values, values: values.values.subarray(from) }
@@ -339,6 +331,10 @@ class DuckDBReader implements TableReader {
 
   async *read(columns: readonly string[], first = 0): AsyncGenerator<TableChunk, void, undefined> {
     yield* this.opening.chunks(this.source, this.read_, this.scanned, this.#indices(columns), first)
+  }
+
+  get isKept(): boolean {
+    return this.scanned.kept !== null
   }
 
   whole(columns: readonly string[]): Promise<TableChunk | null> {

@@ -2,6 +2,7 @@
  * First pass over all rows: facts about each column, the meanings of its texts, and the values themselves while they fit into
  * memory, so that most tables are read once. Main thread.
  */
+import type { PackedRows } from '../packed.js'
 import type { Database } from './database.js'
 import { KeptRows } from './kept.js'
 import { NumberStats, TextStats } from './profile.js'
@@ -25,15 +26,13 @@ export interface Scan {
   rows: number
   readonly columns: readonly ScannedColumn[]
   /** All rows; null: they do not fit. */
-  kept: RawChunk | null
+  kept: PackedRows | null
 }
 
 export interface ScanOptions {
   readonly decimal: '.' | ','
   /** Most bytes of values to keep. */
   readonly keepBytes: number
-  /** Rows of the table as far as they are known. */
-  readonly expectedRows: number | null
   readonly onRows: (rows: number) => void
 }
 
@@ -53,14 +52,14 @@ export async function scan(database: Database, source: RowSource, options: ScanO
   })
   const isText = readable.map(index => source.columns[index].type === 'text')
   let rows = 0
-  let kept = options.keepBytes > 0 ? new KeptRows(options.expectedRows, options.keepBytes) : null
+  let kept = options.keepBytes > 0 ? new KeptRows(options.keepBytes) : null
   for await (const chunk of database.rows(source.select(readable), isText)) {
     for (const [i, column] of chunk.columns.entries()) addColumn(columns[i], column, chunk)
     rows += chunk.rows
     options.onRows(rows)
     if (kept !== null && !(await kept.add(chunk))) kept = null
   }
-  return { rows, columns, kept: kept?.whole() ?? null }
+  return { rows, columns, kept: kept?.all() ?? null }
 }
 
 function addColumn(column: ScannedColumn, raw: RawColumn, { rows, firstRow }: RawChunk): void {

@@ -10,7 +10,7 @@ import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
 import type { Digests, FileDigest } from './digest.js'
 import { checkForm, type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
-import type { Compression, TableFile, TableFiles } from './files.js'
+import type { TableFile, TableFiles } from './files.js'
 import type { TextForm } from './form.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
 import type { RowSource } from './source.js'
@@ -22,7 +22,7 @@ export interface TextTable {
   readonly place: DelimitedFiles
 }
 
-export interface TextOptions extends Omit<ScanOptions, 'decimal' | 'expectedRows'> {
+export interface TextOptions extends Omit<ScanOptions, 'decimal'> {
   /** Threads for text that is plain; null: DuckDB reads it. `isAsked`: nothing but plain text is to be read. */
   readonly plain: { readonly threads: number; readonly isAsked: boolean } | null
 }
@@ -47,7 +47,7 @@ export async function openTextTable(
   const table: DelimitedFiles = { database, files, compression, form }
   const texts = new Set<number>()
   let strict = true
-  const all = { ...options, decimal: form.decimal, expectedRows: expectedRows(files, compression, form) }
+  const all = { ...options, decimal: form.decimal }
   const sourceNow = () => delimitedSource(files, compression, form, format, { strict, texts })
   const demote = (columns: readonly number[]) => {
     for (const column of columns) texts.add(column)
@@ -119,14 +119,6 @@ async function plainTable(
     if (others.length === 0 && 'scan' in scanned) return { source, scanned: scanned.scan }
     for (const column of others) texts.add(column)
   }
-}
-
-/** Rows that the files have if all are as long as the first ones, and some more; null: unknown, or not worth a guess. */
-function expectedRows(files: readonly TableFile[], compression: Compression, { sample }: TextForm): number | null {
-  if (compression !== 'none' || sample.length === 0) return null
-  const characters = sample.reduce((sum, { fields }) => fields.reduce((all, { length }) => all + length + 1, sum), 0)
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
-  return Math.ceil((1.1 * bytes * sample.length) / characters)
 }
 
 /** Columns read as numbers that have fields which are none. */

@@ -1,9 +1,10 @@
 /**
- * One thread's part of a scan: claims blocks of the files in order, parses them, takes their statistics, and copies their values to
- * the place in the columns where the rows of the blocks before them end. Any thread; several share `PlainTask`.
+ * One thread's part of a scan: claims blocks of the files in order, parses them, takes their statistics, and packs their values into
+ * the store that all threads share. Any thread; several share `PlainTask`.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { NumberStats, type PackedNumbers } from '../duckdb/profile.js'
+import { BlockPacker, type PackedBlock } from '../packed.js'
 import { NotPlain } from './not-plain.js'
 import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
 
@@ -20,21 +21,16 @@ export interface PlainFile {
 }
 
 /** Words that the threads share. */
-export const Word = { nextBlock: 0, stop: 1, first: 2 } as const
+/** Blocks that are claimed; whether all are to end; bytes of the store that are used, in eights; rows so far. */
+export const Word = { nextBlock: 0, stop: 1, used: 2, rows: 3, count: 4 } as const
 
 export interface PlainTask {
   readonly form: PlainForm
   readonly files: readonly PlainFile[]
-  /** Rows that the columns have room for. */
-  readonly capacity: number
-  /** (columns of numbers, capacity) and (columns of text, capacity), each column consecutive. */
-  readonly numbers: SharedArrayBuffer
-  readonly codes: SharedArrayBuffer
-  /** Words, then for each block, and for the end, the number of rows before it, or -1 while it is not known. */
+  /** Packed values of all blocks, in any order. */
+  readonly store: SharedArrayBuffer
+  /** Words. */
   readonly control: SharedArrayBuffer
-  /** Thread of each block, for the codes of texts. */
-  readonly owners: SharedArrayBuffer
-  readonly thread: number
 }
 
 /** Facts of the blocks of one thread, by column. */
@@ -45,49 +41,50 @@ export interface PlainPart {
   readonly texts: readonly ({ texts: readonly string[]; counts: Uint32Array; firsts: readonly RowPlace[] } | null)[]
   readonly lf: number
   readonly crlf: number
+  /** Blocks that it has read, ascending: their place among all, and their rows in the store. */
+  readonly blocks: readonly { readonly block: number; readonly packed: PackedBlock }[]
 }
 
 export const blocksOf = ({ from, bytes }: PlainFile): number => Math.ceil(Math.max(0, bytes - from) / BLOCK_BYTES)
 
 /** Scans until no block is left. Null: the content is not plain, or another thread has found that. `onRows` after each block. */
 export function scanBlocks(task: PlainTask, onRows: (rows: number) => void): PlainPart | null {
-  const { form, files, capacity, thread } = task
+  const { form, files } = task
   const control = new Int32Array(task.control)
-  const owners = new Uint8Array(task.owners)
-  const numbers = new Float64Array(task.numbers)
-  const codes = new Int32Array(task.codes)
+  const store = new Uint8Array(task.store)
+  const count = files.reduce((sum, file) => sum + blocksOf(file), 0)
   const columns = form.isText.length
   const stride = Math.ceil(BLOCK_BYTES / columns) + 1
   const parser = new PlainParser(form, stride)
   const stats = form.isText.map(isText => (isText ? null : new NumberStats()))
   const bytes = new Uint8Array(1 + BLOCK_BYTES + TAIL_BYTES + 1)
   const reader = new BlockReader(files, bytes)
+  const packer = new BlockPacker(columns, stride)
+  const blocks: { block: number; packed: PackedBlock }[] = []
   try {
     for (;;) {
       if (Atomics.load(control, Word.stop) !== 0) return null
       const block = Atomics.add(control, Word.nextBlock, 1)
-      if (block >= owners.length) break
-      owners[block] = thread
+      if (block >= count) break
       const [from, to] = reader.read(block)
       const rows = parser.parse(block, bytes, from, to)
       if (rows > 0 && parser.end - 1 === reader.end) parser.lf--
-      const start = startOf(control, block)
-      if (start < 0) return null
-      if (start + rows > capacity) throw new NotPlain()
-      Atomics.store(control, Word.first + block + 1, start + rows)
-      Atomics.notify(control, Word.first + block + 1)
-      let [number, text] = [0, 0]
+      packer.begin()
       for (let column = 0; column < columns; column++) {
         const at = parser.offsetOf(column)
         const all = stats[column]
-        if (all === null) {
-          codes.set(parser.codes.subarray(at, at + rows), text++ * capacity + start)
-        } else {
+        if (all === null) packer.addCodes(column, parser.codes, at, at + rows)
+        else {
           all.add(parser.numbers, at, at + rows)
-          numbers.set(parser.numbers.subarray(at, at + rows), number++ * capacity + start)
+          packer.addNumbers(column, parser.numbers, at, at + rows)
         }
       }
-      onRows(start + rows)
+      const place = 8 * Atomics.add(control, Word.used, packer.bytes / 8)
+      if (place + packer.bytes > store.length) throw new NotPlain()
+      store.set(packer.content, place)
+      const offsets = packer.offsets.map(offset => place + offset)
+      blocks.push({ block, packed: { rows, buffer: task.store, offsets, packings: packer.packings.slice() } })
+      onRows(Atomics.add(control, Word.rows, rows) + rows)
     }
   } catch (error) {
     stop(control)
@@ -98,7 +95,7 @@ export function scanBlocks(task: PlainTask, onRows: (rows: number) => void): Pla
   }
   const { missing, misfits, lf, crlf } = parser
   return {
-    ...{ missing, misfits, lf, crlf, numbers: stats.map(each => each?.pack() ?? null) },
+    ...{ missing, misfits, lf, crlf, blocks, numbers: stats.map(each => each?.pack() ?? null) },
     texts: parser.texts.map(
       (each, column) => each && { texts: each.texts, counts: each.counts, firsts: parser.firsts[column] },
     ),
@@ -111,25 +108,7 @@ export const isSystemError = (error: unknown): boolean => error instanceof Error
 /** Ends all threads at their next block. */
 export function stop(control: Int32Array): void {
   Atomics.store(control, Word.stop, 1)
-  for (let at = 0; at < control.length; at++) Atomics.notify(control, at)
 }
-
-/**
- * Rows before a block: waits for the thread that has the block before it, which never waits for a later one. -1: all are to end;
- * whoever says so wakes the others after that.
- */
-function startOf(control: Int32Array, block: number): number {
-  const at = Word.first + block
-  for (;;) {
-    const start = Atomics.load(control, at)
-    if (start >= 0) return start
-    if (Atomics.load(control, Word.stop) !== 0) return -1
-    Atomics.wait(control, at, -1, STOP_MS)
-  }
-}
-
-/** Time after which a waiting thread looks whether it is to end, if the word that it waits for came just before. */
-const STOP_MS = 50
 
 /** Reads the bytes of blocks, with the whole of the last record that begins in each. */
 class BlockReader {

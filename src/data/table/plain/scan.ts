@@ -12,22 +12,11 @@ import { NumberStats, TextStats } from '../duckdb/profile.js'
 import { Meanings } from '../duckdb/reading.js'
 import type { Scan, ScannedColumn } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
-import type { RawColumn } from '../duckdb/vectors.js'
-import {
-  blocksOf,
-  isSystemError,
-  type PlainFile,
-  type PlainPart,
-  type PlainTask,
-  scanBlocks,
-  stop,
-  Word,
-} from './blocks.js'
+import { type PackedBlock, PackedRows } from '../packed.js'
+import { isSystemError, type PlainFile, type PlainPart, type PlainTask, scanBlocks, stop, Word } from './blocks.js'
 import type { RowPlace } from './parse.js'
 
 export interface PlainOptions {
-  /** Rows of the files as far as they are known. */
-  readonly expectedRows: number | null
   /** Most bytes of values to keep. */
   readonly keepBytes: number
   readonly threads: number
@@ -39,9 +28,9 @@ export type PlainScan = { readonly scan: Scan } | { readonly misfits: readonly n
 
 /** Bytes that are worth a thread of their own. */
 const THREAD_BYTES = 2 ** 22
-/** Room for rows beside those that are expected. Memory that is not written is none. */
-const ROOM = 2
-const LEAST_ROWS = 4096
+/** Bytes of the store for each byte of text, of which a number has two at least. Memory that is not written is none. */
+const STORE_BYTES = 4
+const LEAST_BYTES = 2 ** 16
 const HEADER_BYTES = 2 ** 18
 const BYTE_ORDER_MARK = 0xef
 
@@ -62,35 +51,23 @@ async function scanFiles(
   options: PlainOptions,
 ): Promise<PlainScan> {
   const isText = source.columns.map(({ type }) => type === 'text')
-  const numberCount = isText.filter(text => !text).length
-  const rowBytes = 8 * numberCount + 4 * (isText.length - numberCount)
-  const { expectedRows, keepBytes } = options
-  if (expectedRows === null || expectedRows * rowBytes > keepBytes) return null
   if (form.counts !== null || form.skippedRecords > 1 || form.delimiter.length !== 1) return null
   const header = await plainFiles(files, form.skippedRecords)
   if (header === null) return null
-  const capacity = ROOM * expectedRows + LEAST_ROWS
-  const blocks = header.files.reduce((sum, file) => sum + blocksOf(file), 0)
-  const control = new Int32Array(new SharedArrayBuffer(4 * (Word.first + blocks + 1))).fill(-1)
-  control.set([0, 0, 0])
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
   const task: PlainTask = {
     form: { delimiter: form.delimiter, decimal: form.decimal, isText },
     files: header.files,
-    capacity,
-    numbers: new SharedArrayBuffer(8 * numberCount * capacity),
-    codes: new SharedArrayBuffer(4 * (isText.length - numberCount) * capacity),
-    control: control.buffer as SharedArrayBuffer,
-    owners: new SharedArrayBuffer(blocks),
-    thread: 0,
+    store: new SharedArrayBuffer(Math.min(STORE_BYTES * bytes + LEAST_BYTES, options.keepBytes)),
+    control: new SharedArrayBuffer(4 * Word.count),
   }
-  await Promise.all([task.numbers, task.codes].map(adviseHugePages))
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+  if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
   const threads = Math.min(options.threads, Math.floor(bytes / THREAD_BYTES))
   const parts = threads > 0 ? await inThreads(task, threads, options.onRows) : [scanBlocks(task, options.onRows)]
   if (parts.includes(null)) return null
   const all = parts as PlainPart[]
   const [lf, crlf] = [header.lf + sum(all, part => part.lf), header.crlf + sum(all, part => part.crlf)]
-  const rows = control[Word.first + blocks]
+  const rows = new Int32Array(task.control)[Word.rows]
   if ((lf > 0 && crlf > 0) || rows === 0) return null
   const misfits = isText.flatMap((_, column) => (all.some(part => part.misfits[column] > 0) ? [column] : []))
   return misfits.length > 0 ? { misfits } : { scan: new Merging(task, source, all, rows).scan() }
@@ -140,8 +117,7 @@ async function inThreads(
   let rows = 0
   const threads = Array.from(
     { length: count },
-    (_, thread) =>
-      new Worker(new URL('./scan-thread.js', import.meta.url), { workerData: { ...task, thread }, execArgv: [] }),
+    () => new Worker(new URL('./scan-thread.js', import.meta.url), { workerData: task, execArgv: [] }),
   )
   const answers = threads.map(
     thread =>
@@ -167,8 +143,9 @@ async function inThreads(
 
 /** Facts of all threads, put together as those of one pass. */
 class Merging {
-  readonly #starts: Int32Array
-  readonly #owners: Uint8Array
+  /** Blocks in order, and rows before each. */
+  readonly #blocks: readonly PackedBlock[]
+  readonly #starts: number[] = []
 
   constructor(
     readonly task: PlainTask,
@@ -176,29 +153,28 @@ class Merging {
     readonly parts: readonly PlainPart[],
     readonly rows: number,
   ) {
-    this.#starts = new Int32Array(task.control).subarray(Word.first)
-    this.#owners = new Uint8Array(task.owners)
+    const blocks: PackedBlock[] = []
+    for (const part of parts) for (const { block, packed } of part.blocks) blocks[block] = packed
+    this.#blocks = blocks
+    let start = 0
+    for (const { rows } of blocks) {
+      this.#starts.push(start)
+      start += rows
+    }
   }
 
   scan(): Scan {
-    const { task, rows } = this
-    const columns: ScannedColumn[] = []
-    const kept: RawColumn[] = []
-    let [number, text] = [0, 0]
-    task.form.isText.forEach((isText, index) => {
-      if (isText) {
-        const codes = new Int32Array(task.codes, 4 * text++ * task.capacity, rows)
-        const { column, dictionary } = this.#texts(index, codes)
-        columns.push(column)
-        kept.push({ codes, dictionary })
-        return
+    const dictionaries: (readonly string[] | null)[] = []
+    const columns = this.task.form.isText.map((isText, index) => {
+      if (!isText) {
+        dictionaries.push(null)
+        return this.#numbers(index)
       }
-      const values = new Float64Array(task.numbers, 8 * number++ * task.capacity, rows)
-      const column = this.#numbers(index)
-      columns.push(column)
-      kept.push({ values, nulls: column.numbers!.missing - column.nan })
+      const { column, dictionary } = this.#texts(index)
+      dictionaries.push(dictionary)
+      return column
     })
-    return { rows, columns, kept: { firstRow: 0, rows, columns: kept } }
+    return { rows: this.rows, columns, kept: new PackedRows(this.#blocks, dictionaries) }
   }
 
   #rowOf({ block, row }: RowPlace): number {
@@ -229,7 +205,7 @@ class Merging {
   }
 
   /** Gives all threads' texts one dictionary, in the order in which they first occur; rewrites the codes. */
-  #texts(index: number, codes: Int32Array): { column: ScannedColumn; dictionary: readonly string[] } {
+  #texts(index: number): { column: ScannedColumn; dictionary: readonly string[] } {
     const { source, task } = this
     const all = new Map<string, { count: number; row: number }>()
     for (const part of this.parts) {
@@ -246,15 +222,15 @@ class Merging {
     }
     const ordered = [...all].sort(([, a], [, b]) => a.row - b.row)
     const codeOf = new Map(ordered.map(([text], code) => [text, code]))
-    const maps = this.parts.map(part => Int32Array.from(part.texts[index]!.texts, text => codeOf.get(text)!))
-    for (let block = 0; block + 1 < this.#starts.length; block++) {
-      const map = maps[this.#owners[block]]
-      for (let row = this.#starts[block]; row < this.#starts[block + 1]; row++) {
-        if (codes[row] >= 0) codes[row] = map[codes[row]]
+    for (const part of this.parts) {
+      const map = Int32Array.from(part.texts[index]!.texts, text => codeOf.get(text)!)
+      for (const { packed } of part.blocks) {
+        const codes = new Int32Array(packed.buffer, packed.offsets[index], packed.rows)
+        for (let row = 0; row < codes.length; row++) if (codes[row] >= 0) codes[row] = map[codes[row]]
       }
     }
     const texts = new TextStats()
-    texts.rows = codes.length
+    texts.rows = this.rows
     const meanings = source.columns[index].decides ? new Meanings(task.form.decimal) : null
     let present = 0
     for (const [text, { count, row }] of ordered) {
@@ -262,7 +238,7 @@ class Merging {
       present += count
       meanings?.add(text, count, row)
     }
-    texts.missing = codes.length - present
+    texts.missing = this.rows - present
     return { column: { index, numbers: null, nan: 0, texts, meanings }, dictionary: ordered.map(([text]) => text) }
   }
 }

@@ -1,0 +1,169 @@
+/**
+ * Numbers in as few bytes as give the same bits back: as integers of 32 bits and a power of ten by which they are divided, which most
+ * tables' numbers are; as f32 where all of them are; else as f64. Memory that is written for the first time costs more than packing.
+ * Pure; any thread.
+ */
+
+/** Ways to keep the values of a column: up to MOST_POWER, integers that are divided by that power of ten. */
+export const Packing = { f32: 20, f64: 21, codes: 22 } as const
+
+/** 10^0 to 10^9. */
+const POWERS = Float64Array.from({ length: 10 }, (_, i) => Number(`1e${i}`))
+const MOST_POWER = 9
+/** Integer in the place of a missing value. */
+const MISSING = -(2 ** 31)
+
+/** Consecutive rows of all columns of a table. */
+export interface PackedBlock {
+  readonly rows: number
+  readonly buffer: ArrayBufferLike
+  /** (C) Byte of the buffer at which a column begins, and its packing. */
+  readonly offsets: Float64Array
+  readonly packings: Uint8Array
+}
+
+/** Packs blocks of columns, one after the other, each as the block before as long as that can be done. */
+export class BlockPacker {
+  /** (C) Packings of the last block, and the bytes at which its columns begin. */
+  readonly packings: Uint8Array
+  readonly offsets: Float64Array
+  /** Bytes of the last block. */
+  bytes = 0
+  readonly #buffer: ArrayBuffer
+  readonly #ints: Int32Array
+  readonly #f32: Float32Array
+  readonly #f64: Float64Array
+
+  constructor(columns: number, mostRows: number) {
+    this.packings = new Uint8Array(columns)
+    this.offsets = new Float64Array(columns)
+    this.#buffer = new ArrayBuffer(columns * mostRows * Float64Array.BYTES_PER_ELEMENT)
+    this.#ints = new Int32Array(this.#buffer)
+    this.#f32 = new Float32Array(this.#buffer)
+    this.#f64 = new Float64Array(this.#buffer)
+  }
+
+  /** Content of the last block, valid until the next one. */
+  get content(): Uint8Array {
+    return new Uint8Array(this.#buffer, 0, this.bytes)
+  }
+
+  begin(): void {
+    this.bytes = 0
+  }
+
+  /** Adds values [from, to) as the next rows of a column. Columns come in order. */
+  addNumbers(column: number, values: Float64Array, from: number, to: number): void {
+    const at = this.bytes
+    this.offsets[column] = at
+    let packing = this.packings[column]
+    for (; packing <= MOST_POWER; packing++) {
+      if (packIntegers(values, from, to, POWERS[packing], this.#ints, at / 4)) break
+    }
+    if (packing > MOST_POWER && packing < Packing.f64) {
+      packing = packFloats(values, from, to, this.#f32, at / 4) ? Packing.f32 : Packing.f64
+    }
+    if (packing === Packing.f64) this.#f64.set(values.subarray(from, to), at / 8)
+    this.packings[column] = packing
+    this.#end((packing === Packing.f64 ? 8 : 4) * (to - from))
+  }
+
+  addCodes(column: number, codes: Int32Array, from: number, to: number): void {
+    this.offsets[column] = this.bytes
+    this.packings[column] = Packing.codes
+    this.#ints.set(codes.subarray(from, to), this.bytes / 4)
+    this.#end(4 * (to - from))
+  }
+
+  #end(bytes: number): void {
+    this.bytes += Math.ceil(bytes / 8) * 8
+  }
+}
+
+/** False if one of the values is not an integer divided by the power, to the bit. */
+function packIntegers(
+  values: Float64Array,
+  from: number,
+  to: number,
+  power: number,
+  into: Int32Array,
+  at: number,
+): boolean {
+  for (let i = from; i < to; i++) {
+    const value = values[i]
+    const integer = Math.round(value * power)
+    if ((integer | 0) === integer && integer / power === value && integer !== MISSING) {
+      if (integer === 0 && Object.is(value, -0)) return false
+      into[at + i - from] = integer
+    } else if (Number.isNaN(value)) into[at + i - from] = MISSING
+    else return false
+  }
+  return true
+}
+
+function packFloats(values: Float64Array, from: number, to: number, into: Float32Array, at: number): boolean {
+  for (let i = from; i < to; i++) {
+    const value = values[i]
+    if (Math.fround(value) !== value && !Number.isNaN(value)) return false
+    into[at + i - from] = value
+  }
+  return true
+}
+
+/** Rows of packed blocks, in order. */
+export class PackedRows {
+  readonly rows: number
+  /** (blocks + 1) Rows before each block. */
+  readonly #starts: Float64Array
+  /** Block of the last row that was read: the next one is often in it too. */
+  #last = 0
+
+  /** `dictionaries`: (C) of the codes of columns of text; null for numbers. */
+  constructor(
+    readonly blocks: readonly PackedBlock[],
+    readonly dictionaries: readonly (readonly string[] | null)[],
+  ) {
+    this.#starts = new Float64Array(blocks.length + 1)
+    blocks.forEach(({ rows }, i) => {
+      this.#starts[i + 1] = this.#starts[i] + rows
+    })
+    this.rows = this.#starts[blocks.length]
+  }
+
+  /** Writes values of rows [from, to) to the beginning of `into`; missing ones are NaN. */
+  numbers(column: number, from: number, to: number, into: Float64Array): void {
+    this.#each(from, to, ({ buffer, offsets, packings }, first, count, at) => {
+      const packing = packings[column]
+      const offset = offsets[column]
+      if (packing === Packing.f64) into.set(new Float64Array(buffer, offset + 8 * first, count), at)
+      else if (packing === Packing.f32) into.set(new Float32Array(buffer, offset + 4 * first, count), at)
+      else unpack(new Int32Array(buffer, offset + 4 * first, count), POWERS[packing], into, at)
+    })
+  }
+
+  /** Writes codes of rows [from, to) to the beginning of `into`. */
+  codes(column: number, from: number, to: number, into: Int32Array): void {
+    this.#each(from, to, ({ buffer, offsets }, first, count, at) => {
+      into.set(new Int32Array(buffer, offsets[column] + 4 * first, count), at)
+    })
+  }
+
+  #each(from: number, to: number, copy: (block: PackedBlock, first: number, count: number, at: number) => void): void {
+    const starts = this.#starts
+    let block = starts[this.#last] <= from ? this.#last : 0
+    while (starts[block + 1] <= from) block++
+    for (let row = from; row < to; block++) {
+      this.#last = block
+      const end = Math.min(to, starts[block + 1])
+      if (end > row) copy(this.blocks[block], row - starts[block], end - row, row - from)
+      row = Math.max(row, end)
+    }
+  }
+}
+
+function unpack(integers: Int32Array, power: number, into: Float64Array, at: number): void {
+  for (let i = 0; i < integers.length; i++) {
+    const integer = integers[i]
+    into[at + i] = integer === MISSING ? Number.NaN : integer / power
+  }
+}

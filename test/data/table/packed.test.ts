@@ -1,0 +1,83 @@
+/** Packed numbers come back with the same bits, whatever they are. */
+import t from 'tap'
+import { BlockPacker, type PackedBlock, PackedRows, Packing } from '../../../src/data/table/packed.js'
+
+/** Packs blocks of one column, and reads them back. */
+function roundTrip(blocks: readonly (readonly number[])[]) {
+  const packer = new BlockPacker(1, Math.max(...blocks.map(({ length }) => length)))
+  const packed = blocks.map((values): PackedBlock => {
+    packer.begin()
+    packer.addNumbers(0, Float64Array.from(values), 0, values.length)
+    const { offsets, packings } = packer
+    return {
+      rows: values.length,
+      buffer: packer.content.slice().buffer,
+      offsets: offsets.slice(),
+      packings: packings.slice(),
+    }
+  })
+  const rows = new PackedRows(packed, [null])
+  const back = new Float64Array(rows.rows)
+  rows.numbers(0, 0, rows.rows, back)
+  return { back, packings: packed.map(({ packings }) => packings[0]), rows }
+}
+
+const bits = (values: Iterable<number>) => Buffer.from(Float64Array.from(values).buffer).toString('hex')
+
+t.test('decimals, floats, doubles, missing values: the fewest bytes that give the same bits', async t => {
+  const cases: [name: string, values: number[], packing: number][] = [
+    ['integers', [1, -5, 0, 2 ** 31 - 1, -(2 ** 31) + 1], 0],
+    ['decimals', [0.1, -0.25, 3, 12345.67], 2],
+    ['five decimals', [-0.07947, 2.16859, 1e-5], 5],
+    ['with missing values', [Number.NaN, 0.5, Number.NaN], 1],
+    ['nothing but missing values', [Number.NaN, Number.NaN], 0],
+    ['the integer that stands for a missing value', [-(2 ** 31), 1], Packing.f32],
+    ['negative zero', [-0, 1], Packing.f32],
+    ['floats', [Math.fround(0.1), Math.fround(1e20), Number.NaN], Packing.f32],
+    ['doubles', [0.1, Math.PI, -0], Packing.f64],
+    ['ids', [9007199254740991, 1700000000123], Packing.f64],
+    ['infinite', [Number.POSITIVE_INFINITY, 0.1], Packing.f64],
+    ['smallest and largest', [5e-324, 1.7976931348623157e308], Packing.f64],
+  ]
+  for (const [name, values, packing] of cases) {
+    const { back, packings } = roundTrip([values])
+    t.equal(bits(back), bits(values), name)
+    t.same(packings, [packing], name)
+  }
+})
+
+t.test('blocks that need more than the ones before', async t => {
+  const blocks = [[1, 2], [0.5, 1], [1.25], [Math.PI, 1], [1, 2, 3]]
+  const { back, packings } = roundTrip(blocks)
+  t.equal(bits(back), bits(blocks.flat()))
+  t.same(packings, [0, 1, 2, Packing.f64, Packing.f64])
+})
+
+t.test('any numbers, any rows', async t => {
+  let state = 12345
+  const random = (below: number) => {
+    state = (state * 48271) % 2147483647
+    return state % below
+  }
+  const makers = [
+    () => random(1000),
+    () => (random(2e9) - 1e9) / 10 ** random(10),
+    () => Math.fround(random(2e9) / 7),
+    () => random(2e9) / 7,
+    () => [0, -0, Number.NaN, 1e300][random(4)],
+  ]
+  for (let round = 0; round < 200; round++) {
+    const blocks = Array.from({ length: 1 + random(4) }, () => {
+      const make = makers[random(makers.length)]
+      return Array.from({ length: random(20) }, make)
+    })
+    const all = blocks.flat()
+    const { back, rows } = roundTrip(blocks)
+    t.equal(bits(back), bits(all), `round ${round}`)
+    const from = random(all.length + 1)
+    const to = from + random(all.length - from + 1)
+    const part = new Float64Array(to - from)
+    rows.numbers(0, from, to, part)
+    t.equal(bits(part), bits(all.slice(from, to)), `round ${round}: rows ${from} to ${to}`)
+  }
+})
