@@ -25,8 +25,8 @@ import { BF16_LISTS, bf16MultiplySignature, bf16PanelSignature } from './product
 const NEEDED = ['avx512f', 'avx512bw', 'avx512_vbmi2', 'avx512_bf16', 'popcnt']
 /** Share of numbers that are not zero up to which skipping the others pays. */
 const DENSEST = 0.7
-/** Share of numbers that are not zero after ReLU and dropout. */
-const USUAL = 0.35
+/** Share of numbers that are not zero after ReLU and dropout, once a network learns. */
+const USUAL = 0.2
 
 /** Why zeros cannot be skipped in bf16 here, as far as the CPU decides; null where they can. With AMX libraries are faster. */
 export function bf16SparseObstacle(): string | null {
@@ -46,11 +46,16 @@ export async function bf16SparseTitle(): Promise<string | null> {
 /** Blocks that are multiplied at once. */
 export const sparseBlocks = MOST_BLOCKS
 
-/** Cycles for each of k: each two numbers unpack and add four vectors a cycle; the rest of each row's work; the panel. */
+/**
+ * Cycles for each of k and each number of the result: two listed numbers take two cycles a block; sums are loaded and stored
+ * once for 64 of k, rows listed for each group of blocks; panels are packed for all rows. Each number, for blocks that are
+ * a little larger than others may leave fewer of them.
+ */
 export function bf16SparseCost(rows: number, columns: number): number {
   const blocks = Math.ceil(columns / BF16_COLUMNS)
   const groups = Math.ceil(blocks / MOST_BLOCKS)
-  return rows * (blocks * (USUAL * 1.25 + 0.15) + groups * 0.35) + 3 * blocks
+  const cycles = rows * (blocks * (USUAL * 1.25 + 0.08) + groups * 0.375) + 4 * blocks
+  return cycles / (rows * columns)
 }
 
 interface Bf16SparseCode {

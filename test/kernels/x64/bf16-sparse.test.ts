@@ -207,4 +207,6 @@ t.test('what is not a number is no zero; what stands for nothing is not multipli
 t.test('blocks are cut so that panels are wide', async t => {
   const unit = { blockRows: 32, blockColumns: 64, blockCost: bf16SparseCost }
   t.same(divideGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.same(divideGrid(256, 2500, 3000, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
+  t.same(divideGrid(256, 2000, 2500, unit)[0], { row: 0, rows: 128, columns: { start: 0, end: 256 } })
 })
