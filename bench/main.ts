@@ -16,6 +16,7 @@ import {
   variantsOf,
 } from './backends.js'
 import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
+import { benchDense, DENSE_DEFAULTS } from './dense.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
@@ -46,6 +47,7 @@ async function allRuns(weights: string | undefined): Promise<Run[]> {
   return [
     { args: 'gemm', run: say => benchGemm(GEMM_DEFAULTS, say) },
     { args: 'step', run: say => benchStep(STEP_DEFAULTS, say) },
+    ...each('dense', (backend, say) => benchDense({ ...DENSE_DEFAULTS, backend }, say)),
     ...each('scaling', (backend, say) => benchScaling({ ...SCALING_DEFAULTS, backend }, say)),
     ...each('small', (backend, say) => benchSmall({ ...SMALL_DEFAULTS, backend }, say)),
     ...(hasBf16
@@ -162,6 +164,18 @@ function createProgram(args: readonly string[]): Argv {
           }),
       ({ backends, turns, warmup, workers, shardRows, allReduce, ...outputs }) =>
         show(outputs, say => benchStep({ backends, turns, warmup, workers, shardRows, allReduce }, say)),
+    )
+    .command(
+      'dense',
+      'Training step of networks without zeros, beside the roofline and PyTorch',
+      argv =>
+        argv
+          .option('backend', { choices: BACKENDS, default: DENSE_DEFAULTS.backend, describe: 'Our kernels' })
+          .option('turns', number(DENSE_DEFAULTS.turns, 'Turns of each side'))
+          .option('steps', number(DENSE_DEFAULTS.steps, 'Steps of a turn'))
+          .option('workers', number(DENSE_DEFAULTS.workers, 'Workers, and threads of PyTorch')),
+      ({ backend, turns, steps, workers, ...outputs }) =>
+        show(outputs, say => benchDense({ backend, turns, steps, workers }, say)),
     )
     .command(
       'scaling',

@@ -33,6 +33,8 @@ def options():
     parser.add_argument("--l2", type=float, default=0.05)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--activation", choices=["relu", "gelu"], default="relu")
+    parser.add_argument("--norm", choices=["none", "batch"], default="none")
     parser.add_argument("--adam", choices=["auto", "plain", "foreach"], default="auto")
     parser.add_argument("--selftest", action="store_true", help="train a toy problem, then end")
     args = parser.parse_args()
@@ -58,7 +60,8 @@ except ImportError as error:
 
 
 class Trainer:
-    def __init__(self, widths, images, labels, dropout, l2, adam, learning_rate=0.001, bf16=False):
+    def __init__(self, widths, images, labels, dropout, l2, adam, learning_rate=0.001, bf16=False,
+                 activation="relu", norm="none"):
         layers = []
         for index, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             linear = nn.Linear(inputs, outputs)
@@ -66,14 +69,17 @@ class Trainer:
             nn.init.zeros_(linear.bias)
             layers.append(linear)
             if index < len(widths) - 2:
-                layers.append(nn.ReLU(inplace=True))
+                if norm == "batch":
+                    layers.append(nn.BatchNorm1d(outputs))
+                layers.append(nn.ReLU(inplace=True) if activation == "relu" else nn.GELU(approximate="tanh"))
                 if dropout > 0:
                     layers.append(nn.Dropout(dropout))
         self.model = nn.Sequential(*layers)
         self.images, self.labels, self.bf16 = images, labels, bf16  # (B, I) uint8, (B)
         linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        groups = [{"params": [linear.weight for linear in linears], "weight_decay": l2 / len(images)},
-                  {"params": [linear.bias for linear in linears], "weight_decay": 0}]
+        weights = [linear.weight for linear in linears]
+        others = [parameter for parameter in self.model.parameters() if not any(parameter is weight for weight in weights)]
+        groups = [{"params": weights, "weight_decay": l2 / len(images)}, {"params": others, "weight_decay": 0}]
         self.optimizer = torch.optim.Adam(groups, lr=learning_rate, foreach=adam == "foreach")
 
     def step(self):
@@ -125,7 +131,8 @@ def main():
     labels = torch.randint(0, args.widths[-1], (args.batch,), generator=generator)
 
     def make(adam):
-        return Trainer(args.widths, images, labels, args.dropout, args.l2, adam, bf16=args.precision == "bf16")
+        return Trainer(args.widths, images, labels, args.dropout, args.l2, adam, bf16=args.precision == "bf16",
+                       activation=args.activation, norm=args.norm)
 
     adam = fastest_adam(make) if args.adam == "auto" else args.adam
     trainer = make(adam)
