@@ -42,6 +42,7 @@ export {
   type LabelPrediction,
   type LayerActivations,
   Predictor,
+  type PredictorOptions,
   type Samples,
 } from './inference/predictor.js'
 export { PictureError } from './picture/raster.js'

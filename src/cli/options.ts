@@ -26,6 +26,13 @@ export const movedStart = {
 
 export const jsonObject = { describe: 'Print one JSON object', type: 'boolean', default: false } as const
 
+/** Kernels that a saved network predicts with. */
+export const backendOption = {
+  describe: 'Kernels to predict with',
+  choices: ['auto', 'onednn', 'blas', 'wasm', 'reference'],
+  defaultDescription: "the experiment's",
+} as const
+
 /** Text option that may be given once: yargs makes a list of repeated ones, and a usage error of what `coerce` throws. */
 export function single(name: string) {
   return {

@@ -1,10 +1,10 @@
 /** `gradloom predict --data`: predictions for every row of a table, to a file or stdout. Main thread. */
-import { availableParallelism } from 'node:os'
 import { extname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { writeAtomically } from '../files/atomic.js'
 import { formatCount, formatList } from '../format.js'
+import type { BackendName } from '../inference/model.js'
 import { Predictor } from '../inference/predictor.js'
 import { FORMAT_OF_ENDING, type Format } from '../inference/table/formats.js'
 import type { Lines } from '../inference/table/lines.js'
@@ -19,6 +19,7 @@ export interface RowsRequest {
   readonly out: string | undefined
   readonly format: Format | undefined
   readonly keep: readonly string[]
+  readonly backend: BackendName | undefined
 }
 
 /** Format that `--format` names, else that of the file's ending; CSV on stdout. Throws ConfigError. */
@@ -70,12 +71,11 @@ export async function predictRows(request: RowsRequest): Promise<void> {
 }
 
 async function predictUntil(
-  { run, data, out, format: asked, keep }: RowsRequest,
+  { run, data, out, format: asked, keep, backend }: RowsRequest,
   interrupt: Interrupt | null,
 ): Promise<void> {
   const format = formatFor(out, asked)
-  // One thread more than cores: this one reads and writes, and waits most of the time.
-  const { predictor, forward, shared } = await Predictor.openShared(run, 1 + availableParallelism())
+  const { predictor, forward, shared } = await Predictor.openShared(run, { backend })
   const { input, experiment, checkpoint } = predictor.source
   if (!input.table) {
     throw new ConfigError(`${checkpoint}: was trained on data.dataset "${experiment.data.dataset}", expected "table"`, {

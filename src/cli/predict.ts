@@ -2,9 +2,10 @@
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
 import type { Answer } from '../inference/ask.js'
+import type { BackendName } from '../inference/model.js'
 import type { Predictor } from '../inference/predictor.js'
 import { FORMATS, type Format } from '../inference/table/formats.js'
-import { countOption, integerOption, jsonObject, savedRun, single, singleOptional } from './options.js'
+import { backendOption, countOption, integerOption, jsonObject, savedRun, single, singleOptional } from './options.js'
 import { paintFor } from './paint.js'
 import { checkOut, savePicture } from './save-picture.js'
 import { colourDepth, imageLines } from './terminal-image.js'
@@ -20,6 +21,7 @@ interface PredictArguments {
   keep: string[]
   format?: Format
   out?: string
+  backend?: BackendName
   json: boolean
 }
 
@@ -69,6 +71,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         describe: 'File to write: the predictions of --data (.csv, .ndjson, .parquet); else a contact sheet, a PNG',
         ...single('out'),
       })
+      .option('backend', backendOption)
       .option('json', jsonObject)
       .example('$0 predict runs/mine', 'a random test image and its prediction')
       .example('$0 predict runs/mine --index 3 --index 1200', 'these two')
@@ -86,7 +89,7 @@ async function runPredict(args: PredictArguments): Promise<void> {
   if (args.data !== undefined) {
     refuseOthers(args)
     const { predictRows } = await import('./predict-rows.js')
-    return predictRows({ ...args, data: args.data, out: args.out, format: args.format })
+    return predictRows({ ...args, data: args.data, out: args.out, format: args.format, backend: args.backend })
   }
   for (const [option, given] of [
     ['keep', args.keep.length > 0],
@@ -102,7 +105,7 @@ async function runPredict(args: PredictArguments): Promise<void> {
   const seed = integerOption('predict', 'seed', args.seed, 0)
   if (args.out !== undefined) checkOut('predict', args.out)
 
-  const predictor = await Predictor.open(args.run)
+  const predictor = await Predictor.open(args.run, { backend: args.backend })
   const answers = await ask(predictor, { indices, random, wrong, seed, files: args.image })
   if (args.out !== undefined) await saveSheet(args.out, answers, predictor)
   if (predictor.note !== null) process.stderr.write(`note: ${predictor.note}\n`)

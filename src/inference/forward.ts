@@ -1,22 +1,25 @@
 /**
  * Forward pass of a saved network in one thread. Several threads may share the memory of a model: all read the same weights, and
- * each has rows of the batch buffers and scratch memory of its own, so that none waits for another. Any thread.
+ * each has batch buffers of its own, so that none waits for another. Any thread.
  *
  * Letters: `B` samples, `F` features of one, `K` outputs, `U` units of a layer.
  */
 import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
 import { RunError } from '../errors.js'
-import type { Kernels } from '../kernels/backend.js'
+import type { Backend, Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
+import type { openProducts } from '../kernels/native/open-products.js'
 import { viewSlot } from '../tensor/arena.js'
 import { bindNetwork } from '../worker/network/bind.js'
-import { type Network, type RowsPass, rowsPass } from '../worker/network/network.js'
+import { type Network, type Pass, rowsPass } from '../worker/network/network.js'
 import { copyRows } from '../worker/network/rows.js'
 import { faultText } from '../worker/plan/faults.js'
-import { type Layout, planLayout } from '../worker/plan/layout.js'
+import type { Layout } from '../worker/plan/layout.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
+import { passStages } from '../worker/program/passes.js'
 import type { ModelSource } from './model.js'
+import { PASS_ROWS, threadLayouts } from './thread-layouts.js'
 
 /** What threads need to run the same network: plain data and shared memory, which can be sent to them. */
 export interface SharedModel {
@@ -33,34 +36,29 @@ export class Forward {
   readonly layout: Layout
   readonly kernels: Kernels
   readonly #model: SharedModel
-  readonly #network: Network
-  readonly #run: RowsPass
-  /** First row of the batch buffers that is this thread's, and how many are. */
-  readonly #row: number
-  readonly #rows: number
+  /** Runs rows [0, count) of the batch buffers; returns 0 or the code of a fault. */
+  readonly #run: (count: number) => number
 
-  private constructor(model: SharedModel, layout: Layout, kernels: Kernels, thread: number) {
+  private constructor(model: SharedModel, backend: Backend, layout: Layout, kernels: Kernels) {
     const { plan, memory } = model
     this.widths = plan.widths
     this.layout = layout
     this.kernels = kernels
     this.#model = model
-    this.#network = bindNetwork(plan, layout, memory, kernels)
-    this.#run = rowsPass(this.#network)
-    this.#rows = Math.floor(layout.bufferRows / plan.workers)
-    this.#row = thread * this.#rows
-    const { data: indices } = this.#network.batch.samples
-    for (let row = this.#row; row < this.#row + this.#rows; row++) indices[row] = row
+    const network = bindNetwork(plan, layout, memory, kernels)
+    const { data: indices } = network.batch.samples
+    for (let row = 0; row < PASS_ROWS; row++) indices[row] = row
+    this.#run = passOf(plan, backend, network)
   }
 
   /** Binds the network's kernels. `thread`: from 0 to one less than the plan has workers. */
   static async open(model: SharedModel, thread: number): Promise<Forward> {
     const { plan, memory, module } = model
     const backend = await loadBackend(plan.backend, plan.precision)
-    const layout = planLayout(plan, backend)
+    const layout = threadLayouts(plan, backend).layouts[thread]
     const scratchByteOffset = layout.scratch[thread].byteOffset
-    const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
-    return new Forward(model, layout, kernels, thread)
+    const native = plan.library && (await openLibrary(plan.library, plan.precision, memory))
+    return new Forward(model, backend, layout, backend.instantiate({ memory, module, scratchByteOffset, native }))
   }
 
   /** Outputs (B, K) of samples (B, F), in the units of the data. Throws RunError where they are not finite. */
@@ -69,23 +67,22 @@ export class Forward {
     const last = this.widths.length - 1
     const rows = samples.length / (height * width)
     const out = new Float32Array(rows * this.widths[last])
-    this.eachBatch(samples, rows, (first, count) => this.copy(out, last, first, count))
+    this.eachPass(samples, rows, (first, count) => this.copy(out, last, first, count))
     return out
   }
 
   /**
-   * Passes all samples through the network; `taken` copies what it needs of a mini-batch, which the next one overwrites. Throws
-   * RunError where outputs are not finite.
+   * Passes all samples through the network; `taken` copies what it needs of a pass, which the next one overwrites. Throws RunError
+   * where outputs are not finite.
    */
-  eachBatch(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
+  eachPass(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { source, memory } = this.#model
     const features = source.height * source.width
-    const into = viewSlot<'uint8' | 'float32'>(memory, this.layout.features.test).data // (batch rows, F)
-    for (let first = 0; first < rows; first += this.#rows) {
-      const count = Math.min(this.#rows, rows - first)
-      into.set(samples.subarray(first * features, (first + count) * features), this.#row * features)
-      // Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them.
-      const code = this.#run({ images: 'test', epoch: 0, deltaScale: 0 }, { row: this.#row, rows: count })
+    const into = viewSlot<'uint8' | 'float32'>(memory, this.layout.features.test).data // (PASS_ROWS, F)
+    for (let first = 0; first < rows; first += PASS_ROWS) {
+      const count = Math.min(PASS_ROWS, rows - first)
+      into.set(samples.subarray(first * features, (first + count) * features))
+      const code = this.#run(count)
       if (code !== 0) {
         throw new RunError(`${source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {
           hint: 'training went wrong before this checkpoint: try an earlier one',
@@ -95,13 +92,53 @@ export class Forward {
     }
   }
 
-  /** Copies `count` rows of the last mini-batch's activations to rows from `first` of `out` (B, U). */
+  /** Copies `count` rows of the last pass's activations to rows from `first` of `out` (B, U). */
   copy(out: Float32Array, layer: number, first: number, count: number): void {
     const { rows, cols, slot } = this.layout.activations[layer]
-    const matrix = { rows, cols, tensor: viewSlot(this.#model.memory, slot) }
-    copyRows(out, first * cols, matrix, count, this.#row)
+    copyRows(out, first * cols, { rows, cols, tensor: viewSlot(this.#model.memory, slot) }, count)
     const { targets } = this.#model.source.input
     const isLast = layer === this.widths.length - 1
     if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
   }
 }
+
+/** Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them. */
+const PASS: Pass = { images: 'test', epoch: 0, deltaScale: 0 }
+/** Rows that go through all layers at a time in the portable backend: their activations stay in the caches. */
+const NEAR_ROWS = 64
+
+/**
+ * A pass in this thread alone: all rows at once, since products that skip zeros have the same bits however they are divided, and take
+ * a quarter less time whole. Without zeros a library multiplies, whose bits may depend on the division: then as `evaluate` divides.
+ */
+function passOf(plan: RunPlan, backend: Backend, network: Network): (count: number) => number {
+  if (!backend.bitsDependOnPartition || plan.activation === 'relu') {
+    const run = rowsPass(network)
+    const height = backend.bitsDependOnPartition ? PASS_ROWS : NEAR_ROWS
+    return count => {
+      for (let row = 0; row < count; row += height) {
+        const code = run(PASS, { row, rows: Math.min(height, count - row) })
+        if (code !== 0) return code
+      }
+      return 0
+    }
+  }
+  const stages = passStages<number>(
+    { plan, backend, network, trains: false },
+    { rows: count => count, pass: () => PASS, sampleIndex: (_, row) => row, place: () => 0 },
+  )
+  return count => {
+    for (const stage of stages) {
+      const tasks = stage.tasks(count)
+      for (let task = 0; task < tasks; task++) {
+        const code = stage.run(task, count, 0)
+        if (code !== 0) return code
+      }
+    }
+    return 0
+  }
+}
+
+/** Loaded where it is used: most programs call no library. */
+const openLibrary: typeof openProducts = async (...of) =>
+  (await import('../kernels/native/open-products.js')).openProducts(...of)

@@ -9,16 +9,20 @@ import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource } from '../data/dataset.js'
 import type { InputSpec } from '../data/input.js'
-import { ShapeError } from '../errors.js'
+import { ConfigError, ShapeError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import { preparationOfOldModel } from '../picture/preparation.js'
 import { readCheckpoint } from '../run/checkpoint-file.js'
 import { FILES } from '../run/manifest.js'
 import { openRun } from '../run/open.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
+import { PASS_ROWS } from './thread-layouts.js'
+
+/** Backends that an experiment, or a caller, can ask for. */
+export type BackendName = Experiment['compute']['backend']
 
 export interface ModelSource {
-  /** Resolved experiment, but for the number of workers and the `wasm` backend. */
+  /** Resolved experiment, but for the number of workers, the backend and its precision. */
   readonly experiment: Experiment
   /** Absolute; null for a checkpoint file given by itself. */
   readonly runDir: string | null
@@ -42,18 +46,28 @@ export interface OpenedModel {
   readonly planned: PlannedRun
 }
 
-/** Samples that a thread passes through the network at a time. More would be no faster: the weights stay in the caches. */
-const BATCH_ROWS = 64
+export interface ModelOptions {
+  /** Number of threads that the plan has room for. */
+  readonly threads: number
+  /** Default: what the experiment asks for, as `evaluate` takes it; where that does not work here, what is the fastest here. */
+  readonly backend?: BackendName | undefined
+}
 
-/** `threads`: number of threads that the plan has room for. Throws a GradloomError that says what is wrong with the target. */
-export async function openModel(target: string, threads: number): Promise<OpenedModel> {
+/** Throws a GradloomError that says what is wrong with the target, ConfigError for a backend that does not work here. */
+export async function openModel(target: string, { threads, backend }: ModelOptions): Promise<OpenedModel> {
   const opened = await openRun(target)
-  const { experiment: asRun } = resolveExperiment(opened.experiment, { where: opened.experimentFrom })
-  const { experiment } = resolveExperiment(opened.experiment, {
-    where: opened.experimentFrom,
-    // `precision` with it: what a native library was asked for, WASM may not have.
-    overrides: [`compute.workers=${threads}`, 'compute.backend=wasm', 'compute.precision=f32'],
-  })
+  const where = { where: opened.experimentFrom }
+  const { experiment: asRun } = resolveExperiment(opened.experiment, where)
+  // A library that the experiment names belongs to the backend that it names.
+  const named = backend ?? asRun.compute.backend
+  const library = named === asRun.compute.backend ? [] : ['compute.library=null']
+  const resolved = (more: readonly string[]) =>
+    resolveExperiment(opened.experiment, {
+      ...where,
+      // Predictions are in f32 whatever the precision of training: other backends may not have that.
+      overrides: [`compute.workers=${threads}`, 'compute.precision=f32', ...more],
+    }).experiment
+  const experiment = resolved([`compute.backend=${named}`, ...library])
   const baseDir = opened.runDir ?? dirname(opened.checkpoint)
   const { input: saved } = await readCheckpoint(opened.checkpoint)
   if (saved === undefined) {
@@ -64,7 +78,6 @@ export async function openModel(target: string, threads: number): Promise<Opened
   const { height, width, classNames } = saved
   const preparation = saved.preparation ?? preparationOfOldModel(experiment.data.dataset, height, width)
   const input: InputSpec = { ...saved, preparation }
-  const bufferRows = threads * BATCH_ROWS
   const images: DatasetSource = {
     ...{ height, width, classNames, dtype: input.dtype },
     name: experiment.data.dataset,
@@ -73,14 +86,19 @@ export async function openModel(target: string, threads: number): Promise<Opened
     classes: classNames.length,
     ...(input.table && { table: input.table }),
     train: { rows: 0 },
-    test: { rows: bufferRows }, // the slot of the test images is where a batch is put
+    test: { rows: PASS_ROWS }, // samples are put where test images would be
     load: () => Promise.reject(new ShapeError('a model has no images of its own')),
   }
-  const planned = await planRun(experiment, images, { purpose: 'evaluate', splits: ['test'], bufferRows })
-  const backend = await backendOf(opened.runDir, asRun)
+  const plan = (of: Experiment) => planRun(of, images, { purpose: 'evaluate', splits: ['test'] })
+  const planned = await plan(experiment).catch(error => {
+    // A model predicts on any machine, whatever it was trained with on another.
+    if (backend !== undefined || named === 'auto' || !(error instanceof ConfigError)) throw error
+    return plan(resolved(['compute.backend=auto', 'compute.library=null']))
+  })
+  const trainedIn = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
-  const about = { experiment, runDir, checkpoint, baseDir, backend, height, width, input }
-  return { source: { ...about, outputNames: classNames, note: noteOn(backend) }, planned }
+  const about = { experiment, runDir, checkpoint, baseDir, backend: trainedIn, height, width, input }
+  return { source: { ...about, outputNames: classNames, note: noteOn(trainedIn, planned.plan.backend) }, planned }
 }
 
 /** Backend that trained a run; null where it is not recorded. */
@@ -96,7 +114,7 @@ async function backendOf(runDir: string | null, { compute }: Experiment): Promis
   return compute.backend === 'auto' ? null : compute.backend
 }
 
-function noteOn(backend: string | null): string | null {
-  if (backend === null || backend === 'wasm') return null
-  return `the run computed in ${backend}, predictions are computed in wasm: the last digits may differ`
+function noteOn(trainedIn: string | null, predictsIn: string): string | null {
+  if (trainedIn === null || trainedIn === predictsIn) return null
+  return `the run computed in ${trainedIn}, predictions are computed in ${predictsIn}: the last digits may differ`
 }

@@ -1,10 +1,11 @@
 /**
- * A saved network, ready to predict: loads weights once, then gives outputs and every layer's activations for samples. All
- * of it runs in the calling thread, in WASM kernels over a small memory of its own, through the same forward pass as
- * training; so predictions are those that `evaluate` scores, to the bit where that ran in `wasm`.
+ * A saved network, ready to predict: loads weights once, then gives outputs and every layer's activations for samples. It
+ * runs in the calling thread, or for `predictAsync` in threads that share its weights, through the same forward pass as
+ * training; so predictions are those that `evaluate` scores in the same backend.
  *
  * Letters: `B` samples, `F` features of one (height x width of an image), `K` outputs: classes, labels or targets, `U` units of a layer.
  */
+import { availableParallelism } from 'node:os'
 import { inspect } from 'node:util'
 import type { NdArray } from 'ndarray'
 import ndarray from 'ndarray'
@@ -18,7 +19,9 @@ import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { viewWeight } from '../worker/network/views.js'
 import { Forward, type SharedModel } from './forward.js'
-import { type ModelSource, openModel } from './model.js'
+import { type BackendName, type ModelSource, openModel } from './model.js'
+import type { PredictPool } from './predict-pool.js'
+import { threadLayouts } from './thread-layouts.js'
 
 /**
  * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
@@ -27,6 +30,18 @@ import { type ModelSource, openModel } from './model.js'
  * `columnNames`; typed arrays have its features as they were encoded before.
  */
 export type Samples = Features | readonly ArrayLike<number>[] | readonly FieldRow[] | readonly (readonly Field[])[]
+
+export interface PredictorOptions {
+  /**
+   * Kernels: "auto" for the fastest that work here, "wasm" for the same bits on every machine. Default: those that the
+   * experiment asks for, as `evaluate` takes them; where they do not work here, "auto".
+   */
+  readonly backend?: BackendName | undefined
+  /** Threads of `predictAsync`; default: as many as there are cores, up to 16. */
+  readonly threads?: number | undefined
+}
+
+const MOST_THREADS = 16
 
 /** Activations of one layer for some samples. */
 export interface LayerActivations {
@@ -86,6 +101,7 @@ export class Predictor {
   readonly #model: SharedModel
   readonly #forward: Forward
   readonly #weights: readonly NamedWeights[]
+  #pool: Promise<PredictPool> | null = null
 
   private constructor(model: SharedModel, forward: Forward, weights: readonly NamedWeights[]) {
     const { source } = model
@@ -107,23 +123,27 @@ export class Predictor {
     this.#weights = weights
   }
 
-  /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
-  static async open(target: string): Promise<Predictor> {
-    return (await Predictor.openShared(target, 1)).predictor
+  /**
+   * `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it, or that the
+   * backend does not work here.
+   */
+  static async open(target: string, options: PredictorOptions = {}): Promise<Predictor> {
+    return (await Predictor.openShared(target, options)).predictor
   }
 
-  /**
-   * Opens a model for a command of gradloom's own: further threads may run its network too, each with a `Forward` of its own
-   * from 1 to `threads` - 1.
-   */
+  /** Opens a model for a command of gradloom's own, whose threads run its network too: each a `Forward` from 1 to `threads`. */
   static async openShared(
     target: string,
-    threads: number,
+    { backend: wanted, threads = Math.min(availableParallelism(), MOST_THREADS) }: PredictorOptions = {},
   ): Promise<{ readonly predictor: Predictor; readonly forward: Forward; readonly shared: SharedModel }> {
-    const { source, planned } = await openModel(target, threads)
+    if (!Number.isInteger(threads) || threads < 1) {
+      throw new ConfigError(`threads is ${inspect(threads)}, expected an integer from 1`)
+    }
+    const { source, planned } = await openModel(target, { threads: 1 + threads, backend: wanted })
     const { plan, layout } = planned
     const backend = await loadBackend(plan.backend, plan.precision)
-    const shared = { source, plan, memory: createArena(layout.bytes), module: await backend.compile() }
+    const { bytes } = threadLayouts(plan, backend)
+    const shared = { source, plan, memory: createArena(bytes), module: await backend.compile() }
     const forward = await Forward.open(shared, 0)
     const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
       name,
@@ -145,6 +165,27 @@ export class Predictor {
     const data = this.#forward.outputs(this.#featuresOf(samples))
     const outputs = this.outputNames.length
     return ndarray(data, [data.length / outputs, outputs])
+  }
+
+  /**
+   * Outputs as `predict` returns them, to the bit, from threads of their own: the caller's event loop goes on, and many samples
+   * use several cores. The samples may be changed at once. Threads start at the first call; `close` ends them, and so does the
+   * end of the program. Rejects with what `predict` throws.
+   */
+  async predictAsync(samples: Samples): Promise<NdArray<Float32Array>> {
+    const taken = this.#featuresOf(samples)
+    const features = taken === samples ? taken.slice() : taken
+    const outputs = this.outputNames.length
+    this.#pool ??= loadPool(this.#model)
+    const out = (await this.#pool).outputs(features, this.height * this.width, outputs)
+    return ndarray(await out, [features.length / (this.height * this.width), outputs])
+  }
+
+  /** Ends the threads of `predictAsync`, after the calls that are not answered. Later calls start new ones. */
+  async close(): Promise<void> {
+    const pool = this.#pool
+    this.#pool = null
+    await (await pool)?.close()
   }
 
   /**
@@ -198,7 +239,7 @@ export class Predictor {
     const features = this.#featuresOf(samples)
     const rows = features.length / (this.height * this.width)
     const outs = this.widths.map(width => new Float32Array(rows * width))
-    this.#forward.eachBatch(features, rows, (first, count) => {
+    this.#forward.eachPass(features, rows, (first, count) => {
       for (const [layer, out] of outs.entries()) this.#forward.copy(out, layer, first, count)
     })
     const last = outs.length - 1
@@ -286,6 +327,12 @@ export class Predictor {
       }
     }
   }
+}
+
+/** Loaded where it is used: most programs predict in their own thread. */
+async function loadPool(model: SharedModel): Promise<PredictPool> {
+  const { PredictPool } = await import('./predict-pool.js')
+  return new PredictPool(model, model.plan.workers - 1)
 }
 
 function storeScaling({ source: { input }, memory }: SharedModel, { layout }: Forward): void {

@@ -12,6 +12,7 @@ import {
   type Samples,
   train,
 } from '../../src/index.js'
+import { listBackends } from '../../src/kernels/backends.js'
 import fc from '../helpers/fast-check.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 import { trainDigits } from './trained.js'
@@ -198,7 +199,8 @@ t.test('a note says where the run computed otherwise', async t => {
     compute: { workers: 1, backend: 'reference' },
   })
   await train(experiment, { runDir: join(dir, 'run') })
-  const tiny = await Predictor.open(join(dir, 'run'))
+  t.equal((await Predictor.open(join(dir, 'run'))).note, null, 'in the same backend, as evaluate')
+  const tiny = await Predictor.open(join(dir, 'run'), { backend: 'wasm' })
   t.match(tiny.note, /the run computed in reference, predictions are computed in wasm/)
   t.same([tiny.height, tiny.width, tiny.classNames, [...tiny.widths]], [7, 5, ['0', '1', '2', '3'], [35, 9, 4]])
 
@@ -207,4 +209,63 @@ t.test('a note says where the run computed otherwise', async t => {
   const lost = await Predictor.open(join(dir, 'run'))
   t.same([lost.height, lost.width, lost.classNames.length], [7, 5, 4])
   await t.rejects(loadTestSamples(lost), { name: 'DataError' })
+})
+
+t.test('every backend that works here: the answers of evaluate in it, from one thread and from several', async t => {
+  let cases = 0
+  for (const { name, available } of await listBackends()) {
+    for (const activation of ['relu', 'gelu'] as const) {
+      if (!available) continue
+      const dir = t.testdir()
+      const experiment = resolveExperiment({
+        data: { dataset: 'digits' },
+        model: { hidden: [40, 30], activation },
+        train: { epochs: 1, batchSize: 64 },
+        compute: { workers: 1, backend: name },
+      })
+      // The plain loops of float64 take a minute for all digits.
+      const run = name === 'reference' ? runDir : join(dir, 'run')
+      if (name !== 'reference') await train(experiment, { runDir: run })
+      const one = await Predictor.open(run, { backend: name, threads: 2 })
+      const features = name === 'reference' ? test.features.slice(0, 600 * F) : test.features
+      const outputs = one.predict(features)
+      const async = await one.predictAsync(features)
+      t.same(async.shape, outputs.shape)
+      t.ok(Buffer.from(async.data.buffer).equals(Buffer.from(outputs.data.buffer)), `${name} ${activation}: same bits`)
+      if (name !== 'reference') {
+        const { loss, correct } = await evaluate(run, { workers: 2 })
+        const right = one.predictClasses(features).filter(({ label }, i) => label === test.labels[i]).length
+        t.equal(right, correct, `${name} ${activation}: as many are right`)
+        let sum = 0
+        for (const [i, label] of test.labels.entries()) sum -= Math.log(outputs.data[10 * i + label])
+        t.ok(Math.abs(sum / test.rows - loss) < 1e-6 * loss, `${name} ${activation}: loss ${loss}`)
+      }
+      await one.close()
+      cases++
+    }
+  }
+  t.ok(cases >= 2, `${cases} cases`)
+})
+
+t.test('predictAsync: several calls at a time, samples that change at once, errors, close', async t => {
+  const several = await Predictor.open(runDir, { threads: 2 })
+  const [first, second] = [test.features.slice(0, 900 * F), test.features.slice(900 * F, 901 * F)]
+  const wanted = [several.predict(first).data, several.predict(second).data]
+  const answers = [several.predictAsync(first), several.predictAsync(second), several.predictAsync(new Uint8Array(0))]
+  first.fill(0)
+  second.fill(0)
+  const [a, b, none] = await Promise.all(answers)
+  t.same([a.data, b.data], wanted)
+  t.same(none.shape, [0, 10])
+  await t.rejects(several.predictAsync(new Uint8Array(3)), { name: 'ShapeError' })
+  const last = several.predictAsync(test.features.subarray(0, F))
+  await several.close()
+  t.same((await last).shape, [1, 10], 'a call before close is answered')
+  t.same(
+    (await several.predictAsync(test.features.subarray(0, F))).data,
+    wanted[0].slice(0, 10),
+    'later calls start anew',
+  )
+  await several.close()
+  await t.rejects(Predictor.open(runDir, { threads: 0 }), { message: /threads is 0, expected an integer from 1/ })
 })

@@ -1,17 +1,14 @@
 /** Thread that makes lines of predictions: piscina calls the default export with one chunk after the other. */
 import { workerData } from 'node:worker_threads'
-import { Forward, type SharedModel } from '../forward.js'
 import { type Outcome, outcomeOf } from '../outcome.js'
+import { openForward, type ThreadData } from '../predict-thread.js'
 import { LineMaker, type LinesSpec } from './lines.js'
 import type { OutputValues } from './predictions.js'
 import { chunkOf, type SharedChunk } from './shared-chunk.js'
 
 /** What every thread of a pool gets. */
-export interface LinesThreadData {
-  readonly model: SharedModel
+export interface LinesThreadData extends ThreadData {
   readonly spec: LinesSpec
-  /** Number of threads that have begun: each takes the next rows of the batch buffers. */
-  readonly begun: Int32Array // (1)
 }
 
 export interface LinesTask {
@@ -40,8 +37,6 @@ export default function makeLines({ chunk, into }: LinesTask): Promise<Outcome<L
   })
 }
 
-async function open({ model, spec, begun }: LinesThreadData): Promise<LineMaker> {
-  // The thread that reads the rows is number 0.
-  const thread = 1 + Atomics.add(begun, 0, 1)
-  return new LineMaker(spec, await Forward.open(model, thread))
+async function open(data: LinesThreadData): Promise<LineMaker> {
+  return new LineMaker(data.spec, await openForward(data))
 }

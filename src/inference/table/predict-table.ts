@@ -11,6 +11,7 @@ import { ConfigError } from '../../errors.js'
 import { formatNames } from '../../format.js'
 import { weightCount } from '../../model/parameters.js'
 import type { Forward, SharedModel } from '../forward.js'
+import { PASS_ROWS } from '../thread-layouts.js'
 import { LineMaker, type Lines, type LinesSpec } from './lines.js'
 import type { linesInThreads } from './lines-pool.js'
 import { predictionNames } from './predictions.js'
@@ -36,9 +37,8 @@ export interface TablePredictions {
 const ROW_WORK = 10_000
 /** Work that threads take less time for than to start. */
 const LEAST_WORK = 2e9
-/** Work of a block that is handed to a thread, and the rows by which it may be divided. */
+/** Work of a block that is handed to a thread. */
 const BLOCK_WORK = 2e8
-const BLOCK_ROWS = 64
 
 /**
  * Throws DataError for a column of the model that the data lack, ConfigError for a column in `keep` that they lack or whose name a
@@ -71,7 +71,7 @@ export function predictTable(
     const rowWork = weightCount(shared.plan.widths) + ROW_WORK
     const threads = shared.plan.workers - 1
     if (threads < 2 || reader.rows * rowWork < LEAST_WORK) return linesHere(forward, spec, chunks)
-    const blockRows = BLOCK_ROWS * Math.ceil(BLOCK_WORK / rowWork / BLOCK_ROWS)
+    const blockRows = PASS_ROWS * Math.ceil(BLOCK_WORK / rowWork / PASS_ROWS)
     return linesThere(shared, spec, chunks, { threads, blockRows })
   }
   // Without its target a table is as good.

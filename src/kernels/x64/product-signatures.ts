@@ -78,6 +78,25 @@ export function multiplySignature(space: Space, vectors: number, wordsAt: number
   )
 }
 
+/** Product of one row of a by rows of b where they lie; `whole`: vectors of a row before the last, which `mask` limits. */
+export function addRowsSignature(wordsAt: number) {
+  const rowBytes: Extent = ({ whole, mask }) => whole * VECTOR_BYTES + F32_BYTES * lanesOf(mask)
+  const places: Extent = ({ first }, { block }) => namedPlaces(block, wordsAt + first, 1)
+  return signature(
+    'add_rows',
+    read('a', (values, memory) => F32_BYTES * places(values, memory)),
+    read('b', (values, memory) => {
+      const rows = places(values, memory)
+      return rows === 0 ? 0 : span(rows, values.bStride, rowBytes(values, memory))
+    }),
+    stride('bStride'),
+    updated('c', rowBytes),
+    value('whole'),
+    value('mask'),
+    value('first'),
+  )
+}
+
 export const packSignature = (vectors: number) =>
   signature(
     'pack_rows',

@@ -7,6 +7,7 @@ import type { ArgumentBlock, BoundKernel } from './argument-block.js'
 import { type Loadable, wordsOf } from './calling-convention.js'
 import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
 import {
+  addRowsSignature,
   multiplySignature,
   packSignature,
   rowWordsSignature,
@@ -15,6 +16,7 @@ import {
 } from './product-signatures.js'
 import type { Space } from './signature.js'
 import {
+  addRows,
   depthOf,
   LINES_AHEAD,
   MOST_ROWS,
@@ -28,12 +30,15 @@ import {
   transposeNumbers,
   WIDEST,
   WORD_BYTES,
+  WORD_NUMBERS,
 } from './sparse-kernels.js'
 
 /** Share of numbers that are not zero up to which skipping the others pays. */
 const DENSEST = 0.7
 /** Terms of a sum up to which a library's call does not pay: products of the deltas of ten classes, say. */
 const FEW = 16
+/** Rows of a up to which rows of b are read where they lie: packing them takes longer, whatever is multiplied. */
+const FEW_ROWS = 16
 /** Bytes that are prefetched with each row. */
 const AHEAD_BYTES = LINES_AHEAD * VECTOR_BYTES
 
@@ -48,6 +53,7 @@ export interface SparseCode {
 const WORDS = wordsOf(rowWordsSignature('arena'))
 const VALID = [WORDS.valid0, WORDS.valid1, WORDS.valid2, WORDS.valid3]
 const MULTIPLY = wordsOf(multiplySignature('arena', 1, 0))
+const ADD = wordsOf(addRowsSignature(0))
 const PACK = wordsOf(packSignature(1))
 const BLOCKS = wordsOf(TRANSPOSE_BLOCKS)
 const NUMBERS = wordsOf(TRANSPOSE_NUMBERS)
@@ -211,6 +217,30 @@ function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVe
   }
 }
 
+/** Product of few rows of a, all at once for each part of k: rows of b are then in a cache for all but the first. */
+function bindFew(code: SparseCode, { m, n, k, lda, ldb, ldc, accumulate }: ProductShape, prepare: Prepare) {
+  const { words } = code.block
+  const [overwriting, adding] = [false, true].map(adds => code.kernel(`add rows ${adds}`, () => addRows(adds)))
+  const whole = Math.ceil(n / LANES) - 1
+  const mask = (1 << (n - whole * LANES)) - 1
+  return (a: number, b: number, c: number): void => {
+    for (let from = 0; from < k; from += WORD_NUMBERS) {
+      prepare(a, 0, m, from, Math.min(WORD_NUMBERS, k - from))
+      const run = accumulate || from > 0 ? adding : overwriting
+      words[ADD.b] = b + from * ldb * F32_BYTES
+      words[ADD.bStride] = ldb * F32_BYTES
+      words[ADD.whole] = whole
+      words[ADD.mask] = mask
+      for (let row = 0; row < m; row++) {
+        words[ADD.a] = a + (row * lda + from) * F32_BYTES
+        words[ADD.c] = c + row * ldc * F32_BYTES
+        words[ADD.first] = row * WORD_BYTES
+        run()
+      }
+    }
+  }
+}
+
 export function bindSparse(
   code: SparseCode,
   shape: ProductShape,
@@ -258,6 +288,8 @@ export function bindSparse(
     }
   }
 
+  const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
+
   return (aAt, bAt, cAt) => {
     const a = aAt - base
     const b = bAt - base
@@ -265,6 +297,7 @@ export function bindSparse(
     if (!isOffset(a) || !isOffset(b) || !isOffset(c)) return dense(aAt, bAt, cAt)
     const found = prepare(a, 0, sampledRows, sample, sampled)
     if (k > FEW && found > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    if (few !== null) return few(a, b, c)
     for (let row = 0; row < m; row += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - row)
       for (let from = 0; from < k; from += depth) {

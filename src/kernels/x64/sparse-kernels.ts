@@ -34,6 +34,7 @@ import {
 import { begin, type Loadable } from './calling-convention.js'
 import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
 import {
+  addRowsSignature,
   multiplySignature,
   packSignature,
   rowWordsSignature,
@@ -46,7 +47,7 @@ import { transpose } from './transpose.js'
 /** Vectors in a row of a panel, at most. */
 export const WIDEST = 12
 /** Numbers of a row that one word has bits for. */
-const WORD_NUMBERS = 64
+export const WORD_NUMBERS = 64
 export const WORD_BYTES = 8
 const PANEL_BYTES = 40960
 /** Rows of a panel whose rows have this many vectors: the panel, and rows of a and c, fit the first-level cache. */
@@ -187,6 +188,69 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean): Load
   code.pop(...kept)
   code.ret()
   return { signature, code }
+}
+
+/**
+ * Multiplies a part of one row of a by rows of b where they lie, into a row of c or, if `adds`, onto it: for each number that is
+ * not zero, a row of b times the number is added to the row of c, which stays in the first-level cache. Each row of b is read
+ * once, from its begin to its end, and those of zeros are not: with few rows of a, memory is what a product waits for.
+ */
+export function addRows(adds: boolean): Loadable {
+  const { code, argument, load } = begin(addRowsSignature(WORDS_AT))
+  const kept = [RBX, R13, R14, R15]
+  code.push(...kept)
+  code.stmxcsr(at(RDI, CALLERS_MODE_AT))
+  code.ldmxcsr(at(RDI, MODE_AT))
+  const [b, c, bStride, word, row, to, left, whole, place] = [RSI, R10, RDX, R9, R14, R15, R11, R13, RAX]
+  const [mask, factor, sum, other] = [k(1), zmm(31), zmm(0), zmm(1)]
+  load(A, 'a')
+  load(b, 'b')
+  load(c, 'c')
+  load(bStride, 'bStride')
+  load(whole, 'whole')
+  code.loadMask(mask, argument('mask'))
+  load(WORDS, 'first')
+  code.add(WORDS, RDI)
+  code.mov(word, at(WORDS, WORDS_AT))
+  /** Runs `vector` at each whole vector of the row of c, then at its last one. */
+  const eachVector = (vector: (masked: boolean) => void) => {
+    code.mov(to, c)
+    code.mov(left, whole)
+    code.unlessZero(left, () => {
+      code.loop(left, 1, () => {
+        vector(false)
+        code.add(to, VECTOR_BYTES)
+        code.add(row, VECTOR_BYTES)
+      })
+    })
+    vector(true)
+  }
+  if (!adds) {
+    code.vpxord(sum, sum, sum)
+    eachVector(masked => code.vmovups(at(to), sum, masked ? merging(mask) : null))
+  }
+  code.unlessZero(word, () => {
+    const again = code.label()
+    code.bind(again)
+    code.tzcnt(place, word)
+    code.mov(row, place)
+    code.multiply(row, bStride)
+    code.add(row, b)
+    code.vbroadcastss(factor, scaledAt(A, 0, place, 4))
+    code.blsr(word, word)
+    eachVector(masked => {
+      const lanes = masked ? zeroing(mask) : null
+      code.vmovups(sum, at(to), lanes)
+      code.vmovups(other, at(row), lanes)
+      code.vfmadd231ps(sum, factor, other)
+      code.vmovups(at(to), sum, masked ? merging(mask) : null)
+    })
+    code.jumpIfNotZero(word, again)
+  })
+  code.ldmxcsr(at(RDI, CALLERS_MODE_AT))
+  code.pop(...kept)
+  code.ret()
+  return { signature: addRowsSignature(WORDS_AT), code }
 }
 
 /** Copies rows of b to rows of the panel in the block. `mask`: lanes of the last vector. */

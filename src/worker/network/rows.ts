@@ -12,8 +12,8 @@ export function copyRow(out: Float32Array, at: number, { cols, tensor }: Matrix,
   }
 }
 
-/** Copies `count` rows of a batch matrix, from `fromRow` on, to `out` (N, cols), from `at` on. */
-export function copyRows(out: Float32Array, at: number, { cols, tensor }: Matrix, count: number, fromRow = 0): void {
+/** Copies the first `count` rows of a batch matrix to `out` (N, cols), from `at` on. */
+export function copyRows(out: Float32Array, at: number, { cols, tensor }: Matrix, count: number): void {
   const { data, offset, shape, stride } = tensor
   const panelWidth = shape.length === 3 ? shape[2] : cols
   const [panelStride, rowStride] = shape.length === 3 ? stride : [0, stride[0]]
@@ -21,7 +21,7 @@ export function copyRows(out: Float32Array, at: number, { cols, tensor }: Matrix
   for (let first = 0; first < cols; first += panelWidth) {
     const width = Math.min(panelWidth, cols - first)
     for (let row = 0; row < count; row++) {
-      const from = offset + (first / panelWidth) * panelStride + (fromRow + row) * rowStride
+      const from = offset + (first / panelWidth) * panelStride + row * rowStride
       const to = at + row * cols + first
       for (let col = 0; col < width; col++) out[to + col] = data[from + col]
     }

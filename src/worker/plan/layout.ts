@@ -59,7 +59,7 @@ export interface Layout {
   /** Size of the arena. */
   readonly bytes: number
   readonly reservations: Reservations
-  /** B: what the plan says, else enough for a mini-batch, and for evaluation in pieces of at least EVALUATION_ROWS. */
+  /** B: enough for a mini-batch, and for evaluation in pieces of at least EVALUATION_ROWS. */
   readonly bufferRows: number
   readonly control: Slot<'int32'>
   readonly stats: Slot<'float64'>
@@ -199,7 +199,7 @@ type Sections = { [K in keyof typeof sections]: ReturnType<(typeof sections)[K]>
 
 export function planLayout(plan: RunPlan, backend: Backend): Layout {
   const at = new Reservations()
-  const bufferRows = plan.bufferRows ?? Math.max(Math.min(plan.batchSize, plan.images.train), EVALUATION_ROWS)
+  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), EVALUATION_ROWS)
   const layers = networkLayers(plan.widths, plan.norm.type)
   const context: Context = {
     at,

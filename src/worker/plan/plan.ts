@@ -34,8 +34,6 @@ export interface PlanOptions {
   readonly purpose: RunPlan['purpose']
   /** Splits that will be read; images that none of them needs take no memory. */
   readonly splits: readonly Split[]
-  /** Rows of the batch buffers; default: enough for a mini-batch and for evaluation. */
-  readonly bufferRows?: number
 }
 
 /** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
@@ -103,7 +101,6 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
       train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
       test: options.splits.includes('test') ? data.test.rows : 0,
     },
-    bufferRows: options.bufferRows ?? null,
   }
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)

@@ -13,7 +13,7 @@ import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 10
+export const PROTOCOL = 9
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -79,6 +79,4 @@ export interface RunPlan {
   readonly windows: Windows | null
   /** Images in each file: those of `train` are shared by training and validation rows. */
   readonly images: { readonly train: number; readonly test: number }
-  /** Rows of the batch buffers; null: enough for a mini-batch and for evaluation. */
-  readonly bufferRows: number | null
 }

@@ -22,7 +22,7 @@ await train(
   { runDir: `${dir}/run` },
 )
 const THREADS = 3
-const { forward, shared } = await Predictor.openShared(`${dir}/run`, 1 + THREADS)
+const { forward, shared } = await Predictor.openShared(`${dir}/run`, { threads: THREADS })
 const { input, outputNames } = shared.source
 const spec: LinesSpec = {
   ...{ encoding: input.table!, keep: ['colour', 'day'], format: 'ndjson', where: 'new.csv' },
