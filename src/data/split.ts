@@ -67,14 +67,16 @@ export function splitAt(rows: number, from: number): ValidationSplit {
 }
 
 function rowsByClass(labels: Int32Array): Uint32Array[] {
-  const counts: number[] = []
-  for (const label of labels) {
-    while (counts.length <= label) counts.push(0)
-    counts[label]++
-  }
+  let most = -1
+  for (let row = 0; row < labels.length; row++) if (labels[row] > most) most = labels[row]
+  const counts = Array.from({ length: most + 1 }, () => 0)
+  for (let row = 0; row < labels.length; row++) counts[labels[row]]++
   const classes = counts.map(count => new Uint32Array(count))
   const next = counts.map(() => 0)
-  for (let row = 0; row < labels.length; row++) classes[labels[row]][next[labels[row]]++] = row
+  for (let row = 0; row < labels.length; row++) {
+    const label = labels[row]
+    classes[label][next[label]++] = row
+  }
   return classes
 }
 

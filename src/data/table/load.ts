@@ -45,9 +45,8 @@ export async function loadPart(
   const features = into.features as Float32Array
   if (part.table.memory !== null) encodeRows(encoding, part.table.memory, features, part.rows, placeOf(part, settings))
   else {
-    await writeEncoded(part, { encoding, ...settings }, async (row, encoded) => {
-      features.set(encoded, row * width)
-    })
+    const into = { place: (row: number, count: number) => features.subarray(row * width, (row + count) * width) }
+    await writeEncoded(part, { encoding, ...settings }, into)
   }
   return loadTargets(part, split, { encoding, ...settings }, into)
 }
@@ -59,7 +58,9 @@ export async function streamPart(
   write: WriteRows,
   into: { readonly labels: Int32Array; readonly targets: Float32Array },
 ): Promise<LoadedSplit> {
-  await writeEncoded(part, settings, write)
+  const staging = new Float32Array(MOST_ROWS * featureCount(settings.encoding))
+  const place = (_: number, count: number) => staging.subarray(0, count * featureCount(settings.encoding))
+  await writeEncoded(part, settings, { place, write })
   return loadTargets(part, 'train', settings, into)
 }
 
@@ -68,10 +69,17 @@ const placeOf = ({ files }: TablePart, { where }: Pick<LoadSettings, 'where'>): 
 /** Rows that are encoded at a time, where a chunk has more. */
 const MOST_ROWS = 16_384
 
-async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, write: WriteRows): Promise<void> {
+/** Memory that rows are encoded into. */
+interface Into {
+  /** Room for `count` rows from `row` of the split on. */
+  place(row: number, count: number): Float32Array
+  /** Called when they are there. */
+  readonly write?: WriteRows
+}
+
+async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, { place, write }: Into): Promise<void> {
   const { table, rows, validationFrom } = part
-  const width = featureCount(encoding)
-  const staging = new Float32Array(MOST_ROWS * width)
+  const here = new Uint32Array(MOST_ROWS)
   const file = placeOf(part, { where })
   // Next row of each of the two ascending runs.
   const runs = [
@@ -84,11 +92,12 @@ async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, 
       while (run.next < run.end && rows[run.next] < chunkEnd) {
         const first = run.next
         const most = Math.min(run.end, first + MOST_ROWS)
-        while (run.next < most && rows[run.next] < chunkEnd) run.next++
-        const here = rows.subarray(first, run.next).map(row => row - chunk.firstRow)
-        const encoded = staging.subarray(0, here.length * width)
-        encodeRows(encoding, chunk, encoded, here, file)
-        await write(first, encoded)
+        for (; run.next < most && rows[run.next] < chunkEnd; run.next++)
+          here[run.next - first] = rows[run.next] - chunk.firstRow
+        const count = run.next - first
+        const encoded = place(first, count)
+        encodeRows(encoding, chunk, encoded, here.subarray(0, count), file)
+        await write?.(first, encoded)
       }
     }
   }

@@ -47,8 +47,11 @@ export interface PlainPart {
 
 export const blocksOf = ({ from, bytes }: PlainFile): number => Math.ceil(Math.max(0, bytes - from) / BLOCK_BYTES)
 
-/** Scans until no block is left. Null: the content is not plain, or another thread has found that. `onRows` after each block. */
-export function scanBlocks(task: PlainTask, onRows: (rows: number) => void): PlainPart | null {
+/**
+ * Scans until no block is left, and yields the rows of all threads after each block. Null: the content is not plain, or another thread
+ * has found that.
+ */
+export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null, undefined> {
   const { form, files } = task
   const control = new Int32Array(task.control)
   const store = new Uint8Array(task.store)
@@ -84,7 +87,7 @@ export function scanBlocks(task: PlainTask, onRows: (rows: number) => void): Pla
       store.set(packer.content, place)
       const offsets = packer.offsets.map(offset => place + offset)
       blocks.push({ block, packed: { rows, buffer: task.store, offsets, packings: packer.packings.slice() } })
-      onRows(Atomics.add(control, Word.rows, rows) + rows)
+      yield Atomics.add(control, Word.rows, rows) + rows
     }
   } catch (error) {
     stop(control)

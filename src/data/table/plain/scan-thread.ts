@@ -2,5 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type PlainTask, scanBlocks } from './blocks.js'
 
-const part = scanBlocks(workerData as PlainTask, rows => parentPort!.postMessage({ rows }))
-parentPort!.postMessage({ part })
+const blocks = scanBlocks(workerData as PlainTask)
+let step = blocks.next()
+while (step.done !== true) step = blocks.next()
+parentPort!.postMessage(step.value)

@@ -4,6 +4,7 @@
  * result would be the same. Main thread; parses on threads of its own.
  */
 import { open } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { adviseHugePages } from '../../../ffi/memory.js'
 import type { TableFile } from '../duckdb/files.js'
@@ -62,8 +63,9 @@ async function scanFiles(
     control: new SharedArrayBuffer(4 * Word.count),
   }
   if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
-  const threads = Math.min(options.threads, Math.floor(bytes / THREAD_BYTES))
-  const parts = threads > 0 ? await inThreads(task, threads, options.onRows) : [scanBlocks(task, options.onRows)]
+  // This thread is one of them: it has nothing else to do, and another costs memory and time to start.
+  const others = Math.min(options.threads - 1, Math.floor(bytes / THREAD_BYTES))
+  const parts = await Promise.all([...inThreads(task, others), partOf(task, options.onRows)])
   if (parts.includes(null)) return null
   const all = parts as PlainPart[]
   const [lf, crlf] = [header.lf + sum(all, part => part.lf), header.crlf + sum(all, part => part.crlf)]
@@ -109,37 +111,34 @@ async function plainFiles(files: readonly TableFile[], skipped: number) {
 
 const QUOTE = 34
 
-async function inThreads(
-  task: PlainTask,
-  count: number,
-  onRows: (rows: number) => void,
-): Promise<(PlainPart | null)[]> {
-  let rows = 0
-  const threads = Array.from(
-    { length: count },
-    () => new Worker(new URL('./scan-thread.js', import.meta.url), { workerData: task, execArgv: [] }),
-  )
-  const answers = threads.map(
-    thread =>
-      new Promise<PlainPart | null>((resolve, reject) => {
-        thread.on('message', (message: { rows: number } | { part: PlainPart | null }) => {
-          if ('part' in message) resolve(message.part)
-          else if (message.rows > rows) {
-            rows = message.rows
-            onRows(rows)
-          }
-        })
-        thread.on('error', reject)
-        thread.on('exit', code => reject(new Error(`a thread that read the table ended with ${code}`)))
-      }),
-  )
+/** This thread's part; other things get a turn after each block. */
+async function partOf(task: PlainTask, onRows: (rows: number) => void): Promise<PlainPart | null> {
   try {
-    return await Promise.all(answers)
-  } finally {
+    const blocks = scanBlocks(task)
+    for (;;) {
+      const { done, value } = blocks.next()
+      if (done === true) return value
+      onRows(value)
+      await setImmediate()
+    }
+  } catch (error) {
     stop(new Int32Array(task.control))
-    for (const answer of answers) answer.catch(() => {})
+    throw error
   }
 }
+
+/** Parts of other threads. */
+const inThreads = (task: PlainTask, count: number): Promise<PlainPart | null>[] =>
+  Array.from(
+    { length: count },
+    () =>
+      new Promise<PlainPart | null>((resolve, reject) => {
+        const thread = new Worker(new URL('./scan-thread.js', import.meta.url), { workerData: task, execArgv: [] })
+        thread.once('message', resolve)
+        thread.once('error', reject)
+        thread.once('exit', code => reject(new Error(`a thread that read the table ended with ${code}`)))
+      }),
+  )
 
 /** Facts of all threads, put together as those of one pass. */
 class Merging {
