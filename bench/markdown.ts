@@ -1,6 +1,6 @@
 /**
  * A page of results as Markdown: what was measured, on which machine, with which command, and which bars were met. Pure;
- * any thread. Test: npx tap dist/test/bench/markdown.test.js
+ * any thread. Test: node dist/test/bench/markdown.test.js
  */
 import { type Bar, type BenchMachine, barCells, isMet, machineLine, type Ran, type Table } from './report.js'
 

@@ -1,6 +1,6 @@
 /**
  * The dense roofline of a training step: the least time that a machine of this many GFLOP/s and GB/s needs. Pure; any
- * thread. Test: npx tap dist/test/bench/roofline.test.js
+ * thread. Test: node dist/test/bench/roofline.test.js
  *
  * `I` inputs and `O` outputs of a layer, `B` rows of the mini-batch. Dense: multiplications by zero count. Kernels that
  * skip zeros, as those of `wasm` do, can be faster than that.

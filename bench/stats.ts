@@ -1,4 +1,4 @@
-/** Statistics of timings. Pure; any thread. Test: npx tap dist/test/bench/stats.test.js */
+/** Statistics of timings. Pure; any thread. Test: node dist/test/bench/stats.test.js */
 
 /** Summary of a benchmark's samples. Quartiles, not standard deviations: other programs make times longer, never shorter. */
 export interface Summary {

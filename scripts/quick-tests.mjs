@@ -7,10 +7,9 @@
  * out, and so are SLOW ones, and those that measure their own process. Files without fixtures on disk share two processes, because
  * loading tap takes longer than most of them. The whole suite is `npm test`.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { allTests, runTests } from './run-tests.mjs'
 
 /** Imports that a quick test does without. */
 const MARKS = [
@@ -84,11 +83,9 @@ function usesFixtures(file) {
   })
 }
 
-const files = readdirSync(root, { recursive: true })
-  .filter(path => path.endsWith('.test.js') && !SLOW.includes(path))
-  .map(path => join(root, path))
-  .filter(path => !needsMore(path) && !MEASURES.test(sourceOf(path)))
-  .sort()
+const files = allTests().filter(
+  path => !SLOW.includes(relative(root, path)) && !needsMore(path) && !MEASURES.test(sourceOf(path)),
+)
 
 if (process.argv.includes('--list')) process.stdout.write(`${files.join('\n')}\n`)
 else {
@@ -102,9 +99,5 @@ else {
     writeFileSync(path, imports.join(''))
     return path
   })
-  const tap = fileURLToPath(import.meta.resolve('tap/package.json').replace('package.json', 'dist/esm/run.mjs'))
-  const { status } = spawnSync(process.execPath, [tap, '--jobs', String(PROCESSES), ...shares, ...alone], {
-    stdio: 'inherit',
-  })
-  process.exitCode = status ?? 1
+  if (!(await runTests([...shares, ...alone], PROCESSES))) process.exitCode = 1
 }

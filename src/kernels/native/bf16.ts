@@ -3,7 +3,7 @@
  * weights and moments. Instantiated once per thread. bf16-layouts.ts has the layouts; this file puts the parts
  * together: products, the rounding of what other kernels write, updates.
  *
- * Test: npx tap dist/test/kernels/bf16.test.js   Bench: npm run bench -- step --backends onednn
+ * Test: node dist/test/kernels/bf16.test.js   Bench: npm run bench -- step --backends onednn
  */
 import { instantiateWasm } from '../abi.js'
 import type { Backend, KernelContext, Kernels } from '../backend.js'

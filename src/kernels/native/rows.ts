@@ -5,7 +5,7 @@
  * The bits of a product depend on its shape, so whatever is partitioned here is partitioned by the network and the
  * mini-batch alone.
  *
- * Test: npx tap dist/test/kernels/kernels.test.js   Bench: npm run bench -- step --backends blas onednn
+ * Test: node dist/test/kernels/kernels.test.js   Bench: npm run bench -- step --backends blas onednn
  */
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { instantiateWasm } from '../abi.js'

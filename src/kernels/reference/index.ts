@@ -4,7 +4,7 @@
  * `exp` and `log` are Math's, whose last bits may change with the engine, so it is not bit-portable.
  * Runs in workers, on the thread's own kernels over shared tensors.
  *
- * Test: npx tap dist/test/kernels/reference.test.js
+ * Test: node dist/test/kernels/reference.test.js
  */
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'

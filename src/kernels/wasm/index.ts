@@ -2,7 +2,7 @@
  * The portable backend: f32 SIMD kernels in WebAssembly, the same bits on every CPU. Binds each kernel to its tensors'
  * places in the arena; what runs is the module built from assembly/. Instantiated once per thread.
  *
- * Test: npx tap dist/test/kernels/kernels.test.js   Bench: npm run bench -- gemm
+ * Test: node dist/test/kernels/kernels.test.js   Bench: npm run bench -- gemm
  */
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { instantiateWasm } from '../abi.js'

@@ -5,7 +5,7 @@
  *
  * c (m, 64) is computed in blocks of 32 x 32: four tiles of sums, two of a, two of b.
  *
- * Test: npx tap dist/test/kernels/x64/amx.test.js
+ * Test: node dist/test/kernels/x64/amx.test.js
  */
 
 import { loadKoffi } from '../../ffi/koffi.js'

@@ -2,7 +2,7 @@
  * Instructions of x86-64 with AVX-512 and AMX that the kernels beside this file need, and no others: one method each, named
  * by its mnemonic where that says enough. Operands in Intel's order, destination first. Pure; any thread.
  *
- * Test: npx tap dist/test/kernels/x64/assembler.test.js, which compares each with the bytes of the system's assembler. A new
+ * Test: node dist/test/kernels/x64/assembler.test.js, which compares each with the bytes of the system's assembler. A new
  * instruction needs a row in test/kernels/x64/encodings.ts and `node scripts/x64-encodings.mjs --write`.
  */
 import { LANES, VECTOR_BYTES } from './constants.js'

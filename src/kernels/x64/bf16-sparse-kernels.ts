@@ -10,7 +10,7 @@
  * k: its bits depend on the operands alone, not on how the product is partitioned. Subnormal numbers count as zero in the
  * instruction itself.
  *
- * Test: npx tap dist/test/kernels/x64/bf16-sparse.test.js   Bench: npm run bench -- step --backends onednn
+ * Test: node dist/test/kernels/x64/bf16-sparse.test.js   Bench: npm run bench -- step --backends onednn
  */
 import {
   at,

@@ -3,7 +3,7 @@
  * order on each number, so the same bits; only more numbers at once. Each row says which calls it serves; all others stay with
  * the WASM module. Pure; any thread.
  *
- * README.md in this folder says how to add one. Test: npx tap dist/test/kernels/x64/kernels.test.js
+ * README.md in this folder says how to add one. Test: node dist/test/kernels/x64/kernels.test.js
  */
 import type { WasmExports } from '../abi.js'
 import { ACTIVATION_CODES, biasActivate, derivativeBackward } from './activations.js'

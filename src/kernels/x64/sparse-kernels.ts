@@ -8,7 +8,7 @@
  * the number is added to a row of c, which is in registers. Subnormal numbers count as zero: a CPU takes a hundred times as
  * long for them, and deltas of a network that has learned its samples are full of them.
  *
- * Test: npx tap dist/test/kernels/x64/sparse-products.test.js   Bench: npm run bench -- step --backends onednn
+ * Test: node dist/test/kernels/x64/sparse-products.test.js   Bench: npm run bench -- step --backends onednn
  */
 import {
   at,
