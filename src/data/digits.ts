@@ -9,7 +9,7 @@
  * 8,004 training and 1,996 test images. Rows are ordered by digit, then by position; training shuffles them anyway.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { DataError } from '../errors.js'
@@ -67,8 +67,7 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
     const parsed = kept
     kept = undefined
     if (parsed && parsed.split !== split) return parsed.digits
-    const digits: Digit[] = []
-    for (let digit = 0; digit < FILES.length; digit++) digits.push(await readDigit(dir, digit))
+    const digits = await readDigits(dir)
     kept = { split, digits }
     return digits
   }
@@ -107,6 +106,34 @@ function copySplit(digits: readonly Digit[], split: Split, images: Features, lab
 interface Digit {
   readonly pixels: Uint8Array // (FILES[digit].images, 784)
   readonly file: LoadedFile
+}
+
+/** Digits of the last load of this process, while nothing else needs their memory, and what their files were like. */
+let recent: { readonly stamp: string; readonly digits: WeakRef<readonly Digit[]> } | undefined
+
+/** Reads all files, or takes what an earlier run of this process has parsed of the same files, unchanged since. */
+async function readDigits(dir: string): Promise<readonly Digit[]> {
+  const stamp = await stampOf(dir)
+  const known = recent?.stamp === stamp ? recent.digits.deref() : undefined
+  if (known) return known
+  const digits: Digit[] = []
+  for (let digit = 0; digit < FILES.length; digit++) digits.push(await readDigit(dir, digit))
+  recent = { stamp, digits: new WeakRef(digits) }
+  return digits
+}
+
+/** Identity, size and times of the files; the time where one cannot be looked at, so that reading it says why. */
+async function stampOf(dir: string): Promise<string> {
+  const paths = FILES.map((_, digit) => join(dir, `${digit}.json`))
+  try {
+    const files = await Promise.all(paths.map(path => stat(path)))
+    return JSON.stringify([
+      dir,
+      files.map(({ dev, ino, size, mtimeMs, ctimeMs }) => [dev, ino, size, mtimeMs, ctimeMs]),
+    ])
+  } catch {
+    return `${performance.now()}`
+  }
 }
 
 export async function readDigit(dir: string, digit: number): Promise<Digit> {

@@ -1,4 +1,5 @@
 /** Opening and loading data sets: where they are looked for, what is refused, and the embedded digits. */
+import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -218,6 +219,23 @@ t.test('digits: 8,004 + 1,996 rows, every fifth of a digit is a test image, ever
   }
   t.same(next, { train: 8004, test: 1996 })
   t.equal(wrong, 0)
+})
+
+t.test('digits: loaded again they are the same, and a file that has changed in the meantime is noticed', async t => {
+  const dir = join(t.testdir(), 'digits')
+  cpSync(digitsDir(), dir, { recursive: true })
+  const load = async () => {
+    const [images, labels] = [new Uint8Array(1996 * 784), new Int32Array(1996)]
+    const { files } = await openDigits(dir).load('test', images, labels)
+    const digest = createHash('sha256').update(images).update(labels).digest('hex')
+    return { digest, files }
+  }
+  t.strictSame(await load(), await load())
+  const path = join(dir, '7.json')
+  const bytes = readFileSync(path)
+  bytes[bytes.length - 20] ^= 1
+  writeFileSync(path, bytes)
+  await t.rejects(load(), { name: 'DataError', message: /7\.json: MD5 is [0-9a-f]{32}, expected 29033516/ })
 })
 
 t.test('digits: a package with other content, or without it, is refused', async t => {
