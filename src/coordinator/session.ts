@@ -12,6 +12,7 @@ import type { InputSpec, KnownInput } from '../data/input.js'
 import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
 import { RunError } from '../errors.js'
 import { adviseHugePages } from '../ffi/memory.js'
+import { DIRECT_FROM_BYTES } from '../files/stream.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { openNative } from '../kernels/native/open.js'
@@ -79,6 +80,19 @@ interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
   readonly kernels: Kernels
+}
+
+/** A large one is memory of WebAssembly, which begins with a page, so that the disk can read it without another copy. */
+async function createSnapshot(bytes: number): Promise<SharedArrayBuffer> {
+  if (bytes < DIRECT_FROM_BYTES) return new SharedArrayBuffer(bytes)
+  let buffer: SharedArrayBuffer
+  try {
+    buffer = createArena(bytes).buffer as unknown as SharedArrayBuffer
+  } catch {
+    buffer = new SharedArrayBuffer(bytes) // needs less address space, which may be limited
+  }
+  if (bytes > HUGE_BYTES) await adviseHugePages(buffer)
+  return buffer
 }
 
 export class Session {
@@ -210,7 +224,7 @@ export class Session {
    * NonFiniteError if a value in it is not finite: a state that training could not continue from is not saved.
    */
   async snapshot(): Promise<StateSnapshot> {
-    const { buffer, snapshot } = this.#snapshotViews()
+    const { buffer, snapshot } = await this.#snapshotViews()
     const [fault] = await this.pool.all('snapshot', worker => worker.snapshot(buffer))
     if (fault !== 0) {
       this.clearFault()
@@ -221,7 +235,7 @@ export class Session {
 
   /** Replaces the state by what `fill` writes into the snapshot it is given. */
   async restore(fill: (into: StateSnapshot) => Promise<void>): Promise<void> {
-    const { buffer, snapshot } = this.#snapshotViews()
+    const { buffer, snapshot } = await this.#snapshotViews()
     await fill(snapshot)
     await this.pool.all('restore', worker => worker.restore(buffer))
     this.#stateIsWhole()
@@ -231,14 +245,15 @@ export class Session {
     Atomics.store(this.#control, Control.updating, 0)
   }
 
-  #snapshotViews(): { buffer: SharedArrayBuffer; snapshot: StateSnapshot } {
+  async #snapshotViews(): Promise<{ buffer: SharedArrayBuffer; snapshot: StateSnapshot }> {
     const table = stateTable(parametersOf(this.plan), this.plan)
-    this.#snapshot ??= new SharedArrayBuffer(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
-    const all = new Float32Array(this.#snapshot)
+    this.#snapshot ??= await createSnapshot(stateSize(table) * Float32Array.BYTES_PER_ELEMENT)
+    const buffer = this.#snapshot
+    const all = new Float32Array(buffer, 0, stateSize(table))
     const view = ({ name, shape, start, end }: StateTensor) => ({ name, shape, data: all.subarray(start, end) })
     const parameters = table.filter(({ moment }) => moment === null).map(view)
     const moments = table.filter(({ moment }) => moment !== null).map(view)
-    return { buffer: this.#snapshot, snapshot: { parameters, moments } }
+    return { buffer, snapshot: { parameters, moments } }
   }
 
   /** Sets the sums of the epoch so far, for a run that continues in the middle of one. Workers must be idle. */

@@ -74,8 +74,15 @@ export function tensorBytes({ dtype, shape }: Pick<TensorInfo, 'dtype' | 'shape'
   return Number.isSafeInteger(bytes) ? bytes : Number.NaN
 }
 
-/** Length prefix and header for tensors whose bytes follow in the given order. */
-export function encodeHeader(tensors: readonly TensorInfo[], metadata: Readonly<Record<string, string>>): Uint8Array {
+/**
+ * Length prefix and header for tensors whose bytes follow in the given order. `unit`: the tensors begin at a multiple of
+ * this many bytes, itself a multiple of 8.
+ */
+export function encodeHeader(
+  tensors: readonly TensorInfo[],
+  metadata: Readonly<Record<string, string>>,
+  unit = 8,
+): Uint8Array {
   const fields: [string, unknown][] = [[METADATA, metadata]]
   const names = new Set<string>([METADATA])
   let begin = 0
@@ -88,7 +95,7 @@ export function encodeHeader(tensors: readonly TensorInfo[], metadata: Readonly<
     begin = end
   }
   const json = Buffer.from(JSON.stringify(Object.fromEntries(fields)))
-  const length = Math.ceil(json.length / 8) * 8
+  const length = Math.ceil((LENGTH_BYTES + json.length) / unit) * unit - LENGTH_BYTES
   const bytes = Buffer.alloc(LENGTH_BYTES + length, ' ')
   bytes.writeBigUInt64LE(BigInt(length))
   bytes.set(json, LENGTH_BYTES)

@@ -5,6 +5,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { inspect } from 'node:util'
 import { writeAtomically } from '../files/atomic.js'
+import { DIRECT_BYTES, DIRECT_FROM_BYTES, FileStream } from '../files/stream.js'
 import {
   CheckpointError,
   encodeHeader,
@@ -16,7 +17,10 @@ import {
   tensorBytes,
 } from './safetensors.js'
 
-/** A tensor to write. `data` gives its bytes, little-endian and row-major, in pieces of any size. */
+/**
+ * A tensor to write. `data` gives its bytes, little-endian and row-major, in pieces of any size. A piece may be overwritten when
+ * the next is asked for, but not one of shared memory, which must stay as it is until the file is whole.
+ */
 export interface TensorSource extends TensorInfo {
   data(): Iterable<Uint8Array>
 }
@@ -30,18 +34,27 @@ export async function writeTensorFile(
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const header = encodeHeader(tensors, metadata)
+  const size = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+  // The tensors of a large file begin at a place where they can be written past the page cache.
+  const header = encodeHeader(tensors, metadata, size >= DIRECT_FROM_BYTES ? DIRECT_BYTES : undefined)
   await writeAtomically(file, async handle => {
-    await writeFully(handle, header)
-    for (const tensor of tensors) {
-      let written = 0
-      for (const bytes of tensor.data()) {
-        await writeFully(handle, bytes)
-        written += bytes.byteLength
+    const stream = await FileStream.on(handle, size)
+    try {
+      await stream.append(header)
+      for (const tensor of tensors) {
+        let given = 0
+        for (const bytes of tensor.data()) {
+          await stream.append(bytes)
+          given += bytes.byteLength
+        }
+        const want = tensorBytes(tensor)
+        if (given !== want)
+          throw new Error(`${file}: tensor ${inspect(tensor.name)} gave ${given} bytes, expected ${want}`)
       }
-      const want = tensorBytes(tensor)
-      if (written !== want)
-        throw new Error(`${file}: tensor ${inspect(tensor.name)} gave ${written} bytes, expected ${want}`)
+      await stream.end()
+    } catch (error) {
+      await stream.abandon()
+      throw error
     }
   })
 }
@@ -106,13 +119,6 @@ export class TensorFile {
 function cannotRead(file: string): (cause: unknown) => never {
   return cause => {
     throw new CheckpointError(`${file}: cannot be read: ${(cause as Error).message}`, { cause })
-  }
-}
-
-async function writeFully(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.byteLength; ) {
-    const { bytesWritten } = await handle.write(bytes, at, Math.min(PIECE_BYTES, bytes.byteLength - at))
-    at += bytesWritten
   }
 }
 
