@@ -12,7 +12,6 @@ import type { InputSpec, KnownInput } from '../data/input.js'
 import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
 import { RunError } from '../errors.js'
 import { adviseHugePages } from '../ffi/memory.js'
-import { DIRECT_FROM_BYTES } from '../files/stream.js'
 import type { Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { openNative } from '../kernels/native/open.js'
@@ -31,12 +30,10 @@ import { Control, Stat } from '../worker/plan/words.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
+import { createSnapshot, HUGE_BYTES } from './snapshot-memory.js'
 import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 import type { Spool } from './spool.js'
 import { WindowLoader } from './window-loader.js'
-
-/** Size from which memory is worth the advice that huge pages serve it, and what gives it is worth loading. */
-const HUGE_BYTES = 2 ** 23
 
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
@@ -80,19 +77,6 @@ interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
   readonly kernels: Kernels
-}
-
-/** A large one is memory of WebAssembly, which begins with a page, so that the disk can read it without another copy. */
-async function createSnapshot(bytes: number): Promise<SharedArrayBuffer> {
-  if (bytes < DIRECT_FROM_BYTES) return new SharedArrayBuffer(bytes)
-  let buffer: SharedArrayBuffer
-  try {
-    buffer = createArena(bytes).buffer as unknown as SharedArrayBuffer
-  } catch {
-    buffer = new SharedArrayBuffer(bytes) // needs less address space, which may be limited
-  }
-  if (bytes > HUGE_BYTES) await adviseHugePages(buffer)
-  return buffer
 }
 
 export class Session {
