@@ -4,7 +4,7 @@
  */
 import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { BlockKernel, Columns, Kernels, WeightTensors } from '../backend.js'
+import type { ActivationSpec, BlockKernel, Columns, Kernels, WeightTensors } from '../backend.js'
 import { BF16_BYTES, BF16_COLUMNS, BLOCK_ROW_BYTES, F32_BYTES, PAIR_BYTES } from '../layouts.js'
 import { bindMask, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js'
 import type { Bf16BlocksShape, BindBf16Blocks, NativeGemm, NativeProducts } from '../products.js'
@@ -149,28 +149,33 @@ export function bindProducts(
   }
 }
 
+/** Products of several blocks leave more in the scratch than a cache keeps until all are done: then every activation follows at once. */
+const isFused = ({ type }: ActivationSpec, { multiply }: Context): boolean => type === 'relu' || multiply.blocks > 1
+
 function linearActivate(
   context: Context,
   { biasActivate }: Pick<Kernels, 'biasActivate'>,
   ...[out, x, w, bias, activation, dropout]: Parameters<Products['linearActivate']>
 ): ReturnType<Products['linearActivate']> {
   checkLinear(out, x, w)
-  if (!w.derived || activation.type !== 'relu') return null
+  if (!w.derived || !isFused(activation, context)) return null
   const { wasm, scratch } = context
   const multiply = bindBlocks(context, out, x, byteOffsetOf(w.derived))
   const place = bindPlace(context, out)
   const activate = biasActivate(out, bias, activation, dropout)
   const transpose = bindTransposed(wasm, out)
   const maskOf = bindMask(dropout, scratch)
+  const isRelu = activation.type === 'relu'
   const { at, stride, rowsAt, depth } = layoutsOf(out)
   const biasAt = byteOffsetOf(bias.master)
   return (row, rows, epoch, training, columns) => {
     const drops = training && dropout.rate > 0
     const mask = maskOf(row, epoch)
     const finite = multiply(row, rows, columns, (product, row, rows, column, ahead, aheadRow) => {
-      if (column + BF16_COLUMNS > depth) {
+      if (!isRelu || column + BF16_COLUMNS > depth) {
         place(product, row, rows, column, ahead, aheadRow)
-        return activate(row, rows, epoch, training, { start: column, end: out.cols })
+        const end = Math.min(column + BF16_COLUMNS, out.cols)
+        return activate(row, rows, epoch, training, { start: column, end })
       }
       const b = biasAt + column * F32_BYTES
       const z = at + row * stride + column * F32_BYTES
@@ -179,7 +184,8 @@ function linearActivate(
       const bad = drops ? wasm.bf16_forward_dropout(...block, column / VECTOR, ...mask) : wasm.bf16_forward(...block)
       return bad === 0
     })
-    if (training) transpose(row, rows, columns)
+    // Others have been transposed block by block.
+    if (training && isRelu) transpose(row, rows, columns)
     return finite
   }
 }
@@ -190,19 +196,20 @@ function linearActivateBackward(
   ...[dx, dz, w, a, activation, rate]: Parameters<Products['linearActivateBackward']>
 ): ReturnType<Products['linearActivateBackward']> {
   checkLinearBackward(dx, dz, w)
-  if (activation.type !== 'relu') return null
+  if (!isFused(activation, context)) return null
   const { wasm } = context
   const multiply = bindBlocks(context, dx, dz, transposedOf(w))
   const place = bindPlace(context, dx)
   const activate = activateBackward(dx, a, activation, rate)
   const { at, stride, rowsAt, depth, pairsAt, pairsBlockBytes } = layoutsOf(dx)
   const outputs = layoutsOf(a)
+  const isRelu = activation.type === 'relu'
   const scale = 1 / (1 - rate)
   return (row, rows, columns) =>
     multiply(row, rows, columns, (product, row, rows, column, ahead, aheadRow) => {
-      if (column + BF16_COLUMNS > depth) {
+      if (!isRelu || column + BF16_COLUMNS > depth) {
         place(product, row, rows, column, ahead, aheadRow)
-        return activate(row, rows, { start: column, end: dx.cols })
+        return activate(row, rows, { start: column, end: Math.min(column + BF16_COLUMNS, dx.cols) })
       }
       const pairs = pairsAt + (column / BF16_COLUMNS) * pairsBlockBytes + (row / 2) * PAIR_BYTES
       const bad = wasm.bf16_backward(
