@@ -11,6 +11,16 @@ export function chosenRows(rows: Uint32Array, isChosen: (row: number) => boolean
   return count === rows.length ? chosen : chosen.slice(0, count)
 }
 
+/** Rows whose flag is `flag`, ascending. */
+export function flaggedRows(flags: Uint8Array, flag: 0 | 1): Uint32Array<ArrayBuffer> {
+  let count = 0
+  for (let row = 0; row < flags.length; row++) if (flags[row] === flag) count++
+  const rows = new Uint32Array(count)
+  let next = 0
+  for (let row = 0; row < flags.length; row++) if (flags[row] === flag) rows[next++] = row
+  return rows
+}
+
 /** 0 to `count` - 1. */
 export function allRows(count: number): Uint32Array<ArrayBuffer> {
   const rows = new Uint32Array(count)

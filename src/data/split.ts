@@ -2,7 +2,7 @@
 import { inspect } from 'node:util'
 import { ConfigError } from '../errors.js'
 import { Purpose, permutation } from '../tensor/random.js'
-import { allRows, chosenRows } from './chosen-rows.js'
+import { allRows, flaggedRows } from './chosen-rows.js'
 
 export interface ValidationSplit {
   /** Row indices, ascending; together every row exactly once. */
@@ -35,12 +35,11 @@ export function splitValidation(
     const order = permutation(rows.length, seed, Purpose.split, label)
     for (let i = 0; i < counts[label]; i++) isValidation[rows[order[i]]] = 1
   })
-  const all = allRows(labels.length)
-  const validation = chosenRows(all, row => isValidation[row] === 1)
+  const validation = flaggedRows(isValidation, 1)
   if (fraction > 0 && validation.length === 0) {
     throw emptySplit(setting, fraction, labels.length, classes.filter(rows => rows.length > 0).length, advice)
   }
-  return { train: chosenRows(all, row => isValidation[row] === 0), validation }
+  return { train: flaggedRows(isValidation, 0), validation }
 }
 
 /** Error for an empty split: every class keeps a row for training, so that many classes of few rows leave nothing else. */

@@ -2,7 +2,7 @@
 import { inspect } from 'node:util'
 import { DataError } from '../../errors.js'
 import { formatCounted, formatList, formatNames } from '../../format.js'
-import { allRows, chosenRows } from '../chosen-rows.js'
+import { flaggedRows } from '../chosen-rows.js'
 import type { DataConfig } from '../source.js'
 import { isMissing } from './collect.js'
 import { columnSettings, type MissingPolicy } from './column-settings.js'
@@ -78,7 +78,7 @@ export async function missingRows(
     isOut[row] = 1
   }
   if (without > 0) notes.push(`${where}: left out ${formatCounted(without, 'row')} without a target`)
-  return { rows: chosenRows(allRows(table.rows), row => isOut[row] === 0), notes }
+  return { rows: flaggedRows(isOut, 0), notes }
 }
 
 function lacksTarget(values: TargetValues, row: number, width: number): boolean {

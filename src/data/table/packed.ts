@@ -22,13 +22,15 @@ export interface PackedBlock {
   readonly packings: Uint8Array
 }
 
-/** Packs blocks of columns, one after the other, each as the block before as long as that can be done. */
+/** Packs blocks of columns, one after the other; the power of a column never falls, so that few are tried. */
 export class BlockPacker {
   /** (C) Packings of the last block, and the bytes at which its columns begin. */
   readonly packings: Uint8Array
   readonly offsets: Float64Array
   /** Bytes of the last block. */
   bytes = 0
+  /** (C) Powers of ten of the last blocks that have one. */
+  readonly #powers: Uint8Array
   readonly #buffer: ArrayBuffer
   readonly #ints: Int32Array
   readonly #f32: Float32Array
@@ -37,6 +39,7 @@ export class BlockPacker {
   constructor(columns: number, mostRows: number) {
     this.packings = new Uint8Array(columns)
     this.offsets = new Float64Array(columns)
+    this.#powers = new Uint8Array(columns)
     this.#buffer = new ArrayBuffer(columns * mostRows * Float64Array.BYTES_PER_ELEMENT)
     this.#ints = new Int32Array(this.#buffer)
     this.#f32 = new Float32Array(this.#buffer)
@@ -56,13 +59,11 @@ export class BlockPacker {
   addNumbers(column: number, values: Float64Array, from: number, to: number): void {
     const at = this.bytes
     this.offsets[column] = at
-    let packing = this.packings[column]
-    for (; packing <= MOST_POWER; packing++) {
-      if (packIntegers(values, from, to, POWERS[packing], this.#ints, at / 4)) break
-    }
-    if (packing > MOST_POWER && packing < Packing.f64) {
-      packing = packFloats(values, from, to, this.#f32, at / 4) ? Packing.f32 : Packing.f64
-    }
+    let packing = this.#powers[column]
+    while (packing <= MOST_POWER && !packIntegers(values, from, to, POWERS[packing], this.#ints, at / 4)) packing++
+    // A block that has none, such as one with -0, says nothing about the next.
+    if (packing <= MOST_POWER) this.#powers[column] = packing
+    else packing = packFloats(values, from, to, this.#f32, at / 4) ? Packing.f32 : Packing.f64
     if (packing === Packing.f64) this.#f64.set(values.subarray(from, to), at / 8)
     this.packings[column] = packing
     this.#end((packing === Packing.f64 ? 8 : 4) * (to - from))
@@ -117,6 +118,7 @@ export class PackedRows {
   readonly #starts: Float64Array
   /** Block of the last row that was read: the next one is often in it too. */
   #last = 0
+  readonly #views: readonly Views[]
 
   /** `dictionaries`: (C) of the codes of columns of text; null for numbers. */
   constructor(
@@ -128,42 +130,74 @@ export class PackedRows {
       this.#starts[i + 1] = this.#starts[i] + rows
     })
     this.rows = this.#starts[blocks.length]
+    const views = new Map<ArrayBufferLike, Views>()
+    this.#views = blocks.map(({ buffer }) => {
+      const made = views.get(buffer) ?? viewsOf(buffer)
+      views.set(buffer, made)
+      return made
+    })
   }
 
   /** Writes values of rows [from, to) to the beginning of `into`; missing ones are NaN. */
   numbers(column: number, from: number, to: number, into: Float64Array): void {
-    this.#each(from, to, ({ buffer, offsets, packings }, first, count, at) => {
+    this.#each(from, to, (block, first, count, at) => {
+      const { offsets, packings } = this.blocks[block]
+      const { integers, f32, f64 } = this.#views[block]
       const packing = packings[column]
       const offset = offsets[column]
-      if (packing === Packing.f64) into.set(new Float64Array(buffer, offset + 8 * first, count), at)
-      else if (packing === Packing.f32) into.set(new Float32Array(buffer, offset + 4 * first, count), at)
-      else unpack(new Int32Array(buffer, offset + 4 * first, count), POWERS[packing], into, at)
+      if (packing === Packing.f64) copy(f64, offset / 8 + first, count, into, at)
+      else if (packing === Packing.f32) copy(f32, offset / 4 + first, count, into, at)
+      else unpack(integers, offset / 4 + first, count, POWERS[packing], into, at)
     })
   }
 
   /** Writes codes of rows [from, to) to the beginning of `into`. */
   codes(column: number, from: number, to: number, into: Int32Array): void {
-    this.#each(from, to, ({ buffer, offsets }, first, count, at) => {
-      into.set(new Int32Array(buffer, offsets[column] + 4 * first, count), at)
+    this.#each(from, to, (block, first, count, at) => {
+      const begin = this.blocks[block].offsets[column] / 4 + first
+      into.set(this.#views[block].integers.subarray(begin, begin + count), at)
     })
   }
 
-  #each(from: number, to: number, copy: (block: PackedBlock, first: number, count: number, at: number) => void): void {
+  #each(from: number, to: number, take: (block: number, first: number, count: number, at: number) => void): void {
     const starts = this.#starts
     let block = starts[this.#last] <= from ? this.#last : 0
     while (starts[block + 1] <= from) block++
     for (let row = from; row < to; block++) {
       this.#last = block
       const end = Math.min(to, starts[block + 1])
-      if (end > row) copy(this.blocks[block], row - starts[block], end - row, row - from)
+      if (end > row) take(block, row - starts[block], end - row, row - from)
       row = Math.max(row, end)
     }
   }
 }
 
-function unpack(integers: Int32Array, power: number, into: Float64Array, at: number): void {
-  for (let i = 0; i < integers.length; i++) {
-    const integer = integers[i]
+/** Views of all of a buffer: making one for each column of a block takes longer than reading it. */
+interface Views {
+  readonly integers: Int32Array
+  readonly f32: Float32Array
+  readonly f64: Float64Array
+}
+
+/** Buffers are whole eights long. */
+const viewsOf = (buffer: ArrayBufferLike): Views => ({
+  ...{ integers: new Int32Array(buffer), f32: new Float32Array(buffer), f64: new Float64Array(buffer) },
+})
+
+function copy(from: Float32Array | Float64Array, first: number, count: number, into: Float64Array, at: number): void {
+  for (let i = 0; i < count; i++) into[at + i] = from[first + i]
+}
+
+function unpack(
+  integers: Int32Array,
+  first: number,
+  count: number,
+  power: number,
+  into: Float64Array,
+  at: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    const integer = integers[first + i]
     into[at + i] = integer === MISSING ? Number.NaN : integer / power
   }
 }

@@ -22,6 +22,7 @@ const LARGEST = 16_384
 const GROWTH = 32
 /** Values on their way into a table that is made anew. */
 const moved = new Float64Array(MOST_COUNTED + 1)
+const movedWords = new Uint32Array(moved.buffer)
 
 /** Statistics of numbers of another thread. */
 export interface PackedNumbers {
@@ -132,21 +133,31 @@ export class NumberStats {
   }
 
   #rebuild(length: number): void {
-    let count = 0
     const slots = this.#slots
+    let count = 0
     for (let at = 0; at < slots.length; at++) {
       const value = slots[at]
       if (!Number.isNaN(value)) moved[count++] = value
     }
-    if (length !== this.#slots.length) this.#slots = new Float64Array(Math.min(length, LARGEST))
+    if (length !== slots.length) this.#slots = new Float64Array(Math.min(length, LARGEST))
     this.#slots.fill(Number.NaN)
-    this.#kept = 0
-    for (let i = 0; i < count; i++) {
-      const value = moved[i]
-      const hash = this.#hash(value)
-      if ((hash & this.#mask) === 0 && insert(this.#slots, value, hash)) this.#kept++
-    }
+    this.#kept = refill(this.#slots, this.#mask, count)
   }
+}
+
+/** Inserts the first `count` moved values whose hash has no bit of the mask. Returns their number. */
+function refill(slots: Float64Array, mask: number, count: number): number {
+  const places = slots.length - 1
+  let kept = 0
+  for (let i = 0; i < count; i++) {
+    const hash = mix(movedWords[2 * i] ^ Math.imul(movedWords[2 * i + 1], 0x9e3779b1))
+    if ((hash & mask) !== 0) continue
+    let at = (hash >>> 12) & places
+    while (!Number.isNaN(slots[at])) at = (at + 1) & places // all are different
+    slots[at] = moved[i]
+    kept++
+  }
+  return kept
 }
 
 /** False if the value was there. */

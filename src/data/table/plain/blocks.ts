@@ -11,7 +11,7 @@ import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from '.
 /** Bytes of text that are parsed at once: with their numbers they stay in a core's cache. */
 export const BLOCK_BYTES = 2 ** 18
 /** Bytes that a record may reach beyond its block. */
-export const TAIL_BYTES = 2 ** 16
+export const TAIL_BYTES = 2 ** 14
 
 export interface PlainFile {
   readonly path: string

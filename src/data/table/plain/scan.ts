@@ -29,8 +29,8 @@ export type PlainScan = { readonly scan: Scan } | { readonly misfits: readonly n
 
 /** Bytes that are worth a thread of their own. */
 const THREAD_BYTES = 2 ** 22
-/** Bytes of the store for each byte of text, of which a number has two at least. Memory that is not written is none. */
-const STORE_BYTES = 4
+/** Room in the store beside 8 bytes for each field, if all are as long as the first ones: most take 4. */
+const ROOM = 1.25
 const LEAST_BYTES = 2 ** 16
 const HEADER_BYTES = 2 ** 18
 const BYTE_ORDER_MARK = 0xef
@@ -59,7 +59,7 @@ async function scanFiles(
   const task: PlainTask = {
     form: { delimiter: form.delimiter, decimal: form.decimal, isText },
     files: header.files,
-    store: new SharedArrayBuffer(Math.min(STORE_BYTES * bytes + LEAST_BYTES, options.keepBytes)),
+    store: new SharedArrayBuffer(8 * Math.floor(Math.min(storeBytes(form, bytes), options.keepBytes) / 8)),
     control: new SharedArrayBuffer(4 * Word.count),
   }
   if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
@@ -73,6 +73,16 @@ async function scanFiles(
   if ((lf > 0 && crlf > 0) || rows === 0) return null
   const misfits = isText.flatMap((_, column) => (all.some(part => part.misfits[column] > 0) ? [column] : []))
   return misfits.length > 0 ? { misfits } : { scan: new Merging(task, source, all, rows).scan() }
+}
+
+/** Bytes that the values of so many bytes of text take, or fewer. Rounded up to whole eights. */
+function storeBytes({ sample }: TextForm, bytes: number): number {
+  let [fields, characters] = [1, 1]
+  for (const record of sample) {
+    fields += record.fields.length
+    for (const { length } of record.fields) characters += length + 1
+  }
+  return 8 * Math.ceil((ROOM * bytes * fields) / characters) + LEAST_BYTES
 }
 
 const sum = (parts: readonly PlainPart[], of: (part: PlainPart) => number): number =>
