@@ -19,6 +19,7 @@ import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
 import { benchDense, DENSE_DEFAULTS } from './dense.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
+import { benchInference, INFERENCE_DEFAULTS } from './inference.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
 import { OUTPUTS, type Outputs, type Run, runAll, withoutOutputs } from './output.js'
 import { benchPeers, PEERS_DEFAULTS } from './peers.js'
@@ -67,6 +68,7 @@ async function allRuns(weights: string | undefined): Promise<Run[]> {
             run: (say: Say) => benchEvaluation({ ...EVALUATION_DEFAULTS, weights }, say),
           },
         ]),
+    { args: 'inference', run: say => benchInference(INFERENCE_DEFAULTS, say) },
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
     { args: 'table', run: say => benchTable(TABLE_DEFAULTS, say) },
@@ -176,6 +178,15 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', number(DENSE_DEFAULTS.workers, 'Workers, and threads of PyTorch')),
       ({ backend, turns, steps, workers, ...outputs }) =>
         show(outputs, say => benchDense({ backend, turns, steps, workers }, say)),
+    )
+    .command(
+      'inference',
+      'Predictions of the reference network by batch and threads, beside onnxruntime-node',
+      argv =>
+        argv
+          .option('backend', oneBackend(INFERENCE_DEFAULTS.backend))
+          .option('turns', number(INFERENCE_DEFAULTS.turns, 'Turns of each side')),
+      ({ backend, turns, ...outputs }) => show(outputs, say => benchInference({ backend, turns }, say)),
     )
     .command(
       'scaling',

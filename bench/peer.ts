@@ -50,12 +50,24 @@ export function tfjsCommand(args: readonly string[]): PeerCommand {
   return { file: process.execPath, args: [inPeers('tfjs/step.mjs'), ...args] }
 }
 
-/** Installs TensorFlow.js where it is not yet: it is a dependency of nothing but this benchmark. */
-export async function installTfjs(say: (what: string) => void): Promise<void> {
+export function ortCommand(args: readonly string[]): PeerCommand {
+  return { file: process.execPath, args: [inPeers('ort/infer.mjs'), ...args] }
+}
+
+/** Packages of peers, which are dependencies of nothing but this benchmark, and why scripts of a package are left out. */
+const INSTALLS = {
+  tfjs: { title: 'TensorFlow.js', args: [] },
+  // Its script downloads a library for GPUs.
+  ort: { title: 'onnxruntime', args: ['--ignore-scripts'] },
+} as const
+
+/** Installs a peer where it is not yet. Throws PeerError. */
+export async function installPeer(name: keyof typeof INSTALLS, say: (what: string) => void): Promise<void> {
   // npm writes this file last.
-  if (existsSync(inPeers('tfjs/node_modules/.package-lock.json'))) return
-  say('peers: installing TensorFlow.js: npm ci --prefix bench/peers/tfjs')
-  const args = ['ci', '--prefix', inPeers('tfjs'), '--no-audit', '--no-fund', '--fetch-retries=1']
+  if (existsSync(inPeers(`${name}/node_modules/.package-lock.json`))) return
+  const { title, args: more } = INSTALLS[name]
+  say(`peers: installing ${title}: npm ci --prefix bench/peers/${name}`)
+  const args = ['ci', '--prefix', inPeers(name), '--no-audit', '--no-fund', '--fetch-retries=1', ...more]
   // Resolves npm itself under `npm run`; alone, `npm` could be a script that needs a shell.
   const npm = process.env.npm_execpath
   const [file, all] = npm ? [process.execPath, [npm, ...args]] : ['npm', args]

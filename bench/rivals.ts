@@ -1,7 +1,7 @@
 /** The peers that `bench peers` can race: how to start each, and what is promised about it. Main thread. */
 import { bf16Missing } from './cpu.js'
 import type { Precision } from './lab.js'
-import { installTfjs, type PeerCommand, pythonCommand, tfjsCommand } from './peer.js'
+import { installPeer, type PeerCommand, pythonCommand, tfjsCommand } from './peer.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_L2, REFERENCE_WIDTHS } from './reference-network.js'
 import type { Say } from './report.js'
 
@@ -64,7 +64,13 @@ export function allRivals(): Rival[] {
       command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM]),
     },
     {
-      ...{ name: 'tfjs', title: 'tfjs-backend-wasm', bars: { f32: 15 }, slow: true, prepare: installTfjs },
+      ...{
+        name: 'tfjs',
+        title: 'tfjs-backend-wasm',
+        bars: { f32: 15 },
+        slow: true,
+        prepare: say => installPeer('tfjs', say),
+      },
       command: threads => tfjsCommand([...networkArguments(threads), ...WARM]),
     },
   ]

@@ -26,6 +26,8 @@ export interface SharedModel {
   readonly source: ModelSource
   /** Plan with a worker for each thread. */
   readonly plan: RunPlan
+  /** Why the plan has its backend. */
+  readonly reason: string
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
 }

@@ -96,6 +96,8 @@ export class Predictor {
   readonly widths: readonly number[]
   /** Files and experiment that model and weights came from. */
   readonly source: ModelSource
+  /** Kernels that it computes with, and why. */
+  readonly backend: { readonly name: Exclude<BackendName, 'auto'>; readonly reason: string }
   /** Remark for the user, where the run computed in another backend than this; else null. */
   readonly note: string | null
   readonly #model: SharedModel
@@ -117,6 +119,7 @@ export class Predictor {
     this.parameterNames = weights.map(({ name }) => name)
     this.widths = forward.widths
     this.source = source
+    this.backend = { name: model.plan.backend, reason: model.reason }
     this.note = source.note
     this.#model = model
     this.#forward = forward
@@ -140,10 +143,10 @@ export class Predictor {
       throw new ConfigError(`threads is ${inspect(threads)}, expected an integer from 1`)
     }
     const { source, planned } = await openModel(target, { threads: 1 + threads, backend: wanted })
-    const { plan, layout } = planned
+    const { plan, layout, backendReason: reason } = planned
     const backend = await loadBackend(plan.backend, plan.precision)
     const { bytes } = threadLayouts(plan, backend)
-    const shared = { source, plan, memory: createArena(bytes), module: await backend.compile() }
+    const shared = { source, plan, reason, memory: createArena(bytes), module: await backend.compile() }
     const forward = await Forward.open(shared, 0)
     const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
       name,
