@@ -55,7 +55,7 @@ export function importsBelow(root) {
   const files = readdirSync(root, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
     .map(entry => relative(root, join(entry.parentPath ?? entry.path, entry.name)).replaceAll('\\', '/'))
-    .filter(path => !SKIPPED.some(folder => path.startsWith(`${folder}/`)))
+    .filter(path => !SKIPPED.some(folder => path.startsWith(`${folder}/`)) && !path.includes('node_modules/'))
     .sort()
   const known = new Set(files)
   const imports = new Map()
