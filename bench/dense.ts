@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
+import { peerEnvironment } from './core-types.js'
 import { bf16Missing } from './cpu.js'
 import { type Lab, openLab, type Precision, REFERENCE_HIDDEN, stepSeconds } from './lab.js'
 import { type Peer, PeerError, pythonCommand, startPeer } from './peer.js'
@@ -89,7 +90,7 @@ async function openTorch(
       ...['--dropout', '0', '--l2', String(REFERENCE_L2), '--activation', 'gelu', '--precision', precision],
       ...(network === 'gelu' ? [] : ['--norm', 'batch']),
     ]
-    return await startPeer(pythonCommand('torch-step.py', args))
+    return await startPeer({ ...pythonCommand('torch-step.py', args), env: peerEnvironment() })
   } catch (error) {
     if (!(error instanceof PeerError)) throw error
     skipped.push(`PyTorch ${precision}, ${network}: ${error.message}`)

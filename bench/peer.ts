@@ -23,6 +23,8 @@ export class PeerError extends Error {
 export interface PeerCommand {
   readonly file: string
   readonly args: readonly string[]
+  /** Environment; undefined: that of this process. */
+  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Facts that a peer reports after its warm-up. */
@@ -41,7 +43,10 @@ export interface Peer {
 }
 
 /** A script of bench/peers. Debian's packages belong to this Python, whichever other one comes first in PATH. */
-export function pythonCommand(script: 'numpy-step.py' | 'torch-step.py', args: readonly string[]): PeerCommand {
+export function pythonCommand(
+  script: 'core-type.py' | 'numpy-step.py' | 'torch-step.py',
+  args: readonly string[],
+): PeerCommand {
   const debian = '/usr/bin/python3'
   return { file: existsSync(debian) ? debian : 'python3', args: [inPeers(script), ...args] }
 }
@@ -82,8 +87,8 @@ export async function installPeer(name: keyof typeof INSTALLS, say: (what: strin
 }
 
 /** `patienceMs`: how long it may take to start, and for what is asked of it at once. */
-export async function startPeer({ file, args }: PeerCommand, patienceMs = PATIENCE_MS): Promise<Peer> {
-  const link = new PeerLink(spawn(file, args, { stdio: 'pipe' }), patienceMs)
+export async function startPeer({ file, args, env }: PeerCommand, patienceMs = PATIENCE_MS): Promise<Peer> {
+  const link = new PeerLink(spawn(file, args, { stdio: 'pipe', ...(env && { env }) }), patienceMs)
   const facts = await link.next().catch(async error => {
     await link.end()
     throw error

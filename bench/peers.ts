@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { GradloomError } from '../src/errors.js'
 import type { BackendChoice } from './backends.js'
+import { type CoreTrial, fastestCoreType, tryCoreTypes, unsetOpenBlas, withCoreType } from './core-types.js'
 import { bf16Missing } from './cpu.js'
 import { type Lab, openLab, type Precision, stepSeconds } from './lab.js'
 import { PeerError, type PeerFacts, startPeer } from './peer.js'
@@ -43,6 +44,8 @@ interface Side {
 
 interface Measured {
   readonly peer: PeerName
+  /** OPENBLAS_CORETYPE, "" if it was left to OpenBLAS; null: the peer does not use it. */
+  readonly coreType: string | null
   readonly facts: PeerFacts
   /** Seconds of a step. */
   readonly theirs: Summary
@@ -59,6 +62,9 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
   const skipped: string[] = []
   const ours: Ours[] = []
   let backend: string
+  unsetOpenBlas()
+  if (rivals.some(({ openBlas }) => openBlas)) say('peers: trying the core types of OpenBLAS')
+  const trials = rivals.some(({ openBlas }) => openBlas) ? await tryCoreTypes(workers) : []
   try {
     const f32 = await openLab(referenceLab(workers, options.backend))
     ours.push({ precision: 'f32', lab: f32 })
@@ -70,7 +76,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     }
     for (const rival of rivals) {
       try {
-        measured.push(await duel(rival, ours, options, say))
+        measured.push(await duel(rival, ours, options, trials, say))
       } catch (error) {
         if (!(error instanceof PeerError)) throw error
         skipped.push([`${rival.title}: ${error.message}`, rival.note].filter(Boolean).join('; '))
@@ -87,6 +93,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
       `In turns, ours then theirs: ${turns} turns of ${steps} steps after one that does not count, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
       'A step of ours: from its begin until the last worker is done; training calls the workers once for many of them.',
       '"spread": distance of the quartiles as a share of the median. "of any turn": ratio of the medians of one turn.',
+      ...coreTypeNote(trials),
       ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
     ],
     tables: measured.length === 0 ? [] : [peerTable(measured), factTable(measured)],
@@ -96,6 +103,15 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     numbers: { options, backend, results: measured },
   }
 }
+
+const coreTypeNote = (trials: readonly CoreTrial[]): string[] =>
+  trials.length === 0
+    ? []
+    : [
+        `OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are unset; each peer runs with the core type whose product of its number type is the fastest and right: ${trials
+          .map(({ name, f32, f64 }) => `${name || 'unset'} ${(1000 * f32).toFixed(1)} / ${(1000 * f64).toFixed(1)} ms`)
+          .join(', ')} (f32 / f64).`,
+      ]
 
 const slowNames = (rivals: readonly Rival[]): string =>
   rivals
@@ -126,10 +142,17 @@ function barsOf({ name, title, bars }: Rival, measured: readonly Measured[], bac
   })
 }
 
-async function duel(rival: Rival, ours: readonly Ours[], options: PeersOptions, say: Say): Promise<Measured> {
+async function duel(
+  rival: Rival,
+  ours: readonly Ours[],
+  options: PeersOptions,
+  trials: readonly CoreTrial[],
+  say: Say,
+): Promise<Measured> {
   await rival.prepare(say)
   say(`peers: ${rival.title}: starting`)
-  const peer = await startPeer(rival.command(options.workers), rival.patienceMs)
+  const coreType = rival.openBlas ? fastestCoreType(trials, rival.openBlas) : null
+  const peer = await startPeer(withCoreType(rival.command(options.workers), coreType ?? ''), rival.patienceMs)
   try {
     const [turns, steps] = rival.slow ? [options.slowTurns, 1] : [options.turns, options.steps]
     say(`peers: ${rival.title}: ${turns} turns of ${steps}`)
@@ -154,7 +177,7 @@ async function duel(rival: Rival, ours: readonly Ours[], options: PeersOptions, 
         ratio: { medians: other.median / all.median, lowest: ratios.min, highest: ratios.max },
       }
     })
-    return { peer: rival.name, facts: peer.facts, theirs: other, sides }
+    return { peer: rival.name, coreType, facts: peer.facts, theirs: other, sides }
   } finally {
     await peer.close()
   }
@@ -190,9 +213,12 @@ function peerTable(measured: readonly Measured[]): Table {
 function factTable(measured: readonly Measured[]): Table {
   return {
     title: 'what the peers say they are',
-    words: 4,
-    head: ['peer', 'version', 'threads', 'products by'],
-    rows: measured.map(({ peer, facts }) => [peer, facts.version, String(facts.threads ?? '?'), facts.blas]),
+    words: 5,
+    head: ['peer', 'version', 'threads', 'core type', 'products by'],
+    rows: measured.map(({ peer, coreType, facts }) => [
+      ...[peer, facts.version, String(facts.threads ?? '?')],
+      ...[coreType === null ? '-' : coreType || "OpenBLAS's choice", facts.blas],
+    ]),
   }
 }
 

@@ -18,6 +18,8 @@ export interface Rival {
   readonly patienceMs?: number
   /** Note about the peer's numbers. */
   readonly note?: string
+  /** Number type of its products by OpenBLAS; undefined: it has none. */
+  readonly openBlas?: 'f32' | 'f64'
   prepare(say: Say): Promise<void>
   command(threads: number): PeerCommand
 }
@@ -41,10 +43,12 @@ export function allRivals(): Rival[] {
   return [
     {
       ...{ name: 'torch', title: 'PyTorch f32', bars: { f32: 2.2, bf16: 6.5 }, slow: false, prepare: nothing },
+      openBlas: 'f32',
       command: threads => pythonCommand('torch-step.py', networkArguments(threads)),
     },
     {
       ...{ name: 'torch-bf16', title: 'PyTorch bf16', bars: { bf16: 4 }, slow: missing !== null, prepare: nothing },
+      openBlas: 'f32',
       ...(missing !== null && {
         patienceMs: EMULATION_PATIENCE_MS,
         note: `PyTorch bf16 emulates its products: ${missing}.`,
@@ -57,10 +61,12 @@ export function allRivals(): Rival[] {
     },
     {
       ...{ name: 'numpy', title: 'NumPy float64', bars: { f32: 1.35 }, slow: false, prepare: nothing },
+      openBlas: 'f64',
       command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM, '--block', '0']),
     },
     {
       ...{ name: 'numpy-blocked', title: 'NumPy float64, update in blocks', bars: {}, slow: false, prepare: nothing },
+      openBlas: 'f64',
       command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM]),
     },
     {
