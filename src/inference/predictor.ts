@@ -14,6 +14,7 @@ import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { type Field, type FieldRow, featuresOfRows } from '../data/table/rows.js'
 import { ConfigError, ShapeError } from '../errors.js'
+import { adviseHugePages } from '../ffi/memory.js'
 import { loadBackend } from '../kernels/backends.js'
 import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
@@ -147,6 +148,7 @@ export class Predictor {
     const backend = await loadBackend(plan.backend, plan.precision)
     const { bytes } = threadLayouts(plan, backend)
     const shared = { source, plan, reason, memory: createArena(bytes), module: await backend.compile() }
+    if (plan.library) await adviseHugePages(shared.memory.buffer)
     const forward = await Forward.open(shared, 0)
     const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
       name,
