@@ -47,7 +47,7 @@ export function allRivals(): Rival[] {
       command: threads => pythonCommand('torch-step.py', networkArguments(threads)),
     },
     {
-      ...{ name: 'torch-bf16', title: 'PyTorch bf16', bars: { bf16: 4 }, slow: missing !== null, prepare: nothing },
+      ...{ name: 'torch-bf16', title: 'PyTorch bf16', bars: { bf16: 4.5 }, slow: missing !== null, prepare: nothing },
       openBlas: 'f32',
       ...(missing !== null && {
         patienceMs: EMULATION_PATIENCE_MS,

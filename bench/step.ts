@@ -4,6 +4,7 @@
  * steps run in the workers.
  */
 import { availableParallelism } from 'node:os'
+import { bf16SparseObstacle } from '../src/kernels/x64/bf16-sparse.js'
 import { type BackendName, chooseBackends, type Variant, variantLine, variantsOf } from './backends.js'
 import { type Lab, openLab, type Span, stepSeconds } from './lab.js'
 import { openProbe, type Probe } from './probe.js'
@@ -37,6 +38,8 @@ export const STEP_DEFAULTS: StepOptions = {
 }
 
 const SPEED_UP_BAR = 1.85
+/** Time of a step in bf16 as a share of one in f32. */
+const BF16_SHARE = 0.75
 const ROOFLINE_BARS = { f32: 0.75, bf16: 0.6 } as const
 
 /** Steps of a turn, in one call to the workers, as in training; before them some that do not count: others have had the caches. */
@@ -64,7 +67,7 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
   } finally {
     for (const probe of probes) await probe.close()
   }
-  const bars = variants.flatMap(variant => barsOf(variant, results))
+  const bars = [...variants.flatMap(variant => barsOf(variant, results)), ...bf16Bars(results)]
   if (!(workers[0] === 1 && workers.includes(2))) skipped.push('speed-up of 2 workers: needs --workers 1 2')
   if (results.every(({ roofline }) => roofline === null)) skipped.push(`roofline: needs --workers of at most ${cores}`)
   return {
@@ -117,6 +120,18 @@ function barsOf({ label, precision }: Variant, results: readonly StepResult[]): 
     ofRoofline('', most?.roofline?.share),
     ofRoofline(', best samples', most?.roofline?.bestShare),
   ]
+}
+
+/** bf16 beside f32 of the same library, where bf16 leaves out zeros as f32 does. */
+function bf16Bars(results: readonly StepResult[]): Bar[] {
+  if (bf16SparseObstacle() !== null) return []
+  const most = results.filter(({ backend }) => backend === 'onednn bf16').at(-1)
+  const beside = results.find(
+    of => of.backend === 'onednn' && of.workers === most?.workers && of.allReduce === most.allReduce,
+  )
+  if (!most || !beside) return []
+  const what = `onednn bf16, ${workersText(most.workers)}: a step as a share of one in f32`
+  return [{ what, got: most.seconds.median / beside.seconds.median, want: BF16_SHARE, at: 'most', unit: 'percent' }]
 }
 
 /** Steps of all backends and numbers of workers in turns, each turn followed by a sample of what the machine can do. */
