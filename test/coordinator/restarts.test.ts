@@ -38,11 +38,12 @@ const backends = [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS 
 // A thread that is terminated inside a native library can take the process with it (see pool.ts): there is no such moment here.
 for (const { name, skip, deaths } of backends.slice(0, 1)) {
   t.test(`${name}: ${deaths} threads terminated at moments drawn by a seed: the same bits`, { skip }, async t => {
-    const undisturbed = await train(experiment({ backend: name, workers: WORKERS }), { runDir: null })
     const threads: Worker[] = []
     const collect = (thread: Worker) => threads.push(thread)
     process.on('worker', collect)
     t.teardown(() => process.off('worker', collect))
+    // Its threads serve the next run too.
+    const undisturbed = await train(experiment({ backend: name, workers: WORKERS }), { runDir: null })
     let died = 0
     /** Milliseconds to the next death, up to 40. */
     const word = new Uint32Array(4)
