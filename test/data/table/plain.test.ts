@@ -2,10 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { ColumnValues } from '../../../src/data/table/columns.js'
-import { ANY_FORMAT, type OpenOptions, openTableReader } from '../../../src/data/table/duckdb/open.js'
-import type { TableFormat } from '../../../src/data/table/reader.js'
-import { DataError } from '../../../src/errors.js'
+import { plain, readBy } from './read-by.js'
 
 const dir = t.testdir()
 let files = 0
@@ -13,41 +10,6 @@ function fileOf(content: string | Buffer): string {
   const path = join(dir, `${files++}.csv`)
   writeFileSync(path, content)
   return path
-}
-
-/** Everything that a reader tells about a file, with values bit by bit. */
-async function readBy(path: string, access: OpenOptions['access'], format: Partial<TableFormat> = {}) {
-  const reader = await openTableReader(path, { ...ANY_FORMAT, ...format }, { access, threads: 2 })
-  try {
-    const columns: Record<string, unknown[]> = {}
-    const names = reader.columns.filter(column => column.unreadable === undefined).map(({ name }) => name)
-    for await (const chunk of reader.read(names)) {
-      for (const [name, values] of chunk.columns) {
-        columns[name] ??= []
-        for (let row = 0; row < chunk.rows; row++) columns[name].push(fieldOf(values, row))
-      }
-    }
-    const { rows, columns: profiles, format: decided, notes, warnings, files: read } = reader
-    return { rows, profiles, decided, notes, warnings, read, columns }
-  } finally {
-    await reader.close()
-  }
-}
-
-const fieldOf = (values: ColumnValues, row: number): unknown => {
-  if (values.type === 'text') return values.codes[row] < 0 ? null : values.dictionary[values.codes[row]]
-  const value = values.values[row]
-  return Object.is(value, -0) ? '-0' : value
-}
-
-/** Null where the file is not plain. */
-async function plain(path: string, format: Partial<TableFormat> = {}) {
-  try {
-    return await readBy(path, 'plain', format)
-  } catch (error) {
-    if (error instanceof DataError && /is not plain text/.test(error.message)) return null
-    throw error
-  }
 }
 
 t.test('plain files: the same types, facts, notes and values', async t => {

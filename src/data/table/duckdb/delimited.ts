@@ -132,7 +132,7 @@ export function delimitedSource(
   }
 }
 
-/** SQL that counts, for each column, the fields that are no numbers. */
+/** SQL that counts, for each column, the fields that are no numbers; DuckDB takes `1_000`, `+-5` and `-nan` for some. */
 export function refusalsSql(
   files: readonly TableFile[],
   compression: Compression,
@@ -146,7 +146,9 @@ export function refusalsSql(
   const counts = columns.map(column => {
     const name = `c${column}`
     const number = `TRY_CAST(${comma ? `replace(${name}, ',', '.')` : name} AS DOUBLE)`
-    return `count(*) FILTER (${name} IS NOT NULL AND (${number} IS NULL OR contains(${name}, '${comma ? '.' : ','}') OR contains(${name}, '_')))`
+    const others = [comma ? '.' : ',', '_', '+-'].map(text => `contains(${name}, '${text}')`)
+    const isOther = [`${number} IS NULL`, ...others, `(isnan(${number}) AND trim(${name}) NOT IN ('NaN', 'nan'))`]
+    return `count(*) FILTER (${name} IS NOT NULL AND (${isOther.join(' OR ')}))`
   })
   return `SELECT ${counts.join(', ')} FROM ${table}`
 }

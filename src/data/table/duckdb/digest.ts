@@ -13,7 +13,7 @@ export interface TextCounts {
   readonly records: number
   /** True if lines end in more than one way. */
   readonly mixedEnds: boolean
-  /** True if a digit, an underscore and a digit follow each other: DuckDB reads 1_000 as 1000. */
+  /** True if a digit, an underscore and a digit follow each other, or a plus and a minus: DuckDB reads 1_000 as 1000, +-5 as -5. */
   readonly hasGroups: boolean
 }
 
@@ -27,6 +27,9 @@ const LF = 10
 const CR = 13
 const QUOTE = 34
 const UNDERSCORE = 95
+const PLUS = 43
+const MINUS = 45
+const SIGNS = Buffer.from('+-')
 
 export interface DigestOptions {
   /** Called with the number of bytes of the file's content that were read since the last call. */
@@ -177,6 +180,7 @@ class TextCounter {
   #findGroups(chunk: Buffer): void {
     const isDigit = (byte: number) => byte >= 48 && byte <= 57
     if (this.#last === UNDERSCORE && isDigit(this.#beforeLast) && isDigit(chunk[0])) this.#hasGroups = true
+    if ((this.#last === PLUS && chunk[0] === MINUS) || chunk.includes(SIGNS)) this.#hasGroups = true
     for (let at = chunk.indexOf(UNDERSCORE); at >= 0; at = chunk.indexOf(UNDERSCORE, at + 1)) {
       const before = at > 0 ? chunk[at - 1] : this.#last
       if (!isDigit(before)) continue

@@ -7,7 +7,7 @@ import { DataError } from '../../../errors.js'
 import type { Database } from './database.js'
 import { firstLine, textOf } from './delimited.js'
 import type { Compression, TableFile } from './files.js'
-import type { TextForm } from './form.js'
+import { notUtf8, type TextForm } from './form.js'
 import { RecordFault, RecordSplitter } from './records.js'
 
 export interface DelimitedFiles {
@@ -51,11 +51,6 @@ export async function checkForm(table: DelimitedFiles): Promise<number> {
   }
   return rows
 }
-
-const notUtf8 = (file: string, line: number): DataError =>
-  new DataError(`${file}: line ${line} is not UTF-8, expected text in UTF-8`, {
-    hint: 'iconv -f ISO-8859-1 -t UTF-8 file > new-file',
-  })
 
 /** Error for what DuckDB refused; says the place where the form of a record is at fault. */
 export async function explainRefusal(where: string, table: DelimitedFiles | null, error: unknown): Promise<Error> {

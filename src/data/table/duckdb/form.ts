@@ -46,6 +46,13 @@ export function formOf(file: string, head: string, isWhole: boolean, format: Tab
   if (rest.length === 0) throw new DataError(`${file}: has no rows below its first line, expected a table`)
   const decimal = format.decimal ?? detectDecimal(delimiter, rest)
   const { header, notes, warnings } = detectHeader(file, rest, format.header, decimal)
+  // The lines before the first row are left out by their number.
+  if ((header || counts !== null) && records[0].line > 1) {
+    throw new DataError(
+      `${file}: line 1: is empty, expected ${header ? 'the names of the columns' : 'the numbers of rows and columns'}`,
+      { hint: `they are in line ${records[0].line}; delete the lines before it` },
+    )
+  }
   const names = header ? namesOf(file, rest[0], delimiter) : rest[0].fields.map((_, column) => String(column))
   const allNotes = [
     ...(counts === null
@@ -259,9 +266,18 @@ function areNames(numbers: readonly string[]): boolean {
   return counts && ((numbers[0] === '0' && numbers.length > 2) || (isYear && numbers.length > 1))
 }
 
-/** Names of the header; a column without one is called by its place. Throws DataError for a name that occurs twice. */
+/** `line`: what cannot be decoded has become U+FFFD in it. */
+export const notUtf8 = (file: string, line: number): DataError =>
+  new DataError(`${file}: line ${line} is not UTF-8, expected text in UTF-8`, {
+    hint: 'iconv -f ISO-8859-1 -t UTF-8 file > new-file',
+  })
+
+/** Names of the header; a column without one is called by its place. Throws DataError for a name that occurs twice or is not UTF-8. */
 function namesOf(file: string, { fields, line }: TextRecord, delimiter: string): string[] {
   const names = fields.map(field => field.trim())
+  const have = (character: string) => names.some(name => name.includes(character))
+  // NUL, as UTF-16 has it, has a message of its own.
+  if (have('\ufffd') && !have('\0')) throw notUtf8(file, line)
   const known = new Map<string, number>()
   names.forEach((name, column) => {
     if (name === '') return

@@ -9,7 +9,7 @@ import type { TableFormat } from '../reader.js'
 import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
 import type { Digests, FileDigest } from './digest.js'
-import { checkForm, type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
+import { checkForm, type DelimitedFiles, explainRefusal } from './faults.js'
 import type { TableFile, TableFiles } from './files.js'
 import type { TextForm } from './form.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
@@ -85,19 +85,20 @@ export async function openTextTable(
       continue
     }
     await expectRows(where, table, scanned.rows, counts)
-    const large = integersAbove(source, scanned, format)
-    if (large.length > 0) {
-      demote(large)
+    // Texts tell how an infinite number is written, and decide whether the column has numbers at all.
+    const larger = [...integersAbove(source, scanned, format), ...infiniteColumns(scanned)]
+    if (larger.length > 0) {
+      demote(larger)
       continue
     }
-    if (counts.some(count => count?.hasGroups)) {
-      const refused = await refusedColumns(table, source, strict)
+    const suspects = counts.every(count => count?.hasGroups === false) ? notANumber(scanned) : allNumbers(source)
+    if (suspects.length > 0) {
+      const refused = await refusedColumns(table, source, strict, suspects)
       if (refused.length > 0) {
         demote(refused)
         continue
       }
     }
-    await refuseInfinite(where, table, source, scanned)
     return { source, scanned, form, place: table }
   }
 }
@@ -115,15 +116,31 @@ async function plainTable(
     const source = delimitedSource(files, 'none', form, format, { strict: true, texts })
     const scanned = await scanPlain(files, form, source, options)
     if (scanned === null) return null
-    const others = 'scan' in scanned ? integersAbove(source, scanned.scan, format) : scanned.misfits
+    const others =
+      'scan' in scanned
+        ? [...new Set([...integersAbove(source, scanned.scan, format), ...undecided(source, scanned.scan, format)])]
+        : scanned.misfits
     if (others.length === 0 && 'scan' in scanned) return { source, scanned: scanned.scan }
     for (const column of others) texts.add(column)
   }
 }
 
-/** Columns read as numbers that have fields which are none. */
-async function refusedColumns(table: DelimitedFiles, source: RowSource, strict: boolean): Promise<number[]> {
-  const numbers = source.columns.flatMap(({ type }, column) => (type === 'number' ? [column] : []))
+const allNumbers = (source: RowSource): number[] =>
+  source.columns.flatMap(({ type }, column) => (type === 'number' ? [column] : []))
+
+/** Columns of numbers with NaN, which DuckDB reads in more spellings than are taken for missing values. */
+const notANumber = ({ columns }: Scan): number[] => columns.flatMap(({ index, nan }) => (nan > 0 ? [index] : []))
+
+const infiniteColumns = ({ columns }: Scan): number[] =>
+  columns.flatMap(({ index, numbers }) => (numbers !== null && numbers.firstInfinite >= 0 ? [index] : []))
+
+/** Those of the columns, which were read as numbers, that have fields which are none. */
+async function refusedColumns(
+  table: DelimitedFiles,
+  source: RowSource,
+  strict: boolean,
+  numbers = allNumbers(source),
+): Promise<number[]> {
   if (numbers.length === 0) return []
   const connection = await table.database.connect()
   try {
@@ -135,6 +152,16 @@ async function refusedColumns(table: DelimitedFiles, source: RowSource, strict: 
   } finally {
     table.database.release(connection)
   }
+}
+
+/** Columns of numbers with NA and the like whose texts decide more than that: another type is demanded, or an integer is too large. */
+function undecided(source: RowSource, { columns }: Scan, format: TableFormat): number[] {
+  return columns.flatMap(({ index, numbers, meanings }) => {
+    if (numbers === null || meanings === null) return []
+    const type = format.types[source.columns[index].name] ?? 'number'
+    const largest = Math.max(Math.abs(numbers.min), Math.abs(numbers.max))
+    return type !== 'number' || (numbers.missing < numbers.rows && largest > Number.MAX_SAFE_INTEGER) ? [index] : []
+  })
 }
 
 /** Columns of integers that f64 cannot tell apart: their texts can. */
@@ -177,18 +204,6 @@ async function expectRows(
   throw new DataError(`${where}: ${rows} rows were read, expected ${exact}, which the file has by another count`, {
     hint: 'write the table anew with one kind of line end, or as Parquet',
   })
-}
-
-async function refuseInfinite(
-  where: string,
-  table: DelimitedFiles,
-  source: RowSource,
-  { columns }: Scan,
-): Promise<void> {
-  for (const { index, numbers } of columns) {
-    if (numbers === null || numbers.firstInfinite < 0) continue
-    throw infinite(await placeOfRow(where, table, numbers.firstInfinite), source.columns[index].name, null)
-  }
 }
 
 /** `text`: the field, where it is at hand. */

@@ -133,5 +133,14 @@ export function profileOf(
   const { missing, distinct, min, max, isInteger } = stats
   const type = column.reading?.type ?? column.type
   const empty = missing === rows
-  return { name, sqlType, type, missing, distinct, range: empty ? null : [min, max], isInteger: !empty && isInteger }
+  // Which of 0 and -0 comes first depends on the threads: adding 0 makes one of both.
+  return {
+    name,
+    sqlType,
+    type,
+    missing,
+    distinct,
+    range: empty ? null : [min + 0, max + 0],
+    isInteger: !empty && isInteger,
+  }
 }

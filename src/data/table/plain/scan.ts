@@ -34,6 +34,8 @@ const ROOM = 1.25
 const LEAST_BYTES = 2 ** 16
 const HEADER_BYTES = 2 ** 18
 const BYTE_ORDER_MARK = 0xef
+/** Delimiters that are one byte, and no part of a number, a quoted field or a line end. */
+const PLAIN_DELIMITER = /^[\t !#$%&*,/:;<=>?@\\^_`|~]$/
 
 /** Throws nothing but faults of the program: a file that cannot be read is left to DuckDB too. */
 export async function scanPlain(...[files, form, source, options]: Parameters<typeof scanFiles>): Promise<PlainScan> {
@@ -52,7 +54,8 @@ async function scanFiles(
   options: PlainOptions,
 ): Promise<PlainScan> {
   const isText = source.columns.map(({ type }) => type === 'text')
-  if (form.counts !== null || form.skippedRecords > 1 || form.delimiter.length !== 1) return null
+  if (form.counts !== null || form.skippedRecords > 1) return null
+  if (!PLAIN_DELIMITER.test(form.delimiter) || form.delimiter === form.decimal) return null
   const header = await plainFiles(files, form.skippedRecords)
   if (header === null) return null
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
