@@ -110,8 +110,10 @@ t.test('a later field decides with the ones before it, whoever reads them', asyn
   }
   for (const [name, [content, format, isRight]] of Object.entries(cases)) {
     const text = `a,b\n${content}`
-    const found = await plain(fileOf(text), format)
-    const native = await readBy(fileOf(text), 'native', format)
+    const path = fileOf(text)
+    const found = await plain(path, format)
+    const native = await readBy(path, 'native', format)
+    same(t, found, native, name)
     const zipped = await readBy(fileOf(gzipSync(text), 'csv.gz'), 'native', format)
     for (const each of [found, native, zipped]) t.ok(isRight(each?.profiles[0].type ?? ''), name)
   }

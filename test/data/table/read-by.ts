@@ -17,7 +17,7 @@ export async function readBy(
     const names = reader.columns.filter(column => column.unreadable === undefined).map(({ name }) => name)
     for await (const chunk of reader.read(names)) {
       for (const [name, values] of chunk.columns) {
-        columns[name] ??= []
+        columns[name] ??= [values.type]
         for (let row = 0; row < chunk.rows; row++) columns[name].push(fieldOf(values, row))
       }
     }
