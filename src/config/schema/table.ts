@@ -135,7 +135,7 @@ export const table = z
   .strictObject({
     delimiter: z
       .string()
-      .min(1)
+      .regex(/^(auto|[\s\S])$/u, { error: 'one character, or "auto"' })
       .default('auto')
       .meta(help('Separator of fields in CSV files, one character. `auto`: detected, and said.')),
     header: z
