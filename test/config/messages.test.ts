@@ -57,7 +57,6 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { shift: -1 } }, 'augment.shift is -1, expected a number >= 0'],
   [{ augment: { rotate: 181 } }, 'augment.rotate is 181, expected a number from 0 to 180'],
   [{ augment: { scale: 1 } }, 'augment.scale is 1, expected a number >= 0 and < 1'],
-  [{ data: { table: { delimiter: '::' } } }, `data.table.delimiter is '::', expected one character, or "auto"`],
   [{ augment: { shear: 3 } }, 'augment.shear is 3, expected a number from 0 to 2'],
   [{ augment: { elastic: { alpha: -1 } } }, 'augment.elastic.alpha is -1, expected a number from 0 to 1000'],
   [{ augment: { elastic: { sigma: 0 } } }, 'augment.elastic.sigma is 0, expected a number from 0.5 to 50'],
@@ -295,6 +294,10 @@ t.test('the data section', async t => {
     [{ data: {} }, `data.dataset is missing, expected ${sets}`],
     [{ data: { dataset: 'minst' } }, `data.dataset is 'minst', expected ${sets}; did you mean "mnist"?`],
     [{ data: { dataset: null } }, `data.dataset is null, expected ${sets}`],
+    [
+      { data: { ...table, table: { delimiter: '::' } } },
+      `data.table.delimiter is '::', expected one character, or "auto"`,
+    ],
     [{ data: { ...DIGITS, path: '' } }, `data.path is '', expected non-empty text or null`],
     [{ data: { dataset: 'mnist', path: 3 } }, 'data.path is 3, expected non-empty text or null'],
     [{ data: { ...DIGITS, validation: 1 } }, 'data.validation is 1, expected a number >= 0 and < 1'],
