@@ -21,7 +21,7 @@ const MOST_ERROR = 10
 const MARGIN = 1.02
 const TRIAL_MS = 60_000
 
-/** What a core type was measured to do: seconds of a product, and the error of its results. */
+/** Measurement of a core type: seconds of a product, and the error of its results. */
 export interface CoreTrial {
   /** Value of OPENBLAS_CORETYPE; "": it is not set. */
   readonly name: string

@@ -21,7 +21,7 @@ import { passStages } from '../worker/program/passes.js'
 import type { ModelSource } from './model.js'
 import { PASS_ROWS, threadLayouts } from './thread-layouts.js'
 
-/** What threads need to run the same network: plain data and shared memory, which can be sent to them. */
+/** Network that several threads run: plain data and shared memory, which can be sent to them. */
 export interface SharedModel {
   readonly source: ModelSource
   /** Plan with a worker for each thread. */

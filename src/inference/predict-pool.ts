@@ -14,6 +14,24 @@ import { PASS_ROWS } from './thread-layouts.js'
 /** Work of a task, in products, that a message takes a small share of. */
 const TASK_WORK = 2e7
 
+/**
+ * Threads of `file`, each with `data` as its workerData; `fewest` start now, and up to `most` when there is work. They go on until the
+ * pool is destroyed: a thread keeps its batch buffers for good.
+ */
+export function startThreads<Task, Answer>(
+  file: URL,
+  data: Omit<ThreadData, 'begun'>,
+  fewest: number,
+  most: number,
+): Piscina<Task, Answer> {
+  const begun = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  return new Piscina({
+    filename: file.href,
+    ...{ minThreads: fewest, maxThreads: most, idleTimeout: Number.POSITIVE_INFINITY },
+    ...{ workerData: { ...data, begun }, recordTiming: false, execArgv: [] },
+  })
+}
+
 export class PredictPool {
   readonly #piscina: Piscina<Features, Outcome<Float32Array>>
   /** Rows of a task: a multiple of those of a pass, so that answers do not depend on the number of threads. */
@@ -23,13 +41,7 @@ export class PredictPool {
 
   /** `threads`: at most one less than the plan of the model has workers. */
   constructor(model: SharedModel, threads: number) {
-    const begun = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-    const workerData: ThreadData = { model, begun }
-    this.#piscina = new Piscina({
-      filename: new URL('./predict-thread.js', import.meta.url).href,
-      ...{ minThreads: 0, maxThreads: threads, idleTimeout: Number.POSITIVE_INFINITY },
-      ...{ workerData, recordTiming: false, execArgv: [] },
-    })
+    this.#piscina = startThreads(new URL('./predict-thread.js', import.meta.url), { model }, 0, threads)
     this.#taskRows = PASS_ROWS * Math.ceil(TASK_WORK / weightCount(model.plan.widths) / PASS_ROWS)
   }
 

@@ -5,7 +5,7 @@ import { RunError } from '../errors.js'
 import { Forward, type SharedModel } from './forward.js'
 import { type Outcome, outcomeOf } from './outcome.js'
 
-/** What every thread of a pool gets. */
+/** Data of every thread of a pool. */
 export interface ThreadData {
   readonly model: SharedModel
   /** Number of threads that have begun: each takes the next batch buffers. */

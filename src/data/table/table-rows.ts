@@ -62,7 +62,7 @@ export function rowsOfReader(reader: TableReader): TableRows {
     memory: null,
     async *groups(names) {
       const columnBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(1, reader.rows)
-      // What is kept is unpacked column by column; files are read as seldom as possible.
+      // Kept rows are unpacked column by column; files are read as seldom as possible.
       const most = reader.isKept ? 1 : Math.max(1, Math.floor(GROUP_BYTES / columnBytes))
       const rooms = new Rooms()
       for (let from = 0; from < names.length; from += most) {

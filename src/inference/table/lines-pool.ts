@@ -3,10 +3,10 @@
  * in shared memory; each thread encodes them, runs the network and writes text. A line depends on its own row alone, so the
  * bytes are the same for any number of threads. Main thread.
  */
-import { Piscina } from 'piscina'
 import type { TableChunk } from '../../data/table/columns.js'
 import type { SharedModel } from '../forward.js'
 import { answerOf, type Outcome } from '../outcome.js'
+import { startThreads } from '../predict-pool.js'
 import type { Lines, LinesSpec } from './lines.js'
 import type { LinesDone, LinesTask, LinesThreadData } from './lines-thread.js'
 import { ChunkRoom } from './shared-chunk.js'
@@ -38,13 +38,13 @@ export async function* linesInThreads(
   chunks: AsyncIterable<TableChunk>,
   { threads, blockRows }: { readonly threads: number; readonly blockRows: number },
 ): AsyncGenerator<Lines, void, undefined> {
-  const begun = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-  const workerData: LinesThreadData = { model, spec, begun }
-  const pool = new Piscina<LinesTask, Outcome<LinesDone>>({
-    filename: new URL('./lines-thread.js', import.meta.url).href,
-    ...{ minThreads: threads, maxThreads: threads, idleTimeout: Number.POSITIVE_INFINITY },
-    ...{ workerData, recordTiming: false, execArgv: [] },
-  })
+  const data: Omit<LinesThreadData, 'begun'> = { model, spec }
+  const pool = startThreads<LinesTask, Outcome<LinesDone>>(
+    new URL('./lines-thread.js', import.meta.url),
+    data,
+    threads,
+    threads,
+  )
   const free = Array.from(
     { length: threads * BLOCKS_PER_THREAD },
     (): Block => ({ room: new ChunkRoom(), lines: new SharedArrayBuffer(FIRST_BYTES) }),

@@ -6,7 +6,7 @@ import { LineMaker, type LinesSpec } from './lines.js'
 import type { OutputValues } from './predictions.js'
 import { chunkOf, type SharedChunk } from './shared-chunk.js'
 
-/** What every thread of a pool gets. */
+/** Data of every thread of a pool. */
 export interface LinesThreadData extends ThreadData {
   readonly spec: LinesSpec
 }

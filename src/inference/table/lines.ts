@@ -6,7 +6,7 @@ import type { Forward } from '../forward.js'
 import { type Outputs, type OutputValues, predictionColumns } from './predictions.js'
 import { RowsWriter, type TextFormat } from './writers.js'
 
-/** What the lines depend on besides the network and the rows: plain data, which can be sent to a thread. */
+/** Settings of the lines, besides the network and the rows: plain data, which can be sent to a thread. */
 export interface LinesSpec {
   readonly encoding: TableEncoding
   readonly outputs: Outputs

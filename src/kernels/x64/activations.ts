@@ -26,7 +26,7 @@ import {
 } from './assembler.js'
 import { begin } from './calling-convention.js'
 import { VECTOR_BYTES } from './constants.js'
-import { check, constant, everywhere, flush, real, returnBad } from './emit-helpers.js'
+import { check, constant, everywhere, flush, gradientRows, real, returnBad } from './emit-helpers.js'
 import { BIAS_ACTIVATE, DERIVATIVE_BACKWARD } from './signatures.js'
 
 const SERVED = ['gelu', 'silu', 'sigmoid'] as const
@@ -57,7 +57,7 @@ function exponential(code: Assembler, e: Vector, x: Vector, [n, r, p]: readonly 
   code.vpslld(n, n, 23)
   code.vcmpps(k(1), e, real('least'), COMPARE.greaterOrEqual)
   code.vcmpps(k(2), e, e, COMPARE.unordered)
-  // Where e is a NaN it stays one.
+  // Keep e where it is a NaN.
   code.vmulps(n, p, n, zeroing(k(1)))
   code.vmovups(n, e, merging(k(2)))
   code.vmovups(e, n)
@@ -169,33 +169,9 @@ export function biasActivate(): Assembler {
 
 /** Backward pass through an activation with derivatives; arguments: DERIVATIVE_BACKWARD. */
 export function derivativeBackward(): Assembler {
-  const { code, load } = begin(DERIVATIVE_BACKWARD)
-  const [dx, dxRow, g, gRow, left, vectors, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
-  load(dx, 'dx')
-  load(dxRow, 'dxRow')
-  load(g, 'derivatives')
-  load(gRow, 'gRow')
-  load(left, 'rows')
-  const [zero, bad, smallest, magnitude, x, derivative, scratch] = [17, 18, 19, 20, 0, 1, 2].map(zmm)
-  code.vbroadcastss(smallest, constant('smallestNormal'))
-  code.vbroadcastss(magnitude, constant('magnitude'))
-  code.vpxord(zero, zero, zero)
-  code.vpxord(bad, bad, bad)
-  code.loop(left, 1, () => {
-    load(vectors, 'vectors')
-    code.clear(i)
-    code.loop(vectors, 4, () => {
-      code.vmovups(derivative, at(g, 0, i))
-      code.vcmpps(k(1), derivative, zero, COMPARE.notEqual)
-      code.vmulps(x, derivative, at(dx, 0, i), zeroing(k(1)))
-      check(code, bad, x, scratch)
-      flush(code, x, { smallest, magnitude, scratch })
-      code.vmovups(at(dx, 0, i), x)
-      code.add(i, VECTOR_BYTES)
-    })
-    code.add(dx, dxRow)
-    code.add(g, gRow)
+  const kernel = begin(DERIVATIVE_BACKWARD)
+  return gradientRows(kernel, ['derivatives', 'gRow'], (x, derivative, zero, dx) => {
+    kernel.code.vcmpps(k(1), derivative, zero, COMPARE.notEqual)
+    kernel.code.vmulps(x, derivative, dx, zeroing(k(1)))
   })
-  returnBad(code, bad)
-  return code
 }

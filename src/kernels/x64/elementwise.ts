@@ -20,7 +20,7 @@ import {
 } from './assembler.js'
 import { begin } from './calling-convention.js'
 import { LANES, VECTOR_BYTES } from './constants.js'
-import { COUNTERS_AT, check, constant, flush, philox, returnBad } from './emit-helpers.js'
+import { COUNTERS_AT, check, constant, gradientRows, philox, returnBad } from './emit-helpers.js'
 import { BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, GATHER, RELU_BACKWARD } from './signatures.js'
 
 /** Bias, ReLU and dropout; arguments: BIAS_RELU_DROPOUT. */
@@ -125,36 +125,14 @@ export function gather(): Assembler {
 
 /** Backward pass of ReLU and dropout; arguments: RELU_BACKWARD. */
 export function reluBackward(): Assembler {
-  const { code, argument, load } = begin(RELU_BACKWARD)
-  const [dx, dxRow, a, aRow, left, vectors, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
-  load(dx, 'dx')
-  load(dxRow, 'dxRow')
-  load(a, 'a')
-  load(aRow, 'aRow')
-  load(left, 'rows')
-  const [factor, zero, bad, smallest, magnitude, x, scratch] = [16, 17, 18, 19, 20, 0, 1].map(zmm)
-  code.vbroadcastss(factor, argument('scale'))
-  code.vbroadcastss(smallest, constant('smallestNormal'))
-  code.vbroadcastss(magnitude, constant('magnitude'))
-  code.vpxord(zero, zero, zero)
-  code.vpxord(bad, bad, bad)
-  code.loop(left, 1, () => {
-    load(vectors, 'vectors')
-    code.clear(i)
-    code.loop(vectors, 4, () => {
-      code.vmovups(x, at(a, 0, i))
-      code.vcmpps(k(1), x, zero, COMPARE.greaterThan)
-      code.vmulps(x, factor, at(dx, 0, i), zeroing(k(1)))
-      check(code, bad, x, scratch)
-      flush(code, x, { smallest, magnitude, scratch })
-      code.vmovups(at(dx, 0, i), x)
-      code.add(i, VECTOR_BYTES)
-    })
-    code.add(dx, dxRow)
-    code.add(a, aRow)
+  const kernel = begin(RELU_BACKWARD)
+  const { code } = kernel
+  const factor = zmm(16)
+  code.vbroadcastss(factor, kernel.argument('scale'))
+  return gradientRows(kernel, ['a', 'aRow'], (x, a, zero, dx) => {
+    code.vcmpps(k(1), a, zero, COMPARE.greaterThan)
+    code.vmulps(x, factor, dx, zeroing(k(1)))
   })
-  returnBad(code, bad)
-  return code
 }
 
 /** Sums of columns, which it overwrites; arguments: COLUMN_SUMS. */

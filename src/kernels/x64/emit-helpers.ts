@@ -2,8 +2,27 @@
  * Parts of the block that kernels share, behind the arguments: constants, keys and counters of Philox, scratch; and sequences
  * of instructions that several kernels use. Pure; any thread.
  */
-import { type Address, type Assembler, at, broadcastAt, COMPARE, k, RDI, type Vector, zeroing } from './assembler.js'
-import { BF16_ROW_BYTES, GROUP, LANES } from './constants.js'
+import {
+  type Address,
+  type Assembler,
+  at,
+  broadcastAt,
+  COMPARE,
+  k,
+  R8,
+  R9,
+  R10,
+  R11,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  type Vector,
+  zeroing,
+  zmm,
+} from './assembler.js'
+import type { KernelCode } from './calling-convention.js'
+import { BF16_ROW_BYTES, GROUP, LANES, VECTOR_BYTES } from './constants.js'
 
 /** Constants that kernels read from the block. */
 const CONSTANTS = {
@@ -98,6 +117,45 @@ export function returnBad(code: Assembler, bad: Vector): void {
   code.vptestmd(k(1), bad, bad)
   code.kmovw(k(1))
   code.ret()
+}
+
+/**
+ * Rest of a kernel that overwrites a gradient dx by a function of it and of `other`, a matrix of the same shape with its row
+ * stride: `gradient` emits x for a vector of `other`, zeros and the address of dx; it may use k1 and zmm16. Subnormal results
+ * become zero; returns another number than 0 where one is not finite.
+ */
+export function gradientRows<N extends string>(
+  { code, load }: Pick<KernelCode<N | 'dx' | 'dxRow' | 'rows' | 'vectors'>, 'code' | 'load'>,
+  [other, otherRow]: readonly [N, N],
+  gradient: (x: Vector, other: Vector, zero: Vector, dx: Address) => void,
+): Assembler {
+  const [dx, dxRow, from, fromRow, left, vectors, i] = [RCX, RDX, RSI, R8, R9, R10, R11]
+  load(dx, 'dx')
+  load(dxRow, 'dxRow')
+  load(from, other)
+  load(fromRow, otherRow)
+  load(left, 'rows')
+  const [zero, bad, smallest, magnitude, x, value, scratch] = [17, 18, 19, 20, 0, 1, 2].map(zmm)
+  code.vbroadcastss(smallest, constant('smallestNormal'))
+  code.vbroadcastss(magnitude, constant('magnitude'))
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  code.loop(left, 1, () => {
+    load(vectors, 'vectors')
+    code.clear(i)
+    code.loop(vectors, 4, () => {
+      code.vmovups(value, at(from, 0, i))
+      gradient(x, value, zero, at(dx, 0, i))
+      check(code, bad, x, scratch)
+      flush(code, x, { smallest, magnitude, scratch })
+      code.vmovups(at(dx, 0, i), x)
+      code.add(i, VECTOR_BYTES)
+    })
+    code.add(dx, dxRow)
+    code.add(from, fromRow)
+  })
+  returnBad(code, bad)
+  return code
 }
 
 /**

@@ -84,22 +84,31 @@ export class KeptRows {
   }
 }
 
+/** Room for rows of the column at `place`. */
+const roomFor = (kept: PackedRows, place: number, rows: number): Float64Array | Int32Array =>
+  kept.dictionaries[place] ? new Int32Array(rows) : new Float64Array(rows)
+
+/** Unpacks rows [from, to) of the column at `place` into `room`, which roomFor made. */
+function unpack(kept: PackedRows, place: number, from: number, to: number, room: Float64Array | Int32Array): RawColumn {
+  const dictionary = kept.dictionaries[place]
+  if (dictionary === null) {
+    const values = room.subarray(0, to - from) as Float64Array
+    kept.numbers(place, from, to, values)
+    return { values, nulls: 0 }
+  }
+  const codes = room.subarray(0, to - from) as Int32Array
+  kept.codes(place, from, to, codes)
+  return { codes, dictionary }
+}
+
 /** Rows in chunks, whose arrays are used again: one is valid until the next is asked for. `places`: of columns among those kept. */
 export function* keptChunks(kept: PackedRows, places: readonly number[]): Generator<RawChunk, void, undefined> {
-  const most = Math.min(CHUNK_ROWS, kept.rows)
-  const rooms = places.map(place => (kept.dictionaries[place] ? new Int32Array(most) : new Float64Array(most)))
+  const rooms = places.map(place => roomFor(kept, place, Math.min(CHUNK_ROWS, kept.rows)))
   for (let from = 0; from < kept.rows; from += CHUNK_ROWS) {
     const to = Math.min(from + CHUNK_ROWS, kept.rows)
     const columns = places.map((place, i): RawColumn => {
-      const dictionary = kept.dictionaries[place]
-      if (dictionary === null) {
-        const values = rooms[i].subarray(0, to - from) as Float64Array
-        kept.numbers(place, from, to, values)
-        return { values, nulls: 0 }
-      }
-      const codes = rooms[i].subarray(0, to - from) as Int32Array
-      kept.codes(place, from, to, codes)
-      return withOwnDictionary(codes, dictionary)
+      const column = unpack(kept, place, from, to, rooms[i])
+      return 'codes' in column ? withOwnDictionary(column.codes, column.dictionary) : column
     })
     yield { firstRow: from, rows: to - from, columns }
   }
@@ -107,16 +116,6 @@ export function* keptChunks(kept: PackedRows, places: readonly number[]): Genera
 
 /** All rows as one chunk, valid for good. */
 export function wholeOf(kept: PackedRows, places: readonly number[]): RawChunk {
-  const columns = places.map((place): RawColumn => {
-    const dictionary = kept.dictionaries[place]
-    if (dictionary === null) {
-      const values = new Float64Array(kept.rows)
-      kept.numbers(place, 0, kept.rows, values)
-      return { values, nulls: 0 }
-    }
-    const codes = new Int32Array(kept.rows)
-    kept.codes(place, 0, kept.rows, codes)
-    return { codes, dictionary }
-  })
-  return { firstRow: 0, rows: kept.rows, columns }
+  const { rows } = kept
+  return { firstRow: 0, rows, columns: places.map(place => unpack(kept, place, 0, rows, roomFor(kept, place, rows))) }
 }

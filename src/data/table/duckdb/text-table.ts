@@ -134,7 +134,7 @@ const notANumber = ({ columns }: Scan): number[] => columns.flatMap(({ index, na
 const infiniteColumns = ({ columns }: Scan): number[] =>
   columns.flatMap(({ index, numbers }) => (numbers !== null && numbers.firstInfinite >= 0 ? [index] : []))
 
-/** Those of the columns, which were read as numbers, that have fields which are none. */
+/** Columns that were read as numbers and have fields which are none. */
 async function refusedColumns(
   table: DelimitedFiles,
   source: RowSource,

@@ -146,7 +146,7 @@ export class PlainParser {
             fraction = at - first
             digits += fraction
           }
-          // What ends the field is looked at below.
+          // Any other end of the field is left to #otherNumber.
           const isPlain = byte === delimiter || byte === LF || byte === CR
           if (isPlain && digits > 0 && digits <= INT_DIGITS) {
             const value = fraction === 0 ? mantissa : mantissa / POWERS[fraction]
