@@ -1,5 +1,9 @@
-/** scripts/check-imports.mjs finds what it is for: upward imports, circles, long files. `npm run lint` runs it over src/. */
+/**
+ * Structure of the tree. scripts/check-imports.mjs finds what it is for: upward imports, circles, long files (`npm run lint` runs
+ * it over src/). Test files do all waiting of their own before their first test.
+ */
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 
 /** Exit code and messages of the check over the files of `tree`. */
@@ -59,4 +63,26 @@ t.test('a file of 401 lines and one outside every level are errors', async t => 
   const { text } = check(t, { run: { 'long.ts': '//\n'.repeat(401) }, elsewhere: { 'x.ts': '' } })
   t.match(text, /run\/long\.ts: has 401 lines, expected at most 400/)
   t.match(text, /elsewhere\/x\.ts: belongs to no level/)
+})
+
+/**
+ * Lines of a test file that wait at its top level after its first test. While such a line waits, the tests before it may all
+ * end; tap then ends the file, and the tests after the line are not run. Reads the indentation that the formatter gives.
+ */
+function lateAwaits(source: string): string[] {
+  const first = source.search(/^( {2})?t\.test\(/m)
+  const later = first < 0 ? [] : source.slice(first).split('\n')
+  return later.filter(
+    line => /^[^\s*/].*\bawait\b|^await\b/.test(line) && !/^(await )?t\.test\(|=>|\bfunction\b/.test(line),
+  )
+}
+
+t.test('test files await nothing at their top level after their first test', t => {
+  t.same(lateAwaits("t.test('a', async t => {\n  await b()\n})\nconst c = await d()\n"), ['const c = await d()'])
+  t.same(lateAwaits('if (a) {\n  t.test(b, async t => {\n    await c()\n  })\n}\nawait d()\n'), ['await d()'])
+  t.same(lateAwaits("const c = await d()\nt.test('a', async t => {\n  await b()\n})\n"), [])
+  const files = readdirSync('test', { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.ts'))
+  t.ok(files.length > 150, `${files.length} files`)
+  for (const file of files) t.same(lateAwaits(readFileSync(`test/${file}`, 'utf8')), [], file)
+  t.end()
 })

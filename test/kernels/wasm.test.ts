@@ -34,6 +34,10 @@ function layer() {
 }
 const all = { inputStart: 0, inputEnd: I, outputStart: 0, outputEnd: O }
 
+const memory = createArena(65536)
+const exports = instantiateWasm((await wasm.compile())!, memory)
+const floats = new Float32Array(memory.buffer)
+
 t.test('a product of rows has the same bits in shards of any size', async t => {
   const { x, w } = layer()
   const z = lab.matrix(B + 2, O)
@@ -213,10 +217,6 @@ t.test('ten whole steps of a net of three layers with dropout: weights within 2e
     t.equal(count, 13 * 25 + 25 + 25 * 14 + 14 + 14 * 5 + 5)
   }
 })
-
-const memory = createArena(65536)
-const exports = instantiateWasm((await wasm.compile())!, memory)
-const floats = new Float32Array(memory.buffer)
 
 t.test('exp: relative error < 2e-7 on [-87, 0], 0 below, NaN for NaN', async t => {
   const exp4 = (...x: number[]) => {

@@ -14,6 +14,16 @@ const PLAIN_CMYK = [31, 17, 45, 255]
 /** Rec. 601 luma of the colour: 111.32. */
 const GREY = [111, 111, 111, 255]
 
+/** Four flat quarters, 48 x 32: bright, darker, darker still, black. */
+const [WIDTH, HEIGHT] = [48, 32]
+const LEVELS = [250, 170, 90, 10]
+const original = Uint8Array.from({ length: WIDTH * HEIGHT }, (_, i) => {
+  const [x, y] = [i % WIDTH, Math.floor(i / WIDTH)]
+  return LEVELS[(x < WIDTH / 2 ? 0 : 1) + (y < HEIGHT / 2 ? 0 : 2)]
+})
+const quartered = sharp(original, { raw: { width: WIDTH, height: HEIGHT, channels: 1 } })
+const file = await quartered.clone().jpeg({ quality: 90 }).toBuffer()
+
 for (const [name, bytes] of Object.entries(JPEG)) {
   t.test(`JPEG, ${name}: within 2 of the colour that it was made of`, async t => {
     const { width, height, rgba, format } = await decodePicture(name, bytes)
@@ -116,16 +126,6 @@ t.test('WebP, AVIF and GIF; of an animation the first frame', async t => {
     )
   }
 })
-
-/** Four flat quarters, 48 x 32: bright, darker, darker still, black. */
-const [WIDTH, HEIGHT] = [48, 32]
-const LEVELS = [250, 170, 90, 10]
-const original = Uint8Array.from({ length: WIDTH * HEIGHT }, (_, i) => {
-  const [x, y] = [i % WIDTH, Math.floor(i / WIDTH)]
-  return LEVELS[(x < WIDTH / 2 ? 0 : 1) + (y < HEIGHT / 2 ? 0 : 2)]
-})
-const quartered = sharp(original, { raw: { width: WIDTH, height: HEIGHT, channels: 1 } })
-const file = await quartered.clone().jpeg({ quality: 90 }).toBuffer()
 
 /** The file with an EXIF segment of one tag, in either byte order. */
 function withOrientation(orientation: number, order: 'II' | 'MM'): Buffer {

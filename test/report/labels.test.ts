@@ -7,20 +7,6 @@ import { compareRuns } from '../../src/report/comparison.js'
 import { type LabelReport, labelReport } from '../../src/report/labels.js'
 import { axeFindings, launchChromium, noChromium, openPage } from './chromium.js'
 
-t.test('by hand: two labels of four rows; what divides by zero or never changes is empty', t => {
-  const report = labelReport({
-    ...{ weightsSha256: '', checkpoint: '', note: null, labelNames: ['a', 'b'] },
-    targets: Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0),
-    probabilities: Float32Array.of(0.9, 0.1, 0.6, 0.2, 0.4, 0.5, 0.3, 0.4),
-  })
-  t.match(report, { rows: 4, right: 6, accuracy: 0.75, exact: 2 })
-  const [a, b] = report.labels
-  t.match(a, { name: 'a', support: 2, predicted: 2, right: 2, precision: 0.5, recall: 0.5, f1: 0.5, rocAuc: 0.75 })
-  t.match(b, { support: 0, predicted: 0, right: 4, precision: null, recall: null, f1: null, rocAuc: null })
-  t.equal(b.averagePrecision, null)
-  t.end()
-})
-
 const dir = t.testdir()
 const path = join(dir, 'shapes.csv')
 /** A label with a name that is markup. */
@@ -43,6 +29,20 @@ const trained = async (seed: number) => {
   return runDir
 }
 const run = await trained(1)
+
+t.test('by hand: two labels of four rows; what divides by zero or never changes is empty', t => {
+  const report = labelReport({
+    ...{ weightsSha256: '', checkpoint: '', note: null, labelNames: ['a', 'b'] },
+    targets: Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0),
+    probabilities: Float32Array.of(0.9, 0.1, 0.6, 0.2, 0.4, 0.5, 0.3, 0.4),
+  })
+  t.match(report, { rows: 4, right: 6, accuracy: 0.75, exact: 2 })
+  const [a, b] = report.labels
+  t.match(a, { name: 'a', support: 2, predicted: 2, right: 2, precision: 0.5, recall: 0.5, f1: 0.5, rocAuc: 0.75 })
+  t.match(b, { support: 0, predicted: 0, right: 4, precision: null, recall: null, f1: null, rocAuc: null })
+  t.equal(b.averagePrecision, null)
+  t.end()
+})
 
 t.test('JSON says what evaluate says; page and Markdown show it; stored answers make the same bytes', async t => {
   const report = await readReport([run])

@@ -54,6 +54,7 @@ const prices = await trained(
   { task: 'regression', target: ['price', 'rent'] },
 )
 const { url } = await served(t, [odd, prices])
+const browser = await openBrowser(t)
 
 t.test('rows by name: columns may be called __proto__ and constructor', async t => {
   const row = Object.fromEntries([
@@ -105,7 +106,6 @@ t.test('a slider has the range and step of the training rows; of older files, of
   t.equal(toStep(1_700_000_000.256, { min: 0, max: 1, step: 0.05 }), 1_700_000_000.25)
 })
 
-const browser = await openBrowser(t)
 if (browser) {
   /** Probabilities in percent that the page shows, once they are those of the fields. */
   const shown = async (page: Page): Promise<string[]> => {

@@ -50,6 +50,7 @@ const sizes = await trained('sizes', 'size', 'classification')
 const flags = await trained('flags', ['old', 'wide'], 'multi-label')
 const digits = await trainDigits(join(dir, 'digits'))
 const { url } = await served(t, [houses, sizes, digits, flags])
+const browser = await openBrowser(t)
 
 t.test('a row by the names of its features, in any order; others are refused by name', async t => {
   const { json: plain } = await ask(url, '/predict', { row: [100, 20] })
@@ -159,7 +160,6 @@ t.test('wrong rows get 400 that says what is wrong', async t => {
   }
 })
 
-const browser = await openBrowser(t)
 if (browser) {
   t.test('Draw says which networks it is for, and shows the others; Watch has R² and no mistakes to show', async t => {
     const { page, complaints } = await visit(t, browser, `${url}/draw`)
