@@ -1,6 +1,7 @@
 /** Runs the built command line in a process of its own, as a user would. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { resolve } from 'node:path'
+import { CEILING_MS } from '../helpers/until.js'
 
 export interface CliResult {
   readonly code: number | null
@@ -10,8 +11,6 @@ export interface CliResult {
 }
 
 const MAIN = resolve('dist/src/cli/main.js')
-/** Nothing here takes a quarter of it; a hanging process must not hang the tests. */
-const TIMEOUT_MS = 60_000
 
 /** `onOutput` sees all output so far, stdout and stderr together, whenever there is more. */
 export function gradloom(
@@ -32,7 +31,7 @@ export function gradloom(
     const { FORCE_COLOR: _, NODE_OPTIONS: __, ...env } = process.env
     Object.assign(env, more)
     const child = spawn(process.execPath, [MAIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
-    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
+    const timer = setTimeout(() => child.kill('SIGKILL'), CEILING_MS)
     const text = { stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (chunk: string) => {

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** What a test waits for at most: only something that hangs takes as long, on a busy machine too. */
-export const CEILING_MS = 120_000
+export const CEILING_MS = 300_000
 
 /** Resolves once `condition` holds; rejects where it does not within the ceiling. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {

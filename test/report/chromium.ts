@@ -1,6 +1,7 @@
 /** Debian's chromium, and what a report must be in it. */
 import type { Browser, Page } from 'playwright-core'
 import { AXE, findChromium, launchChromium as launch } from '../helpers/browser.js'
+import { CEILING_MS } from '../helpers/until.js'
 
 const executable = findChromium()
 
@@ -22,7 +23,7 @@ export async function openPage(
   width = 1200,
 ): Promise<Opened> {
   const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 } })
-  page.setDefaultTimeout(5000)
+  page.setDefaultTimeout(CEILING_MS)
   const complaints: string[] = []
   page.on('console', message => complaints.push(`console: ${message.text()}`))
   page.on('pageerror', error => complaints.push(`error: ${error.message}`))

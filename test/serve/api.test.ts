@@ -9,6 +9,7 @@ import { loadAssets } from '../../src/serve/assets.js'
 import { LIMITS } from '../../src/serve/limits.js'
 import { pathOf } from '../../src/serve/openapi.js'
 import { OPERATIONS } from '../../src/serve/operations.js'
+import { until } from '../helpers/until.js'
 import { trainDigits } from '../inference/trained.js'
 import { ask, served } from './served.js'
 
@@ -290,17 +291,11 @@ t.test('bodies: too long, of no said length, or more than there is room for', as
     }
   }
   t.teardown(hangUp)
-  let status = 0
-  for (let tries = 0; tries < 50 && status !== 429; tries++) {
-    status = (await ask(url, '/predict', { image: imageOf(0) })).status
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  t.equal(status, 429)
+  const answers = (status: number) => async () => (await ask(url, '/predict', { image: imageOf(0) })).status === status
+  await until('a request beside the bodies is answered with 429', answers(429))
   hangUp()
-  while ((await ask(url, '/predict', { image: imageOf(0) })).status !== 200) {
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  t.pass('and when they are gone there is room again')
+  await until('room for a request again', answers(200))
+  t.pass('refused while the bodies are announced, and answered when they are gone')
 })
 
 t.test('--rate: requests beyond it get 429, and later ones are answered', async t => {

@@ -211,14 +211,18 @@ if (browser) {
     const { page } = await visit(t, browser, `${url}/form`)
     await page.waitForSelector('#verdict[aria-busy="false"] strong')
     let held = 0
+    let release = () => {}
+    const released = new Promise<void>(resolve => {
+      release = resolve
+    })
     await page.route('**/predict', async route => {
-      held++
-      await new Promise(resolve => setTimeout(resolve, held === 1 ? 200 : 0))
+      if (++held === 1) await released
       await route.continue()
     })
     const number = field(page, '<b>x</b>').locator('input[type=number]')
     for (const value of ['1', '2', '3', '12']) await number.fill(value)
     t.equal(await page.getAttribute('#verdict', 'aria-busy'), 'true')
+    release()
     t.same(await shown(page), await asked(page))
     t.equal(JSON.parse(await page.inputValue('#body')).row['<b>x</b>'], 12)
     t.ok(held < 4, `${held} requests for four changes`)
