@@ -150,7 +150,7 @@ function gradientPieces(
   })
 }
 
-/** Three values of a and an offset into b, as in assembly/micro-kernels.ts. */
+/** Three values of a and an offset into b, as in src/kernels/module/assembly/micro-kernels.ts. */
 const TRIPLE_BYTES = 16
 
 /** A full list: what the kernels do with operands that have no zeros. */

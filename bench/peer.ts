@@ -1,6 +1,6 @@
 /**
  * A program of bench/peers: started, warmed up by itself, then asked for steps over its stdin, one JSON object a line
- * (the protocol is in numpy-step.py, torch-step.py and step.mjs). Main thread. A peer that cannot run is a result, not a failure:
+ * (the protocol is in numpy-step.py, torch-step.py and peers/tfjs/step.mjs). Main thread. A peer that cannot run is a result, not a failure:
  * whatever goes wrong becomes a PeerError with the reason.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process'

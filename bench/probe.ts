@@ -29,7 +29,7 @@ export interface Probe {
 }
 
 export async function openProbe({ library, precision }: Variant, threads: number): Promise<Probe> {
-  // The main thread opens a library before any worker does: open.ts says why.
+  // The main thread opens a library before any worker does: src/kernels/native/open.ts says why.
   if (library) await openNative(library)
   const bufferBytes = Math.min(2 * lastLevelBytes(), MOST_BYTES)
   const workers = Array.from({ length: threads }, () => {

@@ -1,4 +1,4 @@
-/** Version of gradloom. Separate from machine.ts, so that `--version` loads nothing else. Any thread. */
+/** Version of gradloom. Separate from run/machine.ts, so that `--version` loads nothing else. Any thread. */
 import { readFileSync } from 'node:fs'
 
 export function gradloomVersion(): string {

@@ -1,9 +1,10 @@
 /**
  * Structure of the tree. scripts/check-imports.mjs finds what it is for: upward imports, circles, long files (`npm run lint` runs
- * it over src/). Test files do all waiting of their own before their first test.
+ * it over src/). Files that pages and comments name exist. Test files do all waiting of their own before their first test.
  */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 /** Exit code and messages of the check over the files of `tree`. */
@@ -85,4 +86,71 @@ t.test('test files await nothing at their top level after their first test', t =
   t.ok(files.length > 150, `${files.length} files`)
   for (const file of files) t.same(lateAwaits(readFileSync(`test/${file}`, 'utf8')), [], file)
   t.end()
+})
+
+/** Pages that name files of the repository, and the folder that their paths are relative to if the repository has none. */
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync('docs')
+    .filter(name => name.endsWith('.md'))
+    .map(name => `docs/${name}`),
+]
+
+/** A file or a folder of the repository in backticks: it has a slash, and begins with a folder that exists. */
+const namedPaths = (page: string): string[] => {
+  const roots = [...readdirSync('.'), ...readdirSync('src')]
+  return [...page.matchAll(/`([\w.-]+(?:\/[\w.-]+)*\/?)`/g)]
+    .map(([, path]) => path)
+    .filter(path => (path.includes('/') || path.endsWith('.ts')) && roots.includes(path.split('/')[0]))
+}
+
+t.test('paths that the pages name exist', async t => {
+  let paths = 0
+  for (const page of PAGES) {
+    for (const path of namedPaths(readFileSync(page, 'utf8'))) {
+      if (/^(runs|dist|node_modules)\/|^configs\/mine/.test(path)) continue // made by the reader
+      paths++
+      t.ok(existsSync(path) || existsSync(`src/${path}`), `${page}: ${path} exists, here or under src/`)
+    }
+  }
+  t.ok(paths > 250, `${paths} paths were looked at`)
+})
+
+t.test('docs/code-map.md: names in brackets behind a file are in that file', async t => {
+  let names = 0
+  for (const [, path, list] of readFileSync('docs/code-map.md', 'utf8').matchAll(/`([\w/.-]+\.ts)` \((`[^)]*`)\)/g)) {
+    const source = readFileSync(existsSync(path) ? path : `src/${path}`, 'utf8')
+    for (const [, name] of list.matchAll(/`(\w+)`/g)) {
+      names++
+      t.ok(new RegExp(`\\b${name}\\b`).test(source), `${path} has ${name}`)
+    }
+  }
+  t.ok(names > 25, `${names} names were looked at`)
+})
+
+/** Where a path in a comment may begin: at the file, at a folder above it, at `src` or `test`. */
+function existsFrom(file: string, path: string): boolean {
+  const folders = ['src', 'test']
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    folders.push(folder)
+    if (folder === '.') return folders.some(folder => existsSync(join(folder, path)))
+  }
+}
+
+t.test('source files that comments name exist', async t => {
+  let paths = 0
+  for (const root of ['src', 'test', 'bench', 'scripts']) {
+    for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+      if (!/\.(ts|mjs)$/.test(name) || name.includes('node_modules')) continue
+      const file = join(root, name)
+      const comments = readFileSync(file, 'utf8').match(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm) ?? []
+      const text = comments.join('\n').replaceAll(/https?:\S+/g, '')
+      for (const [path] of text.matchAll(/(?<![\w@.*/-])(?:\.\.\/)*[\w-]+(?:\/[\w-]+)*\.(?:ts|mjs)\b/g)) {
+        paths++
+        t.ok(existsFrom(file, path), `${file}: ${path} exists`)
+      }
+    }
+  }
+  t.ok(paths > 100, `${paths} paths were looked at`)
 })

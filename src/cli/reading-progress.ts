@@ -1,7 +1,7 @@
 /** Sign of life while a large table is read, on stderr: a line that is rewritten on a terminal, further lines elsewhere. Main thread. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { basename } from 'node:path'
-import { READING, type ReadingProgress } from '../data/table/reading.js'
+import { READING, type ReadingProgress } from '../data/table/progress.js'
 import { formatCount } from '../format.js'
 
 /** Time without a word: most tables are read by then. */

@@ -6,7 +6,7 @@ import type { SavedInput } from '../data/input.js'
 import { matchModel } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
 import { type PlanOptions, planRun } from '../worker/plan/plan.js'
-import { expectBestMetric, expectValidation } from './expected.js'
+import { expectBestMetric, expectValidation } from './check-settings.js'
 import type { PreparedSession } from './load.js'
 import { expectClassWeights } from './sample-weights.js'
 

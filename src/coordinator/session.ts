@@ -127,7 +127,7 @@ export class Session {
     const { library } = prepared.plan
     if (library || layout.bytes > HUGE_BYTES) await adviseHugePages(memory.buffer)
     if (library) {
-      // Open the library before any worker does: see open.ts.
+      // Open the library before any worker does: see kernels/native/open.ts.
       await openNative(library)
     }
     const module = await backend.compile()

@@ -6,6 +6,7 @@
  */
 import { type ScoreName, scoreNamesOf } from '../config/scores.js'
 import type { Task } from '../config/tasks.js'
+import { takenRows } from '../data/in-memory.js'
 import type { InputSpec, Scaling } from '../data/input.js'
 import {
   meanAbsoluteErrors,
@@ -15,7 +16,6 @@ import {
   targetScores,
 } from '../data/regression-score.js'
 import { classificationScores, multiLabelScores, type ScoredRows } from '../data/scores/classification.js'
-import { takenRows } from '../data/table.js'
 import { formatList } from '../format.js'
 import type { Score } from '../run/events.js'
 import { viewSlot } from '../tensor/arena.js'

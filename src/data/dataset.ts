@@ -1,8 +1,9 @@
 /**
  * Opens the data set that an experiment names. The rest of gradloom imports data sets from here. Main thread.
  *
- * From a file to the network: an `open…` function here reads rows (tables: table.ts), coordinator/load.ts calls `load`, which
- * writes features, not scaled yet, into the arena; they are scaled when a mini-batch is gathered (worker/network/input.ts).
+ * From a file to the network: an `open…` function here reads rows (tables: table/source.ts), coordinator/load.ts calls `load`,
+ * which writes features into the arena, and worker/network/input.ts gathers them into mini-batches. A table's features are scaled
+ * by `load` (table/encode.ts), all others when they are gathered. docs/code-map.md has every step.
  */
 import { resolve } from 'node:path'
 import { inspect } from 'node:util'

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
 import { DataError } from '../errors.js'
 import { type ContentDigest, contentInfo, contentOf } from './content.js'
-import { expectDistinctFeatures, RowSample } from './digits-kept.js'
+import { expectDistinctFeatures, RowSample } from './distinct-features.js'
 
 export type IdxKind = 'images' | 'labels'
 /** Form of a file: that of the published sets (`published`), or every element type and tables of numbers (`any`). */

@@ -11,9 +11,9 @@ import { decodePicture, readBytes } from '../picture/picture.js'
 import { prepare } from '../picture/prepare.js'
 import type { Picture, Size } from '../picture/raster.js'
 import { pictureVersions } from '../picture/sharp.js'
+import { inMemorySource, type NamedRows, sortedClasses } from './in-memory.js'
 import { contentOfFolder, isPictureFile, LeftOut } from './picture-files.js'
 import type { DataConfig, DatasetSource } from './source.js'
-import { type NamedRows, sortedClasses, tableSource } from './table.js'
 
 /** Pictures that are decoded at the same time: libuv has four threads. */
 const AT_ONCE = 8
@@ -39,7 +39,7 @@ export async function openImageFolder(
   const test = testFolder === null ? null : await readPart(testFolder, wanted ?? train.size, wanted === null)
   const shape = { name: 'images', where: path, ...train.size, dtype: 'uint8' } as const
   const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
-  const source = tableSource(shape, train.rows, test?.rows ?? null, config)
+  const source = inMemorySource(shape, train.rows, test?.rows ?? null, config)
   const libraries = await pictureVersions()
   return { ...source, ...(libraries && { libraries }), warnings, notes: classNotes(source.classNames, train) }
 }

@@ -35,7 +35,7 @@ export interface InputSpec {
   readonly scaling: Scaling | null
   /** Scaling of regression targets, which the outputs predict; null: the outputs are classes or labels. */
   readonly targets: Scaling | null
-  /** Preprocessing of pictures. Files of older versions do not record it: see `knownPreparation`. */
+  /** Preprocessing of pictures. Files of older versions do not record it: see `preparationOfOldModel`. */
   readonly preparation: Preparation
 }
 

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import { ConfigError, DataError } from '../errors.js'
+import { inMemorySource } from './in-memory.js'
 import { type ReadSamples, readSamples, type SampleSet } from './samples.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile, Split } from './source.js'
-import { tableSource } from './table.js'
 
 /** Samples to train from; each set is read once, and must not change. */
 export type TrainingData = SampleSet & {
@@ -44,10 +44,10 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
   const test = await read('test samples', data.test)
   const { height, width, dtype } = train
   const shape = { name: NAME, where: NAME, height, width, dtype }
-  const base = tableSource(shape, { ...train, files: [fileOf('training samples', train)] }, test, config)
+  const base = inMemorySource(shape, { ...train, files: [fileOf('training samples', train)] }, test, config)
   if (validation === null) return base
   // Read them against the training samples, as test samples are: the same classes, the same targets.
-  const checked = tableSource(
+  const checked = inMemorySource(
     { ...shape, where: 'validation samples' },
     { ...train, files: [] },
     { ...validation, files: validation.files },

@@ -10,9 +10,9 @@ import { DataError } from '../errors.js'
 import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { fileError } from './content.js'
-import { expectDistinctFeatures, RowSample } from './digits-kept.js'
+import { expectDistinctFeatures, RowSample } from './distinct-features.js'
+import { ALL_ROWS, inMemorySource, type NamedRows } from './in-memory.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
-import { ALL_ROWS, type NamedRows, tableSource } from './table.js'
 import { outputNames, type Targets } from './targets.js'
 
 /** Largest compression ratio of Deflate is 1032: an archive that claims more is malicious. */
@@ -50,8 +50,8 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   // Data that are only scored are the test arrays, if the archive has some.
   const source =
     test && config.testFraction === ALL_ROWS
-      ? tableSource(shape, test, null, config)
-      : tableSource(shape, train, test, config)
+      ? inMemorySource(shape, test, null, config)
+      : inMemorySource(shape, train, test, config)
   const used = [trainFeatures, trainLabels, ...(test ? [testFeatures, testLabels] : [])]
   const others = (await arrays.names()).filter(name => !used.includes(name))
   const notes = [

@@ -7,7 +7,7 @@
 import { inspect } from 'node:util'
 import type { Task } from '../config/tasks.js'
 import { DataError } from '../errors.js'
-import { expectDistinctFeatures, RowSample } from './digits-kept.js'
+import { expectDistinctFeatures, RowSample } from './distinct-features.js'
 import type { Features, FeatureType } from './source.js'
 import { outputNames, type Targets } from './targets.js'
 

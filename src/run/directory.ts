@@ -12,9 +12,9 @@ import { LOCK_FILE, RunLock } from './lock.js'
 import { machineFacts } from './machine.js'
 import { type DataPaths, FILES, type Manifest, type ManifestDetails, type ResumeNote } from './manifest.js'
 import { MetricsLog } from './metrics.js'
-import { codeOf, makeRunDirectory, orRunError, orWrongPlace, wrongPlace } from './place.js'
 import { resolvedSha256, sealed, textSha256 } from './seal.js'
 import { TensorboardLog } from './tensorboard.js'
+import { codeOf, makeRunDirectory, orRunError, orWrongPlace, wrongPlace } from './write-errors.js'
 
 export interface RunDirectoryOptions {
   /** The experiment's name, which the directory's name begins with. */

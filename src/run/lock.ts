@@ -9,7 +9,7 @@ import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { RunError } from '../errors.js'
-import { hintFor } from './place.js'
+import { hintFor } from './write-errors.js'
 
 export const LOCK_FILE = '.lock'
 

@@ -12,8 +12,8 @@ import { verifyCheckpoint } from './inspect.js'
 import { RunLock } from './lock.js'
 import { FILES } from './manifest.js'
 import { readRunJson } from './open.js'
-import { orRunError } from './place.js'
 import { parseTrainingState } from './training-state.js'
+import { orRunError } from './write-errors.js'
 
 /** Checkpoint files of a run directory, newest first, or the given file. Absolute paths. */
 export async function checkpointFiles(target: string): Promise<string[]> {

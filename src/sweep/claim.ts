@@ -12,7 +12,7 @@ import { ConfigError, GradloomError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
 import { LOCK_FILE, RunLock } from '../run/lock.js'
 import { readRunJson } from '../run/open.js'
-import { makeRunDirectory, orRunError } from '../run/place.js'
+import { makeRunDirectory, orRunError } from '../run/write-errors.js'
 
 export const PLAN = 'sweep.json'
 

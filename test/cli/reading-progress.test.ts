@@ -6,7 +6,7 @@ import t from 'tap'
 import { watchReading } from '../../src/cli/reading-progress.js'
 import { ANY_FORMAT } from '../../src/data/table/duckdb/open.js'
 import { openReader } from '../../src/data/table/open-reader.js'
-import { READING, type ReadingProgress } from '../../src/data/table/reading.js'
+import { READING, type ReadingProgress } from '../../src/data/table/progress.js'
 
 /** Text that is written while messages (ms, rows) come about one file; rows null: it is done. */
 function shown(isTTY: boolean, messages: readonly (readonly [ms: number, rows: number | null])[]): string {

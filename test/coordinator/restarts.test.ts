@@ -35,7 +35,7 @@ const experiment = (compute: ExperimentInput['compute'], more: Partial<Experimen
 
 const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: backend.name, skip, deaths: 2 }))
 const backends = [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]
-// A thread that is terminated inside a native library can take the process with it (see pool.ts): there is no such moment here.
+// A thread that is terminated inside a native library can take the process with it (see src/coordinator/pool.ts): there is no such moment here.
 for (const { name, skip, deaths } of backends.slice(0, 1)) {
   t.test(`${name}: ${deaths} threads terminated at moments drawn by a seed: the same bits`, { skip }, async t => {
     const threads: Worker[] = []

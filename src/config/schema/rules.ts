@@ -63,7 +63,7 @@ export function bestMetricFits() {
     ({ data, checkpoint: { bestMetric } }, context) => {
       const task = taskOf(data)
       const score = scoreOfMetric(bestMetric)
-      // With "auto", the data decide: see coordinator/expected.ts.
+      // With "auto", the data decide: see coordinator/check-settings.ts.
       if (score === null || task === 'auto' || (SCORES[score].tasks as readonly string[]).includes(task)) return
       const names = scoreNamesOf(task as Task).map(name => JSON.stringify(metricOf(name)))
       context.addIssue({

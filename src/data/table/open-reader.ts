@@ -1,8 +1,8 @@
 /** Opens the files of a table, and tells whoever listens how far it is. Main thread. */
 import { channel } from 'node:diagnostics_channel'
 import { type OpenOptions, openTableReader } from './duckdb/open.js'
+import { READING, type ReadingProgress } from './progress.js'
 import type { TableFormat, TableReader } from './reader.js'
-import { READING, type ReadingProgress } from './reading.js'
 
 const reading = channel(READING)
 

@@ -1,5 +1,5 @@
 /**
- * Binds the kernels between the matrix products, of assembly/elementwise.ts, gather.ts and losses.ts, to tensors in
+ * Binds the kernels between the matrix products, of assembly/elementwise.ts, assembly/gather.ts and assembly/losses.ts, to tensors in
  * panels or in rows, by the location of a part of a matrix. Runs in workers.
  */
 import { dropoutThreshold, keyOf, Purpose } from '../../tensor/random.js'

@@ -33,7 +33,7 @@ import { bindBiasUpdate, bindDerive, bindPanelUpdate } from './update.js'
 const CHUNK_PANELS = 16
 /** Output panels of a tile: each tile rebuilds its index lists (with 16, four times as often, that took 8 % of a step). */
 const TILE_PANELS = 64
-/** Rows, panels of k, and passes over k that `gemm` of assembly/gemm.ts lists at a time: ROWS, K_LISTED, K_LISTED / K_BLOCK. */
+/** Rows, panels of k, and passes over k that `gemm` of module/assembly/gemm.ts lists at a time: ROWS, K_LISTED, K_LISTED / K_BLOCK. */
 const GEMM_ROWS = 128
 const GEMM_PANELS = 40
 const GEMM_SPANS_BYTES = 4 * (SPANS_HEAD + GEMM_ROWS * 4)

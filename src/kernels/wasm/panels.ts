@@ -1,5 +1,5 @@
 /**
- * Packed panels, as the AssemblyScript sources' layout.ts describes them: a matrix (rows, cols) lies in panels of 12
+ * Packed panels, as module/assembly/layout.ts describes them: a matrix (rows, cols) lies in panels of 12
  * columns, `(panels, rows, 12)`. Weights (I, O) and their transposes (O, I) are such matrices, their rows rounded
  * up to whole blocks of 12. Pure; runs on any thread.
  */
@@ -11,7 +11,7 @@ import { F32_BYTES, PANEL } from '../layouts.js'
 export { PANEL }
 export const ROW_BYTES = PANEL * F32_BYTES
 export const BLOCK_BYTES = PANEL * ROW_BYTES
-/** Bytes of an entry of an index list, and of the head of its spans, as in assembly/lists.ts. */
+/** Bytes of an entry of an index list, and of the head of its spans, as in module/assembly/lists.ts. */
 export const ENTRY_BYTES = 8
 export const SPANS_HEAD = 8
 

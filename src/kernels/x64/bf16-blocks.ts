@@ -1,4 +1,4 @@
-/** One 64-column block of a bf16 product, to activations or deltas in one pass, as in the module's bf16.ts. Pure; any thread. */
+/** One 64-column block of a bf16 product, to activations or deltas in one pass, as in module/assembly/bf16.ts. Pure; any thread. */
 import {
   type Assembler,
   at,

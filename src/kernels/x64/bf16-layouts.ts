@@ -1,4 +1,4 @@
-/** Layouts that products in bf16 read, as in the module's bf16.ts: rows, pairs of rows, columns. Pure; any thread. */
+/** Layouts that products in bf16 read, as in module/assembly/bf16.ts: rows, pairs of rows, columns. Pure; any thread. */
 import {
   type Assembler,
   at,

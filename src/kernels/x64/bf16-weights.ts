@@ -1,4 +1,4 @@
-/** Weights of one block of 64 columns: their bf16 layouts, as in the module's bf16.ts, and their update. Pure; any thread. */
+/** Weights of one block of 64 columns: their bf16 layouts, as in module/assembly/bf16.ts, and their update. Pure; any thread. */
 
 import { adamConstants, adamVector } from './adam.js'
 import {

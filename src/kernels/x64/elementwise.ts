@@ -1,4 +1,4 @@
-/** Kernels between products, as in the module's elementwise.ts and gather.ts: bias, ReLU, dropout, sums, copies. Pure. */
+/** Kernels between products, as in module/assembly/elementwise.ts and module/assembly/gather.ts: bias, ReLU, dropout, sums, copies. Pure. */
 import {
   type Assembler,
   at,

@@ -51,7 +51,7 @@ export const COUNTERS_AT = 256
 /** Offset of scratch: sixteen rows of 64 columns in bf16 that are to be transposed. */
 export const ROWS_AT = 384
 const REALS_AT = ROWS_AT + GROUP * BF16_ROW_BYTES
-/** Numbers of the exponential and of activations, as in the module's math.ts and activations.ts. */
+/** Numbers of the exponential and of activations, as in module/assembly/math.ts and module/assembly/activations.ts. */
 const REALS = {
   one: 1,
   least: -87,

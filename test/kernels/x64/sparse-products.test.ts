@@ -150,7 +150,7 @@ t.test('in a step koffi is called plainly alone: nothing is declared, decoded or
   const koffi = await loadKoffi()
   const fresh = await openSparse(memory)
   const kernels = (await openX64(memory, 'f32'))!(instantiateWasm(await compileWasm(), memory))
-  // These end the process in a thread that is being ended; see executable-memory.ts.
+  // These end the process in a thread that is being ended; see src/kernels/x64/executable-memory.ts.
   const forbidden = ['load', 'decode', 'view', 'proto', 'pointer', 'array', 'struct', 'alias'] as const
   const before = forbidden.map(name => [name, koffi[name]] as const)
   t.teardown(() => Object.assign(koffi, Object.fromEntries(before)))

@@ -7,9 +7,9 @@ import { DataError } from '../../../errors.js'
 import { type Database, sqlName, sqlText } from './database.js'
 import { firstLine } from './delimited.js'
 import { loadDuckDB } from './package.js'
+import { describe, tableSource } from './parquet.js'
 import { expectRepeatable } from './repeatable.js'
 import type { ReadColumn, RowSource } from './source.js'
-import { describe, tableSource } from './stored.js'
 
 const MISSING_TEXTS = ['', 'NA', 'N/A', 'NaN', 'nan', 'null', 'NULL', '?']
 const TIMES = ['', ' %H:%M', ' %H:%M:%S', ' %I:%M %p', ' %I:%M:%S %p']

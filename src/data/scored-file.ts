@@ -3,8 +3,8 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ALL_ROWS } from './in-memory.js'
 import type { DataConfig } from './source.js'
-import { ALL_ROWS } from './table.js'
 
 /** True if all rows of such a data set can be scored; others have a test part of their own. */
 export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean =>

@@ -1,6 +1,7 @@
 /**
- * Data sets that are read whole when they are opened: tables, arrays, folders of pictures. Splits off the test part. Main thread;
- * holds all rows until the caller has loaded them, so that memory is twice that of the data for a moment.
+ * Data sets that are read whole when they are opened: arrays, folders of pictures, samples of a program. Splits off the test
+ * part. (Tables: table/source.ts.) Main thread; holds all rows until the caller has loaded them, so that memory is twice that of
+ * the data for a moment.
  *
  * Letters: `N` rows, `F` features, `K` targets or labels.
  */
@@ -51,7 +52,7 @@ const TEST_SEED = 0
  * `test` is null if the rows have to be split. Throws DataError for fewer than two classes, or one that only test rows
  * have, for test rows with other targets than the training rows, and for targets that f32 cannot tell apart.
  */
-export function tableSource(
+export function inMemorySource(
   shape: TableShape,
   train: NamedRows,
   test: NamedRows | null,
