@@ -52,7 +52,7 @@ export interface Variant extends BenchBackend {
   readonly label: string
 }
 
-/** Each backend in f32, and in bf16 where it has that here; why the others have not is added to `skipped`. */
+/** Each backend in f32, and in bf16 where it works here; reasons of the others are added to `skipped`. */
 export function variantsOf(backends: readonly BenchBackend[], skipped: string[]): Variant[] {
   return backends.flatMap((backend): Variant[] => {
     const { name, library } = backend

@@ -12,7 +12,7 @@ export function bf16Flags(cpuinfo: string): string[] | null {
   return BF16_FLAGS.filter(flag => known.has(flag))
 }
 
-/** Why this machine cannot multiply bf16; null where it can, or where nobody knows. */
+/** Reason why this machine cannot multiply bf16; null where it can, or where that is unknown. */
 export function bf16Missing(): string | null {
   const flags = bf16Flags(readOr('/proc/cpuinfo', ''))
   return flags?.length === 0 ? `this CPU has no bf16 instructions (${BF16_FLAGS.join(', ')})` : null

@@ -1,8 +1,7 @@
 /**
- * `npm run bench -- gemm`: how near the matrix products of a step come to what the same code reaches at best: for `wasm`
- * its micro-kernel, for a native library a product that stays in the caches. Main thread alone, no workers. The
- * machine's speed changes from one millisecond to the next, so every sample of a product stands between two samples of
- * the best and is compared with those.
+ * `npm run bench -- gemm`: speed of a step's matrix products, compared with the best that the same code reaches: for `wasm` its
+ * micro-kernel, for a native library a product that stays in the caches. Main thread alone, no workers. The machine's speed changes from
+ * one millisecond to the next, so every sample of a product stands between two samples of the best and is compared with those.
  */
 import { performance } from 'node:perf_hooks'
 import { type BackendName, type BenchBackend, backendLine, chooseBackends } from './backends.js'

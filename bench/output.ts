@@ -1,4 +1,4 @@
-/** Runs benchmarks and hands out what they say: pages on stdout, and files for programs, pages and pictures. Main thread. */
+/** Runs benchmarks and writes their results: pages on stdout, and files with numbers, pages and pictures. Main thread. */
 import { writeFile } from 'node:fs/promises'
 import { loadavg } from 'node:os'
 import { dirname, relative, sep } from 'node:path'

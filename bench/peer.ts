@@ -62,7 +62,7 @@ export function ortCommand(args: readonly string[]): PeerCommand {
 /** Packages of peers, which are dependencies of nothing but this benchmark, and why scripts of a package are left out. */
 const INSTALLS = {
   tfjs: { title: 'TensorFlow.js', args: [] },
-  // Its script downloads a library for GPUs.
+  // The package's install script downloads a library for GPUs.
   ort: { title: 'onnxruntime', args: ['--ignore-scripts'] },
 } as const
 

@@ -108,7 +108,7 @@ export function reportLines({ name, title, method, tables, bars, skipped }: Repo
   ]
 }
 
-/** Numbers mean little without the machine they come from, and what else kept it busy. */
+/** The machine and its load, without which numbers mean little. */
 export interface BenchMachine extends MachineFacts {
   /** Threads that ran or waited for a core in the minute before, by the system's count; 0 where it keeps none. */
   readonly loadBefore: number

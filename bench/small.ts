@@ -78,7 +78,7 @@ export async function benchSmall(options: SmallOptions, say: Say): Promise<Repor
     for (const lab of labs) await lab.run(warmup, steps)
     for (let turn = 0; turn < spans / SPANS_OF_TURN; turn++) {
       for (const [i, lab] of labs.entries()) {
-        // The others have had the caches; training shares them with nobody.
+        // Warm-up again: other work has used the caches, which training does not share.
         await lab.run(1, steps)
         taken[i].push(...(await lab.run(SPANS_OF_TURN, steps, true)))
       }

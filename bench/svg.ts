@@ -1,6 +1,6 @@
 /**
- * Bar charts as one SVG picture: horizontal bars with the quartiles as whiskers, in colours that the colour-blind can
- * tell apart and that show on light and on dark pages. Pure; any thread. Test: node dist/test/bench/svg.test.js
+ * Bar charts as one SVG picture: horizontal bars with the quartiles as whiskers, in colours that colour-blind people can distinguish and
+ * that show on light and on dark pages. Pure; any thread. Test: node dist/test/bench/svg.test.js
  */
 
 import { roundStep } from '../src/report/charts/scale.js'

@@ -112,7 +112,7 @@ async function train(folder: string, path: string, more: object, runDir = join(f
   const experiment = join(folder, 'experiment.json')
   const isWhole = Object.keys(more).length > 0
   const content = {
-    // A span of steps ends with its epoch: with so many validation rows, after few steps. All rows are read all the same.
+    // A span of steps ends with its epoch: with this many validation rows, after few steps. All rows are read nevertheless.
     data: { dataset: 'table', path, target: 'label', validation: isWhole ? 0.1 : 0.99, ...more },
     model: { hidden: HIDDEN },
     train: { epochs: 1, batchSize: 1000 },
@@ -128,7 +128,7 @@ async function train(folder: string, path: string, more: object, runDir = join(f
   return { first: (Date.parse(steps.time) - from) / 1000, rowsPerSecond: epoch.samplesPerSecond ?? 0, peakBytes }
 }
 
-/** Sums all columns, which reads every value and hands out one row. */
+/** Sums all columns, which reads every value and returns one row. */
 const scanArgs = (file: string): string[] => {
   const sums = Array.from({ length: NUMBERS }, (_, k) => `sum(x${k})`).join(', ')
   const api = import.meta.resolve('@duckdb/node-api')
@@ -148,7 +148,7 @@ const hasNumPy = (): Promise<boolean> =>
     () => false,
   )
 
-/** Runs a program to its end; the peak is that of its resident size, where /proc tells it. */
+/** Runs a program to its end; the peak is that of its resident size, where /proc has it. */
 function run(program: string, args: readonly string[]): Promise<Child> {
   return new Promise((resolve, reject) => {
     const from = performance.now()

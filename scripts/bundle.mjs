@@ -84,8 +84,8 @@ await bundle('dist/src/worker/threads/main.js', resolve('dist/src/worker/bundle'
 const program = resolve('dist/src/cli/bundle')
 const metafile = await bundle('dist/src/cli/run.js', program, {
   external,
-  // Packages in CommonJS ask for Node's own modules by `require`, which a module does not have.
-  // Packages for widths of text make a segmenter when they are loaded: 30 ms, where only help and drawings need one.
+  // CommonJS packages load Node's own modules by `require`, which a module does not have. Packages for widths of text make a segmenter
+  // when they are loaded: 30 ms, where only help and drawings need one.
   define: { 'Intl.Segmenter': 'LateSegmenter' },
   inject: ['scripts/late-segmenter.mjs'],
   banner: {

@@ -1,6 +1,6 @@
 /**
- * Whether the newest run under runs/ keeps what the README promises of `npm start`: completed, and test accuracy of
- * 95.5 % or more; with `--seconds N` also whether N, the time that it all took, stays below a minute. For .ci/run.
+ * Checks that the newest run under runs/ keeps what the README promises of `npm start`: completed, with a test accuracy of 95.5 % or
+ * more; with `--seconds N` also that N, the total time, is below a minute. For .ci/run.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Kills training with SIGKILL, at random moments and inside the writing of checkpoints, resumes it with another number
- * of workers, and compares the final weights with those of a run that nobody disturbed.
+ * Kills training with SIGKILL, at random moments and inside the writing of checkpoints, resumes it with another number of workers, and
+ * compares the final weights with those of an uninterrupted run.
  *
  *     node scripts/kills.mjs [--kills 50] [--backend wasm] [--seed 1]
  *

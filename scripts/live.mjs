@@ -1,6 +1,6 @@
 /**
- * What `train --live` costs: trains an experiment with it and without in turn, while the live run's events are read as a
- * page reads them. Prints samples/s of each run and the median of what the pairs lost; exit code 1 at 2 % or more.
+ * Measures the cost of `train --live`: trains an experiment with it and without in turn, while the live run's events are read as a page
+ * reads them. Prints samples/s of each run and the median of what the pairs lost; exit code 1 at 2 % or more.
  *
  *     npm run build && node scripts/live.mjs --pairs 8
  */

@@ -1,8 +1,7 @@
 /**
- * How much `gradloom serve` answers: asks POST /predict of a model that comes with it for one image a request over 64
- * connections, after a warm-up, as fast as answers come; with --rate, so many a second, which autocannon sends in bursts.
- * Prints one JSON object; exit code 1 below 2,000 requests/s, at a p99 of 20 ms or more, or where a request was not
- * answered with 200.
+ * Measures the throughput of `gradloom serve`: sends POST /predict to a model that comes with it for one image a request over 64
+ * connections, after a warm-up, as fast as answers come; with --rate, so many a second, which autocannon sends in bursts. Prints one JSON
+ * object; exit code 1 below 2,000 requests/s, at a p99 of 20 ms or more, or where a request was not answered with 200.
  *
  *     npm run build && node scripts/load.mjs --seconds 15
  */

@@ -51,7 +51,7 @@ for (const name of values.only.split(',')) {
       const seconds = opened.map(() => [])
       for (const lab of opened) await lab.run(warmup, steps)
       for (let turn = 0; turn < turns; turn++) {
-        // Who begins changes from turn to turn.
+        // The tree that begins changes from turn to turn.
         for (const i of turn % 2 === 0 ? [0, 1] : [1, 0]) {
           await opened[i].run(1, steps)
           const [span] = await opened[i].run(1, steps, true)

@@ -46,7 +46,7 @@ export class RunError extends GradloomError {
   }
 }
 
-/** A worker died or failed in a call: the state of the run may be half changed, and others may take its place. */
+/** A worker died or failed in a call: the state of the run may be half changed, and the worker may be replaced. */
 export class WorkerError extends RunError {}
 
 /** A tensor has another shape than its operation needs. A defect of gradloom or of its caller, never of an experiment. */

@@ -129,7 +129,7 @@ t.test('docs/code-map.md: names in brackets behind a file are in that file', asy
   t.ok(names > 25, `${names} names were looked at`)
 })
 
-/** Where a path in a comment may begin: at the file, at a folder above it, at `src` or `test`. */
+/** True if a path in a comment exists, seen from the file, from a folder above it, from `src` or from `test`. */
 function existsFrom(file: string, path: string): boolean {
   const folders = ['src', 'test']
   for (let folder = dirname(file); ; folder = dirname(folder)) {

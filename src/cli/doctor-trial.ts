@@ -102,7 +102,7 @@ function whatWentWrong(errors: string): string | null {
 export interface FolderState {
   readonly name: 'runs' | 'cache' | 'temp'
   readonly path: string
-  /** Why it cannot be written; null where it can. */
+  /** Reason why the folder cannot be written; null where it can. */
   readonly problem: string | null
 }
 

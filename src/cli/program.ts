@@ -240,7 +240,7 @@ function createProgram(args: readonly string[]): Argv {
   return program.completion(COMPLETION, 'Print a script that completes commands in bash, zsh or fish')
 }
 
-/** Options of the command that is being parsed. Not in yargs's types; an empty list where they cannot be had. */
+/** Options of the command that is being parsed. The method is not in yargs's types; without it the list is empty. */
 function optionsOf(inner: Argv | undefined): string[] {
   const { key = {} } = (inner as { getOptions?: () => { key?: object } } | undefined)?.getOptions?.() ?? {}
   return Object.keys(key)

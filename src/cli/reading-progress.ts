@@ -1,10 +1,10 @@
-/** Sign of life while a large table is read, on stderr: a line that is rewritten on a terminal, further lines elsewhere. Main thread. */
+/** Progress while a large table is read, on stderr: a line that is rewritten on a terminal, further lines elsewhere. Main thread. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { basename } from 'node:path'
 import { READING, type ReadingProgress } from '../data/table/progress.js'
 import { formatCount } from '../format.js'
 
-/** Time without a word: most tables are read by then. */
+/** Time before the first line: most tables are read by then. */
 const QUIET_MS = 2000
 const TERMINAL_INTERVAL_MS = 200
 const PLAIN_INTERVAL_MS = 5000

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { valueAt } from './problems.js'
 
-/** By path, with their defaults. */
+/** Retired settings by path, with their defaults. */
 const RETIRED: readonly (readonly [section: string, key: string, standard: unknown])[] = [
   ['data', 'csv', { delimiter: 'auto', header: true, label: null, features: null }],
 ]

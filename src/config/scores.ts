@@ -21,7 +21,7 @@ const number = (title: string, tasks: readonly Task[], better: ScoreFacts['bette
   ...{ title, tasks, better, form: 'number' },
 })
 
-/** In the order in which they are shown. */
+/** Scores in the order in which they are shown. */
 export const SCORES = {
   exactMatch: share('exact match', ['multi-label']),
   balancedAccuracy: share('balanced accuracy', ['classification']),

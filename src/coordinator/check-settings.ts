@@ -6,7 +6,7 @@ import { metricOf, type ScoreName, scoreNamesOf, scoreOfMetric } from '../config
 import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
 
-/** Scores in the unit of a target. */
+/** Names of scores in the unit of a target. */
 const OF_ONE_TARGET: readonly ScoreName[] = ['rmse', 'mae']
 
 /** Checks the score that epochs are compared by, once task and targets are known: it must be one that they have. */

@@ -10,7 +10,7 @@ import type { Piscina } from 'piscina'
 /** Idle time after which threads are ended, in milliseconds. They never keep the process from ending. */
 const KEPT_MS = 5000
 const MOST_THREADS = 16
-/** Runs of the same threads: each may leave its memory behind until garbage is collected there. */
+/** Number of runs that the same threads serve: each may leave its memory behind until garbage is collected there. */
 const MOST_RUNS = 20
 
 interface Idle {

@@ -75,8 +75,8 @@ export async function loadData(
 }
 
 /**
- * Classes that a split has no sample of, and labels that are the same in all: its scores say nothing about them. Classes of the
- * training split are the data set's own business.
+ * Classes that a split has no sample of, and labels that are the same in all: the split's scores say nothing about them. The data set
+ * itself checks the classes of the training split.
  */
 function unscoredOutputs(
   { layout, data }: PreparedSession,
@@ -177,7 +177,7 @@ function writeOrder(
   experiment: Experiment,
 ): Record<Split, number> {
   const labels = viewSlot(memory, layout.labels.train).data
-  // Load no others to score the test split alone.
+  // Skip the training rows where only the test split is scored.
   const fraction = labels.length > 0 ? experiment.data.validation : 0
   const { train, validation } =
     data.validationFrom !== undefined && labels.length > 0

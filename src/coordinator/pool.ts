@@ -22,7 +22,7 @@ import { LinkError, WorkerLink } from './link.js'
 
 /** Time for the other workers to leave their barrier after a failure, before their threads are terminated. */
 const LEAVE_MS = 2000
-/** Time for workers that are opening the plan, which waits for nobody: a thread must not end while it loads an addon. */
+/** Time for workers to finish opening the plan: a thread must not end while it loads an addon. */
 const OPEN_MS = 20_000
 /** Time for threads of a failed pool to return from their calls, before they are terminated in them. */
 const RETURN_MS = 5000
@@ -38,7 +38,7 @@ export class WorkerPool {
   /** Settles when every worker has answered the last call, or is gone. */
   #answered: Promise<unknown> = Promise.resolve()
   #calling = false
-  /** Bytes of the memory that the threads opened; a thread lets go of it when it next collects garbage. */
+  /** Bytes of the memory that the threads opened; a thread releases it at its next garbage collection. */
   #bytes = Number.POSITIVE_INFINITY
 
   private constructor(piscina: Piscina, links: readonly WorkerLink[], control: Int32Array) {

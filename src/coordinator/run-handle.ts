@@ -60,7 +60,7 @@ export function train(experiment: LoadedExperiment | ExperimentInput, options: T
     [Symbol.asyncIterator]: () => events.iterate(result),
     async [Symbol.asyncDispose]() {
       stop.abort()
-      await result.catch(() => {}) // the error goes to whoever awaits the run
+      await result.catch(() => {}) // the error goes to the caller that awaits the run
     },
   })
 }

@@ -83,7 +83,7 @@ export class Session {
   readonly plan: RunPlan
   readonly layout: Layout
   readonly files: readonly LoadedFile[]
-  /** Goes into every checkpoint. */
+  /** Input of the network, as every checkpoint stores it. */
   readonly input: InputSpec
   readonly warnings: readonly string[]
   /** Loads training rows that are not all in memory; null: they are. */
@@ -289,7 +289,7 @@ export class Session {
     return values
   }
 
-  /** Sums of the workers so far. Consistent only between calls; during one they are good enough to show. */
+  /** Sums of the workers so far. Consistent only between calls; during a call they are good enough for a progress display. */
   sums(): Sums {
     const stats = this.#stats
     return { step: stats[Stat.step], loss: stats[Stat.loss], correct: stats[Stat.correct], rows: stats[Stat.rows] }

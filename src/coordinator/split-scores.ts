@@ -39,7 +39,7 @@ interface ScoredSplit {
   readonly outputs: Float32Array // (N, K)
 }
 
-/** The same, with what the workers summed; outputs only if they were asked for. */
+/** Scores of a split, and what the workers summed; outputs only if they were asked for. */
 interface SummedSplit extends Omit<ScoredSplit, 'outputs'> {
   readonly outputs: Float32Array | null
   /** Squared errors of each output, for regression. */

@@ -63,8 +63,8 @@ export class Spool {
   }
 
   /**
-   * Overwrites `into` (N, F) with the rows from `row` on, at once: of a file that was just written it takes less than the way to another
-   * thread and back, which waits while the workers keep all cores busy. Throws RunError if the file has not so many.
+   * Overwrites `into` (N, F) with the rows from `row` on, synchronously: reading a file that was just written takes less time than a
+   * message to another thread and back, which waits while the workers keep all cores busy. Throws RunError if the file has not so many.
    */
   read(row: number, into: Float32Array): void {
     const bytes = Buffer.from(into.buffer, into.byteOffset, into.byteLength)

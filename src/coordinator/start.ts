@@ -112,8 +112,8 @@ export async function startingPoint(
 }
 
 /**
- * A run's starting point, at the place where its file is now: where it was, where it lies relative to the run directory, or at
- * `moved`, which the user names. `startFrom` compares the digest. Throws RunError, with the searched places, if it is nowhere.
+ * A run's starting point, at the current path of its file: where it was, where it lies relative to the run directory, or at `moved`,
+ * which the user names. `startFrom` compares the digest. Throws RunError, with the searched places, if it is nowhere.
  */
 export async function locateStart(
   from: StartingPoint | null | undefined,

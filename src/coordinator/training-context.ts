@@ -17,7 +17,7 @@ export interface Training {
   readonly restarts: Restarts
   /** Gives the session its initial state. */
   readonly initialise: (session: Session) => Promise<void>
-  /** Writes an event to the run directory and tells the observer. */
+  /** Writes an event to the run directory and passes it to the observer. */
   emit(event: Exclude<TrainEvent, { type: 'progress' }>): void
   /** Warns the user of a problem that does not end the run. */
   warn(message: string): void

@@ -51,7 +51,7 @@ export class WindowLoader {
     const index = Math.floor(((step % perEpoch) * rowsPerStep(this.plan)) / this.#windows.rows)
     const window = epoch * this.#perEpoch + index
     await this.#load(window)
-    if (window + 1 < this.plan.epochs * this.#perEpoch) void this.#load(window + 1).catch(() => {}) // told when it is needed
+    if (window + 1 < this.plan.epochs * this.#perEpoch) void this.#load(window + 1).catch(() => {}) // reported when it is needed
   }
 
   /** Loads rows [index W, (index + 1) W) in the order of the data, to be scored. Returns the range of rows. */

@@ -10,7 +10,7 @@ import { createGunzip } from 'node:zlib'
 import { DataError } from '../errors.js'
 
 const CHUNK_BYTES = 128 * 1024
-/** Chunk of a file that is only read through: fewer calls, and still in the cache when it is used. */
+/** Chunk size for files that are only read through: few calls, and the chunk is still in the cache when it is used. */
 const RAW_CHUNK_BYTES = 512 * 1024
 /** Largest compression ratio of Deflate is 1032; the rest is room for its smallest blocks. */
 const MAX_RATIO = 1040

@@ -108,7 +108,7 @@ interface Digit {
   readonly file: LoadedFile
 }
 
-/** Digits of the last load of this process, while nothing else needs their memory, and what their files were like. */
+/** Digits of the last load of this process, while nothing else needs their memory, with the facts of their files. */
 let recent: { readonly stamp: string; readonly digits: WeakRef<readonly Digit[]> } | undefined
 
 /** Reads all files, or takes what an earlier run of this process has parsed of the same files, unchanged since. */
@@ -164,8 +164,8 @@ const NINE = 0x39
 const CLOSE = 0x5d
 
 /**
- * The numbers of `{ "data": [0,0.624,1,...] }` as bytes. JSON.parse would box eight million doubles first and take
- * four times as long. The parser need not be strict, because the digest already vouched for the text.
+ * The numbers of `{ "data": [0,0.624,1,...] }` as bytes. JSON.parse would box eight million doubles first and take four times as long.
+ * The parser need not be strict, because the digest of the text has been checked.
  */
 function parsePixels(path: string, json: Buffer, count: number): Uint8Array {
   const pixels = new Uint8Array(count)

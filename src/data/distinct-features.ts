@@ -8,7 +8,7 @@ import { DataError } from '../errors.js'
 
 /** Maximum rows of a sample. */
 const MOST_ROWS = 2000
-/** Fraction of the different values that f32 has to keep apart, if rounding matters; and in any case. */
+/** Fraction of the different values that must stay different in f32: where rounding matters, and in any case. */
 const MOSTLY = 0.9
 const HALF = 0.5
 /** Rounding error that matters: root mean square, as a fraction of a column's standard deviation. */

@@ -31,7 +31,7 @@ export interface DownloadOptions {
 export interface DownloadProgress {
   readonly url: string
   readonly bytes: number
-  /** null if the server does not tell. */
+  /** null if the server does not report it. */
   readonly totalBytes: number | null
 }
 

@@ -103,7 +103,7 @@ async function fetchFile(role: Role, known: KnownFile, settings: Settings): Prom
       ...settings,
       urls: settings.bases.map(base => `${base}${file}.gz`),
       partial,
-      maxBytes: known.bytes + Math.ceil(known.bytes / 100) + 65_536, // no compressor does worse
+      maxBytes: known.bytes + Math.ceil(known.bytes / 100) + 65_536, // no compressor makes it larger
       check: () => wrongWith(partial, known),
       onProgress: progress => onEvent({ type: 'progress', file, ...progress }),
       onTrouble: trouble => onEvent({ type: 'trouble', file, ...trouble }),

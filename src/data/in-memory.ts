@@ -49,8 +49,8 @@ export const ALL_ROWS = 1
 const TEST_SEED = 0
 
 /**
- * `test` is null if the rows have to be split. Throws DataError for fewer than two classes, or one that only test rows
- * have, for test rows with other targets than the training rows, and for targets that f32 cannot tell apart.
+ * `test` is null if the rows have to be split. Throws DataError for fewer than two classes, or one that only test rows have, for test
+ * rows with other targets than the training rows, and for targets that f32 cannot distinguish.
  */
 export function inMemorySource(
   shape: TableShape,

@@ -1,7 +1,4 @@
-/**
- * A file that grows during a run: data are appended in order, one write at a time, and nobody waits for
- * it. Main thread.
- */
+/** A file that grows during a run: data are appended in order, one write at a time; the writer of an event never waits. Main thread. */
 import { type FileHandle, open } from 'node:fs/promises'
 
 export class AppendLog {
@@ -33,7 +30,7 @@ export class AppendLog {
     while (this.#writing) await this.#writing
   }
 
-  /** After another file has taken the place of this one. Nothing may be appended meanwhile. */
+  /** Reopens the file after another one has replaced it. Nothing may be appended meanwhile. */
   async reopen(): Promise<void> {
     await this.handle.close()
     this.handle = await open(this.file, 'a')

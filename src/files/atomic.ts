@@ -30,7 +30,7 @@ export async function writeAtomically(file: string, write: (handle: FileHandle) 
     }
     await rename(temporary, file)
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined) // the first error is the one that tells
+    await rm(temporary, { force: true }).catch(() => undefined) // the first error is the informative one
     throw error
   }
   await syncDirectory(dirname(file))

@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli), which zlib has not: RFC 3720, appendix B.4. Pure; any thread. */
+/** CRC-32C (Castagnoli), which zlib lacks: RFC 3720, appendix B.4. Pure; any thread. */
 
 /** The polynomial, lowest bit first. */
 const POLYNOMIAL = 0x82f63b78

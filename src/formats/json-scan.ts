@@ -1,8 +1,7 @@
 /**
- * A look over JSON text before `JSON.parse` sees it, for files that nobody vouches for: nesting is bounded, so that a
- * hostile file cannot make the parser allocate without end, and no object names a key twice, which `JSON.parse` would
- * settle silently. It follows strings and brackets only; whether the rest is JSON is for `JSON.parse` to say.
- * Pure; runs on any thread.
+ * A scan of JSON text before `JSON.parse` sees it, for untrusted files: nesting is bounded, so that a hostile file cannot make the parser
+ * allocate without end, and no object names a key twice, of which `JSON.parse` would silently take the last. The scan follows strings and
+ * brackets only; `JSON.parse` checks the rest. Pure; runs on any thread.
  */
 
 export interface JsonProblem {

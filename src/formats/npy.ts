@@ -39,7 +39,7 @@ const READERS: Readonly<Record<string, Read>> = {
   f8: (view, at, little) => view.getFloat64(at, little),
 }
 
-/** Numbers. `where` begins messages. Throws DataError, also for a whole number that f64 cannot tell from its neighbours. */
+/** Numbers. `where` begins messages. Throws DataError, also for a whole number that f64 cannot distinguish from its neighbours. */
 export function parseNpy(where: string, bytes: Uint8Array): NpyArray {
   const file = openNpy(where, bytes)
   const { type, shape, count, fortran, little } = file

@@ -99,7 +99,7 @@ function assignLayers(
   }
 }
 
-/** Throws DataError where no order fits, where several do, and where the layout cannot be told. */
+/** Throws DataError where no order fits, where several do, and where the layout cannot be determined. */
 function placeProducts(
   file: string,
   products: readonly Module[],

@@ -2,8 +2,8 @@
  * The order of a file's modules as layers of a model: what names, shapes and sizes of vectors say together, else an
  * error that lists the candidates. Pure; any thread.
  *
- * Layers of equal shape are told apart by numbers in names alone; the order of arrays in the file decides nothing, as
- * libraries sort them.
+ * Layers of equal shape are distinguished by numbers in names alone; the order of arrays in the file decides nothing, as libraries sort
+ * them.
  */
 import { DataError } from '../errors.js'
 import { compare, type Module, mainArray } from './modules.js'

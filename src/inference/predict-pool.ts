@@ -15,8 +15,8 @@ import { PASS_ROWS } from './thread-layouts.js'
 const TASK_WORK = 2e7
 
 /**
- * Threads of `file`, each with `data` as its workerData; `fewest` start now, and up to `most` when there is work. They go on until the
- * pool is destroyed: a thread keeps its batch buffers for good.
+ * Threads of `file`, each with `data` as its workerData; `fewest` start now, and up to `most` when there is work. They live until the
+ * pool is destroyed, and keep their batch buffers.
  */
 export function startThreads<Task, Answer>(
   file: URL,

@@ -173,9 +173,9 @@ export class Predictor {
   }
 
   /**
-   * Outputs as `predict` returns them, to the bit, from threads of their own: the caller's event loop goes on, and many samples
-   * use several cores. The samples may be changed at once. Threads start at the first call; `close` ends them, and so does the
-   * end of the program. Rejects with what `predict` throws.
+   * Outputs as `predict` returns them, to the bit, from threads of their own: the caller's event loop stays free, and many samples use
+   * several cores. The samples may be changed as soon as the call returns. Threads start at the first call; `close` ends them, and so
+   * does the end of the program. Rejects with what `predict` throws.
    */
   async predictAsync(samples: Samples): Promise<NdArray<Float32Array>> {
     const taken = this.#featuresOf(samples)

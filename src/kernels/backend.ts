@@ -321,7 +321,7 @@ export interface KernelContext {
   readonly memory: WebAssembly.Memory
   /** Scratch of this thread, of `scratchBytes`. */
   readonly scratchByteOffset: number
-  /** Compiled code that the coordinator hands to every worker; null for a backend that has none. */
+  /** Compiled code that the coordinator passes to every worker; null for a backend that has none. */
   readonly module: WebAssembly.Module | null
   /** Products of the open library and the arena's address; null for a backend that has none, or only moves weights. */
   readonly native: NativeProducts | null

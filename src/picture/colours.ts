@@ -1,6 +1,6 @@
 /**
- * Colours that people with any kind of colour vision can tell apart, and that differ in brightness too: Okabe and Ito
- * for marks; for numbers, viridis (van der Walt and Smith), and around zero blue to white to orange. Any thread.
+ * Colours that people with any kind of colour vision can distinguish, and that differ in brightness too: Okabe and Ito for marks; for
+ * numbers, viridis (van der Walt and Smith), and around zero blue to white to orange. Any thread.
  */
 import type { Colour } from './canvas.js'
 

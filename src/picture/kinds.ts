@@ -1,7 +1,7 @@
 /**
- * File formats of pictures, told apart by their first bytes and never by their names. A table; any thread. Formats that
- * are not read are in it for the sake of messages. libvips would read some more, such as SVG, which is a program rather
- * than pixels: nothing reaches it that is not in this table.
+ * File formats of pictures, detected by their first bytes and never by their names. A table; any thread. Formats that are not read are in
+ * it so that messages can name them. libvips would read some more, such as SVG, which is a program rather than pixels: nothing reaches it
+ * that is not in this table.
  */
 
 export interface PictureKind {

@@ -61,7 +61,7 @@ export interface LabelScores {
   readonly support: number
   readonly predicted: number
   readonly right: number
-  /** Of the label's yes; null where that divides by zero. */
+  /** Scores of the answer yes; null where they would divide by zero. */
   readonly precision: number | null
   readonly recall: number | null
   readonly f1: number | null
@@ -81,7 +81,7 @@ export interface LabelReport {
   /** Rows that are right in all labels. */
   readonly exact: number
   readonly labels: readonly LabelScores[] // (K)
-  /** Of all labels together, each a prediction with the confidence max(p, 1 - p). */
+  /** Calibration of all labels together, each a prediction with the confidence max(p, 1 - p). */
   readonly calibration: Calibration
 }
 

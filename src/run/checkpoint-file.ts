@@ -277,7 +277,7 @@ export function checkpointOf({ file, header: { metadata } }: TensorFile): Checkp
       `${file}: format is ${inspect(format)}, expected '${FORMAT}'; this is no checkpoint of gradloom`,
     )
   }
-  // No CheckpointError: the file is whole, and nobody may pass over it as damaged, or remove it.
+  // No CheckpointError: the file is whole, so it must not be skipped as damaged, or removed.
   if (/^\d{1,9}$/.test(version ?? '') && Number(version) > Number(FORMAT_VERSION)) {
     throw new RunError(
       `${file}: formatVersion is '${version}', expected '${FORMAT_VERSION}'; a newer version of gradloom wrote it`,

@@ -53,7 +53,7 @@ export interface ManifestDetails {
   /** The file that the first weights were taken from; null for random ones. */
   readonly from: {
     readonly file: string
-    /** Its path relative to the run directory, with forward slashes; undefined in older versions. */
+    /** Path of that file relative to the run directory, with forward slashes; undefined in older versions. */
     readonly fromRun?: string
     /** SHA-256 of the weights that were read from it. */
     readonly weightsSha256: string

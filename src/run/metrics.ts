@@ -25,7 +25,7 @@ export class MetricsLog {
     this.log.append(Buffer.from(`${JSON.stringify(event, namedNonFinite)}\n`))
   }
 
-  /** Resolves when everything appended so far has been handed to the operating system. */
+  /** Resolves when everything appended so far has been passed to the operating system. */
   flush(): Promise<void> {
     return this.log.flush()
   }

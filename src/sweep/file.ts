@@ -37,7 +37,7 @@ const schema = z.strictObject({
     .default(null),
   /** Whole settings, each a variant of its own; combined with the grid and the draws. */
   list: z.array(z.record(path, z.unknown())).default([]),
-  /** Every variant is run with each of these; none: with the experiment's. */
+  /** Seeds that every variant is run with; empty: the experiment's seed. */
   seeds: z.array(z.int().min(0)).default([]),
   /** Runs at a time; the cores are divided among them. */
   parallel: z.int().min(1).max(64).default(1),

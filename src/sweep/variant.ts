@@ -127,7 +127,7 @@ async function removeStarted(dir: string): Promise<void> {
 
 const isTemporary = (name: string): boolean => name.startsWith('.') && name.endsWith('.tmp')
 
-/** Whether a run of all its epochs is there. */
+/** True if the variant has a run that has trained all its epochs. */
 export async function isFinished(variant: Variant): Promise<boolean> {
   if (!(await exists(join(variant.dir, FILES.resolved)))) return false
   const summary = await summaryOfVariant(variant).catch(() => undefined)

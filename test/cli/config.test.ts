@@ -53,7 +53,7 @@ t.test('show: the complete experiment, with overrides; --diff: what differs', as
   ])
   t.equal(whole.code, 0)
   const experiment = JSON.parse(whole.stdout) as Record<string, unknown>
-  // That it is complete is in config/load.test.ts.
+  // Completeness is tested in config/load.test.ts.
   t.match(experiment.train, { epochs: 3, batchSize: 256, l2: 0.05 })
   t.match(experiment.checkpoint, {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },

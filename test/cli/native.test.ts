@@ -1,4 +1,4 @@
-/** Native backends and precision, as users meet them: what they are told, and what the files of a run say. */
+/** Native backends and precision as users see them: messages, and files of a run. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'

@@ -20,7 +20,7 @@ const ESC = '\x1b'
 /** A control sequence, or a character. */
 const TOKEN = new RegExp(`${ESC}(?:\\[[?\\d;]*[a-zA-Z]|[78])|[^]`, 'g')
 
-/** What a screen of endless length shows after the text: one line at a time, as far as our bar uses a terminal. */
+/** Content of an endless screen after the text: one line at a time, as far as our bar uses a terminal. */
 function screen(text: string): string[] {
   const lines = ['']
   let column = 0

@@ -31,7 +31,7 @@ const IMAGE_SIZE = 'data.imageSize is [ 28 ], expected an array, each entry an i
 
 const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
 
-/** What is wrong besides a good data section. */
+/** Problems besides a valid section `data`. */
 const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ seed: -1 }, 'seed is -1, expected an integer >= 0'],
   [{ seed: 1.5 }, 'seed is 1.5, expected an integer >= 0'],

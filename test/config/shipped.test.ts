@@ -1,4 +1,4 @@
-/** What is checked in beside the code agrees with it: the JSON Schema, the page about it, and the shipped experiments. */
+/** Checked-in files agree with the code: the JSON Schema, the page about it, and the shipped experiments. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t from 'tap'

@@ -116,7 +116,7 @@ t.test('a disk that is slow: training waits for it where an epoch is the best so
   const snapshot = { parameters: [], moments: [] }
   const pointOf = (epoch: number, value: number | null) =>
     ({ step: 9 * epoch, training: {}, epochEnd: { done: epoch, score: { metric: 'm', value } } }) as unknown as RunPoint
-  // Scores: better, worse, the same as the best under way, better, none, the same again.
+  // Scores: better, worse, the same as the best one that is being written, better, none, the same again.
   const first = pointOf(1, 0.5)
   t.ok(await checkpointing.isDue(first))
   checkpointing.begin(snapshot, first)

@@ -69,7 +69,7 @@ t.test('runs on different data are no group; the same content under another path
   t.notMatch(comparisonTable(different).join('\n'), /mean of/)
   t.strictSame((await compareRuns([a, otherTest])).groups, [], 'another test file')
   t.match((await compareRuns([a, other, moved])).groups, [{ runs: ['data-a', 'data-moved'] }, { runs: ['data-other'] }])
-  // Where no digest says what was there, the path does.
+  // Without a digest the path identifies the data.
   const unknown = (name: string, path: string) =>
     writeRun(name, { ...adam(5), data: { dataset: 'table', path } } as never, 0.9)
   t.strictSame((await compareRuns([unknown('u1', '/x/a.csv'), unknown('u2', '/x/b.csv')])).groups, [])

@@ -1,4 +1,4 @@
-/** How long a run goes on: early stopping, plateaus, time; and what is the best epoch. */
+/** Length of a run: early stopping, plateaus, time; and its best epoch. */
 import { readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

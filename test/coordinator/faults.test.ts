@@ -55,7 +55,7 @@ async function trainWithFault(kind: string, dir: string) {
   return { code, stderr }
 }
 
-/** What would keep the process from ending, or a thread does. */
+/** Handles that would keep the process, or a thread, from ending. */
 const handles = () => process.getActiveResourcesInfo().filter(name => /MessagePort|Worker|Timeout|FSReq/.test(name))
 
 for (const [kind, cause] of [

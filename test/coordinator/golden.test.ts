@@ -1,5 +1,5 @@
 /**
- * The weights that a shipped experiment comes to, as a digest that has not changed since it was first written here.
+ * Weights that a shipped experiment ends with, as a digest that has not changed since it was first recorded here.
  *
  * `wasm` computes the same bits on every CPU and operating system, so the number stands for all of them. scripts/digests.mjs does
  * the same for the first epochs of every shipped experiment.

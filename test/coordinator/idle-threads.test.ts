@@ -1,4 +1,4 @@
-/** Threads of a run that has ended well serve the next run of the process, to the same bits, and nobody else. */
+/** Threads of a run that has ended well serve only the next run of the process, to the same bits. */
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'

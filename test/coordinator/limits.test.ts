@@ -64,7 +64,7 @@ const BACKENDS = [
   ...natives,
 ]
 
-/** What a step has taken off every learned number. */
+/** Amount that a step has subtracted from every learned value. */
 function changeOf({ before, after }: Awaited<ReturnType<typeof oneStep>>): number[] {
   return before.flatMap(({ name, data }, p) =>
     /\.(mean|variance)$/.test(name) ? [] : Array.from(data, (x, i) => x - after[p].data[i]),

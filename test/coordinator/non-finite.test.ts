@@ -1,4 +1,4 @@
-/** What train.onNonFinite says: stop, leave the mini-batch out, or go back with a smaller learning rate. */
+/** Tests of train.onNonFinite: stop, skip the mini-batch, or roll back with a smaller learning rate. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

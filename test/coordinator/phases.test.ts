@@ -1,4 +1,4 @@
-/** What workers spent their time on: in metrics.jsonl, for every form of a step. */
+/** Time of workers by phase, in metrics.jsonl, for every form of a step. */
 import t from 'tap'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { workerTimes } from '../../src/coordinator/phases.js'

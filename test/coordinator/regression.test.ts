@@ -1,4 +1,4 @@
-/** Numbers as targets, from the file to the answer: bits, checkpoints, scores, and what is said in the data's units. */
+/** Numbers as targets, from the file to the prediction: bits, checkpoints, scores, and values in the data's units. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { unzipSync } from 'fflate'

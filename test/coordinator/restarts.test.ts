@@ -42,7 +42,7 @@ for (const { name, skip, deaths } of backends.slice(0, 1)) {
     const collect = (thread: Worker) => threads.push(thread)
     process.on('worker', collect)
     t.teardown(() => process.off('worker', collect))
-    // Its threads serve the next run too.
+    // Threads of this run serve the next one too.
     const undisturbed = await train(experiment({ backend: name, workers: WORKERS }), { runDir: null })
     let died = 0
     /** Milliseconds to the next death, up to 40. */
@@ -147,7 +147,7 @@ for (const { name, skip, deaths } of backends) {
       t.equal(died, deaths)
       t.equal(summary.weightsSha256, whole.summary.weightsSha256)
       t.strictSame(summary.test, whole.summary.test)
-      // Two may die at the same time; and what came after the checkpoint that a restart went back to is told no more.
+      // Two may die at the same time; and events after the checkpoint that a restart went back to are gone.
       const told = [...stderr.matchAll(/workers are replaced \(restart (\d+) of at most \d+\)/g)]
       t.ok(told.length > deaths / 3 && told.length <= deaths, `${told.length} restarts`)
       t.ok(

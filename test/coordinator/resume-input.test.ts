@@ -1,4 +1,4 @@
-/** A run that is resumed goes on with the names, types and scales of its checkpoint, whatever the data come to today. */
+/** A resumed run continues with the names, types and scales of its checkpoint, whatever the data would give today. */
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,4 @@
-/** What cannot be resumed is refused with what to do, and the run directory stays as it was, to the byte. */
+/** Refusals of resume: each says what to do, and leaves the run directory unchanged, to the byte. */
 import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

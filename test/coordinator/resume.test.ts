@@ -1,4 +1,4 @@
-/** A run that was stopped, however, goes on to the weights of a run that nobody disturbed. */
+/** A run that was stopped in any way resumes to the weights of an uninterrupted run. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -195,7 +195,7 @@ t.test('changes of the past, other data and a run in use are refused', async t =
   await resume(runDir, {
     control,
     onEvent: event => {
-      // Its failure is awaited later.
+      // The failure is awaited later.
       if (event.type === 'start') second = resume(runDir).catch(error => error)
     },
   })

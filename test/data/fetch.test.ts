@@ -33,7 +33,7 @@ function known(...mirrors: string[]): KnownDataset {
 const roleOf = (path: string): Role => ROLES.find(role => path.endsWith(`/${BASE_NAMES[role]}.gz`))!
 const quick = { stallMs: 200, attempts: 3, retryDelayMs: 1 }
 
-/** Runs a fetch and collects what it told. */
+/** Runs a fetch and collects its events. */
 async function run(dataset: KnownDataset, to: string, more: Partial<FetchOptions> = {}) {
   const events: FetchEvent[] = []
   const result = await fetchDataset(dataset, { to, ...quick, onEvent: event => events.push(event), ...more }).then(
@@ -90,7 +90,7 @@ t.test('a connection cut again and again: goes on with Range where it stopped', 
   const { error, troubles } = await run(known(mirror.url), to)
   t.equal(error, null)
   assertWhole(t, to)
-  // A set: a cut may cost bytes that were under way, and then the same request comes twice.
+  // A set, because a broken connection may lose bytes in transit, and then the same request comes twice.
   const ranges = new Set(mirror.requests.filter(({ path }) => roleOf(path) === 'trainImages').map(({ range }) => range))
   t.same([...ranges], [undefined, ...Array.from({ length: 4 }, (_, i) => `bytes=${(i + 1) * 10_000}-`)])
   t.ok(troubles.length > quick.attempts, 'attempts count only failures without progress')

@@ -1,4 +1,4 @@
-/** What a data set says of itself before training, and columns of numbers that must not vanish. */
+/** Notes of a data set before training, and numeric columns that must not disappear. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -12,7 +12,7 @@ const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/googl
 
 const placesOf = (env: NodeJS.ProcessEnv) => (env.GRADLOOM_TEST_CHROMIUM ? [env.GRADLOOM_TEST_CHROMIUM] : USUAL)
 
-/** Where it is; undefined if it is not. */
+/** Path of the browser; undefined if there is none. */
 export const findChromium = (env: NodeJS.ProcessEnv = process.env): string | undefined =>
   placesOf(env).find(place => existsSync(place))
 
@@ -36,7 +36,7 @@ export async function openBrowser(t: Test, env: NodeJS.ProcessEnv = process.env)
 
 export interface Visit {
   readonly page: Page
-  /** What the console said of errors and warnings, exceptions, and requests that failed. */
+  /** Errors and warnings of the console, exceptions, and requests that failed. */
   readonly complaints: string[]
 }
 
@@ -75,7 +75,7 @@ interface AxeResults {
 /** axe-core, to be evaluated in a page. */
 export const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 
-/** What axe-core finds serious or critical, one line each. */
+/** Findings of axe-core that are serious or critical, one line each. */
 export async function axeProblems(page: Page): Promise<string[]> {
   await page.evaluate(AXE) // not as a script of the page, which its policy would refuse
   const { violations } = await page.evaluate<AxeResults>('axe.run()')

@@ -1,4 +1,4 @@
-/** The `data` section of an experiment, as it is opened: every default filled in, what is wrong left as it is. */
+/** The `data` section of an experiment, as it is opened: every default filled in, invalid values unchanged. */
 import { resolveExperiment } from '../../src/config/load.js'
 import type { DataConfig } from '../../src/data/source.js'
 

@@ -10,7 +10,7 @@ export const eventsIn = (runDir: string): TrainEvent[] =>
     .split('\n')
     .map(line => JSON.parse(line) as TrainEvent)
 
-/** Those of one type. */
+/** Events of one type. */
 export const eventsOfType = <T extends TrainEvent['type']>(
   runDir: string,
   type: T,

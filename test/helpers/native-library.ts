@@ -1,6 +1,6 @@
 /**
- * The native libraries that tests call, and what happens where one is missing: on CI the test fails, elsewhere it is
- * skipped with the reason. Verdicts are kept apart from those of the user.
+ * The native libraries that tests call. Where one is missing, a test fails on CI and is skipped with the reason elsewhere. Probe results
+ * are cached apart from the user's.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Where tests find the official MNIST and Fashion-MNIST files, and what happens when they are not there: on CI the
- * test fails, elsewhere it is skipped with a message. The one place for that policy.
+ * Finds the official MNIST and Fashion-MNIST files for tests. Where they are missing, a test fails on CI and is skipped with a message
+ * elsewhere; this is the only file that decides it.
  */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'

@@ -1,7 +1,7 @@
-/** Waiting for something to become so, where nobody tells. */
+/** Waits for a condition of which there is no event. */
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What a test waits for at most: only something that hangs takes as long, on a busy machine too. */
+/** Longest wait of a test: only something that hangs takes as long, on a busy machine too. */
 export const CEILING_MS = 300_000
 
 /** Resolves once `condition` holds; rejects where it does not within the ceiling. */

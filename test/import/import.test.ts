@@ -1,4 +1,4 @@
-/** Weights of other programs: read from real files of NumPy, told apart by name, order and shape, or refused. */
+/** Weights of other programs: read from real files of NumPy, distinguished by name, order and shape, or refused. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -23,7 +23,7 @@ interface Style {
   readonly bias: (i: number, n: number) => string
   readonly norm: (i: number, n: number) => readonly [scale: string, shift: string, mean: string, variance: string]
   readonly isTransposed: boolean
-  /** Whether the names alone give the order. */
+  /** True if the names alone give the order. */
   readonly tells: boolean
 }
 

@@ -119,7 +119,7 @@ async function trained(name: string, kind: Kind, model: ExperimentInput['model']
   return { run, predictor, samples, want: predictor.predict(samples).data }
 }
 
-/** What a new run with no epochs says that begins with the file, on other data. */
+/** Predictions of a run without epochs that starts from the file, on other data. */
 async function readAgain(file: string, kind: Kind, model: ExperimentInput['model'], samples: Trained['samples']) {
   const runDir = `${file}-read`
   await train(experimentOf(kind, model, 0), { data: kind.data(2), runDir, from: file })

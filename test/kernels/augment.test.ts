@@ -111,7 +111,7 @@ t.test('changes depend on seed, epoch and image alone', async t => {
   t.not(Buffer.concat((await changed(wasm, EVERYTHING, { seed: 4 })).after).compare(all), 0)
 })
 
-/** Draws of so many transforms, with what they do to the image's centre and its axes. */
+/** Draws this many transforms, with their effect on the image's centre and axes. */
 function draws(settings: Partial<Augmentation>, label = 0) {
   const transformOf = transforms({ ...NONE, ...settings }, 5)
   return Array.from({ length: 2000 }, (_, image) => {

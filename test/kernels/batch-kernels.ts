@@ -154,7 +154,7 @@ function firstDifferentZero(a: Float64Array, b: Float64Array): number {
   return a.findIndex((x, i) => (x === 0) !== (b[i] === 0))
 }
 
-/** Of `sweepSoftmax`: without deltas, and with deltas that need rounding. */
+/** Cases of `sweepSoftmax`: without deltas, and with deltas that need rounding. */
 export const DELTA_SCALES = [0, 1 / 100] as const
 
 export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
@@ -412,7 +412,7 @@ function firstDifferentGate(a: Float64Array, b: Float64Array, floor: number): nu
   return a.findIndex((x, i) => (x === 0) !== (b[i] === 0) && Math.abs(x - b[i]) > floor)
 }
 
-/** What is not finite must be told, wherever it stands: [kernel's answer, row, column] for each place tried. */
+/** Values that are not finite must be reported, wherever they stand: [kernel's answer, row, column] for each position tried. */
 export function nonFiniteAnswers(
   lab: Lab,
   kind: keyof Pick<Kernels, 'biasActivate' | 'softmaxLoss' | 'activateBackward'>,

@@ -1,4 +1,4 @@
-/** Which backend and precision a run takes, and what is said about that. */
+/** Backend and precision that a run takes, and the reasons given. */
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import { ConfigError } from '../../src/errors.js'
@@ -161,7 +161,7 @@ t.test('bf16 is refused with its reason, or f32 is taken if that is allowed', as
   t.match(await choose({ precision: 'f32' }, 'amx_bf16'), { precision: 'f32', library })
   const emulated = await choose({}, 'fpu', { GRADLOOM_BF16: 'emulate' })
   t.match(emulated, { precision: 'bf16', name: 'onednn', reason: /; bf16 by emulated in f32$/ })
-  // What the CPU says is not enough: the library was tried out.
+  // CPU flags alone do not decide: the library was tried out.
   if ('obstacle' in library.bf16) t.equal(await refusal({}, 'amx_bf16'), start + library.bf16.obstacle)
   else t.match(await choose({ backend: 'auto' }, 'amx_bf16'), { precision: 'bf16', library })
 })

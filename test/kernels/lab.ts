@@ -43,7 +43,7 @@ export class Lab {
   readonly kernels: Kernels
   readonly #memory: WebAssembly.Memory
   #reservations = new Reservations()
-  /** Where tensors begin: after the scratch. */
+  /** Offset of the first tensor, after the scratch. */
   #begin = 0
 
   private constructor(backend: Backend, context: Omit<KernelContext, 'scratchByteOffset'>) {

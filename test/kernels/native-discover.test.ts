@@ -115,7 +115,7 @@ t.test('GRADLOOM_BLAS names a library, and then no other is tried; empty it coun
   if (!good) return
   const named = await findLibrary('blas', { env: { GRADLOOM_BLAS: good.path } })
   t.strictSame({ ...named.library, named: named.named }, { ...good, named: `GRADLOOM_BLAS=${good.path}` })
-  // What the experiment says counts more.
+  // The experiment takes precedence.
   t.match(await findLibrary('blas', { env: { GRADLOOM_BLAS: good.path }, library: 'libm.so.6' }), { library: null })
 })
 

@@ -180,7 +180,7 @@ for (const backend of ['blas', 'onednn'] as const) {
   })
 }
 
-/** What a worker does, in this thread, once. */
+/** Opens the products as a worker does, in this thread, once. */
 async function multiply({ library, memory, products }: ProductsTask): Promise<void> {
   const { gemm } = await openNative(library)
   const base = await addressOf(memory)

@@ -1,6 +1,6 @@
 /**
- * The normalisation kernels, a candidate against the truth: each function sweeps one direction and tallies. What the way
- * back takes from the way forward is given to both, so that every bound is that of one kernel.
+ * The normalisation kernels, a candidate against the reference: each function sweeps one pass and tallies. What the backward pass needs
+ * of the forward pass is given to both, so that every bound is that of one kernel.
  */
 import type { Columns } from '../../src/kernels/backend.js'
 import type { Matrix } from '../../src/tensor/tensor.js'
@@ -8,7 +8,7 @@ import { fill, type Lab, type Region, randoms, read, rowsOf, type Sheet, vector,
 import { placement, type RowSizes, type Sweep } from './sizes.js'
 import { type Check, precisionOf, type Tally } from './tally.js'
 
-/** What f64 sums may differ by for the order they run in, times the largest factor, 1 / √ε. */
+/** Bound on the difference of f64 sums in another order, times the largest factor, 1 / √ε. */
 const ORDER = 1e-11
 const EPSILON = 1e-5
 
@@ -132,7 +132,7 @@ export function sweepBatchNormBackward({ sizes }: Sweep<RowSizes>, candidate: La
   }
 }
 
-/** `layerNorm` with and without what the way back needs, and `layerNormBackward`: three cases of a size. */
+/** `layerNorm` with and without what the backward pass needs, and `layerNormBackward`: three cases of a size. */
 export function sweepLayerNorm({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: Lab, tally: Tally): void {
   let n = 0
   for (const [rows, O] of sizes) {
@@ -166,7 +166,7 @@ export function sweepLayerNorm({ sizes }: Sweep<RowSizes>, candidate: Lab, truth
   }
 }
 
-/** Deltas that are not finite must be told: what the kernels answer where one stands in each place in turn. */
+/** Deltas that are not finite must be reported: answers of the kernels with one at each position in turn. */
 export function nonFiniteDeltas(lab: Lab, norm: 'batch' | 'layer') {
   const [B, O] = [5, 26]
   const answers: string[] = []

@@ -18,7 +18,7 @@ export const BEYOND_BLOCKS: readonly (readonly [number, number, number])[] = [
   [257, 121, 61],
 ]
 
-/** Where a case's rows lie in its batch buffers: rows before them, rows after them. */
+/** Position of a case's rows in its batch buffers: rows before them, rows after them. */
 export interface Placement {
   readonly row: number
   readonly B: number

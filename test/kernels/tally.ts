@@ -2,13 +2,13 @@
 import { inspect } from 'node:util'
 import type { Lab } from './lab.js'
 
-/** What rounding may do to a backend's numbers. All zero for float64 against itself. */
+/** Bounds on rounding errors of a backend. All zero for float64 against itself. */
 export interface Precision {
   /** Unit roundoff: half the distance from 1 to the next number. */
   readonly u: number
   /** Relative error of exp, as the kernel's source states it. */
   readonly exp: number
-  /** What flushing to zero may take away. */
+  /** Bound on what flushing to zero may remove. */
   readonly tiny: number
 }
 
@@ -24,7 +24,7 @@ export function gamma(n: number, { u }: Pick<Precision, 'u'> = F32): number {
   return (n * u) / (1 - n * u)
 }
 
-/** What it needs of a tap test. */
+/** Methods of a tap test that it needs. */
 interface Test {
   equal(got: unknown, want: unknown, message: string): unknown
   same(got: unknown, want: unknown, message: string): unknown
@@ -45,7 +45,7 @@ export class Tally {
   #failures = 0
   readonly #shown: string[] = []
 
-  /** Begins a case; `name` says kernel and sizes, and stands before its failures. */
+  /** Begins a case; `name` has the kernel and the sizes, and begins its failure messages. */
   case(name: string): Check {
     this.#cases++
     const fail = (what: string) => {

@@ -15,7 +15,7 @@ export function stepOf(type: OptimizerType, n = 0): OptimizerStep {
   return optimizerStep(optimizer, 3, 0.01, 0.07, n % 2 === 0 ? Number.POSITIVE_INFINITY : 0.3)
 }
 
-/** What the moments of an optimizer are: means of gradients, or, never negative, of their squares. */
+/** Kinds of an optimizer's moments: means of gradients, or, never negative, of their squares. */
 export const momentsOf = {
   ...{ adam: ['m', 'v'], adamw: ['m', 'v'], momentum: ['m'], nesterov: ['m'], rmsprop: ['v'], lion: ['m'], sgd: [] },
 } as const satisfies Record<OptimizerType, readonly ('m' | 'v')[]>

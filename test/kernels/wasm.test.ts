@@ -1,6 +1,6 @@
 /**
- * What holds for the wasm backend beyond nearness to the reference: bits do not depend on how the work is cut, its exp,
- * log and Philox, and that subnormal moments are flushed.
+ * Properties of the wasm backend besides accuracy: bits that do not depend on how the work is partitioned, its exp, log and Philox, and
+ * subnormal moments, which are flushed.
  */
 import t from 'tap'
 import { instantiateWasm } from '../../src/kernels/abi.js'

@@ -9,7 +9,7 @@ import fc from '../helpers/fast-check.js'
 import { JPEG, OTHERS } from './odd-files.js'
 
 const COLOUR = [200, 80, 40, 255]
-/** What ImageMagick says of the file without Adobe's marker, which is another colour. */
+/** Colours that ImageMagick reads from the file without Adobe's marker: other ones. */
 const PLAIN_CMYK = [31, 17, 45, 255]
 /** Rec. 601 luma of the colour: 111.32. */
 const GREY = [111, 111, 111, 255]

@@ -173,7 +173,7 @@ t.test('hostile files are refused before anything is allocated for them', async 
   t.ok(grownKb < 150_000, `the process grew by ${grownKb} kB, expected less than 150,000`)
 })
 
-/** So many MB of zeros, deflated without ever holding them. */
+/** Deflates this many MB of zeros without holding them. */
 async function bombOf(megabytes: number): Promise<Buffer> {
   const deflate = createDeflate()
   Readable.from(new Array<Buffer>(megabytes).fill(Buffer.alloc(1e6))).pipe(deflate)

@@ -38,7 +38,7 @@ export async function openPage(
   return { page, complaints }
 }
 
-/** What axe-core finds, with everything unfolded. */
+/** Findings of axe-core, with everything unfolded. */
 export async function axeFindings(page: Page): Promise<string[]> {
   await page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
   await page.evaluate(AXE)

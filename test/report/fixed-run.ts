@@ -18,7 +18,7 @@ export interface FixedRun {
   readonly error?: string
   /** In place of the usual. */
   readonly manifest?: object
-  /** On top of metrics.jsonl, as it stands. */
+  /** Lines added to metrics.jsonl, as they are. */
   readonly tail?: string
 }
 

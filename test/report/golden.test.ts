@@ -22,7 +22,7 @@ async function report(path: string, format: string): Promise<string> {
   return readFileSync(out, 'utf8')
 }
 
-/** The same, in this process. */
+/** Renders the page in this process. */
 async function rendered(path: string, format: 'html' | 'md' | 'json'): Promise<string> {
   const read = await readReport([path])
   return { html: reportPage, md: reportMarkdown, json: reportJson }[format](read)

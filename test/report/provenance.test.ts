@@ -1,4 +1,4 @@
-/** What a report says about the machine and the files of a run: native libraries, counts of one, resumes. */
+/** Report about the machine and the files of a run: native libraries, counts of one, resumes. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'

@@ -1,6 +1,6 @@
 /**
- * Bar "disk": full, read-only, vanished, in the way. The run goes on, says so, and saves again when it can. On a small
- * file system of its own, which takes root on Linux.
+ * Disks that are full, read-only or gone, and files in the way: the run continues, warns, and saves again when it can. On a small file
+ * system of its own, which needs root on Linux.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ const undisturbed = await train(experiment, { runDir: null })
 
 const command = (...args: string[]) => spawnSync(args[0], args.slice(1), { encoding: 'utf8' })
 
-/** A file system of so many kB; null where this process may make none. */
+/** Mounts a file system of this many kB; null where this process is not allowed to. */
 function mountDisk(kilobytes: number): string | null {
   const folder = mkdtempSync(join(tmpdir(), 'gradloom-disk-'))
   if (

@@ -100,7 +100,7 @@ function scalarsIn(events: readonly ReadEvent[]): [string, number][] {
     .sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-/** The same of `metrics.jsonl`. */
+/** Scalars that `metrics.jsonl` has. */
 function scalarsOfMetrics(runDir: string): [string, number][] {
   const found: [string, number][] = []
   const add = (step: number, prefix: string, values: Record<string, number>) => {

@@ -16,7 +16,7 @@ import {
 } from '../../src/run/checkpoint-file.js'
 import { readParameters } from '../../src/run/parameters.js'
 
-/** In one shared memory, as in a run. Values tell tensors and positions apart. */
+/** Tensors in one shared memory, as in a run. Values identify tensors and positions. */
 function network(widths: readonly number[], scale = 1): NamedWeights[] {
   const shapes = widths.slice(1).flatMap((out, i) => [
     { name: `layers.${i}.weight`, shape: [widths[i], out] },

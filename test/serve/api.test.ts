@@ -183,7 +183,7 @@ t.test('pictures that would take much memory are refused by their header', async
   })
 })
 
-/** What `fetch` would not let us send. */
+/** Sends headers that `fetch` does not allow. */
 function raw(headers: Record<string, string>, method = 'GET', path = '/runs'): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = httpRequest({ host: '127.0.0.1', port, method, path, headers, agent: false }, response => {

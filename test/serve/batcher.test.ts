@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Batcher } from '../../src/serve/batcher.js'
 
-/** A network that doubles, and answers when it is told to. */
+/** A network that doubles its input, and answers on demand. */
 function slowly() {
   const asked: number[][] = []
   const open: ((error?: Error) => void)[] = []

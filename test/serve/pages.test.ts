@@ -165,7 +165,7 @@ if (browser) {
     t.same(await exit, [0, null])
     await page.waitForSelector('.connection.lost')
     t.equal(await page.textContent('.connection'), 'the server has ended')
-    // The page asks whether the server is back: that it is not, is said by the browser.
+    // The page tries to reconnect: the browser logs that the server is not there.
     t.same(
       complaints.filter(line => !line.includes('ERR_CONNECTION_REFUSED') && !line.includes('ERR_INCOMPLETE')),
       [],

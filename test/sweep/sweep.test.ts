@@ -1,4 +1,4 @@
-/** Sweeps: the same file gives the same runs; killed ones go on; halving keeps the best by validation. */
+/** Sweeps: the same file gives the same runs; killed ones continue; halving keeps the best by validation. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'

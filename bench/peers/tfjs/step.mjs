@@ -20,7 +20,7 @@ import { parseArgs } from 'node:util'
 
 const PEER = 'tfjs-wasm'
 const LEARNING_RATE = 0.001
-// Where the toy problem of `--selftest` ends, here and in numpy-step.py: the two check each other.
+// Result of the toy problem of `--selftest`, here and in numpy-step.py: the two check each other.
 const TOY_LOSS = 0.018275801584
 const [BETA1, BETA2, EPSILON] = [0.9, 0.999, 1e-8]
 

@@ -12,7 +12,7 @@ export interface TableFormat {
   readonly decimal: '.' | ',' | null
   /** True if 01/02/2020 is 1 February, false if it is 2 January; null: decided where all dates of a column allow one reading. */
   readonly dayFirst: boolean | null
-  /** The same for single columns, by name. */
+  /** Day first in single columns, by name. */
   readonly dayFirstOf?: Readonly<Record<string, boolean>>
   /** SQL over the view `data`; null: all rows and columns of the files. */
   readonly query: string | null

@@ -127,7 +127,7 @@ function scoreOfTargets(name: ScoreName, targets: Float32Array, count: number): 
     if (wanted === 'r2') return meanR2(scores)
     return scores.reduce((sum, score) => sum + (wanted === 'mae' ? score.mae : score.rmse), 0) / count
   }
-  // The same target in all rows has no R².
+  // R² is undefined where all rows have the same target.
   const defined = name === 'r2' && spreads.some(spread => spread === 0) ? 'rmse' : name
   return { ...factsOf(defined), of: outputs => of(outputs, defined) }
 }

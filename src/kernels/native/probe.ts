@@ -30,7 +30,7 @@ export type Progress =
 export interface ProbeResult {
   /** Name that was asked for. */
   readonly library: string
-  /** The file that was loaded; null if none was, or the system cannot tell. */
+  /** The file that was loaded; null if none was, or if the system does not report it. */
   readonly file: string | null
   readonly outcome: Outcome
 }

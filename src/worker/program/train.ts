@@ -19,9 +19,9 @@ import { sumTask } from './sums.js'
 import { wholeGradientStages } from './whole-gradient.js'
 
 /**
- * [passes: forward, loss, deltas, see passes.ts] [tiles: gradient and update]. Where the whole gradient is kept, the two
- * stages of whole-gradient.ts stand in the place of the last. Or the textbook form over buffers, whose first stage is
- * divided into shards in any case. All stages before the first that changes the state run for each mini-batch of a step.
+ * [passes: forward, loss, deltas, see passes.ts] [tiles: gradient and update]. Where the whole gradient is kept, the two stages of
+ * whole-gradient.ts replace the last one. Or the textbook form over buffers, whose first stage is divided into shards in any case. All
+ * stages before the first that changes the state run for each mini-batch of a step.
  */
 export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
   const { plan, network, sampleIndices } = parts

@@ -51,7 +51,7 @@ t.test(
   async t => {
     const values = numbers(1, 3, NONE, 9, 100)
     const encoding = fit(values, 'number', {}, Uint32Array.of(0, 1, 2, 3)) // 100 is no training row
-    // Of 1, 3, 9: mean 13/3, deviation sqrt(104/9), median 3.
+    // Values 1, 3, 9: mean 13/3, deviation sqrt(104/9), median 3.
     const factor = 1 / Math.sqrt(104 / 9)
     t.match(encoding, { kind: 'number', fill: 3, indicator: true })
     const of = (x: number) => Math.fround((x - 13 / 3) * factor)

@@ -77,7 +77,7 @@ t.test('zstd: text is checked as other text is', async t => {
     writeFileSync(at('d.csv.zst'), zstdOf(text))
     await t.rejects(rowsOfText(at('d.csv.zst')), { name: 'DataError', message }, JSON.stringify(text))
   }
-  // NUL is known only where Node unpacks the text: DuckDB keeps it as it is.
+  // NUL is detected only where Node decompresses the text: DuckDB accepts it.
   writeFileSync(at('d.csv.zst'), zstdOf('a,b\n1,x\0\n'))
   t.same((await rowsOfText(at('d.csv.zst'))).rows, [{ a: 1, b: 'x\0' }])
   writeFileSync(at('d.csv.zst'), zstdOf('a,b\n1,\n0.5,"x,\ny"\n'))

@@ -1,10 +1,10 @@
-/** What a reader tells about a file, by the parser of plain text and by DuckDB. */
+/** Reads a table's file by the parser of plain text or by DuckDB, for comparison. */
 import type { ColumnValues } from '../../../src/data/table/columns.js'
 import { ANY_FORMAT, type OpenOptions, openTableReader } from '../../../src/data/table/duckdb/open.js'
 import type { TableFormat } from '../../../src/data/table/reader.js'
 import { DataError } from '../../../src/errors.js'
 
-/** Everything that a reader tells about a file, with values bit by bit. */
+/** Everything that a reader reports about a file, with values bit by bit. */
 export async function readBy(
   path: string,
   access: OpenOptions['access'],
@@ -44,7 +44,7 @@ export async function plain(path: string, format: Partial<TableFormat> = {}) {
   }
 }
 
-/** The same, or the message and the hint of the error. */
+/** Content of the file, or the message and the hint of the error. */
 export async function toldBy(path: string, access: OpenOptions['access'], format: Partial<TableFormat> = {}) {
   try {
     return await (access === 'plain' ? plain(path, format) : readBy(path, access, format))

@@ -57,7 +57,7 @@ t.test('every instruction has a row', async t => {
     .flatMap(of => Object.entries(Object.getOwnPropertyDescriptors(of.prototype)))
     .filter(([, { value }]) => typeof value === 'function')
     .map(([name]) => name)
-  // What other methods are made of, and what emits nothing.
+  // Methods that others are made of, and methods that emit nothing.
   const parts = ['use', 'arithmetic', 'arithmetic0f', 'bitCount', 'integer', 'integer32', 'integer0f', 'evex', 'tile']
   const others = ['constructor', 'finish', 'rex', 'modrm', 'put', 'put32', ...parts]
   const covered = new Set(ROWS.map(({ method }) => method))

@@ -14,7 +14,7 @@ import { randoms } from '../lab.js'
 type KernelName = (typeof KERNELS)[number]['name']
 const known = new Map<string, Uint32Array>()
 const MB = 1 << 20
-/** What kernels leave there is their own. */
+/** Scratch: kernels may leave anything there. */
 const SCRATCH = 0
 const SCRATCH_WORDS = 16
 const isNaN32 = (word: number) => (word & 0x7fffffff) > 0x7f800000

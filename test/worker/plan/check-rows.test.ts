@@ -1,4 +1,4 @@
-/** What the number of training rows means to a plan. */
+/** Checks of a plan that depend on the number of training rows. */
 import t from 'tap'
 import { checkTrainingRows } from '../../../src/worker/plan/check-rows.js'
 import type { RunPlan } from '../../../src/worker/plan/run-plan.js'

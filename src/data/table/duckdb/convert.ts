@@ -1,4 +1,4 @@
-/** Values of a column from what DuckDB hands out: texts become numbers where the column's reading says so. Pure; any thread. */
+/** Values of a column from what DuckDB returns: texts become numbers where the column's reading says so. Pure; any thread. */
 import type { ColumnValues } from '../columns.js'
 import { fieldValue } from './reading.js'
 import type { ReadColumn } from './source.js'

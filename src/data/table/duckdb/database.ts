@@ -11,7 +11,7 @@ import { ChunkBuilder, packageRows, type RawChunk } from './vectors.js'
 export interface DatabaseOptions {
   /** Threads of DuckDB; default: as many as the machine has cores. They change no result. */
   readonly threads?: number | undefined
-  /** Most memory in bytes for DuckDB itself, without the values that are handed out; default 1 GiB. */
+  /** Most memory in bytes for DuckDB itself, without the values that are returned; default 1 GiB. */
   readonly memoryBytes?: number | undefined
   /** How rows come from DuckDB; default: by its C API where that can be called. It changes no result. */
   readonly access?: 'native' | 'package' | undefined

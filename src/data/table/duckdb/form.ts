@@ -1,6 +1,7 @@
 /**
- * Form of delimited text, from its first records: separator, names or none in the first line, decimal separator, and the first
- * line of scikit-learn's tables. What is decided here is fixed for all rows and said; it decides no type. Pure; any thread.
+ * Form of delimited text, from its first records: separator, names or none in the first line, decimal separator, and the first line of
+ * scikit-learn's tables. Decisions made here hold for all rows, and are reported to the user; types are not decided here. Pure; any
+ * thread.
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { type Koffi, type LibraryHandle, loadKoffi } from '../../../ffi/koffi.js'
 import { type ChunkBuilder, type RawChunk, VECTOR_ROWS } from './vectors.js'
 
-/** Address in the memory of the process, as koffi hands it out. */
+/** Address in the memory of the process, as koffi returns it. */
 type Pointer = object & { readonly __pointer: never }
 /** Output parameter: the callee writes the element. */
 type Out = [Pointer | null]
@@ -161,7 +161,7 @@ export class NativeRows {
         try {
           const rows = Number(calls.chunkSize(chunk))
           if (rows === 0) break
-          // DuckDB goes on with the next rows while these are copied and used.
+          // DuckDB computes the next rows while these are copied and used.
           next = calls.fetch(result)
           if (!builder.fits(rows)) yield builder.take()
           this.#copy(chunk, rows, builder)

@@ -28,7 +28,7 @@ export async function parquetSource(database: Database, files: readonly TableFil
   return { ...source, countRows: () => countRows(database, table) }
 }
 
-/** Rows that the files' footers tell. Throws what DuckDB throws. */
+/** Number of rows by the files' footers. Throws what DuckDB throws. */
 async function countRows(database: Database, table: string): Promise<number> {
   const connection = await database.connect()
   try {

@@ -6,13 +6,13 @@ export interface SourceColumn {
   readonly name: string
   /** Type in the file; for text, that of its values. */
   readonly sqlType: string
-  /** Type of the values as DuckDB hands them out: as DOUBLE, or as VARCHAR for `text`. */
+  /** Type of the values as DuckDB returns them: as DOUBLE, or as VARCHAR for `text`. */
   readonly type: ValueType
   /** True if the texts decide about the type of the values, false if the file does. */
   readonly decides: boolean
   /** Reason why it cannot be read. */
   readonly unreadable?: string
-  /** Names of the numbers 0, 1, …, in the place of which they are given out. */
+  /** Names that replace the numbers 0, 1, …. */
   readonly classNames?: readonly string[]
 }
 

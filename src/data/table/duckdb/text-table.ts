@@ -85,7 +85,7 @@ export async function openTextTable(
       continue
     }
     await expectRows(where, table, scanned.rows, counts)
-    // Texts tell how an infinite number is written, and decide whether the column has numbers at all.
+    // Texts show how an infinite number is written, and decide whether the column has numbers at all.
     const larger = [...integersAbove(source, scanned, format), ...infiniteColumns(scanned)]
     if (larger.length > 0) {
       demote(larger)
@@ -164,7 +164,7 @@ function undecided(source: RowSource, { columns }: Scan, format: TableFormat): n
   })
 }
 
-/** Columns of integers that f64 cannot tell apart: their texts can. */
+/** Columns of integers that f64 cannot distinguish: they are read as texts. */
 function integersAbove(source: RowSource, { columns }: Scan, format: TableFormat): number[] {
   return columns.flatMap(({ index, numbers }) => {
     const { name, type } = source.columns[index]
@@ -174,7 +174,7 @@ function integersAbove(source: RowSource, { columns }: Scan, format: TableFormat
   })
 }
 
-/** Whether the first line tells the number of the rows that follow. Throws DataError if it does not and can be no row either. */
+/** True if the first line has the number of the rows that follow. Throws DataError if it does not and cannot be a row either. */
 async function countsAgree(where: string, table: DelimitedFiles, [digest]: readonly FileDigest[]): Promise<boolean> {
   const { counts, skippedRecords } = table.form
   const rows = digest.counts === null ? await checkForm(table) : digest.counts.records - skippedRecords

@@ -36,7 +36,7 @@ export const Can = {
   time: 128,
   /** Looks like a number, in another form than is read. */
   otherNumber: 256,
-  /** A whole number that f64 cannot tell from its neighbours. */
+  /** A whole number that f64 cannot distinguish from its neighbours. */
   huge: 512,
 } as const
 

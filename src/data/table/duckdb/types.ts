@@ -1,4 +1,4 @@
-/** Final types of a table's columns after the first pass, the facts about them, and what the user is told. Main thread. */
+/** Final types of a table's columns after the first pass, the facts about them, and notes for the user. Main thread. */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { formatCount } from '../../../format.js'

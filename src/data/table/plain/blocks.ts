@@ -132,7 +132,7 @@ class BlockReader {
     const file = files[index]
     const begin = file.from + block * BLOCK_BYTES
     const end = Math.min(begin + BLOCK_BYTES, file.bytes)
-    // The byte before tells whether a record begins here.
+    // A record begins here if the byte before ends a line.
     const first = block === 0 ? begin : begin - 1
     const wanted = Math.min(end + TAIL_BYTES, file.bytes) - first
     let got = 0

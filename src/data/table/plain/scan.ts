@@ -78,7 +78,7 @@ async function scanFiles(
   return misfits.length > 0 ? { misfits } : { scan: new Merging(task, source, all, rows).scan() }
 }
 
-/** Bytes that the values of so many bytes of text take, or fewer. Rounded up to whole eights. */
+/** Bytes to reserve for the values in this many bytes of text, estimated from the sample. Rounded up to whole eights. */
 function storeBytes({ sample }: TextForm, bytes: number): number {
   let [fields, characters] = [1, 1]
   for (const record of sample) {
