@@ -56,6 +56,7 @@ export function readerOfText(
         wanted.map(name => [name, columns.find(({ profile }) => profile.name === name)!.slice(0, rows.length)]),
       ),
     }),
+    wholeIn: async () => null,
     close: async () => {},
   }
 }

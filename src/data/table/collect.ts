@@ -3,6 +3,7 @@ import { DataError } from '../../errors.js'
 import type { ColumnValues, TableChunk } from './columns.js'
 import { GrowingDictionary } from './dictionary.js'
 import type { TableReader } from './reader.js'
+import { Rooms } from './rooms.js'
 
 /**
  * Reads columns whole. Text gets one dictionary, in the order in which its values first occur. `rooms`: see `GrowingChunk`; the chunk
@@ -15,7 +16,7 @@ export async function collectColumns(
 ): Promise<TableChunk> {
   const { rows } = reader
   if (names.length === 0) return { firstRow: 0, rows, columns: new Map() }
-  const whole = await reader.whole(names)
+  const whole = rooms ? await reader.wholeIn(names, rooms) : await reader.whole(names)
   if (whole) return whole
   const growing = new GrowingChunk(names, rows, rooms)
   for await (const chunk of reader.read(names)) {
@@ -28,22 +29,6 @@ export async function collectColumns(
 
 const changed = ({ files, rows }: TableReader) =>
   new DataError(`${files[0]?.path ?? 'table'}: has changed while it was read, expected the ${rows} rows that it had`)
-
-/** Memory of columns that is used for one after the other. */
-export class Rooms {
-  readonly #numbers: Float64Array[] = []
-  readonly #codes: Int32Array[] = []
-
-  numbers(place: number, rows: number): Float64Array {
-    if (!(this.#numbers[place]?.length >= rows)) this.#numbers[place] = new Float64Array(rows)
-    return this.#numbers[place].subarray(0, rows)
-  }
-
-  codes(place: number, rows: number): Int32Array {
-    if (!(this.#codes[place]?.length >= rows)) this.#codes[place] = new Int32Array(rows)
-    return this.#codes[place].subarray(0, rows)
-  }
-}
 
 /** Chunk that is made of others, one after the other. */
 export class GrowingChunk {

@@ -1,6 +1,7 @@
 /** Interface of what reads a table, so that encoding and prediction do not depend on DuckDB. Types only; main thread. */
 import type { LoadedFile } from '../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from './columns.js'
+import type { Rooms } from './rooms.js'
 
 /** Form of a table's files, where it is not what they say themselves. */
 export interface TableFormat {
@@ -39,5 +40,7 @@ export interface TableReader {
   readonly isKept: boolean
   /** All rows as one chunk, valid for good, if they are in memory and few; else null. */
   whole(columns: readonly string[]): Promise<TableChunk | null>
+  /** All rows as one chunk in the memory of `rooms`, valid until that is used again, if the values are in memory; else null. */
+  wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null>
   close(): Promise<void>
 }

@@ -3,9 +3,10 @@
  * by chunk. What fits and loads a table works with each, and gives the same bits. Main thread.
  */
 import { allRows } from '../chosen-rows.js'
-import { collectColumns, GrowingChunk, Rooms } from './collect.js'
+import { collectColumns, GrowingChunk } from './collect.js'
 import type { TableChunk } from './columns.js'
 import type { TableReader } from './reader.js'
+import { Rooms } from './rooms.js'
 import { takeRows } from './take.js'
 
 export interface TableRows {
@@ -57,6 +58,7 @@ export function rowsInMemory(chunk: TableChunk): TableRows {
 
 /** Rows that are read anew each time. */
 export function rowsOfReader(reader: TableReader): TableRows {
+  let rooms: Rooms | null = null
   return {
     rows: reader.rows,
     memory: null,
@@ -64,7 +66,7 @@ export function rowsOfReader(reader: TableReader): TableRows {
       const columnBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(1, reader.rows)
       // Kept rows are unpacked column by column; files are read as seldom as possible.
       const most = reader.isKept ? 1 : Math.max(1, Math.floor(GROUP_BYTES / columnBytes))
-      const rooms = new Rooms()
+      rooms ??= new Rooms()
       for (let from = 0; from < names.length; from += most) {
         yield await collectColumns(reader, names.slice(from, from + most), rooms)
       }

@@ -5,10 +5,11 @@
 import { adviseHugePages } from '../../../ffi/memory.js'
 import { GrowingDictionary, withOwnDictionary } from '../dictionary.js'
 import { BlockPacker, type PackedBlock, PackedRows } from '../packed.js'
+import type { Rooms } from '../rooms.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 
 /** Rows of a chunk of values that were kept. */
-const CHUNK_ROWS = 16_384
+const CHUNK_ROWS = 4096
 /** Memory that is taken at once. */
 const SLAB_BYTES = 2 ** 23
 /** Rows up to which a slab is no larger than the blocks need: most small tables. */
@@ -84,38 +85,37 @@ export class KeptRows {
   }
 }
 
-/** Room for rows of the column at `place`. */
-const roomFor = (kept: PackedRows, place: number, rows: number): Float64Array | Int32Array =>
-  kept.dictionaries[place] ? new Int32Array(rows) : new Float64Array(rows)
-
-/** Unpacks rows [from, to) of the column at `place` into `room`, which roomFor made. */
-function unpack(kept: PackedRows, place: number, from: number, to: number, room: Float64Array | Int32Array): RawColumn {
+/** Unpacks rows [from, to) of the column at `place` into memory of the rooms, at place `room` there. */
+function unpack(kept: PackedRows, place: number, from: number, to: number, rooms: Rooms, room: number): RawColumn {
   const dictionary = kept.dictionaries[place]
   if (dictionary === null) {
-    const values = room.subarray(0, to - from) as Float64Array
+    const values = rooms.numbers(room, to - from)
     kept.numbers(place, from, to, values)
     return { values, nulls: 0 }
   }
-  const codes = room.subarray(0, to - from) as Int32Array
+  const codes = rooms.codes(room, to - from)
   kept.codes(place, from, to, codes)
   return { codes, dictionary }
 }
 
-/** Rows in chunks, whose arrays are used again: one is valid until the next is asked for. `places`: of columns among those kept. */
-export function* keptChunks(kept: PackedRows, places: readonly number[]): Generator<RawChunk, void, undefined> {
-  const rooms = places.map(place => roomFor(kept, place, Math.min(CHUNK_ROWS, kept.rows)))
+/** Rows in chunks in the memory of `rooms`: one is valid until the next is asked for. `places`: of columns among those kept. */
+export function* keptChunks(
+  kept: PackedRows,
+  places: readonly number[],
+  rooms: Rooms,
+): Generator<RawChunk, void, undefined> {
   for (let from = 0; from < kept.rows; from += CHUNK_ROWS) {
     const to = Math.min(from + CHUNK_ROWS, kept.rows)
     const columns = places.map((place, i): RawColumn => {
-      const column = unpack(kept, place, from, to, rooms[i])
+      const column = unpack(kept, place, from, to, rooms, i)
       return 'codes' in column ? withOwnDictionary(column.codes, column.dictionary) : column
     })
     yield { firstRow: from, rows: to - from, columns }
   }
 }
 
-/** All rows as one chunk, valid for good. */
-export function wholeOf(kept: PackedRows, places: readonly number[]): RawChunk {
+/** All rows as one chunk, valid as long as the rooms are not used for others. */
+export function wholeOf(kept: PackedRows, places: readonly number[], rooms: Rooms): RawChunk {
   const { rows } = kept
-  return { firstRow: 0, rows, columns: places.map(place => unpack(kept, place, 0, rows, roomFor(kept, place, rows))) }
+  return { firstRow: 0, rows, columns: places.map((place, i) => unpack(kept, place, 0, rows, rooms, i)) }
 }

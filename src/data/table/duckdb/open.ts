@@ -10,6 +10,7 @@ import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../columns.js'
 import { withOwnDictionary } from '../dictionary.js'
 import type { TableFormat, TableReader } from '../reader.js'
+import { Rooms } from '../rooms.js'
 import { convert, Misfit } from './convert.js'
 import { type Database, type DatabaseOptions, databaseOf } from './database.js'
 import { Digests } from './digest.js'
@@ -90,6 +91,8 @@ class Opening {
   #place: DelimitedFiles | null = null
   #decimal: '.' | ',' = '.'
   #progress = { rows: 0, bytes: 0, totalBytes: 0 }
+  /** Memory of chunks of kept rows that no reader uses. */
+  readonly #freeRooms: Rooms[] = []
 
   constructor(
     readonly where: string,
@@ -221,10 +224,12 @@ class Opening {
   ): AsyncGenerator<TableChunk, void, undefined> {
     if (scanned.kept !== null) {
       const places = placesOf(scanned, wanted)
-      for (const raw of keptChunks(scanned.kept, places)) {
+      const rooms = this.#freeRooms.pop() ?? new Rooms()
+      for (const raw of keptChunks(scanned.kept, places, rooms)) {
         const converted = await this.#convert(raw, columns, wanted, first)
         if (converted !== null) yield converted
       }
+      this.#freeRooms.push(rooms) // not after an end before the last row: whoever left may use the chunk still
       return
     }
     const isText = wanted.map(index => source.columns[index].type === 'text')
@@ -251,7 +256,18 @@ class Opening {
   async whole(columns: readonly ReadColumn[], scanned: Scan, wanted: readonly number[]): Promise<TableChunk | null> {
     const { kept } = scanned
     if (kept === null || kept.rows * wanted.length > WHOLE_VALUES) return null
-    return this.#convert(wholeOf(kept, placesOf(scanned, wanted)), columns, wanted, 0)
+    return this.wholeIn(columns, scanned, wanted, new Rooms())
+  }
+
+  /** All rows of the columns in the memory of `rooms`, if they were kept. */
+  async wholeIn(
+    columns: readonly ReadColumn[],
+    scanned: Scan,
+    wanted: readonly number[],
+    rooms: Rooms,
+  ): Promise<TableChunk | null> {
+    if (scanned.kept === null) return null
+    return this.#convert(wholeOf(scanned.kept, placesOf(scanned, wanted), rooms), columns, wanted, 0)
   }
 
   async #convert(
@@ -339,6 +355,10 @@ class DuckDBReader implements TableReader {
 
   whole(columns: readonly string[]): Promise<TableChunk | null> {
     return this.opening.whole(this.read_, this.scanned, this.#indices(columns))
+  }
+
+  wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null> {
+    return this.opening.wholeIn(this.read_, this.scanned, this.#indices(columns), rooms)
   }
 
   #indices(columns: readonly string[]): number[] {
