@@ -12,7 +12,7 @@ export type BackendChoice = (typeof BACKEND_CHOICES)[number]
 
 export interface BenchBackend {
   readonly name: BackendName
-  /** Why it works, and with what. */
+  /** Reason and library of a backend that works. */
   readonly reason: string
   /** Library of a native backend. */
   readonly library: NativeLibrary | null

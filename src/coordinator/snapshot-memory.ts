@@ -3,7 +3,7 @@ import { adviseHugePages } from '../ffi/memory.js'
 import { DIRECT_FROM_BYTES } from '../files/stream.js'
 import { createArena } from '../tensor/arena.js'
 
-/** Size from which huge pages pay, and loading the module that requests them. */
+/** Size above which huge pages are worth their request, for which a module must be loaded. */
 export const HUGE_BYTES = 2 ** 23
 
 /** Shared memory for a copy of the state. A large one is memory of WebAssembly, which begins with a page, so that the disk can read it without another copy. */

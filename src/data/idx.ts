@@ -62,7 +62,7 @@ const KINDS: Readonly<
 
 /** Limit of the content: all shared memory of a run is 4 GiB at most, so no larger set can be trained on. */
 const MAX_CONTENT_BYTES = 2 ** 32
-/** Largest label: the output layer has a unit per class, so larger labels are damage, or need another design. */
+/** Largest label: the output layer has a unit per class, so a larger label is a sign of damage. */
 const MAX_LABEL = 65_535
 
 /** Bytes of the longest header. */
@@ -139,8 +139,8 @@ async function firstBytes(file: string, count: number): Promise<Buffer> {
 }
 
 /**
- * Reads the whole file and hands over its elements: `take(chunk, at)` gets raw bytes and their offset among the
- * elements. Never holds more than a few chunks, and stops at the first byte beyond what the header promised.
+ * Reads the whole file and passes its elements on: `take(chunk, at)` gets raw bytes and their offset among the elements. Never holds more
+ * than a few chunks, and stops at the first byte beyond what the header promised.
  */
 export async function readIdxElements(
   file: string,

@@ -108,8 +108,8 @@ export function meanR2(scores: readonly Pick<TargetScore, 'r2'>[]): number | nul
 const SAME_SPREAD = 1e-4
 
 /**
- * R² of rows for which only the loss is known, the squared errors' mean over targets: it is determined if the scaled
- * targets have equal spreads, as those have that were standardised by these rows. null: not determined, or undefined.
+ * R² of rows for which only the loss is known, the squared errors' mean over targets: it is determined if the scaled targets have equal
+ * spreads, which they have if they were standardised by these rows. null: not determined, or undefined.
  */
 export function r2OfLoss(lossSum: number, { spread }: TargetSpread, { factor }: Scaling): number | null {
   const scaled = spread.map((of, target) => of * factor[target] ** 2)

@@ -16,7 +16,7 @@ export const isScoredWhole = ({ dataset }: Pick<DataConfig, 'dataset'>): boolean
  */
 export async function wholeData(config: DataConfig, path: string): Promise<DataConfig> {
   if (config.dataset === 'table') {
-    // The model says columns and targets; rows are not split.
+    // The model determines columns and targets; rows are not split.
     const split = { column: null, group: null, time: null }
     return { ...config, path, testPath: null, testFraction: ALL_ROWS, split }
   }

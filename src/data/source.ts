@@ -89,8 +89,8 @@ export interface DatasetSource {
    */
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
   /**
-   * Loads the training part as `load` does, but for the features, which `write` gets. Where it is there, they are too large to be
-   * in memory at once, or asked to be treated as if, and `validationFrom` is known.
+   * Loads the training part as `load` does, but for the features, which `write` gets. Present only where the features are too large for
+   * memory, or the experiment asks for streaming; then `validationFrom` is known.
    */
   readonly stream?: (write: WriteRows, labels: Int32Array, targets?: Float32Array) => Promise<LoadedSplit>
   /** Closes files that stayed open after they were opened; nothing can be loaded after that. */

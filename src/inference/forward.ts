@@ -26,7 +26,7 @@ export interface SharedModel {
   readonly source: ModelSource
   /** Plan with a worker for each thread. */
   readonly plan: RunPlan
-  /** Why the plan has its backend. */
+  /** Reason for the plan's backend. */
   readonly reason: string
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null

@@ -86,8 +86,8 @@ export function saidBy(task: Task, values: Float32Array, outputNames: readonly s
 }
 
 /**
- * Units of the first layer whose weights matter most, as images over the input: those with the largest norm of incoming
- * times outgoing weights, which says how much a unit can see, and how much of it is heard. By index among equals.
+ * Units of the first layer whose weights matter most, as images over the input: those with the largest norm of incoming times outgoing
+ * weights, which measures how much of the input a unit takes in, and how much of its output is used. By index among equals.
  */
 export function importantUnits(predictor: Predictor, count: number): WeightTile[] {
   const incoming = predictor.parameter('layers.0.weight') // (F, U)

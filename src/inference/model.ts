@@ -108,7 +108,7 @@ async function backendOf(runDir: string | null, { compute }: Experiment): Promis
       const manifest = JSON.parse(await readFile(join(runDir, FILES.manifest), 'utf8'))
       if (typeof manifest?.backend?.name === 'string') return manifest.backend.name
     } catch {
-      // Needed for a remark only: a run without a readable manifest predicts as well.
+      // Only a remark needs it: a run without a readable manifest predicts too.
     }
   }
   return compute.backend === 'auto' ? null : compute.backend

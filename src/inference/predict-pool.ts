@@ -11,7 +11,7 @@ import { answerOf, type Outcome } from './outcome.js'
 import type { ThreadData } from './predict-thread.js'
 import { PASS_ROWS } from './thread-layouts.js'
 
-/** Work of a task, in products, that a message takes a small share of. */
+/** Work of a task, in multiplications, beside which a message costs little. */
 const TASK_WORK = 2e7
 
 /**

@@ -19,7 +19,7 @@ export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
-  /** Moments of the optimizer, at least: what else is kept beside the weights follows them. */
+  /** Moments of the optimizer, followed by the average of the weights where one is kept. */
   readonly moments: readonly FloatTensor[]
   /** Layout that the backend derives from the master for its products; null if it needs none, or this weight has none. */
   readonly derived: FloatTensor | null

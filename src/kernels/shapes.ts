@@ -64,7 +64,7 @@ export function checkDropout(x: Matrix, { samples }: { readonly samples: IntTens
   ])
 }
 
-/** Matrix that decides which units let a delta through: the activations of a relu, the derivatives of all others. */
+/** Matrix that decides which units pass a delta on: the activations of a relu, the derivatives of all others. */
 export function derivativesOf(dx: Matrix, a: Matrix, { type, derivatives }: ActivationSpec): Matrix {
   const left = type === 'relu' ? a : derivatives
   if (!left) throw new TypeError(`activateBackward: derivatives of ${type} are null, expected a matrix`)

@@ -54,5 +54,5 @@ const HALVES: Readonly<Record<Activation, boolean>> = {
   ...{ tanh: false, 'scaled-tanh': false, sigmoid: false, identity: false },
 }
 
-/** True if an activation takes away about half of the mean square of its inputs, for which initial weights make up. */
+/** True if an activation removes about half of the mean square of its inputs, which initial weights compensate. */
 export const halvesMeanSquare = (activation: Activation): boolean => HALVES[activation]

@@ -1,7 +1,7 @@
 /**
- * Embeddings: learned vectors in the place of a feature that is an index, one for each of its values (Guo and Berkhahn 2016,
- * "Entity embeddings of categorical variables", arXiv 1604.06737). They stand before the first layer: a column's vector is a row
- * of its matrix (rows, size), copied beside the other features. Declarations and initial values; pure, any thread.
+ * Embeddings: learned vectors that replace a feature that is an index, one for each of its values (Guo and Berkhahn 2016, "Entity
+ * embeddings of categorical variables", arXiv 1604.06737). They stand before the first layer: a column's vector is a row of its matrix
+ * (rows, size), copied beside the other features. Declarations and initial values; pure, any thread.
  *
  * Row 0 begins as zeros and is for values that the training rows lack; all other rows are normal numbers.
  */
@@ -15,7 +15,7 @@ export interface EmbeddingShape {
   readonly size: number
 }
 
-/** Columns [at, at + size) of the first layer's inputs, in the place of a feature of the data. */
+/** Columns [at, at + size) of the first layer's inputs, that replace a feature of the data. */
 export interface EmbeddingPlace extends EmbeddingShape {
   /** Index of the feature that has the row. */
   readonly feature: number
@@ -61,8 +61,8 @@ export const embeddingParameters = (embeddings: readonly EmbeddingShape[]): Para
   }))
 
 /**
- * Standard deviation of initial vectors, that of fastai: small beside standardised features, so that a category with few rows says
- * little.
+ * Standard deviation of initial vectors, that of fastai: small beside standardised features, so that a category with few rows has little
+ * effect.
  */
 const DEVIATION = 0.01
 

@@ -21,7 +21,7 @@ export interface Score extends ScoreValues {
   readonly r2?: number | null
   /** Root mean squared error of regression with one target, in its unit. */
   readonly rmse?: number | null
-  /** Why a score is null. */
+  /** Reason why a score is null. */
   readonly reasons?: Readonly<Partial<Record<ScoreName, string>>>
 }
 

@@ -9,7 +9,7 @@ import { RunError } from '../errors.js'
 import { formatBytes } from '../format.js'
 import { bytesPerElement, type Dtype, sizeOf, type TensorData, viewTensor } from './tensor.js'
 
-/** A tensor that will be: its place in the arena is known, its memory may not exist yet. */
+/** A planned tensor: its place in the arena is known, its memory may not exist yet. */
 export interface Slot<T extends Dtype = Dtype> {
   readonly name: string
   readonly dtype: T
@@ -28,7 +28,7 @@ const ALIGN_BYTES = 64
  */
 const FIRST_BYTE = 1024
 
-/** Hands out places in order. The same calls in the same order give the same places on every thread. */
+/** Assigns places in order. The same calls in the same order give the same places on every thread. */
 export class Reservations {
   readonly slots: Slot[] = []
   #end = FIRST_BYTE
@@ -56,7 +56,7 @@ export function createArena(bytes: number): WebAssembly.Memory {
   }
 }
 
-/** V8 of Node.js 20 and 22 reserves this much address space for every shared memory; later ones take what they get. */
+/** V8 of Node.js 20 and 22 reserves this much address space for every shared memory; later versions accept less. */
 const RESERVED_BYTES = 10 * 2 ** 30
 
 /** Exported for tests. `limit`: bytes of address space this process may use; null where nothing limits it. */

@@ -72,8 +72,8 @@ export function dropoutThreshold(rate: number): number {
 }
 
 /**
- * A permutation of 0..n-1, uniform over all of them: Fisher-Yates with unbiased indices (Lemire 2019, "Fast random
- * integer generation in an interval"). `index` tells permutations of one seed and purpose apart, as the epoch does.
+ * A permutation of 0..n-1, uniform over all of them: Fisher-Yates with unbiased indices (Lemire 2019, "Fast random integer generation in
+ * an interval"). `index` distinguishes permutations of one seed and purpose; it is the epoch, for example.
  */
 export function permutation(n: number, seed: number, purpose: Purpose, index: number): Uint32Array {
   const [k0, k1] = keyOf(seed, purpose)
@@ -81,7 +81,7 @@ export function permutation(n: number, seed: number, purpose: Purpose, index: nu
   const order = new Uint32Array(n)
   for (let i = 0; i < n; i++) order[i] = i
   for (let i = n - 1; i > 0; i--) {
-    // Four positions share a counter: every worker shuffles for itself, and a small network would notice the time.
+    // Four positions share a counter: every worker shuffles for itself, and for a small network that time counts.
     if (i === n - 1 || i % 4 === 3) philox(words, i >>> 2, 0, index, 0, k0, k1)
     const word = words[i % 4]
     const j = isFair(word, i + 1) ? mulHigh(word, i + 1) : redraw(i + 1, i, index, k0, k1)

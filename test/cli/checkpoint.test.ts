@@ -17,7 +17,7 @@ const summary = await train(
     name: 'small',
     data: { dataset: 'idx', path: writeTinyData(join(root, 'data')) },
     model: { hidden: [8] },
-    // Whoever may have to go back has all checkpoints on schedule, however slow the disk is.
+    // A run that may roll back has all checkpoints on schedule, however slow the disk is.
     train: { epochs: 2, batchSize: 50, onNonFinite: 'rollback' },
     compute: { backend: 'wasm', workers: 1 },
     checkpoint: { everySteps: 5, keepLast: 4 },

@@ -108,7 +108,7 @@ t.test('metrics go on as if nothing had happened; the links name whole files; ol
   const undisturbedDir = join(dir, 'undisturbed')
   await train(experiment({ backend: 'wasm' }), { runDir: undisturbedDir })
   await stoppedAt(20, runDir, experiment({ backend: 'wasm' }))
-  // As if it had been killed after more steps than its last checkpoint has.
+  // Appends metrics as if the run had been killed some steps after its last checkpoint.
   writeFileSync(join(runDir, 'metrics.jsonl'), '{"type":"steps","step":999,"loss":1}\n{"type":"st', { flag: 'a' })
   writeFileSync(join(runDir, 'checkpoints', '.step-25.safetensors.1.tmp'), 'half')
   await resume(runDir)

@@ -16,7 +16,7 @@ const placesOf = (env: NodeJS.ProcessEnv) => (env.GRADLOOM_TEST_CHROMIUM ? [env.
 export const findChromium = (env: NodeJS.ProcessEnv = process.env): string | undefined =>
   placesOf(env).find(place => existsSync(place))
 
-/** As root, as in a container, chromium has no sandbox; what it opens here is our own. */
+/** Chromium has no sandbox as root, as in a container; it opens only our own pages here. */
 export const launchChromium = (executablePath: string): Promise<Browser> =>
   chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
 

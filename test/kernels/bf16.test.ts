@@ -40,7 +40,7 @@ function plainProducts(memory: WebAssembly.Memory): NativeProducts {
         }
       },
     },
-    // As many blocks at once as the backend has scratch for.
+    // Number of blocks that the backend has scratch for.
     bf16: { bind: oneByOne(plainBf16(memory)), blocks: mayLeaveOutZerosInBf16() ? sparseBlocks : 1 },
   }
 }

@@ -19,7 +19,7 @@ import { nativeLibrary, ownCache } from '../helpers/native-library.js'
 
 ownCache(t)
 
-/** Which libraries are named by the environment while `act` runs. */
+/** Sets the environment's names of libraries while `act` runs. */
 async function withEnv<T>(values: Readonly<Record<string, string>>, act: () => Promise<T>): Promise<T> {
   Object.assign(process.env, values)
   try {

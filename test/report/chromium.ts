@@ -5,14 +5,14 @@ import { CEILING_MS } from '../helpers/until.js'
 
 const executable = findChromium()
 
-/** Why tests that need it are left out; false where they run, and where they must. */
+/** Reason why tests that need chromium are skipped; false where they run, or must run. */
 export const noChromium = executable === undefined && !process.env.CI && 'needs chromium, or GRADLOOM_TEST_CHROMIUM'
 
 export const launchChromium = (): Promise<Browser> => launch(executable ?? '/usr/bin/chromium')
 
 export interface Opened {
   readonly page: Page
-  /** Whatever the page or the browser complained of, asked for, or opened. */
+  /** Errors, requests and windows of the page or the browser. */
   readonly complaints: string[]
 }
 

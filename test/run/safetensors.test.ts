@@ -13,7 +13,7 @@ import {
 } from '../../src/formats/safetensors.js'
 import fc from '../helpers/fast-check.js'
 
-/** As a file would be read: length, header, and the count of bytes behind it. */
+/** Parses as a file is read: length, header, and the count of bytes behind it. */
 function parse(file: Uint8Array): SafetensorsHeader {
   const length = parseHeaderLength('f', file.subarray(0, 8), file.length)
   return parseHeader('f', file.subarray(8, 8 + length), file.length - 8 - length)

@@ -11,7 +11,7 @@ import { rankingScores } from './ranking.js'
 
 export interface ScoredRows {
   readonly values: ScoreValues
-  /** Why a score is undefined. */
+  /** Reason why a score is undefined. */
   readonly reasons: Readonly<Partial<Record<ScoreName, string>>>
 }
 
@@ -77,7 +77,7 @@ const rankedScore = (ranking: Ranking, name: keyof Ranking & ('rocAuc' | 'averag
 interface Ranking {
   readonly rocAuc: number
   readonly averagePrecision: number
-  /** Why both are undefined; null if they are not. */
+  /** Reason why both are undefined; null if they are not. */
   readonly reason: string | null
 }
 

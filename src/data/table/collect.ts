@@ -1,4 +1,7 @@
-/** Columns of a table in memory: all rows as one chunk. Main thread; holds 8 bytes a number, 4 a text beside each different one. */
+/**
+ * Columns of a table in memory: all rows as one chunk. Main thread; holds 8 bytes for each number, 4 for each text, and every distinct
+ * text once.
+ */
 import { DataError } from '../../errors.js'
 import type { ColumnValues, TableChunk } from './columns.js'
 import { GrowingDictionary } from './dictionary.js'

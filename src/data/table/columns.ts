@@ -52,6 +52,6 @@ export interface TableChunk {
   /** Index of the first row. */
   readonly firstRow: number
   readonly rows: number
-  /** By name: the columns that were asked for. */
+  /** Requested columns by name. */
   readonly columns: ReadonlyMap<string, ColumnValues>
 }

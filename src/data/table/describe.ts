@@ -15,7 +15,7 @@ export interface ColumnDescription extends ColumnProfile {
   readonly role: 'feature' | 'target' | 'weight' | 'split' | 'ignored'
   /** Kind as a feature; null: it is none. */
   readonly kind: ColumnKind | null
-  /** Reason why the column is no feature; null of features and targets. */
+  /** Reason why the column is not a feature; null for features and targets. */
   readonly reason: string | null
   /** Counts of values in equal parts of the range; null for text. */
   readonly histogram: readonly number[] | null

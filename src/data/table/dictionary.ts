@@ -19,7 +19,7 @@ export class GrowingDictionary {
   }
 }
 
-/** Texts of a dictionary for each row, up to which an array is the faster way from codes to codes. */
+/** Largest number of texts per row with which an array maps codes to codes faster than a map. */
 const FEW_TEXTS = 4
 
 /** Text column whose dictionary has the texts of these codes alone, in the order in which they first occur. */

@@ -21,7 +21,7 @@ import {
 } from './encoding.js'
 import { bucketOf } from './hash.js'
 
-/** Rows that all columns are encoded of before the next ones: few enough that their features stay in the cache. */
+/** Rows of which all columns are encoded before the next ones: few enough that their features stay in the cache. */
 const BLOCK_ROWS = 256
 const MAX_F32 = 3.4028234663852886e38
 const TURN = 2 ** 32

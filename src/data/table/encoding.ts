@@ -13,7 +13,7 @@ export type Cycle = (typeof CYCLES)[number]
 export interface SeenRange {
   readonly min: number
   readonly max: number
-  /** All values are multiples of it: of 1, or of a day, a minute or a second; null: of none. */
+  /** Step that all values are multiples of: 1, or a day, a minute or a second; null: none. */
   readonly step: number | null
 }
 
@@ -29,7 +29,7 @@ export interface NumberEncoding {
    * (piecewise linear encoding; Gorishniy et al., "On embeddings for numerical features in tabular deep learning", 2022).
    */
   readonly knots: readonly number[]
-  /** Value in the place of a missing one: the median of the training rows. */
+  /** Value that replaces a missing one: the median of the training rows. */
   readonly fill: number
   /** True if a last feature is 1 where the value is missing, else 0. */
   readonly indicator: boolean
@@ -73,7 +73,7 @@ export interface DateEncoding {
   readonly factor: number
   readonly fill: number
   readonly indicator: boolean
-  /** As of a number, in seconds. */
+  /** Values of the training rows, as for a number, in seconds. */
   readonly seen?: SeenRange | undefined
 }
 
@@ -91,7 +91,7 @@ export interface EmbeddedEncoding {
   readonly missing: boolean
   /** Length of the learned vectors. */
   readonly size: number
-  /** As of a category with one feature for each. */
+  /** Most frequent category, as for a category with one feature for each. */
   readonly usual?: string | undefined
 }
 

@@ -68,7 +68,7 @@ function scaleOf(numbers: Float64Array, rows: Uint32Array): { offset: number; fa
   return { offset: first + shift, factor: Number.isFinite(factor) ? factor : 0 }
 }
 
-/** Rows that quantiles are taken of, and medians where nothing is missing, which later gaps alone need. */
+/** Most rows that quantiles are computed from, and medians where no training row lacks a value (only later gaps need those). */
 const SAMPLED_ROWS = 10_000
 
 /** Values in ascending order: all if `isExact`, else of rows at equal distances. */

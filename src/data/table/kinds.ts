@@ -19,7 +19,10 @@ const IDENTIFIER_SHARE = 0.5
 /** Names that programs give to the row numbers that they write. */
 const COUNTER = /^(|unnamed: ?\d+|index|id|no|nr|row|row_?(id|index|number|names?)|rownum)$/i
 const IDENTIFIER = /(^|[_\W])(id|uuid|guid|key)$|[a-z]I[dD]$/i
-/** Share of the rows that an estimate of their number may come out as: several times its deviation less than all. */
+/**
+ * Smallest estimate of distinct values, as a share of the rows, for a column that is different in every row: several standard deviations
+ * below 1.
+ */
 const ESTIMATED_SHARE = 0.85
 
 /** Column that becomes features. */

@@ -1,13 +1,12 @@
 /**
- * Classes and yes/no labels of a table: which classes nothing can be learned about, and the classes that splits are made alike by.
- * Pure; any thread.
+ * Classes and yes/no labels of a table: classes without training rows, and the classes by which splits are stratified. Pure; any thread.
  *
  * Letters: `N` rows, `K` labels.
  */
 import { formatNames } from '../../format.js'
 import type { TargetValues } from './targets.js'
 
-/** Class of each row by which splits are made alike; 0 for numbers and for several labels, whose combinations may be rare. (N) */
+/** Class of each row by which splits are stratified; 0 for numbers and for several labels, whose combinations may be rare. (N) */
 export function strata(targets: TargetValues, rows: number, width: number): Int32Array {
   if (targets.task === 'classification') return targets.labels
   if (targets.task === 'multi-label' && width === 1) return Int32Array.from(targets.values)

@@ -17,7 +17,7 @@ const POLICY = { number: 'number', boolean: 'number', category: 'category', date
 
 export interface Policies {
   readonly target: DataConfig['missing']['target']
-  /** Policy of a feature's missing values, and the setting that says it. */
+  /** Policy for a feature's missing values, and the setting that names it. */
   of(column: string, kind: FeatureKind): { readonly policy: MissingPolicy; readonly setting: string }
 }
 

@@ -62,7 +62,7 @@ function missingNote(columns: readonly ColumnEncoding[], missing: ReadonlyMap<st
   return counted.length === 0 ? [] : [`missing: ${formatList(counted, MOST_SHOWN)}`]
 }
 
-/** Number of missing values in some rows of each column whose encoding knows them. */
+/** Number of missing values in some rows of each column whose encoding has a place for them. */
 export async function countMissing(
   { columns }: TableEncoding,
   table: TableRows,

@@ -1,4 +1,4 @@
-/** Opens the files of a table, and tells whoever listens how far it is. Main thread. */
+/** Opens the files of a table, and reports progress on the channel of progress.ts. Main thread. */
 import { channel } from 'node:diagnostics_channel'
 import { type OpenOptions, openTableReader } from './duckdb/open.js'
 import { READING, type ReadingProgress } from './progress.js'

@@ -1,6 +1,6 @@
 /**
- * Numbers in as few bytes as give the same bits back: as integers of 32 bits and a power of ten by which they are divided, which most
- * tables' numbers are; as f32 where all of them are; else as f64. Memory that is written for the first time costs more than packing.
+ * Numbers in as few bytes as give the same bits back: as integers of 32 bits and a power of ten by which they are divided, which fits
+ * most tables; as f32 where all of them are f32 numbers; else as f64. Memory that is written for the first time costs more than packing.
  * Pure; any thread.
  */
 
@@ -10,7 +10,7 @@ export const Packing = { f32: 20, f64: 21, codes: 22 } as const
 /** 10^0 to 10^9. */
 const POWERS = Float64Array.from({ length: 10 }, (_, i) => Number(`1e${i}`))
 const MOST_POWER = 9
-/** Integer in the place of a missing value. */
+/** Integer that marks a missing value. */
 const MISSING = -(2 ** 31)
 
 /** Consecutive rows of all columns of a table. */
@@ -179,7 +179,7 @@ interface Views {
   readonly f64: Float64Array
 }
 
-/** Buffers are whole eights long. */
+/** The length of a buffer is a multiple of 8. */
 const viewsOf = (buffer: ArrayBufferLike): Views => ({
   ...{ integers: new Int32Array(buffer), f32: new Float32Array(buffer), f64: new Float64Array(buffer) },
 })

@@ -3,7 +3,7 @@ import type { LoadedFile } from '../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from './columns.js'
 import type { Rooms } from './rooms.js'
 
-/** Form of a table's files, where it is not what they say themselves. */
+/** Form of a table's files, where it is not detected from the files. */
 export interface TableFormat {
   /** Separator of fields in CSV; null: detected, and then fixed for all rows. */
   readonly delimiter: string | null
@@ -38,7 +38,7 @@ export interface TableReader {
   read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
   /** True if the values are in memory: to read columns again costs no pass over the files. */
   readonly isKept: boolean
-  /** All rows as one chunk, valid for good, if they are in memory and few; else null. */
+  /** All rows as one chunk that stays valid, if they are in memory and few; else null. */
   whole(columns: readonly string[]): Promise<TableChunk | null>
   /** All rows as one chunk in the memory of `rooms`, valid until that is used again, if the values are in memory; else null. */
   wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null>

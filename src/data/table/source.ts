@@ -102,7 +102,7 @@ const columnsOf = ({ columns, targets }: TableEncoding): string[] => [
 
 const featureName = ({ profile }: { readonly profile: ColumnProfile }): string => profile.name
 
-/** How files are to be read: the experiment's settings, and the types that a model's columns must have. */
+/** Format to read files in: the experiment's settings, and the types that a model's columns must have. */
 export function formatOf(
   { table, query, columns }: Pick<DataConfig, 'table' | 'query' | 'columns'>,
   encoding: TableEncoding | null,

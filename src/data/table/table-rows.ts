@@ -12,13 +12,13 @@ import { takeRows } from './take.js'
 export interface TableRows {
   readonly rows: number
   /**
-   * All rows of the columns, in groups that are small beside the table, unless that is a chunk. One is valid until the next is asked
-   * for.
+   * All rows of the columns, in groups of columns that are small compared with the table, unless the table is one chunk. A group is valid
+   * until the next one is requested.
    */
   groups(names: readonly string[]): AsyncIterable<TableChunk>
   /** Consecutive rows of the columns, in order. A chunk is valid until the next one is asked for. */
   chunks(names: readonly string[]): AsyncIterable<TableChunk>
-  /** All rows of the columns, valid for good. */
+  /** All rows of the columns, in a chunk that stays valid. */
   collect(names: readonly string[]): Promise<TableChunk>
   /** Values of some rows, in the order of `rows`. */
   take(names: readonly string[], rows: Uint32Array): Promise<TableChunk>
@@ -31,7 +31,7 @@ export interface TableRows {
 /** Bytes of a group of columns. */
 const GROUP_BYTES = 2 ** 28
 
-/** `names`: all columns that will be asked for. Takes the reader over: closes it where it is not needed any more. */
+/** `names`: all columns that will be asked for. Takes ownership of the reader, and closes it as soon as it is not needed. */
 export async function tableRowsOf(reader: TableReader, names: readonly string[]): Promise<TableRows> {
   const chunk = await reader.whole(names)
   if (chunk === null) return rowsOfReader(reader)
@@ -91,12 +91,12 @@ async function takeFrom(
     for (let next = found.rows; next < order.length && rows[order[next]] < chunk.firstRow + chunk.rows; next++) {
       here.push(rows[order[next]] - chunk.firstRow)
     }
-    // The first one tells the types, if no row is wanted.
+    // The first chunk shows the types, if no row is requested.
     if (isFirst || here.length > 0) found.add(takeRows(chunk, here, names))
     isFirst = false
     if (found.rows === order.length) break
   }
-  // In the order of the file; now as asked for.
+  // Restores the requested order: they were read in the order of the file.
   const placeOf = new Uint32Array(rows.length)
   for (const [place, row] of order.entries()) placeOf[row] = place
   return takeRows(found.chunk(), placeOf, names)

@@ -79,7 +79,7 @@ function taskOfSeveral(where: string, targets: readonly ColumnProfile[]): Return
   )
 }
 
-/** True for a column that has nothing but yes and no, as far as its profile says: that of a text has no values. */
+/** True for a column that has nothing but yes and no, as far as its profile shows: the profile of a text has no values. */
 function mayBeYesNo({ type, range, isInteger }: ColumnProfile): boolean {
   if (type !== 'number') return type !== 'date'
   return isInteger && (range === null || (range[0] >= 0 && range[1] <= 1))

@@ -17,7 +17,7 @@ export interface DependencePoint {
   readonly at: number | null
   /** Value as text; null: missing. */
   readonly text: string | null
-  /** Rows that have the value, of those that were looked at; of numbers and dates it is 0. */
+  /** Number of sampled rows that have the value; 0 for numbers and dates. */
   readonly count: number
   /** Mean outputs, as `predict` returns them. */
   readonly outputs: readonly number[] // (K)

@@ -3,7 +3,7 @@
 export const FORMATS = ['csv', 'ndjson', 'parquet'] as const
 export type Format = (typeof FORMATS)[number]
 
-/** By the ending of a file's name. */
+/** Formats by the extension of a file's name. */
 export const FORMAT_OF_ENDING: Readonly<Record<string, Format>> = {
   '.csv': 'csv',
   '.ndjson': 'ndjson',

@@ -48,7 +48,7 @@ const MOST_WORK = 5e10
 /** Part of a predictor that is needed here. */
 export type Network = Pick<Predictor, 'predict' | 'width' | 'widths' | 'outputNames' | 'parameter' | 'parameterNames'>
 
-/** Multiplications of one prediction, nearly. */
+/** Approximate number of multiplications of one prediction. */
 export const workOfRow = ({ widths }: Pick<Network, 'widths'>): number =>
   widths.slice(1).reduce((sum, units, i) => sum + units * widths[i], 0)
 
@@ -112,7 +112,7 @@ export function placesOf({ columns }: Pick<TableEncoding, 'columns'>): ColumnPla
   })
 }
 
-/** Indices of the columns that there is time for: all, or of very many those that the first layer listens to most. */
+/** Indices of the columns that there is time for: all, or if there are very many, those with the largest weights in the first layer. */
 function affordableColumns(
   predictor: Network,
   places: readonly ColumnPlace[],

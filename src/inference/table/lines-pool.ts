@@ -1,7 +1,7 @@
 /**
- * Lines of predictions made by several threads, in the order of the rows: this thread reads the table and hands out blocks of rows
- * in shared memory; each thread encodes them, runs the network and writes text. A line depends on its own row alone, so the
- * bytes are the same for any number of threads. Main thread.
+ * Lines of predictions made by several threads, in the order of the rows: this thread reads the table and distributes blocks of rows in
+ * shared memory; each thread encodes them, runs the network and writes text. A line depends on its own row alone, so the bytes are the
+ * same for any number of threads. Main thread.
  */
 import type { TableChunk } from '../../data/table/columns.js'
 import type { SharedModel } from '../forward.js'
@@ -55,7 +55,7 @@ export async function* linesInThreads(
   function hand(chunk: TableChunk, from: number, to: number): void {
     const block = free.pop()!
     const done = pool.run({ chunk: block.room.fill(chunk, from, to), into: block.lines })
-    done.catch(() => {}) // who waits for it hears of it
+    done.catch(() => {}) // reported to the caller that waits for it
     working.push({ block, rows: to - from, done })
   }
 
@@ -90,7 +90,7 @@ export async function* linesInThreads(
     if (fault !== null) throw fault.error
   } finally {
     await rows.return?.()
-    // Threads that still work would be terminated inside a call of a native library.
+    // Wait for busy threads: they would be terminated inside a call of a native library.
     await Promise.allSettled(working.map(({ done }) => done))
     await pool.destroy()
   }

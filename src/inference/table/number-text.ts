@@ -1,6 +1,6 @@
 /** The shortest decimal text of an f32 number: read again and rounded to f32, it is the same number. Pure; any thread. */
 
-/** Digits with which most numbers of 24 bits come back, and with which all do. */
+/** Decimal digits that identify most numbers of 24 bits, and digits that identify all. */
 const [FEW_DIGITS, ALL_DIGITS] = [7, 9]
 
 /** `value` must be an f32 number; NaN and infinities are printed as JavaScript does. */

@@ -33,11 +33,11 @@ export interface TablePredictions {
   lines(format: TextFormat): AsyncIterable<Lines>
 }
 
-/** Work on a row beside its products, as that many of them: reading, encoding and writing. */
+/** Cost of a row besides its products (reading, encoding, writing), in multiplications. */
 const ROW_WORK = 10_000
-/** Work that threads take less time for than to start. */
+/** Work, in multiplications, below which starting threads takes longer than doing it here. */
 const LEAST_WORK = 2e9
-/** Work of a block that is handed to a thread. */
+/** Work of a block that is sent to a thread, in multiplications. */
 const BLOCK_WORK = 2e8
 
 /**
@@ -74,7 +74,7 @@ export function predictTable(
     const blockRows = PASS_ROWS * Math.ceil(BLOCK_WORK / rowWork / PASS_ROWS)
     return linesThere(shared, spec, chunks, { threads, blockRows })
   }
-  // Without its target a table is as good.
+  // The table need not have its target.
   const used = new Set([...wanted, ...keep, ...encoding.targets])
   return { names: [...keep, ...answers], ignored: found.filter(name => !used.has(name)), lines }
 }

@@ -19,7 +19,7 @@ export interface SharedChunk {
 
 const VALUE_BYTES = Float64Array.BYTES_PER_ELEMENT
 
-/** Place that one chunk after the other is copied to. */
+/** Memory that chunks are copied to, one after the other. */
 export class ChunkRoom {
   #memory = new SharedArrayBuffer(0)
 

@@ -74,7 +74,7 @@ export function rowsOf([first]: readonly OutputColumn[]): number {
   return 'codes' in first.values ? first.values.codes.length : first.values.values.length
 }
 
-/** Bytes up to which a loop takes less time than the way to native code. */
+/** Number of bytes up to which a loop is faster than a call of native code. */
 const FEW_BYTES = 24
 
 function putBytes(bytes: Buffer, into: Buffer, at: number): number {

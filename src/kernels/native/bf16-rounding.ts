@@ -1,6 +1,6 @@
 /**
- * Kernels between the products, followed by the rounding of what they wrote: whoever writes a batch matrix also writes its
- * bf16 layouts, which the next product reads. Runs in workers.
+ * Kernels between the products, followed by the rounding of what they wrote: every kernel that writes a batch matrix also writes its bf16
+ * layouts, which the next product reads. Runs in workers.
  */
 import type { Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'

@@ -1,6 +1,6 @@
 /**
- * Products through `cblas_sgemm`, which OpenBLAS, MKL, BLIS, Accelerate and others have, with 32-bit integers. Any
- * thread; each library is told to compute in the calling thread alone.
+ * Products through `cblas_sgemm`, which OpenBLAS, MKL, BLIS, Accelerate and others have, with 32-bit integers. Any thread; each library
+ * is set to compute in the calling thread alone.
  */
 
 import { type Koffi, type LibraryHandle, optional } from '../../ffi/koffi.js'
@@ -16,7 +16,7 @@ const SGEMM =
   'uintptr_t a, int lda, uintptr_t b, int ldb, float beta, uintptr_t c, int ldc)'
 
 export function openBlas(_koffi: Koffi, handle: LibraryHandle): OpenLibrary {
-  // Call this before anything else of MKL: later it is too late to choose its layers.
+  // Call this before any other function of MKL, which afterwards ignores it.
   const vendor = mkl(handle) ?? openblas(handle) ?? blis(handle) ?? accelerate(handle) ?? unknown
   const sgemm = optional<(...args: number[]) => void>(handle, SGEMM)
   if (!sgemm) {

@@ -100,7 +100,7 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
   }
 }
 
-/** The kernel in bf16, with the note that zeros are left out beside it. */
+/** Name of the bf16 kernel, with a note if products also skip zeros. */
 async function withoutZeros(bf16: Bf16Support): Promise<Bf16Support> {
   const title = 'kernel' in bf16 ? await bf16SparseTitle() : null
   return 'kernel' in bf16 && title ? { kernel: `${bf16.kernel}, ${title}` } : bf16

@@ -88,7 +88,7 @@ function describeProduct(api: OneDnn, { form, m, n, k, lda, ldb, ldc, accumulate
 function bindProduct(koffi: Koffi, api: OneDnn, shape: ProductShape): ReturnType<NativeGemm['bind']> {
   const described = describeProduct(api, shape)
   const kernel = api.implementationOf(described)
-  // Refuse a plain loop, hundreds of times slower: better no product than that one.
+  // Refuse a plain loop, which is hundreds of times slower.
   if (kernel.startsWith('ref')) {
     throw new UnfitLibrary(`runs ${spelled(shape)} in ${kernel}, expected an optimized kernel`)
   }

@@ -31,7 +31,7 @@ for (const library of libraries) {
   const accepted = await tryOut(backend as NativeLibrary['backend'], library)
   if (accepted) break
 }
-// Everything is reported: exit handlers of libraries have no work here, and some hang.
+// Ends without exit handlers of libraries, of which some hang: everything is reported.
 process.kill(process.pid, 'SIGKILL')
 
 async function tryOut(backend: NativeLibrary['backend'], library: string): Promise<boolean> {
@@ -75,7 +75,7 @@ function judgeBf16(bf16: OpenLibrary['bf16'], space: Workspace): Bf16Support {
   }
 }
 
-/** The file behind a name, according to the dynamic linker; null if it cannot be asked. */
+/** The file behind a name, according to the dynamic linker; null if that fails. */
 async function fileOf(library: string, landmark: string): Promise<string | null> {
   if (process.platform === 'win32') return null
   const koffi = await loadKoffi()

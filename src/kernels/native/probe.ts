@@ -28,7 +28,7 @@ export type Progress =
 
 /** Result of probing one library. */
 export interface ProbeResult {
-  /** Name that was asked for. */
+  /** Requested name. */
   readonly library: string
   /** The file that was loaded; null if none was, or if the system does not report it. */
   readonly file: string | null

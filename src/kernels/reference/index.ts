@@ -1,8 +1,7 @@
 /**
- * The truth: every kernel in float64 over plain row-major ndarrays, slow and obviously right; all other backends are
- * tested against it, and it against central differences. It takes views with any strides, and allocates as it goes.
- * `exp` and `log` are Math's, whose last bits may change with the engine, so it is not bit-portable.
- * Runs in workers, on the thread's own kernels over shared tensors.
+ * The reference: every kernel in float64 over plain row-major ndarrays, slow and obviously right; all other backends are tested against
+ * it, and it against central differences. It takes views with any strides, and allocates as it goes. `exp` and `log` are Math's, whose
+ * last bits may change with the engine, so it is not bit-portable. Runs in workers, on the thread's own kernels over shared tensors.
  *
  * Test: node dist/test/kernels/reference.test.js
  */

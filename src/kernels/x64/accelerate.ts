@@ -15,7 +15,7 @@ const NEEDED = ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']
 type PlainFunction = (...args: number[]) => number
 export type Accelerate = (wasm: WasmExports) => WasmExports
 
-/** Why the kernels cannot run here, as far as the CPU decides; null where they can. */
+/** Reason why the kernels cannot run here, as far as the CPU decides; null where they can. */
 export const x64Obstacle = (): string | null => obstacle(NEEDED)
 
 /** Null where this CPU or this system cannot. Kernels for bf16 layouts are assembled for that precision alone. */

@@ -99,7 +99,7 @@ function product(): Assembler {
   return code
 }
 
-/** Why products on AMX cannot run here; null where they can. */
+/** Reason why products on AMX cannot run here; null where they can. */
 export async function amxObstacle(): Promise<string | null> {
   const missing = obstacle(NEEDED)
   if (missing) return missing

@@ -28,7 +28,7 @@ const DENSEST = 0.7
 /** Share of numbers that are not zero after ReLU and dropout, once a network learns. */
 const USUAL = 0.2
 
-/** Why zeros cannot be skipped in bf16 here, as far as the CPU decides; null where they can. With AMX libraries are faster. */
+/** Reason why zeros cannot be skipped in bf16 here, as far as the CPU decides; null where they can. With AMX libraries are faster. */
 export function bf16SparseObstacle(): string | null {
   const missing = obstacle(NEEDED)
   if (missing) return missing
@@ -61,7 +61,7 @@ export function bf16SparseCost(rows: number, columns: number): number {
 interface Bf16SparseCode {
   readonly block: ArgumentBlock
   readonly lists: BoundKernel
-  /** By blocks less one. */
+  /** Kernels by number of blocks minus one. */
   readonly packers: readonly BoundKernel[]
   readonly overwriting: readonly BoundKernel[]
   readonly adding: readonly BoundKernel[]

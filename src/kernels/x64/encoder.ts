@@ -106,7 +106,7 @@ export abstract class Encoder {
     return label
   }
 
-  /** Lets the label stand for the next instruction. */
+  /** Binds the label to the next instruction. */
   bind(label: Label): void {
     this.#own(label)
     if (label.position !== null) throw new Error('assembler: the label is bound a second time, expected once')

@@ -15,16 +15,16 @@ const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4]
 const MAP_PRIVATE_ANONYMOUS = 0x22
 const PAGE = 4096
 const MAP_FAILED = -1n
-/** Functions begin at a multiple of this: a cache line, as loops in them were measured. */
+/** Alignment of functions: a cache line, with which their loops were measured. */
 const ALIGNMENT = 64
 const INT3 = 0xcc
 
 /** Called with the address of its argument block. */
 export type NativeFunction = (args: number) => number
 
-/** Machine code of the calling thread, to whose end its functions may be called. */
+/** Machine code of the calling thread; its functions may be called until the thread ends. */
 export interface CodeMemory {
-  /** Makes functions of code that is known, in one mapping. */
+  /** Makes functions of complete code, in one mapping. */
   load(codes: readonly Assembler[]): NativeFunction[]
   /** Makes functions whose code comes later, of `slotBytes` bytes each at most; they must not be called before. */
   reserve(slots: number, slotBytes: number): Reserved

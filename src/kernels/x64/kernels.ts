@@ -38,7 +38,7 @@ export interface X64Kernel<N extends string = string> {
   readonly prepare?: (words: Uint32Array, args: Arguments) => void
 }
 
-/** Numbers below which a call does not pay. */
+/** Minimum of elements with which a call pays. */
 const MIN_ELEMENTS = 512
 /** Floats that the WASM module counts as one vector. */
 const WASM_VECTOR = 4

@@ -30,7 +30,7 @@ export const AMX_PRODUCT = signature(
 const lanesOf = (bits: number): number => 32 - Math.clz32(bits)
 const WORD_LANES = 64
 
-/** Masks of 16 bits each: the numbers of a row that are there, 64 at most. */
+/** Masks of 16 bits each for the present numbers of a row, 64 at most. */
 const validBytes: Extent = ({ valid0, valid1, valid2, valid3 }) => {
   const last = [valid3, valid2, valid1, valid0].findIndex(bits => bits > 0)
   return last < 0 ? 0 : F32_BYTES * (LANES * (3 - last) + lanesOf([valid3, valid2, valid1, valid0][last]))

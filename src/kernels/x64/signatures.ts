@@ -82,7 +82,7 @@ export const BIAS_RELU_DROPOUT = signature(
   ...mask,
 )
 
-/** Images that rows are taken of, up to the last that is named. */
+/** Extent of the images, up to the last index that the samples name. */
 const imagesNamed: Extent = ({ samples, rows, features }, { arena }) =>
   (arena.subarray(samples / 4, samples / 4 + rows).reduce((last, sample) => Math.max(last, sample), 0) + 1) * features
 

@@ -18,7 +18,7 @@ const MOST_KERNEL_BYTES = 1024
 /** Share of numbers that are not zero after ReLU and dropout. */
 const USUAL = 0.35
 
-/** Why zeros cannot be skipped here, as far as the CPU decides; null where they can. */
+/** Reason why zeros cannot be skipped here, as far as the CPU decides; null where they can. */
 export const sparseObstacle = (): string | null => obstacle(NEEDED)
 export const mayLeaveOutZeros = (): boolean => mayRun(NEEDED)
 

@@ -36,7 +36,7 @@ export function viewLayer(memory: WebAssembly.Memory, { parameters }: LayerSlots
   }
 }
 
-/** Averages in the place of what is learned; running statistics are averages already. */
+/** Averages instead of the learned parameters; running statistics are averages already. */
 export function averagesOf({ weight, vectors }: LayerTensors, average: number): LayerTensors {
   const averaged = [...vectors].map(([kind, tensors]): [VectorKind, BiasTensors] => [
     kind,

@@ -29,7 +29,7 @@ export interface Block extends Rows {
 const BLOCKS = 16
 /** Multiplications that make a block worth its call. */
 const MIN_BLOCK_WORK = 6e6
-/** Loss of a product for each row and column that its block lacks: 128 x 128 runs at 0.9 of the speed of all. */
+/** Overhead of a block's edges, in rows and columns: a block of 128 x 128 runs at 0.9 of the speed of the whole product. */
 const EDGE = 8
 const costOfBlock = (rows: number, cols: number): number => rows * cols * (1 + EDGE * (1 / rows + 1 / cols))
 
@@ -62,7 +62,7 @@ export function divideGrid(rows: number, cols: number, depth: number, unit: Bloc
   })
   const { height, width } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best))
   const blocks: Block[] = []
-  // Blocks of the same columns follow each other, so that their weights are read once from far away.
+  // Blocks of the same columns follow each other, so that their weights are read from memory once.
   for (let start = 0; start < cols; start += width) {
     const columns = { start, end: Math.min(start + width, cols) }
     for (let row = 0; row < rows; row += height) {

@@ -70,7 +70,7 @@ function pieceOf(units: number, count: number, most: number): number {
 export const areaOf = ({ inputStart, inputEnd, outputStart, outputEnd }: Tile): number =>
   (inputEnd - inputStart) * (outputEnd - outputStart)
 
-/** True if a step of this plan keeps its gradient between two stages; the buffers of `allReduce: "buffers"` are others. */
+/** True if a step of this plan keeps its gradient between two stages; not counting the buffers of `allReduce: "buffers"`. */
 export const keepsGradient = (plan: Pick<RunPlan, 'allReduce' | 'clipNorm' | 'accumulateSteps'>): boolean =>
   plan.allReduce === 'fused' && (plan.clipNorm !== null || plan.accumulateSteps > 1)
 

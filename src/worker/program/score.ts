@@ -16,8 +16,8 @@ export interface ScoreContext {
 const COPIED_ROWS = 64
 
 /**
- * [passes without deltas] [sum in row order, and the rows' outputs copied]. `outputs`: where the outputs of all rows of the
- * split go, (rows, K) in the order of its rows, whoever computed them; null: nowhere.
+ * [passes without deltas] [sum in row order, and the rows' outputs copied]. `outputs`: memory for the outputs of all rows of the split,
+ * (rows, K) in the order of its rows; null: they are not kept.
  */
 export function scoreProgram(parts: ProgramParts, outputs: Float32Array | null = null): Stage<ScoreContext>[] {
   const { network, sampleIndices, stats } = parts

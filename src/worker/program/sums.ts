@@ -18,7 +18,7 @@ export function sumTask(network: Network, stats: FloatTensor): PlainTask {
   }
 }
 
-/** The sums at `to` become those at `from`, or none, and those of the rows. */
+/** Sets the sums at `to` to those at `from` (or 0) plus those of the rows. */
 export function addRows(
   network: Network,
   stats: FloatTensor['data'],

@@ -51,8 +51,8 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
 }
 
 /**
- * Sum of the weights of a step's samples, all its mini-batches together, in the order of the rows: the same in every worker.
- * The gradient is 0 where all weights are, and any divisor does.
+ * Sum of the weights of a step's samples, all its mini-batches together, in the order of the rows: the same in every worker. Where all
+ * weights are 0 so is the gradient, and any divisor will do.
  */
 function stepWeight({ sampleIndices, weights }: ProgramParts): (context: StepContext) => number {
   const samples = sampleIndices.train.data

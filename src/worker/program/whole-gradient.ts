@@ -16,9 +16,8 @@ import { areaOf, layerTiles } from '../plan/tiles.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
 /**
- * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, the vectors of each block, then ranges of
- * the embeddings.
- * `sum` rides along, in the first stage until the last mini-batch.
+ * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, the vectors of each block, then ranges of the
+ * embeddings. The task `sum` is in the first stage until the last mini-batch.
  */
 export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<StepContext>[] {
   const tiles = layerTiles(parts.plan, parts.backend)

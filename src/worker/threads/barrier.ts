@@ -67,7 +67,7 @@ export class ThreadTeam {
     }
   }
 
-  /** Everybody else leaves at their next barrier. */
+  /** All other workers leave at their next barrier. */
   abort(): void {
     raiseAbort(this.#words)
   }

@@ -13,7 +13,7 @@ export interface DatabaseOptions {
   readonly threads?: number | undefined
   /** Most memory in bytes for DuckDB itself, without the values that are returned; default 1 GiB. */
   readonly memoryBytes?: number | undefined
-  /** How rows come from DuckDB; default: by its C API where that can be called. It changes no result. */
+  /** Access to DuckDB's rows; default: its C API where that can be called. It changes no result. */
   readonly access?: 'native' | 'package' | undefined
 }
 
@@ -158,7 +158,7 @@ export async function openDatabase(
       for (const connection of free) connection.closeSync()
       instance.closeSync()
       isClosed = true
-      if (!busy) closeNative() // a query that runs is ended by whoever reads its rows
+      if (!busy) closeNative() // a running query is ended by the reader of its rows
     },
   }
 }

@@ -81,7 +81,7 @@ export class Digests {
     if (counts) this.#counted = this.#take({})
   }
 
-  /** Digests with counts of text: what is there without them is dropped. */
+  /** Digests with counts of text: digests that were begun without counts are dropped. */
   counted(): Promise<readonly FileDigest[]> {
     this.#stop.abort()
     this.#counted ??= this.#take({})
@@ -94,7 +94,7 @@ export class Digests {
 
   #take(options: DigestOptions): Promise<FileDigest[]> {
     const taken = this.#each(options)
-    taken.catch(() => {}) // a fault of the scan comes first; whoever awaits it sees this one
+    taken.catch(() => {}) // a fault of the scan comes first; the caller that awaits this promise sees its own
     return taken
   }
 

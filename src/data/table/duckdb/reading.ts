@@ -6,7 +6,7 @@ import { formatCount } from '../../../format.js'
 import type { ValueType } from '../columns.js'
 import { booleanOf, Can, dateOf, isMissing, isOtherNumber, meaningOf, numberOf, timeOf } from './texts.js'
 
-/** How the texts of a column become values. */
+/** Conversion of a column's texts to values. */
 export interface Reading {
   readonly type: ValueType
   /** For a date: reading of 01/02/2020, or a time of day. */
