@@ -74,7 +74,15 @@ export function multiplySignature(space: Space, vectors: number, wordsAt: number
     value('first'),
     prefetched('ahead'),
     stride('aheadStep'),
-    read('panel', (values, memory) => places(values, memory) * vectors * VECTOR_BYTES, { optional: true }),
+    read(
+      'panel',
+      (values, memory) => {
+        const rows = places(values, memory)
+        return rows === 0 ? 0 : span(rows, values.panelStride, vectors * VECTOR_BYTES)
+      },
+      { optional: true },
+    ),
+    stride('panelStride'),
   )
 }
 

@@ -39,8 +39,10 @@ const DENSEST = 0.7
 const FEW = 16
 /** Rows of a up to which rows of b are read where they lie: packing them takes longer, whatever is multiplied. */
 const FEW_ROWS = 16
-/** Bytes that are prefetched with each row. */
-const AHEAD_BYTES = LINES_AHEAD * VECTOR_BYTES
+/** Sets of the first-level cache: a set holds lines whose addresses are the same modulo 4096. */
+const SETS = 64
+/** Lines of a set that rows of a panel may have beyond their equal share: more, and they drive each other out. */
+const MORE_LINES = 2
 
 /** The block of a thread, and kernels over it: assembled when the first product is bound that needs them. */
 export interface SparseCode {
@@ -73,19 +75,36 @@ interface Partition {
   readonly depth: number
   /** True if b is one panel whose rows lie as they would be packed. */
   readonly isPacked: boolean
+  /** True if panels can be read where they lie in b, if b begins at a cache line. */
+  readonly liesWell: boolean
+  /** Cache lines that are prefetched with each row of a: a row of the panel where rows are too few for four. */
+  readonly linesAhead: number
 }
 
-function partitionOf({ form, n, lda, ldb, ldc }: ProductShape): Partition {
+/** True if whole lines are read, and the rows of a panel are spread over the sets of the first-level cache. */
+function spreads(rowBytes: number, rows: number, vectors: number): boolean {
+  if (rowBytes % VECTOR_BYTES !== 0) return false
+  const lines = new Uint16Array(SETS)
+  for (let row = 0; row < rows; row++) {
+    for (let v = 0; v < vectors; v++) lines[((row * rowBytes) / VECTOR_BYTES + v) % SETS]++
+  }
+  return Math.max(...lines) <= Math.ceil((rows * vectors) / SETS) + MORE_LINES
+}
+
+function partitionOf({ form, m, n, k, lda, ldb, ldc }: ProductShape): Partition {
   const panels = Math.ceil(n / (WIDEST * LANES))
   const vectors = Math.ceil(n / (panels * LANES))
   const columns = vectors * LANES
   const bRow = ldb * F32_BYTES
+  const depth = depthOf(vectors)
   return {
     ...{ transposesA: form === 'tn', transposesB: form === 'nt' },
     ...{ aRow: lda * F32_BYTES, bRow, cRow: ldc * F32_BYTES },
-    ...{ panels, vectors, columns, depth: depthOf(vectors) },
+    ...{ panels, vectors, columns, depth },
     lastVectors: Math.ceil((n - (panels - 1) * columns) / LANES),
     isPacked: form !== 'nt' && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0,
+    liesWell: form !== 'nt' && spreads(bRow, Math.min(depth, k), vectors),
+    linesAhead: m * LINES_AHEAD < (depth * vectors) / 2 ? Math.max(vectors, LINES_AHEAD) : LINES_AHEAD,
   }
 }
 
@@ -166,7 +185,7 @@ function bindPack(
 
 /**
  * Multiplies rows of a by the panel. Meanwhile it prefetches another panel: `aheadRows` rows of `aheadBytes` bytes, at
- * `ahead`; a run of rows of a for each AHEAD_BYTES of them.
+ * `ahead`; a run of rows of a for each `linesAhead` lines of them.
  */
 type Multiply = (
   run: BoundKernel,
@@ -178,10 +197,11 @@ type Multiply = (
   aheadBytes: number,
 ) => void
 
-function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow }: Partition): Multiply {
+function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow, linesAhead }: Partition): Multiply {
+  const runBytes = linesAhead * VECTOR_BYTES
   const rowBytes = transposesA ? TRANSPOSED_ROW : aRow
   return (run, a, c, rows, ahead, aheadRows, aheadBytes) => {
-    for (let first = 0, prefetched = 0; first < rows; prefetched += AHEAD_BYTES) {
+    for (let first = 0, prefetched = 0; first < rows; prefetched += runBytes) {
       const prefetches = prefetched < aheadBytes
       const count = prefetches ? Math.min(aheadRows, rows - first) : rows - first
       words[MULTIPLY.a] = a + first * rowBytes
@@ -202,11 +222,13 @@ function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow }: Par
 const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
 
 /** The kernels of a product, assembled here unless this thread has them. */
-function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVectors }: Partition) {
+function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVectors, linesAhead }: Partition) {
   const space: Space = transposesA ? 'block' : 'arena'
   const widths = [vectors, lastVectors]
   const multipliers = (adds: boolean) =>
-    widths.map(of => code.kernel(`multiply ${space} ${of} ${adds}`, () => multiplyRows(space, of, adds)))
+    widths.map(of =>
+      code.kernel(`multiply ${space} ${of} ${adds} ${linesAhead}`, () => multiplyRows(space, of, adds, linesAhead)),
+    )
   return {
     overwriting: multipliers(false),
     adding: multipliers(true),
@@ -249,7 +271,7 @@ export function bindSparse(
   const { m, n, k, accumulate } = shape
   const { words, base } = code.block
   const partition = partitionOf(shape)
-  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, depth, isPacked } = partition
+  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, depth } = partition
   const kernels = kernelsOf(code, partition)
   const transpose = bindTranspose(words, kernels.blocks, kernels.numbers)
   const prepare = bindPrepare(words, partition, transpose, kernels.words)
@@ -268,13 +290,15 @@ export function bindSparse(
   /** Multiplies rows of a over [from, from + numbers) of k by all panels. */
   const multiplyPanels = (a: number, b: number, c: number, rows: number, from: number, numbers: number) => {
     const runs = accumulate || from > 0 ? kernels.adding : kernels.overwriting
+    const inPlace = partition.isPacked || (partition.liesWell && (base + b) % VECTOR_BYTES === 0)
     for (let column = 0; column < n; column += columns) {
       const width = Math.min(columns, n - column)
       const isLast = column + columns >= n
       const mask = (1 << (width - ((isLast ? lastVectors : vectors) - 1) * LANES)) - 1
       const panel = b + panelAt(from, column)
-      if (!isPacked) pack(panel, numbers, width, isLast, mask)
-      words[MULTIPLY.panel] = isPacked ? panel : 0
+      if (!inPlace) pack(panel, numbers, width, isLast, mask)
+      words[MULTIPLY.panel] = inPlace ? panel : 0
+      words[MULTIPLY.panelStride] = inPlace ? bRow : (isLast ? lastVectors : vectors) * VECTOR_BYTES
       const nextFrom = isLast ? from + depth : from
       const nextColumn = isLast ? 0 : column + columns
       const nextNumbers = Math.max(Math.min(depth, k - nextFrom), 0)

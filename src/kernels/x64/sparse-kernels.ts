@@ -18,6 +18,7 @@ import {
   R9,
   R10,
   R11,
+  R12,
   R13,
   R14,
   R15,
@@ -56,8 +57,10 @@ export const depthOf = (vectors: number): number =>
 
 /** Rows of a that are multiplied at once, at most. */
 export const MOST_ROWS = 512
-/** Cache lines that are prefetched with each row. */
+/** Cache lines that are prefetched with each row of a, where there are rows enough for a panel. */
 export const LINES_AHEAD = 4
+/** Lines of a row of a that its words need, and that the words after them do. */
+const WORD_LINES = (WORD_NUMBERS * F32_BYTES) / VECTOR_BYTES
 /** Bytes of a row of a where a is transposed first, into the block. */
 export const TRANSPOSED_ROW = WORD_NUMBERS * F32_BYTES
 
@@ -98,6 +101,10 @@ export function rowWords(space: Space): Loadable {
   code.clear(total)
   code.loop(LEFT, 1, () => {
     for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, VECTOR_BYTES * i), zeroing(mask))
+    // The next words of the row: other rows, and all panels, come between.
+    if (space === 'arena') {
+      for (let line = 0; line < WORD_LINES; line++) code.prefetcht1(at(A, VECTOR_BYTES * (WORD_LINES + line)))
+    }
     const [low, high, other] = [k(6), k(7), k(0)]
     code.vptestmd(low, zmm(0), zmm(0))
     code.vptestmd(other, zmm(1), zmm(1))
@@ -120,18 +127,18 @@ export function rowWords(space: Space): Loadable {
 
 /**
  * Multiplies rows of a by the panel, into rows of c or, if `adds`, onto them. `first`: the word of the first row, in bytes;
- * `mask`: lanes of the last vector; `panel`: where it is in the arena, or 0 for the packed one in the block. With each row,
- * four cache lines are prefetched that are read later: nothing of a step's weights is in a cache. (Prefetching what the
- * update reads did not pay: it waits for memory all the same.)
+ * `mask`: lanes of the last vector; `panel`: where it is in the arena, or 0 for the packed one in the block; its rows are
+ * `panelStride` apart. With each row, `lines` cache lines are prefetched that are read later: nothing of a step's weights is
+ * in a cache. (Prefetching what the update reads did not pay: it waits for memory all the same.)
  */
-export function multiplyRows(space: Space, vectors: number, adds: boolean): Loadable {
+export function multiplyRows(space: Space, vectors: number, adds: boolean, lines: number): Loadable {
   const signature = multiplySignature(space, vectors, WORDS_AT)
   const { code, argument, load, loadOffset } = begin(signature)
-  const kept = [RBX, R13, R14, R15]
+  const kept = [RBX, R12, R13, R14, R15]
   code.push(...kept)
   code.stmxcsr(at(RDI, CALLERS_MODE_AT))
   code.ldmxcsr(at(RDI, MODE_AT))
-  const [word, c, cStride, place, row, panel] = [R9, R10, R11, RAX, R14, R15]
+  const [word, c, cStride, place, row, panel, panelStride] = [R9, R10, R11, RAX, R14, R15, R12]
   const [ahead, step] = [R13, RBX]
   const [mask, factor] = [k(1), zmm(31)]
   load(A, 'a')
@@ -142,6 +149,7 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean): Load
   load(cStride, 'cStride')
   code.loadMask(mask, argument('mask'))
   load(step, 'aheadStep')
+  load(panelStride, 'panelStride')
   load(WORDS, 'first')
   code.add(WORDS, RDI)
   code.add(WORDS, WORDS_AT)
@@ -156,7 +164,7 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean): Load
   const last = (v: number) => v === vectors - 1
   code.loop(LEFT, 1, () => {
     code.mov(word, at(WORDS))
-    for (let line = 0; line < LINES_AHEAD; line++) code.prefetcht1(at(ahead, VECTOR_BYTES * line))
+    for (let line = 0; line < lines; line++) code.prefetcht1(at(ahead, VECTOR_BYTES * line))
     // The sums of the next row of c begin with it.
     for (let v = 0; v < vectors; v++) code.prefetchw(at(c, VECTOR_BYTES * v, cStride))
     code.add(ahead, step)
@@ -170,7 +178,8 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean): Load
           code.vmovups(sum, at(c, VECTOR_BYTES * v), last(v) ? zeroing(mask) : null)
       }
       const findRow = () => {
-        code.imul(row, place, vectors * VECTOR_BYTES)
+        code.mov(row, place)
+        code.multiply(row, panelStride)
         code.add(row, panel)
         code.vbroadcastss(factor, scaledAt(A, 0, place, 4))
       }

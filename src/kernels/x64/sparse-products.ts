@@ -11,8 +11,11 @@ import { bindSparse, type SparseCode } from './sparse-bind.js'
 import { initialiseBlock, SPARSE_BLOCK_BYTES, WIDEST } from './sparse-kernels.js'
 
 const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
-/** Kernels of all widths: products of both kinds from both places, words of rows, packing, transposing; products of few rows. */
-const MOST_KERNELS = 2 * 2 * WIDEST + 2 + WIDEST + 2 + 2
+/**
+ * Kernels of all widths: products of both kinds from both places with few lines ahead and with many, words of rows, packing,
+ * transposing; products of few rows.
+ */
+const MOST_KERNELS = 2 * 2 * 2 * WIDEST + 2 + WIDEST + 2 + 2
 /** Bytes of the longest one are 916. */
 const MOST_KERNEL_BYTES = 1024
 /** Share of numbers that are not zero after ReLU and dropout. */

@@ -47,6 +47,17 @@ function watched(): { gemm: NativeGemm; calls: () => number } {
   return { gemm: sparse!(library), calls: () => calls }
 }
 
+/** b (k, n) with whole lines in its rows: [m, n, k, ldb]. Panels that lie well, and rows that share sets of a cache. */
+const WHOLE_LINES: readonly (readonly number[])[] = [
+  [18, 16, 64, 16],
+  [20, 193, 130, 208],
+  [64, 192, 120, 3008],
+  [97, 700, 60, 704],
+  [300, 400, 107, 1008],
+  [64, 250, 70, 512],
+  [20, 192, 64, 1024],
+]
+
 interface Placed extends ProductShape {
   readonly at: { readonly a: number; readonly b: number; readonly c: number; readonly end: number }
 }
@@ -201,6 +212,40 @@ t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
     }
   }
 })
+
+t.test(
+  'panels read where they lie, at a cache line, have the bits of packed ones: error <= γ(k + 1) · |a|·|b|',
+  { skip },
+  async t => {
+    let cases = 0
+    for (const form of ['nn', 'tn'] as const) {
+      for (const [m, n, k, ldb] of WHOLE_LINES) {
+        for (const share of SHARES) {
+          const shape = { ...placed(form, [m, n, k], 0, cases % 2 === 1), ldb }
+          const { a } = shape.at
+          const b = Math.ceil((a + m * k) / 16) * 16
+          const c = b + k * ldb + 16
+          const aligned = { ...shape, at: { a, b, c, end: c + m * shape.ldc } }
+          const { gemm } = watched()
+          fill(aligned, share, cases + 1)
+          const before = all.slice(c - 1, aligned.at.end + 1)
+          const worst = shareOfBound(gemm, aligned)
+          const want = numbersOf(aligned)
+          // The same numbers one further: no row begins at a line, so that panels are packed.
+          all.copyWithin(b + 1, b, b + k * ldb)
+          all.set(before, c - 1)
+          run(gemm, { ...aligned, at: { ...aligned.at, b: b + 1 } })
+          const others = numbersOf(aligned).filter((x, i) => !Object.is(x, want[i])).length
+          if (!(worst <= 1) || others > 0) {
+            t.fail(`${form} ${[m, n, k, ldb]}, ${share}: ${worst} of the bound, ${others} others packed`)
+          }
+          cases++
+        }
+      }
+    }
+    t.equal(cases, 2 * WHOLE_LINES.length * SHARES.length, 'every case ran')
+  },
+)
 
 t.test('what is not a number is no zero; subnormal numbers are, and only here', { skip }, async t => {
   const shape = placed('nn', [8, 32, 64], 0, false)
