@@ -1,6 +1,6 @@
 /**
  * A program of bench/peers: started, warmed up by itself, then asked for steps over its stdin, one JSON object a line
- * (the protocol is in numpy-step.py, torch-step.py and peers/tfjs/step.mjs). Main thread. A peer that cannot run is a result, not a failure:
+ * (the protocol is in numpy-step.py). Main thread. A peer that cannot run is a result, not a failure:
  * whatever goes wrong becomes a PeerError with the reason.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process'
@@ -44,7 +44,7 @@ export interface Peer {
 
 /** A script of bench/peers. Debian's packages belong to this Python, whichever other one comes first in PATH. */
 export function pythonCommand(
-  script: 'core-type.py' | 'numpy-step.py' | 'torch-step.py',
+  script: 'core-type.py' | 'numpy-step.py' | 'sklearn-step.py' | 'torch-step.py',
   args: readonly string[],
 ): PeerCommand {
   const debian = '/usr/bin/python3'

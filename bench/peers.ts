@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- peers`: a training step of the reference network here and in other software, on the same machine in
- * the same minute. Main thread; our steps run in the workers, theirs in processes. One peer at a time, in turns with us:
+ * `npm run bench -- peers`: a training step of the reference network here and in other software, of a smaller one where the other
+ * cannot train it, on the same machine in the same minute. Main thread; our steps run in the workers, theirs in processes. One peer at a time, in turns with us:
  * whoever does not compute sleeps.
  */
 import { setTimeout as delay } from 'node:timers/promises'
@@ -76,7 +76,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     }
     for (const rival of rivals) {
       try {
-        measured.push(await duel(rival, ours, options, trials, say))
+        measured.push(await withNetworkOf(rival, ours, options, sides => duel(rival, sides, options, trials, say)))
       } catch (error) {
         if (!(error instanceof PeerError)) throw error
         skipped.push([`${rival.title}: ${error.message}`, rival.note].filter(Boolean).join('; '))
@@ -85,6 +85,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
   } finally {
     for (const side of ours) if ('lab' in side) await side.lab.close()
   }
+  const charted = measured.filter(({ peer }) => !rivals.find(({ name }) => name === peer)?.hidden)
   return {
     name: 'peers',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
@@ -97,7 +98,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
       ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
     ],
     tables: measured.length === 0 ? [] : [peerTable(measured), factTable(measured)],
-    charts: measured.length === 0 ? [] : [peerChart(measured, backend, workers)],
+    charts: charted.length === 0 ? [] : [peerChart(charted, backend, workers)],
     bars: rivals.flatMap(rival => barsOf(rival, measured, backend, workers)),
     skipped,
     numbers: { options, backend, results: measured },
@@ -140,6 +141,23 @@ function barsOf({ name, title, bars }: Rival, measured: readonly Measured[], bac
     const what = `${backend} ${precision}, ${workersText(workers)}: times as fast as ${title}`
     return [{ what, got, want, at: 'least', unit: 'times' }]
   })
+}
+
+/** Our sides beside a rival: those of the reference network, or one of its own network in f32, which ends with the duel. */
+async function withNetworkOf<T>(
+  { hidden }: Rival,
+  ours: readonly Ours[],
+  { workers, backend }: PeersOptions,
+  run: (ours: readonly Ours[]) => Promise<T>,
+): Promise<T> {
+  if (!hidden) return run(ours)
+  const lab = await openLab({ ...referenceLab(workers, backend), hidden, dropout: 0 })
+  try {
+    await lab.run(WARMUP_STEPS)
+    return await run([{ precision: 'f32', lab }])
+  } finally {
+    await lab.close()
+  }
 }
 
 async function duel(
@@ -186,7 +204,7 @@ async function duel(
 function peerTable(measured: readonly Measured[]): Table {
   const cells = (of: Summary) => [
     String(of.count),
-    (1000 * of.median).toFixed(0),
+    (1000 * of.median).toFixed(1),
     `${(100 * spread(of)).toFixed(1)} %`,
     (REFERENCE_BATCH / of.median).toFixed(0),
   ]

@@ -5,7 +5,7 @@ import { installPeer, type PeerCommand, pythonCommand, tfjsCommand } from './pee
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_L2, REFERENCE_WIDTHS } from './reference-network.js'
 import type { Say } from './report.js'
 
-export const PEER_NAMES = ['torch', 'torch-bf16', 'tfjs', 'numpy', 'numpy-blocked'] as const
+export const PEER_NAMES = ['torch', 'torch-bf16', 'tfjs', 'numpy', 'numpy-blocked', 'sklearn'] as const
 export type PeerName = (typeof PEER_NAMES)[number]
 
 export interface Rival {
@@ -16,6 +16,8 @@ export interface Rival {
   /** A step takes so long that a turn has one, and there are few turns. */
   readonly slow: boolean
   readonly patienceMs?: number
+  /** Hidden units of the network that both train in the reference network's place: ReLU, no dropout. */
+  readonly hidden?: readonly number[]
   /** Note about the peer's numbers. */
   readonly note?: string
   /** Number type of its products by OpenBLAS; undefined: it has none. */
@@ -24,6 +26,9 @@ export interface Rival {
   command(threads: number): PeerCommand
 }
 
+/** Network that scikit-learn's MLPClassifier trains in a few milliseconds a step; it has no dropout. */
+const SMALL_HIDDEN = [512, 256]
+const SMALL_WIDTHS = [784, ...SMALL_HIDDEN, 10]
 /** An emulated step may take a while, or for ever: a minute is what it gets to start, and for each step. */
 const EMULATION_PATIENCE_MS = 60_000
 
@@ -68,6 +73,15 @@ export function allRivals(): Rival[] {
       ...{ name: 'numpy-blocked', title: 'NumPy float64, update in blocks', bars: {}, slow: false, prepare: nothing },
       openBlas: 'f64',
       command: threads => pythonCommand('numpy-step.py', [...networkArguments(threads), ...WARM]),
+    },
+    {
+      ...{ name: 'sklearn', title: "scikit-learn's MLPClassifier", bars: {}, slow: false, prepare: nothing },
+      ...{ openBlas: 'f32', hidden: SMALL_HIDDEN },
+      note: `scikit-learn, and we beside it, train ${SMALL_WIDTHS.join('-')} without dropout; its steps are an epoch of that many mini-batches, divided by their number.`,
+      command: threads =>
+        pythonCommand('sklearn-step.py', [
+          ...['--widths', SMALL_WIDTHS.join(','), '--batch', String(REFERENCE_BATCH), '--threads', String(threads)],
+        ]),
     },
     {
       ...{
