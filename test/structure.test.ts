@@ -154,3 +154,10 @@ t.test('source files that comments name exist', async t => {
   }
   t.ok(paths > 100, `${paths} paths were looked at`)
 })
+
+t.test('README.md: the source tree has every folder of src', async t => {
+  const [, tree] = /## Source tree[\s\S]*?```text\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
+  const folders = readdirSync('src', { withFileTypes: true }).filter(entry => entry.isDirectory())
+  t.ok(folders.length > 15, `${folders.length} folders were looked at`)
+  for (const { name } of folders) t.match(tree, new RegExp(`^  ${name}/ `, 'm'), `src/${name}`)
+})

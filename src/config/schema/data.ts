@@ -46,9 +46,9 @@ export const data = z
       .meta(
         help(
           'Prediction of a class (`classification`), of one or more independent yes/no labels (`multi-label`), or of one or more target ' +
-            'values (`regression`). `auto`: of a `table` as the target column is, classes for ' +
+            'values (`regression`). `auto`: for a `table` by the target column, classes for ' +
             'text, yes or no, and at most 20 different integers, values for other numbers; of several columns labels if all are yes or no, ' +
-            'else values (`train.loss` and `train.labelSmoothing` then hold for classes alone); elsewhere `classification`. ' +
+            'else values (`train.loss` and `train.labelSmoothing` then apply to classes only); elsewhere `classification`. ' +
             '`multi-label` and `regression` are for `table`, `npz` and `memory`. A label has one sigmoid output, the probability of yes; ' +
             'the loss is the mean over the labels of their binary cross-entropy. The loss of regression ' +
             'is the mean squared error. Targets are standardised by the mean and standard deviation of the training ' +
@@ -74,7 +74,7 @@ export const data = z
       .meta(
         help(
           'SQL statement (DuckDB) whose rows are the table; the view `data` has all rows of `path`, or of `testPath`. Its order of rows ' +
-            'is the order of the samples: say ORDER BY where the statement groups or joins. null: all rows and columns.',
+            'is the order of the samples: use ORDER BY where the statement groups or joins. null: all rows and columns.',
         ),
       ),
     target: z
@@ -94,7 +94,7 @@ export const data = z
       .meta(
         help(
           'Column of a `table` with the weight of each training sample, >= 0, by name: its loss and gradient are multiplied by it, as by ' +
-            '`train.classWeights`. It is no feature, scores are not weighted, and files to score or to predict need no such column.',
+            '`train.classWeights`. It is not a feature, scores are not weighted, and files to score or to predict need no such column.',
         ),
       ),
     columns,
@@ -117,7 +117,7 @@ export const data = z
       .default(null)
       .meta(
         help(
-          'Rows that are shuffled at a time with `stream`, about: a whole number of steps. Two such windows are in memory. null: 128 MiB of features.',
+          'Approximate number of rows that are shuffled at a time with `stream`, rounded to whole steps. Two such windows are in memory. null: 128 MiB of features.',
         ),
       ),
     table,

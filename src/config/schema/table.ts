@@ -15,8 +15,8 @@ const POLICIES = ['fill', 'row', 'error'] as const
 
 const columnSettings = z.strictObject({
   kind: z.enum(KINDS).optional().meta(help('Kind of the column.')),
-  missing: z.enum(POLICIES).optional().meta(help('Missing values of the column, in the place of `data.missing`.')),
-  dayFirst: z.boolean().optional().meta(help('Reading of its dates, in the place of `data.table.dayFirst`.')),
+  missing: z.enum(POLICIES).optional().meta(help('Missing values of the column, instead of `data.missing`.')),
+  dayFirst: z.boolean().optional().meta(help('Reading of its dates, instead of `data.table.dayFirst`.')),
 })
 
 export const columns = z
@@ -24,7 +24,7 @@ export const columns = z
   .default({})
   .meta(
     help(
-      'Kinds of columns of a `table`, by name, in the place of those that follow from the values: `number`; `category`, one ' +
+      'Kinds of columns of a `table`, by name, instead of those that follow from the values: `number`; `category`, one ' +
         'feature for each; `boolean`; `date`, its position in the year, month, week and day, and elapsed time; `ignore`. Or an object for a column, ' +
         'with its `kind`, `missing` (as in `data.missing`) and `dayFirst` (as in `data.table`), each optional. See docs/tables.md.',
     ),
@@ -65,7 +65,7 @@ export const categories = z
       .default(BUCKETS)
       .meta(
         help(
-          'Features that all other categories of such a column, those of later rows among them, are hashed into. 0: they have zeros alone.',
+          'Features that all other categories of such a column, including unknown ones, are hashed into. 0: they are zeros.',
         ),
       ),
     above: z
@@ -137,11 +137,11 @@ export const table = z
       .string()
       .regex(/^(auto|[\s\S])$/u, { error: 'one character, or "auto"' })
       .default('auto')
-      .meta(help('Separator of fields in CSV files, one character. `auto`: detected, and said.')),
+      .meta(help('Separator of fields in CSV files, one character. `auto`: detected, and reported.')),
     header: z
       .union([z.literal('auto'), z.boolean()])
       .default('auto')
-      .meta(help('True if the first line of CSV files has the names of the columns. `auto`: detected, and said.')),
+      .meta(help('True if the first line of CSV files has the names of the columns. `auto`: detected, and reported.')),
     decimal: z
       .enum(['auto', '.', ','])
       .default('auto')
@@ -155,7 +155,7 @@ export const table = z
       .default('auto')
       .meta(
         help(
-          'True if 01/02/2020 is 1 February, false if it is 2 January. `auto`: decided where the dates of a column allow one reading alone.',
+          'True if 01/02/2020 is 1 February, false if it is 2 January. `auto`: decided where the dates of a column allow only one reading.',
         ),
       ),
   })
