@@ -42,7 +42,7 @@ export interface Peer {
   close(): Promise<void>
 }
 
-/** A script of bench/peers. Debian's packages belong to this Python, whichever other one comes first in PATH. */
+/** A script of bench/peers. Debian's packages belong to this Python, even if another one comes first in PATH. */
 export function pythonCommand(
   script: 'core-type.py' | 'numpy-step.py' | 'sklearn-step.py' | 'torch-step.py',
   args: readonly string[],
@@ -115,7 +115,7 @@ export async function startPeer({ file, args, env }: PeerCommand, patienceMs = P
   }
 }
 
-/** Lines in, lines out, and the end of the process as an error for whoever waits. */
+/** Lines in, lines out, and the end of the process as an error for a waiting caller. */
 class PeerLink {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: AsyncIterator<string>

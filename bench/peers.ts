@@ -240,7 +240,7 @@ function factTable(measured: readonly Measured[]): Table {
   }
 }
 
-/** Rows a second, so that the slowest does not squeeze all others. Ours beside the first peer stand for ours. */
+/** Rows a second, so that the slowest does not squeeze all others. Our own rows are those beside the first peer. */
 function peerChart(measured: readonly Measured[], backend: string, workers: number): Chart {
   const rate = ({ median: middle, low, high }: Summary) =>
     chartBar({ count: 0, min: 0, max: 0, median: 1 / middle, low: 1 / high, high: 1 / low }, REFERENCE_BATCH)

@@ -140,5 +140,5 @@ export function reportJson(machine: BenchMachine, ran: readonly Ran[]): object {
   }
 }
 
-/** Says on stderr what is going on, for whoever waits. */
+/** Shows progress on stderr. */
 export type Say = (what: string) => void

@@ -24,7 +24,7 @@ export const SMALL_DEFAULTS: SmallOptions = { spans: 30, steps: 62, warmup: 20, 
 const HIDDEN = [128]
 const BATCH = 128
 const WORKERS = [1, 2] as const
-/** Steps a second with 1 and with 2 workers. The last is for whichever of both precisions is the faster. */
+/** Steps a second with 1 and with 2 workers. The last one is for the faster of both precisions. */
 const STEPS_BARS: Readonly<Record<string, Readonly<Partial<Record<number, readonly number[]>>>>> = {
   'wasm f32': { 1: [450], 2: [800] },
   'onednn f32': { 2: [2400, 4500] },

@@ -23,8 +23,8 @@ const BAR_SECONDS = 1.5
 const HIDDEN = [128]
 const BATCH = 128
 /**
- * Events are written after a span of steps, and a span ends with its epoch: with so few rows to train on, after the
- * second step. All rows are loaded all the same.
+ * Events are written after a span of steps, and a span ends with its epoch: with this few training rows, after the second step. All rows
+ * are loaded nevertheless.
  */
 const VALIDATION = 0.98
 

@@ -93,7 +93,7 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
   }
 }
 
-/** The bars are about the first form that was asked for. */
+/** The bars are about the first requested form. */
 function barsOf({ label, precision }: Variant, results: readonly StepResult[]): Bar[] {
   const all = results.filter(of => of.backend === label)
   if (all.length === 0) return []

@@ -1,5 +1,5 @@
 /**
- * Digests of the weights that every shipped experiment comes to: quickstart and smoke whole, the others after one epoch.
+ * Digests of the weights that every shipped experiment ends with: quickstart and smoke whole, the others after one epoch.
  *
  *   node scripts/digests.mjs                        every experiment with every backend that works here
  *   node scripts/digests.mjs --against ../older     the same with another built tree, on this machine; exit code 1 if any differs

@@ -14,7 +14,7 @@ import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 
-/** Time for one file, in seconds: a hang is found, and a busy machine is not taken for one. */
+/** Time for one file, in seconds: short enough to find a hang, long enough for a busy machine. */
 const TIMEOUT = 900
 const ROOT = 'dist/test'
 const COUNTS = ['total', 'pass', 'fail', 'skip', 'todo']

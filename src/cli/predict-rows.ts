@@ -35,7 +35,7 @@ function formatFor(out: string | undefined, asked: Format | undefined): Format {
   if (format !== undefined) return format
   throw new ConfigError(
     `gradloom predict: --out is ${inspect(out)}, expected a name that ends in ${Object.keys(FORMAT_OF_ENDING).join(', ')}`,
-    { hint: '--format says which, whatever the name' },
+    { hint: '--format selects it for any file name' },
   )
 }
 

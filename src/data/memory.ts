@@ -22,7 +22,7 @@ const NAME = 'memory'
 export async function openMemory(data: TrainingData | undefined, config: DataConfig): Promise<DatasetSource> {
   if (data === undefined) {
     throw new ConfigError(
-      'data.dataset is "memory", expected the samples too: a program hands them over, and no file has them',
+      'data.dataset is "memory", expected the samples too: a program passes them to `train`, a file cannot have them',
       {
         hint: 'train(experiment, { data: { features, labels } }); resume and reproduce take the same samples',
       },

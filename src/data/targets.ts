@@ -34,7 +34,7 @@ function expectDistinct(where: string, { names, values }: Pick<Targets, 'names' 
     if (deviation === 0 || rounding <= MOST_ROUNDING * deviation) continue
     throw new DataError(
       `${where}: '${name}' is ${mean.toPrecision(12)} on average with a standard deviation of ${deviation.toPrecision(3)}, ` +
-        `expected one that f32 can tell apart; rounding changes it by ${rounding.toPrecision(3)}`,
+        `expected values that stay different in f32; rounding changes it by ${rounding.toPrecision(3)}`,
       { hint: `subtract a common offset such as ${Number(mean.toPrecision(3))}` },
     )
   }

@@ -93,7 +93,7 @@ function expectExact(where: string, type: string, values: ArrayLike<number>): vo
   for (let i = 0; i < values.length; i++) {
     if (Number.isSafeInteger(values[i])) continue
     throw new DataError(
-      `${where}: element ${i} is about ${values[i]}, expected whole numbers up to 2^53; it is ${type}, and larger ones are not told apart`,
+      `${where}: element ${i} is about ${values[i]}, expected whole numbers up to 2^53; it is ${type}, and larger ones are not exact`,
     )
   }
 }

@@ -271,7 +271,7 @@ function misfit(
     `${file}: ${array.name} is (${array.shape.join(', ')}), expected (${shape.join(', ')})${form} for ${name}; ` +
       'the experiment must have the model of the file',
     ...(kind === 'weight'
-      ? [{ hint: '--from-layout says how weights lie, --from-order how they follow each other' }]
+      ? [{ hint: '--from-layout gives the orientation of matrices, --from-order the order of the layers' }]
       : []),
   )
 }

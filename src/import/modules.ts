@@ -79,7 +79,7 @@ function numbered(file: string, arrays: readonly ForeignArray[]): Module[] {
 
 function unplaced(file: string, { name, shape }: ForeignArray): DataError {
   return new DataError(
-    `${file}: ${name} is (${shape.join(', ')}), expected a name that says what it is, as fc1.weight, fc1.bias and ` +
+    `${file}: ${name} is (${shape.join(', ')}), expected a name such as fc1.weight, fc1.bias and ` +
       'bn1.running_mean of PyTorch or dense/kernel of Keras, each once',
   )
 }

@@ -61,7 +61,9 @@ export function layerPanels(
     return {
       title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note:
-        kind === 'output' ? `says ${saidBy(input.task, values, outputNames)}` : `${(100 * active).toFixed(0)} % active`,
+        kind === 'output'
+          ? `predicts ${saidBy(input.task, values, outputNames)}`
+          : `${(100 * active).toFixed(0)} % active`,
       values,
       names: named ? outputNames : null,
       shape: kind === 'input' && values.length === height * width ? { height, width } : null,

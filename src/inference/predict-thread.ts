@@ -16,7 +16,9 @@ export interface ThreadData {
 export function openForward({ model, begun }: ThreadData): Promise<Forward> {
   const thread = 1 + Atomics.add(begun, 0, 1)
   if (thread < model.plan.workers) return Forward.open(model, thread)
-  throw new RunError('a thread that predicts has ended, expected all to go on', { hint: 'open the model again' })
+  throw new RunError('a thread of the predictor has ended, expected all to run until `close`', {
+    hint: 'open the model again',
+  })
 }
 
 let opening: Promise<Forward> | undefined

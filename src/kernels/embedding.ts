@@ -1,7 +1,7 @@
 /**
- * Rows of embeddings into a batch matrix, and its deltas back into their gradient: copies and sums in the order of the rows, the
- * same code for every backend, whichever form its matrices have. Bound once; runs in workers. Writes the rows of the batch that it
- * is given, and the range of the gradient.
+ * Rows of embeddings into a batch matrix, and its deltas back into their gradient: copies and sums in the order of the rows, the same
+ * code for every backend, whatever form its matrices have. Bound once; runs in workers. Writes the rows of the batch that it is given,
+ * and the range of the gradient.
  *
  * Letters: `B` rows of the batch buffers, `E` embedded features, `I` inputs of the first layer, `N` samples, `F` features.
  */

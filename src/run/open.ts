@@ -36,7 +36,7 @@ export async function openRun(target: string): Promise<OpenedRun> {
       throw new ConfigError(
         `${target}: cannot be read: ${cause.message}; expected a run directory or a checkpoint file`,
         {
-          hint: `runs are saved under runs/ unless --run-dir says otherwise; ${PACKAGED_MODELS.join(' and ')} are models that come with gradloom`,
+          hint: `runs are saved under runs/ unless --run-dir is given; ${PACKAGED_MODELS.join(' and ')} are models that come with gradloom`,
           cause,
         },
       )

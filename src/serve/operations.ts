@@ -216,7 +216,7 @@ export const OPERATIONS = {
       querystring: object(
         {
           count: within(1, 100, 12),
-          look: { ...within(1, 100_000, 1000), description: 'So many images are looked at, from the first on.' },
+          look: { ...within(1, 100_000, 1000), description: 'Number of images that are checked, from the first on.' },
         },
         'count',
         'look',

@@ -245,5 +245,5 @@ function answerError(error: FastifyError | GradloomError, _request: FastifyReque
   const status = error.statusCode ?? 500
   if (status < 500) return reply.code(status).send(failure(status, error.message))
   process.stderr.write(`gradloom serve: ${error.stack ?? error.message}\n`)
-  return reply.code(500).send(failure(500, 'the server failed; its terminal says how'))
+  return reply.code(500).send(failure(500, 'internal error; see the terminal of the server'))
 }

@@ -89,8 +89,8 @@ t.test('as JSON: exact numbers', async t => {
     ['dark <b>blue</b>', 24],
     ['red', 8],
   ])
-  t.match(column('weight'), { role: 'weight', kind: null, reason: 'it says the weights' })
-  t.match(column('household'), { role: 'split', kind: null, reason: 'it says the groups of the splits' })
+  t.match(column('weight'), { role: 'weight', kind: null, reason: 'it has the weights of the samples' })
+  t.match(column('household'), { role: 'split', kind: null, reason: 'it defines the groups of the splits' })
   t.match(column('seen'), { range: [Date.UTC(2024, 2, 1) / 1000, Date.UTC(2024, 2, 28) / 1000] })
 })
 

@@ -1,8 +1,8 @@
 /**
  * Weights that a shipped experiment ends with, as a digest that has not changed since it was first recorded here.
  *
- * `wasm` computes the same bits on every CPU and operating system, so the number stands for all of them. scripts/digests.mjs does
- * the same for the first epochs of every shipped experiment.
+ * `wasm` computes the same bits on every CPU and operating system, so one digest is for all of them. scripts/digests.mjs does the same
+ * for the first epochs of every shipped experiment.
  */
 import t from 'tap'
 import { train } from '../../src/coordinator/new-run.js'

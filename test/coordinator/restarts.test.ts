@@ -1,4 +1,4 @@
-/** Deaths of workers: whoever dies, and whenever, the run continues and comes to the bits of an undisturbed one. */
+/** Deaths of workers: whichever dies, and at any time, the run continues to the bits of an undisturbed one. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'

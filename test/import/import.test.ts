@@ -186,7 +186,7 @@ t.test('what does not fit is refused with its name, its shape and what was expec
       without(1, { name: '0.bias', shape: [], whole: false, values: [1] }),
     ],
     [
-      'x: c is (5), expected a name that says what it is, as fc1.weight, fc1.bias and bn1.running_mean of PyTorch or dense/kernel of Keras, each once',
+      'x: c is (5), expected a name such as fc1.weight, fc1.bias and bn1.running_mean of PyTorch or dense/kernel of Keras, each once',
       [bias('c', 0, 5), ...good],
     ],
     ['x: has b, which the model has no place for; see model.norm', [bias('b', 0, 5), ...good]],

@@ -1,6 +1,6 @@
 /**
- * The kernels that run over the rows of a batch, a candidate against the truth: each function sweeps one kernel, both
- * labs given the same numbers, and tallies. Rows outside the range and everything else must stay as they were.
+ * The kernels that run over the rows of a batch, a candidate against the reference: each function sweeps one kernel, both labs given the
+ * same numbers, and tallies. Rows outside the range and everything else must stay as they were.
  */
 
 import type { Kernels } from '../../src/kernels/backend.js'

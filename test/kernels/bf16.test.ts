@@ -1,6 +1,6 @@
 /**
- * The bf16 backend's kernels over products in plain JavaScript, so that they are tested on every CPU: the forms that
- * operands are rounded into, products of numbers that bf16 holds exactly, and whole steps beside the truth.
+ * The bf16 backend's kernels over products in plain JavaScript, so that they are tested on every CPU: the forms that operands are rounded
+ * into, products of numbers that bf16 holds exactly, and whole steps compared with the reference.
  */
 import t from 'tap'
 import { instantiateWasm } from '../../src/kernels/abi.js'

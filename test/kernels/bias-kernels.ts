@@ -1,4 +1,4 @@
-/** Gradients and updates of biases, a candidate against the truth, swept and tallied. */
+/** Gradients and updates of biases, a candidate against the reference, swept and tallied. */
 import { momentCount, type OptimizerType } from '../../src/model/optimizer.js'
 import { fill, type Lab, randoms, read, rowsOf, vector, whole } from './lab.js'
 import { placement, type RowSizes, type Sweep } from './sizes.js'

@@ -23,7 +23,7 @@ export const momentsOf = {
 /** Arrays w, m and v, as many as the optimizer has. */
 type Arrays = readonly Float64Array[]
 
-/** Parameters after a step against the truth's, whose gradient the candidate may have missed by `gradientError`. */
+/** Parameters after a step compared with the reference's; gradients may differ by `gradientError`. */
 export function checkUpdate(
   check: Check,
   got: Arrays,

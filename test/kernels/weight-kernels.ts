@@ -1,6 +1,6 @@
 /**
- * Gradients, updates and copies of weights, a candidate against the truth: each function sweeps one kernel and tallies.
- * A tile's kernel may touch that tile alone, in the master, its moments and its transposed form.
+ * Gradients, updates and copies of weights, a candidate against the reference: each function sweeps one kernel and tallies. A tile's
+ * kernel may touch that tile alone, in the master, its moments and its transposed form.
  */
 
 import type { Tile, WeightTensors } from '../../src/kernels/backend.js'

@@ -41,7 +41,7 @@ const data = bytes.subarray(8 + headerLength)
 const isExpected = (error: unknown) =>
   error instanceof CheckpointError || (error instanceof RunError && error.message.includes('formatVersion'))
 
-/** All that reads checkpoints. Returns whether the file was taken for whole. */
+/** Calls all readers of checkpoints. Returns whether they accepted the file. */
 async function read(file: string): Promise<boolean> {
   const outcomes = await Promise.allSettled([
     verifyCheckpoint(file),

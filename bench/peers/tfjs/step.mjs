@@ -139,7 +139,7 @@ async function main() {
   const adam = tf.train.adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
   for (let i = 0; i < Number(args.warmup); i++) step(layers, adam, batch, options)
 
-  // The backend multiplies with XNNPACK, its name stands where the other peer names its BLAS.
+  // The backend multiplies with XNNPACK: reported where the other peer names its BLAS.
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')
   const version = wasm.version_wasm
   say({ ready: true, peer: PEER, version, threads: wasm.getThreadsCount(), simd, blas: 'XNNPACK' })

@@ -13,9 +13,9 @@ export interface SplitColumn {
 }
 
 const REASONS = {
-  column: 'it says the splits',
-  group: 'it says the groups of the splits',
-  time: 'it says the times of the splits',
+  column: 'it defines the splits',
+  group: 'it defines the groups of the splits',
+  time: 'it has the times that rows are split by',
 } as const
 
 /** Reasons why columns are no features, by name; they are if the experiment says a kind. */

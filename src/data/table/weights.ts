@@ -5,7 +5,7 @@ import type { ColumnProfile, TableChunk } from './columns.js'
 import { noColumn } from './kinds.js'
 
 /** Reason why the column is no feature. */
-export const WEIGHT_REASON = 'it says the weights'
+export const WEIGHT_REASON = 'it has the weights of the samples'
 
 /** Checks the column of `data.weight`. Throws DataError if there is none, if it is no number, or if it is a target. */
 export function expectWeight(

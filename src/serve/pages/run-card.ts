@@ -141,7 +141,7 @@ export class RunCard {
           canvas.setAttribute('role', 'img')
           canvas.ariaLabel = `Test image ${index}`
           drawImage(canvas, bytesOf(pixels), found)
-          const says = `says ${predicted.className}, ${formatPercent(predicted.confidence, 0)}`
+          const says = `predicted ${predicted.className}, ${formatPercent(predicted.confidence, 0)}`
           return element('li', {}, canvas, says, element('br'), `is ${className}`)
         }),
       )

@@ -42,7 +42,7 @@ t.test('delimited text that is refused', async t => {
       '3,2,x,y\n1,2,0\n1,2,1\n1,2,2\n',
       /line 4: column '2' is '2', expected the number of a class/,
     ],
-    ['wrong counts', '4,2,x,y\n1,2,0\n1,2,1\n1,2,1\n', /line 1: says that the table has 4 rows, expected 3/],
+    ['wrong counts', '4,2,x,y\n1,2,0\n1,2,1\n1,2,1\n', /line 1: states that the table has 4 rows, expected 3/],
     ['nothing', '', /is empty/],
     ['empty lines', '\n\n', /has no rows/],
     ['an archive', 'PK\x03\x04', /ZIP archive/],

@@ -8,7 +8,7 @@ t.test('the weights are those of the training rows, in their order, and no featu
   const source = await openText(text, { weight: 'w' })
   t.equal(source.weighted, true)
   t.same(source.columns?.features, ['a'])
-  t.match(source.table, { weight: 'w', unused: [{ column: 'w', reason: 'it says the weights' }] })
+  t.match(source.table, { weight: 'w', unused: [{ column: 'w', reason: 'it has the weights of the samples' }] })
   const { rows } = source.train
   const features = new Float32Array(rows)
   const { weights } = await source.load('train', features, new Int32Array(rows))

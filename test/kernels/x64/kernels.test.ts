@@ -1,6 +1,6 @@
 /**
- * Kernels in AVX-512 beside those of the WASM module that they stand in for: the same bits, over sizes that fill no
- * vector, strides, numbers that are subnormal, infinite or NaN.
+ * Kernels in AVX-512 compared with those of the WASM module that they replace: the same bits, over sizes that fill no vector, strides,
+ * numbers that are subnormal, infinite or NaN.
  */
 import t from 'tap'
 import { instantiateWasm } from '../../../src/kernels/abi.js'

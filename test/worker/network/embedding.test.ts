@@ -69,7 +69,7 @@ async function networkOf(
   const data = viewSlot<'float32' | 'uint8'>(memory, layout.features.train).data
   for (let row = 0; row < ROWS + 2; row++) {
     for (let f = 0; f < plain; f++) data[row * features + f] = random()
-    // Rows 0 and 2 of each table are never asked for; others several times.
+    // Rows 0 and 2 of each table never occur; others several times.
     for (const [e, { rows }] of SHAPES.entries()) {
       const index = Math.floor(((random() + 1) / 2) * rows)
       data[row * features + plain + e] = index === 0 || index === 2 ? 1 : index

@@ -252,7 +252,7 @@ function detectHeader(
   return {
     header: true,
     notes: [
-      `the first line is taken for the names of the columns; all columns are text, so nothing but its texts tells`,
+      `the first line is taken for the names of the columns; all columns are text, so only its own texts show that`,
     ],
     warnings: [],
   }

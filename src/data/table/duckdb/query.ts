@@ -32,9 +32,7 @@ export async function querySource(
       ({ name }, i) => columns.findIndex(each => each.name.toLowerCase() === name.toLowerCase()) !== i,
     )
     if (twice !== undefined) {
-      throw new DataError(
-        `${at}: two columns are named ${inspect(twice.name)} but for capitals, which SQL does not tell apart`,
-      )
+      throw new DataError(`${at}: two columns are named ${inspect(twice.name)} except for capitals, which SQL ignores`)
     }
     const selected: string[] = []
     for (const [index, column] of columns.entries()) {

@@ -102,7 +102,7 @@ export function decide(column: string, counts: Meanings, dayFirst: boolean | nul
       reading: TEXT,
       missingTexts: false,
       warning:
-        `column ${column} has integers above 2^53 (${formatCount(counts.huge)}), which numbers cannot tell apart; it is text. ` +
+        `column ${column} has integers above 2^53 (${formatCount(counts.huge)}), which f64 numbers cannot distinguish; it is text. ` +
         'If they are quantities, make it a number in data.columns',
     }
   }

@@ -181,7 +181,7 @@ async function countsAgree(where: string, table: DelimitedFiles, [digest]: reado
   if (rows === counts!.rows) return true
   if (counts!.isRow) return false
   throw new DataError(
-    `${where}: line 1: says that the table has ${counts!.rows} rows, expected ${rows}, which follow`,
+    `${where}: line 1: states that the table has ${counts!.rows} rows, expected ${rows}, which follow`,
     {
       hint: 'if the first line is a row: data.table.header false; if it has names: true',
     },
