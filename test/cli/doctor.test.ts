@@ -95,7 +95,7 @@ t.test('native libraries, and what auto takes', async t => {
   )
 })
 
-t.test('a machine where training cannot work says why', async t => {
+t.test('on a machine where training cannot work, doctor gives the reason', async t => {
   const poor = { ...machine, wasm: { simd: false, threads: false } }
   const diagnosis = diagnose({ ...facts, machine: poor, backends: [backends[1]], trials: [] })
   t.equal(diagnosis.ok, false)

@@ -14,7 +14,7 @@ const train = (...args: readonly string[]) => ['train', 'configs/smoke.json', ..
 const json = (...path: readonly string[]) => JSON.parse(readFileSync(join(...path), 'utf8'))
 
 for (const backend of ['blas', 'onednn'] as const) {
-  t.test(`train --backend ${backend}: told at the start, recorded in the manifest, evaluated alike`, async t => {
+  t.test(`train --backend ${backend}: shown at the start, recorded in the manifest, evaluated alike`, async t => {
     const library = await nativeLibrary(t, backend)
     if (!library) return
     const runDir = join(t.testdir(), 'run')
@@ -124,7 +124,7 @@ t.test('GRADLOOM_BF16=emulate: trains, evaluates and says what it is', async t =
   t.equal(elsewhere.code, 0, 'a model of bf16 is read everywhere')
 })
 
-t.test('without koffi wasm works, and everybody is told why the others do not', async t => {
+t.test('without koffi wasm works, and every command says why the others do not', async t => {
   const hook = pathToFileURL('dist/test/fixtures/no-koffi.js').href
   const env = { NODE_OPTIONS: `--import ${hook}` }
   const missing = /koffi, an optional dependency, cannot be loaded: Cannot find package 'koffi'/

@@ -76,7 +76,7 @@ t.test('the next table has its own two seconds', async t => {
   )
 })
 
-t.test('a reader tells the rows that it has read, and when it is done, also where it fails', async t => {
+t.test('a reader reports the rows that it has read, and its end, also where it fails', async t => {
   const dir = t.testdir()
   const path = join(dir, 'many.csv')
   writeFileSync(path, `a,b\n${Array.from({ length: 50_000 }, (_, i) => `${i},${i % 7}\n`).join('')}`)

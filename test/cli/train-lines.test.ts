@@ -5,7 +5,7 @@ import { CWD, epoch, progress, RUN_DIR, start, summary } from './events.js'
 
 const paint = paintFor({ isTTY: false })
 
-t.test('the start says what is trained on what', async t => {
+t.test('the first lines name data, model and machine', async t => {
   t.same(startLines(start, CWD), [
     'data     digits: 8,004 training and 1,996 test samples',
     'model    784-512-256-10, 535,818 parameters',
@@ -46,7 +46,7 @@ t.test('the bar fills over the run and fits every terminal', async t => {
   t.match(barLine({ ...progress, epochs: 0, step: 0 }, 200), /█{30}/, 'nothing to do is done')
 })
 
-t.test('the end says the result, where it is, and what next', async t => {
+t.test('the last lines have the result, its files, and next commands', async t => {
   const context = { runDir: RUN_DIR, experimentPath: 'configs/quick start.json', cwd: CWD, paint, ofImages: true }
   t.same(endLines(summary, context), [
     'result   test accuracy 96.10 %, loss 0.1345; training loss 0.0500',

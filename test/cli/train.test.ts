@@ -74,7 +74,7 @@ t.test('a run: files where the design says, stdout for the summary alone, and ev
   t.match(ofFile, { code: 0, stderr: '', stdout: /^test: accuracy/ })
 })
 
-t.test('--quiet says nothing but what goes wrong', async t => {
+t.test('--quiet prints only errors', async t => {
   const cwd = t.testdir({})
   t.match(await gradloom(['train', SMOKE, '--quiet', '--epochs', '0'], { cwd }), { code: 0, stdout: '', stderr: '' })
 })

@@ -86,7 +86,7 @@ t.test('every setting of a step: the same bits for 1 and 3 workers, a third of t
   )
 })
 
-t.test('averages are scored in the place of the vectors, by the run and by whoever opens it', async t => {
+t.test('averages are scored instead of the vectors, by the run and by what opens it', async t => {
   const folder = join(dir, 'averages')
   const averaged = await train(experiment({ train: { ...base.train, ema: { decay: 0.9 } } }), { runDir: folder })
   t.equal(averaged.weightsSha256, summary.weightsSha256, 'training does not see them')
@@ -218,7 +218,7 @@ t.test('a category of 1,000 values decides: an embedding learns it, and hashing 
   t.ok(hashed < 0.8, `hashed ${hashed}`)
 })
 
-t.test('the start says the tables; the experiment has the setting', async t => {
+t.test('the start lists the tables; the experiment has the setting', async t => {
   const start = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
     .split('\n')
     .map(line => line && JSON.parse(line))[0]

@@ -18,7 +18,7 @@ const input = {
 }
 const tiny = (more: object = {}) => resolveExperiment({ ...input, ...more }, { baseDir: root })
 
-t.test('a run learns, tells what happens, and its directory says the same', async t => {
+t.test('a run learns and emits events, and its directory records the same', async t => {
   const runDir = join(root, 'learned')
   const events: TrainEvent[] = []
   const summary = await train(tiny(), { runDir, onEvent: event => events.push(event) })

@@ -17,7 +17,7 @@ function copy(t: Test): { run: string; data: string } {
   return { run: join(dir, 'run'), data: join(dir, 'bytes.npz') }
 }
 
-t.test('a run on a table of bytes that was divided by 255 goes on so, to the same bits', async t => {
+t.test('a run on a table of bytes that was divided by 255 resumes with that scaling, to the same bits', async t => {
   const { run, data } = copy(t)
   const { trained, summary } = await resume(run, { dataPath: data, overrides: ['train.epochs=4'] })
   t.equal(trained, true)

@@ -88,7 +88,7 @@ t.test('every optimizer, validation and buffers: the same bits and the same scor
   t.equal((await resume(runDir)).summary.weightsSha256, undisturbed.weightsSha256)
 })
 
-t.test('a run that goes on has no summary of before', async t => {
+t.test('a resumed run has no earlier summary', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(8, runDir, experiment({ backend: 'wasm' }))
   t.ok(existsSync(join(runDir, 'summary.json')))
@@ -102,7 +102,7 @@ t.test('a run that goes on has no summary of before', async t => {
   t.ok(existsSync(join(runDir, 'summary.json')))
 })
 
-t.test('metrics go on as if nothing had happened; the links name whole files; old checkpoints go', async t => {
+t.test('metrics continue without a gap; the links point to whole files; old checkpoints are removed', async t => {
   const dir = t.testdir()
   const runDir = join(dir, 'run')
   const undisturbedDir = join(dir, 'undisturbed')
@@ -134,7 +134,7 @@ t.test('metrics go on as if nothing had happened; the links name whole files; ol
   t.equal(resumes.length, 1)
 })
 
-t.test('a damaged checkpoint is told and passed over, and the bits stay the same', async t => {
+t.test('a damaged checkpoint is reported and skipped, and the bits stay the same', async t => {
   const undisturbed = await train(experiment({ backend: 'wasm' }), { runDir: null })
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(20, runDir, experiment({ backend: 'wasm' }))
@@ -210,7 +210,7 @@ t.test('changes of the past, other data and a run in use are refused', async t =
   await t.rejects(resume(runDir, { overrides: ['train.epochs=5'] }), /MD5 is .*; the run was trained on other data/)
 })
 
-t.test('--allow-change goes on with other settings, and the manifest says which', async t => {
+t.test('--allow-change continues with other settings, and the manifest records them', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }))
   const { summary } = await resume(runDir, { overrides: ['optimizer.learningRate=0.01'], allowChange: true })

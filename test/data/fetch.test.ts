@@ -82,7 +82,7 @@ t.test('files that are there unpacked are right too', async t => {
   )
 })
 
-t.test('a connection cut again and again: goes on with Range where it stopped', async t => {
+t.test('a connection cut again and again: continues with Range where it stopped', async t => {
   const mirror = await startMirror(t, (request, response) =>
     serveRange(request, response, gz[roleOf(request.url!)], 10_000),
   )
@@ -121,7 +121,7 @@ t.test('a server that always cuts at the same byte is given up for the next mirr
   t.equal(good.requests[0].range, 'bytes=4-', 'what the first mirror sent is used')
 })
 
-t.test('a fetch that failed leaves its part, and the next one goes on from it', async t => {
+t.test('a fetch that failed leaves its partial file, and the next one continues from it', async t => {
   const bad = await startMirror(t, (request, response) =>
     serveRange(request, response, gz[roleOf(request.url!)], request.headers.range === undefined ? 5000 : 0),
   )

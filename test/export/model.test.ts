@@ -55,7 +55,7 @@ t.test('a model scores as its run does: in f32 the same, in bf16 half the bytes 
   t.same(b.parameter('layers.0.weight').data, widenBf16(roundToBf16(weight)))
 })
 
-t.test('a model can be made again from itself, and says where it does not come out the same', async t => {
+t.test('a model can be reproduced from its file, and differences are reported', async t => {
   t.match(await readCheckpoint(half), { trainedSha256: summary.weightsSha256 })
   t.match(await reproduceModel(half), { identical: true, identicalUpTo: summary.steps, difference: null })
   const other = await reproduceModel(full, { overrides: ['seed=2'] })

@@ -55,7 +55,7 @@ t.test('28 x 28 of another kind than digits: its own training pictures are seen 
   for (const [i, { pixels }] of answers.entries()) t.same([...pixels], [...images.subarray(i * F, (i + 1) * F)])
 })
 
-t.test('data.preparation says otherwise', async t => {
+t.test('data.preparation overrides it', async t => {
   const run = await trained('said', { dataset: 'npz', path: bytes, preparation: 'mnist' })
   t.equal((await Predictor.open(run)).source.input.preparation, 'mnist')
 })

@@ -31,7 +31,7 @@ t.test('the accuracy on the test split is that of evaluate, exactly', async t =>
   t.equal(findMistakes(predictor, test).length, rows - correct!)
 })
 
-t.test('what it says of an image does not depend on which others it is asked with', async t => {
+t.test('the prediction of an image does not depend on the others in the call', async t => {
   const all = predictor.predict(test.features)
   t.same(all.shape, [test.rows, 10])
   let cases = 0
@@ -188,7 +188,7 @@ t.test('images of another size are refused, none is fine', async t => {
   t.same(predictor.predict(new Uint8Array(0)).shape, [0, 10])
 })
 
-t.test('a note says where the run computed otherwise', async t => {
+t.test('a note says if the run was computed in another backend', async t => {
   t.equal(predictor.note, null)
   const dir = t.testdir()
   const data = writeTinyData(join(dir, 'data'))

@@ -35,7 +35,7 @@ const DENSE = { ...LARGE, zeros: false }
 const WIDE = { arch: 'x64', flags: 'fpu avx2 avx512f' }
 const NARROW = { arch: 'x64', flags: 'fpu avx2 fma' }
 
-t.test('libraries come first where vectors are wide, or nobody tells and the network is not small', async t => {
+t.test('libraries come first where vectors are wide, or unknown and the network is not small', async t => {
   t.equal(autoOrder(LARGE, WIDE), NATIVE_FIRST)
   t.equal(autoOrder(SMALL, WIDE), NATIVE_FIRST)
   t.equal(autoOrder(SMALL, { arch: 'x64', flags: '' }), WASM_FIRST)
@@ -75,7 +75,7 @@ t.test('auto takes wasm where vectors are narrow, whatever libraries there are',
   t.match(await chooseBackend(auto, LARGE, NARROW), { name: 'wasm', library: null, advice: null })
 })
 
-t.test('auto falls back to wasm, and says what is in the way', async t => {
+t.test('auto falls back to wasm, with the reason', async t => {
   const env = { GRADLOOM_BLAS: '/none/libblas.so', GRADLOOM_ONEDNN: '/none/libdnnl.so' }
   const choice = await withEnv(env, () => chooseBackend({ backend: 'auto', library: null }, LARGE, WIDE))
   t.match(choice, { name: 'wasm', library: null, reason: /same bits on every CPU/ })

@@ -103,7 +103,7 @@ for (const { backend, u, exp, sizes, skip, open } of [
       ...batch.GATED.map(type => ['biasActivate', type] as const),
       ['activateBackward', 'gelu'],
     ] as const) {
-      await t.test(`${kind}, ${type}, tells a NaN and an infinity, wherever it stands`, async t => {
+      await t.test(`${kind}, ${type}, reports a NaN and an infinity at any position`, async t => {
         const { tried, answers } = batch.nonFiniteAnswers(labs[0], kind, type)
         t.same(answers.slice(0, 5), [], `${answers.length} failures`)
         t.equal(tried, 260)

@@ -39,7 +39,7 @@ for (const { backend, sizes, skip, open } of [
       })
     }
     for (const norm of ['batch', 'layer'] as const) {
-      await t.test(`${norm} norm tells deltas that are not finite, wherever they stand`, async t => {
+      await t.test(`${norm} norm reports deltas that are not finite, at any position`, async t => {
         const { tried, answers } = nonFiniteDeltas(labs[0], norm)
         t.same(answers.slice(0, 5), [], `${answers.length} failures`)
         t.equal(tried, 260)

@@ -156,7 +156,7 @@ function quarters({ width, height, rgba }: { width: number; height: number; rgba
   )
 }
 
-t.test('pictures are upright, whichever way the camera was held, also where they are made smaller', async t => {
+t.test('pictures are upright for every EXIF orientation, also where they are made smaller', async t => {
   const [a, b, c, d] = LEVELS
   const upright: Record<number, number[]> = {
     1: [a, b, c, d],

@@ -44,7 +44,7 @@ t.test('by hand: two labels of four rows; what divides by zero or never changes 
   t.end()
 })
 
-t.test('JSON says what evaluate says; page and Markdown show it; stored answers make the same bytes', async t => {
+t.test('JSON has what evaluate has; page and Markdown show it; stored predictions give the same bytes', async t => {
   const report = await readReport([run])
   const test = report.runs[0].test as LabelReport
   const scored = await evaluate(run)

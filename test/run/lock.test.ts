@@ -37,7 +37,7 @@ t.test('locks of dead processes, of other processes with their number, and torn 
   }
 })
 
-t.test("another host's lock is respected: nobody can tell from here", async t => {
+t.test("another host's lock is respected: its process cannot be checked from here", async t => {
   const dir = t.testdir({ [LOCK_FILE]: JSON.stringify({ pid: 1, host: 'elsewhere', started: null }) })
   await t.rejects(RunLock.take(dir), { message: /in use by process 1 on elsewhere/, hint: /remove / })
 })

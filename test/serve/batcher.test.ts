@@ -48,7 +48,7 @@ t.test('a batch that fails fails for those in it; the next ones are answered', a
   t.same(await good, [6])
 })
 
-t.test('more than may wait is refused whole, and nobody else is the worse for it', async t => {
+t.test('a request beyond the waiting limit is refused whole, and others are not affected', async t => {
   const { asked, ask, answer } = slowly()
   const batcher = new Batcher({ ask, mostInBatch: 10, mostWaiting: 3 })
   const good = batcher.askAll([1, 2])

@@ -75,7 +75,7 @@ t.test('samples/s of a worker: its share of the shards', async t => {
   ])
 })
 
-t.test('after a reset nothing is left of what was told before', async t => {
+t.test('after a reset nothing of earlier messages is left', async t => {
   const run = new RunCurves()
   run.add([{ ...start, time: time(0) }, steps(21, 1), { type: 'end', time: time(2), summary }])
   run.reset()

@@ -76,7 +76,7 @@ t.test('lines come as they are written; who reconnects gets what he has not had,
   }
 })
 
-t.test('a resumed run, whose metrics were cut, is told from its beginning', async t => {
+t.test('a resumed run, whose metrics were truncated, is sent from its beginning', async t => {
   const { dir, metrics } = runDirectory(t)
   writeFileSync(metrics, line(1) + line(2) + line(3))
   const { url } = await served(t, [dir])
@@ -127,7 +127,7 @@ t.test('live pages are counted, and beyond their number refused with 429', async
   })
 })
 
-t.test('a server that stops first tells what was written last', async t => {
+t.test('a server sends the last events before it stops', async t => {
   const { dir, metrics } = runDirectory(t)
   writeFileSync(metrics, line(1))
   const server = await served(t, [dir])

@@ -126,7 +126,7 @@ t.test('without a run: the first one that takes what is given', async t => {
   t.equal((await ask(url, '/predict', { row: [100, 20] })).json.run, 'houses')
 })
 
-t.test('GET /runs/:id tells what a network takes and says', async t => {
+t.test('GET /runs/:id describes inputs and outputs of a network', async t => {
   const model = async (id: string) => (await ask(url, `/runs/${id}`)).json.model
   t.match(await model('houses'), { input: 'row', task: 'regression', classNames: ['price', 'rooms'], width: 2 })
   t.match(await model('sizes'), { input: 'row', task: 'classification', classNames: ['large', 'small'] })

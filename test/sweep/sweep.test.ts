@@ -65,7 +65,7 @@ t.test('grids, lists, draws and seeds are combined, in a fixed order', async t =
   t.equal(new Set(drawn.map(point => JSON.stringify(point['model.hidden']))).size, 2)
 })
 
-t.test('what is wrong is told before anything runs', async t => {
+t.test('mistakes are reported before anything runs', async t => {
   const refused = async (sweep: object, message: RegExp) =>
     t.rejects(
       loadSweep(write('wrong', sweep)).then(loaded => runSweep(loaded, { dir: join(root, 'never') })),
@@ -159,7 +159,7 @@ t.test(
   },
 )
 
-t.test('a run that fails is told, and the others go on', async t => {
+t.test('a run that fails is reported, and the others continue', async t => {
   const sweep = write('failing', {
     set: { 'optimizer.type': 'sgd', 'train.epochs': 2 },
     grid: { 'optimizer.learningRate': [1e30, 0.1] },

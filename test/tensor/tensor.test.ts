@@ -44,7 +44,7 @@ t.test('a size of 0 is bound like any other', async t => {
   t.throws(bind, { message: 'add: b is (1), expected (N=0); bound by a (0)' })
 })
 
-t.test('viewTensor sees the buffer where it is told to', async t => {
+t.test('viewTensor views the buffer at the given offset', async t => {
   const buffer = new SharedArrayBuffer(256)
   const tensor = viewTensor(buffer, 'float32', [3, 5], 64)
   tensor.set(1, 2, 7.5)

@@ -95,7 +95,7 @@ t.test('each odd field after the first rows: the same type, value and message', 
   }
 })
 
-t.test('a later field decides with the ones before it, whoever reads them', async t => {
+t.test('a later field decides with the ones before it, with both readers', async t => {
   const rows = '1.5,2\n'.repeat(1001)
   const ints = '1,2\n'.repeat(1001)
   const cases: Record<string, [string, Partial<TableFormat>, (type: string) => boolean]> = {
