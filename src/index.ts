@@ -1,5 +1,5 @@
 /**
- * gradloom as a library: load an experiment, train it, score the trained network.
+ * gradloom as a library: load an experiment, train it, score the trained network. Main thread.
  *
  * ```ts
  * import { loadExperiment, train } from 'gradloom'

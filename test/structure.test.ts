@@ -161,3 +161,16 @@ t.test('README.md: the source tree has every folder of src', async t => {
   t.ok(folders.length > 15, `${folders.length} folders were looked at`)
   for (const { name } of folders) t.match(tree, new RegExp(`^  ${name}/ `, 'm'), `src/${name}`)
 })
+
+t.test('the first comment of a file says which thread runs it, within ten lines', async t => {
+  const runsOn = /\b(threads?|workers?|browser|process)\b|\b(Pure|Types|Data|Names|Constants|Interfaces)\b/i
+  let files = 0
+  for (const name of readdirSync('src', { recursive: true, encoding: 'utf8' })) {
+    if (!/(?<!\.d)\.ts$/.test(name) || name.includes('assembly')) continue
+    files++
+    const begin = readFileSync(join('src', name), 'utf8').split('\n').slice(0, 10).join('\n')
+    const [comment] = /\/\*\*[\s\S]*?(\*\/|$)/.exec(begin) ?? ['']
+    t.match(comment, runsOn, `src/${name}`)
+  }
+  t.ok(files > 400, `${files} files were looked at`)
+})

@@ -1,4 +1,4 @@
-/** Colour for terminals; none if output is not a terminal, with `NO_COLOR`, or without colour support. */
+/** Colour for terminals; none if output is not a terminal, with `NO_COLOR`, or without colour support. Main thread. */
 import { styleText } from 'node:util'
 
 export interface Paint {

@@ -1,6 +1,7 @@
 /**
- * Shapes that the operands of a kernel must have, in whatever layout a backend stores them: checked when a kernel is bound, once for
- * all its calls. Throws ShapeError that names the operand, and TypeError for one that is missing or of another type.
+ * Shapes that the operands of a kernel must have, in whatever layout a backend stores them: checked when a kernel is bound, once for all
+ * its calls. Throws ShapeError that names the operand, and TypeError for one that is missing or of another type. Runs in workers and in
+ * the predictor.
  *
  * Letters: `B` rows of a mini-batch, `N` rows of the data, `F` features, `I` inputs and `O` outputs of a layer, `C` classes.
  */

@@ -1,6 +1,6 @@
 /**
- * The library that decodes pictures, loaded when the first one is read: training on anything else never loads it. It is
- * an optional dependency, because its binaries are made for each system.
+ * The library that decodes pictures, loaded when the first one is read: training on anything else never loads it. It is an optional
+ * dependency, because its binaries are made for each system. Any thread.
  */
 import { PictureError, reasonOf } from './raster.js'
 

@@ -1,6 +1,6 @@
 /**
- * Style sheet of a report: light and dark, narrow and wide screens, print. Marks use the palette of Okabe and Ito, some
- * lightened or darkened for a contrast of 3:1 with the page; series also differ in their dashes.
+ * Style sheet of a report: light and dark, narrow and wide screens, print. Marks use the palette of Okabe and Ito, some lightened or
+ * darkened for a contrast of 3:1 with the page; series also differ in their dashes. Data only; any thread.
  */
 const LIGHT = {
   page: '#fff',

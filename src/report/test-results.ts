@@ -1,7 +1,7 @@
 /**
- * Results of a run's weights on the test images, as far as a report shows them. The first report computes them, not `train`,
- * because most runs are never reported; they are stored in the run directory, so that later reports need neither the weights
- * nor the data set, and are identical to the byte.
+ * Results of a run's weights on the test images, as far as a report shows them. The first report computes them, not `train`, because most
+ * runs are never reported; they are stored in the run directory, so that later reports need neither the weights nor the data set, and are
+ * identical to the byte. Main thread; writes `test-results.json`.
  *
  * Letters: `N` test images, `F` features of one, `U` units of a layer.
  */

@@ -1,4 +1,4 @@
-/** Codes by which assembly/activations.ts knows an activation; ReLU has kernels of its own. */
+/** Codes by which assembly/activations.ts knows an activation; ReLU has kernels of its own. Data only; any thread. */
 import type { Activation } from '../../model/activation.js'
 
 export const activationCode: Readonly<Record<Exclude<Activation, 'relu'>, number>> = {

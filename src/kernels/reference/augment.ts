@@ -1,6 +1,6 @@
 /**
- * Image augmentation of a mini-batch, in plain loops. Every operation is rounded to f32 in the order of
- * ../module/assembly/augment.ts, so that all backends see the same images, bit for bit.
+ * Image augmentation of a mini-batch, in plain loops. Every operation is rounded to f32 in the order of ../module/assembly/augment.ts, so
+ * that all backends see the same images, bit for bit. Runs in workers.
  */
 import {
   type Augmentation,

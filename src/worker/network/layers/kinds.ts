@@ -1,4 +1,7 @@
-/** The table of the executable halves of the kinds of layers; their declarations are in src/model/layers/kinds.ts. */
+/**
+ * The table of the executable halves of the kinds of layers; their declarations are in src/model/layers/kinds.ts. Runs in workers and in
+ * the predictor.
+ */
 import type { LayerType } from '../../../model/layers/layer.js'
 import type { BindLayer } from '../network.js'
 import { bindDense } from './dense.js'
