@@ -106,8 +106,8 @@ function varies(cycle: Cycle, numbers: Float64Array, rows: Uint32Array): boolean
 }
 
 /**
- * Training rows that a category needs for a row of an embedding: what is learned from a single one says nothing about others, and
- * what those have in common is what is known about a value that no training row has.
+ * Training rows that a category needs for a row of an embedding: a vector learned from a single row does not generalise, and rows of such
+ * categories together show what to expect of an unknown one.
  */
 const LEAST_ROWS = 2
 

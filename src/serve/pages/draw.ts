@@ -116,7 +116,7 @@ class DrawPage {
 
   #changed(): void {
     this.#dirty = true
-    byId('verdict').ariaBusy = 'true' // until what it says is about the current input
+    byId('verdict').ariaBusy = 'true' // until the answer is for the current input
     if (!this.#asking) void this.#ask()
   }
 

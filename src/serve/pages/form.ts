@@ -86,7 +86,7 @@ class FormPage {
 
   #changed(): void {
     this.#dirty = true
-    byId('verdict').ariaBusy = 'true' // until what it says is about the current fields
+    byId('verdict').ariaBusy = 'true' // until the answer is for the current fields
     window.clearTimeout(this.#sayTimer)
     if (this.#asking || this.#collectTimer !== 0) return
     this.#collectTimer = window.setTimeout(() => {

@@ -110,7 +110,7 @@ class Opening {
     const digests = new Digests(files, !this.#mayBePlain, bytes => this.#tell({ bytes: this.#progress.bytes + bytes }))
     const { where, notes, warnings } = this
     const isQuery = format.query !== null
-    // A query's own columns are what types are demanded of, and what is kept.
+    // With a query, demanded types and kept values are those of its own columns.
     const base = await this.#scan(digests, isQuery ? { ...format, types: {} } : format, isQuery ? 0 : this.#keepBytes)
     let { source, scanned } = base
     const place = this.#place
