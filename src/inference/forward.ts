@@ -18,8 +18,10 @@ import { faultText } from '../worker/plan/faults.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { passStages } from '../worker/program/passes.js'
+import type { Stage } from '../worker/program/stage.js'
 import type { ModelSource } from './model.js'
-import { PASS_ROWS, threadLayouts } from './thread-layouts.js'
+import { joinPass } from './shared-pass.js'
+import { PASS_ROWS, sharedLayout, threadLayouts } from './thread-layouts.js'
 
 /** Network that several threads run: plain data and shared memory, which can be sent to them. */
 export interface SharedModel {
@@ -30,6 +32,8 @@ export interface SharedModel {
   readonly reason: string
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
+  /** Words of the pass that threads run together. */
+  readonly together: Int32Array
 }
 
 export class Forward {
@@ -38,8 +42,11 @@ export class Forward {
   readonly layout: Layout
   readonly kernels: Kernels
   readonly #model: SharedModel
+  readonly #backend: Backend
   /** Runs rows [0, count) of the batch buffers; returns 0 or the code of a fault. */
   readonly #run: (count: number) => number
+  /** Stages over the batch buffers that all threads share; bound at the first pass that they run together. */
+  #shared: readonly Stage<number>[] | undefined
 
   private constructor(model: SharedModel, backend: Backend, layout: Layout, kernels: Kernels) {
     const { plan, memory } = model
@@ -47,6 +54,7 @@ export class Forward {
     this.layout = layout
     this.kernels = kernels
     this.#model = model
+    this.#backend = backend
     const network = bindNetwork(plan, layout, memory, kernels)
     const { data: indices } = network.batch.samples
     for (let row = 0; row < PASS_ROWS; row++) indices[row] = row
@@ -84,24 +92,51 @@ export class Forward {
     for (let first = 0; first < rows; first += PASS_ROWS) {
       const count = Math.min(PASS_ROWS, rows - first)
       into.set(samples.subarray(first * features, (first + count) * features))
-      const code = this.#run(count)
-      if (code !== 0) {
-        throw new RunError(`${source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {
-          hint: 'training went wrong before this checkpoint: try an earlier one',
-        })
-      }
+      refuseFault(this.#model, this.#run(count))
       taken(first, count)
     }
   }
 
   /** Copies `count` rows of the last pass's activations to rows from `first` of `out` (B, U). */
   copy(out: Float32Array, layer: number, first: number, count: number): void {
-    const { rows, cols, slot } = this.layout.activations[layer]
-    copyRows(out, first * cols, { rows, cols, tensor: viewSlot(this.#model.memory, slot) }, count)
-    const { targets } = this.#model.source.input
-    const isLast = layer === this.widths.length - 1
-    if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
+    copyActivations(this.#model, this.layout, out, layer, first, count)
   }
+
+  /** Works on the pass that all threads run together, until it has ended; see shared-pass.ts. */
+  join(): void {
+    const { plan, memory, together } = this.#model
+    this.#shared ??= stagesOf(
+      plan,
+      this.#backend,
+      bindNetwork(plan, sharedLayout(plan, this.#backend), memory, this.kernels),
+      plan.workers,
+    )
+    joinPass(together, this.#shared)
+  }
+}
+
+/** Copies `count` rows of the activations of batch buffers to rows from `first` of `out` (B, U). */
+export function copyActivations(
+  { source, memory, plan }: SharedModel,
+  { activations }: Pick<Layout, 'activations'>,
+  out: Float32Array,
+  layer: number,
+  first: number,
+  count: number,
+): void {
+  const { rows, cols, slot } = activations[layer]
+  copyRows(out, first * cols, { rows, cols, tensor: viewSlot(memory, slot) }, count)
+  const { targets } = source.input
+  const isLast = layer === plan.widths.length - 1
+  if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
+}
+
+/** Throws RunError for the code of a fault; 0: there is none. */
+export function refuseFault({ source }: SharedModel, code: number): void {
+  if (code === 0) return
+  throw new RunError(`${source.checkpoint}: ${faultText(code)} for a sample, expected finite numbers`, {
+    hint: 'training went wrong before this checkpoint: try an earlier one',
+  })
 }
 
 /** Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them. */
@@ -109,26 +144,19 @@ const PASS: Pass = { images: 'test', epoch: 0, deltaScale: 0 }
 /** Rows that go through all layers at a time in the portable backend: their activations stay in the caches. */
 const NEAR_ROWS = 64
 
-/**
- * A pass in this thread alone: all rows at once, since products that skip zeros have the same bits however they are divided, and take
- * a quarter less time whole. Without zeros a library multiplies, whose bits may depend on the division: then as `evaluate` divides.
- */
+/** A pass in this thread alone. */
 function passOf(plan: RunPlan, backend: Backend, network: Network): (count: number) => number {
-  if (!backend.bitsDependOnPartition || plan.activation === 'relu') {
+  if (!backend.bitsDependOnPartition) {
     const run = rowsPass(network)
-    const height = backend.bitsDependOnPartition ? PASS_ROWS : NEAR_ROWS
     return count => {
-      for (let row = 0; row < count; row += height) {
-        const code = run(PASS, { row, rows: Math.min(height, count - row) })
+      for (let row = 0; row < count; row += NEAR_ROWS) {
+        const code = run(PASS, { row, rows: Math.min(NEAR_ROWS, count - row) })
         if (code !== 0) return code
       }
       return 0
     }
   }
-  const stages = passStages<number>(
-    { plan, backend, network, trains: false },
-    { rows: count => count, pass: () => PASS, sampleIndex: (_, row) => row, place: () => 0 },
-  )
+  const stages = stagesOf(plan, backend, network, 1)
   return count => {
     for (const stage of stages) {
       const tasks = stage.tasks(count)
@@ -140,6 +168,20 @@ function passOf(plan: RunPlan, backend: Backend, network: Network): (count: numb
     return 0
   }
 }
+
+/**
+ * The stages that `evaluate` runs, for some threads, over the number of rows that is their context. Blocks are joined, which takes a
+ * fifth less time where zeros are skipped; whether they are, and what a library multiplies, is decided for each block as there, so
+ * that bits are the same.
+ */
+const stagesOf = (plan: RunPlan, backend: Backend, network: Network, threads: number): Stage<number>[] =>
+  passStages<number>(
+    { plan, backend, network, trains: false, groups: threads === 1 ? 1 : threads * GROUPS_OF_THREAD },
+    { rows: count => count, pass: () => PASS, sampleIndex: (_, row) => row, place: () => 0 },
+  )
+
+/** Groups of blocks for each of several threads: one that is late takes fewer. */
+const GROUPS_OF_THREAD = 2
 
 /** Loaded where it is used: most programs call no library. */
 const openLibrary: typeof openProducts = async (...of) =>

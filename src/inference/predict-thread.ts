@@ -23,10 +23,13 @@ export function openForward({ model, begun }: ThreadData): Promise<Forward> {
 
 let opening: Promise<Forward> | undefined
 
-/** Outputs (B, K) of samples (B, F). */
-export default function outputs(samples: Features): Promise<Outcome<Float32Array>> {
+/** Outputs (B, K) of samples (B, F); for null, nothing, after the pass that all threads run together. */
+export default function outputs(samples: Features | null): Promise<Outcome<Float32Array | null>> {
   return outcomeOf(async () => {
     opening ??= openForward(workerData as ThreadData)
-    return (await opening).outputs(samples)
+    const forward = await opening
+    if (samples !== null) return forward.outputs(samples)
+    forward.join()
+    return null
   })
 }

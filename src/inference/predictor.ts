@@ -22,7 +22,8 @@ import { viewWeight } from '../worker/network/views.js'
 import { Forward, type SharedModel } from './forward.js'
 import { type BackendName, type ModelSource, openModel } from './model.js'
 import type { PredictPool } from './predict-pool.js'
-import { threadLayouts } from './thread-layouts.js'
+import { createPassWords } from './shared-pass.js'
+import { sharedLayout, threadLayouts } from './thread-layouts.js'
 
 /**
  * Samples (B, F): flat typed arrays, row-major, bytes for a network of images and f32 for one of tables, or one array of
@@ -147,7 +148,10 @@ export class Predictor {
     const { plan, layout, backendReason: reason } = planned
     const backend = await loadBackend(plan.backend, plan.precision)
     const { bytes } = threadLayouts(plan, backend)
-    const shared = { source, plan, reason, memory: createArena(bytes), module: await backend.compile() }
+    const shared = {
+      ...{ source, plan, reason, memory: createArena(bytes), module: await backend.compile() },
+      together: createPassWords(),
+    }
     if (plan.library) await adviseHugePages(shared.memory.buffer)
     const forward = await Forward.open(shared, 0)
     const weights = layout.parameters.map(({ parameter: { name, dims } }) => ({
@@ -337,7 +341,9 @@ export class Predictor {
 /** Loaded where it is used: most programs predict in their own thread. */
 async function loadPool(model: SharedModel): Promise<PredictPool> {
   const { PredictPool } = await import('./predict-pool.js')
-  return new PredictPool(model, model.plan.workers - 1)
+  const { plan } = model
+  const layout = sharedLayout(plan, await loadBackend(plan.backend, plan.precision))
+  return new PredictPool(model, layout, plan.workers - 1)
 }
 
 function storeScaling({ source: { input }, memory }: SharedModel, { layout }: Forward): void {

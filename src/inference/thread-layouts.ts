@@ -15,7 +15,7 @@ import type { RunPlan } from '../worker/plan/run-plan.js'
 export const PASS_ROWS = 256
 
 export interface ThreadLayouts {
-  /** Layout of each thread; the plan has a worker for each. */
+  /** Layout of each thread; the plan has a worker for each. The last one is that of a pass that they run together. */
   readonly layouts: readonly Layout[]
   /** Bytes of the memory for all of them. */
   readonly bytes: number
@@ -27,7 +27,7 @@ const END_BYTES = 64
 export function threadLayouts(plan: RunPlan, backend: Backend): ThreadLayouts {
   const first = planLayout(plan, backend)
   const { reservations } = first
-  const layouts = Array.from({ length: plan.workers }, (_, thread): Layout => {
+  const layouts = Array.from({ length: plan.workers + 1 }, (_, thread): Layout => {
     if (thread === 0) return first
     const again = <T extends Dtype, S extends Slot<T>>(slot: S): S => ({
       ...slot,
@@ -53,3 +53,7 @@ export function threadLayouts(plan: RunPlan, backend: Backend): ThreadLayouts {
   reservations.reserve('end of all threads', 'uint8', [END_BYTES])
   return { layouts, bytes: reservations.bytes }
 }
+
+/** Layout whose batch buffers all threads share. */
+export const sharedLayout = (plan: RunPlan, backend: Backend): Layout =>
+  threadLayouts(plan, backend).layouts[plan.workers]

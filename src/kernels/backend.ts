@@ -106,6 +106,14 @@ export interface Rows {
 export interface Columns {
   readonly start: number
   readonly end: number
+  /** Size of each block, where they are several: a product whose bits depend on its shape has them one by one. Absent: one block. */
+  readonly block?: BlockSize
+}
+
+/** Rows and columns. */
+export interface BlockSize {
+  readonly rows: number
+  readonly columns: number
 }
 
 /** Runs over the rows [row, row + rows). */

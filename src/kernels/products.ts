@@ -27,6 +27,8 @@ export interface ProductShape {
   readonly ldc: number
   /** Adds to c; else overwrites it. */
   readonly accumulate: boolean
+  /** Rows and columns of c that are multiplied as if by themselves, where b is not transposed and a neither; absent: all. */
+  readonly block?: { readonly rows: number; readonly columns: number } | undefined
 }
 
 export interface NativeGemm {

@@ -247,6 +247,43 @@ t.test('every backend that works here: the answers of evaluate in it, from one t
   t.ok(cases >= 2, `${cases} cases`)
 })
 
+t.test('threads that share a pass: the bits of one thread, for 1 to 700 rows, with zeros and without', async t => {
+  let cases = 0
+  for (const { name, available } of await listBackends()) {
+    for (const activation of ['relu', 'gelu'] as const) {
+      if (!available || name === 'reference') continue
+      const run = join(t.testdir(), 'run')
+      const experiment = resolveExperiment({
+        data: { dataset: 'digits' },
+        // Layers of several blocks, of some rows each.
+        model: { hidden: [520, 400, 300], activation },
+        train: { epochs: 1, batchSize: 256 },
+        compute: { workers: 1, backend: name },
+      })
+      await train(experiment, { runDir: run })
+      const { loss } = await evaluate(run, { workers: 2 })
+      for (const threads of [2, 3, 7]) {
+        const opened = await Predictor.open(run, { backend: name, threads })
+        const all = opened.predict(test.features)
+        for (const rows of [1, 100, 255, 256, 700]) {
+          const features = test.features.subarray(0, rows * F)
+          const { data } = opened.predict(features)
+          const async = await opened.predictAsync(features)
+          if (!Buffer.from(async.data.buffer).equals(Buffer.from(data.buffer))) {
+            t.fail(`${name} ${activation}: ${rows} rows in ${threads} threads differ from one thread`)
+          }
+          cases++
+        }
+        let sum = 0
+        for (const [i, label] of test.labels.entries()) sum -= Math.log(all.data[10 * i + label])
+        t.ok(Math.abs(sum / test.rows - loss) < 1e-6 * loss, `${name} ${activation}: the loss that evaluate scores`)
+        await opened.close()
+      }
+    }
+  }
+  t.ok(cases >= 60, `${cases} cases`)
+})
+
 t.test('predictAsync: several calls at a time, samples that change at once, errors, close', async t => {
   const several = await Predictor.open(runDir, { threads: 2 })
   const [first, second] = [test.features.slice(0, 900 * F), test.features.slice(900 * F, 901 * F)]

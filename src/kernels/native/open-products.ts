@@ -5,6 +5,7 @@
 
 import { addressOf } from '../../ffi/memory.js'
 import type { Precision } from '../backend.js'
+import { inBlocks } from '../blocks.js'
 import type { BindBf16, BindBf16Blocks, NativeLibrary, NativeProducts } from '../products.js'
 import { openX64 } from '../x64/accelerate.js'
 import { openAmx } from '../x64/amx.js'
@@ -18,7 +19,8 @@ export async function openProducts(
   precision: Precision,
   memory: WebAssembly.Memory,
 ): Promise<NativeProducts> {
-  const { gemm: theirs, bf16 } = await openNative(library)
+  const { gemm: whole, bf16 } = await openNative(library)
+  const theirs = inBlocks(whole)
   const base = await addressOf(memory)
   const faster = await openX64(memory, precision)
   const sparse = await openSparse(memory)

@@ -89,9 +89,9 @@ function product(products: Products, form: 'nn' | 'nt', out: Matrix, a: Matrix, 
   const from = rowMajor(a.tensor)
   const weights = rowMajor(w)
   const multiply = products({ form, lda: from.elems, ldb: weights.elems })
-  return (row, rows, { start, end } = allColumns(out.cols)) => {
+  return (row, rows, { start, end, block } = allColumns(out.cols)) => {
     const b = weights.at + start * (form === 'nn' ? F32_BYTES : weights.stride)
     const c = to.at + row * to.stride + start * F32_BYTES
-    multiply(rows, end - start, a.cols, from.at + row * from.stride, b, c, to.elems)
+    multiply(rows, end - start, a.cols, from.at + row * from.stride, b, c, to.elems, block)
   }
 }

@@ -91,9 +91,13 @@ function spreads(rowBytes: number, rows: number, vectors: number): boolean {
   return Math.max(...lines) <= Math.ceil((rows * vectors) / SETS) + MORE_LINES
 }
 
+const panelsOf = (n: number): number => Math.ceil(n / (WIDEST * LANES))
+/** Vectors in a row of a panel, but for the last one. */
+const vectorsOf = (n: number): number => Math.ceil(n / (panelsOf(n) * LANES))
+
 function partitionOf({ form, m, n, k, lda, ldb, ldc }: ProductShape): Partition {
-  const panels = Math.ceil(n / (WIDEST * LANES))
-  const vectors = Math.ceil(n / (panels * LANES))
+  const panels = panelsOf(n)
+  const vectors = vectorsOf(n)
   const columns = vectors * LANES
   const bRow = ldb * F32_BYTES
   const depth = depthOf(vectors)
@@ -263,6 +267,17 @@ function bindFew(code: SparseCode, { m, n, k, lda, ldb, ldc, accumulate }: Produ
   }
 }
 
+/** Parts of k, in its middle, that stand for all of a. Blocks of the same width look at the same; the last one may be narrower. */
+function samplesOf(n: number, k: number, blockColumns: number): readonly { from: number; numbers: number }[] {
+  const widths = [Math.min(blockColumns, n), n % blockColumns || blockColumns]
+  const depths = new Set(widths.map(width => depthOf(vectorsOf(Math.min(width, n)))))
+  return Array.from(depths, depth => {
+    const from = Math.floor(Math.ceil(k / depth) / 2) * depth
+    return { from, numbers: Math.min(depth, k - from) }
+  })
+}
+
+/** `dense` multiplies where too little of a is zero; where the shape has several blocks, in any of them. */
 export function bindSparse(
   code: SparseCode,
   shape: ProductShape,
@@ -277,11 +292,10 @@ export function bindSparse(
   const prepare = bindPrepare(words, partition, transpose, kernels.words)
   const pack = bindPack(words, partition, transpose, kernels.packers)
   const multiply = bindMultiply(words, partition)
-  /** Start of the part of k, in its middle, that stands for all of a. */
-  const sample = Math.floor(Math.ceil(k / depth) / 2) * depth
-  const sampled = Math.min(depth, k - sample)
-  const sampledRows = Math.min(m, MOST_ROWS)
-  const isPrepared = sampled === k && sampledRows === m
+  const { block = { rows: m, columns: n } } = shape
+  const isWhole = block.rows >= m && block.columns >= n
+  const samples = samplesOf(n, k, block.columns)
+  const isPrepared = isWhole && k <= depth && m <= MOST_ROWS
 
   /** Offset from b of the panel that begins at (from, column). */
   const panelAt = (from: number, column: number) =>
@@ -312,6 +326,17 @@ export function bindSparse(
     }
   }
 
+  /** True if too little is zero in any block, each of which looks at its own rows. */
+  const isDense = (a: number): boolean => {
+    for (let row = 0; row < m; row += block.rows) {
+      const rows = Math.min(block.rows, m - row, MOST_ROWS)
+      for (const { from, numbers } of samples) {
+        const found = prepare(a + row * aRow, 0, rows, from, numbers)
+        if (k > FEW && found > DENSEST * numbers * rows) return true
+      }
+    }
+    return false
+  }
   const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
 
   return (aAt, bAt, cAt) => {
@@ -319,8 +344,7 @@ export function bindSparse(
     const b = bAt - base
     const c = cAt - base
     if (!isOffset(a) || !isOffset(b) || !isOffset(c)) return dense(aAt, bAt, cAt)
-    const found = prepare(a, 0, sampledRows, sample, sampled)
-    if (k > FEW && found > DENSEST * sampled * sampledRows) return dense(aAt, bAt, cAt)
+    if (isDense(a)) return dense(aAt, bAt, cAt)
     if (few !== null) return few(a, b, c)
     for (let row = 0; row < m; row += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - row)

@@ -2,6 +2,7 @@
  * Products in f32 that skip zeros, in place of a library's: whether they can run here, what they cost, and the kernels
  * of a thread. Any thread.
  */
+import { inBlocks } from '../blocks.js'
 import type { NativeGemm } from '../products.js'
 import { type BoundKernel, openBlock } from './argument-block.js'
 import { LANES } from './constants.js'
@@ -57,5 +58,9 @@ export async function openSparse(memory: WebAssembly.Memory): Promise<((library:
       return kernel
     },
   }
-  return library => ({ bind: shape => bindSparse(code, shape, library.bind(shape)) })
+  return library => {
+    const one: NativeGemm = { bind: shape => bindSparse(code, shape, library.bind(shape)) }
+    const each = inBlocks(one)
+    return { bind: shape => (shape.block ? bindSparse(code, shape, each.bind(shape)) : one.bind(shape)) }
+  }
 }

@@ -33,17 +33,44 @@ const MIN_BLOCK_WORK = 6e6
 const EDGE = 8
 const costOfBlock = (rows: number, cols: number): number => rows * cols * (1 + EDGE * (1 / rows + 1 / cols))
 
-/** Returns the blocks over some rows of a layer; they are kept for each number of rows. */
-export function gridOf(cols: number, depth: number, unit: BlockUnit): (rows: number) => readonly Block[] {
+/** Returns the blocks over some rows of a layer, joined into groups if these are given; they are kept for each number of rows. */
+export function gridOf(
+  cols: number,
+  depth: number,
+  unit: BlockUnit,
+  groups: number | null = null,
+): (rows: number) => readonly Block[] {
   const known = new Map<number, readonly Block[]>()
   return rows => {
     let blocks = known.get(rows)
     if (!blocks) {
-      blocks = divideGrid(rows, cols, depth, unit)
+      const divided = divideGrid(rows, cols, depth, unit)
+      blocks = groups === null ? divided : joinBlocks(divided, groups)
       known.set(rows, blocks)
     }
     return blocks
   }
+}
+
+/**
+ * Joins blocks of a grid into about `groups` groups of neighbours, each with the size of its blocks: of all rows and some columns
+ * if there are columns enough, since kernels that prepare rows once for all columns, or weights once for all rows, take longer for
+ * each block by itself.
+ */
+export function joinBlocks(blocks: readonly Block[], groups: number): Block[] {
+  const [{ rows: height, columns: first }] = blocks
+  const width = first.end - first.start
+  const last = blocks[blocks.length - 1]
+  const [rows, cols] = [last.row + last.rows, last.columns.end]
+  const [high, wide] = [Math.ceil(rows / height), Math.ceil(cols / width)]
+  const across = Math.ceil(wide / Math.min(groups, wide)) * width
+  const down = Math.ceil(high / Math.min(Math.ceil(groups / wide), high)) * height
+  const joined: Block[] = []
+  for (let start = 0; start < cols; start += across) {
+    const columns = { start, end: Math.min(start + across, cols), block: { rows: height, columns: width } }
+    for (let row = 0; row < rows; row += down) joined.push({ row, rows: Math.min(down, rows - row), columns })
+  }
+  return joined
 }
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit

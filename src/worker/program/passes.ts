@@ -26,6 +26,8 @@ export interface PassSource<C> {
 export interface PassParts extends Pick<ProgramParts, 'plan' | 'backend' | 'network'> {
   /** Deltas too. */
   readonly trains: boolean
+  /** Number of groups that the blocks of a layer are joined into; absent: each is a task. */
+  readonly groups?: number
 }
 
 export function passStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
@@ -139,7 +141,7 @@ function gatherForwardStage<C>(
 /** The stage of one part of a layer's pass, divided as the part allows. */
 function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): Stage<C> {
   const { name, over, outputs, depth, run } = part
-  const { backend } = parts
+  const { backend, groups = null } = parts
   const stage = { name, phase: 'compute', scheduling: 'dynamic' } as const
   if (over === 'rows') {
     const height = rowsOfTask(parts)
@@ -157,7 +159,7 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
       run: (task, context) => run(source.pass(context), { row: 0, rows: source.rows(context) }, ranges[task]),
     }
   }
-  const blocks = gridOf(outputs, depth, backend)
+  const blocks = gridOf(outputs, depth, backend, groups)
   return {
     ...stage,
     tasks: context => blocks(source.rows(context)).length,

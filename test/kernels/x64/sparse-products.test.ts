@@ -247,6 +247,65 @@ t.test(
   },
 )
 
+t.test(
+  'blocks bound as one: each by itself is left to the library, or is not, with the same bits',
+  { skip },
+  async t => {
+    let [cases, mixed] = [0, 0]
+    // A library whose results show which block it was asked for.
+    const library: NativeGemm = {
+      bind:
+        ({ m, n, ldc }) =>
+        (_a, _b, c) => {
+          for (let row = 0; row < m; row++)
+            all.fill(1000 * m + n, (c - base) / 4 + row * ldc, (c - base) / 4 + row * ldc + n)
+        },
+    }
+    const gemm = sparse!(library)
+    for (const [m, n, k] of [
+      [100, 300, 130],
+      [64, 340, 200],
+      [30, 40, 70],
+    ] as const) {
+      for (const [rows, columns] of [
+        [32, 192],
+        [100, 160],
+        [32, 300],
+      ] as const) {
+        for (const denser of [0, 1, 2]) {
+          const whole = placed('nn', [m, n, k], 0, false)
+          fill(whole, 0.6, 5)
+          const random = randoms(7)
+          // Rows of one block are dense; those of the next look dense by half of what narrow blocks look at.
+          for (let row = denser * rows; row < Math.min((denser + 1) * rows, m); row++) {
+            for (let p = 0; p < k; p++) all[whole.at.a + row * k + p] = random()
+          }
+          let byLibrary = 0
+          for (let row = 0; row < m; row += rows) {
+            for (let column = 0; column < n; column += columns) {
+              const at = whole.at
+              const part = { ...whole, m: Math.min(rows, m - row), n: Math.min(columns, n - column) }
+              const to = at.c + row * whole.ldc + column
+              gemm.bind(part)(base + 4 * (at.a + row * k), base + 4 * (at.b + column), base + 4 * to)
+              if (all[to] >= 1000) byLibrary++
+            }
+          }
+          const want = numbersOf(whole)
+          const blocks = Math.ceil(m / rows) * Math.ceil(n / columns)
+          if (byLibrary > 0 && byLibrary < blocks) mixed++
+          all.fill(Number.NaN, whole.at.c, whole.at.end)
+          run(gemm, { ...whole, block: { rows, columns } })
+          const others = numbersOf(whole).filter((x, i) => !Object.is(x, want[i])).length
+          if (others > 0) t.fail(`${[m, n, k]} in blocks of ${rows} x ${columns}: ${others} others`)
+          cases++
+        }
+      }
+    }
+    t.equal(cases, 27, 'every case ran')
+    t.ok(mixed >= 6, `${mixed} cases had blocks of both kinds`)
+  },
+)
+
 t.test('what is not a number is no zero; subnormal numbers are, and only here', { skip }, async t => {
   const shape = placed('nn', [8, 32, 64], 0, false)
   const product = (t: Test, a: number, b: number, want: number, title: string) => {

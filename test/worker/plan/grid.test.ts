@@ -1,7 +1,7 @@
 /** The grid of a layer covers it once, in aligned blocks. */
 
 import t from 'tap'
-import { divideGrid } from '../../../src/worker/plan/grid.js'
+import { divideGrid, joinBlocks } from '../../../src/worker/plan/grid.js'
 import fc from '../../helpers/fast-check.js'
 
 t.test('a grid covers every element once, in columns that begin at multiples of the unit', async t => {
@@ -36,4 +36,40 @@ t.test('wide layers become about 16 blocks, as square as pays', async t => {
   t.equal(divideGrid(256, 10, 1e5, lines).length, 16, 'a narrow layer is divided by rows')
   t.equal(divideGrid(128, 128, 784, lines).length, 2, 'little work becomes fewer')
   t.equal(divideGrid(16, 10, 20, lines).length, 1)
+})
+
+t.test('joined blocks begin and end where blocks do, and cover each of them once', async t => {
+  let cases = 0
+  for (const [rows, cols, depth] of [
+    [256, 3000, 784],
+    [256, 500, 1000],
+    [64, 1500, 2000],
+    [37, 170, 3000],
+    [256, 10, 500],
+  ] as const) {
+    const unit = { blockRows: 1, blockColumns: 16 }
+    const blocks = divideGrid(rows, cols, depth, unit)
+    const [{ rows: height, columns: first }] = blocks
+    const width = first.end - first.start
+    for (const groups of [1, 2, 3, 4, 8, 16, 64]) {
+      const joined = joinBlocks(blocks, groups)
+      const covered = joined.flatMap(({ row, rows: count, columns: { start, end, block } }) => {
+        t.strictSame(block, { rows: height, columns: width })
+        const parts: string[] = []
+        for (let column = start; column < end; column += width) {
+          for (let y = row; y < row + count; y += height) {
+            parts.push(`${y} ${Math.min(height, row + count - y)} ${column} ${Math.min(width, end - column)}`)
+          }
+        }
+        return parts
+      })
+      const want = blocks.map(
+        ({ row, rows: count, columns: { start, end } }) => `${row} ${count} ${start} ${end - start}`,
+      )
+      t.strictSame(covered.sort(), want.sort(), `${rows} x ${cols}, ${groups} groups`)
+      if (groups === 1) t.equal(joined.length, 1)
+      cases++
+    }
+  }
+  t.equal(cases, 35)
 })
