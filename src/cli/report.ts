@@ -2,8 +2,9 @@
 import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { ConfigError } from '../errors.js'
+import type { BackendName } from '../inference/model.js'
 import type { Report } from '../report/report.js'
-import { movedData, movedTestData, single } from './options.js'
+import { backendOption, movedData, movedTestData, single } from './options.js'
 
 const FORMATS = ['html', 'md', 'json'] as const
 
@@ -13,6 +14,7 @@ interface ReportArguments {
   out?: string
   data?: string
   testData?: string
+  backend?: BackendName
 }
 
 export const reportCommand: CommandModule<object, ReportArguments> = {
@@ -33,20 +35,22 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       })
       .option('data', movedData)
       .option('test-data', movedTestData)
+      .option('backend', backendOption)
       .example('$0 report runs/mine', 'writes runs/mine/report.html')
       .example('$0 report runs/a runs/b --out comparison.html', 'a comparison')
       .example('$0 report runs/mine --format json | jq .runs[0].test.accuracy', 'for scripts')
       .epilogue(
         'The page needs no network and contains no scripts. Predictions for the test split are computed by the\n' +
-          'first report of a run and kept in its directory.',
+          'first report of a run and kept in its directory; --backend computes them anew.',
       ) as Argv<ReportArguments>,
   handler: runReport,
 }
 
-async function runReport({ runs, format, out, data, testData }: ReportArguments): Promise<void> {
+async function runReport({ runs, format, out, data, testData, backend }: ReportArguments): Promise<void> {
   const { readReport } = await import('../report/report.js')
   const report = await readReport(runs, {
-    ...{ dataPath: data, testDataPath: testData },
+    ...{ dataPath: data, testDataPath: testData, backend },
+    onComputing: (run, found) => process.stderr.write(`${run}: predictions are computed in ${found}\n`),
     onWarning: text => process.stderr.write(`warning: ${text}\n`),
   })
   const file = out ?? (format === 'html' ? join(runs.length === 1 ? runs[0] : '.', 'report.html') : undefined)

@@ -1,7 +1,8 @@
 /** `gradloom serve`: starts the server, prints its address, stops it on a signal. Main thread. */
 import type { Argv, CommandModule } from 'yargs'
+import type { BackendName } from '../inference/model.js'
 import { watchInterrupts } from './interrupt.js'
-import { integerOption, portOption, single } from './options.js'
+import { backendOption, integerOption, portOption, single } from './options.js'
 
 interface ServeArguments {
   runs: string[]
@@ -9,6 +10,7 @@ interface ServeArguments {
   host?: string
   allowHost: string[]
   rate?: string
+  backend?: BackendName
 }
 
 export const serveCommand: CommandModule<object, ServeArguments> = {
@@ -39,6 +41,7 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
         defaultDescription: '10000',
         ...single('rate'),
       })
+      .option('backend', backendOption)
       .example('$0 serve runs/mine', 'then open the address that it prints')
       .example('$0 serve runs/*', 'several runs side by side')
       .epilogue(
@@ -76,6 +79,8 @@ async function runServe(args: ServeArguments): Promise<void> {
       ...{ registry, port, allowHosts: args.allowHost },
       ...(args.host !== undefined && { host: args.host }),
       ...(rate !== undefined && { rate }),
+      backend: args.backend,
+      onOpened: (run, backend) => process.stderr.write(`${run}: predictions are computed in ${backend}\n`),
     })
     const ids = registry.list().map(({ id }) => id)
     for (const page of await pagesOf(registry)) process.stdout.write(`${server.url}${page}   ${PAGES[page]}\n`)

@@ -28,7 +28,9 @@ export function summarizeLayers(predictor: Predictor, sample: Features): LayerSu
 /** Summary of one layer's activations for one sample. */
 export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind'> {
   let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for (const value of values) {
+  // By index: `for of` over an array of numbers takes ten times as long.
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
     if (value > 0) on++
     least = Math.min(least, value)
     most = Math.max(most, value)
@@ -108,8 +110,8 @@ export function importantUnits(predictor: Predictor, count: number): WeightTile[
     .map(({ unit, values }) => ({ unit, values, caption: hidden ? `unit ${unit}` : predictor.outputNames[unit] }))
 }
 
-const norm = (values: Iterable<number>): number => {
+const norm = (values: ArrayLike<number>): number => {
   let sum = 0
-  for (const value of values) sum += value * value
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i]
   return Math.sqrt(sum)
 }

@@ -5,6 +5,7 @@
 import { differences } from '../config/diff.js'
 import type { Experiment, ExperimentInput } from '../config/schema.js'
 import { type LayerSummary, summaryOf } from '../inference/layers.js'
+import type { BackendName } from '../inference/model.js'
 import type { RunSummary } from '../run/events.js'
 import type { MovedData } from '../run/locate-data.js'
 import type { Manifest } from '../run/manifest.js'
@@ -91,6 +92,10 @@ export interface Report {
 export interface ReportOptions extends MovedData {
   /** Called where something optional could not be read or stored. */
   readonly onWarning?: (text: string) => void
+  /** Kernels of predictions, which are then computed anew; default: as `Predictor` chooses them, unless the run keeps predictions. */
+  readonly backend?: BackendName | undefined
+  /** Called where predictions are computed: of which run, and with what. */
+  readonly onComputing?: (run: string, backend: string) => void
 }
 
 /** Reads the runs; rejects with ConfigError where a path is not a run. */
@@ -100,8 +105,9 @@ export async function readReport(paths: readonly string[], options: ReportOption
   for (const path of paths) {
     const files = await readRunFiles(path)
     const open = runModel(files, options)
-    const results = await testResultsOf(files, onWarning, open)
-    runs.push(runReport(files, results, await tableResultsOf(files, onWarning, open)))
+    const isAnew = options.backend !== undefined
+    const results = await testResultsOf(files, onWarning, open, isAnew)
+    runs.push(runReport(files, results, await tableResultsOf(files, onWarning, open, isAnew)))
   }
   const comparison = paths.length > 1 ? await compareRuns(paths) : null
   return { format: 'gradloom report', version: 1, runs, comparison }

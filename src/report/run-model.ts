@@ -2,6 +2,7 @@
 import type { MatchedSource } from '../data/match.js'
 import { DataError } from '../errors.js'
 import { openDataOf, type TestSamples, testSamplesOf } from '../inference/examples.js'
+import type { BackendName } from '../inference/model.js'
 import { Predictor } from '../inference/predictor.js'
 import type { MovedData } from '../run/locate-data.js'
 import { FILES } from '../run/manifest.js'
@@ -13,18 +14,25 @@ export interface RunModel {
   readonly test: TestSamples
 }
 
+export interface RunModelOptions extends MovedData {
+  readonly backend?: BackendName | undefined
+  /** Called when the network is opened: of which run, and what it computes with. */
+  readonly onComputing?: (run: string, backend: string) => void
+}
+
 /** Opens on the first call. The result rejects with DataError where the data are missing, or are not those of the run. */
-export function runModel(run: RunFiles, moved: MovedData = {}): () => Promise<RunModel> {
+export function runModel(run: RunFiles, options: RunModelOptions = {}): () => Promise<RunModel> {
   let opened: Promise<RunModel> | undefined
   return () => {
-    opened ??= openRunModel(run, moved)
+    opened ??= openRunModel(run, options)
     return opened
   }
 }
 
-async function openRunModel(run: RunFiles, moved: MovedData): Promise<RunModel> {
-  const predictor = await Predictor.open(run.path)
-  const data = await openDataOf(predictor, moved)
+async function openRunModel(run: RunFiles, options: RunModelOptions): Promise<RunModel> {
+  const predictor = await Predictor.open(run.path, { backend: options.backend })
+  options.onComputing?.(run.run, `${predictor.backend.name}: ${predictor.backend.reason}`)
+  const data = await openDataOf(predictor, options)
   const test = await testSamplesOf(predictor, data)
   refuseOtherData(run, test.files)
   if (data.fields) refuseOtherData(run, (await data.fields('test', [])).files)

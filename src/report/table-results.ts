@@ -27,11 +27,12 @@ export interface TableResults extends TableInsights {
 /** Insights; null: the data of the run are no table; or the reason why there are none. */
 export type TableResultsOrReason = TableResults | null | { readonly missing: string }
 
-/** Reads the stored results if they belong to the run's weights, else computes and stores them. */
+/** Reads the stored results if they belong to the run's weights, else computes and stores them. `isAnew`: computes them in any case. */
 export async function tableResultsOf(
   run: RunFiles,
   onWarning: (text: string) => void,
   open: () => Promise<RunModel>,
+  isAnew = false,
 ): Promise<TableResultsOrReason> {
   const { dataset } = run.loaded.experiment.data
   if (dataset !== 'table') return null
@@ -39,11 +40,11 @@ export async function tableResultsOf(
   try {
     const { checkpoint } = await openRun(run.path)
     const { weightsSha256 } = await readCheckpoint(checkpoint)
-    if (kept?.weightsSha256 === weightsSha256) return kept
+    if (!isAnew && kept?.weightsSha256 === weightsSha256) return kept
     return await computed(run, weightsSha256, onWarning, await open())
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
-    if (kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
+    if (!isAnew && kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
     return { missing: error.message }
   }
 }

@@ -67,22 +67,23 @@ type AnyResults = TestResults | LabelResults | RegressionResults
 /** Results, or the reason why there are none. */
 export type TestResultsOrReason = AnyResults | { readonly missing: string }
 
-/** Reads the stored results if they belong to the run's weights, else computes and stores them: `open` opens what that needs. */
+/** Reads the stored results if they belong to the run's weights, else computes and stores them: `open` opens what that needs. `isAnew`: computes them in any case. */
 export async function testResultsOf(
   run: RunFiles,
   onWarning: (text: string) => void,
   open: () => Promise<RunModel>,
+  isAnew = false,
 ): Promise<TestResultsOrReason> {
   const kept = await readTestResults(run.path, onWarning)
   try {
     const { checkpoint } = await openRun(run.path)
     const { weightsSha256 } = await readCheckpoint(checkpoint)
-    if (kept?.weightsSha256 === weightsSha256) return kept
+    if (!isAnew && kept?.weightsSha256 === weightsSha256) return kept
     return await computed(run, weightsSha256, onWarning, await open())
   } catch (error) {
     if (!(error instanceof GradloomError)) throw error
     // The weights may be gone, as with pruned checkpoints; stored results still belong to this run.
-    if (kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
+    if (!isAnew && kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
     return { missing: error.message }
   }
 }

@@ -9,6 +9,7 @@ import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { loadTestSamples, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
+import type { BackendName } from '../inference/model.js'
 import { type Outcome, outcomeOf } from '../inference/outcome.js'
 import { Predictor } from '../inference/predictor.js'
 import type { ModelFacts, TestImageJson } from './protocol.js'
@@ -19,6 +20,7 @@ export interface ModelKey {
   readonly target: string
   /** Version of the weights; a different one means newer weights. */
   readonly version: string
+  readonly backend: BackendName | undefined
 }
 
 export type Question =
@@ -60,10 +62,10 @@ export default async function answer({ model, question }: InferenceTask): Promis
   return outcomeOf(async () => reply(await load(model), question))
 }
 
-async function load({ run, target, version }: ModelKey): Promise<Loaded> {
+async function load({ run, target, version, backend }: ModelKey): Promise<Loaded> {
   const known = loaded.get(run)
   if (known?.version === version) return known
-  const predictor = await Predictor.open(target)
+  const predictor = await Predictor.open(target, { backend })
   const now: Loaded = { version, predictor, ...(known?.test && { test: known.test }) }
   loaded.set(run, now)
   return now
@@ -91,7 +93,17 @@ async function reply(model: Loaded, question: Question): Promise<Answers[Questio
   }
 }
 
-function factsOf({ height, width, outputNames, featureNames, widths, note, source, task }: Predictor): ModelFacts {
+function factsOf({
+  height,
+  width,
+  outputNames,
+  featureNames,
+  widths,
+  note,
+  source,
+  task,
+  backend,
+}: Predictor): ModelFacts {
   const { checkpoint, experiment, input } = source
   return {
     ...{
@@ -101,6 +113,7 @@ function factsOf({ height, width, outputNames, featureNames, widths, note, sourc
       classNames: outputNames,
       widths,
       note,
+      backend: `${backend.name}: ${backend.reason}`,
       dataset: experiment.data.dataset,
       preparation: input.preparation,
     },

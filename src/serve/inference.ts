@@ -7,6 +7,7 @@
 import { stat } from 'node:fs/promises'
 import { Piscina } from 'piscina'
 import type { Features } from '../data/source.js'
+import type { BackendName } from '../inference/model.js'
 import { answerOf, type Outcome } from '../inference/outcome.js'
 import type { Prepared } from '../picture/prepare.js'
 import { openRun } from '../run/open.js'
@@ -53,6 +54,14 @@ export class Inference {
     },
   })
   readonly #current = new Map<string, Current>()
+  readonly #backend: BackendName | undefined
+  readonly #onOpened: (run: string, backend: string) => void
+
+  /** `onOpened` is called with a run and what its network computes with, each time that new weights are opened. */
+  constructor(backend?: BackendName, onOpened: (run: string, backend: string) => void = () => {}) {
+    this.#backend = backend
+    this.#onOpened = onOpened
+  }
 
   /** Rejects with a GradloomError where a run has no weights yet, or they cannot be used. */
   async facts(run: ServedRun): Promise<ModelFacts> {
@@ -105,8 +114,9 @@ export class Inference {
     const version = `${checkpoint} ${mtimeMs} ${size}`
     const known = await before?.model.catch(() => undefined)
     if (known?.key.version === version) return known
-    const key: ModelKey = { run: run.id, target: run.target, version }
+    const key: ModelKey = { run: run.id, target: run.target, version, backend: this.#backend }
     const facts = await this.#ask(key, { ask: 'facts' })
+    this.#onOpened(run.id, facts.backend)
     const classes = facts.classNames.length
     const ask = async (images: readonly Features[]) => {
       const all = await this.#ask(key, { ask: 'probabilities', images: joined(images) })

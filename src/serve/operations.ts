@@ -110,6 +110,7 @@ const model = object({
     description: 'Of multi-label the names of the labels, of regression those of the targets.',
   },
   widths: list(count),
+  backend: { ...text, description: 'Kernels of predictions, and why these.' },
   dataset: text,
   preparation: {
     type: 'string',

@@ -36,6 +36,8 @@ export interface ModelFacts {
   /** Names of the outputs: classes, labels or targets. */
   readonly classNames: readonly string[]
   readonly widths: readonly number[]
+  /** Kernels of predictions, and why these. */
+  readonly backend: string
   readonly dataset: string
   /** Preprocessing of pictures. */
   readonly preparation: Preparation

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import rateLimit from '@fastify/rate-limit'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { ConfigError, GradloomError } from '../errors.js'
+import type { BackendName } from '../inference/model.js'
 import { loadAssets } from './assets.js'
 import { NotFoundError, statusOfError } from './errors.js'
 import { addEvents, type Streams } from './events.js'
@@ -34,6 +35,10 @@ export interface ServeOptions {
   /** Time for a client to send its headers, and a whole request. */
   readonly headersMs?: number
   readonly requestMs?: number
+  /** Kernels of predictions; default: as `Predictor` chooses them. */
+  readonly backend?: BackendName | undefined
+  /** Called when a network is opened: what it computes with. */
+  readonly onOpened?: (run: string, backend: string) => void
   /** Page that `/` redirects to; default: Form if the first run is of a table, else Draw. */
   readonly home?: '/draw' | '/form' | '/watch'
 }
@@ -78,7 +83,7 @@ const HEADERS = {
 /** Starts the server; rejects with ConfigError where it cannot listen. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const { registry, host = USUAL_HOST, port, allowHosts = [] } = options
-  const inference = new Inference()
+  const inference = new Inference(options.backend, options.onOpened)
   const app = fastify({
     bodyLimit: LIMITS.bodyBytes,
     // A column may have any name; bodies are read by own properties alone, and never merged into other objects.

@@ -182,6 +182,32 @@ t.test('a regression has targets by name, and no classes; a classifier the other
   t.same(regression.parameterNames, ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias'])
 })
 
+t.test('a backend that is not here: the fastest that is, with a note; an error where the caller names it', async t => {
+  const dir = t.testdir()
+  const file = join(dir, 'other.safetensors')
+  const { source, parameterNames } = predictor
+  // The same bytes, but for the backend that the experiment in its header asks for.
+  const bytes = readFileSync(source.checkpoint, 'latin1')
+  const edited = bytes.replaceAll('\\"backend\\":\\"wasm\\"', '\\"backend\\":\\"blas\\"')
+  t.not(edited, bytes)
+  writeFileSync(file, edited, 'latin1')
+  const before = process.env.GRADLOOM_BLAS
+  t.teardown(() => {
+    if (before === undefined) delete process.env.GRADLOOM_BLAS
+    else process.env.GRADLOOM_BLAS = before
+  })
+  process.env.GRADLOOM_BLAS = join(dir, 'nowhere.so')
+  const elsewhere = await Predictor.open(file)
+  const fastest = await Predictor.open(file, { backend: 'auto' })
+  t.not(elsewhere.backend.name, 'blas')
+  t.equal(elsewhere.backend.name, fastest.backend.name)
+  t.match(elsewhere.note, `computed in blas, predictions are computed in ${fastest.backend.name}`)
+  t.same(elsewhere.parameterNames, parameterNames)
+  const some = test.features.subarray(0, 20 * F)
+  t.same(elsewhere.predict(some).data, fastest.predict(some).data)
+  await t.rejects(Predictor.open(file, { backend: 'blas' }), { name: 'ConfigError', message: /nowhere/ })
+})
+
 t.test('images of another size are refused, none is fine', async t => {
   t.throws(() => predictor.predictClasses(new Uint8Array(785)), /length is 785, expected a multiple of 784; .* 28 x 28/)
   t.same(predictor.predictClasses(new Uint8Array(0)), [])

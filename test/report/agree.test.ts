@@ -45,6 +45,20 @@ t.test('JSON: what evaluate and the summary say', async t => {
   )
 })
 
+t.test('--backend computes predictions anew, and says in what; without it those that are kept are read', async t => {
+  const computed: string[][] = []
+  const onComputing = (...of: string[]) => computed.push(of)
+  await readReport([run], { onComputing })
+  t.same(computed, [])
+  const { runs } = await readReport([run], { onComputing, backend: 'reference' })
+  t.match(computed, [['run', /^reference: /]])
+  t.match(runs[0].test, { note: /computed in wasm, predictions are computed in reference/ })
+  const { runs: again } = await readReport([run], { onComputing, backend: 'wasm' })
+  t.equal(computed.length, 2)
+  t.match(again[0].test, { note: null })
+  t.equal(await report(), kept, 'kept as before')
+})
+
 t.test('HTML: every number of the tables is that of the JSON, and shown as it says', async t => {
   const { test, curves, timeline } = json
   t.same(values('<table class="matrix">', '</table>'), test.confusion.flat())

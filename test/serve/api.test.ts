@@ -21,6 +21,20 @@ const imageOf = (index: number) => [...test.features.subarray(index * 784, (inde
 const checkpoint = predictor.source.checkpoint
 const { url, port } = await served(t, [run, checkpoint])
 
+t.test('a server computes in the backend that it is given, and says so', async t => {
+  const opened: string[][] = []
+  const other = await served(t, [run], { backend: 'reference', onOpened: (...of) => opened.push(of) })
+  const { json } = await ask(other.url, '/predict', { image: imageOf(0) })
+  const exact = await Predictor.open(run, { backend: 'reference' })
+  const want = [...exact.predict(test.features.subarray(0, 784)).data]
+  t.same(json.predictions[0].probabilities, want)
+  const usual = await ask(url, '/predict', { image: imageOf(0) })
+  t.notSame(usual.json.predictions[0].probabilities, want)
+  t.same(opened, [['run', `reference: ${exact.backend.reason}`]])
+  const { json: about } = await ask(other.url, '/runs/run')
+  t.equal(about.model.backend, opened[0][1])
+})
+
 t.test('POST /predict: what Predictor says, bit for bit, alone and among others', async t => {
   const [want] = predictor.predictClasses(test.features.subarray(0, 784))
   const { status, json } = await ask(url, '/predict', { image: imageOf(0) })
