@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { GradloomError } from '../src/errors.js'
 import { AUGMENT_DEFAULTS, benchAugment } from './augment.js'
+import { AUTO_DEFAULTS, benchAuto } from './auto.js'
 import {
   BACKEND_CHOICES,
   BACKENDS,
@@ -71,6 +72,7 @@ async function allRuns(weights: string | undefined): Promise<Run[]> {
     { args: 'inference', run: say => benchInference(INFERENCE_DEFAULTS, say) },
     ...each('startup', (backend, say) => benchStartup({ ...STARTUP_DEFAULTS, backend }, say)),
     { args: 'checkpoint', run: say => benchCheckpoint(CHECKPOINT_DEFAULTS, say) },
+    { args: 'auto', run: say => benchAuto(AUTO_DEFAULTS, say) },
     { args: 'table', run: say => benchTable(TABLE_DEFAULTS, say) },
     { args: 'augment', run: say => benchAugment(AUGMENT_DEFAULTS, say) },
     { args: 'memory', run: say => benchMemory(MEMORY_DEFAULTS, say) },
@@ -260,6 +262,15 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', number(AUGMENT_DEFAULTS.workers, 'Workers')),
       ({ backends, steps, warmup, workers, ...outputs }) =>
         show(outputs, say => benchAugment({ backends, steps, warmup, workers }, say)),
+    )
+    .command(
+      'auto',
+      'What "auto" takes for networks of several kinds, beside longer measurements of every backend',
+      argv =>
+        argv
+          .option('turns', number(AUTO_DEFAULTS.turns, 'Turns of each backend'))
+          .option('milliseconds', number(AUTO_DEFAULTS.milliseconds, 'Time of a turn')),
+      ({ turns, milliseconds, ...outputs }) => show(outputs, say => benchAuto({ turns, milliseconds }, say)),
     )
     .command(
       'startup',

@@ -13,7 +13,7 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
-import type { PreparedSession } from './load.js'
+import { type AutoOptions, autoCompute, type DecidedRun } from './auto-compute.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import { Session } from './session.js'
@@ -25,6 +25,8 @@ export type { TrainOptions } from './training-loop.js'
 export interface NewRunOptions extends TrainOptions {
   /** Files that the data must be, by digest; others are refused before anything is trained. */
   readonly expectedFiles?: readonly LoadedFile[] | undefined
+  /** Stands in for the clock of the trial that decides what `auto` is. */
+  readonly measure?: AutoOptions['measure']
 }
 
 /**
@@ -37,13 +39,15 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
-  const prepared = await prepareSession(
+  const planned = await prepareSession(
     asked,
     loaded.baseDir,
     { purpose: 'train', splits: ['train', 'validation', 'test'] },
     options.data,
     model.spec,
   )
+  const { run, decide } = await autoCompute(planned, options)
+  let prepared = run
   const { experiment } = prepared
   for (const text of prepared.data.warnings ?? []) options.onWarning?.(text)
   const known = knownScaling(model, prepared.data, experiment.data)
@@ -71,7 +75,13 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
           ...(options.onWarning && { onWarning: options.onWarning }),
         })
   try {
-    const session = await Session.start(prepared, experiment, known, directory?.path)
+    const session = await Session.start(
+      prepared,
+      experiment,
+      known,
+      directory?.path,
+      decide === null ? undefined : async (...of) => (prepared = await decide(...of)),
+    )
     try {
       refuseOtherData(options.expectedFiles, session.files)
       for (const text of session.warnings) options.onWarning?.(text)
@@ -108,9 +118,9 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   }
 }
 
-function backendDetails({ plan, backendReason: reason }: PreparedSession): ManifestDetails['backend'] {
+function backendDetails({ plan, backendReason: reason, trial }: DecidedRun): ManifestDetails['backend'] {
   const { backend: name, library, precision, allReduce } = plan
-  return { name, reason, library, precision, bitsDependOn: bitsDependOn(name, allReduce) }
+  return { name, reason, library, precision, bitsDependOn: bitsDependOn(name, allReduce), ...(trial && { trial }) }
 }
 
 /** Makes paths absolute: run directory and checkpoint must find data and library again, wherever they are read from. */

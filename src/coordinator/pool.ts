@@ -33,18 +33,21 @@ export class WorkerPool {
   /** Used by tests that end threads. */
   readonly piscina: Piscina
   readonly #links: readonly WorkerLink[]
-  readonly #control: Int32Array
+  #control: Int32Array
+  /** Workers that are called: those of the opened plan. */
+  #active: number
   #failed = false
   /** Settles when every worker has answered the last call, or is gone. */
   #answered: Promise<unknown> = Promise.resolve()
   #calling = false
   /** Bytes of the memory that the threads opened; a thread releases it at its next garbage collection. */
-  #bytes = Number.POSITIVE_INFINITY
+  #bytes = 0
 
   private constructor(piscina: Piscina, links: readonly WorkerLink[], control: Int32Array) {
     this.piscina = piscina
     this.#links = links
     this.#control = control
+    this.#active = links.length
   }
 
   /**
@@ -60,9 +63,24 @@ export class WorkerPool {
     return new WorkerPool(piscina, links, control)
   }
 
-  /** Opens the plan in each thread. */
-  async open(plan: RunPlan, memory: WebAssembly.Memory, module: WebAssembly.Module | null): Promise<void> {
-    this.#bytes = memory.buffer.byteLength
+  /** True for as many threads as `workers` that nothing of note is left in: another plan can be opened there. */
+  servesAgain(workers: number): boolean {
+    return !this.#failed && this.#links.length === workers && this.#bytes <= REUSED_BYTES
+  }
+
+  /**
+   * Opens a plan in its threads, in the place of one that was open before. `control` are the control words in its memory; default: those
+   * that the pool began with. The plan has no more workers than there are threads; others stay idle.
+   */
+  async open(
+    plan: RunPlan,
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module | null,
+    control = this.#control,
+  ): Promise<void> {
+    this.#control = control
+    this.#active = plan.workers
+    this.#bytes = Math.max(this.#bytes, memory.buffer.byteLength)
     const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
     const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
     if (stale < 0) return
@@ -78,7 +96,7 @@ export class WorkerPool {
     leaveMs = LEAVE_MS,
   ): Promise<T[]> {
     const failures: LinkError[] = []
-    const calls = this.#links.map(async link => {
+    const calls = this.#links.slice(0, this.#active).map(async link => {
       try {
         return await link.call(what, worker => send(worker, link.id))
       } catch (error) {
@@ -126,7 +144,7 @@ export class WorkerPool {
       if (this.#calling) Atomics.store(this.#control, Control.stop, 1)
       await Promise.all(this.#links.map(link => link.close()))
     }
-    if (!this.#failed && this.#bytes <= REUSED_BYTES && idleThreads.keep(this.piscina)) return
+    if (!this.#failed && this.#bytes > 0 && this.#bytes <= REUSED_BYTES && idleThreads.keep(this.piscina)) return
     await this.piscina.destroy()
     if (this.#failed) await Promise.all(this.#links.map(link => link.close()))
   }

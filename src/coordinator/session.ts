@@ -11,28 +11,28 @@ import type { LoadedFile } from '../data/dataset.js'
 import type { InputSpec, KnownInput } from '../data/input.js'
 import { r2OfLoss, type TargetSpread } from '../data/regression-score.js'
 import { RunError } from '../errors.js'
-import { adviseHugePages } from '../ffi/memory.js'
 import type { Kernels } from '../kernels/backend.js'
-import { loadBackend } from '../kernels/backends.js'
-import { openNative } from '../kernels/native/open.js'
 import { parametersOf } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { Score, WorkerTime } from '../run/events.js'
-import { createArena, viewSlot } from '../tensor/arena.js'
+import { viewSlot } from '../tensor/arena.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { viewWeight } from '../worker/network/views.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
+import type { PlannedRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
-import { createSnapshot, HUGE_BYTES } from './snapshot-memory.js'
+import { copyData, openMemory } from './run-memory.js'
+import { createSnapshot } from './snapshot-memory.js'
 import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 import type { Spool } from './spool.js'
+import type { Loaded } from './trial-rows.js'
 import { WindowLoader } from './window-loader.js'
 
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
@@ -68,6 +68,9 @@ export interface StateSnapshot {
   readonly parameters: readonly NamedWeights[]
   readonly moments: readonly NamedWeights[]
 }
+
+/** Decides, with the data in memory and threads that have opened nothing, what the session runs in: the prepared plan or another one. */
+export type Decide = (loaded: Loaded, pool: WorkerPool) => Promise<PlannedRun>
 
 interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
   readonly windows: WindowLoader | null
@@ -120,31 +123,38 @@ export class Session {
     experiment: Experiment,
     known: KnownInput | null = null,
     folder?: string,
+    decide?: Decide,
   ): Promise<Session> {
-    const { layout, data } = prepared
-    const backend = await loadBackend(prepared.plan.backend, prepared.plan.precision)
-    const memory = createArena(layout.bytes)
-    const { library } = prepared.plan
-    if (library || layout.bytes > HUGE_BYTES) await adviseHugePages(memory.buffer)
-    if (library) {
-      // Open the library before any worker does: see kernels/native/open.ts.
-      await openNative(library)
-    }
-    const module = await backend.compile()
+    const { data } = prepared
+    let { layout } = prepared
+    let { backend, memory, module } = await openMemory(prepared.plan, layout)
     const spools: Spool[] = []
-    const pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
+    let pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
     try {
       const { rows, spool, ...loaded } = await loadData(prepared, memory, experiment, known, folder)
       if (spool) spools.push(spool)
       if (prepared.plan.purpose === 'train') await data.close?.()
-      const plan: RunPlan = { ...prepared.plan, rows }
+      let plan: RunPlan = { ...prepared.plan, rows }
       if (plan.purpose === 'train' && plan.rows.train === 0) {
         throw new RunError(
           `data.validation is ${experiment.data.validation}, which leaves no training samples of ${data.name}`,
         )
       }
       checkTrainingRows(plan)
-      await pool.open(plan, memory, module)
+      const decided = await decide?.({ plan, layout, memory }, pool)
+      if (decided && decided.layout !== layout) {
+        const from = { layout, memory }
+        layout = decided.layout
+        plan = { ...decided.plan, rows }
+        ;({ backend, memory, module } = await openMemory(plan, layout))
+        copyData(from, { layout, memory })
+      }
+      const control = viewSlot(memory, layout.control).data
+      if (decided && !pool.servesAgain(plan.workers)) {
+        await pool.close()
+        pool = WorkerPool.boot(plan.workers, control)
+      }
+      await pool.open(plan, memory, module, control)
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })

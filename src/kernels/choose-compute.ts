@@ -4,7 +4,7 @@
  */
 import { cpus } from 'node:os'
 import { ConfigError } from '../errors.js'
-import type { Precision } from './backend.js'
+import type { Backend, Precision } from './backend.js'
 import { type CpuKind, type NetworkKind, reportBackend } from './backends.js'
 import { type BackendChoice, type BackendWish, chooseBackend } from './choose.js'
 import { cpuFlags, hasFlags } from './cpu.js'
@@ -50,6 +50,40 @@ export async function chooseCompute(
     hint: 'compute.precision "auto" takes f32 where bf16 does not work',
   })
 }
+
+/** A backend in a precision. */
+export interface ComputePair {
+  readonly backend: Backend['name']
+  readonly precision: Precision
+  readonly library: NativeLibrary | null
+}
+
+/** Backends that a trial compares; `reference` is never the fastest. */
+const COMPARED = ['onednn', 'blas', 'wasm'] as const
+
+/**
+ * Pairs that `auto` may take here, in no order of preference: backends that work and are not known to be slow, in bf16 only where
+ * the experiment allows it. Empty where the experiment names both, or nothing works.
+ */
+export async function admissiblePairs(wish: ComputeWish, options: Options = {}): Promise<readonly ComputePair[]> {
+  const { backend, precision, library: named } = wish
+  if (backend !== 'auto' && precision !== 'auto') return []
+  const { cpu = { flags: cpuFlags() }, env = process.env } = options
+  const names = precision === 'bf16' ? [] : backend === 'auto' ? COMPARED : [backend]
+  const reports = await Promise.all(names.map(name => reportBackend(name, { library: named })))
+  const inF32 = reports.filter(
+    ({ available, slow, library }) => available && (named === null ? slow === null : library !== null),
+  )
+  const found = precision === 'f32' ? null : await findBf16(wish, cpu.flags, env[BF16_VARIABLE] === 'emulate')
+  return [
+    ...inF32.map(({ name, library }): ComputePair => ({ backend: name, precision: 'f32', library })),
+    ...(found && 'library' in found ? [{ backend: 'onednn', precision: 'bf16', library: found.library } as const] : []),
+  ]
+}
+
+/** Name of a pair for people: `onednn bf16`; the precision is left out where it is f32. */
+export const pairName = ({ backend, precision }: Pick<ComputePair, 'backend' | 'precision'>): string =>
+  precision === 'f32' ? backend : `${backend} ${precision}`
 
 const kernelOf = ({ bf16 }: NativeLibrary): string => ('kernel' in bf16 ? bf16.kernel : bf16.obstacle)
 

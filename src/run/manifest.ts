@@ -1,6 +1,6 @@
 /** Contents of `manifest.json` and names of a run directory's files. Types and names only; any thread. */
 import type { LoadedFile } from '../data/dataset.js'
-import type { Precision } from '../kernels/backend.js'
+import type { Backend, Precision } from '../kernels/backend.js'
 import type { NativeLibrary } from '../kernels/products.js'
 import type { MachineFacts } from './machine.js'
 
@@ -26,6 +26,19 @@ export interface ImportedFrom {
   readonly order?: readonly string[]
 }
 
+/** Times of a step that decided for backend, precision and number of workers. */
+export interface TrialRecord {
+  readonly times: readonly {
+    readonly backend: Backend['name']
+    readonly precision: Precision
+    readonly workers: number
+    /** Median milliseconds of a step. */
+    readonly ms: number
+  }[]
+  /** True if an earlier run on this machine measured them. */
+  readonly remembered: boolean
+}
+
 /** Facts about a run that do not come from the machine. */
 export interface ManifestDetails {
   readonly startedAt: string
@@ -37,6 +50,8 @@ export interface ManifestDetails {
     /** Precision of the products; besides experiment and data the bits of the weights depend on it. */
     readonly precision?: Precision
     readonly bitsDependOn: string
+    /** Times that decided what `auto` is; undefined where no trial did. */
+    readonly trial?: TrialRecord
   }
   readonly workers: number
   /** The data set, and the digests of its files. */

@@ -17,7 +17,7 @@ import { type ProbeResult, probe } from './probe.js'
 /** Version of the entries; changes with their form and with what a probe checks. */
 const FORMAT = 4
 /** Names of environment variables that decide which file a name is, or how a library behaves. */
-const DECIDING = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
+export const DECIDING_VARIABLES = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
 
 interface Identity {
   /** Name for the dynamic linker, and the file behind that name. */
@@ -49,7 +49,7 @@ export async function knownOrProbed(
 }
 
 function keyOf(backend: string, libraries: readonly string[]): string {
-  const environment = Object.entries(process.env).filter(([name]) => DECIDING.test(name))
+  const environment = Object.entries(process.env).filter(([name]) => DECIDING_VARIABLES.test(name))
   if (process.platform === 'win32') environment.push(['PATH', process.env.PATH])
   const { platform, arch, versions } = process
   const machine = [platform, arch, release(), versions.node, cpus()[0]?.model, cpuFlags()]
