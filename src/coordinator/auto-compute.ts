@@ -14,13 +14,13 @@ import type { PreparedSession } from './load.js'
 import type { Decide } from './session.js'
 import type { measureSteps } from './trial.js'
 import { readTimes, trialFile, writeTimes } from './trial-cache.js'
-import { chooseByTimes, type StepTime, timesText } from './trial-choice.js'
+import { chooseByTimes, isPair, type StepTime, timesText } from './trial-choice.js'
 
 /** Environment variable: `0` turns trials off, and what earlier ones measured is not read. */
 export const TRIAL_VARIABLE = 'GRADLOOM_TRIAL'
 
 /** Multiplications of a step up to which one worker may be faster than several, which wait for each other at barriers. */
-const SMALL_STEP = 1e8
+const SMALL_STEP = 3e7
 
 /** A run whose backend, precision and workers are decided. */
 export interface DecidedRun extends PreparedSession {
@@ -77,7 +77,7 @@ export async function autoCompute(prepared: PreparedSession, options: AutoOption
 /** The prepared run, then those with another pair or with one worker that may take its place. */
 async function candidatesOf(prepared: PreparedSession, pairs: readonly ComputePair[]): Promise<PlannedRun[]> {
   const { experiment, data, plan } = prepared
-  const all = [{ backend: plan.backend, precision: plan.precision }, ...pairs.filter(pair => !isPairOf(pair, plan))]
+  const all = [{ backend: plan.backend, precision: plan.precision }, ...pairs.filter(pair => !isPair(pair, plan))]
   const multiplications = weightCount(plan.widths) * Math.min(rowsPerStep(plan), plan.images.train)
   const isSmall = multiplications <= SMALL_STEP && plan.allReduce === 'fused'
   const counts =
@@ -98,11 +98,6 @@ async function candidatesOf(prepared: PreparedSession, pairs: readonly ComputePa
 
 const SPLITS = ['train', 'validation', 'test'] as const
 
-const isPairOf = (
-  a: Pick<ComputePair, 'backend' | 'precision'>,
-  b: Pick<ComputePair, 'backend' | 'precision'>,
-): boolean => a.backend === b.backend && a.precision === b.precision
-
 /** The candidate that the times decide for. */
 function decided(
   prepared: PreparedSession,
@@ -112,9 +107,9 @@ function decided(
 ): DecidedRun {
   const chosen = chooseByTimes(times, prepared.plan)
   // Times with one worker say nothing where a run of more was not measured beside it.
-  const isCompared = times.some(time => isPairOf(time, chosen) && time.workers === prepared.plan.workers)
+  const isCompared = times.some(time => isPair(time, chosen) && time.workers === prepared.plan.workers)
   const workers = isCompared ? chosen.workers : prepared.plan.workers
-  const run = candidates.find(({ plan }) => isPairOf(plan, chosen) && plan.workers === workers) ?? prepared
+  const run = candidates.find(({ plan }) => isPair(plan, chosen) && plan.workers === workers) ?? prepared
   const { library, precision } = run.plan
   const text = timesText(times, chosen, remembered ? 'measured before' : 'measured')
   return {

@@ -69,24 +69,32 @@ export class WorkerPool {
   }
 
   /**
-   * Opens a plan in its threads, in the place of one that was open before. `control` are the control words in its memory; default: those
-   * that the pool began with. The plan has no more workers than there are threads; others stay idle.
+   * Opens a plan in the place of all that were open before. It has at most as many workers as there are threads; others stay idle.
+   * `control` are the control words in its memory, if that is not what the pool began with. With a `name`, the plans that were opened
+   * with other names are kept, and `use` goes back to them.
    */
   async open(
     plan: RunPlan,
     memory: WebAssembly.Memory,
     module: WebAssembly.Module | null,
-    control = this.#control,
+    { control = this.#control, name }: { control?: Int32Array; name?: string } = {},
   ): Promise<void> {
     this.#control = control
     this.#active = plan.workers
     this.#bytes = Math.max(this.#bytes, memory.buffer.byteLength)
-    const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id), OPEN_MS)
+    const answers = await this.all('open', (worker, id) => worker.open(plan, memory, module, id, name), OPEN_MS)
     const stale = answers.findIndex(({ protocol }) => protocol !== PROTOCOL)
     if (stale < 0) return
     throw new RunError(`worker ${stale}: protocol is ${answers[stale].protocol}, expected ${PROTOCOL}`, {
       hint: 'npm run build',
     })
+  }
+
+  /** Goes back to a plan that was opened with a name. */
+  async use(name: string, { workers }: RunPlan, control: Int32Array): Promise<void> {
+    this.#control = control
+    this.#active = workers
+    await this.all('use', worker => worker.use(name))
   }
 
   /** Calls every worker; answers in order of id. Throws WorkerError naming the worker, its step and the cause. */

@@ -67,8 +67,8 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   if (steps.length === 0) {
     throw new RunError(`${run.path}: has no checkpoint, no epoch and no final weights, expected something to compare`)
   }
-  const bits = { backend: run.manifest?.backend?.name ?? 'wasm', shardRows: shardRowsOf(run, starts) }
-  const pinned = withBackendOf(run.loaded.experiment, bits)
+  const { name: backend = 'wasm', precision } = run.manifest?.backend ?? {}
+  const pinned = withBackendOf(run.loaded.experiment, { backend, precision, shardRows: shardRowsOf(run, starts) })
   const moved = dataOverrides(options)
   const { experiment: asked } = resolveExperiment(pinned, {
     where: run.loaded.path!,

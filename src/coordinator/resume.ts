@@ -3,11 +3,12 @@
  * Nothing of the run is removed or written before all has been checked and the state is in memory. Main thread.
  */
 import { resolve } from 'node:path'
+import { precisionOfTitle } from '../kernels/choose.js'
 import { RunDirectory } from '../run/directory.js'
 import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import { RunLock } from '../run/lock.js'
-import { refuseOtherData, withBackendOf } from '../run/saved-run.js'
+import { type Computed, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
@@ -43,7 +44,8 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const plan = await checkResumable(path, options, onWarning)
     if (plan.finished) return { trained: false, summary: plan.finished }
     const { run, experiment, starts, changes, serious } = plan
-    const pinned = starts.length > 0 ? withBackendOf(experiment, starts[0].training.bits) : experiment
+    const computed = computedIn(run, starts[0])
+    const pinned = computed === null ? experiment : withBackendOf(experiment, computed)
     // Needed only where no step is complete.
     const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
     const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
@@ -87,6 +89,13 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
   } finally {
     await (directory ? directory.close() : lock.release())
   }
+}
+
+/** Backend, precision and shards of the newest checkpoint, or of a run without one; null: not recorded. */
+function computedIn({ manifest }: SavedRun, newest: Start | undefined): Computed | null {
+  if (newest === undefined) return manifest?.backend ? { ...manifest.backend, backend: manifest.backend.name } : null
+  const { bits } = newest.training
+  return { ...bits, precision: precisionOfTitle(bits.library) }
 }
 
 /** State of the first start that is whole. Null if there is none to restore: training begins at step 0. */

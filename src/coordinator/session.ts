@@ -154,7 +154,7 @@ export class Session {
         await pool.close()
         pool = WorkerPool.boot(plan.workers, control)
       }
-      await pool.open(plan, memory, module, control)
+      await pool.open(plan, memory, module, { control })
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })

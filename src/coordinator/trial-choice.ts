@@ -10,6 +10,8 @@ export interface Contender {
   readonly workers: number
 }
 
+type Pair = Pick<Contender, 'backend' | 'precision'>
+
 export interface StepTime extends Contender {
   /** Median milliseconds of a training step. */
   readonly ms: number
@@ -33,7 +35,7 @@ export function chooseByTimes(times: readonly StepTime[], preferred: Contender):
 
 const bestOf = (times: readonly StepTime[]): StepTime => times.reduce((a, b) => (b.ms < a.ms ? b : a))
 const isFaster = (a: StepTime, b: StepTime): boolean => a.ms * (1 + MARGIN) < b.ms
-const isPair = (a: Contender, b: Contender): boolean => a.backend === b.backend && a.precision === b.precision
+export const isPair = (a: Pair, b: Pair): boolean => a.backend === b.backend && a.precision === b.precision
 
 /** The times as one line, that of the chosen one first: `onednn bf16 57 ms a step, blas 71, wasm 194 (measured)`. */
 export function timesText(times: readonly StepTime[], chosen: StepTime, when: 'measured' | 'measured before'): string {

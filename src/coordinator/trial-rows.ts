@@ -20,7 +20,7 @@ export interface Loaded {
 /** Rows from which the shuffle at the start of an epoch is a small part of its steps. */
 const ENOUGH_ROWS = 2048
 
-/** Plan of a trial: whole steps of the run over few of its rows, all in memory. */
+/** Plan of a trial: whole steps of the run over few of its rows, all in memory, from weights that are drawn in little time. */
 export function trialPlan(plan: RunPlan, trainRows: number): RunPlan {
   const rows = rowsPerStep(plan)
   const steps = Math.min(Math.floor(trainRows / rows), Math.max(2, Math.ceil(ENOUGH_ROWS / rows)))
@@ -30,6 +30,7 @@ export function trialPlan(plan: RunPlan, trainRows: number): RunPlan {
     rows: { train, validation: 0, test: 0 },
     images: { train, test: 0 },
     windows: null,
+    init: 'he-uniform',
   }
 }
 

@@ -8,73 +8,101 @@
 import { freemem } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { RunError } from '../errors.js'
+import { releasePages } from '../ffi/memory.js'
+import { formatCounted } from '../format.js'
 import { loadBackend } from '../kernels/backends.js'
 import { pairName } from '../kernels/choose-compute.js'
 import { viewSlot } from '../tensor/arena.js'
 import { faultText } from '../worker/plan/faults.js'
-import { type Layout, planLayout } from '../worker/plan/layout.js'
+import { planLayout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import type { WorkerPool } from './pool.js'
 import { openMemory, type RunMemory } from './run-memory.js'
-import type { StepTime } from './trial-choice.js'
+import { chooseByTimes, isPair, type StepTime } from './trial-choice.js'
 import { copySamples, type Loaded, trialPlan } from './trial-rows.js'
 
-/** Time that a trial of a small network takes, in milliseconds. */
+/** Time after which no other turn begins, in milliseconds: where every contender has had enough of them, and in any case. */
 const USUAL_MS = 250
-/** Time after which no other turn begins, whatever has been measured. */
 const MOST_MS = 10_000
-/** Measured turns of those that are not far behind, where steps are long. */
-const LEAST_TURNS = 3
-const MOST_TURNS = 8
-/** Steps until compilers are done, and a turn of measured ones. */
-const WARMUP_MS = 15
-const TURN_MS = 8
-/** Times of the fastest from which a contender takes no other turn. */
-const HOPELESS = 1.5
+/** Turns of those that are not far behind: at least where steps are long, and at most. */
+const LEAST_TURNS = 4
+const MOST_TURNS = 9
+/** Time of the steps until compilers are done, and of the measured ones of a turn. */
+const WARMUP_MS = 10
+const TURN_MS = 6
+const LONG_STEP_MS = 20
+/** Steps of a turn. */
+const LEAST_STEPS = 2
+const MOST_STEPS = 1000
+/**
+ * Times of the fastest from which a contender takes no other turn: after its first turn, if its steps are long, and later. The first
+ * steps are slow, and a turn of short ones costs little.
+ */
+const HOPELESS = { first: 2.5, later: 1.5 }
+
+/** What a trial needs of a pool. */
+export type TrialPool = Pick<WorkerPool, 'open' | 'use' | 'all'>
 
 interface Contestant {
+  /** Name of its plan in the threads. */
+  readonly name: string
   readonly plan: RunPlan
-  readonly layout: Layout
+  readonly control: Int32Array
   /** null: far behind, and out of the trial. */
   opened: RunMemory | null
   /** Milliseconds of each measured step. */
   readonly samples: number[]
-  /** Steps of a turn. */
-  steps: number
 }
 
 /**
- * Times of a step of each planned run, the preferred one first; runs that are not worth a turn are left out. `from`: the run's data.
- * Throws RunError or WorkerError where a step fails; the pool has then to be replaced.
+ * Times of a step of planned runs, of which the first is the preferred one; those that are not worth a turn are left out. Pairs of
+ * backend and precision are compared with the fewest workers that they come with, where threads do not wait for each other; then the
+ * fastest with more. `from`: the run's data. Throws RunError or WorkerError where a step fails; the pool has then to be replaced.
  */
-export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, pool: WorkerPool): Promise<StepTime[]> {
+export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, pool: TrialPool): Promise<StepTime[]> {
   const started = performance.now()
   const elapsed = () => performance.now() - started
   const measured: Contestant[] = []
-  for (const planned of runs) {
-    // The first is the one that would be taken without a trial, and needs the memory in any case.
-    if (measured.length > 0 && (elapsed() > MOST_MS || 2 * planned.layout.bytes > freemem())) continue
+  const admit = async (planned: PlannedRun) => {
+    if (measured.length > 0 && (elapsed() > MOST_MS || 2 * planned.layout.bytes > availableBytes())) return
     const contestant = await open(planned, from)
-    await firstTurn(contestant, pool)
     measured.push(contestant)
-    drop(measured)
+    await firstTurn(contestant, pool)
+    await drop(measured, HOPELESS.first)
   }
-  let turnMs = 0
-  for (let turn = 1; turn < MOST_TURNS; turn++) {
-    const alive = measured.filter(({ opened }) => opened !== null)
-    const late = elapsed() + turnMs > (turn < LEAST_TURNS ? MOST_MS : USUAL_MS)
-    if (alive.length < 2 || late) break
-    const before = elapsed()
-    // Each turn begins with another, since what follows another may be slower.
-    for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], pool)
-    drop(measured)
-    turnMs = elapsed() - before
+  try {
+    const fewest = Math.min(...runs.map(({ plan }) => plan.workers))
+    for (const planned of runs) if (planned.plan.workers === fewest) await admit(planned)
+    const chosen = chooseByTimes(timesOf(measured), runs[0].plan)
+    for (const planned of runs) if (isPair(planned.plan, chosen) && planned.plan.workers > fewest) await admit(planned)
+    let turnMs = 0
+    for (let turn = 1; turn < MOST_TURNS; turn++) {
+      const alive = measured.filter(({ opened }) => opened !== null)
+      const isLate = elapsed() + turnMs > (turn < LEAST_TURNS ? MOST_MS : USUAL_MS)
+      if (alive.length < 2 || isLate) break
+      const before = elapsed()
+      // Each turn begins with another, since what follows another may be slower.
+      for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], turn, pool)
+      await drop(measured, HOPELESS.later)
+      turnMs = elapsed() - before
+    }
+    return timesOf(measured)
+  } finally {
+    for (const contestant of measured) await release(contestant)
   }
-  return measured.map(({ plan: { backend, precision, workers }, samples }) => ({
+}
+
+const timesOf = (measured: readonly Contestant[]): StepTime[] =>
+  measured.map(({ plan: { backend, precision, workers }, samples }) => ({
     ...{ backend, precision, workers },
     ms: median(samples),
   }))
+
+/** Memory that this process may still take. */
+function availableBytes(): number {
+  const { availableMemory } = process as { availableMemory?: () => number } // Node.js 20.13, 22
+  return availableMemory?.() ?? freemem()
 }
 
 async function open(planned: PlannedRun, from: Loaded): Promise<Contestant> {
@@ -82,47 +110,56 @@ async function open(planned: PlannedRun, from: Loaded): Promise<Contestant> {
   const layout = planLayout(plan, await loadBackend(plan.backend, plan.precision))
   const opened = await openMemory(plan, layout)
   copySamples(from, { plan, layout, memory: opened.memory })
-  return { plan, layout, opened, samples: [], steps: 1 }
-}
-
-async function enter({ plan, layout, opened }: Contestant, pool: WorkerPool): Promise<void> {
-  const { memory, module } = opened!
-  await pool.open(plan, memory, module, viewSlot(memory, layout.control).data)
+  const name = `${pairName(plan)}, ${formatCounted(plan.workers, 'worker')}`
+  return { name, plan, opened, control: viewSlot(opened.memory, layout.control).data, samples: [] }
 }
 
 /** Draws the weights, and runs until compilers are done and it is known how long a step takes. */
-async function firstTurn(contestant: Contestant, pool: WorkerPool): Promise<void> {
-  await enter(contestant, pool)
+async function firstTurn(contestant: Contestant, pool: TrialPool): Promise<void> {
+  const { plan, opened } = contestant
+  const { memory, module } = opened!
+  await pool.open(plan, memory, module, contestant)
   await pool.all('trial', worker => worker.initialise())
-  const started = performance.now()
-  let ms: number
-  do {
-    ms = median(await run(contestant, contestant.steps, pool))
-    contestant.steps = Math.max(1, Math.min(2 * contestant.steps, Math.round(TURN_MS / ms)))
-  } while (performance.now() - started < WARMUP_MS)
-  contestant.samples.push(...(await run(contestant, contestant.steps, pool)))
+  const until = performance.now() + WARMUP_MS
+  let ms = median(await run(contestant, 1, pool))
+  while (performance.now() < until) ms = median(await run(contestant, stepsIn(until - performance.now(), ms), pool))
+  contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
 }
 
-async function nextTurn(contestant: Contestant, pool: WorkerPool): Promise<void> {
-  await enter(contestant, pool)
+async function nextTurn(contestant: Contestant, turn: number, pool: TrialPool): Promise<void> {
+  await pool.use(contestant.name, contestant.plan, contestant.control)
+  const ms = median(contestant.samples)
   await run(contestant, 1, pool) // fills caches
-  contestant.samples.push(...(await run(contestant, contestant.steps, pool)))
+  // Code was still being compiled in the first turn, whose times tell only who is far behind.
+  if (turn === 1) contestant.samples.length = 0
+  contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
 }
+
+const stepsIn = (timeMs: number, stepMs: number): number =>
+  Math.max(LEAST_STEPS, Math.min(MOST_STEPS, Math.round(timeMs / stepMs)))
 
 /** Milliseconds of each of some steps, of the slowest worker. */
-async function run({ plan }: Contestant, steps: number, pool: WorkerPool): Promise<number[]> {
+async function run({ name }: Contestant, steps: number, pool: TrialPool): Promise<number[]> {
   const reports = await pool.all('trial', worker => worker.run(0, steps, { trace: true, rateFactor: 0 }))
   const stopped = reports.find(({ fault }) => fault !== 0)
-  if (stopped) throw new RunError(`step with ${pairName(plan)}: ${faultText(stopped.fault)}`)
+  if (stopped) throw new RunError(`step with ${name}: ${faultText(stopped.fault)}`)
   return Array.from({ length: steps }, (_, i) => Math.max(...reports.map(report => report.steps!.totalMs[i])))
 }
 
-/** Lets go of the memory of those that are far behind. */
-function drop(measured: readonly Contestant[]): void {
+/** Ends the trial of those that are far behind. */
+async function drop(measured: readonly Contestant[], factor: number): Promise<void> {
   const least = Math.min(...measured.map(({ samples }) => median(samples)))
   for (const contestant of measured) {
-    if (median(contestant.samples) > HOPELESS * least) contestant.opened = null
+    const ms = median(contestant.samples)
+    const isCheap = factor === HOPELESS.first && ms < LONG_STEP_MS
+    if (ms > factor * least && !isCheap) await release(contestant)
   }
+}
+
+async function release(contestant: Contestant): Promise<void> {
+  const { opened } = contestant
+  contestant.opened = null
+  if (opened !== null) await releasePages(opened.memory.buffer)
 }
 
 function median(values: readonly number[]): number {

@@ -66,6 +66,9 @@ export function titleOf({ name, version, detail, bf16 }: NativeLibrary, precisio
   return `${name} ${version} (${detail}${rounded})`
 }
 
+/** Precision of the run that has a title of its library from `titleOf`; null: it had none. */
+export const precisionOfTitle = (title: string | null): Precision => (title?.includes('; bf16 ') ? 'bf16' : 'f32')
+
 /** Advice about what a user can change: a named library that was refused, one that is slow, one that is missing. */
 function adviceFor(passed: readonly BackendReport[]): string | null {
   const named = passed.find(report => report.named !== null && !report.available)

@@ -4,11 +4,11 @@ import { type LoadedExperiment, resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import type { LoadedFile } from '../data/dataset.js'
 import { ConfigError, DataError, RunError } from '../errors.js'
+import type { Precision } from '../kernels/backend.js'
 import { refuseEdited } from './edits.js'
 import type { RunSummary } from './events.js'
 import { FILES, type Manifest } from './manifest.js'
 import { readRunJson } from './open.js'
-import type { TrainingState } from './training-state.js'
 
 export interface SavedRun {
   /** Absolute. */
@@ -50,18 +50,24 @@ export async function readManifest(path: string): Promise<Partial<Manifest> | un
   throw new RunError(`${file}: is ${JSON.stringify(manifest)}, expected an object; the file is damaged`)
 }
 
-/** The experiment with the backend and shards that trained so far, so that `auto` does not choose others. */
-export function withBackendOf(
-  experiment: Experiment,
-  { backend, shardRows }: Pick<TrainingState['bits'], 'backend' | 'shardRows'>,
-): Experiment {
+/** What a run has computed in. */
+export interface Computed {
+  readonly backend: string
+  /** undefined: not recorded. */
+  readonly precision?: Precision | undefined
+  readonly shardRows?: number | undefined
+}
+
+/** The experiment with the backend, precision and shards that trained so far, so that `auto` does not choose others. */
+export function withBackendOf(experiment: Experiment, { backend, precision, shardRows }: Computed): Experiment {
   const { compute } = experiment
   return {
     ...experiment,
     compute: {
       ...compute,
       backend: compute.backend === 'auto' ? (backend as typeof compute.backend) : compute.backend,
-      shardRows: compute.shardRows === 'auto' ? shardRows : compute.shardRows,
+      precision: compute.precision === 'auto' ? (precision ?? 'auto') : compute.precision,
+      shardRows: compute.shardRows === 'auto' ? (shardRows ?? 'auto') : compute.shardRows,
     },
   }
 }

@@ -31,13 +31,16 @@ export interface SpanReport {
 
 /** Calls of the coordinator, to every worker at the same time. Each call blocks its thread until it is done. */
 export interface TrainWorker {
-  /** Maps the memory and builds the programs. */
+  /** Maps the memory and builds the programs. A plan that is opened with a name is kept until one is opened without. */
   open(
     plan: RunPlan,
     memory: WebAssembly.Memory,
     module: WebAssembly.Module | null,
     id: number,
+    name?: string,
   ): Promise<{ protocol: number }>
+  /** Goes back to the plan that was opened with that name. */
+  use(name: string): void
   /** Draws the initial weights. */
   initialise(): void
   /** Writes the forms of the weights that products read, after weights were stored from outside. */

@@ -29,6 +29,7 @@ interface Opened extends SpanParts {
 
 export function createWorker(): TrainWorker {
   let opened: Opened | undefined
+  const kept = new Map<string, Opened>()
   const get = (): Opened => {
     if (!opened) throw new Error('worker: called before open()')
     return opened
@@ -40,12 +41,17 @@ export function createWorker(): TrainWorker {
   }
 
   return {
-    async open(plan, memory, module, id) {
+    async open(plan, memory, module, id, name) {
       if (plan.protocol !== PROTOCOL) {
         throw new Error(`worker: the plan has protocol ${plan.protocol}, expected ${PROTOCOL}`)
       }
       opened = await openPlan(plan, memory, module, id)
+      if (name === undefined) kept.clear()
+      else kept.set(name, opened)
       return { protocol: PROTOCOL }
+    },
+    use(name) {
+      opened = kept.get(name)
     },
     initialise: () => void runOnce(({ parts }) => initialProgram(parts)),
     derive: () => void runOnce(({ parts }) => deriveProgram(parts)),

@@ -1,0 +1,57 @@
+/** Decision by the times of a trial, which are made up here. */
+import t from 'tap'
+import { chooseByTimes, type StepTime, timesText } from '../../src/coordinator/trial-choice.js'
+
+const time = (backend: StepTime['backend'], ms: number, more: Partial<StepTime> = {}): StepTime => ({
+  ...{ backend, ms, precision: 'f32', workers: 2 },
+  ...more,
+})
+const bf16 = { precision: 'bf16' } as const
+const one = { workers: 1 } as const
+
+t.test('the fastest is chosen, whatever is preferred', async t => {
+  const times = [time('onednn', 90), time('blas', 71), time('wasm', 194), time('onednn', 57, bf16)]
+  t.equal(chooseByTimes(times, time('onednn', 0)), times[3])
+  t.equal(chooseByTimes(times, time('wasm', 0)), times[3])
+  t.equal(chooseByTimes(times.slice(0, 3), time('onednn', 0)), times[1])
+  t.equal(chooseByTimes(times.slice(0, 1), time('wasm', 0)), times[0], 'the preferred one was not measured')
+})
+
+t.test('the preferred pair is kept where no other is more than 5 % faster', async t => {
+  const onednn = time('onednn', 100)
+  t.equal(chooseByTimes([onednn, time('blas', 95.3)], onednn), onednn)
+  const blas = time('blas', 95.2)
+  t.equal(chooseByTimes([onednn, blas], onednn), blas)
+  t.equal(chooseByTimes([onednn, time('blas', 95.3), time('wasm', 90)], onednn).backend, 'wasm', 'not a close third')
+  const rounded = time('onednn', 100, bf16)
+  t.equal(chooseByTimes([rounded, time('onednn', 96)], rounded), rounded, 'precisions are pairs of their own')
+})
+
+t.test(
+  'pairs are compared by their best number of workers, then the number is decided, the larger preferred',
+  async t => {
+    const times = [time('onednn', 0.3), time('onednn', 0.1, one), time('wasm', 0.2), time('wasm', 0.15, one)]
+    t.equal(chooseByTimes(times, time('wasm', 0)), times[1])
+    const close = [time('wasm', 0.1), time('wasm', 0.0955, one)]
+    t.equal(chooseByTimes(close, time('wasm', 0)), close[0])
+    const clear = [time('wasm', 0.1), time('wasm', 0.095, one)]
+    t.equal(chooseByTimes(clear, time('wasm', 0)), clear[1])
+  },
+)
+
+t.test('the line names every time, the chosen first, and how it was decided', async t => {
+  const times = [time('onednn', 74.26), time('blas', 71.04), time('wasm', 194.4), time('onednn', 57.11, bf16)]
+  t.equal(
+    timesText(times, times[3], 'measured'),
+    'onednn bf16 57.1 ms a step, blas 71, onednn 74.3, wasm 194 (measured)',
+  )
+  t.equal(
+    timesText(times.slice(0, 2), times[0], 'measured before'),
+    'onednn 74.3 ms a step, blas 71 (measured before; less than 5 % apart)',
+  )
+  const small = [time('wasm', 0.0514, one), time('wasm', 0.2)]
+  t.equal(
+    timesText(small, small[0], 'measured'),
+    'wasm 0.0514 ms a step with 1 worker, wasm 0.2 with 2 workers (measured)',
+  )
+})
