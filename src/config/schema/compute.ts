@@ -7,7 +7,11 @@ export const compute = z
     workers: z
       .union([z.literal('auto'), z.int().min(1).max(256)])
       .default('auto')
-      .meta(help('Worker threads. `auto`: as many as this machine can use.')),
+      .meta(
+        help(
+          'Worker threads. `auto`: as many as this machine can use, or one where a trial finds that faster; bits do not depend on it.',
+        ),
+      ),
     backend: z
       .enum(['auto', 'reference', 'wasm', 'blas', 'onednn'])
       .default('auto')
@@ -15,7 +19,7 @@ export const compute = z
         help(
           'Implementation of the kernels. `wasm` works everywhere and gives the same bits on every machine. `blas` and `onednn` multiply in ' +
             'a native library; bits depend on it and on the CPU. `reference` is slow, simple and exact. `auto`: the ' +
-            'fastest that works.',
+            'fastest for this network here, by a short trial that is remembered; `--backend wasm` or another name pins it.',
         ),
       ),
     library: z
@@ -35,7 +39,7 @@ export const compute = z
       .meta(
         help(
           'Number type of matrix products. `bf16` needs `onednn` and a CPU with AMX or AVX512-BF16. `auto`: bf16 ' +
-            'if it works, else f32.',
+            'where it works and a trial finds it faster, else f32.',
         ),
       ),
     allReduce: z
