@@ -6,6 +6,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import type { Precision } from '../src/kernels/backend.js'
 import { CheckpointStore } from '../src/run/checkpoints.js'
 import type { BackendChoice } from './backends.js'
 import { type Lab, openLab } from './lab.js'
@@ -18,8 +19,15 @@ export interface CheckpointOptions {
   readonly checkpoints: number
   readonly steps: number
   readonly workers: number
+  readonly precision: Precision
 }
-export const CHECKPOINT_DEFAULTS: CheckpointOptions = { backend: 'auto', checkpoints: 7, steps: 6, workers: 2 }
+export const CHECKPOINT_DEFAULTS: CheckpointOptions = {
+  backend: 'auto',
+  checkpoints: 7,
+  steps: 6,
+  workers: 2,
+  precision: 'f32',
+}
 
 /** Mini-batches of an epoch of 60,000 rows, after each of which there is one checkpoint. */
 const STEPS_PER_EPOCH = Math.ceil(60_000 / 256)
@@ -38,10 +46,10 @@ interface Sample {
 }
 
 export async function benchCheckpoint(options: CheckpointOptions, say: Say): Promise<Report> {
-  const { checkpoints, steps, workers } = options
+  const { checkpoints, steps, workers, precision } = options
   say(`checkpoint: ${checkpoints} checkpoints with ${workersText(workers)}, ${steps} undisturbed steps around each`)
   const folder = await mkdtemp(join(tmpdir(), 'gradloom-bench-'))
-  const lab = await openLab(referenceLab(workers, options.backend))
+  const lab = await openLab({ ...referenceLab(workers, options.backend), precision })
   const samples: Sample[] = []
   let bytes = 0
   try {
@@ -64,7 +72,7 @@ export async function benchCheckpoint(options: CheckpointOptions, say: Say): Pro
   const of = (key: keyof Sample): Summary => summarise(samples.map(sample => sample[key]))
   return {
     name: 'checkpoint',
-    title: `a checkpoint of ${REFERENCE_WIDTHS.join('-')} with Adam, ${backend}, f32, ${workersText(workers)}`,
+    title: `a checkpoint of ${REFERENCE_WIDTHS.join('-')} with Adam, ${backend}, ${precision}, ${workersText(workers)}`,
     method: [
       'The workers copy the state between two steps; then the file is hashed and written while they train on.',
       `"lost": time of the steps during the write, less that of as many undisturbed ones (${steps} before and ${steps} after); medians.`,

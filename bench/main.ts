@@ -27,6 +27,7 @@ import { benchPeers, PEERS_DEFAULTS } from './peers.js'
 import type { Report, Say } from './report.js'
 import { PEER_NAMES } from './rivals.js'
 import { benchScaling, SCALING_DEFAULTS } from './scaling.js'
+import { benchServe, SERVE_DEFAULTS } from './serve.js'
 import { benchSmall, SMALL_DEFAULTS } from './small.js'
 import { benchStartup, STARTUP_DEFAULTS } from './startup.js'
 import { benchStep, STEP_DEFAULTS } from './step.js'
@@ -247,9 +248,34 @@ function createProgram(args: readonly string[]): Argv {
           .option('backend', oneBackend(CHECKPOINT_DEFAULTS.backend))
           .option('checkpoints', number(CHECKPOINT_DEFAULTS.checkpoints, 'Checkpoints to write'))
           .option('steps', number(CHECKPOINT_DEFAULTS.steps, 'Undisturbed steps before and after each'))
-          .option('workers', number(CHECKPOINT_DEFAULTS.workers, 'Workers')),
-      ({ backend, checkpoints, steps, workers, ...outputs }) =>
-        show(outputs, say => benchCheckpoint({ backend, checkpoints, steps, workers }, say)),
+          .option('workers', number(CHECKPOINT_DEFAULTS.workers, 'Workers'))
+          .option('precision', {
+            choices: ['f32', 'bf16'] as const,
+            default: CHECKPOINT_DEFAULTS.precision,
+            describe: 'Precision of training',
+          }),
+      ({ backend, checkpoints, steps, workers, precision, ...outputs }) =>
+        show(outputs, say => benchCheckpoint({ backend, checkpoints, steps, workers, precision }, say)),
+    )
+    .command(
+      'serve',
+      'Requests a second that `gradloom serve` answers, beside those of another build',
+      argv =>
+        argv
+          .option('against', {
+            type: 'string',
+            describe: 'Folder of another build of gradloom, measured in turns. Default: none',
+          })
+          .option('model', {
+            type: 'string',
+            default: SERVE_DEFAULTS.model,
+            describe: 'A run, or a model that comes along',
+          })
+          .option('turns', number(SERVE_DEFAULTS.turns, 'Turns of each build'))
+          .option('seconds', number(SERVE_DEFAULTS.seconds, 'Seconds of a turn'))
+          .option('connections', number(SERVE_DEFAULTS.connections, 'Connections that ask at a time')),
+      ({ against = null, model, turns, seconds, connections, ...outputs }) =>
+        show(outputs, say => benchServe({ against, model, turns, seconds, connections }, say)),
     )
     .command(
       'augment',

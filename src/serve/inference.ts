@@ -1,6 +1,6 @@
 /**
- * Networks of a server: opened on the first request, reloaded when their run has written newer weights, and evaluated in a
- * thread of their own, in batches, so that HTTP never waits for arithmetic. Server's thread.
+ * Networks of a server: opened on the first request, reloaded when their run has written newer weights, and evaluated in
+ * batches: in a thread of their own, so that HTTP never waits for arithmetic, or in the server's where that is short. Server's thread.
  *
  * Letters: `F` features of an image or a row, `C` classes or targets.
  */
@@ -9,6 +9,7 @@ import { Piscina } from 'piscina'
 import type { Features } from '../data/source.js'
 import type { BackendName } from '../inference/model.js'
 import { answerOf, type Outcome } from '../inference/outcome.js'
+import { weightCount } from '../model/parameters.js'
 import type { Prepared } from '../picture/prepare.js'
 import { openRun } from '../run/open.js'
 import { Batcher } from './batcher.js'
@@ -95,6 +96,19 @@ export class Inference {
     return answerOf(await this.#networks.run({ model, question })) as Answers[Asked['ask']]
   }
 
+  /**
+   * Returns what computes the outputs (B, C) of a batch (B, F): in the networks' thread, or at once in this one where a batch is
+   * short. The bits are the same.
+   */
+  async #outputsOf(key: ModelKey, { widths }: ModelFacts): Promise<(images: Features) => Promise<Float32Array>> {
+    if (BATCH * weightCount(widths) > SHORT_WORK) {
+      return images => this.#ask(key, { ask: 'probabilities', images })
+    }
+    const { Predictor } = await import('../inference/predictor.js')
+    const predictor = await Predictor.open(key.target, { backend: key.backend, threads: 1 })
+    return async images => predictor.predict(images).data
+  }
+
   #model(run: ServedRun): Promise<Model> {
     const now = performance.now()
     const current = this.#current.get(run.id)
@@ -118,13 +132,20 @@ export class Inference {
     const facts = await this.#ask(key, { ask: 'facts' })
     this.#onOpened(run.id, facts.backend)
     const classes = facts.classNames.length
+    const outputs = await this.#outputsOf(key, facts)
     const ask = async (images: readonly Features[]) => {
-      const all = await this.#ask(key, { ask: 'probabilities', images: joined(images) })
+      const all = await outputs(joined(images))
       return images.map((_, i) => all.subarray(i * classes, (i + 1) * classes))
     }
     return { key, facts, batcher: new Batcher({ ask, mostInBatch: BATCH, mostWaiting: MOST_WAITING }) }
   }
 }
+
+/**
+ * Products of a whole batch that take no longer than a millisecond or two: a message to another thread and back, with both threads
+ * awake, cost a third of all requests (784-512-256-10, 32 connections).
+ */
+const SHORT_WORK = 1e8
 
 function joined(images: readonly Features[]): Features {
   const size = images.length * (images[0]?.length ?? 0)

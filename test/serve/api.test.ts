@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadTestSamples, Predictor } from '../../src/index.js'
+import { loadTestSamples, Predictor, resolveExperiment, train } from '../../src/index.js'
 import { encodePng } from '../../src/picture/png.js'
 import { loadAssets } from '../../src/serve/assets.js'
 import { LIMITS } from '../../src/serve/limits.js'
@@ -20,6 +20,23 @@ const test = await loadTestSamples(predictor)
 const imageOf = (index: number) => [...test.features.subarray(index * 784, (index + 1) * 784)]
 const checkpoint = predictor.source.checkpoint
 const { url, port } = await served(t, [run, checkpoint])
+
+t.test('a network too large for the server thread answers from its own, bit for bit', async t => {
+  const large = join(t.testdir(), 'large')
+  const experiment = resolveExperiment({
+    data: { dataset: 'digits' },
+    model: { hidden: [1024, 256] },
+    train: { epochs: 1, batchSize: 256 },
+    compute: { workers: 1, backend: 'wasm' },
+  })
+  await train(experiment, { runDir: large })
+  const own = await Predictor.open(large)
+  const server = await served(t, [large])
+  const images = Array.from({ length: 20 }, (_, i) => imageOf(i))
+  const { json } = await ask(server.url, '/predict', { images })
+  const all = json.predictions.flatMap(({ probabilities }: { probabilities: number[] }) => probabilities)
+  t.same(all, [...own.predict(test.features.subarray(0, 20 * 784)).data])
+})
 
 t.test('a server computes in the backend that it is given, and says so', async t => {
   const opened: string[][] = []
