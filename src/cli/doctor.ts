@@ -53,7 +53,10 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
       import('../kernels/choose.js'),
     ])
     const backends = await listBackends()
-    const auto = await chooseBackend({ backend: 'auto', library: null })
+    const { TRIAL_VARIABLE } = await import('../coordinator/auto-compute.js')
+    const usual = await chooseBackend({ backend: 'auto', library: null })
+    const hasTrials = process.env[TRIAL_VARIABLE] !== '0'
+    const auto = hasTrials ? { ...usual, reason: `${usual.reason}; train decides for its network by a trial` } : usual
     const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
     const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` reports it
     const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto })

@@ -1,6 +1,7 @@
 /** `train --dry-run`: plans a training run without starting it. Main thread; starts no thread, writes no run. */
 import type { LoadedExperiment } from '../config/load.js'
 import { factsOfTask, type Loss, TASK_FACTS } from '../config/tasks.js'
+import { autoCompute } from '../coordinator/auto-compute.js'
 import { prepareSession } from '../coordinator/prepare.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
 import type { EmbeddingShape } from '../model/embedding.js'
@@ -26,10 +27,13 @@ export interface DryRun {
 
 /** Throws what `train` would throw before its first thread starts. */
 export async function planDryRun({ experiment: asked, baseDir }: LoadedExperiment): Promise<DryRun> {
-  const { experiment, plan, layout, data, backendReason, backendAdvice } = await prepareSession(asked, baseDir, {
+  const prepared = await prepareSession(asked, baseDir, {
     purpose: 'train',
     splits: ['train', 'validation', 'test'],
   })
+  const { run, decide } = await autoCompute(prepared)
+  const { experiment, plan, layout, data, backendAdvice } = run
+  const backendReason = decide === null ? run.backendReason : `${run.backendReason}; train decides by a trial`
   const train = data.validationFrom ?? data.train.rows - Math.round(data.train.rows * experiment.data.validation)
   const validation = data.train.rows - train
   const table = parametersOf(plan)

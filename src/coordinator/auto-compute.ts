@@ -106,8 +106,8 @@ function decided(
   remembered: boolean,
 ): DecidedRun {
   const chosen = chooseByTimes(times, prepared.plan)
-  // Times with one worker say nothing where a run of more was not measured beside it.
-  const isCompared = times.some(time => isPair(time, chosen) && time.workers === prepared.plan.workers)
+  // Times with other workers say nothing about their number where no contender had as many as this run would take.
+  const isCompared = times.some(time => time.workers === prepared.plan.workers)
   const workers = isCompared ? chosen.workers : prepared.plan.workers
   const run = candidates.find(({ plan }) => isPair(plan, chosen) && plan.workers === workers) ?? prepared
   const { library, precision } = run.plan

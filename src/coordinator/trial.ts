@@ -53,6 +53,8 @@ interface Contestant {
   opened: RunMemory | null
   /** Milliseconds of each measured step. */
   readonly samples: number[]
+  /** True after a turn besides the first. */
+  hasTurns: boolean
 }
 
 /**
@@ -71,22 +73,28 @@ export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, po
     await firstTurn(contestant, pool)
     await drop(measured, HOPELESS.first)
   }
-  try {
-    const fewest = Math.min(...runs.map(({ plan }) => plan.workers))
-    for (const planned of runs) if (planned.plan.workers === fewest) await admit(planned)
-    const chosen = chooseByTimes(timesOf(measured), runs[0].plan)
-    for (const planned of runs) if (isPair(planned.plan, chosen) && planned.plan.workers > fewest) await admit(planned)
+  const takeTurns = async (contenders: () => readonly Contestant[]) => {
     let turnMs = 0
     for (let turn = 1; turn < MOST_TURNS; turn++) {
-      const alive = measured.filter(({ opened }) => opened !== null)
+      const alive = contenders().filter(({ opened }) => opened !== null)
       const isLate = elapsed() + turnMs > (turn < LEAST_TURNS ? MOST_MS : USUAL_MS)
       if (alive.length < 2 || isLate) break
       const before = elapsed()
       // Each turn begins with another, since what follows another may be slower.
-      for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], turn, pool)
+      for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], pool)
       await drop(measured, HOPELESS.later)
       turnMs = elapsed() - before
     }
+  }
+  try {
+    const fewest = Math.min(...runs.map(({ plan }) => plan.workers))
+    for (const planned of runs) if (planned.plan.workers === fewest) await admit(planned)
+    await takeTurns(() => measured)
+    const chosen = chooseByTimes(timesOf(measured), runs[0].plan)
+    const isChosen = ({ plan }: { readonly plan: RunPlan }) => isPair(plan, chosen)
+    const more = runs.filter(run => isChosen(run) && run.plan.workers > fewest)
+    for (const planned of more) await admit(planned)
+    if (more.length > 0) await takeTurns(() => measured.filter(isChosen))
     return timesOf(measured)
   } finally {
     for (const contestant of measured) await release(contestant)
@@ -111,7 +119,7 @@ async function open(planned: PlannedRun, from: Loaded): Promise<Contestant> {
   const opened = await openMemory(plan, layout)
   copySamples(from, { plan, layout, memory: opened.memory })
   const name = `${pairName(plan)}, ${formatCounted(plan.workers, 'worker')}`
-  return { name, plan, opened, control: viewSlot(opened.memory, layout.control).data, samples: [] }
+  return { name, plan, opened, control: viewSlot(opened.memory, layout.control).data, samples: [], hasTurns: false }
 }
 
 /** Draws the weights, and runs until compilers are done and it is known how long a step takes. */
@@ -126,12 +134,13 @@ async function firstTurn(contestant: Contestant, pool: TrialPool): Promise<void>
   contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
 }
 
-async function nextTurn(contestant: Contestant, turn: number, pool: TrialPool): Promise<void> {
+async function nextTurn(contestant: Contestant, pool: TrialPool): Promise<void> {
   await pool.use(contestant.name, contestant.plan, contestant.control)
   const ms = median(contestant.samples)
   await run(contestant, 1, pool) // fills caches
   // Code was still being compiled in the first turn, whose times tell only who is far behind.
-  if (turn === 1) contestant.samples.length = 0
+  if (!contestant.hasTurns) contestant.samples.length = 0
+  contestant.hasTurns = true
   contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
 }
 

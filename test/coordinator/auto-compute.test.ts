@@ -191,6 +191,20 @@ t.test('a small network takes one worker where that is faster', { skip: cores ==
   t.strictSame([...new Set(asked.flat().map(({ workers }) => workers))], [cores], 'bits depend on their number')
 })
 
+t.test('times of another number of workers decide the pair, and its number where they were compared', async t => {
+  const cores2 = Math.max(2, cores)
+  const { measure } = madeUp({ 'wasm x1': 1 })
+  await trained({ workers: 1 }, measure) // an entry of one worker alone
+  if (backends.length > 1) t.match(await trained({}, measure), { backend: 'wasm', workers: cores })
+  forget()
+  const own: AutoOptions['measure'] = async runs => [
+    { backend: 'wasm', precision: 'f32', workers: 1, ms: 1 },
+    { backend: runs.at(-1)!.plan.backend, precision: 'f32', workers: cores2, ms: 9 },
+  ]
+  if (cores > 1) t.match(await trained({}, own), { backend: 'wasm', workers: 1 })
+  t.pass()
+})
+
 t.test('the manifest has the times, and resume and reproduce keep what the run took', { skip }, async t => {
   const runDir = join(folder, 'kept')
   const run = await trained({ workers: 2 }, madeUp({ wasm: 50 }).measure, { runDir })

@@ -127,6 +127,20 @@ t.test('pairs are compared with one worker, and only the fastest with more', asy
   )
 })
 
+t.test('a slow first turn of a pair does not keep its number of workers from being compared', async t => {
+  const fake = fakePool(({ backend }, call) => (backend === 'wasm' ? 2 : call <= 2 ? 4 : 1))
+  const runs = [wasm, reference, single, singleReference]
+  const times = await measureSteps(runs, await loaded(wasm), fake.pool)
+  t.strictSame(
+    times.map(({ backend, workers }) => [backend, workers]),
+    [
+      ['wasm', 1],
+      ['reference', 1],
+      ['reference', 2],
+    ],
+  )
+})
+
 t.test('steps are whole ones of the run, of its own samples, and change nothing of it', async t => {
   const fake = fakePool(() => 30)
   const from = await loaded(wasm)
