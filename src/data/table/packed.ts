@@ -36,11 +36,12 @@ export class BlockPacker {
   readonly #f32: Float32Array
   readonly #f64: Float64Array
 
-  constructor(columns: number, mostRows: number) {
+  /** `buffered`: columns of a block that are packed. */
+  constructor(columns: number, mostRows: number, buffered = columns) {
     this.packings = new Uint8Array(columns)
     this.offsets = new Float64Array(columns)
     this.#powers = new Uint8Array(columns)
-    this.#buffer = new ArrayBuffer(columns * mostRows * Float64Array.BYTES_PER_ELEMENT)
+    this.#buffer = new ArrayBuffer(buffered * mostRows * Float64Array.BYTES_PER_ELEMENT)
     this.#ints = new Int32Array(this.#buffer)
     this.#f32 = new Float32Array(this.#buffer)
     this.#f64 = new Float64Array(this.#buffer)

@@ -9,6 +9,7 @@ import { formatNames } from '../../../format.js'
 import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../columns.js'
 import { withOwnDictionary } from '../dictionary.js'
+import { scanParquet } from '../plain/parquet-scan.js'
 import type { TableFormat, TableReader } from '../reader.js'
 import { Rooms } from '../rooms.js'
 import { convert, Misfit } from './convert.js'
@@ -19,7 +20,7 @@ import { expectUnchanged, resolveFiles, type TableFiles } from './files.js'
 import { jsonSource } from './json.js'
 import { keptChunks, wholeOf } from './kept.js'
 import { expectDuckDB } from './package.js'
-import { parquetSource } from './parquet.js'
+import { type Described, parquetSource, parquetSourceOf } from './parquet.js'
 import { NumberStats } from './profile.js'
 import { querySource } from './query.js'
 import { shortened } from './reading.js'
@@ -152,7 +153,7 @@ class Opening {
   get #mayBePlain(): boolean {
     const { files, format, options } = this
     const isAsked = options.access === undefined || options.access === 'plain'
-    return isAsked && files.kind === 'text' && files.compression === 'none' && format.query === null
+    return isAsked && files.kind !== 'json' && files.compression === 'none' && format.query === null
   }
 
   get #keepBytes(): number {
@@ -178,6 +179,18 @@ class Opening {
       this.warnings.push(...form.warnings)
       const { delimiter, header, decimal } = form
       return { source, scanned, decided: { delimiter, header, decimal } }
+    }
+    if (files.kind === 'parquet' && this.#mayBePlain) {
+      const sourceOf = (columns: Described) => parquetSourceOf(database, files.files, columns)
+      const threads = this.options.threads ?? availableParallelism()
+      const plain = await scanParquet(files.files, sourceOf, {
+        keepBytes,
+        threads,
+        onRows: rows => this.#tell({ rows }),
+      })
+      if (plain !== null) return { ...plain, decided: {} }
+      if (this.options.access === 'plain')
+        throw new DataError(`${where}: is not plain Parquet, expected numbers and short texts`)
     }
     const source =
       files.kind === 'json'

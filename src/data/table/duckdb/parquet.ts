@@ -28,6 +28,15 @@ export async function parquetSource(database: Database, files: readonly TableFil
   return { ...source, countRows: () => countRows(database, table) }
 }
 
+/** Names and types of columns, as DuckDB describes them. */
+export type Described = readonly (readonly [name: string, type: string])[]
+
+/** Source of files whose columns are known, and the same in all. */
+export function parquetSourceOf(database: Database, files: readonly TableFile[], described: Described): RowSource {
+  const table = parquet(files, files.length > 1)
+  return { ...tableSource(table, described), countRows: () => countRows(database, table) }
+}
+
 /** Number of rows by the files' footers. Throws what DuckDB throws. */
 async function countRows(database: Database, table: string): Promise<number> {
   const connection = await database.connect()

@@ -4,7 +4,8 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
-import { type PlainOptions, scanPlain } from '../plain/scan.js'
+import type { PlainOptions } from '../plain/parts.js'
+import { scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
 import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'

@@ -33,6 +33,9 @@ export interface PlainTask {
   readonly control: SharedArrayBuffer
 }
 
+/** Place of a column in a block that another thread has packed. */
+export const ELSEWHERE = -1
+
 /** Facts of the blocks of one thread, by column. */
 export interface PlainPart {
   readonly numbers: readonly (PackedNumbers | null)[]

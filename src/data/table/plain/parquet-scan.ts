@@ -1,0 +1,54 @@
+/**
+ * First pass over Parquet files without DuckDB, where they are plain: numbers and short texts in flat columns. All values are decoded
+ * before anything is decided; what is not plain is left to DuckDB, whose result would be the same. Main thread; decodes on threads of
+ * its own.
+ */
+import { adviseHugePages } from '../../../ffi/memory.js'
+import type { TableFile } from '../duckdb/files.js'
+import type { Described } from '../duckdb/parquet.js'
+import type { Scan } from '../duckdb/scan.js'
+import type { RowSource } from '../duckdb/source.js'
+import { isSystemError, type PlainPart, Word } from './blocks.js'
+import { Merging } from './merging.js'
+import { NotPlain } from './not-plain.js'
+import { type StoredTask, scanStored } from './parquet-blocks.js'
+import { type StoredTable, storedTable } from './parquet-footer.js'
+import { inThreads, type PlainOptions, partOf } from './parts.js'
+
+/** Bytes that are worth a thread of their own. */
+const THREAD_BYTES = 2 ** 22
+/** Bytes of a packed value, or fewer: more values than fit at that are not tried. */
+const PACKED_BYTES = 4
+
+/** All rows, by a source that `sourceOf` makes; null, if the files are not plain or too large to keep. */
+export async function scanParquet(
+  files: readonly TableFile[],
+  sourceOf: (columns: Described) => RowSource,
+  { keepBytes, threads, onRows }: PlainOptions,
+): Promise<{ readonly source: RowSource; readonly scanned: Scan } | null> {
+  try {
+    const table = await storedTable(files)
+    const source = sourceOf(table.columns.map(({ name, sqlType }) => [name, sqlType]))
+    const rows = table.groups.reduce((sum, count) => sum + count, 0)
+    const values = rows * table.columns.length
+    if (PACKED_BYTES * values > keepBytes) return null
+    const task = taskOf(files, table, Math.min(8 * (values + table.chunks.length), keepBytes))
+    const bytes = table.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
+    if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
+    const others = Math.min(threads - 1, Math.floor(bytes / THREAD_BYTES))
+    const parts = await Promise.all([...inThreads(task, others), partOf(scanStored(task), task.control, onRows)])
+    if (parts.includes(null)) return null
+    const isText = table.columns.map(({ type }) => type === 'BYTE_ARRAY')
+    return { source, scanned: new Merging({ decimal: '.', isText }, source, parts as PlainPart[], rows).scan() }
+  } catch (error) {
+    if (error instanceof NotPlain || isSystemError(error)) return null
+    throw error
+  }
+}
+
+const taskOf = (files: readonly TableFile[], table: StoredTable, bytes: number): StoredTask => ({
+  ...table,
+  paths: files.map(({ path }) => path),
+  store: new SharedArrayBuffer(8 * Math.floor(bytes / 8)),
+  control: new SharedArrayBuffer(4 * Word.count),
+})
