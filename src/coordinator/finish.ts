@@ -18,21 +18,25 @@ export class Finish {
   readonly #training: Training
   readonly #scorer: Scorer
   /** State after the best epoch of a run that has no directory to keep it in. */
-  #bestCopy: { readonly step: number; readonly state: StateSnapshot } | undefined
+  #bestCopy: { readonly step: number; readonly value: number; readonly state: StateSnapshot } | undefined
 
   constructor(training: Training, scorer: Scorer) {
     this.#training = training
     this.#scorer = scorer
   }
 
-  /** Copies the state after the best epoch so far, if the run ends with it and has no directory. */
-  async keepBest(): Promise<void> {
+  /**
+   * Copies the state after an epoch with this score if it is the best so far, the run ends with the best and has no directory. The
+   * best is that of `Checkpointing.isNewBest`, whatever `minDelta`: a run ends with the same weights with and without a directory.
+   */
+  async keepBest(value: number | null): Promise<void> {
     const { directory, experiment, state } = this.#training
-    if (directory || !endsWithBest(experiment)) return
+    if (directory || !endsWithBest(experiment) || value === null) return
+    if (this.#bestCopy && value <= this.#bestCopy.value) return
     const { parameters, moments } = await snapshotWhenSettled(this.#training)
     const copied = (tensors: StateSnapshot['parameters']) =>
       tensors.map(({ name, shape, data }) => ({ name, shape, data: data.slice() }))
-    this.#bestCopy = { step: state.step, state: { parameters: copied(parameters), moments: copied(moments) } }
+    this.#bestCopy = { step: state.step, value, state: { parameters: copied(parameters), moments: copied(moments) } }
   }
 
   /** Saves the final weights and writes the summary; `scores`: score the splits. Throws NonFiniteError. */

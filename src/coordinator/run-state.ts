@@ -94,12 +94,12 @@ export class RunState {
     return learningRateAt(plan, this.step - 1, stepsPerEpoch(plan)) * this.rateFactor
   }
 
-  /** Compares a finished epoch with earlier ones. Returns true if it is the best so far. */
-  judgeEpoch(session: Session, sums: Sums): boolean {
+  /** Compares a finished epoch with earlier ones, for early stopping and the plateau schedule. Returns its score. */
+  judgeEpoch(session: Session, sums: Sums): number | null {
     const { value } = this.#epochScore(session, sums)
     this.#earlyStopping = stateAfterEpoch(this.#earlyStopping, this.#experiment, this.step, value)
     if (stopsEarly(this.#earlyStopping, this.#experiment)) this.stopped = 'early'
-    return this.#earlyStopping.best?.step === this.step
+    return value
   }
 
   /** The run as a checkpoint records it. */

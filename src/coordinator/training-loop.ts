@@ -255,7 +255,7 @@ export class Trainer {
       learningRate,
       ...pace,
     })
-    if (state.judgeEpoch(session, sums)) await this.#finish.keepBest()
+    await this.#finish.keepBest(state.judgeEpoch(session, sums))
   }
 
   /** Takes a snapshot if one is due; it is written while training continues. */

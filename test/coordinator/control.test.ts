@@ -64,6 +64,19 @@ t.test('early stopping: ends after patience epochs without a better score, with 
   })
 })
 
+t.test('the best epoch is the best whatever minDelta, with and without a directory', async t => {
+  const runDir = join(root, 'delta')
+  // Every gain after the first epoch is too small to count, so the run ends after 4 epochs, of which the first is not the best.
+  const loaded = experiment({ earlyStopping: { patience: 3, minDelta: 100 } })
+  const summary = await train(loaded, { runDir })
+  const losses = epochsIn(runDir).map(({ validation }) => validation!.loss)
+  const best = losses.indexOf(Math.min(...losses))
+  t.ok(best > 0, `validation losses ${losses}`)
+  t.match(summary, { stopped: 'early', epochs: 4, weightsStep: best === 3 ? undefined : 9 * (best + 1) })
+  const { weightsSha256, validation } = await train(loaded, { runDir: null })
+  t.strictSame([weightsSha256, validation], [summary.weightsSha256, summary.validation])
+})
+
 t.test(
   'plateau: the learning rate falls after so many epochs without a better score, the same when resumed',
   async t => {

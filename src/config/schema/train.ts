@@ -120,7 +120,16 @@ export const train = z
           .nullable()
           .default(null)
           .meta(help('Epochs without a better score (`checkpoint.bestMetric`) after which the run ends; null: never.')),
-        minDelta: z.number().min(0).default(0).meta(help('Smallest improvement of the score that counts.')),
+        minDelta: z
+          .number()
+          .min(0)
+          .default(0)
+          .meta(
+            help(
+              'Smallest improvement of the score that counts for `patience`, and for a plateau schedule. Which epoch is the best does ' +
+                'not depend on it.',
+            ),
+          ),
         restoreBest: z
           .boolean()
           .default(true)
