@@ -107,10 +107,12 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   app.addHook('onListen', async () => {
     taken = (app.server.address() as AddressInfo).port
   })
-  app.addHook('onRequest', async (request, reply) => {
+  // Hooks with a callback: a promise for each of them, of each request, costs as much as what they do.
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(HEADERS)
     const refusal = refusalOf(request.headers, names, taken)
-    if (refusal !== null) await refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
+    if (refusal === null) done()
+    else refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
   })
   await app.register(rateLimit, { max: options.rate ?? USUAL_RATE, timeWindow: options.rateWindowMs ?? 1000, ...QUIET })
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, ({ method, url }) => {
@@ -192,10 +194,9 @@ async function addPages(app: FastifyInstance, home: () => Promise<string>): Prom
 /** Checks a body's length before it is read; all bodies together stay within a budget. */
 function limitBodies(app: FastifyInstance): void {
   const budget = new Budget(LIMITS.bodiesBytes)
-  app.addHook('onRequest', async ({ method, headers }, reply) => {
-    if (reply.sent || (method !== 'POST' && headers['content-length'] === undefined && !headers['transfer-encoding']))
-      return
+  app.addHook('onRequest', ({ method, headers }, reply, done) => {
     const length = headers['content-length']
+    if (reply.sent || (method !== 'POST' && length === undefined && !headers['transfer-encoding'])) return done()
     if (length === undefined) return refuse(reply, 411, 'Content-Length is missing, expected the bytes of the body')
     if (Number(length) > LIMITS.bodyBytes) {
       return refuse(reply, 413, `Content-Length is ${length}, expected at most ${LIMITS.bodyBytes}`)
@@ -203,25 +204,28 @@ function limitBodies(app: FastifyInstance): void {
     const giveBack = budget.take(Number(length))
     if (!giveBack) return refuse(reply, 429, 'too many bodies are being received', 'ask again in a moment')
     reply.raw.once('close', giveBack)
+    done()
   })
 }
 
 /** Converts query values, which are strings, to integers where the schema wants integers. */
 function numbersInQueries(app: FastifyInstance): void {
-  app.addHook('preValidation', async ({ query, routeOptions }) => {
+  app.addHook('preValidation', ({ query, routeOptions }, _reply, done) => {
     const schema = routeOptions.schema?.querystring as { properties?: Record<string, { type?: string }> } | undefined
     const values = query as Record<string, unknown>
     for (const [name, { type }] of Object.entries(schema?.properties ?? {})) {
       const value = values[name]
       if (type === 'integer' && typeof value === 'string' && /^-?\d{1,15}$/.test(value)) values[name] = Number(value)
     }
+    done()
   })
 }
 
-async function refuse(reply: FastifyReply, status: number, message: string, hint?: string): Promise<void> {
+/** Answers in place of the handler; a hook that refuses goes no further. */
+function refuse(reply: FastifyReply, status: number, message: string, hint?: string): void {
   // A refused client may continue to send a body that nobody reads.
   reply.header('connection', 'close')
-  await reply.code(status).send(failure(status, message, hint))
+  reply.code(status).send(failure(status, message, hint))
 }
 
 const failure = (statusCode: number, message: string, hint?: string) => ({
