@@ -46,18 +46,21 @@ interface Fake {
   /** Names of the plans whose steps ran, one for each call, and plans by name. */
   readonly calls: string[]
   readonly plans: Map<string, RunPlan>
+  /** Turns of each besides its first. */
+  readonly turns: Map<string, number>
 }
 
 /** Threads whose steps take as long as `msOf` says. */
-function fakePool(msOf: (plan: RunPlan, call: number) => number, fault = 0): Fake {
+function fakePool(msOf: (plan: RunPlan, turn: number) => number, fault = 0): Fake {
   const calls: string[] = []
   const plans = new Map<string, RunPlan>()
+  const turns = new Map<string, number>()
   let current = ''
   const worker = {
     initialise() {},
     run(from: number, to: number): SpanReport {
       calls.push(current)
-      const ms = msOf(plans.get(current)!, calls.filter(name => name === current).length)
+      const ms = msOf(plans.get(current)!, turns.get(current) ?? 0)
       const times = new Float64Array(to - from).fill(ms)
       return { step: to, stages: [], fault, steps: { totalMs: times, workMs: times } }
     },
@@ -69,12 +72,13 @@ function fakePool(msOf: (plan: RunPlan, call: number) => number, fault = 0): Fak
     },
     async use(name: string) {
       current = name
+      turns.set(name, (turns.get(name) ?? 0) + 1)
     },
     async all<T>(_what: string, send: (worker: Remote<TrainWorker>, id: number) => PromiseLike<T>) {
       return [await send(worker as unknown as Remote<TrainWorker>, 0)]
     },
   } as TrialPool
-  return { pool, calls, plans }
+  return { pool, calls, plans, turns }
 }
 
 /** Two backends that work everywhere. */
@@ -107,10 +111,19 @@ t.test('one that is far behind takes no other turn', async t => {
   t.equal(last, fake.calls.length - 1, 'nobody is left to compare with')
 })
 
+t.test('so does one that falls behind later', async t => {
+  const fake = fakePool(({ backend }, turn) => (backend === 'wasm' || turn === 0 ? 15 : 25))
+  const times = await measureSteps([wasm, reference], await loaded(wasm), fake.pool)
+  t.match(times, [{ ms: 15 }, { ms: 25 }])
+  t.strictSame([...fake.turns.values()], [1, 1])
+})
+
 t.test('the first turn, in which code is compiled, does not count', async t => {
-  const fake = fakePool(({ backend }, call) => (backend === 'wasm' && call <= 2 ? 15 : 4))
+  const fake = fakePool(({ backend }, turn) => (backend === 'wasm' ? (turn === 0 ? 19 : 10 + turn) : 14))
   const [first] = await measureSteps([wasm, reference], await loaded(wasm), fake.pool)
-  t.equal(first.ms, 4)
+  const turns = fake.turns.get('wasm, 2 workers')!
+  t.ok(turns >= 3)
+  t.equal(first.ms, (11 + 10 + turns) / 2, 'the median of the others, of two steps each')
 })
 
 t.test('pairs are compared with one worker, and only the fastest with more', async t => {
@@ -128,7 +141,7 @@ t.test('pairs are compared with one worker, and only the fastest with more', asy
 })
 
 t.test('a slow first turn of a pair does not keep its number of workers from being compared', async t => {
-  const fake = fakePool(({ backend }, call) => (backend === 'wasm' ? 2 : call <= 2 ? 4 : 1))
+  const fake = fakePool(({ backend }, turn) => (backend === 'wasm' ? 2 : turn === 0 ? 4 : 1))
   const runs = [wasm, reference, single, singleReference]
   const times = await measureSteps(runs, await loaded(wasm), fake.pool)
   t.strictSame(
