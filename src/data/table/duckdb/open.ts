@@ -9,7 +9,6 @@ import { formatNames } from '../../../format.js'
 import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../columns.js'
 import { withOwnDictionary } from '../dictionary.js'
-import { scanParquet } from '../plain/parquet-scan.js'
 import type { TableFormat, TableReader } from '../reader.js'
 import { Rooms } from '../rooms.js'
 import { convert, Misfit } from './convert.js'
@@ -183,6 +182,7 @@ class Opening {
     if (files.kind === 'parquet' && this.#mayBePlain) {
       const sourceOf = (columns: Described) => parquetSourceOf(database, files.files, columns)
       const threads = this.options.threads ?? availableParallelism()
+      const { scanParquet } = await import('../plain/parquet-scan.js') // hyparquet is many files: not for CSV
       const plain = await scanParquet(files.files, sourceOf, {
         keepBytes,
         threads,
