@@ -13,7 +13,7 @@ import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 import type { PreparedSession } from './load.js'
 import type { Decide } from './session.js'
 import type { measureSteps } from './trial.js'
-import { readTimes, trialFile, writeTimes } from './trial-cache.js'
+import { keepTimes, readTimes, trialFile } from './trial-cache.js'
 import { chooseByTimes, isPair, type StepTime, timesText } from './trial-choice.js'
 
 /** Environment variable: `0` turns trials off, and what earlier ones measured is not read. */
@@ -61,9 +61,8 @@ export async function autoCompute(prepared: PreparedSession, options: AutoOption
         try {
           const measure = options.measure ?? (await import('./trial.js')).measureSteps
           const times = await measure(candidates, loaded, pool)
-          const first = await readTimes(file)
-          if (!first) await writeTimes(file, times)
-          return decidedBy(first ?? times, first !== null)
+          const kept = await keepTimes(file, times)
+          return decidedBy(kept, kept !== times)
         } catch (error) {
           if (!(error instanceof GradloomError)) throw error
           const { plan } = prepared

@@ -6,12 +6,11 @@
  * CPU. It counts for any number of workers: what a file trains to must not depend on that.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
-import { writeTextAtomically } from '../files/atomic.js'
 import { cacheFolder } from '../files/cache.js'
 import type { ComputePair } from '../kernels/choose-compute.js'
 import { cpuFlags } from '../kernels/cpu.js'
@@ -22,9 +21,9 @@ import type { StepTime } from './trial-choice.js'
 
 /** Version of the entries; changes with their form and with what a trial measures. */
 const FORMAT = 1
-/** Code of the workers and of the kernels. */
 /** Variables that change kernels of our own. */
 const KERNEL_VARIABLES = /^GRADLOOM_(X64|BF16)$/
+/** Code of the workers and of the kernels. */
 const CODE = ['../worker/bundle/', '../kernels/module/'] as const
 
 const entry = z.object({
@@ -98,11 +97,29 @@ export async function readTimes(file: string): Promise<readonly StepTime[] | nul
   }
 }
 
-export async function writeTimes(file: string, times: readonly StepTime[]): Promise<void> {
+/**
+ * Keeps the times of a trial and returns those that count: of processes that tried at the same time, the first to be done decides for
+ * all, so that they compute the same bits.
+ */
+export async function keepTimes(file: string, times: readonly StepTime[]): Promise<readonly StepTime[]> {
+  const text = `${JSON.stringify({ times }, null, 2)}\n`
+  const own = `${file}.${process.pid}.tmp`
   try {
-    await mkdir(join(file, '..'), { recursive: true })
-    await writeTextAtomically(file, `${JSON.stringify({ times }, null, 2)}\n`)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(own, text)
+    try {
+      await link(own, file)
+      return times
+    } catch {
+      const first = await readTimes(file)
+      // An entry that cannot be read, or a file system without links.
+      if (!first) await rename(own, file)
+      return first ?? times
+    }
   } catch {
     // A full disk, a read-only home: the next run makes the trial again.
+    return times
+  } finally {
+    await rm(own, { force: true }).catch(() => {})
   }
 }

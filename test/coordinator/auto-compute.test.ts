@@ -147,6 +147,26 @@ t.test('runs that begin at the same time make one trial', { skip }, async t => {
   t.equal(asked.length, 1)
 })
 
+t.test('of processes that try at the same time the first to be done decides for all', { skip }, async t => {
+  const first = madeUp({ wasm: 50 })
+  const second = madeUp({ wasm: 200 })
+  await trained({ workers: 2 }, first.measure)
+  const [name] = readdirSync(trials)
+  const entry = readFileSync(join(trials, name))
+  forget()
+  const run = await trained({ workers: 2 }, async (...of) => {
+    // Another process finishes its trial while this one measures.
+    mkdirSync(trials, { recursive: true })
+    writeFileSync(join(trials, name), entry)
+    return second.measure!(...of)
+  })
+  t.equal(run.backend, 'wasm')
+  t.match(run.reason, /^wasm 50 ms a step, .* \(measured before\)$/)
+  t.equal((await trained({ workers: 2 }, second.measure)).backend, 'wasm')
+  t.equal(second.asked.length, 1)
+  t.same(readdirSync(trials).length, 1, 'no temporary file is left')
+})
+
 t.test('an entry that cannot be read is measured again, and replaced', { skip }, async t => {
   const { measure, asked } = madeUp({ wasm: 50 })
   await trained({ workers: 2 }, measure)
