@@ -12,11 +12,11 @@ import { autoCompute, type DecidedRun } from '../src/coordinator/auto-compute.js
 import { prepareSession } from '../src/coordinator/prepare.js'
 import { Session } from '../src/coordinator/session.js'
 import { measureSteps } from '../src/coordinator/trial.js'
-import type { Contender, StepTime } from '../src/coordinator/trial-choice.js'
+import { type Contender, isPair, type StepTime } from '../src/coordinator/trial-choice.js'
 import type { TrainingData } from '../src/data/memory.js'
 import { RunError } from '../src/errors.js'
 import { pairName } from '../src/kernels/choose-compute.js'
-import { REFERENCE_HIDDEN } from './lab.js'
+import { REFERENCE_HIDDEN, stepSeconds } from './lab.js'
 import { REFERENCE_BATCH, REFERENCE_L2 } from './reference-network.js'
 import { type Bar, type Report, type Say, type Table, workersText } from './report.js'
 import { summarise } from './stats.js'
@@ -28,7 +28,7 @@ export interface AutoOptions {
 }
 export const AUTO_DEFAULTS: AutoOptions = { turns: 9, milliseconds: 40 }
 
-/** What the choice may be slower than the fastest. */
+/** Most times as long as the fastest's that a step of the choice may take. */
 const MOST_SLOWER = 1.05
 const OPTIONS = { purpose: 'train', splits: ['train', 'test'] } as const
 const COLUMNS = 30
@@ -127,28 +127,25 @@ async function measure(network: string, precision: 'f32' | 'auto', options: Auto
 /** Median milliseconds of a step of each, by turns; the first turn does not count. */
 async function inTurns(sessions: readonly Session[], { turns, milliseconds }: AutoOptions): Promise<number[]> {
   const samples = sessions.map((): number[] => [])
-  const steps = sessions.map(() => 1)
   const next = sessions.map(() => 0)
   const run = async (i: number, count: number) => {
     const { pool, plan } = sessions[i]
     const perEpoch = Math.floor(plan.rows.train / plan.batchSize)
     const ms: number[] = []
     while (ms.length < count) {
-      const from = next[i] % (perEpoch + (plan.rows.train % plan.batchSize > 0 ? 1 : 0))
-      const at = from >= perEpoch ? 0 : from
+      const at = next[i] >= perEpoch ? 0 : next[i] // a partial batch at the end of an epoch is left out
       const to = Math.min(perEpoch, at + count - ms.length)
       const reports = await pool.all('bench', worker => worker.run(at, to, { trace: true, rateFactor: 0 }))
       if (reports.some(({ fault }) => fault !== 0)) throw new RunError('auto: a step has a fault')
-      for (let s = 0; s < to - at; s++) ms.push(Math.max(...reports.map(report => report.steps!.totalMs[s])))
+      ms.push(...stepSeconds({ reports }).map(seconds => 1000 * seconds))
       next[i] = to
     }
     return ms
   }
   for (let turn = 0; turn <= turns; turn++) {
     for (const i of sessions.keys()) {
-      const [ms] = [summarise(await run(i, turn === 0 ? 8 : 1)).median]
-      steps[i] = Math.max(1, Math.min(1000, Math.round(milliseconds / ms)))
-      const measured = await run(i, steps[i])
+      const ms = summarise(await run(i, turn === 0 ? 8 : 1)).median
+      const measured = await run(i, Math.max(1, Math.min(1000, Math.round(milliseconds / ms))))
       if (turn > 0) samples[i].push(...measured)
     }
   }
@@ -166,7 +163,7 @@ function table(): TrainingData {
 }
 
 const isChosen = (time: Contender, { chosen }: Result): boolean =>
-  time.backend === chosen.backend && time.precision === chosen.precision && time.workers === chosen.workers
+  isPair(time, chosen) && time.workers === chosen.workers
 
 /** Times as long as the fastest's that a step of the choice takes. */
 function slower(result: Result): number {

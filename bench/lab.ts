@@ -46,7 +46,7 @@ export interface Span {
 }
 
 /** Duration of each step of a traced span: until the last worker finished, without the call that began the span. */
-export const stepSeconds = ({ reports }: Span): number[] =>
+export const stepSeconds = ({ reports }: Pick<Span, 'reports'>): number[] =>
   Array.from(
     reports[0].steps!.totalMs,
     (_, step) => Math.max(...reports.map(report => report.steps!.totalMs[step])) / 1000,

@@ -1,21 +1,14 @@
 /** Decides by the times of a trial, and says why. Pure; the times come from trial.ts. */
 import { formatCounted } from '../format.js'
-import type { Backend, Precision } from '../kernels/backend.js'
 import { pairName } from '../kernels/choose-compute.js'
+import type { TrialRecord } from '../run/manifest.js'
 
+/** Median milliseconds of a training step of a contender. */
+export type StepTime = TrialRecord['times'][number]
 /** A backend in a precision with a number of workers: what a trial compares. */
-export interface Contender {
-  readonly backend: Backend['name']
-  readonly precision: Precision
-  readonly workers: number
-}
+export type Contender = Omit<StepTime, 'ms'>
 
 type Pair = Pick<Contender, 'backend' | 'precision'>
-
-export interface StepTime extends Contender {
-  /** Median milliseconds of a training step. */
-  readonly ms: number
-}
 
 /** Advantage that another pair must have over the preferred one: less is noise, and would change bits from trial to trial. */
 export const MARGIN = 0.05

@@ -41,7 +41,7 @@ const MOST_STEPS = 1000
  */
 const HOPELESS = { first: 2.5, later: 1.5 }
 
-/** What a trial needs of a pool. */
+/** Calls of a pool that a trial makes. */
 export type TrialPool = Pick<WorkerPool, 'open' | 'use' | 'all'>
 
 interface Contestant {

@@ -50,7 +50,7 @@ export async function readManifest(path: string): Promise<Partial<Manifest> | un
   throw new RunError(`${file}: is ${JSON.stringify(manifest)}, expected an object; the file is damaged`)
 }
 
-/** What a run has computed in. */
+/** Backend, precision and shards that a run has computed in. */
 export interface Computed {
   readonly backend: string
   /** undefined: not recorded. */
