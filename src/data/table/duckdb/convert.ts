@@ -1,6 +1,6 @@
 /** Values of a column from what DuckDB returns: texts become numbers where the column's reading says so. Pure; any thread. */
 import type { ColumnValues } from '../columns.js'
-import { fieldValue } from './reading.js'
+import { fieldValue } from '../text/reading.js'
 import type { ReadColumn } from './source.js'
 import type { RawColumn } from './vectors.js'
 

@@ -3,13 +3,13 @@ import { StringDecoder } from 'node:string_decoder'
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { contentOf } from '../../content.js'
+import type { Compression, TableFile } from '../files.js'
 import type { TableFormat } from '../reader.js'
+import { FORM_RECORDS, formOf, type TextForm } from '../text/form.js'
+import { Can, meaningOf } from '../text/meaning.js'
+import { MAX_RECORD } from '../text/records.js'
 import { type Database, sqlPath, sqlText } from './database.js'
-import type { Compression, TableFile } from './files.js'
-import { FORM_RECORDS, formOf, type TextForm } from './form.js'
-import { MAX_RECORD } from './records.js'
 import type { RowSource, SourceColumn } from './source.js'
-import { Can, meaningOf } from './texts.js'
 
 /** Characters of a file that decide about its form; more where a record is longer. */
 const HEAD_CHARACTERS = 2 ** 18

@@ -4,11 +4,11 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import type { Compression, TableFile } from '../files.js'
+import { notUtf8, type TextForm } from '../text/form.js'
+import { RecordFault, RecordSplitter } from '../text/records.js'
 import type { Database } from './database.js'
 import { firstLine, textOf } from './delimited.js'
-import type { Compression, TableFile } from './files.js'
-import { notUtf8, type TextForm } from './form.js'
-import { RecordFault, RecordSplitter } from './records.js'
 
 export interface DelimitedFiles {
   readonly database: Database

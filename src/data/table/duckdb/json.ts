@@ -1,9 +1,9 @@
 /** JSON files, an array of objects or an object a line: columns are the keys of all rows, and their texts decide about types. Main thread. */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import type { Compression, TableFile } from '../files.js'
 import { type Database, sqlPath, sqlText } from './database.js'
 import { firstLine, MOST_COLUMNS } from './delimited.js'
-import type { Compression, TableFile } from './files.js'
 import type { RowSource, SourceColumn } from './source.js'
 
 /** Most bytes of one row. */

@@ -1,9 +1,9 @@
 /** Parquet files: columns with the types that the files say, the same in all of them. Main thread. */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import type { TableFile } from '../files.js'
 import { type Database, sqlName, sqlPath } from './database.js'
 import { firstLine } from './delimited.js'
-import type { TableFile } from './files.js'
 import { type RowSource, typedColumn, typedSelect } from './source.js'
 
 /** Throws DataError if a file has other columns than the first, or is damaged. */

@@ -3,10 +3,10 @@
  * memory, so that most tables are read once. Main thread.
  */
 import type { PackedRows } from '../packed.js'
+import { NumberStats, TextStats } from '../profile.js'
+import { Meanings } from '../text/reading.js'
 import type { Database } from './database.js'
 import { KeptRows } from './kept.js'
-import { NumberStats, TextStats } from './profile.js'
-import { Meanings } from './reading.js'
 import type { RowSource } from './source.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 

@@ -1,6 +1,6 @@
 /** Source of a table's rows, and how each column is read. Types, and the SQL types that can be read; main thread. */
 import type { ValueType } from '../columns.js'
-import type { Reading } from './reading.js'
+import type { Reading } from '../text/reading.js'
 
 export interface SourceColumn {
   readonly name: string

@@ -4,15 +4,15 @@
  */
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
+import type { Digests, FileDigest } from '../digest.js'
+import type { TableFile, TableFiles } from '../files.js'
 import type { PlainOptions } from '../plain/parts.js'
 import { scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
+import type { TextForm } from '../text/form.js'
 import type { Database } from './database.js'
 import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
-import type { Digests, FileDigest } from './digest.js'
 import { checkForm, type DelimitedFiles, explainRefusal } from './faults.js'
-import type { TableFile, TableFiles } from './files.js'
-import type { TextForm } from './form.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
 import type { RowSource } from './source.js'
 

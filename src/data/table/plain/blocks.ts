@@ -3,8 +3,8 @@
  * the store that all threads share. Any thread; several share `PlainTask`.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { NumberStats, type PackedNumbers } from '../duckdb/profile.js'
 import { BlockPacker, type PackedBlock } from '../packed.js'
+import { NumberStats, type PackedNumbers } from '../profile.js'
 import { NotPlain } from './not-plain.js'
 import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
 

@@ -1,9 +1,10 @@
 /** Facts of the threads of a scan as those of one pass over all rows. Main thread; rewrites the codes of texts in the store. */
-import { NumberStats, TextStats } from '../duckdb/profile.js'
-import { Meanings } from '../duckdb/reading.js'
+
 import type { Scan, ScannedColumn } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
 import { type PackedBlock, PackedRows } from '../packed.js'
+import { NumberStats, TextStats } from '../profile.js'
+import { Meanings } from '../text/reading.js'
 import { ELSEWHERE, type PlainPart } from './blocks.js'
 import type { PlainForm, RowPlace } from './parse.js'
 

@@ -3,8 +3,8 @@
  * values into the store that all threads share. Any thread; several share `StoredTask`.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { NumberStats } from '../duckdb/profile.js'
 import { BlockPacker, type PackedBlock } from '../packed.js'
+import { NumberStats } from '../profile.js'
 import { ELSEWHERE, isSystemError, type PlainPart, stop, Word } from './blocks.js'
 import { NotPlain } from './not-plain.js'
 import { ColumnDecoder } from './parquet-column.js'

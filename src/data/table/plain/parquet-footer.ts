@@ -4,7 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { type FileMetaData, parquetMetadata, type SchemaElement } from 'hyparquet'
-import type { TableFile } from '../duckdb/files.js'
+import type { TableFile } from '../files.js'
 import { NotPlain } from './not-plain.js'
 
 /** Type of the values in the file. */

@@ -4,10 +4,10 @@
  * its own.
  */
 import { adviseHugePages } from '../../../ffi/memory.js'
-import type { TableFile } from '../duckdb/files.js'
 import type { Described } from '../duckdb/parquet.js'
 import type { Scan } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
+import type { TableFile } from '../files.js'
 import { isSystemError, type PlainPart, Word } from './blocks.js'
 import { Merging } from './merging.js'
 import { NotPlain } from './not-plain.js'

@@ -4,7 +4,7 @@
  *
  * Letters: `N` rows of a block, `C` columns.
  */
-import { isMissing } from '../duckdb/texts.js'
+import { isMissing } from '../text/meaning.js'
 import { NotPlain } from './not-plain.js'
 import { TextCodes } from './text-codes.js'
 

@@ -5,10 +5,10 @@
  */
 import { open } from 'node:fs/promises'
 import { adviseHugePages } from '../../../ffi/memory.js'
-import type { TableFile } from '../duckdb/files.js'
-import type { TextForm } from '../duckdb/form.js'
 import type { Scan } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
+import type { TableFile } from '../files.js'
+import type { TextForm } from '../text/form.js'
 import { isSystemError, type PlainFile, type PlainPart, type PlainTask, scanBlocks, Word } from './blocks.js'
 import { Merging } from './merging.js'
 import { inThreads, type PlainOptions, partOf } from './parts.js'

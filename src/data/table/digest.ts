@@ -3,9 +3,9 @@
  * over the bytes; holds no more than a chunk. Main thread.
  */
 import { createHash } from 'node:crypto'
-import { DataError } from '../../../errors.js'
-import { contentOf, rawContentOf } from '../../content.js'
-import type { LoadedFile } from '../../source.js'
+import { DataError } from '../../errors.js'
+import { contentOf, rawContentOf } from '../content.js'
+import type { LoadedFile } from '../source.js'
 import type { Compression, FileKind, TableFile, TableFiles } from './files.js'
 
 export interface TextCounts {

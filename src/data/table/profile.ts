@@ -2,7 +2,7 @@
  * Facts about a column, gathered in one pass: missing values, range, distinct values. Distinct values are exact up to
  * MOST_COUNTED; above, adaptive sampling keeps the values whose hash begins with zeros, and estimates. Pure; any thread.
  */
-import { MOST_COUNTED } from '../columns.js'
+import { MOST_COUNTED } from './columns.js'
 
 /** Spreads the bits of a 32-bit integer (the finalizer of MurmurHash3). */
 function mix(hash: number): number {

@@ -7,8 +7,8 @@ import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { formatNames } from '../../../format.js'
 import type { TableFormat } from '../reader.js'
+import { Can, isCommaNumber, isMissing, isNumberText, meaningOf } from './meaning.js'
 import { RecordFault, RecordSplitter, type TextRecord } from './records.js'
-import { Can, isCommaNumber, isMissing, isNumberText, meaningOf } from './texts.js'
 
 export interface TextForm {
   readonly delimiter: string

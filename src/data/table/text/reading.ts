@@ -4,7 +4,7 @@
  */
 import { formatCount } from '../../../format.js'
 import type { ValueType } from '../columns.js'
-import { booleanOf, Can, dateOf, isMissing, isOtherNumber, meaningOf, numberOf, timeOf } from './texts.js'
+import { booleanOf, Can, dateOf, isMissing, isOtherNumber, meaningOf, numberOf, timeOf } from './meaning.js'
 
 /** Conversion of a column's texts to values. */
 export interface Reading {

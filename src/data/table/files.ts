@@ -5,9 +5,9 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { basename, join, parse, sep } from 'node:path'
 import { inspect } from 'node:util'
-import { DataError } from '../../../errors.js'
-import { formatList } from '../../../format.js'
-import { fileError } from '../../content.js'
+import { DataError } from '../../errors.js'
+import { formatList } from '../../format.js'
+import { fileError } from '../content.js'
 
 export type FileKind = 'text' | 'parquet' | 'json'
 export type Compression = 'none' | 'gzip' | 'zstd'
