@@ -20,7 +20,7 @@ export async function loadBackend(name: Backend['name'], precision: Precision = 
       return (await import('./reference/index.js')).reference
     case 'blas':
     case 'onednn':
-      return (await import('./native/rows.js')).nativeBackend(name)
+      return (await import('./native/f32.js')).nativeBackend(name)
     default:
       return name satisfies never
   }

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { countedProgram, imbalanceOf, loadsOf } from '../../bench/balance.js'
 import type { Backend } from '../../src/kernels/backend.js'
-import { nativeBackend } from '../../src/kernels/native/rows.js'
+import { nativeBackend } from '../../src/kernels/native/f32.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
 import { sparseCost } from '../../src/kernels/x64/sparse-products.js'

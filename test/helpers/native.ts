@@ -1,8 +1,8 @@
 /** The native backends of this machine, for tests: where a library is missing they are skipped, but never in CI. */
 import type { Backend, KernelContext } from '../../src/kernels/backend.js'
 import { reportBackend } from '../../src/kernels/backends.js'
+import { nativeBackend } from '../../src/kernels/native/f32.js'
 import { openProducts } from '../../src/kernels/native/open-products.js'
-import { nativeBackend } from '../../src/kernels/native/rows.js'
 import type { NativeLibrary } from '../../src/kernels/products.js'
 
 export interface NativeCandidate {

@@ -11,7 +11,7 @@ import type { Bf16BlocksShape, BindBf16Blocks, NativeGemm, NativeProducts } from
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { depthOf, layoutsOf, transposedOf } from './bf16-layouts.js'
 import { bindTransposed } from './bf16-rounding.js'
-import { allColumns } from './rows-layout.js'
+import { allColumns } from './row-major.js'
 
 const VECTOR = 4
 const LINE_BYTES = 64

@@ -7,7 +7,7 @@ import type { WasmExports } from '../abi.js'
 import type { Columns, Kernels } from '../backend.js'
 import { BF16_BYTES, BF16_COLUMNS, F32_BYTES, PAIR_BYTES } from '../layouts.js'
 import { depthOf, layoutsOf, widthOf } from './bf16-layouts.js'
-import { allColumns } from './rows-layout.js'
+import { allColumns } from './row-major.js'
 
 const VECTOR = 4
 const OCTET = 8

@@ -13,7 +13,7 @@ import { derivedShape, eachBlockOfRow, matrixShape, weightShape, widthOf } from 
 import { bf16ProductsOf, bindProducts, productScratchBytes } from './bf16-products.js'
 import { withRounding } from './bf16-rounding.js'
 import { bindBlocksUpdate, bindDerive, TILE, updateScratchBytes } from './bf16-update.js'
-import { nativeBackend } from './rows.js'
+import { nativeBackend } from './f32.js'
 
 export function bf16Backend(): Backend {
   const f32 = nativeBackend('onednn')

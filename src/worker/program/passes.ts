@@ -1,7 +1,7 @@
 /**
  * Passes over the batch buffers, for training and evaluation, as stages of a program. Two forms: shards of rows, each
  * taken through all layers by one worker; or layer by layer, each part of a layer's pass divided into fixed blocks, with a
- * barrier after each. Runs in workers.
+ * barrier after each. Nobody assigns rows to workers: a free worker claims the next task (threads/barrier.ts). Runs in workers.
  *
  * Shards need one barrier and keep a row's activations near. Layer by layer each weight is read once a step instead of
  * once a shard, and more workers are served than there are good shards.

@@ -1,5 +1,5 @@
 /** Evaluation of a split as a program. Runs in workers. */
-import { copyRow } from '../network/rows.js'
+import { copyRow } from '../network/copy-rows.js'
 import { placeOfKept } from '../plan/windows.js'
 import { type PassSource, passStages } from './passes.js'
 import type { ProgramParts, Stage } from './stage.js'

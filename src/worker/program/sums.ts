@@ -1,7 +1,7 @@
 /** Sums of losses and hits over rows, in row order, in the stats of the shared memory. Runs in workers. */
 import type { FloatTensor } from '../../tensor/tensor.js'
+import { copyRow } from '../network/copy-rows.js'
 import type { Network } from '../network/network.js'
-import { copyRow } from '../network/rows.js'
 import { Stat } from '../plan/words.js'
 import type { PlainTask } from './stage.js'
 

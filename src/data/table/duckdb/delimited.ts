@@ -18,7 +18,7 @@ export const MOST_COLUMNS = 10_000
 const BUFFER_BYTES = 2 * MAX_RECORD
 
 export interface DelimitedOptions {
-  /** False: lines may end in several ways. The form was then checked by `records.ts`, because DuckDB accepts more. */
+  /** False: lines may end in several ways. The form was then checked by text/records.ts, because DuckDB accepts more. */
   readonly strict: boolean
   /** Columns that were taken for numbers and are not. */
   readonly texts: ReadonlySet<number>

@@ -1,6 +1,7 @@
 /**
- * Opens a table: files, form, a first pass over all rows, types, facts. What `TableReader` promises, on DuckDB. Main thread;
- * DuckDB reads on threads of its own.
+ * Opens a table as a `TableReader`: files, form, a first pass over all rows, types, facts. Our own parsers (../plain) make the pass
+ * where they can read the files, DuckDB everywhere else; a new file format is a case here. Main thread; both read on threads of
+ * their own.
  */
 import { availableParallelism } from 'node:os'
 import { inspect } from 'node:util'

@@ -2,7 +2,7 @@
  * A dense layer bound to one worker's kernels: z (B, O) = x (B, I) · weight (I, O) + bias (O), with the block's activation
  * where it ends the block. Runs in workers; declared in src/model/layers/dense.ts, kernels `linear*`, whose truth is
  * src/kernels/reference/matmul.ts. The gradient xᵀ · dz of the weights is computed where they are updated: ../parameters.ts,
- * by the backend: kernels/reference/update.ts, kernels/wasm/update.ts, kernels/native/rows-update.ts, kernels/native/bf16-update.ts.
+ * by the backend: kernels/reference/update.ts, kernels/wasm/update.ts, kernels/native/f32-update.ts, kernels/native/bf16-update.ts.
  *
  * Who adds the bias: the activation where one follows at once, batch and layer normalisation, or the loss.
  */

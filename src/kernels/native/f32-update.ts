@@ -10,7 +10,7 @@ import { adamScalars, bindOptimizer, type EachRun, isAdam } from '../module/opti
 import { bindBiasUpdate, bindWeightUpdate, type TileLayout } from '../module/parameter-update.js'
 import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import type { Products } from './products.js'
-import { paddedTo, rowMajor, vectorsOf } from './rows-layout.js'
+import { paddedTo, rowMajor, vectorsOf } from './row-major.js'
 
 /**
  * Tile size: long rows of weights and moments, so that the update runs at the speed of memory. The gradient of a tile fits the
@@ -35,7 +35,7 @@ const eachPart: TileLayout['eachPart'] = (tile, visit) => {
 }
 
 /** `scratch`: byte offset of the memory for the gradient of a TILE. */
-export function bindRowsUpdate(
+export function bindF32Update(
   wasm: WasmExports,
   products: Products,
   scratch: number,
@@ -98,7 +98,7 @@ export function bindRowsUpdate(
 }
 
 /** `scratch`: byte offset of the memory for the gradient of the whole bias. */
-export function bindRowsBiasUpdate(
+export function bindF32BiasUpdate(
   wasm: WasmExports,
   scratch: number,
   bias: BiasTensors,

@@ -1,5 +1,5 @@
 /**
- * The backends over a native library's products in f32: matrices are row-major (rows, cols), rows padded to whole
+ * The backends over a native library's products in f32 (of bf16: bf16.ts): matrices are row-major (rows, cols), rows padded to whole
  * vectors; the work between products runs in WASM SIMD on the same memory. Instantiated once per thread.
  *
  * The bits of a product depend on its shape, so whatever is partitioned here is partitioned by the network and the
@@ -17,9 +17,9 @@ import { bindNorms } from '../module/norm.js'
 import { bindTableUpdate } from '../module/parameter-update.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { mayLeaveOutZeros, sparseCost } from '../x64/sparse-products.js'
+import { bindF32BiasUpdate, bindF32Update, TILE } from './f32-update.js'
 import { noProducts, type Products, productsOf } from './products.js'
-import { allColumns, LINE, paddedTo, partOf, rowMajor } from './rows-layout.js'
-import { bindRowsBiasUpdate, bindRowsUpdate, TILE } from './rows-update.js'
+import { allColumns, LINE, paddedTo, partOf, rowMajor } from './row-major.js'
 
 export function nativeBackend(name: 'blas' | 'onednn'): Backend {
   const sparse = mayLeaveOutZeros()
@@ -69,8 +69,8 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     ...bindElementwise(wasm, scratchByteOffset, partOf),
     ...bindAugment(wasm, memory, scratchByteOffset),
     ...bindNorms(wasm, partOf),
-    weightUpdate: (w, x, dz) => bindRowsUpdate(wasm, products, gradientScratch, w, x, dz),
-    biasUpdate: (bias, dz) => bindRowsBiasUpdate(wasm, gradientScratch, bias, dz),
+    weightUpdate: (w, x, dz) => bindF32Update(wasm, products, gradientScratch, w, x, dz),
+    biasUpdate: (bias, dz) => bindF32BiasUpdate(wasm, gradientScratch, bias, dz),
     tableUpdate: table => bindTableUpdate(wasm, table),
     derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
