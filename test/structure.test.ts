@@ -78,7 +78,7 @@ function lateAwaits(source: string): string[] {
   )
 }
 
-t.test('test files await nothing at their top level after their first test', t => {
+t.test('test files have no top-level await after their first test', t => {
   t.same(lateAwaits("t.test('a', async t => {\n  await b()\n})\nconst c = await d()\n"), ['const c = await d()'])
   t.same(lateAwaits('if (a) {\n  t.test(b, async t => {\n    await c()\n  })\n}\nawait d()\n'), ['await d()'])
   t.same(lateAwaits("const c = await d()\nt.test('a', async t => {\n  await b()\n})\n"), [])

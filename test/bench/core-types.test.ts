@@ -9,7 +9,7 @@ t.test('the fastest core type of each number type, by the figures', async t => {
   t.equal(fastestCoreType(trials, 'f64'), 'Haswell')
 })
 
-t.test('one with wrong products is never taken, nor one that is faster by noise', async t => {
+t.test('a core type with wrong products, or faster only within the noise, is never chosen', async t => {
   t.equal(fastestCoreType([trial('', 30, 60), trial('SkylakeX', 10, 10, 1e300)], 'f32'), '')
   t.equal(fastestCoreType([trial('', 30, 60, 1e300), trial('Zen', 40, 70)], 'f32'), 'Zen')
   t.equal(fastestCoreType([trial('', 30, 60), trial('Zen', 29.8, 59)], 'f32'), '')

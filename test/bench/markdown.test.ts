@@ -41,7 +41,7 @@ t.test('bars of all reports stand on top, missed ones in bold', async t => {
   t.ok(lines.includes('| step | steps | - | >= 800 /s | not measured |'))
 })
 
-t.test('each report has its command before its numbers; tables are aligned; text is no markup', async t => {
+t.test('each report shows its command before its numbers; tables are aligned; text is escaped', async t => {
   const at = (line: string) => {
     const index = lines.indexOf(line)
     t.not(index, -1, line)

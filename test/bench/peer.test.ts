@@ -9,7 +9,7 @@ const peer = (code: string) => ({
 const READY = "say({ ready: true, peer: 'p', version: '1.2', threads: 2, blas: 'none' });"
 const ANSWER = 'process.stdin.on("data", line => say({ seconds: Array(JSON.parse(line).steps).fill(0.5), loss: 1 }));'
 
-t.test('a peer says what it is, answers steps, and ends with its input', async t => {
+t.test('a peer describes itself, answers steps, and exits when its input ends', async t => {
   const running = await startPeer(peer(READY + ANSWER))
   t.strictSame(running.facts, { version: '1.2', threads: 2, blas: 'none' })
   t.strictSame(await running.steps(2), [0.5, 0.5])
@@ -33,7 +33,7 @@ t.test('a peer that cannot run is a PeerError with the reason', async t => {
   }
 })
 
-t.test('a peer that dies in a step, or answers something else, is one too', async t => {
+t.test('a peer that dies during a step, or gives an invalid answer, is a PeerError', async t => {
   const dying = await startPeer(peer(`${READY} process.stdin.on("data", () => process.exit(9))`))
   await t.rejects(dying.steps(1), { name: 'PeerError', message: 'ended with exit code 9' })
   await dying.close()

@@ -52,7 +52,7 @@ t.test('columns: words to the left, numbers to the right, no trailing blanks', a
   t.strictSame(alignColumns([], 1), [])
 })
 
-t.test('a report for people', async t => {
+t.test('a report as text', async t => {
   t.strictSame(reportLines(report), [
     'step: a training step',
     '  3 steps of warm-up.',
@@ -73,7 +73,7 @@ t.test('a report for people', async t => {
   ])
 })
 
-t.test('a report for programs: the numbers, every bar with its verdict, the machine', async t => {
+t.test('a report as JSON: the numbers, every bar with its verdict, the machine', async t => {
   const machine = { ...machineFacts(), loadBefore: 0.5 }
   const read = JSON.parse(JSON.stringify(reportJson(machine, [{ command: 'npm run bench -- step', report }])))
   t.equal(read.machine.loadBefore, 0.5)

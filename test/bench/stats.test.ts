@@ -14,7 +14,7 @@ t.test('quantiles: between samples, in any order, input untouched', async t => {
   t.throws(() => median([]), { name: 'RangeError', message: 'quantile: values are [], expected at least one' })
 })
 
-t.test('summary and spread: quartiles, so one outlier does not show', async t => {
+t.test('summary and spread use quartiles, so one outlier changes neither', async t => {
   const summary = summarise([5, 1, 3, 2, 4])
   t.strictSame(summary, { count: 5, median: 3, low: 2, high: 4, min: 1, max: 5 })
   t.equal(spread(summary), 2 / 3)
@@ -28,7 +28,7 @@ t.test('sums and means', async t => {
   t.equal(mean([1, 2, 6]), 3)
 })
 
-t.test('paired ratio: a machine that changes its speed for both sides changes nothing', async t => {
+t.test('a paired ratio does not change when the machine changes speed for both sides', async t => {
   const slow = [2, 4, 20]
   t.equal(
     pairedRatio(
@@ -41,7 +41,7 @@ t.test('paired ratio: a machine that changes its speed for both sides changes no
   t.throws(() => pairedRatio([1], [1, 2]), { name: 'RangeError', message: 'pairedRatio: 1 samples beside 2' })
 })
 
-t.test('mean rate: all the work over all the time', async t => {
+t.test('the mean rate is all the work divided by all the time', async t => {
   // 30 units at 10 a second and 30 at 30 a second take 4 seconds.
   const parts = [
     { work: 30, rate: 10 },

@@ -57,14 +57,14 @@ t.test('a chart: well-formed, every bar and label, as long as its value, in both
   t.notMatch(svg, /NaN|undefined|Infinity/)
 })
 
-t.test('a number without samples has no whiskers, and none are explained', async t => {
+t.test('a number without samples has no whiskers, and the legend does not mention them', async t => {
   const exact = { value: 2, low: 2, high: 2 }
   const svg = svgOf([{ ...chart, series: [{ name: 'counted', bars: [exact, exact] }] }])
   t.notMatch(svg, /<path|whiskers/)
   t.match(svgOf([chart]), /<path.*whiskers|whiskers.*<path/s)
 })
 
-t.test('several charts lie below each other; none is an empty picture', async t => {
+t.test('several charts are stacked vertically; no charts give an empty picture', async t => {
   const heightOf = (svg: string) => Number(/height="([\d.]+)"/.exec(svg)?.[1])
   t.ok(heightOf(svgOf([chart, chart])) > 1.9 * heightOf(svgOf([chart])))
   t.notMatch(svgOf([]), /NaN|undefined/)

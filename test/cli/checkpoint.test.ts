@@ -27,7 +27,7 @@ const summary = await train(
 const folder = join(runDir, 'checkpoints')
 const file = (step: number) => join(folder, `step-${step}.safetensors`)
 
-t.test('inspect: position, digests and statistics, as computed anew from the weights', async t => {
+t.test('inspect: position, digests and statistics match those recomputed from the weights', async t => {
   const { code, stdout } = await gradloom(['checkpoint', 'inspect', runDir, '--json'])
   t.equal(code, 0)
   const found = JSON.parse(stdout) as Inspection
@@ -47,7 +47,7 @@ t.test('inspect: position, digests and statistics, as computed anew from the wei
   t.match(text.stdout, /^layers\.0\.weight +35 x 8 +F32 +1\.1 kB +-0\.\d+ +0\.\d+ +-?0\.\d+ +0 +0$/m)
 })
 
-t.test('inspect counts what is not finite', async t => {
+t.test('inspect counts values that are not finite', async t => {
   const bad = join(root, 'bad.safetensors')
   const bytes = readFileSync(file(22))
   const start = 8 + Number(bytes.readBigUInt64LE())
@@ -58,7 +58,7 @@ t.test('inspect counts what is not finite', async t => {
   t.match(found.tensors[0], { name: 'layers.0.weight', nan: 1, infinite: 1, max: Number })
 })
 
-t.test('verify: all of a run; a damaged one is named, and the exit code is 1', async t => {
+t.test('verify checks every checkpoint of a run; a damaged one is named, and the exit code is 1', async t => {
   const good = await gradloom(['checkpoint', 'verify', runDir])
   t.equal(good.code, 0)
   t.equal(good.stdout.split('\n').filter(line => line.startsWith('whole ')).length, 4)
@@ -77,7 +77,7 @@ t.test('verify: all of a run; a damaged one is named, and the exit code is 1', a
   t.match(await gradloom(['checkpoint', 'verify', join(root, 'nothing')]), { code: 2, stderr: /cannot be read/ })
 })
 
-t.test('prune: the newest and the best stay; not while the run is in use', async t => {
+t.test('prune keeps the newest and the best checkpoint, and is refused while the run is in use', async t => {
   const copy = join(root, 'pruned')
   cpSync(runDir, copy, { recursive: true, verbatimSymlinks: true })
   const names = () => readdirSync(join(copy, 'checkpoints')).filter(name => name.startsWith('step-'))
@@ -94,7 +94,7 @@ t.test('prune: the newest and the best stay; not while the run is in use', async
   t.match(await gradloom(['checkpoint', 'prune', copy, '--keep-last', '0']), { code: 2, stderr: /--keep-last is 0/ })
 })
 
-t.test('prune keeps what is whole and needed, whatever is damaged or missing', async t => {
+t.test('prune keeps intact checkpoints that are needed when others are damaged or missing', async t => {
   const copied = (name: string) => {
     const copy = join(root, name)
     cpSync(runDir, copy, { recursive: true, verbatimSymlinks: true })

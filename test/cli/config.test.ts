@@ -6,14 +6,14 @@ import { gradloom } from './run-cli.js'
 
 const config = (...args: readonly string[]) => gradloom(['config', ...args])
 
-t.test('check: a line for each good file, exit 0', async t => {
+t.test('check prints a line for each valid file and exits with 0', async t => {
   const { code, stdout, stderr } = await config('check', 'configs/mnist.json', 'configs/smoke.json')
   t.equal(stdout, 'configs/mnist.json: OK\nconfigs/smoke.json: OK\n')
   t.equal(stderr, '')
   t.equal(code, 0)
 })
 
-t.test('check: every problem of every bad file on stderr, exit 2; the good ones are still OK', async t => {
+t.test('check prints every problem of invalid files to stderr and exits with 2; valid files are still OK', async t => {
   const dir = t.testdir({
     'three.json': '{\n"data": { "dataset": "minst" },\n"train": { "epoch": 3,\n"l2": -1 } }',
     'comma.json': '{ "data": { "dataset": "digits", } }',
@@ -45,7 +45,7 @@ t.test('check --json: one object with every problem, exit 2', async t => {
   t.same(files[1].problems, [set])
 })
 
-t.test('show: the complete experiment, with overrides; --diff: what differs', async t => {
+t.test('show prints the complete experiment with overrides; --diff prints the settings that differ', async t => {
   const overrides = ['--set', 'train.epochs=3', '--set', 'optimizer={"type":"sgd"}']
   const [whole, short] = await Promise.all([
     config('show', 'configs/mnist.json', ...overrides),
@@ -67,14 +67,14 @@ t.test('show: the complete experiment, with overrides; --diff: what differs', as
   })
 })
 
-t.test('show: a bad file or override is exit 2, with nothing on stdout', async t => {
+t.test('show exits with 2 for an invalid file or override, with nothing on stdout', async t => {
   const { code, stdout, stderr } = await config('show', 'configs/mnist.json', '--set', 'epochs=3')
   t.equal(code, 2)
   t.equal(stdout, '')
   t.equal(stderr, 'configs/mnist.json: --set epochs=3: unknown key "epochs"; did you mean "train.epochs"?\n')
 })
 
-t.test('schema: exactly what is checked in; --markdown: the page', async t => {
+t.test('schema prints the committed schema; --markdown prints docs/experiment.md', async t => {
   const [schema, page] = await Promise.all([config('schema'), config('schema', '--markdown')])
   t.equal(schema.stdout, readFileSync('schema/experiment.schema.json', 'utf8'))
   t.equal(page.stdout, readFileSync('docs/experiment.md', 'utf8'))

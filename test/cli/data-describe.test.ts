@@ -94,7 +94,7 @@ t.test('as JSON: exact numbers', async t => {
   t.match(column('seen'), { range: [Date.UTC(2024, 2, 1) / 1000, Date.UTC(2024, 2, 28) / 1000] })
 })
 
-t.test('a file by itself, with settings; a kind of its own makes a feature of a weight', async t => {
+t.test('a file without an experiment, with settings; a column of weights with a stated kind is a feature', async t => {
   const { stdout } = await describe(
     at('animals.csv'),
     '--set',
@@ -119,7 +119,7 @@ t.test('notes and warnings; a folder of files', async t => {
   t.match(stderr, /warning: .*'when'/)
 })
 
-t.test('what cannot be described', async t => {
+t.test('data that cannot be described are refused', async t => {
   for (const [args, message] of [
     [[at('experiment.json'), '--set', 'data.weight=no'], /data\.weight is 'no', expected one of its columns/],
     [

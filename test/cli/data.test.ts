@@ -17,7 +17,7 @@ function data(args: readonly string[], env: Partial<Environment> = {}, options: 
   return gradloom(['data', ...args], options)
 }
 
-t.test('list: a table of what is here and where', async t => {
+t.test('list prints a table of the data sets found and their locations', async t => {
   const base = t.testdir()
   writeSet(join(base, 'mnist'), smallSet())
   const { code, stdout, stderr } = await data(['list'], { GRADLOOM_DATA: base })
@@ -38,7 +38,7 @@ t.test('verify: damaged files give exit code 1, a problem each, and a hint', asy
   t.match(stderr, `hint: npx gradloom data fetch mnist --to ${dir}\n`)
 })
 
-t.test('verify digits is right; verify of a missing set says where it looked', async t => {
+t.test('verify passes for digits; for a missing set it lists the places searched', async t => {
   const digits = await data(['verify', 'digits'])
   t.equal(digits.code, 0)
   t.equal(digits.stdout.match(/\.json: OK\n/g)?.length, 10)
@@ -67,7 +67,7 @@ t.test('fetch: a mirror without the files gives exit code 1, the reasons, and no
   t.equal(mirror.requests.length, 2, 'the folder and the folder above, no public mirror')
 })
 
-t.test('fetch: Ctrl-C ends it with exit code 130, and the part stays for the next time', async t => {
+t.test('fetch: Ctrl-C exits with 130, and the partial file is kept for the next fetch', async t => {
   const mirror = await startMirror(t, (_request, response) => {
     response.writeHead(200, { 'content-length': 1_000_000 })
     response.write(Buffer.alloc(50_000, 7))
@@ -131,7 +131,7 @@ t.test('help of fetch shows its options and examples', async t => {
   for (const words of ['--to', '--base-url', 'GRADLOOM_MIRROR', '--json', 'Examples:']) t.match(stdout, words)
 })
 
-t.test('preview: a picture of training images in rows, as they are and from epoch to epoch', async t => {
+t.test('preview draws training images in rows, unchanged and as augmented in each epoch', async t => {
   const dir = t.testdir({
     'mine.json': '{ "data": { "dataset": "digits" }, "augment": { "rotate": 20, "noise": 0.1 } }',
   })

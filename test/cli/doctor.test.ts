@@ -31,7 +31,7 @@ const folders: FolderState[] = [
 const trials: Trial[] = [{ backend: 'wasm', precision: 'f32', problem: null }]
 const facts = { machine, backends, datasets, folders, trials, auto: null }
 
-t.test('a healthy machine, data sets missing or not, nothing to cache in', async t => {
+t.test('doctor reports no problem on a healthy machine, with or without data sets and a cache', async t => {
   const diagnosis = diagnose(facts)
   t.equal(diagnosis.ok, true)
   t.same(diagnosisLines(diagnosis), [
@@ -56,7 +56,7 @@ t.test('a healthy machine, data sets missing or not, nothing to cache in', async
   ])
 })
 
-t.test('native libraries, and what auto takes', async t => {
+t.test('doctor lists native libraries and the backend that auto chooses', async t => {
   const library = {
     backend: 'blas',
     path: '/lib/x.so',
@@ -95,7 +95,7 @@ t.test('native libraries, and what auto takes', async t => {
   )
 })
 
-t.test('on a machine where training cannot work, doctor gives the reason', async t => {
+t.test('doctor gives the reason where training cannot work', async t => {
   const poor = { ...machine, wasm: { simd: false, threads: false } }
   const diagnosis = diagnose({ ...facts, machine: poor, backends: [backends[1]], trials: [] })
   t.equal(diagnosis.ok, false)
@@ -159,7 +159,7 @@ async function shell(before: string, cwd: string, ...args: string[]): Promise<En
 }
 
 t.test(
-  'under a limit of the address space, doctor says what train does',
+  'under a limit on address space, doctor reports the same failure as train',
   { skip: process.platform !== 'linux' },
   async t => {
     const dir = t.testdir({
@@ -181,7 +181,7 @@ t.test(
   },
 )
 
-t.test('where runs/ cannot be made, doctor says so, as train does', async t => {
+t.test('doctor reports a runs/ folder that cannot be created, as train does', async t => {
   const dir = t.testdir({ runs: 'a file' })
   const { code, stdout } = await shell('', dir, 'doctor', '--json')
   t.equal(code, 1)

@@ -28,7 +28,7 @@ t.test('counts with their noun, singular and plural', async t => {
   t.equal(formatCounted(1, 'class', 'classes'), '1 class')
 })
 
-t.test('numbers as people read them', async t => {
+t.test('numbers are formatted for reading', async t => {
   table(t, formatCount, [
     [0, '0'],
     [999, '999'],

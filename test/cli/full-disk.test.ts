@@ -18,7 +18,7 @@ const COMMANDS = [
   '--help',
 ]
 
-t.test('stdout on a full disk', { skip }, async t => {
+t.test('a full disk under stdout is an error without a stack', { skip }, async t => {
   for (const args of COMMANDS) {
     const command = `"${process.execPath}" "${MAIN}" ${args} > /dev/full`
     const { status, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' })

@@ -10,7 +10,7 @@ import { gradloom } from './run-cli.js'
 const rows = Array.from({ length: 40 }, (_, i) => `${i},${(i * 0.37).toFixed(2)},${i % 2 ? 'oak' : 'elm'}`)
 const table = `age,height,kind\n${rows.join('\n')}\n`
 
-t.test('kinds of data', async t => {
+t.test('init recognises each kind of data', async t => {
   const dir = t.testdir({
     ...{ 'a.csv': table, 'b.tsv': '1.5\tx\n2.5\ty\n', 'c.npz': '', 'd.xlsx': '', 'empty.csv': 'a,b\n' },
     idx: { 'train-images-idx3-ubyte.gz': '' },
@@ -41,7 +41,7 @@ t.test('kinds of data', async t => {
   await t.rejects(detect(join(dir, 'empty.csv')), { message: /the table is empty/ })
 })
 
-t.test('what a target column suggests', async t => {
+t.test('the task that init derives from a target column', async t => {
   const profile = { name: 'y', sqlType: 'DOUBLE', missing: 0, range: null } as const
   const of = (type: 'number' | 'text', distinct: number, isInteger: boolean) =>
     taskOf([{ ...profile, type, distinct, isInteger }])
@@ -101,7 +101,7 @@ t.test('writes an experiment that trains, and never writes over a file', async t
   t.notOk(readdirSync(dir).includes('runs'), 'nothing is written')
 })
 
-t.test('completion: commands, subcommands, options, choices', async t => {
+t.test('completion offers commands, subcommands, options and choices', async t => {
   const complete = (...words: string[]) => completionsOf(words, COMMANDS)
   t.same(await complete('ex'), ['export'])
   t.ok((await complete('')).includes('completion'))

@@ -63,7 +63,7 @@ t.test('the first signal is reported and sets the exit code', async t => {
   }
 })
 
-t.test('the same Ctrl-C passed on by npx counts once, a second one ends the process with 130', async t => {
+t.test('a Ctrl-C that npx forwards counts once; a second one ends the process with 130', async t => {
   const { child, said, exit, output } = await listener(t)
   child.kill('SIGINT')
   await said('first SIGINT\ngot SIGINT\n')
@@ -77,7 +77,7 @@ t.test('the same Ctrl-C passed on by npx counts once, a second one ends the proc
   t.equal(output(), 'ready\nfirst SIGINT\ngot SIGINT\ngot SIGINT\nlater\nsecond\n')
 })
 
-t.test('the same Ctrl-C once more, when the command has finished with it: the exit code stays 130', async t => {
+t.test('a forwarded Ctrl-C that arrives after the command has finished leaves the exit code at 130', async t => {
   const { child, said, exit } = await listener(t)
   child.kill('SIGINT')
   await said('first SIGINT\ngot SIGINT\n')

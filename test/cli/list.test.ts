@@ -28,7 +28,7 @@ run('sweep/point-1', {
 run('notes', { 'notes.txt': 'no run' })
 run('busy', { 'resolved.json': { name: 'b' }, '.lock': JSON.stringify({ pid: process.pid, host: hostname() }) })
 
-t.test('states, scores and damage', async t => {
+t.test('list shows states, scores and damaged runs', async t => {
   const runs = await listRuns(dir)
   const states = Object.fromEntries(runs.map(({ dir: path, status }) => [path.slice(dir.length + 1), status]))
   t.match(states, {
@@ -47,7 +47,7 @@ t.test('states, scores and damage', async t => {
   t.match(text, /damaged: .*odd.*status is "perfect"/)
 })
 
-t.test('the command: a table, JSON, nothing yet, no such folder', async t => {
+t.test('the list command: a table, JSON, an empty folder, a missing folder', async t => {
   const empty = t.testdir()
   const [table, json, none, missing] = await Promise.all([
     gradloom(['list', dir]),

@@ -36,7 +36,7 @@ for (const backend of ['blas', 'onednn'] as const) {
   })
 }
 
-t.test('auto takes what is best for the network and the CPU, and the manifest says so', async t => {
+t.test('auto chooses the backend for the network and the CPU, and the manifest records it', async t => {
   const libraries = { onednn: await nativeLibrary(t, 'onednn'), blas: await nativeLibrary(t, 'blas') }
   const expected = await chooseBackend({ backend: 'auto', library: null })
   if (!libraries.onednn || !libraries.blas) return
@@ -47,7 +47,7 @@ t.test('auto takes what is best for the network and the CPU, and the manifest sa
   t.match(json(runDir, 'manifest.json').backend, { name: expected.name, reason: expected.reason })
 })
 
-t.test('a library that does not work here is refused with exit code 2, before a run directory is made', async t => {
+t.test('a library that does not work is refused with exit code 2, before a run directory is created', async t => {
   const runDir = join(t.testdir(), 'run')
   for (const [args, message] of [
     [
@@ -66,7 +66,7 @@ t.test('a library that does not work here is refused with exit code 2, before a 
   t.throws(() => readFileSync(join(runDir, 'manifest.json')))
 })
 
-t.test('a library relative to the experiment file; one that crashes ends nothing', async t => {
+t.test('a library path is relative to the experiment file; a crashing library does not end the process', async t => {
   const dir = t.testdir({
     'mine.json': JSON.stringify({
       data: { dataset: 'digits' },
@@ -79,14 +79,14 @@ t.test('a library relative to the experiment file; one that crashes ends nothing
   t.match(stderr, `${join(dir, 'crash.so')}: ended with SIGSEGV when it was called`)
 })
 
-t.test('--set compute.library: a path starts at the prompt, a bare name goes to the linker', async t => {
+t.test('--set compute.library: a path is relative to the current folder, a bare name is for the linker', async t => {
   const of = (value: string) => overridesOf({ set: [`compute.library=${value}`] })
   t.strictSame(of('lib/x.so'), [`compute.library="${join(process.cwd(), 'lib/x.so')}"`])
   t.strictSame(of('"./x.so"'), [`compute.library="${join(process.cwd(), 'x.so')}"`])
   for (const as of ['libx.so', 'null']) t.strictSame(of(as), [`compute.library=${as}`])
 })
 
-t.test('--precision bf16 is refused where it cannot be; auto then takes f32 and says why', async t => {
+t.test('--precision bf16 is refused where unsupported; auto then chooses f32 and prints the reason', async t => {
   const runDir = join(t.testdir(), 'run')
   const library = await nativeLibrary(t, 'onednn')
   const asked = await gradloom(train('--precision', 'bf16', '--run-dir', runDir))
@@ -105,7 +105,7 @@ t.test('--precision bf16 is refused where it cannot be; auto then takes f32 and 
   t.match(json(`${runDir}-auto`, 'manifest.json').backend.reason, /; f32, not bf16: /)
 })
 
-t.test('GRADLOOM_BF16=emulate: trains, evaluates and says what it is', async t => {
+t.test('GRADLOOM_BF16=emulate trains and evaluates, and is reported as emulation', async t => {
   const library = await nativeLibrary(t, 'onednn')
   if (!library) return
   const runDir = join(t.testdir(), 'run')
@@ -124,7 +124,7 @@ t.test('GRADLOOM_BF16=emulate: trains, evaluates and says what it is', async t =
   t.equal(elsewhere.code, 0, 'a model of bf16 is read everywhere')
 })
 
-t.test('without koffi wasm works, and every command says why the others do not', async t => {
+t.test('without koffi, wasm works, and every command gives the reason why the other backends do not', async t => {
   const hook = pathToFileURL('dist/test/fixtures/no-koffi.js').href
   const env = { NODE_OPTIONS: `--import ${hook}` }
   const missing = /koffi, an optional dependency, cannot be loaded: Cannot find package 'koffi'/

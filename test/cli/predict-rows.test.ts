@@ -46,7 +46,7 @@ const wanted = predictor.predictClasses(some.map(({ size, colour }) => ({ size, 
 // Without the target, in another order, with a column that the model does not know.
 writeFileSync(at('new.csv'), csv(['id', 'colour', 'size'], rows))
 
-t.test(`${MANY} rows as CSV and NDJSON: kept columns, the answers of Predictor, in the order of the data`, async t => {
+t.test(`${MANY} rows as CSV and NDJSON: kept columns, the predictions of Predictor, in order`, async t => {
   const predict = (out: string) => gradloom(['predict', run, '--data', at('new.csv'), '--keep', 'id', '--out', at(out)])
   const [asCsv, asLines] = await Promise.all([predict('p.csv'), predict('p.ndjson')])
   t.match(asCsv, { code: 0, stdout: '', stderr: /(^|\n)20,000 rows of .*new\.csv to .*p\.csv\n/ })
@@ -74,7 +74,7 @@ t.test(`${MANY} rows as CSV and NDJSON: kept columns, the answers of Predictor, 
   )
 })
 
-t.test('Parquet: the same numbers, with the types of the columns', async t => {
+t.test('Parquet has the same numbers, with column types', async t => {
   const { code, stderr } = await gradloom(
     ['predict', run, '--data', at('new.csv'), '--keep', 'id', '--keep', 'size'].concat(['--out', at('p.parquet')]),
   )
@@ -104,7 +104,7 @@ t.test('Parquet: the same numbers, with the types of the columns', async t => {
   t.equal(checked, MANY)
 })
 
-t.test('stdout; a reader that has enough ends the command without a stack', async t => {
+t.test('predictions to stdout; a closed pipe ends the command without a stack', async t => {
   const { code, stdout } = await gradloom(['predict', run, '--data', at('train.csv')])
   t.equal(code, 0)
   t.equal(stdout.trimEnd().split('\n').length, 401)
@@ -113,7 +113,7 @@ t.test('stdout; a reader that has enough ends the command without a stack', asyn
   t.notMatch(readFileSync(at('stderr'), 'utf8'), /^ +at /m)
 })
 
-t.test('what does not fit is refused by name', async t => {
+t.test('data that do not fit the model are refused with the name of the column', async t => {
   writeFileSync(at('short.csv'), 'size\n3\n')
   writeFileSync(at('text.csv'), 'size,colour\n3,red\nbig,blue\n')
   for (const [args, message] of [
@@ -138,7 +138,7 @@ t.test('what does not fit is refused by name', async t => {
   }
 })
 
-t.test('a signal ends the predictions with its exit code, and no part of the file stays', async t => {
+t.test('a signal ends the predictions with its exit code, and leaves no partial file', async t => {
   const large = at('large.parquet')
   const { DuckDBInstance } = loadDuckDB('test')
   const instance = await DuckDBInstance.create(':memory:')

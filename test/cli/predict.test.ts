@@ -14,7 +14,7 @@ const predictor = await Predictor.open(run)
 const test = await loadTestSamples(predictor)
 const F = 784
 
-t.test('one test image: the image in letters, class, confidence, the next two, the truth', async t => {
+t.test('one test image: the image as text, class, confidence, the next two classes, the true class', async t => {
   const { code, stdout, stderr } = await gradloom(['predict', run, '--index', '0'])
   t.match({ code, stderr }, { code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
@@ -26,7 +26,7 @@ t.test('one test image: the image in letters, class, confidence, the next two, t
   t.notOk(stdout.includes('\x1b'))
 })
 
-t.test('--json: what the library says; --wrong: all mistakes that evaluate counts, surest first', async t => {
+t.test('--json gives the result of Predictor; --wrong lists all mistakes, most confident first', async t => {
   const { correct, rows } = await evaluate(run)
   const { code, stdout } = await gradloom(['predict', run, '--wrong', '900', '--index', '7', '--json'])
   const { predictions, checkpoint, note } = JSON.parse(stdout)
@@ -44,7 +44,7 @@ t.test('--json: what the library says; --wrong: all mistakes that evaluate count
   )
 })
 
-t.test('--random: the seed decides which', async t => {
+t.test('--random chooses images by the seed', async t => {
   const indices = async (seed: string) => {
     const { stdout } = await gradloom(['predict', run, '--random', '5', '--seed', seed, '--json'])
     return JSON.parse(stdout).predictions.map(({ index }: { index: number }) => index)
@@ -55,7 +55,7 @@ t.test('--random: the seed decides which', async t => {
   t.notSame(b, a)
 })
 
-t.test('--image: a digit drawn large and dark on light is the digit; --out: a sheet', async t => {
+t.test('--image recognises a large digit drawn dark on light; --out writes a contact sheet', async t => {
   const [scale, width, height] = [4, 150, 160]
   const rgb = new Uint8Array(width * height * 3).fill(255)
   const pixels = test.features.subarray(0, F)
@@ -87,7 +87,7 @@ t.test('--image: a digit drawn large and dark on light is the digit; --out: a sh
   t.same([sheet.width, sheet.height], [652, 576]) // 3 x 2 tiles
 })
 
-t.test('activations: a picture of the layers, one of the weights, or numbers', async t => {
+t.test('activations: a picture of the layers, a picture of the weights, or numbers', async t => {
   const out = join(dir, 'layers.png')
   const layers = await gradloom(['activations', run, '--index', '3', '--out', out])
   t.match(layers, {
@@ -114,7 +114,7 @@ t.test('activations: a picture of the layers, one of the weights, or numbers', a
   t.same(numbers.layers[3].values, [...predictor.predict(test.features.subarray(0, F)).data])
 })
 
-t.test('what is wrong is said, with exit 2 for usage and 1 for a bad picture', async t => {
+t.test('errors are reported, with exit code 2 for usage and 1 for an unreadable picture', async t => {
   writeFileSync(join(dir, 'bad.png'), 'no picture')
   const cases: [args: string[], code: number, stderr: RegExp][] = [
     [['predict', run, '--index', '1996'], 2, /^index is 1996, expected an integer from 0 to 1995\n$/],

@@ -7,7 +7,7 @@ import { gradloom } from './run-cli.js'
 
 const HELP = /Commands:\n {2}npx gradloom init \[data\] /
 
-t.test('what is listed is what the commands say of themselves', async t => {
+t.test('the list of commands has the summary of each command', async t => {
   for (const { command, describe, load } of COMMANDS) t.match(await load(), { command, describe }, command)
 })
 
@@ -29,7 +29,7 @@ t.test('no command: help on stderr, exit 2', async t => {
   t.match(await gradloom([]), { code: 2, stdout: '', stderr: HELP })
 })
 
-t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => {
+t.test('usage errors print the problem and a hint without the full help, and exit with 2', async t => {
   const cases: [args: string[], stderr: string][] = [
     [
       ['trian', 'x'],
@@ -77,7 +77,7 @@ t.test('usage errors: what, a hint, exit 2, and not the whole help', async t => 
   }
 })
 
-t.test('a reader that goes away early is no failure', async t => {
+t.test('a pipe that is closed early is not a failure', async t => {
   const child = spawn(process.execPath, ['dist/src/cli/main.js', 'config', 'schema'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -49,7 +49,7 @@ const events: TrainEvent[] = [
   { type: 'end', summary },
 ]
 
-t.test('without a terminal: plain lines, and few of them', async t => {
+t.test('without a terminal, progress is a few plain lines', async t => {
   const { stream, text } = fakeStream(false)
   let nowMs = 0
   const view = new ProgressView({ stream, cwd: CWD, now: () => nowMs })
@@ -72,7 +72,7 @@ t.test('without a terminal: plain lines, and few of them', async t => {
   t.notOk(text().includes(ESC) || text().includes('\r'), 'no control characters')
 })
 
-t.test('on a terminal: a bar that leaves lasting lines above it and nothing behind', async t => {
+t.test('on a terminal, progress is a bar with permanent lines above it, and the bar is cleared at the end', async t => {
   const { stream, text } = fakeStream(true)
   const view = new ProgressView({ stream, cwd: CWD })
   const seen = events.map(event => {
@@ -86,7 +86,7 @@ t.test('on a terminal: a bar that leaves lasting lines above it and nothing behi
   t.equal(text().split('\x1b[?25l').length, text().split('\x1b[?25h').length, 'the cursor is given back')
 })
 
-t.test('a note and a sudden end take the bar away; no timer is left', async t => {
+t.test('a note or an abrupt end clears the bar; no timer is left', async t => {
   const { stream, text } = fakeStream(true)
   const view = new ProgressView({ stream, cwd: CWD })
   view.show(progress)

@@ -28,7 +28,7 @@ function shown(isTTY: boolean, messages: readonly (readonly [ms: number, rows: n
   return text
 }
 
-t.test('a table that is read within two seconds is not spoken of', async t => {
+t.test('a table that is read within two seconds prints no progress', async t => {
   for (const isTTY of [true, false])
     t.equal(
       shown(isTTY, [
@@ -41,7 +41,7 @@ t.test('a table that is read within two seconds is not spoken of', async t => {
     )
 })
 
-t.test('on a terminal one line, rewritten five times a second, and cleared', async t => {
+t.test('on a terminal, progress is one line, rewritten five times a second and cleared at the end', async t => {
   const text = shown(true, [
     [0, 0],
     [2000, 1e6],
@@ -52,7 +52,7 @@ t.test('on a terminal one line, rewritten five times a second, and cleared', asy
   t.equal(text, '\r\x1b[Kreading big.csv: 1,000,000 rows\r\x1b[Kreading big.csv: 3,000,000 rows\r\x1b[K')
 })
 
-t.test('elsewhere a line every five seconds', async t => {
+t.test('without a terminal, progress is a line every five seconds', async t => {
   const text = shown(false, [
     [0, 0],
     [2500, 1e6],
@@ -63,7 +63,7 @@ t.test('elsewhere a line every five seconds', async t => {
   t.equal(text, 'reading big.csv: 1,000,000 rows\nreading big.csv: 3,000,000 rows\n')
 })
 
-t.test('the next table has its own two seconds', async t => {
+t.test('the delay of two seconds begins again with each table', async t => {
   t.equal(
     shown(false, [
       [0, 0],
@@ -76,7 +76,7 @@ t.test('the next table has its own two seconds', async t => {
   )
 })
 
-t.test('a reader reports the rows that it has read, and its end, also where it fails', async t => {
+t.test('a reader reports the number of rows read, and its end even when it fails', async t => {
   const dir = t.testdir()
   const path = join(dir, 'many.csv')
   writeFileSync(path, `a,b\n${Array.from({ length: 50_000 }, (_, i) => `${i},${i % 7}\n`).join('')}`)

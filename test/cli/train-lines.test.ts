@@ -21,7 +21,7 @@ t.test('the first lines name data, model and machine', async t => {
   t.equal(startLines({ ...start, runDir: null }, CWD).length, 3, 'no line about a run that is not saved')
 })
 
-t.test('an epoch and a moment of it are one line each', async t => {
+t.test('an epoch and a score within an epoch are one line each', async t => {
   t.equal(epochLine(epoch), 'epoch  3/10  loss 0.2100  accuracy 94.00 %  9,857 samples/s  0.81 s')
   t.equal(
     epochLine({ ...epoch, validation: { loss: 0.3, accuracy: 0.91 } }),
@@ -88,13 +88,13 @@ t.test('the last lines have the result, its files, and next commands', async t =
   t.match(endLines(failed, context), ['status   worker 1: gone', 'result   none', /^time/])
 })
 
-t.test('paths are short where that is clear', async t => {
+t.test('paths are shortened where they stay unambiguous', async t => {
   t.equal(shown(RUN_DIR, CWD), 'runs/quick-2026-01-31T12-00-05')
   t.equal(shown('/tmp/run', CWD), '/tmp/run')
   t.equal(shown(CWD, CWD), CWD)
 })
 
-t.test('colour is for terminals that want it', async t => {
+t.test('colour is used only on terminals that support and allow it', async t => {
   const terminal = { isTTY: true }
   t.equal(paintFor(terminal, {}).strong('x'), '\x1b[1mx\x1b[22m')
   t.equal(paintFor(terminal, { NO_COLOR: '' }).strong('x'), '\x1b[1mx\x1b[22m', 'an empty NO_COLOR does not count')

@@ -9,7 +9,7 @@ import { gradloom } from './run-cli.js'
 
 const SMOKE = resolve('configs/smoke.json')
 
-t.test('options are settings under another name, and win over --set', async t => {
+t.test('options are aliases of settings, and take precedence over --set', async t => {
   t.same(overridesOf({ set: ['a=1'], tensorboard: true }), ['a=1', 'log.tensorboard=true'])
   t.same(overridesOf({ set: ['a=1', 'b=2'], epochs: '3', seed: '0', workers: 'auto' }), [
     'a=1',
@@ -20,7 +20,7 @@ t.test('options are settings under another name, and win over --set', async t =>
   ])
 })
 
-t.test('a data.path given at the prompt starts at the current folder', async t => {
+t.test('a data.path given on the command line is relative to the current folder', async t => {
   t.same(overridesOf({ set: ['data.path=here/it is', 'data.path=null', 'data.path=/abs', 'name=data.path=x'] }), [
     `data.path="${resolve('here/it is')}"`,
     'data.path=null',
@@ -29,7 +29,7 @@ t.test('a data.path given at the prompt starts at the current folder', async t =
   ])
 })
 
-t.test('exit codes: done 0, interrupted 130 or as signalled, failed 1', async t => {
+t.test('exit codes: completed 0, interrupted 130 or that of the signal, failed or not saved 1', async t => {
   t.equal(exitCodeOf({ status: 'completed' }, 130), 0, 'a signal that came too late')
   t.equal(exitCodeOf({ status: 'completed', notSaved: 'ENOSPC' }, undefined), 1)
   t.equal(exitCodeOf({ status: 'interrupted' }, 143), 143)
@@ -37,7 +37,7 @@ t.test('exit codes: done 0, interrupted 130 or as signalled, failed 1', async t 
   t.equal(exitCodeOf({ status: 'failed' }, undefined), 1)
 })
 
-t.test('a run: files where the design says, stdout for the summary alone, and evaluate agrees', async t => {
+t.test('a run writes its documented files, only the summary to stdout, and evaluate gives the same score', async t => {
   const cwd = t.testdir({})
   const { code, stdout, stderr } = await gradloom(['train', SMOKE, '--json'], { cwd })
   t.equal(code, 0, stderr)
@@ -100,7 +100,7 @@ t.test('Ctrl-C saves the weights and exits with 130', async t => {
   t.ok(summary.steps > 0)
 })
 
-t.test('a file with three mistakes: all of them, exit 2, nothing made', async t => {
+t.test('a file with three mistakes: all are reported, exit code 2, nothing is created', async t => {
   const experiment = { data: { dataset: 'digit' }, train: { epochs: -1 }, optimiser: { learningRate: 0.1 } }
   const cwd = t.testdir({ 'wrong.json': JSON.stringify(experiment) })
   const { code, stdout, stderr } = await gradloom(['train', 'wrong.json', '--json'], { cwd })
@@ -117,7 +117,7 @@ t.test('a file with three mistakes: all of them, exit 2, nothing made', async t 
   t.same(readdirSync(cwd), ['wrong.json'])
 })
 
-t.test('a run directory that is not empty is refused, exit 2, and left alone', async t => {
+t.test('a run directory that is not empty is refused with exit code 2 and not changed', async t => {
   const cwd = t.testdir({ mine: { 'keep.txt': 'kept' } })
   const { code, stderr } = await gradloom(['train', SMOKE, '--run-dir', 'mine'], { cwd })
   t.equal(code, 2)
@@ -125,7 +125,7 @@ t.test('a run directory that is not empty is refused, exit 2, and left alone', a
   t.same(readdirSync(join(cwd, 'mine')), ['keep.txt'])
 })
 
-t.test('nothing to evaluate: exit 2', async t => {
+t.test('a run without anything to evaluate exits with 2', async t => {
   const cwd = t.testdir({})
   const { code, stderr } = await gradloom(['evaluate', 'nowhere'], { cwd })
   t.equal(code, 2)

@@ -72,7 +72,7 @@ async function errorFor(path: string, overrides: readonly string[] = []): Promis
   )
 }
 
-t.test('mnist.json has the reference settings, a bare data set the defaults, in the order of the design', async t => {
+t.test('mnist.json has the reference settings, a bare data set the defaults, in the order of the schema', async t => {
   const { experiment, source, path, baseDir } = await loadExperiment('configs/mnist.json')
   t.equal(JSON.stringify(experiment), JSON.stringify(REFERENCE))
   t.equal(source, readFileSync('configs/mnist.json', 'utf8'))
@@ -108,7 +108,7 @@ t.test('each type fills in its own defaults', async t => {
   t.same(adam.experiment.optimizer, { ...REFERENCE.optimizer, beta2: 0.99 })
 })
 
-t.test('the result is frozen all the way down, and the input stays as it was', async t => {
+t.test('the result is deeply frozen, and the input is not changed', async t => {
   const input = { data: { dataset: 'digits' }, model: { hidden: [3, 4] } }
   const { experiment } = resolveExperiment(input, { overrides: ['model.hidden.0=9', 'train.epochs=1'] })
   t.same(experiment.model.hidden, [9, 4])
@@ -164,7 +164,7 @@ t.test('one mistake: file, line and message on one line', async t => {
   )
 })
 
-t.test('a byte order mark is read over, and kept in the source', async t => {
+t.test('a byte order mark is skipped, and kept in the source', async t => {
   const path = join(t.testdir(), 'bom.json')
   writeFileSync(path, '\ufeff{"data":{"dataset":"digits"}}')
   const { experiment, source } = await loadExperiment(path)
@@ -172,7 +172,7 @@ t.test('a byte order mark is read over, and kept in the source', async t => {
   t.equal(source.codePointAt(0), 0xfeff)
 })
 
-t.test('files that are no experiment say what they are', async t => {
+t.test('files that are not experiments are refused with what they are', async t => {
   const dir = t.testdir()
   const put = (name: string, content: string | Uint8Array) => {
     writeFileSync(join(dir, name), content)
@@ -202,7 +202,7 @@ t.test('files that are no experiment say what they are', async t => {
   t.match(await message(join(dir, 'list.json', 'x')), 'there is no such file')
 })
 
-t.test('a missing file: the similar one beside it or in configs/, else what there is', async t => {
+t.test('a missing file: the error suggests a similar one beside it or in configs/, else lists files', async t => {
   const dir = t.testdir({ 'wine.json': '{}' })
   t.equal(
     (await errorFor(join(dir, 'wines.json'))).message,
@@ -216,7 +216,7 @@ t.test('a missing file: the similar one beside it or in configs/, else what ther
   )
 })
 
-t.test('settings of another data set are refused, not passed over; their defaults are not', t => {
+t.test('settings of another data set are refused, not ignored; their default values are accepted', t => {
   for (const [data, path] of [
     [{ dataset: 'table', path: 'x.csv', imageSize: [8, 8] }, 'data.imageSize'],
     [{ dataset: 'npz', path: 'x.npz', target: 'y' }, 'data.target'],
@@ -238,7 +238,7 @@ t.test('settings of another data set are refused, not passed over; their default
 })
 
 t.test(
-  'a retired setting at its default, as runs of earlier versions have it, is passed over; another value is unknown',
+  'a retired setting is ignored at its default, as in runs of earlier versions; another value is an unknown setting',
   async t => {
     const csv = { delimiter: 'auto', header: true, label: null, features: null }
     const resolved = (more: object) => resolveExperiment({ data: { dataset: 'digits', csv: { ...csv, ...more } } })

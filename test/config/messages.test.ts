@@ -286,7 +286,7 @@ const KIND = `data.columns.zip is 'text', expected "number", "category", "boolea
 const NORMALISE = `data.normalise is 'unit', expected its default, "auto", because data.dataset is "table", to which it does not apply`
 const COLUMNS = `data.columns is { a: 'number' }, expected {}, because data.dataset is "digits", to which it does not apply`
 
-t.test('the data section', async t => {
+t.test('errors of the data section', async t => {
   const sets = '"digits", "mnist", "fashion-mnist", "idx", "table", "npz", "images" or "memory"'
   const table = { dataset: 'table', path: 'a.csv' }
   for (const [input, message] of [
@@ -469,7 +469,7 @@ t.test('no prototype is ever polluted', async t => {
   t.equal(Reflect.get({}, 'x'), undefined)
 })
 
-t.test('objects that no file could hold', async t => {
+t.test('objects that JSON cannot express are refused', async t => {
   const cyclic: Record<string, unknown> = { data: DIGITS }
   cyclic.self = cyclic
   t.match(errorFor(cyclic).message, /unknown key "self"/)

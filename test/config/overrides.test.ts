@@ -22,7 +22,7 @@ function errorFor(overrides: readonly string[], input: object = DIGITS): ConfigE
   throw new Error(`accepted ${overrides.join(' ')}`)
 }
 
-t.test('values are JSON where they are JSON, else text', async t => {
+t.test('values are parsed as JSON if they are valid JSON, else taken as text', async t => {
   const overrides = ['train.epochs=3', 'train.l2=1e-3', 'checkpoint.keepBest=false', 'name=a b', 'model.hidden=[5,6]']
   const experiment = withSet([...overrides, 'data.dataset=mnist', 'data.path=a=b', 'compute.workers=2'])
   t.equal(experiment.train.epochs, 3)
@@ -37,7 +37,7 @@ t.test('values are JSON where they are JSON, else text', async t => {
   t.equal(withSet(['data={"dataset":"mnist"}'], {}).data.dataset, 'mnist', 'a whole section')
 })
 
-t.test('later ones win, over each other and over the file', async t => {
+t.test('later overrides take precedence over earlier ones and over the file', async t => {
   t.equal(withSet(['seed=2', 'seed=3'], { ...DIGITS, seed: 1 }).seed, 3)
   t.same(withSet(['model.hidden=[1,2]', 'model.hidden.1=9']).model.hidden, [1, 9])
   t.equal(errorFor(['seed=x', 'seed=-1']).message, 'x: --set seed=-1: seed is -1, expected an integer >= 0')
@@ -57,7 +57,7 @@ t.test('entries of lists, of the file or of the defaults; one past the end appen
   t.match(errorFor(['train.epochs.0=1']).message, 'unknown key "train.epochs.0"; did you mean "train.epochs"?')
 })
 
-t.test('mistakes name the override', async t => {
+t.test('errors name the override', async t => {
   for (const [override, message] of [
     ['train.epochs', "it is 'train.epochs', expected path=value, as in train.epochs=3"],
     ['=3', "it is '=3', expected path=value, as in train.epochs=3"],
@@ -78,7 +78,7 @@ t.test('mistakes name the override', async t => {
   }
 })
 
-t.test('a type that does not know the keys of the file: the key with its line, and the command that helps', async t => {
+t.test('a type override that makes a key of the file unknown: the error has its line and a command', async t => {
   const path = join(t.testdir(), 'adam.json')
   writeFileSync(path, '{ "data": { "dataset": "digits" },\n  "optimizer": { "type": "adam",\n  "beta2": 0.99 } }')
   const overrides = ['optimizer.type=sgd']
@@ -96,13 +96,13 @@ t.test('a type that does not know the keys of the file: the key with its line, a
   t.same(experiment.optimizer, { type: 'sgd', learningRate: 0.1, weightDecay: 0 }, 'the hint works')
 })
 
-t.test('a number where text goes: the hint says how to quote it', async t => {
+t.test('a number where text is expected: the hint shows how to quote it', async t => {
   const { message, hint } = errorFor(['name=12'])
   t.equal(message, 'x: --set name=12: name is 12, expected text')
   t.equal(hint, `text that reads as a number needs quotes of its own: --set name='"12"'`)
 })
 
-t.test('problems of the file and of overrides come together', async t => {
+t.test('problems of the file and of overrides are reported together', async t => {
   const { message } = errorFor(['train.epochs=x', 'nope=1'], { ...DIGITS, train: 5, seed: -1 })
   t.equal(message.split('\n').length, 4)
   for (const part of ['3 problems in x:', 'train is 5, expected an object', 'seed is -1', '--set nope=1: unknown key'])

@@ -11,7 +11,7 @@ t.test('every setting that is a path is in the list', async t => {
   t.strictSame(new Set(named), new Set(PATH_SETTINGS))
 })
 
-t.test('typed paths start at the current folder, however they are typed', async t => {
+t.test('paths on the command line are relative to the current folder in every notation', async t => {
   const typed = (text: string) => fromCurrentFolder(text, '/here')
   for (const setting of PATH_SETTINGS) {
     const wanted = `${setting}=${JSON.stringify(join('/here', 'd/x'))}`

@@ -60,7 +60,7 @@ const ALWAYS = ['model.hidden', 'model.dropout', 'train.epochs', 'train.batchSiz
 const IN_FULL = ['mnist.json', 'fashion-mnist.json']
 
 t.test(
-  'every shipped experiment is right, named as its file, and lists its network and length, beyond that only what differs',
+  'every shipped experiment is valid, named after its file, and lists its network and length, and otherwise only settings that differ',
   async t => {
     const files = readdirSync('configs').filter(file => file.endsWith('.json'))
     for (const file of ['quickstart.json', 'mnist.json', 'fashion-mnist.json', 'smoke.json']) t.ok(files.includes(file))

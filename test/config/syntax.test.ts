@@ -17,7 +17,7 @@ function messageFor(text: string): string {
 
 const ESCAPES = 'expected only the escapes \\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with four hex digits'
 
-t.test('what is wrong, and where', async t => {
+t.test('syntax errors name the problem and its place', async t => {
   for (const [text, place, message] of [
     ['{\n  "a": 1,\n}', '2:9', "trailing comma, expected none before '}'; JSON allows no comma after the last entry"],
     ['[1, 2 , ]', '1:7', "trailing comma, expected none before ']'; JSON allows no comma after the last entry"],
@@ -62,7 +62,7 @@ t.test('the excerpt has a caret under the place', async t => {
   t.equal(line[caret.indexOf('^')], 'b')
 })
 
-t.test('lines of keys, of entries, and of what is not there', async t => {
+t.test('line numbers of keys, of entries, and of missing keys', async t => {
   const { lineOf } = parseJson('{\n"a": {\n"b": [\n1,\n2\n]\n}\n}', 'f')
   t.equal(lineOf(['a']), 2)
   t.equal(lineOf(['a', 'b']), 3)

@@ -112,7 +112,7 @@ t.test('any number of workers and shards, stopped and resumed: the same bits, st
   await t.rejects(resume(runDir, { overrides: ['train.accumulateSteps=2'] }), /accumulateSteps: 3 -> 2/)
 })
 
-t.test('batch norm: statistics are those of each mini-batch, and running ones remember every one', async t => {
+t.test('batch norm: statistics are those of each mini-batch, running ones include all of them', async t => {
   const still = { model: { norm: 'batch' }, optimizer: { type: 'sgd', learningRate: 1e-30 } } as const
   const running = async (steps: number, accumulateSteps: number) => {
     const train = { l2: 0, accumulateSteps }
@@ -146,7 +146,7 @@ t.test('a fault in the second mini-batch of a step: nothing has changed, and no 
   )
 })
 
-t.test('memory is that of one mini-batch and one gradient', async t => {
+t.test('accumulation needs the memory of one mini-batch and one gradient', async t => {
   const big = { hidden: [300], dropout: 0 }
   const bytesOf = async (train: ExperimentInput['train']) => (await opened(t, { model: big, train })).layout.bytes
   const once = await bytesOf({ batchSize: 500, accumulateSteps: 1 })

@@ -66,7 +66,7 @@ const backends = ['wasm', ...(await Promise.all(natives)).filter(name => name !=
 const skip = backends.length > 1 ? (false as const) : 'one backend works here'
 
 for (const backend of backends) {
-  t.test(`the fastest is taken, to the bits that it has when named: ${backend}`, { skip }, async t => {
+  t.test(`auto chooses the fastest backend, with the bits that it has when named: ${backend}`, { skip }, async t => {
     const named = await trained({ backend, workers: 2 }, undefined)
     const { measure, asked } = madeUp({ [backend]: 50 })
     const run = await trained({ workers: 2 }, measure)
@@ -78,7 +78,7 @@ for (const backend of backends) {
   })
 }
 
-t.test('the one without a trial is kept where others are hardly faster', { skip }, async t => {
+t.test('the backend chosen without a trial is kept where others are hardly faster', { skip }, async t => {
   const usual = (await withoutTrial(() => trained({ workers: 2 }, undefined))).backend
   const others = Object.fromEntries(backends.map(name => [name, name === usual ? 100 : 96]))
   t.equal((await trained({ workers: 2 }, madeUp(others).measure)).backend, usual)
@@ -93,7 +93,7 @@ async function withoutTrial<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-t.test('nothing is measured where the experiment names a backend, or the environment turns trials off', async t => {
+t.test('no trial is made where the experiment names a backend, or the environment turns trials off', async t => {
   const { measure, asked } = madeUp({})
   await trained({ backend: 'wasm', workers: 2 }, measure)
   await trained({ backend: 'wasm' }, measure)
@@ -102,7 +102,7 @@ t.test('nothing is measured where the experiment names a backend, or the environ
   t.notMatch(reason, /measured/)
 })
 
-t.test('bf16 contends only where the experiment allows it', { skip }, async t => {
+t.test('bf16 is a contender only where the experiment allows it', { skip }, async t => {
   process.env.GRADLOOM_BF16 = 'emulate'
   t.teardown(() => delete process.env.GRADLOOM_BF16)
   const wish = { library: null, allReduce: 'fused', backend: 'auto' } as const
@@ -147,7 +147,7 @@ t.test('runs that begin at the same time make one trial', { skip }, async t => {
   t.equal(asked.length, 1)
 })
 
-t.test('of processes that try at the same time the first to be done decides for all', { skip }, async t => {
+t.test('of processes that make a trial at the same time, the first to finish decides for all', { skip }, async t => {
   const first = madeUp({ wasm: 50 })
   const second = madeUp({ wasm: 200 })
   await trained({ workers: 2 }, first.measure)
@@ -167,7 +167,7 @@ t.test('of processes that try at the same time the first to be done decides for 
   t.same(readdirSync(trials).length, 1, 'no temporary file is left')
 })
 
-t.test('an entry that cannot be read is measured again, and replaced', { skip }, async t => {
+t.test('a cache entry that cannot be read is measured again and replaced', { skip }, async t => {
   const { measure, asked } = madeUp({ wasm: 50 })
   await trained({ workers: 2 }, measure)
   const [name] = readdirSync(trials)
@@ -179,7 +179,7 @@ t.test('an entry that cannot be read is measured again, and replaced', { skip },
   t.equal(JSON.parse(readFileSync(join(trials, name), 'utf8')).times.length, backends.length)
 })
 
-t.test('a cache that cannot be written to is no hindrance', { skip }, async t => {
+t.test('a cache that cannot be written does not stop a run', { skip }, async t => {
   writeFileSync(trials, 'a file in the place of the folder')
   const { measure, asked } = madeUp({ wasm: 50 })
   t.equal((await trained({ workers: 2 }, measure)).backend, 'wasm')
@@ -187,7 +187,7 @@ t.test('a cache that cannot be written to is no hindrance', { skip }, async t =>
   t.equal(asked.length, 2)
 })
 
-t.test('a trial that fails leaves the choice without one, and says so', { skip }, async t => {
+t.test('a trial that fails leaves the choice made without a trial, and is reported', { skip }, async t => {
   const usual = (await withoutTrial(() => trained({ workers: 2 }, undefined))).backend
   const measure = async () => Promise.reject(new RunError('step with blas: the loss is not finite'))
   const run = await trained({ workers: 2 }, measure)
@@ -211,7 +211,7 @@ t.test('a small network takes one worker where that is faster', { skip: cores ==
   t.strictSame([...new Set(asked.flat().map(({ workers }) => workers))], [cores], 'bits depend on their number')
 })
 
-t.test('times of another number of workers decide the pair, and its number where they were compared', async t => {
+t.test('times with another number of workers decide the pair; and the number, if several were compared', async t => {
   const cores2 = Math.max(2, cores)
   const { measure } = madeUp({ 'wasm x1': 1 })
   await trained({ workers: 1 }, measure) // an entry of one worker alone
@@ -225,7 +225,7 @@ t.test('times of another number of workers decide the pair, and its number where
   t.pass()
 })
 
-t.test('the manifest has the times, and resume and reproduce keep what the run took', { skip }, async t => {
+t.test('the manifest records the times, and resume and reproduce keep the backend of the run', { skip }, async t => {
   const runDir = join(folder, 'kept')
   const run = await trained({ workers: 2 }, madeUp({ wasm: 50 }).measure, { runDir })
   t.equal(run.backend, 'wasm')
@@ -273,7 +273,7 @@ t.test('the precision of a checkpoint is read from the title of its library', as
   t.equal(precisionOfTitle(titleOf(rounded, 'f32')), 'f32')
 })
 
-t.test('a trial under the clock takes one of the backends, to the bits that it has when named', { skip }, async t => {
+t.test('a trial with real times chooses a backend, with the bits that it has when named', { skip }, async t => {
   const own = mkdtempSync(join(tmpdir(), 'gradloom-trial-'))
   t.teardown(() => rmSync(own, { recursive: true }))
   const run = await trained({}, undefined, { runDir: join(own, 'run') })

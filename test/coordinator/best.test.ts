@@ -57,7 +57,7 @@ t.test('the last epoch is the best, and nothing is saved at the end', async t =>
   t.equal(linked(runDir), 'step-18.safetensors')
 })
 
-t.test('after a stop and resume it is that of the run that never stopped', async t => {
+t.test('after a stop and resume, the best epoch is that of the uninterrupted run', async t => {
   const whole = join(root, 'every epoch')
   for (const epoch of [2, 7]) {
     const runDir = join(root, `stopped-${epoch}`)
@@ -72,7 +72,7 @@ t.test('after a stop and resume it is that of the run that never stopped', async
 })
 
 t.test(
-  'keepBest false: no link, which would come to point to nothing; with early stopping the best is kept',
+  'keepBest false: no link best, whose checkpoint would be deleted; with early stopping the best is kept',
   async t => {
     const runDir = join(root, 'not-kept')
     await train(experiment({ keepBest: false, keepLast: 1 }), { runDir })
@@ -105,7 +105,7 @@ function slowStore() {
   return { store: store as unknown as CheckpointStore, best, ends }
 }
 
-t.test('a disk that is slow: training waits for it where an epoch is the best so far, and only there', async t => {
+t.test('training waits for a slow disk only where an epoch is the best so far', async t => {
   const { store, best, ends } = slowStore()
   const policy = experiment({}).experiment.checkpoint
   const checkpointing = new Checkpointing({

@@ -23,7 +23,7 @@ t.test(
   },
 )
 
-t.test('a run that is resumed sees the images that one in one piece sees', async t => {
+t.test('a resumed run sees the same augmented images as an uninterrupted run', async t => {
   const experiment = { ...base, augment, checkpoint: { everyEpochs: 1 } }
   const whole = (await train(resolveExperiment(experiment), { runDir: null })).weightsSha256
   const runDir = t.testdir()
@@ -32,7 +32,7 @@ t.test('a run that is resumed sees the images that one in one piece sees', async
   t.equal(summary.weightsSha256, whole)
 })
 
-t.test('the last plainEpochs see images as they are, and the epochs before do not', async t => {
+t.test('only the last plainEpochs epochs see images without augmentation', async t => {
   const compute = { workers: 2, shardRows: 100 }
   const of = (plainEpochs: number) => digestOf(compute, { augment: { ...augment, plainEpochs } })
   t.equal(await of(2), await digestOf(compute, { augment: {} }), 'all of them')

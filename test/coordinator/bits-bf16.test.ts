@@ -21,7 +21,7 @@ if (library && 'obstacle' in library.bf16) {
 }
 const bf16 = { backend: 'onednn', precision: 'bf16' } as const
 
-t.test('workers 1, 2, 3, 4, 7 give one digest, near f32 and not the same', { skip }, async t => {
+t.test('workers 1, 2, 3, 4, 7 give one digest, close to but different from that of f32', { skip }, async t => {
   const digests: (string | null)[] = []
   for (const workers of [1, 2, 3, 4, 7]) digests.push(await digestOf({ ...bf16, workers }))
   t.match(digests[0], /^[0-9a-f]{64}$/)
@@ -65,7 +65,7 @@ for (const [name, more] of VARIANTS) {
 }
 
 t.test(
-  'what multiplies in bf16 is part of the bits: a run without machine code is not continued with it',
+  'the bits depend on what multiplies in bf16: a run without machine code is not continued with it',
   { skip: skip || bf16SparseObstacle() || false },
   async t => {
     const experiment = { ...base, checkpoint: { everyEpochs: 1 }, compute: { ...bf16, workers: 1 } }

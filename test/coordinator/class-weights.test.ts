@@ -36,7 +36,7 @@ const experiment = (more: Omit<ExperimentInput, 'data'> = {}) =>
 const digestOf = async (more: Omit<ExperimentInput, 'data'>, of = data) =>
   (await train(experiment(more), { runDir: null, data: of })).weightsSha256
 
-t.test('workers 1, 2, 3 and 7: the same bits, which are not those without weights', async t => {
+t.test('workers 1, 2, 3 and 7: the same bits, which differ from those without class weights', async t => {
   for (const more of [
     {},
     { train: { accumulateSteps: 2 } },
@@ -50,7 +50,7 @@ t.test('workers 1, 2, 3 and 7: the same bits, which are not those without weight
   }
 })
 
-t.test('a resumed run has the bits of one that was not interrupted; other weights are another run', async t => {
+t.test('a resumed run has the bits of an uninterrupted one; other class weights are refused on resume', async t => {
   const run = join(dir, 'resumed')
   await train(experiment({ train: { epochs: 2 } }), { runDir: run, data })
   const { summary } = await resume(run, { overrides: ['train.epochs=3'], data })
@@ -79,7 +79,7 @@ for (const compute of [
   { backend: 'reference' as const, workers: 1 },
   { backend: 'wasm' as const, workers: 2, allReduce: 'buffers' as const },
 ]) {
-  t.test(`a weight of 3 is as good as three copies of the rows: ${JSON.stringify(compute)}`, async t => {
+  t.test(`a weight of 3 equals three copies of the rows: ${JSON.stringify(compute)}`, async t => {
     const plain = { ...compute, shardRows: 32 }
     const copies = samples.flatMap(row => (row.label === 'rare' ? [row, row, row] : [row]))
     const name = JSON.stringify(compute).replaceAll(/\W/g, '')
@@ -91,7 +91,7 @@ for (const compute of [
   })
 }
 
-t.test('a mean over weights: steps of one sample are the same with and without them', async t => {
+t.test('the loss is a weighted mean: steps of one sample are the same with and without weights', async t => {
   const settings = (classWeights: ExperimentInput['train']) => ({
     compute: { backend: 'wasm' as const, workers: 1 },
     train: { epochs: 2, batchSize: 1, ...classWeights },

@@ -27,7 +27,7 @@ const runs = [
   writeRun('going-on', { model: { hidden: [3, 4] }, optimizer: { type: 'sgd' } }, null),
 ]
 
-t.test('one row a run, the settings that differ, and the mean over seeds', async t => {
+t.test('compare has one row per run, the settings that differ, and the mean over seeds', async t => {
   const comparison = await compareRuns(runs)
   t.strictSame(
     comparisonTable(comparison).map(row => row.filter((_, i) => [0, 1, 2, 3, 4, 5].includes(i))),
@@ -49,7 +49,7 @@ t.test('one row a run, the settings that differ, and the mean over seeds', async
   t.strictSame((await compareRuns([runs[0]])).differing, [])
 })
 
-t.test('runs on different data are no group; the same content under another path is one', async t => {
+t.test('runs on different data are not averaged; runs on the same content under another path are', async t => {
   const at = (name: string, seed: number, path: string, ...md5s: string[]) => {
     const dir = writeRun(name, { ...adam(seed), data: { dataset: 'table', path } } as never, 0.9)
     const files = md5s.map(md5 => ({ path, bytes: 1, md5, official: null }))
@@ -75,7 +75,7 @@ t.test('runs on different data are no group; the same content under another path
   t.strictSame((await compareRuns([unknown('u1', '/x/a.csv'), unknown('u2', '/x/b.csv')])).groups, [])
 })
 
-t.test('CSV and Markdown quote what they must', async t => {
+t.test('CSV and Markdown escape special characters', async t => {
   const comparison = await compareRuns(runs)
   const [head, , , odd] = comparisonCsv(comparison).split('\r\n')
   t.match(head, /^run,status,seed,model.hidden,optimizer.type,.*,test accuracy,test R²,test loss,/)

@@ -46,7 +46,7 @@ t.test('early stopping: ends after patience epochs without a better score, with 
   t.match(await reproduce(runDir), { identical: true })
   t.match(await resume(runDir), { trained: false }, 'it is finished')
 
-  t.test('stopped in the middle and resumed: the same end', async t => {
+  t.test('a run stopped in the middle and resumed stops early at the same epoch', async t => {
     const stoppedDir = join(root, 'early-stopped')
     const stop = new AbortController()
     await train(loaded, {
@@ -105,7 +105,7 @@ t.test(
   },
 )
 
-t.test('scores between epochs; time', async t => {
+t.test('scores between epochs; the limit on time', async t => {
   const runDir = join(root, 'scores')
   const plain = await train(experiment({ epochs: 2 }), { runDir: null })
   const scored = await train(experiment({ epochs: 2, evaluateEverySteps: 4 }), { runDir })
@@ -119,7 +119,7 @@ t.test('scores between epochs; time', async t => {
   t.ok(timed.seconds >= 0.3 && timed.epochs < 100_000)
 })
 
-t.test('what makes an epoch the best', async t => {
+t.test('bestMetric decides which epoch is the best', async t => {
   const scores = { train: { loss: 2, accuracy: 0.5 }, validation: { loss: 3, accuracy: 0.25 } }
   const { checkpoint, data } = experiment({}).experiment
   const value = (

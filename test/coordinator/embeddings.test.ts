@@ -86,7 +86,7 @@ t.test('every setting of a step: the same bits for 1 and 3 workers, a third of t
   )
 })
 
-t.test('averages are scored instead of the vectors, by the run and by what opens it', async t => {
+t.test('averages are scored in place of the vectors, by the run and by commands that open it', async t => {
   const folder = join(dir, 'averages')
   const averaged = await train(experiment({ train: { ...base.train, ema: { decay: 0.9 } } }), { runDir: folder })
   t.equal(averaged.weightsSha256, summary.weightsSha256, 'training does not see them')
@@ -116,7 +116,7 @@ for (const { name, skip } of natives) {
   })
 }
 
-t.test('the checkpoint has the categories, the last features; unknown and missing values have their rows', async t => {
+t.test('the checkpoint has the categories, as the last features, and rows for unknown and missing values', async t => {
   const { input } = await readCheckpoint(join(run, summary.checkpoint!))
   const { columns } = input!.table!
   t.same(
@@ -157,7 +157,7 @@ t.test('the checkpoint has the categories, the last features; unknown and missin
   t.throws(() => features(0.5, 0), { name: 'ShapeError' })
 })
 
-t.test('evaluate, train --from, safetensors and npz have the same model; TensorFlow.js says why not', async t => {
+t.test('evaluate, train --from, safetensors and npz have the same model; TensorFlow.js is refused', async t => {
   const other = join(dir, 'other.csv')
   write(other, [...rows.slice(0, 90), ['shop new', '', 'north', 3, 'good']])
   const scored = await evaluate(run, { dataPath: other })
@@ -191,7 +191,7 @@ t.test('evaluate, train --from, safetensors and npz have the same model; TensorF
   })
 })
 
-t.test('a category of 1,000 values decides: an embedding learns it, and hashing does not', async t => {
+t.test('an embedding learns a target that depends on a category of 1,000 values, and hashing does not', async t => {
   const file = join(dir, 'many.csv')
   const count = 12_000
   const good = (shop: number) => ((shop * 2654435761) >>> 7) % 2 === 0
@@ -218,7 +218,7 @@ t.test('a category of 1,000 values decides: an embedding learns it, and hashing 
   t.ok(hashed < 0.8, `hashed ${hashed}`)
 })
 
-t.test('the start lists the tables; the experiment has the setting', async t => {
+t.test('the start line lists the embedding tables; the experiment has the setting', async t => {
   const start = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
     .split('\n')
     .map(line => line && JSON.parse(line))[0]

@@ -95,7 +95,7 @@ t.test('a worker terminated mid-step: the call rejects, no thread is left', asyn
   t.equal(session.pool.piscina.threads.length, 0)
 })
 
-t.test('data that fail while the threads start: their error, and no thread or handle is left', async t => {
+t.test('data that fail to load while threads start: their error, and no thread or handle is left', async t => {
   const { experiment, baseDir } = resolveExperiment(long)
   const prepared = await prepareSession(experiment, baseDir, { purpose: 'train', splits: ['train', 'test'] })
   for (const ms of [0, 10, 100, 1000]) {

@@ -23,7 +23,7 @@ const experiment = (more: Partial<ExperimentInput> = {}) =>
   })
 const untrained = { train: { epochs: 0 } }
 
-t.test('what export writes, train --from takes back bit for bit, statistics of batch norm too', async t => {
+t.test('train --from reads exported weights bit for bit, including statistics of batch norm', async t => {
   const dir = t.testdir()
   const plain = { train: { epochs: 1, batchSize: 100 } }
   const runDir = join(dir, 'run')
@@ -67,7 +67,7 @@ t.test('the manifest has the digest: reproduce and resume begin with the same fi
   t.not(both.weightsSha256, weightsSha256)
 })
 
-t.test('the command: a file that does not fit ends it before training, --from-layout turns weights', async t => {
+t.test('train --from refuses a file that does not fit before training; --from-layout transposes weights', async t => {
   const dir = t.testdir({
     'x.json': JSON.stringify({ data: { dataset: 'idx', path }, model: { hidden: [] }, train: { epochs: 0 } }),
   })

@@ -43,7 +43,7 @@ async function trained(hidden: number[], compute: ExperimentInput['compute'] = {
 
 const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ backend: backend.name, skip }))
 for (const { backend, skip } of [{ backend: 'wasm' as const, skip: false as const }, ...natives]) {
-  t.test(`${backend}: the same threads train one network after another, each to its bits`, { skip }, async t => {
+  t.test(`${backend}: reused threads train one network after another, each with its own bits`, { skip }, async t => {
     const first = await trained([31], { backend })
     const other = await trained([40, 20], { backend })
     const again = await trained([31], { backend })
@@ -53,7 +53,7 @@ for (const { backend, skip } of [{ backend: 'wasm' as const, skip: false as cons
   })
 }
 
-t.test('two runs at the same time have threads of their own, and so has another number of workers', async t => {
+t.test('two runs at the same time do not share threads, nor do runs with different numbers of workers', async t => {
   const [one, two] = [await open([31]), await open([31])]
   const threads = [one, two].flatMap(session => session.pool.piscina.threads.map(({ threadId }) => threadId))
   t.equal(new Set(threads).size, 4)
@@ -64,19 +64,16 @@ t.test('two runs at the same time have threads of their own, and so has another 
   t.notOk(three.ids.some(id => threads.includes(id)))
 })
 
-t.test(
-  'an environment that has changed has new threads: theirs is a copy of the one that they were started in',
-  async t => {
-    await trained([31])
-    t.teardown(() => {
-      delete process.env.GRADLOOM_IDLE_TEST
-    })
-    process.env.GRADLOOM_IDLE_TEST = '1'
-    t.ok((await trained([31])).isNew)
-  },
-)
+t.test('a change of the environment starts new threads, which copy the environment at their start', async t => {
+  await trained([31])
+  t.teardown(() => {
+    delete process.env.GRADLOOM_IDLE_TEST
+  })
+  process.env.GRADLOOM_IDLE_TEST = '1'
+  t.ok((await trained([31])).isNew)
+})
 
-t.test('threads of a run that failed, or that had a large memory, are not used again', async t => {
+t.test('threads of a run that failed, or that had a large memory, are not reused', async t => {
   const failed = await open([31])
   const ids = failed.pool.piscina.threads.map(({ threadId }) => threadId)
   await failed.pool.piscina.threads[1].terminate()

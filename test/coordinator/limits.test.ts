@@ -198,7 +198,7 @@ t.test('dropout of each layer: an array of one number is that number; the wrong 
   )
 })
 
-t.test('what needs the whole mini-batch or gradient is refused over buffers', async t => {
+t.test('settings that need the whole mini-batch or gradient are refused with allReduce "buffers"', async t => {
   const compute = { allReduce: 'buffers' } as const
   t.throws(() => experiment(compute, { train: { clipNorm: 1 } }), /compute\.allReduce.*train\.clipNorm is 1/s)
   t.throws(() => experiment(compute, { model: { norm: 'layer' } }), /compute\.allReduce.*model\.norm is "layer"/s)

@@ -28,7 +28,7 @@ const experiment = (more: Partial<ExperimentInput> = {}): ExperimentInput => ({
   ...more,
 })
 
-t.test('arrays give the weights that the same samples of a generator give', async t => {
+t.test('arrays and a generator with the same samples give the same weights', async t => {
   const fromMemory = await train(experiment(), { runDir: null, data })
   const generated = function* () {
     for (const [i, features] of points.entries()) yield { features, label: labels[i] }
@@ -38,7 +38,7 @@ t.test('arrays give the weights that the same samples of a generator give', asyn
   t.same(fromRows.test, fromMemory.test)
 })
 
-t.test('validation and test samples of their own are scored, never learned from', async t => {
+t.test('separate validation and test samples are scored and never trained on', async t => {
   const [validation, test] = [
     { features: points.slice(0, 30), labels: labels.slice(0, 30) },
     { features: points.slice(30, 70), labels: labels.slice(30, 70) },
@@ -79,7 +79,7 @@ t.test('regression targets; the loss follows from the task', async t => {
   t.ok(test!.r2! > 0.9, `R² ${test!.r2}`)
 })
 
-t.test('resume and reproduce want the same samples again', async t => {
+t.test('resume and reproduce require the same samples', async t => {
   const runDir = join(dir, 'run')
   const done = await train(experiment(), { runDir, data })
   t.equal(done.runDir, runDir)
@@ -109,7 +109,7 @@ t.test('samples and data set must go together', async t => {
   await t.rejects(train(everySteps, { runDir: null, data }), { message: /needs a validation split/ })
 })
 
-t.test('the history has what the epoch events said', async t => {
+t.test('the history has the values of the epoch events', async t => {
   const epochs: EpochRecord[] = []
   const { history, runDir } = await train(experiment(), {
     runDir: null,
@@ -129,7 +129,7 @@ t.test('the history has what the epoch events said', async t => {
   }
 })
 
-t.test('events one by one, a loop that is left, and a run that is disposed of', async t => {
+t.test('async iteration over events, leaving the loop early, and disposal of a run', async t => {
   const run = train(experiment(), { runDir: null, data })
   const types: string[] = []
   for await (const event of run) types.push(event.type)

@@ -46,7 +46,7 @@ const longer = { overrides: ['train.epochs=5'] }
 const reference = await project('reference')
 const five = (await resume(reference.runDir, longer)).summary.weightsSha256
 
-t.test('a folder of data that was renamed: refused with what helps, then --data and --test-data', async t => {
+t.test('a renamed data folder is refused with a hint, then found with --data and --test-data', async t => {
   const { dir, runDir } = await project('renamed')
   const moved = join(dir, 'e')
   renameSync(join(dir, 'd'), moved)
@@ -72,7 +72,7 @@ t.test('a folder of data that was renamed: refused with what helps, then --data 
   await evaluate(runDir)
 })
 
-t.test('--set data.path does as --data does', async t => {
+t.test('--set data.path has the effect of --data', async t => {
   const { dir, runDir } = await project('set')
   renameSync(join(dir, 'd'), join(dir, 'e'))
   const overrides = [
@@ -84,7 +84,7 @@ t.test('--set data.path does as --data does', async t => {
   t.match(await reproduce(runDir), { identical: true })
 })
 
-t.test('other data at the new place are refused, and the run stays as it was', async t => {
+t.test('other data at the new location are refused, and the run is not changed', async t => {
   const { dir, runDir } = await project('others')
   const before = directoryBytes(runDir)
   const dataPath = join(dir, 'other.csv')
@@ -100,7 +100,7 @@ t.test('other data at the new place are refused, and the run stays as it was', a
   t.strictSame(directoryBytes(runDir), before)
 })
 
-t.test('no test file where there was one, or one where there was none: another run', async t => {
+t.test('a test file that was added or removed is refused as another run', async t => {
   const { runDir } = await project('test-file')
   await t.rejects(resume(runDir, { overrides: ['train.epochs=5', 'data.testPath=null'] }), {
     name: 'ConfigError',
@@ -108,7 +108,7 @@ t.test('no test file where there was one, or one where there was none: another r
   })
 })
 
-t.test('a project folder that was moved whole: every command finds the data beside the run', async t => {
+t.test('after the whole project folder was moved, every command finds the data relative to the run', async t => {
   const { dir } = await project('project')
   const moved = join(root, 'elsewhere', 'project')
   mkdirSync(join(root, 'elsewhere'))
@@ -122,7 +122,7 @@ t.test('a project folder that was moved whole: every command finds the data besi
   t.equal((await resume(runDir, longer)).summary.weightsSha256, five)
 })
 
-t.test('of two files, at the old place and beside the run, the one with the digest is taken', async t => {
+t.test('of two files, at the old location and beside the run, the one with the recorded digest is used', async t => {
   const { dir } = await project('both')
   const copy = join(root, 'copy')
   cpSync(dir, copy, { recursive: true })

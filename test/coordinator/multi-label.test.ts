@@ -71,7 +71,7 @@ const experiment = (more: Partial<ExperimentInput> = {}, data = {}) =>
 const run = join(dir, 'run')
 const summary = await train(experiment(), { runDir: run })
 
-t.test('labels are learned; every score of labels, and accuracy as the share of right labels', async t => {
+t.test('labels are learned; every score of labels, and accuracy as the fraction of correct labels', async t => {
   const { test, validation } = summary
   t.ok(test!.accuracy! > 0.85, `accuracy ${test!.accuracy}`)
   for (const score of [test!, validation!]) {
@@ -83,7 +83,7 @@ t.test('labels are learned; every score of labels, and accuracy as the share of 
   t.match((await readCheckpoint(join(run, summary.checkpoint!))).input, { task: 'multi-label', classNames: LABELS })
 })
 
-t.test('workers 1, 2, 3 and 7, every way of summing, stopped and resumed, reproduced: the same bits', async t => {
+t.test('workers 1, 2, 3 and 7, both forms of allReduce, stopped and resumed, reproduced: the same bits', async t => {
   for (const more of [
     {},
     { train: { accumulateSteps: 2 } },
@@ -122,7 +122,7 @@ t.test('rows that are read in windows: the same bits for every number of workers
   t.same([loss, exactMatch], [test!.loss, test!.exactMatch])
 })
 
-t.test('a field such as NA is a missing label where the column is said to be yes or no', async t => {
+t.test('a field such as NA is a missing label where the column is declared boolean', async t => {
   const file = join(dir, 'gaps.csv')
   const lines = rows.map(({ humidity, rain }, i) =>
     [humidity.toFixed(4), i % 10 === 3 ? 'NA' : rain ? 'yes' : 'no', i % 3 === 0].join(','),
@@ -141,7 +141,7 @@ t.test('a field such as NA is a missing label where the column is said to be yes
 })
 
 t.test(
-  'evaluate: the scores of the summary, and those of the predictions; another file in other spellings',
+  'evaluate gives the scores of the summary and of the predictions; another file may spell labels otherwise',
   async t => {
     const scored = await evaluate(run)
     for (const [name, value] of Object.entries(summary.test!)) t.equal(scored[name as keyof typeof scored], value, name)
@@ -238,7 +238,7 @@ t.test('predict: labels by name, a file of predictions, rows with a wrong label'
   t.match(json.predictions[0], { index: 0, labels: [{ name: 'rain' }, { name: 'warm' }, { name: 'storm' }] })
 })
 
-t.test('exported models: onnxruntime-web has the probabilities; an .npz and the run itself begin another', async t => {
+t.test('onnxruntime-web gives the same probabilities; train --from accepts the .npz and the run', async t => {
   const predictor = await Predictor.open(run)
   const { features } = await loadTestSamples(predictor)
   const own = predictor.predict(features).data
@@ -264,7 +264,7 @@ t.test('exported models: onnxruntime-web has the probabilities; an .npz and the 
   }
 })
 
-t.test('a single yes/no column: two softmax outputs by itself, one sigmoid output if labels are asked for', async t => {
+t.test('a single yes/no column: two softmax outputs by default, one sigmoid output for task labels', async t => {
   const ignored = { warm: 'ignore', storm: 'ignore' }
   const data = { target: 'rain', columns: ignored, weight: null }
   const widthOf = async (more: object) => {
@@ -276,7 +276,7 @@ t.test('a single yes/no column: two softmax outputs by itself, one sigmoid outpu
   t.same(await widthOf({ task: 'multi-label' }), [1, true])
 })
 
-t.test('settings that labels do not have are refused before anything is trained', async t => {
+t.test('settings that do not apply to labels are refused before training', async t => {
   for (const [settings, message] of [
     [{ loss: 'mean-squared-error' }, /train\.loss is 'mean-squared-error', expected "binary-cross-entropy" or null/],
     [{ classWeights: 'balanced' }, /train\.classWeights is 'balanced', expected null, .* data\.weight names a column/],
@@ -290,7 +290,7 @@ t.test('settings that labels do not have are refused before anything is trained'
   })
 })
 
-t.test('a label that never changes is named, and its scores are undefined; so are those of a split', async t => {
+t.test('a constant label is reported, and its scores are undefined, also if constant in one split only', async t => {
   const settings = experiment(
     { checkpoint: {}, train: { epochs: 1 } },
     { dataset: 'memory', path: null, target: null, weight: null, task: 'multi-label', validation: 0 },
@@ -344,7 +344,7 @@ t.test('arrays: (rows, labels) of 0 and 1', async t => {
   await t.rejects(train(settings, { runDir: null }), { message: /'label \d' of row \d+ is 2, expected 0 or 1/ })
 })
 
-t.test('samples of a program: 0 and 1, true and false; other values are refused', async t => {
+t.test('samples in memory: labels are 0 and 1, or true and false; other values are refused', async t => {
   const features = rows.map(({ humidity, height, wind }) => [humidity, height, wind])
   const settings = experiment(
     { checkpoint: {} },

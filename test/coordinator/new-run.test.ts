@@ -83,7 +83,7 @@ t.test('epochs: 0 writes the He-normal weights and stops', async t => {
   t.ok(parameters.get('layers.0.bias')!.data.every(bias => bias === 0))
 })
 
-t.test('an experiment file elsewhere: relative data are found again by evaluate', async t => {
+t.test('an experiment file in another folder: evaluate finds data with a relative path', async t => {
   const dir = join(root, 'elsewhere')
   mkdirSync(dir)
   const file = join(dir, 'mine.json')
@@ -101,7 +101,7 @@ t.test('an experiment file elsewhere: relative data are found again by evaluate'
   })
 })
 
-t.test('more than a panel of classes, and a batch larger than the data', async t => {
+t.test('more classes than a panel is wide, and a batch larger than the data', async t => {
   const path = writeTinyData(join(root, 'many'), { ...TINY, train: 300, classes: 31, height: 31, width: 4 })
   const many = resolveExperiment({
     data: { dataset: 'idx', path },

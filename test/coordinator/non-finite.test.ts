@@ -29,7 +29,7 @@ const exploding = (train: ExperimentInput['train'], more: Partial<ExperimentInpu
   })
 
 t.test(
-  'rollback: from the beginning or the last checkpoint on schedule, with less each time, to a finite end',
+  'rollback continues from the beginning or the last scheduled checkpoint with a lower learning rate each time, until the loss is finite',
   async t => {
     const runDir = join(t.testdir(), 'run')
     const warnings: string[] = []
@@ -50,7 +50,7 @@ t.test(
     const rates = eventsIn(runDir).flatMap(event => (event.type === 'steps' ? [event.learningRate] : []))
     t.equal(rates.at(-1), (2 ** 100 * events.at(-1)!.rateFactor) / Math.sqrt(2), 'the log has the rate that was used')
 
-    t.test('the same bits with other workers, however stopped, and reproducible', async t => {
+    t.test('the same bits with any number of workers, stopped anywhere, and reproducible', async t => {
       const stoppedDir = join(t.testdir(), 'stopped')
       const stop = new AbortController()
       await train(exploding(options, { compute: { backend: 'wasm', workers: 3 } }), {
@@ -81,7 +81,7 @@ t.test('too many rollbacks end the run; no checkpoint holds a number that is not
   t.equal(leftOut(runDir).length, 3)
 })
 
-t.test('weights that an update made infinite are not saved, and cannot be left out', async t => {
+t.test('weights that an update made infinite are not saved, and are not handled by skip', async t => {
   // One step of an epoch: its update overflows, and nothing has noticed when the run ends.
   const runDir = join(t.testdir(), 'run')
   for (const onNonFinite of ['stop', 'skip'] as const) {
@@ -127,7 +127,7 @@ function writeDimData(dir: string): string {
   return dir
 }
 
-t.test('skip: leaves out the one mini-batch that overflows, once an epoch, the same for any workers', async t => {
+t.test('skip leaves out the one mini-batch that overflows, once per epoch, for any number of workers', async t => {
   const dir = t.testdir()
   const from = join(dir, 'from.safetensors')
   const filled = (name: string, shape: number[], value: number) => ({

@@ -63,7 +63,7 @@ t.test('features of any scale are learned; classes are named in manifest and che
   t.same((await evaluate(run)).accuracy, summary.test!.accuracy)
 })
 
-t.test('any number of workers, any cut, stopped and resumed: the same bits; another backend: nearly', async t => {
+t.test('any number of workers and shards, stopped and resumed: the same bits; another backend: close', async t => {
   const digest = async (compute: ExperimentInput['compute']) =>
     (await train(resolveExperiment(experiment({ compute: { backend: 'wasm', ...compute } })), { runDir: null }))
       .weightsSha256
@@ -80,7 +80,7 @@ t.test('any number of workers, any cut, stopped and resumed: the same bits; anot
   t.ok(Math.abs(slow.test!.loss - summary.test!.loss) < 1e-3, `loss ${slow.test!.loss} beside ${summary.test!.loss}`)
 })
 
-t.test('a model is asked where its table is not, and answers as it scored', async t => {
+t.test('a model predicts without its table as it was scored', async t => {
   const model = join(dir, 'model.safetensors')
   await exportWeights(run, model)
   const away = `${path}.away`

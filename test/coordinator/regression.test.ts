@@ -59,7 +59,7 @@ const two = join(dir, 'two')
 const summary = await train(resolveExperiment(experiment(['price'])), { runDir: run })
 await train(resolveExperiment(experiment(['price', 'rent'])), { runDir: two })
 
-t.test('targets in the hundred thousands are learned; there is R² and no accuracy', async t => {
+t.test('targets in the hundred thousands are learned; R² is reported in place of accuracy', async t => {
   const { test, train, validation } = summary
   t.ok(test!.r2! > 0.95, `R² ${test!.r2}`)
   for (const score of [test, train, validation]) t.notOk('accuracy' in score!)
@@ -74,7 +74,7 @@ t.test('targets in the hundred thousands are learned; there is R² and no accura
   t.same([scored, kept.status], [test, 'completed'])
 })
 
-t.test('the number of workers changes no bit, nor does a stop', async t => {
+t.test('neither the number of workers nor a stop changes a bit', async t => {
   const digest = async (compute: ExperimentInput['compute']) =>
     (await train(resolveExperiment(experiment(['price'], { compute })), { runDir: null })).weightsSha256
   for (const workers of [1, 3]) t.equal(await digest({ backend: 'wasm', workers }), summary.weightsSha256)
@@ -113,7 +113,7 @@ t.test('evaluate: the same scores, and the error in the unit of the target', asy
   t.equal((await evaluate(two, { split: 'validation' })).targets!.length, 2)
 })
 
-t.test('predict: values by name beside the truth, the largest errors first', async t => {
+t.test('predict: values by name beside the true values, the largest errors first', async t => {
   const predictor = await Predictor.open(two)
   const test = await loadTestSamples(predictor)
   const order = rowsByError(answersOf(predictor, test))
@@ -132,7 +132,7 @@ t.test('predict: values by name beside the truth, the largest errors first', asy
   )
 })
 
-t.test('exported models speak in the units of the data', async t => {
+t.test('exported models predict in the units of the data', async t => {
   const predictor = await Predictor.open(two)
   const { features: images } = await loadTestSamples(predictor)
   const { data: own } = predictor.predict(images)
@@ -210,7 +210,7 @@ t.test('report and compare: errors of each target, predicted against true', asyn
   t.equal(runs[0].results['test R²'], summary.test!.r2)
 })
 
-t.test('what cannot be is refused', async t => {
+t.test('settings that regression does not support are refused', async t => {
   const refused = (more: Partial<ExperimentInput>, message: RegExp) =>
     t.throws(() => resolveExperiment({ ...experiment(['price']), ...more }), { message })
   t.equal(resolveExperiment(experiment(['price'], { train: {} })).experiment.train.loss, 'mean-squared-error')
@@ -267,7 +267,7 @@ t.test('test rows must have the targets of the training rows', async t => {
   await t.rejects(failed({ dataset: 'npz', path: archive, task: 'regression' }), { message: /the test rows have/ })
 })
 
-t.test('a target that never changes is said as it is', async t => {
+t.test('a constant target is reported', async t => {
   const file = join(t.testdir({ 'same.csv': `x,y\n${'1,7\n2,7\n3,7\n4,7\n5,7\n'.repeat(4)}` }), 'same.csv')
   const same = join(dir, 'same')
   const data = { dataset: 'table', path: file, task: 'regression' } as const
@@ -326,7 +326,7 @@ async function scoresOf(t: Test, train1: readonly (readonly number[])[], test: r
 const near = (got: number | null | undefined, want: number | null) =>
   want === null ? got === null : typeof got === 'number' && Math.abs(got - want) <= 1e-5 * Math.max(1, Math.abs(want))
 
-t.test('R² is against the rows that are scored, in every place', async t => {
+t.test('R² is against the mean of the scored rows everywhere', async t => {
   // Test rows in a hundredth of the range of the training rows: against their spread, noise would be nothing.
   const noise = (i: number) => 3 * Math.sin(i * 12.9898)
   const { scored, evaluated, reported, want } = await scoresOf(
@@ -340,7 +340,7 @@ t.test('R² is against the rows that are scored, in every place', async t => {
     t.ok(near(got.r2, r2) && near(got.rmse, rmse), JSON.stringify(got))
 })
 
-t.test('a target that never changed in training: the real error, and R² of the rows that are scored', async t => {
+t.test('a target that is constant in training: the real error, and R² of the scored rows', async t => {
   const both = await scoresOf(
     t,
     Array.from({ length: 40 }, (_, i) => [i, 2 * i, 5]),
@@ -369,7 +369,7 @@ t.test('a target that never changed in training: the real error, and R² of the 
   )
 })
 
-t.test('one row: no R²', async t => {
+t.test('R² of one row is undefined', async t => {
   const { scored, evaluated, reported } = await scoresOf(
     t,
     Array.from({ length: 40 }, (_, i) => [i, 3 * i]),

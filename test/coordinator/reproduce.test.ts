@@ -49,7 +49,7 @@ t.test('a run that was stopped and resumed, and one that began from weights', as
   t.match(await reproduce(fromDir), { identical: true, difference: null })
 })
 
-t.test('pictures: the manifest has the versions of what decoded them, and others are named', async t => {
+t.test('pictures: the manifest records the versions of the decoders, and reproduce names other versions', async t => {
   const folder = join(root, 'pictures')
   for (const [c, name] of ['dark', 'light'].entries()) {
     mkdirSync(join(folder, name), { recursive: true })
@@ -101,7 +101,7 @@ t.test(
   },
 )
 
-t.test('another backend: the first step that differs, and what is different here', async t => {
+t.test('another backend: reproduce reports the first step that differs and what differs on this machine', async t => {
   const found = await reproduce(runDir, { overrides: ['compute.backend=reference'] })
   t.match(found, {
     identical: false,
@@ -111,7 +111,7 @@ t.test('another backend: the first step that differs, and what is different here
   })
 })
 
-t.test('a record that was tampered with in the middle: identical up to the step before', async t => {
+t.test('metrics edited in the middle: reproduce reports identity up to the step before', async t => {
   const dir = join(root, 'tampered')
   cpSync(runDir, dir, { recursive: true })
   const file = join(dir, 'metrics.jsonl')
@@ -122,7 +122,7 @@ t.test('a record that was tampered with in the middle: identical up to the step 
   t.match(await reproduce(dir), { identical: false, identicalUpTo: 11, difference: { step: 15, what: /loss/ } })
 })
 
-t.test('one bit of the data changed: refused', async t => {
+t.test('data with one changed bit are refused', async t => {
   const dir = join(root, 'other-data')
   cpSync(runDir, dir, { recursive: true })
   const data = join(root, 'data-changed')
@@ -139,7 +139,7 @@ t.test('one bit of the data changed: refused', async t => {
   })
 })
 
-t.test('a run whose past was changed, and one that left nothing: refused', async t => {
+t.test('a run whose settings were changed on the way, and one with nothing to compare, are refused', async t => {
   const changed = join(root, 'changed')
   await train(experiment(), { runDir: changed })
   await resume(changed, { overrides: ['train.epochs=3', 'train.l2=0.5'], allowChange: true })
@@ -154,7 +154,7 @@ t.test('a run whose past was changed, and one that left nothing: refused', async
   await t.rejects(reproduce(root), { name: 'ConfigError', message: /has no resolved.json/ })
 })
 
-t.test('the command: exit code 0 and 1, lines and JSON; the run stays as it was', async t => {
+t.test('the reproduce command: exit codes 0 and 1, lines and JSON; the run is not changed', async t => {
   const before = readFileSync(join(runDir, 'summary.json'), 'utf8')
   const same = await gradloom(['reproduce', runDir, '--quiet'])
   t.match(same, { code: 0, stdout: 'identical: the same bits at every recorded step (6)\n', stderr: '' })

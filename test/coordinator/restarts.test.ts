@@ -37,7 +37,7 @@ const natives = (await nativeCandidates()).map(({ backend, skip }) => ({ name: b
 const backends = [{ name: 'wasm' as const, skip: false as const, deaths: DEATHS }, ...natives]
 // A thread that is terminated inside a native library can take the process with it (see src/coordinator/pool.ts): there is no such moment here.
 for (const { name, skip, deaths } of backends.slice(0, 1)) {
-  t.test(`${name}: ${deaths} threads terminated at moments drawn by a seed: the same bits`, { skip }, async t => {
+  t.test(`${name}: ${deaths} threads terminated at seeded random moments: the same bits`, { skip }, async t => {
     const threads: Worker[] = []
     const collect = (thread: Worker) => threads.push(thread)
     process.on('worker', collect)
@@ -160,7 +160,7 @@ for (const { name, skip, deaths } of backends) {
   )
 }
 
-t.test('more deaths than compute.maxRestarts: the run fails and says so', async t => {
+t.test('more failures than compute.maxRestarts: the run fails with that reason', async t => {
   const { code, stderr, summary } = await trainWithDeaths(join(t.testdir(), 'run'), 'wasm', 9, [
     ...['--set', 'compute.maxRestarts=2'],
   ])

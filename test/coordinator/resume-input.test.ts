@@ -17,7 +17,7 @@ function copy(t: Test): { run: string; data: string } {
   return { run: join(dir, 'run'), data: join(dir, 'bytes.npz') }
 }
 
-t.test('a run on a table of bytes that was divided by 255 resumes with that scaling, to the same bits', async t => {
+t.test('a run on a table of bytes divided by 255 resumes with that scaling, with the same bits', async t => {
   const { run, data } = copy(t)
   const { trained, summary } = await resume(run, { dataPath: data, overrides: ['train.epochs=4'] })
   t.equal(trained, true)
@@ -26,7 +26,7 @@ t.test('a run on a table of bytes that was divided by 255 resumes with that scal
   t.match(input, { dtype: 'uint8', scaling: null })
 })
 
-t.test('another scaling than the completed steps had is refused, even where changes are allowed', async t => {
+t.test('a scaling other than that of the completed steps is refused, even with allowChange', async t => {
   const { run, data } = copy(t)
   const asked = { dataPath: data, overrides: ['train.epochs=4', 'data.normalise=standardise'], allowChange: true }
   await t.rejects(resume(run, asked), {
@@ -35,7 +35,7 @@ t.test('another scaling than the completed steps had is refused, even where chan
   })
 })
 
-t.test('how pictures are prepared may change: no step depends on it', async t => {
+t.test('the preparation of pictures may change: no step depends on it', async t => {
   const { run, data } = copy(t)
   await resume(run, { dataPath: data, overrides: ['train.epochs=3', 'data.preparation=plain'] })
   const { input } = await readCheckpoint(join(run, 'checkpoints', 'step-12.safetensors'))

@@ -210,7 +210,7 @@ for (const { name, from, damage, message, overrides } of cases) {
   })
 }
 
-t.test('a checkpoint of another run of the same shape is not continued from', async t => {
+t.test('a checkpoint of another run with the same shapes is refused', async t => {
   const otherDir = join(root, 'other')
   await train(experiment({ seed: 7, train: { epochs: 4, batchSize: 50 } }), { runDir: otherDir })
   const [newest] = await checkpointSteps(join(otherDir, 'checkpoints'))
@@ -221,7 +221,7 @@ t.test('a checkpoint of another run of the same shape is not continued from', as
   t.strictSame(directoryBytes(dir), before)
 })
 
-t.test('a finished run is left alone whatever else is missing', async t => {
+t.test('a finished run is not changed, whichever of its files are missing', async t => {
   for (const damage of [remove('manifest.json'), remove('checkpoints'), damageAll('bit'), remove('metrics.jsonl')]) {
     const dir = copyOf(finishedDir, damage)
     const before = directoryBytes(dir)
@@ -230,29 +230,26 @@ t.test('a finished run is left alone whatever else is missing', async t => {
   }
 })
 
-t.test(
-  'what need not be there: experiment.json, metrics, links, a summary; layout and paths may be edited',
-  async t => {
-    const moved = join(root, 'moved-data')
-    cpSync(path, moved, { recursive: true })
-    const harmless: [string, (dir: string) => void][] = [
-      ['experiment.json', remove('experiment.json')],
-      ['metrics.jsonl', remove('metrics.jsonl')],
-      ['summary.json', remove('summary.json')],
-      ['latest', remove('checkpoints/latest')],
-      ['layout', edit('resolved.json', text => JSON.stringify(JSON.parse(text)))],
-      ['path', edit('resolved.json', text => text.replace(JSON.stringify(path), JSON.stringify(moved)))],
-    ]
-    for (const [name, damage] of harmless) {
-      const dir = copyOf(stoppedDir, damage)
-      const { summary } = await resume(dir)
-      t.equal(summary.weightsSha256, finished.weightsSha256, name)
-      t.match(await reproduce(dir), { identical: true }, `${name}: reproduced`)
-    }
-  },
-)
+t.test('experiment.json, metrics, links and summary are optional; formatting and paths may be edited', async t => {
+  const moved = join(root, 'moved-data')
+  cpSync(path, moved, { recursive: true })
+  const harmless: [string, (dir: string) => void][] = [
+    ['experiment.json', remove('experiment.json')],
+    ['metrics.jsonl', remove('metrics.jsonl')],
+    ['summary.json', remove('summary.json')],
+    ['latest', remove('checkpoints/latest')],
+    ['layout', edit('resolved.json', text => JSON.stringify(JSON.parse(text)))],
+    ['path', edit('resolved.json', text => text.replace(JSON.stringify(path), JSON.stringify(moved)))],
+  ]
+  for (const [name, damage] of harmless) {
+    const dir = copyOf(stoppedDir, damage)
+    const { summary } = await resume(dir)
+    t.equal(summary.weightsSha256, finished.weightsSha256, name)
+    t.match(await reproduce(dir), { identical: true }, `${name}: reproduced`)
+  }
+})
 
-t.test('a run that was killed before its first checkpoint starts at step 0, and says so', async t => {
+t.test('a run that was killed before its first checkpoint starts at step 0 with a warning', async t => {
   const dir = copyOf(stoppedDir, dir => {
     remove('checkpoints')(dir)
     remove('summary.json')(dir)
@@ -264,7 +261,7 @@ t.test('a run that was killed before its first checkpoint starts at step 0, and 
   t.equal(summary.weightsSha256, finished.weightsSha256)
 })
 
-t.test('a damaged newest checkpoint is set aside: what is saved afterwards is not pruned in its favour', async t => {
+t.test('a damaged newest checkpoint is set aside and does not cause newer ones to be pruned', async t => {
   const few = { checkpoint: { everySteps: 5, everyEpochs: null, keepLast: 1, keepBest: true } }
   const runDir = join(root, 'keeps-one')
   await train(experiment(few), { runDir })
@@ -278,27 +275,24 @@ t.test('a damaged newest checkpoint is set aside: what is saved afterwards is no
   t.ok(readdirSync(folder).includes('step-999.safetensors.damaged'), readdirSync(folder).join(' '))
 })
 
-t.test(
-  'evaluate, predict, report and reproduce: an edited run is refused, a manifest that is gone is not needed',
-  async t => {
-    const edited = copyOf(finishedDir, activation)
-    const before = directoryBytes(edited)
-    const refused = { name: 'RunError', message: /resolved\.json: content was edited/ }
-    await t.rejects(evaluate(edited), refused)
-    await t.rejects(Predictor.open(edited), refused)
-    await t.rejects(readReport([edited]), refused)
-    await t.rejects(reproduce(edited), refused)
-    t.strictSame(directoryBytes(edited), before)
-    const { loss } = await evaluate(finishedDir)
-    const noManifest = copyOf(finishedDir, dir => {
-      activation(dir)
-      remove('manifest.json')(dir)
-    })
-    t.equal((await evaluate(noManifest)).loss, loss, 'the checkpoint says what its weights were trained with')
-  },
-)
+t.test('evaluate, predict, report and reproduce refuse an edited run and work without a manifest', async t => {
+  const edited = copyOf(finishedDir, activation)
+  const before = directoryBytes(edited)
+  const refused = { name: 'RunError', message: /resolved\.json: content was edited/ }
+  await t.rejects(evaluate(edited), refused)
+  await t.rejects(Predictor.open(edited), refused)
+  await t.rejects(readReport([edited]), refused)
+  await t.rejects(reproduce(edited), refused)
+  t.strictSame(directoryBytes(edited), before)
+  const { loss } = await evaluate(finishedDir)
+  const noManifest = copyOf(finishedDir, dir => {
+    activation(dir)
+    remove('manifest.json')(dir)
+  })
+  t.equal((await evaluate(noManifest)).loss, loss, 'the checkpoint says what its weights were trained with')
+})
 
-t.test('the command says what to do', async t => {
+t.test('the error of the resume command has a hint', async t => {
   const dir = copyOf(stoppedDir, hidden)
   t.match(await gradloom(['resume', dir, '--quiet']), {
     code: 1,
@@ -307,7 +301,7 @@ t.test('the command says what to do', async t => {
   })
 })
 
-t.test('a run directory that was moved is resumed where it is now', async t => {
+t.test('a run directory that was moved is resumed at its new location', async t => {
   const dir = join(root, 'renamed')
   renameSync(
     copyOf(stoppedDir, () => {}),

@@ -151,7 +151,7 @@ t.test('a damaged checkpoint is reported and skipped, and the bits stay the same
   t.equal(summary.weightsSha256, undisturbed.weightsSha256)
 })
 
-t.test('a run without a checkpoint starts over; a finished one is left alone, or made longer', async t => {
+t.test('a run without a checkpoint starts over; a finished one is kept, or continued for more epochs', async t => {
   const runDir = join(t.testdir(), 'run')
   const none = { checkpoint: { everyEpochs: null, atEnd: false, keepBest: false } }
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }, none))
@@ -176,7 +176,7 @@ t.test('another number of epochs is refused where the schedule ends with the run
   t.equal(summary.epochs, 4)
 })
 
-t.test('changes of the past, other data and a run in use are refused', async t => {
+t.test('changes that affect completed steps, other data and a run in use are refused', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }))
   await t.rejects(

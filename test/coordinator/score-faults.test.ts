@@ -114,7 +114,7 @@ for (const onNonFinite of ['stop', 'skip', 'rollback'] as const) {
   })
 }
 
-t.test('the run of every policy has the same bits', async t => {
+t.test('every policy of onNonFinite gives the same bits', async t => {
   const digests = new Set<string | null>()
   for (const onNonFinite of ['stop', 'skip', 'rollback'] as const) {
     digests.add((await train(experiment('validation', { onNonFinite }), { runDir: null })).weightsSha256)
@@ -178,7 +178,7 @@ t.test('scores between epochs, a stop in the middle, resume, evaluate', async t 
   t.match(await evaluate(runDir), { split: 'test', accuracy: Number })
 })
 
-t.test('what is shown: lines, report, TensorBoard', async t => {
+t.test('scores that are not finite in lines, report and TensorBoard', async t => {
   const log = { tensorboard: true }
   const { runDir, summary } = await run(experiment('validation', { evaluateEverySteps: 2 }, { log }))
   t.match(epochLine(eventsOfType(runDir, 'epoch')[0]), /^epoch 1\/3 {2}loss 0\.\d+ .* validation not finite/)
@@ -197,7 +197,7 @@ t.test('what is shown: lines, report, TensorBoard', async t => {
   t.notMatch(tensorboard, /validation\//)
 })
 
-t.test('mini-batches that were all left out: no loss, one warning an epoch, one paragraph of a report', async t => {
+t.test('an epoch without its mini-batches has no loss; one warning per epoch, one paragraph in a report', async t => {
   const warnings: string[] = []
   const runDir = join(root, 'left-out')
   const loaded = resolveExperiment({

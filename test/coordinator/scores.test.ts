@@ -93,7 +93,7 @@ t.test('workers 1, 2, 3 and 7: the same scores', async t => {
   for (const other of scores.slice(1)) t.same(other, scores[0])
 })
 
-t.test('every score can choose the best epoch; only it is computed after an epoch', async t => {
+t.test('every score can choose the best epoch; only that score is computed after an epoch', async t => {
   const best = async (name: ScoreName, task: 'classification' | 'regression') => {
     const run = join(dir, name)
     const settings = { checkpoint: { bestMetric: metricOf(name), keepLast: 9 } }

@@ -96,14 +96,14 @@ t.test('regression, shards, gradient accumulation', async t => {
   t.equal((await of(1)).weightsSha256, (await of(3)).weightsSha256)
 })
 
-t.test('nothing is left of the rows', async t => {
+t.test('the spool file is removed at the end', async t => {
   t.strictSame(
     readdirSync(run).filter(name => name.includes('.rows')),
     [],
   )
 })
 
-t.test('a spool gives back what it got, and says where there is no room', async t => {
+t.test('a spool reads back what was written, and reports a full disk with its place', async t => {
   const spool = await Spool.create(dir, 5, 3)
   await spool.append(Float32Array.from([1, 2, 3, 4, 5, 6]))
   await spool.append(Float32Array.from([7, 8, 9]))

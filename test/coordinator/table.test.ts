@@ -62,7 +62,7 @@ t.test('workers 1, 2, 3 and 7, stopped and resumed, reproduced: the same bits', 
   t.match(await reproduce(run), { identical: true })
 })
 
-t.test('every seed has the same splits; the task is written down', async t => {
+t.test('splits do not depend on the seed; the task is recorded', async t => {
   const rowsOf = async (seed: number) => {
     const folder = join(dir, `seed-${seed}`)
     await train(experiment({ seed, train: { epochs: 0 } }), { runDir: folder })
@@ -90,7 +90,7 @@ t.test('all rows of another file, columns in any order; rows by name; from the m
   await t.rejects(evaluate(run, { dataPath: other }), { message: /other\.csv: has no column 'island', expected all/ })
 })
 
-t.test('fractions are a regression by themselves; what it does not have is refused before it starts', async t => {
+t.test('fractional targets are a regression by default; unsupported settings are refused before the start', async t => {
   const file = join(dir, 'line.csv')
   writeFileSync(
     file,

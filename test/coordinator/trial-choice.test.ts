@@ -9,7 +9,7 @@ const time = (backend: StepTime['backend'], ms: number, more: Partial<StepTime> 
 const bf16 = { precision: 'bf16' } as const
 const one = { workers: 1 } as const
 
-t.test('the fastest is chosen, whatever is preferred', async t => {
+t.test('the fastest pair is chosen over the preferred one', async t => {
   const times = [time('onednn', 90), time('blas', 71), time('wasm', 194), time('onednn', 57, bf16)]
   t.equal(chooseByTimes(times, time('onednn', 0)), times[3])
   t.equal(chooseByTimes(times, time('wasm', 0)), times[3])
@@ -39,7 +39,7 @@ t.test(
   },
 )
 
-t.test('the line names every time, the chosen first, and how it was decided', async t => {
+t.test('the line lists every time, the chosen pair first, and the reason for the choice', async t => {
   const times = [time('onednn', 74.26), time('blas', 71.04), time('wasm', 194.4), time('onednn', 57.11, bf16)]
   t.equal(
     timesText(times, times[3], 'measured'),

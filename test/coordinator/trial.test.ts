@@ -88,7 +88,7 @@ const single = await planned({ backend: 'wasm', workers: 1 })
 const singleReference = await planned({ backend: 'reference', workers: 1 })
 const countOf = ({ calls }: Fake, name: string) => calls.filter(call => call === name).length
 
-t.test('contenders take turns, and each of them has the same number', async t => {
+t.test('contenders take turns, each the same number of turns', async t => {
   const fake = fakePool(({ backend }) => (backend === 'wasm' ? 31 : 30))
   const times = await measureSteps([wasm, reference], await loaded(wasm), fake.pool)
   t.strictSame(times, [
@@ -100,7 +100,7 @@ t.test('contenders take turns, and each of them has the same number', async t =>
   t.equal(countOf(fake, 'wasm, 2 workers') > 6, true)
 })
 
-t.test('one that is far behind takes no other turn', async t => {
+t.test('a contender that is far behind takes no other turn', async t => {
   const fake = fakePool(({ backend }) => (backend === 'wasm' ? 30 : 90))
   const times = await measureSteps([wasm, reference], await loaded(wasm), fake.pool)
   t.match(times, [{ ms: 30 }, { backend: 'reference', ms: 90 }], 'its first time is told')
@@ -111,7 +111,7 @@ t.test('one that is far behind takes no other turn', async t => {
   t.equal(last, fake.calls.length - 1, 'nobody is left to compare with')
 })
 
-t.test('so does one that falls behind later', async t => {
+t.test('a contender that falls behind later takes no other turn', async t => {
   const fake = fakePool(({ backend }, turn) => (backend === 'wasm' || turn === 0 ? 15 : 25))
   const times = await measureSteps([wasm, reference], await loaded(wasm), fake.pool)
   t.match(times, [{ ms: 15 }, { ms: 25 }])

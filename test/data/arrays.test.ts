@@ -126,7 +126,7 @@ function unicode(texts: readonly string[], length: number, swap = false): Uint8A
   return bytes
 }
 
-t.test('labels in every form that programs keep them in name the same classes', async t => {
+t.test('labels in every common form name the same classes', async t => {
   const rows = [0, 1, 1, 0, 1, 0, 0, 1, 0, 1]
   const x = npy('<f4', [10, 1], bytesOf(Float32Array.from(rows, (label, i) => label + i / 100)))
   const hot = rows.flatMap(label => [1 - label, label])
@@ -182,7 +182,7 @@ t.test(
   },
 )
 
-t.test('a table is numbers whatever its type; bytes with height and width are images', async t => {
+t.test('a 2-dimensional array is numbers for every type; bytes with height and width are images', async t => {
   const values = Uint8Array.from({ length: 40 }, (_, i) => (i * 37) % 200)
   const y = npy(
     '|u1',
@@ -228,7 +228,7 @@ t.test('a table is numbers whatever its type; bytes with height and width are im
   })
 })
 
-t.test('features that f32 takes for the same are refused, in arrays and in tables', async t => {
+t.test('features that are different but equal in f32 are refused, in arrays and tables', async t => {
   const rows = Array.from({ length: 400 }, (_, i) => i)
   const labels = rows.map(i => i % 2)
   const y = npy('|u1', [400], Uint8Array.from(labels))
@@ -265,7 +265,7 @@ t.test('features that f32 takes for the same are refused, in arrays and in table
   }
 })
 
-t.test('what is wrong with arrays is named', async t => {
+t.test('errors of arrays name the file and the problem', async t => {
   const { 'x_train.npy': x, 'y_train.npy': y } = KERAS
   const nan = npy('<f4', [2, 1], bytesOf(Float32Array.of(1, Number.NaN)))
   const two = npy('<i4', [2], bytesOf(Int32Array.of(0, 1)))
@@ -397,7 +397,7 @@ t.test('pictures in folders of classes: grey, in the order of classes and names'
   t.match(flat, { classNames: ['0', '1'], train: { rows: 8 }, test: { rows: 2 } })
 })
 
-t.test('pictures of many sizes are brought to one, if it is named', async t => {
+t.test('pictures of different sizes are resized if a size is given', async t => {
   const pictures = {
     'a/1.png': png(4, 4, 10),
     'b/1.png': png(8, 6, 90),
@@ -413,7 +413,7 @@ t.test('pictures of many sizes are brought to one, if it is named', async t => {
   t.match(source, { height: 3, width: 5 })
 })
 
-t.test('what is wrong with pictures is named', async t => {
+t.test('errors of pictures name the file and the problem', async t => {
   await t.rejects(openPictures({ 'a/x.txt': Buffer.from('x') }), {
     name: 'DataError',
     message: /a: the class has no picture that can be read, expected PNG, .*; it has 1 other file/,

@@ -46,7 +46,7 @@ t.test('idx: any image size, classes from the labels of both splits, into shared
   }
 })
 
-t.test('idx: a class without training samples is said; transposed images are set upright', async t => {
+t.test('idx: a class without training samples is reported; transposed images are transposed back', async t => {
   const files = { ...smallSet(), trainLabels: labelsFile([1, 2, 3, 3, 2, 1]), testLabels: labelsFile([1, 2, 3]) }
   const base = t.testdir()
   const dir = writeSet(join(base, 'letters'), files)
@@ -120,7 +120,7 @@ t.test('a missing set: the error lists the places and the commands that help', a
   t.match(notFound('fashion-mnist', misses).hint, /apt-get install dataset-fashion-mnist/)
 })
 
-t.test('with data.path, only that folder is looked at, and the error says so', async t => {
+t.test('with data.path only that folder is searched, and the error says so', async t => {
   const base = t.testdir()
   writeSet(join(base, 'elsewhere'), smallSet())
   const env = { GRADLOOM_DATA: join(base, 'elsewhere') }
@@ -138,7 +138,7 @@ t.test('idx without a path, and digits with one, are config errors', async t => 
   await t.rejects(digits, { name: 'ConfigError', message: /data.path is 'x', expected null/ })
 })
 
-t.test('files that do not belong together are refused when the set is opened', async t => {
+t.test('files that do not match are refused when the data set is opened', async t => {
   const good = smallSet()
   const cases: [name: string, open: (dir: string) => Promise<unknown>, files: typeof good, want: RegExp][] = [
     [
@@ -236,7 +236,7 @@ t.test('digits: 8,004 + 1,996 rows, every fifth of a digit is a test image, ever
   t.equal(wrong, 0)
 })
 
-t.test('digits: loaded again they are the same, and a file that has changed in the meantime is noticed', async t => {
+t.test('digits: loading twice gives the same samples, and a file that changed between is noticed', async t => {
   const dir = join(t.testdir(), 'digits')
   cpSync(digitsDir(), dir, { recursive: true })
   const load = async () => {

@@ -10,7 +10,7 @@ const blocks = [...readFileSync('docs/data.md', 'utf8').matchAll(/```(json)?\n([
 const experiments = blocks.filter(text => text.startsWith('{'))
 const table = blocks.find(text => text.startsWith('sepal'))!
 
-t.test('the table', async t => {
+t.test('docs/data.md: the example of a table trains', async t => {
   const [header, ...rows] = table.trim().split('\n')
   const dir = t.testdir({
     'flowers.csv': `${header}\n${Array.from({ length: 20 }, () => rows.join('\n')).join('\n')}\n`,
@@ -68,7 +68,7 @@ t.test('the folder of pictures', async t => {
   t.equal(test?.accuracy, 1)
 })
 
-t.test('every other example is a right experiment', async t => {
+t.test('docs/data.md: every other example is a valid experiment', async t => {
   const dir = t.testdir()
   for (const [i, text] of experiments.entries()) {
     const file = join(dir, `${i}.json`)

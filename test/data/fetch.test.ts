@@ -73,7 +73,7 @@ t.test('fetches, places whole files, and the second time downloads nothing', asy
   t.equal(mirror.requests.length, requests, 'no request the second time')
 })
 
-t.test('files that are there unpacked are right too', async t => {
+t.test('unpacked files that are present are accepted', async t => {
   const to = writeSet(t.testdir(), content)
   const { files } = await run(known('http://127.0.0.1:9/'), to)
   t.same(
@@ -110,7 +110,7 @@ t.test('a cut connection and a server without Range: starts again from the begin
   )
 })
 
-t.test('a server that always cuts at the same byte is given up for the next mirror', async t => {
+t.test('a server that always disconnects at the same byte is given up for the next mirror', async t => {
   const bad = await startMirror(t, (request, response) => serveWhole(response, gz[roleOf(request.url!)], 4))
   const good = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))
   const to = t.testdir()
@@ -139,7 +139,7 @@ t.test('a fetch that failed leaves its partial file, and the next one continues 
   assertWhole(t, to)
 })
 
-t.test('the part of a fetch that was killed is taken over when idle, and left alone while fresh', async t => {
+t.test('the partial file of a killed fetch is taken over once idle, and not touched while fresh', async t => {
   const mirror = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))
   const to = t.testdir()
   const [idle, fresh] = ['.train-images-idx3-ubyte.dead.part', '.t10k-images-idx3-ubyte.alive.part']
@@ -152,7 +152,7 @@ t.test('the part of a fetch that was killed is taken over when idle, and left al
   assertWhole(t, to, [fresh])
 })
 
-t.test('a part of other bytes, or longer than the file, is thrown away', async t => {
+t.test('a partial file with other bytes, or longer than the file, is discarded', async t => {
   const mirror = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))
   for (const length of [1000, gz.trainImages.length, gz.trainImages.length + 50]) {
     const to = t.testdir({ '.train-images-idx3-ubyte.part': Buffer.alloc(length, 1) })
@@ -163,7 +163,7 @@ t.test('a part of other bytes, or longer than the file, is thrown away', async t
   }
 })
 
-t.test('a part that was whole needs no download', async t => {
+t.test('a partial file that is complete needs no download', async t => {
   const mirror = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))
   const to = t.testdir({ '.train-images-idx3-ubyte.part': gz.trainImages })
   const { error, troubles } = await run(known(mirror.url), to)
@@ -188,13 +188,13 @@ t.test('wrong content: the next mirror; from all mirrors: an error with both dig
   t.same(readdirSync(empty), [])
 })
 
-t.test('a page instead of the file is refused', async t => {
+t.test('an HTML page in place of the file is refused', async t => {
   const portal = await startMirror(t, (_request, response) => serveWhole(response, Buffer.from('<html>log in</html>')))
   const { error } = await run(known(portal.url), t.testdir())
   t.match(error?.message, /content is 19 bytes with MD5/)
 })
 
-t.test('content compressed again, or not at all, is right and is named for what it is', async t => {
+t.test('content that a mirror compressed differently, or not at all, is accepted and named accordingly', async t => {
   const mirror = await startMirror(t, (request, response) => {
     const role = roleOf(request.url!)
     serveWhole(response, role === 'testLabels' ? content[role] : gzipSync(content[role], { level: 1 }))
@@ -224,7 +224,7 @@ t.test('404: no retry, the next mirror at once; 503: retried', async t => {
   t.match(all.error?.message, /HTTP status is 404 Not Found, expected 200/)
 })
 
-t.test('a stalling server is left within the time limit, before and inside the body', async t => {
+t.test('a server that stalls is given up within the time limit, before and within the body', async t => {
   let stalls = 0
   const stalling = await startMirror(t, (request, response, count) => {
     stalls++
@@ -242,7 +242,7 @@ t.test('a stalling server is left within the time limit, before and inside the b
   t.match(troubles[0], { reason: 'no data for 0.4 s', next: 'retry' })
 })
 
-t.test('a server that is not there: an error that says why', async t => {
+t.test('a server that cannot be reached: an error with the reason', async t => {
   const mirror = await startMirror(t, (_request, response) => response.destroy())
   const { error, troubles } = await run(known(mirror.url), t.testdir())
   t.equal(troubles.length, quick.attempts)
@@ -263,7 +263,7 @@ t.test('a server that sends without end is stopped', async t => {
   t.ok(sent < 32 * 2 ** 20, `${sent} bytes left the server`)
 })
 
-t.test('a wrong file that is there is replaced and kept', async t => {
+t.test('a file with wrong content is replaced, and kept under another name', async t => {
   const mirror = await startMirror(t, (request, response) => serveRange(request, response, gz[roleOf(request.url!)]))
   const to = t.testdir()
   writeSet(to, { trainLabels: content.testLabels }) // unpacked: it would hide the right one
@@ -295,7 +295,7 @@ t.test('two fetches at once into one folder: both succeed, every file is whole',
   assertWhole(t, to)
 })
 
-t.test('an abort ends the fetch at once and leaves the part', async t => {
+t.test('an abort ends the fetch at once and keeps the partial file', async t => {
   const abort = new AbortController()
   const mirror = await startMirror(t, (request, response) => {
     response.writeHead(200, { 'content-length': gz[roleOf(request.url!)].length })
@@ -311,7 +311,7 @@ t.test('an abort ends the fetch at once and leaves the part', async t => {
   t.equal(readFileSync(join(to, '.train-images-idx3-ubyte.part')).length, 9000)
 })
 
-t.test('base URL: the folder itself, or the folder above; nothing else is asked', async t => {
+t.test('base URL: the folder itself or its parent; nothing else is requested', async t => {
   const mirror = await startMirror(t, (request, response) => {
     if (request.url!.startsWith('/pub/small/')) serveRange(request, response, gz[roleOf(request.url!)])
     else response.writeHead(404).end()

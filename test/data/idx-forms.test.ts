@@ -95,7 +95,7 @@ t.test('elements that lie across two chunks of a large file are read whole', asy
   t.ok(features.every((value, i) => value === i / 8))
 })
 
-t.test("QMNIST's labels: the first of eight numbers is the class, and the start says so", async t => {
+t.test('labels of QMNIST: the first of eight numbers is the class, which the start line reports', async t => {
   const wide = (list: readonly number[]) =>
     elements(0x0c, [list.length, 8], i => (i % 8 === 0 ? list[i / 8] : 3000 + i))
   const source = await open({ ...pictures, ...labelled(wide) })
@@ -105,7 +105,7 @@ t.test("QMNIST's labels: the first of eight numbers is the class, and the start 
   t.match(source.notes?.join('\n'), /train-images-idx3-ubyte: 6 x 4 x 5 unsigned bytes, images of bytes/)
 })
 
-t.test('labels and features that are none are refused with what is expected', async t => {
+t.test('files that hold no labels or features are refused with what is expected', async t => {
   const bad = (code: number, wrong: number) =>
     labelled(list => elements(code, [list.length], i => (i === 1 ? wrong : list[i])))
   await t.rejects(open({ ...pictures, ...bad(0x0d, 1.5) }), {
@@ -140,7 +140,7 @@ t.test('labels and features that are none are refused with what is expected', as
   })
 })
 
-t.test('the published sets keep the form that they were published in', async t => {
+t.test('the published data sets are required in their published form', async t => {
   const set = writeSet(join(dir, 'floats'), {
     ...labelled(),
     trainImages: elements(0x0d, [6, 4, 5], i => i),

@@ -19,7 +19,7 @@ function open(text: string, more: Partial<DataConfig> = {}) {
   return openDataset({ ...config, ...more }, { baseDir: '/' })
 }
 
-t.test('all rows for training: the message says how', async t => {
+t.test('all rows for training: the error says how to get them', async t => {
   const xor = 'a,b,class\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n'
   const advice = /with a test file of its own \(data.testPath\) all rows are trained on/
   await t.rejects(open(xor, { testFraction: 0.01 }), { message: /leaves the test split empty/, hint: advice })
@@ -53,7 +53,7 @@ t.test('all rows for training: the message says how', async t => {
   t.same([all.train.rows, all.test.rows], [4, 4])
 })
 
-t.test('samples in memory that f32 takes for the same are refused, as in files', async t => {
+t.test('samples in memory that are different but equal in f32 are refused, as in files', async t => {
   const features = Array.from({ length: 400 }, (_, i) => [1_700_000_000 + (i % 60), i % 3])
   const labels = features.map(([time]) => (time % 60 < 30 ? 'early' : 'late'))
   const memory = dataConfig({ dataset: 'memory' })
@@ -72,7 +72,7 @@ t.test('samples in memory that f32 takes for the same are refused, as in files',
   })
 })
 
-t.test('arrays and pictures say what is learned from, and what is left out', async t => {
+t.test('the start line of arrays and pictures lists the features and what is left out', async t => {
   const path = join(dir, 'set.npz')
   const labels = [[10], Uint8Array.from({ length: 10 }, (_, i) => i % 2)] as const
   const features = Float32Array.from({ length: 30 }, (_, i) => i)

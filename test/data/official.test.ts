@@ -99,7 +99,7 @@ t.test('digits are the official training images 0 to 9999, by digit, and none is
   t.equal(shared.length, 0)
 })
 
-t.test('what happens without the official files: skipped at a desk, a failure on CI', async t => {
+t.test('without the official files, tests are skipped locally and fail on CI', async t => {
   const result = (env: NodeJS.ProcessEnv) => {
     const said: string[] = []
     const spy = {

@@ -48,7 +48,7 @@ const TWO: Files = Object.fromEntries(
   ['a', 'b'].flatMap((name, c) => Array.from({ length: 5 }, (_, i) => [`${name}/${i}.png`, png(100 * c + i)])),
 )
 
-t.test('what systems and editors keep in folders is neither a class nor a picture', async t => {
+t.test('hidden files of systems and editors are neither classes nor pictures', async t => {
   const clean = await trainRows(writeFiles(TWO))
   t.same(clean.source.warnings, [])
   const cluttered = await trainRows(
@@ -88,7 +88,7 @@ t.test('files that are not read are named and counted', async t => {
   ])
 })
 
-t.test('a class without a picture that can be read is an error, in either part', async t => {
+t.test('a class without a readable picture is an error, in the training and the test part', async t => {
   for (const [name, files, message] of [
     [
       'other formats',
@@ -103,7 +103,7 @@ t.test('a class without a picture that can be read is an error, in either part',
     await t.rejects(open(writeFiles(files)), { name: 'DataError', message }, name)
 })
 
-t.test('every format is read by its content, whatever its name; damage is an error that names the file', async t => {
+t.test('formats are recognised by content, not by name; damage is an error that names the file', async t => {
   const grey = sharp(Buffer.alloc(12, 90), { raw: { width: 2, height: 2, channels: 3 } })
   const files = {
     'a/1.png': png(90),
@@ -136,7 +136,7 @@ t.test('a link to a folder is a class', async t => {
   t.same((await open(path)).classNames, ['a', 'b', 'c'])
 })
 
-t.test('pictures of the test part have the size of the training pictures, or are brought to it', async t => {
+t.test('pictures of the test part have the size of the training pictures, or are resized to it', async t => {
   const files = { 'train/a/1.png': png(1), 'train/b/1.png': png(2), 'test/a/1.png': png(3, 4, 3) }
   await t.rejects(open(writeFiles(files)), {
     message: /test\/a\/1\.png: picture is 4 x 3, expected 2 x 2 as the training/,

@@ -109,7 +109,7 @@ const wrong: readonly [what: unknown, message: RegExp, task?: 'regression'][] = 
   [{ rows: [{ features: [1], label: 'a' }, 5] }, /sample 1 is 5, expected \{ features, label \}/],
   [{ rows: [{ features: [1] }] }, /label 0 is undefined/],
 ]
-t.test('what cannot be right is refused with its place', async t => {
+t.test('samples that cannot be valid are refused with their place', async t => {
   for (const [set, message, task = 'classification'] of wrong) {
     const error = await readSamples('x', set as SampleSet, task).then(
       () => undefined,
@@ -120,7 +120,7 @@ t.test('what cannot be right is refused with its place', async t => {
   }
 })
 
-t.test('a generator of many rows needs no more than twice the room of its rows', async t => {
+t.test('a generator of many rows needs at most twice the memory of its rows', async t => {
   const rows = 20_000
   const width = 100
   const samples = function* () {

@@ -37,7 +37,7 @@ for (const [name, classes] of [
   })
 }
 
-t.test('a class without rows leaves no ranking, and says which', async t => {
+t.test('without rows of a class, ranking scores are undefined, and the class is named', async t => {
   const { labels, outputs } = oracle.absent
   const { values, reasons } = scored(labels, outputs, 3)
   t.match(values, { rocAuc: null, averagePrecision: null })
@@ -45,7 +45,7 @@ t.test('a class without rows leaves no ranking, and says which', async t => {
   t.same(Object.keys(reasons), ['rocAuc', 'averagePrecision'])
 })
 
-t.test('rows of a single class, all right, have no score of 1 for it', async t => {
+t.test('rows of a single class, all correct, do not get a score of 1', async t => {
   const { values, reasons } = scored([1, 1, 1], [0.1, 0.9, 0.2, 0.8, 0.3, 0.7], 2)
   t.match(values, { balancedAccuracy: null, macroF1: null, rocAuc: null, averagePrecision: null })
   t.equal(reasons.balancedAccuracy, "all rows have the class 'b'")
@@ -61,7 +61,7 @@ t.test('outputs of a squared error are ranked, but are no probabilities', async 
   }
 })
 
-t.test('labels: within 1e-12 of scikit-learn; one that never or always is set leaves no ranking', async t => {
+t.test('labels: within 1e-12 of scikit-learn; ranking scores of a constant label are undefined', async t => {
   const { targets, outputs, scores } = oracle.labels
   const names = NAMES.slice(0, 3)
   const set = { names, targets: Float32Array.from(targets), probabilities: Float32Array.from(outputs), logLoss: 0.3 }
@@ -82,7 +82,7 @@ t.test('labels: within 1e-12 of scikit-learn; one that never or always is set le
   t.match(multiLabelScores(never).reasons.macroF1, /the label 'a' is neither set nor predicted/)
 })
 
-t.test('rows of equal score count half, in any order', async t => {
+t.test('pairs with equal scores count half, in any order', async t => {
   const rank = (positive: number[], negative: number[]) =>
     rankingScores(Float32Array.from(positive), Float32Array.from(negative))
   t.match(rank([0.5, 0.5], [0.5, 0.5, 0.5]), { rocAuc: 0.5, averagePrecision: 0.4 })

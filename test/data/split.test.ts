@@ -45,7 +45,7 @@ t.test('with classes of equal size, each gives its exact share', async t => {
   t.equal(train.length, 900)
 })
 
-t.test('the odd rows come from the classes with the largest remainders', async t => {
+t.test('rows left over by rounding come from the classes with the largest remainders', async t => {
   const labels = Int32Array.from({ length: 21 }, (_, row) => (row < 10 ? 0 : 1))
   t.same(countBy(labels, splitValidation(labels, 0.25, 1).validation), [2, 3], 'shares are 2.5 and 2.75, 5 in all')
 })
@@ -71,7 +71,7 @@ t.test('every class keeps a training row, even at a large fraction', async t => 
   t.ok(train.includes(0) && train.includes(4), 'classes of one row stay in training')
 })
 
-t.test('a fraction that holds out nothing, or is out of range, is refused', async t => {
+t.test('a fraction that gives an empty split, or is out of range, is refused', async t => {
   const labels = Int32Array.of(0, 0, 1, 1)
   t.throws(() => splitValidation(labels, 0.01, 1), {
     name: 'ConfigError',
@@ -89,7 +89,7 @@ t.test('a fraction that holds out nothing, or is out of range, is refused', asyn
   }
 })
 
-t.test('an empty split says what would help', t => {
+t.test('the error of an empty split has a hint', t => {
   const prices = Int32Array.from({ length: 300 }, (_, i) => i)
   const what = (labels: Int32Array, fraction: number, setting?: string) => {
     try {

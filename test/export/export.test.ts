@@ -71,38 +71,35 @@ t.test('onnx: the alpha of leaky ReLU is written down, which OpenCV 4.5 takes fo
   t.ok(Buffer.from(hidden).includes(Buffer.concat([Buffer.from('alpha'), encode(float(2, 0.01), int(20, 1))])))
 })
 
-t.test(
-  'npz: one .npy a parameter, its header as NumPy writes it, the bytes of the weights; what the model takes',
-  async t => {
-    const file = join(dir, 'weights.npz')
-    await exportWeights(run, file)
-    const files = unzipSync(readFileSync(file))
-    t.same(
-      Object.keys(files),
-      ['input.offset', 'input.factor', ...parameters.keys(), 'gradloom'].map(name => `${name}.npy`),
-    )
-    t.ok(parseNpy('offset', files['input.offset.npy']).values.every(value => value === 0))
-    t.ok(parseNpy('factor', files['input.factor.npy']).values.every(value => value === Math.fround(1 / 255)))
-    const { type, shape, values } = parseNpyLabels('gradloom', files['gradloom.npy'])
-    t.match([type, shape], [/^S\d+$/, []])
-    t.match(JSON.parse(String(values[0])), {
-      input: { height: 28, width: 28, dtype: 'uint8', scaling: null, classNames: ['0'] },
-      forward: { activation: 'relu', loss: 'cross-entropy' },
-    })
-    for (const [name, { shape, data }] of parameters) {
-      const npy = Buffer.from(files[`${name}.npy`])
-      const start = 10 + npy.readUInt16LE(8)
-      const header = npy.toString('latin1', 10, start)
-      t.equal(npy.toString('latin1', 0, 8), '\x93NUMPY\x01\x00')
-      t.equal(start % 64, 0)
-      const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
-      t.match(header, new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(${dims}\\), \\} *\\n$`))
-      t.ok(npy.subarray(start).equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength)), name)
-    }
-    await exportWeights(run, join(dir, 'again.npz'))
-    t.ok(readFileSync(file).equals(readFileSync(join(dir, 'again.npz'))), 'equal weights, equal files')
-  },
-)
+t.test('npz: one .npy per parameter with a header as NumPy writes it, and a description of the inputs', async t => {
+  const file = join(dir, 'weights.npz')
+  await exportWeights(run, file)
+  const files = unzipSync(readFileSync(file))
+  t.same(
+    Object.keys(files),
+    ['input.offset', 'input.factor', ...parameters.keys(), 'gradloom'].map(name => `${name}.npy`),
+  )
+  t.ok(parseNpy('offset', files['input.offset.npy']).values.every(value => value === 0))
+  t.ok(parseNpy('factor', files['input.factor.npy']).values.every(value => value === Math.fround(1 / 255)))
+  const { type, shape, values } = parseNpyLabels('gradloom', files['gradloom.npy'])
+  t.match([type, shape], [/^S\d+$/, []])
+  t.match(JSON.parse(String(values[0])), {
+    input: { height: 28, width: 28, dtype: 'uint8', scaling: null, classNames: ['0'] },
+    forward: { activation: 'relu', loss: 'cross-entropy' },
+  })
+  for (const [name, { shape, data }] of parameters) {
+    const npy = Buffer.from(files[`${name}.npy`])
+    const start = 10 + npy.readUInt16LE(8)
+    const header = npy.toString('latin1', 10, start)
+    t.equal(npy.toString('latin1', 0, 8), '\x93NUMPY\x01\x00')
+    t.equal(start % 64, 0)
+    const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ')
+    t.match(header, new RegExp(`^\\{'descr': '<f4', 'fortran_order': False, 'shape': \\(${dims}\\), \\} *\\n$`))
+    t.ok(npy.subarray(start).equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength)), name)
+  }
+  await exportWeights(run, join(dir, 'again.npz'))
+  t.ok(readFileSync(file).equals(readFileSync(join(dir, 'again.npz'))), 'equal weights, equal files')
+})
 
 t.test('safetensors: the parameters alone', async t => {
   const file = join(dir, 'weights.safetensors')
@@ -117,7 +114,7 @@ t.test('safetensors: the parameters alone', async t => {
   await tensors.close()
 })
 
-t.test('the command: the format by the name or --format; what is wrong', async t => {
+t.test('the export command: the format by file name or --format; errors', async t => {
   const out = join(dir, 'cli.bin')
   const done = await gradloom(['export', run, '--out', out, '--format', 'npz'])
   t.match(done, { code: 0, stderr: '', stdout: /cli\.bin: npz\n {2}layers\.0\.weight \(784, 64\)\n/ })

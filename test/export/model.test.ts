@@ -43,7 +43,7 @@ t.test('bf16 rounds to nearest, ties to even, and widens exactly', async t => {
   t.same(roundToBf16(widenBf16(every)), every, 'every positive bf16 number')
 })
 
-t.test('a model scores as its run does: in f32 the same, in bf16 half the bytes and almost the same', async t => {
+t.test('an exported model has the score of its run in f32, and nearly the same in bf16 at half the bytes', async t => {
   const scores = await Promise.all([run, full, half].map(target => evaluate(target)))
   t.equal(scores[0].loss, summary.test?.loss)
   t.same(scores[1], scores[0])
@@ -82,7 +82,7 @@ t.test('names of models that come with gradloom', async t => {
 })
 
 t.test(
-  'a network that learned by squared error: right classes, outputs near 0 and 1, ONNX without a softmax',
+  'a classifier trained with squared error: correct classes, outputs near 0 and 1, ONNX without a softmax',
   async t => {
     const squared = join(dir, 'squared')
     const { test } = await train(

@@ -192,7 +192,7 @@ t.test('onnx: embeddings of texts and of numbers, beside batch norm: to 1e-5', a
   t.ok(worst < 1e-5, `largest difference ${worst}`)
 })
 
-t.test('onnx: inputs have the names of columns, but for those that the file needs', async t => {
+t.test('onnx: inputs have the names of columns, except names reserved in the file', async t => {
   const names = [
     '',
     'outputs',
@@ -211,7 +211,7 @@ t.test('onnx: inputs have the names of columns, but for those that the file need
   )
 })
 
-t.test('onnx: a bucket that the column does not have is an error of the runtime, not another category', async t => {
+t.test('onnx: a bucket outside the range of the column is a runtime error, not another category', async t => {
   const session = await ort.InferenceSession.create(readFileSync(join(dir, 'every-kind.onnx')))
   const table = (await Predictor.open(join(dir, 'every-kind'))).source.input.table!
   const ask = (bucket: bigint) =>

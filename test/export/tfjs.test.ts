@@ -32,7 +32,7 @@ t.test('the command: the same probabilities of 300 test images, to 1e-5; shards 
   t.match(metadata, { pixels: /^bytes \/ 255/, classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'] })
 })
 
-t.test('shards of an older export go, files that it does not name stay', async t => {
+t.test('shards of an older export are removed, files that it does not list are kept', async t => {
   const folder = t.testdir()
   const paths = ['model.shard1of3.bin', 'model.shard2of3.bin', 'model.shard3of3.bin', '../outside.bin', 'notes.bin']
   const old = { generatedBy: 'gradloom 0.0.1', weightsManifest: [{ paths, weights: [] }] }
@@ -130,7 +130,7 @@ t.test('layer norm with scaled-tanh, whose factors lie in the weights around it:
   t.ok(worst < 2e-6, `largest difference ${worst}`)
 })
 
-t.test('features that the network scales: as they are in the data, offset and factor in the model', async t => {
+t.test('features that the network scales are passed unscaled; offset and factor are in the model', async t => {
   const folder = await written(t, {
     ...{ ...base, widths: [2, 1], activation: 'relu', outputNames: ['0'] },
     scaling: { offset: [1000, -3], factor: [0.01, 2] },

@@ -144,7 +144,7 @@ t.test("PyTorch's batch norm behind a layer without a bias: scale, shift and sta
   })
 })
 
-t.test('square weights: the names say how they lie, or the option has to', async t => {
+t.test('square weights: names decide the layout, otherwise the option must', async t => {
   const table = parameterTable([4, 4, 4])
   const square = (layout: WeightLayout, name: string) =>
     [0, 1].flatMap(layer => [matrix(`${layer}.${name}`, layer, 4, 4, layout), bias(`${layer}.bias`, layer, 4)])
@@ -222,7 +222,7 @@ t.test('a file that is damaged, or claims more than the model can hold, is refus
   })
 })
 
-t.test('tensors of a type that is not read: the others are, and one that is needed is named', async t => {
+t.test('tensors of an unsupported type do not prevent reading the others; a needed one is named', async t => {
   const file = join(t.testdir(), 'model.safetensors')
   const f32 = (values: ArrayLike<number>) => Buffer.from(Float32Array.from(values).buffer)
   /** A safetensors file by hand: writeTensorFile only knows its own types. */

@@ -223,7 +223,7 @@ const square = (...names: string[]) => names.map((name, i) => filled(`${name}.we
 const marks = (parameters: readonly { readonly name: string; readonly data: Float32Array }[]) =>
   parameters.filter(({ name }) => name.endsWith('.weight')).map(({ data }) => data[0])
 
-t.test('an order that is open is refused with the candidates; --from-order gives it, or a part of it', async t => {
+t.test('an ambiguous order is refused with the candidates; --from-order gives all or part of it', async t => {
   const table = parameterTable([4, 4, 4, 4])
   const arrays = square('inp', 'hidden', 'out')
   const read = (order: readonly string[] | null, all = arrays) =>
@@ -244,7 +244,7 @@ t.test('an order that is open is refused with the candidates; --from-order gives
   t.throws(() => read(null, square('fc_1', 'fc_2', 'fc')), { message: /fc_1 \(4, 4\), fc_2 \(4, 4\), fc \(4, 4\)/ })
 })
 
-t.test('names against shapes: refused, unless the order is given', async t => {
+t.test('names that contradict shapes are refused unless the order is given', async t => {
   const table = parameterTable([7, 5, 3])
   const arrays = [filled('dense_5/kernel', [7, 5], 1), filled('dense_3/kernel', [5, 3], 2)]
   t.throws(() => assignWeights('x', arrays, table, { layout: null, order: null }), {
@@ -255,7 +255,7 @@ t.test('names against shapes: refused, unless the order is given', async t => {
   t.strictSame(marks(parameters), [1, 2])
 })
 
-t.test('a stack that reads in both layouts, in opposite orders, is refused', async t => {
+t.test('layers whose shapes fit both layouts, in opposite orders, are refused', async t => {
   const arrays = [filled('a.weight', [4, 8], 1), filled('b.weight', [8, 4], 2)]
   t.throws(() => assignWeights('x', arrays, parameterTable([4, 8, 4]), { layout: null, order: null }), {
     message: 'x: could be a, b in in-out form or b, a in out-in form, expected to see how weights lie',
@@ -263,7 +263,7 @@ t.test('a stack that reads in both layouts, in opposite orders, is refused', asy
   })
 })
 
-t.test('a normalisation before its layer is not the one behind it', async t => {
+t.test('a normalisation before a layer is not taken for the one after it', async t => {
   const norm = (module: string) => [filled(`${module}.weight`, [4], 1), filled(`${module}.bias`, [4], 2)]
   const arrays = [...norm('0'), ...square('1'), ...norm('2'), ...square('3', '5')]
   t.throws(() => assignWeights('x', arrays, parameterTable([4, 4, 4, 4], 'layer'), { layout: 'out-in', order: null }), {

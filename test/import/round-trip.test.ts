@@ -194,7 +194,7 @@ for (const [k, kind] of KINDS.entries()) {
   }
 }
 
-t.test('a network that computes otherwise is refused by the setting, in every format', async t => {
+t.test('a model with a different computation is refused with the name of the setting, in every format', async t => {
   const [kind] = KINDS
   const { run } = await trained('refused', kind, { norm: 'layer', activation: 'gelu' })
   const files = [run]
@@ -228,7 +228,7 @@ t.test('a network that computes otherwise is refused by the setting, in every fo
   }
 })
 
-t.test('a table is refused by a model of bytes, where its numbers are no bytes', async t => {
+t.test('a model of bytes refuses a table whose numbers are not bytes', async t => {
   const [kind] = KINDS
   const { run } = await trained('bytes', kind, {})
   await exportWeights(run, join(dir, 'bytes.npz'))
@@ -240,7 +240,7 @@ t.test('a table is refused by a model of bytes, where its numbers are no bytes',
   }
 })
 
-t.test('a target that never varied comes back too', async t => {
+t.test('a constant target survives export and import', async t => {
   const kind: Kind = {
     name: 'constant',
     data: seed => ({ features: numbers(seed), targets: numbers(seed).map(([a]) => [3 * a, 7]) }),
@@ -254,7 +254,7 @@ t.test('a target that never varied comes back too', async t => {
   t.ok(outputs.every((value, i) => i % 2 === 0 || value === 7))
 })
 
-t.test('scales alone, as older versions wrote them, are taken over; damaged facts are refused', async t => {
+t.test('scales without other facts, as from older versions, are accepted; damaged facts are refused', async t => {
   for (const kind of [KINDS[0], KINDS[2]]) {
     const { run, predictor, samples, want } = await trained(`older-${kind.name}`, kind, {})
     const weights = [...(await readParameters(run))].map(([name, { shape, data }]) => ({ name, shape, data }))

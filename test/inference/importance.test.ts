@@ -74,7 +74,7 @@ function network(of: (features: Float32Array) => readonly number[], outputNames:
 const sizeOnly = network(row => [row[1]], ['y'])
 const sizes = Float32Array.from(encoded(chunk).filter((_, i) => i % width === 1))
 
-t.test('a network of one column: it has all the importance, every other exactly none', async t => {
+t.test('a network that uses one column: that column has all the importance, every other exactly none', async t => {
   const score = mainScore('auto', { task: 'regression', targets: sizes }, ['y'])
   const found = permutationImportance(sizeOnly, encoding, encoded(chunk), score, SEED)
   t.match(found, { base: 1, rows: ROWS, repeats: REPEATS, score: { title: 'R²', better: 'higher' }, skipped: [] })
@@ -155,13 +155,13 @@ t.test('classes: accuracy by hand, and the score that the run names', async t =>
   t.ok(of('validation-log-loss').columns[0].mean > 0, 'a loss rises')
 })
 
-t.test('R² of a constant target is undefined: RMSE instead', async t => {
+t.test('importance uses RMSE where R² is undefined because the target is constant', async t => {
   const targets = new Float32Array(ROWS).fill(3)
   t.match(mainScore('auto', { task: 'regression', targets }, ['y']), { title: 'RMSE', better: 'lower' })
   t.equal(mainScore('auto', { task: 'regression', targets }, ['y']).of(new Float32Array(ROWS).fill(5)), 2)
 })
 
-t.test('a score that the rows do not define gives way to accuracy', async t => {
+t.test('importance uses accuracy where the chosen score is undefined for the rows', async t => {
   const labels = new Int32Array(ROWS).fill(1)
   const outputs = new Float32Array(2 * ROWS).fill(0.5)
   const of = (metric: string) => definedScore(metric, { task: 'classification', labels }, ['no', 'yes'], outputs).title
@@ -209,14 +209,14 @@ t.test('partial dependence: numbers at quantiles, categories by frequency, missi
   )
 })
 
-t.test('bounded: few rows for a large network or many columns, never more than there are', async t => {
+t.test('the number of rows is bounded for large networks and many columns, and by those available', async t => {
   const wide = (units: number) => ({ ...sizeOnly, widths: [width, units, 1] })
   t.equal(importanceRows(sizeOnly, encoding, 1e6), 2000)
   t.equal(importanceRows(sizeOnly, encoding, 33), 33)
   t.equal(importanceRows(wide(1e7), encoding, 1e6), 200)
 })
 
-t.test('columns that there is no time for are named', async t => {
+t.test('columns left out for lack of time are listed', async t => {
   const many = Array.from(
     { length: 30 },
     (_, i): ColumnEncoding => ({
@@ -251,7 +251,7 @@ t.test('columns that there is no time for are named', async t => {
   t.equal(found.skipped.length, 20)
 })
 
-t.test('fields as text', async t => {
+t.test('fields are formatted as text', async t => {
   const dates = (...values: number[]): ColumnValues => ({ type: 'date', values: Float64Array.from(values) })
   t.same(fieldTexts(dates(86_400, Number.NaN), 'date'), ['1970-01-02', null])
   t.same(fieldTexts(dates(86_400, 90_000.5), 'date'), ['1970-01-02 00:00:00', '1970-01-02 01:00:00.500'])

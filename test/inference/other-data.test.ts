@@ -56,7 +56,7 @@ const same = async (of: string, file: string) => {
   return { one: one.predict(features).data, two: two.predict(features).data, names: two.classNames }
 }
 
-t.test('evaluate --data scores every row of the file, and says which file', async t => {
+t.test('evaluate --data scores every row of the file and names the file', async t => {
   const dataPath = table('new.csv', ['a', 'b', 'class'], range(100, 500))
   const { rows, correct, split, files, accuracy } = await evaluate(run, { dataPath })
   t.strictSame(
@@ -68,7 +68,7 @@ t.test('evaluate --data scores every row of the file, and says which file', asyn
   t.match(await evaluate(run, { dataPath: table('bees.csv', ['a', 'b', 'class'], ofOne) }), { rows: 20, correct: 20 })
 })
 
-t.test('a test file of the experiment is not scored in the place of the named one', async t => {
+t.test('evaluate --data does not score the test file of the experiment instead', async t => {
   const testPath = table('held.csv', ['a', 'b', 'class'], range(60, 300))
   const other = join(dir, 'tested')
   await train(experiment(trained, {}, { testPath }), { runDir: other })
@@ -76,7 +76,7 @@ t.test('a test file of the experiment is not scored in the place of the named on
   t.equal((await evaluate(other, { dataPath: join(dir, 'new.csv') })).rows, 100)
 })
 
-t.test('columns go by name: in any order, with others between them; a missing one is named', async t => {
+t.test('columns are matched by name, in any order, with others between them; a missing one is named', async t => {
   for (const columns of [
     ['b', 'a', 'class'],
     ['class', 'b', 'a'],
@@ -97,7 +97,7 @@ t.test('columns go by name: in any order, with others between them; a missing on
   })
 })
 
-t.test('classes go by name: some of them, in any order of rows; unknown ones are refused by name', async t => {
+t.test('classes are matched by name, a subset in any order; unknown ones are refused with their names', async t => {
   const some = range(90, 200).filter(i => i % 3 !== 0)
   t.match(await evaluate(run, { dataPath: table('bc.csv', ['a', 'b', 'class'], some) }), { rows: 60, correct: 60 })
   const dataPath = table('zebra.csv', ['a', 'b', 'class'], range(30), ['zebra', 'bee', 'cat'])
@@ -109,7 +109,7 @@ t.test('classes go by name: some of them, in any order of rows; unknown ones are
   t.equal((await evaluate(run, { dataPath: renamed })).correct, 0, 'the same words for other rows')
 })
 
-t.test('a split of a named file: of the data of the run where they are now, else refused', async t => {
+t.test('--split with --data: accepted for the data of the run at a new location, else refused', async t => {
   const moved = table('moved.csv', ['a', 'b', 'class'], range(120))
   t.equal((await evaluate(run, { dataPath: moved, split: 'test' })).rows, (await evaluate(run)).rows)
   await t.rejects(evaluate(run, { dataPath: join(dir, 'new.csv'), split: 'test' }), {
@@ -118,7 +118,7 @@ t.test('a split of a named file: of the data of the run where they are now, else
   })
 })
 
-t.test('an exported model scores other data in the same way', async t => {
+t.test('an exported model scores other data as its run does', async t => {
   const model = join(dir, 'model.safetensors')
   await exportWeights(run, model)
   t.match(await evaluate(model, { dataPath: join(dir, 'classba.csv') }), { rows: 90, correct: 90 })
@@ -131,7 +131,7 @@ t.test('a test file of the experiment has its columns in any order', async t => 
   t.match(await evaluate(other), { rows: 90, correct: 90 })
 })
 
-t.test('test rows that are looked at go by name too', async t => {
+t.test('predict matches columns of test rows by name too', async t => {
   const other = join(dir, 'looked-at')
   const path = table('changing.csv', ['a', 'b', 'class'], range(120))
   await train(experiment(path), { runDir: other })
@@ -163,7 +163,7 @@ t.test('train --from a run on other data with 0 epochs is the same model', async
   }
 })
 
-t.test('what differs is refused, or begins anew where that is asked for', async t => {
+t.test('data that differ are refused, or scaled anew on request', async t => {
   const zebra = experiment(join(dir, 'zebra.csv'), untrained)
   await t.rejects(train(zebra, { runDir: null, from: run }), {
     name: 'DataError',
@@ -178,7 +178,7 @@ t.test('what differs is refused, or begins anew where that is asked for', async 
   })
 })
 
-t.test('a run that went on from a model resumes and reproduces with what it took over', async t => {
+t.test('a run that started from a model resumes and reproduces with the scaling of the model', async t => {
   const runDir = join(dir, 'going-on')
   const loaded = experiment(join(dir, 'ordered.csv'), { train: { epochs: 2, batchSize: 16 } })
   const { weightsSha256 } = await train(loaded, { runDir, from: run })
@@ -249,19 +249,16 @@ t.test(
   },
 )
 
-t.test(
-  'train --from without data.target: the target is the column that the model calls so, not the last one',
-  async t => {
-    const path = table('class-first.csv', ['class', 'b', 'a'], range(60))
-    const runDir = join(dir, 'class-first')
-    const { test } = await train(experiment(path, untrained), { runDir, from: run })
-    t.ok(test!.accuracy! > 0.9, `accuracy is ${test!.accuracy}, that of the model it starts from`)
-    const { columns } = (await readCheckpoint(join(runDir, 'checkpoints', 'step-0.safetensors'))).input!
-    t.same(columns, { features: ['a', 'b'], labels: ['class'] })
-  },
-)
+t.test('train --from without data.target: the target is the column named in the model, not the last one', async t => {
+  const path = table('class-first.csv', ['class', 'b', 'a'], range(60))
+  const runDir = join(dir, 'class-first')
+  const { test } = await train(experiment(path, untrained), { runDir, from: run })
+  t.ok(test!.accuracy! > 0.9, `accuracy is ${test!.accuracy}, that of the model it starts from`)
+  const { columns } = (await readCheckpoint(join(runDir, 'checkpoints', 'step-0.safetensors'))).input!
+  t.same(columns, { features: ['a', 'b'], labels: ['class'] })
+})
 
-t.test('a class without validation or test samples is said at the start', async t => {
+t.test('a class without validation or test samples is reported in the start line', async t => {
   const warnings: string[] = []
   const path = table('rare.csv', ['a', 'b', 'class'], [...range(120).filter(i => i % 3 < 2), 2])
   const onWarning = (message: string) => void warnings.push(message)

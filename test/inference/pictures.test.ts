@@ -40,7 +40,7 @@ const pictures = Array.from({ length: 12 }, (_, i) => {
 const bytes = join(dir, 'bytes.npz')
 writeFileSync(bytes, npzOf({ x_train: [[N, SIDE, SIDE], images], y_train: [[N], labels] }))
 
-t.test('28 x 28 of another kind than digits: its own training pictures are seen as in training', async t => {
+t.test('28 x 28 pictures other than digits: training pictures are prepared as in training', async t => {
   const run = await trained('bytes', { dataset: 'npz', path: bytes })
   t.equal((await evaluate(run)).accuracy, 1)
   const predictor = await Predictor.open(run)

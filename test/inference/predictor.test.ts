@@ -97,7 +97,7 @@ t.test('a prediction is the largest probability, with its name', async t => {
   t.equal(className, String(label))
 })
 
-t.test('mistakes come surest first; random indices are different, and the seed decides them', async t => {
+t.test('mistakes are ordered by confidence; random indices are distinct and determined by the seed', async t => {
   const mistakes = findMistakes(predictor, test)
   t.ok(
     mistakes.every(({ confidence }, i) => i === 0 || mistakes[i - 1].confidence >= confidence),
@@ -114,7 +114,7 @@ t.test('mistakes come surest first; random indices are different, and the seed d
   t.equal(randomIndices(test, 1e6, 1).length, test.rows)
 })
 
-t.test('a checkpoint by itself is enough; parameters have the names and shapes of the file', async t => {
+t.test('a checkpoint file alone is sufficient; parameters have the names and shapes of the file', async t => {
   const { checkpoint } = JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'))
   const alone = await Predictor.open(join(runDir, checkpoint))
   t.same(alone.predict(test.features).data, predictor.predict(test.features).data)
@@ -123,7 +123,7 @@ t.test('a checkpoint by itself is enough; parameters have the names and shapes o
   t.throws(() => alone.parameter('layers.9.weight'), /name is 'layers.9.weight', expected one of layers.0.weight, /)
 })
 
-t.test('samples as arrays are the same samples; what is no sample is refused by its place', async t => {
+t.test('samples as plain arrays give the same predictions; invalid samples are refused with their index', async t => {
   const images = test.features.subarray(0, 3 * F)
   const rows = [0, 1, 2].map(row => [...images.subarray(row * F, (row + 1) * F)])
   t.same(predictor.predict(rows).data, predictor.predict(images).data)
@@ -143,7 +143,7 @@ t.test('samples as arrays are the same samples; what is no sample is refused by 
   }
 })
 
-t.test('a regression has targets by name, and no classes; a classifier the other way about', async t => {
+t.test('a regression has target names and no classes, a classifier classes and no targets', async t => {
   const run = join(t.testdir(), 'run')
   const features = Array.from({ length: 60 }, (_, i) => [i / 7, (i * 13) % 11])
   const targets = features.map(([a, b]) => [1000 * a + b, b - a])
@@ -182,7 +182,7 @@ t.test('a regression has targets by name, and no classes; a classifier the other
   t.same(regression.parameterNames, ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias'])
 })
 
-t.test('a backend that is not here: the fastest that is, with a note; an error where the caller names it', async t => {
+t.test('an unavailable backend: the fastest available one, with a note; an error if the caller named it', async t => {
   const dir = t.testdir()
   const file = join(dir, 'other.safetensors')
   const { source, parameterNames } = predictor
@@ -208,7 +208,7 @@ t.test('a backend that is not here: the fastest that is, with a note; an error w
   await t.rejects(Predictor.open(file, { backend: 'blas' }), { name: 'ConfigError', message: /nowhere/ })
 })
 
-t.test('images of another size are refused, none is fine', async t => {
+t.test('images of another size are refused; an empty list is accepted', async t => {
   t.throws(() => predictor.predictClasses(new Uint8Array(785)), /length is 785, expected a multiple of 784; .* 28 x 28/)
   t.same(predictor.predictClasses(new Uint8Array(0)), [])
   t.same(predictor.predict(new Uint8Array(0)).shape, [0, 10])
@@ -237,7 +237,7 @@ t.test('a note says if the run was computed in another backend', async t => {
   await t.rejects(loadTestSamples(lost), { name: 'DataError' })
 })
 
-t.test('every backend that works here: the answers of evaluate in it, from one thread and from several', async t => {
+t.test('every available backend: predictions agree with evaluate, on one thread and on several', async t => {
   let cases = 0
   for (const { name, available } of await listBackends()) {
     for (const activation of ['relu', 'gelu'] as const) {
@@ -273,7 +273,7 @@ t.test('every backend that works here: the answers of evaluate in it, from one t
   t.ok(cases >= 2, `${cases} cases`)
 })
 
-t.test('threads that share a pass: the bits of one thread, for 1 to 700 rows, with zeros and without', async t => {
+t.test('threads that share a pass give the bits of one thread, for 1 to 700 rows, with and without zeros', async t => {
   let cases = 0
   for (const { name, available } of await listBackends()) {
     for (const activation of ['relu', 'gelu'] as const) {

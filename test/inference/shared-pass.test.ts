@@ -55,7 +55,7 @@ t.test('a fault ends the pass after its stage, the smallest code of it; the next
   t.equal(faultOfPass(words), 0)
 })
 
-t.test('an error in a task is that of its thread, and ends the pass for the others', async t => {
+t.test('an error in a task is thrown on its thread and ends the pass for the others', async t => {
   const words = createPassWords()
   const fails = stageOf(
     () => 4,

@@ -126,7 +126,7 @@ const within = (values: readonly number[], least: number, most: number) => {
   return fills && sorted[0] >= least - 1e-5 && sorted.at(-1)! <= most + 1e-5
 }
 
-t.test('limits are kept, and used up to them', async t => {
+t.test('parameters reach the limits and never exceed them', async t => {
   const degrees = draws({ rotate: 30 }).map(({ m }) => (Math.atan2(m[1], m[0]) * 180) / Math.PI)
   t.ok(within(degrees, -30, 30), 'rotation')
   const halved = draws({ rotate: 30, perClass: [0.5] }).map(({ m }) => (Math.atan2(m[1], m[0]) * 180) / Math.PI)
@@ -189,7 +189,7 @@ t.test('erased rectangles lie inside and keep to their area', async t => {
   }
 })
 
-t.test('noise has the asked deviation, the Gaussian the sum 1', async t => {
+t.test('noise has the requested standard deviation, the Gaussian kernel the sum 1', async t => {
   const flat = { ...NONE, height: 40, width: 40, noise: 0.05 }
   const { before, after } = await changed(wasm, flat)
   const differences = after

@@ -69,7 +69,7 @@ function plainBf16(memory: WebAssembly.Memory): BindBf16 {
 
 const openLab = () => Lab.open(bf16Backend(), async memory => plainProducts(memory))
 
-t.test('the check of a library finds these products right, and any other form wrong', async t => {
+t.test('the check of a library accepts these products and rejects every other form', async t => {
   const memory = createArena(4 * BF16_CHECK_ELEMS + 64)
   const space = { data: new Float32Array(memory.buffer, 0, BF16_CHECK_ELEMS), at: 0 }
   const bind = plainBf16(memory)
@@ -79,7 +79,7 @@ t.test('the check of a library finds these products right, and any other form wr
   t.throws(() => checkBf16(({ m, ...of }) => bind({ m: m + 1, ...of }), space), { message: /outside of its result/ })
 })
 
-t.test('rounding: to nearest, ties to even, in every form; NaN and infinity stay what they are', async t => {
+t.test('rounding: to nearest, ties to even, in every layout; NaN and infinity are preserved', async t => {
   const memory = createArena(1 << 20)
   const wasm = instantiateWasm(await compileWasm(), memory)
   const random = randoms(3)
@@ -221,7 +221,7 @@ const SGD: OptimizerStep = {
   ...{ l2: 0, decoupledDecay: 0, clip: Number.POSITIVE_INFINITY },
 }
 
-t.test('a whole step is near that of the truth: losses within 1 %, gradients in nearly the same direction', async t => {
+t.test('a whole step is close to f64: losses within 1 %, gradients in nearly the same direction', async t => {
   const cases: [rows: number, activation: Activation, norm: NormType][] = [
     [1, 'relu', 'none'],
     [50, 'relu', 'none'],
@@ -280,7 +280,7 @@ function differing(a: readonly number[], b: readonly number[]): number {
   return a.length === b.length ? a.filter((x, i) => x !== b[i]).length : Number.POSITIVE_INFINITY
 }
 
-t.test('every way to update leaves the products what the master says', async t => {
+t.test('every form of update keeps the bf16 copies equal to the rounded f32 weights', async t => {
   const lab = await openLab()
   const [rows, I, O] = [40, 150, 90]
   const random = randoms(8)

@@ -60,7 +60,7 @@ t.test('zeros: ReLU with dropout in every hidden layer, and no normalisation', a
   }
 })
 
-t.test('auto takes the first that works: a native library for a large network with AVX-512', async t => {
+t.test('auto chooses the first that works: a native library for a large network with AVX-512', async t => {
   const [best] = (await Promise.all([nativeLibrary(t, 'onednn'), nativeLibrary(t, 'blas')])).filter(x => x !== null)
   if (!best) return
   const auto = { backend: 'auto', library: null } as const
@@ -69,7 +69,7 @@ t.test('auto takes the first that works: a native library for a large network wi
   t.equal(reason, `${titleOf(best)}: the fastest that works here`)
 })
 
-t.test('auto takes wasm where vectors are narrow, whatever libraries there are', async t => {
+t.test('auto chooses wasm where vectors are narrow, whichever libraries are installed', async t => {
   const auto = { backend: 'auto', library: null } as const
   t.match(await chooseBackend(auto, SMALL, NARROW), { name: 'wasm', library: null, advice: null })
   t.match(await chooseBackend(auto, LARGE, NARROW), { name: 'wasm', library: null, advice: null })
@@ -130,7 +130,7 @@ t.test('the advice fits the system at hand', async t => {
   }
 })
 
-t.test('bf16 is refused with its reason, or f32 is taken if that is allowed', async t => {
+t.test('bf16 is refused with its reason, or f32 is chosen if allowed', async t => {
   const wish = { backend: 'onednn', library: null, precision: 'bf16', allReduce: 'fused' } as const
   const choose = (of: Partial<ComputeWish>, flags: string, env: NodeJS.ProcessEnv = {}) =>
     chooseCompute({ ...wish, ...of }, undefined, { cpu: { arch: 'x64', flags }, env })
@@ -166,7 +166,7 @@ t.test('bf16 is refused with its reason, or f32 is taken if that is allowed', as
   else t.match(await choose({ backend: 'auto' }, 'amx_bf16'), { precision: 'bf16', library })
 })
 
-t.test('the manifest says what the bits depend on', async t => {
+t.test('the manifest records what the bits depend on', async t => {
   t.equal(bitsDependOn('wasm', 'fused'), "gradloom's version alone: the same on every machine")
   t.match(bitsDependOn('onednn', 'fused'), /the library, its version and settings, and the kind of CPU$/)
   t.match(bitsDependOn('wasm', 'buffers'), /^the number of workers, and gradloom's/)

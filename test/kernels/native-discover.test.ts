@@ -37,7 +37,7 @@ t.test('files that are no libraries, and libraries without products', linux, asy
   t.equal(await refused('libm.so.6', 'onednn'), 'libm.so.6: has no dnnl_version')
 })
 
-t.test('built libraries that crash, hang, lie or are of another ABI', linux, async t => {
+t.test('libraries that crash, hang, give wrong results or have another ABI are rejected', linux, async t => {
   const build = (name: string, source: string) => compiled(t, dir, name, source)
   const first = build('crash', blas('*(volatile int *)0 = 1;'))
   if (first === null) return
@@ -87,7 +87,7 @@ t.test('built libraries that crash, hang, lie or are of another ABI', linux, asy
   t.equal(await reasonOf('hollow', dnnl(2, 2), 'onednn'), 'has no dnnl_engine_create')
 })
 
-t.test('a library that is right but not optimized works, and auto passes over it', linux, async t => {
+t.test('a correct library that is not optimized works if named, and auto does not choose it', linux, async t => {
   const file = compiled(t, dir, 'plain', blas(PRODUCT))
   if (file === null) return
   const finding = await findLibrary('blas', { library: file, env: {} })
@@ -95,7 +95,7 @@ t.test('a library that is right but not optimized works, and auto passes over it
   t.match(finding.slow, /^only \d\.\d times as fast as plain JavaScript$/)
 })
 
-t.test('one that ends the probe leaves the others their turn', linux, async t => {
+t.test('a library that ends the probe does not prevent the probe of the others', linux, async t => {
   const crash = compiled(t, dir, 'crash', blas('*(volatile int *)0 = 1;'))
   const good = await nativeLibrary(t, 'blas')
   if (crash === null || !good) return
@@ -106,7 +106,7 @@ t.test('one that ends the probe leaves the others their turn', linux, async t =>
   )
 })
 
-t.test('GRADLOOM_BLAS names a library, and then no other is tried; empty it counts as not set', linux, async t => {
+t.test('GRADLOOM_BLAS names the only library that is tried; an empty value counts as not set', linux, async t => {
   const wrong = await findLibrary('blas', { env: { GRADLOOM_BLAS: 'libm.so.6' } })
   t.match(wrong, { library: null, named: 'GRADLOOM_BLAS=libm.so.6', reason: 'libm.so.6: has no cblas_sgemm' })
   const usual = await findLibrary('blas', { env: {} })
@@ -119,14 +119,14 @@ t.test('GRADLOOM_BLAS names a library, and then no other is tried; empty it coun
   t.match(await findLibrary('blas', { env: { GRADLOOM_BLAS: good.path }, library: 'libm.so.6' }), { library: null })
 })
 
-t.test('a path with a slash starts at its folder, a bare name goes to the linker', async t => {
+t.test('a path with a slash is a file, a bare name is passed to the linker', async t => {
   t.equal(libraryPath('libx.so', '/base'), 'libx.so')
   t.equal(libraryPath('./libx.so', '/base'), '/base/libx.so')
   t.equal(libraryPath('/lib/libx.so', '/base'), '/lib/libx.so')
 })
 
 t.test(
-  'a verdict is used the second time, and dropped when the file changes or the entry is damaged',
+  'a result of the probe is cached, and discarded when the file changes or the entry is damaged',
   linux,
   async t => {
     const before = new Set(readdirSync(join(cache, 'native')))
@@ -151,7 +151,7 @@ t.test(
   },
 )
 
-t.test('what ran out of time is not remembered', linux, async t => {
+t.test('a probe that timed out is not cached', linux, async t => {
   const file = compiled(t, dir, 'slow', blas('for (;;);'))
   if (file === null) return
   const before = readdirSync(join(cache, 'native')).length
@@ -159,7 +159,7 @@ t.test('what ran out of time is not remembered', linux, async t => {
   t.equal(readdirSync(join(cache, 'native')).length, before)
 })
 
-t.test('without a cache folder libraries are tried out each time', linux, async t => {
+t.test('without a cache folder libraries are probed each time', linux, async t => {
   const { GRADLOOM_CACHE } = process.env
   t.teardown(() => {
     process.env.GRADLOOM_CACHE = GRADLOOM_CACHE

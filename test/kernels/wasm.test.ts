@@ -51,7 +51,7 @@ t.test('a product of rows has the same bits in shards of any size', async t => {
   }
 })
 
-t.test('products and gradients have the bits of plain f32 chains in order, whatever zeros there are', async t => {
+t.test('products and gradients have the bits of plain f32 sums in order, with any zeros', async t => {
   // Beyond the kernels' 128 rows, 120 and 480 of the inner dimension, 192 inputs; four panels of outputs and one more.
   const [rows, inputs, outputs] = [131, 493, 59]
   const fills: Record<string, (r: number, i: number) => number> = {
@@ -266,7 +266,7 @@ t.test('log: relative error < 1e-15 over all positive normal numbers', async t =
   ])
 })
 
-t.test("the SIMD twin of philox gives philox's words, four counters at once", async t => {
+t.test('the SIMD form of philox gives the words of philox, four counters at once', async t => {
   const integers = new Uint32Array(memory.buffer)
   const words = new Uint32Array(4)
   let count = 0

@@ -30,7 +30,7 @@ t.test('every scheme has its variance within 3 %, a mean within 0.02 deviations,
   t.equal(tried, 6)
 })
 
-t.test('a row does not depend on which were drawn before it', async t => {
+t.test('the initial values of a row do not depend on the rows drawn before it', async t => {
   const all = draw('glorot-uniform')
   const row = new Float32Array(O)
   initialRows('glorot-uniform', 5, 1, I, O)(row, 117)

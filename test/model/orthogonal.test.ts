@@ -44,7 +44,7 @@ t.test('vectors of the shorter side are orthogonal and as long as the gain, to 1
   }
 })
 
-t.test('the same bits on every engine; others for another seed or layer', async t => {
+t.test('the same bits on every JavaScript engine; other bits for another seed or layer', async t => {
   const digest = (seed: number, layer: number) => {
     const { buffer } = orthogonalWeights(seed, layer, 40, 25, 1)
     return createHash('sha256').update(new Uint8Array(buffer)).digest('hex')
@@ -72,7 +72,7 @@ t.test('every number of a matrix has the mean 0 and the variance 1 / M over 2,00
   }
 })
 
-t.test('the gain is √2 before relu, 1 before tanh and for the outputs, or as it is set', async t => {
+t.test('the gain is √2 before relu, 1 before tanh and for the outputs, or the value of the setting', async t => {
   const lengthOf = (weights: Float32Array, vectors: number) =>
     Math.sqrt(weights.reduce((sum, x) => sum + x * x, 0) / vectors)
   const plan = { seed: 1, widths: [12, 8, 5], activation: 'relu', initGain: null } as const

@@ -82,7 +82,7 @@ t.test('runs too short for their schedule have finite rates up to the learning r
   t.equal(tried, 2 * 2 * 3 * 3 * (3 + 6 + 9))
 })
 
-t.test('rates depend on the number of epochs exactly where dependsOnEpochs says so', async t => {
+t.test('rates depend on the number of epochs exactly where dependsOnEpochs is true', async t => {
   for (const type of ['inverse-sqrt', 'constant', 'step', 'exponential', 'cosine', 'one-cycle'] as const) {
     const differs = [0, 3, 20].some(
       step => learningRateAt(inputOf({ type }, 5), step, 7) !== learningRateAt(inputOf({ type }, 6), step, 7),

@@ -86,7 +86,7 @@ function tiff(bits: number, photometric: number, samples: readonly number[], for
   return file
 }
 
-t.test('TIFF of 8 and 16 bits: grey both ways, RGB, CMYK; of floats it is refused', async t => {
+t.test('TIFF of 8 and 16 bits: both grey scales, RGB, CMYK; TIFF of floats is refused', async t => {
   const wide = (levels: readonly number[]) => levels.map(level => level * 257)
   for (const [name, photometric, levels, want] of [
     ['0 is black', 1, [7, 200], [7, 7, 7, 255, 200, 200, 200, 255]],
@@ -103,7 +103,7 @@ t.test('TIFF of 8 and 16 bits: grey both ways, RGB, CMYK; of floats it is refuse
   })
 })
 
-t.test('WebP, AVIF and GIF; of an animation the first frame', async t => {
+t.test('WebP, AVIF and GIF are read; of an animation the first frame', async t => {
   const raw = { raw: { width: 16, height: 16, channels: 4 } } as const
   const flat = (colour: readonly number[]) => Uint8Array.from({ length: 1024 }, (_, i) => colour[i % 4])
   const image = sharp(flat(COLOUR), raw)
@@ -156,7 +156,7 @@ function quarters({ width, height, rgba }: { width: number; height: number; rgba
   )
 }
 
-t.test('pictures are upright for every EXIF orientation, also where they are made smaller', async t => {
+t.test('pictures are upright for every EXIF orientation, also when they are resized', async t => {
   const [a, b, c, d] = LEVELS
   const upright: Record<number, number[]> = {
     1: [a, b, c, d],

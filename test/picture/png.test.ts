@@ -9,7 +9,7 @@ import { PictureError } from '../../src/picture/raster.js'
 import { decodePng } from '../helpers/pixels.js'
 import { type Chunk, END, header, idat, idatOf, type PngKind, pngOf } from './png-files.js'
 
-t.test('what is drawn is written, to the byte, and read back by two readers', async t => {
+t.test('PNG files have the expected bytes and are read back by two readers', async t => {
   const [width, height] = [17, 9]
   const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 37) % 256)
   const file = encodePng(width, height, rgb)
@@ -97,7 +97,7 @@ t.test('one colour that is transparent, and a palette whose first colour is', as
   t.same([...(await decodePicture('palette', palette)).rgba], [1, 2, 3, 0, 4, 5, 6, 255, 7, 8, 9, 255])
 })
 
-t.test('truncated anywhere, or with any byte changed, it is refused or says the same: never a crash', async t => {
+t.test('a PNG that is truncated or has a changed byte is refused or gives the same picture, never a crash', async t => {
   const whole = Buffer.from(
     encodePng(
       9,

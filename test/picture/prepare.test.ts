@@ -57,7 +57,7 @@ function sameClass(t: Tap, name: string, least: number, pictures: (index: number
   })
 }
 
-t.test('the digits themselves: prepared again they are as they were, but for faint edges', async t => {
+t.test('preparing the digits again leaves them unchanged, except faint edges', async t => {
   let worst = 0
   let exact = 0
   for (const index of INDICES) {
@@ -94,7 +94,7 @@ sameClass(t, 'a pale photograph as JPEG: at least 95 of 100', 95, async index =>
   )
 })
 
-t.test('the steps say what was done', async t => {
+t.test('the steps of the preparation are reported', async t => {
   const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), 'mnist', SHAPE)
   t.match(
     steps.join('; '),
@@ -145,7 +145,7 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
   t.equal(cases, 60)
 })
 
-t.test('a digit is found where it is a two-thousandth of a large sheet', async t => {
+t.test('a digit that covers a two-thousandth of a large sheet is found', async t => {
   const width = 640
   const place = { scale: 1, left: 500, top: 20, width, height: width }
   const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'mnist', SHAPE)
@@ -171,7 +171,7 @@ t.test('clothes fill the image; plain pictures are resized as they are', async t
   t.same([[...same.pixels], same.steps], [[0, 255], []])
 })
 
-t.test('a large sheet is made smaller first, and a digit of a fiftieth of it is found', async t => {
+t.test('a large sheet is scaled down first, and a digit of a fiftieth of its width is found', async t => {
   const width = 1500
   const place = { scale: 1, left: 1400, top: 20, width, height: width }
   const { rgba } = sheet(digit(0), place, inverted)

@@ -46,7 +46,7 @@ t.test('letters are the pixels of the font', async t => {
 })
 
 t.test(
-  'a sheet: each pixel of the images where it belongs; right and wrong by frame and bar, not colour alone',
+  'a sheet: every pixel is at its place; correct and wrong differ by frame and bar, not only by colour',
   async t => {
     const sheet = drawSheet([tile({}), tile({ truth: '9' }), tile({ truth: null })], SHAPE)
     t.same([sheet.width, sheet.height], [440, 576])
@@ -75,7 +75,7 @@ t.test('long names, and no images at all', async t => {
   t.same([drawSheet([], SHAPE).width], [228])
 })
 
-t.test('what is drawn survives the file', async t => {
+t.test('pictures are unchanged after writing and reading', async t => {
   const { width, height, rgb } = drawSheet([tile({})], SHAPE)
   const { rgba } = decodePng('x', encodePng(width, height, rgb))
   t.ok(rgba.every((value, i) => value === (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)])))
@@ -92,7 +92,7 @@ t.test('grids hold all units, and no row is empty, for every width up to 3,000',
   t.equal(checked, 3000)
 })
 
-t.test('scales: from 0, or even on both sides of it; the ends are the ends of the colours', async t => {
+t.test('colour scales start at 0 or are symmetric about it; their ends are the ends of the colours', async t => {
   t.match(scaleFor([0.5, 2]), { least: 0, most: 2 })
   t.match(scaleFor([-1, 3]), { least: -3, most: 3 })
   t.match(scaleFor([]), { least: 0, most: 0 })

@@ -41,7 +41,7 @@ t.test('in chromium', { skip: noChromium }, async t => {
     t.ok(await page.locator('details[open] table').first().isVisible())
   })
 
-  await t.test('every chart and picture says in words what it shows', async t => {
+  await t.test('every chart and picture has a text alternative', async t => {
     const { page } = await openPage(browser, files.one, 'light')
     const silent = 'svg:not([aria-label]):not([aria-hidden]), img:not([alt])'
     t.equal(await page.locator(silent).count(), 0)

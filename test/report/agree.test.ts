@@ -30,7 +30,7 @@ function shown(from: string, to: string): { value: number; text: string }[] {
 }
 const values = (from: string, to: string) => shown(from, to).map(({ value }) => value)
 
-t.test('JSON: what evaluate and the summary say', async t => {
+t.test('JSON has the scores of evaluate and the summary', async t => {
   const { accuracy, correct, rows } = await evaluate(run)
   t.match(json.test, { accuracy, right: correct, images: rows })
   t.strictSame(json.summary, JSON.parse(readFileSync(join(run, 'summary.json'), 'utf8')))
@@ -45,7 +45,7 @@ t.test('JSON: what evaluate and the summary say', async t => {
   )
 })
 
-t.test('--backend computes predictions anew, and says in what; without it those that are kept are read', async t => {
+t.test('--backend recomputes predictions and names the backend; without it stored ones are read', async t => {
   const computed: string[][] = []
   const onComputing = (...of: string[]) => computed.push(of)
   await readReport([run], { onComputing })
@@ -59,7 +59,7 @@ t.test('--backend computes predictions anew, and says in what; without it those 
   t.equal(await report(), kept, 'kept as before')
 })
 
-t.test('HTML: every number of the tables is that of the JSON, and shown as it says', async t => {
+t.test('HTML: every number of the tables is that of the JSON, in its stated format', async t => {
   const { test, curves, timeline } = json
   t.same(values('<table class="matrix">', '</table>'), test.confusion.flat())
   const scores = ['support', 'predicted', 'precision', 'recall', 'f1']
@@ -164,7 +164,7 @@ t.test('pictures: activations --out draws the layers of the JSON, and so does th
   t.same([...rgba.subarray(4 * most, 4 * most + 3)], [253, 231, 37], 'the largest the brightest')
 })
 
-t.test('kept answers make the same page as computed ones, also without weights and data', async t => {
+t.test('stored predictions give the same page as computed ones, also without weights and data', async t => {
   t.equal(await report(), kept, 'kept')
   rmSync(join(run, 'test-results.json'))
   t.equal(await report(), kept, 'computed anew')

@@ -76,7 +76,7 @@ t.test('in chromium', { skip: noChromium }, async t => {
     })
   }
 
-  await t.test('all of them beside each other', async t => {
+  await t.test('a report of several runs side by side', async t => {
     const file = join(dir, 'all.html')
     writeFileSync(file, reportPage(await readReport(runs)))
     const page = await judge(t, file, 1200, 'light')

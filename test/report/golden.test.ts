@@ -29,7 +29,7 @@ async function rendered(path: string, format: 'html' | 'md' | 'json'): Promise<s
 }
 
 for (const format of ['html', 'md']) {
-  t.test(`${format}: as it was, byte by byte`, async t => {
+  t.test(`${format}: the report is unchanged, byte for byte`, async t => {
     const file = join(GOLDEN, `report.${format}`)
     const text = await report(run, format)
     if (process.env.GRADLOOM_GOLDEN === 'write') writeFileSync(file, text)
@@ -46,7 +46,7 @@ t.test('the same bytes from a copy elsewhere, written at another time', async t 
     t.equal(await rendered(copy, format), await rendered(run, format), format)
 })
 
-t.test('answers of other weights are not shown, and damaged ones are said to be', async t => {
+t.test('stored predictions of other weights are not shown, and damaged ones are reported', async t => {
   const other = writeFixedRun(join(dir, 'other'))
   const file = join(other, 'test-results.json')
   writeFileSync(file, readFileSync(file, 'utf8').replaceAll('abababab', 'cdcdcdcd'))
@@ -59,7 +59,7 @@ t.test('answers of other weights are not shown, and damaged ones are said to be'
   rmSync(file)
 })
 
-t.test('what is no run is an error of usage', async t => {
+t.test('a path that is not a run is an error of usage', async t => {
   const { code, stderr } = await gradloom(['report', dir])
   t.match({ code, stderr }, { code: 2, stderr: /has no resolved\.json/ })
 })

@@ -30,7 +30,7 @@ const trained = async (seed: number) => {
 }
 const run = await trained(1)
 
-t.test('by hand: two labels of four rows; what divides by zero or never changes is empty', t => {
+t.test('label scores by hand: two labels of four rows; undefined scores are empty', t => {
   const report = labelReport({
     ...{ weightsSha256: '', checkpoint: '', note: null, labelNames: ['a', 'b'] },
     targets: Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0),
@@ -74,7 +74,7 @@ t.test('compare: the scores of labels, side by side', async t => {
   t.equal(typeof runs[1].results['test exact match'], 'number')
 })
 
-t.test('in chromium: everybody can read it', { skip: noChromium }, async t => {
+t.test('in chromium: axe finds nothing', { skip: noChromium }, async t => {
   const browser = await launchChromium()
   t.teardown(() => browser.close())
   const file = join(dir, 'page.html')

@@ -47,7 +47,7 @@ t.test('a manifest of an older version, whose library has fewer fields', async t
   t.match(page, '>OpenBLAS 0.3.21<')
 })
 
-t.test('one file is a file, one worker a worker', async t => {
+t.test('one file and one worker are written in the singular', async t => {
   const page = await pageOf(t, manifest => {
     manifest['resumes'] = [
       { at: '2026-01-31T13:00:00.000Z', step: 20, workers: 1, changes: [], machine: { cpu: { model: 'Example' } } },
@@ -57,7 +57,7 @@ t.test('one file is a file, one worker a worker', async t => {
   t.match(page, 'after step 20, with 1 worker on Example')
 })
 
-t.test('a report made while the data were away says so, and a later one with the data has the scores', async t => {
+t.test('a report without the data says so, and a later one with the data has the scores', async t => {
   const rows = Array.from({ length: 60 }, (_, row) => `${row % 2},${row},${row % 2 ? 'odd' : 'even'}`)
   const dir = t.testdir({ 'data.csv': `a,b,label\n${rows.join('\n')}\n` })
   const runDir = join(dir, 'run')

@@ -53,7 +53,7 @@ async function tableOf(runDir: string): Promise<TableResults> {
   return table
 }
 
-t.test('classes: the column that decides has all the importance, of the validation rows', async t => {
+t.test('classes: the only relevant column has all the importance, on the validation rows', async t => {
   const found = await tableOf(classes.runDir)
   const { importance, dependence, unused } = found
   t.match(found, { split: 'validation', available: 38, outputs: ['large', 'small'], columns: [SIZE] })
@@ -72,7 +72,7 @@ t.test('classes: the column that decides has all the importance, of the validati
   )
 })
 
-t.test('numbers: of the test rows, as there are no validation rows', async t => {
+t.test('numbers: importance on the test rows where there are no validation rows', async t => {
   const found = await tableOf(numbers.runDir)
   t.match(found, { split: 'test', available: 48, outputs: ['price'] })
   t.match(found.importance, { score: { title: 'R²' } })
@@ -80,7 +80,7 @@ t.test('numbers: of the test rows, as there are no validation rows', async t => 
   t.equal(found.importance.columns[0].column, SIZE)
 })
 
-t.test('worst rows: fields as the table has them, largest losses first', async t => {
+t.test('worst rows: fields as in the table, largest losses first', async t => {
   for (const { runDir } of [classes, numbers]) {
     const { worst, columns } = await tableOf(runDir)
     t.equal(worst.length, 20)
@@ -146,7 +146,7 @@ t.test('a stored file that is damaged is computed again, with a warning', async 
   }
 })
 
-t.test('names of columns are text, in the page and in Markdown; rows, not images', async t => {
+t.test('names of columns are escaped in the page and in Markdown; the text speaks of rows, not images', async t => {
   const report = await readReport([classes.runDir])
   const page = reportPage(report)
   t.notMatch(page, '<b>size')
@@ -178,7 +178,7 @@ t.test('100 columns: the chart has 20, the tables have all', async t => {
   t.match(page, 'All 100 columns of these rows')
 })
 
-t.test('in chromium: everybody can read it', { skip: noChromium }, async t => {
+t.test('in chromium: axe finds nothing', { skip: noChromium }, async t => {
   const browser = await launchChromium()
   t.teardown(() => browser.close())
   const file = join(dir, 'page.html')

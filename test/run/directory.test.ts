@@ -28,7 +28,7 @@ const steps: StepsEvent = {
   ...{ loss: 1, accuracy: 0.5, learningRate: 0.1, samplesPerSecond: 10 },
 }
 
-t.test('what a run writes is where the design says', async t => {
+t.test('a run writes its documented files', async t => {
   const root = t.testdir({})
   const directory = await RunDirectory.create({ name: 'a', root, now })
   await directory.writeStart(
@@ -75,7 +75,7 @@ t.test('what a run writes is where the design says', async t => {
   ])
 })
 
-t.test('a directory that is given must be new or empty', async t => {
+t.test('a given directory must be new or empty', async t => {
   const dir = t.testdir({ full: { one: '', two: '' }, empty: {}, file: '' })
   t.equal((await create(t, { name: 'a', dir: join(dir, 'empty') })).path, join(dir, 'empty'))
   t.equal((await create(t, { name: 'a', dir: join(dir, 'x', 'y') })).path, join(dir, 'x', 'y'))
@@ -87,7 +87,7 @@ t.test('a directory that is given must be new or empty', async t => {
   t.same(readdirSync(join(dir, 'full')).sort(), ['one', 'two'], 'and is left alone')
 })
 
-t.test('a place where no directory can be made', async t => {
+t.test('a directory that cannot be created is an error', async t => {
   const dir = t.testdir({ runs: '' })
   await t.rejects(RunDirectory.create({ name: 'a', root: join(dir, 'runs') }), {
     exitCode: 2,
@@ -97,7 +97,7 @@ t.test('a place where no directory can be made', async t => {
 })
 
 t.test(
-  'a place that no user may write, root included',
+  'a place that no user may write, including root, is an error',
   { skip: process.platform !== 'linux' && 'needs /proc' },
   async t => {
     await t.rejects(RunDirectory.create({ name: 'a', dir: '/proc/gradloom' }), {
@@ -123,7 +123,7 @@ t.test('metrics that cannot be written warn, and do not stop the run', { skip: n
   t.throws(() => log.append({ step: 4 }), /append after close/)
 })
 
-t.test('metrics keep their order, however they come', async t => {
+t.test('metrics keep their order', async t => {
   const directory = await RunDirectory.create({ name: 'a', root: t.testdir({}), now })
   for (let step = 0; step < 500; step++) {
     directory.appendMetrics({ ...steps, step })

@@ -66,7 +66,7 @@ async function trainInto(runDir: string, onEvent: (event: TrainEvent) => void = 
 }
 
 t.test(
-  'full from the middle to the end: trains on, the last good checkpoint stays, and the end says so',
+  'a disk that fills up and stays full: training continues, the last good checkpoint is kept, and the end reports it',
   { skip },
   async t => {
     const disk = smallDisk(t, 1500)
@@ -98,7 +98,7 @@ t.test(
   },
 )
 
-t.test('full for a while: saves again when there is room', { skip }, async t => {
+t.test('a disk that is full for a while: saving resumes once there is space', { skip }, async t => {
   const disk = smallDisk(t, 1500)
   const runDir = join(disk, 'run')
   let saved = 0
@@ -117,7 +117,7 @@ t.test('full for a while: saves again when there is room', { skip }, async t => 
   await verifyCheckpoint(join(runDir, 'checkpoints', 'step-660.safetensors'))
 })
 
-t.test('the command: exit code 1 and a line for what is not saved', { skip }, async t => {
+t.test('train on a full disk: exit code 1 and a line about what was not saved', { skip }, async t => {
   const disk = smallDisk(t, 500)
   const file = join(t.testdir({}), 'experiment.json')
   writeFileSync(file, JSON.stringify(experiment.experiment))
@@ -127,7 +127,7 @@ t.test('the command: exit code 1 and a line for what is not saved', { skip }, as
   t.match(stdout, /^unsaved +checkpoint of step 660 is not saved: ENOSPC/m)
 })
 
-t.test('read-only in the middle of a run: trains to the end', { skip }, async t => {
+t.test('a disk that becomes read-only during a run: training continues to the end', { skip }, async t => {
   const disk = smallDisk(t, 4000)
   const runDir = join(disk, 'run')
   let epochs = 0
@@ -149,7 +149,7 @@ t.test('read-only in the middle of a run: trains to the end', { skip }, async t 
   await verifyCheckpoint(join(runDir, last))
 })
 
-t.test('the folder of checkpoints vanishes: it is made anew', async t => {
+t.test('a folder of checkpoints that vanishes is created again', async t => {
   const runDir = join(t.testdir({}), 'run')
   let epochs = 0
   const { summary } = await trainInto(runDir, event => {
@@ -159,20 +159,17 @@ t.test('the folder of checkpoints vanishes: it is made anew', async t => {
   await verifyCheckpoint(join(runDir, 'checkpoints', 'step-660.safetensors'))
 })
 
-t.test(
-  'a directory where the checkpoint should be, and one where the link should be: told, and the run ends',
-  async t => {
-    const runDir = join(t.testdir({}), 'run')
-    let epochs = 0
-    const { summary, warnings } = await trainInto(runDir, event => {
-      if (event.type === 'epoch' && ++epochs === 20) {
-        mkdirSync(join(runDir, 'checkpoints', 'step-660.safetensors', 'x'), { recursive: true })
-      }
-    })
-    t.equal(summary.weightsSha256, undisturbed.weightsSha256)
-    t.match(summary.notSaved, /step 660 is not saved: (EISDIR|ENOTEMPTY|EEXIST)/)
-    t.match(warnings.join('\n'), /the final weights are not saved/)
-    t.ok(existsSync(join(runDir, 'summary.json')))
-    t.match(JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8')), { status: 'completed', notSaved: String })
-  },
-)
+t.test('a directory in place of the checkpoint or the link is reported, and the run ends', async t => {
+  const runDir = join(t.testdir({}), 'run')
+  let epochs = 0
+  const { summary, warnings } = await trainInto(runDir, event => {
+    if (event.type === 'epoch' && ++epochs === 20) {
+      mkdirSync(join(runDir, 'checkpoints', 'step-660.safetensors', 'x'), { recursive: true })
+    }
+  })
+  t.equal(summary.weightsSha256, undisturbed.weightsSha256)
+  t.match(summary.notSaved, /step 660 is not saved: (EISDIR|ENOTEMPTY|EEXIST)/)
+  t.match(warnings.join('\n'), /the final weights are not saved/)
+  t.ok(existsSync(join(runDir, 'summary.json')))
+  t.match(JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8')), { status: 'completed', notSaved: String })
+})

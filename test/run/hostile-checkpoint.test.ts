@@ -74,7 +74,7 @@ const fileOf = (json: string, rest: Uint8Array = data): Buffer => {
   return Buffer.concat([length, text, rest])
 }
 
-t.test('the file itself is read', async t => {
+t.test('the undamaged file is read', async t => {
   t.ok(await read(whole))
   t.ok(await read(whole), 'twice')
 })

@@ -37,18 +37,18 @@ t.test('locks of dead processes, of other processes with their number, and torn 
   }
 })
 
-t.test("another host's lock is respected: its process cannot be checked from here", async t => {
+t.test('a lock of another host is respected, because its process cannot be checked', async t => {
   const dir = t.testdir({ [LOCK_FILE]: JSON.stringify({ pid: 1, host: 'elsewhere', started: null }) })
   await t.rejects(RunLock.take(dir), { message: /in use by process 1 on elsewhere/, hint: /remove / })
 })
 
-t.test('of ten takers of a stale lock one gets it', async t => {
+t.test('one of ten processes that try to take a stale lock gets it', async t => {
   const dir = t.testdir({ [LOCK_FILE]: '' })
   const results = await Promise.allSettled(Array.from({ length: 10 }, () => RunLock.take(dir)))
   t.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
 })
 
-t.test("a lock that is somebody else's by now is not released", async t => {
+t.test('a lock that another process has taken over is not released', async t => {
   const dir = t.testdir({})
   const lock = await RunLock.take(dir)
   writeFileSync(join(dir, LOCK_FILE), JSON.stringify({ pid: 1, host: 'elsewhere', started: null }))
@@ -56,7 +56,7 @@ t.test("a lock that is somebody else's by now is not released", async t => {
   t.ok(existsSync(join(dir, LOCK_FILE)))
 })
 
-t.test('a directory that cannot be written, or is none: an error about the run, not of the system', async t => {
+t.test('a directory that cannot be written, or is a file, is an error about the run, not a system error', async t => {
   const dir = t.testdir({ file: '' })
   for (const place of [join(dir, 'file'), join(dir, 'missing'), '/proc/self']) {
     if (place === '/proc/self' && process.platform !== 'linux') continue

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { machineFacts, memoryLimit } from '../../src/run/machine.js'
 
-t.test('the facts are of this machine', async t => {
+t.test('the recorded facts are those of this machine', async t => {
   const facts = machineFacts()
   t.equal(facts.gradloom, JSON.parse(readFileSync('package.json', 'utf8')).version)
   t.equal(facts.node, process.versions.node)
@@ -11,7 +11,7 @@ t.test('the facts are of this machine', async t => {
   t.same(facts.wasm, { simd: true, threads: true }, 'every Node that we support has both')
 })
 
-t.test('a memory limit is one that limits', async t => {
+t.test('a memory limit is reported only if it is below the memory of the machine', async t => {
   t.equal(memoryLimit(2 ** 30, 2 ** 34), 2 ** 30)
   for (const none of [undefined, 0, 2 ** 34, 2 ** 64]) t.equal(memoryLimit(none, 2 ** 34), null, String(none))
 })

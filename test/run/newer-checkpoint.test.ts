@@ -14,7 +14,7 @@ const file = join(folder, 'step-8.safetensors')
 const written = readFileSync(file).toString('latin1').replace('"formatVersion":"1"', '"formatVersion":"7"')
 writeFileSync(file, written, 'latin1')
 
-t.test('reading and resuming say that a newer version wrote it, and change nothing', async t => {
+t.test('reading and resuming a checkpoint of a newer version are refused, and nothing changes', async t => {
   const message = /formatVersion is '7', expected '1'; a newer version of gradloom wrote it/
   await t.rejects(readCheckpoint(file), { name: 'RunError', message })
   const asked = { dataPath: join(dir, 'bytes.npz'), overrides: ['train.epochs=4'] }

@@ -29,13 +29,13 @@ t.test('a run that was killed gives its newest checkpoint, by number', async t =
   t.equal((await openRun(dir)).checkpoint, join(dir, 'checkpoints', 'step-100.safetensors'))
 })
 
-t.test('a checkpoint file stands for itself', async t => {
+t.test('a checkpoint file can be opened by its path', async t => {
   const file = join(t.testdir({}), 'w.safetensors')
   await saveWeights(file, [], { step: 1, epoch: 1, rowsSeen: 1, experiment })
   t.same(await openRun(file), { runDir: null, checkpoint: file, experiment, experimentFrom: file })
 })
 
-t.test('what is neither', async t => {
+t.test('a path that is neither a run nor a checkpoint is refused', async t => {
   const dir = t.testdir({
     'mnist.json': '{}',
     empty: {},

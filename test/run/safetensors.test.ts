@@ -47,7 +47,7 @@ t.test('the header of two tensors, byte for byte', async t => {
   t.equal(Buffer.from(bytes.subarray(8)).toString(), json + ' '.repeat(length - 137))
 })
 
-t.test('what is encoded is parsed back', async t => {
+t.test('an encoded header parses to the same content', async t => {
   const dtype = fc.constantFrom(...(Object.keys(DTYPE_BYTES) as Dtype[]))
   const shape = fc.array(fc.nat(5), { maxLength: 4 })
   const name = fc.oneof(fc.string(), fc.constantFrom('__proto__', 'constructor', '0', 'a"\\', '\ud800'))

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { TensorFile, writeTensorFile } from '../../src/formats/tensor-file.js'
 
-t.test('a file larger than any buffer we hold: 256 MB written and read in < 40 MB more memory', async t => {
+t.test('a file larger than any buffer: 256 MB are written and read in < 40 MB more memory', async t => {
   const file = join(t.testdir({}), 'large.safetensors')
   const piece = new Uint8Array(2 ** 20)
   const tensors = Array.from({ length: 4 }, (_, i) => ({
@@ -81,7 +81,7 @@ t.test('pieces in one buffer that the source overwrites are written as they were
   t.same(wrong, [])
 })
 
-t.test('a failed write leaves the file as it was, and nothing beside it', async t => {
+t.test('a failed write leaves the old file unchanged and no temporary file', async t => {
   const dir = t.testdir({ 'w.safetensors': 'as it was' })
   const file = join(dir, 'w.safetensors')
   const tensor = { name: 'w', dtype: 'F32', shape: [2] } as const
@@ -99,7 +99,7 @@ t.test('a failed write leaves the file as it was, and nothing beside it', async 
   t.same(readdirSync(dir).sort(), ['taken', 'w.safetensors'])
 })
 
-t.test('reading asks for a tensor that is there, into a buffer that fits, of a file that stays', async t => {
+t.test('reading requires a known tensor, a buffer of its size, and an unchanged file', async t => {
   const file = join(t.testdir({}), 'w.safetensors')
   await writeTensorFile(file, [{ name: 'w', dtype: 'U8', shape: [9], data: () => [new Uint8Array(9)] }], {})
   const tensorFile = await TensorFile.open(file)

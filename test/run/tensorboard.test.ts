@@ -65,7 +65,7 @@ t.test('a run with log.tensorboard: every scalar of metrics.jsonl, to f32, and r
   t.same(after.at(-1)?.scalars['test/accuracy'], Math.fround(summary.test!.accuracy!))
 })
 
-t.test('without the setting there is nothing', async t => {
+t.test('without log.tensorboard no event file is written', async t => {
   const runDir = join(t.testdir(), 'run')
   await train(
     resolveExperiment({
@@ -79,7 +79,7 @@ t.test('without the setting there is nothing', async t => {
   t.notOk(readdirSync(runDir).includes('tensorboard'))
 })
 
-t.test('a loss that is no number is written as such', async t => {
+t.test('a loss of NaN is written as NaN', async t => {
   const folder = t.testdir()
   const log = await TensorboardLog.open(folder, message => t.fail(message))
   const score = { loss: Number.NaN, accuracy: 0.5 }

@@ -39,7 +39,7 @@ const momentsOf = (parameters: readonly NamedWeights[], scale = -2): NamedWeight
   parameters.map(({ name, shape, data }) => ({ name: `${name}.moment0`, shape, data: data.map(x => scale * x) }))
 const flat = (parameters: readonly NamedWeights[]) => parameters.map(({ data }) => [...data])
 
-t.test('weights and state come back as they were saved', async t => {
+t.test('weights and state are restored as they were saved', async t => {
   const file = join(t.testdir({}), 'step-40.safetensors')
   const saved = network([3, 4, 2])
   const digests = await saveWeights(file, saved, state)
@@ -53,7 +53,7 @@ t.test('weights and state come back as they were saved', async t => {
   t.same(readdirSync(join(file, '..')), ['step-40.safetensors'], 'no temporary file is left')
 })
 
-t.test('moments come back too, are damaged apart from the weights, and weights can be read without them', async t => {
+t.test('moments are restored and verified apart from the weights, and weights can be read without them', async t => {
   const file = join(t.testdir({}), 'a.safetensors')
   const saved = network([3, 4, 2])
   const training = { sums: { loss: 0.1 + 0.2 } }

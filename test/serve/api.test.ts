@@ -38,7 +38,7 @@ t.test('a network too large for the server thread answers from its own, bit for 
   t.same(all, [...own.predict(test.features.subarray(0, 20 * 784)).data])
 })
 
-t.test('a server computes in the backend that it is given, and says so', async t => {
+t.test('a server computes in the given backend and reports it', async t => {
   const opened: string[][] = []
   const other = await served(t, [run], { backend: 'reference', onOpened: (...of) => opened.push(of) })
   const { json } = await ask(other.url, '/predict', { image: imageOf(0) })
@@ -52,7 +52,7 @@ t.test('a server computes in the backend that it is given, and says so', async t
   t.equal(about.model.backend, opened[0][1])
 })
 
-t.test('POST /predict: what Predictor says, bit for bit, alone and among others', async t => {
+t.test('POST /predict gives the result of Predictor, bit for bit, alone and in a batch', async t => {
   const [want] = predictor.predictClasses(test.features.subarray(0, 784))
   const { status, json } = await ask(url, '/predict', { image: imageOf(0) })
   t.equal(status, 200)
@@ -91,7 +91,7 @@ t.test('a picture is prepared as predict --image prepares it; layers are those o
   )
 })
 
-t.test('GET /runs, /runs/:id, images and mistakes: what is in the run directory, and its data set', async t => {
+t.test('GET /runs, /runs/:id, images and mistakes give the content of the run directory and its data set', async t => {
   const { json: runs } = await ask(url, '/runs')
   t.match(runs, [
     { id: 'run', name: 'seen', status: 'completed', dataset: 'digits', hidden: [64, 30] },
@@ -145,7 +145,7 @@ t.test('GET /openapi.json documents every operation, and each answer fits it', a
   t.ok(json.paths['/predict'].post.requestBody.content['application/json'].schema.properties.images)
 })
 
-t.test('wrong requests get 4xx that say what is wrong', async t => {
+t.test('invalid requests get a 4xx with the problem', async t => {
   const image = imageOf(0)
   const cases: [name: string, path: string, body: unknown, status: number, message: RegExp][] = [
     ['no body', '/predict', '', 400, /Body cannot be empty/],
@@ -224,7 +224,7 @@ function raw(headers: Record<string, string>, method = 'GET', path = '/runs'): P
   })
 }
 
-t.test('DNS rebinding and other sites: Host, Origin and Sec-Fetch-Site must be ours', async t => {
+t.test('DNS rebinding and other sites: Host, Origin and Sec-Fetch-Site must be those of the server', async t => {
   const host = `127.0.0.1:${port}`
   const cases: [headers: Record<string, string>, status: number][] = [
     [{ host }, 200],
@@ -263,7 +263,7 @@ t.test('scripts of the pages import nothing but scripts that are served', async 
   t.ok(imports > 10, `${imports} imports`)
 })
 
-t.test('every answer carries the policy that forbids scripts of others', async t => {
+t.test('every response has the content security policy that forbids foreign scripts', async t => {
   for (const path of ['/draw', '/form', '/watch', '/runs', '/nothing', '/assets/style.css']) {
     const { headers } = await fetch(url + path)
     t.match(
@@ -291,7 +291,7 @@ function converse(bytes: string): Promise<string> {
   })
 }
 
-t.test('bodies: too long, of no said length, or more than there is room for', async t => {
+t.test('request bodies that are too long, without a length, or beyond the memory limit are refused', async t => {
   const head = `POST /predict HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\n`
   t.match(await converse(`${head}Content-Length: ${LIMITS.bodyBytes + 1}\r\n\r\n`), /^HTTP\/1\.1 413 /)
   t.match(await converse(`${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`), /^HTTP\/1\.1 411 /)
@@ -329,7 +329,7 @@ t.test('bodies: too long, of no said length, or more than there is room for', as
   t.pass('refused while the bodies are announced, and answered when they are gone')
 })
 
-t.test('--rate: requests beyond it get 429, and later ones are answered', async t => {
+t.test('--rate: requests beyond the rate get 429, and later ones are answered', async t => {
   // An hour's window counts all of them together, however slow the machine is.
   const slow = await served(t, [run], { rate: 5, rateWindowMs: 3_600_000 })
   const statuses = await Promise.all(
@@ -356,7 +356,7 @@ t.test('a file of a run that leads out of its directory is not read', async t =>
   t.match(answer, { status: 409, json: { message: /leads out of the run directory/ } })
 })
 
-t.test('a run without weights: shown, but not asked; a target that is no run is refused', async t => {
+t.test('a run without weights is shown but cannot predict; a target that is not a run is refused', async t => {
   const young = join(dir, 'young')
   mkdirSync(young)
   writeFileSync(join(young, 'resolved.json'), readFileSync(join(run, 'resolved.json')))

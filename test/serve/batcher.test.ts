@@ -17,27 +17,24 @@ function slowly() {
   return { asked, ask, answer }
 }
 
-t.test(
-  'what is asked in one turn, and what gathers while a batch is out, goes together; answers find who asked',
-  async t => {
-    const { asked, ask, answer } = slowly()
-    const batcher = new Batcher({ ask, mostInBatch: 4, mostWaiting: 100 })
-    const first = [batcher.askAll([1]), batcher.askAll([2, 3])]
-    await new Promise(resolve => setImmediate(resolve))
-    const second = [batcher.askAll([4, 5, 6]), batcher.askAll([7, 8])]
-    await answer()
-    t.same(await Promise.all(first), [[2], [4, 6]])
-    await answer()
-    await answer()
-    t.same(await Promise.all(second), [
-      [8, 10, 12],
-      [14, 16],
-    ])
-    t.same(asked, [[1, 2, 3], [4, 5, 6, 7], [8]])
-  },
-)
+t.test('requests of one turn, and those that arrive during a batch, are batched; each gets its own answer', async t => {
+  const { asked, ask, answer } = slowly()
+  const batcher = new Batcher({ ask, mostInBatch: 4, mostWaiting: 100 })
+  const first = [batcher.askAll([1]), batcher.askAll([2, 3])]
+  await new Promise(resolve => setImmediate(resolve))
+  const second = [batcher.askAll([4, 5, 6]), batcher.askAll([7, 8])]
+  await answer()
+  t.same(await Promise.all(first), [[2], [4, 6]])
+  await answer()
+  await answer()
+  t.same(await Promise.all(second), [
+    [8, 10, 12],
+    [14, 16],
+  ])
+  t.same(asked, [[1, 2, 3], [4, 5, 6, 7], [8]])
+})
 
-t.test('a batch that fails fails for those in it; the next ones are answered', async t => {
+t.test('a failed batch rejects its requests; later ones are answered', async t => {
   const { ask, answer } = slowly()
   const batcher = new Batcher({ ask, mostInBatch: 2, mostWaiting: 100 })
   const [bad, good] = [batcher.askAll([1, 2]), batcher.askAll([3])]
@@ -48,7 +45,7 @@ t.test('a batch that fails fails for those in it; the next ones are answered', a
   t.same(await good, [6])
 })
 
-t.test('a request beyond the waiting limit is refused whole, and others are not affected', async t => {
+t.test('a request beyond the waiting limit is refused entirely, and others are not affected', async t => {
   const { asked, ask, answer } = slowly()
   const batcher = new Batcher({ ask, mostInBatch: 10, mostWaiting: 3 })
   const good = batcher.askAll([1, 2])

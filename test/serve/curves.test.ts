@@ -12,7 +12,7 @@ const steps = (step: number, second: number, more: object = {}): StoredEvent => 
   ...{ learningRate: 0.001, samplesPerSecond: 1000, ...more },
 })
 
-t.test('curves are over epochs; validation has its own; numbers that are not finite are gaps', async t => {
+t.test('curves are plotted over epochs; validation has its own curve; values that are not finite are gaps', async t => {
   const run = new RunCurves()
   run.add([
     { ...start, time: time(0) },
@@ -28,7 +28,7 @@ t.test('curves are over epochs; validation has its own; numbers that are not fin
   t.match(run, { loss: null, accuracy: 0.8, validation: { accuracy: 0.9 }, step: 63 })
 })
 
-t.test('a regression has R² in the place of accuracy, epoch by epoch', async t => {
+t.test('a regression shows R² in place of accuracy in every epoch', async t => {
   const run = new RunCurves()
   const data = { ...experiment.data, task: 'regression' as const }
   run.add([
@@ -41,7 +41,7 @@ t.test('a regression has R² in the place of accuracy, epoch by epoch', async t 
   t.match(run, { isRegression: true, accuracy: 0.5 })
 })
 
-t.test('time left: from the pace of the last lines, or as the run itself says; none when it has ended', async t => {
+t.test('time left: from the rate of the last lines or from the run; none after its end', async t => {
   const run = new RunCurves()
   t.equal(run.etaSeconds, null)
   run.add([{ ...start, time: time(0) }, steps(21, 10)])
@@ -58,7 +58,7 @@ t.test('time left: from the pace of the last lines, or as the run itself says; n
   t.equal(run.etaSeconds, null, 'what comes late changes nothing')
 })
 
-t.test('samples/s of a worker: its share of the shards', async t => {
+t.test('samples/s of a worker follow from its share of the shards', async t => {
   const run = new RunCurves()
   run.add([
     { ...start, time: time(0) },
@@ -75,7 +75,7 @@ t.test('samples/s of a worker: its share of the shards', async t => {
   ])
 })
 
-t.test('after a reset nothing of earlier messages is left', async t => {
+t.test('a reset removes everything from earlier messages', async t => {
   const run = new RunCurves()
   run.add([{ ...start, time: time(0) }, steps(21, 1), { type: 'end', time: time(2), summary }])
   run.reset()

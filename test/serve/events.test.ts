@@ -56,7 +56,7 @@ async function next(messages: AsyncGenerator<Message>, event: string): Promise<M
 
 const stepsOf = ({ data }: Message): number[] => data.events.map(({ step }: { step: number }) => step)
 
-t.test('lines come as they are written; who reconnects gets what he has not had, and nothing twice', async t => {
+t.test('lines are sent as they are written; a client that reconnects gets the missed lines, none twice', async t => {
   const { dir, metrics } = runDirectory(t)
   writeFileSync(metrics, line(1) + line(2))
   const { url } = await served(t, [dir])
@@ -76,7 +76,7 @@ t.test('lines come as they are written; who reconnects gets what he has not had,
   }
 })
 
-t.test('a resumed run, whose metrics were truncated, is sent from its beginning', async t => {
+t.test('a resumed run whose metrics were truncated is sent from the beginning', async t => {
   const { dir, metrics } = runDirectory(t)
   writeFileSync(metrics, line(1) + line(2) + line(3))
   const { url } = await served(t, [dir])
@@ -91,7 +91,7 @@ t.test('a resumed run, whose metrics were truncated, is sent from its beginning'
   t.same(stepsOf(await next(later, 'metrics')), [1])
 })
 
-t.test('damaged lines are passed over, long files come in pieces', async t => {
+t.test('damaged lines are skipped, long files are sent in pieces', async t => {
   const { dir, metrics } = runDirectory(t)
   const many = Array.from({ length: 20_000 }, (_, i) => line(i))
   writeFileSync(metrics, `${many.join('')}{"type": "steps", "st\u0000\n5\n${line(20_000)}`)
@@ -113,7 +113,7 @@ t.test('damaged lines are passed over, long files come in pieces', async t => {
   t.same(await readMetrics(join(dir, 'none'), null), { lines: [], place: null, restarted: false }, 'none yet')
 })
 
-t.test('live pages are counted, and beyond their number refused with 429', async t => {
+t.test('the number of live pages is limited; further ones are refused with 429', async t => {
   const { dir } = runDirectory(t)
   const { url } = await served(t, [dir])
   const open = Array.from({ length: LIMITS.streams }, () => listen(t, url))

@@ -83,7 +83,7 @@ t.test('rows by name: columns may be called __proto__ and constructor', async t 
   t.same([refused, /must NOT have additional properties/.test(why.message)], [400, true])
 })
 
-t.test('a slider has the range and step of the training rows; of older files, of bins or deviations', async t => {
+t.test('a slider has the range and step of the training rows; in older files, of bins or deviations', async t => {
   const encoding = {
     column: 'x',
     kind: 'number',
@@ -119,7 +119,7 @@ if (browser) {
   }
   const field = (page: Page, name: string) => page.locator('.field', { has: page.getByText(name, { exact: true }) })
 
-  t.test('the page of a table comes first; every column has a field; names are text', async t => {
+  t.test('the form of a table is the first page; every column has a field; names are escaped', async t => {
     const { page, complaints } = await visit(t, browser, url)
     t.match(page.url(), /\/form$/)
     await page.waitForSelector('#verdict[aria-busy="false"] strong')
@@ -192,7 +192,7 @@ if (browser) {
     t.same(complaints, [])
   })
 
-  t.test('a number that cannot be asked is said, and the next one is asked again', async t => {
+  t.test('an invalid number is reported, and the next one is sent again', async t => {
     const { page } = await visit(t, browser, `${url}/form`)
     await page.waitForSelector('#verdict[aria-busy="false"] strong')
     await field(page, '<b>x</b>').locator('input[type=number]').fill('1e300')
@@ -207,7 +207,7 @@ if (browser) {
     t.same(await shown(page), await asked(page))
   })
 
-  t.test('the last change decides, whatever the order of answers', async t => {
+  t.test('the last change wins in any order of responses', async t => {
     const { page } = await visit(t, browser, `${url}/form`)
     await page.waitForSelector('#verdict[aria-busy="false"] strong')
     let held = 0
@@ -241,7 +241,7 @@ if (browser) {
     t.same(complaints, [])
   })
 
-  t.test('hundreds of categories are typed, with suggestions; an empty text is missing', async t => {
+  t.test('hundreds of categories are a text field with suggestions; an empty text is a missing value', async t => {
     const many = await trained(
       'many',
       ['street', '', 'y'],
@@ -269,7 +269,7 @@ if (browser) {
     t.same(complaints, [])
   })
 
-  t.test('yes/no labels have a bar each', async t => {
+  t.test('yes/no labels have one bar each', async t => {
     const labels = await trained(
       'labels',
       ['area', 'large', 'old'],
@@ -290,7 +290,7 @@ if (browser) {
   })
 
   t.test(
-    '100 columns: they are found by name; axe-core finds nothing serious, in light and dark, nor on a telephone',
+    '100 columns can be searched by name; axe-core finds nothing serious, in light and dark, and on a phone',
     async t => {
       const names = Array.from({ length: 100 }, (_, i) => (i % 10 === 0 ? `group ${i}` : `column ${i}`))
       const wide = await trained('wide', [...names, 'y'], 120, row => [

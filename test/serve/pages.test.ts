@@ -49,7 +49,7 @@ if (browser) {
     t.same(complaints, [])
   })
 
-  t.test('a digit drawn with keys, and undone; a test image chosen from the list says whether it is right', async t => {
+  t.test('a digit is drawn with keys and undone; a chosen test image shows whether it is correct', async t => {
     const { page, complaints } = await visit(t, browser, `${url}/draw`)
     await page.waitForSelector('.examples button')
     await page.focus('#board')
@@ -70,7 +70,7 @@ if (browser) {
     t.same(complaints, [])
   })
 
-  t.test('a finger draws too, on a telephone, where nothing is wider than the screen', async t => {
+  t.test('touch draws too; on a phone nothing is wider than the screen', async t => {
     const { page, complaints } = await visit(t, browser, `${url}/draw`, {
       ...{ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
     })
@@ -96,7 +96,7 @@ if (browser) {
     }
   })
 
-  t.test('a run of one epoch: its curves are points that can be seen', async t => {
+  t.test('the curves of a run of one epoch are visible points', async t => {
     const short = join(dir, 'short')
     await train(await loadExperiment('configs/smoke.json'), { runDir: short })
     const { url } = await served(t, [short])
@@ -121,7 +121,7 @@ if (browser) {
     )
   })
 
-  t.test('train --live: accuracy rises on the page, a reload shows it all again, and the end is told', async t => {
+  t.test('train --live: accuracy rises on the page, a reload restores it, and the end is shown', async t => {
     const child = spawn(
       process.execPath,
       [

@@ -52,7 +52,7 @@ const digits = await trainDigits(join(dir, 'digits'))
 const { url } = await served(t, [houses, sizes, digits, flags])
 const browser = await openBrowser(t)
 
-t.test('a row by the names of its features, in any order; others are refused by name', async t => {
+t.test('a row is given by feature names in any order; unknown names are refused by name', async t => {
   const { json: plain } = await ask(url, '/predict', { row: [100, 20] })
   const { status, json } = await ask(url, '/predict', { row: { age: 20, area: 100 } })
   t.strictSame([status, json], [200, plain])
@@ -69,7 +69,7 @@ t.test('a row by the names of its features, in any order; others are refused by 
   }
 })
 
-t.test('row and rows: every target by name, in the units of the data, bit for bit what Predictor says', async t => {
+t.test('row and rows: every target by name, in the units of the data, bit for bit as Predictor', async t => {
   const { data } = (await Predictor.open(houses)).predict([
     [100, 20],
     [50.5, 3],
@@ -102,13 +102,13 @@ t.test('row and rows: every target by name, in the units of the data, bit for bi
   t.same(layers.at(-1).values, [data[0], data[1]])
 })
 
-t.test('a table of classes is asked in the same way', async t => {
+t.test('a table with classes is requested in the same way', async t => {
   const { json } = await ask(url, '/predict', { run: 'sizes', row: [120, 10] })
   t.match(json.predictions, [{ className: 'large', top: [{ className: 'large' }, { className: 'small' }] }])
   t.notOk('values' in json.predictions[0])
 })
 
-t.test('yes/no labels: each by name with its probability, bit for bit what Predictor says', async t => {
+t.test('yes/no labels: each by name with its probability, bit for bit as Predictor', async t => {
   const { data } = (await Predictor.open(flags)).predict([[120, 50]])
   const { json } = await ask(url, '/predict', { run: 'flags', row: { age: 50, area: 120 } })
   const labels = [
@@ -120,7 +120,7 @@ t.test('yes/no labels: each by name with its probability, bit for bit what Predi
   t.match((await ask(url, '/runs/flags')).json.model, { task: 'multi-label', classNames: ['old', 'wide'] })
 })
 
-t.test('without a run: the first one that takes what is given', async t => {
+t.test('a request without a run goes to the first run that accepts its input', async t => {
   const image = Array.from({ length: 784 }, () => 0)
   t.equal((await ask(url, '/predict', { image })).json.run, 'digits')
   t.equal((await ask(url, '/predict', { row: [100, 20] })).json.run, 'houses')
@@ -133,7 +133,7 @@ t.test('GET /runs/:id describes inputs and outputs of a network', async t => {
   t.match(await model('digits'), { input: 'image', task: 'classification' })
 })
 
-t.test('wrong rows get 400 that says what is wrong', async t => {
+t.test('invalid rows get a 400 with the problem', async t => {
   const cases: [body: unknown, message: RegExp][] = [
     [{ row: [1] }, /^row: has 1 values, expected 2: 'area', 'age'$/],
     [{ rows: [[1, 2], [1]] }, /^rows\[1\]: has 1 values/],
@@ -161,7 +161,7 @@ t.test('wrong rows get 400 that says what is wrong', async t => {
 })
 
 if (browser) {
-  t.test('Draw says which networks it is for, and shows the others; Watch has R² and no mistakes to show', async t => {
+  t.test('Draw refers other networks to their page; Watch shows R² and no mistakes for a regression', async t => {
     const { page, complaints } = await visit(t, browser, `${url}/draw`)
     await page.waitForSelector('#trouble:not([hidden])')
     t.match(

@@ -107,7 +107,7 @@ t.test('slow clients are cut off with 408: headers that do not end, a body byte 
   t.ok(headers.ms >= 1500 && body.ms >= 2500, `after ${headers.ms} and ${body.ms} ms, not before`)
 })
 
-t.test('a client that never asks does not keep the server from ending, nor does a live page', async t => {
+t.test('neither an idle client nor a live page keeps the server from stopping', async t => {
   const server = await served(t, [run])
   const idle = connect(server.port, '127.0.0.1')
   await once(idle, 'connect')

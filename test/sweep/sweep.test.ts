@@ -65,7 +65,7 @@ t.test('grids, lists, draws and seeds are combined, in a fixed order', async t =
   t.equal(new Set(drawn.map(point => JSON.stringify(point['model.hidden']))).size, 2)
 })
 
-t.test('mistakes are reported before anything runs', async t => {
+t.test('errors are reported before any run starts', async t => {
   const refused = async (sweep: object, message: RegExp) =>
     t.rejects(
       loadSweep(write('wrong', sweep)).then(loaded => runSweep(loaded, { dir: join(root, 'never') })),
@@ -195,7 +195,7 @@ t.test(
   },
 )
 
-t.test('a run that another process has is left to it, and not called failed', async t => {
+t.test('a run locked by another process is left to it and not marked as failed', async t => {
   const sweep = write('in-use', { set: short, seeds: [1, 2] })
   const dir = join(root, 'in-use')
   mkdirSync(join(dir, 'run-001'), { recursive: true })
@@ -209,7 +209,7 @@ t.test('a run that another process has is left to it, and not called failed', as
   t.match((await runSweep(await loadSweep(sweep), { dir })).runs, [{ status: 'completed' }, { status: 'completed' }])
 })
 
-t.test('a run that failed is tried again once its cause is mended, or left with keepFailed', async t => {
+t.test('a failed run is tried again, or kept with keepFailed', async t => {
   const sweep = write('again', { set: short, seeds: [1, 2] })
   const dir = join(root, 'again')
   await runSweep(await loadSweep(sweep), { dir })
@@ -224,7 +224,7 @@ t.test('a run that failed is tried again once its cause is mended, or left with 
   t.match(warnings.join('\n'), /run 1: failed before: its summary.json does not say why; it is tried again/)
 })
 
-t.test('data that change under way: refused, nothing mixed; put back, the sweep continues', async t => {
+t.test('data that change during a sweep are refused; after they are restored, the sweep continues', async t => {
   const dir = join(root, 'changed')
   const folder = join(root, 'changing')
   writeTinyData(folder)
@@ -259,7 +259,7 @@ t.test('data that change under way: refused, nothing mixed; put back, the sweep 
 })
 
 t.test(
-  'an edited sweep says what differs; more runs at the end are accepted; nothing of others is removed',
+  'an edited sweep is refused with what differs; more runs at the end are accepted; foreign files are not removed',
   async t => {
     const sweep = (rates: number[]) => write('edited', { set: short, grid: { 'optimizer.learningRate': rates } })
     const dir = join(root, 'edited')
@@ -292,7 +292,7 @@ t.test(
   },
 )
 
-t.test('a place where no sweep can be is an error with what to do, not a stack', async t => {
+t.test('a directory that cannot hold a sweep is an error with a hint, not a stack', async t => {
   const sweep = write('nowhere', { set: short })
   for (const place of ['/proc/gradloom', join(root, 'base.json'), join(root, 'base.json', 'x')]) {
     const { code, stderr } = await gradloom(['sweep', sweep, '--run-dir', place, '--quiet'])

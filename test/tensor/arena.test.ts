@@ -60,7 +60,7 @@ t.test('views of different slots do not touch each other', async t => {
   )
 })
 
-t.test('an arena does not grow, and cannot pass what 32 bits address', async t => {
+t.test('an arena does not grow, and cannot exceed 32-bit addresses', async t => {
   const memory = createArena(65537)
   t.equal(memory.buffer.byteLength, 2 * 65536)
   t.throws(() => memory.grow(1), RangeError)

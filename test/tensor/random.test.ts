@@ -7,7 +7,7 @@ import fc from '../helpers/fast-check.js'
 const purposes = Object.values(Purpose)
 const seeds = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 
-t.test("philox gives Random123's known answers", async t => {
+t.test('philox matches the known answers of Random123', async t => {
   const ones = 0xffffffff
   const answers = [
     { counter: [0, 0, 0, 0], key: [0, 0], words: [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8] },
@@ -26,7 +26,7 @@ t.test("philox gives Random123's known answers", async t => {
   }
 })
 
-t.test('a permutation holds every index once, and is the same when asked for again', async t => {
+t.test('a permutation has every index once, and is the same every time', async t => {
   let runs = 0
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 500 }), seeds, fc.nat(3000), (n, seed, epoch) => {
@@ -45,7 +45,7 @@ t.test('a permutation holds every index once, and is the same when asked for aga
   t.equal(runs, 200)
 })
 
-t.test('a permutation is golden: resuming an old run finds its order again', async t => {
+t.test('permutations match stored values: an old run resumes with the same order', async t => {
   t.same([...permutation(10, 1, Purpose.shuffle, 0)], [9, 0, 3, 5, 6, 4, 7, 8, 2, 1])
 })
 
@@ -82,7 +82,7 @@ t.test('words are uniform in their high and low bytes: chi-square below its 99.9
   }
 })
 
-t.test('keys differ by purpose and by seed: no two uses share a number', async t => {
+t.test('keys differ by purpose and seed: no two uses share a random number', async t => {
   let pairs = 0
   // The purpose changes bits of k1 that no seed reaches, so keys of two purposes differ whatever their seeds.
   const seedBits = 2 ** 21

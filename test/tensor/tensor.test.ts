@@ -13,7 +13,7 @@ t.test('bindShapes returns the size of each letter', async t => {
   t.same(bound, { B: 32, I: 784, O: 10 })
 })
 
-t.test('bindShapes names what is wrong, what it wants, and what bound it', async t => {
+t.test('bindShapes names the wrong size, the expected one, and what bound it', async t => {
   const linear = (w: number[], out: number[]) => () =>
     bindShapes('linear', [
       ['x', shaped(32, 785), ['B', 'I']],

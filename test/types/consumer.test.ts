@@ -11,7 +11,7 @@ import t from 'tap'
 
 const CONSUMER = 'test/types/consumer.ts.txt'
 
-t.test('a consumer of all exports compiles, and no longer does without one of them', async t => {
+t.test('a program that uses all exports compiles, and fails to compile without one of them', async t => {
   const dir = t.testdir({ 'package.json': '{ "type": "module" }' })
   mkdirSync(join(dir, 'node_modules'))
   symlinkSync(resolve('.'), join(dir, 'node_modules/gradloom'), 'junction')
@@ -38,7 +38,7 @@ t.test('a consumer of all exports compiles, and no longer does without one of th
   t.match(text, /no exported member '?NoSuchError/)
 })
 
-t.test('the consumer names every export', async t => {
+t.test('that program uses every export', async t => {
   const consumer = readFileSync(CONSUMER, 'utf8')
   const lists = [...readFileSync('src/index.ts', 'utf8').matchAll(/export (?:type )?\{([^}]*)\}/g)].map(
     ([, list]) => list,
@@ -54,7 +54,7 @@ t.test('the consumer names every export', async t => {
   )
 })
 
-t.test('types that the declarations mention are dependencies, and the files are in the package', async t => {
+t.test('packages named in the declarations are dependencies, and the declaration files are in the package', async t => {
   const { dependencies, files, exports, types } = JSON.parse(readFileSync('package.json', 'utf8'))
   t.ok(dependencies['@types/ndarray'], 'ndarray is part of the public types')
   t.ok(files.includes('dist/src'))

@@ -39,7 +39,7 @@ async function valuesOf(options: OpenOptions) {
 const fieldOf = (column: ColumnValues, row: number) =>
   column.type === 'text' ? (column.codes[row] < 0 ? null : column.dictionary[column.codes[row]]) : column.values[row]
 
-t.test('native, package, kept or read again: the same rows', async t => {
+t.test('the C API, the npm package, rows kept in memory and rows read again give the same rows', async t => {
   const kept = await valuesOf({ access: 'package' })
   t.equal(kept.rows.length, ROWS)
   t.equal(kept.rows[4][2], `a text that is long enough for the heap: ${'é'.repeat(4)} 4`)
@@ -54,7 +54,7 @@ t.test('native, package, kept or read again: the same rows', async t => {
   }
 })
 
-t.test('the loop is left early, again and again, also while a query fails', async t => {
+t.test('the loop can be left early, repeatedly, also while a query fails', async t => {
   for (const access of ['native', 'package'] as const) {
     const database = await openDatabase(file, [file], { access })
     const sql = `SELECT n FROM read_csv('${file}', header = true, columns = {'n': 'DOUBLE', 's': 'VARCHAR', 'l': 'VARCHAR', 'd': 'VARCHAR', 'o': 'VARCHAR'})`
@@ -85,7 +85,7 @@ t.test('the loop is left early, again and again, also while a query fails', asyn
   }
 })
 
-t.test('integers that are all different, named id, are an identifier in a large table too', async t => {
+t.test('distinct integers in a column named id are an identifier in a large table too', async t => {
   const ids = join(dir, 'ids.csv')
   const shuffled = (i: number) => ((i * 7919) % 50_021) + 1_000_000
   writeFileSync(

@@ -78,7 +78,7 @@ const FIELDS = [
   ...['"1"', '" 1 "', '"1.5"', '"NA"', '"NaN"', '"-0"', '"x y"', "'1'", '\\N', '#1', 'é', '😀', '', '', 'x'],
 ]
 
-t.test('each odd field after the first rows: the same type, value and message', async t => {
+t.test('an unusual field after the first rows: both readers give the same type, value and message', async t => {
   for (const [delimiter, decimal, usual] of [
     [',', '.', '3'],
     [';', ',', '1,5'],
@@ -95,7 +95,7 @@ t.test('each odd field after the first rows: the same type, value and message', 
   }
 })
 
-t.test('a later field decides with the ones before it, with both readers', async t => {
+t.test('the type of a column depends on all of its fields, with both readers', async t => {
   const rows = '1.5,2\n'.repeat(1001)
   const ints = '1,2\n'.repeat(1001)
   const cases: Record<string, [string, Partial<TableFormat>, (type: string) => boolean]> = {
@@ -154,7 +154,7 @@ t.test('delimiters that are a part of numbers or of a character are left to Duck
   t.equal(await plain(fileOf('a,b\n1,5\n2,6\n'), { delimiter: ',', decimal: ',', header: true }), null, 'decimal')
 })
 
-t.test('what lies on the border of a block is read as anywhere else', async t => {
+t.test('fields across the border of two blocks are read as any other', async t => {
   const middles = ['"x",1', 'é,2', '😀,-3.25', '"ä,b",4', ',', 'x,', '"",5', '\n', 'x,1e5', 'x,-0']
   for (const [i, middle] of middles.entries()) {
     const end = i % 3 === 0 ? '\r\n' : '\n'
@@ -172,7 +172,7 @@ t.test('what lies on the border of a block is read as anywhere else', async t =>
   }
 })
 
-t.test('threads change nothing', async t => {
+t.test('the result does not depend on the number of threads', async t => {
   const lines = Array.from(
     { length: 400_000 },
     (_, i) => `${(i * 0.37).toFixed(i % 9)},${i % 7 ? 0 : '-0'},t${(i * 7) % 5000}`,
@@ -221,7 +221,7 @@ const table = fc.record({
   parts: fc.integer({ min: 1, max: 3 }),
 })
 
-t.test('any file of awkward parts: the same result or the same error', async t => {
+t.test('random files of awkward parts: both readers give the same result or the same error', async t => {
   let read = 0
   await fc.assert(
     fc.asyncProperty(table, async each => {

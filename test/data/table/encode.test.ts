@@ -82,7 +82,7 @@ t.test('times and large ids keep their differences: they are shifted in f64 and 
   for (let i = 1; i < 60; i++) t.ok(Math.abs(rows[i] - rows[i - 1] - step) < 1e-6)
 })
 
-t.test('a constant has the factor 0; a number that f32 cannot hold is refused with its row', async t => {
+t.test('a constant has the scaling factor 0; a number beyond the range of f32 is refused with its row', async t => {
   t.match(fit(numbers(5, 5, 5), 'number'), { offset: 5, factor: 0 })
   t.same(encoded(fit(numbers(0.1, 0.1, 0.1), 'number'), numbers(0.1)), [[0]])
   t.throws(() => encoded(fit(numbers(1, 2), 'number'), numbers(1, 1e300)), {
@@ -91,7 +91,7 @@ t.test('a constant has the factor 0; a number that f32 cannot hold is refused wi
   t.throws(() => encoded(fit(numbers(1, 2), 'number'), numbers(Number.POSITIVE_INFINITY)), /is Infinity/)
 })
 
-t.test('bins of a number are quantiles: 0 below, 1 above, linear between', async t => {
+t.test('bins of a number are quantiles: 0 below, 1 above, linear within', async t => {
   const values = numbers(1, 1, 2, 2, 3, 4, 5, 6, 10, 30, 40)
   const encoding = fit(values, 'number', { bins: 2 })
   t.match(encoding, { knots: [1, 4, 40] })
@@ -112,7 +112,7 @@ t.test('bins of a number are quantiles: 0 below, 1 above, linear between', async
 })
 
 t.test(
-  'a category has one feature for each value, sorted, and one for missing values; an unseen one has zeros',
+  'a category has one feature per value, sorted, and one for missing values; an unseen value gives zeros',
   async t => {
     const values = text('b', 'a', null, 'b')
     const encoding = fit(values, 'category')
@@ -153,7 +153,7 @@ t.test(
   },
 )
 
-t.test('embedded numbers are compared by value, and rows that are not fitted make no row', async t => {
+t.test('embedded numbers are compared by value, and only rows of the fit add vectors', async t => {
   const values = numbers(5, 5, 2, 2, 9, 9, 9, NONE)
   const options = { maxCategories: 1, above: 'embed' }
   const encoding = fit(values, 'category', options, Uint32Array.of(0, 1, 2, 3, 4))
@@ -196,7 +196,7 @@ t.test('numbers as categories are compared by value: 1, 1.0 and the text 1 are o
   ])
 })
 
-t.test('of more categories than have a feature, the most frequent have one and the others share buckets', async t => {
+t.test('with more categories than features, the most frequent have features and the others share buckets', async t => {
   const values = text('a', 'a', 'b', 'b', 'c', 'c', 'd', 'e')
   const encoding = fit(values, 'category')
   t.match(encoding, { categories: ['a', 'b', 'c'], buckets: 2 })
@@ -216,7 +216,7 @@ t.test('the hash of a text is fixed: it is part of the file format', async t => 
 })
 const HASHES = [923, 715, 631, 455, 945]
 
-t.test('yes or no is 1 or 0; a gap is the more frequent one', async t => {
+t.test('yes and no are 1 and 0; a missing value is filled with the more frequent one', async t => {
   const values: ColumnValues = { type: 'boolean', values: Float64Array.of(1, 0, 1, NONE) }
   const encoding = fit(values, 'boolean')
   t.same(encoding, { column: 'x', kind: 'boolean', fill: 1, indicator: true })
@@ -263,7 +263,7 @@ t.test('phases of days before 1970, and texts of dates', async t => {
     t.ok(Number.isNaN(secondsOf(wrong)), wrong)
 })
 
-t.test('rows as objects are encoded as the same values of a file are', async t => {
+t.test('rows given as objects are encoded as the same values from a file', async t => {
   const columns = [fit(numbers(1, 3, NONE), 'number'), { ...fit(text('a', 'b'), 'category'), column: 'c' }]
   const into = new Float32Array(2 * featureCount({ columns }))
   const rows = [
@@ -286,7 +286,7 @@ t.test('rows as objects are encoded as the same values of a file are', async t =
   t.throws(() => chunkOfRows({ columns }, [[1]]), /row 1 is .*, expected an object/)
 })
 
-t.test('an encoding is read from a checkpoint only if it is whole and has the features of the network', async t => {
+t.test('an encoding is read from a checkpoint only if it is complete and has the features of the network', async t => {
   const encoding = {
     version: 1,
     columns: [

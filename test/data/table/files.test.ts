@@ -22,7 +22,7 @@ async function run(sql: string): Promise<void> {
 
 const QUERY = "SELECT i AS x, 'n' || (i % 7) AS s FROM range(3000) r(i)"
 
-t.test('zstd: CSV, NDJSON and Parquet; the digest is that of the file as it is', async t => {
+t.test('zstd: CSV, NDJSON and Parquet; the digest is that of the compressed file', async t => {
   await run(`COPY (${QUERY}) TO '${at('a.csv')}' (HEADER)`)
   await run(`COPY (${QUERY}) TO '${at('a.csv.zst')}' (HEADER, COMPRESSION zstd)`)
   await run(`COPY (${QUERY}) TO '${at('a.ndjson.zst')}' (FORMAT json, COMPRESSION zstd)`)
@@ -165,7 +165,7 @@ t.test('without the package: tables are refused with the command that helps, eve
   t.equal(status, 0, stderr)
 })
 
-t.test('a table that has names alone is refused, as the data and as the test file', async t => {
+t.test('a table with a header and no rows is refused, as the data and as the test file', async t => {
   const { openReader } = await import('../../../src/data/table/open-reader.js')
   const { openTable } = await import('../../../src/data/table/source.js')
   const { dataConfig } = await import('../../helpers/data-config.js')

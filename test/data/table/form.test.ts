@@ -143,7 +143,7 @@ t.test('each file has the rows that a reader of it expects', async t => {
   }
 })
 
-t.test('what was decided is said', async t => {
+t.test('the detected form is reported', async t => {
   t.match((await read('1,2\n3,4\n')).table.notes.join(), /first line is taken for a row .* data.table.header true/)
   t.match((await read('name,2019,2020\nx,1,2\n')).table.warnings.join(), /names of the columns, and has numbers/)
   t.match((await read(',x\n0,1.5\n')).table.notes.join(), /column 1 has no name and is called 'column0'/)
@@ -153,14 +153,14 @@ t.test('what was decided is said', async t => {
   })
 })
 
-t.test('settings overrule what would be decided', async t => {
+t.test('settings take precedence over detection', async t => {
   t.strictSame((await read('1,2\n3,4\n', { header: true })).rows, [{ 1: 3, 2: 4 }])
   t.strictSame((await read('a,b\n1,2\n', { header: false })).rows.length, 2)
   t.strictSame((await read('a;b\n1,5;2\n', { decimal: '.' })).rows, [{ a: '1,5', b: 2 }])
   t.strictSame((await read('a;b,c\n1;2,3\n', { delimiter: ',' })).rows, [{ 'a;b': '1;2', c: 3 }])
 })
 
-t.test('gzip, however the file is named, and in two members', async t => {
+t.test('gzip under any file name, and in two members', async t => {
   const text = 'a,b\n1,x\n'
   t.strictSame((await read(gzipSync(text), {}, 't.csv.gz')).rows, [{ a: 1, b: 'x' }])
   const { rows, table } = await read(Buffer.concat([gzipSync(text), gzipSync('2,y\n')]))
@@ -171,7 +171,7 @@ t.test('gzip, however the file is named, and in two members', async t => {
   t.match(table.files, [{ bytes: 12, official: null }])
 })
 
-t.test('a folder, a pattern, and a name that looks like a pattern', async t => {
+t.test('a folder, a glob pattern, and a file name that looks like a pattern', async t => {
   const folder = t.testdir({
     'b.csv': 'a,b\n3,4\n',
     'a.csv': 'a,b\n1,2\n',

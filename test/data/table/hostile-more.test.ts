@@ -63,7 +63,7 @@ t.test('a field of 100 MB in delimited text is refused, quoted or not', async t 
   }
 })
 
-t.test('a field of 100 MB in JSON is refused, or is what it says', async t => {
+t.test('a field of 100 MB in JSON is refused or read exactly', async t => {
   const long = 'x'.repeat(isLong ? 100e6 : 20e6)
   const path = fileOf(`{"a":1,"b":"${long}"}\n{"a":2,"b":"y"}\n`, 't.ndjson')
   const result = await rowsOfText(path).catch((error: unknown) => error)
@@ -119,7 +119,7 @@ t.test('types of Parquet: numbers, dates and texts are read as what they are', a
   }
 })
 
-t.test('nested types have a reason and are no columns to read', async t => {
+t.test('nested types are not read, and the reason is given', async t => {
   const path = await parquetOf(`SELECT 1 AS x, [1, 2] AS l, [[1]] AS ll, {'a': 1, 'b': [2]} AS st, MAP {'k': 1} AS m,
     'ab'::BLOB AS blob, INTERVAL 3 DAY AS i FROM range(3)`)
   const { table, rows } = await rowsOfText(path)

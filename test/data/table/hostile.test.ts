@@ -15,7 +15,7 @@ const fileOf = (content: string | Buffer, name = 'table.csv') => {
   return path
 }
 
-t.test('delimited text that is refused', async t => {
+t.test('malformed delimited text is refused', async t => {
   const many = '1,2\n'.repeat(30_000)
   for (const [name, content, message] of [
     ['a row too short', 'a,b\n1,2\n3\n', /line 3: has 1 field, expected 2/],
@@ -71,7 +71,7 @@ t.test('a Parquet file cut anywhere is refused', async t => {
   }
 })
 
-t.test('a Parquet file with a wrong byte is refused or read, and never more', async t => {
+t.test('a Parquet file with a wrong byte is refused or read, and never crashes', async t => {
   const whole = readFileSync(await parquetFile())
   for (let i = 0; i < 16; i++) {
     const bytes = Buffer.from(whole)
@@ -106,7 +106,7 @@ t.test('types of Parquet: nested columns have a reason, and are refused if asked
   await t.rejects(reader.read(['y'])[Symbol.asyncIterator]().next(), /has no column 'y'/)
 })
 
-t.test('a file that changes while it is read', async t => {
+t.test('a file that changes while it is read is refused', async t => {
   for (const change of [
     (path: string) => appendFileSync(path, '5,6\n'),
     (path: string) => utimesSync(path, new Date(0), new Date(0)),
@@ -135,7 +135,7 @@ t.test('values that are not kept are read again, the same, from any row and with
   }
 })
 
-t.test('a query reads the table and nothing else', async t => {
+t.test('a query can read only the table', async t => {
   const path = fileOf('a,b,c\n1,x,NA\n2,y,3\n3,,4\n')
   const other = fileOf('secret\n1\n')
   const query = (sql: string) => rowsOfText(path, { query: sql })
@@ -158,7 +158,7 @@ t.test('a query reads the table and nothing else', async t => {
   }
 })
 
-t.test('JSON, an object a line or an array', async t => {
+t.test('JSON as one object per line or as an array', async t => {
   const lines = fileOf('{"a":1,"b":"x","c":{"z":1}}\n{"a":"NA","b":null}\n{"a":2.5,"B":true}\n', 't.ndjson')
   const { table, rows } = await rowsOfText(lines)
   t.strictSame(rows, [

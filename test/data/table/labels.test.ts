@@ -24,7 +24,7 @@ async function valuesOf(source: Awaited<ReturnType<typeof openText>>, split: 'tr
   return [...targets]
 }
 
-t.test('several columns of yes or no, in any spelling, are labels; the start says why', async t => {
+t.test('several yes/no columns, in any spelling, are labels; the start line gives the reason', async t => {
   const source = await table({ a: every(2, 'Yes', 'no'), b: every(3, true, false), c: every(4, 1, 0) })
   t.match(source, { task: 'multi-label', classNames: ['a', 'b', 'c'], classes: 3 })
   t.match(
@@ -41,7 +41,7 @@ t.test('several columns of yes or no, in any spelling, are labels; the start say
 })
 
 t.test(
-  '0 and 1 are labels by themselves, and numbers where they are asked for; one more value makes numbers',
+  'columns of 0 and 1 are labels by default, and numbers if requested; a third value makes them numbers',
   async t => {
     const codes = { a: every(2, 1, 0), b: every(3, 1, 0) }
     const source = await table(codes)
@@ -73,7 +73,7 @@ t.test('refused: other texts, other numbers, labels beside numbers, dates', asyn
   }
 })
 
-t.test('a word for a missing value is an error that says how to read it as one', async t => {
+t.test('a text that means a missing value is an error with the setting that reads it as missing', async t => {
   const words = { a: (i: number) => (i === 7 ? 'NA' : i % 2 ? 'yes' : 'no'), b: every(3, true, false) }
   await t.rejects(table(words), {
     message: /the target 'a' in row 8 is 'NA', expected yes or no/,
@@ -81,7 +81,7 @@ t.test('a word for a missing value is an error that says how to read it as one',
   })
 })
 
-t.test('one column: classes by itself; one sigmoid output, with alike splits, where labels are asked for', async t => {
+t.test('one yes/no column: classes by default; one sigmoid output, stratified, if labels are requested', async t => {
   const rare = { a: every(10, 'yes', 'no') }
   t.match(await table(rare, { target: 'a' }), { task: 'classification', classes: 2 })
   const source = await table(rare, { target: 'a', task: 'multi-label' })

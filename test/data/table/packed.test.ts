@@ -24,7 +24,7 @@ function roundTrip(blocks: readonly (readonly number[])[]) {
 
 const bits = (values: Iterable<number>) => Buffer.from(Float64Array.from(values).buffer).toString('hex')
 
-t.test('decimals, floats, doubles, missing values: the fewest bytes that give the same bits', async t => {
+t.test('decimals, floats, doubles, missing values: the fewest bytes that restore the same bits', async t => {
   const cases: [name: string, values: number[], packing: number][] = [
     ['integers', [1, -5, 0, 2 ** 31 - 1, -(2 ** 31) + 1], 0],
     ['decimals', [0.1, -0.25, 3, 12345.67], 2],

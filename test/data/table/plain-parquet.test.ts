@@ -54,7 +54,7 @@ const COLUMNS: Readonly<Record<string, string>> = {
 
 const PLAIN = ['', ', COMPRESSION uncompressed', ', ROW_GROUP_SIZE 2048', ', PARQUET_VERSION v1, ROW_GROUP_SIZE 2048']
 
-t.test('plain files give the same by both readers', async t => {
+t.test('plain files give the same result with both readers', async t => {
   for (const options of PLAIN) {
     const all = Object.entries(COLUMNS).map(([name, sql]) => `${sql} AS "${name}"`)
     const path = await written(`SELECT ${all.join(', ')} FROM range(5000) r(i)`, options)
@@ -66,7 +66,7 @@ t.test('plain files give the same by both readers', async t => {
   t.equal(await told(path, 'plain'), await told(path, 'native'), 'several groups, several threads')
 })
 
-t.test('what is not plain is left to DuckDB', async t => {
+t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   for (const [what, select] of [
     ['infinite', `SELECT CASE WHEN i = 70 THEN 'inf'::DOUBLE ELSE i END AS x FROM range(100) r(i)`],
     ['dates', `SELECT DATE '2020-01-01' + i::INT AS x, i AS y FROM range(100) r(i)`],

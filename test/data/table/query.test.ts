@@ -40,7 +40,7 @@ t.test('a statement that depends on the clock, on chance or on a sample is refus
   }
 })
 
-t.test('what is repeatable is not: such words in texts, comments, names and columns, samples with a seed', async t => {
+t.test('repeatable statements are accepted: such words in texts, comments, names; samples with a seed', async t => {
   for (const sql of [
     "SELECT x, 'now() random() current_date' AS words FROM data",
     'SELECT x AS random /* now() */ FROM data -- random()',
@@ -58,7 +58,7 @@ t.test('what is repeatable is not: such words in texts, comments, names and colu
   t.same((await query(sample)).rows, (await query(sample)).rows)
 })
 
-t.test('a column that has the name of a clock is a column', async t => {
+t.test('a column named like a clock function is an ordinary column', async t => {
   const file = join(dir, 'clock.csv')
   writeFileSync(file, 'current_date,x\n5,1\n6,2\n')
   const { rows } = await rowsOfText(file, { query: 'SELECT current_date, x FROM data WHERE current_date > 5' })

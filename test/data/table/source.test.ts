@@ -22,7 +22,7 @@ const PENGUINS = csv('id,island,mass,seen,tagged,note,species', [
 ])
 
 t.test(
-  'columns have kinds by their values; the first row decides nothing, and what is left out is named with the reason',
+  'kinds of columns follow from all values, not the first row; columns that are left out are listed with the reason',
   async t => {
     const source = await openText(PENGUINS)
     t.same(
@@ -55,7 +55,7 @@ t.test(
   },
 )
 
-t.test('data.columns overrules kinds; a name that is not there is refused with the nearest', async t => {
+t.test('data.columns overrides detected kinds; an unknown name is refused with the nearest one', async t => {
   const source = await openText(PENGUINS, { columns: { mass: 'category', seen: 'ignore', id: 'category' } })
   t.same(
     source.table!.columns.map(({ column, kind }) => [column, kind]),
@@ -77,7 +77,7 @@ t.test('data.columns overrules kinds; a name that is not there is refused with t
   )
 })
 
-t.test('a column that counts the rows is left out, and said, but not if nothing else is left', async t => {
+t.test('a column that numbers the rows is left out and reported, unless it is the only one', async t => {
   const sorted = csv(
     ',x,class',
     range(40).map(i => [i + 17, noise(i), i < 20 ? 'a' : 'b']),
@@ -114,7 +114,7 @@ t.test('a column that counts the rows is left out, and said, but not if nothing 
   t.same((await openText(sorted, { columns: { '': 'number' } })).columns!.features, ['', 'x'])
 })
 
-t.test('a gap in the first row changes nothing', async t => {
+t.test('a missing value in the first row does not change the kinds', async t => {
   const rows = range(20).map(i => [i === 0 ? '' : noise(i), i % 7, i % 2 ? 'a' : 'b'])
   t.same(
     (await openText(csv('a,b,class', rows))).columns!.features.filter(name => !name.endsWith('missing')),
@@ -325,7 +325,7 @@ t.test(
   },
 )
 
-t.test('a column says the splits; other words, and splits without rows, are refused', async t => {
+t.test('a column assigns rows to splits; other values, and splits without rows, are refused', async t => {
   const open = (words: readonly string[], more = {}) =>
     openText(
       csv(
@@ -376,7 +376,7 @@ t.test('a test file has columns by name in any order and its own categories; a m
   )
 })
 
-t.test('a model gives another file its encoding, its targets and its task; all rows can be scored', async t => {
+t.test('another file is read with the encoding, targets and task of a model; all rows can be scored', async t => {
   const trained = await openText(
     csv(
       'id,a,c,y',
@@ -450,7 +450,7 @@ t.test('XOR: with the same file as test file, all four rows are trained on', asy
   t.same([source.train.rows, source.test.rows], [4, 4])
 })
 
-t.test('embedded columns are the last features; one without a value of two training rows is left out', async t => {
+t.test('embedded columns are the last features; one without a repeated training value is left out', async t => {
   const rows = Array.from({ length: 40 }, (_, i) => [`id ${i}`, `shop ${i % 5}`, i * i, i % 2 === 0 ? 'a' : 'b'])
   const source = await openText(csv('id,shop,size,kind', rows), {
     columns: { id: 'category' },

@@ -32,7 +32,7 @@ const open = (inFiles: boolean, more: Partial<DataConfig>) => {
   return openTable(TABLE, null, config, null, reader).then(source => ({ source, closed: () => closed }))
 }
 
-t.test('in files and in memory: the same', async t => {
+t.test('rows from files and from memory give the same features', async t => {
   const cases: [string, Partial<DataConfig>][] = [
     ['classes', { target: 'kind', validation: 0.1 }],
     ['numbers', { target: ['goal', 'y'], validation: 0.2, weight: 'w' }],

@@ -19,7 +19,7 @@ const column = async (first: string, fields: readonly string[], format: Partial<
   return { type: table.columns[0].type, values: rows.slice(first === '' ? 0 : 3000).map(({ a }) => a), table }
 }
 
-t.test('the last rows decide as the first', async t => {
+t.test('the last rows count for the type of a column as the first ones do', async t => {
   for (const [first, fields, type, values] of [
     ['1', ['2.5', '1e3', '-.5'], 'number', [2.5, 1000, -0.5]],
     ['1', ['NA', '?', 'N/A', 'null', 'NULL', 'NaN', '  ', ''], 'number', Array(8).fill(null)],
@@ -53,7 +53,7 @@ t.test('the last rows decide as the first', async t => {
   }
 })
 
-t.test('what stays text although it looks like something else is said, with the line', async t => {
+t.test('a column that stays text although most fields look otherwise is reported with the line', async t => {
   const warningOf = async (first: string, field: string) => (await column(first, [field])).table.warnings.join()
   t.match(await warningOf('1', 'abc'), /line 3002: column 'a' is text: "abc" is not a number; 3,000 of its 3,001/)
   t.match(await warningOf('1', '"1,5"'), /"1,5" is a number in another form/)
@@ -64,7 +64,7 @@ t.test('what stays text although it looks like something else is said, with the 
   t.match((await column('x', ['NA'])).table.notes.join(), /1 field such as 'NA' is text like others/)
 })
 
-t.test('a type that is demanded holds, or the field is named', async t => {
+t.test('a requested type is used, or the field that does not fit is named', async t => {
   t.strictSame((await column('', ['01', '007'], { types: { a: 'text' } })).values, ['01', '007'])
   t.strictSame((await column('', ['yes', 'n', ''], { types: { a: 'boolean' } })).values, [1, 0, null])
   t.strictSame((await column('', ['01/02/2020'], { types: { a: 'date' }, dayFirst: true })).values, [1580515200])

@@ -4,7 +4,7 @@ import { openText, TABLE } from './table-lab.js'
 
 const text = `a,w,y\n${Array.from({ length: 20 }, (_, i) => `${i},${i % 5},${i % 2 ? 'p' : 'q'}`).join('\n')}\n`
 
-t.test('the weights are those of the training rows, in their order, and no feature', async t => {
+t.test('sample weights are those of the training rows, in their order, and not a feature', async t => {
   const source = await openText(text, { weight: 'w' })
   t.equal(source.weighted, true)
   t.same(source.columns?.features, ['a'])

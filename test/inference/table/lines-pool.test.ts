@@ -75,7 +75,7 @@ t.test('the bytes of one thread for any number of threads and any size of a bloc
   }
 })
 
-t.test('lines that have no room at first', async t => {
+t.test('lines longer than the initial buffer are written', async t => {
   const wide = { ...chunkAt(0, 0, 64) }
   const columns = new Map(wide.columns)
   columns.set('colour', { type: 'text', codes: new Int32Array(64), dictionary: ['x'.repeat(9000)] })
@@ -86,7 +86,7 @@ t.test('lines that have no room at first', async t => {
   }
 })
 
-t.test('a value that is refused: its row is named, after the lines of all rows before', async t => {
+t.test('an invalid value: the error names its row, after the lines of all rows before it', async t => {
   const chunks = copied(all)
   ;(chunks[3].columns.get('size')! as { values: Float64Array }).values[5] = Number.POSITIVE_INFINITY
   let text = ''
@@ -99,7 +99,7 @@ t.test('a value that is refused: its row is named, after the lines of all rows b
   t.equal(text, expected.split('\n').slice(0, 1130).join('\n').concat('\n'))
 })
 
-t.test('a reader that fails: its error, after the lines of all rows before', async t => {
+t.test('a reader that fails: its error follows the lines of all rows before it', async t => {
   async function* failing() {
     yield* chunksOf(copied(all).slice(0, 2))
     throw new DataError('new.csv: line 1003: is cut')

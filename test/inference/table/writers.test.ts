@@ -8,7 +8,7 @@ import fc from '../../helpers/fast-check.js'
 const rowsText = (format: TextFormat, columns: readonly OutputColumn[]) =>
   new RowsWriter(format).write(columns).toString()
 
-t.test('f32Text: every f32 number comes back, in at most 9 digits', async t => {
+t.test('f32Text: every f32 number is restored from at most 9 digits', async t => {
   fc.assert(
     fc.property(fc.float({ noNaN: true, noDefaultInfinity: true }), value => {
       const text = f32Text(value)
@@ -54,7 +54,7 @@ t.test('putFraction writes what f32Text prints, or leaves the number to it', asy
   for (const value of [-0.5, 1e-14, Number.NaN, 2.5, Number.POSITIVE_INFINITY]) t.equal(written(value), '')
 })
 
-t.test('a writer is used again, and grows', async t => {
+t.test('a writer is reusable, and its buffer grows', async t => {
   const writer = new RowsWriter('csv')
   const column = (rows: number): OutputColumn[] => [
     { name: 'p', values: { type: 'f32', values: new Float32Array(rows).fill(0.1) } },
@@ -94,7 +94,7 @@ t.test(
   },
 )
 
-t.test('NDJSON: an object a row, null where a value is missing', async t => {
+t.test('NDJSON: one object per row, null for missing values', async t => {
   const lines = rowsText('ndjson', columns).trimEnd().split('\n')
   t.equal(headOf('ndjson', ['a']), '')
   t.same(

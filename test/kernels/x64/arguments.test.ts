@@ -101,7 +101,7 @@ t.test('check: the last byte that fits, and one more', async t => {
   t.throws(() => check(BF16_WEIGHTS, { ...weights, transposed: 65536 - 8192 + 64 }), { message: /transposed is bytes/ })
 })
 
-t.test('check: what depends on memory', async t => {
+t.test('check: limits that depend on the memory', async t => {
   const gather = { out: 0, outRow: 1024, rows: 2, features: 256, images: 32768, samples: 65536 - 8 }
   const name = (sample: number) => (arena: Uint32Array) => {
     arena[ARENA_BYTES / 4 - 1] = sample
@@ -143,7 +143,7 @@ t.test(`${X64_VARIABLE}: 0, 1, check, nothing else`, async t => {
   }
 })
 
-t.test('check: in a call', { skip: x64Obstacle() ?? false }, async t => {
+t.test('check: a call with wrong arguments throws', { skip: x64Obstacle() ?? false }, async t => {
   t.teardown(() => setMode(before))
   const memory = createArena(ARENA_BYTES)
   const wasm = instantiateWasm(await compileWasm(), memory)

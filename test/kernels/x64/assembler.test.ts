@@ -37,7 +37,7 @@ import { ROWS } from './encodings.js'
 
 const stored = JSON.parse(readFileSync('test/kernels/x64/encodings.json', 'utf8')) as Record<string, string>
 
-t.test('every row: the bytes of GNU as', async t => {
+t.test('every row has the bytes of GNU as', async t => {
   for (const { method, spelling, emit } of ROWS) {
     const code = new Assembler()
     emit(code)
@@ -77,7 +77,7 @@ t.test('every instruction has a row', async t => {
 const refused = (t: Test, what: string, emit: (code: Assembler) => unknown, message: RegExp) =>
   t.throws(() => emit(new Assembler()), { message }, what)
 
-t.test('operands that do not exist or do not fit', async t => {
+t.test('operands that do not exist or do not fit are refused', async t => {
   for (const id of [-1, 32, 0.5, Number.NaN]) {
     refused(t, `zmm ${id}`, () => zmm(id), /zmm is .*, expected 0 to 31/)
     const made = { vector: id }
@@ -107,7 +107,7 @@ t.test('operands that do not exist or do not fit', async t => {
   refused(t, 'the same tile twice', c => c.tdpbf16ps(tmm(1), tmm(1), tmm(2)), /three different/)
 })
 
-t.test('general registers: RSP and what is none', async t => {
+t.test('general registers: RSP and names that are no registers are refused', async t => {
   for (const id of [4, -1, 16, 2.5]) {
     const register = { general: id }
     const message = /the register is .*, expected one of rax to r15 without rsp/
@@ -142,7 +142,7 @@ t.test('general registers: RSP and what is none', async t => {
   }
 })
 
-t.test('addresses, immediates and broadcasts that cannot be encoded', async t => {
+t.test('addresses, immediates and broadcasts that cannot be encoded are refused', async t => {
   for (const disp of [2 ** 31, -(2 ** 31) - 1, 0.5, Number.NaN, 2 ** 40]) {
     refused(t, `displacement ${disp}`, () => at(RDI, disp), /the displacement is .*, expected an integer of signed 32/)
     const address: Address = { base: RDI, index: null, disp }

@@ -37,7 +37,7 @@ const sparse = await openBf16Sparse(memory)
 const obstacle = bf16SparseObstacle()
 const skip = sparse === null && (obstacle ?? 'the system does not let memory become code')
 
-t.test('on a CPU that has what it needs, these tests run', { skip: obstacle ?? false }, async t => {
+t.test('on a CPU with the needed instructions these tests are not skipped', { skip: obstacle ?? false }, async t => {
   t.not(sparse, null)
 })
 
@@ -144,7 +144,7 @@ t.test(
   },
 )
 
-t.test('what is not sparse is left to the library, once', { skip }, async t => {
+t.test('dense products are left to the library, once', { skip }, async t => {
   for (const [share, expected] of [
     [1, 1],
     [0.9, 1],
@@ -158,7 +158,7 @@ t.test('what is not sparse is left to the library, once', { skip }, async t => {
   }
 })
 
-t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
+t.test('the division into blocks does not change the bits', { skip }, async t => {
   const shape = placed([300, 4, 192], 0, false)
   fill(shape, 0.4, 11)
   run(watched().bind, shape)
@@ -184,7 +184,7 @@ t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
   }
 })
 
-t.test('what is not a number is no zero; what stands for nothing is not multiplied', { skip }, async t => {
+t.test('NaN is not treated as zero; padding is not multiplied', { skip }, async t => {
   const shape = placed([4, 2, 64], 0, false)
   const product = (t: Test, a: number, b: number, want: number, title: string) => {
     fill(shape, 0, 1)
@@ -204,7 +204,7 @@ t.test('what is not a number is no zero; what stands for nothing is not multipli
   product(t, 1e-40, 1e30, 0, 'an operand that is subnormal')
 })
 
-t.test('blocks are cut so that panels are wide', async t => {
+t.test('blocks are divided so that panels are wide', async t => {
   const unit = { blockRows: 32, blockColumns: 64, blockCost: bf16SparseCost }
   t.same(divideGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
   t.same(divideGrid(256, 2500, 3000, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })

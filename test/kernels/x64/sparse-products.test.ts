@@ -140,7 +140,7 @@ t.test(
   },
 )
 
-t.test('what is not sparse is left to the library, once; sums of few products are not', { skip }, async t => {
+t.test('dense products are left to the library, once; sums of few products are not', { skip }, async t => {
   for (const form of FORMS) {
     for (const [share, k, expected] of [
       [1, 100, 1],
@@ -157,7 +157,7 @@ t.test('what is not sparse is left to the library, once; sums of few products ar
   }
 })
 
-t.test('in a step koffi is called plainly alone: nothing is declared, decoded or viewed', { skip }, async t => {
+t.test('in a step koffi only calls functions: nothing is declared, decoded or viewed', { skip }, async t => {
   const koffi = await loadKoffi()
   const fresh = await openSparse(memory)
   const kernels = (await openX64(memory, 'f32'))!(instantiateWasm(await compileWasm(), memory))
@@ -182,7 +182,7 @@ t.test('in a step koffi is called plainly alone: nothing is declared, decoded or
 const numbersOf = ({ m, n, ldc, at }: Placed) =>
   Array.from({ length: m }, (_, row) => Array.from(all.subarray(at.c + row * ldc, at.c + row * ldc + n))).flat()
 
-t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
+t.test('the division into blocks does not change the bits', { skip }, async t => {
   for (const form of FORMS) {
     const size = [70, 300, 150] as const
     const shape = placed(form, size, 4, false)
@@ -214,7 +214,7 @@ t.test('cut into blocks of any kind: the same bits', { skip }, async t => {
 })
 
 t.test(
-  'panels read where they lie, at a cache line, have the bits of packed ones: error <= γ(k + 1) · |a|·|b|',
+  'panels read in place, aligned to a cache line, have the bits of packed ones: error <= γ(k + 1) · |a|·|b|',
   { skip },
   async t => {
     let cases = 0
@@ -247,66 +247,62 @@ t.test(
   },
 )
 
-t.test(
-  'blocks bound as one: each by itself is left to the library, or is not, with the same bits',
-  { skip },
-  async t => {
-    let [cases, mixed] = [0, 0]
-    // A library whose results show which block it was asked for.
-    const library: NativeGemm = {
-      bind:
-        ({ m, n, ldc }) =>
-        (_a, _b, c) => {
-          for (let row = 0; row < m; row++)
-            all.fill(1000 * m + n, (c - base) / 4 + row * ldc, (c - base) / 4 + row * ldc + n)
-        },
-    }
-    const gemm = sparse!(library)
-    for (const [m, n, k] of [
-      [100, 300, 130],
-      [64, 340, 200],
-      [30, 40, 70],
+t.test('blocks bound together: each is left to the library or not by itself, with the same bits', { skip }, async t => {
+  let [cases, mixed] = [0, 0]
+  // A library whose results show which block it was asked for.
+  const library: NativeGemm = {
+    bind:
+      ({ m, n, ldc }) =>
+      (_a, _b, c) => {
+        for (let row = 0; row < m; row++)
+          all.fill(1000 * m + n, (c - base) / 4 + row * ldc, (c - base) / 4 + row * ldc + n)
+      },
+  }
+  const gemm = sparse!(library)
+  for (const [m, n, k] of [
+    [100, 300, 130],
+    [64, 340, 200],
+    [30, 40, 70],
+  ] as const) {
+    for (const [rows, columns] of [
+      [32, 192],
+      [100, 160],
+      [32, 300],
     ] as const) {
-      for (const [rows, columns] of [
-        [32, 192],
-        [100, 160],
-        [32, 300],
-      ] as const) {
-        for (const denser of [0, 1, 2]) {
-          const whole = placed('nn', [m, n, k], 0, false)
-          fill(whole, 0.6, 5)
-          const random = randoms(7)
-          // Rows of one block are dense; those of the next look dense by half of what narrow blocks look at.
-          for (let row = denser * rows; row < Math.min((denser + 1) * rows, m); row++) {
-            for (let p = 0; p < k; p++) all[whole.at.a + row * k + p] = random()
-          }
-          let byLibrary = 0
-          for (let row = 0; row < m; row += rows) {
-            for (let column = 0; column < n; column += columns) {
-              const at = whole.at
-              const part = { ...whole, m: Math.min(rows, m - row), n: Math.min(columns, n - column) }
-              const to = at.c + row * whole.ldc + column
-              gemm.bind(part)(base + 4 * (at.a + row * k), base + 4 * (at.b + column), base + 4 * to)
-              if (all[to] >= 1000) byLibrary++
-            }
-          }
-          const want = numbersOf(whole)
-          const blocks = Math.ceil(m / rows) * Math.ceil(n / columns)
-          if (byLibrary > 0 && byLibrary < blocks) mixed++
-          all.fill(Number.NaN, whole.at.c, whole.at.end)
-          run(gemm, { ...whole, block: { rows, columns } })
-          const others = numbersOf(whole).filter((x, i) => !Object.is(x, want[i])).length
-          if (others > 0) t.fail(`${[m, n, k]} in blocks of ${rows} x ${columns}: ${others} others`)
-          cases++
+      for (const denser of [0, 1, 2]) {
+        const whole = placed('nn', [m, n, k], 0, false)
+        fill(whole, 0.6, 5)
+        const random = randoms(7)
+        // Rows of one block are dense; those of the next look dense by half of what narrow blocks look at.
+        for (let row = denser * rows; row < Math.min((denser + 1) * rows, m); row++) {
+          for (let p = 0; p < k; p++) all[whole.at.a + row * k + p] = random()
         }
+        let byLibrary = 0
+        for (let row = 0; row < m; row += rows) {
+          for (let column = 0; column < n; column += columns) {
+            const at = whole.at
+            const part = { ...whole, m: Math.min(rows, m - row), n: Math.min(columns, n - column) }
+            const to = at.c + row * whole.ldc + column
+            gemm.bind(part)(base + 4 * (at.a + row * k), base + 4 * (at.b + column), base + 4 * to)
+            if (all[to] >= 1000) byLibrary++
+          }
+        }
+        const want = numbersOf(whole)
+        const blocks = Math.ceil(m / rows) * Math.ceil(n / columns)
+        if (byLibrary > 0 && byLibrary < blocks) mixed++
+        all.fill(Number.NaN, whole.at.c, whole.at.end)
+        run(gemm, { ...whole, block: { rows, columns } })
+        const others = numbersOf(whole).filter((x, i) => !Object.is(x, want[i])).length
+        if (others > 0) t.fail(`${[m, n, k]} in blocks of ${rows} x ${columns}: ${others} others`)
+        cases++
       }
     }
-    t.equal(cases, 27, 'every case ran')
-    t.ok(mixed >= 6, `${mixed} cases had blocks of both kinds`)
-  },
-)
+  }
+  t.equal(cases, 27, 'every case ran')
+  t.ok(mixed >= 6, `${mixed} cases had blocks of both kinds`)
+})
 
-t.test('what is not a number is no zero; subnormal numbers are, and only here', { skip }, async t => {
+t.test('NaN is not treated as zero; subnormal numbers are, and only in these products', { skip }, async t => {
   const shape = placed('nn', [8, 32, 64], 0, false)
   const product = (t: Test, a: number, b: number, want: number, title: string) => {
     fill(shape, 0, 1)
@@ -326,7 +322,7 @@ t.test('what is not a number is no zero; subnormal numbers are, and only here', 
   t.ok(Math.fround(Math.fround(1e-38) * 0.1) > 0)
 })
 
-t.test('blocks are cut so that panels are wide, and to one column of blocks where that is cheaper', async t => {
+t.test('blocks are divided so that panels are wide, into one column of blocks where that is cheaper', async t => {
   const unit = { blockRows: 1, blockColumns: 16, blockCost: sparseCost }
   t.same(divideGrid(256, 3000, 784, unit)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })
   t.same(divideGrid(128, 128, 784, unit)[0], { row: 0, rows: 64, columns: { start: 0, end: 128 } })

@@ -169,7 +169,7 @@ t.test('the inputs are the plain features and the rows of the tables', async t =
   }
 })
 
-t.test('an index that is no row is row 0, and memory around the table stays as it was', async t => {
+t.test('an invalid index is row 0, and memory around the table is not changed', async t => {
   const { inputs, features, plain, data, network } = await networkOf({ backend: 'wasm' }, { hidden: [5] })
   const sample = network.batch.samples.data[4]
   for (const index of [-1, 5, 1e30, Number.NaN]) {
@@ -182,7 +182,7 @@ t.test('an index that is no row is row 0, and memory around the table stays as i
 const natives = (await nativeCandidates()).map(({ backend, skip, open }) => ({ name: backend.name, skip, open }))
 for (const { name, skip, open } of [{ name: 'wasm' as const, skip: false as const, open: undefined }, ...natives]) {
   for (const plain of [0, 2, 19]) {
-    t.test(`${name}: gradients as the reference has them behind ${plain} features, error < 1e-5`, { skip }, async t => {
+    t.test(`${name}: gradients agree with the reference behind ${plain} features, error < 1e-5`, { skip }, async t => {
       const settings = { hidden: [17, 6], activation: 'tanh', inputDropout: 0.2 } as const
       const model = { ...settings, hidden: [...settings.hidden] }
       const truth = (await networkOf({ backend: 'reference' }, model, { plain })).gradients()

@@ -99,7 +99,7 @@ for (const { backend, bound, skip, open } of [
   })
 }
 
-t.test('a mini-batch of one row leaves running statistics as they are', async t => {
+t.test('a mini-batch of one row does not change running statistics', async t => {
   const lab = await Lab.open(wasm)
   const units = (value: number) => {
     const tensor = lab.bias(O)

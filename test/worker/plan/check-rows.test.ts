@@ -12,7 +12,7 @@ const planOf = (train: number, { norm = 'batch', batchSize = 16, widths = [4, 3,
     rows: { train, validation: 0, test: 9 },
   }) as unknown as RunPlan
 
-t.test('batch norm and a mini-batch of one row: refused where there is no other, else a warning', async t => {
+t.test('batch norm with a mini-batch of one row: refused if every mini-batch is, else a warning', async t => {
   t.throws(() => checkTrainingRows(planOf(1)), {
     name: 'ConfigError',
     message: 'model.norm is "batch" with 1 training row, expected at least 2; a single row has no statistics',
@@ -22,7 +22,7 @@ t.test('batch norm and a mini-batch of one row: refused where there is no other,
   t.match(checkTrainingRows(planOf(17)), [/single row/])
 })
 
-t.test('nothing to say of larger mini-batches, of other normalisations, or without hidden layers', async t => {
+t.test('no warning for larger mini-batches, other normalisations, or without hidden layers', async t => {
   t.strictSame(checkTrainingRows(planOf(32)), [])
   t.strictSame(checkTrainingRows(planOf(34)), [])
   t.strictSame(checkTrainingRows(planOf(2)), [])

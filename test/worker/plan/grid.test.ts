@@ -31,7 +31,7 @@ t.test('a grid covers every element once, in columns that begin at multiples of 
 
 const lines = { blockRows: 1, blockColumns: 16 }
 
-t.test('wide layers become about 16 blocks, as square as pays', async t => {
+t.test('wide layers are divided into about 16 nearly square blocks', async t => {
   t.equal(divideGrid(256, 3000, 1e4, lines).length, 16)
   t.equal(divideGrid(256, 1000, 1e4, lines).length, 16)
   t.same(divideGrid(256, 3000, 1e4, lines)[0], { row: 0, rows: 256, columns: { start: 0, end: 192 } })

@@ -14,7 +14,7 @@ const stageOf = (tasks: number, run: (task: number) => number): Stage<null> => (
   run,
 })
 
-t.test('a worker leaves after the task in which the run is aborted', async t => {
+t.test('a worker stops after the task during which the run is aborted', async t => {
   const words = new Int32Array(new SharedArrayBuffer(4 * controlWords(2)))
   const team = new ThreadTeam(ndarray(words, [words.length]), 0, 2, 0) // the other one never arrives
   const done: number[] = []
