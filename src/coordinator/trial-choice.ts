@@ -10,24 +10,24 @@ export type Contender = Omit<StepTime, 'ms'>
 
 type Pair = Pick<Contender, 'backend' | 'precision'>
 
-/** Advantage that another pair must have over the preferred one: less is noise, and would change bits from trial to trial. */
-export const MARGIN = 0.05
+/**
+ * How much slower than the fastest the choice may be, so that the preferred pair is taken where times are close: a smaller difference
+ * is noise, and would change bits from trial to trial.
+ */
+export const MARGIN = 0.03
 
 /**
- * The fastest of the times, of which there is at least one; with the backend and precision of `preferred` where none is more than
- * MARGIN faster. The pair is decided first, each by its best number of workers; then the number of workers, the largest preferred.
+ * The fastest of the times, of which there is at least one, or one that is hardly slower: those within MARGIN of the fastest with the
+ * backend and precision of `preferred`, else with those of the fastest; of these the one with the most workers.
  */
 export function chooseByTimes(times: readonly StepTime[], preferred: Contender): StepTime {
-  const of = (pair: Contender) => times.filter(time => isPair(time, pair))
-  const fastest = bestOf(times)
-  const usual = of(preferred)
-  const chosen = usual.length > 0 && !isFaster(fastest, bestOf(usual)) ? usual : of(fastest)
-  const most = chosen.reduce((a, b) => (b.workers > a.workers ? b : a))
-  return isFaster(bestOf(chosen), most) ? bestOf(chosen) : most
+  const fastest = times.reduce((a, b) => (b.ms < a.ms ? b : a))
+  const near = times.filter(({ ms }) => ms <= fastest.ms * (1 + MARGIN))
+  const usual = near.filter(time => isPair(time, preferred))
+  const chosen = usual.length > 0 ? usual : near.filter(time => isPair(time, fastest))
+  return chosen.reduce((a, b) => (b.workers > a.workers ? b : a))
 }
 
-const bestOf = (times: readonly StepTime[]): StepTime => times.reduce((a, b) => (b.ms < a.ms ? b : a))
-const isFaster = (a: StepTime, b: StepTime): boolean => a.ms * (1 + MARGIN) < b.ms
 export const isPair = (a: Pair, b: Pair): boolean => a.backend === b.backend && a.precision === b.precision
 
 /** The times as one line, that of the chosen one first: `onednn bf16 57 ms a step, blas 71, wasm 194 (measured)`. */

@@ -100,7 +100,7 @@ function answerTo(
   const truthOf = (k: number) => (test === null ? null : test.targets[index * data.length + k])
   switch (predictor.task) {
     case 'classification':
-      return { ...none, top: topClasses([...data], predictor.classNames) }
+      return { ...none, top: topClasses(data, predictor.classNames) }
     case 'multi-label': {
       const labels = predictor.labelNames.map((name, k) => {
         const truth = truthOf(k)
@@ -114,9 +114,13 @@ function answerTo(
 }
 
 /** The most probable classes, the first of equal ones first. */
-export function topClasses(probabilities: readonly number[], classNames: readonly string[]): ClassProbability[] {
-  return probabilities
-    .map((probability, label) => ({ label, className: classNames[label], probability }))
-    .sort((a, b) => b.probability - a.probability || a.label - b.label)
-    .slice(0, TOP)
+export function topClasses(probabilities: ArrayLike<number>, classNames: readonly string[]): ClassProbability[] {
+  const top: number[] = []
+  for (let label = 0; label < probabilities.length; label++) {
+    let place = top.length
+    while (place > 0 && probabilities[label] > probabilities[top[place - 1]]) place--
+    if (place < TOP) top.splice(place, 0, label)
+    if (top.length > TOP) top.pop()
+  }
+  return top.map(label => ({ label, className: classNames[label], probability: probabilities[label] }))
 }

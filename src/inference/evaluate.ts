@@ -11,11 +11,15 @@ import type { TargetScore } from '../data/regression-score.js'
 import { isScoredWhole, wholeData } from '../data/scored-file.js'
 import type { DataConfig } from '../data/source.js'
 import { ConfigError, RunError } from '../errors.js'
+import { precisionOfTitle } from '../kernels/choose.js'
+import { chooseCompute } from '../kernels/choose-compute.js'
 import { loadScored, type NamedWeights, readCheckpoint } from '../run/checkpoint-file.js'
 import type { Score } from '../run/events.js'
 import { locateDataOf } from '../run/locate-data.js'
 import { FILES, type Manifest } from '../run/manifest.js'
 import { openRun, readRunJson } from '../run/open.js'
+import { withBackendOf } from '../run/saved-run.js'
+import { bitsOf } from '../run/training-state.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { Split } from '../worker/plan/run-plan.js'
@@ -55,11 +59,12 @@ export interface NamedTargetScore extends TargetScore {
 export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
   const { workers = availableParallelism(), dataPath } = options
   const opened = await openRun(target)
-  const { input = null } = await readCheckpoint(opened.checkpoint)
-  const { experiment: recorded } = resolveExperiment(opened.experiment, {
+  const { input = null, training } = await readCheckpoint(opened.checkpoint)
+  const { experiment: resolved } = resolveExperiment(opened.experiment, {
     where: opened.experimentFrom,
     overrides: [`compute.workers=${workers}`],
   })
+  const recorded = await asTrained(resolved, training)
   const path = dataPath === undefined ? null : resolve(dataPath)
   const isWhole = path !== null && isScoredWhole(recorded.data) && options.split === undefined
   const experiment =
@@ -105,6 +110,23 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     return { ...about, ...score, targets: targets.map((each, k) => ({ name: classNames[k], ...each })) }
   } finally {
     await session.close()
+  }
+}
+
+/**
+ * The experiment with the backend and precision that computed the weights, where it left them to `auto` and they work here: scores are
+ * then those of the run. Else as it is.
+ */
+async function asTrained(experiment: Experiment, training: unknown): Promise<Experiment> {
+  const bits = bitsOf(training)
+  if (bits === null) return experiment
+  const pinned = withBackendOf(experiment, { ...bits, precision: precisionOfTitle(bits.library) })
+  try {
+    await chooseCompute(pinned.compute)
+    return pinned
+  } catch (error) {
+    if (error instanceof ConfigError) return experiment
+    throw error
   }
 }
 

@@ -109,7 +109,7 @@ export class Forward {
       plan,
       this.#backend,
       bindNetwork(plan, sharedLayout(plan, this.#backend), memory, this.kernels),
-      plan.workers,
+      plan.workers - 1,
     )
     joinPass(together, this.#shared)
   }

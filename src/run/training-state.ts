@@ -53,6 +53,11 @@ const trainingState = z.strictObject({
 export type TrainingState = z.infer<typeof trainingState>
 export type BestCheckpoint = NonNullable<TrainingState['best']>
 
+/** Facts that determine the bits of a checkpoint's weights, from its training state; null where they are not recorded. */
+export function bitsOf(value: unknown): TrainingState['bits'] | null {
+  return trainingState.shape.bits.safeParse((value as { bits?: unknown } | null | undefined)?.bits).data ?? null
+}
+
 /** Throws CheckpointError if the file holds weights alone, or something else. */
 export function parseTrainingState(file: string, value: unknown): TrainingState {
   if (value === null || value === undefined) {

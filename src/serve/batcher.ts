@@ -12,10 +12,20 @@ export interface BatcherOptions<Question, Answer> {
   readonly mostWaiting: number
 }
 
+/** Inputs that were asked together; they may be in several batches. */
+interface Group<Answer> {
+  readonly answers: Answer[]
+  /** Inputs that are not answered. */
+  left: number
+  readonly resolve: (answers: Answer[]) => void
+  readonly reject: (cause: unknown) => void
+}
+
 interface Waiting<Question, Answer> {
   readonly question: Question
-  readonly resolve: (answer: Answer) => void
-  readonly reject: (cause: unknown) => void
+  readonly group: Group<Answer>
+  /** Place of the answer in its group. */
+  readonly place: number
 }
 
 export class Batcher<Question, Answer> {
@@ -27,24 +37,24 @@ export class Batcher<Question, Answer> {
     this.#options = options
   }
 
-  /** Queues all inputs or none: throws TooBusyError where there is no room; rejects with what `ask` rejects with. */
-  async askAll(questions: readonly Question[]): Promise<Answer[]> {
-    const { mostWaiting } = this.#options
-    if (this.#waiting.length + questions.length > mostWaiting) {
-      throw new TooBusyError(`images: ${this.#waiting.length} are waiting, expected at most ${mostWaiting} with yours`)
-    }
-    const answers = questions.map(
-      question =>
-        new Promise<Answer>((resolve, reject) => {
-          this.#waiting.push({ question, resolve, reject })
-        }),
-    )
-    if (!this.#busy) {
+  /** Queues all inputs or none: rejects with TooBusyError where there is no room, and with what `ask` rejects with. */
+  askAll(questions: readonly Question[]): Promise<Answer[]> {
+    return new Promise((resolve, reject) => {
+      const { mostWaiting } = this.#options
+      const waiting = this.#waiting.length
+      if (waiting + questions.length > mostWaiting) {
+        throw new TooBusyError(`images: ${waiting} are waiting, expected at most ${mostWaiting} with yours`)
+      }
+      if (questions.length === 0) resolve([])
+      const group = { answers: new Array<Answer>(questions.length), left: questions.length, resolve, reject }
+      for (let place = 0; place < questions.length; place++) {
+        this.#waiting.push({ question: questions[place], group, place })
+      }
+      if (this.#busy) return
       this.#busy = true
       // Inputs that arrive in this turn of the event loop join the same batch.
       setImmediate(() => void this.#work())
-    }
-    return Promise.all(answers)
+    })
   }
 
   /** Evaluates batches until nobody waits. Never rejects. */
@@ -53,9 +63,13 @@ export class Batcher<Question, Answer> {
       const batch = this.#waiting.splice(0, this.#options.mostInBatch)
       try {
         const answers = await this.#options.ask(batch.map(({ question }) => question))
-        for (const [i, { resolve }] of batch.entries()) resolve(answers[i])
+        for (let i = 0; i < batch.length; i++) {
+          const { group, place } = batch[i]
+          group.answers[place] = answers[i]
+          if (--group.left === 0) group.resolve(group.answers)
+        }
       } catch (error) {
-        for (const { reject } of batch) reject(error)
+        for (const { group } of batch) group.reject(error)
       }
     }
     this.#busy = false

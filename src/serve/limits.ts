@@ -12,6 +12,10 @@ export const LIMITS = {
   images: 1024,
   /** Images per request that may be picture files, which have to be decoded. */
   pictures: 16,
+  /** Numbers of an image or a row. */
+  features: 65_536,
+  /** Characters of a run's identifier. */
+  runId: 100,
   /** Time for headers, and for a whole request; slower clients are disconnected. */
   headersMs: 10_000,
   requestMs: 20_000,

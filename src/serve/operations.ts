@@ -37,7 +37,7 @@ const IMAGE: Schema = {
   description:
     'Either all pixels of one image, row by row, 0 for background to 255, as in the data set: they are used as they are. Or a picture file (PNG, JPEG, WebP, AVIF, TIFF, GIF) in base64, with or without a "data:" prefix, of any size: it is prepared as `predict --image` does.',
   anyOf: [
-    { type: 'array', minItems: 1, maxItems: 65536, items: { type: 'number', minimum: 0, maximum: 255 } },
+    { type: 'array', minItems: 1, maxItems: LIMITS.features, items: { type: 'number', minimum: 0, maximum: 255 } },
     { type: 'string', minLength: 16 },
   ],
 }
@@ -48,7 +48,7 @@ const ROW: Schema = {
   description:
     'The features of one row as they are in the data, neither shifted nor scaled: an array in the order of `features` of the model, or an object by their names; of a table the columns of `table`, with null for a missing value.',
   anyOf: [
-    { type: 'array', minItems: 1, maxItems: 65536, items: FIELD },
+    { type: 'array', minItems: 1, maxItems: LIMITS.features, items: FIELD },
     { type: 'object', additionalProperties: FIELD },
   ],
 }
@@ -129,7 +129,7 @@ const responses = (good: Schema, ...also: number[]): Operation['schema']['respon
   200: good,
   ...Object.fromEntries([400, 403, 429, 500, ...also].map(status => [status, failure])),
 })
-const ofRun: Schema = object({ id: { ...text, maxLength: 100, description: 'As `GET /runs` has it.' } })
+const ofRun: Schema = object({ id: { ...text, maxLength: LIMITS.runId, description: 'As `GET /runs` has it.' } })
 const within = (least: number, most: number, standard: number): Schema => ({
   ...{ type: 'integer', minimum: least, maximum: most, default: standard },
 })
@@ -145,7 +145,7 @@ export const OPERATIONS = {
         {
           run: {
             ...text,
-            maxLength: 100,
+            maxLength: LIMITS.runId,
             description: 'Default: the first run that has weights and accepts the input.',
           },
           image: IMAGE,

@@ -10,11 +10,12 @@ import type { BackendName } from '../inference/model.js'
 import { loadAssets } from './assets.js'
 import { NotFoundError, statusOfError } from './errors.js'
 import { addEvents, type Streams } from './events.js'
-import { allowedNames, bracketed, refusalOf } from './hosts.js'
+import { addressesOf, allowedNames, bracketed, refusalOf } from './hosts.js'
 import { Inference } from './inference.js'
 import { Budget, LIMITS } from './limits.js'
 import { openApi } from './openapi.js'
 import { OPERATIONS } from './operations.js'
+import { readPixelBody } from './pixel-body.js'
 import { predictHandler } from './predict.js'
 import { pagesOf, type Registry } from './registry.js'
 import { addRunRoutes } from './run-routes.js'
@@ -104,13 +105,15 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   app.setErrorHandler(answerError)
   const names = allowedNames(host, allowHosts)
   let taken = 0
+  let addresses: ReadonlySet<string> = new Set()
   app.addHook('onListen', async () => {
     taken = (app.server.address() as AddressInfo).port
+    addresses = addressesOf(names, taken)
   })
   // Hooks with a callback: a promise for each of them, of each request, costs as much as what they do.
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(HEADERS)
-    const refusal = refusalOf(request.headers, names, taken)
+    const refusal = refusalOf(request.headers, addresses)
     if (refusal === null) done()
     else refuse(reply, 403, refusal, 'gradloom serve --allow-host NAME allows another name')
   })
@@ -119,6 +122,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     throw new NotFoundError(`${method} ${url.slice(0, 100)}: there is no such address`, 'GET /openapi.json lists them')
   })
   limitBodies(app)
+  readPixels(app)
   numbersInQueries(app)
 
   app.route({ ...OPERATIONS.predict, handler: predictHandler(registry, inference) })
@@ -203,21 +207,36 @@ function limitBodies(app: FastifyInstance): void {
     }
     const giveBack = budget.take(Number(length))
     if (!giveBack) return refuse(reply, 429, 'too many bodies are being received', 'ask again in a moment')
-    reply.raw.once('close', giveBack)
+    reply.raw.on('close', giveBack)
     done()
   })
 }
 
-/** Converts query values, which are strings, to integers where the schema wants integers. */
+/** Reads bodies of images as numbers without JSON.parse, and all others with it. */
+function readPixels(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    const pixels = readPixelBody(body)
+    if (pixels !== null) done(null, pixels)
+    else void parseJson(request, body.toString(), done)
+  })
+}
+
+/** Converts query values, which are strings, to integers where the schema wants integers; for routes that take any. */
 function numbersInQueries(app: FastifyInstance): void {
-  app.addHook('preValidation', ({ query, routeOptions }, _reply, done) => {
-    const schema = routeOptions.schema?.querystring as { properties?: Record<string, { type?: string }> } | undefined
-    const values = query as Record<string, unknown>
-    for (const [name, { type }] of Object.entries(schema?.properties ?? {})) {
-      const value = values[name]
-      if (type === 'integer' && typeof value === 'string' && /^-?\d{1,15}$/.test(value)) values[name] = Number(value)
+  app.addHook('onRoute', route => {
+    const schema = route.schema?.querystring as { properties?: Record<string, { type?: string }> } | undefined
+    const integers = Object.entries(schema?.properties ?? {}).filter(([, { type }]) => type === 'integer')
+    if (integers.length === 0) return
+    route.preValidation = ({ query }, _reply, done) => {
+      const values = query as Record<string, unknown>
+      for (const [name] of integers) {
+        const value = values[name]
+        if (typeof value === 'string' && /^-?\d{1,15}$/.test(value)) values[name] = Number(value)
+      }
+      done()
     }
-    done()
   })
 }
 

@@ -36,7 +36,7 @@ export class Connections {
       const connection = this.#open.get(socket)
       if (!connection) return
       connection.pending++
-      response.once('close', () => connection.pending--)
+      response.on('close', () => connection.pending--)
     })
   }
 

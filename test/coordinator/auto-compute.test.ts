@@ -11,6 +11,7 @@ import { reproduce } from '../../src/coordinator/reproduce.js'
 import { resume } from '../../src/coordinator/resume.js'
 import type { Contender, StepTime } from '../../src/coordinator/trial-choice.js'
 import { RunError } from '../../src/errors.js'
+import { evaluate } from '../../src/inference/evaluate.js'
 import { precisionOfTitle, titleOf } from '../../src/kernels/choose.js'
 import { admissiblePairs, pairName } from '../../src/kernels/choose-compute.js'
 import { nativeLibrary, ownCache } from '../helpers/native-library.js'
@@ -78,9 +79,37 @@ for (const backend of backends) {
   })
 }
 
+for (const pair of [...backends, 'onednn bf16']) {
+  t.test(`evaluate scores in the backend and precision that the run took: ${pair}`, { skip }, async t => {
+    process.env.GRADLOOM_BF16 = 'emulate'
+    t.teardown(() => delete process.env.GRADLOOM_BF16)
+    const runDir = join(t.testdir(), 'run')
+    const run = await trained({ workers: 2, precision: 'auto' }, madeUp({ [pair]: 50 }).measure, { runDir })
+    const taken = run.precision === 'bf16' ? `${run.backend} bf16` : run.backend
+    t.equal(taken, backends.includes('onednn') || pair !== 'onednn bf16' ? pair : run.backend)
+    const { loss, accuracy } = await evaluate(runDir)
+    t.match({ loss, accuracy }, { loss: run.test!.loss, accuracy: run.test!.accuracy })
+    const alone = await evaluate(join(runDir, run.checkpoint!))
+    t.equal(alone.loss, loss, 'a checkpoint by itself says what it was computed in')
+  })
+}
+
+t.test('evaluate scores in another backend where that of the run does not work', { skip }, async t => {
+  const runDir = join(t.testdir(), 'run')
+  const run = await trained({ workers: 2 }, madeUp({ wasm: 50 }).measure, { runDir })
+  const file = join(runDir, run.checkpoint!)
+  const bytes = readFileSync(file)
+  const at = bytes.indexOf('"backend\\":\\"wasm'.slice(1))
+  t.ok(at > 0)
+  bytes.write('cuda', bytes.indexOf('wasm', at))
+  writeFileSync(file, bytes)
+  const { accuracy } = await evaluate(runDir)
+  t.ok(Math.abs(accuracy! - run.test!.accuracy!) < 0.2, `${accuracy}, ${run.test!.accuracy}`)
+})
+
 t.test('the backend chosen without a trial is kept where others are hardly faster', { skip }, async t => {
   const usual = (await withoutTrial(() => trained({ workers: 2 }, undefined))).backend
-  const others = Object.fromEntries(backends.map(name => [name, name === usual ? 100 : 96]))
+  const others = Object.fromEntries(backends.map(name => [name, name === usual ? 100 : 98]))
   t.equal((await trained({ workers: 2 }, madeUp(others).measure)).backend, usual)
 })
 

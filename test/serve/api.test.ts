@@ -75,6 +75,27 @@ t.test('POST /predict gives the result of Predictor, bit for bit, alone and in a
   )
 })
 
+t.test('an image is answered alike however its numbers are written', async t => {
+  const image = imageOf(3)
+  const { json: want } = await ask(url, '/predict', { image })
+  const written = [
+    `{ "image": [ ${image.join(' ,\n')} ] }`,
+    `{"run": "run", "image": [${image.map(x => `${x}.0`).join()}]}`,
+    `{"image": [${image.map(x => (x === 255 ? 254.6 : x + 0.25)).join()}], "layers": false}`,
+    `{"\\u0069mage": [${image.join()}]}`,
+  ]
+  for (const body of written) {
+    const { status, json } = await ask(url, '/predict', body)
+    t.equal(status, 200)
+    t.same(json, want)
+  }
+  const { json: both } = await ask(url, '/predict', { images: [image, image.map(x => x + 0.25 * Number(x < 255))] })
+  t.same(both.predictions[0].probabilities, want.predictions[0].probabilities)
+  t.same(both.predictions[1], both.predictions[0])
+  const { json: layers } = await ask(url, '/predict', { image, layers: true })
+  t.same(layers.predictions[0].pixels, image)
+})
+
 t.test('a picture is prepared as predict --image prepares it; layers are those of activations', async t => {
   const rgb = new Uint8Array(100 * 100 * 3).fill(255)
   for (let y = 20; y < 80; y++) rgb.fill(0, (y * 100 + 46) * 3, (y * 100 + 54) * 3)
@@ -148,6 +169,10 @@ t.test('GET /openapi.json documents every operation, and each answer fits it', a
 t.test('invalid requests get a 4xx with the problem', async t => {
   const image = imageOf(0)
   const cases: [name: string, path: string, body: unknown, status: number, message: RegExp][] = [
+    ['no pixels', '/predict', { image: [] }, 400, /must NOT have fewer than 1 items/],
+    ['negative', '/predict', { image: [...image.slice(1), -1] }, 400, /must be >= 0/],
+    ['zero first', '/predict', `{"image":[${image.slice(1)},01]}`, 400, /not valid JSON/],
+    ['twice', '/predict', `{"image":[5],"image":[${image.slice(1)}]}`, 400, /has 783 numbers, expected 784/],
     ['no body', '/predict', '', 400, /Body cannot be empty/],
     ['no JSON', '/predict', '{"image":', 400, /not valid JSON/],
     ['prototype', '/predict', '{"__proto__": {"a": 1}, "image": []}', 400, /must NOT have additional properties/],
@@ -196,7 +221,7 @@ t.test('invalid requests get a 4xx with the problem', async t => {
     t.equal(answer.status, status, name)
     t.match(answer.json.message, message, name)
   }
-  t.equal(cases.length, 30)
+  t.equal(cases.length, 34)
   t.equal((await ask(url, '/predict', { image }, { 'content-type': 'text/plain' })).status, 415)
   t.equal((await ask(url, '/predict', { image })).status, 200, 'and the server lives')
 })

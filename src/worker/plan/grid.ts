@@ -53,24 +53,33 @@ export function gridOf(
 }
 
 /**
- * Joins blocks of a grid into about `groups` groups of neighbours, each with the size of its blocks: of all rows and some columns
- * if there are columns enough, since kernels that prepare rows once for all columns, or weights once for all rows, take longer for
- * each block by itself.
+ * Joins blocks of a grid into about `groups` groups of neighbours, as many blocks in each as can be, each with the size of its blocks:
+ * of all rows and some columns if there are columns enough, since kernels that prepare rows once for all columns, or weights once for
+ * all rows, take longer for each block by itself.
  */
 export function joinBlocks(blocks: readonly Block[], groups: number): Block[] {
   const [{ rows: height, columns: first }] = blocks
   const width = first.end - first.start
   const last = blocks[blocks.length - 1]
   const [rows, cols] = [last.row + last.rows, last.columns.end]
-  const [high, wide] = [Math.ceil(rows / height), Math.ceil(cols / width)]
-  const across = Math.ceil(wide / Math.min(groups, wide)) * width
-  const down = Math.ceil(high / Math.min(Math.ceil(groups / wide), high)) * height
-  const joined: Block[] = []
-  for (let start = 0; start < cols; start += across) {
-    const columns = { start, end: Math.min(start + across, cols), block: { rows: height, columns: width } }
-    for (let row = 0; row < rows; row += down) joined.push({ row, rows: Math.min(down, rows - row), columns })
-  }
-  return joined
+  const wide = Math.ceil(cols / width)
+  const across = ranges(cols, width, groups)
+  const down = ranges(rows, height, Math.ceil(groups / wide))
+  return across.flatMap(({ start, end }) =>
+    down.map(range => ({
+      row: range.start,
+      rows: range.end - range.start,
+      columns: { start, end, block: { rows: height, columns: width } },
+    })),
+  )
+}
+
+/** Ranges of (total) that begin at multiples of `size`: `count` if there are so many pieces, with equally many in each, or one more. */
+function ranges(total: number, size: number, count: number): Columns[] {
+  const pieces = Math.ceil(total / size)
+  const parts = Math.min(count, pieces)
+  const startOf = (part: number) => Math.min(total, size * Math.floor((part * pieces) / parts))
+  return Array.from({ length: parts }, (_, part) => ({ start: startOf(part), end: startOf(part + 1) }))
 }
 
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit

@@ -40,7 +40,7 @@ t.test('wide layers are divided into about 16 nearly square blocks', async t => 
   t.equal(divideGrid(16, 10, 20, lines).length, 1)
 })
 
-t.test('joined blocks begin and end where blocks do, and cover each of them once', async t => {
+t.test('joined blocks begin and end where blocks do, cover each of them once, and are of even size', async t => {
   let cases = 0
   for (const [rows, cols, depth] of [
     [256, 3000, 784],
@@ -53,7 +53,7 @@ t.test('joined blocks begin and end where blocks do, and cover each of them once
     const blocks = divideGrid(rows, cols, depth, unit)
     const [{ rows: height, columns: first }] = blocks
     const width = first.end - first.start
-    for (const groups of [1, 2, 3, 4, 8, 16, 64]) {
+    for (const groups of [1, 2, 3, 4, 6, 8, 16, 64]) {
       const joined = joinBlocks(blocks, groups)
       const covered = joined.flatMap(({ row, rows: count, columns: { start, end, block } }) => {
         t.strictSame(block, { rows: height, columns: width })
@@ -70,8 +70,12 @@ t.test('joined blocks begin and end where blocks do, and cover each of them once
       )
       t.strictSame(covered.sort(byText), want.sort(byText), `${rows} x ${cols}, ${groups} groups`)
       if (groups === 1) t.equal(joined.length, 1)
+      const across = joined.map(({ columns: { start, end } }) => Math.ceil((end - start) / width))
+      t.ok(Math.max(...across) - Math.min(...across) <= 1, 'no group is much wider than another')
+      const down = joined.map(({ rows: count }) => Math.ceil(count / height))
+      t.ok(Math.max(...down) - Math.min(...down) <= 1, 'no group is much higher than another')
       cases++
     }
   }
-  t.equal(cases, 35)
+  t.equal(cases, 40)
 })
