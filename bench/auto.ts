@@ -96,7 +96,7 @@ async function measure(network: string, precision: 'f32' | 'auto', options: Auto
       return times
     },
   })
-  if (decide === null) throw new RunError('auto: one backend works here, expected several to choose from')
+  if (decide === null) throw new RunError('auto: one backend works on this machine, expected several to choose from')
   let decided: DecidedRun = prepared
   const session = await Session.start(prepared, prepared.experiment, null, undefined, async (...of) => {
     decided = await decide(...of)
@@ -185,7 +185,7 @@ function reportOf(results: readonly Result[], { turns, milliseconds }: AutoOptio
     charts: [],
     bars: results.map(
       (result): Bar => ({
-        what: `${name(result)}: choice beside the fastest`,
+        what: `${name(result)}: choice relative to the fastest`,
         got: slower(result),
         want: MOST_SLOWER,
         at: 'most',

@@ -108,7 +108,7 @@ export async function benchCheckpoint(options: CheckpointOptions, say: Say): Pro
     ],
     bars: [
       {
-        what: `a checkpoint an epoch, ${backend}, ${workersText(workers)}`,
+        what: `a checkpoint after every epoch, ${backend}, ${workersText(workers)}`,
         got: overheads.median,
         want: OVERHEAD_BAR,
         at: 'below',

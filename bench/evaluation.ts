@@ -65,7 +65,7 @@ export async function benchEvaluation(options: EvaluationOptions, say: Say): Pro
     name: 'evaluation',
     title: `scoring ${rows[0].toLocaleString('en')} rows with ${REFERENCE_WIDTHS.join('-')}, ${workersText(workers)}`,
     method: [
-      `Once to warm up, then ${times} times through all digits, the backends in turns; medians. Data and weights are in memory.`,
+      `One warm-up, then ${times} passes over all digits, the backends in turns; medians. Data and weights are in memory.`,
       ...variants.map(variantLine),
       `The weights are ${weights === null ? 'the initial ones' : 'those of a trained run'}. GFLOP/s are dense: multiplications by zero count. "spread": between the quartiles.`,
     ],

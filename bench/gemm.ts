@@ -67,7 +67,7 @@ export async function benchGemm({ rounds, warmup, backends: wanted }: GemmOption
     title: 'matrix products of a step of the reference network, in one thread',
     method: [
       `${warmup} rounds of warm-up, then ${rounds} through all products in the order of a step, dense operands, weights far larger than the caches.`,
-      'Between any two samples of a product stands one of the peak:',
+      'Samples of a product and of the peak alternate:',
       ...results.map(
         ({ backend, peakOf, peak }) =>
           `  ${backend}: ${peakOf}: median ${peak.median.toFixed(1)}, quartiles ${peak.low.toFixed(1)} to ${peak.high.toFixed(1)}, best ${peak.max.toFixed(1)} GFLOP/s.`,
@@ -87,9 +87,9 @@ export async function benchGemm({ rounds, warmup, backends: wanted }: GemmOption
 
 const barsOf = ({ share, cpuShare, bestShare }: Total): Bar[] =>
   [
-    { what: 'wasm GEMM of the micro-kernel, over a step', got: share },
-    { what: 'wasm GEMM of the micro-kernel, in CPU time', got: cpuShare },
-    { what: 'wasm GEMM of the micro-kernel, best samples', got: bestShare },
+    { what: 'wasm GEMM as a share of the micro-kernel, over a step', got: share },
+    { what: 'wasm GEMM as a share of the micro-kernel, in CPU time', got: cpuShare },
+    { what: 'wasm GEMM as a share of the micro-kernel, best samples', got: bestShare },
   ].map(bar => ({ ...bar, want: BAR, at: 'least', unit: 'percent' }))
 
 interface Built extends Products {

@@ -167,13 +167,13 @@ function reportOf(
     name: 'inference',
     title: `predictions of ${REFERENCE_WIDTHS.join('-')}`,
     method: [
-      `Each side warms up, then ${options.turns} turns of at least ${MS_PER_TURN} ms, ours and theirs in turns; medians of turns. One thread: predict; two: predictAsync.`,
+      `Each side warms up, then ${options.turns} turns of at least ${MS_PER_TURN} ms, gradloom and onnxruntime in turns; medians of turns. One thread: predict; two: predictAsync.`,
       `gradloom: ${computedIn}.`,
-      `onnxruntime-node ${version || '(not measured)'}: the same network exported as ONNX, all graph optimizations, pixels as f32; ours takes bytes.`,
+      `onnxruntime-node ${version || '(not measured)'}: the same network exported as ONNX, all graph optimizations, pixels as f32; gradloom takes bytes.`,
     ],
     tables: [
       {
-        title: 'Samples a second',
+        title: 'Samples per second',
         words: 1,
         head: ['case', 'gradloom', 'spread', 'onnxruntime', 'spread', 'times'],
         rows: measured.map(each => [
@@ -204,7 +204,15 @@ function reportOf(
     bars: measured.flatMap((each): Bar[] =>
       each.want === null
         ? []
-        : [{ what: `of onnxruntime, ${title(each)}`, got: factor(each), want: each.want, at: 'least', unit: 'times' }],
+        : [
+            {
+              what: `speed relative to onnxruntime, ${title(each)}`,
+              got: factor(each),
+              want: each.want,
+              at: 'least',
+              unit: 'times',
+            },
+          ],
     ),
     skipped,
     numbers: { options, results: measured },

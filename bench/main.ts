@@ -121,7 +121,7 @@ const someBackends = {
   choices: BACKENDS,
   array: true,
   default: [] as readonly BackendName[],
-  defaultDescription: 'all that work here',
+  defaultDescription: 'all that work on this machine',
   describe: 'Our kernels',
   requiresArg: true,
 } as const
@@ -137,18 +137,18 @@ function createProgram(args: readonly string[]): Argv {
     .option('markdown', file('Write a page with all results to this file'))
     .command(
       ['all', '$0'],
-      'All of them, with their defaults',
+      'All benchmarks, with their defaults',
       argv => argv.option('weights', { ...TRAINED, describe: 'A run of the reference network, to score with it too' }),
       async ({ weights, ...outputs }) => runAll(await allRuns(weights), outputs, args.join(' ')),
     )
     .command(
       'gemm',
-      'Matrix products of the reference network beside the best that the same code reaches',
+      'Matrix products of the reference network, relative to the peak of the same code',
       argv =>
         argv
           .option('backends', someBackends)
-          .option('rounds', number(GEMM_DEFAULTS.rounds, 'Times through the products of a step'))
-          .option('warmup', number(GEMM_DEFAULTS.warmup, 'Rounds that do not count')),
+          .option('rounds', number(GEMM_DEFAULTS.rounds, 'Rounds over the products of a step'))
+          .option('warmup', number(GEMM_DEFAULTS.warmup, 'Rounds of warm-up')),
       ({ backends, rounds, warmup, ...outputs }) => show(outputs, say => benchGemm({ backends, rounds, warmup }, say)),
     )
     .command(
@@ -158,14 +158,14 @@ function createProgram(args: readonly string[]): Argv {
         argv
           .option('backends', someBackends)
           .option('turns', number(STEP_DEFAULTS.turns, 'Turns of each backend and number of workers, of 3 steps'))
-          .option('warmup', number(STEP_DEFAULTS.warmup, 'Steps that do not count'))
+          .option('warmup', number(STEP_DEFAULTS.warmup, 'Steps of warm-up'))
           .option('workers', numbers(STEP_DEFAULTS.workers, 'Numbers of workers'))
           .option('shard-rows', { ...numbers([], 'Rows of a shard'), defaultDescription: 'auto' })
           .option('all-reduce', {
             choices: ['fused', 'buffers'] as const,
             array: true,
             default: STEP_DEFAULTS.allReduce,
-            describe: 'Forms of the reduction',
+            describe: 'Forms of allReduce',
           }),
       ({ backends, turns, warmup, workers, shardRows, allReduce, ...outputs }) =>
         show(outputs, say => benchStep({ backends, turns, warmup, workers, shardRows, allReduce }, say)),
@@ -193,31 +193,31 @@ function createProgram(args: readonly string[]): Argv {
     )
     .command(
       'scaling',
-      'Training step by number of workers, also more than cores, and how evenly the work is divided',
+      'Training step by number of workers, also above the number of cores, and the balance of the work',
       argv =>
         argv
           .option('backend', oneBackend(SCALING_DEFAULTS.backend))
           .option('steps', number(SCALING_DEFAULTS.steps, 'Steps of each number of workers'))
-          .option('warmup', number(SCALING_DEFAULTS.warmup, 'Steps that do not count'))
+          .option('warmup', number(SCALING_DEFAULTS.warmup, 'Steps of warm-up'))
           .option('workers', numbers(SCALING_DEFAULTS.workers, 'Numbers of workers')),
       ({ backend, steps, warmup, workers, ...outputs }) =>
         show(outputs, say => benchScaling({ backend, steps, warmup, workers }, say)),
     )
     .command(
       'small',
-      'Steps per second of a small network, and what its barriers cost',
+      'Steps per second of a small network, and the cost of its barriers',
       argv =>
         argv
           .option('backend', oneBackend(SMALL_DEFAULTS.backend))
           .option('precision', {
             choices: ['f32', 'bf16'] as const,
             default: SMALL_DEFAULTS.precision,
-            describe: 'Numbers that matrices are multiplied in',
+            describe: 'Number format of matrix products',
             requiresArg: true,
           })
           .option('spans', number(SMALL_DEFAULTS.spans, 'Spans of each number of workers'))
           .option('steps', number(SMALL_DEFAULTS.steps, 'Steps of a span, at most 62'))
-          .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans that do not count'))
+          .option('warmup', number(SMALL_DEFAULTS.warmup, 'Spans of warm-up'))
           .check(({ steps }) => {
             if (steps <= SMALL_DEFAULTS.steps) return true
             throw usageError(`--steps is ${steps}, expected at most ${SMALL_DEFAULTS.steps}: a span is within an epoch`)
@@ -231,7 +231,7 @@ function createProgram(args: readonly string[]): Argv {
       argv =>
         argv
           .option('backends', someBackends)
-          .option('times', number(EVALUATION_DEFAULTS.times, 'Times through the rows'))
+          .option('times', number(EVALUATION_DEFAULTS.times, 'Passes over the rows'))
           .option('workers', number(EVALUATION_DEFAULTS.workers, 'Workers'))
           .option('weights', {
             ...TRAINED,
@@ -242,7 +242,7 @@ function createProgram(args: readonly string[]): Argv {
     )
     .command(
       'checkpoint',
-      'What a checkpoint of the reference network costs its training',
+      'Cost of a checkpoint during training of the reference network',
       argv =>
         argv
           .option('backend', oneBackend(CHECKPOINT_DEFAULTS.backend))
@@ -259,7 +259,7 @@ function createProgram(args: readonly string[]): Argv {
     )
     .command(
       'serve',
-      'Requests a second that `gradloom serve` answers, beside those of another build',
+      'Requests per second of `gradloom serve`, relative to another build',
       argv =>
         argv
           .option('against', {
@@ -269,17 +269,17 @@ function createProgram(args: readonly string[]): Argv {
           .option('model', {
             type: 'string',
             default: SERVE_DEFAULTS.model,
-            describe: 'A run, or a model that comes along',
+            describe: 'A run, or a shipped model',
           })
           .option('turns', number(SERVE_DEFAULTS.turns, 'Turns of each build'))
           .option('seconds', number(SERVE_DEFAULTS.seconds, 'Seconds of a turn'))
-          .option('connections', number(SERVE_DEFAULTS.connections, 'Connections that ask at a time')),
+          .option('connections', number(SERVE_DEFAULTS.connections, 'Concurrent connections')),
       ({ against = null, model, turns, seconds, connections, ...outputs }) =>
         show(outputs, say => benchServe({ against, model, turns, seconds, connections }, say)),
     )
     .command(
       'augment',
-      'What changing every image costs a step',
+      'Cost of augmentation per step',
       argv =>
         argv
           .option('backends', someBackends)
@@ -339,7 +339,7 @@ function createProgram(args: readonly string[]): Argv {
           .option('backend', oneBackend(PEERS_DEFAULTS.backend))
           .option('turns', number(PEERS_DEFAULTS.turns, 'Turns of each side'))
           .option('steps', number(PEERS_DEFAULTS.steps, 'Steps in a turn'))
-          .option('slow-turns', number(PEERS_DEFAULTS.slowTurns, 'Turns, of one step, of peers that take long for it'))
+          .option('slow-turns', number(PEERS_DEFAULTS.slowTurns, 'Turns of slow peers, one step each'))
           .option('workers', number(PEERS_DEFAULTS.workers, 'Our workers, and threads of the peers')),
       ({ peers, backend, turns, steps, slowTurns, workers, ...outputs }) =>
         show(outputs, say => benchPeers({ peers, backend, turns, steps, slowTurns, workers }, say)),

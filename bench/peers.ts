@@ -72,7 +72,7 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     if (rivals.some(({ bars }) => bars.bf16 !== undefined)) ours.push(await openBf16(options))
     for (const side of ours) {
       if ('lab' in side) await side.lab.run(WARMUP_STEPS)
-      else skipped.push(`ours in ${side.precision}, and the bars about it: ${side.missing}`)
+      else skipped.push(`gradloom in ${side.precision}, and its bars: ${side.missing}`)
     }
     for (const rival of rivals) {
       try {
@@ -90,9 +90,9 @@ export async function benchPeers(options: PeersOptions, say: Say): Promise<Repor
     name: 'peers',
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
-      `Ours: ${backend} with ${workersText(workers)}, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 to 3 steps.`,
-      `In turns, ours then theirs: ${turns} turns of ${steps} steps after one that does not count, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
-      'A step of ours: from its begin until the last worker is done; training calls the workers once for many of them.',
+      `gradloom: ${backend} with ${workersText(workers)}, ${WARMUP_STEPS} steps of warm-up; peers: the same number of threads where they can, 1 to 3 steps.`,
+      `In turns, gradloom then the peer: ${turns} turns of ${steps} steps after one that does not count, ${slowTurns} of 1 for ${slowNames(rivals)}; medians.`,
+      'A step of gradloom: from its start until the last worker has finished; training calls the workers once for many steps.',
       '"spread": distance of the quartiles as a share of the median. "of any turn": ratio of the medians of one turn.',
       ...coreTypeNote(trials),
       ...measured.flatMap(({ peer }) => rivals.find(({ name }) => name === peer)?.note ?? []),
@@ -138,7 +138,7 @@ function barsOf({ name, title, bars }: Rival, measured: readonly Measured[], bac
     const want = bars[precision]
     if (want === undefined) return []
     const got = sides.find(side => side.precision === precision)?.ratio.medians ?? null
-    const what = `${backend} ${precision}, ${workersText(workers)}: times as fast as ${title}`
+    const what = `${backend} ${precision}, ${workersText(workers)}: speed relative to ${title}`
     return [{ what, got, want, at: 'least', unit: 'times' }]
   })
 }
@@ -210,11 +210,11 @@ function peerTable(measured: readonly Measured[]): Table {
   ]
   const times = (ratio: number) => `${ratio.toFixed(2)}x`
   return {
-    title: 'theirs, then ours in the same turns',
+    title: 'peers, then gradloom in the same turns',
     words: 2,
     head: [
-      ...['peer', 'ours', 'steps', 'median ms', 'spread', 'rows/s'],
-      ...['our steps', 'median ms', 'spread', 'rows/s', 'ratio', 'of any turn'],
+      ...['peer', 'precision', 'steps', 'median ms', 'spread', 'rows/s'],
+      ...['gradloom steps', 'median ms', 'spread', 'rows/s', 'ratio', 'of any turn'],
     ],
     rows: measured.flatMap(({ peer, theirs, sides }) =>
       sides.map(({ precision, ours, ratio }) => [
@@ -230,7 +230,7 @@ function peerTable(measured: readonly Measured[]): Table {
 
 function factTable(measured: readonly Measured[]): Table {
   return {
-    title: 'what the peers say they are',
+    title: 'versions and settings that the peers report',
     words: 5,
     head: ['peer', 'version', 'threads', 'core type', 'products by'],
     rows: measured.map(({ peer, coreType, facts }) => [

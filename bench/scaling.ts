@@ -66,7 +66,7 @@ export async function benchScaling(options: ScalingOptions, say: Say): Promise<R
     title: `training ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, f32, ${backend}, by number of workers`,
     method: [
       `${warmup} steps of warm-up, then ${steps} steps of each number of workers, in turns; medians. This process may use ${cores} cores:`,
-      '  more workers than that cannot be faster, only show what they cost. "spread": between the quartiles.',
+      '  more workers than that show only their cost. "spread": between the quartiles.',
       '"tasks": taken by the worker with the fewest and the most over all steps; where cores are shared, by whoever had one.',
       '"imbalance": by how much the busiest worker of each stage exceeds the mean, counted in FLOPs with all workers equally fast;',
       '  "best speed-up": what that balance alone would allow with as many cores.',
@@ -81,7 +81,7 @@ export async function benchScaling(options: ScalingOptions, say: Say): Promise<R
         series: [{ name: backend, bars: summaries.map(summary => chartBar(summary)) }],
       },
       {
-        title: 'Speed-up that the balance of the work alone would allow, counted',
+        title: 'Speed-up that the balance of the work would allow, computed from FLOPs',
         axis: 'times one worker',
         better: 'higher',
         groups,

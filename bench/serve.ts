@@ -114,24 +114,30 @@ function reportOf(
       ? []
       : [
           {
-            what: `requests a second, of ${against}`,
+            what: `requests per second, relative to ${against}`,
             got: rates[0].median / rates[1].median,
             want: TIMES_BAR,
             ...({ at: 'least', unit: 'times' } as const),
           },
-          { what: `p99, of ${against}`, got: p99s[0].median / p99s[1].median, want: 1, at: 'most', unit: 'times' },
+          {
+            what: `p99, relative to ${against}`,
+            got: p99s[0].median / p99s[1].median,
+            want: 1,
+            at: 'most',
+            unit: 'times',
+          },
         ]
   return {
     name: 'serve',
     title: `POST /predict with one image, model ${model}`,
     method: [
-      `Clients in a process of their own ask over ${connections} connections that stay open, as fast as answers come; ${turns} turns of ${seconds} s; medians of turns.`,
-      ...(against === null ? [] : ['Both builds in turns, each beside the other, which is idle.']),
-      ...(failed > 0 ? [`${failed} requests were not answered with 200: the figures are worth nothing.`] : []),
+      `Clients in a separate process use ${connections} keep-alive connections, each with one request at a time; ${turns} turns of ${seconds} s; medians of turns.`,
+      ...(against === null ? [] : ['Both builds are measured in turns, while the other one is idle.']),
+      ...(failed > 0 ? [`${failed} requests were not answered with 200: the figures are not valid.`] : []),
     ],
     tables: [
       {
-        title: 'Requests a second, and latency in ms',
+        title: 'Requests per second, and latency in ms',
         words: 1,
         head: ['build', 'requests/s', 'spread', 'p50', 'p99'],
         rows: folders.map(({ name }, i) => [
@@ -145,7 +151,7 @@ function reportOf(
     ],
     charts: [
       {
-        title: 'Requests a second',
+        title: 'Requests per second',
         axis: 'requests/s',
         better: 'higher',
         groups: ['POST /predict'],

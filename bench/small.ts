@@ -111,7 +111,7 @@ export async function benchSmall(options: SmallOptions, say: Say): Promise<Repor
     title: `training 784-${HIDDEN.join('-')}-10, batch ${BATCH}, no dropout, no penalty, Adam, ${precision}, ${backend}`,
     method: [
       `${warmup} spans of warm-up, then ${spans} spans of ${steps} steps of each number of workers, in turns of ${SPANS_OF_TURN} after one that is not counted; medians over spans.`,
-      '"steps/s": of the median step, from its begin until the last worker is done. "of spans": with the calls, and with every stall of a core.',
+      '"steps/s": of the median step, from its start until the last worker has finished. "of spans": with the calls, and with every stall of a core.',
       '"barriers": 1 - work of the busiest worker / time, of the median step. "calls": of the median span, outside its steps.',
       '"with stalls": 1 - work of the busiest worker / wall time of a span, median: every stall of a core counts here.',
       '"spread": between the quartiles.',

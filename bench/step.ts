@@ -75,7 +75,7 @@ export async function benchStep(options: StepOptions, say: Say): Promise<Report>
     title: `training step of ${REFERENCE_WIDTHS.join('-')}, batch ${REFERENCE_BATCH}, dropout ${REFERENCE_DROPOUT}, Adam`,
     method: [
       `${warmup} steps of warm-up, then ${turns} turns of ${STEPS_OF_TURN} steps, after ${UNCOUNTED} that do not count, of each backend and number of workers; medians over steps.`,
-      'A step: from its begin until the last worker is done. The call that starts a turn does not count: training calls the workers once for many steps.',
+      'A step: from its start until the last worker has finished. The call that starts a turn does not count: training calls the workers once for many steps.',
       ...variants.map(variantLine),
       '"spread": distance of the quartiles as a share of the median. "paired": median over steps taken in the same turn.',
       'Roofline: the longer of "arithmetic" (FLOPs of the three products at peak) and "traffic" (24 bytes a parameter for Adam, weights read twice), both dense and overlapping.',
@@ -103,7 +103,7 @@ function barsOf({ label, precision }: Variant, results: readonly StepResult[]): 
   const most = own.findLast(({ roofline }) => roofline !== null)
   const who = `${label}${precision === 'f32' ? ' f32' : ''}${most ? `, ${workersText(most.workers)}` : ''}`
   const ofRoofline = (what: string, got: number | undefined): Bar => ({
-    what: `of the dense roofline, ${who}${what}`,
+    what: `share of the dense roofline, ${who}${what}`,
     got: got ?? null,
     want: ROOFLINE_BARS[precision],
     at: 'least',

@@ -186,9 +186,9 @@ function reportOf(
   const predicted = perSecond.get('predict --data, Parquet to CSV')!
   const bars: Bar[] = [
     { what: 'CSV, start to the first step', got: csv.median, want: 1.2, at: 'most', unit: 'seconds' },
-    { what: 'Parquet as fast as CSV', got: csv.median / parquet.median, want: 2, at: 'least', unit: 'times' },
+    { what: 'speed-up of Parquet over CSV', got: csv.median / parquet.median, want: 2, at: 'least', unit: 'times' },
     {
-      what: 'rows in windows, of those in memory',
+      what: 'speed with rows in windows, relative to rows in memory',
       got: windows.median / memory.median,
       want: 0.8,
       at: 'least',
