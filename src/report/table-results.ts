@@ -1,19 +1,13 @@
 /**
- * Importance of columns, partial dependence and worst rows of a run on a table, stored in the run directory as
- * test-results.ts stores predictions: the first report computes them, later ones need neither weights nor data and are
- * identical to the byte. Main thread.
+ * Importance of columns, partial dependence and worst rows of a run on a table. The first report computes them and stores them in
+ * the run directory (stored-results.ts), so that later ones are identical to the byte. Main thread.
  */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import * as z from 'zod'
 import { TASKS } from '../config/tasks.js'
-import { GradloomError } from '../errors.js'
-import { writeTextAtomically } from '../files/atomic.js'
 import { isTable, type TableInsights, tableInsights } from '../inference/table/insights.js'
-import { readCheckpoint } from '../run/checkpoint-file.js'
-import { openRun } from '../run/open.js'
 import type { RunFiles } from './run-files.js'
 import type { RunModel } from './run-model.js'
+import { type Missing, type StoredResults, storedOrComputed } from './stored-results.js'
 
 export const TABLE_RESULTS = 'table-results.json'
 
@@ -25,58 +19,32 @@ export interface TableResults extends TableInsights {
 }
 
 /** Insights; null: the data of the run are no table; or the reason why there are none. */
-export type TableResultsOrReason = TableResults | null | { readonly missing: string }
+export type TableResultsOrReason = TableResults | null | Missing
 
-/** Reads the stored results if they belong to the run's weights, else computes and stores them. `isAnew`: computes them in any case. */
+/** Reads or computes the insights of a run; see storedOrComputed. */
 export async function tableResultsOf(
   run: RunFiles,
   onWarning: (text: string) => void,
   open: () => Promise<RunModel>,
   isAnew = false,
 ): Promise<TableResultsOrReason> {
-  const { dataset } = run.loaded.experiment.data
-  if (dataset !== 'table') return null
-  const kept = await readTableResults(run.path, onWarning)
-  try {
-    const { checkpoint } = await openRun(run.path)
-    const { weightsSha256 } = await readCheckpoint(checkpoint)
-    if (!isAnew && kept?.weightsSha256 === weightsSha256) return kept
-    return await computed(run, weightsSha256, onWarning, await open())
-  } catch (error) {
-    if (!(error instanceof GradloomError)) throw error
-    if (!isAnew && kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
-    return { missing: error.message }
-  }
+  if (run.loaded.experiment.data.dataset !== 'table') return null
+  return storedOrComputed(run, STORED, async digest => computed(digest, await open()), { onWarning, isAnew })
 }
 
-async function computed(
-  run: RunFiles,
-  weightsSha256: string,
-  onWarning: (text: string) => void,
-  model: RunModel,
-): Promise<TableResultsOrReason> {
+async function computed(weightsSha256: string, model: RunModel): Promise<TableResults | Missing> {
   if (!isTable(model)) return { missing: 'the run is of a version that did not keep the columns of its table' }
   if (model.test.rows === 0) return { missing: 'the data set has no test rows' }
-  const results: TableResults = { weightsSha256, ...(await tableInsights(model)) }
-  const file = join(run.path, TABLE_RESULTS)
-  const text = `${JSON.stringify({ format: FORMAT, version: VERSION, ...results })}\n`
-  await writeTextAtomically(file, text).catch(cause =>
-    onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
-  )
-  return results
+  return { weightsSha256, ...(await tableInsights(model)) }
 }
 
-/** Results in the directory; undefined where there are none, or, with a warning, where they cannot be read. */
-async function readTableResults(path: string, onWarning: (text: string) => void): Promise<TableResults | undefined> {
-  const file = join(path, TABLE_RESULTS)
-  try {
-    const { format: _, version: __, ...results } = schema.parse(JSON.parse(await readFile(file, 'utf8')))
+const STORED: StoredResults<TableResults> = {
+  name: TABLE_RESULTS,
+  parse(content) {
+    const { format: _, version: __, ...results } = schema.parse(content)
     return results
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    onWarning(`${file}: is damaged and will be computed again: ${(error as Error).message.split('\n')[0]}`)
-    return undefined
-  }
+  },
+  text: results => `${JSON.stringify({ format: FORMAT, version: VERSION, ...results })}\n`,
 }
 
 const count = z.int().min(0)

@@ -1,26 +1,22 @@
 /**
  * Results of a run's weights on the test images, as far as a report shows them. The first report computes them, not `train`, because most
- * runs are never reported; they are stored in the run directory, so that later reports need neither the weights nor the data set, and are
- * identical to the byte. Main thread; writes `test-results.json`.
+ * runs are never reported; they are stored in the run directory (stored-results.ts), so that later reports need neither the weights nor
+ * the data set, and are identical to the byte. Main thread.
  *
  * Letters: `N` test images, `F` features of one, `U` units of a layer.
  */
-import { readFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import * as z from 'zod'
-import { GradloomError } from '../errors.js'
-import { writeTextAtomically } from '../files/atomic.js'
 import { askAboutTest } from '../inference/ask.js'
 import { answersOf, findMistakes, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import type { Predictor } from '../inference/predictor.js'
-import { readCheckpoint } from '../run/checkpoint-file.js'
-import { openRun } from '../run/open.js'
 import { isLabelFile, type LabelResults, labelText, parsedLabels } from './labels.js'
 import { packed, packedOf, unpacked } from './packed.js'
 import { isRegressionFile, parsedRegression, type RegressionResults, regressionText } from './regression.js'
 import type { RunFiles } from './run-files.js'
 import type { RunModel } from './run-model.js'
+import { type Missing, type StoredResults, storedOrComputed } from './stored-results.js'
 
 export const TEST_RESULTS = 'test-results.json'
 
@@ -65,37 +61,21 @@ export interface TestResults {
 
 type AnyResults = TestResults | LabelResults | RegressionResults
 /** Results, or the reason why there are none. */
-export type TestResultsOrReason = AnyResults | { readonly missing: string }
+export type TestResultsOrReason = AnyResults | Missing
 
-/** Reads the stored results if they belong to the run's weights, else computes and stores them: `open` opens what that needs. `isAnew`: computes them in any case. */
-export async function testResultsOf(
+/** Reads or computes the results of a run; see storedOrComputed. `open` opens what computing them needs. */
+export function testResultsOf(
   run: RunFiles,
   onWarning: (text: string) => void,
   open: () => Promise<RunModel>,
   isAnew = false,
 ): Promise<TestResultsOrReason> {
-  const kept = await readTestResults(run.path, onWarning)
-  try {
-    const { checkpoint } = await openRun(run.path)
-    const { weightsSha256 } = await readCheckpoint(checkpoint)
-    if (!isAnew && kept?.weightsSha256 === weightsSha256) return kept
-    return await computed(run, weightsSha256, onWarning, await open())
-  } catch (error) {
-    if (!(error instanceof GradloomError)) throw error
-    // The weights may be gone, as with pruned checkpoints; stored results still belong to this run.
-    if (!isAnew && kept && kept.weightsSha256 === run.summary?.weightsSha256) return kept
-    return { missing: error.message }
-  }
+  return storedOrComputed(run, STORED, async digest => computed(run.path, digest, await open()), { onWarning, isAnew })
 }
 
-async function computed(
-  run: RunFiles,
-  weightsSha256: string,
-  onWarning: (text: string) => void,
-  { predictor, test }: RunModel,
-): Promise<AnyResults> {
+function computed(path: string, weightsSha256: string, { predictor, test }: RunModel): AnyResults {
   const { source, note, outputNames: names } = predictor
-  const checkpoint = relative(run.path, source.checkpoint).replaceAll('\\', '/')
+  const checkpoint = relative(path, source.checkpoint).replaceAll('\\', '/')
   const about = { weightsSha256, checkpoint, note }
   const resultsOfTask = {
     classification: () => ({ ...about, ...resultsOf(predictor, test) }),
@@ -105,12 +85,7 @@ async function computed(
     },
     regression: () => ({ ...about, names, ...answersOf(predictor, test) }),
   } as const
-  const results: AnyResults = resultsOfTask[predictor.task]()
-  const file = join(run.path, TEST_RESULTS)
-  await writeTextAtomically(file, fileText(results)).catch(cause =>
-    onWarning(`${file}: cannot be written: ${cause.message}; the next report computes it again`),
-  )
-  return results
+  return resultsOfTask[predictor.task]()
 }
 
 function fileText(results: AnyResults): string {
@@ -153,21 +128,13 @@ function resultsOf(
   }
 }
 
-/** Results in the directory; undefined where there are none, or, with a warning, where they cannot be read. */
-export async function readTestResults(
-  path: string,
-  onWarning: (text: string) => void,
-): Promise<AnyResults | undefined> {
-  const file = join(path, TEST_RESULTS)
-  try {
-    const content: unknown = JSON.parse(await readFile(file, 'utf8'))
+const STORED: StoredResults<AnyResults> = {
+  name: TEST_RESULTS,
+  parse(content) {
     if (isLabelFile(content)) return parsedLabels(content)
     return isRegressionFile(content) ? parsedRegression(content) : parsed(content)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    onWarning(`${file}: is damaged and will be computed again: ${(error as Error).message.split('\n')[0]}`)
-    return undefined
-  }
+  },
+  text: fileText,
 }
 
 const count = z.int().min(0)
