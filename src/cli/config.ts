@@ -22,7 +22,8 @@ export const configCommand: CommandModule = {
           command
             .positional('files', { describe: 'Experiment files', type: 'string', array: true, demandOption: true })
             .option('set', setOption)
-            .option('json', jsonObject),
+            .option('json', jsonObject)
+            .example('$0 config check configs/*.json', 'every problem in them; exit code 2 if there is one'),
         ({ files, set, json }) =>
           check(
             files,
@@ -37,7 +38,8 @@ export const configCommand: CommandModule = {
           command
             .positional('file', { describe: 'Experiment file', type: 'string', demandOption: true })
             .option('set', setOption)
-            .option('diff', { describe: 'Only what differs from the defaults', type: 'boolean', default: false }),
+            .option('diff', { describe: 'Only what differs from the defaults', type: 'boolean', default: false })
+            .example('$0 config show configs/mnist.json --diff', 'only what differs from the defaults'),
         ({ file, set, diff }) =>
           show(
             file,
@@ -49,11 +51,13 @@ export const configCommand: CommandModule = {
         'schema',
         'Print the JSON Schema of experiment files',
         command =>
-          command.option('markdown', {
-            describe: 'Print the settings as a Markdown page instead',
-            type: 'boolean',
-            default: false,
-          }),
+          command
+            .option('markdown', {
+              describe: 'Print the settings as a Markdown page instead',
+              type: 'boolean',
+              default: false,
+            })
+            .example('$0 config schema > experiment.schema.json', 'for editors that check JSON'),
         ({ markdown }) => {
           process.stdout.write(markdown ? experimentMarkdown() : toJson(experimentJsonSchema()))
         },

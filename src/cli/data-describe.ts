@@ -17,7 +17,7 @@ export interface DescribeArguments {
 export const describeOptions = (command: Argv) =>
   command
     .positional('experiment', {
-      describe: 'Experiment file, JSON; or a table: a file, a folder or a pattern in quotes',
+      describe: 'Experiment file, JSON; or a table: a file, a folder or a glob pattern in quotes',
       type: 'string',
       demandOption: true,
     })

@@ -24,7 +24,7 @@ export const dataCommand: CommandModule = {
       .command(
         'list',
         'List data sets: installed or not, where, and how large',
-        command => command.option('json', jsonObject),
+        command => command.option('json', jsonObject).example('$0 data list', 'which data sets are installed'),
         ({ json }) => list(json),
       )
       .command(

@@ -27,7 +27,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         defaultDescription: 'test; all rows of a file of --data',
       })
       .option('data', {
-        describe: 'Score all rows of this file or folder; if the data set of the run comes as a folder: that folder',
+        describe: 'Score all rows of this file; of a folder, if the data of the run are one',
         ...single('data'),
       })
       .option('json', jsonObject)

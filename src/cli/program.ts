@@ -125,6 +125,7 @@ export const COMMANDS: readonly Entry[] = [
 const WIDEST_HELP = 110
 /** Command that prints the shell completion script. */
 const COMPLETION = 'completion'
+const COMPLETION_TEXT = 'Print a script that completes commands in bash, zsh or fish'
 /** Argument that the script passes; the program's name and the words so far follow it. */
 const ASKS_COMPLETIONS = '--get-yargs-completions'
 
@@ -138,6 +139,10 @@ export async function runCli(args: readonly string[]): Promise<void> {
   const isSilent = args.includes('--json') || args.includes('--quiet')
   const stopWatching = isSilent ? () => {} : watchReading({ stream: process.stderr })
   try {
+    if (args[0] === COMPLETION && args.some(arg => ['--help', '-h'].includes(arg))) {
+      process.stdout.write(`${await completionHelp()}\n`)
+      return
+    }
     const program = createProgram(withoutShell(args))
     if (args.length === 0) {
       program.showHelp('error')
@@ -189,16 +194,21 @@ const SHELLS = ['bash', 'zsh', 'fish']
 
 /** Takes the shell out of `completion bash`, a usual form: yargs, which writes the script, looks at the SHELL that a user has. */
 function withoutShell(args: readonly string[]): readonly string[] {
-  const [command, shell = '-', ...more] = args
-  if (command !== COMPLETION || shell.startsWith('-')) return args
+  const [command, shell, ...more] = args
+  if (command !== COMPLETION || shell === undefined) return args
   if (!SHELLS.includes(shell)) {
     throw new ConfigError(`gradloom completion: shell is ${inspect(shell)}, expected one of ${SHELLS.join(', ')}`, {
       hint: 'gradloom completion, without a shell, is for the one that you use',
     })
   }
+  if (more.length > 0) {
+    throw new ConfigError(`gradloom completion: argument ${inspect(more[0])} is not expected`, {
+      hint: 'gradloom completion --help',
+    })
+  }
   process.env.SHELL = shell
   delete process.env.ZSH_NAME
-  return [command, ...more]
+  return [command]
 }
 
 function createProgram(args: readonly string[]): Argv {
@@ -237,8 +247,22 @@ function createProgram(args: readonly string[]): Argv {
       },
     })
   }
-  return program.completion(COMPLETION, 'Print a script that completes commands in bash, zsh or fish')
+  return program.completion(COMPLETION, COMPLETION_TEXT)
 }
+
+/** Help of `completion`: yargs prints the script whatever the options are. */
+const completionHelp = (): Promise<string> =>
+  yargs([])
+    .scriptName('gradloom')
+    .usage(`$0 ${COMPLETION} [shell]\n\n${COMPLETION_TEXT}`)
+    .positional('shell', { describe: 'By default the shell that you use (SHELL)', choices: SHELLS })
+    .example(`$0 ${COMPLETION} bash >> ~/.bashrc`, 'in new shells, if gradloom is on the path')
+    .locale('en')
+    .wrap(Math.min(WIDEST_HELP, process.stdout.columns || WIDEST_HELP))
+    .version(false)
+    .help()
+    .alias('h', 'help')
+    .getHelp()
 
 /** Options of the command that is being parsed. The method is not in yargs's types; without it the list is empty. */
 function optionsOf(inner: Argv | undefined): string[] {

@@ -34,7 +34,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
         defaultDescription: 'none',
       })
       .option('workers', {
-        describe: 'Threads that compute: auto or a number (compute.workers)',
+        describe: 'Worker threads: auto or a number (compute.workers)',
         ...single('workers'),
       })
       .option('data', movedData)

@@ -120,5 +120,7 @@ t.test('completion offers commands, subcommands, options and choices', async t =
   t.match(script, { code: 0, stdout: /complete .*gradloom/, stderr: '' })
   t.match(zsh, { code: 0, stdout: /^#compdef gradloom/, stderr: '' })
   t.match(wrong, { code: 2, stderr: /^gradloom completion: shell is 'csh', expected one of bash, zsh, fish\nhint: / })
+  t.match(await gradloom(['completion', '--shell']), { code: 2, stdout: '', stderr: /shell is '--shell'/ })
+  t.match(await gradloom(['completion', 'zsh', 'x']), { code: 2, stdout: '', stderr: /argument 'x' is not expected/ })
   t.match(asked, { code: 0, stdout: 'resume\n', stderr: '' })
 })

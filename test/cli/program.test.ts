@@ -17,12 +17,16 @@ t.test('help and version go to stdout, and exit 0', async t => {
   t.match(version, { code: 0, stdout: `${JSON.parse(readFileSync('package.json', 'utf8')).version}\n`, stderr: '' })
 })
 
-t.test('every command has help with an example', async t => {
-  const helps = await Promise.all(COMMANDS.map(({ name }) => gradloom([name, '--help'])))
-  for (const [i, { name }] of COMMANDS.entries()) {
-    t.match(helps[i], { code: 0, stderr: '' }, name)
-    t.match(helps[i].stdout, new RegExp(`Examples:\n +npx gradloom ${name}`), `${name}: an example`)
+t.test('every command and subcommand has help with an example', async t => {
+  const helpOf = async (name: string): Promise<void> => {
+    const { code, stdout, stderr } = await gradloom([...name.split(' '), '--help'])
+    t.strictSame({ code, stderr }, { code: 0, stderr: '' }, name)
+    t.match(stdout, new RegExp(`Examples:\n +(npx )?gradloom ${name}`), `${name}: an example`)
+    const [, list = ''] = /^Commands:\n([\s\S]*?)\n\n/m.exec(stdout) ?? []
+    const inner = [...list.matchAll(new RegExp(`npx gradloom ${name} (\\w+)`, 'g'))]
+    for (const [, subcommand] of inner) await helpOf(`${name} ${subcommand}`)
   }
+  for (const { name } of [...COMMANDS, { name: 'completion' }]) await helpOf(name)
 })
 
 t.test('no command: help on stderr, exit 2', async t => {
