@@ -31,7 +31,7 @@ const report: Report = {
   numbers: { results: [1, 2] },
 }
 
-t.test('bars: at least, at most, below; what was not measured is neither met nor missed', async t => {
+t.test('bars: at least, at most, below; a bar without a measurement is neither met nor missed', async t => {
   t.equal(isMet(bar(1.85)), true)
   t.equal(isMet(bar(1.84)), false)
   t.equal(isMet(bar(1.85, 'most')), true)

@@ -237,7 +237,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   ],
 ]
 
-t.test('every wrong value is named with its path, itself, and what was expected', async t => {
+t.test('every wrong value is reported with its path, the value and the expected one', async t => {
   for (const [input, message] of wrong) t.equal(errorFor({ data: DIGITS, ...input }).message, `x: ${message}`)
   const messages = wrong.map(([, message]) => message)
   const untested = settings().filter(

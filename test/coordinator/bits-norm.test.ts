@@ -7,7 +7,7 @@ import { bitsLab, distance } from './bits-lab.js'
 const { digestOf, weightsAfter } = bitsLab(t)
 
 for (const norm of ['batch', 'layer'] as const) {
-  t.test(`${norm} norm and dropout: workers 1, 2, 3 and 7 give one digest, whatever the shards`, async t => {
+  t.test(`${norm} norm and dropout: workers 1, 2, 3 and 7 and any shards give one digest`, async t => {
     // 50 rows a mini-batch, of the last 30; units that are no multiple of a panel.
     const more = {
       model: { hidden: [29, 13], norm, activation: norm === 'batch' ? 'relu' : 'gelu', dropout: 0.3 },

@@ -64,7 +64,7 @@ t.test('early stopping: ends after patience epochs without a better score, with 
   })
 })
 
-t.test('the best epoch is the best whatever minDelta, with and without a directory', async t => {
+t.test('the best epoch does not depend on minDelta, with and without a directory', async t => {
   const runDir = join(root, 'delta')
   // Every gain after the first epoch is too small to count, so the run ends after 4 epochs, of which the first is not the best.
   const loaded = experiment({ earlyStopping: { patience: 3, minDelta: 100 } })

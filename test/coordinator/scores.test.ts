@@ -131,7 +131,7 @@ t.test('the best epoch is that of the highest ROC AUC, or of the lowest Brier sc
   }
 })
 
-t.test('a metric that the task or the targets do not have is refused; one that is undefined is said', async t => {
+t.test('a metric that does not apply to the task or targets is refused; an undefined one is reported', async t => {
   const wrong = { checkpoint: { bestMetric: 'validation-rmse' as const } }
   t.throws(
     () => experiment(wrong),

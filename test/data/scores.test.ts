@@ -98,7 +98,7 @@ t.test('calibration error: a gap in each of two bins', async t => {
   t.ok(Math.abs((values.calibrationError ?? 0) - (0.25 + 0.4) / 2) < 1e-7)
 })
 
-t.test('regression: within 1e-6 of scikit-learn in the unit of the data, whatever the scaling', async t => {
+t.test('regression: within 1e-6 of scikit-learn in the unit of the data, for any scaling', async t => {
   const { targets, outputs, scores } = oracle.regression
   const rows = targets.map((_, row) => row)
   const scaling = { offset: [2], factor: [0.25] }

@@ -130,7 +130,7 @@ t.test('the export command: the format by file name or --format; errors', async 
   t.equal(formatOf('A.ONNX'), 'onnx')
 })
 
-t.test('onnx: every activation as its formula in float64 says, to 1e-6', async t => {
+t.test('onnx: every activation agrees with its formula in float64 to 1e-6', async t => {
   ort.env.wasm.numThreads = 1
   const inputs = Float32Array.from({ length: 81 }, (_, i) => (i - 40) / 8)
   let cases = 0

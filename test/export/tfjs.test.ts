@@ -71,7 +71,7 @@ const base = {
   producerVersion: '0',
 } as const
 
-t.test('every activation as its formula in float64 says, to 1e-6, through two layers of it', async t => {
+t.test('every activation agrees with its formula in float64 to 1e-6, through two layers of it', async t => {
   for (const [name, { of }] of Object.entries(activations)) {
     await t.test(name, async t => {
       const folder = await written(t, {

@@ -158,7 +158,7 @@ t.test('square weights: names decide the layout, otherwise the option must', asy
   expectNetwork(t, assignWeights('x', square('in-out', 'kernel'), table, null).parameters)
 })
 
-t.test('what does not fit is refused with its name, its shape and what was expected', async t => {
+t.test('arrays that do not fit are refused with their name, their shape and the expected shapes', async t => {
   const table = parameterTable([6, 5, 4])
   const good = [
     matrix('0.weight', 0, 6, 5, 'out-in'),

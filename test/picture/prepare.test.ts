@@ -183,7 +183,7 @@ t.test('a large sheet is scaled down first, and a digit of a fiftieth of its wid
   t.equal(predictor.predictClasses(pixels)[0].label, predictor.predictClasses(digit(0))[0].label)
 })
 
-t.test('the preparation is that of the data: by name, by how images lie, or as the experiment says', t => {
+t.test('the preparation follows from the data set, the position of the images, or the setting', t => {
   const images = test.features as Uint8Array
   const size = { height: 28, width: 28 }
   t.ok(liesAsMnist(images, 28, 28), 'digits lie as MNIST does')

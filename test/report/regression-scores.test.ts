@@ -8,7 +8,7 @@ const results = (truth: readonly number[], predicted: readonly number[]): Regres
   ...{ targets: Float32Array.from(truth), predicted: Float32Array.from(predicted), factor: [1] },
 })
 
-t.test('R² is undefined where all rows have the same target, whatever number it is', async t => {
+t.test('R² is undefined where all rows have the same target, for any value of it', async t => {
   for (const value of [0.1, 1 / 3, 1e-7, 123456.7, -0.7]) {
     for (const rows of [1, 3, 7, 1000]) {
       const truth = Array.from({ length: rows }, () => value)

@@ -117,7 +117,7 @@ t.test('a disk that is full for a while: saving resumes once there is space', { 
   await verifyCheckpoint(join(runDir, 'checkpoints', 'step-660.safetensors'))
 })
 
-t.test('train on a full disk: exit code 1 and a line about what was not saved', { skip }, async t => {
+t.test('train on a full disk: exit code 1 and a line that names the files that were not saved', { skip }, async t => {
   const disk = smallDisk(t, 500)
   const file = join(t.testdir({}), 'experiment.json')
   writeFileSync(file, JSON.stringify(experiment.experiment))

@@ -80,7 +80,7 @@ t.test('two tensors of one name, or one of the metadata, are not encoded', async
   t.throws(() => encodeHeader([{ ...tensor, name: '__metadata__' }], {}), /'__metadata__' is taken/)
 })
 
-t.test('hostile and damaged headers are refused, saying what was found', async t => {
+t.test('hostile and damaged headers are refused with what was found', async t => {
   const huge = Buffer.from(fileOf('{}', 64))
   huge.writeBigUInt64LE(2n ** 60n)
   const beyond = Buffer.from(fileOf('{}', 0))

@@ -30,7 +30,7 @@ t.test('a file larger than any buffer: 256 MB are written and read in < 40 MB mo
 })
 
 for (const kind of ['shared memory of WebAssembly', 'shared memory that begins anywhere', 'memory of this thread'])
-  t.test(`a file of 20 MB from ${kind}: every byte, whatever the sizes of tensors and pieces`, async t => {
+  t.test(`a file of 20 MB from ${kind}: every byte, for any sizes of tensors and pieces`, async t => {
     const sizes = [1, 4095, 5_000_003, 40, 0, 12_345_678, 4096, 2_654_321, 8]
     const total = sizes.reduce((sum, size) => sum + size)
     const pages = Math.ceil(total / 65536)

@@ -95,7 +95,7 @@ async function parquetFile(): Promise<string> {
   return path
 }
 
-t.test('types of Parquet: nested columns have a reason, and are refused if asked for', async t => {
+t.test('types of Parquet: nested columns are left out with a reason, and refused if a setting names them', async t => {
   const path = await parquetFile()
   const { table, rows } = await rowsOfText(path)
   t.strictSame(rows[3], { x: 3, h: 1.5, d: 0, s: 'n3', b: 0, day: 1577836800, t: 37800, n: null })

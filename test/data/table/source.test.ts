@@ -230,7 +230,7 @@ t.test('only training rows are fitted: test rows change neither scales nor fills
 })
 
 t.test(
-  'the split is stratified, keeps a row of each class for training, and says which splits lack a class',
+  'the split is stratified, keeps a row of each class for training, and reports splits without a class',
   async t => {
     const source = await openText(
       csv(
