@@ -2,6 +2,7 @@
  * Bundles what is loaded often, from tsc's output, because finding and parsing many small files takes longer than running them:
  *
  * - dist/src/worker/bundle/: the code of worker threads, which each thread of a run loads anew;
+ * - dist/src/inference/bundle/: that of threads that predict the rows of a table;
  * - dist/src/cli/bundle/: the program, with the packages that every command needs; dist/src/cli/main.js then only imports it.
  *
  * What a process loads only if it needs it (a command, a backend, a library) stays in a file of its own. Runs after tsc.
@@ -19,6 +20,7 @@ const BUNDLED = new Set([
   'comlink',
   'env-paths',
   'fflate',
+  'hyparquet',
   'jsonc-parser',
   'ndarray',
   'ndarray-ops',
@@ -80,6 +82,8 @@ async function writeLicences(metafile, outdir) {
 }
 
 await bundle('dist/src/worker/threads/main.js', resolve('dist/src/worker/bundle'), { external: ['koffi'] })
+const rows = resolve('dist/src/inference/bundle')
+await writeLicences(await bundle('dist/src/inference/table/lines-thread.js', rows, { external: ['koffi'] }), rows)
 
 const program = resolve('dist/src/cli/bundle')
 const metafile = await bundle('dist/src/cli/run.js', program, {

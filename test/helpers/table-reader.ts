@@ -57,6 +57,8 @@ export function readerOfText(
       ),
     }),
     wholeIn: async () => null,
+    parts: async () => null,
+    expectUnchanged: async () => {},
     close: async () => {},
   }
 }

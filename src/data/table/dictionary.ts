@@ -50,3 +50,9 @@ export function withOwnDictionary(
   }
   return { type: 'text', codes: own, dictionary: texts }
 }
+
+/** Rows [from, to) of a column, its own dictionary for a text column. */
+export function rowsOf(values: ColumnValues, from: number, to?: number): ColumnValues {
+  if (values.type !== 'text') return { ...values, values: values.values.subarray(from, to) }
+  return withOwnDictionary(values.codes.subarray(from, to), values.dictionary)
+}

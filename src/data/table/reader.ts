@@ -1,6 +1,7 @@
 /** Interface of what reads a table, so that encoding and prediction do not depend on DuckDB. Types only; main thread. */
 import type { LoadedFile } from '../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from './columns.js'
+import type { StoredParts } from './plain/parquet-parts.js'
 import type { Rooms } from './rooms.js'
 
 /** Form of a table's files, where it is not detected from the files. */
@@ -36,6 +37,13 @@ export interface TableReader {
    * the next one is asked for.
    */
   read(columns: readonly string[], first?: number): AsyncIterable<TableChunk>
+  /**
+   * Parts of the rows that any thread can read by itself (`PartReader`), in order; null: only `read` gives them. Who reads them calls
+   * `expectUnchanged` before and afterwards.
+   */
+  parts(columns: readonly string[]): Promise<StoredParts | null>
+  /** Throws DataError if the files are not what they were when the table was opened. */
+  expectUnchanged(): Promise<void>
   /** True if the values are in memory: to read columns again costs no pass over the files. */
   readonly isKept: boolean
   /** All rows as one chunk that stays valid, if they are in memory and few; else null. */

@@ -1,18 +1,28 @@
-/** Thread that makes lines of predictions: piscina calls the default export with one chunk after the other. */
+/**
+ * Thread that makes lines of predictions: piscina calls the default export with one chunk of rows after the other, or with one part of
+ * a table after the other, which the thread reads itself.
+ */
 import { workerData } from 'node:worker_threads'
+import type { TableChunk } from '../../data/table/columns.js'
+import { rowsOf } from '../../data/table/dictionary.js'
+import type { PartReader, StoredPart, StoredParts } from '../../data/table/plain/parquet-parts.js'
+import { chunkOf, type SharedChunk } from '../../data/table/shared-chunk.js'
 import { type Outcome, outcomeOf } from '../outcome.js'
 import { openForward, type ThreadData } from '../predict-thread.js'
 import { LineMaker, type LinesSpec } from './lines.js'
 import type { OutputValues } from './predictions.js'
-import { chunkOf, type SharedChunk } from './shared-chunk.js'
 
 /** Data of every thread of a pool. */
 export interface LinesThreadData extends ThreadData {
   readonly spec: LinesSpec
+  /** Table that the parts are of; null: chunks come with the tasks. */
+  readonly parts: StoredParts | null
+  /** Most rows that go through the network at once. */
+  readonly blockRows: number
 }
 
 export interface LinesTask {
-  readonly chunk: SharedChunk
+  readonly rows: SharedChunk | StoredPart
   /** Place of the lines. */
   readonly into: SharedArrayBuffer
 }
@@ -24,19 +34,52 @@ export interface LinesDone {
   readonly types: readonly OutputValues['type'][]
 }
 
-let opening: Promise<LineMaker> | undefined
+interface Opened {
+  readonly maker: LineMaker
+  readonly reader: PartReader | null
+}
 
-export default function makeLines({ chunk, into }: LinesTask): Promise<Outcome<LinesDone>> {
+const data = workerData as LinesThreadData
+let opening: Promise<Opened> | undefined
+
+/** Null for a part that is not plain. */
+export default function makeLines({ rows, into }: LinesTask): Promise<Outcome<LinesDone | null>> {
   return outcomeOf(async () => {
-    opening ??= open(workerData as LinesThreadData)
-    const { bytes, types } = (await opening).lines(chunkOf(chunk))
-    const isRoomy = bytes.length <= into.byteLength
-    const room = isRoomy ? into : new SharedArrayBuffer(bytes.length + bytes.length / 8)
-    new Uint8Array(room).set(bytes)
-    return { bytes: bytes.length, into: isRoomy ? null : room, types }
+    opening ??= open()
+    const { maker, reader } = await opening
+    const chunk = 'memory' in rows ? chunkOf(rows) : reader!.read(rows)
+    return chunk && linesOf(maker, chunk, into)
   })
 }
 
-async function open(data: LinesThreadData): Promise<LineMaker> {
-  return new LineMaker(data.spec, await openForward(data))
+function linesOf(maker: LineMaker, chunk: TableChunk, into: SharedArrayBuffer): LinesDone {
+  let room = into
+  let bytes = 0
+  let types: LinesDone['types'] = []
+  for (let from = 0; from < chunk.rows; from += data.blockRows) {
+    const lines = maker.lines(partOf(chunk, from, Math.min(from + data.blockRows, chunk.rows)))
+    if (from === 0) types = lines.types
+    const end = bytes + lines.bytes.length
+    if (end > room.byteLength) {
+      const larger = new SharedArrayBuffer(Math.max(end + end / 8, 2 * room.byteLength))
+      new Uint8Array(larger).set(new Uint8Array(room, 0, bytes))
+      room = larger
+    }
+    new Uint8Array(room, bytes).set(lines.bytes)
+    bytes = end
+  }
+  return { bytes, into: room === into ? null : room, types }
+}
+
+function partOf(chunk: TableChunk, from: number, to: number): TableChunk {
+  if (to - from === chunk.rows) return chunk
+  const columns = [...chunk.columns].map(([name, values]) => [name, rowsOf(values, from, to)] as const)
+  return { firstRow: chunk.firstRow + from, rows: to - from, columns: new Map(columns) }
+}
+
+async function open(): Promise<Opened> {
+  const maker = new LineMaker(data.spec, await openForward(data))
+  if (data.parts === null) return { maker, reader: null }
+  const { PartReader } = await import('../../data/table/plain/parquet-parts.js')
+  return { maker, reader: new PartReader(data.parts) }
 }

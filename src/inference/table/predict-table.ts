@@ -13,7 +13,6 @@ import { weightCount } from '../../model/parameters.js'
 import type { Forward, SharedModel } from '../forward.js'
 import { PASS_ROWS } from '../thread-layouts.js'
 import { LineMaker, type Lines, type LinesSpec } from './lines.js'
-import type { linesInThreads } from './lines-pool.js'
 import { predictionNames } from './predictions.js'
 import type { TextFormat } from './writers.js'
 
@@ -39,6 +38,8 @@ const ROW_WORK = 10_000
 const LEAST_WORK = 2e9
 /** Work of a block that is sent to a thread, in multiplications. */
 const BLOCK_WORK = 2e8
+/** Work of the rows that a thread that reads them passes through the network at once: their features stay in its caches. */
+const OWN_BLOCK_WORK = 3e7
 
 /**
  * Throws DataError for a column of the model that the data lack, ConfigError for a column in `keep` that they lack or whose name a
@@ -67,12 +68,16 @@ export function predictTable(
   }
   function lines(format: TextFormat): AsyncIterable<Lines> {
     const spec = { encoding, outputs, keep, format, where }
-    const chunks = reader.read([...new Set([...wanted, ...keep])])
+    const columns = [...new Set([...wanted, ...keep])]
     const rowWork = weightCount(shared.plan.widths) + ROW_WORK
     const threads = shared.plan.workers - 1
-    if (threads < 2 || reader.rows * rowWork < LEAST_WORK) return linesHere(forward, spec, chunks)
-    const blockRows = PASS_ROWS * Math.ceil(BLOCK_WORK / rowWork / PASS_ROWS)
-    return linesThere(shared, spec, chunks, { threads, blockRows })
+    if (threads < 2 || reader.rows * rowWork < LEAST_WORK) return linesHere(forward, spec, reader.read(columns))
+    const blockRows = (work: number) => PASS_ROWS * Math.ceil(work / rowWork / PASS_ROWS)
+    return linesThere(shared, spec, reader, columns, {
+      threads,
+      sent: blockRows(BLOCK_WORK),
+      own: blockRows(OWN_BLOCK_WORK),
+    })
   }
   // The table need not have its target.
   const used = new Set([...wanted, ...keep, ...encoding.targets])
@@ -88,7 +93,22 @@ async function* linesHere(
   for await (const chunk of chunks) yield maker.lines(chunk)
 }
 
-/** Loaded where it is used: few tables are large enough. */
-async function* linesThere(...of: Parameters<typeof linesInThreads>): AsyncGenerator<Lines, void, undefined> {
-  yield* (await import('./lines-pool.js')).linesInThreads(...of)
+/** Lines made by threads, which read the rows themselves as far as they can. The pool is loaded here: few tables are large enough. */
+async function* linesThere(
+  shared: SharedModel,
+  spec: LinesSpec,
+  reader: TableReader,
+  columns: readonly string[],
+  { threads, sent, own }: { readonly threads: number; readonly sent: number; readonly own: number },
+): AsyncGenerator<Lines, void, undefined> {
+  const { linesInThreads, linesOfParts } = await import('./lines-pool.js')
+  const parts = await reader.parts(columns)
+  let first = 0
+  if (parts !== null) {
+    await reader.expectUnchanged()
+    first = yield* linesOfParts(shared, spec, parts, { threads, blockRows: own })
+    await reader.expectUnchanged()
+    if (first === reader.rows) return
+  }
+  yield* linesInThreads(shared, spec, reader.read(columns, first), { threads, blockRows: sent })
 }

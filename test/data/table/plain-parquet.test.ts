@@ -50,6 +50,13 @@ const COLUMNS: Readonly<Record<string, string>> = {
   different: "'id' || i",
   digits: "CAST(i % 50 AS VARCHAR) || '.5'",
   lines: '\'a\n"b",\' || (i % 3)',
+  tiny: '(CAST(hash(i) % 256 AS INTEGER) - 128)::TINYINT',
+  short: '(i % 7 - 3)::SMALLINT',
+  flags: 'CASE WHEN hash(i) % 5 > 0 THEN i % 3 = 1 END',
+  days: "DATE '1969-12-01' + CAST(hash(i) % 90 AS INTEGER)",
+  moments: "CASE WHEN i % 4 > 0 THEN TIMESTAMP '2020-02-29 23:59:59.123456' + to_microseconds(i * 98765432101) END",
+  milliseconds: "(TIMESTAMP '1960-02-29 23:59:59.123' + to_milliseconds(i * 987654321))::TIMESTAMP_MS",
+  zoned: "TIMESTAMPTZ '2020-02-29 23:59:59.1+02' + to_hours(i)",
 }
 
 const PLAIN = ['', ', COMPRESSION uncompressed', ', ROW_GROUP_SIZE 2048', ', PARQUET_VERSION v1, ROW_GROUP_SIZE 2048']
@@ -69,9 +76,10 @@ t.test('plain files give the same result with both readers', async t => {
 t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   for (const [what, select] of [
     ['infinite', `SELECT CASE WHEN i = 70 THEN 'inf'::DOUBLE ELSE i END AS x FROM range(100) r(i)`],
-    ['dates', `SELECT DATE '2020-01-01' + i::INT AS x, i AS y FROM range(100) r(i)`],
+    ['an infinite date', `SELECT CASE WHEN i = 70 THEN 'infinity' ELSE '2020-01-02' END::DATE AS x FROM range(100) r(i)`],
+    ['times of day', `SELECT TIME '10:11:12' AS x, i AS y FROM range(100) r(i)`],
+    ['nanoseconds', `SELECT TIMESTAMP_NS '2020-01-02 10:11:12.123456789' AS x, i AS y FROM range(100) r(i)`],
     ['decimals', 'SELECT (i / 4)::DECIMAL(9, 2) AS x FROM range(100) r(i)'],
-    ['booleans', 'SELECT i > 3 AS x FROM range(100) r(i)'],
     ['unsigned', 'SELECT i::UINTEGER AS x FROM range(100) r(i)'],
     ['bytes', `SELECT 'a'::BLOB AS x, i AS y FROM range(100) r(i)`],
     ['lists', 'SELECT [i, i] AS x, i AS y FROM range(100) r(i)'],

@@ -4,28 +4,28 @@
  * their own.
  */
 import { availableParallelism } from 'node:os'
-import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
-import { formatNames } from '../../../format.js'
-import type { LoadedFile } from '../../source.js'
-import type { ColumnProfile, ColumnValues, TableChunk, ValueType } from '../columns.js'
-import { withOwnDictionary } from '../dictionary.js'
+import type { ColumnProfile, TableChunk } from '../columns.js'
+import { rowsOf } from '../dictionary.js'
 import { Digests } from '../digest.js'
 import { expectUnchanged, resolveFiles, type TableFiles } from '../files.js'
+import type { StoredParts } from '../plain/parquet-parts.js'
+import type { PartsPool } from '../plain/parts-pool.js'
 import { NumberStats } from '../profile.js'
 import type { TableFormat, TableReader } from '../reader.js'
 import { Rooms } from '../rooms.js'
-import { shortened } from '../text/reading.js'
 import { convert, Misfit } from './convert.js'
 import { type Database, type DatabaseOptions, databaseOf } from './database.js'
-import { type DelimitedFiles, explainRefusal, placeOfRow } from './faults.js'
+import { type DelimitedFiles, explainRefusal } from './faults.js'
 import { jsonSource } from './json.js'
 import { keptChunks, wholeOf } from './kept.js'
+import { explainMisfit } from './misfit.js'
 import { expectDuckDB } from './package.js'
 import { type Described, parquetSource, parquetSourceOf } from './parquet.js'
 import { querySource } from './query.js'
 import { type Scan, scan } from './scan.js'
 import type { ReadColumn, RowSource } from './source.js'
+import { DuckDBReader, type Opened } from './table-reader.js'
 import { openTextTable } from './text-table.js'
 import { finalTypes, profileOf, statedTypes } from './types.js'
 import type { RawChunk } from './vectors.js'
@@ -58,6 +58,8 @@ export interface OpenOptions extends Omit<DatabaseOptions, 'access'> {
 const KEEP_BYTES = 2 ** 30
 /** Values up to which all rows are one chunk: what they are packed in is smaller, but their use is simpler. */
 const WHOLE_VALUES = 2 ** 20
+/** Values for which threads are started. */
+const THREAD_VALUES = 2 ** 23
 
 export const ANY_FORMAT: TableFormat = {
   ...{ delimiter: null, header: null, decimal: null, dayFirst: null, query: null, types: {} },
@@ -85,7 +87,7 @@ export async function openTableReader(
 }
 
 /** State while a table is opened. */
-class Opening {
+class Opening implements Opened {
   readonly notes: string[] = []
   readonly warnings: string[] = []
   /** Delimited text: to find places of faults. */
@@ -94,6 +96,8 @@ class Opening {
   #progress = { rows: 0, bytes: 0, totalBytes: 0 }
   /** Memory of chunks of kept rows that no reader uses. */
   readonly #freeRooms: Rooms[] = []
+  /** Threads that read Parquet files; null: no pass has needed them. */
+  #pool: PartsPool | null = null
 
   constructor(
     readonly where: string,
@@ -138,10 +142,15 @@ class Opening {
 
   async #withoutFacts(): Promise<TableReader> {
     const { where, database, files, format } = this
-    const source = await parquetSource(database, files.files)
+    const { plainTable, describedOf } = await import('../plain/parquet-footer.js')
+    const stored = this.#mayBePlain ? await plainTable(files.files) : null
+    const source =
+      stored?.others === 0
+        ? parquetSourceOf(database, files.files, describedOf(stored))
+        : await parquetSource(database, files.files)
     const { columns, profiles } = statedTypes(where, source, format)
-    const scanned: Scan = { rows: await source.countRows!(), columns: [], kept: null }
-    return new DuckDBReader(this, source, columns, scanned, profiles, [], format)
+    const rows = stored === null ? await source.countRows!() : stored.groups.reduce((sum, count) => sum + count, 0)
+    return new DuckDBReader(this, source, columns, { rows, columns: [], kept: null, stored }, profiles, [], format)
   }
 
   #tell(change: Partial<TableProgress>): void {
@@ -197,7 +206,10 @@ class Opening {
       files.kind === 'json'
         ? await jsonSource(where, database, files.files, files.compression, format.types)
         : await parquetSource(database, files.files)
-    return { source, scanned: await this.#tryScan(source, keepBytes), decided: {} }
+    const scanned = await this.#tryScan(source, keepBytes)
+    if (files.kind !== 'parquet' || !this.#mayBePlain || scanned.kept !== null) return { source, scanned, decided: {} }
+    const { plainTable } = await import('../plain/parquet-footer.js')
+    return { source, scanned: { ...scanned, stored: await plainTable(files.files) }, decided: {} }
   }
 
   async #tryScan(source: RowSource, keepBytes: number): Promise<Scan> {
@@ -246,6 +258,11 @@ class Opening {
       this.#freeRooms.push(rooms) // not after an end before the last row: whoever left may use the chunk still
       return
     }
+    const parts = await this.partsOf(columns, scanned, wanted)
+    if (parts !== null) {
+      first = yield* this.#ofParts(parts, first)
+      if (first === scanned.rows) return
+    }
     const isText = wanted.map(index => source.columns[index].type === 'text')
     await expectUnchanged(this.files.files)
     let rows = 0
@@ -264,6 +281,52 @@ class Opening {
         `${this.where}: has ${rows} rows, expected ${scanned.rows} as before; it changed while it was read`,
       )
     }
+  }
+
+  /** Parts of all rows; null: DuckDB reads the columns. */
+  async partsOf(
+    columns: readonly ReadColumn[],
+    { stored }: Scan,
+    wanted: readonly number[],
+  ): Promise<StoredParts | null> {
+    if (!stored) return null
+    const { partsOf } = await import('../plain/parquet-parts.js')
+    const paths = this.files.files.map(({ path }) => path)
+    return partsOf(
+      stored,
+      paths,
+      wanted.map(index => columns[index]),
+    )
+  }
+
+  /** Rows from `first` on, without DuckDB. Returns the row at which a part begins that is not plain. */
+  async *#ofParts(parts: StoredParts, first: number): AsyncGenerator<TableChunk, number, undefined> {
+    await expectUnchanged(this.files.files)
+    for await (const chunk of await this.#chunksOf(parts, first)) {
+      yield chunk
+      first = chunk.firstRow + chunk.rows
+    }
+    await expectUnchanged(this.files.files)
+    return first
+  }
+
+  async #chunksOf(parts: StoredParts, first: number): Promise<Iterable<TableChunk> | AsyncIterable<TableChunk>> {
+    const threads = this.options.threads ?? availableParallelism()
+    const last = parts.parts[parts.parts.length - 1]
+    const values = (last.firstRow + last.to - last.from - first) * parts.columns.length
+    if (threads < 2 || values < THREAD_VALUES) {
+      return (await import('../plain/parquet-parts.js')).chunksOfParts(parts, first)
+    }
+    if (this.#pool === null) {
+      const { PartsPool } = await import('../plain/parts-pool.js')
+      this.#pool = new PartsPool(threads)
+    }
+    return this.#pool.chunks(parts, first)
+  }
+
+  close(): void {
+    this.#pool?.close()
+    this.database.close()
   }
 
   /** All rows of the columns, if they were kept and are few. */
@@ -297,102 +360,16 @@ class Opening {
       const column = columns[index]
       try {
         const values = convert(raw.columns[i], column, this.#decimal)
-        converted.set(column.name, from === 0 ? values : partOf(values, from))
+        converted.set(column.name, from === 0 ? values : rowsOf(values, from))
       } catch (error) {
         if (!(error instanceof Misfit)) throw error
-        const place = await placeOfRow(this.where, this.#place, raw.firstRow + error.row)
-        const expected = EXPECTED[column.reading?.type ?? 'text']
-        throw new DataError(
-          `${place}: column ${inspect(column.name)} is ${inspect(shortened(error.text))}, expected ${expected}`,
-          {
-            hint: hintOf(column, error.text),
-          },
-        )
+        throw await explainMisfit(this.where, this.#place, column, raw.firstRow + error.row, error.text)
       }
     }
     return { firstRow: raw.firstRow + from, rows: raw.rows - from, columns: converted }
   }
 }
 
-const EXPECTED: Readonly<Record<ValueType, string>> = {
-  number: 'a finite number',
-  boolean: 'true or false',
-  date: 'a date or a time',
-  text: 'the number of a class',
-}
-
-function hintOf({ reading }: ReadColumn, text: string): string | undefined {
-  if (reading?.type === 'date' && /^\d{1,2}[/-]\d{1,2}[/-]\d{4}/.test(text))
-    return 'say which number is the day: data.table.dayFirst'
-  if (reading?.type === 'number' && /\d,\d/.test(text)) return 'decimal commas are read with data.table.decimal ","'
-  return 'leave the field empty if its value is not known, or choose another kind in data.columns'
-}
-
 /** Places of columns among those that were read. */
 const placesOf = ({ columns }: Scan, wanted: readonly number[]): number[] =>
   wanted.map(index => columns.findIndex(column => column.index === index))
-
-function partOf(values: ColumnValues, from: number): ColumnValues {
-  if (values.type !== 'text') return { ...values, values: values.values.subarray(from) }
-  return withOwnDictionary(values.codes.subarray(from), values.dictionary)
-}
-
-const listNames = (columns: readonly ReadColumn[]): string => formatNames(columns.map(({ name }) => name))
-
-class DuckDBReader implements TableReader {
-  readonly rows: number
-  readonly notes: readonly string[]
-  readonly warnings: readonly string[]
-  #closed = false
-
-  constructor(
-    readonly opening: Opening,
-    readonly source: RowSource,
-    readonly read_: readonly ReadColumn[],
-    readonly scanned: Scan,
-    readonly columns: readonly ColumnProfile[],
-    readonly files: readonly LoadedFile[],
-    readonly format: TableFormat,
-  ) {
-    this.rows = scanned.rows
-    this.notes = opening.notes
-    this.warnings = opening.warnings
-  }
-
-  async *read(columns: readonly string[], first = 0): AsyncGenerator<TableChunk, void, undefined> {
-    yield* this.opening.chunks(this.source, this.read_, this.scanned, this.#indices(columns), first)
-  }
-
-  get isKept(): boolean {
-    return this.scanned.kept !== null
-  }
-
-  whole(columns: readonly string[]): Promise<TableChunk | null> {
-    return this.opening.whole(this.read_, this.scanned, this.#indices(columns))
-  }
-
-  wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null> {
-    return this.opening.wholeIn(this.read_, this.scanned, this.#indices(columns), rooms)
-  }
-
-  #indices(columns: readonly string[]): number[] {
-    const { where } = this.opening
-    if (this.#closed) throw new DataError(`${where}: the table is closed`)
-    const wanted = columns.map(name => {
-      const index = this.read_.findIndex(column => column.name === name)
-      if (index < 0)
-        throw new DataError(`${where}: has no column ${inspect(name)}, expected one of ${listNames(this.read_)}`)
-      const { unreadable } = this.read_[index]
-      if (unreadable === undefined) return index
-      throw new DataError(`${where}: column ${inspect(name)} cannot be read; ${unreadable}`)
-    })
-    return [...new Set(wanted)]
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.scanned.kept = null
-    this.opening.database.close()
-  }
-}

@@ -3,6 +3,7 @@
  * memory, so that most tables are read once. Main thread.
  */
 import type { PackedRows } from '../packed.js'
+import type { StoredTable } from '../plain/parquet-footer.js'
 import { NumberStats, TextStats } from '../profile.js'
 import { Meanings } from '../text/reading.js'
 import type { Database } from './database.js'
@@ -27,6 +28,8 @@ export interface Scan {
   readonly columns: readonly ScannedColumn[]
   /** All rows; null: they do not fit. */
   kept: PackedRows | null
+  /** Plain columns of Parquet files, which are read without DuckDB. */
+  readonly stored?: StoredTable | null
 }
 
 export interface ScanOptions {

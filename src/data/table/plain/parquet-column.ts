@@ -5,16 +5,18 @@
 import { snappyUncompress } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { NotPlain } from './not-plain.js'
-import type { StoredType } from './parquet-footer.js'
+import type { StoredSeconds, StoredType } from './parquet-footer.js'
 import type { TextCodes } from './text-codes.js'
 
 /** Bytes of a page that is unpacked. */
 const MOST_BYTES = 2 ** 26
 
-type PageHeader = ReturnType<typeof parquetHeader>
+export type PageHeader = ReturnType<typeof parquetHeader>
 
 export interface ChunkForm {
   readonly type: StoredType
+  /** Units of a date or time in a second, or parts of one; null: the values are numbers. */
+  readonly seconds: StoredSeconds | null
   readonly isOptional: boolean
   readonly isCompressed: boolean
   readonly rows: number
@@ -49,33 +51,54 @@ export class ColumnDecoder {
    * each text that occurs for the first time. Throws NotPlain.
    */
   decode(bytes: Uint8Array, form: ChunkForm, texts: TextCodes | null, first: (row: number) => void): void {
-    const { rows, isCompressed } = form
-    if (texts === null) this.numbers = atLeast(this.numbers, rows, Float64Array)
-    else this.codes = atLeast(this.codes, rows, Int32Array)
-    this.nan = 0
-    this.#hasDictionary = false
+    const { rows } = form
+    this.begin(rows, texts !== null)
     const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0 }
     let row = 0
     while (row < rows) {
       const header = headerAt(reader)
       const from = reader.offset
-      const end = from + header.compressed_page_size
-      const size = header.uncompressed_page_size
-      if (!(end >= from && end <= bytes.length) || !(size >= 0 && size <= MOST_BYTES)) throw new NotPlain()
+      const end = pageEnd(header, from)
+      if (end > bytes.length) throw new NotPlain()
       reader.offset = end
-      const packed = bytes.subarray(from, end)
-      const { data_page_header: data, dictionary_page_header: dictionary } = header
-      if (header.type === 'DICTIONARY_PAGE' && dictionary && !this.#hasDictionary && row === 0) {
-        if (dictionary.encoding !== 'PLAIN' && dictionary.encoding !== 'PLAIN_DICTIONARY') throw new NotPlain()
-        this.#readDictionary(this.#unpack(packed, size, isCompressed), form, dictionary.num_values, texts !== null)
-      } else if (header.type === 'DATA_PAGE' && data) {
-        const count = data.num_values
-        if (!(count >= 0 && row + count <= rows)) throw new NotPlain()
-        if (count > 0) this.#readPage(this.#unpack(packed, size, isCompressed), form, data, row, texts, first)
-        row += count
-      } else throw new NotPlain()
+      row += this.page(header, bytes.subarray(from, end), form, row, texts, first)
     }
     if (reader.offset !== bytes.length) throw new NotPlain()
+  }
+
+  /** Makes room for a number of rows, whose pages follow. */
+  begin(rows: number, isText: boolean): void {
+    if (isText) this.codes = atLeast(this.codes, rows, Int32Array)
+    else this.numbers = atLeast(this.numbers, rows, Float64Array)
+    this.nan = 0
+    this.#hasDictionary = false
+  }
+
+  /**
+   * Decodes a page whose content is `packed` as the rows from `row` on, and returns their number: 0 for a dictionary, which comes
+   * first. `form.rows`: all rows that there is room for. Throws NotPlain.
+   */
+  page(
+    header: PageHeader,
+    packed: Uint8Array,
+    form: ChunkForm,
+    row: number,
+    texts: TextCodes | null,
+    first: (row: number) => void,
+  ): number {
+    const { rows, isCompressed } = form
+    const size = header.uncompressed_page_size
+    const { data_page_header: data, dictionary_page_header: dictionary } = header
+    if (header.type === 'DICTIONARY_PAGE' && dictionary && !this.#hasDictionary && row === 0) {
+      if (dictionary.encoding !== 'PLAIN' && dictionary.encoding !== 'PLAIN_DICTIONARY') throw new NotPlain()
+      this.#readDictionary(this.#unpack(packed, size, isCompressed), form, dictionary.num_values, texts !== null)
+      return 0
+    }
+    if (header.type !== 'DATA_PAGE' || !data) throw new NotPlain()
+    const count = data.num_values
+    if (!(count >= 0 && row + count <= rows)) throw new NotPlain()
+    if (count > 0) this.#readPage(this.#unpack(packed, size, isCompressed), form, data, row, texts, first)
+    return count
   }
 
   #unpack(packed: Uint8Array, size: number, isCompressed: boolean): Uint8Array {
@@ -99,7 +122,7 @@ export class ColumnDecoder {
     return page
   }
 
-  #readDictionary(page: Uint8Array, { type }: ChunkForm, count: number, isText: boolean): void {
+  #readDictionary(page: Uint8Array, form: ChunkForm, count: number, isText: boolean): void {
     if (!(count >= 0 && count <= page.length)) throw new NotPlain()
     this.#hasDictionary = true
     this.#entries = count
@@ -116,13 +139,13 @@ export class ColumnDecoder {
       if (at !== page.length) throw new NotPlain()
     } else {
       this.#dictionary = atLeast(this.#dictionary, count, Float64Array)
-      this.#plainNumbers(page, 0, type, count, this.#dictionary, 0)
+      this.#plainNumbers(page, 0, form, count, this.#dictionary, 0)
     }
   }
 
   #readPage(
     page: Uint8Array,
-    { type, isOptional }: ChunkForm,
+    form: ChunkForm,
     { num_values: count, encoding, definition_level_encoding: levels }: NonNullable<PageHeader['data_page_header']>,
     row: number,
     texts: TextCodes | null,
@@ -130,7 +153,7 @@ export class ColumnDecoder {
   ): void {
     let at = 0
     let present = count
-    if (isOptional) {
+    if (form.isOptional) {
       if (levels !== 'RLE' || page.length < 4) throw new NotPlain()
       const end = 4 + readU32(page, 0)
       if (end > page.length) throw new NotPlain()
@@ -143,7 +166,7 @@ export class ColumnDecoder {
     const isPresent = present < count ? this.#isPresent : null
     if (encoding === 'PLAIN') {
       if (texts === null) {
-        this.#plainNumbers(page, at, type, present, this.numbers, row)
+        this.#plainNumbers(page, at, form, present, this.numbers, row)
         this.#countNan(row, present)
         if (isPresent) spread(this.numbers, row, count, present, isPresent, Number.NaN)
       } else this.#plainTexts(page, at, count, isPresent, row, texts, first)
@@ -213,11 +236,16 @@ export class ColumnDecoder {
   }
 
   /** Reads numbers that fill the page from byte `at` on. */
-  #plainNumbers(page: Uint8Array, at: number, type: StoredType, count: number, into: Float64Array, row: number): void {
-    const bytes = count * (type === 'DOUBLE' || type === 'INT64' ? 8 : 4)
+  #plainNumbers(page: Uint8Array, at: number, form: ChunkForm, count: number, into: Float64Array, row: number): void {
+    const { type, seconds } = form
+    const bytes = type === 'BOOLEAN' ? Math.ceil(count / 8) : count * (type === 'DOUBLE' || type === 'INT64' ? 8 : 4)
     if (page.length - at !== bytes || type === 'BYTE_ARRAY') throw new NotPlain()
     if (type === 'DOUBLE') {
       new Uint8Array(into.buffer, into.byteOffset + 8 * row, bytes).set(page.subarray(at))
+      return
+    }
+    if (type === 'BOOLEAN') {
+      for (let i = 0; i < count; i++) into[row + i] = (page[at + (i >> 3)] >> (i & 7)) & 1
       return
     }
     this.#values = atLeast(this.#values, Math.ceil(bytes / 8), Float64Array)
@@ -227,19 +255,42 @@ export class ColumnDecoder {
       const words = new Int32Array(buffer, 0, 2 * count)
       // Both parts are exact, so that the sum is rounded once.
       for (let i = 0; i < count; i++) into[row + i] = words[2 * i + 1] * 2 ** 32 + (words[2 * i] >>> 0)
-      return
+    } else {
+      const values = type === 'FLOAT' ? new Float32Array(buffer, 0, count) : new Int32Array(buffer, 0, count)
+      for (let i = 0; i < count; i++) into[row + i] = values[i]
     }
-    const values = type === 'FLOAT' ? new Float32Array(buffer, 0, count) : new Int32Array(buffer, 0, count)
-    for (let i = 0; i < count; i++) into[row + i] = values[i]
+    if (seconds !== null) asSeconds(into, row, row + count, seconds)
   }
 }
 
-function headerAt(reader: { view: DataView; offset: number }): PageHeader {
+/** Most seconds before and after 1970: DuckDB takes some later ones for infinity. */
+const MOST_SECONDS = 8.64e12
+
+/** Converts dates and times [from, to) to seconds, each rounded once. Throws NotPlain. */
+function asSeconds(values: Float64Array, from: number, to: number, { factor, divisor }: StoredSeconds): void {
+  for (let i = from; i < to; i++) {
+    const seconds = (values[i] * factor) / divisor
+    if (!(Math.abs(seconds) <= MOST_SECONDS)) throw new NotPlain()
+    values[i] = seconds
+  }
+}
+
+/** Header of the page that begins at `reader.offset`, which is moved behind it. Throws NotPlain. */
+export function headerAt(reader: { view: DataView; offset: number }): PageHeader {
   try {
     return parquetHeader(reader as Parameters<typeof parquetHeader>[0])
   } catch {
     throw new NotPlain()
   }
+}
+
+/** End of the content, from `from` on, of a page. Throws NotPlain. */
+export function pageEnd(
+  { compressed_page_size: bytes, uncompressed_page_size: size }: PageHeader,
+  from: number,
+): number {
+  if (!(bytes >= 0) || !(size >= 0 && size <= MOST_BYTES)) throw new NotPlain()
+  return from + bytes
 }
 
 function codeOfText(

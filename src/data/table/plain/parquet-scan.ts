@@ -12,7 +12,7 @@ import { isSystemError, type PlainPart, Word } from './blocks.js'
 import { Merging } from './merging.js'
 import { NotPlain } from './not-plain.js'
 import { type StoredTask, scanStored } from './parquet-blocks.js'
-import { type StoredTable, storedTable } from './parquet-footer.js'
+import { describedOf, type StoredTable, storedTable } from './parquet-footer.js'
 import { inThreads, type PlainOptions, partOf } from './parts.js'
 
 /** Bytes that are worth a thread of their own. */
@@ -28,7 +28,8 @@ export async function scanParquet(
 ): Promise<{ readonly source: RowSource; readonly scanned: Scan } | null> {
   try {
     const table = await storedTable(files)
-    const source = sourceOf(table.columns.map(({ name, sqlType }) => [name, sqlType]))
+    if (table.others > 0) return null
+    const source = sourceOf(describedOf(table))
     const rows = table.groups.reduce((sum, count) => sum + count, 0)
     const values = rows * table.columns.length
     if (PACKED_BYTES * values > keepBytes) return null

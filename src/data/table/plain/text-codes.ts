@@ -23,6 +23,12 @@ export class TextCodes {
   #keys = 0
   #bytes = new Uint8Array(16_384)
 
+  /** `mostTexts`, `mostBytes`: different texts, and bytes of them, that are taken. */
+  constructor(
+    readonly mostTexts = MOST_TEXTS,
+    readonly mostBytes = MOST_BYTES,
+  ) {}
+
   /** Code of the text in bytes [from, to), which is not empty; -1 if it is one for nothing. Throws NotPlain. */
   code(bytes: Uint8Array, from: number, to: number): number {
     const length = to - from
@@ -54,7 +60,7 @@ export class TextCodes {
     const key = this.#keys
     const begin = this.#begins[key]
     const end = begin + to - from
-    if (key >= MOST_TEXTS || end > MOST_BYTES) throw new NotPlain()
+    if (key >= this.mostTexts || end > this.mostBytes) throw new NotPlain()
     if (end > this.#bytes.length) this.#bytes = grown(this.#bytes, Math.max(end, 2 * this.#bytes.length))
     this.#bytes.set(bytes.subarray(from, to), begin)
     if (key + 1 === this.#hashes.length) {

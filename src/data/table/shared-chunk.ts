@@ -2,7 +2,7 @@
  * Chunk of a table in shared memory, so that its numbers cross to another thread without a copy for each message. The thread that
  * fills it must not fill it again before the other one is done. Any thread.
  */
-import type { ColumnValues, TableChunk } from '../../data/table/columns.js'
+import type { ColumnValues, TableChunk } from './columns.js'
 
 type SharedColumn = { readonly name: string; readonly byteOffset: number } & (
   | { readonly type: 'number' | 'boolean' | 'date' }
@@ -21,7 +21,11 @@ const VALUE_BYTES = Float64Array.BYTES_PER_ELEMENT
 
 /** Memory that chunks are copied to, one after the other. */
 export class ChunkRoom {
-  #memory = new SharedArrayBuffer(0)
+  #memory: SharedArrayBuffer
+
+  constructor(memory = new SharedArrayBuffer(0)) {
+    this.#memory = memory
+  }
 
   /** Copies rows [from, to) of a chunk. Dictionaries stay whole. */
   fill(chunk: TableChunk, from: number, to: number): SharedChunk {
