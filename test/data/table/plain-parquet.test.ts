@@ -76,7 +76,10 @@ t.test('plain files give the same result with both readers', async t => {
 t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   for (const [what, select] of [
     ['infinite', `SELECT CASE WHEN i = 70 THEN 'inf'::DOUBLE ELSE i END AS x FROM range(100) r(i)`],
-    ['an infinite date', `SELECT CASE WHEN i = 70 THEN 'infinity' ELSE '2020-01-02' END::DATE AS x FROM range(100) r(i)`],
+    [
+      'an infinite date',
+      `SELECT CASE WHEN i = 70 THEN 'infinity' ELSE '2020-01-02' END::DATE AS x FROM range(100) r(i)`,
+    ],
     ['times of day', `SELECT TIME '10:11:12' AS x, i AS y FROM range(100) r(i)`],
     ['nanoseconds', `SELECT TIMESTAMP_NS '2020-01-02 10:11:12.123456789' AS x, i AS y FROM range(100) r(i)`],
     ['decimals', 'SELECT (i / 4)::DECIMAL(9, 2) AS x FROM range(100) r(i)'],
