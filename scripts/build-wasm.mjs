@@ -1,41 +1,48 @@
 /**
- * Compiles the AssemblyScript kernels to dist/src/kernels/module/kernels.wasm.
+ * Compiles the AssemblyScript sources: the kernels to dist/src/kernels/module/kernels.wasm, the reader of tables to
+ * dist/src/data/table/plain/scan.wasm.
  *
- * Shared, imported memory: every worker instantiates the module over the run's one arena. No relaxed SIMD: its results
- * may differ from CPU to CPU. The module must have no data segments, because each instantiation would write them again
- * into the shared memory; the build fails if it has any.
+ * Memory is imported. That of the kernels is shared: every worker instantiates the module over the run's one arena. No relaxed SIMD: its
+ * results may differ from CPU to CPU. A module must have no data segments, because each instantiation would write them again into the
+ * shared memory; the build fails if it has any.
  *
- *   node scripts/build-wasm.mjs [--if-changed]    with the option: only where a source is newer than the module
+ *   node scripts/build-wasm.mjs [--if-changed]    with the option: only modules with a source that is newer
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import asc from 'assemblyscript/asc'
 
-const sources = 'src/kernels/module/assembly'
-const target = 'dist/src/kernels/module/kernels.wasm'
+const DATA_SECTION = 11
 
-if (process.argv.includes('--if-changed') && isNewest(target)) process.exit(0)
+const modules = [
+  {
+    sources: 'src/kernels/module/assembly',
+    target: 'dist/src/kernels/module/kernels.wasm',
+    memory: ['--sharedMemory', '--enable', 'threads'],
+  },
+  { sources: 'src/data/table/plain/assembly', target: 'dist/src/data/table/plain/scan.wasm', memory: [] },
+]
 
-await mkdir('dist/src/kernels/module', { recursive: true })
-
-const { error, stderr } = await asc.main([
-  `${sources}/index.ts`,
-  ...['--outFile', target, '-O3', '--converge', '--noAssert', '--runtime', 'stub', '--use', 'abort='],
-  ...['--enable', 'simd', '--enable', 'threads', '--enable', 'bulk-memory'],
-  ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-])
-if (error) {
-  process.stderr.write(`${stderr}\n${error.message}\n`)
-  process.exit(1)
+for (const { sources, target, memory } of modules) {
+  if (process.argv.includes('--if-changed') && isNewest(target, sources)) continue
+  await mkdir(dirname(target), { recursive: true })
+  const { error, stderr } = await asc.main([
+    `${sources}/index.ts`,
+    ...['--outFile', target, '-O3', '--converge', '--noAssert', '--runtime', 'stub', '--use', 'abort='],
+    ...['--enable', 'simd', '--enable', 'bulk-memory', ...memory],
+    ...['--importMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+  ])
+  if (error) fail(`${stderr}\n${error.message}`)
+  for (const id of sectionIds(await readFile(target))) {
+    if (id === DATA_SECTION)
+      fail(`${target}: has a data section, expected none; a function uses a string or a static array`)
+  }
 }
 
-const DATA_SECTION = 11
-for (const id of sectionIds(await readFile(target))) {
-  if (id === DATA_SECTION) {
-    process.stderr.write(`${target}: has a data section, expected none; a kernel uses a string or a static array\n`)
-    process.exit(1)
-  }
+function fail(message) {
+  process.stderr.write(`${message}\n`)
+  process.exit(1)
 }
 
 /** Ids of a WebAssembly binary's sections: an id byte, a LEB128 length, the content. */
@@ -53,7 +60,7 @@ function* sectionIds(bytes) {
 }
 
 /** True where the module is there and newer than all of its sources and this script. */
-function isNewest(module) {
+function isNewest(module, sources) {
   if (!existsSync(module)) return false
   const files = [import.meta.filename, ...readdirSync(sources).map(name => join(sources, name))]
   return files.every(file => statSync(file).mtimeMs < statSync(module).mtimeMs)

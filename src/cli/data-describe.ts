@@ -35,7 +35,7 @@ export async function describe({ experiment: path, set, json }: DescribeArgument
     import('../config/load.js'),
     import('../data/table/open-reader.js'),
     import('../data/table/describe.js'),
-    import('../data/table/source.js'),
+    import('../data/table/format.js'),
   ])
   const overrides = set.map(text => fromCurrentFolder(text))
   const { experiment, baseDir } = (await isExperiment(path))

@@ -84,7 +84,7 @@ async function predictUntil(
   }
   const [{ openReader }, { formatOf }] = await Promise.all([
     import('../data/table/open-reader.js'),
-    import('../data/table/source.js'),
+    import('../data/table/format.js'),
   ])
   const reader = await openReader(resolve(data), formatOf(experiment.data, input.table), { facts: false })
   try {

@@ -1,5 +1,7 @@
 /** `gradloom train`: parses options, calls `train`, sets the exit code. Main thread; the engine is loaded when it runs. */
+import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import type { LoadedExperiment } from '../config/load.js'
 import { fromCurrentFolder } from '../config/paths.js'
 import type { WeightLayout } from '../import/assign.js'
 import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
@@ -115,6 +117,26 @@ async function runTrain(args: TrainArguments): Promise<void> {
     process.stdout.write(args.json ? `${JSON.stringify(run)}\n` : `${dryRunLines(run).join('\n')}\n`)
     return
   }
+  const isAhead = args.from === undefined && (await beginReading(loaded))
+  try {
+    await trainAndShow(args, loaded)
+  } finally {
+    if (isAhead) await (await import('../data/table/open-reader.js')).closeAhead()
+  }
+}
+
+/** Begins to read the table of an experiment, so that other threads do that while the engine is loaded. False: it has none. */
+async function beginReading({ experiment: { data }, baseDir }: LoadedExperiment): Promise<boolean> {
+  if (data.dataset !== 'table' || data.path === null) return false
+  const [{ openAhead }, { formatOf }] = await Promise.all([
+    import('../data/table/open-reader.js'),
+    import('../data/table/format.js'),
+  ])
+  openAhead(resolve(baseDir, data.path), formatOf(data, null))
+  return true
+}
+
+async function trainAndShow(args: TrainArguments, loaded: LoadedExperiment): Promise<void> {
   const { train } = await import('../coordinator/new-run.js')
   await showRun({ ...args, port: portOption('train', args.port) }, args.experiment, options =>
     train(loaded, {

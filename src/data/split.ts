@@ -22,24 +22,50 @@ export function splitValidation(
   setting = 'data.validation',
   advice?: string,
 ): ValidationSplit {
+  return splitStrata(strataOf(labels), fraction, seed, setting, advice)
+}
+
+/** Rows by class. */
+export interface Strata {
+  readonly rows: number
+  /** Number of rows in each class. */
+  readonly sizes: readonly number[]
+  /** Takes rows of each class for validation, as many as `counts` has, which `seed` chooses. */
+  divide(counts: readonly number[], seed: number): ValidationSplit
+}
+
+/** Splits rows whose classes are known as `splitValidation` does. */
+export function splitStrata(
+  strata: Strata,
+  fraction: number,
+  seed: number,
+  setting: string,
+  advice?: string,
+): ValidationSplit {
   if (!(fraction >= 0 && fraction < 1)) {
     throw new ConfigError(`${setting} is ${inspect(fraction)}, expected a number from 0 to below 1`)
   }
-  const classes = rowsByClass(labels)
-  const counts = heldOut(
-    classes.map(rows => rows.length),
-    fraction,
-  )
-  const isValidation = new Uint8Array(labels.length)
-  classes.forEach((rows, label) => {
-    const order = permutation(rows.length, seed, Purpose.split, label)
-    for (let i = 0; i < counts[label]; i++) isValidation[rows[order[i]]] = 1
-  })
-  const validation = flaggedRows(isValidation, 1)
-  if (fraction > 0 && validation.length === 0) {
-    throw emptySplit(setting, fraction, labels.length, classes.filter(rows => rows.length > 0).length, advice)
+  const split = strata.divide(heldOut(strata.sizes, fraction), seed)
+  if (fraction > 0 && split.validation.length === 0) {
+    throw emptySplit(setting, fraction, strata.rows, strata.sizes.filter(size => size > 0).length, advice)
   }
-  return { train: flaggedRows(isValidation, 0), validation }
+  return split
+}
+
+function strataOf(labels: Int32Array): Strata {
+  const classes = rowsByClass(labels)
+  return {
+    rows: labels.length,
+    sizes: classes.map(rows => rows.length),
+    divide(counts, seed) {
+      const isValidation = new Uint8Array(labels.length)
+      classes.forEach((rows, label) => {
+        const order = permutation(rows.length, seed, Purpose.split, label)
+        for (let i = 0; i < counts[label]; i++) isValidation[rows[order[i]]] = 1
+      })
+      return { train: flaggedRows(isValidation, 0), validation: flaggedRows(isValidation, 1) }
+    },
+  }
 }
 
 /** Error for an empty split: every class keeps a row for training, so that many classes of few rows leave nothing else. */

@@ -35,6 +35,7 @@ export function readerOfText(
   const file = { path, bytes: text.length, md5: createHash('md5').update(text).digest('hex'), official: null }
   return {
     files: [file],
+    digests: async () => [file],
     rows: rows.length,
     isKept: false,
     columns: columns.map(({ profile }) => profile),

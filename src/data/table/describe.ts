@@ -2,7 +2,7 @@
  * Description of a table: each column's facts, role and kind, and the distribution of its values. One pass over the rows that
  * the reader keeps or reads again. Main thread.
  */
-import type { DataConfig } from '../source.js'
+import type { DataConfig, LoadedFile } from '../source.js'
 import type { ColumnKind, ColumnProfile } from './columns.js'
 import { chooseKinds, withoutCounters } from './kinds.js'
 import type { TableReader } from './reader.js'
@@ -24,7 +24,7 @@ export interface ColumnDescription extends ColumnProfile {
 }
 
 export interface TableDescription {
-  readonly files: TableReader['files']
+  readonly files: readonly LoadedFile[]
   readonly rows: number
   readonly format: TableReader['format']
   readonly columns: readonly ColumnDescription[]
@@ -44,7 +44,7 @@ export async function describeTable(
   reader: TableReader,
   config: Pick<DataConfig, 'columns' | 'target' | 'split' | 'weight'>,
 ): Promise<TableDescription> {
-  const { files, rows, format, notes, warnings, columns } = reader
+  const { rows, format, notes, warnings, columns } = reader
   const targets = targetNames(where, columns, config.target)
   const splitBy = splitColumn(where, config.split, columns)
   if (config.weight !== null) expectWeight(where, config.weight, columns, targets)
@@ -60,7 +60,7 @@ export async function describeTable(
     const { histogram = null, top = null } = distributions.get(name) ?? {}
     return { ...profile, role, kind: feature?.kind ?? null, reason: unused?.reason ?? null, histogram, top }
   })
-  return { files, rows, format, columns: described, notes, warnings }
+  return { files: await reader.digests(), rows, format, columns: described, notes, warnings }
 }
 
 interface Distribution {

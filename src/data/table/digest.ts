@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto'
 import { DataError } from '../../errors.js'
 import { contentOf, rawContentOf } from '../content.js'
 import type { LoadedFile } from '../source.js'
-import type { Compression, FileKind, TableFile, TableFiles } from './files.js'
+import { type Compression, expectUnchanged, type FileKind, type TableFile, type TableFiles } from './files.js'
+import type { PlainDigest } from './plain/parts.js'
 
 export interface TextCounts {
   /** Lines that are not empty, without line ends inside of quotes. */
@@ -36,60 +37,71 @@ export interface DigestOptions {
   readonly onBytes?: (bytes: number) => void
   /** False: text is not counted. Default true. */
   readonly counts?: boolean
-  /** Ends it, with an error. */
-  readonly signal?: AbortSignal
 }
+
+const changed = (path: string, bytes: number, expected: number): DataError =>
+  new DataError(`${path}: has ${bytes} bytes, expected ${expected}; it changed while it was read`)
 
 /** Throws DataError for NUL bytes in text. */
 export async function digestFile(
   { path, bytes: fileBytes }: TableFile,
   kind: FileKind,
   compression: Compression,
-  { onBytes, counts = true, signal }: DigestOptions = {},
+  { onBytes, counts = true }: DigestOptions = {},
 ): Promise<FileDigest> {
   const md5 = createHash('md5')
   const counter = counts && kind === 'text' && compression !== 'zstd' ? new TextCounter(path) : null
   let bytes = 0
   // Node 20 cannot unpack zstd: the digest is that of the file as it is.
   for await (const chunk of compression === 'gzip' ? contentOf(path) : rawContentOf(path)) {
-    signal?.throwIfAborted()
     md5.update(chunk)
     bytes += chunk.length
     counter?.add(chunk)
     onBytes?.(chunk.length)
   }
-  if (compression !== 'gzip' && bytes !== fileBytes) {
-    throw new DataError(`${path}: has ${bytes} bytes, expected ${fileBytes}; it changed while it was read`)
-  }
+  if (compression !== 'gzip' && bytes !== fileBytes) throw changed(path, bytes, fileBytes)
   const file = { path, bytes, md5: md5.digest('hex'), official: null }
   return { file, counts: counter?.end() ?? null }
 }
 
-/** Digests of all files of a table, taken while DuckDB or the parser of plain text reads them. */
+/** Digests of all files of a table, taken while DuckDB reads them, or after the parser of plain text has. */
 export class Digests {
-  readonly #stop = new AbortController()
-  readonly #uncounted: Promise<FileDigest[]> | null
-  #counted: Promise<FileDigest[]> | null = null
+  #taken: Promise<FileDigest[]> | null = null
 
-  /** Starts at once. `counts`: whether text is counted from the beginning. */
   constructor(
     readonly files: TableFiles,
-    counts: boolean,
     readonly onBytes: (bytes: number) => void,
-  ) {
-    this.#uncounted = counts ? null : this.#take({ counts: false, signal: this.#stop.signal })
-    if (counts) this.#counted = this.#take({})
-  }
+  ) {}
 
-  /** Digests with counts of text: digests that were begun without counts are dropped. */
+  /** Digests with counts of text. They are begun by the first call. */
   counted(): Promise<readonly FileDigest[]> {
-    this.#stop.abort()
-    this.#counted ??= this.#take({})
-    return this.#counted
+    this.#taken ??= this.#take({})
+    return this.#taken
   }
 
-  all(): Promise<readonly FileDigest[]> {
-    return this.#counted ?? this.#uncounted!
+  /** Begins digests without counts. `others`: takes them on another thread; null where it cannot. */
+  begin(others: () => Promise<readonly PlainDigest[]> | null): void {
+    if (this.#taken !== null) return
+    const taken = others()
+    const own = () => this.#take({ counts: false })
+    this.#taken = taken?.then(digests => this.#checked(digests)).catch(own) ?? own()
+    this.#taken.catch(() => {})
+  }
+
+  /** All digests. Throws DataError for a file that has changed since the table was opened. */
+  async all(): Promise<readonly LoadedFile[]> {
+    const digests = await this.counted()
+    await expectUnchanged(this.files.files)
+    return digests.map(({ file }) => file)
+  }
+
+  #checked(digests: readonly PlainDigest[]): FileDigest[] {
+    return this.files.files.map(({ path, bytes: fileBytes }, i) => {
+      const { bytes, md5 } = digests[i]
+      if (bytes !== fileBytes) throw changed(path, bytes, fileBytes)
+      this.onBytes(bytes)
+      return { file: { path, bytes, md5, official: null }, counts: null }
+    })
   }
 
   #take(options: DigestOptions): Promise<FileDigest[]> {

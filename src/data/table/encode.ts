@@ -50,7 +50,8 @@ const eachRow =
 
 /**
  * Overwrites `into` (N, F) with the features of the chunk's rows, or of those whose indices in the chunk `rows` has, in that
- * order. Throws DataError for a column that the chunk lacks, a value of another type, and one that is not finite in f32.
+ * order. `only`: columns to encode, where others are left 0. Throws DataError for a column that the chunk lacks, a value of another type,
+ * and one that is not finite in f32.
  */
 export function encodeRows(
   { columns }: Pick<TableEncoding, 'columns'>,
@@ -58,17 +59,19 @@ export function encodeRows(
   into: Float32Array, // (N, F)
   rows: ArrayLike<number> | null = null, // (N)
   where = 'table',
+  only: readonly string[] | null = null,
 ): void {
   const width = featureCount({ columns })
   const count = rows?.length ?? chunk.rows
   let offset = 0
-  const writers = columns.map(encoding => {
-    const values = chunk.columns.get(encoding.column)
-    if (values === undefined) throw new DataError(`${where}: has no column ${inspect(encoding.column)}`)
+  const writers = columns.flatMap(encoding => {
     const at = offset
     offset += widthOf(encoding)
+    if (only !== null && !only.includes(encoding.column)) return []
+    const values = chunk.columns.get(encoding.column)
+    if (values === undefined) throw new DataError(`${where}: has no column ${inspect(encoding.column)}`)
     const place = (row: number) => `${where}: column ${inspect(encoding.column)} in row ${chunk.firstRow + row + 1}`
-    return { at, write: writerOf(encoding, values, place) }
+    return [{ at, write: writerOf(encoding, values, place) }]
   })
   into.fill(0)
   for (let from = 0; from < count; from += BLOCK_ROWS) {

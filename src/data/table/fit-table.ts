@@ -1,9 +1,11 @@
 /** Fits the encoding of a whole table on its training rows. Pure; any thread. */
 import { DataError } from '../../errors.js'
 import { formatList } from '../../format.js'
+import { allRows } from '../chosen-rows.js'
+import type { ColumnValues } from './columns.js'
 import { type ColumnEncoding, rowsOfEmbedding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
 import { fitColumn } from './fit.js'
-import type { ChosenColumns } from './kinds.js'
+import type { ChosenColumns, FeatureColumn } from './kinds.js'
 import type { TableRows } from './table-rows.js'
 
 const MOST_SHOWN = 12
@@ -30,13 +32,21 @@ export async function fitTable(
   const columns: ColumnEncoding[] = []
   const out: UnusedColumn[] = [...unused]
   const fitted = new Map<string, ColumnEncoding>()
-  for await (const group of table.groups(features.map(({ profile }) => profile.name))) {
-    for (const { profile, kind } of features) {
-      const column = profile.name
-      const values = group.columns.get(column)
-      if (values === undefined) continue
-      const each = { ...options, column, kind, elapsed: column !== late }
-      fitted.set(column, fitColumn(values, rows, where, each))
+  const fit = (values: ColumnValues, of: Uint32Array, { profile: { name: column }, kind }: FeatureColumn) => {
+    fitted.set(column, fitColumn(values, of, where, { ...options, column, kind, elapsed: column !== late }))
+  }
+  const others: FeatureColumn[] = []
+  const every = allRows(rows.length)
+  for (const feature of features) {
+    const place = feature.kind === 'number' ? (table.packed?.placeOf(feature.profile.name) ?? null) : null
+    // A column of numbers has no value that could be refused, so that only those of the training rows are unpacked.
+    if (place === null) others.push(feature)
+    else fit({ type: 'number', values: table.packed!.rows.numbersAt(place, rows) }, every, feature)
+  }
+  for await (const group of table.groups(others.map(({ profile }) => profile.name))) {
+    for (const feature of others) {
+      const values = group.columns.get(feature.profile.name)
+      if (values !== undefined) fit(values, rows, feature)
     }
   }
   for (const { profile } of features) {

@@ -21,8 +21,9 @@ export function notLearned(
   classNames: readonly string[],
 ): string[] {
   if (targets.task !== 'classification' || train.length === 0) return []
-  const seen = new Set<string>()
-  for (const row of train) seen.add(targets.names[targets.labels[row]])
+  const isSeen = new Uint8Array(targets.names.length)
+  for (let i = 0; i < train.length; i++) isSeen[targets.labels[train[i]]] = 1
+  const seen = new Set(targets.names.filter((_, label) => isSeen[label] === 1))
   const absent = classNames.filter(name => !seen.has(name))
   if (absent.length === 0) return []
   return [`${where}: no training row has the class ${formatNames(absent)}; nothing is learned about it`]

@@ -7,7 +7,9 @@
 import { ShapeError } from '../../errors.js'
 import { checkViews, type Features, type LoadedFile, type LoadedSplit, type Split, type WriteRows } from '../source.js'
 import type { TableChunk } from './columns.js'
+import { CHUNK_ROWS } from './duckdb/kept.js'
 import { encodeRows } from './encode.js'
+import { PackedEncoder } from './encode-packed.js'
 import { featureCount, type TableEncoding } from './encoding.js'
 import type { TableRows } from './table-rows.js'
 import type { TargetValues } from './targets.js'
@@ -22,7 +24,9 @@ export interface TablePart {
   /** (N) Rows of the file: ascending up to `validationFrom`, and from there on. */
   readonly rows: Uint32Array
   readonly validationFrom: number
-  readonly files: readonly LoadedFile[]
+  readonly files: readonly { readonly path: string }[]
+  /** Takes the digests of the files that the rows are of. */
+  readonly digests: () => Promise<readonly LoadedFile[]>
 }
 
 export interface LoadSettings {
@@ -86,7 +90,8 @@ async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, 
     { next: 0, end: validationFrom },
     { next: validationFrom, end: rows.length },
   ]
-  for await (const chunk of table.chunks(encoding.columns.map(({ column }) => column))) {
+  const packed = table.packed && PackedEncoder.of(table.packed, encoding, CHUNK_ROWS)
+  for await (const chunk of table.chunks(packed?.names ?? encoding.columns.map(({ column }) => column))) {
     const chunkEnd = chunk.firstRow + chunk.rows
     for (const run of runs) {
       while (run.next < run.end && rows[run.next] < chunkEnd) {
@@ -96,22 +101,23 @@ async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, 
           here[run.next - first] = rows[run.next] - chunk.firstRow
         const count = run.next - first
         const encoded = place(first, count)
-        encodeRows(encoding, chunk, encoded, here.subarray(0, count), file)
+        if (packed) packed.encode(chunk, here.subarray(0, count), encoded, file)
+        else encodeRows(encoding, chunk, encoded, here.subarray(0, count), file)
         await write?.(first, encoded)
       }
     }
   }
 }
 
-function loadTargets(
+async function loadTargets(
   part: TablePart,
   split: Split,
   { encoding, classNames, where, weight }: LoadSettings,
   { labels, targets: into }: { readonly labels: Int32Array; readonly targets: Float32Array },
-): LoadedSplit {
-  const { chunk, rows, targets, files } = part
+): Promise<LoadedSplit> {
+  const { chunk, rows, targets } = part
   const weights = split === 'train' && weight !== null ? weightsOf(placeOf(part, { where }), chunk, weight, rows) : null
-  const loaded = { files, ...(weights && { weights }) }
+  const loaded = { files: await part.digests(), ...(weights && { weights }) }
   if (targets.task === 'classification') {
     const place = targets.names.map(name => classNames.indexOf(name))
     for (let i = 0; i < rows.length; i++) labels[i] = place[targets.labels[rows[i]]]

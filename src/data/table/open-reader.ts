@@ -1,4 +1,7 @@
-/** Opens the files of a table, and reports progress on the channel of progress.ts. Main thread. */
+/**
+ * Opens the files of a table, and reports progress on the channel of progress.ts. A table may be opened ahead, while the rest of the
+ * program is still being loaded. Main thread.
+ */
 import { channel } from 'node:diagnostics_channel'
 import { type OpenOptions, openTableReader } from './duckdb/open.js'
 import { READING, type ReadingProgress } from './progress.js'
@@ -6,11 +9,55 @@ import type { TableFormat, TableReader } from './reader.js'
 
 const reading = channel(READING)
 
+/** Table that is opened and not asked for yet. */
+interface Ahead {
+  readonly path: string
+  readonly format: string
+  readonly reader: Promise<TableReader>
+  /** Ends the reading. */
+  readonly stop: () => void
+}
+
+let ahead: Ahead | null = null
+
+/** Begins to open what the next call of `openReader` with the same arguments asks for. Never throws. */
+export function openAhead(path: string, format: TableFormat): void {
+  const cancelled = new AbortController()
+  const reader = open(path, format, { onProgress: () => cancelled.signal.throwIfAborted() })
+  reader.catch(() => {}) // who asks for it sees the error
+  ahead = { path, format: JSON.stringify(format), reader, stop: () => cancelled.abort() }
+}
+
+/** Closes a table that was opened ahead, if nobody has asked for it. */
+export async function closeAhead(): Promise<void> {
+  if (ahead === null) return
+  const { reader, stop } = ahead
+  ahead = null
+  stop()
+  await reader.then(
+    opened => opened.close(),
+    () => {},
+  )
+}
+
 /** `facts`: see `OpenOptions`. */
-export async function openReader(
+export function openReader(
   path: string,
   format: TableFormat,
-  { facts }: Pick<OpenOptions, 'facts'> = {},
+  options: Pick<OpenOptions, 'facts'> = {},
+): Promise<TableReader> {
+  if (ahead !== null && options.facts !== false && ahead.path === path && ahead.format === JSON.stringify(format)) {
+    const { reader } = ahead
+    ahead = null
+    return reader
+  }
+  return open(path, format, options)
+}
+
+async function open(
+  path: string,
+  format: TableFormat,
+  { facts, onProgress }: Pick<OpenOptions, 'facts' | 'onProgress'>,
 ): Promise<TableReader> {
   let rows = 0
   const tell = (isDone: boolean) => {
@@ -23,6 +70,7 @@ export async function openReader(
       onProgress: progress => {
         rows = progress.rows
         tell(false)
+        onProgress?.(progress)
       },
     })
   } finally {

@@ -10,6 +10,9 @@ export const Packing = { f32: 20, f64: 21, codes: 22 } as const
 /** 10^0 to 10^9. */
 const POWERS = Float64Array.from({ length: 10 }, (_, i) => Number(`1e${i}`))
 const MOST_POWER = 9
+
+/** Number by which the integers of a packing are divided. */
+export const powerOf = (packing: number): number => POWERS[packing]
 /** Integer that marks a missing value. */
 const MISSING = -(2 ** 31)
 
@@ -112,6 +115,15 @@ function packFloats(values: Float64Array, from: number, to: number, into: Float3
   return true
 }
 
+/** Consecutive rows in one block. */
+export interface Piece {
+  readonly block: number
+  /** Index of the first row in the block, and among the rows that were asked for. */
+  readonly first: number
+  readonly at: number
+  readonly rows: number
+}
+
 /** Rows of packed blocks, in order. */
 export class PackedRows {
   readonly rows: number
@@ -152,6 +164,44 @@ export class PackedRows {
     })
   }
 
+  /** Values of a column in some rows, ascending; missing ones are NaN. */
+  numbersAt(column: number, rows: Uint32Array): Float64Array {
+    const into = new Float64Array(rows.length)
+    let next = 0
+    for (let block = 0; block < this.blocks.length && next < rows.length; block++) {
+      const start = this.#starts[block]
+      const end = this.#starts[block + 1]
+      const from = next
+      while (next < rows.length && rows[next] < end) next++
+      if (next === from) continue
+      const { offsets, packings } = this.blocks[block]
+      const { integers, f32, f64 } = this.#views[block]
+      const packing = packings[column]
+      const offset = offsets[column]
+      if (packing === Packing.f64) choose(f64, offset / 8 - start, rows, from, next, into)
+      else if (packing === Packing.f32) choose(f32, offset / 4 - start, rows, from, next, into)
+      else unpackChosen(integers, offset / 4 - start, POWERS[packing], rows, from, next, into)
+    }
+    return into
+  }
+
+  /** Parts of rows [from, to) that lie in one block each. */
+  pieces(from: number, to: number): Piece[] {
+    const pieces: Piece[] = []
+    this.#each(from, to, (block, first, rows, at) => pieces.push({ block, first, rows, at }))
+    return pieces
+  }
+
+  /** Copies the packed values of a column in a piece to byte `to` of `into`. Returns their packing. */
+  copy(column: number, { block, first, rows }: Piece, into: Uint8Array, to: number): number {
+    const { offsets, packings } = this.blocks[block]
+    const packing = packings[column]
+    const bytes = packing === Packing.f64 ? 8 : 4
+    const from = offsets[column] + bytes * first
+    into.set(this.#views[block].bytes.subarray(from, from + bytes * rows), to)
+    return packing
+  }
+
   /** Writes codes of rows [from, to) to the beginning of `into`. */
   codes(column: number, from: number, to: number, into: Int32Array): void {
     this.#each(from, to, (block, first, count, at) => {
@@ -178,11 +228,13 @@ interface Views {
   readonly integers: Int32Array
   readonly f32: Float32Array
   readonly f64: Float64Array
+  readonly bytes: Uint8Array
 }
 
 /** The length of a buffer is a multiple of 8. */
 const viewsOf = (buffer: ArrayBufferLike): Views => ({
   ...{ integers: new Int32Array(buffer), f32: new Float32Array(buffer), f64: new Float64Array(buffer) },
+  bytes: new Uint8Array(buffer),
 })
 
 function copy(from: Float32Array | Float64Array, first: number, count: number, into: Float64Array, at: number): void {
@@ -200,5 +252,32 @@ function unpack(
   for (let i = 0; i < count; i++) {
     const integer = integers[first + i]
     into[at + i] = integer === MISSING ? Number.NaN : integer / power
+  }
+}
+
+/** `offset`: of the value of row 0. */
+function choose(
+  values: Float32Array | Float64Array,
+  offset: number,
+  rows: Uint32Array,
+  from: number,
+  to: number,
+  into: Float64Array,
+): void {
+  for (let i = from; i < to; i++) into[i] = values[offset + rows[i]]
+}
+
+function unpackChosen(
+  integers: Int32Array,
+  offset: number,
+  power: number,
+  rows: Uint32Array,
+  from: number,
+  to: number,
+  into: Float64Array,
+): void {
+  for (let i = from; i < to; i++) {
+    const integer = integers[offset + rows[i]]
+    into[i] = integer === MISSING ? Number.NaN : integer / power
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Facts about a column, gathered in one pass: missing values, range, distinct values. Distinct values are exact up to
- * MOST_COUNTED; above, adaptive sampling keeps the values whose hash begins with zeros, and estimates. Pure; any thread.
+ * MOST_COUNTED; above, adaptive sampling keeps the values whose hash begins with zeros, and estimates. plain/assembly/facts.ts takes the same
+ * facts of plain tables. Pure; any thread.
  */
 import { MOST_COUNTED } from './columns.js'
 
@@ -24,26 +25,33 @@ const GROWTH = 32
 const moved = new Float64Array(MOST_COUNTED + 1)
 const movedWords = new Uint32Array(moved.buffer)
 
-/** Statistics of numbers of another thread. */
-export interface PackedNumbers {
+/** Facts of a column of numbers. */
+export interface NumberFacts {
   readonly rows: number
   readonly missing: number
+  /** Infinite if there is no value. */
   readonly min: number
   readonly max: number
   readonly isInteger: boolean
-  readonly mask: number
-  /** Values that are kept, in any order. */
-  readonly kept: Float64Array
+  /** Row of the first value that is infinite; -1: none. */
+  readonly firstInfinite: number
+  readonly distinct: number
 }
 
+/** Distinct values of which `kept` are kept, by a mask that no hash has a bit of. */
+export const shownDistinct = (
+  kept: number,
+  mask: number,
+  { rows, missing }: Pick<NumberFacts, 'rows' | 'missing'>,
+): number => Math.min(kept * 2 ** bitsOf(mask), rows - missing)
+
 /** Statistics of numbers; NaN is a missing value. */
-export class NumberStats {
+export class NumberStats implements NumberFacts {
   rows = 0
   missing = 0
   min = Number.POSITIVE_INFINITY
   max = Number.NEGATIVE_INFINITY
   isInteger = true
-  /** Row of the first value that is infinite; -1: none. */
   firstInfinite = -1
   /** Open addressing; NaN is a free slot. */
   #slots = new Float64Array(SMALLEST).fill(Number.NaN)
@@ -85,31 +93,8 @@ export class NumberStats {
     Object.assign(this, { min, max, missing, isInteger })
   }
 
-  /** All of it, to be merged with others; none of the values was infinite. */
-  pack(): PackedNumbers {
-    const { rows, missing, min, max, isInteger } = this
-    return { rows, missing, min, max, isInteger, mask: this.#mask, kept: this.#slots.filter(x => !Number.isNaN(x)) }
-  }
-
-  /** Adds the statistics of other rows: the result is that of all rows in any order. */
-  merge({ rows, missing, min, max, isInteger, mask, kept }: PackedNumbers): void {
-    this.rows += rows
-    this.missing += missing
-    this.min = Math.min(this.min, min)
-    this.max = Math.max(this.max, max)
-    this.isInteger &&= isInteger
-    if ((this.#mask | mask) !== this.#mask) {
-      this.#mask = mask
-      this.#rebuild(this.#slots.length)
-    }
-    for (const value of kept) {
-      const hash = this.#hash(value)
-      if ((hash & this.#mask) === 0) this.#keep(value, hash)
-    }
-  }
-
   get distinct(): number {
-    return Math.min(this.#kept * 2 ** bitsOf(this.#mask), this.rows - this.missing)
+    return shownDistinct(this.#kept, this.#mask, this)
   }
 
   #keep(value: number, hash: number): void {
@@ -118,11 +103,6 @@ export class NumberStats {
     if (this.#kept > MOST_COUNTED) this.#thin()
     else if (this.#kept * 2 > this.#slots.length && this.#slots.length < LARGEST)
       this.#rebuild(this.#slots.length * GROWTH)
-  }
-
-  #hash(value: number): number {
-    this.#value[0] = value
-    return mix(this.#words[0] ^ Math.imul(this.#words[1], 0x9e3779b1))
   }
 
   #thin(): void {

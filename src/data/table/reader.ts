@@ -1,6 +1,7 @@
 /** Interface of what reads a table, so that encoding and prediction do not depend on DuckDB. Types only; main thread. */
 import type { LoadedFile } from '../source.js'
 import type { ColumnProfile, TableChunk, ValueType } from './columns.js'
+import type { PackedRows } from './packed.js'
 import type { StoredParts } from './plain/parquet-parts.js'
 import type { Rooms } from './rooms.js'
 
@@ -24,7 +25,12 @@ export interface TableFormat {
 
 export interface TableReader {
   /** Files that `path` was resolved to, in the order in which rows come. */
-  readonly files: readonly LoadedFile[]
+  readonly files: readonly { readonly path: string }[]
+  /**
+   * The files with their digests, which may be taken while the rows are used; none where facts are not asked for. Also after `close`. Throws
+   * DataError for a file that has changed since it was read.
+   */
+  digests(): Promise<readonly LoadedFile[]>
   readonly rows: number
   readonly columns: readonly ColumnProfile[]
   /** Decisions that the file's form needed (separator, header, types), for `data describe`, the start lines and the manifest. */
@@ -50,5 +56,14 @@ export interface TableReader {
   whole(columns: readonly string[]): Promise<TableChunk | null>
   /** All rows as one chunk in the memory of `rooms`, valid until that is used again, if the values are in memory; else null. */
   wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null>
+  /** The rows as they are packed, if the values are in memory; null or absent: they are not. */
+  packed?(): PackedTable | null
   close(): Promise<void>
+}
+
+/** Packed rows of a table. */
+export interface PackedTable {
+  readonly rows: PackedRows
+  /** Place of a column whose numbers need no conversion; null for any other column. */
+  placeOf(column: string): number | null
 }

@@ -13,10 +13,10 @@ import { ALL_ROWS, expectOneSpelling, sortedClasses } from '../in-memory.js'
 import type { SavedInput } from '../input.js'
 import type { DataConfig, DatasetSource, Split, WriteRows } from '../source.js'
 import { expectLearnable } from '../targets.js'
-import { columnSettings } from './column-settings.js'
 import type { ColumnProfile } from './columns.js'
 import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncoding } from './encoding.js'
 import { fitTable } from './fit-table.js'
+import { formatOf } from './format.js'
 import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
 import { notLearned, strata } from './labels.js'
 import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
@@ -102,32 +102,6 @@ const columnsOf = ({ columns, targets }: TableEncoding): string[] => [
 
 const featureName = ({ profile }: { readonly profile: ColumnProfile }): string => profile.name
 
-/** Format to read files in: the experiment's settings, and the types that a model's columns must have. */
-export function formatOf(
-  { table, query, columns }: Pick<DataConfig, 'table' | 'query' | 'columns'>,
-  encoding: TableEncoding | null,
-): TableFormat {
-  const types: Record<string, TableFormat['types'][string]> = {}
-  const dayFirstOf: Record<string, boolean> = {}
-  for (const [name, { kind, dayFirst }] of Object.entries(columnSettings(columns))) {
-    if (kind !== null && kind !== 'category' && kind !== 'ignore') types[name] = kind
-    if (dayFirst !== null) dayFirstOf[name] = dayFirst
-  }
-  for (const column of encoding?.columns ?? []) {
-    if (column.kind !== 'category' && column.kind !== 'embedding') types[column.column] = column.kind
-    else if (!column.numeric) types[column.column] = 'text'
-  }
-  return {
-    delimiter: table.delimiter === 'auto' ? null : table.delimiter,
-    header: table.header === 'auto' ? null : table.header,
-    decimal: table.decimal === 'auto' ? null : table.decimal,
-    dayFirst: table.dayFirst === 'auto' ? null : table.dayFirst,
-    query,
-    types,
-    ...(Object.keys(dayFirstOf).length > 0 && { dayFirstOf }),
-  }
-}
-
 function planColumns(
   { columns: profiles, rows }: TableReader,
   where: string,
@@ -172,18 +146,20 @@ const emptyTable = (where: string) => new DataError(`${where}: the table is empt
 
 /** `extra`: columns that are in memory in any case. */
 async function readRows(
-  { files, warnings, notes }: TableReader,
+  reader: TableReader,
   table: TableRows,
   extra: readonly string[],
   plan: TablePlan,
   { missing, columns }: DataConfig,
   where: string,
 ): Promise<ReadTable> {
+  const { files, warnings, notes } = reader
   const chunk = table.memory ?? (await table.collect(extra))
   const targets = targetValues(where, chunk, plan.targets, plan.task)
   const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, policiesOf(missing, columns))
   if (used.rows.length === 0) throw emptyTable(where)
-  return { table, chunk, targets, rows: used.rows, files, warnings, notes: [...notes, ...used.notes] }
+  const digests = () => reader.digests()
+  return { table, chunk, targets, rows: used.rows, files, digests, warnings, notes: [...notes, ...used.notes] }
 }
 
 /** Training, validation and test rows. `hasTest`: the test rows are in another file. */
@@ -260,9 +236,11 @@ function sourceOf(
   const train = new Uint32Array(splits.train.length + splits.validation.length)
   train.set(splits.train)
   train.set(splits.validation, splits.train.length)
-  const tested = test ?? { ...all, rows: splits.test, files: isScored ? all.files : [] }
+  // The digests of a file are those of the split that it is read for first.
+  const none = async () => []
+  const tested = test ?? { ...all, rows: splits.test, digests: isScored ? all.digests : none }
   const parts: Record<Split, TablePart> = {
-    train: { ...all, rows: train, validationFrom: splits.train.length, files: isScored ? [] : all.files },
+    train: { ...all, rows: train, validationFrom: splits.train.length, digests: isScored ? none : all.digests },
     test: { ...tested, validationFrom: tested.rows.length },
   }
   const settings: LoadSettings = { encoding, classNames, where, weight }
@@ -296,8 +274,8 @@ function sourceOf(
     async fields(split, positions) {
       const { table, rows } = parts[split]
       const fileRows = Uint32Array.from({ length: positions.length }, (_, i) => rows[positions[i]])
-      const { files } = split === 'test' && test ? test : all
-      return { chunk: await table.take(columnsOf(encoding), fileRows), fileRows, files }
+      const { digests } = split === 'test' && test ? test : all
+      return { chunk: await table.take(columnsOf(encoding), fileRows), fileRows, files: await digests() }
     },
   }
 }
@@ -305,9 +283,9 @@ function sourceOf(
 /** Classes in order. Throws DataError for fewer than two, and for two spellings of one. */
 function classesOf(where: string, { targets, rows }: ReadTable, isScored: boolean): readonly string[] {
   if (targets.task !== 'classification') return []
-  const seen = new Set<number>()
-  for (const row of rows) seen.add(targets.labels[row])
-  const classes = sortedClasses([...seen].map(label => targets.names[label]))
+  const seen = new Uint8Array(targets.names.length)
+  for (let i = 0; i < rows.length; i++) seen[targets.labels[rows[i]]] = 1
+  const classes = sortedClasses(targets.names.filter((_, label) => seen[label] === 1))
   expectOneSpelling(where, classes)
   if (classes.length >= 2 || isScored) return classes
   throw new DataError(`${where}: has ${rows.length} rows in ${classes.length} classes, expected at least 2 classes`)

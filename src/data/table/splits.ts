@@ -7,10 +7,11 @@ import { ConfigError, DataError } from '../../errors.js'
 import { formatCounted, formatList } from '../../format.js'
 import { Purpose, permutation } from '../../tensor/random.js'
 import { chosenRows } from '../chosen-rows.js'
-import { splitValidation } from '../split.js'
+import { splitStrata } from '../split.js'
 import { isMissing } from './collect.js'
 import type { ColumnValues } from './columns.js'
 import { categoryText } from './encode.js'
+import { tableStrata } from './table-strata.js'
 
 /** Seed of the splits, independent of the experiment's: runs with several seeds are scored on the same rows. */
 const SPLIT_SEED = 0
@@ -57,16 +58,7 @@ export function splitTable(where: string, options: SplitOptions): TableSplits {
 }
 
 function byClass(from: Uint32Array, { labels, advice }: SplitOptions, fraction: number, setting: string) {
-  const own = new Int32Array(from.length)
-  for (let i = 0; i < from.length; i++) own[i] = labels[from[i]]
-  const { train, validation } = splitValidation(own, fraction, SPLIT_SEED, setting, advice)
-  return { train: rowsAt(from, train), validation: rowsAt(from, validation) }
-}
-
-function rowsAt(from: Uint32Array, places: Uint32Array): Uint32Array {
-  const rows = new Uint32Array(places.length)
-  for (let i = 0; i < rows.length; i++) rows[i] = from[places[i]]
-  return rows
+  return splitStrata(tableStrata(from, labels), fraction, SPLIT_SEED, setting, advice)
 }
 
 /** Whole groups, in an order that the seed gives, until there are as many rows as the fraction asks for, or nearly. */

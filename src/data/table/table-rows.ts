@@ -5,7 +5,7 @@
 import { allRows } from '../chosen-rows.js'
 import { collectColumns, GrowingChunk } from './collect.js'
 import type { TableChunk } from './columns.js'
-import type { TableReader } from './reader.js'
+import type { PackedTable, TableReader } from './reader.js'
 import { Rooms } from './rooms.js'
 import { takeRows } from './take.js'
 
@@ -24,6 +24,8 @@ export interface TableRows {
   take(names: readonly string[], rows: Uint32Array): Promise<TableChunk>
   /** The table in memory; null: its values are in its files. */
   readonly memory: TableChunk | null
+  /** The table in memory, packed; null: it is not. */
+  readonly packed: PackedTable | null
   /** Closes the files. */
   close(): Promise<void>
 }
@@ -44,6 +46,7 @@ export function rowsInMemory(chunk: TableChunk): TableRows {
   return {
     rows: chunk.rows,
     memory: chunk,
+    packed: null,
     async *groups() {
       yield chunk
     },
@@ -62,6 +65,7 @@ export function rowsOfReader(reader: TableReader): TableRows {
   return {
     rows: reader.rows,
     memory: null,
+    packed: reader.packed?.() ?? null,
     async *groups(names) {
       const columnBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(1, reader.rows)
       // Kept rows are unpacked column by column; files are read as seldom as possible.

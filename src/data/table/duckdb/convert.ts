@@ -15,6 +15,9 @@ export class Misfit extends Error {
   }
 }
 
+/** True if `convert` leaves numbers of the column as they are. */
+export const isAsItIs = ({ classNames, asText }: ReadColumn): boolean => classNames === undefined && !asText
+
 /** Throws Misfit. */
 export function convert(raw: RawColumn, column: ReadColumn, decimal: '.' | ','): ColumnValues {
   if ('values' in raw) {

@@ -9,7 +9,7 @@ import type { Rooms } from '../rooms.js'
 import type { RawChunk, RawColumn } from './vectors.js'
 
 /** Rows of a chunk of values that were kept. */
-const CHUNK_ROWS = 4096
+export const CHUNK_ROWS = 4096
 /** Memory that is taken at once. */
 const SLAB_BYTES = 2 ** 23
 /** Rows up to which a slab is no larger than the blocks need: most small tables. */

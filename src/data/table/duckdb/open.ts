@@ -112,7 +112,8 @@ class Opening implements Opened {
   async open(): Promise<TableReader> {
     const { files, format } = this
     if (files.kind === 'parquet' && format.query === null && this.options.facts === false) return this.#withoutFacts()
-    const digests = new Digests(files, !this.#mayBePlain, bytes => this.#tell({ bytes: this.#progress.bytes + bytes }))
+    const digests = new Digests(files, bytes => this.#tell({ bytes: this.#progress.bytes + bytes }))
+    if (!this.#mayBePlain) void digests.counted()
     const { where, notes, warnings } = this
     const isQuery = format.query !== null
     // With a query, demanded types and kept values are those of its own columns.
@@ -135,9 +136,9 @@ class Opening implements Opened {
       )
     }
     const profiles = await this.#profiles(source, columns, scanned)
-    const loaded = (await digests.all()).map(({ file }) => file)
     await expectUnchanged(files.files)
-    return new DuckDBReader(this, source, columns, scanned, profiles, loaded, { ...format, ...base.decided })
+    const digestsOf = () => digests.all()
+    return new DuckDBReader(this, source, columns, scanned, profiles, digestsOf, { ...format, ...base.decided })
   }
 
   async #withoutFacts(): Promise<TableReader> {
@@ -150,7 +151,8 @@ class Opening implements Opened {
         : await parquetSource(database, files.files)
     const { columns, profiles } = statedTypes(where, source, format)
     const rows = stored === null ? await source.countRows!() : stored.groups.reduce((sum, count) => sum + count, 0)
-    return new DuckDBReader(this, source, columns, { rows, columns: [], kept: null, stored }, profiles, [], format)
+    const scanned = { rows, columns: [], kept: null, stored }
+    return new DuckDBReader(this, source, columns, scanned, profiles, async () => [], format)
   }
 
   #tell(change: Partial<TableProgress>): void {
@@ -198,7 +200,10 @@ class Opening implements Opened {
         threads,
         onRows: rows => this.#tell({ rows }),
       })
-      if (plain !== null) return { ...plain, decided: {} }
+      if (plain !== null) {
+        digests.begin(plain.digests)
+        return { source: plain.source, scanned: plain.scan, decided: {} }
+      }
       if (this.options.access === 'plain')
         throw new DataError(`${where}: is not plain Parquet, expected numbers and short texts`)
     }

@@ -4,7 +4,7 @@
  */
 import type { PackedRows } from '../packed.js'
 import type { StoredTable } from '../plain/parquet-footer.js'
-import { NumberStats, TextStats } from '../profile.js'
+import { type NumberFacts, NumberStats, TextStats } from '../profile.js'
 import { Meanings } from '../text/reading.js'
 import type { Database } from './database.js'
 import { KeptRows } from './kept.js'
@@ -14,7 +14,7 @@ import type { RawChunk, RawColumn } from './vectors.js'
 export interface ScannedColumn {
   readonly index: number
   /** For DOUBLE. */
-  readonly numbers: NumberStats | null
+  readonly numbers: NumberFacts | null
   /** Values that were NaN in the file, not empty. */
   nan: number
   /** For VARCHAR. */
@@ -42,7 +42,7 @@ export interface ScanOptions {
 /** Reads the columns that can be read. Throws what DuckDB throws. */
 export async function scan(database: Database, source: RowSource, options: ScanOptions): Promise<Scan> {
   const readable = source.columns.flatMap((column, index) => (column.unreadable === undefined ? [index] : []))
-  const columns = readable.map((index): ScannedColumn => {
+  const columns = readable.map((index): ColumnScan => {
     const { type, decides } = source.columns[index]
     const isText = type === 'text'
     return {
@@ -65,7 +65,12 @@ export async function scan(database: Database, source: RowSource, options: ScanO
   return { rows, columns, kept: kept?.all() ?? null }
 }
 
-function addColumn(column: ScannedColumn, raw: RawColumn, { rows, firstRow }: RawChunk): void {
+/** Column while its rows come. */
+interface ColumnScan extends ScannedColumn {
+  readonly numbers: NumberStats | null
+}
+
+function addColumn(column: ColumnScan, raw: RawColumn, { rows, firstRow }: RawChunk): void {
   if ('values' in raw) {
     const stats = column.numbers!
     const before = stats.missing

@@ -6,8 +6,9 @@ import type { LoadedFile } from '../../source.js'
 import type { ColumnProfile, TableChunk } from '../columns.js'
 import { expectUnchanged, type TableFiles } from '../files.js'
 import type { StoredParts } from '../plain/parquet-parts.js'
-import type { TableFormat, TableReader } from '../reader.js'
+import type { PackedTable, TableFormat, TableReader } from '../reader.js'
 import type { Rooms } from '../rooms.js'
+import { isAsItIs } from './convert.js'
 import type { Scan } from './scan.js'
 import type { ReadColumn, RowSource } from './source.js'
 
@@ -39,6 +40,7 @@ export interface Opened {
 const listNames = (columns: readonly ReadColumn[]): string => formatNames(columns.map(({ name }) => name))
 
 export class DuckDBReader implements TableReader {
+  readonly files: readonly { readonly path: string }[]
   readonly rows: number
   readonly notes: readonly string[]
   readonly warnings: readonly string[]
@@ -50,9 +52,10 @@ export class DuckDBReader implements TableReader {
     readonly read_: readonly ReadColumn[],
     readonly scanned: Scan,
     readonly columns: readonly ColumnProfile[],
-    readonly files: readonly LoadedFile[],
+    readonly digests: () => Promise<readonly LoadedFile[]>,
     readonly format: TableFormat,
   ) {
+    this.files = opening.files.files
     this.rows = scanned.rows
     this.notes = opening.notes
     this.warnings = opening.warnings
@@ -80,6 +83,17 @@ export class DuckDBReader implements TableReader {
 
   wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null> {
     return this.opening.wholeIn(this.read_, this.scanned, this.#indices(columns), rooms)
+  }
+
+  packed(): PackedTable | null {
+    const { kept } = this.scanned
+    if (kept === null) return null
+    const placeOf = (name: string) => {
+      const index = this.read_.findIndex(column => column.name === name)
+      const place = this.scanned.columns.findIndex(column => column.index === index)
+      return place >= 0 && kept.dictionaries[place] === null && isAsItIs(this.read_[index]) ? place : null
+    }
+    return { rows: kept, placeOf }
   }
 
   #indices(columns: readonly string[]): number[] {

@@ -7,7 +7,7 @@ import { DataError } from '../../../errors.js'
 import type { Digests, FileDigest } from '../digest.js'
 import type { TableFile, TableFiles } from '../files.js'
 import type { PlainOptions } from '../plain/parts.js'
-import { scanPlain } from '../plain/scan.js'
+import { type PlainRows, scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
 import type { TextForm } from '../text/form.js'
 import type { Database } from './database.js'
@@ -55,7 +55,10 @@ export async function openTextTable(
   }
   if (plain !== null) {
     const source = await plainTable(files, form, format, { ...all, ...plain }, texts)
-    if (source !== null) return { ...source, form, place: table }
+    if (source !== null) {
+      digests.begin(source.digests)
+      return { source: source.source, scanned: source.scan, form, place: table }
+    }
     if (plain.isAsked)
       throw new DataError(`${where}: is not plain text, expected numbers and short texts without quotes`)
     texts.clear()
@@ -111,7 +114,7 @@ async function plainTable(
   format: TableFormat,
   options: PlainOptions,
   texts: Set<number>,
-): Promise<{ source: RowSource; scanned: Scan } | null> {
+): Promise<(PlainRows & { readonly source: RowSource }) | null> {
   // Each round takes at least one more column for text, or is the last.
   for (;;) {
     const source = delimitedSource(files, 'none', form, format, { strict: true, texts })
@@ -121,7 +124,8 @@ async function plainTable(
       'scan' in scanned
         ? [...new Set([...integersAbove(source, scanned.scan, format), ...undecided(source, scanned.scan, format)])]
         : scanned.misfits
-    if (others.length === 0 && 'scan' in scanned) return { source, scanned: scanned.scan }
+    if (others.length === 0 && 'scan' in scanned) return { source, ...scanned }
+    if ('scan' in scanned) scanned.end()
     for (const column of others) texts.add(column)
   }
 }

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import { formatCount } from '../../../format.js'
 import type { ColumnProfile, ValueType } from '../columns.js'
-import type { NumberStats } from '../profile.js'
+import type { NumberFacts } from '../profile.js'
 import type { TableFormat } from '../reader.js'
 import { decide, demanded, type Meanings, type Reading } from '../text/reading.js'
 import { type DelimitedFiles, placeOfRow } from './faults.js'
@@ -87,7 +87,7 @@ export function statedTypes(where: string, source: RowSource, format: TableForma
   return { columns, profiles }
 }
 
-function warnLarge({ where, warnings }: TypeContext, { name }: ReadColumn, numbers: NumberStats): void {
+function warnLarge({ where, warnings }: TypeContext, { name }: ReadColumn, numbers: NumberFacts): void {
   if (Math.max(-numbers.min, numbers.max) <= Number.MAX_SAFE_INTEGER) return
   warnings.push(
     `${where}: column ${inspect(name)} has integers above 2^53, whose neighbours are the same number; if they are identifiers, ` +
@@ -109,7 +109,7 @@ function expectType(where: string, column: ReadColumn, wanted: ValueType | undef
 export function profileOf(
   column: ReadColumn,
   scanned: ScannedColumn | undefined,
-  converted: NumberStats | undefined,
+  converted: NumberFacts | undefined,
   rows: number,
 ): ColumnProfile {
   const { name, sqlType, unreadable } = column

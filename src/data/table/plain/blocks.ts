@@ -3,10 +3,12 @@
  * the store that all threads share. Any thread; several share `PlainTask`.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { BlockPacker, type PackedBlock } from '../packed.js'
-import { NumberStats, type PackedNumbers } from '../profile.js'
+import type { PackedBlock } from '../packed.js'
+import { BlockWriter } from './block-writer.js'
 import { NotPlain } from './not-plain.js'
+import type { PackedNumbers } from './number-facts.js'
 import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
+import { Rooms, ScanMemory } from './scan-module.js'
 
 /** Bytes of text that are parsed at once: with their numbers they stay in a core's cache. */
 export const BLOCK_BYTES = 2 ** 18
@@ -61,11 +63,14 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
   const count = files.reduce((sum, file) => sum + blocksOf(file), 0)
   const columns = form.isText.length
   const stride = Math.ceil(BLOCK_BYTES / columns) + 1
-  const parser = new PlainParser(form, stride)
-  const stats = form.isText.map(isText => (isText ? null : new NumberStats()))
-  const bytes = new Uint8Array(1 + BLOCK_BYTES + TAIL_BYTES + 1)
-  const reader = new BlockReader(files, bytes)
-  const packer = new BlockPacker(columns, stride)
+  const rooms = new Rooms()
+  const text = rooms.take(1 + BLOCK_BYTES + TAIL_BYTES + 1)
+  const parser = new PlainParser(form, stride, rooms)
+  const writer = new BlockWriter(form.isText, stride, columns, rooms)
+  const memory = new ScanMemory(rooms, parser)
+  parser.use(memory)
+  writer.use(memory)
+  const reader = new BlockReader(files, memory.bytes.subarray(text, text + 1 + BLOCK_BYTES + TAIL_BYTES + 1))
   const blocks: { block: number; packed: PackedBlock }[] = []
   try {
     for (;;) {
@@ -73,23 +78,20 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
       const block = Atomics.add(control, Word.nextBlock, 1)
       if (block >= count) break
       const [from, to] = reader.read(block)
-      const rows = parser.parse(block, bytes, from, to)
-      if (rows > 0 && parser.end - 1 === reader.end) parser.lf--
-      packer.begin()
+      const rows = parser.parse(block, text + from, text + to)
+      if (rows > 0 && parser.end - 1 === text + reader.end) parser.lf--
+      writer.begin()
       for (let column = 0; column < columns; column++) {
-        const at = parser.offsetOf(column)
-        const all = stats[column]
-        if (all === null) packer.addCodes(column, parser.codes, at, at + rows)
-        else {
-          all.add(parser.numbers, at, at + rows)
-          packer.addNumbers(column, parser.numbers, at, at + rows)
-        }
+        if (form.isText[column]) {
+          const at = parser.codesOf(column)
+          writer.addCodes(column, parser.codes.subarray(at, at + rows))
+        } else writer.addNumbers(column, parser.numbersOf(column), rows)
       }
-      const place = 8 * Atomics.add(control, Word.used, packer.bytes / 8)
-      if (place + packer.bytes > store.length) throw new NotPlain()
-      store.set(packer.content, place)
-      const offsets = packer.offsets.map(offset => place + offset)
-      blocks.push({ block, packed: { rows, buffer: task.store, offsets, packings: packer.packings.slice() } })
+      const place = 8 * Atomics.add(control, Word.used, writer.bytes / 8)
+      if (place + writer.bytes > store.length) throw new NotPlain()
+      store.set(writer.content, place)
+      const offsets = writer.offsets.map(offset => place + offset)
+      blocks.push({ block, packed: { rows, buffer: task.store, offsets, packings: writer.packings.slice() } })
       yield Atomics.add(control, Word.rows, rows) + rows
     }
   } catch (error) {
@@ -101,7 +103,7 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
   }
   const { missing, misfits, lf, crlf } = parser
   return {
-    ...{ missing, misfits, lf, crlf, blocks, numbers: stats.map(each => each?.pack() ?? null) },
+    ...{ missing, misfits, lf, crlf, blocks, numbers: writer.numbers() },
     texts: parser.texts.map(
       (each, column) => each && { texts: each.texts, counts: each.counts, firsts: parser.firsts[column] },
     ),

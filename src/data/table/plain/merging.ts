@@ -3,9 +3,10 @@
 import type { Scan, ScannedColumn } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
 import { type PackedBlock, PackedRows } from '../packed.js'
-import { NumberStats, TextStats } from '../profile.js'
+import { TextStats } from '../profile.js'
 import { Meanings } from '../text/reading.js'
 import { ELSEWHERE, type PlainPart } from './blocks.js'
+import { merger } from './number-facts.js'
 import type { PlainForm, RowPlace } from './parse.js'
 
 /** Facts of all threads, put together as those of one pass. */
@@ -13,6 +14,7 @@ export class Merging {
   /** Blocks in order, and rows before each. */
   readonly #blocks: readonly PackedBlock[]
   readonly #starts: number[] = []
+  readonly #merge: ReturnType<typeof merger>
 
   constructor(
     readonly form: Pick<PlainForm, 'decimal' | 'isText'>,
@@ -20,6 +22,7 @@ export class Merging {
     readonly parts: readonly PlainPart[],
     readonly rows: number,
   ) {
+    this.#merge = merger()
     const blocks: PackedBlock[] = []
     for (const part of parts) {
       for (const { block, packed } of part.blocks)
@@ -52,11 +55,10 @@ export class Merging {
   }
 
   #numbers(index: number): ScannedColumn {
-    const numbers = new NumberStats()
+    const numbers = this.#merge(this.parts.map(part => part.numbers[index]!))
     let [nan, others] = [0, 0]
     let first: { readonly row: number; readonly text: string } | null = null
     for (const part of this.parts) {
-      numbers.merge(part.numbers[index]!)
       const missing = part.missing[index]
       nan += missing.nan
       others += missing.others

@@ -3,13 +3,14 @@
  * values into the store that all threads share. Any thread; several share `StoredTask`.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { BlockPacker, type PackedBlock } from '../packed.js'
-import { NumberStats } from '../profile.js'
+import type { PackedBlock } from '../packed.js'
+import { BlockWriter } from './block-writer.js'
 import { ELSEWHERE, isSystemError, type PlainPart, stop, Word } from './blocks.js'
 import { NotPlain } from './not-plain.js'
 import { ColumnDecoder } from './parquet-column.js'
 import type { StoredTable } from './parquet-footer.js'
 import type { RowPlace } from './parse.js'
+import { Rooms, ScanMemory } from './scan-module.js'
 import { TextCodes } from './text-codes.js'
 
 export interface StoredTask extends StoredTable {
@@ -28,15 +29,19 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
   const control = new Int32Array(task.control)
   const store = new Uint8Array(task.store)
   const isText = columns.map(({ type }) => type === 'BYTE_ARRAY')
-  const stats = isText.map(text => (text ? null : new NumberStats()))
   const texts = isText.map(text => (text ? new TextCodes() : null))
   const firsts: RowPlace[][] = isText.map(() => [])
   const nan = new Float64Array(columns.length)
   const blocks = new Map<number, PackedBlock>()
+  const mostRows = largest(groups)
+  const bytes = new Uint8Array(largest(chunks.map(chunk => chunk.bytes)))
   const decoder = new ColumnDecoder()
-  const packer = new BlockPacker(columns.length, Math.max(...groups), 1)
+  const rooms = new Rooms()
+  const values = rooms.take(8 * mostRows)
+  const writer = new BlockWriter(isText, mostRows, 1, rooms)
+  const memory = new ScanMemory(rooms)
+  writer.use(memory)
   const handles = new Map<number, number>()
-  let bytes = new Uint8Array(0)
   try {
     for (;;) {
       if (Atomics.load(control, Word.stop) !== 0) return null
@@ -44,7 +49,6 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
       if (next >= chunks.length) break
       const chunk = chunks[next]
       const { file, group, column, rows } = chunk
-      if (bytes.length < chunk.bytes) bytes = new Uint8Array(chunk.bytes)
       const handle = handles.get(file) ?? openSync(paths[file], 'r')
       handles.set(file, handle)
       readAll(handle, bytes, chunk.bytes, chunk.from)
@@ -52,25 +56,24 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
       decoder.decode(bytes.subarray(0, chunk.bytes), form, texts[column], row =>
         firsts[column].push({ block: group, row }),
       )
-      packer.begin()
-      const all = stats[column]
-      if (all === null) packer.addCodes(column, decoder.codes, 0, rows)
+      writer.begin()
+      if (isText[column]) writer.addCodes(column, decoder.codes.subarray(0, rows))
       else {
-        all.add(decoder.numbers, 0, rows)
+        memory.floats.set(decoder.numbers.subarray(0, rows), values / 8)
+        writer.addNumbers(column, values, rows)
         nan[column] += decoder.nan
-        packer.addNumbers(column, decoder.numbers, 0, rows)
       }
-      const place = 8 * Atomics.add(control, Word.used, packer.bytes / 8)
-      if (place + packer.bytes > store.length) throw new NotPlain()
-      store.set(packer.content, place)
+      const place = 8 * Atomics.add(control, Word.used, writer.bytes / 8)
+      if (place + writer.bytes > store.length) throw new NotPlain()
+      store.set(writer.content, place)
       let block = blocks.get(group)
       if (block === undefined) {
         const offsets = new Float64Array(columns.length).fill(ELSEWHERE)
         block = { rows, buffer: task.store, offsets, packings: new Uint8Array(columns.length) }
         blocks.set(group, block)
       }
-      block.offsets[column] = place + packer.offsets[column]
-      block.packings[column] = packer.packings[column]
+      block.offsets[column] = place + writer.offsets[column]
+      block.packings[column] = writer.packings[column]
       yield Math.floor(Atomics.add(control, Word.rows, rows) / columns.length)
     }
   } catch (error) {
@@ -84,10 +87,12 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
     ...{ lf: 0, crlf: 0, misfits: new Uint8Array(columns.length) },
     missing: isText.map((_, column) => ({ nan: nan[column], others: 0, first: null })),
     blocks: [...blocks].map(([block, packed]) => ({ block, packed })),
-    numbers: stats.map(each => each?.pack() ?? null),
+    numbers: writer.numbers(),
     texts: texts.map((each, column) => each && { texts: each.texts, counts: each.counts, firsts: firsts[column] }),
   }
 }
+
+const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each), 0)
 
 /** Throws NotPlain if the file is shorter than it was. */
 function readAll(handle: number, bytes: Uint8Array, length: number, from: number): void {

@@ -2,10 +2,10 @@
  * Values of one column chunk of a Parquet file: pages of plain or dictionary-encoded numbers and texts, some of them missing.
  * Whatever is not plainly so is refused here, and DuckDB reads the file. Pure; any thread.
  */
-import { snappyUncompress } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { NotPlain } from './not-plain.js'
 import type { StoredSeconds, StoredType } from './parquet-footer.js'
+import { Snappy } from './snappy.js'
 import type { TextCodes } from './text-codes.js'
 
 /** Bytes of a page that is unpacked. */
@@ -30,7 +30,7 @@ export class ColumnDecoder {
   codes = new Int32Array(0)
   /** Values of the last chunk of numbers that are NaN in the file. */
   nan = 0
-  #page = new Uint8Array(0)
+  readonly #snappy = new Snappy()
   /** Aligned copy of the values of a page. */
   #values = new Float64Array(0)
   /** 1 for each row of a page that has a value. */
@@ -112,14 +112,7 @@ export class ColumnDecoder {
       if (packed[at++] < 0x80) break
     }
     if (length !== size) throw new NotPlain()
-    this.#page = atLeast(this.#page, size, Uint8Array)
-    const page = this.#page.subarray(0, size)
-    try {
-      snappyUncompress(packed, page)
-    } catch {
-      throw new NotPlain()
-    }
-    return page
+    return this.#snappy.unpack(packed.subarray(at), size)
   }
 
   #readDictionary(page: Uint8Array, form: ChunkForm, count: number, isText: boolean): void {

@@ -5,15 +5,16 @@
  */
 import { adviseHugePages } from '../../../ffi/memory.js'
 import type { Described } from '../duckdb/parquet.js'
-import type { Scan } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
 import type { TableFile } from '../files.js'
 import { isSystemError, type PlainPart, Word } from './blocks.js'
 import { Merging } from './merging.js'
 import { NotPlain } from './not-plain.js'
+import { MOST_COLUMNS } from './number-facts.js'
 import { type StoredTask, scanStored } from './parquet-blocks.js'
 import { describedOf, type StoredTable, storedTable } from './parquet-footer.js'
-import { inThreads, type PlainOptions, partOf } from './parts.js'
+import { type PlainOptions, partOf, ScanThreads } from './parts.js'
+import type { PlainRows } from './scan.js'
 
 /** Bytes that are worth a thread of their own. */
 const THREAD_BYTES = 2 ** 22
@@ -25,10 +26,10 @@ export async function scanParquet(
   files: readonly TableFile[],
   sourceOf: (columns: Described) => RowSource,
   { keepBytes, threads, onRows }: PlainOptions,
-): Promise<{ readonly source: RowSource; readonly scanned: Scan } | null> {
+): Promise<(PlainRows & { readonly source: RowSource }) | null> {
   try {
     const table = await storedTable(files)
-    if (table.others > 0) return null
+    if (table.others > 0 || table.columns.length > MOST_COLUMNS) return null
     const source = sourceOf(describedOf(table))
     const rows = table.groups.reduce((sum, count) => sum + count, 0)
     const values = rows * table.columns.length
@@ -37,10 +38,20 @@ export async function scanParquet(
     const bytes = table.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
     if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
     const others = Math.min(threads - 1, Math.floor(bytes / THREAD_BYTES))
-    const parts = await Promise.all([...inThreads(task, others), partOf(scanStored(task), task.control, onRows)])
-    if (parts.includes(null)) return null
-    const isText = table.columns.map(({ type }) => type === 'BYTE_ARRAY')
-    return { source, scanned: new Merging({ decimal: '.', isText }, source, parts as PlainPart[], rows).scan() }
+    const scanners = new ScanThreads(task, others)
+    try {
+      const parts = await Promise.all([...scanners.parts, partOf(scanStored(task), task.control, onRows)])
+      if (parts.includes(null)) {
+        scanners.end()
+        return null
+      }
+      const isText = table.columns.map(({ type }) => type === 'BYTE_ARRAY')
+      const scan = new Merging({ decimal: '.', isText }, source, parts as PlainPart[], rows).scan()
+      return { source, scan, digests: () => scanners.digests(task.paths), end: () => scanners.end() }
+    } catch (error) {
+      scanners.end()
+      throw error
+    }
   } catch (error) {
     if (error instanceof NotPlain || isSystemError(error)) return null
     throw error

@@ -1,11 +1,12 @@
 /**
  * Records of plain delimited text as numbers and codes of texts: no quotes inside of fields, no line ends inside of quotes. Whatever
- * is not plainly so is refused here, and DuckDB reads the file. Pure; any thread.
+ * is not plainly so is refused here, and DuckDB reads the file. assembly/parse.ts reads most numbers. Pure; any thread.
  *
  * Letters: `N` rows of a block, `C` columns.
  */
 import { isMissing } from '../text/meaning.js'
 import { NotPlain } from './not-plain.js'
+import type { FieldReaders, Rooms, ScanMemory } from './scan-module.js'
 import { TextCodes } from './text-codes.js'
 
 export interface PlainForm {
@@ -33,23 +34,12 @@ const CR = 13
 const SPACE = 32
 const QUOTE = 34
 const COMMA = 44
-const MINUS = 45
-const ZERO = 48
-
-/** Digits that an integer of 32 bits, and one of f64, has room for. */
-const INT_DIGITS = 9
-const F64_DIGITS = 15
-/** 10^0 to 10^22, which f64 has exactly: an integer below 2^53 divided by one of them is rounded once, as it should be. */
-const POWERS = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`))
 /** Numbers that DuckDB and JavaScript read alike; the usual ones never come here. */
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 const MOST_CHARACTERS = 400
 
-export class PlainParser {
-  /** (C, N) Numbers of the last block, `stride` apart; NaN is missing. */
-  readonly numbers: Float64Array
-  /** (C, N) Codes of texts of the last block; -1 is missing. */
-  readonly codes: Int32Array
+/** Parser of blocks of text in a thread's memory. */
+export class PlainParser implements FieldReaders {
   /** (C) Texts of the columns of text, over all blocks. */
   readonly texts: readonly (TextCodes | null)[]
   /** (C) Fields of numbers that write a missing value, over all blocks. */
@@ -63,138 +53,93 @@ export class PlainParser {
   readonly firsts: readonly RowPlace[][]
   /** Place after the last record of the last block. */
   end = 0
+  /** (C, N) Codes of texts of the last block, `stride` apart; -1 is missing. */
+  readonly codes: Int32Array
   #block = 0
   #from = 0
   #to = 0
-  readonly #columns: number
-  /** (C) First index of a column's values. */
-  readonly #offsets: Int32Array
   readonly #isText: Uint8Array
+  /** (C) Index of a column's first value in the codes, or in the numbers at `#numbers`. */
+  readonly #offsets: Int32Array
   readonly #delimiter: number
   readonly #point: number
+  readonly #places: {
+    readonly isText: number
+    readonly offsets: number
+    readonly numbers: number
+    readonly ends: number
+  }
+  #memory: ScanMemory | null = null
 
-  /** `stride`: most rows of a block. */
+  /** `stride`: most rows of a block. Takes its parts of the memory, which `use` then gives it. */
   constructor(
     { delimiter, decimal, isText }: PlainForm,
     readonly stride: number,
+    rooms: Rooms,
   ) {
     const columns = isText.length
-    this.#columns = columns
     this.#delimiter = delimiter.charCodeAt(0)
     this.#point = decimal.charCodeAt(0)
     this.#isText = Uint8Array.from(isText, text => (text ? 1 : 0))
     let [numbers, texts] = [0, 0]
     this.#offsets = Int32Array.from(isText, text => stride * (text ? texts++ : numbers++))
-    this.numbers = new Float64Array(numbers * stride)
     this.codes = new Int32Array(texts * stride)
+    this.#places = {
+      isText: rooms.take(columns),
+      offsets: rooms.take(4 * columns),
+      numbers: rooms.take(8 * numbers * stride),
+      ends: rooms.take(12),
+    }
     this.firsts = isText.map(() => [])
     this.texts = isText.map(text => (text ? new TextCodes() : null))
     this.missing = isText.map(() => ({ nan: 0, others: 0, first: null }))
     this.misfits = new Uint8Array(columns)
   }
 
-  /** Index of the first value of a column in `numbers` or `codes`. */
-  offsetOf(column: number): number {
+  /** `memory`: an instance that reads fields by this parser. */
+  use(memory: ScanMemory): void {
+    this.#memory = memory
+    memory.bytes.set(this.#isText, this.#places.isText)
+    memory.ints.set(this.#offsets, this.#places.offsets / 4)
+  }
+
+  /** Index of the first code of a column of text in `codes`. */
+  codesOf(column: number): number {
     return this.#offsets[column]
   }
 
-  /**
-   * Parses the records that begin in bytes [from, to); the last one may end later, and has a line end. Returns the number of rows.
-   * Throws NotPlain.
-   */
-  parse(block: number, bytes: Uint8Array, from: number, to: number): number {
-    this.#block = block
-    const { numbers, stride } = this
-    const columns = this.#columns
-    const offsets = this.#offsets
-    const isText = this.#isText
-    const delimiter = this.#delimiter
-    const point = this.#point
-    const last = columns - 1
-    let [row, lf, crlf] = [0, 0, 0]
-    let at = from
-    while (at < to) {
-      if (columns > 1 && bytes[at] === LF) {
-        // An empty line is no row of a table with several columns.
-        at++
-        lf++
-        continue
-      }
-      if (row === stride) throw new NotPlain()
-      for (let column = 0; column < columns; column++) {
-        const begin = at
-        if (isText[column] === 1) at = this.#text(bytes, at, column, row)
-        else {
-          let byte = bytes[at]
-          const isNegative = byte === MINUS
-          if (isNegative) byte = bytes[++at]
-          let mantissa = 0
-          let digits = at
-          while (byte >= ZERO && byte < ZERO + 10) {
-            mantissa = (Math.imul(mantissa, 10) + byte - ZERO) | 0
-            byte = bytes[++at]
-          }
-          digits = at - digits
-          let fraction = 0
-          if (byte === point) {
-            const first = at + 1
-            byte = bytes[++at]
-            while (byte >= ZERO && byte < ZERO + 10) {
-              mantissa = (Math.imul(mantissa, 10) + byte - ZERO) | 0
-              byte = bytes[++at]
-            }
-            fraction = at - first
-            digits += fraction
-          }
-          // Any other end of the field is left to #otherNumber.
-          const isPlain = byte === delimiter || byte === LF || byte === CR
-          if (isPlain && digits > 0 && digits <= INT_DIGITS) {
-            const value = fraction === 0 ? mantissa : mantissa / POWERS[fraction]
-            numbers[offsets[column] + row] = isNegative ? -value : value
-          } else {
-            at = this.#otherNumber(bytes, begin, at, isPlain && digits <= F64_DIGITS ? digits : -1, column, row)
-          }
-        }
-        const end = bytes[at]
-        if (column < last) {
-          if (end !== delimiter) throw new NotPlain()
-          at++
-        } else if (end === LF) {
-          at++
-          lf++
-        } else if (end === CR && bytes[at + 1] === LF) {
-          at += 2
-          crlf++
-        } else throw new NotPlain()
-      }
-      row++
-    }
-    this.lf += lf
-    this.crlf += crlf
-    this.end = at
-    return row
+  /** Place in the memory of the numbers of a column. NaN is missing. */
+  numbersOf(column: number): number {
+    return this.#places.numbers + 8 * this.#offsets[column]
   }
 
-  /** A number of more digits, with an exponent, with spaces, or none. `digits`: of one without exponent; -1: anything else. */
-  #otherNumber(bytes: Uint8Array, begin: number, end: number, digits: number, column: number, row: number): number {
-    const place = this.#offsets[column] + row
-    if (digits > 0) {
-      let [mantissa, fraction] = [0, -1]
-      for (let at = begin; at < end; at++) {
-        const byte = bytes[at]
-        if (byte === this.#point) fraction = at
-        else if (byte !== MINUS) mantissa = mantissa * 10 + (byte - ZERO)
-      }
-      const value = fraction < 0 ? mantissa : mantissa / POWERS[end - fraction - 1]
-      this.numbers[place] = bytes[begin] === MINUS ? -value : value
-      return end
-    }
+  /**
+   * Parses the records that begin in bytes [from, to) of the memory; the last one may end later, and has a line end. Returns the number
+   * of rows. Throws NotPlain.
+   */
+  parse(block: number, from: number, to: number): number {
+    this.#block = block
+    const { call, ints, powers } = this.#memory!
+    const { isText, offsets, numbers, ends } = this.#places
+    const columns = this.#isText.length
+    const form = [this.#delimiter, this.#point] as const
+    const rows = call.parse(from, to, columns, this.stride, isText, offsets, numbers, powers, ...form, ends)
+    if (rows < 0) throw new NotPlain()
+    this.end = ints[ends / 4]
+    this.lf += ints[ends / 4 + 1]
+    this.crlf += ints[ends / 4 + 2]
+    return rows
+  }
+
+  /** Reads a number of many digits, with an exponent, with spaces, or none. */
+  readonly number = (begin: number, column: number, row: number): number => {
+    const { bytes } = this.#memory!
     const next = this.#field(bytes, begin)
     const from = this.#from
     const to = this.#to
     if (from === to) {
       if (next !== begin) throw new NotPlain() // spaces or quotes around nothing
-      this.numbers[place] = Number.NaN
+      this.#set(column, row, Number.NaN)
       return next
     }
     if (to - from > MOST_CHARACTERS) throw new NotPlain()
@@ -207,12 +152,16 @@ export class PlainParser {
     }
     const value = Number(plain)
     if (!Number.isFinite(value)) throw new NotPlain()
-    this.numbers[place] = value
+    this.#set(column, row, value)
     return next
   }
 
+  #set(column: number, row: number, value: number): void {
+    this.#memory!.floats[this.numbersOf(column) / 8 + row] = value
+  }
+
   #noNumber(text: string, column: number, row: number): void {
-    this.numbers[this.#offsets[column] + row] = Number.NaN
+    this.#set(column, row, Number.NaN)
     if (!isMissing(text)) {
       this.misfits[column] = 1
       return
@@ -223,7 +172,8 @@ export class PlainParser {
     else missing.others++
   }
 
-  #text(bytes: Uint8Array, begin: number, column: number, row: number): number {
+  readonly text = (begin: number, column: number, row: number): number => {
+    const { bytes } = this.#memory!
     const next = this.#field(bytes, begin)
     const from = this.#from
     const to = this.#to

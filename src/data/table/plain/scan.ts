@@ -11,10 +11,17 @@ import type { TableFile } from '../files.js'
 import type { TextForm } from '../text/form.js'
 import { isSystemError, type PlainFile, type PlainPart, type PlainTask, scanBlocks, Word } from './blocks.js'
 import { Merging } from './merging.js'
-import { inThreads, type PlainOptions, partOf } from './parts.js'
+import { type PlainDigest, type PlainOptions, partOf, ScanThreads } from './parts.js'
 
 /** All rows; or columns of numbers that have other texts; or null, if the files are not plain or too large to keep. */
-export type PlainScan = { readonly scan: Scan } | { readonly misfits: readonly number[] } | null
+export type PlainScan = PlainRows | { readonly misfits: readonly number[] } | null
+
+export interface PlainRows {
+  readonly scan: Scan
+  /** Begins to take the digests of the files on a thread of the scan; null: there is none. Call it once, or `end`. */
+  readonly digests: () => Promise<PlainDigest[]> | null
+  readonly end: () => void
+}
 
 /** Bytes that are worth a thread of their own. */
 const THREAD_BYTES = 2 ** 22
@@ -57,14 +64,31 @@ async function scanFiles(
   if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
   // This thread is one of them: it has nothing else to do, and another costs memory and time to start.
   const others = Math.min(options.threads - 1, Math.floor(bytes / THREAD_BYTES))
-  const parts = await Promise.all([...inThreads(task, others), partOf(scanBlocks(task), task.control, options.onRows)])
-  if (parts.includes(null)) return null
-  const all = parts as PlainPart[]
+  const threads = new ScanThreads(task, others)
+  try {
+    const parts = await Promise.all([...threads.parts, partOf(scanBlocks(task), task.control, options.onRows)])
+    const scanned = parts.includes(null) ? null : rowsOf(task, header, source, parts as PlainPart[])
+    if (scanned === null || 'misfits' in scanned) threads.end()
+    else
+      return { scan: scanned, digests: () => threads.digests(files.map(({ path }) => path)), end: () => threads.end() }
+    return scanned
+  } catch (error) {
+    threads.end()
+    throw error
+  }
+}
+
+function rowsOf(
+  task: PlainTask,
+  header: { readonly lf: number; readonly crlf: number },
+  source: RowSource,
+  all: readonly PlainPart[],
+): Scan | { readonly misfits: readonly number[] } | null {
   const [lf, crlf] = [header.lf + sum(all, part => part.lf), header.crlf + sum(all, part => part.crlf)]
   const rows = new Int32Array(task.control)[Word.rows]
   if ((lf > 0 && crlf > 0) || rows === 0) return null
-  const misfits = isText.flatMap((_, column) => (all.some(part => part.misfits[column] > 0) ? [column] : []))
-  return misfits.length > 0 ? { misfits } : { scan: new Merging(task.form, source, all, rows).scan() }
+  const misfits = task.form.isText.flatMap((_, column) => (all.some(part => part.misfits[column] > 0) ? [column] : []))
+  return misfits.length > 0 ? { misfits } : new Merging(task.form, source, all, rows).scan()
 }
 
 /** Bytes to reserve for the values in this many bytes of text, estimated from the sample. Rounded up to whole eights. */
