@@ -4,6 +4,7 @@
  *
  * Letters: `B` samples, `F` features of one, `K` outputs, `U` units of a layer.
  */
+import { availableParallelism } from 'node:os'
 import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
 import { RunError } from '../errors.js'
@@ -102,18 +103,25 @@ export class Forward {
     copyActivations(this.#model, this.layout, out, layer, first, count)
   }
 
-  /** Works on the pass that all threads run together, until it has ended; see shared-pass.ts. */
+  /** Works on the pass that all threads of the pool run together, until it has ended; see shared-pass.ts. */
   join(): void {
     const { plan, memory, together } = this.#model
+    const threads = plan.workers - 1 // without the one that opened the model
     this.#shared ??= stagesOf(
       plan,
       this.#backend,
       bindNetwork(plan, sharedLayout(plan, this.#backend), memory, this.kernels),
-      plan.workers - 1,
+      threads,
     )
-    joinPass(together, this.#shared)
+    joinPass(together, this.#shared, threads <= availableParallelism() ? SPIN_TURNS : 0)
   }
 }
+
+/**
+ * Looks for the next stage before a thread sleeps, for about a third of a millisecond: waking it takes as long, and most waits for the
+ * last task of a layer are shorter. A pass of 256 samples in two threads took 5 % longer with 5,000 looks.
+ */
+const SPIN_TURNS = 100_000
 
 /** Copies `count` rows of the activations of batch buffers to rows from `first` of `out` (B, U). */
 export function copyActivations(

@@ -57,12 +57,12 @@ export class PredictPool {
     this.#taskRows = PASS_ROWS * Math.ceil(TASK_WORK / weightCount(model.plan.widths) / PASS_ROWS)
   }
 
-  /** Outputs (B, K) of samples (B, F) of `features` numbers each; the samples may be changed once this has returned. */
+  /** Outputs (B, K) of samples (B, F) of `features` numbers each, which nobody may change until this has resolved. */
   async outputs(samples: Features, features: number, outputs: number): Promise<Float32Array> {
     const rows = samples.length / features
     const out = new Float32Array(rows * outputs)
     const work = this.#isForAll(rows)
-      ? [this.#together(samples.slice(), features, out)]
+      ? [this.#together(samples, features, out)]
       : Array.from({ length: Math.ceil(rows / this.#taskRows) }, (_, task) => {
           const first = task * this.#taskRows
           return this.#inOneThread(

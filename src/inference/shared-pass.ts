@@ -28,8 +28,6 @@ const WORDS = 128
 export const createPassWords = (): Int32Array =>
   new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT))
 
-/** Looks at `generation` before a thread sleeps: most waits for others are shorter than a sleep. */
-const SPIN_TURNS = 5000
 /** Longest sleep between two looks. */
 const SLEEP_MS = 100
 
@@ -56,13 +54,16 @@ export function endPass(words: Int32Array): void {
 /** The code of a fault of the pass that has ended; 0: none. */
 export const faultOfPass = (words: Int32Array): number => Atomics.load(words, Word.fault)
 
-/** Works on the pass that is open until it has ended; returns at once where none is. */
-export function joinPass(words: Int32Array, stages: readonly Stage<number>[]): void {
+/**
+ * Works on the pass that is open until it has ended; returns at once where none is. `spinTurns`: looks for the next stage before the
+ * thread sleeps.
+ */
+export function joinPass(words: Int32Array, stages: readonly Stage<number>[], spinTurns = 0): void {
   for (;;) {
     const generation = Atomics.load(words, Word.generation)
     if (Atomics.load(words, Word.over) !== 0) return
     const left = Atomics.sub(words, Word.left, 1)
-    if (left <= 0) wait(words, generation)
+    if (left <= 0) wait(words, generation, spinTurns)
     else runTask(words, stages, left)
   }
 }
@@ -102,8 +103,8 @@ function reportFault(words: Int32Array, code: number): void {
   }
 }
 
-function wait(words: Int32Array, generation: number): void {
-  for (let turn = 0; turn < SPIN_TURNS; turn++) {
+function wait(words: Int32Array, generation: number, spinTurns: number): void {
+  for (let turn = 0; turn < spinTurns; turn++) {
     if (Atomics.load(words, Word.generation) !== generation) return
   }
   Atomics.wait(words, Word.generation, generation, SLEEP_MS)
