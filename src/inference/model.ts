@@ -60,14 +60,16 @@ export async function openModel(target: string, { threads, backend }: ModelOptio
   const { experiment: asRun } = resolveExperiment(opened.experiment, where)
   // A library that the experiment names belongs to the backend that it names.
   const named = backend ?? asRun.compute.backend
-  const library = named === asRun.compute.backend ? [] : ['compute.library=null']
-  const resolved = (more: readonly string[]) =>
-    resolveExperiment(opened.experiment, {
-      ...where,
+  const library = named === asRun.compute.backend ? {} : { library: null }
+  // As an object: overrides in text need the description of all settings, whose making takes 50 ms.
+  const given = opened.experiment as { readonly compute?: object }
+  const resolved = (compute: object) =>
+    resolveExperiment(
       // Predictions are in f32 whatever the precision of training: other backends may not have that.
-      overrides: [`compute.workers=${threads}`, 'compute.precision=f32', ...more],
-    }).experiment
-  const experiment = resolved([`compute.backend=${named}`, ...library])
+      { ...given, compute: { ...given.compute, workers: threads, precision: 'f32', ...compute } },
+      where,
+    ).experiment
+  const experiment = resolved({ backend: named, ...library })
   const baseDir = opened.runDir ?? dirname(opened.checkpoint)
   const { input: saved } = await readCheckpoint(opened.checkpoint)
   if (saved === undefined) {
@@ -93,7 +95,7 @@ export async function openModel(target: string, { threads, backend }: ModelOptio
   const planned = await plan(experiment).catch(error => {
     // A model predicts on any machine, whatever it was trained with on another.
     if (backend !== undefined || named === 'auto' || !(error instanceof ConfigError)) throw error
-    return plan(resolved(['compute.backend=auto', 'compute.library=null']))
+    return plan(resolved({ backend: 'auto', library: null }))
   })
   const trainedIn = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
