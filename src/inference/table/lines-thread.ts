@@ -53,22 +53,16 @@ export default function makeLines({ rows, into }: LinesTask): Promise<Outcome<Li
 }
 
 function linesOf(maker: LineMaker, chunk: TableChunk, into: SharedArrayBuffer): LinesDone {
-  let room = into
-  let bytes = 0
-  let types: LinesDone['types'] = []
+  const { bytes, types } = maker.linesInto(into, blocksOf(chunk))
+  const room = bytes.buffer as SharedArrayBuffer
+  return { bytes: bytes.length, into: room === into ? null : room, types }
+}
+
+/** Rows of a chunk that go through the network at once. */
+function* blocksOf(chunk: TableChunk): Generator<TableChunk, void, undefined> {
   for (let from = 0; from < chunk.rows; from += data.blockRows) {
-    const lines = maker.lines(partOf(chunk, from, Math.min(from + data.blockRows, chunk.rows)))
-    if (from === 0) types = lines.types
-    const end = bytes + lines.bytes.length
-    if (end > room.byteLength) {
-      const larger = new SharedArrayBuffer(Math.max(end + end / 8, 2 * room.byteLength))
-      new Uint8Array(larger).set(new Uint8Array(room, 0, bytes))
-      room = larger
-    }
-    new Uint8Array(room, bytes).set(lines.bytes)
-    bytes = end
+    yield partOf(chunk, from, Math.min(from + data.blockRows, chunk.rows))
   }
-  return { bytes, into: room === into ? null : room, types }
 }
 
 function partOf(chunk: TableChunk, from: number, to: number): TableChunk {

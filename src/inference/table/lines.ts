@@ -3,7 +3,7 @@ import type { TableChunk } from '../../data/table/columns.js'
 import { encodeRows } from '../../data/table/encode.js'
 import { featureCount, type TableEncoding } from '../../data/table/encoding.js'
 import type { Forward } from '../forward.js'
-import { type Outputs, type OutputValues, predictionColumns } from './predictions.js'
+import { type OutputColumn, type Outputs, type OutputValues, predictionColumns } from './predictions.js'
 import { RowsWriter, type TextFormat } from './writers.js'
 
 /** Settings of the lines, besides the network and the rows: plain data, which can be sent to a thread. */
@@ -41,13 +41,34 @@ export class LineMaker {
 
   /** Throws DataError for a value that is none of its column, RunError for outputs that are not finite. */
   lines(chunk: TableChunk): Lines {
+    const columns = this.#columns(chunk)
+    return { rows: chunk.rows, bytes: this.#writer.write(columns), types: typesOf(columns) }
+  }
+
+  /**
+   * Lines of consecutive chunks, one after the other in `memory`, or in a larger one if they have no room in it. Throws as `lines`.
+   */
+  linesInto(memory: SharedArrayBuffer, chunks: Iterable<TableChunk>): Omit<Lines, 'rows'> {
+    let types: Lines['types'] = []
+    this.#writer.begin(Buffer.from(memory))
+    for (const chunk of chunks) {
+      const columns = this.#columns(chunk)
+      this.#writer.add(columns)
+      types = typesOf(columns)
+    }
+    return { bytes: this.#writer.written(), types }
+  }
+
+  /** Columns of the lines, valid until the next chunk. */
+  #columns(chunk: TableChunk): OutputColumn[] {
     const { encoding, outputs, keep, where } = this.#spec
     const size = chunk.rows * featureCount(encoding)
     if (this.#features.length < size) this.#features = new Float32Array(size)
     const features = this.#features.subarray(0, size)
     encodeRows(encoding, chunk, features, null, where)
     const kept = keep.map(name => ({ name, values: chunk.columns.get(name)! }))
-    const columns = [...kept, ...predictionColumns(outputs, this.#forward.outputs(features))]
-    return { rows: chunk.rows, bytes: this.#writer.write(columns), types: columns.map(({ values }) => values.type) }
+    return [...kept, ...predictionColumns(outputs, this.#forward.outputs(features))]
   }
 }
+
+const typesOf = (columns: readonly OutputColumn[]): Lines['types'] => columns.map(({ values }) => values.type)

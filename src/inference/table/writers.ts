@@ -1,6 +1,6 @@
 /**
  * Writers of predictions: CSV by RFC 4180 and NDJSON, chunk by chunk. Bytes are written one by one into a buffer that is used again:
- * strings of numbers would take longer than the network. Main thread.
+ * strings of numbers would take longer than the network. Any thread.
  */
 import type { ValueType } from '../../data/table/columns.js'
 import { f32Text, putFraction } from './number-text.js'
@@ -15,7 +15,7 @@ export const headOf = (format: TextFormat, names: readonly string[]): string =>
 /** Writes the value of a row at `at`, and returns the end of it. The buffer has room for `most` bytes. */
 interface Field {
   readonly most: number
-  put(row: number, into: Buffer, at: number): number
+  put(row: number, into: Buffer<ArrayBufferLike>, at: number): number
 }
 
 const [COMMA, LINE_END] = [44, 10]
@@ -25,12 +25,32 @@ const FIRST_BYTES = 2 ** 20
 
 /** Makes texts of chunks. */
 export class RowsWriter {
-  #buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  #buffer: Buffer<ArrayBufferLike> = Buffer.alloc(0)
+  /** Bytes of the buffer that are written. */
+  #end = 0
 
   constructor(readonly format: TextFormat) {}
 
   /** Lines of a chunk's rows, valid until the next call. Columns must have equal lengths. */
-  write(columns: readonly OutputColumn[]): Buffer {
+  write(columns: readonly OutputColumn[]): Buffer<ArrayBufferLike> {
+    this.begin(this.#buffer.length > 0 ? this.#buffer : Buffer.allocUnsafe(FIRST_BYTES))
+    this.add(columns)
+    return this.written()
+  }
+
+  /** Begins a text in this memory, or in a larger one of the same kind, shared or not, if it has no room. */
+  begin(memory: Buffer<ArrayBufferLike>): void {
+    this.#buffer = memory
+    this.#end = 0
+  }
+
+  /** Text since `begin`. */
+  written(): Buffer<ArrayBufferLike> {
+    return this.#buffer.subarray(0, this.#end)
+  }
+
+  /** Adds lines of a chunk's rows. */
+  add(columns: readonly OutputColumn[]): void {
     const rows = rowsOf(columns)
     const fields = columns.map(({ values }) => fieldOf(this.format, values))
     const before = columns.map(({ name }, c) => this.#before(name, c))
@@ -39,9 +59,9 @@ export class RowsWriter {
       (sum, each) => sum + each.most,
       0,
     )
-    let at = 0
+    let at = this.#end
     for (let row = 0; row < rows; row++) {
-      if (at + most > this.#buffer.length) this.#grow(at + most)
+      if (at + most > this.#buffer.length) this.#grow(at, at + most)
       const buffer = this.#buffer
       for (let c = 0; c < fields.length; c++) {
         const text = before[c]
@@ -52,7 +72,7 @@ export class RowsWriter {
       if (after.length === 1) buffer[at++] = LINE_END
       else at = putBytes(after, buffer, at)
     }
-    return this.#buffer.subarray(0, at)
+    this.#end = at
   }
 
   /** Bytes before the value of a column. */
@@ -61,9 +81,12 @@ export class RowsWriter {
     return Buffer.from(`${column === 0 ? '{' : ','}${JSON.stringify(name)}:`)
   }
 
-  #grow(least: number): void {
-    const larger = Buffer.allocUnsafe(Math.max(2 * this.#buffer.length, least))
-    this.#buffer.copy(larger)
+  /** Makes room for `least` bytes, of which the first `used` are kept. */
+  #grow(used: number, least: number): void {
+    const bytes = Math.max(2 * this.#buffer.length, least)
+    const isShared = this.#buffer.buffer instanceof SharedArrayBuffer
+    const larger = isShared ? Buffer.from(new SharedArrayBuffer(bytes)) : Buffer.allocUnsafe(bytes)
+    this.#buffer.copy(larger, 0, 0, used)
     this.#buffer = larger
   }
 }
@@ -77,7 +100,7 @@ export function rowsOf([first]: readonly OutputColumn[]): number {
 /** Number of bytes up to which a loop is faster than a call of native code. */
 const FEW_BYTES = 24
 
-function putBytes(bytes: Buffer, into: Buffer, at: number): number {
+function putBytes(bytes: Buffer, into: Buffer<ArrayBufferLike>, at: number): number {
   const { length } = bytes
   if (length > FEW_BYTES) return at + bytes.copy(into, at)
   for (let i = 0; i < length; i++) into[at + i] = bytes[i]

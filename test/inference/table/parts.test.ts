@@ -11,6 +11,7 @@ import { DataError } from '../../../src/errors.js'
 import { Predictor } from '../../../src/inference/predictor.js'
 import { linesOfParts } from '../../../src/inference/table/lines-pool.js'
 import { predictTable } from '../../../src/inference/table/predict-table.js'
+import { parquetFile, type WrittenColumn } from '../../helpers/parquet.js'
 
 const dir = t.testdir()
 let files = 0
@@ -26,7 +27,7 @@ async function written(select: string, options = ''): Promise<string> {
 }
 
 /** Rows that threads are started for. */
-const MANY = 230_000
+const MANY = 140_000
 const COLUMNS = [
   '(hash(i) % 1000003) / 1000 - 500 AS size',
   'CASE WHEN hash(i) % 9 > 0 THEN CAST(i % 17 AS FLOAT) / 3 END AS gap',
@@ -44,7 +45,7 @@ const rowsOf = (rows: number, others: readonly string[] = OTHERS) =>
 
 const experiment = resolveExperiment({
   data: { dataset: 'table', path: await written(`SELECT *, colour = 'c2' AS kind FROM (${rowsOf(700, [])})`) },
-  model: { hidden: [8] },
+  model: { hidden: [64, 64] },
   train: { epochs: 1, batchSize: 16 },
   compute: { backend: 'wasm', workers: 1 },
 })
@@ -133,6 +134,51 @@ t.test('what is read by parts: plain columns, beside others that are not asked f
   ])
 })
 
+t.test('groups of several parts, with pages that end elsewhere in each column', async t => {
+  const rows = MANY
+  const values = <T>(of: (i: number) => T) => Array.from({ length: rows }, (_, i) => of(i))
+  const columns: WrittenColumn[] = [
+    {
+      name: 'size',
+      type: 'DOUBLE',
+      values: values(i => ((i * 7919) % 10007) / 8),
+      pages: [30_000, 1, 999, 50_000],
+      dictionaryPages: 1,
+    },
+    {
+      name: 'gap',
+      type: 'DOUBLE',
+      values: values(i => (i % 11 === 3 || i > 120_000 ? null : i / 4)),
+      pages: [4096],
+      dictionaryPages: 0,
+    },
+    {
+      name: 'count',
+      type: 'INT64',
+      values: values(i => (i * 31) % 2001),
+      pages: [35_536, 91_072],
+      dictionaryPages: 2,
+      statistics: 700,
+    },
+    {
+      name: 'colour',
+      type: 'BYTE_ARRAY',
+      values: values(i => (i % 7 === 0 ? null : `c${i % 6}`)),
+      pages: [20_000, 45_001],
+      dictionaryPages: 2,
+    },
+    { name: 'id', type: 'BYTE_ARRAY', values: values(i => `row ${i}`), pages: [50_000], dictionaryPages: 0 },
+  ]
+  for (const groups of [[rows], [100_000, 20, rows - 100_020]]) {
+    const path = join(dir, `${files++}.parquet`)
+    writeFileSync(path, parquetFile(columns, groups))
+    t.ok((await partsOf(path, ['size', 'id']))!.parts.length > groups.length, 'groups are divided')
+    const found = await predicted(path, 'plain', ['id', 'gap', 'count'])
+    same(t, found, await predicted(path, 'native', ['id', 'gap', 'count']), `groups of ${groups} rows`)
+    t.ok(found.startsWith(`${rows} of ${rows} rows`))
+  }
+})
+
 t.test('what is not plain from some row on is read by DuckDB from there', async t => {
   for (const late of [5, MANY - 9]) {
     const odd = `CASE WHEN i = ${late} THEN 'inf'::DOUBLE ELSE i / 4 END AS odd`
@@ -156,9 +202,9 @@ t.test('a value that the network cannot take is refused with its row, by both', 
 t.test('files of a folder, one after the other', async t => {
   const folder = t.testdir()
   for (const [name, rows] of [
-    ['a', 120_000],
+    ['a', 70_000],
     ['b', 5],
-    ['c', 110_000],
+    ['c', 68_000],
   ] as const) {
     writeFileSync(join(folder, `${name}.parquet`), readFileSync(await written(rowsOf(rows), ', ROW_GROUP_SIZE 40960')))
   }
