@@ -169,7 +169,7 @@ t.test('groups of several parts, with pages that end elsewhere in each column', 
     },
     { name: 'id', type: 'BYTE_ARRAY', values: values(i => `row ${i}`), pages: [50_000], dictionaryPages: 0 },
   ]
-  for (const groups of [[rows], [100_000, 20, rows - 100_020]]) {
+  for (const groups of [[rows], [133_000, 20, rows - 133_020]]) {
     const path = join(dir, `${files++}.parquet`)
     writeFileSync(path, parquetFile(columns, groups))
     t.ok((await partsOf(path, ['size', 'id']))!.parts.length > groups.length, 'groups are divided')
