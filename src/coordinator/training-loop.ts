@@ -14,6 +14,7 @@ import type { RunDirectory } from '../run/directory.js'
 import type { RunSummary, TrainEvent } from '../run/events.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { stepsPerEpoch } from '../worker/plan/clock.js'
+import type { RunPlan } from '../worker/plan/run-plan.js'
 import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Finish } from './finish.js'
@@ -279,7 +280,8 @@ export class Trainer {
     const { experiment, session, directory, emit, warn } = this.#training
     const { plan, layout } = session
     for (const message of checkTrainingRows(plan)) warn(message)
-    const { backendReason, backendAdvice, notes = [] } = this.#parts
+    const { backendReason, backendAdvice } = this.#parts
+    const notes = [...(this.#parts.notes ?? []), ...settledNotes(experiment, plan)]
     emit({
       type: 'start',
       name: experiment.name,
@@ -303,6 +305,12 @@ export class Trainer {
     if (progress) this.#parts.options.onEvent?.(progress)
   }
 }
+
+/** Settings that the data have decided, beside those in the notes of the data. */
+const settledNotes = ({ optimizer: asked }: Experiment, { optimizer }: RunPlan): string[] =>
+  asked.type === 'adamw' && asked.weightDecay === 'auto' && optimizer.type === 'adamw'
+    ? [`optimizer.weightDecay "auto" is ${Number(optimizer.weightDecay.toPrecision(3))}`]
+    : []
 
 /** Steps from `step` to the next multiple of `every`. */
 const stepsTo = (every: number | null, step: number): number =>

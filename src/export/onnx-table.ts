@@ -100,9 +100,10 @@ function encodeColumn(part: GraphPart, encoding: ColumnEncoding, names: Names): 
 const NUMBER = { type: 'double', missing: 'NaN' } as const
 
 function encodeNumber(part: GraphPart, encoding: NumberEncoding, { value: input }: Names): EncodedColumn {
-  const { column, kind, offset, factor, knots, fill, indicator } = encoding
+  const { column, kind, offset, factor, limit, knots, fill, indicator } = encoding
   const { value, missing } = filled(part, input, fill)
-  const features = [part.cast(standardised(part, value, offset, factor), 'float')]
+  const scaled = standardised(part, value, offset, factor)
+  const features = [part.cast(limit === undefined ? scaled : limited(part, scaled, limit), 'float')]
   if (knots.length > 1) {
     const from = knots.slice(0, -1)
     const shifted = part.add('Sub', [value, part.double(from)])
@@ -111,6 +112,13 @@ function encodeNumber(part: GraphPart, encoding: NumberEncoding, { value: input 
   }
   if (indicator) features.push(part.cast(missing, 'float'))
   return { inputs: [{ input, column, kind, ...NUMBER, values: 'a number as in the data' }], features }
+}
+
+/** z / √(1 + (z / limit)²), in the order of operations of data/table/encode.ts. */
+function limited(part: GraphPart, z: string, limit: number): string {
+  const share = part.add('Div', [z, part.double(limit)])
+  const square = part.add('Mul', [share, share])
+  return part.add('Div', [z, part.add('Sqrt', [part.add('Add', [part.double(1), square])])])
 }
 
 function encodeBoolean(part: GraphPart, encoding: BooleanEncoding, { value: input }: Names): EncodedColumn {

@@ -19,7 +19,23 @@
 import type { Experiment } from '../config/schema.js'
 import { power } from '../tensor/exact-math.js'
 
-export type OptimizerType = Experiment['optimizer']['type']
+type Asked = Experiment['optimizer']
+type Settle<T> = T extends { weightDecay: number | 'auto' } ? Omit<T, 'weightDecay'> & { weightDecay: number } : T
+
+/** Optimizer of an experiment without "auto". */
+export type SettledOptimizer = Settle<Asked>
+export type OptimizerType = Asked['type']
+
+/**
+ * The optimizer with the weight decay that "auto" stands for: 2 / classes, and 1 for numbers and labels. A class has fewer rows of a
+ * mini-batch the more classes there are, so that its gradient, which Adam divides by its root mean square, pulls less against the decay.
+ * `classes`: null for other tasks than classification.
+ */
+export function settledOptimizer(optimizer: Asked, classes: number | null): SettledOptimizer {
+  if (optimizer.type !== 'adamw') return optimizer
+  const { weightDecay } = optimizer
+  return { ...optimizer, weightDecay: weightDecay === 'auto' ? Math.min(1, 2 / (classes ?? 2)) : weightDecay }
+}
 
 /** Moment tensors each parameter carries. */
 export const momentCount: Readonly<Record<OptimizerType, number>> = {
@@ -52,7 +68,7 @@ export interface OptimizerStep {
 
 /** The scalars of step `t`, counted from 1. `l2`: λ / m. */
 export function optimizerStep(
-  optimizer: Experiment['optimizer'],
+  optimizer: SettledOptimizer,
   t: number,
   learningRate: number,
   l2: number,

@@ -13,7 +13,7 @@ const REFERENCE = {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
     ...{ query: null, target: null, weight: null, columns: {} },
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
-    numbers: { bins: 0 },
+    numbers: { bins: 0, limit: null },
     categories: { max: 64, buckets: 32, above: 'hash', embeddingSize: null },
     ...{ split: { column: null, group: null, time: null }, stream: 'auto', windowRows: null },
     table: { delimiter: 'auto', header: 'auto', decimal: 'auto', dayFirst: 'auto' },

@@ -116,7 +116,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ optimizer: { type: 7 } }, `optimizer.type is 7, expected ${OPTIMIZERS}`],
   [{ optimizer: { type: 'adam-w' } }, `optimizer.type is 'adam-w', expected ${OPTIMIZERS}; did you mean "adamw"?`],
   [{ optimizer: { type: 'nesterov', momentum: 1 } }, 'optimizer.momentum is 1, expected a number >= 0 and < 1'],
-  [{ optimizer: { type: 'adamw', weightDecay: -1 } }, 'optimizer.weightDecay is -1, expected a number >= 0'],
+  [{ optimizer: { type: 'adamw', weightDecay: -1 } }, 'optimizer.weightDecay is -1, expected "auto" or a number >= 0'],
   [
     { optimizer: { weightDecay: 0.1 } },
     'optimizer.weightDecay is 0.1, expected no weightDecay with optimizer.type "adam"; "adamw", "momentum", ' +
@@ -262,6 +262,7 @@ t.test('every wrong value is reported with its path, the value and the expected 
       ...['data.missing.number', 'data.missing.category', 'data.missing.date', 'data.missing.target'],
       ...[
         'data.numbers.bins',
+        'data.numbers.limit',
         'data.categories.max',
         'data.categories.buckets',
         'data.categories.above',
@@ -376,7 +377,11 @@ t.test('errors of the data section', async t => {
       `data.missing.number is 'drop', expected "fill", "row" or "error"`,
     ],
     [{ data: { ...table, missing: { target: 'fill' } } }, `data.missing.target is 'fill', expected "row" or "error"`],
-    [{ data: { ...table, numbers: { bins: -1 } } }, 'data.numbers.bins is -1, expected an integer from 0 to 256'],
+    [
+      { data: { ...table, numbers: { bins: -1 } } },
+      'data.numbers.bins is -1, expected "auto" or an integer from 0 to 256',
+    ],
+    [{ data: { ...table, numbers: { limit: 0 } } }, 'data.numbers.limit is 0, expected a number > 0 or null'],
     [{ data: { ...table, categories: { max: 0 } } }, 'data.categories.max is 0, expected an integer >= 1'],
     [{ data: { ...table, categories: { above: 'x' } } }, `data.categories.above is 'x', expected "hash" or "embed"`],
     [

@@ -126,7 +126,7 @@ function everyKind(file: string): string {
 async function trained(run: string, above: 'hash' | 'embed', norm: 'none' | 'batch'): Promise<string> {
   const experiment = resolveExperiment({
     data: {
-      ...{ dataset: 'table', path: everyKind(`${run}.csv`), target: 'y', numbers: { bins: 6 } },
+      ...{ dataset: 'table', path: everyKind(`${run}.csv`), target: 'y', numbers: { bins: 6, limit: 3 } },
       ...{ columns: { 'city bucket': 'category', 'columns.0': 'category' }, categories: { max: 4, buckets: 3, above } },
     },
     model: { hidden: [16], dropout: 0, norm },

@@ -2,8 +2,12 @@
  * The optimizer steps that sweeps take, and how far rounding may carry their results from the exact ones: first-order
  * error analysis of the formulas in src/model/optimizer.ts, every constant and every operation rounded once.
  */
-import type { Experiment } from '../../src/config/schema.js'
-import { type OptimizerStep, type OptimizerType, optimizerStep } from '../../src/model/optimizer.js'
+import {
+  type OptimizerStep,
+  type OptimizerType,
+  optimizerStep,
+  type SettledOptimizer,
+} from '../../src/model/optimizer.js'
 import type { Check, Precision } from './tally.js'
 
 export const OPTIMIZERS = ['adam', 'adamw', 'momentum', 'nesterov', 'rmsprop', 'lion', 'sgd'] as const
@@ -11,7 +15,7 @@ export const OPTIMIZERS = ['adam', 'adamw', 'momentum', 'nesterov', 'rmsprop', '
 /** Step 3, with decays, so that every number of a step counts; clipped for a sweep's every other case. */
 export function stepOf(type: OptimizerType, n = 0): OptimizerStep {
   const common = { learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-3, weightDecay: 0.3 }
-  const optimizer = { ...common, momentum: 0.9, type } as Experiment['optimizer']
+  const optimizer = { ...common, momentum: 0.9, type } as SettledOptimizer
   return optimizerStep(optimizer, 3, 0.01, 0.07, n % 2 === 0 ? Number.POSITIVE_INFINITY : 0.3)
 }
 

@@ -5,14 +5,20 @@
  */
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import type { Experiment } from '../../src/config/schema.js'
 import { reference } from '../../src/kernels/reference/index.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
-import { momentCount, type OptimizerStep, type OptimizerType, optimizerStep } from '../../src/model/optimizer.js'
+import {
+  momentCount,
+  type OptimizerStep,
+  type OptimizerType,
+  optimizerStep,
+  type SettledOptimizer,
+  settledOptimizer,
+} from '../../src/model/optimizer.js'
 import { fill, Lab, type Region, read, vector, whole } from '../kernels/lab.js'
 
 interface Case {
-  readonly optimizer: Experiment['optimizer']
+  readonly optimizer: SettledOptimizer
   readonly l2: number
   readonly clip: number | null
   /** Per step, before clipping and L2. */
@@ -137,4 +143,15 @@ t.test('optimizerStep corrects both biases; an optimizer without a moment has no
     t.same([stepSize, secondCorrection], [0.3, 1], `${plain.type} is not corrected`)
   }
   t.same(momentCount, { adam: 2, adamw: 2, momentum: 1, nesterov: 1, rmsprop: 1, lion: 1, sgd: 0 })
+})
+
+t.test('weight decay "auto" is 2 / classes, and 1 for other tasks; a number stays', async t => {
+  const rest = { type: 'adamw', learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const
+  const decay = (classes: number | null) => {
+    const settled = settledOptimizer({ ...rest, weightDecay: 'auto' }, classes)
+    t.match(settled, rest)
+    return settled.type === 'adamw' && settled.weightDecay
+  }
+  t.same([null, 1, 2, 3, 4, 10, 32].map(decay), [1, 1, 1, 2 / 3, 0.5, 0.2, 1 / 16])
+  t.match(settledOptimizer({ ...rest, weightDecay: 0.3 }, 10), { weightDecay: 0.3 })
 })

@@ -226,6 +226,7 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['missing', 'date'], ['table'], 'fill'],
   [['missing', 'target'], ['table'], 'row'],
   [['numbers', 'bins'], ['table'], 0],
+  [['numbers', 'limit'], ['table'], null],
   [['categories', 'max'], ['table'], MAX_CATEGORIES],
   [['categories', 'buckets'], ['table'], BUCKETS],
   [['categories', 'above'], ['table'], 'hash'],

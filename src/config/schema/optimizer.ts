@@ -3,17 +3,10 @@ import * as z from 'zod'
 import { fraction, help, positive } from './fields.js'
 
 const LEARNING_RATE = 'Step size before the schedule scales it.'
-const weightDecay = (value: number) =>
-  z
-    .number()
-    .min(0)
-    .default(value)
-    .meta(
-      help(
-        'Decoupled weight decay: every step subtracts learningRate · weightDecay · W from the weights, in addition to the ' +
-          'gradient update; biases are exempt. It adds to `train.l2`.',
-      ),
-    )
+const WEIGHT_DECAY =
+  'Decoupled weight decay: every step subtracts learningRate · weightDecay · W from the weights, in addition to the ' +
+  'gradient update; biases are exempt. It adds to `train.l2`.'
+const weightDecay = (value: number) => z.number().min(0).default(value).meta(help(WEIGHT_DECAY))
 // Default rates: 0.001 is Adam's own. A plain gradient is not normalised as Adam's is, and momentum here averages
 // gradients, (1-β)g, rather than summing them, so both want steps a hundred times as large; nesterov sums them, ten in
 // effect. RMSProp's gradient is normalised too. Lion moves each weight by the whole rate: its paper takes a tenth of Adam's.
@@ -33,7 +26,10 @@ const adamw = z
       .meta(help('Adam with decoupled weight decay, as in PyTorch and Keras; leave `train.l2` at 0 with it.')),
     ...{ learningRate: adam.shape.learningRate, beta1: adam.shape.beta1, beta2: adam.shape.beta2 },
     epsilon: adam.shape.epsilon,
-    weightDecay: weightDecay(0.01),
+    weightDecay: z
+      .union([z.literal('auto'), z.number().min(0)])
+      .default(0.01)
+      .meta(help(`${WEIGHT_DECAY} \`auto\`: 2 / classes, and 1 for other tasks than classification (docs/tables.md).`)),
   })
   .meta({ title: 'AdamW' })
 const momentum = z

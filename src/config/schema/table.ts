@@ -1,6 +1,6 @@
 /** Settings of tables in the section `data`: kinds of columns, missing values, categories, splits. Types and data only; any thread. */
 import * as z from 'zod'
-import { count, help } from './fields.js'
+import { count, help, positive } from './fields.js'
 
 export const KINDS = ['number', 'category', 'boolean', 'date', 'ignore'] as const
 
@@ -92,14 +92,22 @@ export const categories = z
 export const numbers = z
   .strictObject({
     bins: z
-      .int()
-      .min(0)
-      .max(256)
+      .union([z.literal('auto'), z.int().min(0).max(256)])
       .default(0)
       .meta(
         help(
           'Bins of every number, with about as many training rows in each: one more feature per bin, 0 below it, 1 above it and linear ' +
-            'inside (piecewise linear encoding); none for columns with at most 8 different values. They let a small network learn thresholds and bends quickly.',
+            'inside (piecewise linear encoding); none for columns with at most 8 different values. They let a small network learn thresholds and bends quickly. ' +
+            '`auto`: 8, or as many as leave 5 training rows for each of these features; none if those are fewer than 2.',
+        ),
+      ),
+    limit: positive()
+      .nullable()
+      .default(null)
+      .meta(
+        help(
+          'Smooth limit of every standardised number: z becomes z / √(1 + (z / limit)²), nearly z near 0 and at most ±limit, so that outliers ' +
+            'do not dominate (as in RealMLP, with 3). null: none.',
         ),
       ),
   })

@@ -6,7 +6,7 @@
  */
 import type { TableChunk } from './columns.js'
 import { encodeRows } from './encode.js'
-import { featureCount, type NumberEncoding, type TableEncoding, widthOf } from './encoding.js'
+import { featureCount, isLinear, type NumberEncoding, type TableEncoding, widthOf } from './encoding.js'
 import { Packing, type Piece, powerOf } from './packed.js'
 import { Rooms, ScanMemory } from './plain/scan-module.js'
 import type { PackedTable } from './reader.js'
@@ -69,7 +69,7 @@ export class PackedEncoder {
     const columns: PackedColumn[] = []
     let at = 0
     for (const each of encoding.columns) {
-      if (each.kind === 'number' && each.knots.length < 2) {
+      if (each.kind === 'number' && isLinear(each)) {
         const place = packed.placeOf(each.column)
         if (place !== null) columns.push({ encoding: each, place, at })
       }

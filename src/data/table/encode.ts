@@ -15,6 +15,7 @@ import {
   type DateEncoding,
   type EmbeddedEncoding,
   featureCount,
+  isLinear,
   type NumberEncoding,
   type TableEncoding,
   widthOf,
@@ -86,7 +87,7 @@ function writerOf(encoding: ColumnEncoding, values: ColumnValues, place: Place):
   switch (encoding.kind) {
     case 'number': {
       const numbers = numbersOf(values, 'number', place)
-      if (encoding.knots.length < 2) return plainNumberWriter(encoding, numbers, place)
+      if (isLinear(encoding)) return plainNumberWriter(encoding, numbers, place)
       return eachRow(numberWriter(encoding, numbers, place))
     }
     case 'boolean':
@@ -100,7 +101,7 @@ function writerOf(encoding: ColumnEncoding, values: ColumnValues, place: Place):
   }
 }
 
-/** A number without bins, which most columns are. */
+/** A number without bins or limit. */
 function plainNumberWriter(
   { offset, factor, fill, indicator }: NumberEncoding,
   values: Float64Array,
@@ -169,17 +170,24 @@ function scaleChosen(
 }
 
 function numberWriter(encoding: NumberEncoding, values: Float64Array, place: Place): Write {
-  const { offset, factor, knots, fill, indicator } = encoding
+  const { offset, factor, limit, knots, fill, indicator } = encoding
   const bins = Math.max(0, knots.length - 1)
   return (row, into, at) => {
     const isMissing = Number.isNaN(values[row])
     const value = isMissing ? fill : values[row]
-    into[at] = finite((value - offset) * factor, value, row, place)
+    const scaled = finite((value - offset) * factor, value, row, place)
+    into[at] = limit === undefined ? scaled : limited(scaled, limit)
     for (let bin = 0; bin < bins && value > knots[bin]; bin++) {
       into[at + 1 + bin] = value >= knots[bin + 1] ? 1 : (value - knots[bin]) / (knots[bin + 1] - knots[bin])
     }
     if (isMissing && indicator) into[at + 1 + bins] = 1
   }
+}
+
+/** Nearly z near 0, and at most ±limit. */
+function limited(z: number, limit: number): number {
+  const part = z / limit
+  return z / Math.sqrt(1 + part * part)
 }
 
 function booleanWriter({ fill, indicator }: BooleanEncoding, values: Float64Array): Write {

@@ -17,13 +17,15 @@ export interface SeenRange {
   readonly step: number | null
 }
 
-/** Quantity as a feature, (x - offset) * factor, one more for each bin, and possibly one that is 1 where the value is missing. */
+/** Quantity as a feature, z = (x - offset) * factor or that with a smooth limit, one more for each bin, and possibly one that is 1 where the value is missing. */
 export interface NumberEncoding {
   readonly column: string
   readonly kind: 'number'
   readonly offset: number
   /** 0 for a column that is constant in the training rows. */
   readonly factor: number
+  /** The first feature is z / √(1 + (z / limit)²); absent: z, and in files of older versions. */
+  readonly limit?: number | undefined
   /**
    * Limits of bins, ascending: a feature for each two that follow each other is 0 below both, 1 above both, and linear between
    * (piecewise linear encoding; Gorishniy et al., "On embeddings for numerical features in tabular deep learning", 2022).
@@ -36,6 +38,9 @@ export interface NumberEncoding {
   /** Absent without a value, and in files of older versions. */
   readonly seen?: SeenRange | undefined
 }
+
+/** True for a number whose features are a linear one and possibly an indicator, which have faster encoders. */
+export const isLinear = ({ knots, limit }: NumberEncoding): boolean => knots.length < 2 && limit === undefined
 
 /** Yes or no as one feature, 1 or 0, and possibly an indicator as that of a number. */
 export interface BooleanEncoding {

@@ -16,7 +16,9 @@ export interface TableFitOptions {
   readonly above: 'hash' | 'embed'
   readonly buckets: number
   readonly embeddingSize: number | null
-  readonly bins: number
+  /** Bins of a number, at most; `auto`: by the number of training rows. */
+  readonly bins: number | 'auto'
+  readonly limit: number | null
   /** Column of the times that rows are split by: its elapsed time is no feature. */
   readonly late: string | null
 }
@@ -27,13 +29,15 @@ export async function fitTable(
   table: TableRows,
   rows: Uint32Array,
   { features, unused }: ChosenColumns,
-  { targets, late, ...options }: TableFitOptions,
+  { targets, late, bins, ...options }: TableFitOptions,
 ): Promise<TableEncoding> {
   const columns: ColumnEncoding[] = []
   const out: UnusedColumn[] = [...unused]
   const fitted = new Map<string, ColumnEncoding>()
+  const numbers = features.filter(({ kind }) => kind === 'number').length
+  const each = { ...options, bins: bins === 'auto' ? binsFor(rows.length, numbers) : bins }
   const fit = (values: ColumnValues, of: Uint32Array, { profile: { name: column }, kind }: FeatureColumn) => {
-    fitted.set(column, fitColumn(values, of, where, { ...options, column, kind, elapsed: column !== late }))
+    fitted.set(column, fitColumn(values, of, where, { ...each, column, kind, elapsed: column !== late }))
   }
   const others: FeatureColumn[] = []
   const every = allRows(rows.length)
@@ -68,6 +72,18 @@ export async function fitTable(
             MOST_SHOWN,
           )}; data.columns says a kind`,
   })
+}
+
+/** Bins of a number in a table with enough rows. */
+const MOST_BINS = 8
+
+/** Training rows for each feature of a bin: with fewer, a network learns the rows that happen to lie in it. */
+const ROWS_PER_FEATURE = 5
+
+/** Bins of each of some numbers that a table has rows for; 0: none, as one bin would be the number itself. */
+export function binsFor(rows: number, numbers: number): number {
+  const bins = Math.min(MOST_BINS, Math.floor(rows / (ROWS_PER_FEATURE * numbers)))
+  return bins >= 2 ? bins : 0
 }
 
 const reasonOf = ({ kind }: ColumnEncoding): string =>

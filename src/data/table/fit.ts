@@ -25,6 +25,8 @@ export interface FitOptions {
   readonly embeddingSize: number | null
   /** Bins of a number, at most. */
   readonly bins: number
+  /** Smooth limit of a standardised number; null: none. */
+  readonly limit: number | null
   /** False: time elapsed is no feature, since the test rows are later than all training rows. */
   readonly elapsed: boolean
 }
@@ -48,7 +50,8 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
   const seen = range && { seen: range }
   if (kind === 'number') {
     const knots = options.bins === 0 ? [] : knotsOf(sortedOf(numbers, known, false), options.bins)
-    return { column, kind, ...scale, knots, fill, indicator, ...seen }
+    const limit = options.limit !== null && { limit: options.limit }
+    return { column, kind, ...scale, ...limit, knots, fill, indicator, ...seen }
   }
   const cycles = CYCLES.filter(cycle => varies(cycle, numbers, known))
   return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator, ...seen }

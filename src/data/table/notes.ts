@@ -31,6 +31,7 @@ export function tableNotes(
   return [
     `predicts ${formatNames(targets, MOST_SHOWN)}: ${outputs}${why}, from ${formatCounted(columns.length, 'column')} as ${formatCounted(featureCount(encoding), 'feature')}`,
     ...kinds,
+    ...binsNote(columns),
     ...missingNote(columns, missing),
     ...(unused.length === 0
       ? []
@@ -49,6 +50,11 @@ function shown(column: ColumnEncoding): string {
   if (column.kind !== 'category') return name
   const hashed = column.buckets > 0 ? `, others in ${column.buckets} buckets` : ''
   return `${name} (${widthOf(column) - column.buckets}${hashed})`
+}
+
+function binsNote(columns: readonly ColumnEncoding[]): string[] {
+  const bins = Math.max(0, ...columns.map(column => (column.kind === 'number' ? column.knots.length - 1 : 0)))
+  return bins === 0 ? [] : [`bins: at most ${bins} for a number`]
 }
 
 function missingNote(columns: readonly ColumnEncoding[], missing: ReadonlyMap<string, number>): string[] {

@@ -17,6 +17,7 @@ const schema = z.strictObject({
           knots: z.array(number),
           offset: number,
           factor: number,
+          limit: number.positive().optional(),
           fill: number,
           indicator: z.boolean(),
           seen,

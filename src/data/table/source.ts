@@ -187,7 +187,7 @@ async function fitted(
 ): Promise<TableEncoding> {
   const encoding = await fitTable(where, table, rows, chosen!, {
     ...{ targets, maxCategories: categories.max, above: categories.above, buckets: categories.buckets },
-    ...{ embeddingSize: categories.embeddingSize, bins: numbers.bins },
+    ...{ embeddingSize: categories.embeddingSize, bins: numbers.bins, limit: numbers.limit },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
   })
   return { ...encoding, weight }

@@ -12,6 +12,7 @@ import { ConfigError } from '../../errors.js'
 import { hasSparseActivations, loadBackend } from '../../kernels/backends.js'
 import { chooseCompute } from '../../kernels/choose-compute.js'
 import { embeddedInputs } from '../../model/embedding.js'
+import { settledOptimizer } from '../../model/optimizer.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
@@ -85,7 +86,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
     shardRows,
     passes: layered ? 'layers' : 'shards',
-    optimizer: experiment.optimizer,
+    optimizer: settledOptimizer(experiment.optimizer, data.task === 'classification' ? data.classes : null),
     schedule: experiment.schedule,
     epochs: train.epochs,
     backend,

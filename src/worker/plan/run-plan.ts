@@ -9,6 +9,7 @@ import type { NativeLibrary } from '../../kernels/products.js'
 import type { Activation } from '../../model/activation.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
 import type { Initialisation } from '../../model/init.js'
+import type { SettledOptimizer } from '../../model/optimizer.js'
 import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
@@ -58,7 +59,7 @@ export interface RunPlan {
   readonly shardRows: number
   /** Division of passes over the mini-batch into tasks; see program/passes.ts. */
   readonly passes: 'shards' | 'layers'
-  readonly optimizer: Experiment['optimizer']
+  readonly optimizer: SettledOptimizer
   readonly schedule: Experiment['schedule']
   /** Epochs of the whole run; some schedules depend on it. */
   readonly epochs: number

@@ -9,8 +9,10 @@ import {
   type FeatureKind,
   featureCount,
   featureNames,
+  type NumberEncoding,
 } from '../../../src/data/table/encoding.js'
 import { fitColumn } from '../../../src/data/table/fit.js'
+import { binsFor } from '../../../src/data/table/fit-table.js'
 import { bucketOf } from '../../../src/data/table/hash.js'
 import { parseEncoding } from '../../../src/data/table/parse.js'
 import { chunkOfRows } from '../../../src/data/table/rows.js'
@@ -30,6 +32,7 @@ const all = (values: ColumnValues) =>
 const fit = (values: ColumnValues, kind: FeatureKind, more = {}, rows = all(values)) =>
   fitColumn(values, rows, 'file', {
     ...{ column: 'x', kind, maxCategories: 3, above: 'hash', buckets: 2, embeddingSize: null, bins: 0, elapsed: true },
+    limit: null,
     ...more,
   })
 const chunkOf = (values: ColumnValues): TableChunk => ({
@@ -109,6 +112,41 @@ t.test('bins of a number are quantiles: 0 below, 1 above, linear within', async 
   ])
   t.match(fit(values, 'number', { bins: 10 }), { knots: [1, 2, 3, 4, 5, 6, 10, 30, 40] }, 'equal quantiles are one')
   t.match(fit(numbers(1, 2, 3, 4, 5, 6, 7, 8, 8), 'number', { bins: 4 }), { knots: [] }, 'few values have none')
+})
+
+t.test('bins "auto": 8, or as many as leave 5 training rows for each feature, and none instead of one', async t => {
+  t.same(
+    [1000, 80, 79, 40, 20, 19, 10, 1].map(rows => binsFor(rows, 2)),
+    [8, 8, 7, 4, 2, 0, 0, 0],
+  )
+  t.same(
+    [1, 10, 100].map(numbers => binsFor(1000, numbers)),
+    [8, 8, 2],
+  )
+  t.equal(binsFor(0, 0), 0)
+})
+
+t.test('a limit keeps outliers near the other values: z / √(1 + (z / limit)²), whatever the bins', async t => {
+  const values = numbers(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, NONE)
+  const { offset, factor } = fit(values, 'number') as NumberEncoding
+  const z = (value: number) => (value - offset) * factor
+  for (const bins of [0, 2]) {
+    const encoding = fit(values, 'number', { limit: 3, bins })
+    t.match(encoding, { limit: 3 })
+    t.equal(featureCount({ columns: [encoding] }), 2 + bins)
+    const [small, one, outlier, low, missing] = encoded(encoding, numbers(5.01, 2, 1e20, -1e30, NONE))
+    t.equal(small[0], Math.fround(z(5.01) / Math.sqrt(1 + (z(5.01) / 3) * (z(5.01) / 3))))
+    t.equal(one[0], Math.fround(z(2) / Math.sqrt(1 + (z(2) / 3) * (z(2) / 3))))
+    t.same([outlier[0], low[0]], [3, -3])
+    t.same([missing[0], missing.at(-1)], [0, 1], 'the median and the indicator')
+    t.same(
+      parseEncoding(
+        JSON.parse(JSON.stringify({ version: 1, columns: [encoding], targets: ['y'], weight: null, unused: [] })),
+        2 + bins,
+      )?.columns,
+      [encoding],
+    )
+  }
 })
 
 t.test(

@@ -1,6 +1,12 @@
 /** Packed numbers come back with the same bits, whatever they are. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
+import { openDataset } from '../../../src/data/dataset.js'
+import type { NumberEncoding } from '../../../src/data/table/encoding.js'
 import { BlockPacker, type PackedBlock, PackedRows, Packing } from '../../../src/data/table/packed.js'
+import { dataConfig } from '../../helpers/data-config.js'
+import { csv, rowsOf } from './table-lab.js'
 
 /** Packs blocks of one column, and reads them back. */
 function roundTrip(blocks: readonly (readonly number[])[]) {
@@ -81,3 +87,34 @@ t.test('any numbers, any rows', async t => {
     t.equal(bits(part), bits(all.slice(from, to)), `round ${round}: rows ${from} to ${to}`)
   }
 })
+
+t.test(
+  'packed numbers have the limit, with bins or without, and bins "auto" follow from the training rows',
+  async t => {
+    const rows = Array.from({ length: 100 }, (_, i) => [i % 3, i === 50 ? 1e6 : i / 4, i % 2 === 0 ? 'a' : 'b'])
+    const path = join(t.testdir({}), 'rows.csv')
+    writeFileSync(path, csv('few,many,kind', rows))
+    for (const [bins, many] of [
+      ['auto', 8],
+      [3, 3],
+      [0, 0],
+    ] as const) {
+      const config = dataConfig({ dataset: 'table', path, numbers: { bins, limit: 2 } })
+      const source = await openDataset({ ...config, task: 'auto' }, { baseDir: '/' })
+      t.equal(source.columns!.features.length, 2 + many, `bins ${bins}`)
+      t.equal(source.notes!.includes(`bins: at most ${many} for a number`), many > 0)
+      const [few] = source.table!.columns as NumberEncoding[]
+      const limited = [0, 1, 2].map(value => {
+        const part = ((value - few.offset) * few.factor) / 2
+        return Math.fround((2 * part) / Math.sqrt(1 + part * part))
+      })
+      const train = await rowsOf(source, 'train')
+      t.same(
+        [...new Set(train.map(({ features }) => features.few))].sort((a, b) => a - b),
+        limited,
+      )
+      t.ok(train.every(({ features }) => Math.abs(features.many) <= 2))
+      await source.close?.()
+    }
+  },
+)
