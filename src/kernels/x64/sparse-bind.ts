@@ -39,6 +39,8 @@ const DENSEST = 0.7
 const FEW = 16
 /** Rows of a up to which rows of b are read where they lie: packing them takes longer, whatever is multiplied. */
 const FEW_ROWS = 16
+/** Bytes of a that a second-level cache keeps beside panels and sums. */
+const CACHED_BYTES = 512 * 1024
 /** Sets of the first-level cache: a set holds lines whose addresses are the same modulo 4096. */
 const SETS = 64
 /** Lines of a set that rows of a panel may have beyond their equal share: more, and they drive each other out. */
@@ -77,6 +79,8 @@ interface Partition {
   readonly isPacked: boolean
   /** True if panels can be read where they lie in b, if b begins at a cache line. */
   readonly liesWell: boolean
+  /** True if a second-level cache does not keep a from one part of k to the next. */
+  readonly isLarge: boolean
   /** Cache lines that are prefetched with each row of a: a row of the panel where rows are too few for four. */
   readonly linesAhead: number
 }
@@ -108,6 +112,7 @@ function partitionOf({ form, m, n, k, lda, ldb, ldc }: ProductShape): Partition 
     lastVectors: Math.ceil((n - (panels - 1) * columns) / LANES),
     isPacked: form !== 'nt' && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0,
     liesWell: form !== 'nt' && spreads(bRow, Math.min(depth, k), vectors),
+    isLarge: m * k * F32_BYTES > CACHED_BYTES,
     linesAhead: m * LINES_AHEAD < (depth * vectors) / 2 ? Math.max(vectors, LINES_AHEAD) : LINES_AHEAD,
   }
 }
@@ -226,8 +231,10 @@ function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow, lines
 const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
 
 /** The kernels of a product, assembled here unless this thread has them. */
-function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVectors, linesAhead }: Partition) {
+function kernelsOf(code: SparseCode, partition: Partition) {
+  const { transposesA, transposesB, vectors, lastVectors, linesAhead } = partition
   const space: Space = transposesA ? 'block' : 'arena'
+  const prefetches = !transposesA && partition.isLarge
   const widths = [vectors, lastVectors]
   const multipliers = (adds: boolean) =>
     widths.map(of =>
@@ -236,7 +243,7 @@ function kernelsOf(code: SparseCode, { transposesA, transposesB, vectors, lastVe
   return {
     overwriting: multipliers(false),
     adding: multipliers(true),
-    words: code.kernel(`words ${space}`, () => rowWords(space)),
+    words: code.kernel(`words ${space} ${prefetches}`, () => rowWords(space, prefetches)),
     blocks: code.kernel('transpose blocks', transposeBlocks),
     numbers: code.kernel('transpose numbers', transposeNumbers),
     packers: transposesB ? [] : widths.map(of => code.kernel(`pack ${of}`, () => packRows(of))),

@@ -85,9 +85,9 @@ const VALID = ['valid0', 'valid1', 'valid2', 'valid3'] as const
 
 /**
  * Finds which of up to 64 numbers of each row are not zero: a word of 64 bits for each row, in the block. `space`: where a
- * lies. Returns how many there are in all rows.
+ * lies. Returns how many there are in all rows. `prefetches`: also what the next words of the rows are made of.
  */
-export function rowWords(space: Space): Loadable {
+export function rowWords(space: Space, prefetches: boolean): Loadable {
   const signature = rowWordsSignature(space)
   const { code, argument, load } = begin(signature)
   const [word, total] = [R9, R10]
@@ -102,7 +102,7 @@ export function rowWords(space: Space): Loadable {
   code.loop(LEFT, 1, () => {
     for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, VECTOR_BYTES * i), zeroing(mask))
     // The next words of the row: other rows, and all panels, come between.
-    if (space === 'arena') {
+    if (prefetches) {
       for (let line = 0; line < WORD_LINES; line++) code.prefetcht1(at(A, VECTOR_BYTES * (WORD_LINES + line)))
     }
     const [low, high, other] = [k(6), k(7), k(0)]
