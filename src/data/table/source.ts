@@ -174,6 +174,7 @@ function splitsOf(
   const labels = strata(targets, chunk.rows, names.length)
   return splitTable(where, {
     ...{ rows, labels, validation, testFraction: hasTest ? 0 : testFraction },
+    classes: targets.task === 'classification' ? targets.names.length : 2,
     how: splitBy === null ? { kind: 'class' } : { ...splitBy, values: chunk.columns.get(splitBy.name)! },
     advice: allRowsAdvice('table'),
   })

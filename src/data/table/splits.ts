@@ -21,6 +21,8 @@ export interface SplitOptions {
   readonly rows: Uint32Array
   /** Class of each row of the table; 0 for regression. */
   readonly labels: Int32Array
+  /** Number of classes, or more. */
+  readonly classes: number
   readonly testFraction: number
   readonly validation: number
   readonly how:
@@ -57,8 +59,8 @@ export function splitTable(where: string, options: SplitOptions): TableSplits {
   return { train, validation: scored, test }
 }
 
-function byClass(from: Uint32Array, { labels, advice }: SplitOptions, fraction: number, setting: string) {
-  return splitStrata(tableStrata(from, labels), fraction, SPLIT_SEED, setting, advice)
+function byClass(from: Uint32Array, { labels, classes, advice }: SplitOptions, fraction: number, setting: string) {
+  return splitStrata(tableStrata(from, labels, classes), fraction, SPLIT_SEED, setting, advice)
 }
 
 /** Whole groups, in an order that the seed gives, until there are as many rows as the fraction asks for, or nearly. */

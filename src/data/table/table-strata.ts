@@ -6,11 +6,9 @@ import { keyOf, Purpose } from '../../tensor/random.js'
 import type { Strata } from '../split.js'
 import { Rooms, ScanMemory } from './plain/scan-module.js'
 
-/** `rows`: of the table, ascending; `labels`: the class of each row of the table. */
-export function tableStrata(rows: Uint32Array, labels: Int32Array): Strata {
+/** `rows`: of the table, ascending; `labels`: the class of each row of the table, below `classes`. */
+export function tableStrata(rows: Uint32Array, labels: Int32Array, classes: number): Strata {
   const n = rows.length
-  let classes = 0
-  for (let i = 0; i < labels.length; i++) if (labels[i] >= classes) classes = labels[i] + 1
   const rooms = new Rooms()
   const at = {
     ...{
