@@ -50,9 +50,9 @@ function ownPlaces(outdir) {
 const englishAlone = {
   name: 'english-alone',
   setup({ onLoad }) {
-    onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/](?!en\.|index\.)[^\\/]+\.js$/ }, () => ({
-      contents: 'export default () => ({})',
-    }))
+    onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/][^\\/]+\.js$/ }, ({ path }) =>
+      /[\\/](en|index)\.js$/.test(path) ? undefined : { contents: 'export default () => ({})' },
+    )
   },
 }
 
