@@ -14,12 +14,15 @@ export interface RunMemory {
   readonly module: WebAssembly.Module | null
 }
 
-/** Allocates the arena, opens the plan's library in this thread and compiles the module. Throws RunError where memory is refused. */
-export async function openMemory(plan: RunPlan, layout: Layout): Promise<RunMemory> {
+/**
+ * Allocates the arena, or takes one that is there and has the same layout; opens the plan's library in this thread and compiles the
+ * module. Throws RunError where memory is refused.
+ */
+export async function openMemory(plan: RunPlan, layout: Layout, there?: WebAssembly.Memory): Promise<RunMemory> {
   const backend = await loadBackend(plan.backend, plan.precision)
-  const memory = createArena(layout.bytes)
+  const memory = there ?? createArena(layout.bytes)
   const { library } = plan
-  if (library || layout.bytes > HUGE_BYTES) await adviseHugePages(memory.buffer)
+  if (!there && (library || layout.bytes > HUGE_BYTES)) await adviseHugePages(memory.buffer)
   if (library) {
     // Open the library before any worker does: see kernels/native/open.ts.
     await openNative(library)

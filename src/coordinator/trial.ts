@@ -7,6 +7,7 @@
  */
 import { freemem } from 'node:os'
 import { performance } from 'node:perf_hooks'
+import { isDeepStrictEqual } from 'node:util'
 import { RunError } from '../errors.js'
 import { releasePages } from '../ffi/memory.js'
 import { formatCounted } from '../format.js'
@@ -14,7 +15,7 @@ import { loadBackend } from '../kernels/backends.js'
 import { pairName } from '../kernels/choose-compute.js'
 import { viewSlot } from '../tensor/arena.js'
 import { faultText } from '../worker/plan/faults.js'
-import { planLayout } from '../worker/plan/layout.js'
+import { type Layout, planLayout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import type { WorkerPool } from './pool.js'
@@ -23,14 +24,17 @@ import { chooseByTimes, isPair, type StepTime } from './trial-choice.js'
 import { copySamples, type Loaded, trialPlan } from './trial-rows.js'
 
 /** Time after which no other turn begins, in milliseconds: where every contender has had enough of them, and in any case. */
-const USUAL_MS = 250
+const USUAL_MS = 350
 const MOST_MS = 10_000
 /** Turns of those that are not far behind: at least where steps are long, and at most. */
 const LEAST_TURNS = 4
 const MOST_TURNS = 9
-/** Time of the steps until compilers are done, and of the measured ones of a turn. */
-const WARMUP_MS = 10
-const TURN_MS = 6
+/**
+ * Time of the steps until compilers are done, and of the measured ones of a turn. After 10 ms, steps of 784-128-10 still took 1.5 to 2
+ * times as long as in a run, and not as much longer for each backend.
+ */
+const WARMUP_MS = 30
+const TURN_MS = 4
 const LONG_STEP_MS = 20
 /** Steps of a turn. */
 const LEAST_STEPS = 2
@@ -49,8 +53,11 @@ interface Contestant {
   readonly name: string
   readonly plan: RunPlan
   readonly control: Int32Array
+  readonly layout: Layout
   /** null: far behind, and out of the trial. */
   opened: RunMemory | null
+  /** True if another contestant has put samples and weights into its memory. */
+  readonly isFilled: boolean
   /** Milliseconds of each measured step. */
   readonly samples: number[]
   /** True after a turn besides the first. */
@@ -68,7 +75,7 @@ export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, po
   const measured: Contestant[] = []
   const admit = async (planned: PlannedRun) => {
     if (measured.length > 0 && (elapsed() > MOST_MS || 2 * planned.layout.bytes > availableBytes())) return
-    const contestant = await open(planned, from)
+    const contestant = await open(planned, from, measured)
     measured.push(contestant)
     await firstTurn(contestant, pool)
     await drop(measured, HOPELESS.first)
@@ -97,7 +104,7 @@ export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, po
     if (more.length > 0) await takeTurns(() => measured.filter(isChosen))
     return timesOf(measured)
   } finally {
-    for (const contestant of measured) await release(contestant)
+    for (const contestant of measured) await release(contestant, measured)
   }
 }
 
@@ -113,21 +120,33 @@ function availableBytes(): number {
   return availableMemory?.() ?? freemem()
 }
 
-async function open(planned: PlannedRun, from: Loaded): Promise<Contestant> {
+/**
+ * Contestants whose memory is laid out alike, as with the backends over a library, share it: to draw weights and touch the pages takes
+ * longer than the steps of a trial, and no step changes a weight.
+ */
+async function open(planned: PlannedRun, from: Loaded, measured: readonly Contestant[]): Promise<Contestant> {
   const plan = trialPlan(planned.plan, from.plan.rows.train)
   const layout = planLayout(plan, await loadBackend(plan.backend, plan.precision))
-  const opened = await openMemory(plan, layout)
-  copySamples(from, { plan, layout, memory: opened.memory })
-  const name = `${pairName(plan)}, ${formatCounted(plan.workers, 'worker')}`
-  return { name, plan, opened, control: viewSlot(opened.memory, layout.control).data, samples: [], hasTurns: false }
+  const alike = measured.find(other => other.opened !== null && isDeepStrictEqual(other.layout, layout))
+  const opened = await openMemory(plan, layout, alike?.opened?.memory)
+  if (!alike) copySamples(from, { plan, layout, memory: opened.memory })
+  return {
+    ...{ name: `${pairName(plan)}, ${formatCounted(plan.workers, 'worker')}`, plan, layout, opened },
+    ...{
+      isFilled: alike !== undefined,
+      control: viewSlot(opened.memory, layout.control).data,
+      samples: [],
+      hasTurns: false,
+    },
+  }
 }
 
 /** Draws the weights, and runs until compilers are done and it is known how long a step takes. */
 async function firstTurn(contestant: Contestant, pool: TrialPool): Promise<void> {
-  const { plan, opened } = contestant
+  const { plan, opened, isFilled } = contestant
   const { memory, module } = opened!
   await pool.open(plan, memory, module, contestant)
-  await pool.all('trial', worker => worker.initialise())
+  if (!isFilled) await pool.all('trial', worker => worker.initialise())
   const until = performance.now() + WARMUP_MS
   let ms = median(await run(contestant, 1, pool))
   while (performance.now() < until) ms = median(await run(contestant, stepsIn(until - performance.now(), ms), pool))
@@ -161,14 +180,15 @@ async function drop(measured: readonly Contestant[], factor: number): Promise<vo
   for (const contestant of measured) {
     const ms = median(contestant.samples)
     const isCheap = factor === HOPELESS.first && ms < LONG_STEP_MS
-    if (ms > factor * least && !isCheap) await release(contestant)
+    if (ms > factor * least && !isCheap) await release(contestant, measured)
   }
 }
 
-async function release(contestant: Contestant): Promise<void> {
+async function release(contestant: Contestant, measured: readonly Contestant[]): Promise<void> {
   const { opened } = contestant
   contestant.opened = null
-  if (opened !== null) await releasePages(opened.memory.buffer)
+  if (opened === null || measured.some(other => other.opened?.memory === opened.memory)) return
+  await releasePages(opened.memory.buffer)
 }
 
 function median(values: readonly number[]): number {

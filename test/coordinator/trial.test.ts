@@ -12,6 +12,7 @@ import { viewSlot } from '../../src/tensor/arena.js'
 import type { PlannedRun } from '../../src/worker/plan/plan.js'
 import type { RunPlan } from '../../src/worker/plan/run-plan.js'
 import type { SpanReport, TrainWorker } from '../../src/worker/threads/protocol.js'
+import { nativeLibrary } from '../helpers/native-library.js'
 import { writeTinyData } from '../helpers/tiny-data.js'
 
 const path = writeTinyData(t.testdir())
@@ -48,6 +49,10 @@ interface Fake {
   readonly plans: Map<string, RunPlan>
   /** Turns of each besides its first. */
   readonly turns: Map<string, number>
+  /** Memory of each. */
+  readonly memories: Map<string, WebAssembly.Memory>
+  /** Names of those that drew weights. */
+  readonly drawn: string[]
 }
 
 /** Threads whose steps take as long as `msOf` says. */
@@ -55,9 +60,13 @@ function fakePool(msOf: (plan: RunPlan, turn: number) => number, fault = 0): Fak
   const calls: string[] = []
   const plans = new Map<string, RunPlan>()
   const turns = new Map<string, number>()
+  const memories = new Map<string, WebAssembly.Memory>()
+  const drawn: string[] = []
   let current = ''
   const worker = {
-    initialise() {},
+    initialise() {
+      drawn.push(current)
+    },
     run(from: number, to: number): SpanReport {
       calls.push(current)
       const ms = msOf(plans.get(current)!, turns.get(current) ?? 0)
@@ -66,8 +75,9 @@ function fakePool(msOf: (plan: RunPlan, turn: number) => number, fault = 0): Fak
     },
   }
   const pool = {
-    async open(plan: RunPlan, _memory: unknown, _module: unknown, { name = '' } = {}) {
+    async open(plan: RunPlan, memory: WebAssembly.Memory, _module: unknown, { name = '' } = {}) {
       plans.set(name, plan)
+      memories.set(name, memory)
       current = name
     },
     async use(name: string) {
@@ -78,7 +88,7 @@ function fakePool(msOf: (plan: RunPlan, turn: number) => number, fault = 0): Fak
       return [await send(worker as unknown as Remote<TrainWorker>, 0)]
     },
   } as TrialPool
-  return { pool, calls, plans, turns }
+  return { pool, calls, plans, turns, memories, drawn }
 }
 
 /** Two backends that work everywhere. */
@@ -166,6 +176,36 @@ t.test('steps are whole ones of the run, of its own samples, and change nothing 
   t.ok(rows.train <= wasm.plan.images.train)
   t.equal(images.train, rows.train)
 })
+
+t.test(
+  'contenders whose memory is laid out alike share it, with its samples and weights, until the last is out',
+  async t => {
+    if (!(await nativeLibrary(t, 'onednn')) || !(await nativeLibrary(t, 'blas'))) return
+    const runs = [
+      await planned({ backend: 'onednn', workers: 2 }),
+      await planned({ backend: 'blas', workers: 2 }),
+      wasm,
+    ]
+    for (const slow of ['onednn', 'blas']) {
+      const filled: boolean[] = []
+      const fake = fakePool(({ backend, workers }) => {
+        const memory = fake.memories.get(`${backend}, ${workers} workers`)!
+        filled.push(new Uint8Array(memory.buffer).some(byte => byte !== 0))
+        return backend === slow ? 90 : 30
+      })
+      await measureSteps(runs, await loaded(runs[0]), fake.pool)
+      const [first, second, other] = ['onednn', 'blas', 'wasm'].map(name => fake.memories.get(`${name}, 2 workers`))
+      t.equal(first === second, true)
+      t.equal(first === other, false, 'another layout')
+      t.strictSame(fake.drawn, ['onednn, 2 workers', 'wasm, 2 workers'])
+      t.ok(filled.length > 10 && filled.every(Boolean), 'pages are kept while one of them is in the trial')
+      t.notOk(
+        new Uint8Array(first!.buffer).some(byte => byte !== 0),
+        'and then released',
+      )
+    }
+  },
+)
 
 t.test('a step that finds a fault ends the trial', async t => {
   const fake = fakePool(() => 30, 1)
