@@ -1,5 +1,5 @@
 /**
- * Facts of columns of numbers: range, missing values, distinct values. These are what duckdb/profile.ts takes of other tables: exact up to
+ * Facts of columns of numbers: range, missing values, distinct values. These are what table/profile.ts takes of other tables: exact up to
  * MOST_COUNTED; above, values are kept whose hash begins with zeros.
  *
  * State of a column, STATE_BYTES: least and greatest value, number of missing ones, 1 if one is no integer (f64 each); mask of hashes,
