@@ -86,7 +86,9 @@ export class PackedEncoder {
   encode(chunk: TableChunk, rows: Uint32Array, into: Float32Array, where: string): void {
     const { call, bytes, ints, floats } = this.#memory
     const width = this.#width
-    const features = new Float32Array(bytes.buffer, this.#features, rows.length * width)
+    // Shared memory is copied by words only where both places have the same alignment, else byte by byte.
+    const featuresAt = this.#features + (into.byteOffset % 8)
+    const features = new Float32Array(bytes.buffer, featuresAt, rows.length * width)
     if (this.names.length > 0) encodeRows(this.encoding, chunk, features, rows, where, this.names)
     const { pieces, packings } = this.#load(chunk)
     let from = 0
@@ -101,7 +103,7 @@ export class PackedEncoder {
         ints[place / 4 + 8] = this.#valuesOf(column) + 8 * at
         ints[place / 4 + 9] = packing
       }
-      const place = this.#features + 4 * from * width
+      const place = featuresAt + 4 * from * width
       const rowsAt = this.#rows + 4 * from
       if (call.encode_numbers(this.#columnsAt, this.columns.length, rowsAt, to - from, place, width) === 0) {
         encodeRows(this.encoding, this.#whole(chunk), into, rows, where) // throws
