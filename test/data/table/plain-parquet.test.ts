@@ -73,6 +73,22 @@ t.test('plain files give the same result with both readers', async t => {
   t.equal(await told(path, 'plain'), await told(path, 'native'), 'several groups, several threads')
 })
 
+t.test('tables whose values are not kept give the same result, read in parts after the first pass', async t => {
+  const all = Object.entries(COLUMNS).map(([name, sql]) => `${sql} AS "${name}"`)
+  // A column that is not plain, and one of more texts than the first pass takes, beside plain ones.
+  const others = ['(i / 4)::DECIMAL(9, 2) AS decimals', "'text' || i AS many"]
+  for (const [rows, columns] of [
+    [5000, all],
+    [5000, [...all, others[0]]],
+    [40_000, [...all, others[1]]],
+  ] as const) {
+    const path = await written(`SELECT ${columns.join(', ')} FROM range(${rows}) r(i)`, ', ROW_GROUP_SIZE 4096')
+    const { read: _, ...found } = await readBy(path, undefined, {}, 2, 0)
+    const { read: __, ...expected } = await readBy(path, 'native')
+    t.ok(JSON.stringify(found) === JSON.stringify(expected), `${rows} rows, ${columns.length} columns`)
+  }
+})
+
 t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   for (const [what, select] of [
     ['infinite', `SELECT CASE WHEN i = 70 THEN 'inf'::DOUBLE ELSE i END AS x FROM range(100) r(i)`],

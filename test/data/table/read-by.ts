@@ -10,8 +10,9 @@ export async function readBy(
   access: OpenOptions['access'],
   format: Partial<TableFormat> = {},
   threads = 2,
+  keepBytes?: number,
 ) {
-  const reader = await openTableReader(path, { ...ANY_FORMAT, ...format }, { access, threads })
+  const reader = await openTableReader(path, { ...ANY_FORMAT, ...format }, { access, threads, keepBytes })
   try {
     const columns: Record<string, unknown[]> = {}
     const names = reader.columns.filter(column => column.unreadable === undefined).map(({ name }) => name)
