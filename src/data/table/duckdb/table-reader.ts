@@ -49,7 +49,7 @@ export class DuckDBReader implements TableReader {
   constructor(
     readonly opening: Opened,
     readonly source: RowSource,
-    readonly read_: readonly ReadColumn[],
+    readonly readColumns: readonly ReadColumn[],
     readonly scanned: Scan,
     readonly columns: readonly ColumnProfile[],
     readonly digests: () => Promise<readonly LoadedFile[]>,
@@ -62,11 +62,11 @@ export class DuckDBReader implements TableReader {
   }
 
   async *read(columns: readonly string[], first = 0): AsyncGenerator<TableChunk, void, undefined> {
-    yield* this.opening.chunks(this.source, this.read_, this.scanned, this.#indices(columns), first)
+    yield* this.opening.chunks(this.source, this.readColumns, this.scanned, this.#indices(columns), first)
   }
 
   async parts(columns: readonly string[]): Promise<StoredParts | null> {
-    return this.opening.partsOf(this.read_, this.scanned, this.#indices(columns))
+    return this.opening.partsOf(this.readColumns, this.scanned, this.#indices(columns))
   }
 
   expectUnchanged(): Promise<void> {
@@ -78,20 +78,20 @@ export class DuckDBReader implements TableReader {
   }
 
   whole(columns: readonly string[]): Promise<TableChunk | null> {
-    return this.opening.whole(this.read_, this.scanned, this.#indices(columns))
+    return this.opening.whole(this.readColumns, this.scanned, this.#indices(columns))
   }
 
   wholeIn(columns: readonly string[], rooms: Rooms): Promise<TableChunk | null> {
-    return this.opening.wholeIn(this.read_, this.scanned, this.#indices(columns), rooms)
+    return this.opening.wholeIn(this.readColumns, this.scanned, this.#indices(columns), rooms)
   }
 
   packed(): PackedTable | null {
     const { kept } = this.scanned
     if (kept === null) return null
     const placeOf = (name: string) => {
-      const index = this.read_.findIndex(column => column.name === name)
+      const index = this.readColumns.findIndex(column => column.name === name)
       const place = this.scanned.columns.findIndex(column => column.index === index)
-      return place >= 0 && kept.dictionaries[place] === null && isAsItIs(this.read_[index]) ? place : null
+      return place >= 0 && kept.dictionaries[place] === null && isAsItIs(this.readColumns[index]) ? place : null
     }
     return { rows: kept, placeOf }
   }
@@ -100,10 +100,10 @@ export class DuckDBReader implements TableReader {
     const { where } = this.opening
     if (this.#closed) throw new DataError(`${where}: the table is closed`)
     const wanted = columns.map(name => {
-      const index = this.read_.findIndex(column => column.name === name)
+      const index = this.readColumns.findIndex(column => column.name === name)
       if (index < 0)
-        throw new DataError(`${where}: has no column ${inspect(name)}, expected one of ${listNames(this.read_)}`)
-      const { unreadable } = this.read_[index]
+        throw new DataError(`${where}: has no column ${inspect(name)}, expected one of ${listNames(this.readColumns)}`)
+      const { unreadable } = this.readColumns[index]
       if (unreadable === undefined) return index
       throw new DataError(`${where}: column ${inspect(name)} cannot be read; ${unreadable}`)
     })
