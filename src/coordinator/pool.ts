@@ -1,8 +1,9 @@
 /**
  * The workers of a run: piscina owns the threads, one long task in each; comlink carries the calls. Main thread.
  *
- * A call goes to all workers at once. The first real failure (link.ts notices a thread that ended) raises the abort flag, which leaves no task to claim and
- * releases the others from their barrier, and becomes the error of the call; nobody waits for a worker that does not answer.
+ * A call goes to all workers at once. The first real failure (link.ts notices a thread that ended) raises the abort flag, which
+ * leaves no task to claim and releases the others from their barrier, and becomes the error of the call; nobody waits for a worker
+ * that does not answer.
  *
  * Threads are terminated where they wait in JavaScript, for their next call: a thread that ends inside a native library
  * can take the process with it, because koffi cannot throw into a thread that is ending (seen on Node 26). What cannot be

@@ -5,7 +5,7 @@
  * | layout            | shape of (rows, cols)        | who uses it                                                  |
  * |-------------------|------------------------------|--------------------------------------------------------------|
  * | packed panels     | (⌈cols / 12⌉, rows, 12)      | all matrices of the portable backend (wasm/panels.ts)        |
- * | row-major         | (rows, cols padded to 16)    | all matrices of blas and onednn in f32 (native/f32.ts)      |
+ * | row-major         | (rows, cols padded to 16)    | all matrices of blas and onednn in f32 (native/f32.ts)       |
  * | 64-column blocks  | (⌈cols / 64⌉, rows, 64) f32  | weights and results of products in bf16 (native/bf16-*.ts)   |
  * | pairs of rows     | (rows / 2, 64, 2) bf16       | the second operand of such a product, one for each 64 columns |
  */

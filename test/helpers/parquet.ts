@@ -1,7 +1,19 @@
 /**
- * Writer of small Parquet files for tests: row groups whose columns have pages of chosen lengths, with a dictionary for the first pages
+ * Parquet files for tests: written by DuckDB, or by a writer of small ones: row groups whose columns have pages of chosen lengths, with a dictionary for the first pages
  * or without, as other programs than DuckDB write them. Uncompressed; https://github.com/apache/parquet-format.
  */
+import { loadDuckDB } from '../../src/data/table/duckdb/package.js'
+
+/** Writes the rows of a statement by DuckDB, with its own options, such as `, ROW_GROUP_SIZE 20480`. Returns the path. */
+export async function copiedToParquet(path: string, select: string, options = ''): Promise<string> {
+  const { DuckDBInstance } = loadDuckDB('test')
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' })
+  const connection = await instance.connect()
+  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet${options})`)
+  connection.closeSync()
+  instance.closeSync()
+  return path
+}
 
 export interface WrittenColumn {
   readonly name: string

@@ -2,8 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadDuckDB } from '../../../src/data/table/duckdb/package.js'
 import { DataError } from '../../../src/errors.js'
+import { copiedToParquet } from '../../helpers/parquet.js'
 import { readBy } from './read-by.js'
 
 const dir = t.testdir()
@@ -20,16 +20,8 @@ async function told(path: string, access: 'plain' | 'native') {
   }
 }
 
-async function written(select: string, options = ''): Promise<string> {
-  const path = join(dir, `${files++}.parquet`)
-  const { DuckDBInstance } = loadDuckDB('test')
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' })
-  const connection = await instance.connect()
-  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet${options})`)
-  connection.closeSync()
-  instance.closeSync()
-  return path
-}
+const written = (select: string, options = ''): Promise<string> =>
+  copiedToParquet(join(dir, `${files++}.parquet`), select, options)
 
 const COLUMNS: Readonly<Record<string, string>> = {
   numbers: 'CAST((hash(i) % 100003) / 1000.0 - 50 AS DOUBLE)',

@@ -5,26 +5,17 @@ import t, { type Test } from 'tap'
 import { resolveExperiment } from '../../../src/config/load.js'
 import { train } from '../../../src/coordinator/new-run.js'
 import { ANY_FORMAT, openTableReader } from '../../../src/data/table/duckdb/open.js'
-import { loadDuckDB } from '../../../src/data/table/duckdb/package.js'
 import { formatOf } from '../../../src/data/table/format.js'
 import { DataError } from '../../../src/errors.js'
 import { Predictor } from '../../../src/inference/predictor.js'
 import { linesOfParts } from '../../../src/inference/table/lines-pool.js'
 import { predictTable } from '../../../src/inference/table/predict-table.js'
-import { parquetFile, type WrittenColumn } from '../../helpers/parquet.js'
+import { copiedToParquet, parquetFile, type WrittenColumn } from '../../helpers/parquet.js'
 
 const dir = t.testdir()
 let files = 0
-async function written(select: string, options = ''): Promise<string> {
-  const path = join(dir, `${files++}.parquet`)
-  const { DuckDBInstance } = loadDuckDB('test')
-  const instance = await DuckDBInstance.create(':memory:', { threads: '1' })
-  const connection = await instance.connect()
-  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet${options})`)
-  connection.closeSync()
-  instance.closeSync()
-  return path
-}
+const written = (select: string, options = ''): Promise<string> =>
+  copiedToParquet(join(dir, `${files++}.parquet`), select, options)
 
 /** Rows that threads are started for. */
 const MANY = 140_000

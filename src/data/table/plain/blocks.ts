@@ -2,10 +2,10 @@
  * One thread's part of a scan: claims blocks of the files in order, parses them, takes their statistics, and packs their values into
  * the store that all threads share. Any thread; several share `PlainTask`.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import type { PackedBlock } from '../packed.js'
 import { BlockWriter } from './block-writer.js'
-import { NotPlain } from './not-plain.js'
+import { isLeftToDuckDB, NotPlain, readAll } from './not-plain.js'
 import type { PackedNumbers } from './number-facts.js'
 import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
 import { Rooms, ScanMemory } from './scan-module.js'
@@ -96,7 +96,7 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
     }
   } catch (error) {
     stop(control)
-    if (error instanceof NotPlain || isSystemError(error)) return null
+    if (isLeftToDuckDB(error)) return null
     throw error
   } finally {
     reader.close()
@@ -109,9 +109,6 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
     ),
   }
 }
-
-/** True for an error that the system gave a reason for, such as a file that is gone. */
-export const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error
 
 /** Ends all threads at their next block. */
 export function stop(control: Int32Array): void {
@@ -140,21 +137,16 @@ class BlockReader {
     // A record begins here if the byte before ends a line.
     const first = block === 0 ? begin : begin - 1
     const wanted = Math.min(end + TAIL_BYTES, file.bytes) - first
-    let got = 0
-    while (got < wanted) {
-      const count = readSync(this.#handle(index), bytes, got, wanted - got, first + got)
-      if (count === 0) throw new NotPlain()
-      got += count
-    }
-    const isEnd = first + got === file.bytes
+    readAll(this.#handle(index), bytes, wanted, first)
+    const isEnd = first + wanted === file.bytes
     // The last line may have no end. Nothing else is to end a record that is longer than what was read.
-    this.end = isEnd && bytes[got - 1] !== LF ? got : -1
-    if (this.end >= 0 && bytes[got - 1] === CR) throw new NotPlain()
-    bytes[got] = isEnd ? LF : 0
+    this.end = isEnd && bytes[wanted - 1] !== LF ? wanted : -1
+    if (this.end >= 0 && bytes[wanted - 1] === CR) throw new NotPlain()
+    bytes[wanted] = isEnd ? LF : 0
     let from = 0
     if (block > 0) {
       const at = bytes.indexOf(LF)
-      if (at < 0 || at > got || (at === got && !isEnd)) throw new NotPlain()
+      if (at < 0 || at > wanted || (at === wanted && !isEnd)) throw new NotPlain()
       from = at + 1
     }
     return [from, end - first]

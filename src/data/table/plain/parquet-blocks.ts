@@ -2,11 +2,11 @@
  * One thread's part of a scan of Parquet files: claims column chunks in order, decodes them, takes their statistics, and packs their
  * values into the store that all threads share. Any thread; several share `StoredTask`.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import type { PackedBlock } from '../packed.js'
 import { BlockWriter } from './block-writer.js'
-import { ELSEWHERE, isSystemError, type PlainPart, stop, Word } from './blocks.js'
-import { NotPlain } from './not-plain.js'
+import { ELSEWHERE, type PlainPart, stop, Word } from './blocks.js'
+import { isLeftToDuckDB, NotPlain, readAll } from './not-plain.js'
 import { ColumnDecoder } from './parquet-column.js'
 import type { StoredTable } from './parquet-footer.js'
 import type { RowPlace } from './parse.js'
@@ -78,7 +78,7 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
     }
   } catch (error) {
     stop(control)
-    if (error instanceof NotPlain || isSystemError(error)) return null
+    if (isLeftToDuckDB(error)) return null
     throw error
   } finally {
     for (const handle of handles.values()) closeSync(handle)
@@ -93,12 +93,3 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
 }
 
 const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each), 0)
-
-/** Throws NotPlain if the file is shorter than it was. */
-function readAll(handle: number, bytes: Uint8Array, length: number, from: number): void {
-  for (let got = 0; got < length; ) {
-    const count = readSync(handle, bytes, got, length - got, from + got)
-    if (count === 0) throw new NotPlain()
-    got += count
-  }
-}

@@ -5,7 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { type ColumnChunk, type FileMetaData, parquetMetadata, type SchemaElement } from 'hyparquet'
 import type { TableFile } from '../files.js'
-import { NotPlain } from './not-plain.js'
+import { isLeftToDuckDB, isSystemError, NotPlain } from './not-plain.js'
 
 /** Type of the values in the file. */
 export type StoredType = 'DOUBLE' | 'FLOAT' | 'INT32' | 'INT64' | 'BOOLEAN' | 'BYTE_ARRAY'
@@ -62,7 +62,7 @@ export async function plainTable(files: readonly TableFile[]): Promise<StoredTab
   try {
     return await storedTable(files)
   } catch (error) {
-    if (error instanceof NotPlain || (error instanceof Error && 'syscall' in error)) return null
+    if (isLeftToDuckDB(error)) return null
     throw error
   }
 }
@@ -135,7 +135,7 @@ async function footerOf(path: string, bytes: number): Promise<FileMetaData> {
     const footer = await bytesAt(handle, bytes - length, length)
     return parquetMetadata(footer.buffer.slice(footer.byteOffset, footer.byteOffset + length))
   } catch (error) {
-    throw error instanceof Error && 'syscall' in error ? error : new NotPlain()
+    throw isSystemError(error) ? error : new NotPlain()
   } finally {
     await handle.close()
   }

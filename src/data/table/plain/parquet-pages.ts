@@ -2,9 +2,8 @@
  * Values of columns of Parquet files in a range of rows: finds the pages that have them, and decodes no others. Any thread; several
  * read the same file.
  */
-import { readSync } from 'node:fs'
 import type { RawColumn } from '../duckdb/vectors.js'
-import { NotPlain } from './not-plain.js'
+import { NotPlain, readAll } from './not-plain.js'
 import { ColumnDecoder, headerAt, type PageHeader, pageEnd } from './parquet-column.js'
 import type { StoredChunk, StoredColumn } from './parquet-footer.js'
 import { TextCodes } from './text-codes.js'
@@ -134,11 +133,7 @@ export class PageReader {
     const length = to - from
     if (this.#bytes.length < length) this.#bytes = new Uint8Array(length)
     const bytes = this.#bytes.subarray(0, length)
-    for (let got = 0; got < length; ) {
-      const count = readSync(handle, bytes, got, length - got, from + got)
-      if (count === 0) throw new NotPlain()
-      got += count
-    }
+    readAll(handle, bytes, length, from)
     return bytes
   }
 }

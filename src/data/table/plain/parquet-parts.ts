@@ -6,7 +6,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { TableChunk } from '../columns.js'
 import { convert } from '../duckdb/convert.js'
 import type { ReadColumn } from '../duckdb/source.js'
-import { NotPlain } from './not-plain.js'
+import { isLeftToDuckDB } from './not-plain.js'
 import type { StoredChunk, StoredColumn, StoredTable } from './parquet-footer.js'
 import { PageReader } from './parquet-pages.js'
 
@@ -89,7 +89,7 @@ export class PartReader {
       })
       return { firstRow, rows: to - from, columns: new Map(values) }
     } catch (error) {
-      if (error instanceof NotPlain || (error instanceof Error && 'syscall' in error)) return null
+      if (isLeftToDuckDB(error)) return null
       throw error
     }
   }

@@ -7,9 +7,9 @@ import { adviseHugePages } from '../../../ffi/memory.js'
 import type { Described } from '../duckdb/parquet.js'
 import type { RowSource } from '../duckdb/source.js'
 import type { TableFile } from '../files.js'
-import { isSystemError, type PlainPart, Word } from './blocks.js'
+import { type PlainPart, Word } from './blocks.js'
 import { Merging } from './merging.js'
-import { NotPlain } from './not-plain.js'
+import { isLeftToDuckDB } from './not-plain.js'
 import { MOST_COLUMNS } from './number-facts.js'
 import { type StoredTask, scanStored } from './parquet-blocks.js'
 import { describedOf, type StoredTable, storedTable } from './parquet-footer.js'
@@ -53,7 +53,7 @@ export async function scanParquet(
       throw error
     }
   } catch (error) {
-    if (error instanceof NotPlain || isSystemError(error)) return null
+    if (isLeftToDuckDB(error)) return null
     throw error
   }
 }

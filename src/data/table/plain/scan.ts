@@ -9,8 +9,9 @@ import type { Scan } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
 import type { TableFile } from '../files.js'
 import type { TextForm } from '../text/form.js'
-import { isSystemError, type PlainFile, type PlainPart, type PlainTask, scanBlocks, Word } from './blocks.js'
+import { type PlainFile, type PlainPart, type PlainTask, scanBlocks, Word } from './blocks.js'
 import { Merging } from './merging.js'
+import { isSystemError } from './not-plain.js'
 import { type PlainDigest, type PlainOptions, partOf, ScanThreads } from './parts.js'
 
 /** All rows; or columns of numbers that have other texts; or null, if the files are not plain or too large to keep. */

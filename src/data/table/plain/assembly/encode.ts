@@ -1,4 +1,5 @@
 /** Features of packed numbers without bins, as table/encode.ts makes them: standardised in f64, rounded to f32 once. */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 // @ts-ignore: decorator
 @inline const F32: u32 = 20

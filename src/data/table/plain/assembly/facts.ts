@@ -6,6 +6,7 @@
  * number of values that are kept, logarithm of the slots that are used (u32 each). Its table has 2^LARGEST slots of 8 bytes: the bits of a
  * value plus 1; 0 is free.
  */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 // @ts-ignore: decorator
 @inline const MOST_COUNTED: u32 = 10_000

@@ -1,4 +1,5 @@
 /** Numbers in as few bytes as give the same bits back, as table/packed.ts describes it. */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 // @ts-ignore: decorator
 @inline const MOST_POWER = 9

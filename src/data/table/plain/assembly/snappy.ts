@@ -1,4 +1,5 @@
 /** Decompression of Snappy: https://github.com/google/snappy/blob/main/format_description.txt. */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 // @ts-ignore: decorator
 @inline const CHUNK: usize = 16

@@ -1,4 +1,5 @@
 /** Rows of a split, the same as data/split.ts chooses them, with the numbers of tensor/random.ts. */
+// `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 
 // @ts-ignore: decorator
 @inline const MULTIPLIER_0: u64 = 0xd2511f53
