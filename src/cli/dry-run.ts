@@ -1,4 +1,5 @@
 /** `train --dry-run`: plans a training run without starting it. Main thread; starts no thread, writes no run. */
+
 import type { LoadedExperiment } from '../config/load.js'
 import { factsOfTask, type Loss, TASK_FACTS } from '../config/tasks.js'
 import { autoCompute } from '../coordinator/auto-compute.js'
@@ -6,6 +7,7 @@ import { prepareSession } from '../coordinator/prepare.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
 import type { EmbeddingShape } from '../model/embedding.js'
 import { type Parameter, parameterCount, parametersOf } from '../model/parameters.js'
+import { inputSize } from '../tensor/input-shape.js'
 import { splitsText } from './train-lines.js'
 
 export interface DryRun {
@@ -46,7 +48,7 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
     experiment,
     rows: { train, validation, test: data.test.rows },
     ...{
-      features: data.height * data.width,
+      features: inputSize(data),
       outputs: data.classNames,
       layers,
       embeddings,

@@ -4,6 +4,7 @@
  *
  * Letters: `N` rows, `F` features, `K` targets.
  */
+
 import { tmpdir } from 'node:os'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource, LoadedFile } from '../data/dataset.js'
@@ -22,6 +23,7 @@ import { splitAt, splitValidation } from '../data/split.js'
 import { formatList } from '../format.js'
 import { choosePreparation } from '../picture/preparation.js'
 import { viewSlot } from '../tensor/arena.js'
+import { inputSize } from '../tensor/input-shape.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
@@ -198,7 +200,7 @@ function scaleData(
   experiment: Experiment,
   known: KnownInput | null,
 ): Pick<LoadedData, 'input' | 'spreads'> {
-  const { height, width, dtype, classNames, columns, table } = data
+  const { height, width, channels, dtype, classNames, columns, table } = data
   const named = columns && { columns: { features: columns.features, labels: columns.labels } }
   const trainRows = viewSlot(memory, layout.sampleIndices.train).data.subarray(0, rows.train)
   const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
@@ -210,10 +212,21 @@ function scaleData(
     (setting === 'auto' ? known?.preparation : null) ??
     choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
   const { task } = data
-  const spec = { height, width, dtype, task, classNames, ...named, ...(table && { table }), targets, preparation }
+  const spec = {
+    height,
+    width,
+    channels,
+    dtype,
+    task,
+    classNames,
+    ...named,
+    ...(table && { table }),
+    targets,
+    preparation,
+  }
   if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
   const scaling =
-    known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, height * width, trainRows)
+    known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, inputSize(data), trainRows)
   viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
   return { input: { ...spec, scaling }, spreads }

@@ -2,6 +2,7 @@
  * Input that a new run takes over from the model it starts from, besides the weights: columns, classes and scales, so that it
  * is the same model on other data. Main thread; reads, never writes.
  */
+
 import { resolveExperiment } from '../config/load.js'
 import type { Experiment } from '../config/schema.js'
 import { isScaled, type KnownInput, normalisationOf, type SavedInput, type Scaling } from '../data/input.js'
@@ -12,6 +13,7 @@ import { isForeign } from '../import/read.js'
 import { type ForwardSettings, forwardDifference, forwardSettings } from '../model/forward.js'
 import { type Checkpoint, loadScored, type NamedWeights, readCheckpoint } from '../run/checkpoint-file.js'
 import { openRun } from '../run/open.js'
+import { inputSize } from '../tensor/input-shape.js'
 
 export interface ModelInput {
   /** Names, shapes and scales of the model's data; null if the file has none. */
@@ -75,16 +77,17 @@ export async function inputOfResumed(
  */
 export function knownScaling(
   { spec, scaling }: ModelInput,
-  { where, height, width, dtype }: DatasetSource,
+  source: DatasetSource,
   config: Experiment['data'],
   hint = '--from-input new prepares the data anew, for another model that begins with these weights',
 ): KnownInput | null {
+  const { where, dtype } = source
   if (spec === null && scaling === null) return null
   // A scale of 1/255 is that of bytes if the file has no specification.
   if (spec === null && isUnit(scaling) && !isScaled(config, dtype)) return null
-  if (scaling !== null && scaling.offset.length !== height * width) {
+  if (scaling !== null && scaling.offset.length !== inputSize(source)) {
     throw new DataError(
-      `${where}: a sample has ${height * width} features, expected ${scaling.offset.length}, as the model takes`,
+      `${where}: a sample has ${inputSize(source)} features, expected ${scaling.offset.length}, as the model takes`,
     )
   }
   if (isScaled(config, dtype) !== (scaling !== null)) {

@@ -76,6 +76,7 @@ export function openDigits(dir: string = digitsDir()): DatasetSource {
     where: dir,
     height: 28,
     width: 28,
+    channels: 1,
     dtype: 'uint8',
     task: 'classification',
     classes: 10,

@@ -3,6 +3,7 @@
  * data. Main thread; holds one more copy of a split while it is loaded.
  */
 import { DataError } from '../errors.js'
+import { inputSize } from '../tensor/input-shape.js'
 import type { DatasetSource, Features, FeatureType, Split } from './source.js'
 
 /** `source` with features of type `dtype`. Its `load` throws DataError for a value that is not a byte, if bytes are wanted. */
@@ -17,7 +18,7 @@ export function asFeatureType(source: DatasetSource, dtype: FeatureType): Datase
       const wrong =
         dtype === 'uint8' ? read.findIndex(value => !(Number.isInteger(value) && value >= 0 && value <= 255)) : -1
       if (wrong >= 0) {
-        const width = source.height * source.width
+        const width = inputSize(source)
         throw new DataError(
           `${source.where}: feature ${wrong % width} of ${split} row ${Math.floor(wrong / width)} is ${read[wrong]}, expected ` +
             'an integer from 0 to 255, as in the images that the model was trained on',

@@ -50,6 +50,7 @@ export async function openIdxFiles(
     where,
     height,
     width,
+    channels: 1,
     dtype: isBytePictures(train.header) ? 'uint8' : 'float32',
     task: 'classification',
     classes,

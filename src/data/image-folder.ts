@@ -37,7 +37,7 @@ export async function openImageFolder(
   const train = await readPart(divided ? join(path, 'train') : path, wanted)
   const testFolder = divided ? join(path, 'test') : testPath
   const test = testFolder === null ? null : await readPart(testFolder, wanted ?? train.size, wanted === null)
-  const shape = { name: 'images', where: path, ...train.size, dtype: 'uint8' } as const
+  const shape = { name: 'images', where: path, ...train.size, channels: 1, dtype: 'uint8' } as const
   const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
   const source = inMemorySource(shape, train.rows, test?.rows ?? null, config)
   const libraries = await pictureVersions()

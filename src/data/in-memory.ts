@@ -8,6 +8,7 @@
 
 import { allRowsAdvice } from '../config/all-rows.js'
 import { DataError, ShapeError } from '../errors.js'
+import { type InputShape, inputSize } from '../tensor/input-shape.js'
 import {
   checkViews,
   type DataConfig,
@@ -28,11 +29,9 @@ export interface NamedRows {
   readonly files: readonly LoadedFile[]
 }
 
-export interface TableShape {
+export interface TableShape extends InputShape {
   readonly name: string
   readonly where: string
-  readonly height: number
-  readonly width: number
   readonly dtype: FeatureType
 }
 
@@ -58,7 +57,8 @@ export function inMemorySource(
   test: NamedRows | null,
   { testFraction }: Pick<DataConfig, 'testFraction'>,
 ): DatasetSource {
-  const { name, where, height, width } = shape
+  const { name, where } = shape
+  const size = inputSize(shape)
   const classNames = train.targets?.names ?? sortedClasses(train.classNames)
   if (train.targets === null) expectOneSpelling(where, classNames)
   const isScored = test === null && testFraction === ALL_ROWS
@@ -79,7 +79,7 @@ export function inMemorySource(
     targets: Float32Array.from(targets?.values ?? []),
   })
   const all = rowsOf(train)
-  const parts = test ? { train: all, test: rowsOf(test) } : divided(all, height * width, testFraction, name)
+  const parts = test ? { train: all, test: rowsOf(test) } : divided(all, size, testFraction, name)
   const files = isScored ? { train: [], test: train.files } : { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
@@ -90,7 +90,7 @@ export function inMemorySource(
     test: { rows: parts.test.labels.length },
     async load(split: Split, features: Features, labels: Int32Array, targets = new Float32Array()) {
       const part = parts[split]
-      checkViews(name, split, part.labels.length, height * width, features, labels)
+      checkViews(name, split, part.labels.length, size, features, labels)
       if (targets.length !== part.targets.length) {
         throw new ShapeError(`${name}: load got room for ${targets.length} targets, expected ${part.targets.length}`)
       }

@@ -7,6 +7,7 @@
 import { inspect } from 'node:util'
 import { TASKS, type Task } from '../config/tasks.js'
 import { PREPARATIONS, type Preparation } from '../picture/preparation.js'
+import { type InputShape, inputSize } from '../tensor/input-shape.js'
 import type { DataConfig, Features, FeatureType, TableColumns } from './source.js'
 import type { TableEncoding } from './table/encoding.js'
 import { parseEncoding } from './table/parse.js'
@@ -19,9 +20,8 @@ export interface Scaling {
 
 export type ColumnNames = Pick<TableColumns, 'features' | 'labels'>
 
-export interface InputSpec {
-  readonly height: number
-  readonly width: number
+/** Files of versions that knew no colour have no `channels`: one. */
+export interface InputSpec extends InputShape {
   readonly dtype: FeatureType
   /** Files of versions that knew no labels do not record it: regression if there is a scaling of targets. */
   readonly task: Task
@@ -100,16 +100,17 @@ export type KnownInput = Pick<SavedInput, 'scaling' | 'targets' | 'preparation'>
 export function parseInput(json: string | undefined): SavedInput | undefined {
   if (json === undefined) return undefined
   const spec = JSON.parse(json) as Omit<SavedInput, 'task' | 'targets' | 'preparation'> & Partial<SavedInput>
-  const { height, width, dtype, classNames, scaling, targets = null, preparation = null, columns } = spec
+  const { height, width, channels = 1, dtype, classNames, scaling, targets = null, preparation = null, columns } = spec
   const { task = targets ? 'regression' : 'classification' } = spec
-  const table = spec.table === undefined ? undefined : parseEncoding(spec.table, height * width)
-  const size = height * width
+  const size = inputSize({ height, width, channels })
+  const table = spec.table === undefined ? undefined : parseEncoding(spec.table, size)
   const isList = (list: unknown, of: string, length: number) =>
     Array.isArray(list) && list.length === length && list.every(item => typeof item === of)
   const isScalingOf = (found: Scaling | null, length: number) =>
     found === null || (isList(found?.offset, 'number', length) && isList(found?.factor, 'number', length))
   const good =
     [height, width].every(side => Number.isSafeInteger(side) && side > 0) &&
+    (channels === 1 || channels === 3) &&
     (dtype === 'uint8' || dtype === 'float32') &&
     isList(classNames, 'string', classNames?.length) &&
     isScalingOf(scaling, size) &&
@@ -124,6 +125,7 @@ export function parseInput(json: string | undefined): SavedInput | undefined {
   return {
     height,
     width,
+    channels,
     dtype,
     task,
     classNames,

@@ -7,6 +7,7 @@
 import { TASK_FACTS } from '../config/tasks.js'
 import { DataError } from '../errors.js'
 import { formatNames } from '../format.js'
+import { type InputShape, inputSize, isSameShape, shapeText } from '../tensor/input-shape.js'
 import { asFeatureType } from './feature-type.js'
 import type { SavedInput } from './input.js'
 import type { DatasetSource, Features, Split } from './source.js'
@@ -50,7 +51,13 @@ function matched(source: DatasetSource, model: SavedInput): MatchedSource {
   const isUnnamed = source.columns && !model.columns
   return {
     ...source,
-    ...{ height: model.height, width: model.width, classNames: model.classNames, classes: model.classNames.length },
+    ...{
+      height: model.height,
+      width: model.width,
+      channels: model.channels,
+      classNames: model.classNames,
+      classes: model.classNames.length,
+    },
     ...(source.columns && {
       columns: { ...source.columns, features: model.columns?.features ?? source.columns.features },
     }),
@@ -63,7 +70,8 @@ function matched(source: DatasetSource, model: SavedInput): MatchedSource {
 type Places = readonly number[] | null
 
 /** Positions in the data of the model's features; null: they are those of the data. */
-function featurePlaces({ where, columns, height, width }: DatasetSource, model: SavedInput): Places {
+function featurePlaces(source: DatasetSource, model: SavedInput): Places {
+  const { where, columns } = source
   if (columns && model.columns) {
     const missing = model.columns.features.filter(name => !columns.features.includes(name))
     if (missing.length > 0) {
@@ -76,14 +84,15 @@ function featurePlaces({ where, columns, height, width }: DatasetSource, model: 
       columns.features.length,
     )
   }
-  if (height === model.height && width === model.width) return null
+  if (isSameShape(source, model)) return null
   // Pixels row by row are the same values whether or not the file says where a row ends.
-  if (height * width === model.height * model.width && (height === 1 || model.height === 1)) return null
-  const shapeOf = (rows: number, cols: number) => (rows === 1 ? `${cols} features` : `${rows} x ${cols} pixels`)
-  throw new DataError(
-    `${where}: a row has ${shapeOf(height, width)}, expected ${shapeOf(model.height, model.width)}, as the model takes`,
-  )
+  if (inputSize(source) === inputSize(model) && (isFlat(source) || isFlat(model))) return null
+  const shapeOf = (shape: InputShape) => (isFlat(shape) ? `${shape.width} features` : `${shapeText(shape)} pixels`)
+  throw new DataError(`${where}: a row has ${shapeOf(source)}, expected ${shapeOf(model)}, as the model takes`)
 }
+
+/** A row of numbers. */
+const isFlat = ({ height, channels }: InputShape): boolean => height === 1 && channels === 1
 
 /** The model's class of each class of the data; null: they are the same. */
 function classPlaces({ where, classNames }: DatasetSource, model: SavedInput): Places {
@@ -118,7 +127,7 @@ const listOf = (names: readonly string[]): string => formatNames(names, MOST_SHO
 /** Loads from the source, then rearranges features, labels and targets into the model's order. */
 function loader(source: DatasetSource, features: Places, outputs: Places): DatasetSource['load'] {
   if (!features && !outputs) return source.load.bind(source)
-  const width = source.height * source.width
+  const width = inputSize(source)
   return async (split: Split, into: Features, labels: Int32Array, targets?: Float32Array) => {
     const rows = labels.length
     const all = features ? new (into.constructor as new (length: number) => Features)(rows * width) : into

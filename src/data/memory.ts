@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { ConfigError, DataError } from '../errors.js'
+import { inputSize, isSameShape, shapeText } from '../tensor/input-shape.js'
 import { inMemorySource } from './in-memory.js'
 import { type ReadSamples, readSamples, type SampleSet } from './samples.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile, Split } from './source.js'
@@ -42,8 +43,8 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
   }
   const validation = await read('validation samples', data.validation)
   const test = await read('test samples', data.test)
-  const { height, width, dtype } = train
-  const shape = { name: NAME, where: NAME, height, width, dtype }
+  const { height, width, channels, dtype } = train
+  const shape = { name: NAME, where: NAME, height, width, channels, dtype }
   const base = inMemorySource(shape, { ...train, files: [fileOf('training samples', train)] }, test, config)
   if (validation === null) return base
   // Read them against the training samples, as test samples are: the same classes, the same targets.
@@ -53,7 +54,7 @@ export async function openMemory(data: TrainingData | undefined, config: DataCon
     { ...validation, files: validation.files },
     config,
   )
-  return withValidation(base, checked, height * width)
+  return withValidation(base, checked, inputSize(shape))
 }
 
 /** Appends validation samples to the training samples. `checked` has them as its test rows. */
@@ -80,8 +81,8 @@ function withValidation(base: DatasetSource, checked: DatasetSource, size: numbe
 }
 
 function expectSameShape(name: string, got: ReadSamples, train: ReadSamples): void {
-  if (got.height === train.height && got.width === train.width && got.dtype === train.dtype) return
-  const text = ({ height, width, dtype }: ReadSamples) => `${dtype} of ${height} x ${width}`
+  if (isSameShape(got, train) && got.dtype === train.dtype) return
+  const text = (samples: ReadSamples) => `${samples.dtype} of ${shapeText(samples)}`
   throw new DataError(`${name}: features are ${text(got)}, expected ${text(train)} as the training samples have`)
 }
 

@@ -9,6 +9,7 @@ import { type UnzipFileInfo, unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
 import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
+import { type InputShape, isSameShape, shapeText } from '../tensor/input-shape.js'
 import { fileError } from './content.js'
 import { expectDistinctFeatures, RowSample } from './distinct-features.js'
 import { ALL_ROWS, inMemorySource, type NamedRows } from './in-memory.js'
@@ -39,14 +40,14 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   const train = await readPart(path, arrays, trainFeatures, trainLabels, config.task)
   if (!train) throw new DataError(`${path}: has no array '${trainFeatures}', expected it; see data.npz.trainFeatures`)
   const test = await readPart(path, arrays, testFeatures, testLabels, config.task)
-  if (test && (test.height !== train.height || test.width !== train.width || test.dtype !== train.dtype)) {
+  if (test && (!isSameShape(test, train) || test.dtype !== train.dtype)) {
     throw new DataError(
-      `${path}: ${testFeatures} is ${test.dtype} of ${test.height} x ${test.width}, expected ${train.dtype} of ` +
-        `${train.height} x ${train.width} as ${trainFeatures} is`,
+      `${path}: ${testFeatures} is ${test.dtype} of ${shapeText(test)}, expected ${train.dtype} of ` +
+        `${shapeText(train)} as ${trainFeatures} is`,
     )
   }
-  const { height, width, dtype } = train
-  const shape = { name: 'npz', where: path, height, width, dtype }
+  const { height, width, channels, dtype } = train
+  const shape = { name: 'npz', where: path, height, width, channels, dtype }
   // Data that are only scored are the test arrays, if the archive has some.
   const source =
     test && config.testFraction === ALL_ROWS
@@ -62,9 +63,7 @@ export async function openNpz(path: string, config: DataConfig): Promise<Dataset
   return { ...source, notes }
 }
 
-interface Part extends NamedRows {
-  readonly height: number
-  readonly width: number
+interface Part extends NamedRows, InputShape {
   readonly dtype: 'uint8' | 'float32'
   /** The array of the features in words. */
   readonly text: string
@@ -103,13 +102,13 @@ const rowsOf = ({ shape }: Pick<NpyArray, 'shape'>, wanted: number): number =>
   shape.length === 2 && shape[0] === 1 && shape[1] === wanted ? wanted : (shape[0] ?? 0)
 
 /** Image shape of (rows), (rows, F), (rows, height, width), or the last with one channel before or after. */
-function imageShape(where: string, { shape }: NpyArray): { height: number; width: number } {
+function imageShape(where: string, { shape }: NpyArray): InputShape {
   const [, ...dims] = shape
-  if (shape.length === 1) return { height: 1, width: 1 }
-  if (shape.length === 2) return { height: 1, width: dims[0] }
-  if (shape.length === 3) return { height: dims[0], width: dims[1] }
-  if (shape.length === 4 && dims[2] === 1) return { height: dims[0], width: dims[1] }
-  if (shape.length === 4 && dims[0] === 1) return { height: dims[1], width: dims[2] }
+  if (shape.length === 1) return { height: 1, width: 1, channels: 1 }
+  if (shape.length === 2) return { height: 1, width: dims[0], channels: 1 }
+  if (shape.length === 3) return { height: dims[0], width: dims[1], channels: 1 }
+  if (shape.length === 4 && dims[2] === 1) return { height: dims[0], width: dims[1], channels: 1 }
+  if (shape.length === 4 && dims[0] === 1) return { height: dims[1], width: dims[2], channels: 1 }
   throw new DataError(
     `${where}: shape is (${shape.join(', ')}), expected (rows, features), (rows, height, width) or (rows, height, width, 1)`,
   )

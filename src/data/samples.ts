@@ -7,6 +7,7 @@
 import { inspect } from 'node:util'
 import type { Task } from '../config/tasks.js'
 import { DataError } from '../errors.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import { expectDistinctFeatures, RowSample } from './distinct-features.js'
 import type { Features, FeatureType } from './source.js'
 import { outputNames, type Targets } from './targets.js'
@@ -56,10 +57,8 @@ export interface SampleRows {
 export type SampleSet = SampleArrays | SampleRows
 
 /** Samples in flat arrays. */
-export interface ReadSamples {
+export interface ReadSamples extends InputShape {
   readonly rows: number
-  readonly height: number
-  readonly width: number
   readonly dtype: FeatureType
   readonly features: Features // (N, F)
   /** (N); empty where there are targets. */
@@ -204,11 +203,16 @@ class FeatureReader {
   }
 
   /** Throws DataError for a feature whose different values f32 takes for the same. */
-  result(): Pick<ReadSamples, 'rows' | 'height' | 'width' | 'dtype' | 'features'> {
+  result(): Pick<ReadSamples, keyof InputShape | 'rows' | 'dtype' | 'features'> {
     const nameOf = (column: number) => (this.#sample.width === 1 ? 'the feature' : `feature ${column}`)
     expectDistinctFeatures(this.#where, this.#sample, nameOf)
     const shape = this.#shape ?? { height: 1, width: 0, dtype: 'float32' as const }
-    return { rows: this.rows, ...shape, features: this.#values.slice(0, this.rows * shape.height * shape.width) }
+    return {
+      rows: this.rows,
+      ...shape,
+      channels: 1,
+      features: this.#values.slice(0, this.rows * shape.height * shape.width),
+    }
   }
 
   #begin(row: SampleFeatures, lines: readonly ArrayLike<number>[]) {

@@ -8,6 +8,7 @@ import { inspect } from 'node:util'
 import type { Experiment } from '../config/schema.js'
 import type { Task } from '../config/tasks.js'
 import { ShapeError } from '../errors.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import type { TableChunk } from './table/columns.js'
 import type { TableEncoding } from './table/encoding.js'
 
@@ -55,13 +56,11 @@ export interface FieldRows {
   readonly files: readonly LoadedFile[]
 }
 
-export interface DatasetSource {
+/** Features of a picture are (H, W, C), as its shape says; rows of numbers have height 1 and one channel. */
+export interface DatasetSource extends InputShape {
   readonly name: string
   /** The folder the files are in. */
   readonly where: string
-  /** Height of an image in pixels; features = height x width. For numeric features: height 1, and their number as width. */
-  readonly height: number
-  readonly width: number
   readonly dtype: FeatureType
   readonly task: Task
   /** Outputs of a network: classes, labels or targets, and their names. */

@@ -1,7 +1,9 @@
 /** `data list` and `data verify`: which known sets are installed, and whether their files are right. Main thread; reads only. */
+
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { GradloomError } from '../errors.js'
+import { inputSize } from '../tensor/input-shape.js'
 import { openDigits } from './digits.js'
 import { readIdxElements, readIdxHeader, readIdxLabels } from './idx.js'
 import { KNOWN, type KnownDataset, ROLES, type Role } from './known.js'
@@ -130,7 +132,7 @@ async function verifyDigits(source: DatasetSource): Promise<Verification> {
   const files = new Map<string, CheckedFile>()
   for (const split of ['train', 'test'] as const) {
     const { rows } = source[split]
-    const images = new Uint8Array(rows * source.height * source.width)
+    const images = new Uint8Array(rows * inputSize(source))
     const loaded = await source.load(split, images, new Int32Array(rows)) // throws at the first wrong file
     for (const { path } of loaded.files) files.set(path, { path, ok: true, problem: null })
   }

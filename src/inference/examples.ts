@@ -3,12 +3,14 @@
  *
  * Letters: `N` samples, `F` features of one, `K` targets or labels.
  */
+
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { type MatchedSource, matchModel } from '../data/match.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { ConfigError } from '../errors.js'
 import { locateDataOf, type MovedData } from '../run/locate-data.js'
+import { inputSize } from '../tensor/input-shape.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import type { ClassPrediction, Predictor } from './predictor.js'
 import { type RegressionAnswers, type RowError, rowsByError } from './row-errors.js'
@@ -42,9 +44,9 @@ export async function loadTestSamples(predictor: Predictor, moved: MovedData = {
 }
 
 /** The test split of an open data set. Throws DataError for a sample that cannot be read. */
-export async function testSamplesOf({ height, width }: Predictor, data: MatchedSource): Promise<TestSamples> {
+export async function testSamplesOf(predictor: Predictor, data: MatchedSource): Promise<TestSamples> {
   const { rows } = data.test
-  const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * height * width)
+  const features = new (data.dtype === 'uint8' ? Uint8Array : Float32Array)(rows * inputSize(predictor))
   const labels = new Int32Array(rows)
   const targets = new Float32Array(data.task === 'classification' ? 0 : rows * data.classes)
   const { files } = await data.load('test', features, labels, targets)

@@ -4,6 +4,7 @@
  *
  * Letters: `B` samples, `F` features of one, `K` outputs, `U` units of a layer.
  */
+
 import { availableParallelism } from 'node:os'
 import { unscaleRows } from '../data/input.js'
 import type { Features } from '../data/source.js'
@@ -12,6 +13,7 @@ import type { Backend, Kernels } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import type { openProducts } from '../kernels/native/open-products.js'
 import { viewSlot } from '../tensor/arena.js'
+import { inputSize } from '../tensor/input-shape.js'
 import { bindNetwork } from '../worker/network/bind.js'
 import { copyRows } from '../worker/network/copy-rows.js'
 import { type Network, type Pass, rowsPass } from '../worker/network/network.js'
@@ -74,9 +76,8 @@ export class Forward {
 
   /** Outputs (B, K) of samples (B, F), in the units of the data. Throws RunError where they are not finite. */
   outputs(samples: Features): Float32Array {
-    const { height, width } = this.#model.source
     const last = this.widths.length - 1
-    const rows = samples.length / (height * width)
+    const rows = samples.length / inputSize(this.#model.source)
     const out = new Float32Array(rows * this.widths[last])
     this.eachPass(samples, rows, (first, count) => this.copy(out, last, first, count))
     return out
@@ -88,7 +89,7 @@ export class Forward {
    */
   eachPass(samples: Features, rows: number, taken: (first: number, count: number) => void): void {
     const { source, memory } = this.#model
-    const features = source.height * source.width
+    const features = inputSize(source)
     const into = viewSlot<'uint8' | 'float32'>(memory, this.layout.features.test).data // (PASS_ROWS, F)
     for (let first = 0; first < rows; first += PASS_ROWS) {
       const count = Math.min(PASS_ROWS, rows - first)

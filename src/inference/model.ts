@@ -3,6 +3,7 @@
  * for some threads. Main thread; reads the experiment and the header of the weights, never the data, so that a model can
  * predict where its data set is not.
  */
+
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { resolveExperiment } from '../config/load.js'
@@ -15,13 +16,14 @@ import { preparationOfOldModel } from '../picture/preparation.js'
 import { readCheckpoint } from '../run/checkpoint-file.js'
 import { FILES } from '../run/manifest.js'
 import { openRun } from '../run/open.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
 import { PASS_ROWS } from './thread-layouts.js'
 
 /** Backends that an experiment, or a caller, can ask for. */
 export type BackendName = Experiment['compute']['backend']
 
-export interface ModelSource {
+export interface ModelSource extends InputShape {
   /** Resolved experiment, but for the number of workers, the backend and its precision. */
   readonly experiment: Experiment
   /** Absolute; null for a checkpoint file given by itself. */
@@ -30,8 +32,6 @@ export interface ModelSource {
   readonly checkpoint: string
   /** Folder at which a relative `data.path` starts. */
   readonly baseDir: string
-  readonly height: number
-  readonly width: number
   /** Names of the classes, labels or targets. */
   readonly outputNames: readonly string[]
   readonly input: InputSpec
@@ -77,11 +77,11 @@ export async function openModel(target: string, { threads, backend }: ModelOptio
       hint: 'read it with the version of gradloom that wrote it, or train again',
     })
   }
-  const { height, width, classNames } = saved
+  const { height, width, channels, classNames } = saved
   const preparation = saved.preparation ?? preparationOfOldModel(experiment.data.dataset, height, width)
   const input: InputSpec = { ...saved, preparation }
   const images: DatasetSource = {
-    ...{ height, width, classNames, dtype: input.dtype },
+    ...{ height, width, channels, classNames, dtype: input.dtype },
     name: experiment.data.dataset,
     where: opened.checkpoint,
     task: input.task,
@@ -99,7 +99,7 @@ export async function openModel(target: string, { threads, backend }: ModelOptio
   })
   const trainedIn = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
-  const about = { experiment, runDir, checkpoint, baseDir, backend: trainedIn, height, width, input }
+  const about = { experiment, runDir, checkpoint, baseDir, backend: trainedIn, height, width, channels, input }
   return { source: { ...about, outputNames: classNames, note: noteOn(trainedIn, planned.plan.backend) }, planned }
 }
 

@@ -3,8 +3,9 @@
  * runs in the calling thread, or for `predictAsync` in threads that share its weights, through the same forward pass as
  * training; so predictions are those that `evaluate` scores in the same backend.
  *
- * Letters: `B` samples, `F` features of one (height x width of an image), `K` outputs: classes, labels or targets, `U` units of a layer.
+ * Letters: `B` samples, `F` features of one (height x width x channels of an image), `K` outputs: classes, labels or targets, `U` units of a layer.
  */
+
 import { availableParallelism } from 'node:os'
 import { inspect } from 'node:util'
 import type { NdArray } from 'ndarray'
@@ -18,6 +19,7 @@ import { adviseHugePages } from '../ffi/memory.js'
 import { loadBackend } from '../kernels/backends.js'
 import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
+import { inputSize, shapeText } from '../tensor/input-shape.js'
 import { viewWeight } from '../worker/network/views.js'
 import { Forward, type SharedModel } from './forward.js'
 import { type BackendName, type ModelSource, openModel } from './model.js'
@@ -80,6 +82,8 @@ export class Predictor {
   /** Pixels of an image; a row of a table has height 1 and its features as width. */
   readonly height: number
   readonly width: number
+  /** 3 for pictures in colour, whose features are (height, width, 3); else 1. */
+  readonly channels: number
   /** Names of a table's feature columns, in the order of a sample; null: features have no names. */
   readonly featureNames: readonly string[] | null
   /** Columns of a table that a row has values of, in the order of the model; null: rows are features. */
@@ -112,6 +116,7 @@ export class Predictor {
     this.task = source.input.task
     this.height = source.height
     this.width = source.width
+    this.channels = source.channels
     this.featureNames = source.input.columns?.features ?? null
     this.columnNames = source.input.table?.columns.map(({ column }) => column) ?? null
     this.outputNames = source.outputNames
@@ -186,8 +191,8 @@ export class Predictor {
     const features = taken === samples ? taken.slice() : taken
     const outputs = this.outputNames.length
     this.#pool ??= loadPool(this.#model)
-    const out = (await this.#pool).outputs(features, this.height * this.width, outputs)
-    return ndarray(await out, [features.length / (this.height * this.width), outputs])
+    const out = (await this.#pool).outputs(features, inputSize(this), outputs)
+    return ndarray(await out, [features.length / inputSize(this), outputs])
   }
 
   /** Ends the threads of `predictAsync`, after the calls that are not answered. Later calls start new ones. */
@@ -246,7 +251,7 @@ export class Predictor {
   /** Activations of every layer for samples (B, F): the input first, the outputs last. Throws as `predict` does. */
   activations(samples: Samples): LayerActivations[] {
     const features = this.#featuresOf(samples)
-    const rows = features.length / (this.height * this.width)
+    const rows = features.length / inputSize(this)
     const outs = this.widths.map(width => new Float32Array(rows * width))
     this.#forward.eachPass(features, rows, (first, count) => {
       for (const [layer, out] of outs.entries()) this.#forward.copy(out, layer, first, count)
@@ -278,9 +283,8 @@ export class Predictor {
   /** Samples as the network takes them: flat, row-major, of its type. */
   #featuresOf(samples: Samples): Features {
     const { dtype } = this.source.input
-    const size = this.height * this.width
-    const what =
-      dtype === 'uint8' ? `an image is ${this.height} x ${this.width}` : 'a sample has the features of the data'
+    const size = inputSize(this)
+    const what = dtype === 'uint8' ? `an image is ${shapeText(this)}` : 'a sample has the features of the data'
     if (samples instanceof Uint8Array || samples instanceof Float32Array) {
       if (samples instanceof Uint8Array !== (dtype === 'uint8')) {
         throw new ShapeError(

@@ -2,11 +2,13 @@
  * The data that runs of a sweep were trained on, by digest: runs on other data must not be compared as if only their
  * settings differed. (`compare` groups runs by data in report/comparison.ts.) Main thread; reads, never writes.
  */
+
 import { basename } from 'node:path'
 import type { Experiment } from '../config/schema.js'
 import { type LoadedFile, openDataset } from '../data/dataset.js'
 import { DataError } from '../errors.js'
 import { readManifest } from '../run/saved-run.js'
+import { inputSize } from '../tensor/input-shape.js'
 
 interface Known {
   readonly dir: string
@@ -62,7 +64,7 @@ function expectSame({ dir, files }: Known, found: readonly LoadedFile[], describ
 /** Files of a data set as they are now, read whole. */
 async function filesNow({ data }: Experiment, baseDir: string): Promise<LoadedFile[]> {
   const source = await openDataset(data, { baseDir })
-  const size = source.height * source.width
+  const size = inputSize(source)
   const outputs = source.task === 'classification' ? 0 : source.classes
   const files: LoadedFile[] = []
   for (const split of ['train', 'test'] as const) {

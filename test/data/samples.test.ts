@@ -34,7 +34,11 @@ t.test('arrays, typed arrays, ndarrays and generators are the same samples', asy
   for (const [what, set] of Object.entries(sets)) {
     const { features, ...rest } = await readSamples('x', set, 'classification')
     t.same([...features], ROWS.flat(), what)
-    t.same(rest, { rows: 2, height: 1, width: 3, dtype: 'float32', classNames: LABELS, targets: null }, what)
+    t.same(
+      rest,
+      { rows: 2, height: 1, width: 3, channels: 1, dtype: 'float32', classNames: LABELS, targets: null },
+      what,
+    )
   }
 })
 

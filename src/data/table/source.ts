@@ -249,7 +249,7 @@ function sourceOf(
   const streams = !isScored && (stream === 'always' || (stream === 'auto' && bytes > STREAMED_BYTES))
   const used = new Set(columnsOf(encoding))
   return {
-    ...{ name: 'table', where, height: 1, width: featureCount(encoding), dtype: 'float32' },
+    ...{ name: 'table', where, height: 1, width: featureCount(encoding), channels: 1, dtype: 'float32' },
     ...{ task, classes: classNames.length, classNames, table: encoding },
     columns: {
       features: encoding.columns.flatMap(featureNames),

@@ -2,6 +2,7 @@
  * Compiles an experiment and the shape of its data into the plan that every worker gets, and refuses what cannot be.
  * Main thread.
  */
+
 import { availableParallelism } from 'node:os'
 import { type Augmentation, isPlain } from '../../augment/transform.js'
 import type { Experiment } from '../../config/schema.js'
@@ -15,6 +16,7 @@ import { embeddedInputs } from '../../model/embedding.js'
 import { settledOptimizer } from '../../model/optimizer.js'
 import { layerWidths, weightCount } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
+import { inputSize } from '../../tensor/input-shape.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import { rowsPerStep } from './clock.js'
 import { type Layout, planLayout } from './layout.js'
@@ -43,7 +45,7 @@ const SPIN_TURNS = 10_000
 /** Plans a run. Throws ConfigError if the backend does not work here, or the run does not fit the memory a run may have. */
 export async function planRun(experiment: Experiment, data: DatasetSource, options: PlanOptions): Promise<PlannedRun> {
   const { model, train, compute } = experiment
-  const features = data.height * data.width
+  const features = inputSize(data)
   const embeddings = data.table ? embeddingsOf(data.table) : []
   const widths = layerWidths(embeddedInputs(features, embeddings), model.hidden, data.classes)
   const {

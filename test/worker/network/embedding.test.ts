@@ -54,7 +54,15 @@ async function networkOf(
   }
   const features = plain + SHAPES.length
   const source: DatasetSource = {
-    ...{ name: 'table', where: 'none', height: 1, width: features, dtype: 'float32', task: 'classification' },
+    ...{
+      name: 'table',
+      where: 'none',
+      height: 1,
+      width: features,
+      channels: 1,
+      dtype: 'float32',
+      task: 'classification',
+    },
     ...{ classes: 3, classNames: ['a', 'b', 'c'], table, train: { rows: ROWS + 2 }, test: { rows: 0 } },
     load: () => Promise.reject(new Error('not loaded')),
   }
