@@ -23,18 +23,31 @@ import { openMemory, type RunMemory } from './run-memory.js'
 import { chooseByTimes, isPair, type StepTime } from './trial-choice.js'
 import { copySamples, type Loaded, trialPlan } from './trial-rows.js'
 
-/** Time after which no other turn begins, in milliseconds: where every contender has had enough of them, and in any case. */
-const USUAL_MS = 350
+/** Time after which no other turn begins in any case, in milliseconds. */
 const MOST_MS = 10_000
 /** Turns of those that are not far behind: at least where steps are long, and at most. */
 const LEAST_TURNS = 4
 const MOST_TURNS = 9
+/** How a comparison is made. */
+interface Comparison {
+  /** Time of a turn's measured steps, in milliseconds. */
+  readonly turnMs: number
+  /** Time for first and other turns, after which none begins where every contender has had enough of them. */
+  readonly usualMs: number
+  /** Turns of each before the slow ones take no other. */
+  readonly fairTurns: number
+}
+const PAIRS: Comparison = { turnMs: 4, usualMs: 350, fairTurns: 1 }
 /**
- * Time of the steps until compilers are done, and of the measured ones of a turn. After 10 ms, steps of 784-128-10 still took 1.5 to 2
+ * Workers wait for each other in every step, so that whatever else the cores do in a few milliseconds, such as compiling what ran
+ * before, decides how long steps take: numbers of workers have longer turns, and none is out after one that was slow.
+ */
+const WORKERS: Comparison = { turnMs: 25, usualMs: 500, fairTurns: LEAST_TURNS }
+/**
+ * Time of the steps until compilers are done. After 10 ms, steps of 784-128-10 still took 1.5 to 2
  * times as long as in a run, and not as much longer for each backend.
  */
 const WARMUP_MS = 30
-const TURN_MS = 4
 const LONG_STEP_MS = 20
 /** Steps of a turn. */
 const LEAST_STEPS = 2
@@ -80,28 +93,29 @@ export async function measureSteps(runs: readonly PlannedRun[], from: Loaded, po
     await firstTurn(contestant, pool)
     await drop(measured, HOPELESS.first)
   }
-  const takeTurns = async (contenders: () => readonly Contestant[]) => {
-    let turnMs = 0
+  const takeTurns = async (contenders: () => readonly Contestant[], as: Comparison, from: number) => {
+    let lastMs = 0
     for (let turn = 1; turn < MOST_TURNS; turn++) {
       const alive = contenders().filter(({ opened }) => opened !== null)
-      const isLate = elapsed() + turnMs > (turn < LEAST_TURNS ? MOST_MS : USUAL_MS)
+      const isLate = elapsed() + lastMs > (turn < LEAST_TURNS ? MOST_MS : from + as.usualMs)
       if (alive.length < 2 || isLate) break
       const before = elapsed()
       // Each turn begins with another, since what follows another may be slower.
-      for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], pool)
-      await drop(measured, HOPELESS.later)
-      turnMs = elapsed() - before
+      for (const i of alive.keys()) await nextTurn(alive[(i + turn) % alive.length], as.turnMs, pool)
+      if (turn >= as.fairTurns) await drop(measured, HOPELESS.later)
+      lastMs = elapsed() - before
     }
   }
   try {
     const fewest = Math.min(...runs.map(({ plan }) => plan.workers))
     for (const planned of runs) if (planned.plan.workers === fewest) await admit(planned)
-    await takeTurns(() => measured)
+    await takeTurns(() => measured, PAIRS, 0)
     const chosen = chooseByTimes(timesOf(measured), runs[0].plan)
     const isChosen = ({ plan }: { readonly plan: RunPlan }) => isPair(plan, chosen)
     const more = runs.filter(run => isChosen(run) && run.plan.workers > fewest)
+    const from = elapsed()
     for (const planned of more) await admit(planned)
-    if (more.length > 0) await takeTurns(() => measured.filter(isChosen))
+    if (more.length > 0) await takeTurns(() => measured.filter(isChosen), WORKERS, from)
     return timesOf(measured)
   } finally {
     for (const contestant of measured) await release(contestant, measured)
@@ -150,17 +164,17 @@ async function firstTurn(contestant: Contestant, pool: TrialPool): Promise<void>
   const until = performance.now() + WARMUP_MS
   let ms = median(await run(contestant, 1, pool))
   while (performance.now() < until) ms = median(await run(contestant, stepsIn(until - performance.now(), ms), pool))
-  contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
+  contestant.samples.push(...(await run(contestant, stepsIn(PAIRS.turnMs, ms), pool)))
 }
 
-async function nextTurn(contestant: Contestant, pool: TrialPool): Promise<void> {
+async function nextTurn(contestant: Contestant, turnMs: number, pool: TrialPool): Promise<void> {
   await pool.use(contestant.name, contestant.plan, contestant.control)
   const ms = median(contestant.samples)
   await run(contestant, 1, pool) // fills caches
   // Code was still being compiled in the first turn, whose times tell only who is far behind.
   if (!contestant.hasTurns) contestant.samples.length = 0
   contestant.hasTurns = true
-  contestant.samples.push(...(await run(contestant, stepsIn(TURN_MS, ms), pool)))
+  contestant.samples.push(...(await run(contestant, stepsIn(turnMs, ms), pool)))
 }
 
 const stepsIn = (timeMs: number, stepMs: number): number =>

@@ -164,6 +164,16 @@ t.test('a slow first turn of a pair does not keep its number of workers from bei
   )
 })
 
+t.test('a slow turn does not keep more workers from being compared for as long as fewer', async t => {
+  const fake = fakePool(({ workers }, turn) => (workers === 1 ? 1 : turn <= 1 ? 3 : 0.5))
+  const times = await measureSteps([wasm, single], await loaded(wasm), fake.pool)
+  t.match(times, [
+    { workers: 1, ms: 1 },
+    { workers: 2, ms: 0.5 },
+  ])
+  t.equal(fake.turns.get('wasm, 2 workers'), fake.turns.get('wasm, 1 worker'))
+})
+
 t.test('steps are whole ones of the run, of its own samples, and change nothing of it', async t => {
   const fake = fakePool(() => 30)
   const from = await loaded(wasm)
