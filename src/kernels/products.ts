@@ -8,6 +8,8 @@ export interface NativeLibrary {
   readonly version: string
   readonly detail: string
   readonly bf16: Bf16Support
+  /** Kernel that OpenBLAS is loaded with; null or absent: as it chooses. */
+  readonly coreType?: string | null
 }
 
 /** Kernel that multiplies bf16, such as `brg:avx512_core_amx_bf16`, or the reason why there is none. */

@@ -8,6 +8,7 @@ import { loadKoffi } from '../../ffi/koffi.js'
 import type { Bf16Support, NativeLibrary } from '../products.js'
 import { bf16SparseTitle } from '../x64/bf16-sparse.js'
 import { sparseTitle } from '../x64/sparse-products.js'
+import { CORE_TYPE_VARIABLE } from './core-type.js'
 import type { ProbeResult } from './probe.js'
 import { knownOrProbed } from './probe-cache.js'
 
@@ -85,12 +86,14 @@ export async function findLibrary(backend: NativeBackendName, options: DiscoverO
     const results = present.length > 0 ? await knownOrProbed(backend, present, limitMs) : []
     const last = results.at(-1)
     if (last?.outcome.is !== 'accepted') return nothing(refusal(candidates, [...results, ...absent], wanted !== null))
-    const { facts, slow, speed } = last.outcome
+    const { facts, coreType, slow, speed } = last.outcome
     const path = last.file === null ? last.library : await realpath(last.file).catch(() => last.library)
     const { name, version, bf16 } = facts
-    const detail = [facts.detail, await sparseTitle()].filter(Boolean).join('; ')
+    const kernel =
+      coreType === null ? facts.detail : `${facts.detail}, by ${CORE_TYPE_VARIABLE}: it does not know this CPU`
+    const detail = [kernel, await sparseTitle()].filter(Boolean).join('; ')
     return {
-      library: { backend, path, name, version, detail, bf16: await withoutZeros(bf16) },
+      library: { backend, path, name, version, detail, bf16: await withoutZeros(bf16), coreType },
       reason: `${name} ${version} (${detail}), ${Math.round(speed.gflops)} GFLOP/s a core when it was tried out`,
       slow,
       named,

@@ -15,7 +15,7 @@ import type { NativeLibrary } from '../products.js'
 import { type ProbeResult, probe } from './probe.js'
 
 /** Version of the entries; changes with their form and with what a probe checks. */
-const FORMAT = 4
+const FORMAT = 5
 /** Names of environment variables that decide which file a name is, or how a library behaves. */
 export const DECIDING_VARIABLES = /^(LD_|DYLD_|OPENBLAS_|GOTO_|MKL_|BLIS_|DNNL_|ONEDNN_|OMP_|VECLIB_|GLIBC_TUNABLES$)/
 

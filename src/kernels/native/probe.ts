@@ -6,8 +6,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { cpuFlags } from '../cpu.js'
 import type { Bf16Support, NativeLibrary } from '../products.js'
 import type { Speed } from './check.js'
+import { betterCoreType, isCoreType, withCoreType } from './core-type.js'
 import type { LibraryFacts } from './library.js'
 import { SINGLE_THREADED } from './open.js'
 
@@ -39,6 +41,8 @@ export type Outcome =
   | {
       readonly is: 'accepted'
       readonly facts: LibraryFacts & Pick<NativeLibrary, 'bf16'>
+      /** Kernel that it is to be loaded with, see core-type.ts; null: as it chooses. */
+      readonly coreType: string | null
       readonly speed: Speed
       /** Reason why `auto` should pass over it; null: it should not. */
       readonly slow: string | null
@@ -76,7 +80,20 @@ export async function probe(
     const found = resultsOf(progress, ending)
     results.push(...(found.length > 0 ? found : [unstarted(rest[0], ending)]))
   }
-  return results
+  const last = results.at(-1)
+  return last ? [...results.slice(0, -1), await withKernel(backend, last, limitMs)] : results
+}
+
+/** The result with a kernel that suits the CPU, if the library did not choose such a one and passes its probe with it. */
+async function withKernel(backend: NativeLibrary['backend'], own: ProbeResult, limitMs: number): Promise<ProbeResult> {
+  const coreType = own.outcome.is === 'accepted' ? betterCoreType(own.outcome.facts, cpuFlags()) : null
+  if (coreType === null) return own
+  const { progress, ending } = await runChild(backend, [own.library], limitMs, coreType)
+  const result = resultsOf(progress, ending).at(-1)
+  const outcome = result?.outcome
+  // A build without that kernel takes another, or none.
+  if (outcome?.is !== 'accepted' || !isCoreType(outcome.facts, coreType)) return own
+  return { ...result!, outcome: { ...outcome, coreType } }
 }
 
 interface Ending {
@@ -88,10 +105,11 @@ function runChild(
   backend: string,
   libraries: readonly string[],
   limitMs: number,
+  coreType: string | null = null,
 ): Promise<{ progress: Progress[]; ending: Ending }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [CHILD, backend, ...libraries], {
-      env: { ...process.env, ...SINGLE_THREADED },
+      env: { ...process.env, ...SINGLE_THREADED, ...withCoreType(coreType) },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     })
     let timedOut = false
@@ -180,7 +198,7 @@ function resultOf(progress: readonly Progress[], ending: Ending): ProbeResult {
     return {
       library,
       file,
-      outcome: { is: 'accepted', facts: { ...facts, bf16 }, speed, slow: slowness(slow, speed) },
+      outcome: { is: 'accepted', facts: { ...facts, bf16 }, coreType: null, speed, slow: slowness(slow, speed) },
     }
   }
   const [calling, opened] = [find('calling'), find('opened')]
