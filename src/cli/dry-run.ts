@@ -25,6 +25,9 @@ export interface DryRun {
   readonly backendAdvice: string | null
   readonly precision: string
   readonly workers: number
+  /** What `train` says of the data at its start. */
+  readonly notes: readonly string[]
+  readonly warnings: readonly string[]
 }
 
 /** Throws what `train` would throw before its first thread starts. */
@@ -56,6 +59,7 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
     },
     stepsPerEpoch: Math.ceil(Math.ceil(train / plan.batchSize) / plan.accumulateSteps),
     memoryBytes: layout.bytes,
+    ...{ notes: data.notes ?? [], warnings: data.warnings ?? [] },
     ...{ backend: plan.backend, backendReason, backendAdvice, precision: plan.precision, workers: plan.workers },
   }
 }
@@ -87,6 +91,7 @@ export function dryRunLines(run: DryRun): string[] {
       '',
       `${formatCounted(features, 'feature')}, ${formatCounted(outputs.length, ...(factsOfTask(data.task) ?? TASK_FACTS.classification).outputs)}`,
     ),
+    ...run.notes.map(note => row('', note)),
     ...run.embeddings.map(({ rows: categories, size }, i) =>
       row(
         '',

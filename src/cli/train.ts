@@ -114,6 +114,7 @@ async function runTrain(args: TrainArguments): Promise<void> {
   if (args.dryRun) {
     const { dryRunLines, planDryRun } = await import('./dry-run.js')
     const run = await planDryRun(loaded)
+    if (!args.json) for (const warning of run.warnings) process.stderr.write(`warning: ${warning}\n`)
     process.stdout.write(args.json ? `${JSON.stringify(run)}\n` : `${dryRunLines(run).join('\n')}\n`)
     return
   }

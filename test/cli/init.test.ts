@@ -97,6 +97,19 @@ t.test('writes an experiment that trains, and never writes over a file', async t
     stepsPerEpoch: 1,
     layers: [{ outputs: 4 }, {}],
   })
+  writeFileSync(
+    join(dir, 'prices.csv'),
+    `price,c\n${Array.from({ length: 30 }, (_, i) => `$${i},${i % 2}`).join('\n')}\n`,
+  )
+  writeFileSync(
+    join(dir, 'prices.json'),
+    '{ "data": { "dataset": "table", "path": "prices.csv", "target": "c", "columns": { "price": "category" } } }',
+  )
+  t.match(
+    await gradloom(['train', 'prices.json', '--dry-run', '--backend', 'wasm'], { cwd: dir }),
+    { code: 0, stdout: /\n {9}categories: 'price' \(\d+\)\n/ },
+    'what train says of the data',
+  )
   t.match(await gradloom(['train', 'no.json', '--dry-run'], { cwd: dir }), { code: 2, stdout: '' })
   t.notOk(readdirSync(dir).includes('runs'), 'nothing is written')
 })

@@ -60,15 +60,33 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
 /** Mean and 1 / standard deviation in f64; a constant has the factor 0, and no values the offset 0. */
 function scaleOf(numbers: Float64Array, rows: Uint32Array): { offset: number; factor: number } {
   if (rows.length === 0) return { offset: 0, factor: 0 }
-  const first = numbers[rows[0]] // subtracted, so that a constant has a deviation of exactly 0
+  const plain = momentsOf(numbers, rows, 1)
+  if (Number.isFinite(plain.factor)) return plain
+  // All are the same, or the squares of their distances are outside the range of f64.
+  let largest = 0
+  for (let i = 0; i < rows.length; i++) largest = Math.max(largest, Math.abs(numbers[rows[i]] - numbers[rows[0]]))
+  if (largest === 0) return { offset: plain.offset, factor: 0 }
+  // A power of two leaves the digits as they are.
+  const scale = 2 ** -Math.max(-MOST_EXPONENT, Math.min(MOST_EXPONENT, Math.floor(Math.log2(largest))))
+  const { offset, factor } = momentsOf(numbers, rows, scale)
+  return { offset: offset / scale, factor: Math.min(factor * scale, Number.MAX_VALUE) }
+}
+
+/** Exponents of two whose power, and that of their negative, are normal numbers. */
+const MOST_EXPONENT = 1020
+
+/** Mean and 1 / standard deviation of numbers times `scale`; computed from distances from the first, which are exactly 0 for a constant. */
+function momentsOf(numbers: Float64Array, rows: Uint32Array, scale: number): { offset: number; factor: number } {
+  const first = numbers[rows[0]] * scale
   let sum = 0
-  for (let i = 0; i < rows.length; i++) sum += numbers[rows[i]] - first
+  for (let i = 0; i < rows.length; i++) sum += numbers[rows[i]] * scale - first
   const shift = sum / rows.length
   let squares = 0
-  for (let i = 0; i < rows.length; i++) squares += (numbers[rows[i]] - first - shift) ** 2
-  const deviation = Math.sqrt(squares / rows.length)
-  const factor = 1 / deviation
-  return { offset: first + shift, factor: Number.isFinite(factor) ? factor : 0 }
+  for (let i = 0; i < rows.length; i++) squares += (numbers[rows[i]] * scale - first - shift) ** 2
+  return {
+    offset: first + shift,
+    factor: squares === Number.POSITIVE_INFINITY ? Number.NaN : 1 / Math.sqrt(squares / rows.length),
+  }
 }
 
 /** Most rows that quantiles are computed from, and medians where no training row lacks a value (only later gaps need those). */

@@ -94,6 +94,17 @@ t.test('a constant has the scaling factor 0; a number beyond the range of f32 is
   t.throws(() => encoded(fit(numbers(1, 2), 'number'), numbers(Number.POSITIVE_INFINITY)), /is Infinity/)
 })
 
+t.test('numbers whose squares are outside the range of f64 are standardised like others', async t => {
+  const of = (...values: number[]) => encoded(fit(numbers(...values), 'number'), numbers(...values)).flat()
+  const expected = of(1, 2, 3, 7)
+  const isLike = (found: number[]) => found.every((value, i) => Math.abs(value - expected[i]) < 1e-6)
+  for (const unit of [1e300, 1e-200, -2e300, 1e-300]) {
+    t.ok(isLike(of(unit, 2 * unit, 3 * unit, 7 * unit).map(value => value * Math.sign(unit))), `in units of ${unit}`)
+  }
+  t.strictSame(of(1e308, -1e308), [1, -1], 'a difference that overflows')
+  t.match(fit(numbers(1e300, 1e300), 'number'), { factor: 0, offset: 1e300 })
+})
+
 t.test('bins of a number are quantiles: 0 below, 1 above, linear within', async t => {
   const values = numbers(1, 1, 2, 2, 3, 4, 5, 6, 10, 30, 40)
   const encoding = fit(values, 'number', { bins: 2 })

@@ -21,6 +21,7 @@ t.test('malformed delimited text is refused', async t => {
     ['a row too short', 'a,b\n1,2\n3\n', /line 3: has 1 field, expected 2/],
     ['a row too short, far', `a,b\n${many}3\n`, /line 30002: has 1 field, expected 2/],
     ['a row too long', 'a,b\n1,2\n3,4,5\n', /line 3: has 3 fields, expected 2/],
+    ['a comment above the names', '# made by x\na,b\n1,2\n', /line 2: has 2 fields, expected 1/],
     ['a row too long, mixed line ends', 'a,b\r\n1,2\n3,4,5\n', /line 3: has 3 fields, expected 2/],
     ['a line after quoted newlines', 'a,b\n"x\n\ny",2\n3\n', /line 5: has 1 field, expected 2/],
     ['a quote without end', 'a,b\n1,"2\n3,4\n', /line 2: a quote begins here that never ends/],
@@ -51,6 +52,13 @@ t.test('malformed delimited text is refused', async t => {
   ] as const) {
     await t.rejects(rowsOfText(fileOf(content)), { name: 'DataError', message }, name)
   }
+})
+
+t.test('lines above the names of the columns are named in the hint', async t => {
+  const error = await rowsOfText(fileOf('# made by x\na,b\n1,2\n')).catch(error => error)
+  t.match(error.hint, /delete lines above the names of the columns/)
+  const usual = await rowsOfText(fileOf('a,b\n1,2\n3,4,5\n')).catch(error => error)
+  t.match(usual.hint, /fields with the separator in them are put in quotes/)
 })
 
 t.test('a long field that is allowed, and odd characters', async t => {

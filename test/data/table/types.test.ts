@@ -56,7 +56,12 @@ t.test('the last rows count for the type of a column as the first ones do', asyn
 t.test('a column that stays text although most fields look otherwise is reported with the line', async t => {
   const warningOf = async (first: string, field: string) => (await column(first, [field])).table.warnings.join()
   t.match(await warningOf('1', 'abc'), /line 3002: column 'a' is text: "abc" is not a number; 3,000 of its 3,001/)
-  t.match(await warningOf('1', '"1,5"'), /"1,5" is a number in another form/)
+  t.match(await warningOf('1', '"1,5"'), /"1,5" is a number in another form.*make it a number in data.columns/)
+  for (const text of ['"1,234.5"', '$5', '-3.5 %', '12%', '€ 1.50', '1_000']) {
+    const conversion = /is a number in another form.*data\.query converts such texts: CAST\(regexp_replace\(/
+    t.match(await warningOf('1', text), conversion, text)
+  }
+  t.notMatch(await warningOf('1', '5 kg'), /another form/)
   t.match(await warningOf('01/02/2020', '02/03/2020'), /line 2: .*two readings, as 01\/02\/2020.*data.table.dayFirst/)
   t.match(await warningOf('1', '9223372036854775808'), /integers above 2\^53/)
   const notes = (await column('1', ['NA', '?'])).table.notes.join()

@@ -45,12 +45,18 @@ export async function checkForm(table: DelimitedFiles): Promise<number> {
     throw new DataError(
       `${file}: line ${line}: has ${counted}, expected ${expected}; the separator is ${inspect(table.form.delimiter)}`,
       {
-        hint: 'fields with the separator in them are put in quotes; another separator: data.table.delimiter',
+        hint: hintOf(table.form, fields.length),
       },
     )
   }
   return rows
 }
+
+/** Most files with one column have a line of their own above the names: a title, a comment, a directive. */
+const hintOf = ({ names }: TextForm, fields: number): string =>
+  names.length === 1 && fields > 1
+    ? 'the first line decides the number of columns: delete lines above the names of the columns'
+    : 'fields with the separator in them are put in quotes; another separator: data.table.delimiter'
 
 /** Error for what DuckDB refused; says the place where the form of a record is at fault. */
 export async function explainRefusal(where: string, table: DelimitedFiles | null, error: unknown): Promise<Error> {

@@ -2,6 +2,7 @@
 import { inspect } from 'node:util'
 import { DataError } from '../../../errors.js'
 import type { ValueType } from '../columns.js'
+import { conversionOf } from '../text/meaning.js'
 import { shortened } from '../text/reading.js'
 import { type DelimitedFiles, placeOfRow } from './faults.js'
 import type { ReadColumn } from './source.js'
@@ -34,6 +35,8 @@ const EXPECTED: Readonly<Record<ValueType, string>> = {
 function hintOf({ reading }: ReadColumn, text: string): string | undefined {
   if (reading?.type === 'date' && /^\d{1,2}[/-]\d{1,2}[/-]\d{4}/.test(text))
     return 'say which number is the day: data.table.dayFirst'
+  const conversion = reading?.type === 'number' ? conversionOf(text) : null
+  if (conversion !== null) return conversion
   if (reading?.type === 'number' && /\d,\d/.test(text)) return 'decimal commas are read with data.table.decimal ","'
   return 'leave the field empty if its value is not known, or choose another kind in data.columns'
 }

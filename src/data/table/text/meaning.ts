@@ -6,8 +6,12 @@
 /** A number as people and programs write it; no infinity, no digits in groups. */
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 const COMMA_NUMBER = /^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$/
-/** Decimal separator that the rest does not have, or digits in groups: "9,1", "1.234,5", "1,234.5", "12 000", "1_000". */
-const OTHER_NUMBER = /^[+-]?(\d+[.,]\d+|\d{1,3}([.,' _\u00a0\u202f]\d{3})+([.,]\d+)?)$/
+const GROUPED = String.raw`\d{1,3}(?:[.,' _\u00a0\u202f]\d{3})+(?:[.,]\d+)?`
+/**
+ * Decimal separator that the rest does not have, digits in groups, a currency or a percent sign: "9,1", "1.234,5", "1,234.5", "12 000",
+ * "1_000", "$5", "-3.5 %".
+ */
+const OTHER_NUMBER = new RegExp(String.raw`^[+-]?(?:[$€£¥] ?)?[+-]?(?:\d+(?:[.,]\d+)?|${GROUPED})(?: ?[%‰€$£¥])?$`)
 const INFINITE = /^[+-]?inf(inity)?$/i
 const WHOLE = /^[+-]?\d+$/
 /** Texts that stand for a missing value in a column whose other values are all numbers, dates or booleans. */
@@ -148,3 +152,9 @@ export const isMissing = (text: string): boolean => MISSING.has(text)
 export const isNumberText = (text: string): boolean => NUMBER.test(text.trim())
 export const isCommaNumber = (text: string): boolean => /^[+-]?\d*,\d+([eE][+-]?\d+)?$/.test(text.trim())
 export const isOtherNumber = (text: string): boolean => OTHER_NUMBER.test(text)
+
+/** How `data.query` makes numbers of texts that only have signs or groups more than a number; null: it is not as simple as that. */
+export const conversionOf = (text: string): string | null =>
+  OTHER_NUMBER.test(text) && NUMBER.test(text.replaceAll(/[^0-9.+-]/g, '')) && !isCommaNumber(text)
+    ? "data.query converts such texts: CAST(regexp_replace(column, '[^0-9.+-]', '', 'g') AS DOUBLE)"
+    : null

@@ -4,7 +4,17 @@
  */
 import { formatCount } from '../../../format.js'
 import type { ValueType } from '../columns.js'
-import { booleanOf, Can, dateOf, isMissing, isOtherNumber, meaningOf, numberOf, timeOf } from './meaning.js'
+import {
+  booleanOf,
+  Can,
+  conversionOf,
+  dateOf,
+  isMissing,
+  isOtherNumber,
+  meaningOf,
+  numberOf,
+  timeOf,
+} from './meaning.js'
 
 /** Conversion of a column's texts to values. */
 export interface Reading {
@@ -138,12 +148,15 @@ function textWarning(column: string, counts: Meanings): Pick<Decision, 'warning'
   const { values, numbers, otherNumbers, firstNoNumber } = counts
   if (firstNoNumber === null || (numbers + otherNumbers) * 2 < values) return {}
   const isOther = isOtherNumber(firstNoNumber.text)
-  const what = isOther ? 'a number in another form (a decimal comma, or digits in groups)' : 'not a number'
+  const what = isOther
+    ? 'a number in another form (a decimal comma, digits in groups, a currency or a percent sign)'
+    : 'not a number'
+  const advice = conversionOf(firstNoNumber.text) ?? 'If all should be, make it a number in data.columns'
   return {
     example: firstNoNumber,
     warning:
       `column ${column} is text: ${JSON.stringify(shortened(firstNoNumber.text))} is ${what}; ` +
-      `${formatCount(numbers)} of its ${formatCount(values)} values are numbers. If all should be, make it a number in data.columns`,
+      `${formatCount(numbers)} of its ${formatCount(values)} values are numbers. ${advice}`,
   }
 }
 
