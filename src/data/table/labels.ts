@@ -28,3 +28,19 @@ export function notLearned(
   if (absent.length === 0) return []
   return [`${where}: no training row has the class ${formatNames(absent)}; nothing is learned about it`]
 }
+
+/** Warning about classes that differ in upper and lower case alone, which are mostly spellings of one. */
+export function similarClasses(where: string, classNames: readonly string[]): string[] {
+  const groups = new Map<string, string[]>()
+  for (const name of classNames) {
+    const key = name.toLowerCase()
+    groups.set(key, [...(groups.get(key) ?? []), name])
+  }
+  return [...groups.values()]
+    .filter(names => names.length > 1)
+    .map(
+      names =>
+        `${where}: ${formatNames(names)} are classes of their own, though they differ in upper and lower case alone; ` +
+        'data.query makes one of them: lower(column)',
+    )
+}

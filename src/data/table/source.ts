@@ -18,7 +18,7 @@ import { type FeatureKind, featureCount, featureNames, kindOf, type TableEncodin
 import { fitTable } from './fit-table.js'
 import { formatOf } from './format.js'
 import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
-import { notLearned, strata } from './labels.js'
+import { notLearned, similarClasses, strata } from './labels.js'
 import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
 import { missingRows, policiesOf } from './missing.js'
 import { countMissing, tableNotes } from './notes.js'
@@ -259,7 +259,10 @@ function sourceOf(
     train: { rows: train.length },
     test: { rows: parts.test.rows.length },
     ...(isScored ? {} : { validationFrom: splits.train.length }),
-    warnings: [...all.warnings, ...(test?.warnings ?? []), ...notLearned(where, all.targets, splits.train, classNames)],
+    warnings: [
+      ...[...all.warnings, ...(test?.warnings ?? []), ...similarClasses(where, classNames)],
+      ...notLearned(where, all.targets, splits.train, classNames),
+    ],
     notes: [...tableNotes(encoding, { task, reason }, classNames, missing), ...all.notes, ...(test?.notes ?? [])],
     ...(weight !== null && { weighted: true }),
     load: (split, features, labels, into = new Float32Array()) =>

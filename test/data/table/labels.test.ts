@@ -102,3 +102,12 @@ t.test(
     t.same(source.warnings, [])
   },
 )
+
+t.test('classes that differ in upper and lower case alone are said, and stay classes of their own', async t => {
+  const spelled = (i: number) => ['yes', 'no', 'YES'][i % 3]
+  const source = await table({ a: spelled })
+  t.match(source, { task: 'classification', classes: 3 })
+  t.match(source.warnings!.join(), /'YES', 'yes' are classes of their own, though they differ in upper and lower case/)
+  const other = await table({ a: (i: number) => ['yes', 'no', 'perhaps'][i % 3] })
+  t.notMatch(other.warnings!.join(), /classes of their own/)
+})
