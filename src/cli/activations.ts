@@ -115,8 +115,9 @@ async function showWeights(
   ])
   const tiles = importantUnits(predictor, count)
   const title = `first layer: weights of ${tiles.length} of ${formatCounted(predictor.widths[1], 'unit')}`
-  const { height, width, widths } = predictor
-  const shape = widths[0] === height * width ? { height, width } : { height: 1, width: widths[0] } // embedded features
+  const { height, width, channels, widths } = predictor
+  const isWhole = widths[0] === height * width * channels
+  const shape = isWhole ? { height, width, channels } : { height: 1, width: widths[0], channels: 1 } // embedded features
   if (out !== undefined) await savePicture(out, drawWeights(title, tiles, shape))
   if (!json) return [title]
   return [

@@ -117,14 +117,14 @@ async function runPredict(args: PredictArguments): Promise<void> {
     process.stdout.write(`${JSON.stringify(result)}\n`)
     return
   }
-  const { height, width, source } = predictor
+  const { height, width, channels, source } = predictor
   const isImage = source.input.dtype === 'uint8'
   const paint = paintFor(process.stdout)
   const depth = colourDepth(process.stdout)
   const blocks = answers.map(answer =>
     answerLines(
       answer,
-      isImage ? imageLines({ pixels: answer.pixels, height, width }, depth, columnsOf()) : [],
+      isImage ? imageLines({ pixels: answer.pixels, height, width, channels }, depth, columnsOf()) : [],
       paint,
     ).join('\n'),
   )

@@ -26,6 +26,22 @@ export function expectBestMetric(
   )
 }
 
+/** Checks the settings that only pictures have, or only grey ones, once the shape of the data is known. */
+export function expectPictureSettings({ data }: Experiment, { name, height, channels }: DatasetSource): void {
+  const { normalise, preparation } = data
+  if (normalise === 'standardise-channels' && height === 1 && channels === 1) {
+    throw new ConfigError(
+      `data.normalise is "${normalise}", expected "standardise" or another value, because the features of ${name} are no pictures`,
+    )
+  }
+  if (channels > 1 && preparation !== 'auto' && preparation !== 'plain') {
+    throw new ConfigError(
+      `data.preparation is "${preparation}", expected "auto" or "plain", because the pictures of ${name} are in colour`,
+      { hint: '--set data.channels=1 makes them grey' },
+    )
+  }
+}
+
 /** Checks that settings have the validation split that they need: samples in memory or a split column may bring one. */
 export function expectValidation({ data, train, checkpoint }: Experiment, source: DatasetSource): void {
   if (data.validation > 0 || (source.validationFrom ?? source.train.rows) < source.train.rows) return

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import type { Experiment } from '../config/schema.js'
 import type { DatasetSource, LoadedFile } from '../data/dataset.js'
 import {
+  colourOf,
   type InputSpec,
   isScaled,
   type KnownInput,
@@ -206,11 +207,12 @@ function scaleData(
   const regression = data.task === 'regression' ? scaleTargets(layout, memory, known?.targets ?? null, rows) : null
   const { scaling: targets, spreads } = regression ?? { scaling: null, spreads: null }
   const images = viewSlot<'uint8' | 'float32'>(memory, layout.features.train).data
-  const { dataset, preparation: setting } = experiment.data
+  const { dataset, preparation: setting, background: colour } = experiment.data
   // The model's, unless the experiment names another.
   const preparation =
     (setting === 'auto' ? known?.preparation : null) ??
-    choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, { height, width })
+    choosePreparation(setting, dataset, images instanceof Uint8Array ? images : null, data)
+  const background = colourOf(colour) ?? known?.background ?? null
   const { task } = data
   const spec = {
     height,
@@ -223,10 +225,11 @@ function scaleData(
     ...(table && { table }),
     targets,
     preparation,
+    background,
   }
-  if (!layout.scaling || !isScaled(experiment.data, dtype)) return { input: { ...spec, scaling: null }, spreads }
+  if (!layout.scaling || !isScaled(experiment.data, data)) return { input: { ...spec, scaling: null }, spreads }
   const scaling =
-    known?.scaling ?? scalingOf(normalisationOf(experiment.data, dtype), images, inputSize(data), trainRows)
+    known?.scaling ?? scalingOf(normalisationOf(experiment.data, data), images, inputSize(data), trainRows, channels)
   viewSlot(memory, layout.scaling.offset).data.set(scaling.offset)
   viewSlot(memory, layout.scaling.factor).data.set(scaling.factor)
   return { input: { ...spec, scaling }, spreads }

@@ -81,23 +81,29 @@ export function knownScaling(
   config: Experiment['data'],
   hint = '--from-input new prepares the data anew, for another model that begins with these weights',
 ): KnownInput | null {
-  const { where, dtype } = source
+  const { where } = source
   if (spec === null && scaling === null) return null
   // A scale of 1/255 is that of bytes if the file has no specification.
-  if (spec === null && isUnit(scaling) && !isScaled(config, dtype)) return null
+  if (spec === null && isUnit(scaling) && !isScaled(config, source)) return null
   if (scaling !== null && scaling.offset.length !== inputSize(source)) {
     throw new DataError(
       `${where}: a sample has ${inputSize(source)} features, expected ${scaling.offset.length}, as the model takes`,
     )
   }
-  if (isScaled(config, dtype) !== (scaling !== null)) {
-    const wanted = scaling === null ? 'bytes divided by 255 ("unit")' : 'features scaled one by one ("standardise")'
+  if (isScaled(config, source) !== (scaling !== null)) {
+    const wanted =
+      scaling === null ? 'bytes divided by 255 ("unit")' : 'features that are shifted and scaled ("standardise")'
     throw new DataError(
-      `${where}: data.normalise is "${normalisationOf(config, dtype)}", expected ${wanted}, as the model was trained`,
+      `${where}: data.normalise is "${normalisationOf(config, source)}", expected ${wanted}, as the model was trained`,
       { hint },
     )
   }
-  return { scaling, targets: spec?.targets ?? null, preparation: spec?.preparation ?? null }
+  return {
+    scaling,
+    targets: spec?.targets ?? null,
+    preparation: spec?.preparation ?? null,
+    background: spec?.background ?? null,
+  }
 }
 
 const isUnit = (scaling: Scaling | null): boolean =>

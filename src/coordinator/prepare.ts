@@ -6,7 +6,7 @@ import type { SavedInput } from '../data/input.js'
 import { matchModel } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
 import { type PlanOptions, planRun } from '../worker/plan/plan.js'
-import { expectBestMetric, expectValidation } from './check-settings.js'
+import { expectBestMetric, expectPictureSettings, expectValidation } from './check-settings.js'
 import type { PreparedSession } from './load.js'
 import { expectClassWeights } from './sample-weights.js'
 
@@ -26,6 +26,7 @@ export async function prepareSession(
   if (options.purpose === 'train') {
     expectValidation(experiment, opened)
     expectBestMetric(experiment, opened)
+    expectPictureSettings(experiment, opened)
     expectClassWeights(experiment, opened)
   }
   const data = model === null ? opened : matchModel(opened, model, options.purpose === 'train' ? NEW_INPUT : undefined)

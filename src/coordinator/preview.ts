@@ -7,6 +7,7 @@ import type { Experiment } from '../config/schema.js'
 import { openDataset } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
 import { reference } from '../kernels/reference/index.js'
+import { type InputShape, inputSize } from '../tensor/input-shape.js'
 import { Purpose, permutation } from '../tensor/random.js'
 import { viewTensor } from '../tensor/tensor.js'
 import { augmentationOf } from '../worker/plan/plan.js'
@@ -20,9 +21,7 @@ export interface PreviewRow {
   readonly epochs: readonly Uint8Array[] // (F) each
 }
 
-export interface Preview {
-  readonly height: number
-  readonly width: number
+export interface Preview extends InputShape {
   readonly rows: readonly PreviewRow[]
 }
 
@@ -32,12 +31,12 @@ export async function previewImages(
   { images: count, epochs }: { readonly images: number; readonly epochs: number },
 ): Promise<Preview> {
   const data = await openDataset(experiment.data, { baseDir })
-  const { height, width, classNames } = data
+  const { height, width, channels, classNames } = data
   if (data.dtype !== 'uint8') {
     throw new ConfigError(`${data.where}: the features are numeric, expected images; there is nothing to preview`)
   }
   const { rows: total } = data.train
-  const features = height * width
+  const features = inputSize(data)
   const tensor = <T extends 'uint8' | 'int32'>(dtype: T, shape: readonly number[]) =>
     viewTensor(new ArrayBuffer(shape.reduce((size, dim) => size * dim, dtype === 'int32' ? 4 : 1)), dtype, shape, 0)
   const images = tensor('uint8', [total, features]) // (N, F)
@@ -54,7 +53,7 @@ export async function previewImages(
       .instantiate({ memory: new WebAssembly.Memory({ initial: 0 }), scratchByteOffset: 0, module: null, native: null })
       .augment({ ...{ out, images, labels, samples, seed }, augmentation })
   return {
-    ...{ height, width },
+    ...{ height, width, channels },
     rows: Array.from(permutation(total, seed, Purpose.examples, 0).subarray(0, count), index => {
       const original = images.data.slice(index * features, (index + 1) * features)
       samples.data[0] = index

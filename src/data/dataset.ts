@@ -50,8 +50,8 @@ export async function openDataset(config: DataConfig, options: OpenOptions): Pro
   if (name === 'npz' || name === 'images') {
     if (path === null) throw new ConfigError(`data.path is null, expected a file or folder with data.dataset "${name}"`)
     const test = testPath === null ? null : absolute(testPath)
-    if (name === 'npz') return (await import('./npz.js')).openNpz(absolute(path), config)
-    return (await import('./image-folder.js')).openImageFolder(absolute(path), test, config)
+    if (name === 'npz') return (await import('./npz.js')).openNpz(absolute(path), config, options.model)
+    return (await import('./image-folder.js')).openImageFolder(absolute(path), test, config, options.model)
   }
   const places = placesOf(name, path, options)
   const { found, misses } = await findFiles(places)

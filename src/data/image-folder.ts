@@ -1,43 +1,45 @@
 /**
- * Pictures in one folder per class: `train/<class>/*.png` and `test/<class>/*.png`, or `<class>/*.png`.
- * Pictures become grey, 8 bits; their background is kept. Main thread; holds a few decoded pictures at a time.
+ * Pictures in one folder per class: `train/<class>/*.png` and `test/<class>/*.png`, or `<class>/*.png`, in grey or in colour, of 8
+ * bits; their background is kept. Main thread.
  */
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { DataError } from '../errors.js'
-import { formatCounted, formatList } from '../format.js'
+import { formatCount, formatCounted, formatList } from '../format.js'
 import { READ_FORMATS } from '../picture/kinds.js'
-import { decodePicture, readBytes } from '../picture/picture.js'
-import { prepare } from '../picture/prepare.js'
-import type { Picture, Size } from '../picture/raster.js'
+import type { Size } from '../picture/raster.js'
 import { pictureVersions } from '../picture/sharp.js'
 import { inMemorySource, type NamedRows, sortedClasses } from './in-memory.js'
+import { colourOf, type SavedInput } from './input.js'
+import { PictureCache } from './picture-cache.js'
 import { contentOfFolder, isPictureFile, LeftOut } from './picture-files.js'
+import type { PictureForm } from './picture-pixels.js'
+import { type ListedPicture, type ReadPictures, readPictures } from './picture-reads.js'
 import type { DataConfig, DatasetSource } from './source.js'
 
-/** Pictures that are decoded at the same time: libuv has four threads. */
-const AT_ONCE = 8
-
-interface Part {
-  readonly size: Size
+interface Part extends Pick<ReadPictures, 'size' | 'channels' | 'coloured'> {
   readonly rows: NamedRows
   /** Files that were not read. */
   readonly leftOut: string | null
 }
 
-/** `path` and `testPath` are absolute. */
+/** `path` and `testPath` are absolute. `model`: whose number of channels the pictures get, where the settings leave it open. */
 export async function openImageFolder(
   path: string,
   testPath: string | null,
   config: DataConfig,
+  model: Pick<SavedInput, 'channels'> | null = null,
 ): Promise<DatasetSource> {
   const { folders } = await contentOfFolder(path)
   const divided = folders.includes('train') && folders.includes('test') && testPath === null
-  const wanted = config.imageSize ? { height: config.imageSize[0], width: config.imageSize[1] } : null
-  const train = await readPart(divided ? join(path, 'train') : path, wanted)
+  const size = config.imageSize ? { height: config.imageSize[0], width: config.imageSize[1] } : null
+  const channels = config.channels === 'auto' && model !== null ? (model.channels === 3 ? 3 : 1) : config.channels
+  const background = colourOf(config.background)
+  const train = await readPart(divided ? join(path, 'train') : path, { size, channels, background }, null)
   const testFolder = divided ? join(path, 'test') : testPath
-  const test = testFolder === null ? null : await readPart(testFolder, wanted ?? train.size, wanted === null)
-  const shape = { name: 'images', where: path, ...train.size, channels: 1, dtype: 'uint8' } as const
+  const testForm = { size, channels: train.channels, background }
+  const expected = { file: 'the training pictures', size: train.size }
+  const test = testFolder === null ? null : await readPart(testFolder, testForm, expected)
+  const shape = { name: 'images', where: path, ...train.size, channels: train.channels, dtype: 'uint8' } as const
   const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
   const source = inMemorySource(shape, train.rows, test?.rows ?? null, config)
   const libraries = await pictureVersions()
@@ -48,64 +50,38 @@ export async function openImageFolder(
 const MOST_SHOWN = 12
 
 /** Note on the classes, in one line. */
-function classNotes(classNames: readonly string[], { size, rows }: Part): string[] {
+function classNotes(classNames: readonly string[], { size, rows, channels, coloured }: Part): string[] {
   const counts = new Map<string, number>()
   for (const name of rows.classNames) counts.set(name, (counts.get(name) ?? 0) + 1)
   const shown = classNames.map(name => `${name} (${counts.get(name) ?? 0})`)
   const classes = formatCounted(classNames.length, 'class', 'classes')
-  return [`grey pictures, ${size.width} x ${size.height}, of ${classes}: ${formatList(shown, MOST_SHOWN)}`]
+  const kind = kindOf(channels, coloured, rows.classNames.length)
+  return [`${kind}, ${size.width} x ${size.height}, of ${classes}: ${formatList(shown, MOST_SHOWN)}`]
 }
 
-/**
- * Reads all pictures of one split. `size`: size to resize pictures to; null: that of the first, which all others must have.
- * With `mustFit` pictures must have the size already.
- */
-async function readPart(folder: string, size: Size | null, mustFit = size === null): Promise<Part> {
-  const files = await listPictures(folder)
-  const features: Uint8Array[] = []
-  const md5 = createHash('md5')
-  let bytes = 0
-  let first = mustFit && size ? { file: 'the training pictures', size } : null
-  const target = mustFit ? null : size
-  for (let at = 0; at < files.pictures.length; at += AT_ONCE) {
-    const some = files.pictures.slice(at, at + AT_ONCE)
-    // Wait for all, then look at them in order: the damaged file that is reported must not depend on timing.
-    const read = await Promise.allSettled(some.map(({ file }) => readOne(file, target)))
-    for (const [i, result] of read.entries()) {
-      if (result.status === 'rejected') throw result.reason
-      const { content, picture, pixels } = result.value
-      const { className, name, file } = some[i]
-      md5.update(`${className}/${name}\n`).update(content)
-      bytes += content.length
-      first ??= { file, size: { height: picture.height, width: picture.width } }
-      if (target === null) expectSize(file, picture, first)
-      features.push(pixels)
-    }
-  }
-  const digest = { path: folder, bytes, md5: md5.digest('hex'), official: null }
-  const { height, width } = target ?? first!.size
-  const all = new Uint8Array(features.length * height * width)
-  features.forEach((image, row) => {
-    all.set(image, row * height * width)
-  })
-  const classNames = files.pictures.map(({ className }) => className)
+/** The pictures' colours in words. */
+function kindOf(channels: 1 | 3, coloured: number, all: number): string {
+  const grey = all - coloured
+  if (channels === 1)
+    return coloured === 0 ? 'grey pictures' : `grey pictures (${formatCount(coloured)} of them had colours)`
+  return grey === 0 ? 'pictures in colour' : `pictures in colour (${formatCount(grey)} of them are grey)`
+}
+
+async function readPart(
+  folder: string,
+  form: PictureForm,
+  expected: { file: string; size: Size } | null,
+): Promise<Part> {
+  const { pictures, leftOut } = await listPictures(folder)
+  const cache = await PictureCache.open(folder, pictures.length, form)
+  const { features, bytes, md5, size, channels, coloured } = await readPictures(pictures, form, cache, expected)
+  const digest = { path: folder, bytes, md5, official: null }
+  const classNames = pictures.map(({ className }) => className)
   return {
-    size: { height, width },
-    rows: { features: all, classNames, targets: null, files: [digest] },
-    leftOut: files.leftOut && `${folder}: ignored files that are not pictures gradloom reads: ${files.leftOut}`,
+    ...{ size, channels, coloured },
+    rows: { features, classNames, targets: null, files: [digest] },
+    leftOut: leftOut && `${folder}: ignored files that are not pictures gradloom reads: ${leftOut}`,
   }
-}
-
-async function readOne(file: string, size: Size | null) {
-  const content = await readBytes(file)
-  const picture = await decodePicture(file, content, { size })
-  return { content, picture, pixels: prepare(file, picture, 'plain', size ?? picture).pixels }
-}
-
-interface ListedPicture {
-  readonly className: string
-  readonly name: string
-  readonly file: string
 }
 
 /** The pictures of every class, in the order of classes and names. Throws DataError for a class without any. */
@@ -143,17 +119,5 @@ function noPictures(folder: string, files: number, folders: number): DataError {
   return new DataError(
     `${folder}: the class has no picture that can be read, expected ${READ_FORMATS} files in it; it has ${content}`,
     { hint: 'convert its pictures, as to PNG, or move the folder elsewhere' },
-  )
-}
-
-function expectSize(
-  file: string,
-  { height, width }: Picture,
-  first: { readonly file: string; readonly size: Size },
-): void {
-  if (height === first.size.height && width === first.size.width) return
-  throw new DataError(
-    `${file}: picture is ${width} x ${height}, expected ${first.size.width} x ${first.size.height} as ${first.file}`,
-    { hint: `--set data.imageSize=[${first.size.height},${first.size.width}] resizes all pictures to one size` },
   )
 }

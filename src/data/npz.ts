@@ -10,9 +10,11 @@ import { DataError } from '../errors.js'
 import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { type InputShape, isSameShape, shapeText } from '../tensor/input-shape.js'
+import { channelsLast, rowShape, withChannels } from './array-pictures.js'
 import { fileError } from './content.js'
 import { expectDistinctFeatures, RowSample } from './distinct-features.js'
 import { ALL_ROWS, inMemorySource, type NamedRows } from './in-memory.js'
+import type { SavedInput } from './input.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile } from './source.js'
 import { outputNames, type Targets } from './targets.js'
 
@@ -30,16 +32,21 @@ interface Arrays {
   names(): Promise<string[]>
 }
 
-export async function openNpz(path: string, config: DataConfig): Promise<DatasetSource> {
+/** `model`: whose number of channels pictures get, where the settings leave it open. */
+export async function openNpz(
+  path: string,
+  config: DataConfig,
+  model: Pick<SavedInput, 'channels'> | null = null,
+): Promise<DatasetSource> {
   const isFolder = await stat(path).then(
     found => found.isDirectory(),
     cause => Promise.reject(fileError(path, 'cannot be read', cause)),
   )
   const arrays = isFolder ? arraysOfFolder(path) : await arraysOfArchive(path)
   const { trainFeatures, trainLabels, testFeatures, testLabels } = config.npz
-  const train = await readPart(path, arrays, trainFeatures, trainLabels, config.task)
+  const train = await readPart(path, arrays, [trainFeatures, trainLabels], config, model)
   if (!train) throw new DataError(`${path}: has no array '${trainFeatures}', expected it; see data.npz.trainFeatures`)
-  const test = await readPart(path, arrays, testFeatures, testLabels, config.task)
+  const test = await readPart(path, arrays, [testFeatures, testLabels], config, train)
   if (test && (!isSameShape(test, train) || test.dtype !== train.dtype)) {
     throw new DataError(
       `${path}: ${testFeatures} is ${test.dtype} of ${shapeText(test)}, expected ${train.dtype} of ` +
@@ -72,9 +79,9 @@ interface Part extends NamedRows, InputShape {
 async function readPart(
   path: string,
   arrays: Arrays,
-  features: string,
-  labels: string,
-  task: DataConfig['task'],
+  [features, labels]: readonly [features: string, labels: string],
+  { task, npz, channels: wanted }: DataConfig,
+  model: Pick<SavedInput, 'channels'> | null,
 ): Promise<Part | null> {
   const x = await arrays.read(features)
   if (x === null) return null
@@ -91,28 +98,25 @@ async function readPart(
     task === 'auto' || task === 'classification' ? null : targetsOf(`${path}: ${labels}`, what, rows, task)
   const classNames = targets ? [] : labelsOf(`${path}: ${labels}`, what, rows)
   const files = x.file.path === y.file.path ? [x.file] : [x.file, y.file]
-  const shape = imageShape(`${path}: ${features}`, array)
+  const shape = rowShape(`${path}: ${features}`, array.shape, npz.order)
+  const isPicture = array.shape.length > 2
+  if (wanted !== 'auto' && !isPicture) {
+    throw new DataError(
+      `${path}: ${features} has the shape (${array.shape.join(', ')}), expected pictures, because data.channels is ${wanted}`,
+    )
+  }
+  const { height, width } = shape
+  const channels = isPicture ? (wanted === 'auto' ? (model?.channels ?? shape.channels) : wanted) : 1
   const values = featuresOf(`${path}: ${features}`, array)
   const text = `${array.type} of shape (${array.shape.join(', ')}), ${values.dtype === 'uint8' ? 'images of bytes' : 'numbers'}`
-  return { ...shape, ...values, classNames, targets, files, text }
+  const pictures = withChannels(channelsLast(values.features, shape), shape.channels, channels)
+  const about = { height, width, channels, dtype: values.dtype, features: pictures }
+  return { ...about, classNames, targets, files, text }
 }
 
 /** Rows of labels or targets: (rows, …), or (1, rows) as one row of a matrix. */
 const rowsOf = ({ shape }: Pick<NpyArray, 'shape'>, wanted: number): number =>
   shape.length === 2 && shape[0] === 1 && shape[1] === wanted ? wanted : (shape[0] ?? 0)
-
-/** Image shape of (rows), (rows, F), (rows, height, width), or the last with one channel before or after. */
-function imageShape(where: string, { shape }: NpyArray): InputShape {
-  const [, ...dims] = shape
-  if (shape.length === 1) return { height: 1, width: 1, channels: 1 }
-  if (shape.length === 2) return { height: 1, width: dims[0], channels: 1 }
-  if (shape.length === 3) return { height: dims[0], width: dims[1], channels: 1 }
-  if (shape.length === 4 && dims[2] === 1) return { height: dims[0], width: dims[1], channels: 1 }
-  if (shape.length === 4 && dims[0] === 1) return { height: dims[1], width: dims[2], channels: 1 }
-  throw new DataError(
-    `${where}: shape is (${shape.join(', ')}), expected (rows, features), (rows, height, width) or (rows, height, width, 1)`,
-  )
-}
 
 /** Features of an array. Bytes of images stay bytes; bytes of a table become floats like all others, so that its type decides nothing. */
 function featuresOf(where: string, array: NpyArray): { features: Features; dtype: Part['dtype'] } {

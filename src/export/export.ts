@@ -84,6 +84,7 @@ export async function exportWeights(
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
         ...{ loss: train.loss, scaling: source.input.scaling, table: source.input.table },
+        shape: source.input,
         facts: {
           formatVersion: FACTS_VERSION,
           generatedBy: `gradloom ${gradloomVersion()}`,

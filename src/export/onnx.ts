@@ -10,6 +10,7 @@ import { ConfigError } from '../errors.js'
 import { encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { floatTensor, integerAttribute, ML_DOMAIN, ML_OPSET, MOST_BYTES, node, valueInfo } from './onnx-graph.js'
 import { onnxTable } from './onnx-table.js'
@@ -23,6 +24,8 @@ export interface OnnxModel {
   readonly loss: RunPlan['loss']
   /** Scaling of the features; null: the model takes pixels from 0 to 1. */
   readonly scaling: Scaling | null
+  /** Shape of a sample; absent: numbers in a row. */
+  readonly shape?: InputShape | undefined
   /** Encoding of a table's columns, which are then the model's inputs. */
   readonly table?: TableEncoding | undefined
   /** Names of the classes, labels or targets. */
@@ -138,17 +141,25 @@ interface Input {
   readonly notes: Readonly<Record<string, unknown>>
 }
 
-function inputOf({ scaling, table }: Pick<OnnxModel, 'scaling' | 'table'>, size: number): Input {
+/** What a model's input is, in the words of its notes; `plain` where nothing else is to say. */
+export function inputNote({ scaling, shape }: Pick<OnnxModel, 'scaling' | 'shape'>): string {
+  const plain = scaling ? 'as in the data, neither shifted nor scaled' : 'bytes / 255, background 0, row by row'
+  if (shape?.channels !== 3) return plain
+  const order = `(height, width, channels) = (${shape.height}, ${shape.width}, 3), flat: row by row, red, green and blue of a pixel side by side`
+  return `${scaling ? plain : 'bytes / 255'}; ${order}`
+}
+
+function inputOf({ scaling, table, shape }: Pick<OnnxModel, 'scaling' | 'table' | 'shape'>, size: number): Input {
   if (table) return tableInput(table)
   if (scaling) {
     return {
       infos: [valueInfo('features', size)],
       nodes: [node('Sub', ['features', 'input.offset'], 'shifted'), node('Mul', ['shifted', 'input.factor'], 'scaled')],
       constants: scalingArrays(scaling).map(tensor),
-      ...{ output: 'scaled', usesMl: false, notes: { features: 'as in the data, neither shifted nor scaled' } },
+      ...{ output: 'scaled', usesMl: false, notes: { features: inputNote({ scaling, shape }) } },
     }
   }
-  const notes = { pixels: 'bytes / 255, background 0, row by row' }
+  const notes = { pixels: inputNote({ scaling, shape }) }
   return { infos: [valueInfo('pixels', size)], nodes: [], constants: [], output: 'pixels', usesMl: false, notes }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Activation } from '../model/activation.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
-import { foldBatchNorm, type OnnxModel, outputNotes } from './onnx.js'
+import { foldBatchNorm, inputNote, type OnnxModel, outputNotes } from './onnx.js'
 
 export interface TfjsFiles {
   /** The content of `model.json`. */
@@ -98,9 +98,7 @@ export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
       },
     ],
     userDefinedMetadata: {
-      ...(model.scaling
-        ? { features: 'as in the data, neither shifted nor scaled' }
-        : { pixels: 'bytes / 255, background 0, row by row' }),
+      [model.scaling ? 'features' : 'pixels']: inputNote(model),
       ...outputNotes(model),
     },
   }

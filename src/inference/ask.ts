@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.js'
 import { readBytes } from '../picture/picture.js'
 import { preparePicture } from '../picture/prepare.js'
 import { type TestSamples, testSample } from './examples.js'
+import { aroundMean } from './layers.js'
 import type { Predictor } from './predictor.js'
 
 export interface ClassProbability {
@@ -39,7 +40,7 @@ export interface Answer {
   /** Features that the network was given. */
   readonly features: Features // (F)
   /** Features as an image. */
-  readonly pixels: Uint8Array // (height, width)
+  readonly pixels: Uint8Array // (height, width, channels)
   /** The most probable classes, the predicted one first; empty for another task. */
   readonly top: readonly ClassProbability[]
   /** Labels of multi-label; empty for another task. */
@@ -64,7 +65,7 @@ export function askAboutTest(predictor: Predictor, test: TestSamples, indices: r
 
 /** Throws PictureError with the name of a file that cannot be read, ConfigError where the network takes no images. */
 export async function askAboutFiles(predictor: Predictor, files: readonly string[]): Promise<Answer[]> {
-  const { height, width, source } = predictor
+  const { source } = predictor
   if (files.length > 0 && source.input.dtype !== 'uint8') {
     throw new ConfigError(
       `${source.checkpoint}: takes rows of numbers, expected a network of images to predict the class of a picture`,
@@ -72,8 +73,7 @@ export async function askAboutFiles(predictor: Predictor, files: readonly string
   }
   const answers: Answer[] = []
   for (const file of files) {
-    const { preparation } = source.input
-    const { pixels, steps } = await preparePicture(file, await readBytes(file), preparation, { height, width })
+    const { pixels, steps } = await preparePicture(file, await readBytes(file), source.input)
     const about = { index: null, file, steps, features: pixels, pixels, truth: null }
     answers.push({ ...about, ...answerTo(predictor, pixels, null, 0) })
   }
@@ -85,7 +85,7 @@ function visible({ source: { input } }: Predictor, features: Features): Uint8Arr
   if (features instanceof Uint8Array) return features
   if (!input.scaling) return new Uint8Array(features.length)
   const { offset, factor } = input.scaling
-  return Uint8Array.from(features, (x, f) => Math.min(Math.max(128 + ((x - offset[f]) * factor[f] * 127) / 3, 0), 255))
+  return aroundMean(Array.from(features, (x, f) => (x - offset[f]) * factor[f]))
 }
 
 /** Answer about one sample in the form of the task; `test` is null for a picture file. */

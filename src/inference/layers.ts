@@ -1,6 +1,7 @@
 /** Activations of layers for one sample, and weights of the first layer, in numbers ready to be drawn. Any thread. */
 
 import { TASK_FACTS, type Task } from '../config/tasks.js'
+import { bytesOfFeatures } from '../data/input.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { formatList, formatNumber } from '../format.js'
@@ -48,9 +49,12 @@ export function layerPanels(
   {
     height,
     width,
+    channels,
     outputNames,
     source: { input },
-  }: Pick<Predictor, 'height' | 'width' | 'outputNames'> & { readonly source: Pick<Predictor['source'], 'input'> },
+  }: Pick<Predictor, 'height' | 'width' | 'channels' | 'outputNames'> & {
+    readonly source: Pick<Predictor['source'], 'input'>
+  },
   layers: readonly LayerSummary[],
 ): LayerPanel[] {
   return layers.map(({ layer, kind, units, active, values }) => {
@@ -60,6 +64,7 @@ export function layerPanels(
       input: input.dtype === 'uint8' ? 'pixels' : 'features',
       output: input.task === 'regression' ? 'numbers' : TASK_FACTS[input.task].outputs[1],
     }
+    const isPicture = kind === 'input' && channels === 3
     return {
       title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note:
@@ -68,10 +73,17 @@ export function layerPanels(
           : `${(100 * active).toFixed(0)} % active`,
       values,
       names: named ? outputNames : null,
-      shape: kind === 'input' && values.length === height * width ? { height, width } : null,
+      shape: isPicture || (kind === 'input' && values.length === height * width) ? { height, width } : null,
+      ...(isPicture && {
+        picture: input.dtype === 'uint8' ? bytesOfFeatures(values, input.scaling) : aroundMean(values),
+      }),
     }
   })
 }
+
+/** Standardised numbers as bytes: grey for the mean, white and black for three standard deviations from it. */
+export const aroundMean = (values: ArrayLike<number>): Uint8Array =>
+  Uint8Array.from(values, value => Math.min(Math.max(128 + (value * 127) / 3, 0), 255))
 
 /** Labels that are set, for a line. */
 export const labelsText = (names: readonly string[]): string =>

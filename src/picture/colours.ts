@@ -2,6 +2,7 @@
  * Colours that people with any kind of colour vision can distinguish, and that differ in brightness too: Okabe and Ito for marks; for
  * numbers, viridis (van der Walt and Smith), and around zero blue to white to orange. Any thread.
  */
+import type { InputShape } from '../tensor/input-shape.js'
 import type { Colour } from './canvas.js'
 
 export const WHITE: Colour = [255, 255, 255]
@@ -54,6 +55,18 @@ export function scaleFor(values: ArrayLike<number>): Scale {
 }
 
 export const gray = (level: number): Colour => [level, level, level]
+
+/** Colours of the pixels (height, width, channels) of an image of bytes. */
+export function pixelColours(
+  pixels: ArrayLike<number>,
+  { width, channels }: Pick<InputShape, 'width' | 'channels'>,
+): (column: number, row: number) => Colour {
+  if (channels !== 3) return (column, row) => gray(pixels[row * width + column])
+  return (column, row) => {
+    const at = 3 * (row * width + column)
+    return [pixels[at], pixels[at + 1], pixels[at + 2]]
+  }
+}
 
 function between(colours: readonly Colour[], share: number): Colour {
   const at = Math.min(1, Math.max(0, share)) * (colours.length - 1)

@@ -2,8 +2,10 @@
  * Activations of every layer for one image, or weights of the first layer, as a picture of panels.
  * Pure; any thread.
  */
+
+import type { InputShape } from '../tensor/input-shape.js'
 import { Canvas, type Colour } from './canvas.js'
-import { FAINT, INK, type Scale, scaleFor, WHITE } from './colours.js'
+import { FAINT, INK, pixelColours, type Scale, scaleFor, WHITE } from './colours.js'
 import { GLYPH, textWidth } from './font.js'
 
 export interface LayerPanel {
@@ -16,6 +18,8 @@ export interface LayerPanel {
   readonly names: readonly string[] | null
   /** Height and width of the units if they form an image; else null, and a grid is chosen. */
   readonly shape: { readonly height: number; readonly width: number } | null
+  /** Bytes (height, width, 3) of a picture in colour, which is drawn as it is. */
+  readonly picture?: Uint8Array
 }
 
 const MARGIN = 20
@@ -58,7 +62,7 @@ export function drawLayers(panels: readonly LayerPanel[]): Canvas {
 function sizeOf(panel: LayerPanel): { width: number; height: number } {
   const { width, height } = bodySize(panel)
   const words = Math.max(textWidth(panel.title, SCALE), textWidth(panel.note, SCALE))
-  const scale = panel.names === null ? MARGIN / 2 + BAR.height + LINE : 0
+  const scale = panel.names === null && panel.picture === undefined ? MARGIN / 2 + BAR.height + LINE : 0
   return { width: Math.max(width, words, BAR.width), height: 2 * LINE + height + scale }
 }
 
@@ -77,8 +81,13 @@ function drawPanel(canvas: Canvas, panel: LayerPanel, x: number, y: number): voi
     drawNamed(canvas, panel.values, panel.names, x, top)
     return
   }
-  const { values, shape } = panel
+  const { values, shape, picture } = panel
   const { height, pixel } = bodySize(panel)
+  if (picture !== undefined && shape !== null) {
+    const colourOf = pixelColours(picture, { width: shape.width, channels: 3 })
+    canvas.cells({ ...{ x, y: top, ...shape, scale: pixel }, colourOf })
+    return
+  }
   const scale = scaleFor(values)
   const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
   canvas.cells({
@@ -127,7 +136,7 @@ export function short(value: number): string {
 
 export interface WeightTile {
   readonly unit: number
-  /** (height, width) of the input. */
+  /** (height, width, channels) of the input. */
   readonly values: Float32Array
   readonly caption: string
 }
@@ -135,18 +144,15 @@ export interface WeightTile {
 const WEIGHT_SIDE = 112
 const WEIGHT_GAP = 10
 /** Weights of units to all inputs, each as an image over the input; one scale for all, so that they can be compared. */
-export function drawWeights(
-  title: string,
-  tiles: readonly WeightTile[],
-  shape: { readonly height: number; readonly width: number },
-): Canvas {
+export function drawWeights(title: string, tiles: readonly WeightTile[], shape: InputShape): Canvas {
   const pixel = Math.max(1, Math.floor(WEIGHT_SIDE / Math.max(shape.height, shape.width)))
   const scale = scaleFor(concat(tiles))
   const { columns, rows } = gridFor(tiles.length)
   const words = tiles.map(({ caption }) => textWidth(caption, SCALE))
   const cell = { width: Math.max(shape.width * pixel, WEIGHT_SIDE, ...words), height: shape.height * pixel + LINE }
   const head = LINE + WEIGHT_GAP
-  const width = Math.max(columns * (cell.width + WEIGHT_GAP), textWidth(title, SCALE), BAR.width) + 2 * MARGIN
+  const keyWidth = shape.channels === 3 ? textWidth(colourKey(scale), SCALE) : BAR.width
+  const width = Math.max(columns * (cell.width + WEIGHT_GAP), textWidth(title, SCALE), keyWidth) + 2 * MARGIN
   const canvas = new Canvas(width, 2 * MARGIN + head + rows * (cell.height + WEIGHT_GAP) + BAR.height + LINE, WHITE)
   canvas.text({ x: MARGIN, y: MARGIN, text: title, colour: INK, scale: SCALE })
   for (const [i, { values, caption }] of tiles.entries()) {
@@ -154,14 +160,26 @@ export function drawWeights(
     const y = MARGIN + head + Math.floor(i / columns) * (cell.height + WEIGHT_GAP)
     canvas.cells({
       ...{ x, y, width: shape.width, height: shape.height, scale: pixel },
-      colourOf: (column, row) => scale.colourOf(values[row * shape.width + column]),
+      colourOf: weightColours(values, shape, scale),
     })
     canvas.frame(x, y, shape.width * pixel, shape.height * pixel, 1, EMPTY)
     canvas.text({ x, y: y + shape.height * pixel + 4, text: caption, colour: FAINT, scale: SCALE })
   }
-  drawScale(canvas, scale, MARGIN, MARGIN + head + rows * (cell.height + WEIGHT_GAP))
+  const foot = MARGIN + head + rows * (cell.height + WEIGHT_GAP)
+  if (shape.channels === 3) canvas.text({ x: MARGIN, y: foot, text: colourKey(scale), colour: INK, scale: SCALE })
+  else drawScale(canvas, scale, MARGIN, foot)
   return canvas
 }
+
+/** Weights of three channels as a colour: grey for 0, of each channel more for positive and less for negative ones. */
+function weightColours(values: Float32Array, shape: InputShape, scale: Scale): (column: number, row: number) => Colour {
+  if (shape.channels !== 3) return (column, row) => scale.colourOf(values[row * shape.width + column])
+  const levels = values.map(value => (scale.most === 0 ? 128 : Math.round(127.5 + (127.5 * value) / scale.most)))
+  return pixelColours(levels, shape)
+}
+
+const colourKey = ({ most }: Scale): string =>
+  `red, green, blue: grey is 0, full is ${short(most)}, none is ${short(-most)}`
 
 function concat(tiles: readonly WeightTile[]): Float32Array {
   const all = new Float32Array(tiles.reduce((sum, { values }) => sum + values.length, 0))

@@ -24,6 +24,8 @@ export interface DecodeOptions {
   readonly mostPixels?: number
   /** Size to bring the picture to, where neither side becomes longer; proportions are not kept. */
   readonly size?: Size | null
+  /** Room for pixels that are decoded at the same time: waits for as many as the file has. */
+  readonly budget?: { acquire(pixels: number): Promise<() => void> }
   /** Longest side: a larger picture is made smaller, with its proportions. */
   readonly mostSide?: number
 }
@@ -67,10 +69,12 @@ export async function decodePicture(where: string, bytes: Uint8Array, options: D
   pipeline = isCmyk ? pipeline.pipelineColourspace('cmyk').toColourspace('cmyk') : pipeline.toColourspace('srgb')
   // The way to RGB brings 16 bits to 8, but CMYK is taken as it is stored.
   const isWide = isCmyk && header.depth === 'ushort'
+  const release = await options.budget?.acquire(stored.width * stored.height)
   const { data, info } = await pipeline
     .raw({ depth: isWide ? 'ushort' : 'uchar' })
     .toBuffer({ resolveWithObject: true })
     .catch(cause => Promise.reject(cannot(cause)))
+    .finally(release)
   const { width, height, channels } = info
   const rgba = isCmyk ? rgbaOfCmyk(isWide ? highBytes(data) : data, channels) : rgbaOf(data, channels)
   return { format: kind.name, width, height, rgba, original }

@@ -3,8 +3,8 @@
  *
  * Letters: `N` images.
  */
-
-import type { Size } from './raster.js'
+import type { InputShape } from '../tensor/input-shape.js'
+import type { Colour } from './canvas.js'
 
 /**
  * `mnist`: dark on light inverted, fitted into 20 x 20 with the proportions kept, and centred by its centre of mass in
@@ -13,6 +13,13 @@ import type { Size } from './raster.js'
  */
 export const PREPARATIONS = ['mnist', 'fashion-mnist', 'plain'] as const
 export type Preparation = (typeof PREPARATIONS)[number]
+
+/** How a network takes pictures: it is trained on such, and others are prepared so. */
+export interface PictureInput extends InputShape {
+  readonly preparation: Preparation
+  /** Colour behind transparent pixels; null: white, but where grey pixels are mostly light, black. */
+  readonly background: Colour | null
+}
 
 const SIDE = 28
 const PIXELS = SIDE * SIDE
@@ -27,16 +34,17 @@ export function preparationByName(dataset: string): Preparation | null {
 }
 
 /**
- * Resolves `data.preparation`. `images` are those of training (N, height x width); null if the features are
+ * Resolves `data.preparation`. `images` are those of training (N, F); null if the features are
  * numbers, or only other rows are at hand.
  */
 export function choosePreparation(
   setting: Preparation | 'auto',
   dataset: string,
   images: Uint8Array | null,
-  { height, width }: Size,
+  { height, width, channels }: InputShape,
 ): Preparation {
   if (setting !== 'auto') return setting
+  if (channels > 1) return 'plain'
   return preparationByName(dataset) ?? (images && liesAsMnist(images, height, width) ? 'mnist' : 'plain')
 }
 

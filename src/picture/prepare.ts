@@ -3,13 +3,15 @@
  * are fitted into 20 x 20 with their proportions kept and put into 28 x 28 so that their centre of mass is in the
  * middle; as Fashion-MNIST was; or plainly resized. Which of them is recorded with the model. Any thread.
  */
+import type { Colour } from './canvas.js'
+import { backgroundText, colourPixels, hasColour, lumaOf } from './colour.js'
 import { type DecodeOptions, decodePicture } from './picture.js'
-import type { Preparation } from './preparation.js'
+import type { PictureInput, Preparation } from './preparation.js'
 import { type Picture, PictureError, type Size } from './raster.js'
 import { type Gray, resize } from './resize.js'
 
 export interface Prepared {
-  /** (height x width) bytes; background 0, unless `plain`. */
+  /** (height, width, channels) bytes; background 0, unless `plain`. */
   readonly pixels: Uint8Array
   /** Steps that were applied, in order, for the user. */
   readonly steps: readonly string[]
@@ -22,13 +24,13 @@ const MOST_SIDE = 1024
 export async function preparePicture(
   where: string,
   bytes: Uint8Array,
-  preparation: Preparation,
-  shape: Size,
+  input: PictureInput,
   { mostPixels }: Pick<DecodeOptions, 'mostPixels'> = {},
 ): Promise<Prepared> {
-  const target = preparation === 'plain' ? { size: shape } : { mostSide: MOST_SIDE }
+  const { height, width } = input
+  const target = input.preparation === 'plain' ? { size: { height, width } } : { mostSide: MOST_SIDE }
   const picture = await decodePicture(where, bytes, { ...target, ...(mostPixels !== undefined && { mostPixels }) })
-  return prepare(where, picture, preparation, shape)
+  return prepare(where, picture, input)
 }
 
 const sizeText = ({ width, height }: Size): string => `${width} x ${height}`
@@ -44,17 +46,25 @@ const DUST = 0.0001
 const LEAST_INK = 0.05
 const MOST_INK = 0.5
 
-/** Pixels of a decoded picture; `shape` is for `plain`. `where` begins messages: the picture's name. */
-export function prepare(where: string, picture: Picture, preparation: Preparation, shape: Size): Prepared {
+/** Pixels of a decoded picture; the input's size and channels are for `plain`. `where` begins messages: the picture's name. */
+export function prepare(where: string, picture: Picture, input: PictureInput): Prepared {
+  const { preparation, background } = input
   const steps: string[] = []
-  const gray = flatten(picture, steps)
   const { original = picture } = picture
+  const sayResized = () => {
+    if (original.width === input.width && original.height === input.height) return
+    steps.push(`resized from ${sizeText(original)} to ${sizeText(input)}`)
+  }
+  if (input.channels === 3) {
+    const pixels = colourPixels(picture, input, background, steps)
+    sayResized()
+    return { pixels, steps }
+  }
+  const gray = flatten(picture, background, steps)
   if (preparation === 'plain') {
-    if (original.width !== shape.width || original.height !== shape.height) {
-      steps.push(`resized from ${sizeText(original)} to ${sizeText(shape)}`)
-    }
+    sayResized()
     // libvips only shrinks pictures here: it would shift them by half a pixel when it enlarges them.
-    return { pixels: toBytes(resize(gray, shape.width, shape.height)), steps }
+    return { pixels: toBytes(resize(gray, input.width, input.height)), steps }
   }
   if (original.width !== picture.width) steps.push(`resized from ${sizeText(original)} to ${sizeText(picture)}`)
   const ink = inkOf(where, gray, steps)
@@ -74,27 +84,27 @@ export function prepare(where: string, picture: Picture, preparation: Preparatio
   return { pixels: toBytes(placed), steps }
 }
 
-/** Grey from 0 to 1. Transparent pixels become paper: white under dark ink, black under light ink. */
-function flatten({ width, height, rgba }: Picture, steps: string[]): Gray {
+/** Grey from 0 to 1. Transparent pixels show the background; null: paper, white under dark ink, black under light ink. */
+function flatten({ width, height, rgba }: Picture, background: Colour | null, steps: string[]): Gray {
   const values = new Float32Array(width * height)
   let light = 0
   let opacity = 0
   let coloured = false
   for (let i = 0; i < values.length; i++) {
     const [r, g, b, a] = [rgba[4 * i], rgba[4 * i + 1], rgba[4 * i + 2], rgba[4 * i + 3] / 255]
-    coloured ||= a > 0 && Math.max(r, g, b) - Math.min(r, g, b) > 16
-    values[i] = (0.299 * r + 0.587 * g + 0.114 * b) / 255 // Rec. 601 luma
+    coloured ||= a > 0 && hasColour(r, g, b)
+    values[i] = lumaOf(r, g, b) / 255
     light += values[i] * a
     opacity += a
   }
   if (coloured) steps.push('colours to grey')
   if (opacity < values.length) {
-    const paper = light < opacity / 2 ? 1 : 0
+    const paper = background ? lumaOf(...background) / 255 : light < opacity / 2 ? 1 : 0
     for (let i = 0; i < values.length; i++) {
       const a = rgba[4 * i + 3] / 255
       values[i] = values[i] * a + paper * (1 - a)
     }
-    steps.push(`transparency laid on ${paper === 1 ? 'white' : 'black'}`)
+    steps.push(`transparency laid on ${background ? backgroundText(background) : paper === 1 ? 'white' : 'black'}`)
   }
   return { width, height, values }
 }

@@ -1,16 +1,16 @@
 /** Images in rows: as it is, then as augmentation changes it from epoch to epoch. Pure; any thread. */
+
+import type { InputShape } from '../tensor/input-shape.js'
 import { Canvas } from './canvas.js'
-import { BLUE, FAINT, gray, INK, WHITE } from './colours.js'
+import { BLUE, FAINT, INK, pixelColours, WHITE } from './colours.js'
 import { GLYPH, textWidth } from './font.js'
 
-export interface PreviewPicture {
-  readonly height: number
-  readonly width: number
+export interface PreviewPicture extends InputShape {
   readonly rows: readonly {
     readonly index: number
     readonly className: string
-    readonly original: Uint8Array // (height, width)
-    readonly epochs: readonly Uint8Array[] // (height, width) each
+    readonly original: Uint8Array // (height, width, channels)
+    readonly epochs: readonly Uint8Array[] // (height, width, channels) each
   }[]
 }
 
@@ -22,7 +22,7 @@ const LINE = (GLYPH.height + 3) * SCALE
 /** Maximum width of an image's caption. */
 const NAME_WIDTH = 190
 
-export function drawPreview({ height, width, rows }: PreviewPicture): Canvas {
+export function drawPreview({ height, width, channels, rows }: PreviewPicture): Canvas {
   const scale = Math.max(1, Math.floor(IMAGE / Math.max(height, width)))
   const step = { x: width * scale + MARGIN, y: Math.max(height * scale, 2 * LINE) + MARGIN }
   const columns = 1 + Math.max(0, ...rows.map(({ epochs }) => epochs.length))
@@ -45,7 +45,7 @@ export function drawPreview({ height, width, rows }: PreviewPicture): Canvas {
       const x = left + column * step.x
       canvas.cells({
         ...{ x, y, scale, width, height },
-        colourOf: (column, row) => gray(pixels[row * width + column]),
+        colourOf: pixelColours(pixels, { width, channels }),
       })
       if (column === 0) canvas.frame(x, y, width * scale, height * scale, 2, BLUE)
     }

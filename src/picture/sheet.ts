@@ -3,14 +3,16 @@
  *
  * Mistakes differ in more than colour: a thick frame, and the text on a dark bar.
  */
+
+import type { InputShape } from '../tensor/input-shape.js'
 import { Canvas } from './canvas.js'
-import { BLUE, FAINT, gray, INK, VERMILION, WHITE } from './colours.js'
+import { BLUE, FAINT, INK, pixelColours, VERMILION, WHITE } from './colours.js'
 import { GLYPH, textWidth } from './font.js'
 
 export type SheetTile = ClassTile | NumberTile
 
 interface AnyTile {
-  readonly pixels: Uint8Array // (height, width) of the image
+  readonly pixels: Uint8Array // (height, width, channels) of the image
   /** Name of the image: `#17`, or the name of a file. */
   readonly name: string
 }
@@ -28,11 +30,6 @@ interface NumberTile extends AnyTile {
   readonly number: { readonly value: string; readonly truth: string | null }
 }
 
-export interface ImageShape {
-  readonly height: number
-  readonly width: number
-}
-
 /** Sides of an image on the sheet, about, in pixels: 28 x 28 seven times as large. */
 const IMAGE = 196
 const MARGIN = 16
@@ -44,7 +41,7 @@ const PAD = 4
 const FRAME = { right: 1, wrong: 4 } as const
 const MOST_COLUMNS = 10
 
-export function drawSheet(tiles: readonly SheetTile[], shape: ImageShape): Canvas {
+export function drawSheet(tiles: readonly SheetTile[], shape: InputShape): Canvas {
   const scale = Math.max(1, Math.floor(IMAGE / Math.max(shape.height, shape.width)))
   const width = Math.max(shape.width * scale, IMAGE)
   const height = shape.height * scale
@@ -58,7 +55,7 @@ export function drawSheet(tiles: readonly SheetTile[], shape: ImageShape): Canva
     const left = x + Math.floor((width - shape.width * scale) / 2)
     canvas.cells({
       ...{ x: left, y, scale, width: shape.width, height: shape.height },
-      colourOf: (column, row) => gray(tile.pixels[row * shape.width + column]),
+      colourOf: pixelColours(tile.pixels, shape),
     })
     const box = { x, y, width, height, caption }
     if ('number' in tile) drawNumber(canvas, tile, box)

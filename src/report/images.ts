@@ -1,8 +1,9 @@
 /** Arrays of values as images embedded in a page. Pure; any thread. */
 import { Canvas, type Colour } from '../picture/canvas.js'
-import { gray, scaleFor, WHITE } from '../picture/colours.js'
+import { pixelColours, scaleFor, WHITE } from '../picture/colours.js'
 import { gridFor } from '../picture/layers.js'
 import { encodePng } from '../picture/png.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import { type Html, html } from './html.js'
 
 export interface Pixels {
@@ -23,9 +24,10 @@ export function image(kind: string, alt: string, { width, height, colourOf }: Pi
   return html`<img class="${kind}" width="${width}" height="${height}" alt="${alt}" src="${url}">`
 }
 
-export const grayPixels = (pixels: Uint8Array, height: number, width: number): Pixels => ({
+/** `pixels` (height, width, channels). */
+export const bytePixels = (pixels: Uint8Array, { height, width, channels }: InputShape): Pixels => ({
   ...{ width, height },
-  colourOf: (column, row) => gray(pixels[row * width + column]),
+  colourOf: pixelColours(pixels, { width, channels }),
 })
 
 /** Image of activations, with the colours and order of `activations --out`. */

@@ -30,13 +30,15 @@ export interface ReportedMistake {
   readonly index: number
   readonly truth: { readonly label: number; readonly className: string }
   readonly top: readonly ReportedClass[]
-  readonly pixels: Uint8Array // (height, width)
+  readonly pixels: Uint8Array // (height, width, channels)
 }
 
 export interface ReportedExample {
   readonly index: number
   readonly truth: { readonly label: number; readonly className: string }
   readonly layers: readonly LayerSummary[]
+  /** Bytes of the image (height, width, channels); null: the input layer's values times 255. */
+  readonly pixels: Uint8Array | null
 }
 
 /** Results of the weights on the test images, or the rows of a table or an array. */
@@ -47,6 +49,7 @@ export interface TestReport extends Scores {
   readonly note: string | null
   readonly height: number
   readonly width: number
+  readonly channels: number
   readonly mistakes: readonly ReportedMistake[]
   readonly examples: readonly ReportedExample[]
 }
@@ -148,17 +151,17 @@ function testReport(results: TestResultsOrReason): RunReport['test'] {
     return results.targets.length > 0 ? regressionReport(results) : { missing: 'the data set has no test rows' }
   }
   if (results.labels.length === 0) return { missing: `the data set has no test ${unitOf(results)}s` }
-  const { weightsSha256, checkpoint, note, height, width, classNames } = results
+  const { weightsSha256, checkpoint, note, height, width, channels, classNames } = results
   const named = (label: number) => ({ label, className: classNames[label] })
   return {
     ...scoresOf(results),
-    ...{ unit: unitOf(results), weightsSha256, checkpoint, note, height, width },
+    ...{ unit: unitOf(results), weightsSha256, checkpoint, note, height, width, channels },
     mistakes: results.mistakes.map(({ index, truth, top, pixels }) => ({
       ...{ index, truth: named(truth), pixels },
       top: top.map(({ label, probability }) => ({ ...named(label), probability })),
     })),
-    examples: results.examples.map(({ index, truth, layers }) => ({
-      ...{ index, truth: named(truth) },
+    examples: results.examples.map(({ index, truth, layers, pixels = null }) => ({
+      ...{ index, truth: named(truth), pixels },
       layers: layers.map(({ layer, kind, values }) => ({ layer, kind, ...summaryOf(values) })),
     })),
   }

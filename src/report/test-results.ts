@@ -11,6 +11,7 @@ import { askAboutTest } from '../inference/ask.js'
 import { answersOf, findMistakes, type TestSamples, testSample } from '../inference/examples.js'
 import { type LayerSummary, summarizeLayers } from '../inference/layers.js'
 import type { Predictor } from '../inference/predictor.js'
+import { inputSize } from '../tensor/input-shape.js'
 import { isLabelFile, type LabelResults, labelText, parsedLabels } from './labels.js'
 import { packed, packedOf, unpacked } from './packed.js'
 import { isRegressionFile, parsedRegression, type RegressionResults, regressionText } from './regression.js'
@@ -39,6 +40,8 @@ export interface KeptExample {
   readonly index: number
   readonly truth: number
   readonly layers: readonly Omit<LayerSummary, 'active' | 'least' | 'most'>[]
+  /** Bytes of an image whose features are scaled otherwise than by 255. */
+  readonly pixels?: Uint8Array // (F)
 }
 
 export interface TestResults {
@@ -49,6 +52,7 @@ export interface TestResults {
   readonly note: string | null
   readonly height: number
   readonly width: number
+  readonly channels: number
   readonly classNames: readonly string[]
   readonly labels: Int32Array // (N)
   readonly predicted: Int32Array // (N)
@@ -97,7 +101,7 @@ function resultsOf(
   predictor: Predictor,
   test: TestSamples,
 ): Omit<TestResults, 'weightsSha256' | 'checkpoint' | 'note'> {
-  const { height, width, classNames } = predictor
+  const { height, width, channels, classNames, source } = predictor
   const predictions = predictor.predictClasses(test.features)
   const worst = findMistakes(predictor, test).slice(0, MISTAKES)
   const answers = askAboutTest(
@@ -108,7 +112,7 @@ function resultsOf(
   const firstRight = predictions.findIndex(({ label }, i) => label === test.labels[i])
   const shown = [...(firstRight < 0 ? [] : [firstRight]), ...worst.slice(0, 1).map(({ index }) => index)]
   return {
-    ...{ height, width, classNames },
+    ...{ height, width, channels, classNames },
     labels: test.labels,
     predicted: Int32Array.from(predictions, ({ label }) => label),
     confidence: Float32Array.from(predictions, ({ confidence }) => confidence),
@@ -118,13 +122,18 @@ function resultsOf(
       pixels: pixels.slice(),
       top: top.map(({ label, probability }) => ({ label, probability })),
     })),
-    examples: shown.map(index => ({
-      index,
-      truth: test.labels[index],
-      layers: summarizeLayers(predictor, testSample(test, index)).map(({ layer, kind, units, values }) => ({
-        ...{ layer, kind, units, values },
-      })),
-    })),
+    examples: shown.map(index => {
+      const sample = testSample(test, index)
+      const isScaled = sample instanceof Uint8Array && source.input.scaling !== null
+      return {
+        index,
+        truth: test.labels[index],
+        layers: summarizeLayers(predictor, sample).map(({ layer, kind, units, values }) => ({
+          ...{ layer, kind, units, values },
+        })),
+        ...(isScaled && { pixels: sample.slice() }),
+      }
+    }),
   }
 }
 
@@ -147,6 +156,7 @@ const schema = z
     note: z.string().nullable(),
     height: z.int().min(1),
     width: z.int().min(1),
+    channels: z.union([z.literal(1), z.literal(3)]).default(1),
     classNames: z.array(z.string()).min(1),
     labels: packed,
     predicted: packed,
@@ -163,6 +173,7 @@ const schema = z
       z.strictObject({
         index: count,
         truth: count,
+        pixels: packed.optional(),
         layers: z.array(
           z.strictObject({ layer: count, kind: z.enum(['input', 'hidden', 'output']), units: count, values: packed }),
         ),
@@ -173,14 +184,16 @@ const schema = z
 
 /** Content of `test-results.json`: arrays packed little-endian, in base64. */
 export function textOf(results: TestResults): string {
-  const { labels, predicted, confidence, mistakes, examples, ...rest } = results
-  const file: z.infer<typeof schema> = {
+  const { labels, predicted, confidence, mistakes, examples, channels, ...rest } = results
+  const file: z.input<typeof schema> = {
     ...{ format: FORMAT, version: VERSION },
     ...{ ...rest, classNames: [...rest.classNames] },
+    ...(channels === 3 && { channels }),
     ...{ labels: packedOf(labels), predicted: packedOf(predicted), confidence: packedOf(confidence) },
     mistakes: mistakes.map(({ pixels, top, ...answer }) => ({ ...answer, top: [...top], pixels: packedOf(pixels) })),
-    examples: examples.map(({ layers, ...example }) => ({
+    examples: examples.map(({ layers, pixels, ...example }) => ({
       ...example,
+      ...(pixels && { pixels: packedOf(pixels) }),
       layers: layers.map(({ values, ...layer }) => ({ ...layer, values: packedOf(values) })),
     })),
   }
@@ -207,10 +220,11 @@ function parsed(content: unknown): TestResults {
     ...{ labels, predicted, confidence },
     mistakes: file.mistakes.map(({ pixels, ...answer }) => ({
       ...answer,
-      pixels: ofSize(new Uint8Array(unpacked(pixels, 1)), file.height * file.width),
+      pixels: ofSize(new Uint8Array(unpacked(pixels, 1)), inputSize(file)),
     })),
-    examples: file.examples.map(({ layers, ...example }) => ({
+    examples: file.examples.map(({ layers, pixels, ...example }) => ({
       ...example,
+      ...(pixels && { pixels: ofSize(new Uint8Array(unpacked(pixels, 1)), inputSize(file)) }),
       layers: layers.map(({ values, ...layer }) => ({
         ...layer,
         values: ofSize(new Float32Array(unpacked(values, 4)), layer.units),

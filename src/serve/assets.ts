@@ -23,8 +23,8 @@ const compiled = (name: string): URL => new URL(`../${name}`, import.meta.url)
 const ofUplot = (name: string): URL => new URL(name, import.meta.resolve('uplot'))
 
 const PAGE_SCRIPTS = [
-  ...['answer', 'board', 'charts', 'curves', 'dom', 'draw', 'fields', 'form', 'heatmap', 'pick-run', 'run-card'],
-  ...['slider', 'watch'],
+  ...['answer', 'board', 'charts', 'curves', 'dom', 'draw', 'fields', 'form', 'heatmap', 'photo', 'pick-run'],
+  ...['run-card', 'slider', 'watch'],
 ]
 
 /** Paths as in dist/src, so that imports between them resolve. */

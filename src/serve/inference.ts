@@ -81,11 +81,13 @@ export class Inference {
   }
 
   /** Decodes a picture file and prepares it for the network of `facts`. */
-  async prepare(where: string, bytes: Uint8Array, { preparation, height, width }: ModelFacts): Promise<Prepared> {
+  async prepare(where: string, bytes: Uint8Array, facts: ModelFacts): Promise<Prepared> {
     if (this.#pictures.queueSize >= MOST_PICTURES) {
       throw new TooBusyError(`pictures: ${MOST_PICTURES} are waiting, expected fewer`)
     }
-    return answerOf(await this.#pictures.run({ where, bytes, preparation, height, width }))
+    const { height, width, channels, preparation, background } = facts
+    const input = { height, width, channels, preparation, background }
+    return answerOf(await this.#pictures.run({ where, bytes, input } satisfies PictureTask))
   }
 
   async close(): Promise<void> {

@@ -12,8 +12,8 @@ export const LIMITS = {
   images: 1024,
   /** Images per request that may be picture files, which have to be decoded. */
   pictures: 16,
-  /** Numbers of an image or a row. */
-  features: 65_536,
+  /** Numbers of an image or a row: 256 x 256 pixels of three channels. */
+  features: 196_608,
   /** Characters of a run's identifier. */
   runId: 100,
   /** Time for headers, and for a whole request; slower clients are disconnected. */

@@ -97,6 +97,7 @@ const model = object({
   checkpoint: text,
   height: count,
   width: count,
+  channels: { ...count, description: '3 for pictures in colour: numbers are (height, width, channels).' },
   input: { type: 'string', enum: ['image', 'row'], description: 'Kind of input that `POST /predict` takes.' },
   features: nullable({ ...list(text), description: 'Names of the features of a row, in its order.' }),
   table: nullable({
@@ -117,6 +118,7 @@ const model = object({
     enum: ['mnist', 'fashion-mnist', 'plain'],
     description: 'Of pictures, see docs/data.md.',
   },
+  background: nullable({ ...list(count), description: 'Red, green and blue behind transparent pixels.' }),
   note: nullable(text),
 })
 const testImage = { index: count, label: count, className: text, pixels: { ...text, description: 'Bytes in base64.' } }
@@ -203,7 +205,7 @@ export const OPERATIONS = {
         'turn',
       ),
       response: responses(
-        object({ height: count, width: count, rows: count, images: list(object(testImage)) }),
+        object({ height: count, width: count, channels: count, rows: count, images: list(object(testImage)) }),
         ...[404, 409],
       ),
     },
@@ -224,7 +226,15 @@ export const OPERATIONS = {
       ),
       response: responses(
         object({
-          ...{ height: count, width: count, rows: count, looked: count, wrong: count, checkpoint: text },
+          ...{
+            height: count,
+            width: count,
+            channels: count,
+            rows: count,
+            looked: count,
+            wrong: count,
+            checkpoint: text,
+          },
           mistakes: list(
             object({ ...testImage, predicted: object({ label: count, className: text, confidence: number }) }),
           ),

@@ -4,21 +4,19 @@
  */
 
 import { type Outcome, outcomeOf } from '../inference/outcome.js'
-import type { Preparation } from '../picture/preparation.js'
+import type { PictureInput } from '../picture/preparation.js'
 import { type Prepared, preparePicture } from '../picture/prepare.js'
 
 export interface PictureTask {
   readonly where: string
   readonly bytes: Uint8Array
-  readonly preparation: Preparation
-  readonly height: number
-  readonly width: number
+  readonly input: PictureInput
 }
 
 /** Largest picture from the network: decoded, it takes 16 MB. */
 const MOST_PIXELS = 4e6
 
 export default async function prepareTask(task: PictureTask): Promise<Outcome<Prepared>> {
-  const { where, bytes, preparation, height, width } = task
-  return outcomeOf(() => preparePicture(where, bytes, preparation, { height, width }, { mostPixels: MOST_PIXELS }))
+  const { where, bytes, input } = task
+  return outcomeOf(() => preparePicture(where, bytes, input, { mostPixels: MOST_PIXELS }))
 }

@@ -7,6 +7,7 @@ import type { TableEncoding } from '../data/table/encoding.js'
 import { featuresOfRows } from '../data/table/rows.js'
 import { DataError } from '../errors.js'
 import { topClasses } from '../inference/ask.js'
+import { type InputShape, inputSize, shapeText } from '../tensor/input-shape.js'
 import { NotFoundError, RequestError } from './errors.js'
 import type { Inference } from './inference.js'
 import { LIMITS } from './limits.js'
@@ -122,16 +123,19 @@ function readyOf(asked: Asked, facts: ModelFacts, inference: Inference): Ready |
   }
   const given = asked.input === 'row' ? inOrder(where, asked.given, facts) : asked.given
   if (typeof given === 'string') return pictureOf(where, given, facts, inference)
-  const { height, width } = facts
+  const size = inputSize(facts)
   const isImage = asked.input === 'image'
-  if (given.length !== height * width) {
-    const what = isImage ? `an image is ${height} x ${width}` : 'a row has the features of the data'
-    throw new RequestError(`${where}: has ${given.length} numbers, expected ${height * width}; ${what}`)
+  if (given.length !== size) {
+    const what = isImage ? `an image is ${shapeText(facts)}` : 'a row has the features of the data'
+    throw new RequestError(`${where}: has ${given.length} numbers, expected ${size}; ${what}`)
   }
   if (!isImage) return { features: rowOf(where, given), steps: [], isPicture: false }
   const features = given instanceof Uint8Array ? given : roundedPixels(given)
-  return { features, steps: [`taken as given: ${width} x ${height} numbers from 0 to 255`], isPicture: false }
+  return { features, steps: [`taken as given: ${givenText(facts)} numbers from 0 to 255`], isPicture: false }
 }
+
+const givenText = ({ height, width, channels }: InputShape): string =>
+  channels === 1 ? `${width} x ${height}` : `${width} x ${height} x ${channels}`
 
 async function pictureOf(where: string, given: string, facts: ModelFacts, inference: Inference): Promise<Ready> {
   const { pixels, steps } = await inference.prepare(where, bytesOf(where, given), facts)

@@ -1,7 +1,7 @@
 /** Messages between the server, its threads and its pages. Types only; any thread, and the browser. */
 import type { Task } from '../config/tasks.js'
 import type { TableEncoding } from '../data/table/encoding.js'
-import type { Preparation } from '../picture/preparation.js'
+import type { PictureInput, Preparation } from '../picture/preparation.js'
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
 
 /** State of a run; `stopped`: it did not end and nobody trains it any more, as after a kill. `weights`: a checkpoint by itself. */
@@ -26,6 +26,8 @@ export interface ModelFacts {
   /** Size of an image in pixels; a row of features has height 1. */
   readonly height: number
   readonly width: number
+  /** 3 for pictures in colour, whose numbers are (height, width, 3); else 1. */
+  readonly channels: number
   /** Kind of input: images of bytes, or rows of features as in the data. */
   readonly input: 'image' | 'row'
   /** Names of the features of a table, in the order of a row; null: they have none. */
@@ -41,6 +43,8 @@ export interface ModelFacts {
   readonly dataset: string
   /** Preprocessing of pictures. */
   readonly preparation: Preparation
+  /** Colour behind transparent pixels; null: chosen by the picture. */
+  readonly background: PictureInput['background']
   readonly note: string | null
 }
 
@@ -112,6 +116,7 @@ export interface MistakeJson extends TestImageJson {
 export interface ImagesResponse {
   readonly height: number
   readonly width: number
+  readonly channels: number
   /** Number of test images. */
   readonly rows: number
   readonly images: readonly TestImageJson[]

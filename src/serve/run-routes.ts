@@ -37,18 +37,18 @@ export function addRunRoutes(app: FastifyInstance, registry: Registry, inference
     ...OPERATIONS.images,
     handler: async ({ params, query }): Promise<ImagesResponse> => {
       const run = findRun(registry, params.id)
-      const { height, width } = await inference.facts(run)
-      return { height, width, ...(await inference.ask(run, { ask: 'spread', ...query })) }
+      const { height, width, channels } = await inference.facts(run)
+      return { height, width, channels, ...(await inference.ask(run, { ask: 'spread', ...query })) }
     },
   })
   app.route<OfRun & { Querystring: { count: number; look: number } }>({
     ...OPERATIONS.mistakes,
     handler: async ({ params, query }): Promise<MistakesResponse> => {
       const run = findRun(registry, params.id)
-      const { height, width, classNames, checkpoint } = await inference.facts(run)
+      const { height, width, channels, classNames, checkpoint } = await inference.facts(run)
       const { mistakes, ...found } = await inference.ask(run, { ask: 'mistakes', ...query })
       return {
-        ...{ height, width, ...found, checkpoint: basename(checkpoint) },
+        ...{ height, width, channels, ...found, checkpoint: basename(checkpoint) },
         mistakes: mistakes.map(({ image, predicted: label, confidence }) => ({
           ...image,
           predicted: { label, className: classNames[label], confidence },

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { colourDepth, imageLines } from '../../src/cli/terminal-image.js'
 
-const IMAGE = { pixels: Uint8Array.of(0, 255, 128, 255, 10, 200), height: 3, width: 2 }
+const IMAGE = { pixels: Uint8Array.of(0, 255, 128, 255, 10, 200), height: 3, width: 2, channels: 1 }
 
 t.test('colour support of a stream: 24 bits, 256 colours, or none', async t => {
   const tty = { isTTY: true }
@@ -29,11 +29,11 @@ t.test('without colours, images are plain ASCII without trailing spaces', async 
     imageLines(IMAGE, 'none', 80),
     [':@', ' ='].map(line => line.trimEnd()),
   )
-  t.same(imageLines({ pixels: new Uint8Array(4), height: 2, width: 2 }, 'none', 80), [''])
+  t.same(imageLines({ pixels: new Uint8Array(4), height: 2, width: 2, channels: 1 }, 'none', 80), [''])
 })
 
 t.test('an image that is too wide is scaled down', async t => {
-  const wide = { pixels: new Uint8Array(200 * 100).fill(255), height: 100, width: 200 }
+  const wide = { pixels: new Uint8Array(200 * 100).fill(255), height: 100, width: 200, channels: 1 }
   const lines = imageLines(wide, 'none', 50)
   t.same([lines.length, lines[0]], [13, '@'.repeat(50)])
 })

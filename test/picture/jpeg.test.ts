@@ -194,7 +194,10 @@ t.test('the same pixels with any number of threads and without SIMD', async t =>
     .jpeg()
     .toBuffer()
   const read = async () =>
-    Buffer.from((await preparePicture('x', bytes, 'plain', { height: 21, width: 33 })).pixels).toString('hex')
+    Buffer.from(
+      (await preparePicture('x', bytes, { height: 21, width: 33, channels: 1, preparation: 'plain', background: null }))
+        .pixels,
+    ).toString('hex')
   const want = await read()
   const threads = sharp.concurrency()
   t.teardown(() => {

@@ -4,14 +4,21 @@ import t from 'tap'
 import { loadTestSamples, Predictor } from '../../src/index.js'
 import { decodePicture } from '../../src/picture/picture.js'
 import { encodePng } from '../../src/picture/png.js'
-import { choosePreparation, liesAsMnist, preparationOfOldModel } from '../../src/picture/preparation.js'
+import {
+  choosePreparation,
+  liesAsMnist,
+  type Preparation,
+  preparationOfOldModel,
+} from '../../src/picture/preparation.js'
 import { prepare, preparePicture } from '../../src/picture/prepare.js'
 import type { Picture } from '../../src/picture/raster.js'
 import { resize } from '../../src/picture/resize.js'
 import fc from '../helpers/fast-check.js'
 import { trainDigits } from '../inference/trained.js'
 
-const SHAPE = { height: 28, width: 28 }
+const of = (preparation: Preparation, shape = { height: 28, width: 28 }) => ({
+  ...{ ...shape, channels: 1, preparation, background: null },
+})
 const F = 784
 
 const predictor = await Predictor.open(await trainDigits(join(t.testdir(), 'run')))
@@ -48,7 +55,7 @@ function sameClass(t: Tap, name: string, least: number, pictures: (index: number
   t.test(name, async t => {
     let same = 0
     for (const index of INDICES) {
-      const { pixels } = prepare('x', await pictures(index), 'mnist', SHAPE)
+      const { pixels } = prepare('x', await pictures(index), of('mnist'))
       const [got, want] = [predictor.predictClasses(pixels)[0], predictor.predictClasses(digit(index))[0]]
       if (got.label === want.label) same++
       else t.comment(`test image ${index}: ${got.label}, expected ${want.label}`)
@@ -64,8 +71,7 @@ t.test('preparing the digits again leaves them unchanged, except faint edges', a
     const { pixels } = prepare(
       'x',
       sheet(digit(index), { scale: 1, left: 0, top: 0, width: 28, height: 28 }, level),
-      'mnist',
-      SHAPE,
+      of('mnist'),
     )
     const difference = pixels.reduce((sum, pixel, i) => sum + Math.abs(pixel - digit(index)[i]), 0) / F
     if (difference < 1) exact++
@@ -95,7 +101,7 @@ sameClass(t, 'a pale photograph as JPEG: at least 95 of 100', 95, async index =>
 })
 
 t.test('the steps of the preparation are reported', async t => {
-  const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), 'mnist', SHAPE)
+  const { steps } = prepare('x', sheet(digit(0), PLACE, inverted), of('mnist'))
   t.match(
     steps.join('; '),
     /^inverted: dark on light; cut to \d+ x \d+ of 200 x 110; fitted into \d+ x \d+, centre of mass/,
@@ -103,8 +109,7 @@ t.test('the steps of the preparation are reported', async t => {
   const red = prepare(
     'x',
     sheet(digit(0), PLACE, a => [200, 0, 0, 255 * a]),
-    'mnist',
-    SHAPE,
+    of('mnist'),
   )
   t.match(red.steps, ['colours to grey', 'transparency laid on white', 'inverted: dark on light'])
 })
@@ -125,7 +130,7 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
         const inside = column >= x && column < x + width && row >= y && row < y + height
         return i % 4 === 3 || inside !== dark ? 255 : 0
       })
-      const { pixels } = prepare('x', { format: 'PNG', width: 130, height: 130, rgba }, 'mnist', SHAPE)
+      const { pixels } = prepare('x', { format: 'PNG', width: 130, height: 130, rgba }, of('mnist'))
       let [mass, cx, cy, left, right, top, bottom] = [0, 0, 0, 28, -1, 28, -1]
       pixels.forEach((value, i) => {
         const [column, row] = [i % 28, Math.floor(i / 28)]
@@ -148,26 +153,26 @@ t.test('the longest side is 20, the centre of mass in [14, 15), wherever and how
 t.test('a digit that covers a two-thousandth of a large sheet is found', async t => {
   const width = 640
   const place = { scale: 1, left: 500, top: 20, width, height: width }
-  const { pixels } = prepare('x', sheet(digit(0), place, inverted), 'mnist', SHAPE)
+  const { pixels } = prepare('x', sheet(digit(0), place, inverted), of('mnist'))
   t.equal(predictor.predictClasses(pixels)[0].label, predictor.predictClasses(digit(0))[0].label)
 })
 
 t.test('an empty picture is refused', async t => {
   const rgba = new Uint8Array(40 * 40 * 4).fill(255)
-  t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, 'mnist', SHAPE), {
+  t.throws(() => prepare('empty.png', { format: 'PNG', width: 40, height: 40, rgba }, of('mnist')), {
     name: 'PictureError',
     message: 'empty.png: contrast is 0 of 255, expected at least 24; it looks empty',
   })
 })
 
 t.test('clothes fill the image; plain pictures are resized as they are', async t => {
-  const { pixels: clothes } = prepare('x', sheet(digit(0), PLACE, inverted), 'fashion-mnist', SHAPE)
+  const { pixels: clothes } = prepare('x', sheet(digit(0), PLACE, inverted), of('fashion-mnist'))
   t.ok(clothes.subarray(0, 28).some(value => value > 0) && clothes.subarray(-28).some(value => value > 0))
   const file = encodePng(2, 1, Uint8Array.of(0, 0, 0, 255, 255, 255))
-  const plain = await preparePicture('x', file, 'plain', { height: 2, width: 4 })
+  const plain = await preparePicture('x', file, of('plain', { height: 2, width: 4 }))
   t.same([...plain.pixels], [0, 64, 191, 255, 0, 64, 191, 255])
   t.same(plain.steps, ['resized from 2 x 1 to 4 x 2'])
-  const same = await preparePicture('x', file, 'plain', { height: 1, width: 2 })
+  const same = await preparePicture('x', file, of('plain', { height: 1, width: 2 }))
   t.same([[...same.pixels], same.steps], [[0, 255], []])
 })
 
@@ -178,14 +183,14 @@ t.test('a large sheet is scaled down first, and a digit of a fiftieth of its wid
   const file = await sharp(rgba, { raw: { width, height: width, channels: 4 } })
     .png()
     .toBuffer()
-  const { pixels, steps } = await preparePicture('x', file, 'mnist', SHAPE)
+  const { pixels, steps } = await preparePicture('x', file, of('mnist'))
   t.match(steps[0], 'resized from 1500 x 1500 to 1024 x 1024')
   t.equal(predictor.predictClasses(pixels)[0].label, predictor.predictClasses(digit(0))[0].label)
 })
 
 t.test('the preparation follows from the data set, the position of the images, or the setting', t => {
   const images = test.features as Uint8Array
-  const size = { height: 28, width: 28 }
+  const size = { height: 28, width: 28, channels: 1 }
   t.ok(liesAsMnist(images, 28, 28), 'digits lie as MNIST does')
   t.notOk(liesAsMnist(images, 14, 56), 'in another shape they are something else')
   const halves = Uint8Array.from({ length: 100 * F }, (_, i) => (i % 28 < 14 === (i / F) % 2 < 1 ? 200 : 0))
@@ -199,14 +204,14 @@ t.test('the preparation follows from the data set, the position of the images, o
     t.equal(choosePreparation('auto', 'npz', pixels, size), 'plain', name)
     t.equal(choosePreparation('mnist', 'npz', pixels, size), 'mnist', `${name}, and the experiment says so`)
   }
-  t.equal(choosePreparation('auto', 'idx', images, size), 'mnist', SHAPE)
+  t.equal(choosePreparation('auto', 'idx', images, size), 'mnist')
   t.equal(choosePreparation('plain', 'mnist', images, size), 'plain')
-  t.equal(choosePreparation('auto', 'digits', null, size), 'mnist', SHAPE)
+  t.equal(choosePreparation('auto', 'digits', null, size), 'mnist')
   t.equal(choosePreparation('auto', 'fashion-mnist', halves, size), 'fashion-mnist')
   t.equal(choosePreparation('auto', 'npz', null, size), 'plain', 'numbers')
   // Files of versions that did not write it.
-  t.equal(preparationOfOldModel('mnist', 28, 28), 'mnist', SHAPE)
-  t.equal(preparationOfOldModel('idx', 28, 28), 'mnist', SHAPE)
+  t.equal(preparationOfOldModel('mnist', 28, 28), 'mnist')
+  t.equal(preparationOfOldModel('idx', 28, 28), 'mnist')
   t.equal(preparationOfOldModel('images', 28, 28), 'plain')
   t.end()
 })

@@ -15,7 +15,7 @@ const digest = ({ width, height, rgb }: Canvas) =>
   `${width}x${height} ${createHash('sha256').update(rgb).digest('hex').slice(0, 16)}`
 
 /** 2 x 2 pixels, drawn 98 times as large. */
-const SHAPE = { height: 2, width: 2 }
+const SHAPE = { height: 2, width: 2, channels: 1 }
 const tile = (more: Partial<SheetTile>): SheetTile => ({
   ...{ pixels: Uint8Array.of(0, 50, 100, 255), className: '7', confidence: 0.98765, truth: '7', name: '#17' },
   ...more,

@@ -127,7 +127,7 @@ t.test('pictures: predict --wrong --out draws the mistakes of the JSON, the page
       ...{ pixels: Uint8Array.from(pixels), name: `#${index}`, truth: truth.className },
       ...{ className: top[0].className, confidence: top[0].probability },
     })),
-    { height, width },
+    { height, width, channels: 1 },
   )
   t.ok(samePixels(readFileSync(out), sheet.rgb), 'the same sheet, to the pixel')
   const images = picturesOf('<ul class="gallery">', '</ul>')

@@ -137,7 +137,7 @@ function answersOf(classNames: readonly string[], widths: readonly number[]): Te
   const kind = (layer: number) => (layer === 0 ? 'input' : layer === widths.length - 1 ? 'output' : 'hidden')
   return {
     ...{ weightsSha256: SHA, checkpoint: 'checkpoints/step-80.safetensors', note: null },
-    ...{ height: SIDE, width: SIDE, classNames, labels, predicted, confidence },
+    ...{ height: SIDE, width: SIDE, channels: 1, classNames, labels, predicted, confidence },
     mistakes: wrong.map(index => ({
       ...{ index, truth: labels[index], pixels: pixels() },
       top: [predicted[index], labels[index]].map((label, i) => ({

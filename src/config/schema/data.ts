@@ -4,6 +4,8 @@ import { TASKS } from '../tasks.js'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
 import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, numbers, split, table } from './table.js'
 
+const level = () => z.int().min(0).max(255)
+
 export const data = z
   .strictObject({
     dataset: z
@@ -57,13 +59,14 @@ export const data = z
         ),
       ),
     normalise: z
-      .enum(['auto', 'none', 'unit', 'standardise'])
+      .enum(['auto', 'none', 'unit', 'standardise', 'standardise-channels'])
       .default('auto')
       .meta(
         help(
           'Scaling of every feature. `unit`: divide by 255. `standardise`: subtract the mean and divide by the standard deviation, ' +
-            'both of the training split; a constant feature becomes 0. They are kept in checkpoints. `auto`: `unit` for ' +
-            'images, `standardise` for numbers.',
+            'both of the training split; a constant feature becomes 0. `standardise-channels`: the same with one mean and one deviation for each ' +
+            'channel of all pixels, so that neighbouring pixels stay comparable. They are kept in checkpoints. `auto`: `unit` for ' +
+            'grey images, `standardise-channels` for pictures in colour, `standardise` for numbers.',
         ),
       ),
     query: z
@@ -143,9 +146,37 @@ export const data = z
           .default('x_test')
           .meta(help('Name of the array of test features. If it is missing: see `testFraction`.')),
         testLabels: z.string().min(1).default('y_test').meta(help('Name of the array of test labels or targets.')),
+        order: z
+          .enum(['auto', 'channels-last', 'channels-first'])
+          .default('auto')
+          .meta(
+            help(
+              'Order of features of four dimensions: (rows, height, width, channels) or (rows, channels, height, width). `auto`: by the ' +
+                'dimension that is 1 or 3, if there is one such.',
+            ),
+          ),
       })
       .prefault({})
       .meta({ title: 'Arrays', description: 'Names of the arrays in an .npz file, or of .npy files.' }),
+    channels: z
+      .union([z.literal('auto'), z.literal(1), z.literal(3)])
+      .default('auto')
+      .meta(
+        help(
+          'Numbers of a pixel in `images` and `npz`: 3 keeps red, green and blue, 1 makes pictures grey. `auto`: what the data have; of a ' +
+            'folder of pictures 1 if all training pictures are grey, 3 if one has a colour. Features are (height, width, channels), ' +
+            'the channels of a pixel side by side.',
+        ),
+      ),
+    background: z
+      .union([z.literal('auto'), z.array(level()).length(3)])
+      .default('auto')
+      .meta(
+        help(
+          'Colour behind transparent pixels of pictures, [red, green, blue] from 0 to 255; kept in checkpoints, for predictions. `auto`: ' +
+            'white; of grey pictures whose opaque pixels are mostly light, black.',
+        ),
+      ),
     imageSize: z
       .array(count())
       .length(2)
@@ -244,6 +275,9 @@ const OF_SOME: readonly (readonly [path: readonly string[], sets: readonly strin
   [['npz', 'trainLabels'], ['npz'], 'y_train'],
   [['npz', 'testFeatures'], ['npz'], 'x_test'],
   [['npz', 'testLabels'], ['npz'], 'y_test'],
+  [['npz', 'order'], ['npz'], 'auto'],
+  [['channels'], ['images', 'npz'], 'auto'],
+  [['background'], IMAGE_SETS, 'auto'],
   [['imageSize'], ['images'], null],
   [['preparation'], IMAGE_SETS, 'auto'],
   [['transpose'], ['idx'], false],

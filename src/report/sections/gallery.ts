@@ -1,19 +1,20 @@
 /** Images: the most confident mistakes, and the activations of every layer for one image. Pure; any thread. */
 import { formatPercent } from '../../format.js'
 import { type LayerSummary, MOST_NAMED } from '../../inference/layers.js'
+import type { InputShape } from '../../tensor/input-shape.js'
 import { data, type Html, html } from '../html.js'
-import { grayPixels, image, keyPixels, unitPixels } from '../images.js'
+import { bytePixels, image, keyPixels, unitPixels } from '../images.js'
 import type { ReportedExample, TestReport } from '../report.js'
 
 const share = (value: number) => data(value, value => formatPercent(value, 1))
 
-export function mistakesSection({ mistakes, right, images, height, width }: TestReport): Html {
+export function mistakesSection({ mistakes, right, images, ...shape }: TestReport): Html {
   if (mistakes.length === 0) return html`<p>There are none: all ${images} images are classified correctly.</p>`
   return html`<p>The ${mistakes.length} of ${images - right} most confident mistakes: the prediction, the true class, and the next predictions.</p>
 <ul class="gallery">
 ${mistakes.map(({ index, truth, top: [first, ...others], pixels }) => {
   const alt = `Image ${index}: true class ${truth.className}, predicted as ${first.className}`
-  return html`<li>${image('pixels thumb', alt, grayPixels(pixels, height, width))}
+  return html`<li>${image('pixels thumb', alt, bytePixels(pixels, shape))}
 <p class="said">${first.className}, ${share(first.probability)}</p>
 <p class="truth">is ${truth.className}</p>
 <p class="then">${others.map(({ className, probability }) => html`${className}, ${share(probability)}<br>`)}image ${data(index, String)}</p></li>
@@ -23,14 +24,14 @@ ${mistakes.map(({ index, truth, top: [first, ...others], pixels }) => {
 }
 
 /** Gallery of mistakes and activations; `level` is that of the headings. */
-export function activationsSection({ examples, height, width, classes }: TestReport, level: 3 | 4): Html {
+export function activationsSection({ examples, height, width, channels, classes }: TestReport, level: 3 | 4): Html {
   const heading = (text: string) => (level === 3 ? html`<h3>${text}</h3>` : html`<h4>${text}</h4>`)
-  return html`${examples.map(example => exampleFigure(example, { height, width }, classes, heading))}`
+  return html`${examples.map(example => exampleFigure(example, { height, width, channels }, classes, heading))}`
 }
 
 function exampleFigure(
-  { index, truth, layers }: ReportedExample,
-  shape: { height: number; width: number },
+  { index, truth, layers, pixels }: ReportedExample,
+  shape: InputShape,
   classes: TestReport['classes'],
   heading: (text: string) => Html,
 ): Html {
@@ -39,13 +40,14 @@ function exampleFigure(
   const verdict = best === truth.className ? 'right' : `predicted as ${best}`
   return html`${heading(`Image ${index}: ${truth.className}, ${verdict}`)}
 <ul class="layers">
-${layers.map(layer => layerPanel(layer, shape, classes, truth.label))}</ul>
+${layers.map(layer => layerPanel(layer, pixels, shape, classes, truth.label))}</ul>
 `
 }
 
 function layerPanel(
   { layer, kind, units, active, least, most, values }: LayerSummary,
-  shape: { height: number; width: number },
+  pixels: Uint8Array | null,
+  shape: InputShape,
   classes: TestReport['classes'],
   truth: number,
 ): Html {
@@ -53,17 +55,13 @@ function layerPanel(
   const drawn = () =>
     html`${image('pixels layer', `${name}: activations of ${units} units`, unitPixels(values, null))}${image('key', '', keyPixels(values))}`
   const input = () => {
-    const pixels = Uint8Array.from(values, value => Math.round(255 * value))
-    return image(
-      'pixels layer',
-      `The image: ${shape.height} by ${shape.width} pixels`,
-      grayPixels(pixels, shape.height, shape.width),
-    )
+    const bytes = pixels ?? Uint8Array.from(values, value => Math.round(255 * value))
+    return image('pixels layer', `The image: ${shape.height} by ${shape.width} pixels`, bytePixels(bytes, shape))
   }
   const named = kind === 'output' && units <= MOST_NAMED
   const what =
     kind === 'input'
-      ? `${shape.height} × ${shape.width} pixels`
+      ? `${shape.height} × ${shape.width} pixels${shape.channels === 3 ? ' of three colours' : ''}`
       : html`${units} ${kind === 'output' ? 'classes' : 'units'}, ${data(active, value => formatPercent(value, 0))} above 0`
   return html`<li><p class="layer-name">${name}</p>
 ${kind === 'input' ? input() : named ? outputBars(values, classes, truth) : drawn()}

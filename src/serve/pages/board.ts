@@ -33,6 +33,8 @@ export class Board {
   #pen: Point
   #penDown = false
   #penWidth = 22
+  /** Shown instead of paper, until something is drawn. */
+  #photo: ImageBitmap | null = null
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -61,11 +63,21 @@ export class Board {
   clear(): void {
     this.#liftPen()
     this.#strokes = []
+    this.#photo = null
     this.#changed()
+  }
+
+  /** Shows a photo in place of the drawing, without a change of the drawing's own. */
+  showPhoto(photo: ImageBitmap | null): void {
+    this.#liftPen()
+    this.#strokes = []
+    this.#photo = photo
+    this.#draw()
   }
 
   undo(): void {
     this.#liftPen()
+    this.#photo = null
     this.#strokes.pop()
     this.#changed()
   }
@@ -137,6 +149,7 @@ export class Board {
   }
 
   #begin(point: Point): void {
+    this.#photo = null
     this.#strokes.push({ width: this.#penWidth, points: [point] })
     this.#changed()
   }
@@ -153,6 +166,13 @@ export class Board {
     }
   }
 
+  /** The whole photo, as large as fits. */
+  #drawPhoto(context: CanvasRenderingContext2D, photo: ImageBitmap): void {
+    const scale = Math.min(this.canvas.width / photo.width, this.canvas.height / photo.height)
+    const [width, height] = [photo.width * scale, photo.height * scale]
+    context.drawImage(photo, (this.canvas.width - width) / 2, (this.canvas.height - height) / 2, width, height)
+  }
+
   #changed(): void {
     this.#draw()
     this.events.onChange()
@@ -163,6 +183,7 @@ export class Board {
     const context = this.canvas.getContext('2d')!
     context.fillStyle = '#fff'
     context.fillRect(0, 0, this.canvas.width, this.canvas.height)
+    if (this.#photo) this.#drawPhoto(context, this.#photo)
     context.strokeStyle = '#000'
     context.lineCap = 'round'
     context.lineJoin = 'round'

@@ -11,6 +11,7 @@ import type {
 import { Board } from './board.js'
 import { byId, element, messageOf, request } from './dom.js'
 import { bytesOf, columnsFor, drawImage, drawUnits } from './heatmap.js'
+import { type Photo, takePhotos } from './photo.js'
 import { lineOf, RunPicker, showTrouble } from './pick-run.js'
 
 /** Delay after the last change before a screen reader announces the prediction. */
@@ -55,6 +56,7 @@ class DrawPage {
     })
     byId('clear').addEventListener('click', () => this.#board.clear())
     byId('undo').addEventListener('click', () => this.#board.undo())
+    takePhotos(byId<HTMLInputElement>('photo'), { onPhoto: photo => this.#takePhoto(photo), onTrouble: showTrouble })
     byId('others').addEventListener('click', () => void this.#showExamples(this.#turn + 1))
     const width = byId<HTMLInputElement>('width')
     width.addEventListener('input', () => {
@@ -79,11 +81,11 @@ class DrawPage {
   }
 
   #showModel(model: ModelFacts): void {
-    const { dataset, classNames, height, width } = model
+    const { dataset, classNames, height, width, channels } = model
     const digits = dataset === 'mnist' || dataset === 'digits'
     byId('title').textContent = digits ? 'Draw a digit' : 'Show it an image'
     byId('facts').textContent = lineOf(model)
-    byId('seen-size').textContent = `${width} × ${height} pixels`
+    byId('seen-size').textContent = `${width} × ${height} pixels${channels === 3 ? ', in colour' : ''}`
     byId('bars').replaceChildren(
       ...classNames.map(name =>
         element(
@@ -97,7 +99,7 @@ class DrawPage {
     )
     byId('layers').replaceChildren()
     const seen = byId<HTMLCanvasElement>('seen')
-    drawImage(seen, new Uint8Array(height * width), { width, height })
+    drawImage(seen, new Uint8Array(height * width * channels), model)
   }
 
   /** Clears what the page shows of the previously chosen network. */
@@ -110,7 +112,17 @@ class DrawPage {
   /** Makes the paper the current input. */
   #drawn(): void {
     this.#pressed(null)
+    byId('photo-name').textContent = ''
     this.#shown = this.#board.isEmpty ? null : { image: this.#board.picture(), truth: null }
+    this.#changed()
+  }
+
+  #takePhoto({ data, bitmap, name }: Photo): void {
+    this.#pressed(null)
+    this.#board.showPhoto(bitmap)
+    byId('photo-name').textContent = name
+    this.#shown = { image: data, truth: null }
+    this.#light = true
     this.#changed()
   }
 
@@ -155,10 +167,11 @@ class DrawPage {
   }
 
   #show(prediction: ClassPredictionJson, truth: string | null): void {
-    const { height, width } = this.#model!
+    const model = this.#model!
+    const { height, width } = model
     const { className, confidence, probabilities, label, pixels = [], preprocessing, layers = [] } = prediction
     const seen = byId<HTMLCanvasElement>('seen')
-    drawImage(seen, pixels, { width, height })
+    drawImage(seen, pixels, model)
     seen.ariaLabel = `The image as the network sees it, ${width} by ${height} pixels`
     byId('steps').replaceChildren(...preprocessing.map(step => element('li', { textContent: step })))
     for (const [i, row] of [...byId<HTMLTableSectionElement>('bars').rows].entries()) {
@@ -236,6 +249,7 @@ class DrawPage {
     button.ariaLabel = `Test image ${index}: ${className}`
     button.addEventListener('click', () => {
       this.#pressed(button)
+      byId('photo-name').textContent = ''
       this.#shown = { image: [...bytes], truth: className }
       this.#light = true
       this.#changed()

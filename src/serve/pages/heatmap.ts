@@ -1,14 +1,19 @@
-/** Values as pixels: images in grey, layers in colour. Browser. One value is one pixel; CSS enlarges it. */
-import { gray, type Scale, scaleFor } from '../../picture/colours.js'
+/** Values as pixels: images as they are, layers in a scale of colours. Browser. One value is one pixel; CSS enlarges it. */
+import { pixelColours, type Scale, scaleFor } from '../../picture/colours.js'
 
 interface Grid {
   readonly width: number
   readonly height: number
 }
 
-/** Draws an image of bytes, 0 black to 255 white. */
-export function drawImage(canvas: HTMLCanvasElement, pixels: ArrayLike<number>, grid: Grid): void {
-  paint(canvas, grid, pixels.length, i => gray(pixels[i]))
+/** Draws an image of bytes (height, width, channels): grey, or red, green and blue. */
+export function drawImage(
+  canvas: HTMLCanvasElement,
+  pixels: ArrayLike<number>,
+  { width, height, channels }: Grid & { readonly channels: number },
+): void {
+  const colourOf = pixelColours(pixels, { width, channels })
+  paint(canvas, { width, height }, width * height, i => colourOf(i % width, Math.floor(i / width)))
 }
 
 /** Columns of the grid for this many units: wider than high, with full rows where possible. */

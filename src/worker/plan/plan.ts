@@ -97,7 +97,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     allReduce: compute.allReduce,
     workers,
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
-    input: { dtype: data.dtype, scaled: isScaled(experiment.data, data.dtype) },
+    input: { dtype: data.dtype, scaled: isScaled(experiment.data, data) },
     rows: { train: 0, validation: 0, test: 0 },
     windows: windowsOf(experiment, data, options, features),
     images: {

@@ -52,7 +52,7 @@ export const csv = (header: string, rows: readonly (readonly unknown[])[]): stri
 /** The specification of a model that was trained on a source. */
 export const modelOf = (source: DatasetSource): SavedInput => ({
   ...{ height: 1, channels: 1, width: source.width, dtype: 'float32' },
-  ...{ classNames: source.classNames, preparation: 'plain' },
+  ...{ classNames: source.classNames, preparation: 'plain', background: null },
   columns: { features: source.columns!.features, labels: source.columns!.labels },
   ...{ task: source.task, table: source.table!, scaling: null },
   targets: source.task === 'regression' ? { offset: [0], factor: [1] } : null,
