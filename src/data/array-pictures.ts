@@ -48,6 +48,7 @@ function settled(first: number, last: number, order: ChannelOrder): ChannelOrder
   if (order === 'channels-first') return isChannels(first) ? order : null
   // A last dimension of 1 is what libraries add to grey pictures.
   if (last === 1) return 'channels-last'
+  if (first === 1) return 'channels-first'
   if (isChannels(first) && isChannels(last)) return 'either'
   return isChannels(last) ? 'channels-last' : isChannels(first) ? 'channels-first' : null
 }

@@ -17,7 +17,14 @@ const REFERENCE = {
     categories: { max: 64, buckets: 32, above: 'hash', embeddingSize: null },
     ...{ split: { column: null, group: null, time: null }, stream: 'auto', windowRows: null },
     table: { delimiter: 'auto', header: 'auto', decimal: 'auto', dayFirst: 'auto' },
-    npz: { trainFeatures: 'x_train', trainLabels: 'y_train', testFeatures: 'x_test', testLabels: 'y_test' },
+    npz: {
+      trainFeatures: 'x_train',
+      trainLabels: 'y_train',
+      testFeatures: 'x_test',
+      testLabels: 'y_test',
+      order: 'auto',
+    },
+    ...{ channels: 'auto', background: 'auto' },
     ...{ imageSize: null, preparation: 'auto', transpose: false, validation: 0 },
   },
   augment: {
@@ -219,6 +226,9 @@ t.test('a missing file: the error suggests a similar one beside it or in configs
 t.test('settings of another data set are refused, not ignored; their default values are accepted', t => {
   for (const [data, path] of [
     [{ dataset: 'table', path: 'x.csv', imageSize: [8, 8] }, 'data.imageSize'],
+    [{ dataset: 'mnist', channels: 3 }, 'data.channels'],
+    [{ dataset: 'table', path: 'x.csv', background: [0, 0, 0] }, 'data.background'],
+    [{ dataset: 'images', path: 'x', npz: { order: 'channels-first' } }, 'data.npz.order'],
     [{ dataset: 'npz', path: 'x.npz', target: 'y' }, 'data.target'],
     [{ dataset: 'npz', path: 'x.npz', testPath: 'y.npz' }, 'data.testPath'],
     [{ dataset: 'digits', testFraction: 0.3 }, 'data.testFraction'],

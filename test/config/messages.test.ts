@@ -275,7 +275,16 @@ t.test('every wrong value is reported with its path, the value and the expected 
       ],
       ...['data.table.delimiter', 'data.table.header', 'data.table.decimal', 'data.table.dayFirst'],
       ...['data.npz.trainFeatures', 'data.npz.trainLabels'],
-      ...['data.npz.testFeatures', 'data.npz.testLabels', 'data.imageSize', 'data.preparation', 'data.transpose'],
+      ...[
+        'data.npz.testFeatures',
+        'data.npz.testLabels',
+        'data.npz.order',
+        'data.channels',
+        'data.background',
+        'data.imageSize',
+        'data.preparation',
+        'data.transpose',
+      ],
       ...['data.validation', 'optimizer.beta2'],
     ],
   )
@@ -345,7 +354,7 @@ t.test('errors of the data section', async t => {
     ],
     [
       { data: { ...DIGITS, normalise: 'z' } },
-      `data.normalise is 'z', expected "auto", "none", "unit" or "standardise"`,
+      `data.normalise is 'z', expected "auto", "none", "unit", "standardise" or "standardise-channels"`,
     ],
     [{ data: { ...table, query: '' } }, "data.query is '', expected non-empty text or null"],
     [{ data: { ...table, target: true } }, TARGET],

@@ -288,7 +288,11 @@ t.test('errors of arrays name the file and the problem', async t => {
     [{ 'x_train.npy': x.subarray(0, 60), 'y_train.npy': y }, /header is \d+ bytes long, expected at most/],
     [{ 'x_train.npy': x.subarray(0, x.length - 1), 'y_train.npy': y }, /has 35 bytes of elements, expected 36/],
     [{ 'x_train.npy': Buffer.from('hello, world'), 'y_train.npy': y }, /begins with 'hello,'/],
-    [{ 'x_train.npy': npy('|u1', [2, 2, 2, 3], new Uint8Array(24)), 'y_train.npy': two }, /shape is \(2, 2, 2, 3\)/],
+    [{ 'x_train.npy': npy('|u1', [2, 2, 2, 4], new Uint8Array(32)), 'y_train.npy': two }, /shape is \(2, 2, 2, 4\)/],
+    [
+      { 'x_train.npy': npy('|u1', [2, 3, 2, 3], new Uint8Array(36)), 'y_train.npy': two },
+      /\(2, 3, 2, 3\), expected one dimension of channels, 1 or 3; both the second and the last may be it/,
+    ],
     [
       {
         'x_train.npy': npy('|u1', [2, 1], new Uint8Array(2)),

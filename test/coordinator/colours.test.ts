@@ -1,0 +1,130 @@
+/** Classes that differ in colour alone are learned, and everything that shows a picture shows its colours. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { evaluate, Predictor, resolveExperiment, train } from '../../src/index.js'
+import { askAboutFiles } from '../../src/inference/ask.js'
+import { encodePng } from '../../src/picture/png.js'
+import { readCheckpoint } from '../../src/run/checkpoint-file.js'
+import { Purpose, permutation } from '../../src/tensor/random.js'
+import { gradloom } from '../cli/run-cli.js'
+import { decodePng } from '../helpers/pixels.js'
+
+const dir = t.testdir()
+const [SIDE, EACH] = [10, 60]
+/** Red, green and blue of about the same luma, 90. */
+const INKS = { blue: [60, 80, 225], green: [20, 138, 27], red: [205, 35, 72] } as const
+const luma = ([r, g, b]: ArrayLike<number> & Iterable<number>) => 0.299 * r + 0.587 * g + 0.114 * b
+
+/** A disc of the ink somewhere on grey paper, whose brightness is that of the ink; brightness and place are random. */
+function drawn(ink: readonly number[], seed: number): Uint8Array {
+  const words = permutation(1000, seed, Purpose.examples, 0)
+  const [x, y, radius] = [3 + (words[0] % 4), 3 + (words[1] % 4), 2 + (words[2] % 2)]
+  return encodePng(
+    SIDE,
+    SIDE,
+    Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, i) => {
+      const pixel = Math.floor(i / 3)
+      const noise = ((words[pixel] % 41) - 20) / 100
+      const inside = Math.hypot((pixel % SIDE) - x, Math.floor(pixel / SIDE) - y) <= radius
+      return Math.round((1 + noise) * (inside ? ink[i % 3] : luma(ink)))
+    }),
+  )
+}
+
+for (const [c, [name, ink]] of Object.entries(INKS).entries()) {
+  for (const [part, count] of [
+    ['train', EACH],
+    ['test', EACH / 2],
+  ] as const) {
+    mkdirSync(join(dir, part, name), { recursive: true })
+    for (let i = 0; i < count; i++) {
+      const seed = 1000 * c + (part === 'test' ? 500 : 0) + i
+      writeFileSync(join(dir, part, name, `${String(i).padStart(2, '0')}.png`), drawn(ink, seed))
+    }
+  }
+}
+
+const trained = async (name: string, data: object, workers = 1) => {
+  const run = join(dir, name)
+  const experiment = resolveExperiment({
+    data: { dataset: 'images', path: dir, ...data },
+    model: { hidden: [24], dropout: 0 },
+    train: { epochs: 12, batchSize: 12 },
+    optimizer: { learningRate: 0.003 },
+    compute: { workers, backend: 'wasm' },
+  })
+  const { weightsSha256 } = await train(experiment, { runDir: run })
+  return { run, weightsSha256 }
+}
+
+const { run, weightsSha256 } = await trained('colour', {})
+
+t.test('three classes of equal brightness: at least 99 % in colour, about chance in grey', async t => {
+  for (const ink of Object.values(INKS)) t.ok(Math.abs(luma(ink) - 90) < 1.5, `luma ${luma(ink)}`)
+  const { accuracy } = await evaluate(run)
+  t.ok(accuracy! >= 0.99, `${accuracy} in colour`)
+  const { run: grey } = await trained('grey', { channels: 1 })
+  const { accuracy: without } = await evaluate(grey)
+  t.ok(without! < 0.6, `${without} in grey`)
+})
+
+t.test('the checkpoint says how pictures are prepared, and predictions prepare them so', async t => {
+  const predictor = await Predictor.open(run)
+  const { input } = await readCheckpoint(predictor.source.checkpoint)
+  t.match(input, { height: SIDE, width: SIDE, channels: 3, dtype: 'uint8', preparation: 'plain', background: null })
+  t.equal(new Set(input!.scaling!.offset).size, 3, 'one mean a channel')
+  t.same([predictor.channels, predictor.widths], [3, [SIDE * SIDE * 3, 24, 3]])
+  const files = Object.keys(INKS).map(name => join(dir, 'test', name, '03.png'))
+  const answers = await askAboutFiles(predictor, files)
+  t.same(
+    answers.map(({ top }) => top[0].className),
+    Object.keys(INKS),
+  )
+  for (const [i, { pixels }] of answers.entries()) {
+    const { rgba } = decodePng(files[i], readFileSync(files[i]))
+    t.same(
+      pixels,
+      rgba.filter((_: number, k: number) => k % 4 < 3),
+    )
+  }
+})
+
+t.test('the same bits for 1, 2 and 3 workers, and from the cache', async t => {
+  for (const workers of [2, 3]) t.equal((await trained(`w${workers}`, {}, workers)).weightsSha256, weightsSha256)
+})
+
+t.test('predict, activations and report draw the pictures in their colours', async t => {
+  const at = (name: string) => join(dir, name)
+  const colours = (file: string) => {
+    const { rgba } = decodePng(file, readFileSync(file))
+    let found = 0
+    for (let i = 0; i < rgba.length; i += 4) {
+      if (rgba[i] > 150 && rgba[i + 1] < 60 && rgba[i + 2] < 110) found++
+    }
+    return found
+  }
+  const red = join(dir, 'test', 'red', '05.png')
+  const { stdout } = await gradloom(['predict', run, '--image', red, '--out', at('sheet.png')])
+  t.match(stdout, /red, \d+\.\d/)
+  t.ok(colours(at('sheet.png')) > 1000, 'red pixels on the sheet')
+  await gradloom(['activations', run, '--image', red, '--out', at('layers.png')])
+  t.ok(colours(at('layers.png')) > 1000, 'red pixels among the layers')
+  await gradloom(['activations', run, '--weights', '6', '--out', at('weights.png')])
+  t.ok(readFileSync(at('weights.png')).length > 500)
+  await gradloom(['report', run, '--out', at('report.html')])
+  const page = readFileSync(at('report.html'), 'utf8')
+  t.match(page, /10 × 10 pixels of three colours/)
+  const images = [...page.matchAll(/alt="The image: 10 by 10 pixels" src="data:image\/png;base64,([^"]+)"/g)]
+  t.ok(images.length > 0)
+  const { rgba } = decodePng('report', Buffer.from(images[0][1], 'base64'))
+  t.ok(
+    rgba.some((value: number, i: number) => i % 4 === 0 && Math.abs(value - rgba[i + 2]) > 60),
+    'in colour',
+  )
+})
+
+t.test('settings that pictures in colour do not have are refused', async t => {
+  const refused = (data: object, message: RegExp) => t.rejects(trained('never', data), { name: 'ConfigError', message })
+  await refused({ preparation: 'mnist' }, /data\.preparation is "mnist", expected "auto" or "plain"/)
+})
