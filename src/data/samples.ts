@@ -34,7 +34,7 @@ type Sequence<T> = Iterable<T> | AsyncIterable<T>
 
 /** Samples as arrays: features beside labels (classification) or targets (regression, multi-label). */
 export interface SampleArrays {
-  /** (N, F), or pictures (N, height, width); an iterable yields the features of one sample at a time. */
+  /** (N, F), or pictures (N, height, width), with a shape also (N, height, width, 3); an iterable yields the features of one sample at a time. */
   readonly features: ShapedArray | Sequence<SampleFeatures>
   /** (N): classes. */
   readonly labels?: ShapedArray | Sequence<SampleLabel>
@@ -103,7 +103,8 @@ export async function readSamples(where: string, set: SampleSet, task: Task) {
     }
   }
   if (features.rows === 0) throw new DataError(`${where}: has no samples, expected at least one`)
-  return { ...features.result(), ...goals.result() } satisfies ReadSamples
+  const channels = 'features' in set && isShaped(set.features) && isColoured(set.features.shape) ? 3 : 1
+  return { ...features.result(channels), ...goals.result() } satisfies ReadSamples
 }
 
 async function forEach<T>(where: string, sequence: Sequence<T>, act: (item: T) => void): Promise<void> {
@@ -126,12 +127,20 @@ function rowsOf<T>(where: string, given: ShapedArray | Sequence<T>): Sequence<T 
   return shapedRows(where, given)
 }
 
+/** (N, height, width, 3) */
+const isColoured = (shape: readonly number[]): boolean => shape.length === 4 && shape[3] === 3
+
 function* shapedRows(where: string, array: ShapedArray): Generator<number | SampleFeatures> {
   const { data, shape, offset = 0 } = array
-  const dims = shape.length > 1 && shape.length === 4 && shape[3] === 1 ? shape.slice(0, 3) : shape
-  if (dims.length < 1 || dims.length > 3 || !dims.every(size => Number.isSafeInteger(size) && size >= 0)) {
+  const coloured = isColoured(shape)
+  const dims = shape.length === 4 && shape[3] === 1 ? shape.slice(0, 3) : shape
+  if (
+    dims.length < 1 ||
+    (dims.length > 3 && !coloured) ||
+    !dims.every(size => Number.isSafeInteger(size) && size >= 0)
+  ) {
     throw new DataError(
-      `${where}: shape is (${shape.join(', ')}), expected (samples), (samples, features) or (samples, height, width)`,
+      `${where}: shape is (${shape.join(', ')}), expected (samples), (samples, features), (samples, height, width) or (samples, height, width, 3)`,
     )
   }
   const stride = array.stride ?? dims.map((_, i) => dims.slice(i + 1).reduce((product, size) => product * size, 1))
@@ -149,11 +158,19 @@ function* shapedRows(where: string, array: ShapedArray): Generator<number | Samp
     for (let i = 0; i < length; i++) values[i] = data[start + i * step]
     return values
   }
+  /** A line of pixels, the three numbers of each side by side. */
+  const colours = (start: number, length: number): ArrayLike<number> => {
+    const values = isBytes ? new Uint8Array(3 * length) : new Float64Array(3 * length)
+    for (let i = 0; i < values.length; i++)
+      values[i] = data[start + Math.floor(i / 3) * stride[2] + (i % 3) * stride[3]]
+    return values
+  }
   for (let n = 0; n < count; n++) {
     const start = offset + n * stride[0]
     if (dims.length === 1) yield data[start]
     else if (dims.length === 2) yield line(start, height, stride[1])
-    else yield Array.from({ length: height }, (_, y) => line(start + y * stride[1], width, stride[2]))
+    else if (!coloured) yield Array.from({ length: height }, (_, y) => line(start + y * stride[1], width, stride[2]))
+    else yield Array.from({ length: height }, (_, y) => colours(start + y * stride[1], width))
   }
 }
 
@@ -203,14 +220,13 @@ class FeatureReader {
   }
 
   /** Throws DataError for a feature whose different values f32 takes for the same. */
-  result(): Pick<ReadSamples, keyof InputShape | 'rows' | 'dtype' | 'features'> {
+  result(channels: 1 | 3): Pick<ReadSamples, keyof InputShape | 'rows' | 'dtype' | 'features'> {
     const nameOf = (column: number) => (this.#sample.width === 1 ? 'the feature' : `feature ${column}`)
     expectDistinctFeatures(this.#where, this.#sample, nameOf)
     const shape = this.#shape ?? { height: 1, width: 0, dtype: 'float32' as const }
     return {
       rows: this.rows,
-      ...shape,
-      channels: 1,
+      ...{ ...shape, width: shape.width / channels, channels },
       features: this.#values.slice(0, this.rows * shape.height * shape.width),
     }
   }

@@ -52,6 +52,7 @@ export interface WasmExports {
     from: Pointer,
     height: number,
     width: number,
+    channels: number,
     padded: Pointer,
     m0: number,
     m1: number,
@@ -62,6 +63,14 @@ export interface WasmExports {
     dx: Pointer,
     dy: Pointer,
     stride: number,
+  ): void
+  jitter_colours(
+    pixels: Pointer,
+    count: number,
+    channels: number,
+    brightness: number,
+    contrast: number,
+    saturation: number,
   ): void
   add_noise(
     pixels: Pointer,

@@ -45,10 +45,11 @@ for (const [c, [name, ink]] of Object.entries(INKS).entries()) {
   }
 }
 
-const trained = async (name: string, data: object, workers = 1) => {
+const trained = async (name: string, data: object, workers = 1, augment = {}) => {
   const run = join(dir, name)
   const experiment = resolveExperiment({
     data: { dataset: 'images', path: dir, ...data },
+    augment,
     model: { hidden: [24], dropout: 0 },
     train: { epochs: 12, batchSize: 12 },
     optimizer: { learningRate: 0.003 },
@@ -94,6 +95,27 @@ t.test('the same bits for 1, 2 and 3 workers, and from the cache', async t => {
   for (const workers of [2, 3]) t.equal((await trained(`w${workers}`, {}, workers)).weightsSha256, weightsSha256)
 })
 
+t.test('augmented in every way: the same bits for 1, 2, 3 and 7 workers, and other ones than plain', async t => {
+  const augment = {
+    ...{
+      shift: 1,
+      rotate: 20,
+      flip: 0.5,
+      noise: 0.05,
+      crop: 1,
+      cutout: 3,
+      brightness: 0.2,
+      contrast: 0.2,
+      saturation: 0.3,
+    },
+    ...{ elastic: { alpha: 5, sigma: 2 }, erase: { probability: 0.5, fill: 'random' as const } },
+  }
+  const digest = async (workers: number) => (await trained(`a${workers}`, {}, workers, augment)).weightsSha256
+  const one = await digest(1)
+  t.not(one, weightsSha256)
+  for (const workers of [2, 3, 7]) t.equal(await digest(workers), one, `${workers} workers`)
+})
+
 t.test('predict, activations and report draw the pictures in their colours', async t => {
   const at = (name: string) => join(dir, name)
   const colours = (file: string) => {
@@ -126,5 +148,9 @@ t.test('predict, activations and report draw the pictures in their colours', asy
 
 t.test('settings that pictures in colour do not have are refused', async t => {
   const refused = (data: object, message: RegExp) => t.rejects(trained('never', data), { name: 'ConfigError', message })
+  const augmented = (augment: object, data: object, message: RegExp) =>
+    t.rejects(trained('never', data, 1, augment), { name: 'ConfigError', message })
+  await augmented({ saturation: 0.1 }, { channels: 1 }, /augment\.saturation is 0\.1, expected 0, because .* are grey/)
+  await augmented({ crop: 10 }, {}, /augment\.crop is 10, expected less than 10/)
   await refused({ preparation: 'mnist' }, /data\.preparation is "mnist", expected "auto" or "plain"/)
 })

@@ -54,6 +54,18 @@ t.test('pictures of bytes stay bytes, bytes in rows are numbers', async t => {
   t.same([...picture], [...bytes])
   const channel = { data: bytes, shape: [2, 2, 3, 1] }
   t.match(await readSamples('x', { features: channel, labels: [0, 1] }, 'classification'), { height: 2, width: 3 })
+  const colours = Uint8Array.from({ length: 2 * 2 * 3 * 3 }, (_, i) => i)
+  const shaped = { data: colours, shape: [2, 2, 3, 3] }
+  const coloured = await readSamples('x', { features: shaped, labels: [0, 1] }, 'classification')
+  t.match(coloured, { height: 2, width: 3, channels: 3, dtype: 'uint8' })
+  t.same(coloured.features, colours)
+  // The same pictures, stored with the channels in front.
+  const first = Uint8Array.from(
+    { length: 36 },
+    (_, i) => 18 * Math.floor(i / 18) + 3 * (i % 6) + (Math.floor(i / 6) % 3),
+  )
+  const strided = { ...shaped, data: first, stride: [18, 3, 1, 6] }
+  t.same(await readSamples('x', { features: strided, labels: [0, 1] }, 'classification'), coloured)
   const rows = await readSamples('x', { features: { data: bytes, shape: [2, 6] }, labels: [0, 1] }, 'classification')
   t.match(rows, { height: 1, width: 6, dtype: 'float32' })
   const nested = await readSamples('x', { features: [ROWS, ROWS], labels: [0, 1] }, 'classification')

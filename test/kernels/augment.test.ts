@@ -5,27 +5,32 @@ import type { Backend } from '../../src/kernels/backend.js'
 import { reference } from '../../src/kernels/reference/index.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
+import { inputSize } from '../../src/tensor/input-shape.js'
 import { Purpose, philox } from '../../src/tensor/random.js'
 
 const NONE: Augmentation = {
-  ...{ height: 28, width: 28, shift: 0, rotate: 0, scale: 0, shear: 0, flip: 0, noise: 0, perClass: null },
+  ...{ height: 28, width: 28, channels: 1, shift: 0, rotate: 0, scale: 0, shear: 0, flip: 0, noise: 0, perClass: null },
   ...{ elastic: { alpha: 0, sigma: 5 }, erase: { probability: 0, area: 0.2, fill: 'zero' }, plainEpochs: 0 },
+  ...{ crop: 0, cutout: 0, brightness: 0, contrast: 0, saturation: 0 },
 }
 const EVERYTHING: Augmentation = {
   ...NONE,
   ...{ shift: 2.5, rotate: 20, scale: 0.2, shear: 0.3, flip: 0.5, noise: 0.1, perClass: [1, 0.3] },
   ...{ elastic: { alpha: 40, sigma: 4 }, erase: { probability: 0.5, area: 0.3, fill: 'random' } },
 }
+const COLOURED: Augmentation = {
+  ...EVERYTHING,
+  ...{ channels: 3, height: 11, width: 13, crop: 3, cutout: 5, brightness: 0.3, contrast: 0.5, saturation: 0.8 },
+}
 const IMAGES = 9
 
-/** All images of a set, changed: (rows, height · width), one epoch. The set is noise, the classes 0 and 1 in turn. */
+/** All images of a set, changed: (rows, height · width · channels), one epoch. The set is noise, the classes 0 and 1 in turn. */
 async function changed(
   backend: Backend,
   augmentation: Augmentation,
-  { rows = 6, row = 0, seed = 3, epoch = 2 } = {},
-): Promise<{ before: Uint8Array[]; after: Uint8Array[]; rest: Uint8Array }> {
-  const { height, width } = augmentation
-  const features = height * width
+  { rows = 6, row = 0, seed = 3, epoch = 2, of = null as readonly Uint8Array[] | null } = {},
+): Promise<{ all: Uint8Array[]; before: Uint8Array[]; after: Uint8Array[]; rest: Uint8Array }> {
+  const features = inputSize(augmentation)
   const at = new Reservations()
   const slots = {
     scratch: at.reserve('scratch', 'uint8', [backend.scratchBytes(16, 16, augmentation)]),
@@ -47,6 +52,7 @@ async function changed(
     if (i % 4 === 0) philox(words, i, 0, 0, 0, 1, Purpose.examples)
     images.data[i] = words[i % 4] & 255
   }
+  for (const [i, image] of (of ?? []).entries()) images.data.set(image, i * features)
   for (let i = 0; i < IMAGES; i++) labels.data[i] = i % 2
   for (let r = 0; r < row + rows; r++) samples.data[r] = (r * 4 + 1) % IMAGES
   const module = await backend.compile()
@@ -62,6 +68,7 @@ async function changed(
   })(row, rows, epoch)
   const imageAt = (data: Uint8Array, index: number) => data.slice(index * features, (index + 1) * features)
   return {
+    all: Array.from({ length: IMAGES }, (_, index) => imageAt(images.data, index)),
     before: Array.from({ length: rows }, (_, r) => imageAt(images.data, samples.data[row + r])),
     after: Array.from({ length: rows }, (_, r) => imageAt(out.data, row + r)),
     rest: Uint8Array.from([
@@ -84,7 +91,13 @@ t.test('wasm changes images as the reference does, bit for bit, and writes nothi
     { ...NONE, noise: 1 },
     { ...NONE, elastic: { alpha: 60, sigma: 3 } },
     { ...NONE, erase: { probability: 1, area: 1, fill: 'zero' } },
+    COLOURED,
+    ...[1, 2, 3, 4, 5, 7, 8, 9, 16, 17].map((width, i) => ({ ...COLOURED, width, height: 1 + ((i * 5) % 9) })),
+    ...(['brightness', 'contrast', 'saturation'] as const).map(key => ({ ...NONE, channels: 3, width: 9, [key]: 1 })),
+    { ...EVERYTHING, brightness: 0.4, contrast: 0.4, crop: 2, cutout: 9 },
+    { ...NONE, channels: 3, noise: 0.3, erase: { probability: 1, area: 0.5, fill: 'random' } },
   ]
+  t.equal(specs.length, 26)
   for (const [n, spec] of specs.entries()) {
     const options = { row: n % 3, epoch: n, seed: 2 ** 40 + n }
     const { after: want } = await changed(reference, spec, options)
@@ -102,6 +115,82 @@ t.test('no change leaves images as they are, a flip of 1 mirrors them', async t 
   t.same(after, mirrored)
 })
 
+/** Channel `c` of images of three. */
+const channelOf = (images: readonly Uint8Array[], c: number) => images.map(image => image.filter((_, i) => i % 3 === c))
+
+t.test('the channels of a picture move together: each is what a grey image of its numbers becomes', async t => {
+  const moves = { ...EVERYTHING, noise: 0, crop: 2, cutout: 4, erase: { ...EVERYTHING.erase, fill: 'zero' } } as const
+  const coloured = await changed(wasm, { ...moves, channels: 3, width: 20 })
+  for (const c of [0, 1, 2]) {
+    const grey = await changed(wasm, { ...moves, width: 20 }, { of: channelOf(coloured.all, c) })
+    t.same(channelOf(coloured.after, c), grey.after, `channel ${c}`)
+  }
+})
+
+t.test('a crop moves images by whole pixels within its limit, a cutout blackens one square', async t => {
+  const { before, after } = await changed(wasm, { ...NONE, crop: 3 })
+  const moves = after.map((image, i) => {
+    const fits: string[] = []
+    for (let dy = -3; dy <= 3; dy++) {
+      for (let dx = -3; dx <= 3; dx++) {
+        const at = (x: number, y: number) => (x < 0 || y < 0 || x > 27 || y > 27 ? 0 : before[i][y * 28 + x])
+        if (image.every((pixel, k) => pixel === at((k % 28) - dx, Math.floor(k / 28) - dy))) fits.push(`${dx},${dy}`)
+      }
+    }
+    return fits
+  })
+  t.ok(
+    moves.every(fits => fits.length === 1),
+    'each is one whole move',
+  )
+  t.ok(new Set(moves.flat()).size > 3, String(moves))
+  const cut = draws({ cutout: 7 }).map(({ cut }) => cut)
+  t.ok(cut.every(({ left, right, top, bottom }) => left >= 0 && top >= 0 && right <= 28 && bottom <= 28))
+  t.ok(
+    cut.every(({ left, right, top, bottom }) => right - left <= 7 && bottom - top <= 7 && right > left && bottom > top),
+  )
+  const whole = cut.filter(({ left, right }) => right - left === 7).map(({ left }) => left)
+  t.ok(within(whole, 0, 21), 'everywhere')
+  const black = await changed(wasm, { ...NONE, cutout: 7 })
+  for (const [i, image] of black.after.entries()) {
+    const wrong = image.filter((pixel, k) => pixel !== 0 && pixel !== black.before[i][k]).length
+    t.equal(wrong, 0, 'what is not cut out stays')
+  }
+})
+
+t.test('brightness, contrast and saturation change as their factors say', async t => {
+  const spec = { ...NONE, channels: 3, width: 12, height: 12 }
+  for (const key of ['brightness', 'contrast', 'saturation'] as const) {
+    const factors = draws({ ...spec, [key]: 0.4 }).map(({ colour }) => colour)
+    t.ok(
+      within(
+        factors.map(colour => colour[key]),
+        0.6,
+        1.4,
+      ),
+      key,
+    )
+    t.ok(
+      factors.every(colour =>
+        ['brightness', 'contrast', 'saturation'].every(other => other === key || colour[other as 'contrast'] === 1),
+      ),
+    )
+  }
+  const lumas = (image: Uint8Array) =>
+    Array.from(
+      { length: image.length / 3 },
+      (_, i) => 0.299 * image[3 * i] + 0.587 * image[3 * i + 1] + 0.114 * image[3 * i + 2],
+    )
+  const { before, after } = await changed(wasm, { ...spec, saturation: 0.3 })
+  for (const [i, image] of after.entries()) {
+    const [was, is] = [lumas(before[i]), lumas(image)]
+    const kept = is.filter(
+      (luma, k) => image.slice(3 * k, 3 * k + 3).some(v => v === 0 || v === 255) || Math.abs(luma - was[k]) < 1,
+    )
+    t.equal(kept.length, is.length, 'saturation keeps the luma')
+  }
+})
+
 t.test('changes depend on seed, epoch and image alone', async t => {
   const one = (await changed(wasm, EVERYTHING)).after
   const all = Buffer.concat(one)
@@ -115,8 +204,8 @@ t.test('changes depend on seed, epoch and image alone', async t => {
 function draws(settings: Partial<Augmentation>, label = 0) {
   const transformOf = transforms({ ...NONE, ...settings }, 5)
   return Array.from({ length: 2000 }, (_, image) => {
-    const { matrix, erased } = transformOf(image, 1, label)
-    return { m: [...matrix], erased: { ...erased } }
+    const { matrix, erased, cut, colour } = transformOf(image, 1, label)
+    return { m: [...matrix], erased: { ...erased }, cut: { ...cut }, colour: { ...colour } }
   })
 }
 const within = (values: readonly number[], least: number, most: number) => {

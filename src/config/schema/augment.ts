@@ -53,6 +53,40 @@ export const augment = z
       })
       .prefault({})
       .meta({ title: 'Random erasing', description: 'A rectangle of the image is erased.' }),
+    crop: z
+      .int()
+      .min(0)
+      .default(0)
+      .meta(
+        help(
+          'Random crop: the image gets this many black pixels on every side, and a window of its size is cut out somewhere, at whole pixels.',
+        ),
+      ),
+    cutout: z
+      .int()
+      .min(0)
+      .default(0)
+      .meta(help('Side in pixels of a black square whose centre is anywhere in the image; 0: none.')),
+    brightness: fraction()
+      .default(0)
+      .meta(help('Largest change of brightness: 0.2 multiplies all pixels of an image by a factor from 0.8 to 1.2.')),
+    contrast: fraction()
+      .default(0)
+      .meta(
+        help(
+          "Largest change of contrast: 0.2 multiplies the distances from the image's mean brightness by a factor from 0.8 to 1.2.",
+        ),
+      ),
+    saturation: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .meta(
+        help(
+          'Largest change of saturation, of pictures in colour: 0.2 multiplies the distance of each pixel from its grey by a factor from 0.8 to 1.2.',
+        ),
+      ),
     noise: z
       .number()
       .min(0)

@@ -1,6 +1,8 @@
 /** Binds the kernels of assembly/augment.ts to a mini-batch's images. Runs in workers. */
 import {
   type Augmentation,
+  blacken,
+  changesColours,
   elasticFactor,
   eraser,
   fieldStride,
@@ -9,6 +11,7 @@ import {
   Stream,
   transforms,
 } from '../../augment/transform.js'
+import { inputSize } from '../../tensor/input-shape.js'
 import { keyOf, Purpose } from '../../tensor/random.js'
 import { bindShapes, byteOffsetOf } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
@@ -49,8 +52,9 @@ export function bindAugment(wasm: WasmExports, memory: WebAssembly.Memory, scrat
       ['samples', samples, ['B']],
       ['out', out, ['B', 'F']],
     ])
-    const { height, width } = augmentation
-    const features = height * width
+    const { height, width, channels } = augmentation
+    const features = inputSize(augmentation)
+    const changes = changesColours(augmentation)
     const places = placesOf(scratchFloats(augmentation), scratchByteOffset)
     const weights = gaussianWeights(augmentation)
     const weightsInScratch = new Float32Array(memory.buffer, places.weights, weights.length)
@@ -69,7 +73,7 @@ export function bindAugment(wasm: WasmExports, memory: WebAssembly.Memory, scrat
       weightsInScratch.set(weights)
       for (let r = row; r < row + rows; r++) {
         const image = samples.data[samples.offset + r]
-        const { matrix: m, erased } = transformOf(image, epoch, labels.data[labels.offset + image])
+        const { matrix: m, erased, cut, colour } = transformOf(image, epoch, labels.data[labels.offset + image])
         const at = to + r * features
         if (bend > 0) {
           wasm.elastic_fields(
@@ -78,13 +82,18 @@ export function bindAugment(wasm: WasmExports, memory: WebAssembly.Memory, scrat
           )
         }
         wasm.warp_image(
-          ...([at, from + image * features, height, width, places.padded] as const),
+          ...([at, from + image * features, height, width, channels, places.padded] as const),
           ...([m[0], m[1], m[2], m[3], m[4], m[5], dx, dy, stride] as const),
         )
+        if (changes) {
+          const { brightness, contrast, saturation } = colour
+          wasm.jitter_colours(at, height * width, channels, brightness, contrast, saturation)
+        }
         if (grain > 0) {
           wasm.add_noise(at, features, grain, places.smoothing, image, Stream.noise, epoch, k0, k1)
         }
         if (erased.right > 0) erase(pixels, at, erased, image, epoch)
+        if (cut.right > 0) blacken(pixels, at, cut, augmentation)
       }
     }
   }

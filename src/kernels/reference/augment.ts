@@ -4,6 +4,9 @@
  */
 import {
   type Augmentation,
+  blacken,
+  type ColourFactors,
+  changesColours,
   elasticFactor,
   eraser,
   fieldStride,
@@ -12,6 +15,7 @@ import {
   Stream,
   transforms,
 } from '../../augment/transform.js'
+import { inputSize } from '../../tensor/input-shape.js'
 import { keyOf, Purpose, philox } from '../../tensor/random.js'
 import { bindShapes } from '../../tensor/tensor.js'
 import type { Kernels } from '../backend.js'
@@ -25,8 +29,9 @@ export const augment: Kernels['augment'] = ({ out, images, labels, samples, seed
     ['samples', samples, ['B']],
     ['out', out, ['B', 'F']],
   ])
-  const { height, width } = augmentation
-  const features = height * width
+  const { height, width, channels } = augmentation
+  const features = inputSize(augmentation)
+  const changes = changesColours(augmentation)
   const transformOf = transforms(augmentation, seed)
   const erase = eraser(augmentation, seed)
   const fieldsOf = elasticFields(augmentation, seed)
@@ -34,7 +39,7 @@ export const augment: Kernels['augment'] = ({ out, images, labels, samples, seed
   return (row, rows, epoch) => {
     for (let r = row; r < row + rows; r++) {
       const image = samples.get(r)
-      const { matrix, erased } = transformOf(image, epoch, labels.get(image))
+      const { matrix, erased, cut, colour } = transformOf(image, epoch, labels.get(image))
       const pixels = new Uint8Array(features)
       const fields = fieldsOf(image, epoch)
       for (let y = 0; y < height; y++) {
@@ -46,12 +51,41 @@ export const augment: Kernels['augment'] = ({ out, images, labels, samples, seed
             fromX = fround(fromX + fields.dx[at])
             fromY = fround(fromY + fields.dy[at])
           }
-          pixels[y * width + x] = sample((x, y) => images.get(image, y * width + x), augmentation, fromX, fromY)
+          for (let c = 0; c < channels; c++) {
+            const pixel = (x: number, y: number) => images.get(image, (y * width + x) * channels + c)
+            pixels[(y * width + x) * channels + c] = sample(pixel, augmentation, fromX, fromY)
+          }
         }
       }
+      if (changes) jitterColours(pixels, channels, colour)
       addNoise(pixels, image, epoch)
       if (erased.right > 0) erase(pixels, 0, erased, image, epoch)
+      if (cut.right > 0) blacken(pixels, 0, cut, augmentation)
       for (let i = 0; i < features; i++) out.set(r, i, pixels[i])
+    }
+  }
+}
+
+/** Rec. 601 luma, in f32. */
+const [RED, GREEN, BLUE] = [0.299, 0.587, 0.114].map(fround)
+
+/** Brightness times a factor, then the distances from the image's mean, then those of each pixel from its luma. */
+function jitterColours(
+  pixels: Uint8Array,
+  channels: number,
+  { brightness, contrast, saturation }: ColourFactors,
+): void {
+  const sum = pixels.reduce((total, pixel) => total + pixel, 0)
+  const mean = fround(brightness * fround(sum / pixels.length))
+  for (let at = 0; at < pixels.length; at += channels) {
+    const values = Array.from(pixels.subarray(at, at + channels), pixel =>
+      fround(mean + fround(contrast * fround(fround(brightness * pixel) - mean))),
+    )
+    const [r, g, b] = values
+    const luma = fround(fround(fround(RED * r) + fround(GREEN * g)) + fround(BLUE * b))
+    for (const [c, value] of values.entries()) {
+      const whole = channels === 3 ? fround(luma + fround(saturation * fround(value - luma))) : value
+      pixels[at + c] = Math.floor(fround(Math.max(Math.min(whole, 255), 0) + 0.5))
     }
   }
 }

@@ -122,7 +122,7 @@ function windowsOf(
   return windowsFor(features, rowsPerStep(train), windowRows, keptRows)
 }
 
-/** Exported for `data preview`. Throws ConfigError where `augment.perClass` does not fit the classes. */
+/** Exported for `data preview`. Throws ConfigError where settings do not fit the images or the classes. */
 export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
   if (data.dtype !== 'uint8') {
@@ -134,7 +134,20 @@ export function augmentationOf({ augment }: Experiment, data: DatasetSource): Au
       `augment.perClass has ${perClass.length} entries, expected ${data.classes}, one for each class of ${data.name}`,
     )
   }
-  return { ...augment, height: data.height, width: data.width }
+  const { height, width, channels, name } = data
+  const side = Math.min(height, width)
+  for (const key of ['crop', 'cutout'] as const) {
+    if (augment[key] < side) continue
+    throw new ConfigError(
+      `augment.${key} is ${augment[key]}, expected less than ${side}, the shorter side of an image of ${name}`,
+    )
+  }
+  if (augment.saturation > 0 && channels === 1) {
+    throw new ConfigError(
+      `augment.saturation is ${augment.saturation}, expected 0, because the images of ${name} are grey`,
+    )
+  }
+  return { ...augment, height, width, channels }
 }
 
 /** Lists the memory of each group of tensors, so that the reader sees which setting to change. */

@@ -14,7 +14,7 @@ import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 9
+export const PROTOCOL = 10
 
 export type Split = 'train' | 'validation' | 'test'
 

@@ -3,7 +3,7 @@
  * One image a call. The TypeScript twin in ../../reference/augment.ts does the same operations in the same order, bit for
  * bit.
  *
- * Letters: `H` and `W` of the image, `S` floats of a row of a field, a multiple of 8.
+ * Letters: `H` and `W` of the image, `C` its channels, `S` floats of a row of a field, a multiple of 8.
  */
 // `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
 import { philox4 } from './philox'
@@ -103,11 +103,19 @@ export function elastic_fields(
 }
 
 /**
- * to (H, W) = from (H, W) at (m0·x + m1·y + m2 + dx, m3·x + m4·y + m5 + dy), between pixels bilinear, beyond the image 0,
+ * to (H, W, C) = from (H, W, C) at (m0·x + m1·y + m2 + dx, m3·x + m4·y + m5 + dy), between pixels bilinear, beyond the image 0,
  * rounded to whole numbers. `dx` is 0 where there are no fields. `padded` takes (H + 3, W + 3) floats.
  */
 export function warp_image(
-  to: usize, from: usize, H: i32, W: i32, padded: usize, m0: f32, m1: f32, m2: f32, m3: f32, m4: f32, m5: f32,
+  to: usize, from: usize, H: i32, W: i32, C: i32, padded: usize, m0: f32, m1: f32, m2: f32, m3: f32, m4: f32, m5: f32,
+  dx: usize, dy: usize, S: i32,
+): void {
+  for (let c = 0; c < C; c++) warp_channel(to + c, from + c, H, W, C, padded, m0, m1, m2, m3, m4, m5, dx, dy, S)
+}
+
+/** One channel of it; `to` and `from` are those of its first pixel. */
+function warp_channel(
+  to: usize, from: usize, H: i32, W: i32, C: i32, padded: usize, m0: f32, m1: f32, m2: f32, m3: f32, m4: f32, m5: f32,
   dx: usize, dy: usize, S: i32,
 ): void {
   const P = W + BORDER
@@ -115,7 +123,7 @@ export function warp_image(
   for (let y = 0; y < H; y++) {
     const row = padded + (<usize>((y + 1) * P + 1) << 2)
     for (let x = 0; x < W; x++) {
-      store<f32>(row + (<usize>x << 2), <f32>load<u8>(from + <usize>(y * W + x)))
+      store<f32>(row + (<usize>x << 2), <f32>load<u8>(from + <usize>((y * W + x) * C)))
     }
   }
 
@@ -156,14 +164,16 @@ export function warp_image(
       )
       const value = f32x4.add(top, f32x4.mul(partY, f32x4.sub(bottom, top)))
       const whole = i32x4.trunc_sat_f32x4_s(f32x4.add(value, f32x4.splat(0.5)))
-      const out = to + <usize>(y * W + x)
-      if (x + 4 <= W) {
+      const out = to + <usize>((y * W + x) * C)
+      const step = <usize>C
+      if (C == 1 && x + 4 <= W) {
         const halves = i16x8.narrow_i32x4_s(whole, whole)
         store<i32>(out, i32x4.extract_lane(i8x16.narrow_i16x8_u(halves, halves), 0))
       } else {
         store<u8>(out, i32x4.extract_lane(whole, 0))
-        if (x + 1 < W) store<u8>(out + 1, i32x4.extract_lane(whole, 1))
-        if (x + 2 < W) store<u8>(out + 2, i32x4.extract_lane(whole, 2))
+        if (x + 1 < W) store<u8>(out + step, i32x4.extract_lane(whole, 1))
+        if (x + 2 < W) store<u8>(out + 2 * step, i32x4.extract_lane(whole, 2))
+        if (x + 3 < W) store<u8>(out + 3 * step, i32x4.extract_lane(whole, 3))
       }
     }
   }
@@ -190,5 +200,39 @@ export function add_noise(
     const sum = <i32>((word & 255) + ((word >> 8) & 255) + ((word >> 16) & 255) + (word >> 24)) - 510
     const value = <f32>load<u8>(pixels + i) + factor * <f32>sum
     store<u8>(pixels + i, <u8>(max<f32>(min<f32>(value, 255), 0) + <f32>0.5))
+  }
+}
+
+/** Rounds to a byte. */
+// @ts-ignore: decorator
+@inline
+function byteOf(value: f32): u8 {
+  return <u8>(max<f32>(min<f32>(value, 255), 0) + <f32>0.5)
+}
+
+/**
+ * pixels (count, C): all times `brightness`; then their distances from the mean times `contrast`; then, of three channels, the distances
+ * from the pixel's luma times `saturation`. Rounded, kept within 0 and 255.
+ */
+export function jitter_colours(
+  pixels: usize, count: i32, C: i32, brightness: f32, contrast: f32, saturation: f32,
+): void {
+  const bytes = count * C
+  let sum: u64 = 0
+  for (let i = 0; i < bytes; i++) sum += load<u8>(pixels + i)
+  const mean = brightness * <f32>(<f64>sum / <f64>bytes)
+  for (let i = 0; i < bytes; i += C) {
+    const at = pixels + i
+    const r = mean + contrast * (brightness * <f32>load<u8>(at) - mean)
+    if (C != 3) {
+      store<u8>(at, byteOf(r))
+      continue
+    }
+    const g = mean + contrast * (brightness * <f32>load<u8>(at + 1) - mean)
+    const b = mean + contrast * (brightness * <f32>load<u8>(at + 2) - mean)
+    const luma = <f32>0.299 * r + <f32>0.587 * g + <f32>0.114 * b
+    store<u8>(at, byteOf(luma + saturation * (r - luma)))
+    store<u8>(at + 1, byteOf(luma + saturation * (g - luma)))
+    store<u8>(at + 2, byteOf(luma + saturation * (b - luma)))
   }
 }

@@ -2,7 +2,7 @@
 import { exp4, log64 } from './math'
 import { philox4 } from './philox'
 
-export { add_noise, elastic_fields, warp_image } from './augment'
+export { add_noise, elastic_fields, jitter_colours, warp_image } from './augment'
 export {
   bf16_adam, bf16_backward, bf16_column_pairs, bf16_columns, bf16_forward, bf16_forward_dropout, bf16_pairs, bf16_rows,
   bf16_weights, copy_rows,
