@@ -115,5 +115,5 @@ for (const [format, files] of Object.entries({ PNG: PNGS, JPEG: JPEGS })) {
 }
 rmSync(dir, { recursive: true })
 const to = new URL('../test/picture/odd-pictures.json', import.meta.url)
-writeFileSync(to, `[\n${entries.map(entry => JSON.stringify(entry)).join(',\n')}\n]\n`)
+writeFileSync(to, `${JSON.stringify(entries, null, 2).replace(/\[\s+(\d+),\s+(\d+)\s+\]/g, '[$1, $2]')}\n`)
 process.stdout.write(`${entries.length} files, ${readFileSync(to).length} bytes\n`)
