@@ -18,7 +18,7 @@ import { pathToFileURL } from 'node:url'
 export const LEVELS = [
   ['errors.ts', 'format.ts', 'version.ts'],
   ['files', 'tensor', 'ffi'],
-  ['formats'],
+  ['formats', 'machines'],
   ['config'],
   ['picture'],
   ['model'],

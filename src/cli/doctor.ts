@@ -1,5 +1,6 @@
 /** `gradloom doctor`: tries whether training works on this machine, and with which backends. Main thread. */
 import type { CommandModule } from 'yargs'
+import { type MpiState, mpiLines } from '../ffi/mpi/report.js'
 import { formatBytes, formatCounted } from '../format.js'
 import type { Backend } from '../kernels/backend.js'
 import type { BackendChoice } from '../kernels/choose.js'
@@ -36,6 +37,8 @@ export interface Diagnosis {
   readonly folders: readonly FolderState[]
   /** A training run with each backend that works, and in bf16 where the library has products in it. */
   readonly trials: readonly Trial[]
+  /** Libraries of MPI, for runs over several machines. */
+  readonly mpi?: MpiState
 }
 
 export const doctorCommand: CommandModule<object, { json: boolean }> = {
@@ -59,7 +62,9 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
     const auto = hasTrials ? { ...usual, reason: `${usual.reason}; train decides for its network by a trial` } : usual
     const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
     const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` reports it
-    const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto })
+    const { reportMpi } = await import('../ffi/mpi/report.js')
+    const mpi = await reportMpi() // last: nothing runs beside what its libraries do when they are loaded
+    const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto, mpi })
     process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
     process.exitCode = diagnosis.ok ? 0 : 1
   },
@@ -165,6 +170,7 @@ export function diagnosisLines(diagnosis: Diagnosis): string[] {
     ...(auto === null
       ? []
       : [`auto       ${auto.name} (${auto.reason})${auto.advice === null ? '' : `; ${auto.advice}`}`]),
+    ...(diagnosis.mpi ? mpiLines(diagnosis.mpi) : []),
     'data sets',
     ...datasets.map(
       ({ name, where, detail }) =>

@@ -2,6 +2,7 @@
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
 import { formatCounted } from '../format.js'
+import { overMachines } from './machines.js'
 import { liveOption, livePortOption, movedData, movedStart, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -58,17 +59,20 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       ...args.set.map(text => fromCurrentFolder(text)),
       ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`]),
     ]
-    await showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
-      const { trained, summary } = await resume(args.run, {
-        ...{ ...options, overrides, allowChange: args.allowChange },
-        ...{ dataPath: args.data, testDataPath: args.testData, fromPath: args.from },
-      })
-      if (!trained && !args.quiet) {
-        process.stderr.write(
-          `${args.run} is finished: ${formatCounted(summary.epochs, 'epoch')}; --set train.epochs=${2 * summary.epochs} extends it\n`,
-        )
-      }
-      return summary
-    })
+    const isOff = overrides.includes('compute.machines=off')
+    await overMachines(isOff ? 'off' : 'auto', ranks =>
+      showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
+        const { trained, summary } = await resume(args.run, {
+          ...{ ...options, ranks, overrides, allowChange: args.allowChange },
+          ...{ dataPath: args.data, testDataPath: args.testData, fromPath: args.from },
+        })
+        if (!trained && !args.quiet) {
+          process.stderr.write(
+            `${args.run} is finished: ${formatCounted(summary.epochs, 'epoch')}; --set train.epochs=${2 * summary.epochs} extends it\n`,
+          )
+        }
+        return summary
+      }),
+    )
   },
 }

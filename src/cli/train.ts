@@ -3,7 +3,9 @@ import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedExperiment } from '../config/load.js'
 import { fromCurrentFolder } from '../config/paths.js'
+import type { SharedRun } from '../coordinator/ranks.js'
 import type { WeightLayout } from '../import/assign.js'
+import { overMachines } from './machines.js'
 import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -138,10 +140,15 @@ async function beginReading({ experiment: { data }, baseDir }: LoadedExperiment)
 }
 
 async function trainAndShow(args: TrainArguments, loaded: LoadedExperiment): Promise<void> {
+  await overMachines(loaded.experiment.compute.machines, ranks => trainOver(ranks, args, loaded))
+}
+
+async function trainOver(ranks: SharedRun | undefined, args: TrainArguments, loaded: LoadedExperiment): Promise<void> {
   const { train } = await import('../coordinator/new-run.js')
   await showRun({ ...args, port: portOption('train', args.port) }, args.experiment, options =>
     train(loaded, {
       ...options,
+      ranks,
       ...(args.runDir !== undefined && { runDir: args.runDir }),
       ...(args.from !== undefined && { from: args.from }),
       ...(args.fromLayout !== undefined && { fromLayout: args.fromLayout }),

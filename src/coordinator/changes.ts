@@ -8,7 +8,7 @@ import { dependsOnEpochs } from '../model/schedule.js'
 const FREE = [
   ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
   ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
-  ...['compute.workers', 'compute.library', 'compute.maxRestarts'],
+  ...['compute.workers', 'compute.library', 'compute.maxRestarts', 'compute.machines'],
   ...['log.', 'data.preparation'],
 ]
 /** Settings free to change if no step has been skipped, and no checkpoint may be rolled back to. */

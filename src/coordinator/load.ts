@@ -29,6 +29,7 @@ import type { Layout } from '../worker/plan/layout.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { Split } from '../worker/plan/run-plan.js'
 import { placeOfKept, type Windows } from '../worker/plan/windows.js'
+import type { SharedRun } from './ranks.js'
 import { writeWeights } from './sample-weights.js'
 import { Spool } from './spool.js'
 
@@ -40,6 +41,8 @@ export interface PreparedSession extends PlannedRun {
   readonly data: DatasetSource
   /** Experiment with the task of its data, where it left that to them. */
   readonly experiment: Experiment
+  /** The ranks of a run over several; absent: this process alone. */
+  readonly ranks?: SharedRun
 }
 
 export interface LoadedData {

@@ -16,6 +16,7 @@ import { refuseOtherData } from '../run/saved-run.js'
 import { type AutoOptions, autoCompute, type DecidedRun } from './auto-compute.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { prepareSession } from './prepare.js'
+import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told, warnOfBinding } from './ranks.js'
 import { Session } from './session.js'
 import { recordedStart, startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
@@ -34,7 +35,9 @@ export interface NewRunOptions extends TrainOptions {
  * thread starts; with RunError if training fails, after the failure is in `summary.json`.
  */
 export async function train(loaded: LoadedExperiment, options: NewRunOptions = {}): Promise<RunSummary> {
+  const { ranks } = options
   const asked = withAbsolutePaths(loaded)
+  expectRanks(asked, ranks)
   const fromInput = options.fromInput ?? 'kept'
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   // Task and loss that the experiment leaves to its data are the model's.
@@ -42,12 +45,16 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const planned = await prepareSession(
     asked,
     loaded.baseDir,
-    { purpose: 'train', splits: ['train', 'validation', 'test'] },
+    {
+      ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
+      ...(ranks && { ranks: plannedRanks(ranks, asked) }),
+    },
     options.data,
     model.spec,
   )
-  const { run, decide } = await autoCompute(planned, options)
-  let prepared = run
+  // A trial would decide for one rank alone.
+  const { run, decide } = ranks ? { run: { ...planned, ranks }, decide: null } : await autoCompute(planned, options)
+  let prepared: DecidedRun = run
   const { experiment } = prepared
   for (const text of prepared.data.warnings ?? []) options.onWarning?.(text)
   const known = knownScaling(model, prepared.data, experiment.data)
@@ -65,6 +72,10 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
           options.onWarning ?? (() => {}),
         )
   const startedAt = new Date().toISOString()
+  ranks?.tell({
+    ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: prepared.plan.ranks!.workers },
+    ...{ model: model.spec, known },
+  } satisfies Told)
   const directory =
     options.runDir === null
       ? null
@@ -83,6 +94,10 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
       decide === null ? undefined : async (...of) => (prepared = await decide(...of)),
     )
     try {
+      if (ranks) {
+        await compareRanks(ranks, session)
+        warnOfBinding(ranks, asked, options.onWarning ?? (() => {}))
+      }
       refuseOtherData(options.expectedFiles, session.files)
       for (const text of session.warnings) options.onWarning?.(text)
       await directory?.writeStart(
@@ -90,6 +105,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
           startedAt,
           backend: backendDetails(prepared),
           workers: session.plan.workers,
+          ...(ranks && { ranks: recordOf(ranks) }),
           data: {
             dataset: experiment.data.dataset,
             rows: session.plan.rows,
@@ -106,7 +122,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
       const { backendReason, backendAdvice } = prepared
       const trainer = new Trainer({
         ...{ session, experiment, options, directory, backendReason, backendAdvice },
-        notes: prepared.data.notes ?? [],
+        notes: [...(prepared.data.notes ?? []), ...(ranks ? [ranksText(ranks, session.plan)] : [])],
         ...(from !== null && { initialise: session => startFrom(session, from) }),
       })
       return await trainer.train()

@@ -11,6 +11,7 @@ import { RunLock } from '../run/lock.js'
 import { type Computed, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
 import { prepareSession } from './prepare.js'
+import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told, warnOfBinding } from './ranks.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
 import { Session } from './session.js'
@@ -34,7 +35,7 @@ const AS_TRAINED = 'resume without that change; a new run prepares the data anew
  */
 export async function resume(runDir: string, options: ResumeOptions = {}): Promise<Resumed> {
   const path = resolve(runDir)
-  const { onWarning = () => {} } = options
+  const { onWarning = () => {}, ranks } = options
   const { finished } = await checkResumable(path, options, () => {})
   if (finished) return { trained: false, summary: finished }
   const lock = await RunLock.take(path)
@@ -44,6 +45,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const plan = await checkResumable(path, options, onWarning)
     if (plan.finished) return { trained: false, summary: plan.finished }
     const { run, experiment, starts, changes, serious } = plan
+    expectRanks(experiment, ranks)
     const computed = computedIn(run, starts[0])
     const pinned = computed === null ? experiment : withBackendOf(experiment, computed)
     // Needed only where no step is complete.
@@ -52,13 +54,24 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const prepared = await prepareSession(
       pinned,
       path,
-      { purpose: 'train', splits: ['train', 'validation', 'test'] },
+      {
+        ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
+        ...(ranks && { ranks: plannedRanks(ranks, pinned) }),
+      },
       options.data,
       model.spec,
     )
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
-    const session = await Session.start(prepared, pinned, known, path)
+    ranks?.tell({
+      ...{ call: 'open', experiment: pinned, baseDir: path, workers: prepared.plan.ranks!.workers },
+      ...{ model: model.spec, known },
+    } satisfies Told)
+    const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {
+      if (ranks) {
+        await compareRanks(ranks, session)
+        warnOfBinding(ranks, experiment, options.onWarning ?? (() => {}))
+      }
       refuseOtherData(run.manifest?.data?.files, session.files)
       const bits = otherBits(bitsOf(session.plan, session.files), starts[0])
       if (bits !== null && !options.allowChange) throw bits
@@ -69,6 +82,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
         at: new Date().toISOString(),
         step: from?.step ?? 0,
         workers: session.plan.workers,
+        ...(ranks && { ranks: recordOf(ranks) }),
         changes: changes.map(({ text }) => text),
         changesPast: serious.length > 0 || bits !== null,
       }
@@ -79,7 +93,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
       const { backendReason, backendAdvice } = prepared
       const trainer = new Trainer({
         ...{ session, experiment, options, directory, backendReason, backendAdvice, from },
-        notes: prepared.data.notes ?? [],
+        notes: [...(prepared.data.notes ?? []), ...(ranks ? [ranksText(ranks, session.plan)] : [])],
         ...(startedFrom !== null && { initialise: session => startFrom(session, startedFrom) }),
       })
       return { trained: true, summary: await trainer.train() }

@@ -15,62 +15,29 @@ import type { Kernels } from '../kernels/backend.js'
 import { parametersOf } from '../model/parameters.js'
 import { type StateTensor, stateSize, stateTable } from '../model/state.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
-import type { Score, WorkerTime } from '../run/events.js'
+import type { Score } from '../run/events.js'
 import { viewSlot } from '../tensor/arena.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { viewWeight } from '../worker/network/views.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
-import { faultText } from '../worker/plan/faults.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
-import type { PlannedRun } from '../worker/plan/plan.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
+import { attachTo, type RankCall, type SharedRun, waitsSince } from './ranks.js'
 import { copyData, openMemory } from './run-memory.js'
+import { type Decide, NonFiniteError, type StateSnapshot, type StepsRun, type Sums } from './session-types.js'
 import { createSnapshot } from './snapshot-memory.js'
 import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 import type { Spool } from './spool.js'
-import type { Loaded } from './trial-rows.js'
 import { WindowLoader } from './window-loader.js'
 
 /** Time for a thread to end: one that computes in a native library is not interrupted. */
 const END_MS = 10_000
 
-/** Error for a snapshot whose weights or moments are not finite. */
-export class NonFiniteError extends RunError {
-  /** Fault code; see worker/plan/faults.ts. */
-  readonly fault: number
-
-  constructor(where: string, fault: number) {
-    super(`${where}: ${faultText(fault)}`)
-    this.fault = fault
-  }
-}
-
-/** Sums over scored rows, as the workers keep them. */
-export interface Sums {
-  readonly step: number
-  readonly loss: number
-  readonly correct: number
-  readonly rows: number
-}
-
-export interface StepsRun {
-  readonly step: number
-  readonly fault: number
-  readonly workers: WorkerTime[]
-}
-
-/** All state that training changes, between two steps: row-major, in table order. */
-export interface StateSnapshot {
-  readonly parameters: readonly NamedWeights[]
-  readonly moments: readonly NamedWeights[]
-}
-
-/** Decides, with the data in memory and threads that have opened nothing, what the session runs in: the prepared plan or another one. */
-export type Decide = (loaded: Loaded, pool: WorkerPool) => Promise<PlannedRun>
+export { type Decide, NonFiniteError, type StateSnapshot, type StepsRun, type Sums } from './session-types.js'
 
 interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
   readonly windows: WindowLoader | null
@@ -80,6 +47,7 @@ interface SessionParts extends Omit<LoadedData, 'rows' | 'spool'> {
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
   readonly kernels: Kernels
+  readonly ranks: SharedRun | null
 }
 
 export class Session {
@@ -91,6 +59,8 @@ export class Session {
   readonly warnings: readonly string[]
   /** Loads training rows that are not all in memory; null: they are. */
   readonly windows: WindowLoader | null
+  /** The other ranks of the run; null: there are none. */
+  readonly ranks: SharedRun | null
   #pool: WorkerPool
   readonly #spreads: Readonly<Record<Split, TargetSpread>> | null
   readonly #memory: WebAssembly.Memory
@@ -109,6 +79,7 @@ export class Session {
     this.warnings = parts.warnings
     this.#pool = parts.pool
     this.windows = parts.windows
+    this.ranks = parts.ranks
     this.#spreads = parts.spreads
     this.#memory = parts.memory
     this.#module = parts.module
@@ -125,7 +96,7 @@ export class Session {
     folder?: string,
     decide?: Decide,
   ): Promise<Session> {
-    const { data } = prepared
+    const { data, ranks = null } = prepared
     let { layout } = prepared
     let { backend, memory, module } = await openMemory(prepared.plan, layout)
     const spools: Spool[] = []
@@ -155,12 +126,13 @@ export class Session {
         pool = WorkerPool.boot(plan.workers, control)
       }
       await pool.open(plan, memory, module, { control })
+      if (ranks) attachTo(ranks, layout, memory)
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const scratchByteOffset = layout.scratch[0].byteOffset
       const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
       const features = viewSlot<'uint8' | 'float32'>(memory, layout.features.train).data
       const windows = spool && new WindowLoader(spool, plan, features as Float32Array)
-      return new Session({ ...loaded, plan, layout, pool, memory, module, kernels, windows })
+      return new Session({ ...loaded, plan, layout, pool, memory, module, kernels, windows, ranks })
     } catch (error) {
       await pool.close()
       for (const spool of spools) await spool.close()
@@ -209,7 +181,8 @@ export class Session {
 
   /** Draws the initial weights. */
   async initialise(): Promise<void> {
-    await this.pool.all('initialise', worker => worker.initialise())
+    this.#lead({ call: 'initialise' })
+    await this.#all('initialise', worker => worker.initialise())
     this.#stateIsWhole()
   }
 
@@ -218,8 +191,9 @@ export class Session {
    * NonFiniteError if a value in it is not finite: a state that training could not continue from is not saved.
    */
   async snapshot(): Promise<StateSnapshot> {
+    await this.gather('moments')
     const { buffer, snapshot } = await this.#snapshotViews()
-    const [fault] = await this.pool.all('snapshot', worker => worker.snapshot(buffer))
+    const [fault] = await this.#all('snapshot', worker => worker.snapshot(buffer))
     if (fault !== 0) {
       this.clearFault()
       throw new NonFiniteError('snapshot', fault)
@@ -231,9 +205,32 @@ export class Session {
   async restore(fill: (into: StateSnapshot) => Promise<void>): Promise<void> {
     const { buffer, snapshot } = await this.#snapshotViews()
     await fill(snapshot)
-    await this.pool.all('restore', worker => worker.restore(buffer))
+    await this.#all('restore', worker => worker.restore(buffer))
+    await this.share()
     this.#stateIsWhole()
   }
+
+  /** Over ranks: brings what only its owner has to rank 0. All ranks call it, as they do `share`, which sends rank 0's state to them. */
+  async gather(what: 'moments' | 'averages'): Promise<void> {
+    if (this.ranks === null) return
+    this.#lead({ call: 'gather', what })
+    await this.#all('gather', worker => worker.gather(what))
+  }
+
+  async share(): Promise<void> {
+    if (this.ranks === null) return
+    this.#lead({ call: 'share' })
+    await this.#all('share', worker => worker.share())
+  }
+
+  /** Rank 0 has the others make the same call. */
+  #lead(call: RankCall): void {
+    if (this.ranks?.rank === 0) this.ranks.tell(call)
+  }
+
+  /** Calls every worker; over ranks, a failure of another rank is the error. */
+  #all: WorkerPool['all'] = (...of) =>
+    this.ranks ? this.ranks.guard(() => this.#pool.all(...of)) : this.#pool.all(...of)
 
   #stateIsWhole(): void {
     Atomics.store(this.#control, Control.updating, 0)
@@ -285,7 +282,7 @@ export class Session {
           this.#kernels.storeRow(weight, i, data.subarray(i * dims[1], (i + 1) * dims[1]))
       }
     })
-    await this.pool.all('derive', worker => worker.derive())
+    await this.#all('derive', worker => worker.derive())
   }
 
   #loadParameter({ parameter, ...slots }: ParameterSlots): Float32Array {
@@ -334,6 +331,7 @@ export class Session {
    */
   async score(split: Split, wanted: readonly ScoreName[] = []): Promise<ScoreResult> {
     if (this.plan.rows[split] === 0) throw new RunError(`the ${split} split is empty, so there is nothing to score`)
+    if (this.plan.ema !== null) await this.gather('averages')
     const names = scoresOfOutputs(this.task, wanted)
     const buffer = names.length > 0 ? outputBuffer(this.plan, split) : undefined
     const fault = await this.#evaluate(split, buffer)
@@ -361,12 +359,12 @@ export class Session {
   async #evaluate(split: Split, buffer?: SharedArrayBuffer): Promise<number> {
     const { windows } = this
     if (windows === null || split !== 'train') {
-      const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer))
+      const [{ fault }] = await this.#all(`evaluate ${split}`, worker => worker.evaluate(split, buffer))
       return fault
     }
     for (let index = 0; index < windows.count; index++) {
       const range = await windows.loadInOrder(index)
-      const [{ fault }] = await this.pool.all(`evaluate ${split}`, worker => worker.evaluate(split, buffer, range))
+      const [{ fault }] = await this.#all(`evaluate ${split}`, worker => worker.evaluate(split, buffer, range))
       if (fault !== 0) return fault
     }
     return 0
@@ -379,9 +377,12 @@ export class Session {
    */
   async runSteps(from: number, to: number, rateFactor: number): Promise<StepsRun> {
     await this.windows?.ensure(from)
-    const reports = await this.pool.all(`run steps ${from}-${to}`, worker => worker.run(from, to, { rateFactor }))
+    this.#lead({ call: 'run', from, to, rateFactor })
+    const waited = this.ranks?.waits()
+    const reports = await this.#all(`run steps ${from}-${to}`, worker => worker.run(from, to, { rateFactor }))
     const [{ step, fault }] = reports
-    return { step, fault, workers: workerTimes(reports) }
+    const exchangeMs = waited && waitsSince(waited, this.ranks!.waits())
+    return { step, fault, workers: workerTimes(reports), ...(exchangeMs && { exchangeMs }) }
   }
 
   /** Requests that workers stop after their current step. */

@@ -19,6 +19,7 @@ import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Finish } from './finish.js'
 import { NonFiniteSteps } from './non-finite.js'
+import { type SharedRun, withResume } from './ranks.js'
 import { recover } from './recovery.js'
 import { Restarts } from './restarts.js'
 import { NO_SUMS, RunState } from './run-state.js'
@@ -48,6 +49,8 @@ export interface TrainOptions {
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
   /** Requests checkpoints during the run. */
   readonly control?: TrainControl | undefined
+  /** The ranks that train together; this process is rank 0. Absent: it trains alone. */
+  readonly ranks?: SharedRun | undefined
   /** Called with problems that do not end the run. */
   readonly onWarning?: ((message: string) => void) | undefined
 }
@@ -91,6 +94,8 @@ export class Trainer {
   readonly #scorer: Scorer
   readonly #nonFinite: NonFiniteSteps
   readonly #finish: Finish
+  /** Requests that the run ends; over ranks, any of them may have been asked. */
+  readonly #signal: AbortSignal | undefined
 
   constructor(parts: TrainerParts) {
     const { experiment, session, options, directory } = parts
@@ -100,10 +105,13 @@ export class Trainer {
       options.onEvent?.(event)
     }
     this.#parts = parts
+    const signals = [options.signal, session.ranks?.stopSignal].filter(signal => signal !== undefined)
+    this.#signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
     this.#training = {
       ...{ experiment, session, directory, emit, warn },
       state: new RunState(experiment),
-      restarts: new Restarts(experiment.compute.maxRestarts, warn),
+      // What a worker of one rank has left undone cannot be taken up by the others.
+      restarts: new Restarts(session.ranks ? 0 : experiment.compute.maxRestarts, warn),
       initialise: parts.initialise ?? (session => session.initialise()),
       checkpointing:
         directory &&
@@ -125,7 +133,7 @@ export class Trainer {
   /** Trains to the end, from the initial weights or, with `from`, from the state that the session has been given. */
   async train(): Promise<RunSummary> {
     const { session, state } = this.#training
-    const { signal } = this.#parts.options
+    const signal = this.#signal
     const stop = () => session.requestStop()
     signal?.addEventListener('abort', stop)
     if (signal?.aborted) stop()
@@ -147,7 +155,13 @@ export class Trainer {
       this.#nonFinite.report()
       return await this.#finish.finish(signal?.aborted ? 'interrupted' : 'completed', this.#parts.scores ?? true)
     } catch (thrown) {
-      const error = thrown instanceof NonFiniteError ? state.faultError(session, thrown.fault) : thrown
+      const { failure } = session.ranks ?? {}
+      const error =
+        thrown instanceof NonFiniteError
+          ? state.faultError(session, thrown.fault)
+          : failure !== undefined && thrown === failure
+            ? withResume(failure, this.#training.directory?.path)
+            : thrown
       this.#nonFinite.report()
       this.#scorer.report()
       if (error instanceof RunError) await this.#finish.fail(error, weightsAreWhole)
@@ -175,7 +189,7 @@ export class Trainer {
 
     const started = performance.now()
     state.meter.begin(from)
-    const { step, fault, workers } = await this.#run(from, from + this.#spanSteps(from))
+    const { step, fault, workers, exchangeMs } = await this.#run(from, from + this.#spanSteps(from))
     const seconds = (performance.now() - started) / 1000
     if (step > from) {
       state.step = step
@@ -192,6 +206,7 @@ export class Trainer {
         learningRate: state.learningRate(session),
         samplesPerSecond: rows / seconds,
         ...(workers && { workers }),
+        ...(exchangeMs && { ranks: exchangeMs.map(ms => ({ exchangeMs: ms })), totalMs: 1000 * seconds }),
       })
       const { stopAfterSeconds } = experiment.train
       if (stopAfterSeconds !== null && state.meter.total().seconds >= stopAfterSeconds) state.stopped ??= 'time'
@@ -214,7 +229,7 @@ export class Trainer {
   }
 
   /** Runs steps. A worker that fails is replaced; the run may then be at an earlier step. */
-  async #run(from: number, to: number): Promise<Omit<StepsRun, 'workers'> & Partial<Pick<StepsRun, 'workers'>>> {
+  async #run(from: number, to: number): Promise<Omit<StepsRun, 'workers'> & Partial<StepsRun>> {
     const { session, state } = this.#training
     try {
       return await session.runSteps(from, to, state.rateFactor)

@@ -87,6 +87,10 @@ export interface StepsEvent extends Score {
   readonly samplesPerSecond: number
   /** Times of each worker; missing if one of them failed and the times are lost. */
   readonly workers?: readonly WorkerTime[]
+  /** Of each rank of a run over several, milliseconds in exchanges: waiting for other ranks, and for data. */
+  readonly ranks?: readonly { readonly exchangeMs: number }[]
+  /** Milliseconds of these steps. */
+  readonly totalMs?: number
 }
 
 export interface EpochEvent {

@@ -39,6 +39,14 @@ export interface TrialRecord {
   readonly remembered: boolean
 }
 
+/** Processes that trained a run together, over MPI. */
+export interface RanksRecord {
+  readonly launcher: string
+  /** Library, as it names itself. */
+  readonly library: string
+  readonly hosts: readonly { readonly rank: number; readonly host: string; readonly cores: number }[]
+}
+
 /** Facts about a run that do not come from the machine. */
 export interface ManifestDetails {
   readonly startedAt: string
@@ -54,6 +62,8 @@ export interface ManifestDetails {
     readonly trial?: TrialRecord
   }
   readonly workers: number
+  /** Processes that trained the run together; undefined: one. */
+  readonly ranks?: RanksRecord
   /** The data set, and the digests of its files. */
   readonly data: {
     readonly dataset: string
@@ -88,6 +98,7 @@ export interface ResumeNote {
   readonly at: string
   readonly step: number
   readonly workers: number
+  readonly ranks?: RanksRecord
   /** Settings that differ from before, as `path: old -> new`. */
   readonly changes: readonly string[]
   /** True if the completed steps would have other bits with the changes: the run cannot be reproduced from its configuration. */

@@ -55,6 +55,23 @@ export const compute = z
       .union([z.literal('auto'), count()])
       .default('auto')
       .meta(help('Rows of a mini-batch that a worker takes at a time. `auto`: by the size of the network.')),
+    machines: z
+      .enum(['auto', 'off', 'mpi'])
+      .default('auto')
+      .meta(
+        help(
+          'Whether the processes that a launcher of MPI started train one run together, with the bits of one process. `auto`: if there are ' +
+            'several; `mpi`: and it is an error if there are not; `off`: never.',
+        ),
+      ),
+    machinesTimeout: z
+      .number()
+      .min(1)
+      .max(3600)
+      .default(10)
+      .meta(
+        help('Seconds after which a process of such a run, or a host, that has given no sign of life ends the run.'),
+      ),
     maxRestarts: z.int().min(0).default(3).meta(help('How often failed workers are replaced before the run fails.')),
   })
   .prefault({})

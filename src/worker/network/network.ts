@@ -48,6 +48,19 @@ export interface PassPart {
   readonly depth: number
   /** Returns 0 or the code of a fault (see plan/faults.ts). */
   run(pass: Pass, rows: Rows, columns?: Columns): number
+  /** What it writes in training, for a run over several ranks; absent: such a run is refused. */
+  readonly writes?: Written
+}
+
+/** What a part of a pass writes: at the rows and columns that it is given. */
+export interface Written {
+  /** (B, ·) Read by other parts and by updates, at any rows and columns. */
+  readonly matrices: readonly Matrix[]
+  /** (B, ·) Read only at the same rows and columns, by the backward pass. */
+  readonly kept?: readonly Matrix[]
+  /** A number for each column, or for each row. */
+  readonly ofColumns?: readonly FloatTensor[]
+  readonly ofRows?: readonly (FloatTensor | IntTensor)[]
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 
 import type { Backend } from '../../kernels/backend.js'
+import { exchangeWords } from '../../machines/words.js'
 import { keepsDerivatives } from '../../model/activation.js'
 import { embeddingParameters } from '../../model/embedding.js'
 import { layerDeclarations, networkLayers } from '../../model/layers/kinds.js'
@@ -14,7 +15,7 @@ import type { LayerSpec, Parameter } from '../../model/layers/layer.js'
 import { momentCount } from '../../model/optimizer.js'
 import { isLearned } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
-import { sizeOf } from '../../tensor/tensor.js'
+import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan, Split } from './run-plan.js'
 import { gradientParts, keepsGradient } from './tiles.js'
 import { rowsInMemory } from './windows.js'
@@ -93,6 +94,8 @@ export interface Layout {
   readonly squares: Slot<'float64'>
   /** Scratch memory of each worker. */
   readonly scratch: readonly Slot<'uint8'>[]
+  /** Words and buffer of exchanges with other ranks (program/ranks.ts); null: there are none. */
+  readonly exchange: { readonly words: Slot<'int32'>; readonly buffer: Slot<'uint8'> } | null
   /** Sample index of each row of a split. (N), of which the split's rows are used. */
   readonly sampleIndices: Readonly<Record<Split, Slot<'int32'>>>
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
@@ -155,6 +158,13 @@ const sections = {
     const bytes = backend.scratchBytes(Math.max(...plan.widths), bufferRows, plan.augmentation)
     return Array.from({ length: plan.workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [bytes]))
   },
+  exchange: ({ at, plan, trains }: Context) =>
+    trains && plan.ranks
+      ? {
+          words: at.reserve('exchange.words', 'int32', [exchangeWords(plan.ranks.size)]),
+          buffer: at.reserve('exchange.buffer', 'uint8', [exchangeBytes(at.slots)]),
+        }
+      : null,
   sampleIndices: ({ at, plan }: Context) => ({
     train: at.reserve('sampleIndices.train', 'int32', [plan.images.train]),
     validation: at.reserve('sampleIndices.validation', 'int32', [plan.images.train]),
@@ -228,6 +238,16 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     layers: layers.map((layer, l) => ({ layer, parameters: parameters[l], workspace: workspaces[l] })),
     parameters: [...(slots.embedded?.parameters ?? []), ...parameters.flat()],
   }
+}
+
+/** Bytes that one exchange may take: all matrices of the mini-batch, or all parameters or one moment of each. */
+function exchangeBytes(slots: readonly Slot[]): number {
+  const bytesOf = (pattern: RegExp) =>
+    slots
+      .filter(({ name }) => pattern.test(name))
+      .reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
+  const batch = bytesOf(/^(activations|derivatives|deltas|workspace|batch|squares)(\.|$)/)
+  return Math.max(batch, bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/))
 }
 
 function reserveWorkspace({ at, plan, backend, bufferRows, trains, matrix }: Context, layer: LayerSpec) {

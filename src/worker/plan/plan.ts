@@ -37,6 +37,8 @@ export interface PlanOptions {
   readonly purpose: RunPlan['purpose']
   /** Splits that will be read; images that none of them needs take no memory. */
   readonly splits: readonly Split[]
+  /** Ranks of the run, and the workers of this one; default: this process alone. */
+  readonly ranks?: NonNullable<RunPlan['ranks']> & { readonly ownWorkers: number }
 }
 
 /** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
@@ -59,11 +61,13 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     zeros: hasSparseActivations(model),
   })
   const kernels = await loadBackend(backend, precision)
-  const workers = compute.workers === 'auto' ? availableParallelism() : compute.workers
+  const { ownWorkers, ...ranks } = options.ranks ?? { ownWorkers: null }
+  const workers = ownWorkers ?? (compute.workers === 'auto' ? availableParallelism() : compute.workers)
+  const allWorkers = options.ranks?.workers ?? workers
   const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
   const layered =
-    kernels.bitsDependOnPartition || model.norm !== 'none' || workers > Math.ceil(train.batchSize / shardRows)
+    kernels.bitsDependOnPartition || model.norm !== 'none' || allWorkers > Math.ceil(train.batchSize / shardRows)
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
@@ -96,6 +100,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     precision,
     allReduce: compute.allReduce,
     workers,
+    ranks: 'size' in ranks ? ranks : null,
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
     input: { dtype: data.dtype, scaled: isScaled(experiment.data, data) },
     rows: { train: 0, validation: 0, test: 0 },
@@ -161,6 +166,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
     ['data', /^(features|scaling|labels|weights|targets|sampleIndices|augmented)\./],
     ['scratch', /^scratch\./],
+    ['exchange between machines', /^exchange\./],
   ]
   const lines = groups.flatMap(([name, pattern]) => {
     const size = reservations.slots

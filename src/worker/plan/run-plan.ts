@@ -70,6 +70,8 @@ export interface RunPlan {
   readonly precision: Precision
   readonly allReduce: Experiment['compute']['allReduce']
   readonly workers: number
+  /** Ranks that share the steps (program/ranks.ts), and the workers of all of them together; null: this process alone. */
+  readonly ranks: { readonly rank: number; readonly size: number; readonly workers: number } | null
   /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */
   readonly spinTurns: number
   /** Rows of each split of the run. */

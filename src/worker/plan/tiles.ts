@@ -15,7 +15,7 @@ export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): bool
   maxNorm !== null && layer < widths.length - 2
 
 /** Settings that decide the tiles. */
-export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'>
+export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'> & Partial<Pick<RunPlan, 'ranks'>>
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
@@ -28,7 +28,7 @@ export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
     )
 
   function wanted(weights: number): number {
-    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * plan.workers
+    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * (plan.ranks?.workers ?? plan.workers)
     return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / MIN_TILE_WORK))
   }
 }

@@ -28,8 +28,10 @@ export const Control = {
   latchedFault: 112,
   /** 1 from the barrier before the stage that changes the state to the one after it, else 0. */
   updating: 128,
+  /** In a run over ranks: copy of rank 0's `stop` made at each exchange, so that all ranks stop after the same step. */
+  agreedStop: 144,
   /** Step of each worker: one word per worker from here on, 16 apart. */
-  workerStep: 144,
+  workerStep: 160,
 } as const
 export const CONTROL_STRIDE = 16
 export const controlWords = (workers: number): number => Control.workerStep + CONTROL_STRIDE * workers

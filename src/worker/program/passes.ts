@@ -7,11 +7,12 @@
  * once a shard, and more workers are served than there are good shards.
  */
 
-import type { Rows } from '../../kernels/backend.js'
+import type { Columns, Rows } from '../../kernels/backend.js'
 import { weightCount } from '../../model/parameters.js'
-import { type Network, type Pass, type PassPart, rowsPass } from '../network/network.js'
+import type { Matrix } from '../../tensor/tensor.js'
+import { type Network, type Pass, type PassPart, rowsPass, type Written } from '../network/network.js'
 import { columnRanges, gridOf, wholeRows } from '../plan/grid.js'
-import type { ProgramParts, Stage } from './stage.js'
+import type { ProgramParts, Region, Shared, Stage } from './stage.js'
 
 /** Source of the rows that are passed through the network in context C. */
 export interface PassSource<C> {
@@ -63,18 +64,70 @@ const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
 function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
   const { shardRows, widths } = plan
   const run = rowsPass(network)
+  const pieces = rowPieces(shardRows, source)
   return {
     name: 'shards',
     phase: 'compute',
     scheduling: 'dynamic',
-    tasks: context => shardsOf(source.rows(context), shardRows),
+    tasks: pieces.tasks,
     run: (task, context) => run(source.pass(context), takeRows(network, source, context, task, shardRows)),
+    shared: {
+      ...pieces.shared(writtenInRows(network, network.layers, true)),
+      others: gatherAlone(network, source, shardRows),
+    },
     flops: (task, context) =>
       2 *
       pieceOf(task, shardRows, source.rows(context)).rows *
       (weightCount(widths) + (trains ? weightCount(widths, 1) : 0)),
   }
 }
+
+/** Tasks over pieces of so many rows, and how ranks share them. */
+function rowPieces<C>(height: number, source: PassSource<C>) {
+  const pieceAt = (task: number, context: C) => pieceOf(task, height, source.rows(context))
+  return {
+    tasks: (context: C) => Math.ceil(source.rows(context) / height),
+    shared: (written: readonly Written[]): Shared<C> => ({
+      deal: 'neighbours',
+      work: (task, context) => pieceAt(task, context).rows,
+      writes: (task, context) => written.flatMap(writes => regionsOf(writes, pieceAt(task, context), null)),
+    }),
+  }
+}
+
+/**
+ * What a pass over whole rows through some layers writes. `isWhole`: through all of them, backward too, after which nothing reads what
+ * parts keep for each other.
+ */
+function writtenInRows(network: Network, layers: Network['layers'], isWhole: boolean): Written[] {
+  const { losses, correct } = network.batch
+  const parts = layers.flatMap(({ forward, backward }) => [...forward, ...backward])
+  const outputs = new Set<Matrix>(parts.flatMap(({ writes }) => writes?.matrices ?? []))
+  const kept = isWhole ? [] : parts.flatMap(({ writes }) => writes?.kept ?? [])
+  const ofRows = isWhole ? [] : parts.flatMap(({ writes }) => writes?.ofRows ?? [])
+  return [{ matrices: [...outputs], kept, ofRows: [losses, correct, ...ofRows] }]
+}
+
+function regionsOf(
+  { matrices, kept = [], ofColumns = [], ofRows = [] }: Written,
+  { row, rows }: Rows,
+  columns: Columns | null,
+): Region[] {
+  return [
+    ...[...matrices, ...kept].map(({ cols, tensor }) => {
+      const { start, end } = columns ?? { start: 0, end: cols }
+      return { tensor, row, rows, start, end }
+    }),
+    ...(columns ? ofColumns.map(tensor => ({ tensor, row: 0, rows: 1, start: columns.start, end: columns.end })) : []),
+    ...ofRows.map(tensor => ({ tensor, row: 0, rows: 1, start: row, end: row + rows })),
+  ]
+}
+
+/** What a rank does for the rows of another: their inputs, which are cheaper to gather than to send. */
+const gatherAlone =
+  <C>(network: Network, source: PassSource<C>, height: number) =>
+  (task: number, context: C): void =>
+    network.gather(source.pass(context), takeRows(network, source, context, task, height))
 
 /** Least rows of a task over rows, and of one over the output layer, which is narrow: calls cost as much as arithmetic. */
 const ROWS_OF_TASK = 16
@@ -120,35 +173,39 @@ function gatherStage<C>(parts: PassParts, source: PassSource<C>): Stage<C> {
 function gatherForwardStage<C>(
   { network }: PassParts,
   source: PassSource<C>,
-  { name, outputs, depth, run }: PassPart,
+  { name, outputs, depth, run, writes }: PassPart,
   height: number,
 ): Stage<C> {
+  const pieces = rowPieces(height, source)
   return {
     name: `gather, ${name}`,
     phase: 'compute',
     scheduling: 'dynamic',
-    tasks: context => Math.ceil(source.rows(context) / height),
+    tasks: pieces.tasks,
     run(task, context) {
       const pass = source.pass(context)
       const rows = takeRows(network, source, context, task, height)
       network.gather(pass, rows)
       return run(pass, rows)
     },
+    shared: { ...pieces.shared([writes!]), others: gatherAlone(network, source, height) },
     flops: (task, context) => 2 * pieceOf(task, height, source.rows(context)).rows * depth * outputs,
   }
 }
 
 /** The stage of one part of a layer's pass, divided as the part allows. */
 function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): Stage<C> {
-  const { name, over, outputs, depth, run } = part
+  const { name, over, outputs, depth, run, writes } = part
   const { backend, groups = null } = parts
   const stage = { name, phase: 'compute', scheduling: 'dynamic' } as const
   if (over === 'rows') {
     const height = rowsOfTask(parts)
+    const pieces = rowPieces(height, source)
     return {
       ...stage,
-      tasks: context => Math.ceil(source.rows(context) / height),
+      tasks: pieces.tasks,
       run: (task, context) => run(source.pass(context), pieceOf(task, height, source.rows(context))),
+      shared: pieces.shared([writes!]),
     }
   }
   if (over === 'columns') {
@@ -157,6 +214,11 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
       ...stage,
       tasks: () => ranges.length,
       run: (task, context) => run(source.pass(context), { row: 0, rows: source.rows(context) }, ranges[task]),
+      shared: {
+        deal: 'neighbours',
+        work: task => ranges[task].end - ranges[task].start,
+        writes: (task, context) => regionsOf(writes!, { row: 0, rows: source.rows(context) }, ranges[task]),
+      },
     }
   }
   const blocks = gridOf(outputs, depth, backend, groups)
@@ -166,6 +228,17 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
     run(task, context) {
       const block = blocks(source.rows(context))[task]
       return run(source.pass(context), block, block.columns)
+    },
+    shared: {
+      deal: 'neighbours',
+      work(task, context) {
+        const { rows, columns } = blocks(source.rows(context))[task]
+        return rows * (columns.end - columns.start)
+      },
+      writes(task, context) {
+        const block = blocks(source.rows(context))[task]
+        return regionsOf(writes!, block, block.columns)
+      },
     },
     flops(task, context) {
       const { rows, columns } = blocks(source.rows(context))[task]
@@ -180,11 +253,13 @@ function lossStage<C>({ plan, backend, network, trains }: PassParts, source: Pas
   const output = network.layers[network.layers.length - 1]
   const weights = weightCount(plan.widths, plan.widths.length - 2)
   const backward = trains ? output.backward : []
+  const pieces = rowPieces(height, source)
   return {
     name: 'loss',
     phase: 'compute',
     scheduling: 'dynamic',
-    tasks: context => Math.ceil(source.rows(context) / height),
+    tasks: pieces.tasks,
+    shared: pieces.shared(writtenInRows(network, [output], false)),
     run(task, context) {
       const pass = source.pass(context)
       const rows = pieceOf(task, height, source.rows(context))

@@ -1,5 +1,5 @@
 /** Stages and tasks, which programs are made of. Types and small helpers; runs in workers. */
-import type { Backend } from '../../kernels/backend.js'
+import type { Backend, BiasTensors, WeightTensors } from '../../kernels/backend.js'
 import type { FloatTensor, IntTensor } from '../../tensor/tensor.js'
 import type { Network } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
@@ -20,8 +20,41 @@ export interface Stage<C> {
   tasks(context: C): number
   /** Returns 0, or the code of a fault (see plan/faults.ts). */
   run(task: number, context: C, worker: number): number
+  /** How the tasks are shared by the ranks of a run over several (ranks.ts); absent: every rank runs all of them. */
+  readonly shared?: Shared<C>
   /** Multiplications and additions of a task's matrix products, counted by bench/balance.ts; absent: next to none. */
   flops?(task: number, context: C): number
+}
+
+/** A block of a tensor: rows of a matrix or of weights, and columns; of a vector, elements as columns. */
+export interface Region {
+  readonly tensor: FloatTensor | IntTensor
+  /** [row, row + rows), and [start, end). */
+  readonly row: number
+  readonly rows: number
+  readonly start: number
+  readonly end: number
+}
+
+/** The tasks of a stage in a run over ranks: each is run by one rank, and what it writes goes to all others. */
+export interface Shared<C> {
+  /**
+   * How tasks are dealt. `neighbours`: in their order, each rank as much work; `largest`: the largest first, each to the rank
+   * that has least; `root`: all to rank 0.
+   */
+  readonly deal: 'neighbours' | 'largest' | 'root'
+  /** Work of a task, in any unit; 0: every rank runs it. The same at every step where a rank keeps what it computed. */
+  work(task: number, context: C): number
+  /** What a task writes and others need; absent: nothing, and no fault comes from it. */
+  readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
+  /** Who gets it; default: all. */
+  readonly to?: 'all' | 'root'
+  /** What a rank does in place of a task of another. */
+  readonly others?: (task: number, context: C) => void
+  /** Whether this rank takes what another has written; default: yes. */
+  readonly takes?: (task: number) => boolean
+  /** Called when the regions of a task of another rank have arrived. */
+  readonly arrived?: ((task: number) => void) | undefined
 }
 
 /** A task that has nothing to report. */
@@ -30,6 +63,26 @@ export type PlainTask = (context: StepContext) => void
 export const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
   tasks[task](context)
   return 0
+}
+
+/** The tensors of a network, as its layout has them. */
+export interface StateTensors {
+  /** By block. */
+  readonly weights: readonly WeightTensors[]
+  readonly vectors: readonly BiasTensors[]
+}
+
+/** This process among the ranks of a run; see ranks.ts. */
+export interface RankTeam {
+  readonly rank: number
+  readonly size: number
+  /** Control words of this rank's workers, and words of the exchange. */
+  readonly control: Int32Array
+  readonly words: Int32Array
+  /** The whole memory in words, and where in it the buffer of the exchange lies. */
+  readonly arena: Int32Array
+  readonly buffer: { readonly at: number; readonly words: number }
+  readonly spinTurns: number
 }
 
 export interface ProgramParts {
@@ -43,4 +96,8 @@ export interface ProgramParts {
   readonly stats: FloatTensor
   /** Sums of squares of the gradient's parts; see whole-gradient.ts. */
   readonly squares: FloatTensor
+  /** Parameters and their moments. */
+  readonly state: StateTensors
+  /** null: this process runs all tasks. */
+  readonly ranks: RankTeam | null
 }

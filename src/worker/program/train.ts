@@ -14,6 +14,8 @@ import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
+import { overRanks } from './ranks.js'
+import { sharedTiles } from './shared-state.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 import { sumTask } from './sums.js'
 import { wholeGradientStages } from './whole-gradient.js'
@@ -47,7 +49,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
           ...(plan.accumulateSteps > 1 ? [pendingStage(parts)] : []),
           reduceStage(parts),
         ]
-  return [...stages, ...limitStages(parts)]
+  return overRanks([...stages, ...limitStages(parts)], parts.ranks)
 }
 
 /**
@@ -115,7 +117,8 @@ const embeddingTasks = (
     ),
   )
 
-function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepContext> {
+function tileStage(parts: ProgramParts): Stage<StepContext> {
+  const { plan, backend, network, stats } = parts
   const tiles = layerTiles(plan, backend)
   const weights = weightsOf(network)
   const tasks: PlainTask[] = [
@@ -134,6 +137,7 @@ function tileStage({ plan, backend, network, stats }: ProgramParts): Stage<StepC
   ]
   return {
     ...updateStage('tiles', tasks),
+    shared: sharedTiles(parts, tiles),
     flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
   }
 }

@@ -13,6 +13,7 @@ import { blocksOf, type Layer, type Network, weightsOf } from '../network/networ
 import type { StepContext } from '../plan/clock.js'
 import { fault } from '../plan/faults.js'
 import { areaOf, layerTiles } from '../plan/tiles.js'
+import { sharedTiles } from './shared-state.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
 /**
@@ -49,6 +50,7 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
     gradientStage(parts, sum),
     {
       name: 'update',
+      shared: sharedTiles(parts, tiles),
       phase: 'update',
       changesState: true,
       scheduling: 'dynamic',
@@ -62,19 +64,27 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
 const tableParts = ({ embeddings }: Network) =>
   embeddings.flatMap((embedding, e) => embedding.ranges.map(range => ({ embedding, e, range })))
 
-function gradientStage({ plan, backend, network, squares }: ProgramParts, sum: PlainTask): Stage<StepContext> {
+function gradientStage(of: ProgramParts, sum: PlainTask): Stage<StepContext> {
+  const { plan, backend, network, squares } = of
   const tiles = layerTiles(plan, backend)
   const blocks = blocksOf(network)
   const weights = weightsOf(network)
   const tables = tableParts(network)
   const firstTable = tiles.length + blocks.length
   const parts = firstTable + tables.length
+  const squareOf = (task: number) => [{ tensor: squares, row: 0, rows: 1, start: task, end: task + 1 }]
   const layerOf = (task: number) => (task < tiles.length ? tiles[task].layer : task - tiles.length)
   return {
     name: 'gradient',
     phase: 'update',
     scheduling: 'dynamic',
     tasks: ({ isLast }) => (isLast ? parts : parts + 1),
+    // The rank that keeps the gradient of a tile updates it; of its squares all ranks make the norm.
+    shared: {
+      ...sharedTiles(of, tiles),
+      ...(plan.clipNorm === null ? { writes: undefined } : { writes: squareOf }),
+      arrived: undefined,
+    },
     run(task, context) {
       if (task === parts) {
         sum(context)

@@ -26,12 +26,16 @@ export class ThreadTeam {
   readonly size: number
   readonly #words: Int32Array
   readonly #spinTurns: number
+  /** The word whose request to stop counts. */
+  readonly #stop: number
 
-  constructor(control: IntTensor, id: number, size: number, spinTurns: number) {
+  /** `isShared`: other ranks run the same steps, and stop after the same one. */
+  constructor(control: IntTensor, id: number, size: number, spinTurns: number, isShared = false) {
     this.id = id
     this.size = size
     this.#words = control.data
     this.#spinTurns = spinTurns
+    this.#stop = isShared ? Control.agreedStop : Control.stop
   }
 
   /** The next task of the stage that no worker has claimed. */
@@ -89,7 +93,7 @@ export class ThreadTeam {
 
   /** Called in the last barrier of a step: all workers then see the same answer in `stopped`. */
   latchStop(): void {
-    Atomics.store(this.#words, Control.stopped, Atomics.load(this.#words, Control.stop))
+    Atomics.store(this.#words, Control.stopped, Atomics.load(this.#words, this.#stop))
   }
 
   /** Called in the barrier before the stage that changes the state, and in the one after it. */

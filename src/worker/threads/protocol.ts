@@ -51,6 +51,10 @@ export interface TrainWorker {
    */
   snapshot(to: SharedArrayBuffer): number
   restore(from: SharedArrayBuffer): void
+  /** Over ranks: brings what only its owner has to rank 0, for a snapshot or a score of averages. */
+  gather(what: 'moments' | 'averages'): void
+  /** Over ranks: sends the whole state of rank 0 to the others. */
+  share(): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
   run(fromStep: number, toStep: number, options?: SpanOptions): SpanReport
   /**

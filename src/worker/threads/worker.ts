@@ -8,11 +8,13 @@ import { parametersOf } from '../../model/parameters.js'
 import { type StateTensor, stateTable } from '../../model/state.js'
 import { viewSlot } from '../../tensor/arena.js'
 import { bindNetwork } from '../network/bind.js'
+import { viewVector, viewWeight } from '../network/views.js'
 import { startClock } from '../plan/clock.js'
-import { planLayout } from '../plan/layout.js'
+import { type Layout, planLayout } from '../plan/layout.js'
 import { PROTOCOL, type RunPlan } from '../plan/run-plan.js'
 import { scoreProgram } from '../program/score.js'
-import type { ProgramParts, Stage } from '../program/stage.js'
+import { gatherProgram, partsUnfit, shareProgram } from '../program/shared-state.js'
+import type { ProgramParts, RankTeam, Stage } from '../program/stage.js'
 import { deriveProgram, initialProgram, restoreProgram, snapshotProgram } from '../program/state.js'
 import { trainProgram } from '../program/train.js'
 import { ThreadTeam } from './barrier.js'
@@ -54,6 +56,8 @@ export function createWorker(): TrainWorker {
       opened = kept.get(name)
     },
     initialise: () => void runOnce(({ parts }) => initialProgram(parts)),
+    gather: what => void runOnce(({ parts }) => gatherProgram(parts, what)),
+    share: () => void runOnce(({ parts }) => shareProgram(parts)),
     derive: () => void runOnce(({ parts }) => deriveProgram(parts)),
     snapshot: to => runOnce(({ parts, state }) => snapshotProgram(parts, state, new Float32Array(to))),
     restore: from => void runOnce(({ parts, state }) => restoreProgram(parts, state, new Float32Array(from))),
@@ -104,14 +108,37 @@ async function openPlan(
     weights: layout.weights && viewSlot(memory, layout.weights),
     stats: viewSlot(memory, layout.stats),
     squares: viewSlot(memory, layout.squares),
+    state: stateTensors(layout, memory),
+    ranks: plan.ranks && layout.exchange && rankTeam(plan, layout, memory),
   }
+  const unfit = parts.ranks ? partsUnfit(parts.network) : []
+  if (unfit.length > 0) throw new Error(`${unfit[0]}: this kind of layer cannot be trained by several ranks yet`)
   return {
     parts,
-    team: new ThreadTeam(viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns),
+    team: new ThreadTeam(viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns, parts.ranks !== null),
     pieceRows: layout.bufferRows,
     clock: startClock(plan),
     train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
     state: stateTable(parametersOf(plan), plan),
+  }
+}
+
+function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory): ProgramParts['state'] {
+  const of = (isWeight: boolean) => parameters.filter(({ parameter: { kind } }) => (kind === 'weight') === isWeight)
+  return {
+    weights: of(true).map(slots => viewWeight(memory, slots)),
+    vectors: of(false).map(slots => viewVector(memory, slots)),
+  }
+}
+
+function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: WebAssembly.Memory): RankTeam {
+  const { words, buffer } = exchange!
+  return {
+    ...{ rank: plan.ranks!.rank, size: plan.ranks!.size, spinTurns: plan.spinTurns },
+    control: viewSlot(memory, control).data,
+    words: viewSlot(memory, words).data,
+    arena: new Int32Array(memory.buffer),
+    buffer: { at: buffer.byteOffset / 4, words: Math.floor(buffer.shape[0] / 4) },
   }
 }
 

@@ -34,7 +34,9 @@ const unused: VectorGradients = { apply() {}, accumulate() {}, keep() {}, kept: 
 function forwardPart(context: LayerContext): PassPart {
   const { kernels, spec, x, z, activation } = context
   const { block, inputs, outputs } = spec
-  const part = { name: `forward ${block}`, over: 'blocks', outputs, depth: inputs } as const
+  const kept = activation?.activation.derivatives
+  const writes = { matrices: [z], kept: kept ? [kept] : [] }
+  const part = { name: `forward ${block}`, over: 'blocks', outputs, depth: inputs, writes } as const
   if (!activation) {
     const product = bindForward(context, ({ weight }) => kernels.linear(z, x, weight!))
     return {
@@ -77,7 +79,8 @@ function backwardParts(context: LayerContext): PassPart[] {
   if (!dx || !dz) return []
   if (!before) return [embeddedPart(context, dx, dz)]
   const to = spec.block - 1
-  const part = { name: `backward ${to}`, over: 'blocks', outputs: spec.inputs, depth: spec.outputs } as const
+  const writes = { matrices: [dx] }
+  const part = { name: `backward ${to}`, over: 'blocks', outputs: spec.inputs, depth: spec.outputs, writes } as const
   const left = before.layer.derivativeLeft
   if (!left) {
     const product = kernels.linearBackward(dx, dz, tensors.weight!)
@@ -104,6 +107,7 @@ function embeddedPart(context: LayerContext, dx: Matrix, dz: Matrix): PassPart {
   const drop = plan.inputDropout > 0 ? kernels.dropout(dx, inputDropout(plan, embedded!.samples)) : null
   return {
     ...{ name: 'backward inputs', over: 'rows', outputs: spec.inputs, depth: spec.outputs },
+    writes: { matrices: [dx] },
     run({ epoch }, { row, rows }) {
       product(row, rows, columns)
       drop?.(row, rows, epoch)

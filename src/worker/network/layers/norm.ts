@@ -9,7 +9,6 @@
  */
 
 import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients, Rows } from '../../../kernels/backend.js'
-import type { LayerSpec } from '../../../model/layers/layer.js'
 import type { NormWorkspace } from '../../../model/layers/norm.js'
 import type { OptimizerStep } from '../../../model/optimizer.js'
 import { viewSlot } from '../../../tensor/arena.js'
@@ -32,7 +31,7 @@ export const bindNormLayer: BindLayer = context => {
   const { norm } = bound.trained
   return {
     spec,
-    forward: [forwardPart(spec, bound)],
+    forward: [forwardPart(context, bound)],
     backward: trains ? backwardParts(context, norm) : [],
     weight: null,
     vectors: bindVectors(context, {
@@ -53,13 +52,17 @@ function noBuffers(): never {
 type BoundForward = Forms<{ readonly norm: Normalisation; readonly activate: ReturnType<Kernels['biasActivate']> }>
 
 /** Normalisation, shift, activation, dropout. */
-function forwardPart({ type, block, outputs }: LayerSpec, bound: BoundForward): PassPart {
+function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundForward): PassPart {
+  const { type, block, outputs } = spec
+  const { written } = bound.trained.norm
+  const kept = end?.activation.derivatives
   const code = fault.forward(block)
   return {
     name: `normalise ${block}`,
     over: type === 'batch-norm' ? 'columns' : 'rows',
     outputs,
     depth: 0,
+    writes: { ...written, matrices: [z], kept: [...(kept ? [kept] : []), ...written.kept] },
     run(pass, of, columns) {
       const { norm, activate } = bound.of(pass)
       const training = pass.deltaScale > 0
@@ -79,11 +82,12 @@ function backwardParts({ kernels, spec, z, dz, activation: end }: LayerContext, 
   const ofBatch = spec.type === 'batch-norm'
   const code = fault.backward(spec.block)
   const name = `normalise backward ${spec.block}`
-  const part = { outputs: spec.outputs, depth: 0 }
+  const part = { outputs: spec.outputs, depth: 0, writes: { matrices: [dz!] } }
   const columnPart: PassPart = {
     ...part,
     name,
     over: 'columns',
+    writes: { matrices: [dz!], ofColumns: norm.sumsWritten },
     run(_pass, { rows }, columns) {
       let finite = derivative(0, rows, columns)
       norm.sums(rows, columns)
@@ -144,6 +148,13 @@ export interface Normalisation {
   sums(rows: number, columns?: Columns): void
   /** Deltas of the product, after `sums`. Batch normalisation: of all rows, and any columns. Returns whether they are finite. */
   backward(rows: Rows, columns?: Columns): boolean
+  /** What `forward` writes in training beside z, and `sums`. */
+  readonly written: {
+    readonly kept: readonly Matrix[]
+    readonly ofColumns: readonly FloatTensor[]
+    readonly ofRows: readonly FloatTensor[]
+  }
+  readonly sumsWritten: readonly FloatTensor[]
   /** Gradients of scale and shift that `update` takes; none where nothing is trained. */
   readonly gradients: readonly FloatTensor[]
   /** Adds the mini-batch's gradients to the kept ones of the step, or begins them; where a step keeps its gradient. */
@@ -194,7 +205,17 @@ export function bindNorm(parts: NormParts): Normalisation {
     else ofBatch!.score(row, rows, columns)
   }
   if (!view) {
-    return { forward, gradients: [], sums: untrained, backward: untrained, keep: untrained, update: untrained }
+    const written = { kept: [], ofColumns: [], ofRows: [] }
+    return {
+      forward,
+      written,
+      sumsWritten: [],
+      gradients: [],
+      sums: untrained,
+      backward: untrained,
+      keep: untrained,
+      update: untrained,
+    }
   }
 
   const { dz, normed, batch, inverses, gradients, kept } = view
@@ -207,6 +228,12 @@ export function bindNorm(parts: NormParts): Normalisation {
   ] as const
   return {
     forward,
+    written: {
+      kept: [normed],
+      ofColumns: running ? [batch.mean, batch.variance, batch.factors] : [],
+      ofRows: running ? [] : [inverses],
+    },
+    sumsWritten: [gradients.scale, gradients.shift],
     gradients: [applied.scale, applied.shift],
     sums: kernels.normSums(gradients, dz, normed),
     backward: ({ row, rows }, columns) => (backOfRows ? backOfRows(row, rows) : backOfBatch!(rows, columns)),

@@ -1,0 +1,65 @@
+/**
+ * What all ranks but 0 do: load their copy of the data, then make the calls of rank 0 when it makes them. They write no file and print
+ * nothing; a failure here is told to rank 0, which ends the run. Main thread.
+ */
+import type { TrainingData } from '../data/memory.js'
+import { prepareSession } from './prepare.js'
+import { digestsOf, plannedRanks, type SharedRun, type Told } from './ranks.js'
+import { Session } from './session.js'
+
+export interface FollowOptions {
+  /** Samples of an experiment whose `data.dataset` is "memory". */
+  readonly data?: TrainingData | undefined
+  /** Aborting it asks rank 0 to stop the run. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Follows rank 0 to the end of the run. Returns the exit code that rank 0 ends with. Rejects if this or another rank fails. */
+export async function follow(ranks: SharedRun, { data, signal }: FollowOptions = {}): Promise<number> {
+  signal?.addEventListener('abort', () => ranks.tellStop())
+  let session: Session | undefined
+  try {
+    for (;;) {
+      const told = (await ranks.next()).message as Told
+      if (told.call === 'end') return told.exitCode
+      if (told.call === 'open') {
+        session = await open(ranks, told, data)
+        ranks.tell(digestsOf(session))
+      } else await act(session!, told)
+    }
+  } catch (error) {
+    if (!ranks.failure) ranks.tellError(error as Error)
+    throw error
+  } finally {
+    if (!ranks.failure) await session?.close()
+  }
+}
+
+async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, data?: TrainingData): Promise<Session> {
+  ranks.setTimeout(told.experiment.compute.machinesTimeout)
+  const prepared = await prepareSession(
+    told.experiment,
+    told.baseDir,
+    {
+      ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
+      ranks: plannedRanks(ranks, told.experiment, told.workers),
+    },
+    data,
+    told.model,
+  )
+  return await Session.start({ ...prepared, ranks }, prepared.experiment, told.known)
+}
+
+async function act(session: Session, told: Exclude<Told, { call: 'open' | 'end' }>): Promise<void> {
+  session.clearFault()
+  switch (told.call) {
+    case 'initialise':
+      return session.initialise()
+    case 'gather':
+      return session.gather(told.what)
+    case 'share':
+      return session.share()
+    case 'run':
+      await session.runSteps(told.from, told.to, told.rateFactor)
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Words of shared memory through which compute workers ask the communication thread for an exchange, and learn that it is done.
+ * Constants and small helpers; workers, the communication thread and the main thread.
+ *
+ * Who waits: the worker that claimed the task of an exchange sleeps on `done` until it is counted up; all others wait at the barrier of
+ * its stage. Who wakes: the communication thread, which sleeps on `wake` for at most a millisecond. Everything about an exchange is
+ * written before `requested` is counted up, its results before `done` is; only one exchange is under way at a time.
+ */
+
+/** Int32, Atomics only. Words that different threads write lie on cache lines of their own, 16 words apart. */
+export const Exchange = {
+  /** Counted up by whoever has work for the communication thread, which sleeps on it. */
+  wake: 0,
+  /** Number of exchanges that were asked for. */
+  requested: 16,
+  /** Number of exchanges that are done. */
+  done: 32,
+  /** Nonzero: the run over ranks has failed, and nothing will be exchanged any more. */
+  failed: 48,
+  /** Smallest fault that a task of this rank reported since the last exchange; 0: none. */
+  fault: 64,
+  /** The exchange that is asked for: the place in the program, which must be the same in all ranks, and its operation. */
+  key: 80,
+  operation: 81,
+  /** Results: the smallest fault of all ranks. */
+  faultOfAll: 96,
+  /** For each rank: bytes and place of its part, then microseconds of waiting since the start, which wrap around. */
+  ranks: 112,
+} as const
+
+/** What an exchange does with the parts: everyone gets all of them, or rank 0 does, or everyone gets that of rank 0. */
+export const Operation = { allgather: 0, gather: 1, broadcast: 2 } as const
+
+export const exchangeWords = (ranks: number): number => Exchange.ranks + 3 * ranks
+export const bytesOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks, Exchange.ranks + ranks)
+export const placesOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks + ranks, Exchange.ranks + 2 * ranks)
+export const waitsOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks + 2 * ranks, Exchange.ranks + 3 * ranks)
+
+/** Notes a fault unless a smaller one is known. */
+export function noteFault(words: Int32Array, code: number): void {
+  for (;;) {
+    const known = Atomics.load(words, Exchange.fault)
+    if (known !== 0 && known <= code) return
+    if (Atomics.compareExchange(words, Exchange.fault, known, code) === known) return
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * A program over several ranks: processes that run the same program over memories of their own, on one machine or many.
+ *
+ * A stage that says how its tasks are shared (`Shared` in stage.ts) becomes three: [tasks of this rank, each of which copies what it wrote
+ * into the buffer of the exchange] [exchange: one task, which the communication thread of machines/ carries out] [what the others wrote is
+ * copied to where their tasks would have left it]. After it all memories are as if this rank had run every task, but for what nobody else
+ * reads, such as the moments of a tile. So the following stages, and the bits, are those of one process: a task has the same operands
+ * and shape whoever runs it, nothing is summed between ranks, and tasks do not depend on the number of ranks.
+ *
+ * For the passes that is: rows, or blocks of a layer, are divided, activations and deltas are gathered. For the update: each rank owns
+ * some tiles, for which it has the moments, sums the gradient over all rows, and updates; the weights are gathered.
+ *
+ * A fault of a task ends the step in all ranks after its exchange: the smallest code of all ranks counts, as with one. Runs in workers.
+ */
+import { bytesOf as bytesWords, Exchange, noteFault, Operation, placesOf as placesWords } from '../../machines/words.js'
+import { Control } from '../plan/words.js'
+import { addRuns, copyRuns, type Runs } from './regions.js'
+import type { RankTeam, Shared, Stage } from './stage.js'
+
+/** Longest sleep between two looks at the flags. */
+const SLEEP_MS = 100
+const BYTES = 4
+/** Every rank runs the task. */
+const EVERYONE = -1
+
+/** Runs of a task's regions, and the word of the buffer where they begin. */
+interface Packed {
+  readonly task: number
+  readonly runs: Runs
+  readonly at: number
+}
+
+/** Tasks of a stage dealt to the ranks, for one number of tasks and rows. */
+interface Dealt {
+  /** Tasks that this rank runs, and those that others run. */
+  readonly mine: readonly number[]
+  readonly foreign: readonly number[]
+  readonly own: ReadonlyMap<number, Packed>
+  /** What this rank takes of the others. */
+  readonly taken: readonly Packed[]
+  readonly bytes: Int32Array
+  readonly places: Int32Array
+}
+
+/** What the sharing of a stage's tasks may depend on. */
+type Context = { readonly rows: number } | null
+
+/** The stages of one rank. `first`: number of the first stage, which tells programs apart where ranks compare their places. */
+export function overRanks<C extends Context>(
+  stages: readonly Stage<C>[],
+  team: RankTeam | null,
+  first = 0,
+): Stage<C>[] {
+  if (!team) return [...stages]
+  return stages.flatMap((stage, index) => {
+    const { shared } = stage
+    return shared ? sharedStages(stage, shared, team, first + index) : [stage]
+  })
+}
+
+function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: RankTeam, key: number): Stage<C>[] {
+  const dealtAt = dealer(stage, shared, team)
+  const { name, phase, changesState } = stage
+  const common = { phase, scheduling: 'dynamic', ...(changesState && { changesState }) } as const
+  const own: Stage<C> = {
+    ...common,
+    name,
+    tasks(context) {
+      const { mine, foreign } = dealtAt(context)
+      return mine.length + (shared.others ? foreign.length : 0)
+    },
+    run(index, context, worker) {
+      const { mine, foreign, own } = dealtAt(context)
+      if (index >= mine.length) {
+        shared.others!(foreign[index - mine.length], context)
+        return 0
+      }
+      const task = mine[index]
+      const fault = stage.run(task, context, worker)
+      if (!shared.writes) return fault
+      // Others have to know: the step ends after the exchange.
+      if (fault !== 0) noteFault(team.words, fault)
+      const packed = own.get(task)
+      if (packed) copyRuns(team.arena, packed.runs, packed.at, false)
+      return 0
+    },
+    ...(stage.flops && {
+      flops: (index, context) => {
+        const { mine } = dealtAt(context)
+        return index < mine.length ? stage.flops!(mine[index], context) : 0
+      },
+    }),
+  }
+  if (!shared.writes) return [own]
+  const operation =
+    shared.deal === 'root' ? Operation.broadcast : shared.to === 'root' ? Operation.gather : Operation.allgather
+  const exchange: Stage<C> = {
+    ...common,
+    name: `${name}: exchange`,
+    tasks: () => 1,
+    run: (_task, context) => runExchange(team, key, operation, dealtAt(context)),
+  }
+  const take: Stage<C> = {
+    ...common,
+    name: `${name}: take`,
+    tasks: context => dealtAt(context).taken.length,
+    run(index, context) {
+      const { task, runs, at } = dealtAt(context).taken[index]
+      copyRuns(team.arena, runs, at, true)
+      shared.arrived?.(task)
+      return 0
+    },
+  }
+  return [own, exchange, take]
+}
+
+/** Returns the deal of a stage's tasks, which is made once for each number of tasks and rows. */
+function dealer<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: RankTeam): (context: C) => Dealt {
+  const known = new Map<string, Dealt>()
+  let last: { readonly rows: number; readonly tasks: number; readonly dealt: Dealt } | undefined
+  return context => {
+    const rows = context?.rows ?? 0
+    const tasks = stage.tasks(context)
+    if (last && last.rows === rows && last.tasks === tasks) return last.dealt
+    const key = `${rows} ${tasks}`
+    let dealt = known.get(key)
+    if (!dealt) {
+      dealt = deal(tasks, shared, context, team)
+      known.set(key, dealt)
+    }
+    last = { rows, tasks, dealt }
+    return dealt
+  }
+}
+
+function deal<C>(tasks: number, shared: Shared<C>, context: C, { rank, size, buffer }: RankTeam): Dealt {
+  const work = Array.from({ length: tasks }, (_, task) => shared.work(task, context))
+  const owners = ownersOf(work, shared.deal, size)
+  const all = Array.from(owners, (_, task) => task)
+  const packed = all.map(task => {
+    const runs: Runs = []
+    const regions = owners[task] === EVERYONE ? [] : (shared.writes?.(task, context) ?? [])
+    const words = regions.reduce((sum, region) => sum + addRuns(runs, region), 0)
+    return { task, runs, words }
+  })
+  const words = new Array<number>(size).fill(0)
+  const places = new Array<number>(size).fill(0)
+  const own = new Map<number, Packed>()
+  const taken: Packed[] = []
+  let end = 0
+  for (let of = 0; of < size; of++) {
+    places[of] = end
+    for (const { task, runs, words: count } of packed.filter(({ task }) => owners[task] === of)) {
+      if (count === 0) continue
+      const piece = { task, runs, at: buffer.at + end }
+      if (of === rank) own.set(task, piece)
+      else if ((shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true)) taken.push(piece)
+      words[of] += count
+      end += count
+    }
+  }
+  if (end > buffer.words) throw new RangeError(`exchange: needs ${end} words, expected at most ${buffer.words}`)
+  return {
+    mine: all.filter(task => owners[task] === rank || owners[task] === EVERYONE),
+    foreign: all.filter(task => owners[task] !== rank && owners[task] !== EVERYONE),
+    own,
+    taken,
+    bytes: Int32Array.from(words, count => count * BYTES),
+    places: Int32Array.from(places, place => place * BYTES),
+  }
+}
+
+/** Owner of each task, a function of the work of all. Exported for tests. */
+export function ownersOf(work: readonly number[], how: Shared<unknown>['deal'], size: number): Int32Array {
+  const owners = new Int32Array(work.length).fill(EVERYONE)
+  const shared = work.map((_, task) => task).filter(task => work[task] > 0)
+  if (how === 'root') for (const task of shared) owners[task] = 0
+  else if (how === 'neighbours') {
+    const total = shared.reduce((sum, task) => sum + work[task], 0)
+    let before = 0
+    for (const task of shared) {
+      // The rank in whose part of the work the middle of the task lies.
+      owners[task] = Math.min(size - 1, Math.floor(((before + work[task] / 2) * size) / total))
+      before += work[task]
+    }
+  } else {
+    const loads = new Float64Array(size)
+    for (const task of shared.toSorted((a, b) => work[b] - work[a] || a - b)) {
+      const least = loads.indexOf(Math.min(...loads))
+      owners[task] = least
+      loads[least] += work[task]
+    }
+  }
+  return owners
+}
+
+/** Has the communication thread exchange the parts. Returns the smallest fault of all ranks. */
+function runExchange(team: RankTeam, key: number, operation: number, { bytes, places }: Dealt): number {
+  const { words, size } = team
+  bytesWords(words, size).set(bytes)
+  placesWords(words, size).set(places)
+  words[Exchange.key] = key
+  words[Exchange.operation] = operation
+  const before = Atomics.load(words, Exchange.done)
+  Atomics.add(words, Exchange.requested, 1)
+  Atomics.add(words, Exchange.wake, 1)
+  Atomics.notify(words, Exchange.wake)
+  for (let turn = 0; turn < team.spinTurns && Atomics.load(words, Exchange.done) === before; turn++) {}
+  while (Atomics.load(words, Exchange.done) === before) {
+    if (Atomics.load(words, Exchange.failed) !== 0) throw new Error('the exchange with other ranks has failed')
+    if (Atomics.load(team.control, Control.abort) !== 0) throw aborted()
+    Atomics.wait(words, Exchange.done, before, SLEEP_MS)
+  }
+  return words[Exchange.faultOfAll]
+}
+
+/** As threads/barrier.ts throws it where another worker has failed. */
+function aborted(): Error {
+  const error = new Error('aborted: another worker failed')
+  error.name = 'AbortedError'
+  return error
+}
