@@ -66,7 +66,9 @@ export function layerPanels(
     }
     const isPicture = kind === 'input' && channels === 3
     return {
-      title: `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
+      title: isPicture
+        ? `${name}: ${width} x ${height} pixels in colour`
+        : `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note:
         kind === 'output'
           ? `predicts ${saidBy(input.task, values, outputNames)}`

@@ -1,8 +1,10 @@
 /** Classes that differ in colour alone are learned, and everything that shows a picture shows its colours. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import * as ort from 'onnxruntime-web'
 import t from 'tap'
-import { evaluate, Predictor, resolveExperiment, train } from '../../src/index.js'
+import { parseInput } from '../../src/data/input.js'
+import { evaluate, exportWeights, loadTestSamples, Predictor, resolveExperiment, train } from '../../src/index.js'
 import { askAboutFiles } from '../../src/inference/ask.js'
 import { encodePng } from '../../src/picture/png.js'
 import { readCheckpoint } from '../../src/run/checkpoint-file.js'
@@ -89,6 +91,38 @@ t.test('the checkpoint says how pictures are prepared, and predictions prepare t
       rgba.filter((_: number, k: number) => k % 4 < 3),
     )
   }
+})
+
+t.test('a checkpoint that knows no channels has one', async t => {
+  const {
+    channels: _,
+    background: __,
+    ...old
+  } = (await readCheckpoint((await Predictor.open(run)).source.checkpoint)).input!
+  const grey = { ...old, width: 3 * SIDE }
+  t.match(parseInput(JSON.stringify(grey)), { height: SIDE, width: 3 * SIDE, channels: 1, background: null })
+  for (const wrong of [{ ...old }, { ...old, channels: 2 }, { ...old, channels: 3, background: [1, 2] }]) {
+    t.throws(() => parseInput(JSON.stringify(wrong)), TypeError)
+  }
+})
+
+t.test('grey pictures are scored by a network of pictures in colour, and its ONNX file agrees to 1e-5', async t => {
+  mkdirSync(join(dir, 'without', 'red'), { recursive: true })
+  writeFileSync(join(dir, 'without', 'red', '1.png'), drawn([90, 90, 90], 3))
+  const { rows } = await evaluate(run, { dataPath: join(dir, 'without') })
+  t.equal(rows, 1)
+  const predictor = await Predictor.open(run)
+  const { features, rows: tests } = await loadTestSamples(predictor)
+  await exportWeights(run, join(dir, 'model.onnx'))
+  const bytes = readFileSync(join(dir, 'model.onnx'))
+  t.ok(bytes.includes(`(height, width, channels) = (${SIDE}, ${SIDE}, 3)`))
+  ort.env.wasm.numThreads = 1
+  const session = await ort.InferenceSession.create(bytes)
+  const input = new ort.Tensor('float32', Float32Array.from(features), [tests, SIDE * SIDE * 3])
+  const got = (await session.run({ features: input })).probabilities.data as Float32Array
+  const worst = predictor.predict(features).data.reduce((most, p, i) => Math.max(most, Math.abs(p - got[i])), 0)
+  t.ok(worst < 1e-5, `largest difference ${worst}`)
+  await session.release()
 })
 
 t.test('the same bits for 1, 2 and 3 workers, and from the cache', async t => {

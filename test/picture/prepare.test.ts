@@ -112,6 +112,15 @@ t.test('the steps of the preparation are reported', async t => {
     of('mnist'),
   )
   t.match(red.steps, ['colours to grey', 'transparency laid on white', 'inverted: dark on light'])
+  const glass = { format: 'PNG', width: 1, height: 1, rgba: Uint8Array.of(20, 20, 20, 51) }
+  const over = (background: readonly [number, number, number] | null) =>
+    prepare('x', glass, { ...of('plain', { height: 1, width: 1 }), background })
+  t.same(over([255, 0, 0]), {
+    pixels: Uint8Array.of(Math.round(4 + 0.8 * 0.299 * 255)),
+    steps: ['transparency laid on (255, 0, 0)'],
+  })
+  t.same(over([0, 0, 0]), { pixels: Uint8Array.of(4), steps: ['transparency laid on black'] })
+  t.same(over(null), { pixels: Uint8Array.of(208), steps: ['transparency laid on white'] }, 'dark ink on white paper')
 })
 
 t.test('the longest side is 20, the centre of mass in [14, 15), wherever and however large the ink was', async t => {
