@@ -5,6 +5,7 @@ import { factsOfTask, type Loss, TASK_FACTS } from '../config/tasks.js'
 import { autoCompute } from '../coordinator/auto-compute.js'
 import { prepareSession } from '../coordinator/prepare.js'
 import { formatBytes, formatCount, formatCounted } from '../format.js'
+import { convolutionText } from '../model/convolution.js'
 import type { EmbeddingShape } from '../model/embedding.js'
 import { type Parameter, parameterCount, parametersOf } from '../model/parameters.js'
 import { inputSize } from '../tensor/input-shape.js'
@@ -15,7 +16,7 @@ export interface DryRun {
   readonly rows: { readonly train: number; readonly validation: number; readonly test: number }
   readonly features: number
   readonly outputs: readonly string[]
-  readonly layers: readonly { readonly inputs: number; readonly outputs: number; readonly parameters: number }[]
+  readonly layers: readonly PlannedLayer[]
   readonly embeddings: readonly EmbeddingShape[]
   readonly parameters: number
   readonly stepsPerEpoch: number
@@ -28,6 +29,15 @@ export interface DryRun {
   /** What `train` says of the data at its start. */
   readonly notes: readonly string[]
   readonly warnings: readonly string[]
+}
+
+export interface PlannedLayer {
+  readonly inputs: number
+  readonly outputs: number
+  readonly parameters: number
+  /** Sizes of a convolution, and its normalisation; else absent. */
+  readonly convolution?: string
+  readonly norm?: 'none' | 'batch'
 }
 
 /** Throws what `train` would throw before its first thread starts. */
@@ -44,7 +54,11 @@ export async function planDryRun({ experiment: asked, baseDir }: LoadedExperimen
   const table = parametersOf(plan)
   const layers = plan.widths.slice(1).map((outputs, i) => {
     const own = table.filter(({ layer, kind }: Parameter) => kind !== 'embedding' && layer === i)
-    return { inputs: plan.widths[i], outputs, parameters: parameterCount(own) }
+    const convolution = plan.convolutions[i]
+    return {
+      ...{ inputs: plan.widths[i], outputs, parameters: parameterCount(own) },
+      ...(convolution && { convolution: convolutionText(convolution), norm: convolution.norm }),
+    }
   })
   const { embeddings } = plan
   return {
@@ -75,12 +89,17 @@ const OUTPUTS: Readonly<Record<Loss, string>> = {
 export function dryRunLines(run: DryRun): string[] {
   const { experiment, rows, features, outputs, layers, backendAdvice: advice } = run
   const { model, data, train } = experiment
-  const dropout = (i: number) => (typeof model.dropout === 'number' ? model.dropout : model.dropout[i])
+  const convolved = model.convolutions.length
+  const dropout = (i: number) => {
+    if (i < convolved) return model.convolutions[i].dropout
+    return typeof model.dropout === 'number' ? model.dropout : model.dropout[i - convolved]
+  }
+  const normOf = (i: number) => layers[i].norm ?? model.norm
   const after = (i: number) =>
     i === layers.length - 1
       ? [data.task === 'regression' ? 'targets' : OUTPUTS[train.loss]]
       : [
-          ...(model.norm === 'none' ? [] : [`${model.norm} norm`]),
+          ...(normOf(i) === 'none' ? [] : [`${normOf(i)} norm`]),
           model.activation,
           ...(dropout(i) > 0 ? [`dropout ${dropout(i)}`] : []),
         ]
@@ -98,10 +117,10 @@ export function dryRunLines(run: DryRun): string[] {
         `embedding ${i}, ${formatCount(categories)} rows of ${size}: ${formatCounted(categories * size, 'parameter')}`,
       ),
     ),
-    ...layers.map(({ inputs, outputs: units, parameters }, i) =>
+    ...layers.map(({ inputs, outputs: units, parameters, convolution }, i) =>
       row(
         `layer ${i}`,
-        `${formatCount(inputs)} -> ${formatCount(units)}, ${after(i).join(', ')}: ${formatCounted(parameters, 'parameter')}`,
+        `${convolution ?? `${formatCount(inputs)} -> ${formatCount(units)}`}, ${after(i).join(', ')}: ${formatCounted(parameters, 'parameter')}`,
       ),
     ),
     row('model', formatCounted(run.parameters, 'parameter')),

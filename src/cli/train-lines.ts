@@ -19,11 +19,19 @@ const BAR = { most: 30, least: 8 } as const
 
 /** Lines about the run that starts: data, model, machine, and run directory. */
 export function startLines(event: StartEvent, cwd: string): string[] {
-  const { experiment, rows, widths, workers, backendReason: reason, backendAdvice: advice } = event
+  const {
+    experiment,
+    rows,
+    widths,
+    network = widths.join('-'),
+    workers,
+    backendReason: reason,
+    backendAdvice: advice,
+  } = event
   return [
     row('data', `${experiment.data.dataset}: ${splitsText(rows)}`),
     ...(event.notes ?? []).map(note => row('', note)),
-    row('model', `${widths.join('-')}${embeddingsText(event)}, ${formatCount(event.parameters)} parameters`),
+    row('model', `${network}${embeddingsText(event)}, ${formatCount(event.parameters)} parameters`),
     row(
       'compute',
       `${event.backend} (${advice === null ? reason : `${reason}; ${advice}`}), ${formatCounted(workers, 'worker')}, ${formatBytes(event.memoryBytes)} shared memory`,

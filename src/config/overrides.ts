@@ -39,6 +39,8 @@ function parseValue(text: string): unknown {
 /** A copy of `input` with the override in it, or the problem that keeps it from fitting. `input` is not changed. */
 export function applyOverride(input: unknown, { path, value }: Override): { input: unknown } | Problem {
   const last = path[path.length - 1]
+  const outside = entryOutside(input, path)
+  if (outside) return outside
   if (typeof last !== 'number') return { input: withValue(input, path, value) }
   // One entry of a list: if the file has no list, start from the default one.
   const listPath = path.slice(0, -1)
@@ -52,11 +54,23 @@ export function applyOverride(input: unknown, { path, value }: Override): { inpu
   return { input: withValue(input, listPath, [...list.slice(0, last), value, ...list.slice(last + 1)]) }
 }
 
+/** The problem of a path through an entry that a list does not have. */
+function entryOutside(input: unknown, path: readonly (string | number)[]): Problem | undefined {
+  const at = path.slice(0, -1).findIndex(key => typeof key === 'number')
+  if (at < 0) return undefined
+  const listPath = path.slice(0, at)
+  const list = valueAt(input, listPath) ?? nodeAt(listPath.join('.'), null).default
+  if (!Array.isArray(list) || (path[at] as number) < list.length) return undefined
+  const [entry, joined] = [path.slice(0, at + 1).join('.'), listPath.join('.')]
+  return { keys: path, message: `${entry} is not there, expected an entry of ${joined}, which has ${list.length}` }
+}
+
 /** A copy of `input` with `value` at the path; copies only the nodes on the path. Paths are known ones, so no key here can reach a prototype. */
 export function withValue(input: unknown, [key, ...rest]: readonly (string | number)[], value: unknown): unknown {
   if (key === undefined) return value
   if (input === undefined) return { [key]: withValue(undefined, rest, value) }
+  if (Array.isArray(input)) return input.map((entry, i) => (i === key ? withValue(entry, rest, value) : entry))
   // A node on the path is not an object, and is reported as such.
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) return input
+  if (typeof input !== 'object' || input === null) return input
   return { ...input, [key]: withValue(valueAt(input, [key]), rest, value) }
 }

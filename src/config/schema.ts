@@ -18,6 +18,7 @@ import { optimizer } from './schema/optimizer.js'
 import {
   bestMetricFits,
   buffersFit,
+  convolutionNormFits,
   normHasStatistics,
   rollbackIsOnSchedule,
   smoothingFits,
@@ -55,6 +56,7 @@ export const experimentSchema = z
     validationIsThere(),
     buffersFit(),
     normHasStatistics(),
+    convolutionNormFits(),
     smoothingFits(),
     taskFits(),
     bestMetricFits(),

@@ -104,7 +104,8 @@ export function isSection(path: string): boolean {
 export function isKnown(path: string): boolean {
   if (isSection(path) || settings().some(setting => setting.path === path)) return true
   if (recordAt(path)) return true
-  const list = /^(.+)\.\d+$/.exec(path)?.[1]
+  const [, list, inside] = /^(.+?)\.\d+(\..+)?$/.exec(path) ?? []
+  if (inside !== undefined && descend(experimentJsonSchema(), path.split('.')) === undefined) return false
   return settings().some(setting => setting.path === list && setting.node.type === 'array')
 }
 
@@ -150,15 +151,30 @@ export function nodeAt(path: string, variant: string | null): SchemaNode {
   if (exact) return exact.node
   const record = recordAt(path)
   if (record) return valuesOf(record.setting.node)!
+  const inList = /\.\d+(\.|$)/.test(path) ? descend(experimentJsonSchema(), path.split('.')) : undefined
+  if (inList) return inList
   const list = settings().find(setting => setting.path === path.replace(/\.\d+$/, ''))
   const items = list?.node.items ?? list?.node.anyOf?.find(({ type }) => type === 'array')?.items
   return items ?? { type: 'object' }
 }
 
-/** The one of several forms of a value that is an object with keys that are known. */
+/** The node below another one, by keys and indices of lists; undefined: there is none. */
+function descend(node: SchemaNode, [key, ...rest]: readonly string[]): SchemaNode | undefined {
+  if (key === undefined) return node
+  for (const form of [node, ...(node.anyOf ?? [])]) {
+    const below = form.properties?.[key] ?? (/^\d+$/.test(key) ? form.items : undefined)
+    const found = below && descend(below, rest)
+    if (found) return found
+  }
+  return undefined
+}
+
+/** What is an object with keys that are known, or the one of several forms of a value that is. */
 export function objectForm({
   anyOf,
+  properties,
 }: SchemaNode): { readonly properties: Readonly<Record<string, SchemaNode>> } | undefined {
+  if (properties) return { properties }
   return anyOf?.flatMap(({ properties }) => (properties ? [{ properties }] : []))[0]
 }
 

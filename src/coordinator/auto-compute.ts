@@ -6,7 +6,7 @@
 import { GradloomError } from '../errors.js'
 import { titleOf } from '../kernels/choose.js'
 import { admissiblePairs, type ComputePair, pairName } from '../kernels/choose-compute.js'
-import { weightCount } from '../model/parameters.js'
+import { multiplications } from '../model/parameters.js'
 import type { TrialRecord } from '../run/manifest.js'
 import { rowsPerStep } from '../worker/plan/clock.js'
 import { type PlannedRun, planRun } from '../worker/plan/plan.js'
@@ -44,7 +44,8 @@ export async function autoCompute(prepared: PreparedSession, options: AutoOption
   const { compute } = prepared.experiment
   const isNamed = compute.backend !== 'auto' && compute.precision !== 'auto'
   if (isNamed || process.env[TRIAL_VARIABLE] === '0') return { run: prepared, decide: null }
-  const pairs = await admissiblePairs(compute)
+  const inF32 = prepared.plan.convolutions.length > 0 // which are computed in f32 alone
+  const pairs = (await admissiblePairs(compute)).filter(({ precision }) => !inF32 || precision === 'f32')
   const candidates = await candidatesOf(prepared, pairs)
   if (candidates.length < 2) return { run: prepared, decide: null }
   const file = await trialFile(prepared.plan, prepared.experiment.data.dataset, pairs)
@@ -77,8 +78,8 @@ export async function autoCompute(prepared: PreparedSession, options: AutoOption
 async function candidatesOf(prepared: PreparedSession, pairs: readonly ComputePair[]): Promise<PlannedRun[]> {
   const { experiment, data, plan } = prepared
   const all = [{ backend: plan.backend, precision: plan.precision }, ...pairs.filter(pair => !isPair(pair, plan))]
-  const multiplications = weightCount(plan.widths) * Math.min(rowsPerStep(plan), plan.images.train)
-  const isSmall = multiplications <= SMALL_STEP && plan.allReduce === 'fused'
+  const work = multiplications(plan) * Math.min(rowsPerStep(plan), plan.images.train)
+  const isSmall = work <= SMALL_STEP && plan.allReduce === 'fused'
   const counts =
     experiment.compute.workers === 'auto' && plan.workers > 1 && isSmall ? [plan.workers, 1] : [plan.workers]
   const candidates: PlannedRun[] = []

@@ -18,7 +18,7 @@ const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
 /** Settings that decide which epoch is best. */
 const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
 /** Settings that the state of a run must fit. */
-const SHAPE = /^(model\.(hidden|norm)|train\.ema\.decay|data\.(dataset|normalise)|optimizer\.type)$/
+const SHAPE = /^(model\.(convolutions|hidden|norm)|train\.ema\.decay|data\.(dataset|normalise)|optimizer\.type)$/
 
 /** True if a change only moves the data; their digests prove that they are the same. */
 export const isPlace = ({ path }: Pick<Change, 'path'>): boolean => path === 'data.path' || path === 'data.testPath'

@@ -8,6 +8,7 @@ import type { Experiment } from '../config/schema.js'
 import type { TrainingData } from '../data/memory.js'
 import { RunError } from '../errors.js'
 import type { WeightLayout } from '../import/assign.js'
+import { networkText } from '../model/convolution.js'
 import { parameterCount, parametersOf } from '../model/parameters.js'
 import { CheckpointStore } from '../run/checkpoints.js'
 import type { RunDirectory } from '../run/directory.js'
@@ -303,6 +304,7 @@ export class Trainer {
       runDir: directory?.path ?? null,
       experiment,
       widths: plan.widths,
+      ...(plan.convolutions.length > 0 && { network: networkText(plan.widths, plan.convolutions) }),
       ...(plan.embeddings.length > 0 && { embeddings: plan.embeddings }),
       backend: plan.backend,
       ...{ backendReason, backendAdvice },

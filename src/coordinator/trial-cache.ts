@@ -62,10 +62,21 @@ export async function trialFile(plan: RunPlan, dataset: string, pairs: readonly 
 
 /** Everything of a plan that the time of a step depends on, but backend and workers, which a trial compares. */
 function stepOf(plan: RunPlan) {
-  const { widths, features, embeddings, activation, dropout, inputDropout, norm, weighted, ema } = plan
+  const { widths, convolutions, features, embeddings, activation, dropout, inputDropout, norm, weighted, ema } = plan
   const { loss, l2, clipValue, clipNorm, maxNorm, batchSize, accumulateSteps, augmentation, optimizer, images } = plan
   return {
-    ...{ widths, features, embeddings, activation, dropout, inputDropout, norm: norm.type, loss, weighted },
+    ...{
+      widths,
+      convolutions,
+      features,
+      embeddings,
+      activation,
+      dropout,
+      inputDropout,
+      norm: norm.type,
+      loss,
+      weighted,
+    },
     ...{ batchSize: Math.min(batchSize, images.train), accumulateSteps, augmentation, optimizer: optimizer.type },
     ...{ l2: l2 > 0, ema: ema !== null, clips: [clipValue, clipNorm, maxNorm].map(limit => limit !== null) },
     ...{ allReduce: plan.allReduce, input: plan.input, windows: plan.windows !== null },

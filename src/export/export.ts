@@ -69,7 +69,7 @@ export async function exportWeights(
     throw new ConfigError(`export: dtype is ${dtype}, expected F32 in ${format}`, { hint: '--format safetensors' })
   }
   const predictor = await Predictor.open(target)
-  const { outputNames, widths, source, task } = predictor
+  const { outputNames, widths, convolutions, source, task } = predictor
   if (format === 'tfjs') expectNoEmbeddings(target, format, source.input.table)
   const { model, train } = source.experiment
   const parameters = predictor.parameterNames.map((name): NamedWeights => {
@@ -80,7 +80,7 @@ export async function exportWeights(
     if (format === 'safetensors') await writeModel(file, dtype, parameters, predictor)
     else
       await write(file, format, {
-        ...{ widths, outputNames, task, producerVersion: gradloomVersion() },
+        ...{ widths, convolutions, outputNames, task, producerVersion: gradloomVersion() },
         parameters: inUnits(parameters, widths.length - 2, source.input.targets),
         ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
         ...{ loss: train.loss, scaling: source.input.scaling, table: source.input.table },
@@ -131,11 +131,21 @@ async function write(
   const bytes =
     format === 'npz'
       ? (await import('./npz.js')).encodeNpz(
-          [...scalingArrays(model.scaling ?? unitScaling(model.widths[0])), ...model.parameters],
+          [
+            ...scalingArrays(model.scaling ?? unitScaling(model.widths[0])),
+            ...model.parameters.map(parameter => withKernel(parameter, model.convolutions)),
+          ],
           facts,
         )
       : encodeOnnx(model)
   await writeAtomically(file, handle => handle.writeFile(bytes))
+}
+
+/** The weight of a convolution as (height, width, channels, filters): the same numbers in the same order. */
+function withKernel({ name, shape, data }: NamedWeights, convolutions: OnnxModel['convolutions'] = []): NamedWeights {
+  const window = convolutions[Number(/^layers\.(\d+)\.weight$/.exec(name)?.[1] ?? Number.NaN)]?.window
+  if (!window) return { name, shape, data }
+  return { name, shape: [window.size, window.size, window.input.channels, shape[1]], data }
 }
 
 /** Bytes divided by 255, as offsets and factors. */

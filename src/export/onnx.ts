@@ -9,15 +9,19 @@ import type { TableEncoding } from '../data/table/encoding.js'
 import { ConfigError } from '../errors.js'
 import { encode, type Field, float, int, message, text } from '../formats/protobuf.js'
 import type { Activation } from '../model/activation.js'
+import type { Convolution } from '../model/convolution.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import type { InputShape } from '../tensor/input-shape.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { floatTensor, integerAttribute, ML_DOMAIN, ML_OPSET, MOST_BYTES, node, valueInfo } from './onnx-graph.js'
+import { channelsFirst, onnxMaps } from './onnx-maps.js'
 import { onnxTable } from './onnx-table.js'
 
 export interface OnnxModel {
   /** Units at every layer boundary. */
   readonly widths: readonly number[]
+  /** Convolutions in front of the dense layers. Default: none. */
+  readonly convolutions?: readonly Convolution[]
   readonly activation: Activation
   readonly norm: Pick<RunPlan['norm'], 'type' | 'epsilon'>
   /** Loss of the run; with `mean-squared-error`, outputs are not probabilities. */
@@ -79,9 +83,10 @@ export function encodeOnnx({
   loss,
   outputNames,
   producerVersion,
+  convolutions = [],
   ...model
 }: OnnxModel): Uint8Array {
-  const parameters = foldBatchNorm(model.parameters, norm)
+  const parameters = channelsFirst(foldBatchNorm(model.parameters, norm), convolutions)
   const size = parameters.reduce((sum, { data }) => sum + data.byteLength, 0)
   if (size > MOST_BYTES) {
     throw new ConfigError(`weights are ${size} bytes, expected at most ${MOST_BYTES} in ONNX`, {
@@ -89,11 +94,14 @@ export function encodeOnnx({
     })
   }
   const input = inputOf(model, widths[0])
+  const convolved = convolutions.length
+  const maps = convolved > 0 ? onnxMaps(convolutions, input.output, (from, to) => activate(activation, from, to)) : null
   const layers = widths.length - 1
   const output = loss === 'mean-squared-error' ? 'outputs' : 'probabilities'
-  const nodes = Array.from({ length: layers }, (_, i): Field[] => {
+  const nodes = Array.from({ length: layers - convolved }, (_, dense): Field[] => {
+    const i = convolved + dense
     const last = i === layers - 1
-    const from = i === 0 ? input.output : `layers.${i - 1}`
+    const from = dense === 0 ? (maps?.output ?? input.output) : `layers.${i - 1}`
     const sum = last && loss === 'mean-squared-error' ? output : `layers.${i}.sum`
     return [
       // Weights (outputs, inputs): OpenCV 4.6 refuses others that are not square.
@@ -114,10 +122,12 @@ export function encodeOnnx({
     message(
       7,
       ...input.nodes,
+      ...(maps?.nodes ?? []),
       ...nodes,
       text(2, 'gradloom'),
       ...[...parameters.map(transposed), ...constantsOf(activation)].map(tensor),
       ...input.constants,
+      ...(maps?.constants ?? []),
       ...input.infos.map(info => message(11, ...info)),
       message(12, ...valueInfo(output, outputNames.length)),
     ),
@@ -201,12 +211,13 @@ export function scalingArrays(scaling: Scaling | null): NamedWeights[] {
  * for each output. Other parameters as they are.
  */
 export function foldBatchNorm(parameters: readonly NamedWeights[], norm: OnnxModel['norm']): readonly NamedWeights[] {
-  if (norm.type !== 'batch') return parameters
+  if (!parameters.some(({ name }) => name.endsWith('.norm.mean'))) return parameters
   const of = (name: string) => parameters.find(parameter => parameter.name === name)?.data
+  const hasMean = (name: string) => of(name.replace(/\.norm\.\w+$/, '.norm.mean')) !== undefined
   return parameters.flatMap(({ name, shape, data }) => {
     if (!name.startsWith('layers.')) return [{ name, shape, data }]
     const [, layer, kind] = /^layers\.(\d+)\.(weight|bias)$/.exec(name) ?? []
-    if (kind === undefined) return []
+    if (kind === undefined) return hasMean(name) ? [] : [{ name, shape, data }]
     const part = (which: string) => of(`layers.${layer}.norm.${which}`)
     const [scale, shift, mean, variance] = ['scale', 'shift', 'mean', 'variance'].map(part)
     if (!scale || !shift || !mean || !variance) return [{ name, shape, data }] // the last layer has none

@@ -4,6 +4,7 @@
  * https://www.tensorflow.org/js/guide/save_load
  */
 import type { Activation } from '../model/activation.js'
+import type { Convolution } from '../model/convolution.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import { foldBatchNorm, inputNote, type OnnxModel, outputNotes } from './onnx.js'
 
@@ -128,7 +129,7 @@ const OUTPUTS: Readonly<Record<OnnxModel['loss'], string>> = {
 }
 
 function layersOf(model: OnnxModel): LayerSpec[] {
-  const { widths, activation, norm, loss, scaling } = model
+  const { widths, activation, norm, loss, scaling, convolutions = [] } = model
   const parameters = foldBatchNorm(model.parameters, norm)
   const of = (name: string) => parameters.find(parameter => parameter.name === name)!
   const known = NAMES[activation]
@@ -136,16 +137,23 @@ function layersOf(model: OnnxModel): LayerSpec[] {
   const last = widths.length - 2
   const layers = widths.slice(1).flatMap((units, i): LayerSpec[] => {
     const isLast = i === last
-    const normed = norm.type === 'layer' && !isLast
+    const convolution = convolutions[i]
+    const normed = norm.type === 'layer' && !isLast && !convolution
     // Layer norm takes any factor of its input away again: what the activation needs goes into its scale and shift.
     const [factorBefore, factorBehind] = [isLast || normed ? 1 : before, i === 0 ? 1 : behind]
     const follows = isLast ? OUTPUTS[loss] : normed ? 'linear' : (known ?? 'linear')
+    const weights = [
+      scaled(of(`layers.${i}.weight`), 'kernel', factorBefore * factorBehind),
+      scaled(of(`layers.${i}.bias`), 'bias', factorBefore),
+    ]
+    if (convolution) {
+      const linear = convolutionLayer(convolution, i, follows, weights)
+      const own = known === undefined ? ownLayers(activation, linear.name, `activation_${i}`) : []
+      return [...mapsBefore(convolutions, i), linear, ...own, ...mapsBehind(convolutions, i)]
+    }
     const dense: LayerSpec = {
       ...{ name: `dense_${i}`, class_name: 'Dense', config: { units, use_bias: true, activation: follows } },
-      weights: [
-        scaled(of(`layers.${i}.weight`), 'kernel', factorBefore * factorBehind),
-        scaled(of(`layers.${i}.bias`), 'bias', factorBefore),
-      ],
+      weights,
     }
     if (isLast) return [dense]
     const normalise = (): LayerSpec => ({
@@ -166,6 +174,56 @@ function layersOf(model: OnnxModel): LayerSpec[] {
     config: { batch_input_shape: [null, widths[0]], dtype: 'float32', sparse: false },
   }
   return [input, ...(scaling ? [scalingLayer(scaling)] : []), ...layers]
+}
+
+const CHANNELS_LAST = { data_format: 'channelsLast' }
+
+function convolutionLayer(
+  { window: { input, output, size, stride } }: Convolution,
+  i: number,
+  activation: string,
+  [kernel, bias]: readonly NamedWeights[],
+): LayerSpec {
+  const fits = (length: number) => Math.floor((length - size) / stride) + 1
+  const isValid = fits(input.height) === output.height && fits(input.width) === output.width
+  return {
+    ...{ name: `conv_${i}`, class_name: 'Conv2D' },
+    config: {
+      ...{ filters: output.channels, kernel_size: [size, size], strides: [stride, stride], dilation_rate: [1, 1] },
+      ...{ ...CHANNELS_LAST, padding: isValid ? 'valid' : 'same', use_bias: true, activation },
+    },
+    weights: [{ ...kernel, shape: [size, size, input.channels, output.channels] }, bias],
+  }
+}
+
+/** Rows of pixels as maps. */
+const mapsBefore = ([{ window }]: readonly Convolution[], i: number): LayerSpec[] =>
+  i > 0
+    ? []
+    : [
+        {
+          ...{ name: 'maps', class_name: 'Reshape' },
+          config: { target_shape: [window.input.height, window.input.width, window.input.channels] },
+        },
+      ]
+
+/** Pooling, and after the last convolution maps as rows. */
+function mapsBehind(convolutions: readonly Convolution[], i: number): LayerSpec[] {
+  const { pool } = convolutions[i]
+  const sides = pool && [pool.window.size, pool.window.size]
+  return [
+    ...(pool
+      ? [
+          {
+            ...{ name: `pool_${i}`, class_name: pool.type === 'max' ? 'MaxPooling2D' : 'AveragePooling2D' },
+            config: { ...CHANNELS_LAST, pool_size: sides, strides: sides, padding: 'valid' },
+          },
+        ]
+      : []),
+    ...(i === convolutions.length - 1
+      ? [{ name: 'rows', class_name: 'Flatten', config: { data_format: 'channelsLast' } }]
+      : []),
+  ]
 }
 
 /** (x - offset) · factor, as a batch norm whose variance is 1: none of its layers does that alone. */

@@ -134,10 +134,12 @@ export function copyActivations(
   count: number,
 ): void {
   const { rows, cols, slot } = activations[layer]
-  copyRows(out, first * cols, { rows, cols, tensor: viewSlot(memory, slot) }, count)
+  const width = plan.widths[layer]
+  // Feature maps have a row for each position.
+  copyRows(out, first * width, { rows, cols, tensor: viewSlot(memory, slot) }, count * (width / cols))
   const { targets } = source.input
   const isLast = layer === plan.widths.length - 1
-  if (isLast && targets) unscaleRows(out.subarray(first * cols, (first + count) * cols), targets)
+  if (isLast && targets) unscaleRows(out.subarray(first * width, (first + count) * width), targets)
 }
 
 /** Throws RunError for the code of a fault; 0: there is none. */

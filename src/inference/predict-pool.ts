@@ -5,7 +5,7 @@
  */
 import { Piscina } from 'piscina'
 import type { Features } from '../data/source.js'
-import { weightCount } from '../model/parameters.js'
+import { multiplications } from '../model/parameters.js'
 import { viewSlot } from '../tensor/arena.js'
 import type { Layout } from '../worker/plan/layout.js'
 import { copyActivations, refuseFault, type SharedModel } from './forward.js'
@@ -54,7 +54,7 @@ export class PredictPool {
     this.#shared = shared
     this.#threads = threads
     this.#piscina = startThreads(new URL('./predict-thread.js', import.meta.url), { model }, 0, threads)
-    this.#taskRows = PASS_ROWS * Math.ceil(TASK_WORK / weightCount(model.plan.widths) / PASS_ROWS)
+    this.#taskRows = PASS_ROWS * Math.ceil(TASK_WORK / multiplications(model.plan) / PASS_ROWS)
   }
 
   /** Outputs (B, K) of samples (B, F) of `features` numbers each, which nobody may change until this has resolved. */
@@ -83,7 +83,7 @@ export class PredictPool {
   /** True for work that is too little for a task of each thread, and enough to be shared, if no other call needs threads. */
   #isForAll(rows: number): boolean {
     if (this.#threads === 1 || this.#calls.size > 0 || rows > PASS_ROWS * (this.#threads - 1)) return false
-    return rows * weightCount(this.#model.plan.widths) >= SHARED_WORK
+    return rows * multiplications(this.#model.plan) >= SHARED_WORK
   }
 
   async #inOneThread(samples: Features, out: Float32Array): Promise<void> {

@@ -17,6 +17,7 @@ import { type Field, type FieldRow, featuresOfRows } from '../data/table/rows.js
 import { ConfigError, ShapeError } from '../errors.js'
 import { adviseHugePages } from '../ffi/memory.js'
 import { loadBackend } from '../kernels/backends.js'
+import type { Convolution } from '../model/convolution.js'
 import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { inputSize, shapeText } from '../tensor/input-shape.js'
@@ -100,6 +101,8 @@ export class Predictor {
   readonly parameterNames: readonly string[]
   /** Units at every layer boundary: inputs, which are the features, embedded ones as vectors; hidden layers, outputs. */
   readonly widths: readonly number[]
+  /** Convolutions in front of the hidden layers, with their sizes; empty: there are none. */
+  readonly convolutions: readonly Convolution[]
   /** Files and experiment that model and weights came from. */
   readonly source: ModelSource
   /** Kernels that it computes with, and why. */
@@ -117,6 +120,7 @@ export class Predictor {
     this.height = source.height
     this.width = source.width
     this.channels = source.channels
+    this.convolutions = model.plan.convolutions
     this.featureNames = source.input.columns?.features ?? null
     this.columnNames = source.input.table?.columns.map(({ column }) => column) ?? null
     this.outputNames = source.outputNames

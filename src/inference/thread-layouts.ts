@@ -44,6 +44,10 @@ export function threadLayouts(plan: RunPlan, backend: Backend): ThreadLayouts {
         correct: again(batch.correct),
       },
       activations: first.activations.map(matrix),
+      layers: first.layers.map(layer => ({
+        ...layer,
+        inner: layer.inner && { outputs: matrix(layer.inner.outputs), deltas: null },
+      })),
       embedded: embedded && { ...embedded, indices: again(embedded.indices) },
       labels: { ...labels, test: again(labels.test) },
       targets: { ...targets, test: again(targets.test) },

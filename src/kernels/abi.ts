@@ -216,6 +216,48 @@ export interface WasmExports {
   layer_norm_backward(
     ...args: [...dy: Place, ...normed: Place, ...Extent, width: number, scale: Pointer, inverses: Pointer]
   ): number
+  convolve(
+    ...args: [
+      ...[out: Pointer, outPos: number, outHeight: number, outWidth: number],
+      ...[x: Pointer, xPos: number, height: number, width: number, channels: number],
+      ...[size: number, stride: number, top: number, left: number],
+      ...[b: Pointer, bStride: number, nPanels: number, scratch: Pointer, bandRows: number, backward: number],
+    ]
+  ): void
+  convolution_gradient(
+    ...args: [
+      ...[g: Pointer, gStride: number, x: Pointer, xPos: number, height: number, width: number, channels: number],
+      ...[dz: Pointer, dzPos: number, outHeight: number, outWidth: number],
+      ...[size: number, stride: number, top: number, left: number],
+      ...[oPanels: number, padded: Pointer, lists: Pointer, blockRows: number, accumulate: number],
+    ]
+  ): void
+  convolution_transpose(
+    ...args: [
+      ...[t: Pointer, tStride: number, w: Pointer, wStride: number, channels: number, filters: number],
+      ...[inputStart: number, inputEnd: number, outputStart: number, outputEnd: number],
+    ]
+  ): void
+  gather_patches(
+    ...args: [
+      ...[to: Pointer, toRow: number, x: Pointer, xPos: number, height: number, width: number, channels: number],
+      ...[outWidth: number, size: number, stride: number, top: number, left: number],
+      ...[first: number, end: number, backward: number],
+    ]
+  ): void
+  pool(
+    ...args: [
+      ...[out: Pointer, outPos: number, outHeight: number, outWidth: number],
+      ...[x: Pointer, xPos: number, width: number, vectors: number, size: number, average: number],
+    ]
+  ): void
+  pool_backward(
+    ...args: [
+      ...[dx: Pointer, dxPos: number, height: number, width: number],
+      ...[dz: Pointer, dzPos: number, outHeight: number, outWidth: number],
+      ...[x: Pointer, xPos: number, vectors: number, size: number, average: number],
+    ]
+  ): void
   column_sums(g: Pointer, dz: Pointer, dzRow: number, rows: number, vectors: number, accumulate: number): void
   bf16_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, octets: number): void
   bf16_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, padded: number): void

@@ -9,10 +9,14 @@
  */
 import type { Augmentation } from '../augment/transform.js'
 import type { Activation } from '../model/activation.js'
+import type { FeatureShape, Window } from '../model/convolution.js'
 import type { EmbeddingPlace } from '../model/embedding.js'
 import type { OptimizerStep } from '../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
 import type { NativeProducts } from './products.js'
+import type { TableUpdate } from './table-update.js'
+
+export type { Range, TableUpdate } from './table-update.js'
 
 /** A weight matrix (I, O), its moments in the same layout, and the layout that products read, where that differs. */
 export interface WeightTensors {
@@ -136,30 +140,14 @@ export interface WeightUpdate {
    * of the inputs, exceeds it. Then the derived layout.
    */
   limit(columns: Columns, limit: number): void
+  /** Adds the tile of the buffers, in their order, to that of another one; overwrites it if `first`. */
+  sum(to: FloatTensor, buffers: readonly FloatTensor[], tile: Tile, first: boolean): void
   /** The sum of squares of a buffer's tile, in f64 and an order that the tile alone decides. */
   squares(buffer: FloatTensor, tile: Tile): number
   /** Multiplies a buffer's tile. */
   scale(buffer: FloatTensor, tile: Tile, factor: number): void
   /** average += share · (master - average), over the tile. */
   average(average: FloatTensor, tile: Tile, share: number): void
-}
-
-/** Elements [start, end) of a flat tensor; `start` is a multiple of 4, `end` too or the last element. */
-export interface Range {
-  readonly start: number
-  readonly end: number
-}
-
-/** The update of a flat tensor whose gradient others compute, in ranges that may be chosen at will: no sum crosses them but `squares`. */
-export interface TableUpdate {
-  /** Sums the range over the buffers in their order, then updates as a bias. Overwrites the first buffer's range. */
-  reduce(buffers: readonly FloatTensor[], range: Range, step: OptimizerStep): void
-  /** The sum of squares of a buffer's range, in f64. */
-  squares(buffer: FloatTensor, range: Range): number
-  /** Multiplies a buffer's range. */
-  scale(buffer: FloatTensor, range: Range, factor: number): void
-  /** average += share · (master - average), over the range. */
-  average(average: FloatTensor, range: Range, share: number): void
 }
 
 /** Embedded features of a gather: the rows of their tables that it copies. */
@@ -316,6 +304,11 @@ export interface Kernels {
     inverses: FloatTensor /* (B) */,
   ): (row: number, rows: number) => boolean
   weightUpdate(w: WeightTensors, x: Matrix /* (B, I) */, dz: Matrix /* (B, O) */): WeightUpdate
+  /**
+   * Kernels of feature maps, (B · positions, channels) as src/model/convolution.ts has them. Row ranges are samples; no sample's
+   * result depends on another one, and every sum runs in the order of row, column, channel of its window.
+   */
+  readonly maps: MapKernels
   biasUpdate(bias: BiasTensors, dz: Matrix /* (B, O) */): BiasUpdate
   tableUpdate(table: BiasTensors): TableUpdate
   /** Writes the derived layout of a tile from the master, after weights were stored from outside. */
@@ -323,6 +316,28 @@ export interface Kernels {
   /** Copies row i of the weights, outputs [0, O), from or to a plain array. */
   storeRow(w: WeightTensors, i: number, values: Float32Array): void
   loadRow(w: WeightTensors, i: number, values: Float32Array): void
+}
+
+export interface MapKernels {
+  /** out (B · P, O) = patches of x · w (size · size · C, O). Overwrites out. x: maps, or rows of features (B, H · W · C). */
+  convolution(out: Matrix, x: Matrix, w: WeightTensors, window: Window): RowKernel
+  /** dx: at each position the sum over the windows that it lies in of dz · wᵀ, from `derived` where a backend has one. Overwrites dx. */
+  convolutionBackward(dx: Matrix, dz: Matrix, w: WeightTensors, window: Window): RowKernel
+  /** As `weightUpdate`, whose rows are samples: `fused` is not there, since gradients are summed over groups of samples. */
+  convolutionUpdate(w: WeightTensors, x: Matrix, dz: Matrix, window: Window): Omit<WeightUpdate, 'fused'>
+  /** Writes the derived layout of a tile from the master, after weights were stored from outside. */
+  derive(w: WeightTensors, window: Window): (tile: Tile) => void
+  /** out: of each window of x the largest value, a NaN before all, or the mean. Overwrites out. */
+  pool(out: Matrix, x: Matrix, window: Window, type: 'max' | 'average'): RowKernel
+  /**
+   * dx: to the first of the largest values of each window its dz, 0 to all others; or to each value its share of dz. Overwrites dx.
+   */
+  poolBackward(dx: Matrix, dz: Matrix, x: Matrix, window: Window, type: 'max' | 'average'): RowKernel
+  /** Drops values as `biasActivate` drops units: channel c of position p is unit p · (channels, rounded up to 4) + c of its sample. */
+  dropout(x: Matrix, maps: FeatureShape, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
+  /** Maps (B · P, C) as rows (B, P · C) of a dense layer, or back. Overwrites what is written. */
+  flatten(out: Matrix, x: Matrix): RowKernel
+  unflatten(dx: Matrix, dz: Matrix): RowKernel
 }
 
 export interface KernelContext {
@@ -374,6 +389,11 @@ export interface Backend {
   weightShape(inputs: number, outputs: number): readonly number[]
   derivedShape(inputs: number, outputs: number, of: WeightUse): readonly number[] | null
   biasShape(outputs: number): readonly number[]
+  /** The same of feature maps, or of rows of features that a convolution takes; rows are contiguous, in row-major form. */
+  mapsShape(rows: number, cols: number): readonly number[]
+  convolutionDerivedShape(window: Window, of: WeightUse): readonly number[] | null
+  /** Scratch of one thread for a convolution. */
+  convolutionScratchBytes(window: Window): number
   /** Code to compile once, on the coordinator. */
   compile(): Promise<WebAssembly.Module | null>
   instantiate(context: KernelContext): Kernels

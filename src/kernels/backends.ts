@@ -73,9 +73,12 @@ export const SMALL_NETWORK_WEIGHTS = 250_000
 
 /** Properties of a network that decide the order. */
 export interface NetworkKind {
+  /** Weights; of convolutions, multiplications for a sample. */
   readonly weights: number
   /** True if most activations are zeros, which `wasm` skips in its products; see `hasSparseActivations`. */
   readonly zeros: boolean
+  /** True if it has convolutions. */
+  readonly convolutions?: boolean
 }
 
 /** Dropout of a ReLU network from which skipping zeros compensates for narrower kernels. */

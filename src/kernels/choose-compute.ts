@@ -35,6 +35,15 @@ export async function chooseCompute(
   { cpu = { arch: process.arch, flags: cpuFlags() }, env = process.env }: Options = {},
 ): Promise<ComputeChoice> {
   const { precision } = wish
+  if (network?.convolutions && precision !== 'f32') {
+    if (precision === 'bf16') {
+      throw new ConfigError("compute.precision is 'bf16', expected 'f32' or 'auto' with model.convolutions", {
+        hint: 'convolutions are computed in f32',
+      })
+    }
+    const choice = await chooseBackend(wish, network, cpu)
+    return { ...choice, reason: `${choice.reason}; f32, not bf16: convolutions are computed in f32`, precision: 'f32' }
+  }
   if (precision === 'f32') return { ...(await chooseBackend(wish, network, cpu)), precision }
   const found = await findBf16(wish, cpu.flags, env[BF16_VARIABLE] === 'emulate')
   if ('library' in found) {

@@ -5,8 +5,10 @@
  *
  * Letters: `B` rows of a mini-batch, `N` rows of the data, `F` features, `I` inputs and `O` outputs of a layer, `C` classes.
  */
+import { ShapeError } from '../errors.js'
+import { type FeatureShape, patchSize, positionsOf, unitsOf, type Window } from '../model/convolution.js'
 import { bindShapes, type IntTensor, type Matrix, matrixShape, type Shaped } from '../tensor/tensor.js'
-import type { ActivationSpec, Kernels } from './backend.js'
+import type { ActivationSpec, Kernels, WeightTensors } from './backend.js'
 
 type Sized = { readonly outputs: number }
 
@@ -48,13 +50,14 @@ export function checkLinearBackward(...[dx, dz, w]: Parameters<Kernels['linearBa
 }
 
 export function checkBiasActivate(
-  ...[z, bias, { derivatives }, { samples }]: Parameters<Kernels['biasActivate']>
+  ...[z, bias, { derivatives }, { rate, samples }]: Parameters<Kernels['biasActivate']>
 ): void {
   bindShapes('biasActivate', [
     ...(derivatives ? [['derivatives', matrixShape(derivatives), ['B', 'O']] as const] : []),
     ['z', matrixShape(z), ['B', 'O']],
     ['bias', vectorShape(bias), ['O']],
-    ['samples', samples, ['B']],
+    // Rows of feature maps are positions of samples, and are not dropped here.
+    ...(rate > 0 ? [['samples', samples, ['B']] as const] : []),
   ])
 }
 
@@ -102,6 +105,44 @@ export function checkTargetLoss(name: string, args: Parameters<Kernels['squaredL
     ['correct', correct, ['B']],
     ...(weights ? ([['weights', weights, ['N']]] as const) : []),
   ])
+}
+
+/** Checks that a matrix holds maps of this shape, or, if they may be, rows of features. Returns the number of samples. */
+export function checkMaps(op: string, { rows, cols }: Matrix, shape: FeatureShape, mayBeFlat = false): number {
+  if (mayBeFlat && cols === unitsOf(shape)) return rows
+  if (cols === shape.channels && rows % positionsOf(shape) === 0) return rows / positionsOf(shape)
+  throw new ShapeError(`${op}: maps are (${rows}, ${cols}), expected (B · ${positionsOf(shape)}, ${shape.channels})`)
+}
+
+export function checkDropoutOfMaps(x: Matrix, maps: FeatureShape, { samples }: { readonly samples: IntTensor }): void {
+  const count = checkMaps('dropout', x, maps)
+  if (samples.shape[0] !== count)
+    throw new ShapeError(`dropout: samples are (${samples.shape[0]}), expected (${count})`)
+}
+
+function expectSamples(op: string, samples: number, others: number): void {
+  if (samples !== others)
+    throw new ShapeError(`${op}: outputs have ${samples} samples, inputs ${others}, expected as many`)
+}
+
+export function checkConvolution(op: string, out: Matrix, x: Matrix, w: WeightTensors, window: Window): void {
+  expectSamples(op, checkMaps(op, out, window.output), checkMaps(op, x, window.input, true))
+  if (w.inputs === patchSize(window) && w.outputs === window.output.channels) return
+  throw new ShapeError(
+    `${op}: w is (${w.inputs}, ${w.outputs}), expected (${patchSize(window)}, ${window.output.channels}); ` +
+      'rows are the values under a window, columns filters',
+  )
+}
+
+export function checkPool(op: string, out: Matrix, x: Matrix, window: Window): void {
+  expectSamples(op, checkMaps(op, out, window.output), checkMaps(op, x, window.input))
+}
+
+export function checkFlatten(flat: Matrix, maps: Matrix): void {
+  if (flat.rows * flat.cols === maps.rows * maps.cols && flat.cols % maps.cols === 0) return
+  throw new ShapeError(
+    `flatten: rows are (${flat.rows}, ${flat.cols}), maps (${maps.rows}, ${maps.cols}), expected as many values`,
+  )
 }
 
 export function checkWeightUpdate(...[w, x, dz]: Parameters<Kernels['weightUpdate']>): void {

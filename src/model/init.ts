@@ -22,8 +22,8 @@ function varianceOf(init: Independent, inputs: number, outputs: number): number 
 }
 
 /**
- * Returns a function that overwrites `out` with the weights of input i, `out.length` = outputs. Weight (i, o) is
- * value i·outputs + o of the parameter, normal, or uniform from the same words.
+ * Returns a function that overwrites `out` with the weights of input i. Weight (i, o) is value i·out.length + o of the parameter, normal,
+ * or uniform from the same words. `inputs` and `outputs` decide the variance: of a convolution, those under all places of its window.
  */
 export function initialRows(
   init: Independent,

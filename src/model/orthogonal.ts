@@ -10,7 +10,9 @@
  * Letters: `M` the longer side of the weights, `K` the shorter one.
  */
 import { type Activation, halvesMeanSquare } from './activation.js'
+import type { Convolution } from './convolution.js'
 import { initialRows } from './init.js'
+import { weightDims } from './layers/kinds.js'
 
 /** Columns that are reflected together: each number of a reflection is loaded once for all of them. */
 const PANEL = 4
@@ -64,16 +66,19 @@ export function orthogonalWeights(
 interface Orthogonal {
   readonly seed: number
   readonly widths: readonly number[]
+  readonly convolutions?: readonly Convolution[]
   readonly activation: Activation
   /** Gain; null: by the activation that follows the layer. */
   readonly initGain: number | null
 }
 
 /** The weights of a layer of a network, (inputs, outputs). */
-export function initialOrthogonal({ seed, widths, activation, initGain }: Orthogonal, layer: number): Float32Array {
-  const isHidden = layer < widths.length - 2
+export function initialOrthogonal(settings: Orthogonal, layer: number): Float32Array {
+  const { seed, activation, initGain } = settings
+  const dims = weightDims(settings)
+  const isHidden = layer < dims.length - 1
   const gain = initGain ?? (isHidden && halvesMeanSquare(activation) ? Math.SQRT2 : 1)
-  return orthogonalWeights(seed, layer, widths[layer], widths[layer + 1], gain)
+  return orthogonalWeights(seed, layer, dims[layer].inputs, dims[layer].outputs, gain)
 }
 
 /** Columns of the identity (M, K), as (M, PANEL). */

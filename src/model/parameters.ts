@@ -4,42 +4,57 @@
  * from it. Pure; any thread.
  */
 import { sizeOf } from '../tensor/tensor.js'
+import { type Convolution, outputOf, unitsOf } from './convolution.js'
 import { type EmbeddingShape, embeddingParameters } from './embedding.js'
-import { layerDeclarations, type NormType, networkLayers } from './layers/kinds.js'
+import { layerDeclarations, type NetworkShape, networkLayers } from './layers/kinds.js'
 import type { Parameter } from './layers/layer.js'
 
-export type { NormType } from './layers/kinds.js'
+export { multiplications, type NetworkShape, type NormType, weightDims } from './layers/kinds.js'
 export type { Parameter, VectorKind } from './layers/layer.js'
 
-/** Units of every layer boundary: inputs, of which embedded features are several each, hidden layers, classes. */
-export function layerWidths(inputs: number, hidden: readonly number[], classes: number): number[] {
-  return [inputs, ...hidden, classes]
+/**
+ * Units of every boundary of blocks: inputs, of which embedded features are several each, values after each convolution, hidden layers,
+ * classes.
+ */
+export function layerWidths(
+  inputs: number,
+  hidden: readonly number[],
+  classes: number,
+  convolutions: readonly Convolution[] = [],
+): number[] {
+  return [inputs, ...convolutions.map(convolution => unitsOf(outputOf(convolution))), ...hidden, classes]
 }
 
 /** True if gradients change a parameter; else it is a running statistic. */
 export const isLearned = ({ kind }: Pick<Parameter, 'kind'>): boolean => kind !== 'mean' && kind !== 'variance'
 
-/** Parameters of a multilayer perceptron in the order of files: embeddings, then layer by layer. */
+/** Parameters of a network in the order of files: embeddings, then layer by layer. */
 export function parameterTable(
   widths: readonly number[],
-  norm: NormType = 'none',
+  norm: NetworkShape['norm'] = 'none',
   embeddings: readonly EmbeddingShape[] = [],
+  convolutions: readonly Convolution[] = [],
 ): Parameter[] {
-  const layers = networkLayers(widths, norm).flatMap(layer => layerDeclarations[layer.type].parameters(layer))
-  return [...embeddingParameters(embeddings), ...layers]
+  const layers = networkLayers({ widths, norm, convolutions })
+  return [
+    ...embeddingParameters(embeddings),
+    ...layers.flatMap(layer => layerDeclarations[layer.type].parameters(layer)),
+  ]
 }
+
+/** Settings of a plan that decide the parameters of its network. */
+export interface PlannedShape extends Pick<NetworkShape, 'widths' | 'convolutions'> {
+  readonly norm: { readonly type: NetworkShape['norm'] }
+}
+
+export const shapeOf = ({ widths, norm, convolutions }: PlannedShape): NetworkShape => ({
+  ...{ widths, convolutions },
+  norm: norm.type,
+})
 
 /** Parameters of the network of a plan. */
-export const parametersOf = (plan: {
-  readonly widths: readonly number[]
-  readonly norm: { readonly type: NormType }
-  readonly embeddings: readonly EmbeddingShape[]
-}): Parameter[] => parameterTable(plan.widths, plan.norm.type, plan.embeddings)
-
-/** Number of weights of the blocks from `first` on, biases left out. */
-export function weightCount(widths: readonly number[], first = 0): number {
-  return widths.slice(first + 1).reduce((sum, width, i) => sum + widths[first + i] * width, 0)
-}
+export const parametersOf = (plan: PlannedShape & { readonly embeddings: readonly EmbeddingShape[] }): Parameter[] =>
+  parameterTable(plan.widths, plan.norm.type, plan.embeddings, plan.convolutions)
 
 /** Number of scalars that the model learns. */
 export function parameterCount(table: readonly Parameter[]): number {

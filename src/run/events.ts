@@ -33,6 +33,8 @@ export interface StartEvent {
   readonly experiment: Experiment
   /** Units at every layer boundary: inputs, which are the features, embedded ones as vectors; hidden layers, classes. */
   readonly widths: readonly number[]
+  /** The network in one line, where it has convolutions. */
+  readonly network?: string
   /** Tables of vectors of embedded features; absent: there are none. */
   readonly embeddings?: readonly EmbeddingShape[]
   readonly backend: string

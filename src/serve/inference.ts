@@ -9,7 +9,7 @@ import { Piscina } from 'piscina'
 import type { Features } from '../data/source.js'
 import type { BackendName } from '../inference/model.js'
 import { answerOf, type Outcome } from '../inference/outcome.js'
-import { weightCount } from '../model/parameters.js'
+import { workOfRow } from '../inference/table/importance.js'
 import type { Prepared } from '../picture/prepare.js'
 import { openRun } from '../run/open.js'
 import { Batcher } from './batcher.js'
@@ -103,7 +103,7 @@ export class Inference {
    * short. The bits are the same.
    */
   async #outputsOf(key: ModelKey, { widths }: ModelFacts): Promise<(images: Features) => Promise<Float32Array>> {
-    if (BATCH * weightCount(widths) > SHORT_WORK) {
+    if (BATCH * workOfRow({ widths }) > SHORT_WORK) {
       return images => this.#ask(key, { ask: 'probabilities', images })
     }
     const { Predictor } = await import('../inference/predictor.js')

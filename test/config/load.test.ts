@@ -33,7 +33,7 @@ const REFERENCE = {
     ...{ brightness: 0, contrast: 0, saturation: 0, noise: 0, perClass: null, plainEpochs: 0 },
   },
   model: {
-    ...{ hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu' },
+    ...{ convolutions: [], hidden: [3000, 2500, 2000, 1500, 1000, 500], activation: 'relu' },
     ...{
       norm: 'none',
       normMomentum: 0.1,

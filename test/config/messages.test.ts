@@ -41,6 +41,25 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ $schema: 3 }, '$schema is 3, expected text'],
   [{ model: null }, 'model is null, expected an object'],
   [{ model: [] }, 'model is [], expected an object'],
+  [{ model: { convolutions: 8 } }, 'model.convolutions is 8, expected an array, each entry an object'],
+  [{ model: { convolutions: [{}] } }, 'model.convolutions.0.filters is missing, expected an integer >= 1'],
+  [
+    { model: { convolutions: [{ filters: 4 }, { filters: 4, padding: 'sam' }] } },
+    'model.convolutions.1.padding is \'sam\', expected "same" or "valid"; did you mean "same"?',
+  ],
+  [
+    { model: { convolutions: [{ filters: 4, pool: { size: 1 } }] } },
+    'model.convolutions.0.pool.size is 1, expected an integer >= 2',
+  ],
+  [
+    { model: { norm: 'layer', convolutions: [{ filters: 4 }] } },
+    'model.norm is \'layer\', expected "none" or "batch", because model.convolutions.0.norm is null, which takes it over, and feature maps ' +
+      'have no layer norm',
+  ],
+  [
+    { model: { convolutions: [{ filters: 4 }] }, compute: { allReduce: 'buffers' } },
+    'compute.allReduce is \'buffers\', expected "fused", because model.convolutions has layers',
+  ],
   [{ model: { hidden: 100 } }, 'model.hidden is 100, expected an array, each entry an integer >= 1'],
   [{ model: { hidden: [100, 0] } }, 'model.hidden.1 is 0, expected an integer >= 1'],
   [{ model: { hidden: ['100'] } }, "model.hidden.0 is '100', expected an integer >= 1"],

@@ -6,6 +6,7 @@
 
 import type { NdArray } from 'ndarray'
 import type { Backend, BiasTensors, KernelContext, Kernels, WeightTensors } from '../../src/kernels/backend.js'
+import { patchSize, type Window } from '../../src/model/convolution.js'
 import { createArena, Reservations, viewSlot } from '../../src/tensor/arena.js'
 import { Purpose, philox } from '../../src/tensor/random.js'
 import {
@@ -37,6 +38,9 @@ export interface Region {
 
 const LAB_BYTES = 48 << 20
 const WIDEST = 512
+/** No window of a test needs more scratch. */
+const LARGEST_SHAPE = { height: 20, width: 20, channels: 80 }
+const LARGEST_WINDOW: Window = { input: LARGEST_SHAPE, output: LARGEST_SHAPE, size: 7, stride: 1, top: 0, left: 0 }
 
 export class Lab {
   readonly backend: Backend
@@ -64,7 +68,11 @@ export class Lab {
   /** Gives back every tensor. Returns where the scratch lies. */
   reset(): number {
     this.#reservations = new Reservations()
-    const scratch = this.#reservations.reserve('scratch', 'uint8', [this.backend.scratchBytes(WIDEST, 1000, null)])
+    const bytes = Math.max(
+      this.backend.scratchBytes(WIDEST, 1000, null),
+      this.backend.convolutionScratchBytes(LARGEST_WINDOW),
+    )
+    const scratch = this.#reservations.reserve('scratch', 'uint8', [bytes])
     this.#begin = this.#reservations.bytes
     return scratch.byteOffset
   }
@@ -80,6 +88,20 @@ export class Lab {
     const physicalRows = tensor.shape[tensor.dimension - 2]
     fill(whole({ rows: physicalRows, cols, tensor }), () => Number.NaN)
     return { rows, cols, tensor }
+  }
+
+  /** Feature maps (B · positions, channels), or rows of features (B, F); every row NaN, padding zero. */
+  maps(rows: number, cols: number): Matrix {
+    const tensor = this.#float('maps', this.backend.mapsShape(rows, cols))
+    fill(whole({ rows, cols, tensor }), () => Number.NaN)
+    return { rows, cols, tensor }
+  }
+
+  /** The weight of a convolution, as `weight`; what a backend derives is not checked for what is written. */
+  convolutionWeight(window: Window, moments = 0): WeightTensors {
+    const shape = this.backend.convolutionDerivedShape(window, { training: true, first: false })
+    const { derived: _, ...weight } = this.weight(patchSize(window), window.output.channels, moments)
+    return { ...weight, derived: shape && this.#float('derived', shape) }
   }
 
   /** (I, O) with moments and, where the backend has one, a transposed form; NaN, padding zero. */

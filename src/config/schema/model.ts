@@ -3,8 +3,50 @@ import * as z from 'zod'
 import { formatCounted } from '../../format.js'
 import { count, fraction, help, positive } from './fields.js'
 
+/** One convolution of `model.convolutions`, with what follows it. */
+const convolution = z.strictObject({
+  filters: count().meta(help('Feature maps that it puts out.')),
+  size: count().default(3).meta(help('Height and width of its filters.')),
+  stride: count().default(1).meta(help('Step of the filters over rows and columns.')),
+  padding: z
+    .enum(['same', 'valid'])
+    .default('same')
+    .meta(
+      help(
+        '`same`: zeros around the picture, so that height and width stay as they are (with a stride: are divided by it, rounded up); ' +
+          '`valid`: none, so that every filter lies inside.',
+      ),
+    ),
+  pool: z
+    .strictObject({
+      size: z.int().min(2).default(2).meta(help('Height and width of the squares that become one value.')),
+      type: z.enum(['max', 'average']).default('max').meta(help('Value of a square: the largest, or the mean.')),
+    })
+    .nullable()
+    .default(null)
+    .meta(
+      help('Pooling after the activation: squares that do not overlap; rows and columns that fill none are left out.'),
+    ),
+  norm: z
+    .enum(['none', 'batch'])
+    .nullable()
+    .default(null)
+    .meta(help('Normalisation of each feature map between product and activation. null: as `model.norm`.')),
+  dropout: fraction().default(0).meta(help('Fraction of its outputs that is dropped in training, after the pooling.')),
+})
+
 export const model = z
   .strictObject({
+    convolutions: z
+      .array(convolution)
+      .default([])
+      .meta(
+        help(
+          'Convolutions over pictures in front of `hidden`, each an object: `filters` (required), `size` (3), `stride` (1), `padding` ' +
+            '(`"same"` or `"valid"`), `pool` (null, or `size` 2 and `type` `"max"` or `"average"`), `norm` (null: as `norm`; `"none"` or ' +
+            '`"batch"`), `dropout` (0). Activation and initial weights are those of the hidden layers.',
+        ),
+      ),
     hidden: z
       .array(count())
       .default([256, 128])
@@ -77,7 +119,10 @@ export const model = z
   })
   .check(dropoutFits(), gainFits())
   .prefault({})
-  .meta({ title: 'Model', description: 'A fully connected network; the data determine its inputs and outputs.' })
+  .meta({
+    title: 'Model',
+    description: 'A network of convolutions and fully connected layers; the data determine its inputs and outputs.',
+  })
 
 /** Requires an array of fractions to have one entry per hidden layer. */
 function dropoutFits() {

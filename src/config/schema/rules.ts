@@ -113,12 +113,18 @@ export function rollbackIsOnSchedule() {
 /** Rejects settings that `buffers` cannot serve: a stage between two parts of a pass, or the whole gradient before the update. */
 export function buffersFit() {
   return z.superRefine<{
-    model: { norm: string }
+    model: { norm: string; convolutions: readonly unknown[] }
     train: { clipNorm: number | null }
     compute: { allReduce: string }
   }>(({ model, train, compute }, context) => {
-    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null)) return
-    const reason = model.norm === 'none' ? `train.clipNorm is ${train.clipNorm}` : `model.norm is "${model.norm}"`
+    const convolves = model.convolutions.length > 0
+    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null && !convolves)) return
+    const reason =
+      model.norm !== 'none'
+        ? `model.norm is "${model.norm}"`
+        : convolves
+          ? 'model.convolutions has layers'
+          : `train.clipNorm is ${train.clipNorm}`
     context.addIssue({
       code: 'custom',
       path: ['compute', 'allReduce'],
@@ -131,9 +137,10 @@ export function buffersFit() {
 /** Rejects statistics over a single value: normalised by them, every value becomes 0. */
 export function normHasStatistics() {
   return z.superRefine<{
-    model: { norm: string; hidden: readonly number[] }
+    model: { norm: string; hidden: readonly number[]; convolutions: readonly { readonly norm: string | null }[] }
     train: { batchSize: number }
   }>(({ model, train }, context) => {
+    // Statistics of a feature map are over all positions as well: one sample has some.
     if (model.norm === 'batch' && model.hidden.length > 0 && train.batchSize === 1) {
       context.addIssue({
         code: 'custom',
@@ -154,4 +161,20 @@ export function normHasStatistics() {
       })
     }
   })
+}
+
+/** Requires a normalisation of feature maps that there is. */
+export function convolutionNormFits() {
+  return z.superRefine<{ model: { norm: string; convolutions: readonly { readonly norm: string | null }[] } }>(
+    ({ model }, context) => {
+      const index = model.norm === 'layer' ? model.convolutions.findIndex(({ norm }) => norm === null) : -1
+      if (index < 0) return
+      context.addIssue({
+        code: 'custom',
+        path: ['model', 'norm'],
+        message: `"none" or "batch", because model.convolutions.${index}.norm is null, which takes it over, and feature maps have no layer norm`,
+        input: model.norm,
+      })
+    },
+  )
 }

@@ -9,7 +9,7 @@ import { expectColumns } from '../../data/table/kinds.js'
 import type { TableReader } from '../../data/table/reader.js'
 import { ConfigError } from '../../errors.js'
 import { formatNames } from '../../format.js'
-import { weightCount } from '../../model/parameters.js'
+import { multiplications } from '../../model/parameters.js'
 import type { Forward, SharedModel } from '../forward.js'
 import { PASS_ROWS } from '../thread-layouts.js'
 import { LineMaker, type Lines, type LinesSpec } from './lines.js'
@@ -69,7 +69,7 @@ export function predictTable(
   function lines(format: TextFormat): AsyncIterable<Lines> {
     const spec = { encoding, outputs, keep, format, where }
     const columns = [...new Set([...wanted, ...keep])]
-    const rowWork = weightCount(shared.plan.widths) + ROW_WORK
+    const rowWork = multiplications(shared.plan) + ROW_WORK
     const threads = shared.plan.workers - 1
     if (threads < 2 || reader.rows * rowWork < LEAST_WORK) return linesHere(forward, spec, reader.read(columns))
     const blockRows = (work: number) => PASS_ROWS * Math.ceil(work / rowWork / PASS_ROWS)

@@ -88,6 +88,17 @@ export function bindWeightUpdate(
         layout.update(sum + layout.offsetOf(part), stride, part, step)
       })
     },
+    sum(to, buffers, tile, first) {
+      const sum = byteOffsetOf(to)
+      const [copied, ...added] = buffers.map(byteOffsetOf)
+      layout.eachPart(tile, part =>
+        eachRun(part, (offset, n) => {
+          if (first) wasm.copy_rows(sum + offset, 0, copied + offset, 0, 1, n * F32_BYTES)
+          else wasm.add(sum + offset, copied + offset, n)
+          for (const other of added) wasm.add(sum + offset, other + offset, n)
+        }),
+      )
+    },
     limit(columns, limit) {
       layout.limit(columns, limit)
       const outputEnd = Math.min(columns.end, w.outputs)

@@ -44,12 +44,31 @@ export function bindF32Update(
   dz: Matrix, // (B, O)
 ): WeightUpdate {
   checkWeightUpdate(w, x, dz)
-  const apply = bindOptimizer(wasm)
-  const master = rowMajor(w.master)
-  const moments = w.moments.map(byteOffsetOf)
   const [xs, dzs] = [rowMajor(x.tensor), rowMajor(dz.tensor)]
   const shape = { form: 'tn', lda: xs.elems, ldb: dzs.elems } as const
   const [overwrite, add] = [products({ ...shape, accumulate: false }), products({ ...shape, accumulate: true })]
+  return bindF32UpdateOf(wasm, scratch, w, {
+    /** g = xᵀ · dz over the part, or plus that. */
+    gradient(g, stride, part, row, rows, accumulate) {
+      const a = xs.at + row * xs.stride + part.inputStart * F32_BYTES
+      const b = dzs.at + row * dzs.stride + part.outputStart * F32_BYTES
+      const multiply = accumulate ? add : overwrite
+      multiply(heightOf(part), widthOf(part), rows, a, b, g, stride / F32_BYTES)
+    },
+    derivePart: () => {},
+  })
+}
+
+/** The same, with any gradient, and what derives another layout of a part. */
+export function bindF32UpdateOf(
+  wasm: WasmExports,
+  scratch: number,
+  w: WeightTensors,
+  { gradient, derivePart }: Pick<TileLayout, 'gradient'> & { derivePart(part: Tile): void },
+): WeightUpdate {
+  const apply = bindOptimizer(wasm)
+  const master = rowMajor(w.master)
+  const moments = w.moments.map(byteOffsetOf)
   const offsetOf = ({ inputStart, outputStart }: Tile) => inputStart * master.stride + outputStart * F32_BYTES
   const eachRun: EachRun = (tile, visit) => {
     const [width, height] = [widthOf(tile), heightOf(tile)]
@@ -61,13 +80,7 @@ export function bindF32Update(
   return bindWeightUpdate(wasm, scratch, w, {
     eachPart,
     splitsBuffers: false,
-    /** g = xᵀ · dz over the part, or plus that. */
-    gradient(g, stride, part, row, rows, accumulate) {
-      const a = xs.at + row * xs.stride + part.inputStart * F32_BYTES
-      const b = dzs.at + row * dzs.stride + part.outputStart * F32_BYTES
-      const multiply = accumulate ? add : overwrite
-      multiply(heightOf(part), widthOf(part), rows, a, b, g, stride / F32_BYTES)
-    },
+    gradient,
     update(g, stride, part, step) {
       const [width, height] = [widthOf(part), heightOf(part)]
       const offset = offsetOf(part)
@@ -77,6 +90,7 @@ export function bindF32Update(
         const [m, v] = moments.map(moment => moment + offset)
         const scalars = adamScalars(step, step.l2, step.decoupledDecay)
         wasm.adam_rows(master.at + offset, m, v, g, ...([width, height, master.stride, stride] as const), ...scalars)
+        derivePart(part)
         return
       }
       const n = isWhole ? height * width : width
@@ -84,6 +98,7 @@ export function bindF32Update(
         const at = moments.map(moment => moment + offset + i * master.stride)
         apply(master.at + offset + i * master.stride, at, g + i * stride, n, 'weight', step)
       }
+      derivePart(part)
     },
     eachRun,
     offsetOf,
@@ -93,7 +108,7 @@ export function bindF32Update(
       const at = master.at + start * F32_BYTES
       wasm.limit_columns(at, master.stride, w.inputs, vectorsOf(end - start), limit)
     },
-    derive: () => {},
+    derive: derivePart,
   })
 }
 

@@ -18,8 +18,12 @@ import { bindTableUpdate } from '../module/parameter-update.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { mayLeaveOutZeros, sparseCost } from '../x64/sparse-products.js'
 import { bindF32BiasUpdate, bindF32Update, TILE } from './f32-update.js'
+import { bindMaps, convolutionDerivedShape, convolutionScratchBytes, mapsShape } from './maps.js'
 import { noProducts, type Products, productsOf } from './products.js'
 import { allColumns, LINE, paddedTo, partOf, rowMajor } from './row-major.js'
+
+/** Scratch before that of convolutions: masks, and the gradient of a tile or a bias. */
+const CONVOLUTION_SCRATCH = DROPOUT_SCRATCH_BYTES + TILE.inputs * TILE.outputs * F32_BYTES
 
 export function nativeBackend(name: 'blas' | 'onednn'): Backend {
   const sparse = mayLeaveOutZeros()
@@ -43,6 +47,9 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     weightShape: (inputs, outputs) => [inputs, paddedTo(outputs)],
     derivedShape: () => null,
     biasShape: outputs => [paddedTo(outputs)],
+    mapsShape,
+    convolutionDerivedShape,
+    convolutionScratchBytes: window => CONVOLUTION_SCRATCH + convolutionScratchBytes(window),
     compile: async () => (await import('../module/compile.js')).compileWasm(),
     instantiate,
   }
@@ -72,6 +79,11 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     weightUpdate: (w, x, dz) => bindF32Update(wasm, products, gradientScratch, w, x, dz),
     biasUpdate: (bias, dz) => bindF32BiasUpdate(wasm, gradientScratch, bias, dz),
     tableUpdate: table => bindTableUpdate(wasm, table),
+    maps: bindMaps({
+      ...{ wasm, products, gradientScratch },
+      dropoutScratch: scratchByteOffset,
+      scratch: scratchByteOffset + CONVOLUTION_SCRATCH,
+    }),
     derive: () => () => {},
     storeRow({ master, outputs }, i, values) {
       master.data.set(values.subarray(0, outputs), master.index(i, 0))

@@ -22,6 +22,7 @@ import { checkGather, checkLinear, checkLinearBackward } from '../shapes.js'
 import { activateBackward, biasActivate, dropout } from './activation.js'
 import { augment } from './augment.js'
 import { sigmoidLoss, softmaxLoss, squaredLoss } from './loss.js'
+import { maps } from './maps.js'
 import { matmul } from './matmul.js'
 import { batchNorm, batchNormBackward, layerNorm, layerNormBackward, normSums } from './norm.js'
 import { biasUpdate, tableUpdate, weightUpdate } from './update.js'
@@ -46,6 +47,7 @@ const kernels: Kernels = {
   weightUpdate,
   biasUpdate,
   tableUpdate,
+  maps,
   derive: () => () => {}, // no kernel here reads another layout
   storeRow(w, i, values) {
     ops.assign(w.master.pick(i, null), ndarray(values, [w.outputs]))
@@ -70,6 +72,9 @@ export const reference: Backend = {
   weightShape: (inputs, outputs) => [inputs, outputs],
   derivedShape: () => null,
   biasShape: outputs => [outputs],
+  mapsShape: (rows, cols) => [rows, cols],
+  convolutionDerivedShape: () => null,
+  convolutionScratchBytes: () => 0,
   compile: async () => null,
   instantiate: () => kernels,
 }

@@ -18,11 +18,18 @@ export function weightUpdate(
 ): WeightUpdate {
   checkWeightUpdate(w, x, dz)
   /** g (tile) = xᵀ · dz over the rows. */
-  const gradient = (g: FloatTensor, tile: Tile, row: number, rows: number, accumulate: boolean) => {
+  return weightUpdateOf(w, (g, tile, row, rows, accumulate) => {
     const xTile = columnsOf(x, row, rows, tile.inputStart, tile.inputEnd)
     const dzTile = columnsOf(dz, row, rows, tile.outputStart, tile.outputEnd)
     matmul(g, xTile.transpose(1, 0), dzTile, accumulate)
-  }
+  })
+}
+
+/** Updates from a gradient (tile) over some rows, which `gradient` writes to g, or adds to it. */
+export function weightUpdateOf(
+  w: WeightTensors,
+  gradient: (g: FloatTensor, tile: Tile, row: number, rows: number, accumulate: boolean) => void,
+): WeightUpdate {
   const update = (g: FloatTensor, tile: Tile, step: OptimizerStep) => {
     const master = tileOf(w.master, tile)
     const moments = w.moments.map(moment => tileOf(moment, tile))
@@ -41,6 +48,11 @@ export function weightUpdate(
       const [sum, ...others] = buffers.map(buffer => tileOf(buffer, tile))
       for (const other of others) ops.addeq(sum, other)
       update(sum, tile, step)
+    },
+    sum(to, buffers, tile, first) {
+      const sum = tileOf(to, tile)
+      if (first) ops.assigns(sum, 0)
+      for (const buffer of buffers) ops.addeq(sum, tileOf(buffer, tile))
     },
     limit({ start, end }, limit) {
       for (let o = start; o < end; o++) {

@@ -9,11 +9,13 @@ import { instantiateWasm } from '../abi.js'
 import type { Backend, BlockKernel, Columns, KernelContext, Kernels } from '../backend.js'
 import { augmentScratchBytes, bindAugment } from '../module/augment.js'
 import { bindElementwise, DROPOUT_SCRATCH_BYTES } from '../module/elementwise.js'
+import { partOfMaps } from '../module/maps.js'
 import { bindNorms } from '../module/norm.js'
 import { bindTableUpdate } from '../module/parameter-update.js'
 import type { PartOf } from '../module/part.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { gradientListBytes, gradientScratchBytes } from './gradient.js'
+import { bindMaps, convolutionDerivedShape, convolutionScratchBytes, mapsShape } from './maps.js'
 import {
   batchShape,
   ENTRY_BYTES,
@@ -70,6 +72,9 @@ export const wasm: Backend = {
   weightShape,
   derivedShape: (inputs, outputs, { training, first }) => (training && !first ? weightShape(outputs, inputs) : null),
   biasShape: outputs => [panelsOf(outputs) * PANEL],
+  mapsShape,
+  convolutionDerivedShape,
+  convolutionScratchBytes: window => gradientStart + convolutionScratchBytes(window),
   compile: async () => (await import('../module/compile.js')).compileWasm(),
   instantiate,
 }
@@ -82,6 +87,8 @@ function panelRange(total: number, columns?: Columns): { first: number; count: n
 }
 
 const partOf: PartOf = matrix => {
+  // Feature maps, and the features that a convolution takes, are row-major.
+  if (matrix.tensor.shape.length === 2) return partOfMaps(matrix)
   const { at, stride, count } = matrixPanels(matrix)
   return (row, columns) => {
     const { first, count: panels } = panelRange(count, columns)
@@ -93,6 +100,9 @@ const partOf: PartOf = matrix => {
     }
   }
 }
+
+/** Scratch before that of convolutions: masks, and a gradient of one chunk, which `reduce` does not use, but a bias does. */
+const gradientStart = DROPOUT_SCRATCH_BYTES + gradientScratchBytes(CHUNK_PANELS)
 
 function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kernels {
   if (!module) throw new TypeError('wasm.instantiate: module is null, expected what wasm.compile() returned')
@@ -134,6 +144,13 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     weightUpdate: (w, x, dz) => bindPanelUpdate(kernels, gradientScratch, lists, CHUNK_PANELS, w, x, dz),
     biasUpdate: (bias, dz) => bindBiasUpdate(kernels, gradientScratch, bias, dz),
     tableUpdate: table => bindTableUpdate(kernels, table),
+    maps: bindMaps({
+      wasm: kernels,
+      dropoutScratch: scratchByteOffset,
+      scratch: lists,
+      gradientScratch,
+      chunkPanels: CHUNK_PANELS,
+    }),
     storeRow,
     loadRow,
   }

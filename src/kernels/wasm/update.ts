@@ -5,6 +5,7 @@
 import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
+import { F32_BYTES } from '../layouts.js'
 import { bindOptimizer, type EachRun } from '../module/optimizers.js'
 import {
   type BiasPart,
@@ -32,6 +33,9 @@ function eachChunk(chunkInputs: number): TileLayout['eachPart'] {
   }
 }
 
+/** What a kind of layer does with its weights in panels: its gradient, and their derived layout. */
+type PanelGradient = Pick<TileLayout, 'splitsBuffers' | 'prepare' | 'gradient'> & { derivePart(part: Tile): void }
+
 /** Binds the update of a weight. `scratch` takes `gradientScratchBytes`, `lists` `gradientListBytes`. */
 export function bindPanelUpdate(
   wasm: WasmExports,
@@ -43,11 +47,29 @@ export function bindPanelUpdate(
   dz: Matrix, // (B, O)
 ): WeightUpdate {
   checkWeightUpdate(w, x, dz)
+  const { list, gradient } = bindWeightGradient(wasm, lists, chunkPanels, matrixPanels(x), matrixPanels(dz))
+  return bindPanelUpdateOf(wasm, scratch, chunkPanels, w, {
+    splitsBuffers: true,
+    prepare({ inputStart, inputEnd }, row, rows) {
+      const iPanel = inputStart / PANEL
+      list(row, rows, iPanel, panelsOf(inputEnd) - iPanel)
+    },
+    gradient: (g, stride, part, row, rows, accumulate) => gradient(g, stride, row, rows, chunkOf(part), accumulate),
+    derivePart: bindTranspose(wasm, w),
+  })
+}
+
+/** The same, with any gradient. */
+export function bindPanelUpdateOf(
+  wasm: WasmExports,
+  scratch: number,
+  chunkPanels: number,
+  w: WeightTensors,
+  { derivePart, ...gradient }: PanelGradient,
+): WeightUpdate {
   const apply = bindOptimizer(wasm)
   const master = panelsAt(w.master)
   const moments = w.moments.map(byteOffsetOf)
-  const { list, gradient } = bindWeightGradient(wasm, lists, chunkPanels, matrixPanels(x), matrixPanels(dz))
-  const transpose = bindTranspose(wasm, w)
   const eachPart = eachChunk(chunkPanels * PANEL)
   const denseStride = ({ inputStart, inputEnd }: Tile) => (panelsOf(inputEnd) - inputStart / PANEL) * BLOCK_BYTES
   const offsetOf = ({ inputStart, outputStart }: Tile) =>
@@ -58,13 +80,8 @@ export function bindPanelUpdate(
     for (let p = 0; p < oPanels; p++) visit(offset + p * master.stride, iPanels * BLOCK_FLOATS)
   }
   return bindWeightUpdate(wasm, scratch, w, {
+    ...gradient,
     eachPart,
-    splitsBuffers: true,
-    prepare({ inputStart, inputEnd }, row, rows) {
-      const iPanel = inputStart / PANEL
-      list(row, rows, iPanel, panelsOf(inputEnd) - iPanel)
-    },
-    gradient: (g, stride, part, row, rows, accumulate) => gradient(g, stride, row, rows, chunkOf(part), accumulate),
     update(g, stride, part, step) {
       const { iPanels, oPanels } = chunkOf(part)
       const first = offsetOf(part)
@@ -73,7 +90,7 @@ export function bindPanelUpdate(
         const at = moments.map(moment => moment + offset)
         apply(master.at + offset, at, g + p * stride, iPanels * BLOCK_FLOATS, 'weight', step)
       }
-      transpose(part)
+      derivePart(part)
     },
     eachRun,
     offsetOf,
@@ -84,7 +101,7 @@ export function bindPanelUpdate(
         wasm.limit_columns(master.at + o * master.stride, ROW_BYTES, w.inputs, PANEL / 4, limit)
       }
     },
-    derive: tile => eachPart(tile, transpose),
+    derive: tile => eachPart(tile, derivePart),
   })
 }
 
@@ -115,6 +132,10 @@ export function bindBiasUpdate(
   dz: Matrix, // (B, O)
 ): BiasUpdate {
   checkBiasUpdate(bias, dz)
+  if (dz.tensor.shape.length === 2) {
+    const [at, stride] = [byteOffsetOf(dz.tensor), dz.tensor.shape[1] * F32_BYTES]
+    return bindParts(wasm, scratch, bias, [{ first: 0, units: dz.tensor.shape[1], dz: at, stride }])
+  }
   const { at, stride, count } = matrixPanels(dz)
   const parts = Array.from({ length: count }, (_, panel): BiasPart => {
     return { first: panel * PANEL, units: PANEL, dz: at + panel * stride, stride: ROW_BYTES }

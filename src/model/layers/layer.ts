@@ -12,8 +12,10 @@
  * its wiring in worker/network/bind.ts, and room for more deltas in worker/plan/layout.ts.
  */
 
-/** A dense layer, or what may stand between a dense layer and its activation. */
-export type LayerType = 'dense' | 'batch-norm' | 'layer-norm'
+import type { FeatureShape, Window } from '../convolution.js'
+
+/** A product, what may stand between it and its activation, and what may follow that of a convolution. */
+export type LayerType = 'dense' | 'convolution' | 'batch-norm' | 'layer-norm' | 'pool' | 'dropout' | 'flatten'
 
 /** One layer of a network. */
 export interface LayerSpec {
@@ -23,8 +25,13 @@ export interface LayerSpec {
    * output block has a product alone.
    */
   readonly block: number
+  /** Units, or channels where there are maps; of a convolution's inputs the size of a patch: the rows of its weight. */
   readonly inputs: number
   readonly outputs: number
+  /** Of a layer over feature maps, the maps that it puts out, and the window that moves over its inputs; else absent. */
+  readonly maps?: FeatureShape
+  readonly window?: Window
+  readonly pool?: 'max' | 'average'
 }
 
 /** Vectors (outputs) of a layer. Mean and variance are running statistics, all others are learned. */
@@ -41,13 +48,15 @@ export interface Parameter {
   /** Index of its block, or of the embedded feature. */
   readonly layer: number
   readonly dims: readonly number[]
+  /** Of the weight of a convolution, whose inputs are (size, size, channels); else absent. */
+  readonly kernel?: { readonly size: number; readonly channels: number }
   /** `random`: drawn as `model.init` says. */
   readonly init: 'random' | 'zeros' | 'ones'
 }
 
 /** A tensor that training needs beside parameters and batch matrices. */
 export interface WorkspaceTensor {
-  /** `matrix`: (B, outputs) of the batch; `vector`: (outputs), in the form of a bias; `rows`: (B) in float64. */
+  /** `matrix`: (B, outputs) of the batch, or (B · positions, channels); `vector`: (outputs), in the form of a bias; `rows`: (B) in float64. */
   readonly form: 'matrix' | 'vector' | 'rows'
   /** Needed only where a step keeps its gradient between two stages. */
   readonly keptGradient?: true

@@ -5,7 +5,9 @@
  *
  * Letters: `B` rows of the batch buffers.
  */
-import type { Kernels } from '../../kernels/backend.js'
+import type { DropoutSpec, Kernels } from '../../kernels/backend.js'
+import { worksInPlace } from '../../model/layers/kinds.js'
+import type { LayerType } from '../../model/layers/layer.js'
 import { averageIndex } from '../../model/state.js'
 import { viewSlot } from '../../tensor/arena.js'
 import type { Matrix } from '../../tensor/tensor.js'
@@ -17,6 +19,12 @@ import { layerKinds } from './layers/kinds.js'
 import { bindLoss } from './loss.js'
 import type { BlockActivation, LayerContext, Network } from './network.js'
 import { viewLayer } from './views.js'
+
+const ofProduct: readonly LayerType[] = ['dense', 'convolution', 'batch-norm', 'layer-norm']
+
+/** True for the last of a product and its normalisation. */
+const endsProduct = (type: LayerType, next: LayerType | null): boolean =>
+  ofProduct.includes(type) && (next === null || !ofProduct.includes(next))
 
 export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.Memory, kernels: Kernels): Network {
   const view = ({ rows, cols, slot }: MatrixSlot): Matrix => ({ rows, cols, tensor: viewSlot(memory, slot) })
@@ -34,18 +42,26 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
   const average = trains ? averageIndex(plan) : null
   const hiddenBlocks = plan.widths.length - 2
 
+  const dropoutOf = (block: number): DropoutSpec => ({
+    ...{ rate: plan.dropout[block] ?? 0, seed: plan.seed, layer: block, samples: batch.samples },
+  })
+  // Feature maps are dropped by a layer of their own.
   const activationOf = (block: number): BlockActivation => ({
     activation: { type: plan.activation, derivatives: derivatives[block] ?? null },
-    dropout: { rate: plan.dropout[block], seed: plan.seed, layer: block, samples: batch.samples },
+    dropout: block < plan.convolutions.length ? { ...dropoutOf(block), rate: 0 } : dropoutOf(block),
   })
 
+  let [x, dx] = [activations[0], inputDeltas]
   let before: LayerContext['before'] = null
   const bound = layout.layers.map((slots, i) => {
     const { layer: spec } = slots
     const { block, type } = spec
     const following = layout.layers[i + 1]?.layer
     const next = following?.block === block ? following.type : null
-    const begins = before?.layer.spec.block !== block
+    const inPlace = worksInPlace(spec)
+    const { inner } = slots
+    const z = inPlace ? x : inner ? view(inner.outputs) : activations[block + 1]
+    const dz = inPlace ? dx : inner ? inner.deltas && view(inner.deltas) : (deltas[block] ?? null)
     const tensors = viewLayer(memory, slots)
     const layer = layerKinds[type]({
       plan,
@@ -58,14 +74,14 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       average,
       before,
       next,
-      x: activations[begins ? block : block + 1],
-      z: activations[block + 1],
-      dx: (begins ? (block === 0 ? inputDeltas : deltas[block - 1]) : deltas[block]) ?? null,
-      dz: deltas[block] ?? null,
+      ...{ x, z, dx, dz },
+      dropout: dropoutOf(block),
       embedded: layout.embedded && { samples: batch.samples, deltasFrom: layout.embedded.deltasFrom },
-      activation: next === null && block < hiddenBlocks ? activationOf(block) : null,
+      activation: block < hiddenBlocks && endsProduct(type, next) ? activationOf(block) : null,
     })
     before = { layer, tensors }
+    x = z
+    dx = dz
     return before
   })
 

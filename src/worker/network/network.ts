@@ -42,10 +42,14 @@ export interface PassPart {
    * columns; reads the same columns. `rows`: whole rows; reads the same rows.
    */
   readonly over: 'blocks' | 'columns' | 'rows'
+  /** Rows of each task, of a part over rows that decides them itself; absent: as the backend likes. */
+  readonly height?: number
   /** Columns of what it writes. */
   readonly outputs: number
   /** Terms of each sum of products; 0: it multiplies no matrices. */
   readonly depth: number
+  /** Multiplications for a row, where they are not outputs · depth. */
+  readonly work?: number
   /** Returns 0 or the code of a fault (see plan/faults.ts). */
   run(pass: Pass, rows: Rows, columns?: Columns): number
   /** What it writes in training, for a run over several ranks; absent: such a run is refused. */
@@ -151,7 +155,7 @@ export interface LayerContext {
   readonly spec: LayerSpec
   readonly slots: LayerSlots
   readonly trains: boolean
-  /** (B, inputs) and (B, outputs); a normalisation works in place, so that both are the same. */
+  /** (B, inputs) and (B, outputs), or maps; a normalisation works in place, so that both are the same. */
   readonly x: Matrix
   readonly z: Matrix
   /** Deltas of inputs and outputs; null where there are none. */
@@ -164,8 +168,10 @@ export interface LayerContext {
   readonly before: { readonly layer: Layer; readonly tensors: LayerTensors } | null
   /** The layer that follows in the same block; null: this one ends it. */
   readonly next: LayerType | null
-  /** Activation that this layer, as the last of a hidden block, ends with. */
+  /** Activation of a hidden block, where this layer is the one that ends with it. */
   readonly activation: BlockActivation | null
+  /** Dropout of a hidden block, for a layer that is nothing else. */
+  readonly dropout: DropoutSpec
   /** Inputs of the network that are embedded: samples of the batch, and the first column whose deltas are computed. */
   readonly embedded: { readonly samples: IntTensor; readonly deltasFrom: number } | null
 }

@@ -20,8 +20,9 @@ export const viewGradients = (memory: WebAssembly.Memory, { gradients }: Paramet
 export function untrained(): never {
   throw new TypeError('network: the plan trains nothing')
 }
-const noUpdate: WeightUpdate & BiasUpdate = {
+export const noUpdate: WeightUpdate & BiasUpdate = {
   fused: untrained,
+  sum: untrained,
   accumulate: untrained,
   reduce: untrained,
   limit: untrained,
@@ -30,14 +31,38 @@ const noUpdate: WeightUpdate & BiasUpdate = {
   average: untrained,
 }
 
+/** How a kind of layer computes the gradient of its weights. */
+interface WeightGradient {
+  readonly updates: Omit<WeightUpdate, 'fused'>
+  /** Gradient over the samples of the mini-batch, then the update. */
+  fused: WeightUpdate['fused']
+  /** Adds the gradient over samples [0, rows) to the kept one; overwrites it if `first`. */
+  keep(kept: FloatTensor, tile: Tile, rows: number, first: boolean): void
+  derive(tile: Tile): void
+}
+
 export function bindWeight(
-  { plan, memory, kernels, spec, slots, dz, average }: LayerContext,
+  context: LayerContext,
   tensors: WeightTensors,
   x: Matrix, // (B, I)
 ): LayerWeight {
+  const { kernels, dz } = context
+  const updates = dz ? kernels.weightUpdate(tensors, x, dz) : noUpdate
+  return bindWeightOf(context, tensors, {
+    updates,
+    fused: updates.fused,
+    keep: (kept, tile, rows, first) => updates.accumulate(kept, tile, 0, rows, first),
+    derive: kernels.derive(tensors),
+  })
+}
+
+export function bindWeightOf(
+  { plan, memory, kernels, spec, slots, average }: LayerContext,
+  tensors: WeightTensors,
+  { updates, fused, keep, derive }: WeightGradient,
+): LayerWeight {
   const { inputs, outputs } = tensors
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
-  const updates = dz ? kernels.weightUpdate(tensors, x, dz) : noUpdate
   const gradients = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'weight')!)
   const [kept] = gradients
   const onlyKept = [kept]
@@ -54,7 +79,7 @@ export function bindWeight(
     outputs,
     update(tile, source, amount, step) {
       const { optimizer } = step
-      if (source === 'rows') updates.fused(tile, amount, optimizer)
+      if (source === 'rows') fused(tile, amount, optimizer)
       else if (source === 'buffers') updates.reduce(gradients.slice(0, amount), tile, optimizer)
       else {
         if (amount !== 1) updates.scale(kept, tile, amount)
@@ -67,9 +92,9 @@ export function bindWeight(
       moveAverage({ inputStart: 0, inputEnd: inputs, outputStart: columns.start, outputEnd: columns.end }, step)
     },
     accumulate: (worker, { row, rows }, first) => updates.accumulate(gradients[worker], whole, row, rows, first),
-    keep: (tile, rows, first) => updates.accumulate(kept, tile, 0, rows, first),
+    keep: (tile, rows, first) => keep(kept, tile, rows, first),
     keptSquares: tile => updates.squares(kept, tile),
-    derive: kernels.derive(tensors),
+    derive,
     storeRow: (moment, i, values) => kernels.storeRow(stateOf(moment), i, values),
     loadRow: (moment, i, values) => kernels.loadRow(stateOf(moment), i, values),
   }
@@ -96,6 +121,38 @@ export function bindVectors(
       if (source === 'kept') for (const { data } of gradients.kept) scale(data, spec.outputs, amount)
       apply(source, amount, optimizer)
       for (const { master, moments } of averages) move(moments[average!].data, master.data, spec.outputs, averageShare)
+    },
+  }
+}
+
+/** A bias before batch normalisation: a mini-batch's mean takes it away again, so that its gradient is 0. */
+export const unusedBias: VectorGradients = { apply() {}, accumulate() {}, keep() {}, kept: [] }
+
+/** What a layer without parameters has in place of them. */
+export const withoutParameters = ({ vectors: tensors }: LayerContext['tensors']) => ({
+  weight: null,
+  vectors: { ...unusedBias, tensors, update() {} },
+  derivativeLeft: null,
+})
+
+/** The update of a bias whose gradient is summed over groups of samples, then over the groups in their order. */
+export function groupedBias(
+  { memory, kernels, slots, tensors, dz }: LayerContext,
+  groups: readonly FloatTensor[],
+  groupsIn: (rows: number) => number,
+): VectorGradients {
+  const updates = dz ? kernels.biasUpdate(tensors.vectors.get('bias')!, dz) : noUpdate
+  const kept = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'bias')!).slice(0, 1)
+  return {
+    kept,
+    apply(source, amount, optimizer) {
+      updates.reduce(source === 'kept' ? kept : groups.slice(0, groupsIn(amount)), optimizer)
+    },
+    accumulate: untrained,
+    keep(rows, first) {
+      const to = kept[0].data
+      if (first) to.fill(0)
+      for (const { data } of groups.slice(0, groupsIn(rows))) for (let o = 0; o < to.length; o++) to[o] += data[o]
     },
   }
 }

@@ -9,15 +9,16 @@
 import type { Backend } from '../../kernels/backend.js'
 import { exchangeWords } from '../../machines/words.js'
 import { keepsDerivatives } from '../../model/activation.js'
+import { type FeatureShape, outputOf, positionsOf } from '../../model/convolution.js'
 import { embeddingParameters } from '../../model/embedding.js'
-import { layerDeclarations, networkLayers } from '../../model/layers/kinds.js'
+import { layerDeclarations, networkLayers, worksInPlace } from '../../model/layers/kinds.js'
 import type { LayerSpec, Parameter } from '../../model/layers/layer.js'
 import { momentCount } from '../../model/optimizer.js'
-import { isLearned } from '../../model/parameters.js'
+import { isLearned, shapeOf } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan, Split } from './run-plan.js'
-import { gradientParts, keepsGradient } from './tiles.js'
+import { gradientParts, groupHeight, groupsOf, keepsGradient } from './tiles.js'
 import { rowsInMemory } from './windows.js'
 import { controlWords, statWords } from './words.js'
 
@@ -37,6 +38,8 @@ export interface ParameterSlots {
    * gradient, and for embeddings in any case; else none.
    */
   readonly gradients: readonly FloatSlot[]
+  /** Gradients of a convolution's weights and bias over each group of samples; else none. */
+  readonly groups: readonly FloatSlot[]
 }
 
 export interface MatrixSlot {
@@ -54,6 +57,8 @@ export interface LayerSlots {
   readonly parameters: readonly ParameterSlots[]
   /** Workspace tensors by the names of the declaration; empty if nothing is trained. */
   readonly workspace: Readonly<Record<string, WorkspaceSlot>>
+  /** Outputs and their deltas of a layer whose outputs another layer of its block takes; null: they are the block's. */
+  readonly inner: { readonly outputs: MatrixSlot; readonly deltas: MatrixSlot | null } | null
 }
 
 export interface Layout {
@@ -70,11 +75,13 @@ export interface Layout {
     readonly losses: Slot<'float64'> //  (B)
     readonly correct: Slot<'int32'> //   (B) 1 or 0; number of right labels
   }
-  /** Inputs of block i at index i, (B, widths[i]); the logits come last. */
+  /**
+   * Inputs of block i at index i, (B, widths[i]), between two convolutions (B · positions, channels); the logits come last.
+   */
   readonly activations: readonly MatrixSlot[]
-  /** Derivatives of the activation of hidden block i, (B, widths[i + 1]); none with ReLU. */
+  /** Derivatives of the activation of hidden block i, of the form of what it is applied to; none with ReLU. */
   readonly derivatives: readonly MatrixSlot[]
-  /** Deltas of the outputs of block i at index i, (B, widths[i + 1]). Those of the output block lie in its logits. */
+  /** Deltas of the outputs of block i at index i, of their form. Those of the output block lie in its logits. */
   readonly deltas: readonly MatrixSlot[]
   /** Embeddings before the first layer; null: there are none. */
   readonly embedded: {
@@ -113,6 +120,8 @@ export interface Layout {
 
 /** Least rows of a piece of evaluation: fewer would leave workers without a shard. */
 const EVALUATION_ROWS = 256
+/** The same where feature maps need much memory, and a few samples are work enough for a task. */
+const CONVOLVED_ROWS = 64
 
 /** Facts that the reservations of a section depend on. */
 interface Context {
@@ -126,6 +135,8 @@ interface Context {
   readonly layers: readonly LayerSpec[]
   /** Reserves a matrix (B, cols) of the batch. */
   matrix(name: string, cols: number): MatrixSlot
+  /** Reserves feature maps (B · positions, channels). */
+  maps(name: string, shape: FeatureShape): MatrixSlot
 }
 
 /** The sections of the arena: the order of the keys is their order in memory. */
@@ -139,23 +150,31 @@ const sections = {
     losses: at.reserve('batch.losses', 'float64', [bufferRows]),
     correct: at.reserve('batch.correct', 'int32', [bufferRows]),
   }),
-  activations: ({ plan, matrix }: Context) => plan.widths.map((width, i) => matrix(`activations.${i}`, width)),
-  derivatives: ({ plan, trains, hidden, matrix }: Context) =>
-    trains && keepsDerivatives(plan.activation) ? hidden.map((width, i) => matrix(`derivatives.${i}`, width)) : [],
-  hiddenDeltas: ({ trains, hidden, matrix }: Context) =>
-    trains ? hidden.map((width, i) => matrix(`deltas.${i}`, width)) : [],
+  activations: (context: Context) => context.plan.widths.map((_, i) => boundary(context, `activations.${i}`, i)),
+  derivatives: ({ plan, trains, hidden, matrix, maps }: Context) =>
+    trains && keepsDerivatives(plan.activation)
+      ? hidden.map((width, i) => {
+          const convolution = plan.convolutions[i]
+          return convolution ? maps(`derivatives.${i}`, convolution.window.output) : matrix(`derivatives.${i}`, width)
+        })
+      : [],
+  hiddenDeltas: (context: Context) =>
+    context.trains ? context.hidden.map((_, i) => boundary(context, `deltas.${i}`, i + 1)) : [],
+  inners: (context: Context) => context.layers.map((layer, l) => reserveInner(context, layer, l)),
   workspaces: (context: Context) => context.layers.map(layer => reserveWorkspace(context, layer)),
   embedded: (context: Context) => reserveEmbeddings(context),
   parameters: (context: Context) =>
     context.layers.map(layer =>
-      layerDeclarations[layer.type]
-        .parameters(layer)
-        .map(parameter => reserveParameter(context, parameter, isFirst(context, layer))),
+      layerDeclarations[layer.type].parameters(layer).map(parameter => reserveParameter(context, parameter, layer)),
     ),
   squares: ({ at, plan, backend, trains }: Context) =>
     at.reserve('squares', 'float64', [trains ? gradientParts(plan, backend) : 0]),
   scratch({ at, plan, backend, bufferRows }: Context) {
-    const bytes = backend.scratchBytes(Math.max(...plan.widths), bufferRows, plan.augmentation)
+    const widest = Math.max(...plan.widths.filter((_, i) => i === 0 || i >= plan.convolutions.length))
+    const bytes = Math.max(
+      backend.scratchBytes(widest, bufferRows, plan.augmentation),
+      ...plan.convolutions.map(({ window }) => backend.convolutionScratchBytes(window)),
+    )
     return Array.from({ length: plan.workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [bytes]))
   },
   exchange: ({ at, plan, trains }: Context) =>
@@ -209,8 +228,10 @@ type Sections = { [K in keyof typeof sections]: ReturnType<(typeof sections)[K]>
 
 export function planLayout(plan: RunPlan, backend: Backend): Layout {
   const at = new Reservations()
-  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), EVALUATION_ROWS)
-  const layers = networkLayers(plan.widths, plan.norm.type)
+  const isLarge = plan.convolutions.length > 0 && plan.purpose === 'train'
+  const evaluationRows = isLarge ? CONVOLVED_ROWS : EVALUATION_ROWS
+  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), evaluationRows)
+  const layers = networkLayers(shapeOf(plan))
   const context: Context = {
     at,
     plan,
@@ -225,8 +246,12 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
       cols,
       slot: at.reserve(name, backend.dtype, backend.matrixShape(bufferRows, cols)),
     }),
+    maps(name, shape) {
+      const [rows, cols] = [bufferRows * positionsOf(shape), shape.channels]
+      return { rows, cols, slot: at.reserve(name, backend.dtype, backend.mapsShape(rows, cols)) }
+    },
   }
-  const { hiddenDeltas, workspaces, parameters, end, ...slots } = Object.fromEntries(
+  const { hiddenDeltas, inners, workspaces, parameters, end, ...slots } = Object.fromEntries(
     Object.entries(sections).map(([name, reserve]) => [name, reserve(context)]),
   ) as Sections
   return {
@@ -235,7 +260,12 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     reservations: at,
     bufferRows,
     deltas: context.trains ? [...hiddenDeltas, slots.activations.at(-1)!] : [],
-    layers: layers.map((layer, l) => ({ layer, parameters: parameters[l], workspace: workspaces[l] })),
+    layers: layers.map((layer, l) => ({
+      layer,
+      parameters: parameters[l],
+      workspace: workspaces[l],
+      inner: inners[l],
+    })),
     parameters: [...(slots.embedded?.parameters ?? []), ...parameters.flat()],
   }
 }
@@ -250,12 +280,31 @@ function exchangeBytes(slots: readonly Slot[]): number {
   return Math.max(batch, bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/))
 }
 
-function reserveWorkspace({ at, plan, backend, bufferRows, trains, matrix }: Context, layer: LayerSpec) {
+/** Inputs of block i, or their deltas: what the first convolution takes are features, what follows one are maps. */
+function boundary({ plan, backend, at, bufferRows, matrix, maps }: Context, name: string, i: number): MatrixSlot {
+  const { convolutions, widths } = plan
+  if (i > 0 && i < convolutions.length) return maps(name, outputOf(convolutions[i - 1]))
+  if (i > 0 || convolutions.length === 0) return matrix(name, widths[i])
+  const cols = widths[0]
+  return { rows: bufferRows, cols, slot: at.reserve(name, backend.dtype, backend.mapsShape(bufferRows, cols)) }
+}
+
+function reserveInner({ layers, trains, maps }: Context, layer: LayerSpec, l: number): LayerSlots['inner'] {
+  const followed = layers.slice(l + 1).some(later => later.block === layer.block && !worksInPlace(later))
+  if (!followed || worksInPlace(layer) || !layer.maps) return null
+  const name = `${layer.block}.${layer.type}`
+  return {
+    outputs: maps(`activations.${name}`, layer.maps),
+    deltas: trains ? maps(`deltas.${name}`, layer.maps) : null,
+  }
+}
+
+function reserveWorkspace({ at, plan, backend, bufferRows, trains, matrix, maps }: Context, layer: LayerSpec) {
   const { workspace } = layerDeclarations[layer.type]
   const needed = Object.entries(workspace).filter(([, { keptGradient }]) => !keptGradient || keepsGradient(plan))
   const slots = (trains ? needed : []).map(([key, { form }]): [string, WorkspaceSlot] => {
     const name = `workspace.${layer.block}.${key}`
-    if (form === 'matrix') return [key, matrix(name, layer.outputs)]
+    if (form === 'matrix') return [key, layer.maps ? maps(name, layer.maps) : matrix(name, layer.outputs)]
     if (form === 'rows') return [key, at.reserve(name, 'float64', [bufferRows])]
     return [key, at.reserve(name, backend.dtype, backend.biasShape(layer.outputs))]
   })
@@ -270,7 +319,7 @@ function reserveEmbeddings(context: Context): Layout['embedded'] {
     deltasFrom: first - (first % backend.tileUnit.outputs),
     indices: at.reserve('batch.embedded', 'int32', [plan.embeddings.length, bufferRows]),
     deltas: trains ? matrix('deltas.inputs', plan.widths[0]) : null,
-    parameters: embeddingParameters(plan.embeddings).map(parameter => reserveParameter(context, parameter, false)),
+    parameters: embeddingParameters(plan.embeddings).map(parameter => reserveParameter(context, parameter, null)),
   }
 }
 
@@ -278,17 +327,21 @@ function reserveEmbeddings(context: Context): Layout['embedded'] {
 const isFirst = ({ plan }: Context, { block }: LayerSpec): boolean => block === 0 && plan.embeddings.length === 0
 
 function reserveParameter(
-  { at, plan, backend, trains }: Context,
+  context: Context,
   parameter: Parameter,
-  first: boolean,
+  /** null: an embedding. */
+  layer: LayerSpec | null,
 ): ParameterSlots {
+  const { at, plan, backend, trains } = context
   const { name, dims, kind } = parameter
   const isWeight = kind === 'weight'
   const shape = isWeight ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(sizeOf(dims))
   const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
   const several = (count: number, suffix: string) =>
     Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
-  const derivedShape = isWeight ? backend.derivedShape(dims[0], dims[1], { training: trains, first }) : null
+  const derivedShape = isWeight && layer ? derivedShapeOf(context, layer, dims) : null
+  const groups =
+    layer?.type === 'convolution' ? groupsOf(Math.min(plan.batchSize, plan.images.train), groupHeight(plan)) : 0
   return {
     parameter,
     master: reserve(''),
@@ -298,7 +351,14 @@ function reserveParameter(
     ],
     derived: derivedShape && reserve('.derived', derivedShape),
     gradients: several(gradientCount(plan, kind), '.gradient'),
+    groups: several(groups, '.gradientOfGroup'),
   }
+}
+
+function derivedShapeOf(context: Context, layer: LayerSpec, [inputs, outputs]: readonly number[]) {
+  const { backend, trains: training } = context
+  const use = { training, first: isFirst(context, layer) }
+  return layer.window ? backend.convolutionDerivedShape(layer.window, use) : backend.derivedShape(inputs, outputs, use)
 }
 
 /** Gradient buffers of a parameter. */

@@ -12,9 +12,10 @@ import { embeddingsOf } from '../../data/table/encoding.js'
 import { ConfigError } from '../../errors.js'
 import { hasSparseActivations, loadBackend } from '../../kernels/backends.js'
 import { chooseCompute } from '../../kernels/choose-compute.js'
+import { convolutionsOf, networkText } from '../../model/convolution.js'
 import { embeddedInputs } from '../../model/embedding.js'
 import { settledOptimizer } from '../../model/optimizer.js'
-import { layerWidths, weightCount } from '../../model/parameters.js'
+import { layerWidths, multiplications } from '../../model/parameters.js'
 import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { inputSize } from '../../tensor/input-shape.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
@@ -49,7 +50,15 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const { model, train, compute } = experiment
   const features = inputSize(data)
   const embeddings = data.table ? embeddingsOf(data.table) : []
-  const widths = layerWidths(embeddedInputs(features, embeddings), model.hidden, data.classes)
+  const inputs = { height: data.height, width: data.width, channels: data.channels }
+  if (model.convolutions.length > 0) refuseTables(data)
+  const convolutions = convolutionsOf(model, inputs)
+  if (convolutions.length > 0 && options.ranks) {
+    throw new ConfigError('model.convolutions has layers, expected none in a run over several ranks', {
+      hint: 'train it in one process, with compute.workers threads',
+    })
+  }
+  const widths = layerWidths(embeddedInputs(features, embeddings), model.hidden, data.classes, convolutions)
   const {
     name: backend,
     library,
@@ -57,26 +66,32 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     advice,
     precision,
   } = await chooseCompute(compute, {
-    weights: weightCount(widths),
+    weights: multiplications({ widths, convolutions }),
     zeros: hasSparseActivations(model),
+    convolutions: convolutions.length > 0,
   })
   const kernels = await loadBackend(backend, precision)
   const { ownWorkers, ...ranks } = options.ranks ?? { ownWorkers: null }
   const workers = ownWorkers ?? (compute.workers === 'auto' ? availableParallelism() : compute.workers)
   const allWorkers = options.ranks?.workers ?? workers
-  const shardRows = compute.shardRows === 'auto' ? kernels.shardRows(weightCount(widths)) : compute.shardRows
+  const shardRows =
+    compute.shardRows === 'auto' ? kernels.shardRows(multiplications({ widths, convolutions })) : compute.shardRows
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
   const layered =
-    kernels.bitsDependOnPartition || model.norm !== 'none' || allWorkers > Math.ceil(train.batchSize / shardRows)
+    kernels.bitsDependOnPartition ||
+    model.norm !== 'none' ||
+    convolutions.length > 0 ||
+    allWorkers > Math.ceil(train.batchSize / shardRows)
+  const dropout = typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout
   const plan: RunPlan = {
     protocol: PROTOCOL,
     purpose: options.purpose,
     seed: experiment.seed,
-    ...{ widths, features, embeddings },
+    ...{ widths, convolutions, features, embeddings },
     activation: model.activation,
     init: model.init,
     initGain: model.initGain,
-    dropout: typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout,
+    dropout: [...convolutions.map(convolution => convolution.dropout), ...dropout],
     inputDropout: model.inputDropout,
     norm: { type: model.norm, momentum: model.normMomentum, epsilon: model.normEpsilon },
     l2: train.l2,
@@ -113,6 +128,15 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason: reason, backendAdvice: advice }
+}
+
+/** Throws ConfigError where features have no places beside each other. */
+function refuseTables(data: DatasetSource): void {
+  if (!data.table && data.columns === undefined) return
+  throw new ConfigError(
+    `model.convolutions has layers, expected none with ${data.name}, whose features are columns, not pictures`,
+    { hint: 'model.hidden takes rows of a table' },
+  )
 }
 
 /** Windows of training rows that are not all held in memory. */
@@ -162,7 +186,7 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['optimizer moments', /\.moment\d$/],
     ['averages of weights', /\.average$/],
     ['weights in the form that products read', /\.derived$/],
-    ['gradient buffers', /\.gradient\d+$/],
+    ['gradient buffers', /\.gradient(OfGroup)?\d+$/],
     ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
     ['data', /^(features|scaling|labels|weights|targets|sampleIndices|augmented)\./],
     ['scratch', /^scratch\./],
@@ -176,8 +200,13 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   })
   return new ConfigError(
     `the run needs ${gib(bytes)} of shared memory, expected at most ${gib(MAX_ARENA_BYTES)}; ${lines.join(' + ')}; ` +
-      `the model is ${plan.widths.join('-')} with ${plan.optimizer.type}, batch ${plan.batchSize}`,
-    { hint: 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments' },
+      `the model is ${networkText(plan.widths, plan.convolutions)} with ${plan.optimizer.type}, batch ${plan.batchSize}`,
+    {
+      hint:
+        plan.convolutions.length > 0
+          ? 'make train.batchSize smaller, and train.accumulateSteps larger: a step is then several mini-batches, one after the other'
+          : 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments',
+    },
   )
 }
 

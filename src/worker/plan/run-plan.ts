@@ -7,6 +7,7 @@ import type { Experiment } from '../../config/schema.js'
 import type { Backend, Precision } from '../../kernels/backend.js'
 import type { NativeLibrary } from '../../kernels/products.js'
 import type { Activation } from '../../model/activation.js'
+import type { Convolution } from '../../model/convolution.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
 import type { Initialisation } from '../../model/init.js'
 import type { SettledOptimizer } from '../../model/optimizer.js'
@@ -14,7 +15,7 @@ import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 10
+export const PROTOCOL = 11
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -24,8 +25,13 @@ export interface RunPlan {
   /** `evaluate` reserves neither moments nor deltas and trains nothing. */
   readonly purpose: 'train' | 'evaluate'
   readonly seed: number
-  /** Units at every layer boundary: inputs, hidden layers, classes. Inputs are the features, embedded ones as vectors. */
+  /**
+   * Units at every boundary of blocks: inputs, values after each convolution, hidden layers, classes. Inputs are the features, embedded
+   * ones as vectors.
+   */
   readonly widths: readonly number[]
+  /** Convolutions in front of the hidden layers: the first blocks. */
+  readonly convolutions: readonly Convolution[]
   /** Features of a sample. */
   readonly features: number
   /** Embeddings of the last features. */
@@ -34,7 +40,7 @@ export interface RunPlan {
   readonly init: Initialisation
   /** Gain of orthogonal weights; null: by the activation that follows the layer. */
   readonly initGain: number | null
-  /** Dropout rate of each hidden layer, and of the inputs. */
+  /** Dropout rate of each hidden block, and of the inputs. */
   readonly dropout: readonly number[]
   readonly inputDropout: number
   /** Normalisation of hidden layers; `momentum` is that of running statistics. */

@@ -3,6 +3,7 @@
  */
 import type { Backend, Range, Tile } from '../../kernels/backend.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
+import { weightDims } from '../../model/parameters.js'
 import type { RunPlan } from './run-plan.js'
 
 export interface LayerTile {
@@ -15,12 +16,13 @@ export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): bool
   maxNorm !== null && layer < widths.length - 2
 
 /** Settings that decide the tiles. */
-export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'> & Partial<Pick<RunPlan, 'ranks'>>
+export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'> &
+  Partial<Pick<RunPlan, 'convolutions' | 'ranks'>>
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
   const fixed = backend.bitsDependOnPartition || plan.clipNorm !== null
-  const layers = plan.widths.slice(1).map((outputs, layer) => ({ layer, inputs: plan.widths[layer], outputs }))
+  const layers = weightDims(plan).map((dims, layer) => ({ layer, ...dims }))
   return layers
     .sort((a, b) => b.inputs * b.outputs - a.inputs * a.outputs || a.layer - b.layer)
     .flatMap(({ layer, inputs, outputs }) =>
@@ -80,6 +82,22 @@ export function gradientParts(plan: RunPlan, backend: Backend): number {
   const ranges = plan.embeddings.reduce((sum, shape) => sum + tableRanges(shape).length, 0)
   return layerTiles(plan, backend).length + plan.widths.length - 1 + ranges
 }
+
+/** Groups of samples of a full mini-batch, whose gradients of a convolution's weights are summed apart, then in their order. */
+const GROUPS = 16
+
+/** Samples of a group, which is also a task of a convolution's passes: for any number of workers the same. */
+export const groupHeight = ({
+  batchSize,
+  images,
+  purpose,
+}: Pick<RunPlan, 'batchSize' | 'images' | 'purpose'>): number =>
+  purpose === 'train' ? Math.max(1, Math.ceil(Math.min(batchSize, images.train) / GROUPS)) : EVALUATED
+
+/** Samples of a task where nothing is trained. */
+const EVALUATED = 4
+
+export const groupsOf = (rows: number, height: number): number => Math.ceil(rows / height)
 
 /** Elements of a range of an embedding: its values, moments and gradient stay in the second-level cache. */
 const RANGE_ELEMENTS = 32_768

@@ -8,7 +8,7 @@
  */
 
 import type { Columns, Rows } from '../../kernels/backend.js'
-import { weightCount } from '../../model/parameters.js'
+import { multiplications } from '../../model/parameters.js'
 import type { Matrix } from '../../tensor/tensor.js'
 import { type Network, type Pass, type PassPart, rowsPass, type Written } from '../network/network.js'
 import { columnRanges, gridOf, wholeRows } from '../plan/grid.js'
@@ -62,7 +62,7 @@ const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
 })
 
 function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
-  const { shardRows, widths } = plan
+  const { shardRows } = plan
   const run = rowsPass(network)
   const pieces = rowPieces(shardRows, source)
   return {
@@ -78,7 +78,7 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
     flops: (task, context) =>
       2 *
       pieceOf(task, shardRows, source.rows(context)).rows *
-      (weightCount(widths) + (trains ? weightCount(widths, 1) : 0)),
+      (multiplications(plan) + (trains ? multiplications(plan, 1) : 0)),
   }
 }
 
@@ -195,17 +195,20 @@ function gatherForwardStage<C>(
 
 /** The stage of one part of a layer's pass, divided as the part allows. */
 function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): Stage<C> {
-  const { name, over, outputs, depth, run, writes } = part
+  const { name, over, outputs, depth, work = outputs * depth, run, writes } = part
   const { backend, groups = null } = parts
   const stage = { name, phase: 'compute', scheduling: 'dynamic' } as const
   if (over === 'rows') {
-    const height = rowsOfTask(parts)
+    const { height = rowsOfTask(parts) } = part
     const pieces = rowPieces(height, source)
     return {
       ...stage,
       tasks: pieces.tasks,
       run: (task, context) => run(source.pass(context), pieceOf(task, height, source.rows(context))),
-      shared: pieces.shared([writes!]),
+      ...(writes && { shared: pieces.shared([writes]) }),
+      ...(work > 0 && {
+        flops: (task: number, context: C) => 2 * pieceOf(task, height, source.rows(context)).rows * work,
+      }),
     }
   }
   if (over === 'columns') {
@@ -251,7 +254,7 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
 function lossStage<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
   const height = Math.max(ROWS_OF_LOSS, backend.blockRows)
   const output = network.layers[network.layers.length - 1]
-  const weights = weightCount(plan.widths, plan.widths.length - 2)
+  const weights = multiplications(plan, plan.widths.length - 2)
   const backward = trains ? output.backward : []
   const pieces = rowPieces(height, source)
   return {

@@ -3,7 +3,7 @@ import type { BiasTensors } from '../../kernels/backend.js'
 import { drawEmbedding } from '../../model/embedding.js'
 import { initialRows } from '../../model/init.js'
 import { initialOrthogonal } from '../../model/orthogonal.js'
-import { type Parameter, parametersOf } from '../../model/parameters.js'
+import { type Parameter, parametersOf, weightDims } from '../../model/parameters.js'
 import { averageIndex, companionCount, type StateTensor } from '../../model/state.js'
 import type { FloatTensor } from '../../tensor/tensor.js'
 import { type LayerWeight, type Network, vectorOf, weightsOf } from '../network/network.js'
@@ -51,8 +51,12 @@ function weightTasks(plan: RunPlan, block: number, { inputs, outputs, storeRow }
   }
   return plan.init === 'orthogonal'
     ? [() => drawOrthogonal(plan, block, store)]
-    : drawTasks(initialRows(plan.init, plan.seed, block, inputs, outputs), inputs, outputs, store)
+    : drawTasks(initialRows(plan.init, plan.seed, block, inputs, fanOut(plan, block, outputs)), inputs, outputs, store)
 }
+
+/** Outputs that an input of a layer reaches: of a convolution, as many filters at as many places as a window has. */
+const fanOut = ({ convolutions }: RunPlan, block: number, outputs: number): number =>
+  outputs * (convolutions[block]?.window.size ?? 1) ** 2
 
 function vectorTask(plan: RunPlan, parameter: Parameter, { outputs, master, moments }: BiasTensors): StateTask {
   const average = averageIndex(plan)
@@ -92,7 +96,7 @@ function drawTasks(
 /** All weights of a layer at once: none of them is drawn without the others. */
 function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): number {
   const weights = initialOrthogonal(plan, layer)
-  const [inputs, outputs] = [plan.widths[layer], plan.widths[layer + 1]]
+  const { inputs, outputs } = weightDims(plan)[layer]
   for (let i = 0; i < inputs; i++) store(i, weights.subarray(i * outputs, (i + 1) * outputs))
   return 0
 }

@@ -7,6 +7,7 @@ export {
   bf16_adam, bf16_backward, bf16_column_pairs, bf16_columns, bf16_forward, bf16_forward_dropout, bf16_pairs, bf16_rows,
   bf16_weights, copy_rows,
 } from './bf16'
+export { convolution_gradient, convolution_transpose, convolve } from './convolution'
 export {
   bias_activate, bias_relu, bias_relu_dropout, column_sums, dropout, derivative_backward, relu_backward,
 } from './elementwise'
@@ -14,6 +15,7 @@ export { gather, gather_scaled } from './gather'
 export { gemm, transpose_blocks, weight_gradient } from './gemm'
 export { list_columns } from './lists'
 export { sigmoid_loss, softmax_loss, squared_loss, weigh_rows } from './losses'
+export { gather_patches, pool, pool_backward } from './maps'
 export { micro_f32_3x12 } from './micro-kernels'
 export { batch_norm, batch_norm_backward, batch_norm_score, layer_norm, layer_norm_backward, norm_sums } from './norm'
 export { adam, adam_rows, add, approach, clip, limit_columns, lion, momentum, nesterov, rmsprop, scale, sgd, squares } from './optimizers'

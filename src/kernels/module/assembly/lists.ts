@@ -139,7 +139,7 @@ function appendColumns(
 /** Entries of n values, `step` bytes apart, for rows of b from `offset` on. Returns the list's end. */
 // @ts-ignore: decorator
 @inline
-function appendLine(to: usize, from: usize, step: usize, n: i32, offset: u32): usize {
+export function appendLine(to: usize, from: usize, step: usize, n: i32, offset: u32): usize {
   for (; n >= 4; n -= 4) {
     to = append(to, load<u32>(from), offset)
     to = append(to, load<u32>(from + step), offset + 1 * <u32>ROW_BYTES)

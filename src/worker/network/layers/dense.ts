@@ -12,7 +12,7 @@ import { fault } from '../../plan/faults.js'
 import { bindForward } from '../forward.js'
 import { inputDropout } from '../input.js'
 import type { BindLayer, BlockActivation, Layer, LayerContext, LayerTensors, PassPart } from '../network.js'
-import { bindBias, bindVectors, bindWeight, type VectorGradients } from '../parameters.js'
+import { bindBias, bindVectors, bindWeight, unusedBias } from '../parameters.js'
 
 export const bindDense: BindLayer = context => {
   const { spec, tensors, x, z, activation } = context
@@ -23,13 +23,10 @@ export const bindDense: BindLayer = context => {
     forward: [forwardPart(context)],
     backward: backwardParts(context),
     weight: bindWeight(context, weight, x),
-    vectors: bindVectors(context, context.next === 'batch-norm' ? unused : bindBias(context, bias)),
+    vectors: bindVectors(context, context.next === 'batch-norm' ? unusedBias : bindBias(context, bias)),
     derivativeLeft: activation && { ...activation, outputs: z },
   }
 }
-
-/** A bias before batch normalisation: a mini-batch's mean takes it away again, so that its gradient is 0. */
-const unused: VectorGradients = { apply() {}, accumulate() {}, keep() {}, kept: [] }
 
 function forwardPart(context: LayerContext): PassPart {
   const { kernels, spec, x, z, activation } = context

@@ -9,6 +9,7 @@
  */
 
 import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients, Rows } from '../../../kernels/backend.js'
+import { positionsOf } from '../../../model/convolution.js'
 import type { NormWorkspace } from '../../../model/layers/norm.js'
 import type { OptimizerStep } from '../../../model/optimizer.js'
 import { viewSlot } from '../../../tensor/arena.js'
@@ -24,6 +25,7 @@ import { bindVectors, untrained } from '../parameters.js'
 export const bindNormLayer: BindLayer = context => {
   const { kernels, spec, z, activation: end, trains } = context
   const { activation, dropout } = end!
+  const positions = spec.maps ? positionsOf(spec.maps) : 1
   const bound = bindForward(context, (tensors, before) => ({
     norm: normOf(context, tensors, before!),
     activate: kernels.biasActivate(z, tensors.vectors.get('shift')!, activation, dropout),
@@ -31,15 +33,15 @@ export const bindNormLayer: BindLayer = context => {
   const { norm } = bound.trained
   return {
     spec,
-    forward: [forwardPart(context, bound)],
-    backward: trains ? backwardParts(context, norm) : [],
+    forward: [forwardPart(context, bound, positions)],
+    backward: trains ? backwardParts(context, norm, positions) : [],
     weight: null,
     vectors: bindVectors(context, {
       kept: norm.gradients,
       // Kept gradients have kept running statistics beside them, which need no number of rows.
-      apply: (source, amount, optimizer) => norm.update(source === 'rows' ? amount : 0, optimizer),
+      apply: (source, amount, optimizer) => norm.update(source === 'rows' ? amount * positions : 0, optimizer),
       accumulate: noBuffers,
-      keep: norm.keep,
+      keep: (rows, first) => norm.keep(rows * positions, first),
     }),
     derivativeLeft: null,
   }
@@ -51,8 +53,8 @@ function noBuffers(): never {
 
 type BoundForward = Forms<{ readonly norm: Normalisation; readonly activate: ReturnType<Kernels['biasActivate']> }>
 
-/** Normalisation, shift, activation, dropout. */
-function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundForward): PassPart {
+/** Normalisation, shift, activation, dropout. Of feature maps every position of a sample is a row. */
+function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundForward, positions: number): PassPart {
   const { type, block, outputs } = spec
   const { written } = bound.trained.norm
   const kept = end?.activation.derivatives
@@ -62,9 +64,12 @@ function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundFor
     over: type === 'batch-norm' ? 'columns' : 'rows',
     outputs,
     depth: 0,
-    writes: { ...written, matrices: [z], kept: [...(kept ? [kept] : []), ...written.kept] },
-    run(pass, of, columns) {
+    ...(positions === 1 && {
+      writes: { ...written, matrices: [z], kept: [...(kept ? [kept] : []), ...written.kept] },
+    }),
+    run(pass, samples, columns) {
       const { norm, activate } = bound.of(pass)
+      const of = { row: samples.row * positions, rows: samples.rows * positions }
       const training = pass.deltaScale > 0
       norm.forward(of, training, columns)
       return activate(of.row, of.rows, pass.epoch, training, columns) ? 0 : code
@@ -76,7 +81,11 @@ function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundFor
  * Deltas through dropout and activation, gradients of scale and shift; then the deltas of what was normalised, which with
  * layer normalisation need the sums of all columns.
  */
-function backwardParts({ kernels, spec, z, dz, activation: end }: LayerContext, norm: Normalisation): PassPart[] {
+function backwardParts(
+  { kernels, spec, z, dz, activation: end }: LayerContext,
+  norm: Normalisation,
+  positions: number,
+): PassPart[] {
   const { activation, dropout } = end!
   const derivative = kernels.activateBackward(dz!, z, activation, dropout.rate)
   const ofBatch = spec.type === 'batch-norm'
@@ -87,8 +96,9 @@ function backwardParts({ kernels, spec, z, dz, activation: end }: LayerContext, 
     ...part,
     name,
     over: 'columns',
-    writes: { matrices: [dz!], ofColumns: norm.sumsWritten },
-    run(_pass, { rows }, columns) {
+    ...(positions === 1 && { writes: { matrices: [dz!], ofColumns: norm.sumsWritten } }),
+    run(_pass, samples, columns) {
+      const rows = samples.rows * positions
       let finite = derivative(0, rows, columns)
       norm.sums(rows, columns)
       if (ofBatch) finite = norm.backward({ row: 0, rows }, columns) && finite

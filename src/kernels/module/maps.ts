@@ -1,0 +1,100 @@
+/**
+ * Binds the kernels of feature maps that do not depend on a backend's weights, of assembly/maps.ts, to row-major maps. Runs in workers.
+ */
+import type { FeatureShape, Window } from '../../model/convolution.js'
+import { positionsOf, unitsOf } from '../../model/convolution.js'
+import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
+import type { WasmExports } from '../abi.js'
+import type { MapKernels } from '../backend.js'
+import { F32_BYTES } from '../layouts.js'
+import { checkDropoutOfMaps, checkPool } from '../shapes.js'
+import { bindMask } from './elementwise.js'
+import { NOWHERE, type PartOf } from './part.js'
+
+const VECTOR = 4
+const vectorsOf = (cols: number): number => Math.ceil(cols / VECTOR)
+
+/** Location of maps: bytes from position to position, and from sample to sample. */
+export interface Places {
+  readonly at: number
+  readonly position: number
+  readonly sample: number
+}
+
+/** Locates maps, (B · positions, channels), or the features of pictures, (B, height · width · channels). */
+export function placesOf(matrix: Matrix, shape: FeatureShape): Places {
+  const { tensor, cols } = matrix
+  const [at, row] = [byteOffsetOf(tensor), tensor.shape[1] * F32_BYTES]
+  return cols === unitsOf(shape) && cols !== shape.channels
+    ? { at, position: shape.channels * F32_BYTES, sample: row }
+    : { at, position: row, sample: positionsOf(shape) * row }
+}
+
+/** Some columns of a row-major matrix. */
+export const partOfMaps: PartOf = ({ cols, tensor }) => {
+  const [at, stride] = [byteOffsetOf(tensor), tensor.shape[1] * F32_BYTES]
+  return (row, { start, end } = { start: 0, end: cols }) => ({
+    place: [at + row * stride + start * F32_BYTES, 0, stride],
+    panels: 1,
+    vectors: vectorsOf(end - start),
+    offset: start * F32_BYTES,
+  })
+}
+
+/** `scratch` takes DROPOUT_SCRATCH_BYTES. */
+export function bindPlainMaps(
+  wasm: WasmExports,
+  scratch: number,
+): Pick<MapKernels, 'pool' | 'poolBackward' | 'dropout'> {
+  return {
+    pool(out, x, window, type) {
+      checkPool('pool', out, x, window)
+      const { input, output, size } = window
+      const [to, from] = [placesOf(out, output), placesOf(x, input)]
+      const vectors = vectorsOf(input.channels)
+      return (row, rows) => {
+        for (let sample = row; sample < row + rows; sample++) {
+          wasm.pool(
+            ...([to.at + sample * to.sample, to.position, output.height, output.width] as const),
+            ...([from.at + sample * from.sample, from.position, input.width, vectors, size] as const),
+            Number(type === 'average'),
+          )
+        }
+      }
+    },
+
+    poolBackward(dx, dz, x, window, type) {
+      checkPool('poolBackward', dz, dx, window)
+      checkPool('poolBackward', dz, x, window)
+      const { input, output, size } = window
+      const [to, deltas, values] = [placesOf(dx, input), placesOf(dz, output), placesOf(x, input)]
+      const vectors = vectorsOf(input.channels)
+      return (row, rows) => {
+        for (let sample = row; sample < row + rows; sample++) {
+          wasm.pool_backward(
+            ...([to.at + sample * to.sample, to.position, input.height, input.width] as const),
+            ...([deltas.at + sample * deltas.sample, deltas.position, output.height, output.width] as const),
+            ...([values.at + sample * values.sample, values.position, vectors, size] as const),
+            Number(type === 'average'),
+          )
+        }
+      }
+    },
+
+    dropout(x, maps, dropout) {
+      checkDropoutOfMaps(x, maps, dropout)
+      const { at, position, sample } = placesOf(x, maps)
+      const vectors = vectorsOf(maps.channels)
+      const maskOf = bindMask(dropout, scratch)
+      return (row, rows, epoch) => {
+        for (let p = 0; p < positionsOf(maps); p++) {
+          const place = [at + row * sample + p * position, 0, sample] as const
+          wasm.dropout(...place, ...NOWHERE, rows, 1, vectors, p * vectors, ...maskOf(row, epoch))
+        }
+      }
+    },
+  }
+}
+
+/** Height and width under a window, and its places, as kernels take them. */
+export const slideOf = ({ size, stride, top, left }: Window) => [size, stride, top, left] as const

@@ -1,0 +1,180 @@
+/**
+ * Convolutions of the native backends in f32: the patches of some positions are gathered into the thread's scratch, where they stay in the
+ * second-level cache, and multiplied by the library. Runs in workers; writes maps, parameters' tiles and the thread's scratch.
+ *
+ * The bits of a product may depend on its shape: blocks of positions are those of one sample, whatever the samples of a task.
+ */
+import { type FeatureShape, patchSize, positionsOf, type Window } from '../../model/convolution.js'
+import type { Matrix } from '../../tensor/tensor.js'
+import type { WasmExports } from '../abi.js'
+import type { MapKernels, RowKernel, Tile, WeightTensors, WeightUse } from '../backend.js'
+import { F32_BYTES } from '../layouts.js'
+import { bindPlainMaps, placesOf, slideOf } from '../module/maps.js'
+import { checkConvolution, checkFlatten } from '../shapes.js'
+import { bindF32UpdateOf } from './f32-update.js'
+import type { Products } from './products.js'
+import { paddedTo, rowMajor } from './row-major.js'
+
+export const mapsShape = (rows: number, cols: number): number[] => [rows, paddedTo(cols)]
+
+/** Rows by tap and filter, so that the products of deltas go through it as those of inputs through the weights. */
+export const convolutionDerivedShape = (
+  { size, input, output }: Window,
+  { training, first }: WeightUse,
+): number[] | null => (training && !first ? [size * size * output.channels, paddedTo(input.channels)] : null)
+
+/** Bytes of the patches of a block: they stay in the second-level cache beside the weights. Not measured. */
+const BLOCK_BYTES = 256 * 1024
+
+/** Positions of a block, so that all blocks of a sample have about as many. */
+function blockOf(positions: number, patch: number): number {
+  const most = Math.max(16, Math.floor(BLOCK_BYTES / (paddedTo(patch) * F32_BYTES)))
+  return Math.ceil(positions / Math.ceil(positions / most))
+}
+
+const backPatch = ({ size, output }: Window): number => size * size * output.channels
+const bytesOf = (positions: number, patch: number): number => blockOf(positions, patch) * paddedTo(patch) * F32_BYTES
+
+export const convolutionScratchBytes = (window: Window): number =>
+  Math.max(
+    bytesOf(positionsOf(window.output), patchSize(window)),
+    bytesOf(positionsOf(window.input), backPatch(window)),
+  )
+
+interface Parts {
+  readonly wasm: WasmExports
+  readonly products: Products
+  readonly dropoutScratch: number
+  /** Takes `convolutionScratchBytes`. */
+  readonly scratch: number
+  readonly gradientScratch: number
+}
+
+export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScratch }: Parts): MapKernels {
+  /** Visits the blocks of positions of some samples, their patches gathered. */
+  const bindPatches = (
+    to: FeatureShape,
+    x: Matrix,
+    from: FeatureShape,
+    window: Window,
+    patch: number,
+    backward: boolean,
+  ) => {
+    const { at, position, sample: bytes } = placesOf(x, from)
+    const positions = positionsOf(to)
+    const count = blockOf(positions, patch)
+    return (row: number, rows: number, visit: (first: number, count: number) => void) => {
+      for (let sample = row; sample < row + rows; sample++) {
+        for (let first = 0; first < positions; first += count) {
+          const end = Math.min(first + count, positions)
+          wasm.gather_patches(
+            ...([scratch, paddedTo(patch) * F32_BYTES, at + sample * bytes, position] as const),
+            ...([from.height, from.width, from.channels, to.width, ...slideOf(window)] as const),
+            ...([first, end, Number(backward)] as const),
+          )
+          visit(sample * positions + first, end - first)
+        }
+      }
+    }
+  }
+
+  /** out = patches of x · b. */
+  const convolve = (
+    [out, to]: readonly [Matrix, FeatureShape],
+    [x, from]: readonly [Matrix, FeatureShape],
+    b: WeightTensors['master'],
+    window: Window,
+    backward: boolean,
+  ): RowKernel => {
+    const patch = backward ? backPatch(window) : patchSize(window)
+    const patches = bindPatches(to, x, from, window, patch, backward)
+    const [rowsOut, weights] = [rowMajor(out.tensor), rowMajor(b)]
+    const multiply = products({ form: 'nn', lda: paddedTo(patch), ldb: weights.elems })
+    const visit = (first: number, count: number) =>
+      multiply(count, out.cols, patch, scratch, weights.at, rowsOut.at + first * rowsOut.stride, rowsOut.elems)
+    return (row, rows) => patches(row, rows, visit)
+  }
+
+  return {
+    convolution(out, x, w, window) {
+      checkConvolution('convolution', out, x, w, window)
+      return convolve([out, window.output], [x, window.input], w.master, window, false)
+    },
+
+    convolutionBackward(dx, dz, w, window) {
+      checkConvolution('convolutionBackward', dz, dx, w, window)
+      if (!w.derived)
+        throw new TypeError('convolutionBackward: w.derived is null, expected the weight by tap and filter')
+      return convolve([dx, window.input], [dz, window.output], w.derived, window, true)
+    },
+
+    convolutionUpdate(w, x, dz, window) {
+      checkConvolution('convolutionUpdate', dz, x, w, window)
+      const patch = patchSize(window)
+      const patches = bindPatches(window.output, x, window.input, window, patch, false)
+      const dzs = rowMajor(dz.tensor)
+      const shape = { form: 'tn', lda: paddedTo(patch), ldb: dzs.elems } as const
+      const [overwrite, add] = [products({ ...shape, accumulate: false }), products({ ...shape, accumulate: true })]
+      return bindF32UpdateOf(wasm, gradientScratch, w, {
+        gradient(g, stride, _whole, row, rows, accumulate) {
+          let multiply = accumulate ? add : overwrite
+          patches(row, rows, (first, count) => {
+            multiply(patch, dz.cols, count, scratch, dzs.at + first * dzs.stride, g, stride / F32_BYTES)
+            multiply = add
+          })
+        },
+        derivePart: bindDerive(w, window),
+      })
+    },
+
+    derive: (w, window) => bindDerive(w, window),
+    ...bindPlainMaps(wasm, dropoutScratch),
+    flatten(out, x) {
+      checkFlatten(out, x)
+      return bindFlat(out, x, true)
+    },
+    unflatten(dx, dz) {
+      checkFlatten(dz, dx)
+      return bindFlat(dz, dx, false)
+    },
+  }
+}
+
+/** Writes the derived layout of a tile. */
+function bindDerive(
+  { master, derived, outputs }: WeightTensors,
+  { input: { channels } }: Window,
+): (tile: Tile) => void {
+  if (!derived) return () => {}
+  const [from, to] = [rowMajor(master).elems, rowMajor(derived).elems]
+  return ({ inputStart, inputEnd, outputStart, outputEnd }) => {
+    const [source, target] = [master.data, derived.data]
+    for (let i = inputStart; i < inputEnd; i++) {
+      const tap = Math.floor(i / channels)
+      const at = derived.offset + (i % channels)
+      for (let o = outputStart; o < outputEnd; o++) {
+        target[at + (tap * outputs + o) * to] = source[master.offset + i * from + o]
+      }
+    }
+  }
+}
+
+/** Copies maps to rows, or back. */
+function bindFlat(flat: Matrix, maps: Matrix, toFlat: boolean): RowKernel {
+  const { data: ofFlat, offset: flatAt } = flat.tensor
+  const { data: ofMaps, offset: mapsAt } = maps.tensor
+  const [row, pixel] = [flat.tensor.shape[1], maps.tensor.shape[1]]
+  const [positions, channels] = [flat.cols / maps.cols, maps.cols]
+  return (first, rows) => {
+    for (let sample = first; sample < first + rows; sample++) {
+      let to = flatAt + sample * row
+      for (let p = 0; p < positions; p++) {
+        const from = mapsAt + (sample * positions + p) * pixel
+        for (let c = 0; c < channels; c++, to++) {
+          if (toFlat) ofFlat[to] = ofMaps[from + c]
+          else ofMaps[from + c] = ofFlat[to]
+        }
+      }
+    }
+  }
+}
