@@ -68,6 +68,8 @@ export interface RunReport {
   readonly status: RunSummary['status'] | 'not ended'
   readonly summary: RunSummary | null
   readonly widths: readonly number[] | null
+  /** The network in one line, where it has convolutions. */
+  readonly network?: string
   readonly curves: Curves
   readonly test: TestReport | LabelReport | RegressionReport | { readonly missing: string }
   /** Columns and worst rows; null: the data are no table. */
@@ -124,10 +126,12 @@ export function runReport(
 ): RunReport {
   const { run, events, damagedLines, summary, manifest = {}, loaded } = files
   const { experiment } = loaded
-  const widths = events.findLast(({ type }) => type === 'start')?.widths
+  const start = events.findLast(({ type }) => type === 'start')
+  const [widths, network] = [start?.widths, start?.network]
   return {
     ...{ run, name: experiment.name, status: summary?.status ?? 'not ended', summary: summary ?? null },
     widths: Array.isArray(widths) ? widths.filter(width => typeof width === 'number') : null,
+    ...(typeof network === 'string' && { network }),
     curves: curvesOf(events),
     test: testReport(results),
     table,

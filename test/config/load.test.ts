@@ -220,7 +220,7 @@ t.test('a missing file: the error suggests a similar one beside it or in configs
   t.equal((await errorFor('mnist')).message, 'mnist: there is no such file; did you mean configs/mnist.json?')
   t.match(
     (await errorFor('configs/zzzzzz.json')).message,
-    /; there are configs\/digits-best\.json, configs\/fashion-best\.json, /,
+    /; there are configs\/digits-best\.json, configs\/digits-conv\.json, /,
   )
 })
 

@@ -14,8 +14,8 @@ const STATUS: Readonly<Record<RunReport['status'], string>> = {
 }
 
 export function summarySection(run: RunReport): Html {
-  const { status, experiment, widths, summary, test } = run
-  const network = widths ? `${widths.join('-')}` : experiment.model.hidden.join('-')
+  const { status, experiment, widths, network: named, summary, test } = run
+  const network = named ?? (widths ?? experiment.model.hidden).join('-')
   const trained = [
     experiment.data.dataset,
     `network ${network}`,

@@ -59,7 +59,7 @@ export class RunCard {
     this.#badge.className = `badge ${status}`
     this.#badge.textContent = status === 'weights' ? 'a checkpoint' : status
     this.#facts.textContent = start
-      ? `${dataset} · ${start.widths.join('-')} · ${formatCount(start.parameters)} parameters · ${start.backend}, ${start.workers} ${start.workers === 1 ? 'worker' : 'workers'}`
+      ? `${dataset} · ${start.network ?? start.widths.join('-')} · ${formatCount(start.parameters)} parameters · ${start.backend}, ${start.workers} ${start.workers === 1 ? 'worker' : 'workers'}`
       : `${dataset} · hidden layers ${hidden.join('-')}`
     const percent = 100 * curves.done
     this.#done.style.width = `${percent}%`
