@@ -1,4 +1,5 @@
 /** Folders of pictures: what systems leave in them, other formats, sizes, and that all is read in the same order. */
+import { createHash } from 'node:crypto'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import sharp from 'sharp'
@@ -142,4 +143,26 @@ t.test('pictures of the test part have the size of the training pictures, or are
     message: /test\/a\/1\.png: picture is 4 x 3, expected 2 x 2 as the training/,
   })
   t.match(await open(writeFiles(files), { imageSize: [3, 3] }), { height: 3, width: 3, test: { rows: 1 } })
+})
+
+t.test('grey pictures keep their bits: those of versions that knew no colour', async t => {
+  const noise = (i: number) => Math.imul(i + 1, 2_654_435_761) >>> 24
+  const glass = (i: number) =>
+    sharp(
+      Uint8Array.from({ length: 24 * 24 * 4 }, (_, k) => noise(600 * i + (k >> 2)) >> (k % 4 === 3 ? i % 2 : 0)),
+      { raw: { width: 24, height: 24, channels: 4 } },
+    )
+  const files: Record<string, Uint8Array> = {}
+  for (let i = 0; i < 20; i++) {
+    const file = `${i % 2 ? 'a' : 'b'}/${String(i).padStart(2, '0')}.png`
+    files[file] = await (i % 3 === 0 ? glass(i) : glass(i).removeAlpha()).png().toBuffer()
+  }
+  const path = writeFiles(files)
+  const digestOf = async (imageSize: number[] | null) => {
+    const { source } = await trainRows(path, { imageSize })
+    const features = new Uint8Array(source.train.rows * source.height * source.width)
+    await source.load('train', features, new Int32Array(source.train.rows))
+    return createHash('sha256').update(features).digest('hex').slice(0, 16)
+  }
+  t.same([await digestOf(null), await digestOf([40, 50])], ['b83ebc504c5ef8ed', '36e30aa7c1f6afed'])
 })
