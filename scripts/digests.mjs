@@ -5,6 +5,8 @@
  *   node scripts/digests.mjs --against ../older     the same with another built tree, on this machine; exit code 1 if any differs
  *   node scripts/digests.mjs --backends wasm,onednn:bf16 --only smoke,quickstart
  *
+ *   node scripts/digests.mjs --core-type SkylakeX   with this kernel of OpenBLAS, where an older tree would take another by itself
+ *
  * Digests of `wasm` are the same everywhere; those of native backends belong to a library and a CPU, so they are compared between
  * two trees on one machine. MNIST's files are taken from GRADLOOM_TEST_MNIST, else from ../shared/data/mnist.
  */
@@ -34,11 +36,13 @@ const { values } = parseArgs({
     backends: { type: 'string' },
     only: { type: 'string' },
     workers: { type: 'string', default: '2' },
+    'core-type': { type: 'string' },
   },
 })
 const mnist = resolve(process.env['GRADLOOM_TEST_MNIST'] ?? '../shared/data/mnist')
 // A core type that the machine's administrator sets slows OpenBLAS and changes its bits; both trees run without.
 const { OPENBLAS_CORETYPE: _, ...env } = process.env
+if (values['core-type']) env['OPENBLAS_CORETYPE'] = values['core-type']
 
 /** Digest of an experiment's weights in `tree`, or the last line of what went wrong. */
 function digestOf(tree, experiment, backend) {

@@ -4,6 +4,8 @@
  *
  *   node scripts/speed-against.mjs --against ../before [--turns 60] [--workers 1,2] [--only small,reference] [--backends wasm,onednn]
  *
+ * Both use the library that the first one has loaded: where OpenBLAS does not know the CPU, name its kernel in OPENBLAS_CORETYPE.
+ *
  * A ratio above 1: this tree is slower. The interval is that of the median, 95 %, by the binomial distribution.
  */
 import { resolve } from 'node:path'
