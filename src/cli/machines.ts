@@ -13,12 +13,13 @@ import { watchInterrupts } from './interrupt.js'
 const ENDED_MS = 20_000
 
 /**
- * Has rank 0 run `lead`, and the others follow it to its end. Without a launcher, or with `off`, this process leads none. Rejects with
+ * Has rank 0 run `lead`, and the others `follow` it to its end. Without a launcher, or with `off`, this process leads none. Rejects with
  * the error of the run; then all ranks end with this process.
  */
 export async function overMachines(
   machines: Experiment['compute']['machines'],
   lead: (ranks: SharedRun | undefined) => Promise<void>,
+  follow: (ranks: SharedRun, signal: AbortSignal) => Promise<number> = followTraining,
 ): Promise<void> {
   const launched = machines === 'off' ? null : launchedBy(process.env)
   if (launched === null) return lead(undefined)
@@ -28,7 +29,7 @@ export async function overMachines(
     if (ranks.rank === 0) {
       await lead(ranks)
       end(ranks, Number(process.exitCode ?? 0))
-    } else process.exitCode = await followed(ranks)
+    } else process.exitCode = await followed(ranks, follow)
     await ranks.end()
   } catch (error) {
     if (ranks.rank === 0 && !ranks.isBroken) await politely(ranks, error)
@@ -57,15 +58,21 @@ async function politely(ranks: SharedRun, error: unknown): Promise<void> {
   }
 }
 
-async function followed(ranks: SharedRun): Promise<number> {
-  const { follow } = await import('../coordinator/follow.js')
+async function followTraining(ranks: SharedRun, signal: AbortSignal): Promise<number> {
+  return (await import('../coordinator/follow.js')).follow(ranks, { signal })
+}
+
+async function followed(
+  ranks: SharedRun,
+  follow: (ranks: SharedRun, signal: AbortSignal) => Promise<number>,
+): Promise<number> {
   const stop = new AbortController()
   const interrupt = watchInterrupts(
     () => stop.abort(),
     () => {},
   )
   try {
-    return await follow(ranks, { signal: stop.signal })
+    return await follow(ranks, stop.signal)
   } finally {
     interrupt.dispose()
   }

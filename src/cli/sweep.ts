@@ -2,6 +2,8 @@
 import { relative } from 'node:path'
 import { MultiBar, type SingleBar } from 'cli-progress'
 import type { Argv, CommandModule } from 'yargs'
+import type { SharedRun } from '../coordinator/ranks.js'
+import { ConfigError } from '../errors.js'
 import { formatCount, formatCounted, shellWord } from '../format.js'
 import { compareRuns, comparisonTable } from '../report/comparison.js'
 import { loadSweep } from '../sweep/file.js'
@@ -9,6 +11,7 @@ import type { SweepResult, SweepRun } from '../sweep/result.js'
 import { runSweep } from '../sweep/sweep.js'
 import { aligned } from './compare.js'
 import { watchInterrupts } from './interrupt.js'
+import { overMachines } from './machines.js'
 
 interface SweepArguments {
   sweep: string
@@ -44,36 +47,51 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
         '$0 sweep configs/sweeps/quickstart.json --parallel 2',
         'two at a time, each with half of the cores',
       ) as unknown as Argv<SweepArguments>,
-  handler: async ({ sweep, runDir, parallel, keepFailed, json, quiet }) => {
-    const loaded = await loadSweep(sweep)
-    const stop = new AbortController()
-    const view = new SweepView(quiet)
-    const interrupt = watchInterrupts(
-      signal => {
-        view.line(`${signal}: saving the current runs; the same command continues the sweep`)
-        stop.abort()
-      },
-      () => view.close(),
+  handler: args => overMachines('auto', ranks => sweepOver(ranks, args), followSweep),
+}
+
+async function followSweep(ranks: SharedRun, signal: AbortSignal): Promise<number> {
+  return (await import('../sweep/ranks.js')).followSweep(ranks, signal)
+}
+
+async function sweepOver(
+  ranks: SharedRun | undefined,
+  { sweep, runDir, parallel, keepFailed, json, quiet }: SweepArguments,
+): Promise<void> {
+  if (ranks && parallel !== undefined) {
+    throw new ConfigError(
+      `--parallel is ${parallel}, expected none: each of ${ranks.size} ranks takes one run at a time`,
     )
-    let result: SweepResult
-    try {
-      result = await runSweep(loaded, {
-        ...{ dir: runDir, parallel, keepFailed, signal: stop.signal },
-        onRun: run => view.finished(run),
-        onEvent: (index, event) => {
-          if (event.type === 'progress') view.progress(index, event.step, event.stepsPerEpoch * event.epochs)
-        },
-        onWarning: message => view.line(`warning: ${message}`),
-      })
-    } finally {
-      view.close()
-      interrupt.dispose()
-    }
-    process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${(await resultLines(result)).join('\n')}\n`)
-    const failed = result.runs.some(({ status }) => status === 'failed')
-    const open = result.runs.some(({ status }) => status === 'waiting')
-    process.exitCode = open ? (interrupt.exitCode() ?? 1) : failed ? 1 : 0
-  },
+  }
+  const loaded = await loadSweep(sweep)
+  const stop = new AbortController()
+  ranks?.stopSignal.addEventListener('abort', () => stop.abort())
+  const view = new SweepView(quiet)
+  const interrupt = watchInterrupts(
+    signal => {
+      view.line(`${signal}: saving the current runs; the same command continues the sweep`)
+      stop.abort()
+    },
+    () => view.close(),
+  )
+  let result: SweepResult
+  try {
+    result = await runSweep(loaded, {
+      ...{ dir: runDir, parallel, keepFailed, ranks, signal: stop.signal },
+      onRun: run => view.finished(run),
+      onEvent: (index, event) => {
+        if (event.type === 'progress') view.progress(index, event.step, event.stepsPerEpoch * event.epochs)
+      },
+      onWarning: message => view.line(`warning: ${message}`),
+    })
+  } finally {
+    view.close()
+    interrupt.dispose()
+  }
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${(await resultLines(result)).join('\n')}\n`)
+  const failed = result.runs.some(({ status }) => status === 'failed')
+  const open = result.runs.some(({ status }) => status === 'waiting')
+  process.exitCode = open ? (interrupt.exitCode() ?? 1) : failed ? 1 : 0
 }
 
 async function resultLines({ dir, runs, best }: SweepResult): Promise<string[]> {

@@ -140,12 +140,12 @@ export class Machines {
     return Uint32Array.from(waitsOf(this.#words, this.size), us => us >>> 0)
   }
 
-  /** Sends a message: rank 0 to all others, others to rank 0. Throws the failure if there is one. */
-  tell(message: unknown): void {
+  /** Sends a message: rank 0 to all others, or to one; others to rank 0. Throws the failure if there is one. */
+  tell(message: unknown, to?: number): void {
     if (this.#failure) throw this.#failure
     const text = JSON.stringify(message)
     const peers = this.rank === 0 ? Array.from({ length: this.size - 1 }, (_, i) => i + 1) : [0]
-    for (const to of peers) this.#post({ kind: 'send', to, text })
+    for (const peer of to === undefined ? peers : [to]) this.#post({ kind: 'send', to: peer, text })
   }
 
   /** Aborted when another rank was asked to stop; rank 0. */

@@ -1,4 +1,5 @@
 /** Options and result of a sweep. Types only. */
+import type { Machines } from '../machines/machines.js'
 import type { TrainEvent } from '../run/events.js'
 import type { SweepPoint } from './plan.js'
 
@@ -13,6 +14,8 @@ export interface SweepOptions {
   /** Events of the runs, with the index of the run. */
   readonly onEvent?: ((index: number, event: TrainEvent) => void) | undefined
   readonly onWarning?: ((message: string) => void) | undefined
+  /** Ranks that share the runs; this process is rank 0. Absent: it trains them all. */
+  readonly ranks?: Machines | undefined
   /** Leave runs that failed as they are. Default: they are tried again. */
   readonly keepFailed?: boolean | undefined
 }

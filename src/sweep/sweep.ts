@@ -14,6 +14,7 @@ import { claimSweep } from './claim.js'
 import { DataOfRuns } from './data-of-runs.js'
 import type { LoadedSweep, SweepFile } from './file.js'
 import { overridesOf, sweepPoints } from './plan.js'
+import { RankLanes } from './ranks.js'
 import type { SweepOptions, SweepResult, SweepRun } from './result.js'
 import { isFinished, runTo, type Variant, waiting } from './variant.js'
 
@@ -48,8 +49,9 @@ async function trainAll(
   const { onRun, signal } = options
   const data = new DataOfRuns()
   for (const { loaded, dir } of variants) await data.add(loaded.experiment, dir)
-  const parallel = Math.min(options.parallel ?? sweep.parallel, variants.length)
-  const cores = Math.max(1, Math.floor(availableParallelism() / parallel))
+  const lanes = options.ranks ? new RankLanes(options.ranks, signal) : null
+  const parallel = Math.min(lanes?.count ?? options.parallel ?? sweep.parallel, variants.length)
+  const cores = lanes?.cores ?? Math.max(1, Math.floor(availableParallelism() / parallel))
   const states = new Map<Variant, SweepRun>()
   const note = (variant: Variant, state: SweepRun) => {
     states.set(variant, state)
@@ -61,10 +63,14 @@ async function trainAll(
   let going = variants
   const rungs = rungsOf(sweep.halving)
   for (const [r, share] of rungs.entries()) {
-    await inParallel(going, parallel, async variant => {
+    await inParallel(going, parallel, async (variant, lane) => {
       if (signal?.aborted) return
-      const { epochs } = variant.loaded.experiment.train
-      note(variant, await runTo(variant, Math.max(1, Math.ceil(epochs * share)), { ...options, cores, data }))
+      const epochs = Math.max(1, Math.ceil(variant.loaded.experiment.train.epochs * share))
+      if (lanes === null || lane === 0) note(variant, await runTo(variant, epochs, { ...options, cores, data }))
+      else {
+        note(variant, await lanes.run(lane, variant, epochs, options))
+        await data.add(variant.loaded.experiment, variant.dir)
+      }
     })
     if (signal?.aborted) break
     if (sweep.halving && r < rungs.length - 1) {
@@ -134,19 +140,23 @@ async function variantsOf(sweep: SweepFile, experimentPath: string, dir: string)
   return variants
 }
 
-/** Calls `act` for each item, `count` at a time, in order. The first rejection ends it, once the current calls are done. */
-async function inParallel<T>(items: readonly T[], count: number, act: (item: T) => Promise<void>): Promise<void> {
+/** Calls `act` for each item, `count` at a time, in order, with the number of the lane that it is in. The first rejection ends it, once the current calls are done. */
+async function inParallel<T>(
+  items: readonly T[],
+  count: number,
+  act: (item: T, lane: number) => Promise<void>,
+): Promise<void> {
   let next = 0
   let failure: { readonly error: unknown } | undefined
-  const lane = async () => {
+  const run = async (_: unknown, lane: number) => {
     while (next < items.length && !failure) {
       try {
-        await act(items[next++])
+        await act(items[next++], lane)
       } catch (error) {
         failure ??= { error }
       }
     }
   }
-  await Promise.all(Array.from({ length: count }, lane))
+  await Promise.all(Array.from({ length: count }, run))
   if (failure) throw failure.error
 }

@@ -85,7 +85,7 @@ export const HOW_TO_START_MPICH = 'mpirun -n 4 node node_modules/.bin/gradloom t
 
 function isSocket(fd: number): boolean {
   try {
-    return fstatSync(fd).isSocket() || fstatSync(fd).isFIFO()
+    return fstatSync(fd).isSocket()
   } catch {
     return false
   }

@@ -1,0 +1,195 @@
+/**
+ * Ends a random rank of runs over several, at random moments and inside the writing of checkpoints: by SIGKILL, by making it stand still,
+ * exit or throw. Resumes them with another number of ranks under another MPI, and compares the final weights with those of one process.
+ *
+ *     node scripts/machine-kills.mjs [--kills 50] [--seed 1] [--most-seconds 10]
+ *
+ * Ends with exit code 1 if a digest differs, a checkpoint cannot be read, or a decision takes longer. Needs `npm run build`, Linux, and
+ * both MPIs (test/helpers/mpi.ts).
+ */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { readCheckpoint } from '../dist/src/run/checkpoint-file.js'
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '50' },
+    seed: { type: 'string', default: '1' },
+    'most-seconds': { type: 'string', default: '10' },
+  },
+})
+const wanted = Number(values.kills)
+const root = mkdtempSync(join(tmpdir(), 'gradloom-machine-kills-'))
+const experiment = join(root, 'experiment.json')
+writeFileSync(
+  experiment,
+  JSON.stringify({
+    data: { dataset: 'digits', validation: 0.1 },
+    model: { hidden: [60, 40], dropout: 0.3 },
+    train: { epochs: 3, batchSize: 100 },
+    compute: { backend: 'wasm', workers: 1, machinesTimeout: 3 },
+    checkpoint: { everySteps: 11 },
+  }),
+)
+/** Signals that the hook turns into other ends. */
+const hook = join(root, 'hook.mjs')
+writeFileSync(
+  hook,
+  `process.on('SIGUSR2', () => process.exit(3))
+process.on('SIGWINCH', () => { throw new Error('thrown by machine-kills.mjs') })\n`,
+)
+const ENDS = { SIGKILL: 'killed', SIGSTOP: 'stands still', SIGUSR2: 'exits', SIGWINCH: 'throws' }
+
+/** Park and Miller 1988: the same kills for the same seed, as far as the machine's pace allows. */
+let state = Number(values.seed)
+function random() {
+  state = (state * 48271) % 2147483647
+  return state / 2147483647
+}
+const oneOf = list => list[Math.floor(random() * list.length)]
+
+const OPTIONS = {
+  openmpi: ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '--mca', 'plm', 'isolated'],
+  mpich: [],
+}
+
+/** Processes of a rank, or of all, that were started for this folder. */
+function processesOf(rank) {
+  return readdirSync('/proc').filter(pid => {
+    if (!/^\d+$/.test(pid)) return false
+    try {
+      const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+      if (!args.includes(hook) || args.startsWith('mpi')) return false
+      const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+      const own = variables.find(text => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(text))
+      return own !== undefined && (rank === undefined || own.endsWith(`=${rank}`))
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Runs gradloom in ranks; `plan(strike)` may arrange the end of one. Resolves with the exit code, and when it was struck. */
+function ranks(mpi, count, args, plan) {
+  return new Promise(done => {
+    const main = [process.execPath, '--import', hook, resolve('dist/src/cli/main.js')]
+    const child = spawn(`mpirun.${mpi}`, ['-n', String(count), ...OPTIONS[mpi], ...main, ...args])
+    let text = ''
+    child.stdout.on('data', data => (text += data))
+    child.stderr.on('data', data => (text += data))
+    let struck = null
+    const cleanUp = plan?.(() => {
+      const rank = Math.floor(random() * count)
+      const signal = oneOf(Object.keys(ENDS))
+      const [pid] = processesOf(rank)
+      if (pid === undefined) return
+      struck = { at: Date.now(), how: `${mpi}, rank ${rank} of ${count} ${ENDS[signal]}` }
+      try {
+        process.kill(Number(pid), signal)
+      } catch {
+        struck = null
+      }
+    })
+    child.on('close', async code => {
+      cleanUp?.()
+      const ended = Date.now()
+      while (processesOf().length > 0 && Date.now() - ended < 60_000) await delay(20)
+      done({ code, text, struck, seconds: struck && (Date.now() - struck.at) / 1000 })
+    })
+  })
+}
+
+const afterAWhile = typicalMs => strike => {
+  const timer = setTimeout(strike, random() * typicalMs)
+  return () => clearTimeout(timer)
+}
+
+/** While a checkpoint is being written: some time after its temporary file has appeared. */
+const insideAWrite = folder => strike => {
+  const skip = Math.floor(random() * 8)
+  let seen = 0
+  let watcher
+  const timer = setInterval(() => {
+    try {
+      watcher ??= watch(folder, (_event, name) => {
+        if (name?.endsWith('.tmp') && seen++ === skip) setTimeout(strike, random() * 8)
+      })
+    } catch {
+      // The folder is not there yet.
+    }
+  }, 5)
+  return () => {
+    clearInterval(timer)
+    watcher?.close()
+  }
+}
+
+const digestOf = dir => JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')).weightsSha256
+const alone = join(root, 'alone')
+await new Promise((done, fail) => {
+  const args = ['dist/src/cli/main.js', 'train', experiment, '--run-dir', alone, '--quiet']
+  spawn(process.execPath, args, { stdio: 'inherit' }).on('close', code => (code === 0 ? done() : fail(new Error(code))))
+})
+const expected = digestOf(alone)
+const started = Date.now()
+await ranks('openmpi', 2, ['train', experiment, '--run-dir', join(root, 'first'), '--quiet'])
+const typicalMs = Date.now() - started
+
+let [kills, differences, unreadable, late, runs, longest] = [0, 0, 0, 0, 0, 0]
+while (kills < wanted) {
+  const dir = join(root, `run-${runs++}`)
+  for (let attempt = 0; ; attempt++) {
+    const args = attempt === 0 ? ['train', experiment, '--run-dir', dir] : ['resume', dir]
+    const plan =
+      kills >= wanted ? undefined : kills % 2 === 0 ? afterAWhile(typicalMs) : insideAWrite(join(dir, 'checkpoints'))
+    const { code, text, struck, seconds } = await ranks(
+      oneOf(['openmpi', 'mpich']),
+      oneOf([2, 3]),
+      [...args, '--quiet'],
+      plan,
+    )
+    const files = (() => {
+      try {
+        return readdirSync(join(dir, 'checkpoints')).filter(name => !name.endsWith('.tmp'))
+      } catch {
+        return null
+      }
+    })()
+    for (const name of files ?? []) {
+      await readCheckpoint(join(dir, 'checkpoints', name)).catch(error => {
+        unreadable++
+        process.stdout.write(`UNREADABLE ${error.message}\n`)
+      })
+    }
+    const isDone =
+      readdirSync(root).includes(`run-${runs - 1}`) &&
+      readdirSync(dir).includes('summary.json') &&
+      JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')).status === 'completed'
+    if (struck) {
+      kills++
+      longest = Math.max(longest, seconds)
+      if (seconds > Number(values['most-seconds'])) {
+        late++
+        process.stdout.write(`LATE ${seconds.toFixed(1)} s: ${struck.how}\n${text}\n`)
+      }
+    } else if (!isDone) throw new Error(`${args.join(' ')} ended with ${code}: ${text}`)
+    if (isDone) break
+    if (files === null || !readdirSync(dir).includes('resolved.json')) {
+      rmSync(dir, { recursive: true, force: true })
+      attempt = -1
+    }
+  }
+  if (digestOf(dir) !== expected) {
+    differences++
+    process.stdout.write(`DIFFERENT ${dir}\n`)
+  }
+  process.stdout.write(
+    `${runs} runs, ${kills} ends, ${differences} differences, ${unreadable} unreadable, ${late} late, longest ${longest.toFixed(1)} s\n`,
+  )
+}
+if (differences + unreadable + late > 0) process.exitCode = 1
+else rmSync(root, { recursive: true, force: true })
