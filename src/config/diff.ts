@@ -4,7 +4,7 @@ import { withValue } from './overrides.js'
 import { valueAt } from './problems.js'
 import { taskOf } from './schema/data.js'
 import type { Experiment, ExperimentInput } from './schema.js'
-import { settings, variantIn } from './settings.js'
+import { type SchemaNode, settings, variantIn } from './settings.js'
 import { lossOfTask } from './tasks.js'
 
 /**
@@ -18,9 +18,24 @@ export function differences(experiment: Experiment, defaultName?: string): Exper
     if (variant !== null && variantIn(keys[0], valueAt(experiment, keys.slice(0, 1))) !== variant) continue
     const value = valueAt(experiment, keys)
     const usual = usualOf(path, node.default, experiment, defaultName)
-    if (value !== undefined && !isDeepStrictEqual(value, usual)) different = withValue(different, keys, value)
+    if (value === undefined || isDeepStrictEqual(value, usual)) continue
+    different = withValue(different, keys, withoutDefaults(value, node))
   }
   return different as ExperimentInput
+}
+
+/** A list without the settings of its entries that have their defaults; any other value as it is. */
+function withoutDefaults(value: unknown, { items }: SchemaNode): unknown {
+  if (!Array.isArray(value) || !items?.properties) return value
+  return value.map(entry => shortened(entry, items))
+}
+
+function shortened(value: unknown, node: SchemaNode): unknown {
+  const form = node.properties ? node : node.anyOf?.find(({ properties }) => properties)
+  if (!form?.properties || typeof value !== 'object' || value === null) return value
+  const { properties } = form
+  const kept = Object.entries(value).filter(([key, of]) => !isDeepStrictEqual(of, properties[key]?.default))
+  return Object.fromEntries(kept.map(([key, of]) => [key, properties[key] ? shortened(of, properties[key]) : of]))
 }
 
 function usualOf(path: string, standard: unknown, { data }: Experiment, defaultName: string | undefined): unknown {

@@ -48,6 +48,10 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
     'model.convolutions.1.padding is \'sam\', expected "same" or "valid"; did you mean "same"?',
   ],
   [
+    { model: { convolutions: [{ filters: 4, pool: {} }] } },
+    'model.convolutions.0.pool.size is missing, expected an integer >= 2',
+  ],
+  [
     { model: { convolutions: [{ filters: 4, pool: { size: 1 } }] } },
     'model.convolutions.0.pool.size is 1, expected an integer >= 2',
   ],

@@ -19,7 +19,7 @@ const convolution = z.strictObject({
     ),
   pool: z
     .strictObject({
-      size: z.int().min(2).default(2).meta(help('Height and width of the squares that become one value.')),
+      size: z.int().min(2).meta(help('Height and width of the squares that become one value.')),
       type: z.enum(['max', 'average']).default('max').meta(help('Value of a square: the largest, or the mean.')),
     })
     .nullable()
@@ -43,7 +43,7 @@ export const model = z
       .meta(
         help(
           'Convolutions over pictures in front of `hidden`, each an object: `filters` (required), `size` (3), `stride` (1), `padding` ' +
-            '(`"same"` or `"valid"`), `pool` (null, or `size` 2 and `type` `"max"` or `"average"`), `norm` (null: as `norm`; `"none"` or ' +
+            '(`"same"` or `"valid"`), `pool` (null, or `size` and `type`, `"max"` or `"average"`), `norm` (null: as `norm`; `"none"` or ' +
             '`"batch"`), `dropout` (0). Activation and initial weights are those of the hidden layers.',
         ),
       ),
