@@ -104,6 +104,12 @@ async function showLayers(
   )
 }
 
+/** Shape of the inputs of the first layer; of embedded features they are a row. */
+function shapeOf({ height, width, channels, widths }: Predictor) {
+  const isWhole = widths[0] === height * width * channels
+  return isWhole ? { height, width, channels } : { height: 1, width: widths[0], channels: 1 }
+}
+
 async function showWeights(
   predictor: Predictor,
   count: number,
@@ -114,10 +120,12 @@ async function showWeights(
     import('../picture/layers.js'),
   ])
   const tiles = importantUnits(predictor, count)
-  const title = `first layer: weights of ${tiles.length} of ${formatCounted(predictor.widths[1], 'unit')}`
-  const { height, width, channels, widths } = predictor
-  const isWhole = widths[0] === height * width * channels
-  const shape = isWhole ? { height, width, channels } : { height: 1, width: widths[0], channels: 1 } // embedded features
+  const [first] = predictor.convolutions
+  const of = first ? formatCounted(first.window.output.channels, 'filter') : formatCounted(predictor.widths[1], 'unit')
+  const title = `first layer: weights of ${tiles.length} of ${of}`
+  const shape = first
+    ? { ...first.window.input, height: first.window.size, width: first.window.size }
+    : shapeOf(predictor)
   if (out !== undefined) await savePicture(out, drawWeights(title, tiles, shape))
   if (!json) return [title]
   return [

@@ -105,23 +105,27 @@ export function saidBy(task: Task, values: Float32Array, outputNames: readonly s
 
 /**
  * Units of the first layer whose weights matter most, as images over the input: those with the largest norm of incoming times outgoing
- * weights, which measures how much of the input a unit takes in, and how much of its output is used. By index among equals.
+ * weights, which measures how much of the input a unit takes in, and how much of its output is used. Of a convolution its filters, as
+ * images over a window, those with the largest norm. By index among equals.
  */
 export function importantUnits(predictor: Predictor, count: number): WeightTile[] {
   const incoming = predictor.parameter('layers.0.weight') // (F, U)
   const [features, units] = incoming.shape
   const hidden = predictor.widths.length > 2
+  const isFilter = predictor.convolutions.length > 0
   const weights = Array.from({ length: units }, (_, unit) =>
     Float32Array.from({ length: features }, (_, i) => incoming.get(i, unit)),
   )
-  const outgoing = hidden ? predictor.parameter('layers.1.weight') : null // (U, O)
+  const outgoing = hidden && !isFilter ? predictor.parameter('layers.1.weight') : null // (U, O)
   const heard = (unit: number) =>
     outgoing === null ? 1 : norm(Array.from({ length: outgoing.shape[1] }, (_, o) => outgoing.get(unit, o)))
+  const captionOf = (unit: number) =>
+    isFilter ? `filter ${unit}` : hidden ? `unit ${unit}` : predictor.outputNames[unit]
   return weights
     .map((values, unit) => ({ unit, values, importance: norm(values) * heard(unit) }))
     .sort((a, b) => b.importance - a.importance || a.unit - b.unit)
     .slice(0, count)
-    .map(({ unit, values }) => ({ unit, values, caption: hidden ? `unit ${unit}` : predictor.outputNames[unit] }))
+    .map(({ unit, values }) => ({ unit, values, caption: captionOf(unit) }))
 }
 
 const norm = (values: ArrayLike<number>): number => {
