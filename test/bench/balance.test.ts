@@ -20,6 +20,7 @@ function programFor(backend: Backend, workers: number, passes: RunPlan['passes']
     widths: WIDTHS,
     features: WIDTHS[0],
     embeddings: [],
+    convolutions: [],
     windows: null,
     activation: 'relu',
     dropout: WIDTHS.slice(1, -1).map(() => 0),
