@@ -12,7 +12,7 @@ import { availableParallelism, cpus, hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { ConfigError, RunError } from '../errors.js'
-import { type KoffiMissing, loadKoffi } from '../ffi/koffi.js'
+import { type KoffiMissing, type LibraryHandle, loadKoffi } from '../ffi/koffi.js'
 import { bindsRanks, coresOfRank, HOW_TO_START_MPICH, type Launched, lostLauncher } from '../ffi/mpi/launcher.js'
 import { bindAbort, loadMpi } from '../ffi/mpi/library.js'
 import { gradloomVersion } from '../version.js'
@@ -38,6 +38,10 @@ type Exit = (code: number) => void
 const STOP = '"stop"'
 /** Time for MPI_Abort to end the process before an alarm does. */
 const ALARM_SECONDS = 4
+/** Most time for the launcher to read the last message, and time for it to pass that on. */
+const FLUSH_MS = 1000
+const FLUSH_STEP_MS = 10
+const FORWARD_MS = 150
 /** Before the experiment is known. */
 const TIMEOUT_MS = 10_000
 /** Time for a process to end by itself after the run has failed. */
@@ -318,9 +322,29 @@ async function exitOf({ family }: Launched): Promise<Exit> {
   const libc = koffi.load(null)
   const alarm = libc.func('unsigned int alarm(unsigned int seconds)')
   const exit = libc.func('void _exit(int code)')
+  const unread = unreadOutput(libc)
   return code => {
     alarm(ALARM_SECONDS)
+    // MPICH's launcher ends without what it has not read yet: the message that says why.
+    for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
+    sleep(FORWARD_MS)
     abort(code)
     exit(code)
   }
 }
+
+/** Linux's ioctl that counts the bytes in a pipe. */
+const FIONREAD = 0x541b
+
+/** Bytes of stdout and stderr that the launcher has yet to read; 0 where that cannot be told. */
+function unreadOutput(libc: LibraryHandle): () => number {
+  if (process.platform !== 'linux') return () => 0
+  const ioctl = libc.func('int ioctl(int file, unsigned long request, _Out_ int* bytes)')
+  const of = (file: number): number => {
+    const bytes = [0]
+    return ioctl(file, FIONREAD, bytes) === 0 ? bytes[0] : 0
+  }
+  return () => of(1) + of(2)
+}
+
+const sleep = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
