@@ -75,7 +75,10 @@ class Stream {
       const last = this.#finishing !== undefined
       if (poll % BEAT_POLLS === BEAT_POLLS - 1) await this.#write(':\n\n')
       for (const run of this.#registry.list()) {
-        if (poll % STATUS_POLLS === 0 || last) await this.#sendStatus(run)
+        const isNew = !this.#status.has(run.id)
+        if (isNew || poll % STATUS_POLLS === 0 || last) await this.#sendStatus(run)
+        // A page has no place yet for what belongs to a run that it does not know, as one whose directory is being written.
+        if (!this.#status.has(run.id)) continue
         await this.#sendMetrics(run)
         await this.#sendProgress(run)
       }

@@ -139,3 +139,21 @@ t.test('a server sends the last events before it stops', async t => {
   await stopped
   await t.rejects(next(live, 'metrics'), /ended/)
 })
+
+t.test(
+  'what a run has written is sent after the run itself, also where its directory was not complete at first',
+  async t => {
+    const { dir, metrics } = runDirectory(t)
+    const { url } = await served(t, [dir])
+    renameSync(join(dir, 'resolved.json'), join(dir, 'later.json'))
+    writeFileSync(metrics, line(1))
+    const live = listen(t, url)
+    const first = live.next()
+    // The server looks at the files twice a second: lines that come before the run fail the test, on a slow machine they may come too late to
+    appendFileSync(metrics, line(2))
+    await new Promise(resolve => setTimeout(resolve, 700))
+    renameSync(join(dir, 'later.json'), join(dir, 'resolved.json'))
+    t.equal((await first).value?.event, 'status', 'a page has a place for what follows')
+    t.same(stepsOf(await next(live, 'metrics')), [1, 2])
+  },
+)
