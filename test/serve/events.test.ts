@@ -149,7 +149,7 @@ t.test(
     writeFileSync(metrics, line(1))
     const live = listen(t, url)
     const first = live.next()
-    // The server looks at the files twice a second: lines that come before the run fail the test, on a slow machine they may come too late to
+    // The server looks at the files twice a second; on a slow machine it may look only later, which the test passes too.
     appendFileSync(metrics, line(2))
     await new Promise(resolve => setTimeout(resolve, 700))
     renameSync(join(dir, 'later.json'), join(dir, 'resolved.json'))
