@@ -5,15 +5,13 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { cpuFlags, hasFlags } from '../src/kernels/cpu.js'
+import { CORE_TYPE_FLAGS } from '../src/kernels/native/core-type.js'
 import { type PeerCommand, pythonCommand } from './peer.js'
 
-/** Core types by the CPU flags, as Linux spells them, that their kernels need; "" leaves the choice to OpenBLAS. */
+/** Core types that peers are tried with; "" leaves the choice to OpenBLAS. */
 const CORE_TYPES: readonly (readonly [name: string, flags: readonly string[]])[] = [
   ['', []],
-  ['Haswell', ['avx2', 'fma']],
-  ['Zen', ['avx2', 'fma']],
-  ['SkylakeX', ['avx512f', 'avx512dq', 'avx512vl', 'avx512bw']],
-  ['Cooperlake', ['avx512f', 'avx512dq', 'avx512vl', 'avx512bw', 'avx512_bf16']],
+  ...Object.entries(CORE_TYPE_FLAGS),
 ]
 /** Largest error of a sum in units of its precision, over the sum of the absolute terms; right kernels stay below 1. */
 const MOST_ERROR = 10

@@ -1,6 +1,6 @@
 /** Pictures in colour as data: what folders and arrays have, what the settings make of it, and what is cached. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import sharp from 'sharp'
 import t from 'tap'
 import { openDataset } from '../../src/data/dataset.js'
@@ -13,6 +13,7 @@ import { encodePng } from '../../src/picture/png.js'
 import { inputSize } from '../../src/tensor/input-shape.js'
 import { dataConfig } from '../helpers/data-config.js'
 import { npzOf } from '../helpers/npy.js'
+import { writeFolder } from '../helpers/write-folder.js'
 
 const dir = t.testdir()
 process.env.GRADLOOM_CACHE = join(dir, 'cache')
@@ -26,14 +27,8 @@ const flat = (rgb: Rgb, width = 2, height = 2): Uint8Array =>
     Uint8Array.from({ length: width * height * 3 }, (_, i) => rgb[i % 3]),
   )
 
-function writeFiles(files: Readonly<Record<string, Uint8Array>>): string {
-  const path = join(dir, String(folders++))
-  for (const [name, bytes] of Object.entries(files)) {
-    mkdirSync(dirname(join(path, name)), { recursive: true })
-    writeFileSync(join(path, name), bytes)
-  }
-  return path
-}
+const writeFiles = (files: Readonly<Record<string, Uint8Array>>): string =>
+  writeFolder(join(dir, String(folders++)), files)
 
 const open = (path: string, more: Partial<DataConfig> = {}) =>
   openImageFolder(path, null, dataConfig({ dataset: 'images', path, ...more }))

@@ -1,13 +1,14 @@
 /** Folders of pictures: what systems leave in them, other formats, sizes, and that all is read in the same order. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import sharp from 'sharp'
 import t from 'tap'
 import { openDataset } from '../../src/data/dataset.js'
 import type { DataConfig } from '../../src/data/source.js'
 import { encodePng } from '../../src/picture/png.js'
 import { dataConfig } from '../helpers/data-config.js'
+import { writeFolder } from '../helpers/write-folder.js'
 import { OTHERS } from '../picture/odd-files.js'
 
 const dir = t.testdir()
@@ -18,14 +19,7 @@ const png = (grey: number, width = 2, height = 2): Uint8Array =>
 
 type Files = Readonly<Record<string, Uint8Array>>
 
-function writeFiles(files: Files): string {
-  const path = join(dir, String(folders++))
-  for (const [name, bytes] of Object.entries(files)) {
-    mkdirSync(dirname(join(path, name)), { recursive: true })
-    writeFileSync(join(path, name), bytes)
-  }
-  return path
-}
+const writeFiles = (files: Files): string => writeFolder(join(dir, String(folders++)), files)
 
 const open = (path: string, more: Partial<DataConfig> = {}) =>
   openDataset(dataConfig({ dataset: 'images', path, ...more }), { baseDir: '/' })

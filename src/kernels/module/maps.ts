@@ -1,13 +1,14 @@
 /**
- * Binds the kernels of feature maps that do not depend on a backend's weights, of assembly/maps.ts, to row-major maps. Runs in workers.
+ * Binds the kernels of feature maps: those that do not depend on a backend's weights, of assembly/maps.ts, to row-major maps, and the parts
+ * in which backends differ. Runs in workers.
  */
 import type { FeatureShape, Window } from '../../model/convolution.js'
 import { positionsOf, unitsOf } from '../../model/convolution.js'
 import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { MapKernels } from '../backend.js'
+import type { MapKernels, RowKernel, WeightTensors } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
-import { checkDropoutOfMaps, checkPool } from '../shapes.js'
+import { checkConvolution, checkDropoutOfMaps, checkFlatten, checkPool } from '../shapes.js'
 import { bindMask } from './elementwise.js'
 import { NOWHERE, type PartOf } from './part.js'
 
@@ -41,11 +42,57 @@ export const partOfMaps: PartOf = ({ cols, tensor }) => {
   })
 }
 
-/** `scratch` takes DROPOUT_SCRATCH_BYTES. */
-export function bindPlainMaps(
+/** Parts of the kernels of maps in which backends differ; their operands are checked. */
+export interface MapParts {
+  /** out = windows of x · b; `backward`: of deltas, for the inputs that they come from. */
+  convolve(
+    out: readonly [Matrix, FeatureShape],
+    x: readonly [Matrix, FeatureShape],
+    b: WeightTensors['master'],
+    window: Window,
+    backward: boolean,
+  ): RowKernel
+  readonly update: MapKernels['convolutionUpdate']
+  readonly derive: MapKernels['derive']
+  /** Copies maps to rows, or back. */
+  flat(flat: Matrix, maps: Matrix, toFlat: boolean): RowKernel
+}
+
+/** All kernels of maps. `scratch` takes DROPOUT_SCRATCH_BYTES. */
+export function bindMapKernels(
   wasm: WasmExports,
   scratch: number,
-): Pick<MapKernels, 'pool' | 'poolBackward' | 'dropout'> {
+  { convolve, update, derive, flat }: MapParts,
+): MapKernels {
+  return {
+    convolution(out, x, w, window) {
+      checkConvolution('convolution', out, x, w, window)
+      return convolve([out, window.output], [x, window.input], w.master, window, false)
+    },
+    convolutionBackward(dx, dz, w, window) {
+      checkConvolution('convolutionBackward', dz, dx, w, window)
+      if (!w.derived)
+        throw new TypeError('convolutionBackward: w.derived is null, expected the weight by tap and filter')
+      return convolve([dx, window.input], [dz, window.output], w.derived, window, true)
+    },
+    convolutionUpdate(w, x, dz, window) {
+      checkConvolution('convolutionUpdate', dz, x, w, window)
+      return update(w, x, dz, window)
+    },
+    derive,
+    ...bindPlainMaps(wasm, scratch),
+    flatten(out, x) {
+      checkFlatten(out, x)
+      return flat(out, x, true)
+    },
+    unflatten(dx, dz) {
+      checkFlatten(dz, dx)
+      return flat(dz, dx, false)
+    },
+  }
+}
+
+function bindPlainMaps(wasm: WasmExports, scratch: number): Pick<MapKernels, 'pool' | 'poolBackward' | 'dropout'> {
   return {
     pool(out, x, window, type) {
       checkPool('pool', out, x, window)

@@ -15,11 +15,16 @@ const MODERN = new Set(
     .map(name => name.toLowerCase()),
 )
 
-/** Kernels by the flags of a CPU that can run them, the best first; every build for several CPUs of the last years has them. */
-const FALLBACKS: readonly (readonly [name: string, flags: readonly string[]])[] = [
-  ['SkylakeX', ['avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl']],
-  ['Haswell', ['avx2', 'fma']],
-]
+/** Kernels, and the flags of a CPU that can run them, as Linux spells them. */
+export const CORE_TYPE_FLAGS = {
+  Haswell: ['avx2', 'fma'],
+  Zen: ['avx2', 'fma'],
+  SkylakeX: ['avx512f', 'avx512dq', 'avx512vl', 'avx512bw'],
+  Cooperlake: ['avx512f', 'avx512dq', 'avx512vl', 'avx512bw', 'avx512_bf16'],
+} as const
+
+/** Kernels to ask for, the best first: every build for several CPUs of the last years has them. */
+const FALLBACKS = ['SkylakeX', 'Haswell'] as const
 
 /** The kernel to ask for instead of that which the library chose; null: its choice stands, or the user has made one. */
 export function betterCoreType(
@@ -29,7 +34,7 @@ export function betterCoreType(
 ): string | null {
   if (name !== 'OpenBLAS' || env[CORE_TYPE_VARIABLE] !== undefined) return null
   if (detail === 'unknown' || MODERN.has(detail.toLowerCase())) return null
-  return FALLBACKS.find(([, needed]) => hasFlags(needed, flags))?.[0] ?? null
+  return FALLBACKS.find(coreType => hasFlags(CORE_TYPE_FLAGS[coreType], flags)) ?? null
 }
 
 /** The environment with a kernel of OpenBLAS; null: as it is. */

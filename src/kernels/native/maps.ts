@@ -9,8 +9,7 @@ import type { Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
 import type { MapKernels, RowKernel, Tile, WeightTensors, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
-import { bindPlainMaps, placesOf, slideOf } from '../module/maps.js'
-import { checkConvolution, checkFlatten } from '../shapes.js'
+import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
 import { bindF32UpdateOf } from './f32-update.js'
 import type { Products } from './products.js'
 import { paddedTo, rowMajor } from './row-major.js'
@@ -79,13 +78,7 @@ export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScra
   }
 
   /** out = patches of x · b. */
-  const convolve = (
-    [out, to]: readonly [Matrix, FeatureShape],
-    [x, from]: readonly [Matrix, FeatureShape],
-    b: WeightTensors['master'],
-    window: Window,
-    backward: boolean,
-  ): RowKernel => {
+  const convolve: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
     const patch = backward ? backPatch(window) : patchSize(window)
     const patches = bindPatches(to, x, from, window, patch, backward)
     const [rowsOut, weights] = [rowMajor(out.tensor), rowMajor(b)]
@@ -95,21 +88,9 @@ export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScra
     return (row, rows) => patches(row, rows, visit)
   }
 
-  return {
-    convolution(out, x, w, window) {
-      checkConvolution('convolution', out, x, w, window)
-      return convolve([out, window.output], [x, window.input], w.master, window, false)
-    },
-
-    convolutionBackward(dx, dz, w, window) {
-      checkConvolution('convolutionBackward', dz, dx, w, window)
-      if (!w.derived)
-        throw new TypeError('convolutionBackward: w.derived is null, expected the weight by tap and filter')
-      return convolve([dx, window.input], [dz, window.output], w.derived, window, true)
-    },
-
-    convolutionUpdate(w, x, dz, window) {
-      checkConvolution('convolutionUpdate', dz, x, w, window)
+  return bindMapKernels(wasm, dropoutScratch, {
+    convolve,
+    update(w, x, dz, window) {
       const patch = patchSize(window)
       const patches = bindPatches(window.output, x, window.input, window, patch, false)
       const dzs = rowMajor(dz.tensor)
@@ -127,17 +108,9 @@ export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScra
       })
     },
 
-    derive: (w, window) => bindDerive(w, window),
-    ...bindPlainMaps(wasm, dropoutScratch),
-    flatten(out, x) {
-      checkFlatten(out, x)
-      return bindFlat(out, x, true)
-    },
-    unflatten(dx, dz) {
-      checkFlatten(dz, dx)
-      return bindFlat(dz, dx, false)
-    },
-  }
+    derive: bindDerive,
+    flat: bindFlat,
+  })
 }
 
 /** Writes the derived layout of a tile. */

@@ -2,13 +2,12 @@
  * Convolutions of the portable backend, of module/assembly/convolution.ts: weights in packed panels, maps row-major with whole panels of
  * channels. Runs in workers; writes maps, parameters' tiles and the thread's scratch.
  */
-import type { FeatureShape, Window } from '../../model/convolution.js'
+import type { Window } from '../../model/convolution.js'
 import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
 import type { MapKernels, RowKernel, Tile, WeightTensors, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
-import { bindPlainMaps, placesOf, slideOf } from '../module/maps.js'
-import { checkConvolution, checkFlatten } from '../shapes.js'
+import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
 import { ENTRY_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES, weightShape } from './panels.js'
 import { bindPanelUpdateOf } from './update.js'
 
@@ -74,13 +73,7 @@ interface Parts {
 
 export function bindMaps({ wasm, dropoutScratch, scratch, gradientScratch, chunkPanels }: Parts): MapKernels {
   /** Products of windows of x with b, forward or backward. */
-  const convolve = (
-    [out, to]: readonly [Matrix, FeatureShape],
-    [x, from]: readonly [Matrix, FeatureShape],
-    b: WeightTensors['master'],
-    window: Window,
-    backward: boolean,
-  ): RowKernel => {
+  const convolve: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
     const [toPlaces, fromPlaces] = [placesOf(out, to), placesOf(x, from)]
     const weights = panelsAt(b)
     const { rows: bandRows } = bandsOf(window, backward)
@@ -96,21 +89,9 @@ export function bindMaps({ wasm, dropoutScratch, scratch, gradientScratch, chunk
     }
   }
 
-  return {
-    convolution(out, x, w, window) {
-      checkConvolution('convolution', out, x, w, window)
-      return convolve([out, window.output], [x, window.input], w.master, window, false)
-    },
-
-    convolutionBackward(dx, dz, w, window) {
-      checkConvolution('convolutionBackward', dz, dx, w, window)
-      if (!w.derived)
-        throw new TypeError('convolutionBackward: w.derived is null, expected the weight by tap and filter')
-      return convolve([dx, window.input], [dz, window.output], w.derived, window, true)
-    },
-
-    convolutionUpdate(w, x, dz, window) {
-      checkConvolution('convolutionUpdate', dz, x, w, window)
+  return bindMapKernels(wasm, dropoutScratch, {
+    convolve,
+    update(w, x, dz, window) {
       const { input, output } = window
       const [xs, dzs] = [placesOf(x, input), placesOf(dz, output)]
       const { rows: blockRows, paddedBytes } = blocksOf(window)
@@ -135,16 +116,8 @@ export function bindMaps({ wasm, dropoutScratch, scratch, gradientScratch, chunk
     },
 
     derive: (w, window) => bindConvolutionDerive(wasm, w, window),
-    ...bindPlainMaps(wasm, dropoutScratch),
-    flatten(out, x) {
-      checkFlatten(out, x)
-      return bindFlat(out, x, true)
-    },
-    unflatten(dx, dz) {
-      checkFlatten(dz, dx)
-      return bindFlat(dz, dx, false)
-    },
-  }
+    flat: bindFlat,
+  })
 }
 
 /** Writes the derived layout of a tile. */
