@@ -26,7 +26,7 @@ export interface DryRun {
   readonly backendAdvice: string | null
   readonly precision: string
   readonly workers: number
-  /** What `train` says of the data at its start. */
+  /** Notes and warnings on the data that `train` shows at its start. */
   readonly notes: readonly string[]
   readonly warnings: readonly string[]
 }

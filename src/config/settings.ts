@@ -169,7 +169,7 @@ function descend(node: SchemaNode, [key, ...rest]: readonly string[]): SchemaNod
   return undefined
 }
 
-/** What is an object with keys that are known, or the one of several forms of a value that is. */
+/** The schema of an object with known keys: the given one, or the one of several forms of a value that is such. */
 export function objectForm({
   anyOf,
   properties,

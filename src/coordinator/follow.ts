@@ -1,5 +1,5 @@
 /**
- * What all ranks but 0 do: load their copy of the data, then make the calls of rank 0 when it makes them. They write no file and print
+ * Work of all ranks but 0: they load their copy of the data, then make the calls of rank 0 when it makes them. They write no file and print
  * nothing; a failure here is told to rank 0, which ends the run. Main thread.
  */
 import type { TrainingData } from '../data/memory.js'

@@ -31,7 +31,7 @@ export type RankCall =
   | { readonly call: 'share' }
   | { readonly call: 'run'; readonly from: number; readonly to: number; readonly rateFactor: number }
 
-/** What rank 0 tells the others: first what is trained, then each call, then that the run has ended, with its exit code. */
+/** Message of rank 0 to the others: first what is trained, then each call, then that the run has ended, with its exit code. */
 export type Told =
   | {
       readonly call: 'open'
@@ -102,7 +102,7 @@ interface Opened {
   readonly input: InputSpec
 }
 
-/** What must be the same in all ranks, each by its digest; the names are for messages. */
+/** Digests of all that must be the same in all ranks; the names are for messages. */
 export function digestsOf({ plan, files, input }: Opened): Record<string, string> {
   return {
     data: digest(files.map(({ md5 }) => md5)),

@@ -111,7 +111,7 @@ export class Trainer {
     this.#training = {
       ...{ experiment, session, directory, emit, warn },
       state: new RunState(experiment),
-      // What a worker of one rank has left undone cannot be taken up by the others.
+      // Work that a worker of one rank has left undone cannot be taken up by the others.
       restarts: new Restarts(session.ranks ? 0 : experiment.compute.maxRestarts, warn),
       initialise: parts.initialise ?? (session => session.initialise()),
       checkpointing:

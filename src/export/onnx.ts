@@ -151,7 +151,7 @@ interface Input {
   readonly notes: Readonly<Record<string, unknown>>
 }
 
-/** What a model's input is, in the words of its notes; `plain` where nothing else is to say. */
+/** Description of a model's input for its notes; `plain` where nothing else is to say. */
 export function inputNote({ scaling, shape }: Pick<OnnxModel, 'scaling' | 'shape'>): string {
   const plain = scaling ? 'as in the data, neither shifted nor scaled' : 'bytes / 255, background 0, row by row'
   if (shape?.channels !== 3) return plain

@@ -19,7 +19,7 @@ import { gradloomVersion } from '../version.js'
 import { type Attachment, type CommStart, type FromComm, secondNow, type ToComm } from './protocol.js'
 import { waitsOf } from './words.js'
 
-/** What ranks tell each other when they have met. */
+/** Facts that ranks tell each other when they have met. */
 export interface RankFacts {
   readonly rank: number
   readonly host: string

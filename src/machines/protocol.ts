@@ -1,7 +1,7 @@
 /** Messages between the main thread and the communication thread of a rank. Both threads. */
 import type { MpiFamily } from '../ffi/mpi/launcher.js'
 
-/** What the communication thread is started with. */
+/** Data that the communication thread is started with. */
 export interface CommStart {
   readonly family: MpiFamily
   /** Ranks that the launcher started; null: it does not say. */

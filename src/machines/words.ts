@@ -28,7 +28,7 @@ export const Exchange = {
   ranks: 112,
 } as const
 
-/** What an exchange does with the parts: everyone gets all of them, or rank 0 does, or everyone gets that of rank 0. */
+/** Operation of an exchange on the parts: everyone gets all of them, or rank 0 does, or everyone gets that of rank 0. */
 export const Operation = { allgather: 0, gather: 1, broadcast: 2 } as const
 
 export const exchangeWords = (ranks: number): number => Exchange.ranks + 3 * ranks

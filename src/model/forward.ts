@@ -29,7 +29,7 @@ export const forwardSettings = ({ model, train }: Pick<Experiment, 'model' | 'tr
   loss: train.loss,
 })
 
-/** What of a convolution decides its outputs beside its weights; `norm` of null is that of the model, which is compared by itself. */
+/** Settings of a convolution that decide its outputs beside its weights; `norm` of null is that of the model, which is compared by itself. */
 const decisive = ({ dropout: _, ...convolution }: Experiment['model']['convolutions'][number]) => convolution
 
 /** The first setting in which two networks differ, by its path; null: with the same weights they put out the same. */

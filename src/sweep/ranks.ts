@@ -7,7 +7,7 @@ import { DataOfRuns } from './data-of-runs.js'
 import type { SweepOptions, SweepRun } from './result.js'
 import { runTo, type Variant } from './variant.js'
 
-/** What rank 0 tells another: a run to train up to some epochs, that all runs should stop, or that the sweep has ended. */
+/** Message of rank 0 to another: a run to train up to some epochs, that all runs should stop, or that the sweep has ended. */
 type Told =
   | { readonly call: 'variant'; readonly variant: Variant; readonly epochs: number; readonly keepFailed: boolean }
   | { readonly call: 'stop' }

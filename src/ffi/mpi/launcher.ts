@@ -1,5 +1,5 @@
 /**
- * What the launcher of an MPI program says in the environment, before any library is loaded: which of the two families of MPI must be
+ * Facts that the launcher of an MPI program states in the environment, before any library is loaded: which of the two families of MPI must be
  * loaded, which rank this process is, and of how many. Pure but for one look at a descriptor; main thread.
  *
  * A library of the other family would start as a program of its own of size 1, without a message. So the family follows from the

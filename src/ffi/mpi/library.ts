@@ -24,7 +24,7 @@ const THREAD_FUNNELED = 1
 const VERSION_BYTES = 8192
 const ERROR_BYTES = 512
 
-/** What differs between the families. */
+/** Handles and constants in which the families differ. */
 interface Handles {
   /** C type of a handle. */
   readonly type: 'void*' | 'int'
@@ -108,7 +108,7 @@ export function loadMpi(koffi: Koffi, family: MpiFamily, names = NAMES[family]):
 const handlesOf = (family: MpiFamily, library: LibraryHandle): Handles =>
   family === 'open-mpi' ? openMpiHandles(library) : MPICH_HANDLES
 
-/** What the library says about itself; it may be asked before MPI is started. */
+/** The library's text about itself; it may be asked for before MPI is started. */
 export function versionOf({ library }: FoundMpi): string {
   const get = library.func('int MPI_Get_library_version(void* text, _Out_ int* length)')
   const text = Buffer.alloc(VERSION_BYTES)

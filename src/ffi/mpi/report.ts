@@ -9,7 +9,7 @@ export interface MpiState {
     /** Its name for the dynamic linker, and what it says about itself; null: it cannot be loaded. */
     readonly library: { readonly name: string; readonly version: string } | null
   }[]
-  /** What started this process; null: no launcher, or one that started one process. */
+  /** Launcher that started this process; null: no launcher, or one that started one process. */
   readonly launcher: string | null
 }
 

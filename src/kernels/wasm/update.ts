@@ -33,7 +33,7 @@ function eachChunk(chunkInputs: number): TileLayout['eachPart'] {
   }
 }
 
-/** What a kind of layer does with its weights in panels: its gradient, and their derived layout. */
+/** Operations of a kind of layer on its weights in panels: its gradient, and their derived layout. */
 type PanelGradient = Pick<TileLayout, 'splitsBuffers' | 'prepare' | 'gradient'> & { derivePart(part: Tile): void }
 
 /** Binds the update of a weight. `scratch` takes `gradientScratchBytes`, `lists` `gradientListBytes`. */

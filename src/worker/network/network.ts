@@ -52,11 +52,11 @@ export interface PassPart {
   readonly work?: number
   /** Returns 0 or the code of a fault (see plan/faults.ts). */
   run(pass: Pass, rows: Rows, columns?: Columns): number
-  /** What it writes in training, for a run over several ranks; absent: such a run is refused. */
+  /** Tensors that it writes in training, for a run over several ranks; absent: such a run is refused. */
   readonly writes?: Written
 }
 
-/** What a part of a pass writes: at the rows and columns that it is given. */
+/** Tensors that a part of a pass writes: at the rows and columns that it is given. */
 export interface Written {
   /** (B, ·) Read by other parts and by updates, at any rows and columns. */
   readonly matrices: readonly Matrix[]

@@ -128,7 +128,7 @@ export function bindVectors(
 /** A bias before batch normalisation: a mini-batch's mean takes it away again, so that its gradient is 0. */
 export const unusedBias: VectorGradients = { apply() {}, accumulate() {}, keep() {}, kept: [] }
 
-/** What a layer without parameters has in place of them. */
+/** Bindings of a layer without parameters: they do nothing. */
 export const withoutParameters = ({ vectors: tensors }: LayerContext['tensors']) => ({
   weight: null,
   vectors: { ...unusedBias, tensors, update() {} },

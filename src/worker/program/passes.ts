@@ -96,7 +96,7 @@ function rowPieces<C>(height: number, source: PassSource<C>) {
 }
 
 /**
- * What a pass over whole rows through some layers writes. `isWhole`: through all of them, backward too, after which nothing reads what
+ * Tensors that a pass over whole rows through some layers writes. `isWhole`: through all of them, backward too, after which nothing reads what
  * parts keep for each other.
  */
 function writtenInRows(network: Network, layers: Network['layers'], isWhole: boolean): Written[] {
@@ -123,7 +123,7 @@ function regionsOf(
   ]
 }
 
-/** What a rank does for the rows of another: their inputs, which are cheaper to gather than to send. */
+/** Work of a rank for the rows of another: their inputs, which are cheaper to gather than to send. */
 const gatherAlone =
   <C>(network: Network, source: PassSource<C>, height: number) =>
   (task: number, context: C): void =>

@@ -36,13 +36,13 @@ interface Dealt {
   readonly mine: readonly number[]
   readonly foreign: readonly number[]
   readonly own: ReadonlyMap<number, Packed>
-  /** What this rank takes of the others. */
+  /** Regions that this rank takes from the others. */
   readonly taken: readonly Packed[]
   readonly bytes: Int32Array
   readonly places: Int32Array
 }
 
-/** What the sharing of a stage's tasks may depend on. */
+/** Facts that the sharing of a stage's tasks may depend on. */
 type Context = { readonly rows: number } | null
 
 /** The stages of one rank. `first`: number of the first stage, which tells programs apart where ranks compare their places. */

@@ -45,11 +45,11 @@ export interface Shared<C> {
   readonly deal: 'neighbours' | 'largest' | 'root'
   /** Work of a task, in any unit; 0: every rank runs it. The same at every step where a rank keeps what it computed. */
   work(task: number, context: C): number
-  /** What a task writes and others need; absent: nothing, and no fault comes from it. */
+  /** Regions that a task writes and others need; absent: nothing, and no fault comes from it. */
   readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
   /** Who gets it; default: all. */
   readonly to?: 'all' | 'root'
-  /** What a rank does in place of a task of another. */
+  /** Work of a rank in place of a task of another. */
   readonly others?: (task: number, context: C) => void
   /** Whether this rank takes what another has written; default: yes. */
   readonly takes?: (task: number) => boolean

@@ -158,7 +158,7 @@ export interface Normalisation {
   sums(rows: number, columns?: Columns): void
   /** Deltas of the product, after `sums`. Batch normalisation: of all rows, and any columns. Returns whether they are finite. */
   backward(rows: Rows, columns?: Columns): boolean
-  /** What `forward` writes in training beside z, and `sums`. */
+  /** Tensors that `forward` writes in training beside z, and `sums`. */
   readonly written: {
     readonly kept: readonly Matrix[]
     readonly ofColumns: readonly FloatTensor[]
