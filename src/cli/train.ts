@@ -1,9 +1,11 @@
 /** `gradloom train`: parses options, calls `train`, sets the exit code. Main thread; the engine is loaded when it runs. */
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import type { LoadedExperiment } from '../config/load.js'
 import { fromCurrentFolder } from '../config/paths.js'
 import type { SharedRun } from '../coordinator/ranks.js'
+import { launchedBy } from '../ffi/mpi/launcher.js'
 import type { WeightLayout } from '../import/assign.js'
 import { overMachines } from './machines.js'
 import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
@@ -110,6 +112,7 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & {
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {
+  if (follows(args)) return overMachines('auto', () => Promise.resolve())
   // Find mistakes in the experiment before the engine is even loaded.
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
@@ -128,9 +131,16 @@ async function runTrain(args: TrainArguments): Promise<void> {
   }
 }
 
+/** True for another rank than 0 whose machine has no such file: rank 0 says what it trains. */
+function follows(args: TrainArguments): boolean {
+  const rank = launchedBy(process.env)?.rank ?? 0
+  return rank > 0 && !args.dryRun && !existsSync(args.experiment) && !overridesOf(args).includes('compute.machines=off')
+}
+
 /** Begins to read the table of an experiment, so that other threads do that while the engine is loaded. False: it has none. */
 async function beginReading({ experiment: { data }, baseDir }: LoadedExperiment): Promise<boolean> {
   if (data.dataset !== 'table' || data.path === null) return false
+  if (data.from === 'rank0' && (launchedBy(process.env)?.rank ?? 0) > 0) return false
   const [{ openAhead }, { formatOf }] = await Promise.all([
     import('../data/table/open-reader.js'),
     import('../data/table/format.js'),

@@ -9,7 +9,7 @@ const FREE = [
   ...['name', '$schema', 'train.epochs', 'train.stopAfterSeconds', 'train.evaluateEverySteps', 'checkpoint.'],
   ...['train.earlyStopping.patience', 'train.earlyStopping.restoreBest'],
   ...['compute.workers', 'compute.library', 'compute.maxRestarts', 'compute.machines'],
-  ...['log.', 'data.preparation'],
+  ...['log.', 'data.preparation', 'data.from'],
 ]
 /** Settings free to change if no step has been skipped, and no checkpoint may be rolled back to. */
 const FREE_WHILE_STOPPING = ['train.onNonFinite', 'train.rollbackFactor', 'train.maxNonFinite']

@@ -1,11 +1,13 @@
 /**
- * Work of all ranks but 0: they load their copy of the data, then make the calls of rank 0 when it makes them. They write no file and print
+ * Work of all ranks but 0: they load their copy of the data, or get it from rank 0, then make the calls of rank 0 when it makes them. They write no file and print
  * nothing; a failure here is told to rank 0, which ends the run. Main thread.
  */
 import type { TrainingData } from '../data/memory.js'
-import { prepareSession } from './prepare.js'
+import type { PlanOptions } from '../worker/plan/plan.js'
+import { prepareReceiver, prepareSession } from './prepare.js'
 import { digestsOf, plannedRanks, type SharedRun, type Told } from './ranks.js'
 import { Session } from './session.js'
+import { EndedEarly, sourceOf } from './shared-data.js'
 
 export interface FollowOptions {
   /** Samples of an experiment whose `data.dataset` is "memory". */
@@ -28,6 +30,7 @@ export async function follow(ranks: SharedRun, { data, signal }: FollowOptions =
       } else await act(session!, told)
     }
   } catch (error) {
+    if (error instanceof EndedEarly) return error.exitCode
     if (!ranks.failure) ranks.tellError(error as Error)
     throw error
   } finally {
@@ -37,16 +40,14 @@ export async function follow(ranks: SharedRun, { data, signal }: FollowOptions =
 
 async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, data?: TrainingData): Promise<Session> {
   ranks.setTimeout(told.experiment.compute.machinesTimeout)
-  const prepared = await prepareSession(
-    told.experiment,
-    told.baseDir,
-    {
-      ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-      ranks: plannedRanks(ranks, told.experiment, told.workers),
-    },
-    data,
-    told.model,
-  )
+  const { experiment, source } = told
+  const options: PlanOptions = {
+    ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
+    ranks: plannedRanks(ranks, experiment, told.workers),
+  }
+  const prepared = source
+    ? await prepareReceiver(experiment, sourceOf(source), options)
+    : await prepareSession(experiment, told.baseDir, options, data, told.model)
   return await Session.start({ ...prepared, ranks }, prepared.experiment, told.known)
 }
 

@@ -18,6 +18,7 @@ import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model
 import { prepareSession } from './prepare.js'
 import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told, warnOfBinding } from './ranks.js'
 import { Session } from './session.js'
+import { sharedSource } from './shared-data.js'
 import { recordedStart, startFrom, startingPoint } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
@@ -74,7 +75,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const startedAt = new Date().toISOString()
   ranks?.tell({
     ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: prepared.plan.ranks!.workers },
-    ...{ model: model.spec, known },
+    ...{ model: model.spec, known, source: sharedSource(asked, prepared.data) },
   } satisfies Told)
   const directory =
     options.runDir === null

@@ -1,7 +1,7 @@
 /** Plans a session: opens the data, settles what the experiment left to them, and plans memory and work. Main thread. */
 import type { Experiment } from '../config/schema.js'
 import { withTask } from '../config/task.js'
-import { openDataset } from '../data/dataset.js'
+import { type DatasetSource, openDataset } from '../data/dataset.js'
 import type { SavedInput } from '../data/input.js'
 import { matchModel } from '../data/match.js'
 import type { TrainingData } from '../data/memory.js'
@@ -12,6 +12,16 @@ import { expectClassWeights } from './sample-weights.js'
 
 const NEW_INPUT =
   '--from-input new takes columns, classes and scales from the data, for another model that begins with these weights'
+
+/** Plans a session of a rank whose data rank 0 sends. */
+export async function prepareReceiver(
+  given: Experiment,
+  data: DatasetSource,
+  options: PlanOptions,
+): Promise<PreparedSession> {
+  const experiment = withTask(given, data.task)
+  return { data, experiment, ...(await planRun(experiment, data, options)) }
+}
 
 /** Plans a session. `model`: the model whose columns and classes the data must have; null: as the data have them. */
 export async function prepareSession(

@@ -20,6 +20,7 @@ import type { PlanOptions } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { Control } from '../worker/plan/words.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
+import type { SourceFacts } from './shared-data.js'
 
 /** The ranks of a run. */
 export type SharedRun = Machines
@@ -40,6 +41,8 @@ export type Told =
       readonly workers: number
       readonly model: SavedInput | null
       readonly known: KnownInput | null
+      /** The data set, where rank 0 alone reads it; null: each rank opens its own. */
+      readonly source: SourceFacts | null
     }
   | RankCall
   | { readonly call: 'end'; readonly exitCode: number }

@@ -15,6 +15,7 @@ import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
 import { Session } from './session.js'
+import { sharedSource } from './shared-data.js'
 import { locateStart, type ResumePoint, restoreFirst, type Start, startFrom } from './start.js'
 import { Trainer, type TrainOptions } from './training-loop.js'
 
@@ -64,7 +65,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
     ranks?.tell({
       ...{ call: 'open', experiment: pinned, baseDir: path, workers: prepared.plan.ranks!.workers },
-      ...{ model: model.spec, known },
+      ...{ model: model.spec, known, source: sharedSource(pinned, prepared.data) },
     } satisfies Told)
     const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {

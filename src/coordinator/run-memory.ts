@@ -45,7 +45,8 @@ export function copyData(from: Place, to: Place): void {
   }
 }
 
-function dataSlots({ features, labels, targets, weights, scaling, sampleIndices }: Layout): (Slot | null)[] {
+/** Slots of the loaded data, the same list for every plan of a run; null: the run has none. */
+export function dataSlots({ features, labels, targets, weights, scaling, sampleIndices }: Layout): (Slot | null)[] {
   return [
     ...[features.train, features.test, labels.train, labels.test, targets.train, targets.test, weights],
     ...[scaling?.offset ?? null, scaling?.factor ?? null],

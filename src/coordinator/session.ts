@@ -23,12 +23,13 @@ import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
-import { type LoadedData, loadData, type PreparedSession } from './load.js'
+import type { LoadedData, PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
 import { attachTo, type RankCall, type SharedRun, waitsSince } from './ranks.js'
 import { copyData, openMemory } from './run-memory.js'
 import { type Decide, NonFiniteError, type StateSnapshot, type StepsRun, type Sums } from './session-types.js'
+import { loadShared } from './shared-data.js'
 import { createSnapshot } from './snapshot-memory.js'
 import { meanScore, outputBuffer, type ScoreResult, scoredSplit, scoresOfOutputs } from './split-scores.js'
 import type { Spool } from './spool.js'
@@ -102,7 +103,7 @@ export class Session {
     const spools: Spool[] = []
     let pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
     try {
-      const { rows, spool, ...loaded } = await loadData(prepared, memory, experiment, known, folder)
+      const { rows, spool, ...loaded } = await loadShared(prepared, memory, experiment, known, folder)
       if (spool) spools.push(spool)
       if (prepared.plan.purpose === 'train') await data.close?.()
       let plan: RunPlan = { ...prepared.plan, rows }

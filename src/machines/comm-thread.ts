@@ -114,6 +114,7 @@ class Communication {
       if (order.kind === 'attach') this.#attach(order.to)
       else if (order.kind === 'timeout') this.#deadlineMs = order.ms
       else if (order.kind === 'send') this.#sendText(order.to, order.text, order.isError === true)
+      else if (order.kind === 'broadcast') this.#broadcast(order)
       else {
         this.#finish()
         return true
@@ -201,6 +202,14 @@ class Communication {
             : mpi.allgatherv(bytes, this.#partBytes, this.#partPlaces)
       this.#wait(request, DATA_SLEEP_MS)
     }
+  }
+
+  #broadcast({ memory, place }: Extract<ToComm, { kind: 'broadcast' }>): void {
+    const bytes = new Uint8Array(memory, place.byteOffset, place.bytes)
+    for (let done = 0; done < bytes.length; done += CALL_BYTES) {
+      this.#wait(this.#mpi.broadcast(bytes.subarray(done, done + CALL_BYTES)), DATA_SLEEP_MS)
+    }
+    post({ kind: 'broadcasted' })
   }
 
   /** A call that may block: the main thread sees how long it does. */

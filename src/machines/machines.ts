@@ -12,11 +12,10 @@ import { availableParallelism, cpus, hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { ConfigError, RunError } from '../errors.js'
-import { type KoffiMissing, type LibraryHandle, loadKoffi } from '../ffi/koffi.js'
 import { bindsRanks, coresOfRank, HOW_TO_START_MPICH, type Launched, lostLauncher } from '../ffi/mpi/launcher.js'
-import { bindAbort, loadMpi } from '../ffi/mpi/library.js'
 import { gradloomVersion } from '../version.js'
-import { type Attachment, type CommStart, type FromComm, secondNow, type ToComm } from './protocol.js'
+import { type Exit, exitOf, giveUpAfter, libcOf, START_MS } from './exit.js'
+import { type Attachment, type CommStart, type FromComm, type Place, secondNow, type ToComm } from './protocol.js'
 import { waitsOf } from './words.js'
 
 /** Facts that ranks tell each other when they have met. */
@@ -32,16 +31,8 @@ export interface RankFacts {
   readonly isBound: boolean
 }
 
-type Exit = (code: number) => void
-
 /** Message of a rank that was asked to stop. */
 const STOP = '"stop"'
-/** Time for MPI_Abort to end the process before an alarm does. */
-const ALARM_SECONDS = 4
-/** Most time for the launcher to read the last message, and time for it to pass that on. */
-const FLUSH_MS = 1000
-const FLUSH_STEP_MS = 10
-const FORWARD_MS = 150
 /** Before the experiment is known. */
 const TIMEOUT_MS = 10_000
 /** Time for a process to end by itself after the run has failed. */
@@ -70,6 +61,7 @@ export class Machines {
   readonly #inbox: { from: number; text: string }[] = []
   #wake: (() => void) | undefined
   #finished: (() => void) | undefined
+  #broadcasted: { resolve(): void; reject(failure: RunError): void } | undefined
 
   private constructor(comm: Worker, joined: Joined, launcher: string, die: Exit, start: CommStart) {
     this.#comm = comm
@@ -91,7 +83,7 @@ export class Machines {
   }
 
   /** Joins the ranks that the launcher started. Throws ConfigError where that cannot work. */
-  static async join(launched: Launched): Promise<Machines> {
+  static async join(launched: Launched, startMs = START_MS): Promise<Machines> {
     const lost = lostLauncher(process.env)
     if (lost !== null) throw new ConfigError(lost, { hint: HOW_TO_START_MPICH })
     // UCX replaces V8's handler of traps, and its hooks on memory made Node.js 20 unstable (1 to 2 % of starts).
@@ -103,8 +95,10 @@ export class Machines {
       deadlineMs: TIMEOUT_MS,
       entered: new SharedArrayBuffer(4),
     }
+    const libc = await libcOf()
     const comm = new Worker(new URL('./comm-thread.js', import.meta.url), { workerData: start, execArgv: [] })
-    const joined = await joinedOf(comm, launched)
+    const timer = giveUpAfter(startMs, launched, libc)
+    const joined = await joinedOf(comm, launched).finally(() => clearTimeout(timer))
     const machines = new Machines(comm, joined, launched.launcher, await exitOf(launched), start)
     await machines.#introduce(launched)
     return machines
@@ -150,6 +144,15 @@ export class Machines {
     const text = JSON.stringify(message)
     const peers = this.rank === 0 ? Array.from({ length: this.size - 1 }, (_, i) => i + 1) : [0]
     for (const peer of to === undefined ? peers : [to]) this.#post({ kind: 'send', to: peer, text })
+  }
+
+  /** Sends memory of rank 0 to all. All ranks call it, one call after the other, while no worker runs. */
+  broadcast(memory: ArrayBufferLike, place: Place): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    return new Promise((resolve, reject) => {
+      this.#broadcasted = { resolve, reject }
+      this.#post({ kind: 'broadcast', memory, place })
+    })
   }
 
   /** Aborted when another rank was asked to stop; rank 0. */
@@ -238,6 +241,7 @@ export class Machines {
       this.#inbox.push(message)
       this.#wake?.()
     } else if (message.kind === 'failed') this.#fail(message.rank, message.cause)
+    else if (message.kind === 'broadcasted') this.#broadcasted?.resolve()
     else if (message.kind === 'finished') this.#finished?.()
   }
 
@@ -255,6 +259,7 @@ export class Machines {
     const who = rank === null || rank === this.rank ? '' : `${this.nameOf(rank)}: `
     this.#failure = new RunError(`machines: ${who}${cause}`)
     this.#wake?.()
+    this.#broadcasted?.reject(this.#failure)
     for (const act of this.#onFailure) act(this.#failure)
     // Whatever else hangs, a file system perhaps: all ranks end.
     const { message } = this.#failure
@@ -312,39 +317,3 @@ async function joinedOf(comm: Worker, launched: Launched): Promise<Joined> {
   }
   return first
 }
-
-/** How this process ends all ranks: loaded now, since at the end nothing may be loaded any more. */
-async function exitOf({ family }: Launched): Promise<Exit> {
-  const koffi = await loadKoffi().catch((error: KoffiMissing) => {
-    throw new ConfigError(error.message)
-  })
-  const abort = bindAbort(family, loadMpi(koffi, family))
-  const libc = koffi.load(null)
-  const alarm = libc.func('unsigned int alarm(unsigned int seconds)')
-  const exit = libc.func('void _exit(int code)')
-  const unread = unreadOutput(libc)
-  return code => {
-    alarm(ALARM_SECONDS)
-    // MPICH's launcher ends without what it has not read yet: the message that says why.
-    for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
-    sleep(FORWARD_MS)
-    abort(code)
-    exit(code)
-  }
-}
-
-/** Linux's ioctl that counts the bytes in a pipe. */
-const FIONREAD = 0x541b
-
-/** Bytes of stdout and stderr that the launcher has yet to read; 0 where that cannot be told. */
-function unreadOutput(libc: LibraryHandle): () => number {
-  if (process.platform !== 'linux') return () => 0
-  const ioctl = libc.func('int ioctl(int file, unsigned long request, _Out_ int* bytes)')
-  const of = (file: number): number => {
-    const bytes = [0]
-    return ioctl(file, FIONREAD, bytes) === 0 ? bytes[0] : 0
-  }
-  return () => of(1) + of(2)
-}
-
-const sleep = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)

@@ -33,6 +33,8 @@ export type ToComm =
   | { readonly kind: 'timeout'; readonly ms: number }
   /** A text to one rank. `isError`: the run fails with it. */
   | { readonly kind: 'send'; readonly to: number; readonly text: string; readonly isError?: boolean }
+  /** Memory of rank 0 to all; all ranks ask for it, and for nothing else until it is done. */
+  | { readonly kind: 'broadcast'; readonly memory: ArrayBufferLike; readonly place: Place }
   /** Meets the other ranks, and ends MPI. */
   | { readonly kind: 'finish' }
 
@@ -47,6 +49,7 @@ export type FromComm =
     }
   | { readonly kind: 'message'; readonly from: number; readonly text: string }
   | { readonly kind: 'failed'; readonly rank: number | null; readonly cause: string; readonly isSetup?: boolean }
+  | { readonly kind: 'broadcasted' }
   | { readonly kind: 'finished' }
 
 /** Second of a clock that only goes on, the same in all threads of a process. */

@@ -28,6 +28,9 @@ export async function runSweep(
 ): Promise<SweepResult> {
   const dir = resolve(options.dir ?? join('runs', name))
   const variants = await variantsOf(sweep, experimentPath, dir)
+  if (options.ranks && variants.some(({ loaded }) => loaded.experiment.data.from === 'rank0')) {
+    throw new ConfigError('data.from is "rank0", expected "each": in a sweep over several ranks each trains whole runs')
+  }
   const lock = await claimSweep(
     dir,
     variants.map(({ point, loaded }) => ({ ...point, experiment: loaded.experiment })),

@@ -11,7 +11,7 @@ const REFERENCE = {
   seed: 1,
   data: {
     ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
-    ...{ query: null, target: null, weight: null, columns: {} },
+    ...{ from: 'each', query: null, target: null, weight: null, columns: {} },
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
     numbers: { bins: 0, limit: null },
     categories: { max: 64, buckets: 32, above: 'hash', embeddingSize: null },

@@ -33,6 +33,15 @@ export const data = z
       .nullable()
       .default(null)
       .meta(help('Test samples of `table` and `images`, in the same form as `path`. null: see `testFraction`.')),
+    from: z
+      .enum(['each', 'rank0'])
+      .default('each')
+      .meta(
+        help(
+          'Which processes read the data where a launcher of MPI started several that train one run. `each`: every one its own copy, at the same ' +
+            'path, and all must be the same. `rank0`: the first, which sends the others what they need, for machines without a common file system.',
+        ),
+      ),
     testFraction: fraction()
       .gt(0)
       .default(0.2)
