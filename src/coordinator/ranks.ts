@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import type { Experiment } from '../config/schema.js'
 import type { LoadedFile } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
+import type { SourceFacts } from '../data/source.js'
 import { ConfigError, RunError } from '../errors.js'
 import { formatCounted, shellWord } from '../format.js'
 import { titleOf } from '../kernels/choose.js'
@@ -20,7 +21,6 @@ import type { PlanOptions } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { Control } from '../worker/plan/words.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
-import type { SourceFacts } from './shared-data.js'
 
 /** The ranks of a run. */
 export type SharedRun = Machines

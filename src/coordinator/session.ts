@@ -129,8 +129,12 @@ export class Session {
       await pool.open(plan, memory, module, { control })
       if (ranks) attachTo(ranks, layout, memory)
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
-      const scratchByteOffset = layout.scratch[0].byteOffset
-      const kernels = backend.instantiate({ memory, module, scratchByteOffset, native: null })
+      const kernels = backend.instantiate({
+        memory,
+        module,
+        scratchByteOffset: layout.scratch[0].byteOffset,
+        native: null,
+      })
       const features = viewSlot<'uint8' | 'float32'>(memory, layout.features.train).data
       const windows = spool && new WindowLoader(spool, plan, features as Float32Array)
       return new Session({ ...loaded, plan, layout, pool, memory, module, kernels, windows, ranks })
@@ -344,13 +348,7 @@ export class Session {
     const squares = this.#stats.subarray(Stat.squares)
     const outputs = buffer ? new Float32Array(buffer) : null
     const of = {
-      plan,
-      layout,
-      memory: this.#memory,
-      input,
-      split,
-      outputs,
-      squares,
+      ...{ plan, layout, memory: this.#memory, input, split, outputs, squares },
       spread: this.#spreads?.[split] ?? null,
     }
     return scoredSplit(of, this.sums(), names)

@@ -5,8 +5,8 @@
  */
 import { tmpdir } from 'node:os'
 import type { Experiment } from '../config/schema.js'
-import type { DatasetSource } from '../data/dataset.js'
 import type { KnownInput } from '../data/input.js'
+import type { DatasetSource, SourceFacts } from '../data/source.js'
 import { RunError } from '../errors.js'
 import { bytesPerElement, sizeOf } from '../tensor/tensor.js'
 import { type LoadedData, loadData, type PreparedSession } from './load.js'
@@ -16,13 +16,6 @@ import { Spool } from './spool.js'
 
 /** Bytes of a spool that are sent at a time. */
 const PIECE_BYTES = 2 ** 24
-
-/** A data set without its readers. */
-export interface SourceFacts
-  extends Omit<DatasetSource, 'load' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'libraries'> {
-  /** True if its features do not fit into memory. */
-  readonly isStreamed: boolean
-}
 
 /** What rank 0 tells the others when it has loaded the data, before it sends them. */
 export type ToldData = Omit<LoadedData, 'warnings' | 'spool'> & {

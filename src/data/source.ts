@@ -98,6 +98,13 @@ export interface DatasetSource extends InputShape {
   readonly fields?: (split: Split, positions: ArrayLike<number>) => Promise<FieldRows>
 }
 
+/** A data set without its readers. */
+export interface SourceFacts
+  extends Omit<DatasetSource, 'load' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'libraries'> {
+  /** True if its features do not fit into memory. */
+  readonly isStreamed: boolean
+}
+
 /** Checks that the views that a caller passes to `load` fit exactly. */
 export function checkViews(
   name: string,

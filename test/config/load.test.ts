@@ -10,8 +10,16 @@ const REFERENCE = {
   name: 'mnist',
   seed: 1,
   data: {
-    ...{ dataset: 'mnist', path: null, testPath: null, testFraction: 0.2, task: 'classification', normalise: 'auto' },
-    ...{ from: 'each', query: null, target: null, weight: null, columns: {} },
+    ...{
+      dataset: 'mnist',
+      path: null,
+      testPath: null,
+      from: 'each',
+      testFraction: 0.2,
+      task: 'classification',
+      normalise: 'auto',
+    },
+    ...{ query: null, target: null, weight: null, columns: {} },
     missing: { number: 'fill', category: 'fill', date: 'fill', target: 'row' },
     numbers: { bins: 0, limit: null },
     categories: { max: 64, buckets: 32, above: 'hash', embeddingSize: null },

@@ -63,6 +63,19 @@ export function gradloomRanks(
   })
 }
 
+/** Programs of ranks, of which only rank 0 sees what is in `folder`. Undefined after having failed (CI) or skipped (elsewhere) the test. */
+export function seenByRank0(t: Test, folder: string): Pick<MpiOptions, 'command' | 'env'> | undefined {
+  const mounts = ['unshare', '-m', 'sh', '-c']
+  if (spawnSync(mounts[0], [...mounts.slice(1), 'mount -t tmpfs none /mnt']).status !== 0) {
+    const message = 'a mount of its own for each rank needs root'
+    if (process.env.CI) t.fail(message)
+    else t.pass(message, { skip: message })
+    return undefined
+  }
+  const hide = '[ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 0 ] || mount -t tmpfs none "$HIDDEN"; exec "$@"'
+  return { command: [...mounts, hide, 'sh', process.execPath, MAIN], env: { HIDDEN: folder } }
+}
+
 /** Process of a rank that trains into this directory; undefined: there is none. Linux. */
 export function pidOfRank(rank: number, runDir: string): number | undefined {
   const found = spawnSync('pgrep', ['-f', `main.js train .*${runDir}`], { encoding: 'utf8' })

@@ -1,9 +1,10 @@
 /** Failures of runs over several ranks: none hangs, each ends with its reason, and what was saved goes on to the same bits. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { train } from '../../src/coordinator/new-run.js'
-import { resume } from '../../src/coordinator/resume.js'
+import { resume as resumeRun } from '../../src/coordinator/resume.js'
 import { loadExperiment } from '../../src/index.js'
 import { gradloom } from '../cli/run-cli.js'
 import { gradloomRanks, hasMpi, type MpiName, pidOfRank } from '../helpers/mpi.js'
@@ -57,7 +58,7 @@ const MORE_STEPS = 5
 async function sameBits(t: Test, run: string, file: string): Promise<void> {
   const saved = readdirSync(join(run, 'checkpoints')).map(name => Number(/^step-(\d+)/.exec(name)?.[1] ?? 0))
   const epochs = Math.ceil((Math.max(...saved) + MORE_STEPS) / STEPS_PER_EPOCH)
-  const { summary } = await resume(run, { overrides: [`train.epochs=${epochs}`] })
+  const { summary } = await resumeRun(run, { overrides: [`train.epochs=${epochs}`] })
   const whole = await train(await loadExperiment(file, [`train.epochs=${epochs}`]), { runDir: null })
   t.equal(summary.weightsSha256, whole.weightsSha256)
 }
@@ -110,6 +111,24 @@ t.test('a rank that cannot open the run ends it with its reason', async t => {
   t.match(stderr, /machines: rank 1 \(.*\): data.path: the idx files were not found/)
   t.notOk(existsSync(join(run, 'checkpoints', 'latest')))
 })
+
+/** Starts MPI as gradloom does, but gives up sooner. */
+const START = `
+  const [{ Machines }, { launchedBy }] = await Promise.all(
+    ['machines/machines.js', 'ffi/mpi/launcher.js'].map(name => import('${pathToFileURL(resolve('dist/src')).href}/' + name)),
+  )
+  await Machines.join(launchedBy(process.env), 1500)`
+
+for (const mpi of ['openmpi', 'mpich'] as const) {
+  t.test(`${mpi}: a rank that ends before it has started MPI does not keep the others waiting`, async t => {
+    if (!hasMpi(t, mpi)) return
+    const start = [process.execPath, '--input-type=module', '-e', START]
+    const command = ['sh', '-c', '[ "$OMPI_COMM_WORLD_RANK$PMI_RANK" = 1 ] || exec "$@"', 'sh', ...start]
+    const { code, stderr } = await gradloomRanks(mpi, 2, [], { command })
+    t.not(code, 0)
+    t.match(stderr, 'machines: rank 0: MPI has not started after 1.5 s')
+  })
+}
 
 t.test('a library of another launcher is refused', async t => {
   if (!hasMpi(t, 'openmpi')) return
