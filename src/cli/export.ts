@@ -11,7 +11,7 @@ interface ExportArguments {
   json: boolean
 }
 
-const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const satisfies readonly ExportFormat[]
+const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs', 'pytorch'] as const satisfies readonly ExportFormat[]
 
 export const exportCommand: CommandModule<object, ExportArguments> = {
   command: 'export <run>',
@@ -21,7 +21,8 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       .positional('run', savedRun)
       .option('out', { describe: 'File to write', ...single('out'), demandOption: true })
       .option('format', {
-        describe: 'NumPy, safetensors, ONNX, or model.json of TensorFlow.js with weights beside it',
+        describe:
+          'NumPy, safetensors (a model of gradloom), ONNX, model.json of TensorFlow.js with weights beside it, or a state dictionary of PyTorch in safetensors',
         choices: FORMATS,
         defaultDescription: "by --out's name",
       })
@@ -33,6 +34,7 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       .option('json', jsonObject)
       .example('$0 export runs/mine --out weights.npz', 'numpy.load(...)["layers.0.weight"], (inputs, units)')
       .example('$0 export runs/mine --out model.safetensors --dtype bf16', 'a small file that predict and serve open')
+      .example('$0 export runs/mine --out net.safetensors --format pytorch', "for nn.Sequential's load_state_dict")
       .example('$0 export runs/mine --out model.onnx', 'pixels / 255, or the columns of a table, to probabilities')
       .example(
         '$0 export runs/mine --out web/model.json',

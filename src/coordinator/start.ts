@@ -99,14 +99,6 @@ export async function startingPoint(
 ): Promise<StartingPoint> {
   if (await isForeign(target)) {
     const file = resolve(target)
-    if (table.some(({ kernel }) => kernel !== undefined)) {
-      throw new ConfigError(
-        `${target}: is a file of another program, expected a model of gradloom: the network has convolutions`,
-        {
-          hint: 'npx gradloom export <run> --out model.safetensors writes a model that --from takes',
-        },
-      )
-    }
     const { parameters, missing, ...imported } = await importWeights(file, table, { layout, order })
     if (missing.length > 0) onWarning(`${target}: has no ${missing.join(', ')}; they start at 0`)
     return { file, weightsSha256: await weightsSha256(parameters), input, imported }

@@ -10,13 +10,16 @@ import type { TableEncoding } from '../data/table/encoding.js'
 import { ConfigError } from '../errors.js'
 import { writeAtomically } from '../files/atomic.js'
 import { FACTS_VERSION } from '../formats/npz-facts.js'
+import { writeTensorFile } from '../formats/tensor-file.js'
 import { Predictor } from '../inference/predictor.js'
+import { type Kernel, kernelShape } from '../model/channels-first.js'
+import type { Convolution } from '../model/convolution.js'
 import { forwardSettings } from '../model/forward.js'
 import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/checkpoint-file.js'
 import { gradloomVersion } from '../version.js'
-import type { OnnxModel } from './onnx.js'
+import type { PytorchModel } from './pytorch.js'
 
-export const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs'] as const
+export const FORMATS = ['npz', 'safetensors', 'onnx', 'tfjs', 'pytorch'] as const
 export type ExportFormat = (typeof FORMATS)[number]
 
 export interface Exported {
@@ -30,6 +33,7 @@ const EXTENSIONS: Readonly<Record<ExportFormat, string>> = {
   safetensors: '.safetensors',
   onnx: '.onnx',
   tfjs: '.json',
+  pytorch: '.safetensors',
 }
 
 function expectFile(file: string): void {
@@ -42,7 +46,7 @@ export function formatOf(file: string): ExportFormat {
   expectFile(file)
   const format = FORMATS.find(name => extname(file).toLowerCase() === EXTENSIONS[name])
   if (format) return format
-  const names = FORMATS.map(name => EXTENSIONS[name]).join(', ')
+  const names = [...new Set(Object.values(EXTENSIONS))].join(', ')
   throw new ConfigError(`export: file is ${inspect(file)}, expected a name that ends in one of ${names}`, {
     hint: `--format ${FORMATS.join('|')}`,
   })
@@ -70,33 +74,35 @@ export async function exportWeights(
   }
   const predictor = await Predictor.open(target)
   const { outputNames, widths, convolutions, source, task } = predictor
-  if (format === 'tfjs') expectNoEmbeddings(target, format, source.input.table)
+  if (format === 'tfjs' || format === 'pytorch') expectNoEmbeddings(target, format, source.input.table)
   const { model, train } = source.experiment
   const parameters = predictor.parameterNames.map((name): NamedWeights => {
     const { shape, data } = predictor.parameter(name)
-    return { name, shape, data }
+    return { name, shape, data, kernel: kernelOf(name, convolutions) }
   })
+  const writeAll = () => {
+    if (format === 'safetensors') return writeModel(file, dtype, parameters, predictor)
+    return write(file, format, {
+      ...{ widths, convolutions, outputNames, task, producerVersion: gradloomVersion() },
+      parameters: inUnits(parameters, widths.length - 2, source.input.targets),
+      ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
+      ...{ loss: train.loss, scaling: source.input.scaling, table: source.input.table },
+      ...{ shape: source.input, dropout: dropoutOf(source.experiment), normMomentum: model.normMomentum },
+      facts: {
+        formatVersion: FACTS_VERSION,
+        generatedBy: `gradloom ${gradloomVersion()}`,
+        input: source.input,
+        forward: forwardSettings(source.experiment),
+      },
+    })
+  }
   try {
-    if (format === 'safetensors') await writeModel(file, dtype, parameters, predictor)
-    else
-      await write(file, format, {
-        ...{ widths, convolutions, outputNames, task, producerVersion: gradloomVersion() },
-        parameters: inUnits(parameters, widths.length - 2, source.input.targets),
-        ...{ activation: model.activation, norm: { type: model.norm, epsilon: model.normEpsilon } },
-        ...{ loss: train.loss, scaling: source.input.scaling, table: source.input.table },
-        shape: source.input,
-        facts: {
-          formatVersion: FACTS_VERSION,
-          generatedBy: `gradloom ${gradloomVersion()}`,
-          input: source.input,
-          forward: forwardSettings(source.experiment),
-        },
-      })
+    const written = await writeAll()
+    return { format, file, parameters: written.map(({ name, shape }) => ({ name, shape })) }
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
     throw new ConfigError(`export: ${file} cannot be written: ${(cause as Error).message}`, { cause })
   }
-  return { format, file, parameters: parameters.map(({ name, shape }) => ({ name, shape })) }
 }
 
 /** Throws ConfigError for a model whose categories are rows of a table: the network there takes features. */
@@ -114,39 +120,72 @@ function inUnits(parameters: readonly NamedWeights[], last: number, targets: Sca
   if (!targets) return parameters
   const { offset, factor } = targets
   const units = factor.map(deviation)
-  return parameters.map(({ name, shape, data }) => {
+  return parameters.map(({ name, shape, data, kernel }) => {
     if (name === `layers.${last}.bias`) return { name, shape, data: data.map((b, k) => offset[k] + b * units[k]) }
-    if (name !== `layers.${last}.weight`) return { name, shape, data }
+    if (name !== `layers.${last}.weight`) return { name, shape, data, kernel }
     return { name, shape, data: data.map((w, i) => w * units[i % units.length]) }
   })
 }
 
+/** Returns the weights by their names and shapes in the file; of ONNX and TensorFlow.js, whose writers arrange them, those of the model. */
 async function write(
   file: string,
-  format: 'npz' | 'onnx' | 'tfjs',
-  { facts, ...model }: OnnxModel & { readonly facts: object },
-): Promise<void> {
-  if (format === 'tfjs') return writeTfjs(file, model)
-  const { encodeOnnx, scalingArrays } = await import('./onnx.js')
-  const bytes =
-    format === 'npz'
-      ? (await import('./npz.js')).encodeNpz(
-          [
-            ...scalingArrays(model.scaling ?? unitScaling(model.widths[0])),
-            ...model.parameters.map(parameter => withKernel(parameter, model.convolutions)),
-          ],
-          facts,
-        )
-      : encodeOnnx(model)
-  await writeAtomically(file, handle => handle.writeFile(bytes))
+  format: 'npz' | 'onnx' | 'tfjs' | 'pytorch',
+  { facts, ...model }: PytorchModel & { readonly facts: object },
+): Promise<readonly NamedWeights[]> {
+  switch (format) {
+    case 'tfjs':
+      await writeTfjs(file, model)
+      return model.parameters
+    case 'onnx': {
+      const bytes = (await import('./onnx.js')).encodeOnnx(model)
+      await writeAtomically(file, handle => handle.writeFile(bytes))
+      return model.parameters
+    }
+    case 'npz': {
+      const { scalingArrays } = await import('./onnx.js')
+      const scales = scalingArrays(model.scaling ?? unitScaling(model.widths[0]))
+      const parameters = model.parameters.map(withKernel)
+      const bytes = (await import('./npz.js')).encodeNpz([...scales, ...parameters], facts)
+      await writeAtomically(file, handle => handle.writeFile(bytes))
+      return parameters
+    }
+    case 'pytorch':
+      return writeStateDictionary(file, model, facts)
+  }
+}
+
+async function writeStateDictionary(
+  file: string,
+  model: PytorchModel,
+  facts: object,
+): Promise<readonly NamedWeights[]> {
+  const { stateDictionary } = await import('./pytorch.js')
+  const { tensors, metadata } = stateDictionary(model, facts)
+  const sources = tensors.map(({ name, shape, data }) => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    return { name, dtype: 'F32' as const, shape, data: () => [bytes] }
+  })
+  await writeTensorFile(file, sources, metadata)
+  return tensors
 }
 
 /** The weight of a convolution as (height, width, channels, filters): the same numbers in the same order. */
-function withKernel({ name, shape, data }: NamedWeights, convolutions: OnnxModel['convolutions'] = []): NamedWeights {
-  const window = convolutions[Number(/^layers\.(\d+)\.weight$/.exec(name)?.[1] ?? Number.NaN)]?.window
-  if (!window) return { name, shape, data }
-  return { name, shape: [window.size, window.size, window.input.channels, shape[1]], data }
+function withKernel({ name, shape, data, kernel }: NamedWeights): NamedWeights {
+  return { name, shape: kernel ? [kernel.size, kernel.size, kernel.channels, shape[1]] : shape, data }
 }
+
+/** The window of a convolution's weight; undefined for any other parameter. */
+function kernelOf(name: string, convolutions: readonly Convolution[]): Kernel | undefined {
+  const window = convolutions[Number(/^layers\.(\d+)\.weight$/.exec(name)?.[1] ?? Number.NaN)]?.window
+  return window && { size: window.size, channels: window.input.channels }
+}
+
+/** Dropout behind each hidden block, convolutions first. */
+const dropoutOf = ({ model: { convolutions = [], hidden, dropout } }: Experiment): number[] => [
+  ...convolutions.map(convolution => convolution.dropout),
+  ...(typeof dropout === 'number' ? hidden.map(() => dropout) : dropout),
+]
 
 /** Bytes divided by 255, as offsets and factors. */
 const unitScaling = (features: number): Scaling => ({
@@ -173,7 +212,7 @@ async function writeModel(
   dtype: ModelDtype,
   parameters: readonly NamedWeights[],
   { outputNames, task, source }: Predictor,
-): Promise<void> {
+): Promise<readonly NamedWeights[]> {
   const { step, epoch, rowsSeen, experiment, input, weightsSha256, trainedSha256 } = await readCheckpoint(
     source.checkpoint,
   )
@@ -181,6 +220,9 @@ async function writeModel(
     ...{ step, epoch, rowsSeen, input, dtype, trainedSha256: trainedSha256 ?? weightsSha256 },
     experiment: travelling(experiment as Experiment, source.backend),
     metadata: { [TASK_FACTS[task].outputs[1]]: JSON.stringify(outputNames) },
+  })
+  return parameters.map(({ kernel, shape, ...rest }) => {
+    return { ...rest, shape: kernel ? kernelShape(kernel, shape[1]) : shape }
   })
 }
 

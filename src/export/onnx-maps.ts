@@ -3,7 +3,8 @@
  * rows that the first dense layer takes. Pure; any thread.
  */
 import type { Field } from '../formats/protobuf.js'
-import { type Convolution, outputOf, positionsOf, type Window } from '../model/convolution.js'
+import { kernelShape, turnKernel, turnRows } from '../model/channels-first.js'
+import { type Convolution, outputOf, type Window } from '../model/convolution.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import { GraphPart, integerAttribute, integersAttribute, node } from './onnx-graph.js'
 
@@ -51,7 +52,7 @@ const windowAttributes = ({ size, stride }: Window): Field[] => [
 ]
 
 /** Zeros above, left, below, right. */
-function padsOf({ input, output, size, stride, top, left }: Window): number[] {
+export function padsOf({ input, output, size, stride, top, left }: Window): number[] {
   const behind = (out: number, length: number, before: number) =>
     Math.max(0, (out - 1) * stride + size - length - before)
   return [top, left, behind(output.height, input.height, top), behind(output.width, input.width, left)]
@@ -72,26 +73,9 @@ export function channelsFirst(
     const layer = Number(/^layers\.(\d+)\.weight$/.exec(name)?.[1] ?? Number.NaN)
     const window = convolutions[layer]?.window
     if (window) {
-      const [filters, channels, area] = [shape[1], window.input.channels, window.size ** 2]
-      const values = new Float32Array(data.length)
-      for (let tap = 0; tap < area; tap++) {
-        for (let c = 0; c < channels; c++) {
-          for (let o = 0; o < filters; o++) {
-            values[(o * channels + c) * area + tap] = data[(tap * channels + c) * filters + o]
-          }
-        }
-      }
-      return { name, shape: [filters, channels, window.size, window.size], data: values }
+      const kernel = { size: window.size, channels: window.input.channels }
+      return { name, shape: kernelShape(kernel, shape[1]), data: turnKernel(data, kernel, shape[1], 'last') }
     }
-    if (layer !== convolutions.length) return parameter
-    const [positions, units] = [positionsOf(last), shape[1]]
-    const values = new Float32Array(data.length)
-    for (let p = 0; p < positions; p++) {
-      for (let c = 0; c < last.channels; c++) {
-        const from = (p * last.channels + c) * units
-        values.set(data.subarray(from, from + units), (c * positions + p) * units)
-      }
-    }
-    return { name, shape, data: values }
+    return layer === convolutions.length ? { name, shape, data: turnRows(data, last, shape[1], 'last') } : parameter
   })
 }

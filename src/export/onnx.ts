@@ -263,7 +263,7 @@ function constantsOf(activation: Activation): NamedWeights[] {
 }
 
 /** The weight matrix of a layer, (inputs, outputs), as (outputs, inputs); vectors and embeddings as they are. */
-function transposed({ name, shape, data }: NamedWeights): NamedWeights {
+export function transposed({ name, shape, data }: NamedWeights): NamedWeights {
   if (shape.length !== 2 || !name.startsWith('layers.')) return { name, shape, data }
   const [inputs, outputs] = shape
   const values = new Float32Array(data.length)

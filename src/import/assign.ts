@@ -2,6 +2,7 @@
  * Assigns the arrays of a file to the parameters of a model, by names and shapes, and finds the orientation of matrices. Pure; any thread.
  */
 import { DataError } from '../errors.js'
+import { turnKernel, turnRows } from '../model/channels-first.js'
 import type { Parameter } from '../model/parameters.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
 import { sizeOf } from '../tensor/tensor.js'
@@ -13,8 +14,8 @@ import {
   arrangeProducts,
   type Compare,
   comparison,
-  type LayerDims,
   namesOf,
+  shapeIn,
   type WeightLayout,
 } from './order.js'
 import type { ForeignArray } from './read.js'
@@ -83,19 +84,21 @@ function assignLayers(
   )
   const order = comparison(file, modules, reading.order)
   const products = modules.filter(isProduct)
-  const dims = table.filter(({ kind }) => kind === 'weight').map(parameter => parameter.dims as unknown as LayerDims)
-  if (products.length !== dims.length) {
+  const weights = table.filter(({ kind }) => kind === 'weight')
+  if (products.length !== weights.length) {
     const found = arrays.map(({ name, shape }) => `${name} (${shape.join(', ')})`).join(', ')
-    throw new DataError(`${file}: has ${products.length} layers of weights, expected ${dims.length}; it has ${found}`)
+    throw new DataError(
+      `${file}: has ${products.length} layers of weights, expected ${weights.length}; it has ${found}`,
+    )
   }
-  const { sequence, layout } = placeProducts(file, products, table, dims, order, reading.layout)
+  const { sequence, layout } = placeProducts(file, products, table, order, reading.layout)
   const norms = placeNorms(file, modules, sequence, table, order)
-  const layers = sequence.map((product, i): Layer => new Map([...(norms[i]?.arrays ?? []), ...product.arrays]))
+  const layers = sequence.map((product, i): Layer => new Map([...(norms.get(i)?.arrays ?? []), ...product.arrays]))
   const filled = fill(file, layers, table, layout)
   return {
     ...filled,
     layout,
-    order: sequence.flatMap((product, i) => [product, ...norms.slice(i, i + 1)]).map(({ name }) => name),
+    order: sequence.flatMap((product, i) => [product.name, norms.get(i)?.name ?? []].flat()),
   }
 }
 
@@ -104,12 +107,12 @@ function placeProducts(
   file: string,
   products: readonly Module[],
   table: readonly Parameter[],
-  dims: readonly LayerDims[],
   order: Compare,
   given: WeightLayout | null,
 ): { readonly sequence: readonly Module[]; readonly layout: WeightLayout } {
   const layouts = given ? [given] : (['in-out', 'out-in'] as const)
-  const tried = layouts.map(layout => ({ layout, found: arrangeProducts(products, dims, layout, order) }))
+  const weights = table.filter(({ kind }) => kind === 'weight')
+  const tried = layouts.map(layout => ({ layout, found: arrangeProducts(products, weights, layout, order) }))
   const possible = tried.filter(({ found }) => found.kind !== 'none')
   // Keras calls its matrices kernels, which are (inputs, outputs); `weight` is (outputs, inputs) in PyTorch alone.
   const isKeras = products.every(product => /kernel(:\d+)?$/i.test(mainArray(product).name))
@@ -172,46 +175,50 @@ function unfitting(
 
 /** The layout that some shapes need and none contradicts; in-out where no shape needs any; null: they contradict. */
 function votedLayout(sequence: readonly Module[], matrices: readonly Parameter[]): WeightLayout | null {
-  const votes = matrices.flatMap(({ dims: [inputs, outputs] }, layer) => {
-    const [rows, cols] = mainArray(sequence[layer]).shape
-    if (inputs === outputs) return []
-    if (rows === inputs && cols === outputs) return ['in-out' as const]
-    return rows === outputs && cols === inputs ? ['out-in' as const] : []
+  const votes = matrices.flatMap((matrix, layer) => {
+    const shape = mainArray(sequence[layer]).shape.join()
+    const fitting = (['in-out', 'out-in'] as const).filter(layout => shapeIn(matrix, layout).join() === shape)
+    return fitting.length === 1 ? fitting : []
   })
   return votes.every(vote => vote === votes[0]) ? (votes[0] ?? 'in-out') : null
 }
 
-/** Normalisations of the hidden layers, by layer. Throws DataError. */
+/** Normalisations by their layer. Throws DataError. */
 function placeNorms(
   file: string,
   modules: readonly Module[],
   sequence: readonly Module[],
   table: readonly Parameter[],
   order: Compare,
-): readonly Module[] {
+): ReadonlyMap<number, Module> {
   const norms = modules.filter(module => !isProduct(module))
-  const units = table.filter(({ kind }) => kind === 'scale').map(({ dims }) => dims[0])
-  if (norms.length === 0) return []
-  if (units.length === 0)
+  const layers = table.filter(({ kind }) => kind === 'scale').map(({ layer, dims: [units] }) => ({ layer, units }))
+  if (norms.length === 0) return new Map()
+  if (layers.length === 0)
     throw noPlace(
       file,
       norms.flatMap(({ arrays }) => [...arrays.values()]),
     )
-  if (norms.length !== units.length) {
+  if (norms.length !== layers.length) {
+    const which =
+      sequence.length === layers.length + 1
+        ? 'each hidden layer'
+        : `layers ${layers.map(({ layer }) => layer).join(', ')}`
     throw new DataError(
-      `${file}: has ${norms.length} normalisations (${namesOf(norms)}), expected ${units.length}, one for each hidden layer`,
+      `${file}: has ${norms.length} normalisations (${namesOf(norms)}), expected ${layers.length}, one for ${which}`,
     )
   }
-  const placed = arrangeNorms(norms, sequence, units, order)
+  const placed = arrangeNorms(norms, sequence, layers, order)
   if (placed.kind === 'ambiguous') throw ambiguous(file, placed.candidates)
   if (placed.kind === 'none') {
     throw new DataError(
       `${file}: ${norms.map(norm => `${norm.name} (${mainArray(norm).shape[0]})`).join(', ')} are not the ` +
-        `normalisations of layers with ${units.join(', ')} units in the order of their names`,
+        `normalisations of layers with ${layers.map(({ units }) => units).join(', ')} units in the order of their names`,
       { hint: '--from-order a,b,c gives the order of the layers and normalisations, first one first' },
     )
   }
-  for (const [layer, norm] of placed.sequence.entries()) {
+  for (const [place, norm] of placed.sequence.entries()) {
+    const { layer } = layers[place]
     const early = sequence.find((product, i) => (i <= layer ? order(norm, product) < 0 : order(norm, product) > 0))
     if (early === undefined) continue
     throw new DataError(
@@ -220,7 +227,7 @@ function placeNorms(
       { hint: '--from-order a,b,c gives the order of the layers and normalisations, first one first' },
     )
   }
-  return placed.sequence
+  return new Map(placed.sequence.map((norm, place) => [layers[place].layer, norm]))
 }
 
 function noPlace(file: string, extra: readonly ForeignArray[]): DataError {
@@ -258,13 +265,9 @@ function fill(
   return { parameters, missing }
 }
 
-function misfit(
-  file: string,
-  array: ForeignArray,
-  { name, kind, dims }: Parameter,
-  layout: WeightLayout,
-): DataError | null {
-  const shape = kind === 'weight' && layout === 'out-in' ? [dims[1], dims[0]] : dims
+function misfit(file: string, array: ForeignArray, parameter: Parameter, layout: WeightLayout): DataError | null {
+  const { name, kind, dims } = parameter
+  const shape = kind === 'weight' ? shapeIn(parameter, layout) : dims
   if (array.shape.join() === shape.join()) return null
   const form = kind === 'weight' ? ` in ${layout} form` : ''
   return new DataError(
@@ -280,16 +283,22 @@ function misfit(
 function valuesOf(file: string, array: ForeignArray, parameter: Parameter, layout: WeightLayout): Float32Array {
   const problem = misfit(file, array, parameter, layout)
   if (problem) throw problem
-  const { kind, dims } = parameter
-  const isTransposed = kind === 'weight' && layout === 'out-in'
-  const data = new Float32Array(sizeOf(dims))
-  const [inputs, outputs] = dims.length === 2 ? dims : [dims[0], 1]
-  for (let i = 0; i < inputs; i++) {
-    for (let o = 0; o < outputs; o++) {
-      data[i * outputs + o] = array.values[isTransposed ? o * inputs + i : i * outputs + o]
-    }
-  }
+  const data = arranged(array, parameter, layout)
   const wrong = data.findIndex(value => !Number.isFinite(value))
   if (wrong >= 0) throw new DataError(`${file}: ${array.name} has ${data[wrong]}, expected finite numbers in f32`)
   return data
+}
+
+/** `out-in` is PyTorch's form, whose maps are channels first, in kernels and where a dense layer takes them as rows. */
+function arranged(
+  { values }: ForeignArray,
+  { kind, dims, kernel, rowsOf }: Parameter,
+  layout: WeightLayout,
+): Float32Array {
+  if (kind !== 'weight' || layout === 'in-out') return Float32Array.from(values)
+  const [inputs, outputs] = dims
+  if (kernel) return turnKernel(values, kernel, outputs, 'first')
+  const data = new Float32Array(sizeOf(dims))
+  for (let i = 0; i < inputs; i++) for (let o = 0; o < outputs; o++) data[i * outputs + o] = values[o * inputs + i]
+  return rowsOf ? turnRows(data, rowsOf, outputs, 'first') : data
 }

@@ -1,5 +1,5 @@
 /**
- * Facts about a model that `export` writes into an .npz beside the weights: what it takes, and how it computes. Main
+ * Facts about a model that `export` writes into an .npz, or a state dictionary of PyTorch, beside the weights: what it takes, and how it computes. Main
  * thread; reads, never writes.
  */
 import type { SavedInput, Scaling } from '../data/input.js'
@@ -7,7 +7,8 @@ import { parseInput } from '../data/input.js'
 import { DataError } from '../errors.js'
 import { FACTS, FACTS_VERSION } from '../formats/npz-facts.js'
 import type { ForwardSettings } from '../model/forward.js'
-import { readForeign } from './read.js'
+import type { WeightLayout } from './order.js'
+import { isNpz, readForeign } from './read.js'
 
 /** Arrays that `export` writes and that are no weights. */
 export const NOT_WEIGHTS = /^(gradloom|input\.(offset|factor))$/
@@ -22,8 +23,8 @@ export interface ExportedFacts {
   readonly forward: ForwardSettings | null
   /** Offsets and factors of the features; null: bytes divided by 255, or the file does not say. */
   readonly scaling: Scaling | null
-  /** True if `export` wrote the file, so that weights are (inputs, outputs). */
-  readonly isOwn: boolean
+  /** How `export` wrote the weights; null: it did not write the file. */
+  readonly layout: WeightLayout | null
 }
 
 /** Throws DataError where the file cannot be read, or its facts are not those that `export` writes. */
@@ -33,14 +34,16 @@ export async function exportedFacts(file: string): Promise<ExportedFacts> {
   const [offset, factor] = [of('offset'), of('factor')]
   const arraysOf = offset && factor && { offset: Array.from(offset.values), factor: Array.from(factor.values) }
   const text = texts.get(FACTS)
-  if (text === undefined) return { spec: null, forward: null, scaling: arraysOf ?? null, isOwn: arraysOf !== undefined }
+  if (text === undefined) {
+    return { spec: null, forward: null, scaling: arraysOf ?? null, layout: arraysOf ? 'in-out' : null }
+  }
   const { formatVersion, input, forward } = parsed(file, text)
   if (formatVersion !== FACTS_VERSION) {
     throw new DataError(`${file}: formatVersion of '${FACTS}' is ${formatVersion}, expected ${FACTS_VERSION}`, {
       hint: 'read it with the version of gradloom that wrote it',
     })
   }
-  return { spec: input, forward, scaling: input.scaling, isOwn: true }
+  return { spec: input, forward, scaling: input.scaling, layout: isNpz(file) ? 'in-out' : 'out-in' }
 }
 
 function parsed(file: string, text: string): { formatVersion: unknown; input: SavedInput; forward: ForwardSettings } {

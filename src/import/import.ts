@@ -21,13 +21,13 @@ const WEIGHTS_OF_EXPORT = new RegExp(`^(?!${NOT_WEIGHTS.source.slice(1)})`)
 /** Throws DataError or CheckpointError where the file does not fit the model. */
 export async function importWeights(file: string, table: readonly Parameter[], reading: Reading): Promise<Imported> {
   const mostBytes = Float64Array.BYTES_PER_ELEMENT * Math.max(...table.map(({ dims }) => sizeOf(dims)))
-  const { isOwn } = await exportedFacts(file)
-  const wanted = isOwn ? WEIGHTS_OF_EXPORT : undefined
+  const { layout } = await exportedFacts(file)
+  const wanted = layout ? WEIGHTS_OF_EXPORT : undefined
   const { arrays, unread, sha256 } = await readForeign(file, mostBytes, wanted)
   const notRead = unread.map(({ name, dtype }) => `${name} is ${dtype}`).join(', ')
   const assigned = (() => {
     try {
-      return assignWeights(file, arrays, table, isOwn ? { ...reading, layout: reading.layout ?? 'in-out' } : reading)
+      return assignWeights(file, arrays, table, { ...reading, layout: reading.layout ?? layout })
     } catch (cause) {
       if (notRead === '' || !(cause instanceof DataError)) throw cause
       throw new DataError(`${cause.message}; ${notRead}, which is not read`, { hint: cause.hint, cause })

@@ -1,5 +1,5 @@
 /**
- * Arrays of a file as modules: products, which have a matrix, and normalisations, which have vectors alone. Pure; any
+ * Arrays of a file as modules: products, which have a matrix or a kernel, and normalisations, which have vectors alone. Pure; any
  * thread.
  */
 import { DataError } from '../errors.js'
@@ -23,9 +23,10 @@ const KERAS_NAME = /(kernel|gamma|beta|moving_mean|moving_variance)(:\d+)?$/i
 /** Throws DataError for arrays that are neither matrices nor vectors, and for vectors that belong to no module. */
 export function modulesOf(file: string, arrays: readonly ForeignArray[]): Module[] {
   for (const { name, shape } of arrays) {
-    if (shape.length === 1 || shape.length === 2) continue
+    if (shape.length === 1 || shape.length === 2 || shape.length === 4) continue
     throw new DataError(
-      `${file}: ${name} is (${shape.join(', ')}), expected matrices (inputs, outputs) or (outputs, inputs), and vectors`,
+      `${file}: ${name} is (${shape.join(', ')}), expected matrices (inputs, outputs) or (outputs, inputs), kernels of ` +
+        'convolutions of four dimensions, and vectors',
     )
   }
   if (arrays.every(({ name }) => numpyIndex(name) !== null)) return numbered(file, arrays)
@@ -33,12 +34,12 @@ export function modulesOf(file: string, arrays: readonly ForeignArray[]): Module
   for (const array of arrays) {
     const parsed = parseName(array.name)
     // A name may end like a kind by accident: `layer_b` can be a matrix.
-    const fits = parsed.kind === null || (parsed.kind === 'weight' && array.shape.length === 2) || isVector(array)
+    const fits = parsed.kind === null || (parsed.kind === 'weight' && !isVector(array)) || isVector(array)
     const { module, kind, index } = fits ? parsed : { module: array.name, kind: null, index: null }
     groups.set(module, [...(groups.get(module) ?? []), { array, kind, index }])
   }
   return [...groups].map(([name, members]): Module => {
-    const hasMatrix = members.some(({ array }) => array.shape.length === 2)
+    const hasMatrix = members.some(({ array }) => !isVector(array))
     const kinds = new Map<Kind, ForeignArray>()
     for (const { array, kind, index } of members) {
       const found = kindIn(hasMatrix, array, kind, index)
@@ -53,7 +54,7 @@ export function modulesOf(file: string, arrays: readonly ForeignArray[]): Module
 const isVector = ({ shape }: ForeignArray) => shape.length === 1
 
 function kindIn(hasMatrix: boolean, array: ForeignArray, kind: Kind | null, index: number | null): Kind | null {
-  if (array.shape.length === 2) return 'weight'
+  if (!isVector(array)) return 'weight'
   if (!hasMatrix && kind === 'weight') return 'scale'
   if (!hasMatrix && kind === 'bias') return 'shift'
   if (kind !== null) return kind === 'weight' ? null : kind

@@ -6,14 +6,20 @@
  * them.
  */
 import { DataError } from '../errors.js'
+import { kernelShape } from '../model/channels-first.js'
+import type { Parameter } from '../model/parameters.js'
 import { compare, type Module, mainArray } from './modules.js'
 import { pathOf } from './names.js'
 
 /** Orientation of weight matrices in a file: `in-out` as (inputs, outputs), which is Keras's form, or `out-in`, which is PyTorch's. */
 export type WeightLayout = 'in-out' | 'out-in'
 
-/** Inputs and outputs of a layer. */
-export type LayerDims = readonly [inputs: number, outputs: number]
+/** Shape that the weight of a layer has in a file: a matrix, or the kernel of a convolution. */
+export function shapeIn({ dims: [inputs, outputs], kernel }: Parameter, layout: WeightLayout): readonly number[] {
+  if (!kernel) return layout === 'in-out' ? [inputs, outputs] : [outputs, inputs]
+  const { size, channels } = kernel
+  return layout === 'in-out' ? [size, size, channels, outputs] : kernelShape(kernel, outputs)
+}
 
 export type Compare = (a: Module, b: Module) => number
 
@@ -49,41 +55,54 @@ export function comparison(file: string, modules: readonly Module[], order: read
 const isCalled = ({ name, arrays }: Module, wanted: string) =>
   name === wanted || [...arrays.values()].some(array => array.name === wanted)
 
-/** Products as layers of the given dims, read in the given layout. */
+/** Products as layers with the given weights, read in the given layout. */
 export function arrangeProducts(
   products: readonly Module[],
-  dims: readonly LayerDims[],
+  weights: readonly Parameter[],
   layout: WeightLayout,
   order: Compare,
 ): Arrangement {
   const keys = products.map(product => {
-    const [rows, cols] = mainArray(product).shape
-    const [inputs, outputs] = layout === 'in-out' ? [rows, cols] : [cols, rows]
+    const { shape: whole } = mainArray(product)
+    const outputs = layout === 'in-out' ? whole.at(-1) : whole[0]
     const fits = [...product.arrays].every(([kind, { shape }]) => kind === 'weight' || shape[0] === outputs)
-    return fits ? `${inputs} ${outputs}` : 'none'
+    return fits ? whole.join(' ') : 'none'
   })
-  const places = dims.map(each => each.join(' '))
+  const places = weights.map(weight => shapeIn(weight, layout).join(' '))
   return arrange(products, keys, places, order)
 }
 
-/** Normalisations as those of layers with the given numbers of units. */
+/** Normalisations as those of the layers with the given numbers, and numbers of units. */
 export function arrangeNorms(
   norms: readonly Module[],
   products: readonly Module[],
-  units: readonly number[],
+  layers: readonly { readonly layer: number; readonly units: number }[],
   order: Compare,
 ): Arrangement {
-  const ofParent = byParent(norms, products, units.length)
+  const ofParent = byParent(
+    norms,
+    products,
+    layers.map(({ layer }) => layer),
+  )
   if (ofParent) return { kind: 'order', sequence: ofParent }
   const keys = norms.map(({ arrays }) => {
     const sizes = new Set([...arrays.values()].map(({ shape }) => shape[0]))
     return [...sizes].join(' ')
   })
-  return arrange(norms, keys, units.map(String), order)
+  return arrange(
+    norms,
+    keys,
+    layers.map(({ units }) => String(units)),
+    order,
+  )
 }
 
 /** Each normalisation under the name of one product, as `layers.0.norm` and `layers.0`, or beside one: `a.norm`, `a.fc`. */
-function byParent(norms: readonly Module[], products: readonly Module[], layers: number): readonly Module[] | null {
+function byParent(
+  norms: readonly Module[],
+  products: readonly Module[],
+  layers: readonly number[],
+): readonly Module[] | null {
   const parentOf = (module: Module) => pathOf(module.name).slice(0, -1).join('.')
   const sequence: Module[] = []
   for (const norm of norms) {
@@ -91,10 +110,11 @@ function byParent(norms: readonly Module[], products: readonly Module[], layers:
     const owners = products.flatMap((product, layer) =>
       pathOf(product.name).join('.') === parent || parentOf(product) === parent ? [layer] : [],
     )
-    if (parent === '' || owners.length !== 1 || owners[0] >= layers || sequence[owners[0]]) return null
-    sequence[owners[0]] = norm
+    const place = owners.length === 1 ? layers.indexOf(owners[0]) : -1
+    if (parent === '' || place < 0 || sequence[place]) return null
+    sequence[place] = norm
   }
-  return norms.length === layers ? sequence : null
+  return norms.length === layers.length ? sequence : null
 }
 
 /** Modules with keys at the places that have the same keys; equal ones in the order of `compareTwo`. */

@@ -28,15 +28,17 @@ export interface ForeignFile {
   readonly arrays: readonly ForeignArray[]
   /** Tensors of types that are not read, neither whole numbers nor floats that are known here. */
   readonly unread: readonly { readonly name: string; readonly dtype: string }[]
-  /** The text with which an exported .npz describes its model, by its name; else none. */
+  /** The text with which an exported file describes its model, by its name; else none. */
   readonly texts: ReadonlyMap<string, string>
   /** SHA-256 of the whole file, hexadecimal. */
   readonly sha256: string
 }
 
+export const isNpz = (file: string): boolean => extname(file).toLowerCase() === '.npz'
+
 /** True for weights that gradloom has not written: an .npz, or safetensors without our metadata. */
 export async function isForeign(file: string): Promise<boolean> {
-  if (extname(file).toLowerCase() === '.npz') return true
+  if (isNpz(file)) return true
   if (extname(file).toLowerCase() !== '.safetensors') return false
   const found = await stat(file).catch(() => null)
   if (!found?.isFile()) return false
@@ -50,7 +52,7 @@ export async function isForeign(file: string): Promise<boolean> {
  * CheckpointError.
  */
 export async function readForeign(file: string, mostBytes: number, wanted = /^/): Promise<ForeignFile> {
-  const read = extname(file).toLowerCase() === '.npz' ? readNpz : readSafetensors
+  const read = isNpz(file) ? readNpz : readSafetensors
   return read(file, mostBytes, wanted)
 }
 
@@ -123,7 +125,9 @@ async function readSafetensors(file: string, mostBytes: number, wanted: RegExp):
       if (floats) await tensors.read(name, bytes)
       arrays.push({ name, shape, whole: !floats, values: floats?.(bytes) ?? [] })
     }
-    return { arrays, unread, texts: new Map(), sha256: await sha256Of(file) }
+    const facts = tensors.header.metadata.get(FACTS)
+    const texts = new Map(facts === undefined ? [] : [[FACTS, facts]])
+    return { arrays, unread, texts, sha256: await sha256Of(file) }
   } finally {
     await tensors.close()
   }

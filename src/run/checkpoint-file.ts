@@ -11,7 +11,9 @@ import { parseInput, type SavedInput } from '../data/input.js'
 import { RunError } from '../errors.js'
 import { CheckpointError } from '../formats/safetensors.js'
 import { PIECE_BYTES, TensorFile, writeTensorFile } from '../formats/tensor-file.js'
+import { type Kernel, kernelShape, turnKernel } from '../model/channels-first.js'
 import { floatsOf, roundToBf16, widenBf16 } from '../tensor/bf16.js'
+import { isKernelOf, isStoredKernel, logicalKernel } from './kernel-form.js'
 
 /** A parameter by its name and shape in files: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
 export interface NamedWeights {
@@ -19,6 +21,8 @@ export interface NamedWeights {
   readonly shape: readonly number[]
   /** Row-major. May be a getter that gathers the data anew: it is read once for each pass over the parameters. */
   readonly data: Float32Array
+  /** Of a convolution, whose weight a model has as (filters, channels, size, size); else absent. */
+  readonly kernel?: Kernel | undefined
 }
 
 /** Position in training, and the experiment. */
@@ -133,16 +137,18 @@ export async function saveModel(
     readonly metadata: Readonly<Record<string, string>>
   },
 ): Promise<Digests> {
-  const stored = parameters.map(({ name, shape, data }) => {
-    const halves = dtype === 'BF16' ? roundToBf16(data) : null
-    return { name, shape, data: halves ? widenBf16(halves) : data, halves }
+  const read = parameters.map(({ data, ...parameter }) => {
+    return { ...parameter, data: dtype === 'BF16' ? widenBf16(roundToBf16(data)) : data }
   })
-  const digests = await digestsOf(stored, [])
+  const digests = await digestsOf(read, [])
   await writeTensorFile(
     file,
-    stored.map(({ name, shape, data, halves }) => ({
-      ...{ name, dtype, shape },
-      data: () => pieces(halves ? new Uint8Array(halves.buffer) : bytesOf(data)),
+    read.map(({ name, shape, data, kernel }) => ({
+      ...{ name, dtype, shape: kernel ? kernelShape(kernel, shape[1]) : shape },
+      data() {
+        const stored = kernel ? turnKernel(data, kernel, shape[1], 'last') : data
+        return pieces(dtype === 'BF16' ? new Uint8Array(roundToBf16(stored).buffer) : bytesOf(stored))
+      },
     })),
     { ...metadataOf(state), ...metadata, trainedSha256, ...digests },
   )
@@ -225,12 +231,13 @@ async function load(
     const checkpoint = checkpointOf(tensors)
     expectSameTensors(tensors, [...parameters, ...(moments ?? [])], moments === null)
     for (const { name, data } of [...parameters, ...(moments ?? [])]) {
-      if (tensors.header.tensors.get(name)?.dtype !== 'BF16') await tensors.read(name, bytesOf(data))
-      else {
+      const { dtype, shape } = tensors.header.tensors.get(name)!
+      if (dtype === 'BF16') {
         const halves = new Uint16Array(data.length)
         await tensors.read(name, new Uint8Array(halves.buffer))
         data.set(widenBf16(halves))
-      }
+      } else await tensors.read(name, bytesOf(data))
+      if (isStoredKernel(shape)) data.set(logicalKernel(data, shape))
     }
     const { weightsSha256, stateSha256 } = await digestsOf(parameters, moments ?? [])
     expectDigest(file, 'weights', weightsSha256, checkpoint.weightsSha256)
@@ -248,10 +255,16 @@ export async function verifyDigests(tensors: TensorFile): Promise<Checkpoint> {
   const hash = createHash('sha256')
   const update = async (some: readonly string[]) => {
     for (const name of some) {
-      const half = tensors.header.tensors.get(name)?.dtype === 'BF16'
+      const { dtype, shape } = tensors.header.tensors.get(name)!
+      const half = dtype === 'BF16'
+      const whole: Uint8Array[] = []
       for await (const bytes of tensors.pieces(name)) {
-        hash.update(half ? bytesOf(floatsOf(bytes, 'BF16')) : bytes)
+        const floats = half ? bytesOf(floatsOf(bytes, 'BF16')) : bytes
+        if (isStoredKernel(shape)) whole.push(floats.slice())
+        else hash.update(floats)
       }
+      if (whole.length > 0)
+        hash.update(bytesOf(logicalKernel(floatsOf(new Uint8Array(Buffer.concat(whole)), 'F32'), shape)))
     }
   }
   await update(names.filter(name => !isMoment(name)))
@@ -343,7 +356,9 @@ function expectSameTensors(
   const different = parameters.flatMap(({ name, shape }) => {
     const found = tensors.get(name)
     const fits = found?.dtype === 'F32' || (found?.dtype === 'BF16' && metadata.has('trainedSha256'))
-    if (!found || (fits && shapeText(found.shape) === shapeText(shape))) return []
+    const isKernel =
+      metadata.has('trainedSha256') && isStoredKernel(found?.shape ?? []) && isKernelOf(found!.shape, shape)
+    if (!found || (fits && (isKernel || shapeText(found.shape) === shapeText(shape)))) return []
     return [`${name} is ${found.dtype} ${shapeText(found.shape)}, expected F32 ${shapeText(shape)}`]
   })
   const problems = [

@@ -4,6 +4,7 @@ import ndarray from 'ndarray'
 import { TensorFile } from '../formats/tensor-file.js'
 import { sizeOf } from '../tensor/tensor.js'
 import { isMoment, loadWeights, type NamedWeights } from './checkpoint-file.js'
+import { logicalShape } from './kernel-form.js'
 import { openRun } from './open.js'
 
 /** Parameters by name, in the order of the file: `layers.<i>.weight` (in, out), `layers.<i>.bias` (out). */
@@ -22,5 +23,7 @@ async function namedWeights(checkpoint: string): Promise<NamedWeights[]> {
   const { tensors } = file.header
   await file.close()
   const parameters = [...tensors.values()].filter(({ name }) => !isMoment(name))
-  return parameters.map(({ name, shape }) => ({ name, shape, data: new Float32Array(sizeOf(shape)) }))
+  return parameters.map(({ name, shape }) => {
+    return { name, shape: logicalShape(shape), data: new Float32Array(sizeOf(shape)) }
+  })
 }

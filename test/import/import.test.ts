@@ -182,7 +182,7 @@ t.test('arrays that do not fit are refused with their name, their shape and the 
       without(2, matrix('2.weight', 1, 5, 4, 'in-out')),
     ],
     [
-      'x: 0.bias is (), expected matrices (inputs, outputs) or (outputs, inputs), and vectors',
+      'x: 0.bias is (), expected matrices (inputs, outputs) or (outputs, inputs), kernels of convolutions of four dimensions, and vectors',
       without(1, { name: '0.bias', shape: [], whole: false, values: [1] }),
     ],
     [

@@ -39,9 +39,16 @@ export function networkLayers({ widths, norm, convolutions }: NetworkShape): Lay
   return widths.slice(1).flatMap((outputs, block): LayerSpec[] => {
     if (block < convolutions.length) return convolutionLayers(convolutions, block)
     const isHidden = block < widths.length - 2
+    const behindMaps = block > 0 && block === convolutions.length
     const normLayer = isHidden ? normLayers[norm] : null
     return [
-      { type: 'dense', block, inputs: widths[block], outputs },
+      {
+        type: 'dense',
+        block,
+        inputs: widths[block],
+        outputs,
+        ...(behindMaps && { rowsOf: outputOf(convolutions[block - 1]) }),
+      },
       ...(normLayer ? [{ type: normLayer, block, inputs: outputs, outputs }] : []),
     ]
   })

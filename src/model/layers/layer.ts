@@ -12,6 +12,7 @@
  * its wiring in worker/network/bind.ts, and room for more deltas in worker/plan/layout.ts.
  */
 
+import type { Kernel } from '../channels-first.js'
 import type { FeatureShape, Window } from '../convolution.js'
 
 /** A product, what may stand between it and its activation, and what may follow that of a convolution. */
@@ -32,6 +33,8 @@ export interface LayerSpec {
   readonly maps?: FeatureShape
   readonly window?: Window
   readonly pool?: 'max' | 'average'
+  /** Of the first dense layer behind convolutions, the maps whose values are its inputs; else absent. */
+  readonly rowsOf?: FeatureShape
 }
 
 /** Vectors (outputs) of a layer. Mean and variance are running statistics, all others are learned. */
@@ -49,7 +52,9 @@ export interface Parameter {
   readonly layer: number
   readonly dims: readonly number[]
   /** Of the weight of a convolution, whose inputs are (size, size, channels); else absent. */
-  readonly kernel?: { readonly size: number; readonly channels: number }
+  readonly kernel?: Kernel
+  /** Of the weight of the first dense layer behind convolutions, the maps whose values are its inputs; else absent. */
+  readonly rowsOf?: FeatureShape
   /** `random`: drawn as `model.init` says. */
   readonly init: 'random' | 'zeros' | 'ones'
 }
