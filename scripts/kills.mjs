@@ -2,7 +2,7 @@
  * Kills training with SIGKILL, at random moments and inside the writing of checkpoints, resumes it with another number of workers, and
  * compares the final weights with those of an uninterrupted run.
  *
- *     node scripts/kills.mjs [--kills 50] [--backend wasm] [--seed 1]
+ *     node scripts/kills.mjs [--kills 50] [--backend wasm] [--model dense|convolutions] [--seed 1]
  *
  * Ends with exit code 1 if any digest differs or any checkpoint cannot be read. Needs `npm run build`.
  */
@@ -17,18 +17,29 @@ const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '50' },
     backend: { type: 'string', default: 'wasm' },
+    model: { type: 'string', default: 'dense' },
     seed: { type: 'string', default: '1' },
   },
 })
 const wanted = Number(values.kills)
 const root = mkdtempSync(join(tmpdir(), 'gradloom-kills-'))
 const experiment = join(root, 'experiment.json')
+const MODELS = {
+  dense: { hidden: [400, 200], dropout: 0.3 },
+  convolutions: {
+    convolutions: [
+      { filters: 6, size: 5, stride: 3, norm: 'batch' },
+      { filters: 8, pool: { size: 2 }, dropout: 0.2 },
+    ],
+    hidden: [32],
+  },
+}
 writeFileSync(
   experiment,
   JSON.stringify({
     data: { dataset: 'digits', validation: 0.1 },
-    model: { hidden: [400, 200], dropout: 0.3 },
-    train: { epochs: 6, batchSize: 100 },
+    model: MODELS[values.model],
+    train: { epochs: values.model === 'dense' ? 6 : 3, batchSize: 100 },
     optimizer: { type: 'momentum' },
     compute: { backend: values.backend },
     checkpoint: { everySteps: 11 },

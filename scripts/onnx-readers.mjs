@@ -1,8 +1,8 @@
 /**
- * Exports networks of every kind to ONNX, reads them in other programs, and compares their outputs with those of `predict`:
+ * Exports networks of every kind to ONNX and as a state dictionary of PyTorch, reads them in other programs, and compares their outputs with those of `predict`:
  * docs/weights.md has the table. Outside CI, because the programs are not dependencies.
  *
- *   apt-get install --no-install-recommends python3-opencv python3-onnx
+ *   apt-get install --no-install-recommends python3-opencv python3-onnx python3-torch
  *   npm install --prefix /tmp/readers --ignore-scripts onnxruntime-node @techstark/opencv-js@4.5.2
  *   PYTHON=/usr/bin/python3 node scripts/onnx-readers.mjs --packages /tmp/readers
  *
@@ -44,6 +44,43 @@ for folder in sys.argv[1:]:
         answers[folder] = str(error)
 print(json.dumps({'program': 'OpenCV (Python)', 'version': cv2.__version__, 'answers': answers}))
 `
+/** Reads torch.safetensors of every folder by hand, makes the module of its metadata, and answers as the network does. */
+const TORCH = `
+import sys, json, math, struct, numpy, torch
+from torch import nn
+answers = {}
+for folder in sys.argv[1:]:
+    try:
+        raw = open(folder + '/torch.safetensors', 'rb').read()
+    except FileNotFoundError:
+        answers[folder] = 'has no form in PyTorch'
+        continue
+    size = struct.unpack('<Q', raw[:8])[0]
+    header = json.loads(raw[8:8 + size])
+    notes = header.pop('__metadata__')
+    state = {}
+    for name, tensor in header.items():
+        begin, end = tensor['data_offsets']
+        values = numpy.frombuffer(raw[8 + size + begin:8 + size + end], '<f4').reshape(tensor['shape'])
+        state[name] = torch.tensor(values)
+    network = eval(notes['network'])
+    network.load_state_dict(state)
+    network.eval()
+    facts = json.loads(notes['gradloom'])
+    scaling = facts['input']['scaling']
+    x = numpy.fromfile(folder + '/input.f32', '<f4').reshape(${ROWS}, -1)
+    if scaling:
+        x = (x - numpy.array(scaling['offset'], 'f4')) * numpy.array(scaling['factor'], 'f4')
+    if notes['input'].count(',') > 2 and isinstance(network[0], (nn.Conv2d, nn.ZeroPad2d)):
+        shape = facts['input']
+        x = x.reshape(${ROWS}, shape['height'], shape['width'], shape['channels']).transpose(0, 3, 1, 2).copy()
+    with torch.no_grad():
+        y = [network(torch.tensor(x[:1])), network(torch.tensor(x))]
+    if 'softmax' in notes['activation']:
+        y = [torch.softmax(each, 1) for each in y]
+    answers[folder] = y[0].tolist() + y[1].tolist()
+print(json.dumps({'program': 'PyTorch (state dictionary)', 'version': torch.__version__, 'answers': answers}))
+`
 const CHECKER = `
 import sys, json, onnx
 answers = {}
@@ -71,6 +108,22 @@ function table(targets) {
   return { features, targets: features.map((_, i) => [800 * row(i)[0] - 300 * row(i)[1], row(i)[2]].slice(0, targets)) }
 }
 
+/** Pictures of three classes: a bright square at another place, or in another colour. */
+function pictures(height, width, channels) {
+  const labels = Array.from({ length: 200 }, (_, i) => i % 3)
+  const data = Uint8Array.from({ length: 200 * height * width * channels }, (_, n) => {
+    const [channel, x, y, i] = [
+      n % channels,
+      Math.floor(n / channels) % width,
+      Math.floor(n / channels / width) % height,
+      Math.floor(n / channels / width / height),
+    ]
+    const bright = channels === 3 ? channel === labels[i] : Math.floor((3 * x) / width) === labels[i]
+    return 100 * noise(n, 7) + (bright && y > 2 ? 120 : 0)
+  })
+  return { features: { data, shape: [200, height, width, channels] }, labels: labels.map(label => `class ${label}`) }
+}
+
 const digits = { dataset: 'digits' }
 const memory = { dataset: 'memory' }
 const regression = { dataset: 'memory', task: 'regression' }
@@ -84,6 +137,50 @@ const networks = [
   ['table, one layer', { data: memory, samples: table(0), model: { hidden: [] } }],
   ['one target', { data: regression, samples: table(1), model: { hidden: [24, 12] } }],
   ['two targets', { data: regression, samples: table(2), model: { hidden: [24, 12] } }],
+  ...[
+    [
+      'batch norm',
+      pictures(12, 10, 1),
+      { convolutions: [{ filters: 6 }, { filters: 9, pool: { size: 2 } }], norm: 'batch' },
+    ],
+    [
+      'strides, valid, average',
+      pictures(13, 11, 1),
+      {
+        convolutions: [
+          { filters: 5, size: 4, stride: 2 },
+          { filters: 7, size: 2, padding: 'valid', pool: { size: 2, type: 'average' } },
+        ],
+      },
+    ],
+    [
+      'stride 3, odd pool, gelu',
+      pictures(17, 16, 1),
+      {
+        convolutions: [
+          { filters: 4, size: 2, stride: 3 },
+          { filters: 5, size: 5, norm: 'batch', pool: { size: 3 } },
+        ],
+        activation: 'gelu',
+      },
+    ],
+    ['colour', pictures(9, 8, 3), { convolutions: [{ filters: 6, norm: 'batch', pool: { size: 2 } }, { filters: 8 }] }],
+    [
+      'colour, layer norm behind',
+      pictures(9, 8, 3),
+      { convolutions: [{ filters: 6, norm: 'none', pool: { size: 2 } }], norm: 'layer' },
+    ],
+    ['1 x 1', pictures(6, 5, 3), { convolutions: [{ filters: 6, size: 1, dropout: 0.2 }], hidden: [] }],
+    ...ACTIVATIONS.map(activation => [activation, pictures(8, 7, 1), { convolutions: [{ filters: 4 }], activation }]),
+  ].map(([name, samples, model]) => [`maps, ${name}`, { data: memory, samples, model: { hidden: [16], ...model } }]),
+  [
+    'maps, colour / 255',
+    {
+      data: { ...memory, normalise: 'unit' },
+      samples: pictures(9, 8, 3),
+      model: { convolutions: [{ filters: 6, pool: { size: 2, type: 'average' } }], hidden: [16] },
+    },
+  ],
   ...ACTIVATIONS.map(activation => [
     `table, ${activation}`,
     { data: memory, samples: table(0), model: { hidden: [24, 12], activation } },
@@ -100,11 +197,17 @@ try {
     await train(resolveExperiment(settings), { runDir: run, ...(samples && { data: samples }) })
     const predictor = await Predictor.open(run)
     const size = predictor.widths[0]
-    const inputs = samples
-      ? Float32Array.from(samples.features.slice(0, ROWS).flat())
-      : Uint8Array.from({ length: ROWS * size }, (_, n) => (noise(n, 3) > 0.8 ? 255 * noise(n, 4) : 0))
+    const inputs = samples?.features.data
+      ? samples.features.data.slice(0, ROWS * size)
+      : samples
+        ? Float32Array.from(samples.features.slice(0, ROWS).flat())
+        : Uint8Array.from({ length: ROWS * size }, (_, n) => (noise(n, 3) > 0.8 ? 255 * noise(n, 4) : 0))
     await exportWeights(run, join(run, 'model.onnx'))
-    const given = samples ? inputs : Float32Array.from(inputs, pixel => pixel / 255)
+    await exportWeights(run, join(run, 'torch.safetensors'), { format: 'pytorch' }).catch(error => {
+      if (!error.message.includes('torch.nn')) throw error
+    })
+    const isUnit = predictor.source.input.scaling === null
+    const given = Float32Array.from(inputs, value => (isUnit ? value / 255 : value))
     writeFileSync(join(run, 'input.f32'), new Uint8Array(given.buffer))
     exported.push({
       name,
@@ -118,6 +221,7 @@ try {
   const rows = [
     ...python(OPENCV, runs),
     ...python(CHECKER, runs),
+    ...python(TORCH, runs),
     ...(await runtimes(exported)),
     ...(await opencvJs(exported)),
   ]

@@ -8,10 +8,14 @@ import t from 'tap'
 import { train } from '../../src/coordinator/new-run.js'
 import { loadExperiment } from '../../src/index.js'
 
-t.test('the smoke experiment has its golden digest on every CPU', async t => {
-  const { weightsSha256, steps } = await train(await loadExperiment('configs/smoke.json', ['compute.backend=wasm']), {
-    runDir: null,
+for (const [name, digest] of [
+  ['smoke', '0579ab28d430a7d7f6cefe5f3f6947dd855c264ce961cbfb0480c8b7227cc56a'],
+  ['smoke-conv', 'ed792511f818dc26830ba7c00cc0f512f39f6de996ee517490545ff600e28203'],
+] as const) {
+  t.test(`configs/${name}.json ends with its golden digest on every CPU`, async t => {
+    const experiment = await loadExperiment(`configs/${name}.json`, ['compute.backend=wasm'])
+    const { weightsSha256, steps } = await train(experiment, { runDir: null })
+    t.equal(steps, 81)
+    t.equal(weightsSha256, digest)
   })
-  t.equal(steps, 81)
-  t.equal(weightsSha256, '0579ab28d430a7d7f6cefe5f3f6947dd855c264ce961cbfb0480c8b7227cc56a')
-})
+}
