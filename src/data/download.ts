@@ -113,41 +113,80 @@ async function fromOneUrl(
 
 /** One request; appends its body to the partial file, or overwrites it if the server starts from the beginning. */
 async function transfer(url: string, had: number, options: DownloadOptions): Promise<void> {
-  const { stallMs, signal, partial } = options
-  const stalled = new AbortController()
-  const stall = () => stalled.abort(new Error(`no data for ${stallMs / 1000} s`))
-  let timer = setTimeout(stall, stallMs)
-  const alive = () => {
-    clearTimeout(timer)
-    timer = setTimeout(stall, stallMs)
-  }
+  const { partial } = options
+  const patience = new Patience(options.stallMs, options.signal)
   try {
-    const response = await fetch(url, {
-      headers: { 'accept-encoding': 'identity', ...(had > 0 && { range: `bytes=${had}-` }) },
-      signal: AbortSignal.any([signal, stalled.signal]),
-    })
+    const response = await patience.wait(
+      fetch(url, {
+        headers: { 'accept-encoding': 'identity', ...(had > 0 && { range: `bytes=${had}-` }) },
+        signal: patience.signal,
+      }),
+    )
+    const reader = response.body?.getReader()
     try {
       if (response.status === 416 && had > 0) return // nothing after what we have: the file may be complete
       const start = startOf(response, had)
       const file = await onDisk(partial, () => open(partial, start === 0 ? 'w' : 'a'))
       try {
-        await appendBody(response, file, start, url, options, alive)
+        const length = lengthOf(response)
+        const read = reader ? () => patience.wait(reader.read()) : async () => ({ done: true }) as const
+        await appendBody(read, file, { url, start, totalBytes: length === null ? null : start + length }, options)
         await onDisk(partial, () => file.sync())
       } finally {
         await file.close()
       }
     } finally {
-      // Free the connection in any case; a body that was read or aborted has nothing left to cancel.
-      await response.body?.cancel().catch(() => undefined)
+      // Frees the connection in any case; not awaited, because it may wait for the server.
+      reader?.cancel().catch(() => undefined)
     }
   } catch (error) {
     if (error instanceof TransferError || error instanceof DataError) throw error
-    throw new TransferError(
-      stalled.signal.aborted ? String(stalled.signal.reason.message) : networkReason(error),
-      false,
-    )
+    throw new TransferError(networkReason(error), false)
   } finally {
-    clearTimeout(timer)
+    patience.end()
+  }
+}
+
+/**
+ * Waits for a server, each time for `stallMs` at most, and until `signal` aborts. Every wait ends, whatever the request does: in Node 20
+ * an abort does not reach the body of a `fetch` whose controller has been collected as garbage, and the read then waits for ever.
+ */
+class Patience {
+  readonly #request = new AbortController()
+  readonly #stop: AbortSignal
+  readonly #stallMs: number
+
+  constructor(stallMs: number, stop: AbortSignal) {
+    this.#stallMs = stallMs
+    this.#stop = stop
+  }
+
+  /** Signal for the request. */
+  get signal(): AbortSignal {
+    return this.#request.signal
+  }
+
+  async wait<T>(answer: Promise<T>): Promise<T> {
+    let end = () => {}
+    const interrupted = new Promise<never>((_, reject) => {
+      const stop = () => reject(this.#stop.reason)
+      const timer = setTimeout(() => reject(new Error(`no data for ${this.#stallMs / 1000} s`)), this.#stallMs)
+      this.#stop.addEventListener('abort', stop)
+      if (this.#stop.aborted) stop()
+      end = () => {
+        clearTimeout(timer)
+        this.#stop.removeEventListener('abort', stop)
+      }
+    })
+    try {
+      return await Promise.race([answer, interrupted])
+    } finally {
+      end()
+    }
+  }
+
+  end(): void {
+    this.#request.abort()
   }
 }
 
@@ -164,27 +203,30 @@ function startOf(response: Response, had: number): number {
   throw new TransferError(`HTTP status is ${status} ${response.statusText}, expected 200`, !busy)
 }
 
-async function appendBody(
-  response: Response,
-  file: FileHandle,
-  start: number,
-  url: string,
-  options: DownloadOptions,
-  alive: () => void,
-): Promise<void> {
-  const length = response.headers.get('content-length')
+/** Bytes that the body has by its headers; null if unknown. */
+function lengthOf({ headers }: Response): number | null {
+  const length = headers.get('content-length')
   // A content encoding makes the length count other bytes than those we see.
-  const known = length !== null && !response.headers.has('content-encoding')
-  const totalBytes = known ? start + Number(length) : null
+  return length === null || headers.has('content-encoding') ? null : Number(length)
+}
+
+type Read = () => Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+
+async function appendBody(
+  read: Read,
+  file: FileHandle,
+  { url, start, totalBytes }: { readonly url: string; readonly start: number; readonly totalBytes: number | null },
+  options: DownloadOptions,
+): Promise<void> {
   let bytes = start
   options.onProgress({ url, bytes, totalBytes })
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
+  for (let chunk = await read(); chunk.value; chunk = await read()) {
+    const { value } = chunk
+    bytes += value.length
     if (bytes > options.maxBytes) {
       throw new TransferError(`sends more than ${options.maxBytes} bytes, expected fewer`, true)
     }
-    await onDisk(options.partial, () => file.writeFile(chunk))
-    alive()
+    await onDisk(options.partial, () => file.writeFile(value))
     options.onProgress({ url, bytes, totalBytes })
   }
   if (totalBytes !== null && bytes !== totalBytes) {
