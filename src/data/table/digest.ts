@@ -16,6 +16,8 @@ export interface TextCounts {
   readonly mixedEnds: boolean
   /** True if a digit, an underscore and a digit follow each other, or a plus and a minus: DuckDB reads 1_000 as 1000, +-5 as -5. */
   readonly hasGroups: boolean
+  /** True if a field may begin with a zero and a digit: DuckDB reads 007 as 7. */
+  readonly hasPadded: boolean
 }
 
 export interface FileDigest {
@@ -30,6 +32,16 @@ const QUOTE = 34
 const UNDERSCORE = 95
 const PLUS = 43
 const MINUS = 45
+const ZERO = 48
+const NINE = 57
+/** State of the search for leading zeros. */
+const INSIDE = 0
+const BEGIN = 1
+const AFTER_ZERO = 2
+/** State after each byte: digits, letters and `.`, `-`, `:`, `/`, `+` go on with a number, a date or a word. */
+const STATE_AFTER = Uint8Array.from({ length: 256 }, (_, byte) =>
+  /[\dA-Za-z.:/+-]/.test(String.fromCharCode(byte)) || byte > 127 ? INSIDE : BEGIN,
+)
 const SIGNS = Buffer.from('+-')
 
 export interface DigestOptions {
@@ -132,6 +144,8 @@ class TextCounter {
   #last = 0
   #beforeLast = 0
   #hasGroups = false
+  #hasPadded = false
+  #padding = BEGIN
   #offset = 0
 
   constructor(readonly path: string) {}
@@ -145,6 +159,7 @@ class TextCounter {
     }
     this.#offset += chunk.length
     if (!this.#hasGroups) this.#findGroups(chunk)
+    if (!this.#hasPadded) this.#findPadded(chunk)
     const hasCr = this.#last === CR || chunk.includes(CR)
     const hasQuotes = this.#quoted || chunk.includes(QUOTE)
     if (hasCr || hasQuotes) this.#addBytes(chunk)
@@ -156,7 +171,7 @@ class TextCounter {
     if (this.#last === CR) this.#cr++
     if (this.#hasBytes) this.#records++
     const ends = [this.#lf, this.#crlf, this.#cr].filter(count => count > 0).length
-    return { records: this.#records, mixedEnds: ends > 1, hasGroups: this.#hasGroups }
+    return { records: this.#records, mixedEnds: ends > 1, hasGroups: this.#hasGroups, hasPadded: this.#hasPadded }
   }
 
   #addLines(chunk: Buffer): void {
@@ -187,6 +202,20 @@ class TextCounter {
       } else this.#hasBytes = true
       last = byte
     }
+  }
+
+  /** Looks for a zero and a digit after a byte that ends no number, date or word. Delimiters are not known here. */
+  #findPadded(chunk: Buffer): void {
+    let state = this.#padding
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]
+      if (byte === ZERO && state === BEGIN) state = AFTER_ZERO
+      else if (byte >= ZERO && byte <= NINE && state === AFTER_ZERO) {
+        this.#hasPadded = true
+        return
+      } else state = STATE_AFTER[byte]
+    }
+    this.#padding = state
   }
 
   #findGroups(chunk: Buffer): void {

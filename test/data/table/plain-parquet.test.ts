@@ -1,6 +1,7 @@
 /** Parquet files, made by chance from a seed: those that are plain give what DuckDB gives, to the bit, or are left to it. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import * as zlib from 'node:zlib'
 import t from 'tap'
 import { DataError } from '../../../src/errors.js'
 import { copiedToParquet } from '../../helpers/parquet.js'
@@ -51,7 +52,16 @@ const COLUMNS: Readonly<Record<string, string>> = {
   zoned: "TIMESTAMPTZ '2020-02-29 23:59:59.1+02' + to_hours(i)",
 }
 
-const PLAIN = ['', ', COMPRESSION uncompressed', ', ROW_GROUP_SIZE 2048', ', PARQUET_VERSION v1, ROW_GROUP_SIZE 2048']
+/** Node.js before 22.15 has no zstd: DuckDB reads it there. */
+const hasZstd = 'zstdDecompressSync' in zlib
+const CODECS = ['gzip', 'brotli', 'lz4_raw', ...(hasZstd ? ['zstd'] : [])]
+const PLAIN = [
+  ...CODECS.map(codec => `, COMPRESSION ${codec}`),
+  '',
+  ', COMPRESSION uncompressed',
+  ', ROW_GROUP_SIZE 2048',
+  ', PARQUET_VERSION v1, ROW_GROUP_SIZE 2048',
+]
 
 t.test('plain files give the same result with both readers', async t => {
   for (const options of PLAIN) {
@@ -99,7 +109,10 @@ t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   ] as const) {
     t.equal(await told(await written(select), 'plain'), null, what)
   }
-  t.equal(await told(await written('SELECT i AS x FROM range(100) r(i)', ', COMPRESSION zstd'), 'plain'), null, 'zstd')
+  if (!hasZstd) {
+    const path = await written('SELECT i AS x FROM range(100) r(i)', ', COMPRESSION zstd')
+    t.equal(await told(path, 'plain'), null, 'zstd')
+  }
 })
 
 /** xorshift: the same bytes are changed in every run. */
@@ -113,7 +126,7 @@ function random(below: number): number {
 
 t.test('damaged files are read as DuckDB reads them, as before the damage, or left to it', async t => {
   let read = 0
-  for (const options of ['', ', COMPRESSION uncompressed']) {
+  for (const options of ['', ', COMPRESSION uncompressed', ', COMPRESSION lz4_raw', ', COMPRESSION gzip']) {
     const names = ['few', 'gaps', 'single', 'small', 'large', 'names', 'spaces']
     const select = names.map(name => `${COLUMNS[name]} AS ${name}`).join(', ')
     const undamaged = await written(`SELECT ${select} FROM range(300) r(i)`, options)

@@ -31,6 +31,15 @@ t.test('the last rows count for the type of a column as the first ones do', asyn
     ['', ['t', 'f'], 'text', ['t', 'f']],
     ['', ['yes', 'no'], 'text', ['yes', 'no']],
     ['', ['1', '1.0', '0'], 'number', [1, 1, 0]],
+    ['10001', ['01234', ''], 'text', ['01234', null]],
+    ['', ['00', '01'], 'text', ['00', '01']],
+    ['10001', ['"01234"'], 'text', ['01234']],
+    ['100000000000001', ['000000000000001'], 'text', ['000000000000001']],
+    ['1', ['01.5'], 'number', [1.5]],
+    ['-1', ['01'], 'number', [1]],
+    ['1', ['0', '0.5', '-01'], 'number', [0, 0.5, -1]],
+    ['+1', ['01'], 'number', [1]],
+    ['0.5', ['007'], 'number', [7]],
     ['', ['1700000001', '1700000002'], 'number', [1700000001, 1700000002]],
     ['1', ['9223372036854775808', '9223372036854775809'], 'text', ['9223372036854775808', '9223372036854775809']],
     ['1', ['1e300'], 'number', [1e300]],
@@ -67,6 +76,24 @@ t.test('a column that stays text although most fields look otherwise is reported
   const notes = (await column('1', ['NA', '?'])).table.notes.join()
   t.match(notes, /column 'a': 2 fields such as 'NA' are missing/)
   t.match((await column('x', ['NA'])).table.notes.join(), /1 field such as 'NA' is text like others/)
+})
+
+t.test('codes with leading zeros are text, whoever reads them and wherever the first is', async t => {
+  const codes = [...Array(3000).keys()].map(i => (i === 2999 ? '00700' : `1${i}`))
+  const rows = codes.map(code => `${code},1\n`)
+  for (const [name, text] of Object.entries({
+    plain: `a,b\n${rows.join('')}`,
+    'two quotes, left to DuckDB': `a,b,c\n${codes.map(code => `${code},1,"x""y"\n`).join('')}`,
+    'decimal commas': `a;b\n${codes.map(code => `${code};1,5\n`).join('')}`,
+  })) {
+    const { table, rows } = await read(text)
+    t.equal(rows[2999].a, '00700', name)
+    t.equal(table.columns[1].type, 'number', name)
+    t.match(table.notes.join(), /column 'a' has codes with leading zeros, such as 00700, and is text/, name)
+  }
+  const forced = await read(`a,b\n${rows.join('')}`, { types: { a: 'number' } })
+  t.equal(forced.rows[2999].a, 700)
+  t.strictSame(forced.table.notes, [])
 })
 
 t.test('a requested type is used, or the field that does not fit is named', async t => {

@@ -113,7 +113,8 @@ export function delimitedSource(
   const { names, decimal, counts } = form
   const columns = names.map((name, column): SourceColumn => {
     const demanded = format.types[name]
-    const isText = demanded === 'text' || options.texts.has(column) || !looksNumeric(form, column)
+    const isText =
+      demanded === 'text' || options.texts.has(column) || !looksNumeric(form, column, demanded === 'number')
     const decides = isText && demanded !== 'text'
     const isClass = counts !== null && counts.classNames.length > 0 && column === names.length - 1
     return {
@@ -153,6 +154,20 @@ export function refusalsSql(
   return `SELECT ${counts.join(', ')} FROM ${table}`
 }
 
+/** SQL that counts, for each column of whole numbers, the fields with leading zeros, which DuckDB reads as if they had none. */
+export function paddedSql(
+  files: readonly TableFile[],
+  compression: Compression,
+  form: TextForm,
+  columns: readonly number[],
+  strict: boolean,
+): string {
+  const types = form.names.map((_, column) => `'c${column}': 'VARCHAR'`)
+  const table = readCsv(files, compression, form, types, strict, '.')
+  const counts = columns.map(column => `count(*) FILTER (regexp_full_match(trim(c${column}), '0[0-9]+'))`)
+  return `SELECT ${counts.join(', ')} FROM ${table}`
+}
+
 function readCsv(
   files: readonly TableFile[],
   compression: Compression,
@@ -183,13 +198,19 @@ function readCsv(
   return `read_csv(${options.join(', ')})`
 }
 
-function looksNumeric({ sample, decimal, counts, names }: TextForm, column: number): boolean {
+/** `isDemanded`: leading zeros do not matter. */
+function looksNumeric({ sample, decimal, counts, names }: TextForm, column: number, isDemanded: boolean): boolean {
   let numbers = 0
+  let [padded, digits] = [0, 0]
   for (const { fields } of sample) {
     const text = (fields[column] ?? '').trim()
     if (text === '') continue
-    if (meaningOf(text, decimal) !== Can.number) return false
+    const can = meaningOf(text, decimal)
+    if ((can & ~(Can.digits | Can.padded)) !== Can.number) return false
+    if (can & Can.padded) padded++
+    if (can & Can.digits) digits++
     numbers++
   }
+  if (padded > 0 && digits === numbers && !isDemanded) return false
   return numbers > 0 || (counts !== null && column === names.length - 1)
 }

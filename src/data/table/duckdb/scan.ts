@@ -17,6 +17,8 @@ export interface ScannedColumn {
   readonly numbers: NumberFacts | null
   /** Values that were NaN in the file, not empty. */
   nan: number
+  /** True if numbers were seen that have leading zeros; absent: none, or it is not known. */
+  readonly isPadded?: boolean
   /** For VARCHAR. */
   readonly texts: TextStats | null
   /** For VARCHAR whose texts decide about the type. */

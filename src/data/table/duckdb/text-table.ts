@@ -11,7 +11,7 @@ import { type PlainRows, scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
 import type { TextForm } from '../text/form.js'
 import type { Database } from './database.js'
-import { delimitedSource, detectForm, refusalsSql } from './delimited.js'
+import { delimitedSource, detectForm, paddedSql, refusalsSql } from './delimited.js'
 import { checkForm, type DelimitedFiles, explainRefusal } from './faults.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
 import type { RowSource } from './source.js'
@@ -103,6 +103,12 @@ export async function openTextTable(
         continue
       }
     }
+    const whole = counts.every(count => count?.hasPadded === false) ? [] : wholeNumbers(source, scanned, format)
+    const codes = await columnsWith(paddedSql, table, strict, whole)
+    if (codes.length > 0) {
+      demote(codes)
+      continue
+    }
     return { source, scanned, form, place: table }
   }
 }
@@ -122,7 +128,13 @@ async function plainTable(
     if (scanned === null) return null
     const others =
       'scan' in scanned
-        ? [...new Set([...integersAbove(source, scanned.scan, format), ...undecided(source, scanned.scan, format)])]
+        ? [
+            ...new Set([
+              ...integersAbove(source, scanned.scan, format),
+              ...undecided(source, scanned.scan, format),
+              ...padded(source, scanned.scan, format),
+            ]),
+          ]
         : scanned.misfits
     if (others.length === 0 && 'scan' in scanned) return { source, ...scanned }
     if ('scan' in scanned) scanned.end()
@@ -146,17 +158,43 @@ async function refusedColumns(
   strict: boolean,
   numbers = allNumbers(source),
 ): Promise<number[]> {
-  if (numbers.length === 0) return []
-  const connection = await table.database.connect()
   try {
-    const sql = refusalsSql(table.files, table.compression, table.form, numbers, strict)
-    const [counts] = (await connection.runAndReadAll(sql)).getRows()
-    return numbers.filter((_, i) => Number(counts[i]) > 0)
+    return await columnsWith(refusalsSql, table, strict, numbers)
   } catch {
     return [] // the form is at fault, not a value
-  } finally {
-    table.database.release(connection)
   }
+}
+
+/** Columns of those given in which the query counts fields. Throws what DuckDB throws. */
+async function columnsWith(
+  sql: typeof refusalsSql,
+  { database, files, compression, form }: DelimitedFiles,
+  strict: boolean,
+  columns: readonly number[],
+): Promise<number[]> {
+  if (columns.length === 0) return []
+  const connection = await database.connect()
+  try {
+    const [counts] = (await connection.runAndReadAll(sql(files, compression, form, columns, strict))).getRows()
+    return columns.filter((_, i) => Number(counts[i]) > 0)
+  } finally {
+    database.release(connection)
+  }
+}
+
+/** Columns of numbers that may be codes: whole, without a sign. */
+function wholeNumbers(source: RowSource, { columns }: Scan, format: TableFormat): number[] {
+  return columns.flatMap(({ index, numbers }) => {
+    const { name, type, classNames } = source.columns[index]
+    if (type !== 'number' || numbers === null || classNames !== undefined || format.types[name] === 'number') return []
+    return numbers.isInteger && numbers.min >= 0 ? [index] : []
+  })
+}
+
+/** Columns of whole numbers with leading zeros: their texts decide whether they are codes. */
+function padded(source: RowSource, scanned: Scan, format: TableFormat): number[] {
+  const whole = new Set(wholeNumbers(source, scanned, format))
+  return scanned.columns.flatMap(({ index, isPadded }) => (isPadded && whole.has(index) ? [index] : []))
 }
 
 /** Columns of numbers with NA and the like whose texts decide more than that: another type is demanded, or an integer is too large. */

@@ -55,7 +55,8 @@ async function readingOf(context: TypeContext, name: string, meanings: Meanings)
     wanted === undefined
       ? decide(inspect(name), meanings, dayFirst)
       : { reading: demanded(wanted, meanings, dayFirst), missingTexts: wanted !== 'text' }
-  const { reading, missingTexts, warning, example } = decision
+  const { reading, missingTexts, warning, note, example } = decision
+  if (note !== undefined) notes.push(note)
   if (warning !== undefined) {
     warnings.push(`${example ? await placeOfRow(where, place, example.row) : where}: ${warning}`)
   }

@@ -43,6 +43,7 @@ export interface PlainPart {
   readonly numbers: readonly (PackedNumbers | null)[]
   readonly missing: readonly MissingTexts[]
   readonly misfits: Uint8Array
+  readonly padded: Uint8Array
   readonly texts: readonly ({ texts: readonly string[]; counts: Uint32Array; firsts: readonly RowPlace[] } | null)[]
   readonly lf: number
   readonly crlf: number
@@ -102,8 +103,9 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
     reader.close()
   }
   const { missing, misfits, lf, crlf } = parser
+  const padded = parser.padded()
   return {
-    ...{ missing, misfits, lf, crlf, blocks, numbers: writer.numbers() },
+    ...{ missing, misfits, padded, lf, crlf, blocks, numbers: writer.numbers() },
     texts: parser.texts.map(
       (each, column) => each && { texts: each.texts, counts: each.counts, firsts: parser.firsts[column] },
     ),

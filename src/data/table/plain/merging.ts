@@ -66,14 +66,15 @@ export class Merging {
       const row = this.#rowOf(missing.first)
       if (first === null || row < first.row) first = { row, text: missing.first.text }
     }
-    if (first === null || others === 0) return { index, numbers, nan, texts: null, meanings: null }
+    const isPadded = this.parts.some(part => part.padded[index] > 0)
+    if (first === null || others === 0) return { index, numbers, nan, isPadded, texts: null, meanings: null }
     // A column with NA and the like would be one of texts that are numbers.
     const meanings = new Meanings(this.form.decimal)
     meanings.numbers = this.rows - numbers.missing
     meanings.missing = nan + others
     meanings.fields = meanings.numbers + meanings.missing
     meanings.firstMissing = first
-    return { index, numbers, nan: 0, texts: null, meanings }
+    return { index, numbers, nan: 0, isPadded, texts: null, meanings }
   }
 
   /** Gives all threads' texts one dictionary, in the order in which they first occur; rewrites the codes. */

@@ -52,7 +52,7 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
       const handle = handles.get(file) ?? openSync(paths[file], 'r')
       handles.set(file, handle)
       readAll(handle, bytes, chunk.bytes, chunk.from)
-      const form = { ...columns[column], rows, isCompressed: chunk.isCompressed }
+      const form = { ...columns[column], rows, codec: chunk.codec }
       decoder.decode(bytes.subarray(0, chunk.bytes), form, texts[column], row =>
         firsts[column].push({ block: group, row }),
       )
@@ -84,7 +84,7 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
     for (const handle of handles.values()) closeSync(handle)
   }
   return {
-    ...{ lf: 0, crlf: 0, misfits: new Uint8Array(columns.length) },
+    ...{ lf: 0, crlf: 0, misfits: new Uint8Array(columns.length), padded: new Uint8Array(columns.length) },
     missing: isText.map((_, column) => ({ nan: nan[column], others: 0, first: null })),
     blocks: [...blocks].map(([block, packed]) => ({ block, packed })),
     numbers: writer.numbers(),

@@ -3,9 +3,9 @@
  * Whatever is not plainly so is refused here, and DuckDB reads the file. Pure; any thread.
  */
 import { parquetHeader } from 'hyparquet/src/column.js'
+import { type Codec, Unpacker } from './codecs.js'
 import { NotPlain } from './not-plain.js'
 import type { StoredSeconds, StoredType } from './parquet-footer.js'
-import { Snappy } from './snappy.js'
 import type { TextCodes } from './text-codes.js'
 
 /** Bytes of a page that is unpacked. */
@@ -18,7 +18,7 @@ export interface ChunkForm {
   /** Units of a date or time in a second, or parts of one; null: the values are numbers. */
   readonly seconds: StoredSeconds | null
   readonly isOptional: boolean
-  readonly isCompressed: boolean
+  readonly codec: Codec
   readonly rows: number
 }
 
@@ -30,7 +30,7 @@ export class ColumnDecoder {
   codes = new Int32Array(0)
   /** Values of the last chunk of numbers that are NaN in the file. */
   nan = 0
-  readonly #snappy = new Snappy()
+  readonly #unpacker = new Unpacker()
   /** Aligned copy of the values of a page. */
   #values = new Float64Array(0)
   /** 1 for each row of a page that has a value. */
@@ -86,33 +86,19 @@ export class ColumnDecoder {
     texts: TextCodes | null,
     first: (row: number) => void,
   ): number {
-    const { rows, isCompressed } = form
+    const { rows, codec } = form
     const size = header.uncompressed_page_size
     const { data_page_header: data, dictionary_page_header: dictionary } = header
     if (header.type === 'DICTIONARY_PAGE' && dictionary && !this.#hasDictionary && row === 0) {
       if (dictionary.encoding !== 'PLAIN' && dictionary.encoding !== 'PLAIN_DICTIONARY') throw new NotPlain()
-      this.#readDictionary(this.#unpack(packed, size, isCompressed), form, dictionary.num_values, texts !== null)
+      this.#readDictionary(this.#unpacker.unpack(packed, size, codec), form, dictionary.num_values, texts !== null)
       return 0
     }
     if (header.type !== 'DATA_PAGE' || !data) throw new NotPlain()
     const count = data.num_values
     if (!(count >= 0 && row + count <= rows)) throw new NotPlain()
-    if (count > 0) this.#readPage(this.#unpack(packed, size, isCompressed), form, data, row, texts, first)
+    if (count > 0) this.#readPage(this.#unpacker.unpack(packed, size, codec), form, data, row, texts, first)
     return count
-  }
-
-  #unpack(packed: Uint8Array, size: number, isCompressed: boolean): Uint8Array {
-    if (!isCompressed) {
-      if (packed.length !== size) throw new NotPlain()
-      return packed
-    }
-    let [length, at, shift] = [0, 0, 0]
-    for (; at < packed.length && shift < 32; shift += 7) {
-      length += (packed[at] & 0x7f) * 2 ** shift
-      if (packed[at++] < 0x80) break
-    }
-    if (length !== size) throw new NotPlain()
-    return this.#snappy.unpack(packed.subarray(at), size)
   }
 
   #readDictionary(page: Uint8Array, form: ChunkForm, count: number, isText: boolean): void {

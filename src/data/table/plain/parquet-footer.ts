@@ -1,10 +1,11 @@
 /**
- * Footer of a Parquet file as the places of plain columns: flat ones of numbers and texts, one after the other, compressed by Snappy or
- * not at all. Whatever is not plainly so is refused here, and DuckDB reads the file. Main thread; reads the end of the file.
+ * Footer of a Parquet file as the places of plain columns: flat ones of numbers and texts, one after the other, compressed or
+ * not. Whatever is not plainly so is refused here, and DuckDB reads the file. Main thread; reads the end of the file.
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { type ColumnChunk, type FileMetaData, parquetMetadata, type SchemaElement } from 'hyparquet'
 import type { TableFile } from '../files.js'
+import { type Codec, codecOf } from './codecs.js'
 import { isLeftToDuckDB, isSystemError, NotPlain } from './not-plain.js'
 
 /** Type of the values in the file. */
@@ -36,7 +37,7 @@ export interface StoredChunk {
   readonly rows: number
   readonly from: number
   readonly bytes: number
-  readonly isCompressed: boolean
+  readonly codec: Codec
 }
 
 export interface StoredTable {
@@ -112,19 +113,19 @@ function placeOf(
   column: StoredColumn | null,
   rows: number,
   bytes: number,
-): Pick<StoredChunk, 'from' | 'bytes' | 'isCompressed'> | null {
+): Pick<StoredChunk, 'from' | 'bytes' | 'codec'> | null {
   if (column === null || facts === undefined || other) return null
   const { type, codec, path_in_schema: names } = facts
   const { data_page_offset: data, dictionary_page_offset: dictionary } = facts
-  if (type !== column.type || names.length !== 1 || names[0] !== column.name || !(codec in IS_COMPRESSED)) return null
+  if (type !== column.type || names.length !== 1 || names[0] !== column.name) return null
+  const known = codecOf(codec)
+  if (known === null) return null
   const from = Number(dictionary !== undefined && dictionary > 0n && dictionary < data ? dictionary : data)
   const length = Number(facts.total_compressed_size)
   if (Number(facts.num_values) !== rows || !(length > 0 && length <= MOST_BYTES)) return null
   if (!(from >= 4 && from + length <= bytes)) return null
-  return { from, bytes: length, isCompressed: IS_COMPRESSED[codec as keyof typeof IS_COMPRESSED] }
+  return { from, bytes: length, codec: known }
 }
-
-const IS_COMPRESSED = { UNCOMPRESSED: false, SNAPPY: true } as const
 
 async function footerOf(path: string, bytes: number): Promise<FileMetaData> {
   const handle = await open(path, 'r')

@@ -62,7 +62,7 @@ export class PageReader {
     const pages = found.pages.filter(page => page.row < to && page.to > from)
     const last = pages[pages.length - 1]
     const first = pages[0].row
-    const form = { ...stored, rows: last.to - first, isCompressed: chunk.isCompressed }
+    const form = { ...stored, rows: last.to - first, codec: chunk.codec }
     const texts = stored.type === 'BYTE_ARRAY' ? new TextCodes(form.rows, MOST_TEXT_BYTES) : null
     const decoder = this.#decoder
     decoder.begin(form.rows, texts !== null)

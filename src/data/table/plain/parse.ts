@@ -4,7 +4,7 @@
  *
  * Letters: `N` rows of a block, `C` columns.
  */
-import { isMissing } from '../text/meaning.js'
+import { isMissing, isPadded } from '../text/meaning.js'
 import { NotPlain } from './not-plain.js'
 import type { FieldReaders, Rooms, ScanMemory } from './scan-module.js'
 import { TextCodes } from './text-codes.js'
@@ -68,6 +68,7 @@ export class PlainParser implements FieldReaders {
     readonly offsets: number
     readonly numbers: number
     readonly ends: number
+    readonly padded: number
   }
   #memory: ScanMemory | null = null
 
@@ -89,6 +90,7 @@ export class PlainParser implements FieldReaders {
       offsets: rooms.take(4 * columns),
       numbers: rooms.take(8 * numbers * stride),
       ends: rooms.take(12),
+      padded: rooms.take(columns),
     }
     this.firsts = isText.map(() => [])
     this.texts = isText.map(text => (text ? new TextCodes() : null))
@@ -108,6 +110,12 @@ export class PlainParser implements FieldReaders {
     return this.#offsets[column]
   }
 
+  /** (C) 1 for a column of numbers that has digits with leading zeros, over all blocks. */
+  padded(): Uint8Array {
+    const { padded } = this.#places
+    return this.#memory!.bytes.slice(padded, padded + this.#isText.length)
+  }
+
   /** Place in the memory of the numbers of a column. NaN is missing. */
   numbersOf(column: number): number {
     return this.#places.numbers + 8 * this.#offsets[column]
@@ -120,10 +128,10 @@ export class PlainParser implements FieldReaders {
   parse(block: number, from: number, to: number): number {
     this.#block = block
     const { call, ints, powers } = this.#memory!
-    const { isText, offsets, numbers, ends } = this.#places
+    const { isText, offsets, numbers, ends, padded } = this.#places
     const columns = this.#isText.length
     const form = [this.#delimiter, this.#point] as const
-    const rows = call.parse(from, to, columns, this.stride, isText, offsets, numbers, powers, ...form, ends)
+    const rows = call.parse(from, to, columns, this.stride, isText, offsets, numbers, powers, ...form, ends, padded)
     if (rows < 0) throw new NotPlain()
     this.end = ints[ends / 4]
     this.lf += ints[ends / 4 + 1]
@@ -152,6 +160,7 @@ export class PlainParser implements FieldReaders {
     }
     const value = Number(plain)
     if (!Number.isFinite(value)) throw new NotPlain()
+    if (isPadded(text)) this.#memory!.bytes[this.#places.padded + column] = 1
     this.#set(column, row, value)
     return next
   }

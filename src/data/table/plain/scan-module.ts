@@ -20,6 +20,7 @@ export interface ScanExports {
     delimiter: number,
     point: number,
     ends: Pointer,
+    padded: Pointer,
   ): number
   look(values: Pointer, count: number, state: Pointer, table: Pointer, spare: Pointer): void
   absorb(values: Pointer, count: number, mask: number, state: Pointer, table: Pointer, spare: Pointer): void

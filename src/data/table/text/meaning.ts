@@ -12,8 +12,10 @@ const GROUPED = String.raw`\d{1,3}(?:[.,' _\u00a0\u202f]\d{3})+(?:[.,]\d+)?`
  * "1_000", "$5", "-3.5 %".
  */
 const OTHER_NUMBER = new RegExp(String.raw`^[+-]?(?:[$€£¥] ?)?[+-]?(?:\d+(?:[.,]\d+)?|${GROUPED})(?: ?[%‰€$£¥])?$`)
+const PADDED = /^0\d+$/
 const INFINITE = /^[+-]?inf(inity)?$/i
 const WHOLE = /^[+-]?\d+$/
+const DIGITS = /^\d+$/
 /** Texts that stand for a missing value in a column whose other values are all numbers, dates or booleans. */
 const MISSING = new Set(['NA', 'N/A', 'NaN', 'nan', 'null', 'NULL', '?'])
 
@@ -42,6 +44,10 @@ export const Can = {
   otherNumber: 256,
   /** A whole number that f64 cannot distinguish from its neighbours. */
   huge: 512,
+  /** Digits alone: a whole number without a sign. */
+  digits: 1024,
+  /** Digits that begin with a zero which a number would not have, as in 01234. */
+  padded: 2048,
 } as const
 
 /** Bits of `Can`. `text` is trimmed and not empty. */
@@ -56,7 +62,9 @@ export function meaningOf(text: string, decimal: '.' | ','): number {
   if ((decimal === ',' ? COMMA_NUMBER : NUMBER).test(text)) {
     const value = numberOf(text, decimal)
     if (!Number.isFinite(value)) return Can.infinite
-    return Can.number | (Math.abs(value) > Number.MAX_SAFE_INTEGER && WHOLE.test(text) ? Can.huge : 0)
+    const isHuge = Math.abs(value) > Number.MAX_SAFE_INTEGER && WHOLE.test(text)
+    const digits = DIGITS.test(text) ? Can.digits | (isPadded(text) ? Can.padded : 0) : 0
+    return Can.number | (isHuge ? Can.huge : 0) | digits
   }
   if (INFINITE.test(text)) return Can.infinite
   let can = 0
@@ -148,6 +156,8 @@ export function booleanOf(text: string): number | null {
   return TRUE.has(lower) ? 1 : FALSE.has(lower) ? 0 : null
 }
 
+/** True for digits alone that begin with a zero which a number would not have. `text` is trimmed. */
+export const isPadded = (text: string): boolean => PADDED.test(text)
 export const isMissing = (text: string): boolean => MISSING.has(text)
 export const isNumberText = (text: string): boolean => NUMBER.test(text.trim())
 export const isCommaNumber = (text: string): boolean => /^[+-]?\d*,\d+([eE][+-]?\d+)?$/.test(text.trim())

@@ -49,10 +49,14 @@ export class Meanings {
   times = 0
   otherNumbers = 0
   huge = 0
+  /** Whole numbers without a sign. */
+  digits = 0
+  padded = 0
   firstInfinite: Example | null = null
   firstMissing: Example | null = null
   firstNoNumber: Example | null = null
   firstBoth: Example | null = null
+  firstPadded: Example | null = null
 
   constructor(readonly decimal: '.' | ',') {}
 
@@ -68,6 +72,11 @@ export class Meanings {
     if (can & Can.number) this.numbers += count
     else this.firstNoNumber = earlier(this.firstNoNumber, text, row)
     if (can & Can.huge) this.huge += count
+    if (can & Can.digits) this.digits += count
+    if (can & Can.padded) {
+      this.padded += count
+      this.firstPadded = earlier(this.firstPadded, text, row)
+    }
     if (can & Can.infinite) {
       this.infinite += count
       this.firstInfinite = earlier(this.firstInfinite, text, row)
@@ -99,6 +108,8 @@ export interface Decision {
   /** True if texts such as NA are missing values. */
   readonly missingTexts: boolean
   readonly warning?: string
+  /** Why a column of numbers is text, where that is nothing to worry about. */
+  readonly note?: string
   /** Field that the warning is about. */
   readonly example?: Example | null
 }
@@ -107,6 +118,14 @@ export interface Decision {
 export function decide(column: string, counts: Meanings, dayFirst: boolean | null): Decision {
   const { values } = counts
   if (counts.numbers + counts.infinite === values && (counts.numbers > 0 || values === 0)) {
+    // The zeros of a code would be lost in a number, and codes have no order.
+    if (counts.padded > 0 && counts.digits === values) {
+      return {
+        reading: TEXT,
+        missingTexts: false,
+        note: `column ${column} has codes with leading zeros, such as ${counts.firstPadded!.text}, and is text; if they are quantities, make it a number in data.columns`,
+      }
+    }
     if (counts.huge === 0) return { reading: NUMBER, missingTexts: true }
     return {
       reading: TEXT,

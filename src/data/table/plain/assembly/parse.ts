@@ -33,11 +33,12 @@ declare function textField(begin: usize, column: i32, row: i32): usize
 /**
  * Parses the records that begin in bytes [from, to). `isText`: a byte for each column; `offsets`: an i32 for each, the index of its first
  * value in `numbers`, which has room for `most` rows. `powers`: 10^0 to 10^22. Returns the number of rows, or NOT_PLAIN. Overwrites
- * `ends`: place after the last record, lines that end in LF, and in CR and LF. Reads up to 16 bytes behind the text.
+ * `ends`: place after the last record, lines that end in LF, and in CR and LF. `padded`: a byte for each column, set to 1 if it has
+ * digits alone that begin with a zero. Reads up to 16 bytes behind the text.
  */
 export function parse(
   from: usize, to: usize, columns: i32, most: i32, isText: usize, offsets: usize, numbers: usize, powers: usize,
-  delimiter: u8, point: u8, ends: usize,
+  delimiter: u8, point: u8, ends: usize, padded: usize,
 ): i32 {
   const delimiters = i8x16.splat(delimiter)
   const feeds = i8x16.splat(LF)
@@ -89,6 +90,7 @@ export function parse(
               word = ((word & 0x00ff00ff00ff00ff) * 6553601) >> 16
               word = ((word & 0x0000ffff0000ffff) * 42949672960001) >> 32
               value = <f64><i32>word / load<f64>(powers + (<usize>fraction << 3))
+              if (i8x16.extract_lane_u(bytes, 0) == ZERO && length > 1 && !pointBits && !negative) store<u8>(padded + column, 1)
               at += length
               isDone = true
             }
@@ -117,6 +119,7 @@ export function parse(
           const isPlain = byte == delimiter || byte == LF || byte == CR
           if (isPlain && digits - 1 < MOST_DIGITS) {
             value = <f64>mantissa / load<f64>(powers + (fraction << 3))
+            if (load<u8>(first) == ZERO && digits > 1 && at - first == digits && !negative) store<u8>(padded + column, 1)
             isDone = true
           } else at = otherNumber(begin, column, row)
         }
