@@ -74,7 +74,7 @@ export async function exportWeights(
   }
   const predictor = await Predictor.open(target)
   const { outputNames, widths, convolutions, source, task } = predictor
-  if (format === 'tfjs' || format === 'pytorch') expectNoEmbeddings(target, format, source.input.table)
+  if (format === 'pytorch') expectNoEmbeddings(target, format, source.input.table)
   const { model, train } = source.experiment
   const parameters = predictor.parameterNames.map((name): NamedWeights => {
     const { shape, data } = predictor.parameter(name)
@@ -111,7 +111,7 @@ function expectNoEmbeddings(target: string, format: ExportFormat, table: TableEn
   if (embedded.length === 0) return
   const names = embedded.map(({ column }) => inspect(column)).join(', ')
   throw new ConfigError(`${target}: embeds ${names}, expected one feature for each category in ${format}`, {
-    hint: '--format onnx, npz or safetensors has the embeddings; or train with --set data.categories.above=hash',
+    hint: '--format onnx, tfjs, npz or safetensors has the embeddings; or train with --set data.categories.above=hash',
   })
 }
 

@@ -1,8 +1,11 @@
 /**
  * A network as a layers model of TensorFlow.js: `model.json` and its weights in shards, which `tf.loadLayersModel` reads
- * from a server. From `pixels` (batch, features), float32 from 0 to 1, to probabilities (batch, classes). Pure; any thread.
+ * from a server. From `pixels` (batch, features), float32 from 0 to 1, to probabilities (batch, classes); or from `features`, and the index
+ * of each embedded column of a table as an input of its own. Pure; any thread.
  * https://www.tensorflow.org/js/guide/save_load
  */
+
+import { embeddingsOf, featureCount, type TableEncoding } from '../data/table/encoding.js'
 import type { Activation } from '../model/activation.js'
 import type { Convolution } from '../model/convolution.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
@@ -84,11 +87,11 @@ export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
       config: {
         name: 'gradloom',
         layers: layers.map(({ name, class_name, config, from }, i) => {
-          const inbound = from ?? layers.slice(Math.max(i - 1, 0), i).map(before => before.name)
+          const inbound = from ?? (isInput(layers[i]) ? [] : [layers[i - 1].name])
           const nodes = inbound.length > 0 ? [inbound.map(name => [name, 0, 0, {}])] : []
           return { name, class_name, config: { name, ...config }, inbound_nodes: nodes }
         }),
-        input_layers: [[layers[0].name, 0, 0]],
+        input_layers: layers.filter(isInput).map(({ name }) => [name, 0, 0]),
         output_layers: [[layers.at(-1)!.name, 0, 0]],
       },
     },
@@ -99,7 +102,7 @@ export function encodeTfjs(model: OnnxModel, stem: string): TfjsFiles {
       },
     ],
     userDefinedMetadata: {
-      [model.scaling ? 'features' : 'pixels']: inputNote(model),
+      ...(model.table ? tableNotes(model.table) : { [inputName(model)]: inputNote(model) }),
       ...outputNotes(model),
     },
   }
@@ -129,7 +132,7 @@ const OUTPUTS: Readonly<Record<OnnxModel['loss'], string>> = {
 }
 
 function layersOf(model: OnnxModel): LayerSpec[] {
-  const { widths, activation, norm, loss, scaling, convolutions = [] } = model
+  const { widths, activation, norm, loss, convolutions = [] } = model
   const parameters = foldBatchNorm(model.parameters, norm)
   const of = (name: string) => parameters.find(parameter => parameter.name === name)!
   const known = NAMES[activation]
@@ -169,11 +172,56 @@ function layersOf(model: OnnxModel): LayerSpec[] {
     if (known === undefined) return [...linear, ...ownLayers(activation, linear.at(-1)!.name, name)]
     return normed ? [...linear, { name, class_name: 'Activation', config: { activation: known } }] : linear
   })
-  const input: LayerSpec = {
-    ...{ name: scaling ? 'features' : 'pixels', class_name: 'InputLayer' },
-    config: { batch_input_shape: [null, widths[0]], dtype: 'float32', sparse: false },
+  return [...inputLayers(model, of), ...layers]
+}
+
+const isInput = ({ class_name: name }: LayerSpec): boolean => name === 'InputLayer'
+
+const inputLayer = (name: string, size: number): LayerSpec => {
+  return {
+    name,
+    class_name: 'InputLayer',
+    config: { batch_input_shape: [null, size], dtype: 'float32', sparse: false },
   }
-  return [input, ...(scaling ? [scalingLayer(scaling)] : []), ...layers]
+}
+
+const inputName = ({ scaling, table }: Pick<OnnxModel, 'scaling' | 'table'>): string =>
+  scaling || table ? 'features' : 'pixels'
+
+/** Inputs and what is before the first layer: the features, scaled; and the index of each embedded column, as its vector. */
+function inputLayers(model: OnnxModel, of: (name: string) => NamedWeights): LayerSpec[] {
+  const { widths, scaling, table } = model
+  const embeddings = table ? embeddingsOf(table) : []
+  const size = table ? featureCount(table) - embeddings.length : widths[0]
+  const features = inputLayer(inputName(model), size)
+  const plain = size === 0 ? [] : [features, ...(scaling ? [scalingLayer(scaling, size)] : [])]
+  if (embeddings.length === 0) return plain
+  const vectors = embeddings.flatMap(({ rows, size }, i): LayerSpec[] => [
+    inputLayer(indexName(i), 1),
+    {
+      ...{ name: `embedding_${i}`, class_name: 'Embedding' },
+      config: { input_dim: rows, output_dim: size, mask_zero: false, input_length: 1 },
+      weights: [scaled(of(`embeddings.${i}.weight`), 'embeddings', 1)],
+    },
+    { name: `vector_${i}`, class_name: 'Flatten', config: {} },
+  ])
+  const parts = [...plain.slice(-1).map(({ name }) => name), ...embeddings.map((_, i) => `vector_${i}`)]
+  const together: LayerSpec = { name: 'inputs', class_name: 'Concatenate', config: { axis: -1 }, from: parts }
+  return [...plain, ...vectors, ...(parts.length > 1 ? [together] : [])]
+}
+
+const indexName = (embedding: number): string => `index_${embedding}`
+
+/** What the inputs of a table's model are, and how rows become them. */
+function tableNotes(table: TableEncoding): object {
+  const embedded = table.columns.filter(({ kind }) => kind === 'embedding')
+  const inputs = [
+    ...(featureCount(table) > embedded.length
+      ? [{ input: 'features', values: 'encoded features, without those of embedded columns' }]
+      : []),
+    ...embedded.map(({ column }, i) => ({ input: indexName(i), column, values: 'row of the embedding' })),
+  ]
+  return { inputs, encoding: table }
 }
 
 const CHANNELS_LAST = { data_format: 'channelsLast' }
@@ -227,15 +275,18 @@ function mapsBehind(convolutions: readonly Convolution[], i: number): LayerSpec[
 }
 
 /** (x - offset) · factor, as a batch norm whose variance is 1: none of its layers does that alone. */
-function scalingLayer({ offset, factor }: NonNullable<OnnxModel['scaling']>): LayerSpec {
+function scalingLayer({ offset, factor }: NonNullable<OnnxModel['scaling']>, size: number): LayerSpec {
   const vector = (name: string, values: ArrayLike<number>): NamedWeights => {
     return { name, shape: [values.length], data: Float32Array.from(values) }
   }
-  const constant = (name: string, value: number) => vector(name, Array<number>(offset.length).fill(value))
+  const constant = (name: string, value: number) => vector(name, Array<number>(size).fill(value))
   return {
     ...{ name: 'scaling', class_name: 'BatchNormalization' },
     config: { axis: -1, epsilon: 0, center: false, scale: true },
-    weights: [vector('gamma', factor), vector('moving_mean', offset), constant('moving_variance', 1)],
+    weights: [
+      ...[vector('gamma', factor.slice(0, size)), vector('moving_mean', offset.slice(0, size))],
+      constant('moving_variance', 1),
+    ],
   }
 }
 

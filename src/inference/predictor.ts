@@ -175,6 +175,14 @@ export class Predictor {
   }
 
   /**
+   * Features (B, F) of samples, as this network and its exports to TensorFlow.js and npz take them: rows of a table are encoded.
+   * Throws as `predict` does.
+   */
+  features(samples: Samples): Features {
+    return this.#featuresOf(samples)
+  }
+
+  /**
    * Outputs (B, K) for samples (B, F): probabilities of the classes, which add up to 1, of yes for each label, or the targets in the units of the data.
    * A classifier with `train.loss` "mean-squared-error" has its outputs as they are. Throws ShapeError for samples of
    * another size or type, RunError where outputs are not finite.

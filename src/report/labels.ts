@@ -68,6 +68,18 @@ export interface LabelScores {
   /** null: the label is the same in all rows. */
   readonly rocAuc: number | null
   readonly averagePrecision: number | null
+  /** Mean squared difference of probability and truth; and expected calibration error of the answers yes and no. */
+  readonly brier: number
+  readonly expectedError: number
+  /** Probability above which the answer yes has the best F1; null: there is none that finds a row with the label. */
+  readonly best: LabelThreshold | null
+}
+
+export interface LabelThreshold {
+  readonly threshold: number
+  readonly precision: number
+  readonly recall: number
+  readonly f1: number
 }
 
 export interface LabelReport {
@@ -101,12 +113,12 @@ export function labelReport({ labelNames, targets, probabilities, ...from }: Lab
   return {
     ...{ ...from, rows, right, accuracy: right / targets.length, exact },
     labels: labelNames.map((name, k) => scoresOf(name, column(targets, k), column(probabilities, k))),
-    calibration: calibrationOf(
-      probabilities.map(p => Math.max(p, 1 - p)),
-      isRight,
-    ),
+    calibration: calibrationOf(probabilities.map(confidenceOf), isRight),
   }
 }
+
+/** Confidence of the answer yes or no. */
+const confidenceOf = (p: number): number => Math.max(p, 1 - p)
 
 function scoresOf(
   name: string,
@@ -130,5 +142,30 @@ function scoresOf(
     recall: ratio(hits, support),
     f1: ratio(2 * hits, predicted + support),
     ...{ rocAuc: values.rocAuc ?? null, averagePrecision: values.averagePrecision ?? null },
+    brier: probabilities.reduce((sum, p, row) => sum + (p - targets[row]) ** 2, 0) / targets.length,
+    expectedError: calibrationOf(
+      probabilities.map(confidenceOf),
+      row => isSet(probabilities[row]) === (targets[row] === 1),
+    ).expectedError,
+    best: bestThreshold(targets, probabilities, support),
   }
+}
+
+/** The largest of the thresholds with the best F1, in the middle between two probabilities. `support`: rows that have the label. */
+function bestThreshold(targets: Float32Array, probabilities: Float32Array, support: number): LabelThreshold | null {
+  const rows = Array.from(targets.keys()).sort((a, b) => probabilities[b] - probabilities[a])
+  let best: LabelThreshold | null = null
+  let hits = 0
+  for (const [i, row] of rows.entries()) {
+    if (probabilities[row] === 0) break // above no threshold
+    hits += targets[row]
+    const next = i + 1 < rows.length ? probabilities[rows[i + 1]] : 0
+    if (next === probabilities[row] && i + 1 < rows.length) continue // rows of one probability have one answer
+    const f1 = (2 * hits) / (i + 1 + support)
+    if (hits > 0 && f1 > (best?.f1 ?? 0)) {
+      const threshold = (probabilities[row] + next) / 2
+      best = { threshold, precision: hits / (i + 1), recall: hits / support, f1 }
+    }
+  }
+  return best
 }

@@ -109,6 +109,16 @@ function labelsMarkdown({ rows, right, accuracy, exact, labels, calibration }: L
         ...[share(of.precision), share(of.recall), share(of.f1), number(of.rocAuc), number(of.averagePrecision)],
       ]),
     ),
+    '',
+    'Thresholds with the best F1 on these rows, and calibration of each label:',
+    '',
+    table(
+      ['label', 'threshold', 'precision there', 'recall there', 'best F1', 'Brier score', 'calibration error'],
+      labels.map(({ name, best, brier, expectedError }) => [
+        ...[name, number(best?.threshold ?? null), share(best?.precision ?? null), share(best?.recall ?? null)],
+        ...[share(best?.f1 ?? null), number(brier), share(expectedError)],
+      ]),
+    ),
   ]
 }
 

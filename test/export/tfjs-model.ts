@@ -15,7 +15,13 @@ export interface TfjsAnswer {
 }
 
 /** The answer of `folder`/model.json to rows of features. */
-export async function runTfjs(folder: string, features: Float32Array, rows: number): Promise<TfjsAnswer> {
+export async function runTfjs(
+  folder: string,
+  features: Float32Array,
+  rows: number,
+  /** Last features that are inputs of their own. */
+  embedded = 0,
+): Promise<TfjsAnswer> {
   await tf.setBackend('cpu')
   const server = createServer((request, response) => {
     readFile(join(folder, basename(request.url ?? ''))).then(
@@ -27,7 +33,12 @@ export async function runTfjs(folder: string, features: Float32Array, rows: numb
   await once(server, 'listening')
   try {
     const model = await loadLayersModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/model.json`)
-    const answer = model.predict(tf.tensor2d(features, [rows, features.length / rows])) as tf.Tensor
+    const width = features.length / rows
+    const all = tf.tensor2d(features, [rows, width])
+    const indices = Array.from({ length: embedded }, (_, i) => tf.slice(all, [0, width - embedded + i], [rows, 1]))
+    const others = width > embedded ? [tf.slice(all, [0, 0], [rows, width - embedded])] : []
+    const inputs = [...others, ...indices]
+    const answer = model.predict(inputs.length === 1 ? inputs[0] : inputs) as tf.Tensor
     const outputs = (await answer.data()) as Float32Array
     return { outputs, shape: answer.shape, metadata: model.getUserDefinedMetadata() }
   } finally {

@@ -1,11 +1,11 @@
 /** Layers models of TensorFlow.js: it loads them, and its answers are ours. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { OnnxModel } from '../../src/export/onnx.js'
 import { encodeTfjs, shardsOf } from '../../src/export/tfjs.js'
-import { exportWeights, loadTestSamples, Predictor } from '../../src/index.js'
+import { exportWeights, loadTestSamples, Predictor, resolveExperiment, train } from '../../src/index.js'
 import { type Activation, activations } from '../../src/model/activation.js'
 import { gradloom } from '../cli/run-cli.js'
 import { trainDigits } from '../inference/trained.js'
@@ -157,4 +157,46 @@ t.test('weights over 4 MiB lie in several shards, which together are the whole',
   t.strictSame(sizes, [4 * 2 ** 20, 4 * (inputs * units + 2 * units + 1) - 4 * 2 ** 20])
   const { outputs } = await runTfjs(folder, new Float32Array(inputs).fill(1), 1)
   t.ok(Math.abs(outputs[0] - 1.5) < 1e-5, String(outputs[0]))
+})
+
+t.test('tables: hashed and embedded categories, for every task; safetensors has the same bits', async t => {
+  const path = join(dir, 'table.csv')
+  const cities = ['Oslo', 'Rome', 'Wien', '', 'Bergen', 'Paris', 'Bern']
+  const lines = Array.from({ length: 200 }, (_, i) =>
+    [cities[(i * i) % 7], (i * 5) % 12, i % 9 === 0 ? '' : i / 4, i % 3 > 0, i % 4 > 1, i % 7, 'abc'[i % 3]].join(','),
+  )
+  writeFileSync(path, `city,code,x,yes,no,y,kind\n${lines.join('\n')}\n`)
+  const rows = [...cities, 'elsewhere'].map((city, i) => ({ city, code: i * 5, x: i === 2 ? null : i }))
+  for (const target of ['kind', 'y', ['yes', 'no']]) {
+    for (const [above, columns] of [
+      ['hash', { code: 'category' }],
+      ['embed', { code: 'category' }],
+      ['embed', { code: 'ignore', x: 'ignore' }],
+    ] as const) {
+      const others = ['yes', 'no', 'y', 'kind'].filter(name => ![target].flat().includes(name))
+      const run = join(t.testdir(), 'run')
+      const experiment = resolveExperiment({
+        data: {
+          ...{ dataset: 'table', path, target, categories: { max: 3, buckets: 2, above } },
+          columns: { ...columns, ...Object.fromEntries(others.map(name => [name, 'ignore'])) },
+          ...(target === 'y' ? { task: 'regression' } : {}),
+        },
+        ...{ model: { hidden: [8] }, train: { epochs: 2, batchSize: 16 }, compute: { backend: 'wasm', workers: 1 } },
+      })
+      await train(experiment, { runDir: run })
+      const predictor = await Predictor.open(run, { backend: 'wasm' })
+      const want = predictor.predict(rows).data
+      await exportWeights(run, join(run, 'model.json'))
+      const features = Float32Array.from(predictor.features(rows))
+      const embedded = above === 'hash' ? 0 : columns.code === 'category' ? 2 : 1
+      const { outputs, metadata } = await runTfjs(run, features, rows.length, embedded)
+      const worst = worstDifference(outputs, want)
+      t.ok(worst < 1e-5, `${target}, ${above}: largest difference ${worst}`)
+      t.equal(outputs.length, want.length)
+      t.match(metadata, { inputs: Array(embedded + Number(columns.code === 'category')).fill({ input: String }) })
+      await exportWeights(run, join(run, 'model.safetensors'))
+      const opened = await Predictor.open(join(run, 'model.safetensors'), { backend: 'wasm' })
+      t.strictSame(opened.predict(rows).data, want, 'safetensors')
+    }
+  }
 })

@@ -41,6 +41,25 @@ t.test('label scores by hand: two labels of four rows; undefined scores are empt
   t.match(a, { name: 'a', support: 2, predicted: 2, right: 2, precision: 0.5, recall: 0.5, f1: 0.5, rocAuc: 0.75 })
   t.match(b, { support: 0, predicted: 0, right: 4, precision: null, recall: null, f1: null, rocAuc: null })
   t.equal(b.averagePrecision, null)
+  const near = (got: number, want: number) => t.ok(Math.abs(got - want) < 1e-6, `${got} is ${want}`)
+  const { threshold, ...best } = a.best!
+  near(threshold, 0.35)
+  t.strictSame(best, { precision: 2 / 3, recall: 1, f1: 0.8 })
+  t.equal(b.best, null)
+  near(a.brier, 0.205)
+  near(a.expectedError, 0.4)
+  t.end()
+})
+
+t.test('rows of one probability have one answer: the threshold does not divide them', t => {
+  const of = (targets: number[], probabilities: number[]) =>
+    labelReport({
+      ...{ weightsSha256: '', checkpoint: '', note: null, labelNames: ['a'] },
+      ...{ targets: Float32Array.from(targets), probabilities: Float32Array.from(probabilities) },
+    }).labels[0].best
+  t.strictSame(of([1, 0, 1], [0.5, 0.5, 0.5]), { threshold: 0.25, precision: 2 / 3, recall: 1, f1: 0.8 })
+  t.strictSame(of([1, 0, 0], [0.75, 0.5, 0.25]), { threshold: 0.625, precision: 1, recall: 1, f1: 1 })
+  t.equal(of([1], [0]), null)
   t.end()
 })
 

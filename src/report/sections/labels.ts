@@ -19,5 +19,18 @@ ${table({
     ...[of.name, count(of.support), count(of.predicted), share(of.right / rows)],
     ...[share(of.precision), share(of.recall), share(of.f1), number(of.rocAuc), number(of.averagePrecision)],
   ]),
+})}
+${table({
+  name: 'Thresholds and calibration of each label',
+  caption:
+    'Threshold: probability above which the answer yes has the best F1 on these rows, with its scores; on other rows they are lower. Brier score: mean squared difference of probability and truth. Calibration error: mean gap between the confidence of an answer and the fraction that is right.',
+  head: [
+    ...['label', 'threshold', 'precision there', 'recall there', 'best F1'],
+    ...['Brier score', 'calibration error'],
+  ],
+  rows: labels.map(({ name, best, brier, expectedError }) => [
+    ...[name, number(best?.threshold ?? null), share(best?.precision ?? null), share(best?.recall ?? null)],
+    ...[share(best?.f1 ?? null), number(brier), share(expectedError)],
+  ]),
 })}`
 }
