@@ -17,6 +17,7 @@ import {
   variantsOf,
 } from './backends.js'
 import { benchCheckpoint, CHECKPOINT_DEFAULTS } from './checkpoint.js'
+import { benchConv, CONV_DEFAULTS, CONV_PEERS } from './conv.js'
 import { benchDense, DENSE_DEFAULTS } from './dense.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
@@ -51,6 +52,7 @@ async function allRuns(weights: string | undefined): Promise<Run[]> {
     { args: 'gemm', run: say => benchGemm(GEMM_DEFAULTS, say) },
     { args: 'step', run: say => benchStep(STEP_DEFAULTS, say) },
     ...each('dense', (backend, say) => benchDense({ ...DENSE_DEFAULTS, backend }, say)),
+    { args: 'conv', run: say => benchConv(CONV_DEFAULTS, say) },
     ...each('scaling', (backend, say) => benchScaling({ ...SCALING_DEFAULTS, backend }, say)),
     ...each('small', (backend, say) => benchSmall({ ...SMALL_DEFAULTS, backend }, say)),
     ...(hasBf16
@@ -181,6 +183,20 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', number(DENSE_DEFAULTS.workers, 'Workers, and threads of PyTorch')),
       ({ backend, turns, steps, workers, ...outputs }) =>
         show(outputs, say => benchDense({ backend, turns, steps, workers }, say)),
+    )
+    .command(
+      'conv',
+      'Training step of networks with convolutions, beside PyTorch and TensorFlow.js',
+      argv =>
+        argv
+          .option('backends', someBackends)
+          .option('peers', { choices: CONV_PEERS, array: true, default: CONV_DEFAULTS.peers, describe: 'Which ones' })
+          .option('turns', number(CONV_DEFAULTS.turns, 'Turns of each side'))
+          .option('steps', number(CONV_DEFAULTS.steps, 'Steps of a turn'))
+          .option('slow-turns', number(CONV_DEFAULTS.slowTurns, 'Turns of TensorFlow.js, one step each'))
+          .option('workers', numbers(CONV_DEFAULTS.workers, 'Numbers of workers')),
+      ({ backends, peers, turns, steps, slowTurns, workers, ...outputs }) =>
+        show(outputs, say => benchConv({ backends, peers, turns, steps, slowTurns, workers }, say)),
     )
     .command(
       'inference',

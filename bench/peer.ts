@@ -44,15 +44,15 @@ export interface Peer {
 
 /** A script of bench/peers. Debian's packages belong to this Python, even if another one comes first in PATH. */
 export function pythonCommand(
-  script: 'core-type.py' | 'numpy-step.py' | 'sklearn-step.py' | 'torch-step.py',
+  script: 'core-type.py' | 'numpy-step.py' | 'sklearn-step.py' | 'torch-step.py' | 'torch-conv.py',
   args: readonly string[],
 ): PeerCommand {
   const debian = '/usr/bin/python3'
   return { file: existsSync(debian) ? debian : 'python3', args: [inPeers(script), ...args] }
 }
 
-export function tfjsCommand(args: readonly string[]): PeerCommand {
-  return { file: process.execPath, args: [inPeers('tfjs/step.mjs'), ...args] }
+export function tfjsCommand(args: readonly string[], script: 'step.mjs' | 'conv.mjs' = 'step.mjs'): PeerCommand {
+  return { file: process.execPath, args: [inPeers(`tfjs/${script}`), ...args] }
 }
 
 export function ortCommand(args: readonly string[]): PeerCommand {
