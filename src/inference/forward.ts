@@ -151,7 +151,7 @@ export function refuseFault({ source }: SharedModel, code: number): void {
 }
 
 /** Labels and targets are zeros: losses mean nothing here, and outputs do not depend on them. */
-const PASS: Pass = { images: 'test', epoch: 0, deltaScale: 0 }
+const PASS: Pass = { images: 'test', epoch: 0, rows: 0, deltaScale: 0 }
 /** Rows that go through all layers at a time in the portable backend: their activations stay in the caches. */
 const NEAR_ROWS = 64
 

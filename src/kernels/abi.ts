@@ -258,6 +258,20 @@ export interface WasmExports {
       ...[x: Pointer, xPos: number, vectors: number, size: number, average: number],
     ]
   ): void
+  map_sums(
+    ...args: [
+      ...[products: Pointer, sums: Pointer, a: Pointer, aRow: number, b: Pointer, bRow: number],
+      ...[rows: number, vectors: number],
+    ]
+  ): void
+  map_normalise(...args: MapRows): void
+  map_norm_backward(...args: MapRows): number
+  flatten_panels(
+    ...args: [
+      ...[flat: Pointer, panelBytes: number, maps: Pointer, mapRow: number, positions: number, channels: number],
+      ...[panel: number, back: number],
+    ]
+  ): void
   column_sums(g: Pointer, dz: Pointer, dzRow: number, rows: number, vectors: number, accumulate: number): void
   bf16_rows(to: Pointer, toStride: number, from: Pointer, fromStride: number, rows: number, octets: number): void
   bf16_pairs(to: Pointer, from: Pointer, fromStride: number, rows: number, padded: number): void
@@ -286,6 +300,12 @@ export interface WasmExports {
   log_f64(x: number): number
   philox_words(out: Pointer, c0: number, c1: number, c2: Pointer, c3: number, k0: number, k1: number): void
 }
+
+/** Maps, those that are normalised, and a table of their channels. */
+type MapRows = [
+  ...[x: Pointer, xRow: number, normed: Pointer, nRow: number, rows: number, vectors: number],
+  ...[table: Pointer],
+]
 
 /** The module's functions over one memory. */
 export function instantiateWasm(module: WebAssembly.Module, memory: WebAssembly.Memory): WasmExports {

@@ -138,6 +138,17 @@ export function checkPool(op: string, out: Matrix, x: Matrix, window: Window): v
   expectSamples(op, checkMaps(op, out, window.output), checkMaps(op, x, window.input))
 }
 
+/** Numbers of a channel's sums: whole vectors of four channels. */
+export const mapNormWidth = (channels: number): number => Math.ceil(channels / 4) * 4
+
+export function checkMapNorm(z: Matrix, normed: Matrix | null, dz: Matrix | null): void {
+  bindShapes('batchNorm of maps', [
+    ['z', matrixShape(z), ['B', 'C']],
+    ...(normed ? ([['normed', matrixShape(normed), ['B', 'C']]] as const) : []),
+    ...(dz ? ([['dz', matrixShape(dz), ['B', 'C']]] as const) : []),
+  ])
+}
+
 export function checkFlatten(flat: Matrix, maps: Matrix): void {
   if (flat.rows * flat.cols === maps.rows * maps.cols && flat.cols % maps.cols === 0) return
   throw new ShapeError(

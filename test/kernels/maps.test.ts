@@ -5,13 +5,14 @@
 import t from 'tap'
 import type { Kernels, WeightTensors } from '../../src/kernels/backend.js'
 import { reference } from '../../src/kernels/reference/index.js'
+import { mapNormWidth } from '../../src/kernels/shapes.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { convolutionsOf, patchSize, positionsOf, type Window } from '../../src/model/convolution.js'
 import type { OptimizerStep } from '../../src/model/optimizer.js'
-import type { Matrix } from '../../src/tensor/tensor.js'
+import { type FloatTensor, type Matrix, viewTensor } from '../../src/tensor/tensor.js'
 import { nativeCandidates } from '../helpers/native.js'
 import { GradientCheck } from './gradient-check.js'
-import { fill, Lab, randoms, read, rowsOf, whole } from './lab.js'
+import { fill, Lab, randoms, read, rowsOf, vector, whole } from './lab.js'
 import { gamma, precisionOf, Tally } from './tally.js'
 
 type Padding = 'same' | 'valid'
@@ -201,6 +202,63 @@ function compareCopies(labs: readonly [Lab, Lab], tally: Tally): void {
   }
 }
 
+/** Means far from 0 beside a small deviation, too: their sums of squares cancel in all but a few bits. */
+function compareNorms(labs: readonly [Lab, Lab], tally: Tally): void {
+  for (const [height, width, channels] of POOLS) {
+    const rows = SAMPLES * height * width
+    for (const mean of [0, 100]) {
+      const [got, want] = labs.map(lab => {
+        lab.reset()
+        const random = randoms(height * width)
+        const [z, normed, dz] = [1, 2, 3].map(() => lab.maps(rows, channels))
+        for (const of of [z, normed, dz]) fill(whole(of), () => Math.fround((of === z ? mean : 0) + random()))
+        const norm = lab.kernels.maps.batchNorm(z, normed, dz)
+        const sums = lab.doubles(2 * 2 * mapNormWidth(channels))
+        const groups = viewGroups(sums, channels)
+        const of = (row: number, count: number) => [z, normed, dz].map(matrix => rowsOf(matrix, row, count))
+        const summed = lab.guarded([wholeVector(sums)], () => {
+          norm.sums(groups, 1, 1, rows - 2, true)
+          norm.sums(groups, 1, rows - 1, 1, false)
+          norm.gradientSums(groups, 0, 1, rows - 1, true)
+        })
+        // Beyond the last channel lies padding.
+        const numbers = Array.from({ length: 4 * channels }, (_, i) =>
+          groups.get(Math.floor(i / (2 * channels)), Math.floor(i / channels) % 2, i % channels),
+        )
+        const table = [0, 1, 2].map(i =>
+          Float64Array.from({ length: channels }, (_, c) => (i === 0 ? mean : 0.3) + c / 99),
+        )
+        const back = lab.guarded([of(1, 2)[2]], () => norm.backward(1, 2, [table[1], table[2], table[1]]))
+        const forward = lab.guarded(of(1, 2).slice(0, 2), () =>
+          norm.normalise(1, 2, [table[0], table[1], table[2]], true),
+        )
+        const [scaled, kept, deltas] = of(1, 2).map(read)
+        const scored = lab.guarded([of(3, 1)[0]], () => norm.normalise(3, 1, [table[0], table[1], table[2]], false))
+        return {
+          ...{ numbers, scaled, kept, deltas, finite: back.result },
+          strays: [summed, back, forward, scored].map(({ strays }) => strays).join(''),
+          scored: read(of(3, 1)[0]),
+        }
+      })
+      const check = tally.case(`${height} ${width} ${channels} mean ${mean}`)
+      const { u } = precisionOf(labs[0])
+      const largest = mean + 1
+      check.equal('strays', got.strays, '')
+      check.equal('finite', got.finite, true)
+      check.near('sums', got.numbers, want.numbers, () => rows * largest ** 2 * gamma(rows, { u: 2 ** -53 }))
+      check.near('deltas', got.deltas, want.deltas, () => 8 * gamma(6, { u }))
+      // A table holds what a channel subtracts to more bits than f32.
+      for (const name of ['kept', 'scaled', 'scored'] as const)
+        check.near(name, got[name], want[name], () => 8 * gamma(4, { u }))
+    }
+  }
+}
+
+/** The first `shape[0]` sums of lab.doubles as those of two groups. */
+const viewGroups = (sums: FloatTensor, channels: number): FloatTensor =>
+  viewTensor(sums.data.buffer, 'float64', [2, 2, mapNormWidth(channels)], sums.data.byteOffset + 8 * sums.offset)
+const wholeVector = (tensor: FloatTensor) => whole(vector(tensor.shape[0], tensor))
+
 for (const { backend, skip, open } of [
   { backend: wasm, skip: false, open: undefined },
   ...(await nativeCandidates()),
@@ -210,6 +268,7 @@ for (const { backend, skip, open } of [
     for (const [name, cases, compare] of [
       ['convolution, forward and backward: within γ(terms) of the reference', SIZES.length, compareConvolutions],
       ['pooling: max exact, average within 4γ(terms); the first of several largest gets the delta', 12, comparePools],
+      ['batch normalisation: sums within γ(rows) of f64, a few roundings of f32 beside them', 12, compareNorms],
       ['maps to rows and back, exact; dropped as the reference drops them', POOLS.length, compareCopies],
     ] as const) {
       await t.test(name, async t => {

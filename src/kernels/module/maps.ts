@@ -54,6 +54,7 @@ export interface MapParts {
   ): RowKernel
   readonly update: MapKernels['convolutionUpdate']
   readonly derive: MapKernels['derive']
+  readonly batchNorm: MapKernels['batchNorm']
   /** Copies maps to rows, or back. */
   flat(flat: Matrix, maps: Matrix, toFlat: boolean): RowKernel
 }
@@ -62,7 +63,7 @@ export interface MapParts {
 export function bindMapKernels(
   wasm: WasmExports,
   scratch: number,
-  { convolve, update, derive, flat }: MapParts,
+  { convolve, update, derive, flat, batchNorm }: MapParts,
 ): MapKernels {
   return {
     convolution(out, x, w, window) {
@@ -81,6 +82,7 @@ export function bindMapKernels(
     },
     derive,
     ...bindPlainMaps(wasm, scratch),
+    batchNorm,
     flatten(out, x) {
       checkFlatten(out, x)
       return flat(out, x, true)

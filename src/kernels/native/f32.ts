@@ -80,7 +80,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     biasUpdate: (bias, dz) => bindF32BiasUpdate(wasm, gradientScratch, bias, dz),
     tableUpdate: table => bindTableUpdate(wasm, table),
     maps: bindMaps({
-      ...{ wasm, products, gradientScratch },
+      ...{ wasm, products, gradientScratch, memory: memory.buffer },
       dropoutScratch: scratchByteOffset,
       scratch: scratchByteOffset + CONVOLUTION_SCRATCH,
     }),

@@ -7,8 +7,9 @@
 import { type FeatureShape, patchSize, positionsOf, type Window } from '../../model/convolution.js'
 import type { Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { MapKernels, RowKernel, Tile, WeightTensors, WeightUse } from '../backend.js'
+import type { MapKernels, Tile, WeightTensors, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
+import { bindMapNorm, mapNormScratchBytes } from '../module/map-norm.js'
 import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
 import { bindF32UpdateOf } from './f32-update.js'
 import type { Products } from './products.js'
@@ -38,10 +39,12 @@ export const convolutionScratchBytes = (window: Window): number =>
   Math.max(
     bytesOf(positionsOf(window.output), patchSize(window)),
     bytesOf(positionsOf(window.input), backPatch(window)),
+    mapNormScratchBytes(window.output.channels),
   )
 
 interface Parts {
   readonly wasm: WasmExports
+  readonly memory: ArrayBufferLike
   readonly products: Products
   readonly dropoutScratch: number
   /** Takes `convolutionScratchBytes`. */
@@ -49,7 +52,7 @@ interface Parts {
   readonly gradientScratch: number
 }
 
-export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScratch }: Parts): MapKernels {
+export function bindMaps({ wasm, memory, products, dropoutScratch, scratch, gradientScratch }: Parts): MapKernels {
   /** Visits the blocks of positions of some samples, their patches gathered. */
   const bindPatches = (
     to: FeatureShape,
@@ -109,7 +112,8 @@ export function bindMaps({ wasm, products, dropoutScratch, scratch, gradientScra
     },
 
     derive: bindDerive,
-    flat: bindFlat,
+    flat: bindFlat(wasm),
+    batchNorm: bindMapNorm(wasm, memory, scratch),
   })
 }
 
@@ -132,22 +136,19 @@ function bindDerive(
   }
 }
 
-/** Copies maps to rows, or back. */
-function bindFlat(flat: Matrix, maps: Matrix, toFlat: boolean): RowKernel {
-  const { data: ofFlat, offset: flatAt } = flat.tensor
-  const { data: ofMaps, offset: mapsAt } = maps.tensor
-  const [row, pixel] = [flat.tensor.shape[1], maps.tensor.shape[1]]
-  const [positions, channels] = [flat.cols / maps.cols, maps.cols]
-  return (first, rows) => {
-    for (let sample = first; sample < first + rows; sample++) {
-      let to = flatAt + sample * row
-      for (let p = 0; p < positions; p++) {
-        const from = mapsAt + (sample * positions + p) * pixel
-        for (let c = 0; c < channels; c++, to++) {
-          if (toFlat) ofFlat[to] = ofMaps[from + c]
-          else ofMaps[from + c] = ofFlat[to]
-        }
+/** Copies maps to rows, or back: values lie in the same order, with padding behind each position where channels need it. */
+const bindFlat =
+  (wasm: WasmExports): MapParts['flat'] =>
+  (flat, maps, toFlat) => {
+    const [ofFlat, ofMaps] = [rowMajor(flat.tensor), rowMajor(maps.tensor)]
+    const positions = flat.cols / maps.cols
+    const channels = maps.cols * F32_BYTES
+    const [count, bytes] = channels === ofMaps.stride ? [1, positions * channels] : [positions, channels]
+    return (row, rows) => {
+      for (let sample = row; sample < row + rows; sample++) {
+        const [flatAt, mapsAt] = [ofFlat.at + sample * ofFlat.stride, ofMaps.at + sample * positions * ofMaps.stride]
+        if (toFlat) wasm.copy_rows(flatAt, channels, mapsAt, ofMaps.stride, count, bytes)
+        else wasm.copy_rows(mapsAt, ofMaps.stride, flatAt, channels, count, bytes)
       }
     }
   }
-}

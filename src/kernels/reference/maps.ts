@@ -7,8 +7,8 @@ import ops from 'ndarray-ops'
 import { type FeatureShape, patchSize, positionsOf, unitsOf, type Window } from '../../model/convolution.js'
 import { dropoutThreshold, keyOf, Purpose, philox } from '../../tensor/random.js'
 import type { Matrix } from '../../tensor/tensor.js'
-import type { DropoutSpec, MapKernels, WeightTensors } from '../backend.js'
-import { checkConvolution, checkDropoutOfMaps, checkFlatten, checkPool } from '../shapes.js'
+import type { DropoutSpec, MapKernels, MapNorm, WeightTensors } from '../backend.js'
+import { checkConvolution, checkDropoutOfMaps, checkFlatten, checkMapNorm, checkPool } from '../shapes.js'
 import { weightUpdateOf } from './update.js'
 
 /** Index of a value in the matrix that holds maps, or rows of features. */
@@ -212,6 +212,47 @@ function copySamples(to: Matrix, from: Matrix, samples: number): ReturnType<MapK
   }
 }
 
+const batchNorm: MapKernels['batchNorm'] = (z, normed, dz) => {
+  checkMapNorm(z, normed, dz)
+  const sumsOf =
+    (a: Matrix | null, b: Matrix | null): MapNorm['sums'] =>
+    (sums, group, row, rows, first) => {
+      for (let c = 0; c < z.cols; c++) {
+        let [product, sum] = first ? [0, 0] : [sums.get(group, 0, c), sums.get(group, 1, c)]
+        for (let r = row; r < row + rows; r++) {
+          product += a!.tensor.get(r, c) * b!.tensor.get(r, c)
+          sum += a!.tensor.get(r, c)
+        }
+        sums.set(group, 0, c, product)
+        sums.set(group, 1, c, sum)
+      }
+    }
+  return {
+    sums: sumsOf(z, z),
+    gradientSums: sumsOf(dz, normed),
+    normalise(row, rows, [mean, inverse, scale], keeps) {
+      for (let r = row; r < row + rows; r++) {
+        for (let c = 0; c < z.cols; c++) {
+          const n = (z.tensor.get(r, c) - mean[c]) * inverse[c]
+          if (keeps) normed!.tensor.set(r, c, n)
+          z.tensor.set(r, c, n * scale[c])
+        }
+      }
+    },
+    backward(row, rows, [factor, shift, scale]) {
+      let finite = true
+      for (let r = row; r < row + rows; r++) {
+        for (let c = 0; c < z.cols; c++) {
+          const delta = factor[c] * (dz!.tensor.get(r, c) - shift[c] - normed!.tensor.get(r, c) * scale[c])
+          finite &&= Number.isFinite(delta)
+          dz!.tensor.set(r, c, delta)
+        }
+      }
+      return finite
+    },
+  }
+}
+
 export const maps: MapKernels = {
   convolution,
   convolutionBackward,
@@ -220,6 +261,7 @@ export const maps: MapKernels = {
   pool,
   poolBackward,
   dropout,
+  batchNorm,
   flatten(out, x) {
     checkFlatten(out, x)
     return copySamples(out, x, out.rows)

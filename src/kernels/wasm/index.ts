@@ -146,6 +146,7 @@ function instantiate({ memory, module, scratchByteOffset }: KernelContext): Kern
     tableUpdate: table => bindTableUpdate(kernels, table),
     maps: bindMaps({
       wasm: kernels,
+      memory: memory.buffer,
       dropoutScratch: scratchByteOffset,
       scratch: lists,
       gradientScratch,

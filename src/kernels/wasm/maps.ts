@@ -3,10 +3,11 @@
  * channels. Runs in workers; writes maps, parameters' tiles and the thread's scratch.
  */
 import type { Window } from '../../model/convolution.js'
-import { byteOffsetOf, type Matrix } from '../../tensor/tensor.js'
+import { byteOffsetOf } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { MapKernels, RowKernel, Tile, WeightTensors, WeightUse } from '../backend.js'
+import type { MapKernels, Tile, WeightTensors, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
+import { bindMapNorm, mapNormScratchBytes } from '../module/map-norm.js'
 import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
 import { ENTRY_BYTES, matrixPanels, PANEL, panelsAt, panelsOf, ROW_BYTES, weightShape } from './panels.js'
 import { bindPanelUpdateOf } from './update.js'
@@ -60,10 +61,16 @@ function blocksOf({ input, output, size }: Window): Blocks {
 }
 
 export const convolutionScratchBytes = (window: Window): number =>
-  Math.max(bandsOf(window, false).bytes, bandsOf(window, true).bytes, blocksOf(window).bytes)
+  Math.max(
+    bandsOf(window, false).bytes,
+    bandsOf(window, true).bytes,
+    blocksOf(window).bytes,
+    mapNormScratchBytes(window.output.channels),
+  )
 
 interface Parts {
   readonly wasm: WasmExports
+  readonly memory: ArrayBufferLike
   readonly dropoutScratch: number
   /** Takes `convolutionScratchBytes`. */
   readonly scratch: number
@@ -71,7 +78,7 @@ interface Parts {
   readonly chunkPanels: number
 }
 
-export function bindMaps({ wasm, dropoutScratch, scratch, gradientScratch, chunkPanels }: Parts): MapKernels {
+export function bindMaps({ wasm, memory, dropoutScratch, scratch, gradientScratch, chunkPanels }: Parts): MapKernels {
   /** Products of windows of x with b, forward or backward. */
   const convolve: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
     const [toPlaces, fromPlaces] = [placesOf(out, to), placesOf(x, from)]
@@ -116,7 +123,8 @@ export function bindMaps({ wasm, dropoutScratch, scratch, gradientScratch, chunk
     },
 
     derive: (w, window) => bindConvolutionDerive(wasm, w, window),
-    flat: bindFlat,
+    flat: bindFlat(wasm),
+    batchNorm: bindMapNorm(wasm, memory, scratch),
   })
 }
 
@@ -136,30 +144,18 @@ function bindConvolutionDerive(
 }
 
 /** Copies maps to rows in panels, or back. */
-function bindFlat(flat: Matrix, maps: Matrix, toFlat: boolean): RowKernel {
-  const panels = matrixPanels(flat)
-  const [panel, from] = [panels.stride / F32_BYTES, panels.at / F32_BYTES]
-  const positions = flat.cols / maps.cols
-  const channels = maps.cols
-  const pixel = maps.tensor.shape[1]
-  const at = byteOffsetOf(maps.tensor) / F32_BYTES
-  const numbers = new Float32Array(flat.tensor.data.buffer as ArrayBuffer)
-  return (row, rows) => {
-    for (let sample = row; sample < row + rows; sample++) {
-      let ofFlat = from + sample * PANEL
-      let lane = 0
-      for (let p = 0; p < positions; p++) {
-        const ofMaps = at + (sample * positions + p) * pixel
-        for (let c = 0; c < channels; c++) {
-          if (toFlat) numbers[ofFlat] = numbers[ofMaps + c]
-          else numbers[ofMaps + c] = numbers[ofFlat]
-          ofFlat++
-          if (++lane === PANEL) {
-            lane = 0
-            ofFlat += panel - PANEL
-          }
-        }
+const bindFlat =
+  (wasm: WasmExports): MapParts['flat'] =>
+  (flat, maps, toFlat) => {
+    const panels = matrixPanels(flat)
+    const positions = flat.cols / maps.cols
+    const [at, mapRow] = [byteOffsetOf(maps.tensor), maps.tensor.shape[1] * F32_BYTES]
+    return (row, rows) => {
+      for (let sample = row; sample < row + rows; sample++) {
+        wasm.flatten_panels(
+          ...([panels.at + sample * ROW_BYTES, panels.stride, at + sample * positions * mapRow, mapRow] as const),
+          ...([positions, maps.cols, PANEL, Number(!toFlat)] as const),
+        )
       }
     }
   }
-}

@@ -61,8 +61,11 @@ export interface Parameter {
 
 /** A tensor that training needs beside parameters and batch matrices. */
 export interface WorkspaceTensor {
-  /** `matrix`: (B, outputs) of the batch, or (B · positions, channels); `vector`: (outputs), in the form of a bias; `rows`: (B) in float64. */
-  readonly form: 'matrix' | 'vector' | 'rows'
+  /**
+   * `matrix`: (B, outputs) of the batch, or (B · positions, channels); `vector`: (outputs), in the form of a bias; `rows`: (B) in float64;
+   * `groups`: two sums of each channel over each group of samples, in float64; reserved for maps alone.
+   */
+  readonly form: 'matrix' | 'vector' | 'rows' | 'groups'
   /** Needed only where a step keeps its gradient between two stages. */
   readonly keptGradient?: true
 }

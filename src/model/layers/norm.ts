@@ -21,6 +21,9 @@ const workspace = {
   factors: { form: 'vector' },
   /** (B) 1 / √(variance + ε) of each row; layer normalisation. */
   inverses: { form: 'rows' },
+  /** Statistics of each group of samples, and gradients of scale and shift; batch normalisation of maps. */
+  groupSums: { form: 'groups' },
+  groupGradients: { form: 'groups' },
   /** Gradients of scale and shift over the mini-batch. */
   scale: { form: 'vector' },
   shift: { form: 'vector' },

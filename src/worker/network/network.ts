@@ -26,6 +26,8 @@ export interface Pass {
   readonly images: 'train' | 'test'
   /** Decides, with the sample, which units are dropped. */
   readonly epoch: number
+  /** Rows of the mini-batch; of no use where deltaScale is 0. */
+  readonly rows: number
   /** Factor of the loss's deltas, 1 / rows of the step; 0: score only, without dropout and deltas. */
   readonly deltaScale: number
 }
@@ -44,6 +46,8 @@ export interface PassPart {
   readonly over: 'blocks' | 'columns' | 'rows'
   /** Rows of each task, of a part over rows that decides them itself; absent: as the backend likes. */
   readonly height?: number
+  /** True if it also reads numbers that tasks of earlier parts wrote at other rows. */
+  readonly waits?: boolean
   /** Columns of what it writes. */
   readonly outputs: number
   /** Terms of each sum of products; 0: it multiplies no matrices. */

@@ -1,6 +1,6 @@
 /**
  * Updates of a layer's weight matrix and vectors, the same for every kind of layer: gradient, optimizer, average. Only these
- * functions write weights and biases in a step, each its own tile, in stages with `changesState`; layers/norm.ts writes its scales,
+ * functions write weights and biases in a step, each its own tile, in stages with `changesState`; layers/norm-updates.ts writes scales,
  * shifts and running statistics. Outside a step weights are written by program/state.ts, and by `Session.storeParameters` for
  * scoring. Bound to one worker's kernels; runs in workers.
  */

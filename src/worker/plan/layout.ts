@@ -7,6 +7,7 @@
  */
 
 import type { Backend } from '../../kernels/backend.js'
+import { mapNormWidth } from '../../kernels/shapes.js'
 import { exchangeWords } from '../../machines/words.js'
 import { keepsDerivatives } from '../../model/activation.js'
 import { type FeatureShape, outputOf, positionsOf } from '../../model/convolution.js'
@@ -18,7 +19,7 @@ import { isLearned, shapeOf } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan, Split } from './run-plan.js'
-import { gradientParts, groupHeight, groupsOf, keepsGradient } from './tiles.js'
+import { gradientParts, groupCount, keepsGradient } from './tiles.js'
 import { rowsInMemory } from './windows.js'
 import { controlWords, statWords } from './words.js'
 
@@ -302,8 +303,10 @@ function reserveInner({ layers, trains, maps }: Context, layer: LayerSpec, l: nu
 function reserveWorkspace({ at, plan, backend, bufferRows, trains, matrix, maps }: Context, layer: LayerSpec) {
   const { workspace } = layerDeclarations[layer.type]
   const needed = Object.entries(workspace).filter(([, { keptGradient }]) => !keptGradient || keepsGradient(plan))
-  const slots = (trains ? needed : []).map(([key, { form }]): [string, WorkspaceSlot] => {
+  const reserved = trains ? needed.filter(([, { form }]) => form !== 'groups' || layer.maps) : []
+  const slots = reserved.map(([key, { form }]): [string, WorkspaceSlot] => {
     const name = `workspace.${layer.block}.${key}`
+    if (form === 'groups') return [key, at.reserve(name, 'float64', [groupCount(plan), 2, mapNormWidth(layer.outputs)])]
     if (form === 'matrix') return [key, layer.maps ? maps(name, layer.maps) : matrix(name, layer.outputs)]
     if (form === 'rows') return [key, at.reserve(name, 'float64', [bufferRows])]
     return [key, at.reserve(name, backend.dtype, backend.biasShape(layer.outputs))]
@@ -340,8 +343,7 @@ function reserveParameter(
   const several = (count: number, suffix: string) =>
     Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
   const derivedShape = isWeight && layer ? derivedShapeOf(context, layer, dims) : null
-  const groups =
-    layer?.type === 'convolution' ? groupsOf(Math.min(plan.batchSize, plan.images.train), groupHeight(plan)) : 0
+  const groups = layer?.type === 'convolution' ? groupCount(plan) : 0
   return {
     parameter,
     master: reserve(''),

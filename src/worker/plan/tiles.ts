@@ -99,6 +99,10 @@ const EVALUATED = 4
 
 export const groupsOf = (rows: number, height: number): number => Math.ceil(rows / height)
 
+/** Groups of a full mini-batch. */
+export const groupCount = (plan: Parameters<typeof groupHeight>[0]): number =>
+  groupsOf(Math.min(plan.batchSize, plan.images.train), groupHeight(plan))
+
 /** Elements of a range of an embedding: its values, moments and gradient stay in the second-level cache. */
 const RANGE_ELEMENTS = 32_768
 /** Rows of a range are a multiple of this, so that ranges begin at whole vectors. */

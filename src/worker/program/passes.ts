@@ -137,7 +137,7 @@ const ROWS_OF_LOSS = 32
 function layerStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
   const { plan, backend, network, trains } = parts
   const hidden = network.layers.slice(0, -1)
-  const [first, ...forward] = hidden.flatMap(layer => layer.forward)
+  const [first, ...forward] = joinParts(hidden.flatMap(layer => layer.forward))
   const backward = trains ? hidden.toReversed().flatMap(layer => layer.backward) : []
   const height = first?.over === 'blocks' ? wholeRows(plan.batchSize, first.outputs, first.depth, backend) : null
   const begin =
@@ -148,9 +148,41 @@ function layerStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
     ...begin,
     ...forward.map(part => partStage(parts, source, part)),
     lossStage(parts, source),
-    ...backward.map(part => partStage(parts, source, part)),
+    ...joinParts(backward).map(part => partStage(parts, source, part)),
   ]
 }
+
+/** Joins parts that follow each other and have the same tasks, of whole rows: fewer barriers, and what one has written is near. */
+export function joinParts(parts: readonly PassPart[]): PassPart[] {
+  const joined: PassPart[] = []
+  for (const part of parts) {
+    const before = joined.at(-1)
+    if (!before || part.waits || !part.height || before.over !== 'rows' || before.height !== part.height)
+      joined.push(part)
+    else joined[joined.length - 1] = joinTwo(before, part)
+  }
+  return joined
+}
+
+const workOf = ({ outputs, depth, work = outputs * depth }: PassPart): number => work
+
+function joinTwo(one: PassPart, other: PassPart): PassPart {
+  const { writes, ...first } = one
+  return {
+    ...first,
+    name: `${one.name}, ${other.name}`,
+    work: workOf(one) + workOf(other),
+    ...(writes && other.writes && { writes: mergeWritten(writes, other.writes) }),
+    run: (pass, rows) => one.run(pass, rows) || other.run(pass, rows),
+  }
+}
+
+const mergeWritten = (one: Written, other: Written): Written => ({
+  matrices: [...new Set([...one.matrices, ...other.matrices])],
+  kept: [...new Set([...(one.kept ?? []), ...(other.kept ?? [])])],
+  ofColumns: [...(one.ofColumns ?? []), ...(other.ofColumns ?? [])],
+  ofRows: [...(one.ofRows ?? []), ...(other.ofRows ?? [])],
+})
 
 const rowsOfTask = ({ backend }: PassParts) => Math.max(ROWS_OF_TASK, backend.blockRows)
 

@@ -23,7 +23,7 @@ export function scoreProgram(parts: ProgramParts, outputs: Float32Array | null =
   const { network, sampleIndices, stats } = parts
   const source: PassSource<ScoreContext> = {
     rows: ({ rows }) => rows,
-    pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, deltaScale: 0 }),
+    pass: ({ split }) => ({ images: split === 'test' ? 'test' : 'train', epoch: 0, rows: 0, deltaScale: 0 }),
     sampleIndex: ({ split, first }, batchRow) => sampleIndices[split].data[first + batchRow],
     place: scoredPlace(parts),
   }

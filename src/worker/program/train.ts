@@ -33,6 +33,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
     pass: context => ({
       images: 'train',
       epoch: context.epoch,
+      rows: context.rows,
       deltaScale: 1 / (weightOf === null ? context.stepRows : weightOf(context)),
     }),
     sampleIndex: ({ shuffledIndices, first }, batchRow) => sampleIndices.train.data[shuffledIndices[first + batchRow]],

@@ -110,7 +110,7 @@ async function networkOf(
   const run = rowsPass(network)
   const rows = { row: 0, rows: ROWS }
   const loss = () => {
-    const code = run({ images: 'train', epoch: 3, deltaScale: 1 / ROWS }, rows)
+    const code = run({ images: 'train', epoch: 3, rows: ROWS, deltaScale: 1 / ROWS }, rows)
     if (code !== 0) throw new Error(`the pass has the fault ${code}`)
     return Array.from(network.batch.losses.data.subarray(0, ROWS)).reduce((sum, each) => sum + each, 0) / ROWS
   }

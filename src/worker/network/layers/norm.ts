@@ -8,24 +8,29 @@
  * the parameters, in the last stage of a step: a step that is left out has changed nothing.
  */
 
-import type { BatchStatistics, BiasTensors, Columns, Kernels, NormGradients, Rows } from '../../../kernels/backend.js'
-import { positionsOf } from '../../../model/convolution.js'
-import type { NormWorkspace } from '../../../model/layers/norm.js'
-import type { OptimizerStep } from '../../../model/optimizer.js'
-import { viewSlot } from '../../../tensor/arena.js'
+import type { Columns, Kernels, Rows } from '../../../kernels/backend.js'
 import type { FloatTensor, Matrix } from '../../../tensor/tensor.js'
 import { fault } from '../../plan/faults.js'
-import type { FloatSlot, MatrixSlot, WorkspaceSlot } from '../../plan/layout.js'
 import type { RunPlan } from '../../plan/run-plan.js'
 import { bindForward, type Forms } from '../forward.js'
 import type { BindLayer, LayerContext, LayerTensors, PassPart } from '../network.js'
 import { bindVectors, untrained } from '../parameters.js'
+import { bindMapNormLayer } from './map-norm.js'
+import {
+  bindNormUpdates,
+  type NormSlots,
+  type NormTraining,
+  type NormUpdates,
+  noBuffers,
+  type UpdateParts,
+  viewNormTraining,
+} from './norm-updates.js'
 
 /** A normalisation works in place: its x and z are the same matrix. */
 export const bindNormLayer: BindLayer = context => {
+  if (context.spec.maps) return bindMapNormLayer(context)
   const { kernels, spec, z, activation: end, trains } = context
   const { activation, dropout } = end!
-  const positions = spec.maps ? positionsOf(spec.maps) : 1
   const bound = bindForward(context, (tensors, before) => ({
     norm: normOf(context, tensors, before!),
     activate: kernels.biasActivate(z, tensors.vectors.get('shift')!, activation, dropout),
@@ -33,28 +38,24 @@ export const bindNormLayer: BindLayer = context => {
   const { norm } = bound.trained
   return {
     spec,
-    forward: [forwardPart(context, bound, positions)],
-    backward: trains ? backwardParts(context, norm, positions) : [],
+    forward: [forwardPart(context, bound)],
+    backward: trains ? backwardParts(context, norm) : [],
     weight: null,
     vectors: bindVectors(context, {
       kept: norm.gradients,
       // Kept gradients have kept running statistics beside them, which need no number of rows.
-      apply: (source, amount, optimizer) => norm.update(source === 'rows' ? amount * positions : 0, optimizer),
+      apply: (source, amount, optimizer) => norm.update(source === 'rows' ? amount : 0, optimizer),
       accumulate: noBuffers,
-      keep: (rows, first) => norm.keep(rows * positions, first),
+      keep: norm.keep,
     }),
     derivativeLeft: null,
   }
 }
 
-function noBuffers(): never {
-  throw new TypeError('normalisation: the gradient is not summed in buffers')
-}
-
 type BoundForward = Forms<{ readonly norm: Normalisation; readonly activate: ReturnType<Kernels['biasActivate']> }>
 
-/** Normalisation, shift, activation, dropout. Of feature maps every position of a sample is a row. */
-function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundForward, positions: number): PassPart {
+/** Normalisation, shift, activation, dropout. */
+function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundForward): PassPart {
   const { type, block, outputs } = spec
   const { written } = bound.trained.norm
   const kept = end?.activation.derivatives
@@ -64,15 +65,12 @@ function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundFor
     over: type === 'batch-norm' ? 'columns' : 'rows',
     outputs,
     depth: 0,
-    ...(positions === 1 && {
-      writes: { ...written, matrices: [z], kept: [...(kept ? [kept] : []), ...written.kept] },
-    }),
-    run(pass, samples, columns) {
+    writes: { ...written, matrices: [z], kept: [...(kept ? [kept] : []), ...written.kept] },
+    run(pass, rows, columns) {
       const { norm, activate } = bound.of(pass)
-      const of = { row: samples.row * positions, rows: samples.rows * positions }
       const training = pass.deltaScale > 0
-      norm.forward(of, training, columns)
-      return activate(of.row, of.rows, pass.epoch, training, columns) ? 0 : code
+      norm.forward(rows, training, columns)
+      return activate(rows.row, rows.rows, pass.epoch, training, columns) ? 0 : code
     },
   }
 }
@@ -81,11 +79,7 @@ function forwardPart({ spec, z, activation: end }: LayerContext, bound: BoundFor
  * Deltas through dropout and activation, gradients of scale and shift; then the deltas of what was normalised, which with
  * layer normalisation need the sums of all columns.
  */
-function backwardParts(
-  { kernels, spec, z, dz, activation: end }: LayerContext,
-  norm: Normalisation,
-  positions: number,
-): PassPart[] {
+function backwardParts({ kernels, spec, z, dz, activation: end }: LayerContext, norm: Normalisation): PassPart[] {
   const { activation, dropout } = end!
   const derivative = kernels.activateBackward(dz!, z, activation, dropout.rate)
   const ofBatch = spec.type === 'batch-norm'
@@ -96,9 +90,8 @@ function backwardParts(
     ...part,
     name,
     over: 'columns',
-    ...(positions === 1 && { writes: { matrices: [dz!], ofColumns: norm.sumsWritten } }),
-    run(_pass, samples, columns) {
-      const rows = samples.rows * positions
+    writes: { matrices: [dz!], ofColumns: norm.sumsWritten },
+    run(_pass, { rows }, columns) {
       let finite = derivative(0, rows, columns)
       norm.sums(rows, columns)
       if (ofBatch) finite = norm.backward({ row: 0, rows }, columns) && finite
@@ -128,30 +121,8 @@ function normOf(
   })
 }
 
-type NormSlots = {
-  readonly [K in keyof NormWorkspace]: NormWorkspace[K] extends { form: 'matrix' } ? MatrixSlot : FloatSlot
-} & Readonly<Record<string, WorkspaceSlot>>
-
-function viewNormTraining(memory: WebAssembly.Memory, slots: NormSlots, dz: Matrix): NormTraining {
-  const view = (slot: FloatSlot): FloatTensor => viewSlot(memory, slot)
-  const { normed, mean, variance, factors, inverses, scale, shift } = slots
-  const { keptScale, keptShift, keptMean, keptVariance } = slots
-  return {
-    dz,
-    normed: { rows: normed.rows, cols: normed.cols, tensor: view(normed.slot) },
-    batch: { mean: view(mean), variance: view(variance), factors: view(factors) },
-    inverses: view(inverses),
-    gradients: { scale: view(scale), shift: view(shift) },
-    // Gradients are reserved only if the plan keeps them.
-    kept: keptScale && {
-      ...{ scale: view(keptScale), shift: view(keptShift) },
-      ...{ mean: view(keptMean), variance: view(keptVariance) },
-    },
-  }
-}
-
 /** The arithmetic of one normalisation. */
-export interface Normalisation {
+export interface Normalisation extends NormUpdates {
   /** The product z becomes what the activation adds the shift to. Batch normalisation in training: of all rows of the mini-batch. */
   forward(rows: Rows, training: boolean, columns?: Columns): void
   /** Gradients of scale and shift over the rows [0, rows), from the deltas of what `forward` left. */
@@ -165,47 +136,19 @@ export interface Normalisation {
     readonly ofRows: readonly FloatTensor[]
   }
   readonly sumsWritten: readonly FloatTensor[]
-  /** Gradients of scale and shift that `update` takes; none where nothing is trained. */
-  readonly gradients: readonly FloatTensor[]
-  /** Adds the mini-batch's gradients to the kept ones of the step, or begins them; where a step keeps its gradient. */
-  keep(rows: number, first: boolean): void
-  /** Updates scale and shift from the gradients, running statistics from the mini-batch's. */
-  update(rows: number, step: OptimizerStep): void
 }
 
-export interface NormParts {
+export interface NormParts extends UpdateParts {
   readonly norm: Pick<RunPlan['norm'], 'momentum' | 'epsilon'>
-  readonly kernels: Kernels
   /** (B, O) Product of the layer before. */
   readonly z: Matrix
-  readonly bias: BiasTensors
-  readonly scale: BiasTensors
-  readonly shift: BiasTensors
-  /** Running statistics of batch normalisation; null: it is layer normalisation. */
-  readonly running: Running | null
   /** null where nothing is trained. */
   readonly training: NormTraining | null
 }
 
-/** Tensors of the backward pass. */
-export interface NormTraining {
-  readonly dz: Matrix // (B, O)
-  readonly normed: Matrix // (B, O)
-  readonly batch: BatchStatistics
-  readonly inverses: FloatTensor // (B) float64
-  readonly gradients: NormGradients
-  /** Gradients of the step so far, and running statistics after it; null: it has one mini-batch, applied at once. */
-  readonly kept: (NormGradients & Running) | null
-}
-
-interface Running {
-  readonly mean: FloatTensor
-  readonly variance: FloatTensor
-}
-
 export function bindNorm(parts: NormParts): Normalisation {
-  const { norm, kernels, z, bias, scale, shift, running, training: view } = parts
-  const { momentum, epsilon } = norm
+  const { norm, kernels, z, bias, scale, running, training: view } = parts
+  const { epsilon } = norm
   const spec = { scale: scale.master, bias: bias.master, epsilon, normed: view?.normed ?? null }
   const ofBatch = running && kernels.batchNorm(z, spec, running, view?.batch ?? null)
   const ofRows = running ? null : kernels.layerNorm(z, spec, view?.inverses ?? null)
@@ -228,14 +171,9 @@ export function bindNorm(parts: NormParts): Normalisation {
     }
   }
 
-  const { dz, normed, batch, inverses, gradients, kept } = view
-  const applied = kept ?? gradients
+  const { dz, normed, batch, inverses, gradients } = view
   const backOfBatch = running && kernels.batchNormBackward(dz, normed, gradients, batch.factors)
   const backOfRows = running ? null : kernels.layerNormBackward(dz, normed, scale.master, inverses)
-  const updates = [
-    [kernels.biasUpdate(scale, dz), [applied.scale]],
-    [kernels.biasUpdate(shift, dz), [applied.shift]],
-  ] as const
   return {
     forward,
     written: {
@@ -244,44 +182,8 @@ export function bindNorm(parts: NormParts): Normalisation {
       ofRows: running ? [] : [inverses],
     },
     sumsWritten: [gradients.scale, gradients.shift],
-    gradients: [applied.scale, applied.shift],
     sums: kernels.normSums(gradients, dz, normed),
     backward: ({ row, rows }, columns) => (backOfRows ? backOfRows(row, rows) : backOfBatch!(rows, columns)),
-    keep(rows, first) {
-      for (const kind of ['scale', 'shift'] as const) {
-        const [from, to] = [gradients[kind].data, kept![kind].data]
-        for (let o = 0; o < from.length; o++) to[o] = first ? from[o] : to[o] + from[o]
-      }
-      if (running) remember(first ? running : kept!, kept!, batch, bias, rows, momentum)
-    },
-    update(rows, step) {
-      for (const [update, sum] of updates) update.reduce(sum, step)
-      if (running && kept) {
-        running.mean.data.set(kept.mean.data)
-        running.variance.data.set(kept.variance.data)
-      } else if (running) remember(running, running, batch, bias, rows, momentum)
-    },
-  }
-}
-
-/** Running statistics as PyTorch has them: of products with their bias, the variance unbiased. One row has no variance. */
-function remember(
-  before: Running,
-  after: Running, // overwritten; may be the same
-  batch: Running,
-  bias: BiasTensors,
-  rows: number,
-  momentum: number,
-): void {
-  if (rows < 2) {
-    after.mean.data.set(before.mean.data)
-    after.variance.data.set(before.variance.data)
-    return
-  }
-  const unbiased = rows / (rows - 1)
-  for (let o = 0; o < bias.outputs; o++) {
-    const mean = batch.mean.get(o) + bias.master.get(o)
-    after.mean.set(o, (1 - momentum) * before.mean.get(o) + momentum * mean)
-    after.variance.set(o, (1 - momentum) * before.variance.get(o) + momentum * unbiased * batch.variance.get(o))
+    ...bindNormUpdates(parts, view),
   }
 }
