@@ -13,6 +13,7 @@ import type { FeatureShape, Window } from '../model/convolution.js'
 import type { EmbeddingPlace } from '../model/embedding.js'
 import type { OptimizerStep } from '../model/optimizer.js'
 import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tensor.js'
+import type { MapNorm } from './map-norm.js'
 import type { NativeProducts } from './products.js'
 import type { TableUpdate } from './table-update.js'
 
@@ -329,9 +330,7 @@ export interface MapKernels {
   derive(w: WeightTensors, window: Window): (tile: Tile) => void
   /** out: of each window of x the largest value, a NaN before all, or the mean. Overwrites out. */
   pool(out: Matrix, x: Matrix, window: Window, type: 'max' | 'average'): RowKernel
-  /**
-   * dx: to the first of the largest values of each window its dz, 0 to all others; or to each value its share of dz. Overwrites dx.
-   */
+  /** dx: to the first of each window's largest values its dz, 0 to all others; or to each value its share. Overwrites dx. */
   poolBackward(dx: Matrix, dz: Matrix, x: Matrix, window: Window, type: 'max' | 'average'): RowKernel
   /** Drops values as `biasActivate` drops units: channel c of position p is unit p · (channels, rounded up to 4) + c of its sample. */
   dropout(x: Matrix, maps: FeatureShape, dropout: DropoutSpec): (row: number, rows: number, epoch: number) => void
@@ -340,26 +339,6 @@ export interface MapKernels {
   /** Maps (B · P, C) as rows (B, P · C) of a dense layer, or back. Overwrites what is written. */
   flatten(out: Matrix, x: Matrix): RowKernel
   unflatten(dx: Matrix, dz: Matrix): RowKernel
-}
-
-/** Sums of a kernel over rows, which are positions, in their order: added to (2, C) of a group, or overwriting them if `first`. */
-type MapSums = (sums: FloatTensor, group: number, row: number, rows: number, first: boolean) => void
-/** Three numbers of each channel. */
-export type ChannelTable = readonly [Float64Array, Float64Array, Float64Array]
-
-/**
- * Batch normalisation of maps, without the shift. Statistics are sums over groups of samples, (G, 2, W) in float64 in every backend, W as
- * `mapNormWidth` has it; who adds the groups, in their order, has the statistics of a mini-batch.
- */
-export interface MapNorm {
-  /** Σ z², Σ z. */
-  readonly sums: MapSums
-  /** Σ dz · normed, the gradient of the scale, and Σ dz, that of the shift. */
-  readonly gradientSums: MapSums
-  /** normed = (z - mean) · inverse, if it is kept; z = normed · scale. Table: mean, inverse, scale. */
-  normalise(row: number, rows: number, table: ChannelTable, keeps: boolean): void
-  /** dz = factor · (dz - shift - normed · scale). Table: factor, shift, scale. Returns whether all of it is finite. */
-  backward(row: number, rows: number, table: ChannelTable): boolean
 }
 
 export interface KernelContext {
@@ -396,10 +375,7 @@ export interface Backend {
   readonly blockRows: number
   /** Cost of a product of such a block, in any unit; absent if square blocks are cheapest. */
   blockCost?(rows: number, columns: number): number
-  /**
-   * Measured rows of a shard for a network with this many weights. Not a function of the number of workers, because if
-   * shards decide bits, workers must not.
-   */
+  /** Measured rows of a shard for a network with this many weights. No function of the number of workers: shards decide bits. */
   shardRows(weights: number): number
   /**
    * Scratch of one thread for a model whose widest layer boundary has this many units, batches of this many rows, and images

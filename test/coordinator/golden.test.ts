@@ -10,7 +10,7 @@ import { loadExperiment } from '../../src/index.js'
 
 for (const [name, digest] of [
   ['smoke', '0579ab28d430a7d7f6cefe5f3f6947dd855c264ce961cbfb0480c8b7227cc56a'],
-  ['smoke-conv', 'ed792511f818dc26830ba7c00cc0f512f39f6de996ee517490545ff600e28203'],
+  ['smoke-conv', '12b68fd20b1dc3e4e4278ac40295b9b33183ced5547003aacd4c5b5efccc60ca'],
 ] as const) {
   t.test(`configs/${name}.json ends with its golden digest on every CPU`, async t => {
     const experiment = await loadExperiment(`configs/${name}.json`, ['compute.backend=wasm'])

@@ -1,8 +1,9 @@
 /** Binds the kernels of assembly/map-norm.ts: batch normalisation of row-major maps. Runs in workers. */
 import { byteOffsetOf, type FloatTensor } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { MapKernels, MapNorm } from '../backend.js'
+import type { MapKernels } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
+import type { MapNorm } from '../map-norm.js'
 import { checkMapNorm, mapNormWidth } from '../shapes.js'
 
 const VECTOR = 4

@@ -5,7 +5,7 @@
  * Statistics of a mini-batch are sums over groups of samples, the tasks of a convolution's passes; after a barrier each task adds them, in
  * the order of the groups, for itself. So all workers have work for any number of channels, and the bits are the same for all of them.
  */
-import type { ChannelTable } from '../../../kernels/backend.js'
+import type { ChannelTable } from '../../../kernels/map-norm.js'
 import { positionsOf } from '../../../model/convolution.js'
 import { viewSlot } from '../../../tensor/arena.js'
 import type { FloatTensor } from '../../../tensor/tensor.js'
