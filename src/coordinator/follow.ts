@@ -24,6 +24,10 @@ export async function follow(ranks: SharedRun, { data, signal }: FollowOptions =
     for (;;) {
       const told = (await ranks.next()).message as Told
       if (told.call === 'end') return told.exitCode
+      if (told.call === 'measure') {
+        await ranks.measure()
+        continue
+      }
       if (told.call === 'open') {
         session = await open(ranks, told, data)
         ranks.tell(digestsOf(session))
@@ -43,7 +47,7 @@ async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, dat
   const { experiment, source } = told
   const options: PlanOptions = {
     ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-    ranks: plannedRanks(ranks, experiment, told.workers),
+    ranks: plannedRanks(ranks, experiment, told.link, told.workers),
   }
   const prepared = source
     ? await prepareReceiver(experiment, sourceOf(source), options)
@@ -51,7 +55,7 @@ async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, dat
   return await Session.start({ ...prepared, ranks }, prepared.experiment, told.known)
 }
 
-async function act(session: Session, told: Exclude<Told, { call: 'open' | 'end' }>): Promise<void> {
+async function act(session: Session, told: Exclude<Told, { call: 'open' | 'measure' | 'end' }>): Promise<void> {
   session.clearFault()
   switch (told.call) {
     case 'initialise':

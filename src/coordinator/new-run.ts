@@ -13,10 +13,20 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
+import { ASSUMED_LINK } from '../worker/plan/cost.js'
 import { type AutoOptions, autoCompute, type DecidedRun } from './auto-compute.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { prepareSession } from './prepare.js'
-import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told, warnOfBinding } from './ranks.js'
+import {
+  compareRanks,
+  expectRanks,
+  linkOf,
+  plannedRanks,
+  ranksText,
+  recordOf,
+  type Told,
+  warnOfBinding,
+} from './ranks.js'
 import { Session } from './session.js'
 import { sharedSource } from './shared-data.js'
 import { recordedStart, startFrom, startingPoint } from './start.js'
@@ -43,12 +53,13 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
+  const link = ranks ? await linkOf(ranks, asked) : ASSUMED_LINK
   const planned = await prepareSession(
     asked,
     loaded.baseDir,
     {
       ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-      ...(ranks && { ranks: plannedRanks(ranks, asked) }),
+      ...(ranks && { ranks: plannedRanks(ranks, asked, link) }),
     },
     options.data,
     model.spec,
@@ -75,7 +86,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const startedAt = new Date().toISOString()
   ranks?.tell({
     ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: prepared.plan.ranks!.workers },
-    ...{ model: model.spec, known, source: sharedSource(asked, prepared.data) },
+    ...{ model: model.spec, known, link, source: sharedSource(asked, prepared.data) },
   } satisfies Told)
   const directory =
     options.runDir === null

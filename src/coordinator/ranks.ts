@@ -16,6 +16,7 @@ import { titleOf } from '../kernels/choose.js'
 import type { Machines } from '../machines/machines.js'
 import type { RanksRecord } from '../run/manifest.js'
 import { viewSlot } from '../tensor/arena.js'
+import { ASSUMED_LINK, type Link } from '../worker/plan/cost.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlanOptions } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
@@ -43,7 +44,10 @@ export type Told =
       readonly known: KnownInput | null
       /** The data set, where rank 0 alone reads it; null: each rank opens its own. */
       readonly source: SourceFacts | null
+      readonly link: Link
     }
+  /** All measure the link between them. */
+  | { readonly call: 'measure' }
   | RankCall
   | { readonly call: 'end'; readonly exitCode: number }
 
@@ -51,11 +55,20 @@ export type Told =
 export function plannedRanks(
   { rank, size, facts }: SharedRun,
   { compute }: Experiment,
+  link: Link,
   workers?: number,
 ): NonNullable<PlanOptions['ranks']> {
   const workersOf = ({ cores }: { readonly cores: number }) => (compute.workers === 'auto' ? cores : compute.workers)
   const all = workers ?? facts.reduce((sum, of) => sum + workersOf(of), 0)
-  return { rank, size, workers: all, ownWorkers: workersOf(facts[rank]) }
+  return { rank, size, workers: all, ownWorkers: workersOf(facts[rank]), link }
+}
+
+/** The link between the ranks, measured where something depends on it. Rank 0. */
+export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise<Link> {
+  if ((compute.gradientGroups ?? 1) === 1) return ASSUMED_LINK
+  ranks.tell({ call: 'measure' } satisfies Told)
+  const { latencyMs, bytesPerMs } = await ranks.measure()
+  return { latencyMs, bytesPerMs }
 }
 
 /** Checks the settings of a run: with its ranks, or without, where it needs some. Refuses what cannot be trained by several. */
@@ -118,7 +131,7 @@ export function digestsOf({ plan, files, input }: Opened): Record<string, string
 /** The plan without what each rank has of its own. */
 const comparable = ({ workers, spinTurns, library, ranks, ...plan }: RunPlan) => ({
   ...plan,
-  ranks: ranks && { size: ranks.size, workers: ranks.workers },
+  ranks: ranks && { size: ranks.size, workers: ranks.workers, partials: ranks.partials },
 })
 
 const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)

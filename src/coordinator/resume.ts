@@ -9,9 +9,19 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import { RunLock } from '../run/lock.js'
 import { type Computed, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
+import { ASSUMED_LINK } from '../worker/plan/cost.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
 import { prepareSession } from './prepare.js'
-import { compareRanks, expectRanks, plannedRanks, ranksText, recordOf, type Told, warnOfBinding } from './ranks.js'
+import {
+  compareRanks,
+  expectRanks,
+  linkOf,
+  plannedRanks,
+  ranksText,
+  recordOf,
+  type Told,
+  warnOfBinding,
+} from './ranks.js'
 import { checkResumable, noUsableCheckpoint, otherBits, type ResumeRequest } from './resume-plan.js'
 import { bitsOf } from './run-state.js'
 import { Session } from './session.js'
@@ -52,12 +62,13 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     // Needed only where no step is complete.
     const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
     const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
+    const link = ranks ? await linkOf(ranks, pinned) : ASSUMED_LINK
     const prepared = await prepareSession(
       pinned,
       path,
       {
         ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-        ...(ranks && { ranks: plannedRanks(ranks, pinned) }),
+        ...(ranks && { ranks: plannedRanks(ranks, pinned, link) }),
       },
       options.data,
       model.spec,
@@ -65,7 +76,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
     ranks?.tell({
       ...{ call: 'open', experiment: pinned, baseDir: path, workers: prepared.plan.ranks!.workers },
-      ...{ model: model.spec, known, source: sharedSource(pinned, prepared.data) },
+      ...{ model: model.spec, known, link, source: sharedSource(pinned, prepared.data) },
     } satisfies Told)
     const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {

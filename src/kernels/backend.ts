@@ -16,8 +16,10 @@ import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tenso
 import type { MapNorm } from './map-norm.js'
 import type { NativeProducts } from './products.js'
 import type { TableUpdate } from './table-update.js'
+import type { Tile, TileGradients } from './tile.js'
 
 export type { Range, TableUpdate } from './table-update.js'
+export type { Tile, TileGradients } from './tile.js'
 
 /** A weight matrix (I, O), its moments in the same layout, and the layout that products read, where that differs. */
 export interface WeightTensors {
@@ -35,14 +37,6 @@ export interface BiasTensors {
   readonly outputs: number
   readonly master: FloatTensor
   readonly moments: readonly FloatTensor[]
-}
-
-/** A part of a weight matrix: inputs [inputStart, inputEnd), outputs [outputStart, outputEnd), aligned to `tileUnit`. */
-export interface Tile {
-  readonly inputStart: number
-  readonly inputEnd: number
-  readonly outputStart: number
-  readonly outputEnd: number
 }
 
 /** Precision of products: operands in f32, or rounded to bfloat16 with sums in f32. */
@@ -130,6 +124,7 @@ export type CheckedBlockKernel = (row: number, rows: number, columns?: Columns) 
 
 /** The gradient and the update of one weight matrix or bias, for both kinds of all-reduce. */
 export interface WeightUpdate {
+  readonly tiles: TileGradients
   /** Gradient of the tile over batch rows [0, rows), summed in row order, then update, then the derived layout. */
   fused(tile: Tile, rows: number, step: OptimizerStep): void
   /** Adds the gradient of the rows [row, row + rows) of the tile to a buffer of the master's layout (overwrites it if `first`). */

@@ -15,7 +15,16 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { loadKoffi } from '../ffi/koffi.js'
 import { bindMpi, loadMpi, type Mpi, type MpiRequest } from '../ffi/mpi/library.js'
 import { type Attachment, type CommStart, type FromComm, secondNow, type ToComm } from './protocol.js'
-import { bytesOf, Exchange, exchangeWords, Operation, placesOf, waitsOf } from './words.js'
+import {
+  bytesOf,
+  comingBytesOf,
+  comingPlacesOf,
+  Exchange,
+  exchangeWords,
+  Operation,
+  placesOf,
+  waitsOf,
+} from './words.js'
 
 /** Tests of a request before the thread sleeps between them: half a millisecond, longer than a small exchange takes. */
 const SPIN_TESTS = 500
@@ -28,6 +37,11 @@ const SLEEP_MS = 1
 /** Bytes of all ranks in one call. */
 const CALL_BYTES = 2 ** 26
 const MIN_PART_BYTES = 2 ** 20
+/** What comes is placed from this byte on, not from that on which is sent: Open MPI takes equal addresses for an exchange in place. */
+const COMING_BASE = 64
+/** Small exchanges that are timed together, and bytes of all ranks of a large one. */
+const MEASURED_TIMES = 20
+const MEASURED_BYTES = 2 ** 23
 /** Tags of messages: kind and length, then the text. */
 const HEAD = 1
 const BODY = 2
@@ -46,6 +60,32 @@ class Failure extends Error {
 
 /** Memory that does not move while MPI has its address. */
 const sharedWords = (count: number): Int32Array => new Int32Array(new SharedArrayBuffer(4 * count))
+
+/** The pieces of the parts of all ranks that one call exchanges. */
+class Parts {
+  readonly #bytes: Int32Array
+  readonly #places: Int32Array
+
+  constructor(size: number) {
+    this.#bytes = sharedWords(size)
+    this.#places = sharedWords(size)
+  }
+
+  /** Returns bytes and places of the next `most` bytes of each part, after those that are done; the places are counted from `base` on. */
+  take(
+    counts: Int32Array,
+    places: Int32Array,
+    done: number,
+    most: number,
+    base = 0,
+  ): readonly [Int32Array, Int32Array] {
+    for (let rank = 0; rank < counts.length; rank++) {
+      this.#bytes[rank] = Math.max(0, Math.min(most, counts[rank] - done))
+      this.#places[rank] = places[rank] + Math.min(done, counts[rank]) - base
+    }
+    return [this.#bytes, this.#places]
+  }
+}
 
 const port = parentPort!
 const post = (message: FromComm): void => port.postMessage(message)
@@ -70,8 +110,8 @@ class Communication {
   readonly #heads: Int32Array
   readonly #headBytes: Int32Array
   readonly #headPlaces: Int32Array
-  readonly #partBytes: Int32Array
-  readonly #partPlaces: Int32Array
+  readonly #parts: Parts
+  readonly #comingParts: Parts
 
   constructor(mpi: Mpi, rank: number, size: number, { deadlineMs, entered }: CommStart) {
     this.#mpi = mpi
@@ -85,8 +125,8 @@ class Communication {
     this.#headBytes = sharedWords(size).fill(4 * Head.WORDS)
     this.#headPlaces = sharedWords(size)
     for (let of = 0; of < size; of++) this.#headPlaces[of] = 4 * Head.WORDS * of
-    this.#partBytes = sharedWords(size)
-    this.#partPlaces = sharedWords(size)
+    this.#parts = new Parts(size)
+    this.#comingParts = new Parts(size)
   }
 
   serve(): void {
@@ -115,6 +155,7 @@ class Communication {
       else if (order.kind === 'timeout') this.#deadlineMs = order.ms
       else if (order.kind === 'send') this.#sendText(order.to, order.text, order.isError === true)
       else if (order.kind === 'broadcast') this.#broadcast(order)
+      else if (order.kind === 'measure') this.#measure()
       else {
         this.#finish()
         return true
@@ -131,6 +172,27 @@ class Communication {
       all: new Int32Array(buffer),
     }
     this.#exchanges = Atomics.load(this.#words, Exchange.done)
+  }
+
+  /** All ranks measure together: a few small exchanges, then large ones, of which the fastest counts. */
+  #measure(): void {
+    const timed = (act: () => void): number => {
+      const started = performance.now()
+      act()
+      return performance.now() - started
+    }
+    const small = () =>
+      this.#wait(this.#mpi.allgatherv(new Uint8Array(this.#heads.buffer), this.#headBytes, this.#headPlaces), SLEEP_MS)
+    const part = Math.floor(MEASURED_BYTES / this.#size)
+    const bytes = new Uint8Array(new SharedArrayBuffer(part * this.#size))
+    const counts = sharedWords(this.#size).fill(part)
+    const places = sharedWords(this.#size)
+    for (let rank = 0; rank < this.#size; rank++) places[rank] = part * rank
+    const large = () => this.#wait(this.#mpi.allgatherv(bytes, counts, places), DATA_SLEEP_MS)
+    small()
+    const latencyMs = timed(() => Array.from({ length: MEASURED_TIMES }, small)) / MEASURED_TIMES
+    const ms = Math.min(...[large, large, large].map(timed))
+    post({ kind: 'measured', latencyMs, bytesPerMs: (bytes.length - part) / Math.max(ms, 1e-3) })
   }
 
   #exchangeIfAsked(): void {
@@ -184,24 +246,30 @@ class Communication {
     const words = this.#words
     const mpi = this.#mpi
     const { bytes } = this.#attached!
-    const [counts, places] = [bytesOf(words, this.#size), placesOf(words, this.#size)]
+    const size = this.#size
+    const [counts, places] = [bytesOf(words, size), placesOf(words, size)]
     const operation = words[Exchange.operation]
-    const largest = counts.reduce((a, b) => Math.max(a, b), 0)
-    const part = Math.max(MIN_PART_BYTES, Math.floor(CALL_BYTES / this.#size))
+    const [comingCounts, comingPlaces] =
+      operation === Operation.alltoall ? [comingBytesOf(words, size), comingPlacesOf(words, size)] : [counts, places]
+    const largest = words[Exchange.largest]
+    const part = Math.max(MIN_PART_BYTES, Math.floor(CALL_BYTES / size))
     for (let done = 0; done < largest; done += part) {
-      for (let rank = 0; rank < this.#size; rank++) {
-        this.#partBytes[rank] = Math.max(0, Math.min(part, counts[rank] - done))
-        this.#partPlaces[rank] = places[rank] + Math.min(done, counts[rank])
-      }
-      const [own, at] = [this.#partBytes[0], this.#partPlaces[0]]
+      const [own, ownAt] = this.#parts.take(counts, places, done, part)
+      const [coming, comingAt] = this.#comingParts.take(comingCounts, comingPlaces, done, part, COMING_BASE)
       const request =
         operation === Operation.broadcast
-          ? mpi.broadcast(bytes.subarray(at, at + own))
+          ? mpi.broadcast(bytes.subarray(ownAt[0], ownAt[0] + own[0]))
           : operation === Operation.gather
-            ? mpi.gatherv(bytes, this.#rank, this.#partBytes, this.#partPlaces)
-            : mpi.allgatherv(bytes, this.#partBytes, this.#partPlaces)
+            ? mpi.gatherv(bytes, this.#rank, own, ownAt)
+            : operation === Operation.alltoall
+              ? mpi.alltoallv([bytes, own, ownAt], [bytes.subarray(COMING_BASE), coming, comingAt])
+              : mpi.allgatherv(bytes, own, ownAt)
       this.#wait(request, DATA_SLEEP_MS)
     }
+    if (operation === Operation.gather && this.#rank !== 0) return
+    let received = 0
+    for (let rank = 0; rank < size; rank++) if (rank !== this.#rank) received += comingCounts[rank] / 4
+    words[Exchange.received] += received
   }
 
   #broadcast({ memory, place }: Extract<ToComm, { kind: 'broadcast' }>): void {

@@ -15,7 +15,15 @@ import { ConfigError, RunError } from '../errors.js'
 import { bindsRanks, coresOfRank, HOW_TO_START_MPICH, type Launched, lostLauncher } from '../ffi/mpi/launcher.js'
 import { gradloomVersion } from '../version.js'
 import { type Exit, exitOf, giveUpAfter, libcOf, START_MS } from './exit.js'
-import { type Attachment, type CommStart, type FromComm, type Place, secondNow, type ToComm } from './protocol.js'
+import {
+  type Attachment,
+  type CommStart,
+  type FromComm,
+  type MeasuredLink,
+  type Place,
+  secondNow,
+  type ToComm,
+} from './protocol.js'
 import { waitsOf } from './words.js'
 
 /** Facts that ranks tell each other when they have met. */
@@ -62,6 +70,7 @@ export class Machines {
   #wake: (() => void) | undefined
   #finished: (() => void) | undefined
   #broadcasted: { resolve(): void; reject(failure: RunError): void } | undefined
+  #measured: ((link: MeasuredLink) => void) | undefined
 
   private constructor(comm: Worker, joined: Joined, launcher: string, die: Exit, start: CommStart) {
     this.#comm = comm
@@ -124,6 +133,17 @@ export class Machines {
   setTimeout(seconds: number): void {
     this.#deadlineMs = 1000 * seconds
     this.#post({ kind: 'timeout', ms: this.#deadlineMs })
+  }
+
+  /** Measures the link between the ranks, which all call this at the same place. */
+  async measure(): Promise<MeasuredLink> {
+    if (this.#failure) throw this.#failure
+    const measured = new Promise<MeasuredLink>((resolve, reject) => {
+      this.#measured = resolve
+      this.whenFailed(reject)
+    })
+    this.#post({ kind: 'measure' })
+    return await measured
   }
 
   /** Exchanges use this memory from now on; no worker may run. */
@@ -242,6 +262,7 @@ export class Machines {
       this.#wake?.()
     } else if (message.kind === 'failed') this.#fail(message.rank, message.cause)
     else if (message.kind === 'broadcasted') this.#broadcasted?.resolve()
+    else if (message.kind === 'measured') this.#measured?.(message)
     else if (message.kind === 'finished') this.#finished?.()
   }
 

@@ -22,6 +22,12 @@ export interface Attachment {
   readonly agreedStop: number
 }
 
+/** Time of a small exchange of all ranks, and bytes that a rank gets in a millisecond of a large one. */
+export interface MeasuredLink {
+  readonly latencyMs: number
+  readonly bytesPerMs: number
+}
+
 export interface Place {
   readonly byteOffset: number
   readonly bytes: number
@@ -35,6 +41,8 @@ export type ToComm =
   | { readonly kind: 'send'; readonly to: number; readonly text: string; readonly isError?: boolean }
   /** Memory of rank 0 to all; all ranks ask for it, and for nothing else until it is done. */
   | { readonly kind: 'broadcast'; readonly memory: ArrayBufferLike; readonly place: Place }
+  /** Measures the link between the ranks, with all of them. */
+  | { readonly kind: 'measure' }
   /** Meets the other ranks, and ends MPI. */
   | { readonly kind: 'finish' }
 
@@ -47,6 +55,7 @@ export type FromComm =
       readonly library: string
       readonly version: string
     }
+  | ({ readonly kind: 'measured' } & MeasuredLink)
   | { readonly kind: 'message'; readonly from: number; readonly text: string }
   | { readonly kind: 'failed'; readonly rank: number | null; readonly cause: string; readonly isSetup?: boolean }
   | { readonly kind: 'broadcasted' }

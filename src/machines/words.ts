@@ -22,22 +22,35 @@ export const Exchange = {
   /** The exchange that is asked for: the place in the program, which must be the same in all ranks, and its operation. */
   key: 80,
   operation: 81,
-  /** Results: the smallest fault of all ranks. */
+  /** Bytes of the largest part that one rank sends another. */
+  largest: 82,
+  /** Results: the smallest fault of all ranks; words of 4 bytes that came from others since the start, which wrap around. */
   faultOfAll: 96,
-  /** For each rank: bytes and place of its part, then microseconds of waiting since the start, which wrap around. */
+  received: 97,
+  /**
+   * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds
+   * of waiting since the start, which wrap around.
+   */
   ranks: 112,
 } as const
 
-/** Operation of an exchange on the parts: everyone gets all of them, or rank 0 does, or everyone gets that of rank 0. */
-export const Operation = { allgather: 0, gather: 1, broadcast: 2 } as const
+/**
+ * Operation of an exchange on the parts: everyone gets all of them, or rank 0 does, or everyone gets that of rank 0, or everyone gets one of
+ * each rank that is for it alone.
+ */
+export const Operation = { allgather: 0, gather: 1, broadcast: 2, alltoall: 3 } as const
 
-export const exchangeWords = (ranks: number): number => Exchange.ranks + 3 * ranks
+export const exchangeWords = (ranks: number): number => Exchange.ranks + 5 * ranks
 export const bytesOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks, Exchange.ranks + ranks)
 export const placesOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + ranks, Exchange.ranks + 2 * ranks)
-export const waitsOf = (words: Int32Array, ranks: number): Int32Array =>
+export const comingBytesOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + 2 * ranks, Exchange.ranks + 3 * ranks)
+export const comingPlacesOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks + 3 * ranks, Exchange.ranks + 4 * ranks)
+export const waitsOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks + 4 * ranks, Exchange.ranks + 5 * ranks)
 
 /** Notes a fault unless a smaller one is known. */
 export function noteFault(words: Int32Array, code: number): void {

@@ -72,7 +72,14 @@ const REFERENCE = {
   schedule: { type: 'inverse-sqrt', decayRate: 1, per: 'epoch', warmup: { epochs: 0, steps: 0, from: 0.1 } },
   compute: {
     ...{ workers: 'auto', backend: 'auto', library: null, precision: 'f32' },
-    ...{ allReduce: 'fused', shardRows: 'auto', machines: 'auto', machinesTimeout: 10, maxRestarts: 3 },
+    ...{
+      allReduce: 'fused',
+      shardRows: 'auto',
+      gradientGroups: null,
+      machines: 'auto',
+      machinesTimeout: 10,
+      maxRestarts: 3,
+    },
   },
   checkpoint: {
     ...{ everyEpochs: 1, keepLast: 2, keepBest: true },

@@ -235,6 +235,7 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ compute: { precision: 'fp16' } }, `compute.precision is 'fp16', expected "f32", "bf16" or "auto"`],
   [{ compute: { allReduce: 'ring' } }, `compute.allReduce is 'ring', expected "fused" or "buffers"`],
   [{ compute: { shardRows: 0 } }, 'compute.shardRows is 0, expected "auto" or an integer >= 1'],
+  [{ compute: { gradientGroups: 0 } }, 'compute.gradientGroups is 0, expected null or an integer from 1 to 256'],
   [{ compute: { machines: 'many' } }, `compute.machines is 'many', expected "auto", "off" or "mpi"`],
   [{ compute: { machinesTimeout: 0 } }, 'compute.machinesTimeout is 0, expected a number from 1 to 3600'],
   [{ compute: { maxRestarts: -1 } }, 'compute.maxRestarts is -1, expected an integer >= 0'],

@@ -54,7 +54,31 @@ const CASES: readonly Case[] = [
   },
 ]
 
-for (const { name, overrides, mpi, ranks, workers } of CASES) {
+/** Layers of which one exchanges rows, the others sums of gradients. */
+const GROUPS = ['model.hidden=[400,300]', 'compute.gradientGroups=5', 'train.batchSize=77']
+const CONVOLUTIONS = [
+  { filters: 5, size: 3, pool: { size: 2 }, norm: 'batch', dropout: 0.2 },
+  { filters: 6, size: 3 },
+]
+
+const GROUPED: readonly Case[] = [
+  {
+    name: 'sums by groups of rows, limit of the norm, accumulation, a partial last batch',
+    overrides: [...GROUPS, 'train.clipNorm=0.5', 'train.accumulateSteps=2'],
+    ...{ mpi: 'openmpi', ranks: 3, workers: 1 },
+  },
+  {
+    name: 'convolutions, batch normalisation and dropout of maps, groups',
+    overrides: [
+      `model.convolutions=${JSON.stringify(CONVOLUTIONS)}`,
+      'compute.gradientGroups=4',
+      'train.ema.decay=0.9',
+    ],
+    ...{ mpi: 'mpich', ranks: 2, workers: 2 },
+  },
+]
+
+for (const { name, overrides, mpi, ranks, workers } of [...CASES, ...GROUPED]) {
   t.test(`${mpi}, ${ranks} ranks of ${workers} workers, one digest: ${name}`, async t => {
     if (!hasMpi(t, mpi)) return
     const { dir, file } = writeExperiment(t)

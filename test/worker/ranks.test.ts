@@ -1,8 +1,8 @@
 import t from 'tap'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { type FloatTensor, sizeOf, viewTensor } from '../../src/tensor/tensor.js'
+import { ownersOf } from '../../src/worker/plan/sharing.js'
 import { areaOf, layerTiles } from '../../src/worker/plan/tiles.js'
-import { ownersOf } from '../../src/worker/program/ranks.js'
 import { addRuns, copyRuns, type Runs } from '../../src/worker/program/regions.js'
 
 const REFERENCE = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]

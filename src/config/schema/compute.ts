@@ -55,6 +55,16 @@ export const compute = z
       .union([z.literal('auto'), count()])
       .default('auto')
       .meta(help('Rows of a mini-batch that a worker takes at a time. `auto`: by the size of the network.')),
+    gradientGroups: z
+      .union([z.null(), z.int().min(1).max(256)])
+      .default(null)
+      .meta(
+        help(
+          'Number of groups of rows whose gradients of dense layers are summed apart, then added in a fixed order. It lets several machines ' +
+            'exchange sums of gradients where these are smaller than the rows, as with large mini-batches: a multiple of their number. Bits ' +
+            'depend on it, not on the machines. null: sums over all rows in their order.',
+        ),
+      ),
     machines: z
       .enum(['auto', 'off', 'mpi'])
       .default('auto')

@@ -115,16 +115,17 @@ export function buffersFit() {
   return z.superRefine<{
     model: { norm: string; convolutions: readonly unknown[] }
     train: { clipNorm: number | null }
-    compute: { allReduce: string }
+    compute: { allReduce: string; gradientGroups: number | null }
   }>(({ model, train, compute }, context) => {
-    const convolves = model.convolutions.length > 0
-    if (compute.allReduce !== 'buffers' || (model.norm === 'none' && train.clipNorm === null && !convolves)) return
-    const reason =
-      model.norm !== 'none'
-        ? `model.norm is "${model.norm}"`
-        : convolves
-          ? 'model.convolutions has layers'
-          : `train.clipNorm is ${train.clipNorm}`
+    if (compute.allReduce !== 'buffers') return
+    const reasons = [
+      model.norm !== 'none' && `model.norm is "${model.norm}"`,
+      model.convolutions.length > 0 && 'model.convolutions has layers',
+      train.clipNorm !== null && `train.clipNorm is ${train.clipNorm}`,
+      (compute.gradientGroups ?? 1) > 1 && `compute.gradientGroups is ${compute.gradientGroups}`,
+    ]
+    const reason = reasons.find(text => text !== false)
+    if (reason === undefined) return
     context.addIssue({
       code: 'custom',
       path: ['compute', 'allReduce'],

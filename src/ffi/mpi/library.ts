@@ -63,6 +63,9 @@ export type MpiRequest = BigUint64Array
 /** Bytes of memory that threads share, or of a buffer. */
 export type Bytes = Uint8Array
 
+/** Memory, and bytes and places in it by rank. */
+export type Parts = readonly [Bytes, Int32Array, Int32Array]
+
 export interface Mpi {
   /** First line of what the library says about itself. */
   readonly version: string
@@ -72,6 +75,8 @@ export interface Mpi {
   allgatherv(all: Bytes, counts: Int32Array, places: Int32Array): MpiRequest
   /** Begins the same, but only rank 0 gets the parts of the others. */
   gatherv(all: Bytes, rank: number, counts: Int32Array, places: Int32Array): MpiRequest
+  /** Begins: each rank sends every other one a part, and gets one; the two memories may overlap, the parts may not. */
+  alltoallv(sent: Parts, coming: Parts): MpiRequest
   /** Begins: every rank gets the bytes of rank 0. */
   broadcast(bytes: Bytes): MpiRequest
   /** Begins a barrier. */
@@ -149,6 +154,10 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
   const end = `${H} comm, void* request`
   const iallgatherv = declare('MPI_Iallgatherv', `void* s, int n, ${H} st, void* r, ${parts}, ${H} rt, ${end}`)
   const igatherv = declare('MPI_Igatherv', `void* s, int n, ${H} st, void* r, ${parts}, ${H} rt, int root, ${end}`)
+  const ialltoallv = declare(
+    'MPI_Ialltoallv',
+    `void* s, const int* sn, const int* sd, ${H} st, void* r, const int* rn, const int* rd, ${H} rt, ${end}`,
+  )
   const ibcast = declare('MPI_Ibcast', `void* bytes, int n, ${H} type, int root, ${end}`)
   const ibarrier = declare('MPI_Ibarrier', end)
   const isend = declare('MPI_Isend', `void* bytes, int n, ${H} type, int to, int tag, ${end}`)
@@ -182,6 +191,8 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
       const own = all.subarray(places[rank], places[rank] + counts[rank])
       return begin(igatherv, own, counts[rank], byte, null, counts, places, byte, 0, world)
     },
+    alltoallv: ([from, counts, places], [to, comingCounts, comingPlaces]) =>
+      begin(ialltoallv, from, counts, places, byte, to, comingCounts, comingPlaces, byte, world),
     broadcast: bytes => begin(ibcast, bytes, bytes.length, byte, 0, world),
     barrier: () => begin(ibarrier, world),
     isend: (bytes, to, tag) => begin(isend, bytes, bytes.length, byte, to, tag, world),

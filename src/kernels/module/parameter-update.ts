@@ -60,6 +60,34 @@ export function bindWeightUpdate(
   layout: TileLayout,
 ): WeightUpdate {
   const { stride, eachRun } = layout
+  const bytesOf = (tile: Tile): number => {
+    let floats = 0
+    layout.eachPart(tile, part =>
+      eachRun(part, (_, n) => {
+        floats += n
+      }),
+    )
+    return floats * F32_BYTES
+  }
+  /** Visits the parts of a tile, each with the place of its gradient where they lie one after the other. */
+  const eachPlaced = (
+    at: number,
+    tile: Tile,
+    visit: (part: Tile, at: number) => void,
+    prepare?: (part: Tile) => void,
+  ) => {
+    let next = at
+    layout.eachPart(
+      tile,
+      part => {
+        visit(part, next)
+        eachRun(part, (_, n) => {
+          next += n * F32_BYTES
+        })
+      },
+      prepare,
+    )
+  }
   const preparing = (row: number, rows: number) =>
     layout.prepare ? (part: Tile) => layout.prepare?.(part, row, rows) : undefined
   return {
@@ -105,6 +133,30 @@ export function bindWeightUpdate(
       layout.derive({ inputStart: 0, inputEnd: w.inputs, outputStart: columns.start, outputEnd })
     },
     ...bindRuns(wasm, byteOffsetOf(w.master), eachRun),
+    tiles: {
+      bytes: bytesOf,
+      compute: (at, tile, row, rows) =>
+        eachPlaced(
+          at,
+          tile,
+          (part, place) => layout.gradient(place, layout.denseStride(part), part, row, rows, false),
+          preparing(row, rows),
+        ),
+      add: (at, other, tile) => wasm.add(at, other, bytesOf(tile) / F32_BYTES),
+      apply: (at, tile, step) =>
+        eachPlaced(at, tile, (part, place) => layout.update(place, layout.denseStride(part), part, step)),
+      store(buffer, at, tile, first) {
+        let next = at
+        const to = byteOffsetOf(buffer)
+        layout.eachPart(tile, part =>
+          eachRun(part, (offset, n) => {
+            if (first) wasm.copy_rows(to + offset, 0, next, 0, 1, n * F32_BYTES)
+            else wasm.add(to + offset, next, n)
+            next += n * F32_BYTES
+          }),
+        )
+      },
+    },
   }
 }
 

@@ -5,7 +5,7 @@
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { OptimizerStep } from '../../model/optimizer.js'
-import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
+import { type FloatTensor, type Matrix, viewTensor } from '../../tensor/tensor.js'
 import type { BiasTensors, BiasUpdate, Range, TableUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import { matmul } from './matmul.js'
@@ -37,7 +37,19 @@ export function weightUpdateOf(
     addScaled(g, master, step.l2)
     applyOptimizer(master, moments, g, step, step.decoupledDecay)
   }
+  const placed = (at: number, { inputStart, inputEnd, outputStart, outputEnd }: Tile): FloatTensor =>
+    viewTensor(w.master.data.buffer, 'float64', [inputEnd - inputStart, outputEnd - outputStart], at)
   return {
+    tiles: {
+      bytes: tile => Float64Array.BYTES_PER_ELEMENT * tileOf(w.master, tile).size,
+      compute: (at, tile, row, rows) => gradient(placed(at, tile), tile, row, rows, false),
+      add: (at, other, tile) => ops.addeq(placed(at, tile), placed(other, tile)),
+      apply: (at, tile, step) => update(placed(at, tile), tile, step),
+      store(buffer, at, tile, first) {
+        if (first) ops.assign(tileOf(buffer, tile), placed(at, tile))
+        else ops.addeq(tileOf(buffer, tile), placed(at, tile))
+      },
+    },
     fused(tile, rows, step) {
       const g = like(tileOf(w.master, tile))
       gradient(g, tile, 0, rows, false)

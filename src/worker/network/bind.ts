@@ -63,7 +63,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
     const z = inPlace ? x : inner ? view(inner.outputs) : activations[block + 1]
     const dz = inPlace ? dx : inner ? inner.deltas && view(inner.deltas) : (deltas[block] ?? null)
     const tensors = viewLayer(memory, slots)
-    const layer = layerKinds[type]({
+    const bound = layerKinds[type]({
       plan,
       memory,
       kernels,
@@ -79,6 +79,7 @@ export function bindNetwork(plan: RunPlan, layout: Layout, memory: WebAssembly.M
       embedded: layout.embedded && { samples: batch.samples, deltasFrom: layout.embedded.deltasFrom },
       activation: block < hiddenBlocks && endsProduct(type, next) ? activationOf(block) : null,
     })
+    const layer = { ...bound, matrices: { x, z, dx, dz } }
     before = { layer, tensors }
     x = z
     dx = dz

@@ -13,6 +13,7 @@ import type {
   Range,
   Rows,
   Tile,
+  TileGradients,
   WeightTensors,
 } from '../../kernels/backend.js'
 import type { LayerSpec, LayerType, Parameter, VectorKind } from '../../model/layers/layer.js'
@@ -66,6 +67,8 @@ export interface Written {
   readonly matrices: readonly Matrix[]
   /** (B, ·) Read only at the same rows and columns, by the backward pass. */
   readonly kept?: readonly Matrix[]
+  /** Vectors that each piece of a part over rows writes, by piece, or the first pieces alone: read by every rank. */
+  readonly ofPieces?: readonly (readonly FloatTensor[])[]
   /** A number for each column, or for each row. */
   readonly ofColumns?: readonly FloatTensor[]
   readonly ofRows?: readonly (FloatTensor | IntTensor)[]
@@ -94,6 +97,14 @@ export interface LayerWeight {
   keep(tile: Tile, rows: number, first: boolean): void
   /** Sum of squares of a tile of the kept gradient. */
   keptSquares(tile: Tile): number
+  /** Gradients of tiles by themselves; their update is followed by that of the average, as above. */
+  readonly tiles: Omit<TileGradients, 'apply' | 'store'> & {
+    apply(at: number, tile: Tile, step: UpdateStep): void
+    /** Adds the gradient to the kept one; overwrites it if `first`. */
+    keep(at: number, tile: Tile, first: boolean): void
+  }
+  /** Gradients over each group of samples, where the backward pass leaves them; else none. In the layout of the weights. */
+  readonly groups: readonly FloatTensor[]
   /** Writes the form of a tile that products read, after weights were stored from outside. */
   derive(tile: Tile): void
   /** Copies row i of the weights, or of a moment of them, from or to row-major values (O). */
@@ -112,6 +123,10 @@ export interface LayerVectors {
   keep(rows: number, first: boolean): void
   /** The kept gradients (O). */
   readonly kept: readonly FloatTensor[]
+  /** Gradients over each group of rows or samples, of which the sum is made; none: it is made of the rows. (O) each */
+  readonly groups: readonly FloatTensor[]
+  /** Computes the gradient of a group, where no part of the backward pass does. */
+  computeGroup?(group: number, rows: Rows): void
 }
 
 /** The table of one embedded feature. */
@@ -137,6 +152,8 @@ export interface BlockActivation {
 
 export interface Layer {
   readonly spec: LayerSpec
+  /** What it reads and writes, as its context has it. */
+  readonly matrices: Pick<LayerContext, 'x' | 'z' | 'dx' | 'dz'>
   /** Parts of the forward pass in their order. */
   readonly forward: readonly PassPart[]
   /** Parts of the backward pass in their order; none where nothing is trained. */
@@ -187,7 +204,7 @@ export interface LayerTensors {
 }
 
 /** The executable half of a kind of layer; src/model/layers has the declarations. */
-export type BindLayer = (context: LayerContext) => Layer
+export type BindLayer = (context: LayerContext) => Omit<Layer, 'matrices'>
 
 export interface Network {
   /** Tables of embedded features, before the first layer. */

@@ -29,10 +29,13 @@ export const noUpdate: WeightUpdate & BiasUpdate = {
   squares: untrained,
   scale: untrained,
   average: untrained,
+  tiles: { bytes: untrained, compute: untrained, add: untrained, apply: untrained, store: untrained },
 }
 
 /** How a kind of layer computes the gradient of its weights. */
 interface WeightGradient {
+  /** Gradients of each group of samples, which the backward pass leaves; default: none. */
+  readonly groups?: readonly FloatTensor[]
   readonly updates: Omit<WeightUpdate, 'fused'>
   /** Gradient over the samples of the mini-batch, then the update. */
   fused: WeightUpdate['fused']
@@ -59,7 +62,7 @@ export function bindWeight(
 export function bindWeightOf(
   { plan, memory, kernels, spec, slots, average }: LayerContext,
   tensors: WeightTensors,
-  { updates, fused, keep, derive }: WeightGradient,
+  { groups = [], updates, fused, keep, derive }: WeightGradient,
 ): LayerWeight {
   const { inputs, outputs } = tensors
   const whole: Tile = { inputStart: 0, inputEnd: inputs, outputStart: 0, outputEnd: outputs }
@@ -94,6 +97,15 @@ export function bindWeightOf(
     accumulate: (worker, { row, rows }, first) => updates.accumulate(gradients[worker], whole, row, rows, first),
     keep: (tile, rows, first) => keep(kept, tile, rows, first),
     keptSquares: tile => updates.squares(kept, tile),
+    tiles: {
+      ...updates.tiles,
+      apply(at, tile, step) {
+        updates.tiles.apply(at, tile, step.optimizer)
+        if (!limited) moveAverage(tile, step)
+      },
+      keep: (at, tile, first) => updates.tiles.store(kept, at, tile, first),
+    },
+    groups,
     derive,
     storeRow: (moment, i, values) => kernels.storeRow(stateOf(moment), i, values),
     loadRow: (moment, i, values) => kernels.loadRow(stateOf(moment), i, values),
@@ -106,6 +118,8 @@ export interface VectorGradients {
   accumulate(worker: number, rows: Rows, first: boolean): void
   keep(rows: number, first: boolean): void
   readonly kept: readonly FloatTensor[]
+  readonly groups?: readonly FloatTensor[]
+  computeGroup?(group: number, rows: Rows): void
 }
 
 export function bindVectors(
@@ -115,6 +129,7 @@ export function bindVectors(
   const learned = [...vectors].filter(([kind]) => isLearned({ kind })).map(([, tensors]) => tensors)
   const averages = average === null ? [] : learned
   return {
+    groups: [],
     ...gradients,
     tensors: vectors,
     update(source, amount, { optimizer, averageShare }) {
@@ -131,9 +146,13 @@ export const unusedBias: VectorGradients = { apply() {}, accumulate() {}, keep()
 /** Bindings of a layer without parameters: they do nothing. */
 export const withoutParameters = ({ vectors: tensors }: LayerContext['tensors']) => ({
   weight: null,
-  vectors: { ...unusedBias, tensors, update() {} },
+  vectors: { ...unusedBias, groups: [], tensors, update() {} },
   derivativeLeft: null,
 })
+
+/** Gradients of a parameter over each group of samples. */
+export const viewGroups = ({ memory, slots }: LayerContext, kind: 'weight' | 'bias'): FloatTensor[] =>
+  slots.parameters.find(({ parameter }) => parameter.kind === kind)!.groups.map(slot => viewSlot(memory, slot))
 
 /** The update of a bias whose gradient is summed over groups of samples, then over the groups in their order. */
 export function groupedBias(
@@ -145,6 +164,7 @@ export function groupedBias(
   const kept = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'bias')!).slice(0, 1)
   return {
     kept,
+    groups,
     apply(source, amount, optimizer) {
       updates.reduce(source === 'kept' ? kept : groups.slice(0, groupsIn(amount)), optimizer)
     },

@@ -39,12 +39,15 @@ export function gridOf(
   depth: number,
   unit: BlockUnit,
   groups: number | null = null,
+  /** Rows that no block goes beyond; null: all. */
+  height: number | null = null,
 ): (rows: number) => readonly Block[] {
   const known = new Map<number, readonly Block[]>()
   return rows => {
     let blocks = known.get(rows)
     if (!blocks) {
-      const divided = divideGrid(rows, cols, depth, unit)
+      const divided =
+        height === null ? divideGrid(rows, cols, depth, unit) : divideGroups(rows, cols, depth, unit, height)
       blocks = groups === null ? divided : joinBlocks(divided, groups)
       known.set(rows, blocks)
     }
@@ -82,15 +85,27 @@ function ranges(total: number, size: number, count: number): Columns[] {
   return Array.from({ length: parts }, (_, part) => ({ start: startOf(part), end: startOf(part + 1) }))
 }
 
+/** Blocks of groups of so many rows, enough of all groups together. */
+function divideGroups(rows: number, cols: number, depth: number, unit: BlockUnit, height: number): Block[] {
+  const groups = Math.ceil(rows / height)
+  const most = 2 ** Math.max(0, Math.ceil(Math.log2(BLOCKS / groups)))
+  return Array.from({ length: groups }, (_, group) => group * height).flatMap(first =>
+    divideGrid(Math.min(height, rows - first), cols, depth, unit, most).map(block => ({
+      ...block,
+      row: first + block.row,
+    })),
+  )
+}
+
 const upTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit
 
 /**
  * Divides (rows, cols), sums of `depth` products, into up to about 16 blocks that begin at multiples of the units, of the
  * shape that costs least. Exported for tests.
  */
-export function divideGrid(rows: number, cols: number, depth: number, unit: BlockUnit): Block[] {
+export function divideGrid(rows: number, cols: number, depth: number, unit: BlockUnit, most = BLOCKS): Block[] {
   const { blockRows, blockColumns, blockCost = costOfBlock } = unit
-  const powers = Math.min(Math.log2(BLOCKS), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / MIN_BLOCK_WORK))))
+  const powers = Math.min(Math.log2(most), Math.max(0, Math.floor(Math.log2((rows * cols * depth) / MIN_BLOCK_WORK))))
   const choices = Array.from({ length: powers + 1 }, (_, power) => {
     const height = upTo(rows / 2 ** power, blockRows)
     const width = upTo(cols / 2 ** (powers - power), blockColumns)

@@ -18,7 +18,9 @@ import { momentCount } from '../../model/optimizer.js'
 import { isLearned, shapeOf } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
+import { gatheredBytes, sliceBytes } from './exchange-memory.js'
 import type { RunPlan, Split } from './run-plan.js'
+import { mostGroups, placesOfTree } from './sharing.js'
 import { gradientParts, groupCount, keepsGradient } from './tiles.js'
 import { rowsInMemory } from './windows.js'
 import { controlWords, statWords } from './words.js'
@@ -102,8 +104,15 @@ export interface Layout {
   readonly squares: Slot<'float64'>
   /** Scratch memory of each worker. */
   readonly scratch: readonly Slot<'uint8'>[]
+  /** Places of each worker for gradients of groups of a tile: (places, bytes); none where rows are not grouped. */
+  readonly partials: readonly Slot<'uint8'>[]
   /** Words and buffer of exchanges with other ranks (program/ranks.ts); null: there are none. */
-  readonly exchange: { readonly words: Slot<'int32'>; readonly buffer: Slot<'uint8'> } | null
+  readonly exchange: {
+    readonly words: Slot<'int32'>
+    /** What all ranks get; then, from byte `slicesAt` on, what is for one of them (program/slices.ts). */
+    readonly buffer: Slot<'uint8'>
+    readonly slicesAt: number
+  } | null
   /** Sample index of each row of a split. (N), of which the split's rows are used. */
   readonly sampleIndices: Readonly<Record<Split, Slot<'int32'>>>
   readonly labels: { readonly train: Slot<'int32'>; readonly test: Slot<'int32'> } // (N)
@@ -178,13 +187,21 @@ const sections = {
     )
     return Array.from({ length: plan.workers }, (_, id) => at.reserve(`scratch.${id}`, 'uint8', [bytes]))
   },
-  exchange: ({ at, plan, trains }: Context) =>
-    trains && plan.ranks
-      ? {
-          words: at.reserve('exchange.words', 'int32', [exchangeWords(plan.ranks.size)]),
-          buffer: at.reserve('exchange.buffer', 'uint8', [exchangeBytes(at.slots)]),
-        }
-      : null,
+  partials({ at, plan, backend, trains }: Context) {
+    const { bestTile, dtype } = backend
+    const place = bestTile.inputs * bestTile.outputs * bytesPerElement[dtype]
+    const places = trains && plan.gradientRows !== null ? placesOfTree(mostGroups(plan)) : 0
+    return Array.from({ length: plan.workers }, (_, id) => at.reserve(`partials.${id}`, 'uint8', [places, place]))
+  },
+  exchange({ at, plan, backend, trains }: Context) {
+    if (!trains || !plan.ranks) return null
+    const slicesAt = gatheredBytes(plan, at.slots)
+    return {
+      words: at.reserve('exchange.words', 'int32', [exchangeWords(plan.ranks.size)]),
+      buffer: at.reserve('exchange.buffer', 'uint8', [slicesAt + sliceBytes(plan, backend)]),
+      slicesAt,
+    }
+  },
   sampleIndices: ({ at, plan }: Context) => ({
     train: at.reserve('sampleIndices.train', 'int32', [plan.images.train]),
     validation: at.reserve('sampleIndices.validation', 'int32', [plan.images.train]),
@@ -271,16 +288,6 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
   }
 }
 
-/** Bytes that one exchange may take: all matrices of the mini-batch, or all parameters or one moment of each. */
-function exchangeBytes(slots: readonly Slot[]): number {
-  const bytesOf = (pattern: RegExp) =>
-    slots
-      .filter(({ name }) => pattern.test(name))
-      .reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
-  const batch = bytesOf(/^(activations|derivatives|deltas|workspace|batch|squares)(\.|$)/)
-  return Math.max(batch, bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/))
-}
-
 /** Inputs of block i, or their deltas: what the first convolution takes are features, what follows one are maps. */
 function boundary({ plan, backend, at, bufferRows, matrix, maps }: Context, name: string, i: number): MatrixSlot {
   const { convolutions, widths } = plan
@@ -343,7 +350,6 @@ function reserveParameter(
   const several = (count: number, suffix: string) =>
     Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
   const derivedShape = isWeight && layer ? derivedShapeOf(context, layer, dims) : null
-  const groups = layer?.type === 'convolution' ? groupCount(plan) : 0
   return {
     parameter,
     master: reserve(''),
@@ -353,7 +359,7 @@ function reserveParameter(
     ],
     derived: derivedShape && reserve('.derived', derivedShape),
     gradients: several(gradientCount(plan, kind), '.gradient'),
-    groups: several(groups, '.gradientOfGroup'),
+    groups: several(gradientsOfGroups(plan, kind, layer), '.gradientOfGroup'),
   }
 }
 
@@ -361,6 +367,13 @@ function derivedShapeOf(context: Context, layer: LayerSpec, [inputs, outputs]: r
   const { backend, trains: training } = context
   const use = { training, first: isFirst(context, layer) }
   return layer.window ? backend.convolutionDerivedShape(layer.window, use) : backend.derivedShape(inputs, outputs, use)
+}
+
+/** Groups of samples or rows, of which a parameter's gradients are kept apart. */
+function gradientsOfGroups(plan: RunPlan, kind: Parameter['kind'], layer: LayerSpec | null): number {
+  if (kind !== 'weight' && kind !== 'bias') return 0
+  if (layer?.type === 'convolution') return groupCount(plan)
+  return layer?.type === 'dense' && kind === 'bias' && plan.gradientRows !== null ? mostGroups(plan) : 0
 }
 
 /** Gradient buffers of a parameter. */

@@ -20,8 +20,10 @@ import { MAX_ARENA_BYTES } from '../../tensor/arena.js'
 import { inputSize } from '../../tensor/input-shape.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import { rowsPerStep } from './clock.js'
+import { choosePartials, type Link } from './cost.js'
 import { type Layout, planLayout } from './layout.js'
-import { PROTOCOL, type RunPlan, type Split } from './run-plan.js'
+import { type PlannedRanks, PROTOCOL, type RunPlan, type Split } from './run-plan.js'
+import { rowsOfGroups } from './sharing.js'
 import { type Windows, windowsFor } from './windows.js'
 
 export interface PlannedRun {
@@ -39,7 +41,7 @@ export interface PlanOptions {
   /** Splits that will be read; images that none of them needs take no memory. */
   readonly splits: readonly Split[]
   /** Ranks of the run, and the workers of this one; default: this process alone. */
-  readonly ranks?: NonNullable<RunPlan['ranks']> & { readonly ownWorkers: number }
+  readonly ranks?: Omit<PlannedRanks, 'partials'> & { readonly ownWorkers: number; readonly link: Link }
 }
 
 /** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
@@ -53,11 +55,6 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const inputs = { height: data.height, width: data.width, channels: data.channels }
   if (model.convolutions.length > 0) refuseTables(data)
   const convolutions = convolutionsOf(model, inputs)
-  if (convolutions.length > 0 && options.ranks) {
-    throw new ConfigError('model.convolutions has layers, expected none in a run over several ranks', {
-      hint: 'train it in one process, with compute.workers threads',
-    })
-  }
   const widths = layerWidths(embeddedInputs(features, embeddings), model.hidden, data.classes, convolutions)
   const {
     name: backend,
@@ -71,16 +68,21 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     convolutions: convolutions.length > 0,
   })
   const kernels = await loadBackend(backend, precision)
-  const { ownWorkers, ...ranks } = options.ranks ?? { ownWorkers: null }
-  const workers = ownWorkers ?? (compute.workers === 'auto' ? availableParallelism() : compute.workers)
+  const workers = options.ranks?.ownWorkers ?? (compute.workers === 'auto' ? availableParallelism() : compute.workers)
   const allWorkers = options.ranks?.workers ?? workers
   const shardRows =
     compute.shardRows === 'auto' ? kernels.shardRows(multiplications({ widths, convolutions })) : compute.shardRows
+  const images = {
+    train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
+    test: options.splits.includes('test') ? data.test.rows : 0,
+  }
+  const gradientRows = rowsOfGroups(compute.gradientGroups, { batchSize: train.batchSize, images }, kernels)
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
   const layered =
     kernels.bitsDependOnPartition ||
     model.norm !== 'none' ||
     convolutions.length > 0 ||
+    gradientRows !== null ||
     allWorkers > Math.ceil(train.batchSize / shardRows)
   const dropout = typeof model.dropout === 'number' ? model.hidden.map(() => model.dropout as number) : model.dropout
   const plan: RunPlan = {
@@ -106,6 +108,7 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     accumulateSteps: train.accumulateSteps,
     augmentation: options.purpose === 'train' ? augmentationOf(experiment, data) : null,
     shardRows,
+    gradientRows,
     passes: layered ? 'layers' : 'shards',
     optimizer: settledOptimizer(experiment.optimizer, data.task === 'classification' ? data.classes : null),
     schedule: experiment.schedule,
@@ -115,15 +118,17 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     precision,
     allReduce: compute.allReduce,
     workers,
-    ranks: 'size' in ranks ? ranks : null,
+    ranks: null,
     spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
     input: { dtype: data.dtype, scaled: isScaled(experiment.data, data) },
     rows: { train: 0, validation: 0, test: 0 },
     windows: windowsOf(experiment, data, options, features),
-    images: {
-      train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
-      test: options.splits.includes('test') ? data.test.rows : 0,
-    },
+    images,
+  }
+  if (options.ranks) {
+    const { rank, size, link } = options.ranks
+    const partials = choosePartials(plan, size, link)
+    Object.assign(plan, { ranks: { rank, size, workers: allWorkers, partials } satisfies PlannedRanks })
   }
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)

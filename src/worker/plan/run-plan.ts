@@ -19,6 +19,15 @@ export const PROTOCOL = 12
 
 export type Split = 'train' | 'validation' | 'test'
 
+/** This rank and the others. */
+export interface PlannedRanks {
+  readonly rank: number
+  readonly size: number
+  readonly workers: number
+  /** By block: whether sums of gradients are exchanged in place of the rows that they are made of. */
+  readonly partials: readonly boolean[]
+}
+
 /** A run, reduced to what its workers need. Plain data: the same plan gives the same layout and program on every thread. */
 export interface RunPlan {
   readonly protocol: number
@@ -63,6 +72,8 @@ export interface RunPlan {
   /** Augmentation of the images of a mini-batch; null: none. */
   readonly augmentation: Augmentation | null
   readonly shardRows: number
+  /** Rows of a group whose gradients of dense layers are summed apart (sharing.ts); null: all rows are one sum. */
+  readonly gradientRows: number | null
   /** Division of passes over the mini-batch into tasks; see program/passes.ts. */
   readonly passes: 'shards' | 'layers'
   readonly optimizer: SettledOptimizer
@@ -77,7 +88,7 @@ export interface RunPlan {
   readonly allReduce: Experiment['compute']['allReduce']
   readonly workers: number
   /** Ranks that share the steps (program/ranks.ts), and the workers of all of them together; null: this process alone. */
-  readonly ranks: { readonly rank: number; readonly size: number; readonly workers: number } | null
+  readonly ranks: PlannedRanks | null
   /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */
   readonly spinTurns: number
   /** Rows of each split of the run. */

@@ -4,7 +4,7 @@
 import type { Backend, Range, Tile } from '../../kernels/backend.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
 import { weightDims } from '../../model/parameters.js'
-import type { RunPlan } from './run-plan.js'
+import type { PlannedRanks, RunPlan } from './run-plan.js'
 
 export interface LayerTile {
   readonly layer: number
@@ -17,7 +17,7 @@ export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): bool
 
 /** Settings that decide the tiles. */
 export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'> &
-  Partial<Pick<RunPlan, 'convolutions' | 'ranks'>>
+  Partial<Pick<RunPlan, 'convolutions'> & { readonly ranks: Pick<PlannedRanks, 'workers'> | null }>
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {

@@ -9,9 +9,11 @@
 
 import type { Columns, Rows } from '../../kernels/backend.js'
 import { multiplications } from '../../model/parameters.js'
-import type { Matrix } from '../../tensor/tensor.js'
+import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { type Network, type Pass, type PassPart, rowsPass, type Written } from '../network/network.js'
 import { columnRanges, gridOf, wholeRows } from '../plan/grid.js'
+import { ownerOfGroup } from '../plan/sharing.js'
+import { gatheredMatrices } from './gathered.js'
 import type { ProgramParts, Region, Shared, Stage } from './stage.js'
 
 /** Source of the rows that are passed through the network in context C. */
@@ -32,7 +34,14 @@ export interface PassParts extends Pick<ProgramParts, 'plan' | 'backend' | 'netw
 }
 
 export function passStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
-  return parts.plan.passes === 'shards' ? [shardStage(parts, source)] : layerStages(parts, source)
+  const gathered = gatheredMatrices(parts.network, parts.plan)
+  const all = { ...parts, gathered }
+  return parts.plan.passes === 'shards' ? [shardStage(all, source)] : layerStages(all, source)
+}
+
+interface LayerParts extends PassParts {
+  /** Matrices that other ranks need. */
+  readonly gathered: ReadonlySet<Matrix>
 }
 
 export const shardsOf = (rows: number, shardRows: number): number => Math.ceil(rows / shardRows)
@@ -46,6 +55,12 @@ export function takeRows<C>(
   pieceRows: number,
 ): Rows {
   const piece = pieceOf(task, pieceRows, source.rows(context))
+  nameRows({ batch }, source, context, piece)
+  return piece
+}
+
+/** Writes the sample index of some rows, and their places. */
+function nameRows<C>({ batch }: Pick<Network, 'batch'>, source: PassSource<C>, context: C, piece: Rows): void {
   const samples = batch.samples.data
   const end = piece.row + piece.rows
   for (let batchRow = piece.row; batchRow < end; batchRow++) samples[batchRow] = source.sampleIndex(context, batchRow)
@@ -53,7 +68,6 @@ export function takeRows<C>(
     const places = batch.places.data
     for (let batchRow = piece.row; batchRow < end; batchRow++) places[batchRow] = source.place(context, batchRow)
   }
-  return piece
 }
 
 const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
@@ -61,10 +75,11 @@ const pieceOf = (task: number, pieceRows: number, total: number): Rows => ({
   rows: Math.min(pieceRows, total - task * pieceRows),
 })
 
-function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
+function shardStage<C>(parts: LayerParts, source: PassSource<C>): Stage<C> {
+  const { plan, network, trains } = parts
   const { shardRows } = plan
   const run = rowsPass(network)
-  const pieces = rowPieces(shardRows, source)
+  const pieces = rowPieces(parts, shardRows, source)
   return {
     name: 'shards',
     phase: 'compute',
@@ -73,7 +88,8 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
     run: (task, context) => run(source.pass(context), takeRows(network, source, context, task, shardRows)),
     shared: {
       ...pieces.shared(writtenInRows(network, network.layers, true)),
-      others: gatherAlone(network, source, shardRows),
+      others: (task, context) =>
+        network.gather(source.pass(context), takeRows(network, source, context, task, shardRows)),
     },
     flops: (task, context) =>
       2 *
@@ -82,18 +98,65 @@ function shardStage<C>({ plan, network, trains }: PassParts, source: PassSource<
   }
 }
 
-/** Tasks over pieces of so many rows, and how ranks share them. */
-function rowPieces<C>(height: number, source: PassSource<C>) {
-  const pieceAt = (task: number, context: C) => pieceOf(task, height, source.rows(context))
+/** Tasks over pieces of so many rows, none with rows of two groups, and how ranks share them. `own`: the part decides its pieces itself. */
+function rowPieces<C>(parts: LayerParts, height: number, source: PassSource<C>, own = false) {
+  const { network, gathered } = parts
+  const group = own ? height : parts.plan.gradientRows
+  const known = new Map<number, readonly Rows[]>()
+  const piecesIn = (context: C): readonly Rows[] => {
+    const rows = source.rows(context)
+    let pieces = known.get(rows)
+    if (!pieces) {
+      pieces = piecesOf(rows, height, group)
+      known.set(rows, pieces)
+    }
+    return pieces
+  }
   return {
-    tasks: (context: C) => Math.ceil(source.rows(context) / height),
+    tasks: (context: C) => piecesIn(context).length,
+    at: (task: number, context: C) => piecesIn(context)[task],
     shared: (written: readonly Written[]): Shared<C> => ({
       deal: 'neighbours',
-      work: (task, context) => pieceAt(task, context).rows,
-      writes: (task, context) => written.flatMap(writes => regionsOf(writes, pieceAt(task, context), null)),
+      ...(group !== null && { owner: ownerByRow(source, group, (task, context) => piecesIn(context)[task]) }),
+      work: (task, context) => piecesIn(context)[task].rows,
+      writes: (task, context) =>
+        written.flatMap(writes => [
+          ...regionsOf(parts, writes, piecesIn(context)[task], null),
+          ...(writes.ofPieces ?? []).flatMap(vectors => (task < vectors.length ? wholeVector(vectors[task]) : [])),
+        ]),
     }),
+    others: (task: number, context: C): void => {
+      const piece = piecesIn(context)[task]
+      nameRows(network, source, context, piece)
+      // Inputs are cheaper to gather than to send.
+      if (gathered.has(network.layers[0].matrices.x)) network.gather(source.pass(context), piece)
+    },
   }
 }
+
+/** Pieces of so many rows, none of which has rows of two groups of so many. */
+function piecesOf(rows: number, height: number, group: number | null): Rows[] {
+  const pieces: Rows[] = []
+  for (let row = 0; row < rows; ) {
+    const end = group === null ? rows : Math.min(rows, (Math.floor(row / group) + 1) * group)
+    const piece = { row, rows: Math.min(height, end - row) }
+    pieces.push(piece)
+    row += piece.rows
+  }
+  return pieces
+}
+
+/** Who has the group of rows that a task begins in. */
+const ownerByRow =
+  <C>(
+    source: PassSource<C>,
+    group: number,
+    at: (task: number, context: C) => { readonly row: number },
+  ): NonNullable<Shared<C>['owner']> =>
+  (task, context, size) =>
+    ownerOfGroup(Math.floor(at(task, context).row / group), Math.ceil(source.rows(context) / group), size)
+
+const wholeVector = (tensor: FloatTensor): Region => ({ tensor, row: 0, rows: 1, start: 0, end: tensor.shape[0] })
 
 /**
  * Tensors that a pass over whole rows through some layers writes. `isWhole`: through all of them, backward too, after which nothing reads what
@@ -109,37 +172,40 @@ function writtenInRows(network: Network, layers: Network['layers'], isWhole: boo
 }
 
 function regionsOf(
+  { network, gathered }: LayerParts,
   { matrices, kept = [], ofColumns = [], ofRows = [] }: Written,
   { row, rows }: Rows,
   columns: Columns | null,
 ): Region[] {
+  const [bufferRows] = network.batch.losses.shape
   return [
-    ...[...matrices, ...kept].map(({ cols, tensor }) => {
-      const { start, end } = columns ?? { start: 0, end: cols }
-      return { tensor, row, rows, start, end }
-    }),
+    ...[...matrices, ...kept]
+      .filter(matrix => gathered.has(matrix))
+      .map(({ rows: all, cols, tensor }) => {
+        const { start, end } = columns ?? { start: 0, end: cols }
+        // Of feature maps every position of a sample is a row.
+        const positions = all / bufferRows
+        return { tensor, row: row * positions, rows: rows * positions, start, end }
+      }),
     ...(columns ? ofColumns.map(tensor => ({ tensor, row: 0, rows: 1, start: columns.start, end: columns.end })) : []),
     ...ofRows.map(tensor => ({ tensor, row: 0, rows: 1, start: row, end: row + rows })),
   ]
 }
-
-/** Work of a rank for the rows of another: their inputs, which are cheaper to gather than to send. */
-const gatherAlone =
-  <C>(network: Network, source: PassSource<C>, height: number) =>
-  (task: number, context: C): void =>
-    network.gather(source.pass(context), takeRows(network, source, context, task, height))
 
 /** Least rows of a task over rows, and of one over the output layer, which is narrow: calls cost as much as arithmetic. */
 const ROWS_OF_TASK = 16
 const ROWS_OF_LOSS = 32
 
 /** [gather] [each part of the hidden layers' forward passes] [output layer and loss] [each part of their backward passes] */
-function layerStages<C>(parts: PassParts, source: PassSource<C>): Stage<C>[] {
+function layerStages<C>(parts: LayerParts, source: PassSource<C>): Stage<C>[] {
   const { plan, backend, network, trains } = parts
   const hidden = network.layers.slice(0, -1)
   const [first, ...forward] = joinParts(hidden.flatMap(layer => layer.forward))
   const backward = trains ? hidden.toReversed().flatMap(layer => layer.backward) : []
-  const height = first?.over === 'blocks' ? wholeRows(plan.batchSize, first.outputs, first.depth, backend) : null
+  const height =
+    first?.over === 'blocks' && plan.gradientRows === null
+      ? wholeRows(plan.batchSize, first.outputs, first.depth, backend)
+      : null
   const begin =
     first && height !== null
       ? [gatherForwardStage(parts, source, first, height)]
@@ -182,33 +248,41 @@ const mergeWritten = (one: Written, other: Written): Written => ({
   kept: [...new Set([...(one.kept ?? []), ...(other.kept ?? [])])],
   ofColumns: [...(one.ofColumns ?? []), ...(other.ofColumns ?? [])],
   ofRows: [...(one.ofRows ?? []), ...(other.ofRows ?? [])],
+  ofPieces: [...(one.ofPieces ?? []), ...(other.ofPieces ?? [])],
 })
 
 const rowsOfTask = ({ backend }: PassParts) => Math.max(ROWS_OF_TASK, backend.blockRows)
 
-function gatherStage<C>(parts: PassParts, source: PassSource<C>): Stage<C> {
-  const { network } = parts
-  const height = rowsOfTask(parts)
+function gatherStage<C>(parts: LayerParts, source: PassSource<C>): Stage<C> {
+  const { network, gathered } = parts
+  // Over ranks, rows of maps belong to those that have their groups.
+  const height = parts.plan.ranks ? network.layers[0].forward[0].height : undefined
+  const pieces = rowPieces(parts, height ?? rowsOfTask(parts), source, height !== undefined)
+  const run = (task: number, context: C): number => {
+    const rows = pieces.at(task, context)
+    nameRows(network, source, context, rows)
+    network.gather(source.pass(context), rows)
+    return 0
+  }
   return {
-    name: 'gather',
-    phase: 'compute',
-    scheduling: 'dynamic',
-    tasks: context => Math.ceil(source.rows(context) / height),
-    run(task, context) {
-      network.gather(source.pass(context), takeRows(network, source, context, task, height))
-      return 0
-    },
+    ...{ name: 'gather', phase: 'compute', scheduling: 'dynamic' },
+    tasks: pieces.tasks,
+    run,
+    ...(!gathered.has(network.layers[0].matrices.x) && {
+      shared: { ...pieces.shared([]), writes: undefined, others: pieces.others },
+    }),
   }
 }
 
 /** Gathers rows and takes them through the first part of the first layer at once: a barrier less, and the rows are near. */
 function gatherForwardStage<C>(
-  { network }: PassParts,
+  parts: LayerParts,
   source: PassSource<C>,
   { name, outputs, depth, run, writes }: PassPart,
   height: number,
 ): Stage<C> {
-  const pieces = rowPieces(height, source)
+  const { network } = parts
+  const pieces = rowPieces(parts, height, source)
   return {
     name: `gather, ${name}`,
     phase: 'compute',
@@ -216,31 +290,30 @@ function gatherForwardStage<C>(
     tasks: pieces.tasks,
     run(task, context) {
       const pass = source.pass(context)
-      const rows = takeRows(network, source, context, task, height)
+      const rows = pieces.at(task, context)
+      nameRows(network, source, context, rows)
       network.gather(pass, rows)
       return run(pass, rows)
     },
-    shared: { ...pieces.shared([writes!]), others: gatherAlone(network, source, height) },
-    flops: (task, context) => 2 * pieceOf(task, height, source.rows(context)).rows * depth * outputs,
+    shared: { ...pieces.shared([writes!]), others: pieces.others },
+    flops: (task, context) => 2 * pieces.at(task, context).rows * depth * outputs,
   }
 }
 
 /** The stage of one part of a layer's pass, divided as the part allows. */
-function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): Stage<C> {
+function partStage<C>(parts: LayerParts, source: PassSource<C>, part: PassPart): Stage<C> {
   const { name, over, outputs, depth, work = outputs * depth, run, writes } = part
   const { backend, groups = null } = parts
   const stage = { name, phase: 'compute', scheduling: 'dynamic' } as const
   if (over === 'rows') {
-    const { height = rowsOfTask(parts) } = part
-    const pieces = rowPieces(height, source)
+    const { height } = part
+    const pieces = rowPieces(parts, height ?? rowsOfTask(parts), source, height !== undefined)
     return {
       ...stage,
       tasks: pieces.tasks,
-      run: (task, context) => run(source.pass(context), pieceOf(task, height, source.rows(context))),
+      run: (task, context) => run(source.pass(context), pieces.at(task, context)),
       ...(writes && { shared: pieces.shared([writes]) }),
-      ...(work > 0 && {
-        flops: (task: number, context: C) => 2 * pieceOf(task, height, source.rows(context)).rows * work,
-      }),
+      ...(work > 0 && { flops: (task: number, context: C) => 2 * pieces.at(task, context).rows * work }),
     }
   }
   if (over === 'columns') {
@@ -252,11 +325,12 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
       shared: {
         deal: 'neighbours',
         work: task => ranges[task].end - ranges[task].start,
-        writes: (task, context) => regionsOf(writes!, { row: 0, rows: source.rows(context) }, ranges[task]),
+        writes: (task, context) => regionsOf(parts, writes!, { row: 0, rows: source.rows(context) }, ranges[task]),
       },
     }
   }
-  const blocks = gridOf(outputs, depth, backend, groups)
+  const { gradientRows } = parts.plan
+  const blocks = gridOf(outputs, depth, backend, groups, gradientRows)
   return {
     ...stage,
     tasks: context => blocks(source.rows(context)).length,
@@ -266,13 +340,16 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
     },
     shared: {
       deal: 'neighbours',
+      ...(gradientRows !== null && {
+        owner: ownerByRow(source, gradientRows, (task, context) => blocks(source.rows(context))[task]),
+      }),
       work(task, context) {
         const { rows, columns } = blocks(source.rows(context))[task]
         return rows * (columns.end - columns.start)
       },
       writes(task, context) {
         const block = blocks(source.rows(context))[task]
-        return regionsOf(writes!, block, block.columns)
+        return regionsOf(parts, writes!, block, block.columns)
       },
     },
     flops(task, context) {
@@ -283,12 +360,13 @@ function partStage<C>(parts: PassParts, source: PassSource<C>, part: PassPart): 
 }
 
 /** Logits and losses, and the backward pass through the output layer, which needs no other rows. */
-function lossStage<C>({ plan, backend, network, trains }: PassParts, source: PassSource<C>): Stage<C> {
+function lossStage<C>(parts: LayerParts, source: PassSource<C>): Stage<C> {
+  const { plan, backend, network, trains } = parts
   const height = Math.max(ROWS_OF_LOSS, backend.blockRows)
   const output = network.layers[network.layers.length - 1]
   const weights = multiplications(plan, plan.widths.length - 2)
   const backward = trains ? output.backward : []
-  const pieces = rowPieces(height, source)
+  const pieces = rowPieces(parts, height, source)
   return {
     name: 'loss',
     phase: 'compute',
@@ -297,14 +375,13 @@ function lossStage<C>({ plan, backend, network, trains }: PassParts, source: Pas
     shared: pieces.shared(writtenInRows(network, [output], false)),
     run(task, context) {
       const pass = source.pass(context)
-      const rows = pieceOf(task, height, source.rows(context))
+      const rows = pieces.at(task, context)
       let code = 0
       for (const part of output.forward) code ||= part.run(pass, rows)
       code ||= network.loss(pass, rows)
       for (const part of backward) code ||= part.run(pass, rows)
       return code
     },
-    flops: (task, context) =>
-      2 * pieceOf(task, height, source.rows(context)).rows * weights * (backward.length > 0 ? 2 : 1),
+    flops: (task, context) => 2 * pieces.at(task, context).rows * weights * (backward.length > 0 ? 2 : 1),
   }
 }

@@ -12,16 +12,24 @@
  *
  * A fault of a task ends the step in all ranks after its exchange: the smallest code of all ranks counts, as with one. Runs in workers.
  */
-import { bytesOf as bytesWords, Exchange, noteFault, Operation, placesOf as placesWords } from '../../machines/words.js'
+import {
+  bytesOf as bytesWords,
+  comingBytesOf,
+  comingPlacesOf,
+  Exchange,
+  noteFault,
+  Operation,
+  placesOf as placesWords,
+} from '../../machines/words.js'
+import { EVERYONE, ownersOf } from '../plan/sharing.js'
 import { Control } from '../plan/words.js'
 import { addRuns, copyRuns, type Runs } from './regions.js'
+import type { Ranges, Slices } from './slices.js'
 import type { RankTeam, Shared, Stage } from './stage.js'
 
 /** Longest sleep between two looks at the flags. */
 const SLEEP_MS = 100
 const BYTES = 4
-/** Every rank runs the task. */
-const EVERYONE = -1
 
 /** Runs of a task's regions, and the word of the buffer where they begin. */
 interface Packed {
@@ -38,8 +46,10 @@ interface Dealt {
   readonly own: ReadonlyMap<number, Packed>
   /** Regions that this rank takes from the others. */
   readonly taken: readonly Packed[]
-  readonly bytes: Int32Array
-  readonly places: Int32Array
+  readonly parts: Ranges
+  /** Bytes of the largest part, and of all that this rank gets. */
+  readonly largest: number
+  readonly received: number
 }
 
 /** Facts that the sharing of a stage's tasks may depend on. */
@@ -77,8 +87,7 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
       }
       const task = mine[index]
       const fault = stage.run(task, context, worker)
-      if (!shared.writes) return fault
-      // Others have to know: the step ends after the exchange.
+      // Others have to know: the step ends after the next exchange.
       if (fault !== 0) noteFault(team.words, fault)
       const packed = own.get(task)
       if (packed) copyRuns(team.arena, packed.runs, packed.at, false)
@@ -97,8 +106,12 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
   const exchange: Stage<C> = {
     ...common,
     name: `${name}: exchange`,
-    tasks: () => 1,
-    run: (_task, context) => runExchange(team, key, operation, dealtAt(context)),
+    tasks: context => (dealtAt(context).largest > 0 ? 1 : 0),
+    run(_task, context) {
+      const { parts, largest } = dealtAt(context)
+      return runExchange(team, { key, operation, sent: parts, largest })
+    },
+    bytes: context => dealtAt(context).received,
   }
   const take: Stage<C> = {
     ...common,
@@ -135,7 +148,10 @@ function dealer<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: Ran
 
 function deal<C>(tasks: number, shared: Shared<C>, context: C, { rank, size, buffer }: RankTeam): Dealt {
   const work = Array.from({ length: tasks }, (_, task) => shared.work(task, context))
-  const owners = ownersOf(work, shared.deal, size)
+  const { owner } = shared
+  const owners = owner
+    ? Int32Array.from(work, (_, task) => owner(task, context, size))
+    : ownersOf(work, shared.deal, size)
   const all = Array.from(owners, (_, task) => task)
   const packed = all.map(task => {
     const runs: Runs = []
@@ -159,48 +175,85 @@ function deal<C>(tasks: number, shared: Shared<C>, context: C, { rank, size, buf
       end += count
     }
   }
-  if (end > buffer.words) throw new RangeError(`exchange: needs ${end} words, expected at most ${buffer.words}`)
+  if (end > buffer.slicesAt - buffer.at)
+    throw new RangeError(`exchange: needs ${end} words, expected at most ${buffer.slicesAt - buffer.at}`)
   return {
     mine: all.filter(task => owners[task] === rank || owners[task] === EVERYONE),
     foreign: all.filter(task => owners[task] !== rank && owners[task] !== EVERYONE),
     own,
     taken,
-    bytes: Int32Array.from(words, count => count * BYTES),
-    places: Int32Array.from(places, place => place * BYTES),
+    parts: {
+      bytes: Int32Array.from(words, count => count * BYTES),
+      places: Int32Array.from(places, place => place * BYTES),
+    },
+    largest: BYTES * Math.max(...words),
+    received: BYTES * taken.reduce((sum, { runs }) => sum + wordsOf(runs), 0),
   }
 }
 
-/** Owner of each task, a function of the work of all. Exported for tests. */
-export function ownersOf(work: readonly number[], how: Shared<unknown>['deal'], size: number): Int32Array {
-  const owners = new Int32Array(work.length).fill(EVERYONE)
-  const shared = work.map((_, task) => task).filter(task => work[task] > 0)
-  if (how === 'root') for (const task of shared) owners[task] = 0
-  else if (how === 'neighbours') {
-    const total = shared.reduce((sum, task) => sum + work[task], 0)
-    let before = 0
-    for (const task of shared) {
-      // The rank in whose part of the work the middle of the task lies.
-      owners[task] = Math.min(size - 1, Math.floor(((before + work[task] / 2) * size) / total))
-      before += work[task]
-    }
-  } else {
-    const loads = new Float64Array(size)
-    for (const task of shared.toSorted((a, b) => work[b] - work[a] || a - b)) {
-      const least = loads.indexOf(Math.min(...loads))
-      owners[task] = least
-      loads[least] += work[task]
-    }
-  }
-  return owners
+const wordsOf = (runs: Runs): number => {
+  let words = 0
+  for (let r = 0; r < runs.length; r += 4) words += runs[r + 1] * runs[r + 3]
+  return words
+}
+
+/** Numbers of the first exchange of slices, apart from those of stages. */
+const SLICES = 3000
+
+/** The stages of an exchange of slices, whose places `slicesAt` has. `copy`: copies a piece to the buffer, or back. */
+export function sliceStages<C>(
+  team: RankTeam,
+  name: string,
+  slicesAt: (context: C) => Slices,
+  copy: (context: C, piece: number, back: boolean) => void,
+): Stage<C>[] {
+  const common = { phase: 'update', scheduling: 'dynamic' } as const
+  const copying = (what: string, of: (slices: Slices) => readonly number[], back: boolean): Stage<C> => ({
+    ...common,
+    name: `${name}: ${what}`,
+    tasks: context => of(slicesAt(context)).length,
+    run(index, context) {
+      copy(context, of(slicesAt(context))[index], back)
+      return 0
+    },
+  })
+  return [
+    copying('pack', ({ packed }) => packed, false),
+    {
+      ...common,
+      name: `${name}: exchange`,
+      tasks: context => (slicesAt(context).largest > 0 ? 1 : 0),
+      run(_task, context) {
+        const { sent, received, largest } = slicesAt(context)
+        return runExchange(team, { key: SLICES, operation: Operation.alltoall, sent, received, largest })
+      },
+      bytes: context => slicesAt(context).received.bytes.reduce((sum, bytes) => sum + bytes, 0),
+    },
+    copying('take', ({ taken }) => taken, true),
+  ]
+}
+
+interface Exchanged {
+  readonly key: number
+  readonly operation: number
+  /** Parts that are sent, or of all ranks where all get the same; and those that come. */
+  readonly sent: Ranges
+  readonly received?: Ranges
+  readonly largest: number
 }
 
 /** Has the communication thread exchange the parts. Returns the smallest fault of all ranks. */
-function runExchange(team: RankTeam, key: number, operation: number, { bytes, places }: Dealt): number {
+function runExchange(team: RankTeam, { key, operation, sent, received, largest }: Exchanged): number {
   const { words, size } = team
-  bytesWords(words, size).set(bytes)
-  placesWords(words, size).set(places)
+  bytesWords(words, size).set(sent.bytes)
+  placesWords(words, size).set(sent.places)
+  if (received) {
+    comingBytesOf(words, size).set(received.bytes)
+    comingPlacesOf(words, size).set(received.places)
+  }
   words[Exchange.key] = key
   words[Exchange.operation] = operation
+  words[Exchange.largest] = largest
   const before = Atomics.load(words, Exchange.done)
   Atomics.add(words, Exchange.requested, 1)
   Atomics.add(words, Exchange.wake, 1)

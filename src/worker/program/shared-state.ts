@@ -9,8 +9,9 @@
 import type { BiasTensors, WeightTensors } from '../../kernels/backend.js'
 import { averageIndex, companionCount } from '../../model/state.js'
 import { type Network, weightsOf } from '../network/network.js'
+import { ownersOf } from '../plan/sharing.js'
 import { areaOf, type LayerTile, layerTiles } from '../plan/tiles.js'
-import { overRanks, ownersOf } from './ranks.js'
+import { overRanks } from './ranks.js'
 import type { ProgramParts, Region, Shared, Stage } from './stage.js'
 import { deriveProgram } from './state.js'
 

@@ -4,6 +4,7 @@ import type { FloatTensor, IntTensor } from '../../tensor/tensor.js'
 import type { Network } from '../network/network.js'
 import type { StepContext } from '../plan/clock.js'
 import type { RunPlan } from '../plan/run-plan.js'
+import type { Deal } from '../plan/sharing.js'
 
 /** `compute`: passes over the batch; `update`: gradients of parameters, and their updates. */
 export type Phase = 'compute' | 'update'
@@ -22,6 +23,8 @@ export interface Stage<C> {
   run(task: number, context: C, worker: number): number
   /** How the tasks are shared by the ranks of a run over several (ranks.ts); absent: every rank runs all of them. */
   readonly shared?: Shared<C>
+  /** Bytes that this rank gets from others; absent: none. */
+  bytes?(context: C): number
   /** Multiplications and additions of a task's matrix products, counted by bench/balance.ts; absent: next to none. */
   flops?(task: number, context: C): number
 }
@@ -42,10 +45,12 @@ export interface Shared<C> {
    * How tasks are dealt. `neighbours`: in their order, each rank as much work; `largest`: the largest first, each to the rank
    * that has least; `root`: all to rank 0.
    */
-  readonly deal: 'neighbours' | 'largest' | 'root'
+  readonly deal: Deal
+  /** The rank that a task belongs to, whatever the work; absent: as it is dealt. */
+  readonly owner?: (task: number, context: C, size: number) => number
   /** Work of a task, in any unit; 0: every rank runs it. The same at every step where a rank keeps what it computed. */
   work(task: number, context: C): number
-  /** Regions that a task writes and others need; absent: nothing, and no fault comes from it. */
+  /** Regions that a task writes and others need; absent: nothing. A fault then counts at the next exchange. */
   readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
   /** Who gets it; default: all. */
   readonly to?: 'all' | 'root'
@@ -58,10 +63,10 @@ export interface Shared<C> {
 }
 
 /** A task that has nothing to report. */
-export type PlainTask = (context: StepContext) => void
+export type PlainTask = (context: StepContext, worker: number) => void
 
-export const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext) => {
-  tasks[task](context)
+export const runPlain = (tasks: readonly PlainTask[]) => (task: number, context: StepContext, worker: number) => {
+  tasks[task](context, worker)
   return 0
 }
 
@@ -81,7 +86,11 @@ export interface RankTeam {
   readonly words: Int32Array
   /** The whole memory in words, and where in it the buffer of the exchange lies. */
   readonly arena: Int32Array
-  readonly buffer: { readonly at: number; readonly words: number }
+  readonly buffer: {
+    readonly at: number
+    readonly words: number /** Where slices.ts begins. */
+    readonly slicesAt: number
+  }
   readonly spinTurns: number
 }
 
@@ -96,6 +105,8 @@ export interface ProgramParts {
   readonly stats: FloatTensor
   /** Sums of squares of the gradient's parts; see whole-gradient.ts. */
   readonly squares: FloatTensor
+  /** Byte offset of a place for the gradient of a tile, of a worker: see layout.partials. */
+  partialsAt(worker: number, level: number): number
   /** Parameters and their moments. */
   readonly state: StateTensors
   /** null: this process runs all tasks. */

@@ -13,6 +13,7 @@ import type { StepContext } from '../plan/clock.js'
 import { columnRanges } from '../plan/grid.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
+import { type GroupSums, groupSums, isSummed } from './group-sums.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { overRanks } from './ranks.js'
 import { sharedTiles } from './shared-state.js'
@@ -41,10 +42,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
   }
   const stages =
     plan.allReduce === 'fused'
-      ? [
-          ...passStages({ ...parts, trains: true }, source),
-          ...(keepsGradient(plan) ? wholeGradientStages(parts, sumTask(network, parts.stats)) : [tileStage(parts)]),
-        ]
+      ? [...passStages({ ...parts, trains: true }, source), ...gradientStages(parts)]
       : [
           bufferStage(plan, network, source),
           ...(plan.accumulateSteps > 1 ? [pendingStage(parts)] : []),
@@ -118,16 +116,28 @@ const embeddingTasks = (
     ),
   )
 
-function tileStage(parts: ProgramParts): Stage<StepContext> {
+/** Stages from the deltas to the new weights. */
+function gradientStages(parts: ProgramParts): Stage<StepContext>[] {
+  const sums = groupSums(parts)
+  return [
+    ...sums.stages,
+    ...(keepsGradient(parts.plan)
+      ? wholeGradientStages(parts, sums, sumTask(parts.network, parts.stats))
+      : [tileStage(parts, sums)]),
+  ]
+}
+
+function tileStage(parts: ProgramParts, sums: GroupSums): Stage<StepContext> {
   const { plan, backend, network, stats } = parts
   const tiles = layerTiles(plan, backend)
   const weights = weightsOf(network)
   const tasks: PlainTask[] = [
-    ...tiles.map(
-      ({ layer, tile }): PlainTask =>
-        context =>
-          weights[layer].update(tile, 'rows', context.rows, context),
-    ),
+    ...tiles.map(({ layer, tile }, t): PlainTask => {
+      const weight = weights[layer]
+      return sums.isGrouped(layer)
+        ? (context, worker) => weight.tiles.apply(sums.sum(t, context, worker), tile, context)
+        : context => weight.update(tile, 'rows', context.rows, context)
+    }),
     ...byWeight(network.layers).map(
       ({ vectors }): PlainTask =>
         context =>
@@ -139,7 +149,8 @@ function tileStage(parts: ProgramParts): Stage<StepContext> {
   return {
     ...updateStage('tiles', tasks),
     shared: sharedTiles(parts, tiles),
-    flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
+    flops: (task, { rows }) =>
+      task < tiles.length && !isSummed(parts, tiles[task]) ? 2 * rows * areaOf(tiles[task].tile) : 0,
   }
 }
 

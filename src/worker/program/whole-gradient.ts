@@ -13,6 +13,7 @@ import { blocksOf, type Layer, type Network, weightsOf } from '../network/networ
 import type { StepContext } from '../plan/clock.js'
 import { fault } from '../plan/faults.js'
 import { areaOf, layerTiles } from '../plan/tiles.js'
+import { type GroupSums, isSummed } from './group-sums.js'
 import { sharedTiles } from './shared-state.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 
@@ -20,7 +21,7 @@ import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage
  * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, the vectors of each block, then ranges of the
  * embeddings. The task `sum` is in the first stage until the last mini-batch.
  */
-export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<StepContext>[] {
+export function wholeGradientStages(parts: ProgramParts, sums: GroupSums, sum: PlainTask): Stage<StepContext>[] {
   const tiles = layerTiles(parts.plan, parts.backend)
   const blocks = blocksOf(parts.network)
   const tables = tableParts(parts.network)
@@ -47,7 +48,7 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
     sum,
   ]
   return [
-    gradientStage(parts, sum),
+    gradientStage(parts, sums, sum),
     {
       name: 'update',
       shared: sharedTiles(parts, tiles),
@@ -64,7 +65,7 @@ export function wholeGradientStages(parts: ProgramParts, sum: PlainTask): Stage<
 const tableParts = ({ embeddings }: Network) =>
   embeddings.flatMap((embedding, e) => embedding.ranges.map(range => ({ embedding, e, range })))
 
-function gradientStage(of: ProgramParts, sum: PlainTask): Stage<StepContext> {
+function gradientStage(of: ProgramParts, sums: GroupSums, sum: PlainTask): Stage<StepContext> {
   const { plan, backend, network, squares } = of
   const tiles = layerTiles(plan, backend)
   const blocks = blocksOf(network)
@@ -85,9 +86,9 @@ function gradientStage(of: ProgramParts, sum: PlainTask): Stage<StepContext> {
       ...(plan.clipNorm === null ? { writes: undefined } : { writes: squareOf }),
       arrived: undefined,
     },
-    run(task, context) {
+    run(task, context, worker) {
       if (task === parts) {
-        sum(context)
+        sum(context, worker)
         return 0
       }
       const { rows, isFirst, isLast } = context
@@ -101,13 +102,15 @@ function gradientStage(of: ProgramParts, sum: PlainTask): Stage<StepContext> {
       }
       const layer = layerOf(task)
       const tile = task < tiles.length ? tiles[task].tile : null
-      if (tile) weights[layer].keep(tile, rows, isFirst)
+      if (tile && sums.isGrouped(layer)) weights[layer].tiles.keep(sums.sum(task, context, worker), tile, isFirst)
+      else if (tile) weights[layer].keep(tile, rows, isFirst)
       else for (const { vectors } of blocks[layer]) vectors.keep(rows, isFirst)
       if (!clips) return 0
       squares.data[task] = tile ? weights[layer].keptSquares(tile) : squaresOfVectors(blocks[layer])
       return Number.isFinite(squares.data[task]) ? 0 : fault.gradient(layer)
     },
-    flops: (task, { rows }) => (task < tiles.length ? 2 * rows * areaOf(tiles[task].tile) : 0),
+    flops: (task, { rows }) =>
+      task < tiles.length && !isSummed(of, tiles[task]) ? 2 * rows * areaOf(tiles[task].tile) : 0,
   }
 }
 

@@ -108,6 +108,7 @@ async function openPlan(
     weights: layout.weights && viewSlot(memory, layout.weights),
     stats: viewSlot(memory, layout.stats),
     squares: viewSlot(memory, layout.squares),
+    partialsAt: placesOf(layout),
     state: stateTensors(layout, memory),
     ranks: plan.ranks && layout.exchange && rankTeam(plan, layout, memory),
   }
@@ -123,6 +124,14 @@ async function openPlan(
   }
 }
 
+const placesOf =
+  ({ partials }: Layout): ProgramParts['partialsAt'] =>
+  (worker, level) => {
+    const { byteOffset, shape } = partials[worker]
+    if (level >= shape[0]) throw new RangeError(`partial sums: place ${level}, expected less than ${shape[0]}`)
+    return byteOffset + level * shape[1]
+  }
+
 function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory): ProgramParts['state'] {
   const of = (isWeight: boolean) => parameters.filter(({ parameter: { kind } }) => (kind === 'weight') === isWeight)
   return {
@@ -132,13 +141,17 @@ function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory): Progr
 }
 
 function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: WebAssembly.Memory): RankTeam {
-  const { words, buffer } = exchange!
+  const { words, buffer, slicesAt } = exchange!
   return {
     ...{ rank: plan.ranks!.rank, size: plan.ranks!.size, spinTurns: plan.spinTurns },
     control: viewSlot(memory, control).data,
     words: viewSlot(memory, words).data,
     arena: new Int32Array(memory.buffer),
-    buffer: { at: buffer.byteOffset / 4, words: Math.floor(buffer.shape[0] / 4) },
+    buffer: {
+      at: buffer.byteOffset / 4,
+      words: Math.floor(buffer.shape[0] / 4),
+      slicesAt: (buffer.byteOffset + slicesAt) / 4,
+    },
   }
 }
 

@@ -9,13 +9,12 @@
  */
 import type { CheckedBlockKernel, WeightUpdate } from '../../../kernels/backend.js'
 import { convolutionWork, positionsOf } from '../../../model/convolution.js'
-import { viewSlot } from '../../../tensor/arena.js'
 import type { FloatTensor } from '../../../tensor/tensor.js'
 import { fault } from '../../plan/faults.js'
 import { groupHeight, groupsOf } from '../../plan/tiles.js'
 import { bindForward } from '../forward.js'
 import type { BindLayer, LayerContext, PassPart } from '../network.js'
-import { bindVectors, bindWeightOf, groupedBias, noUpdate, unusedBias } from '../parameters.js'
+import { bindVectors, bindWeightOf, groupedBias, noUpdate, unusedBias, viewGroups } from '../parameters.js'
 
 export const bindConvolution: BindLayer = context => {
   const { plan, kernels, spec, tensors, x, dz, next } = context
@@ -29,6 +28,7 @@ export const bindConvolution: BindLayer = context => {
     forward: [forwardPart(context)],
     backward: dz ? [backwardPart(context, groups, updates)] : [],
     weight: bindWeightOf(context, weight, {
+      groups: groups.weight,
       updates,
       fused: (tile, rows, step) => updates.reduce(groups.weight.slice(0, groupsIn(rows)), tile, step),
       keep: (kept, tile, rows, first) => updates.sum(kept, groups.weight.slice(0, groupsIn(rows)), tile, first),
@@ -45,11 +45,10 @@ interface Groups {
   readonly bias: readonly FloatTensor[]
 }
 
-function groupGradients({ memory, slots }: LayerContext): Groups {
-  const of = (kind: 'weight' | 'bias') =>
-    slots.parameters.find(({ parameter }) => parameter.kind === kind)!.groups.map(slot => viewSlot(memory, slot))
-  return { weight: of('weight'), bias: of('bias') }
-}
+const groupGradients = (context: LayerContext): Groups => ({
+  weight: viewGroups(context, 'weight'),
+  bias: viewGroups(context, 'bias'),
+})
 
 /** Product, and bias and activation where no normalisation follows. */
 function forwardPart(context: LayerContext): PassPart {
@@ -64,6 +63,7 @@ function forwardPart(context: LayerContext): PassPart {
   return {
     ...partOf(context, `convolution ${spec.block}`),
     height: groupHeight(plan),
+    writes: { matrices: [z], kept: activation?.activation.derivatives ? [activation.activation.derivatives] : [] },
     run(pass, { row, rows }) {
       const { product, activate } = bound.of(pass)
       product(row, rows)
@@ -96,6 +96,7 @@ function backwardPart(context: LayerContext, groups: Groups, updates: Pick<Weigh
     ...part,
     work: part.work * (dx ? 2 : 1),
     height,
+    writes: { matrices: dx ? [dx, dz!] : [dz!], ofPieces: bias ? [groups.bias] : [] },
     run(_pass, { row, rows }) {
       const [first, count] = [row * positions, rows * positions]
       if (derivative && !derivative(first, count)) return code

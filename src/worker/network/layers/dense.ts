@@ -6,13 +6,22 @@
  *
  * Who adds the bias: the activation where one follows at once, batch and layer normalisation, or the loss.
  */
-import type { CheckedBlockKernel, Kernels } from '../../../kernels/backend.js'
+import type { BiasTensors, CheckedBlockKernel, Kernels } from '../../../kernels/backend.js'
 import type { Matrix } from '../../../tensor/tensor.js'
 import { fault } from '../../plan/faults.js'
+import { gradientGroups } from '../../plan/sharing.js'
 import { bindForward } from '../forward.js'
 import { inputDropout } from '../input.js'
 import type { BindLayer, BlockActivation, Layer, LayerContext, LayerTensors, PassPart } from '../network.js'
-import { bindBias, bindVectors, bindWeight, unusedBias } from '../parameters.js'
+import {
+  bindBias,
+  bindVectors,
+  bindWeight,
+  groupedBias,
+  unusedBias,
+  type VectorGradients,
+  viewGroups,
+} from '../parameters.js'
 
 export const bindDense: BindLayer = context => {
   const { spec, tensors, x, z, activation } = context
@@ -23,8 +32,21 @@ export const bindDense: BindLayer = context => {
     forward: [forwardPart(context)],
     backward: backwardParts(context),
     weight: bindWeight(context, weight, x),
-    vectors: bindVectors(context, context.next === 'batch-norm' ? unusedBias : bindBias(context, bias)),
+    vectors: bindVectors(context, biasOf(context, bias)),
     derivativeLeft: activation && { ...activation, outputs: z },
+  }
+}
+
+/** The bias, whose gradient is summed over all rows, or over groups of them. */
+function biasOf(context: LayerContext, bias: BiasTensors): VectorGradients {
+  const { plan, kernels, dz, next } = context
+  if (next === 'batch-norm') return unusedBias
+  const groups = viewGroups(context, 'bias')
+  if (groups.length === 0 || !dz) return bindBias(context, bias)
+  const { accumulate } = kernels.biasUpdate(bias, dz)
+  return {
+    ...groupedBias(context, groups, rows => gradientGroups(plan, rows)),
+    computeGroup: (group, { row, rows }) => accumulate(groups[group], row, rows, true),
   }
 }
 

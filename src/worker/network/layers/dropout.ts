@@ -18,6 +18,7 @@ export const bindDropout: BindLayer = ({ plan, kernels, spec, z, dz, dropout, te
       {
         ...part,
         name: `dropout ${block}`,
+        writes: { matrices: [z] },
         run({ deltaScale, epoch }, { row, rows }) {
           if (deltaScale > 0) drop(row, rows, epoch)
           return 0
@@ -29,6 +30,7 @@ export const bindDropout: BindLayer = ({ plan, kernels, spec, z, dz, dropout, te
           {
             ...part,
             name: `dropout backward ${block}`,
+            writes: { matrices: [dz!] },
             run({ epoch }, { row, rows }) {
               dropDeltas(row, rows, epoch)
               return 0

@@ -11,6 +11,7 @@ export const bindFlatten: BindLayer = ({ plan, kernels, spec, x, z, dx, dz, tens
   const forward: PassPart = {
     ...part,
     name: `flatten ${block}`,
+    writes: { matrices: [z] },
     run(_pass, { row, rows }) {
       flatten(row, rows)
       return 0
@@ -21,6 +22,7 @@ export const bindFlatten: BindLayer = ({ plan, kernels, spec, x, z, dx, dz, tens
         {
           ...part,
           name: `flatten backward ${block}`,
+          writes: { matrices: [dx!] },
           run(_pass, { row, rows }) {
             back(row, rows)
             return 0

@@ -5,6 +5,7 @@
  * Statistics of a mini-batch are sums over groups of samples, the tasks of a convolution's passes; after a barrier each task adds them, in
  * the order of the groups, for itself. So all workers have work for any number of channels, and the bits are the same for all of them.
  */
+import ndarray from 'ndarray'
 import type { ChannelTable } from '../../../kernels/map-norm.js'
 import { positionsOf } from '../../../model/convolution.js'
 import { viewSlot } from '../../../tensor/arena.js'
@@ -74,6 +75,13 @@ const emptyTable = (channels: number): ChannelTable => [
   new Float64Array(channels),
 ]
 
+/** The sums of each group as a vector. */
+function groupsIn({ data, shape, offset }: FloatTensor): FloatTensor[] {
+  const [count, two, width] = shape
+  const numbers = two * width
+  return Array.from({ length: count }, (_, group) => ndarray(data, [numbers], [1], offset + group * numbers))
+}
+
 /** Adds the groups' sums in their order: of both numbers of channel c, divided by the rows. */
 function meanOf(groups: FloatTensor, count: number, which: number, c: number, rows: number): number {
   const [, two, width] = groups.shape
@@ -125,6 +133,7 @@ function forwardParts(context: LayerContext, kernel: Kernel, training: Training 
   const sums: PassPart = {
     ...part,
     name: `statistics ${block}`,
+    writes: { matrices: [], ofPieces: training ? [groupsIn(training.groupSums)] : [] },
     run({ deltaScale }, { row, rows }) {
       if (deltaScale > 0) {
         kernel.sums(training!.groupSums, row / height, row * positions, rows * positions, true)
@@ -136,6 +145,7 @@ function forwardParts(context: LayerContext, kernel: Kernel, training: Training 
     ...part,
     name: `normalise ${block}`,
     waits: true,
+    writes: { matrices: [z], ofPieces: training ? Object.values(training.batch).map(vector => [vector]) : [] },
     run(pass, samples) {
       const trained = pass.deltaScale > 0
       const form = bound.of(pass)
@@ -168,6 +178,7 @@ function backwardParts(
     {
       ...part,
       name: `normalise backward ${block}`,
+      writes: { matrices: [dz!], ofPieces: [groupsIn(groupGradients)] },
       run(_pass, samples) {
         const [row, rows] = [samples.row * positions, samples.rows * positions]
         const finite = derivative(row, rows)
@@ -179,6 +190,7 @@ function backwardParts(
       ...part,
       name: `normalise deltas ${block}`,
       waits: true,
+      writes: { matrices: [dz!], ofPieces: [[gradients.scale], [gradients.shift]] },
       run(pass, samples) {
         const [count, total] = [groupsOf(pass.rows, height), pass.rows * positions]
         for (let c = 0; c < channels; c++) {

@@ -14,6 +14,7 @@ export const bindPool: BindLayer = ({ plan, kernels, spec, x, z, dx, dz, tensors
   const forward: PassPart = {
     ...part,
     name: `pool ${block}`,
+    writes: { matrices: [z] },
     run(_pass, { row, rows }) {
       pool(row, rows)
       return 0
@@ -24,6 +25,7 @@ export const bindPool: BindLayer = ({ plan, kernels, spec, x, z, dx, dz, tensors
         {
           ...part,
           name: `pool backward ${block}`,
+          writes: { matrices: [dx!] },
           run(_pass, { row, rows }) {
             back(row, rows)
             return 0

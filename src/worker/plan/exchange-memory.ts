@@ -1,0 +1,69 @@
+/** Memory of the exchanges with other ranks: functions of the plan and of what is reserved. Pure; any thread. */
+import type { Backend } from '../../kernels/backend.js'
+import type { Slot } from '../../tensor/arena.js'
+import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
+import type { RunPlan } from './run-plan.js'
+import { groupsOfRank, mostGroups, nodesWithin, ownersOf } from './sharing.js'
+import { areaOf, groupCount, layerTiles } from './tiles.js'
+
+/** Matrices that one part of a pass writes at most: its product, its derivatives, what a normalisation keeps, and deltas beside them. */
+const MATRICES_OF_PART = 4
+
+/** Bytes that an exchange of all ranks may take: the matrices of a stage, or all parameters or one moment of each. */
+export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[]): number {
+  const bytesOf = (pattern: RegExp) =>
+    slots.filter(({ name }) => pattern.test(name)).map(({ dtype, shape }) => sizeOf(shape) * bytesPerElement[dtype])
+  const total = (bytes: readonly number[]) => bytes.reduce((sum, of) => sum + of, 0)
+  const matrices = bytesOf(/^(activations|derivatives|deltas|workspace)\./).sort((a, b) => b - a)
+  const vectors = total(bytesOf(/^batch\.|^squares$|\.bias\.gradientOfGroup/))
+  // Of the workspace, vectors are next to nothing beside the matrices.
+  const batch = total(passes === 'shards' ? matrices : matrices.slice(0, 2 * MATRICES_OF_PART)) + vectors
+  return Math.max(batch, total(bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/)))
+}
+
+/** Bytes of what one rank sends others, keeps and gets of gradients of groups, at most. */
+export function sliceBytes(plan: RunPlan, backend: Backend): number {
+  const { rank, size, partials } = plan.ranks!
+  const { tileUnit, dtype } = backend
+  const tiles = layerTiles(plan, backend)
+  const owners = ownersOf(
+    tiles.map(({ tile }) => areaOf(tile)),
+    'largest',
+    size,
+  )
+  const upTo = (n: number, unit: number) => Math.ceil(n / unit) * unit
+  /** Padded elements of the tiles of all, and of this rank. */
+  const elements = (of: (block: number) => boolean) => {
+    let [all, own] = [0, 0]
+    for (const [t, { layer, tile }] of tiles.entries()) {
+      if (!of(layer)) continue
+      const [height, width] = [tile.inputEnd - tile.inputStart, tile.outputEnd - tile.outputStart]
+      const area = upTo(height, tileUnit.inputs) * upTo(width, tileUnit.outputs)
+      all += area
+      if (owners[t] === rank) own += area
+    }
+    return { all, own }
+  }
+  const most = (groups: number, sumsOf: (groups: number) => readonly number[], of: (block: number) => boolean) => {
+    const { all, own } = elements(of)
+    let largest = 0
+    for (let count = 1; all > 0 && count <= groups; count++) {
+      const sums = sumsOf(count)
+      const others = sums.reduce((sum, nodes) => sum + nodes, 0) - sums[rank]
+      largest = Math.max(largest, sums[rank] * all + others * own)
+    }
+    return largest
+  }
+  const spans = (groups: number) => Array.from({ length: size }, (_, of) => groupsOfRank(of, groups, size))
+  const ofRows = most(
+    mostGroups(plan),
+    groups => spans(groups).map(span => nodesWithin(groups, span).length),
+    block => partials[block],
+  )
+  const ofSamples = most(
+    groupCount(plan),
+    groups => spans(groups).map(({ first, end }) => end - first),
+    block => block < plan.convolutions.length,
+  )
+  return (ofRows + ofSamples) * bytesPerElement[dtype]
+}
