@@ -98,7 +98,7 @@ export const numbers = z
         help(
           'Bins of every number, with about as many training rows in each: one more feature per bin, 0 below it, 1 above it and linear ' +
             'inside (piecewise linear encoding); none for columns with at most 8 different values. They let a small network learn thresholds and bends quickly. ' +
-            '`auto`: 8, or as many as leave 5 training rows for each of these features; none if those are fewer than 2.',
+            '`auto`: 8, or as many as leave 5 training rows for each of these features; none if those are fewer than 2, and none for a number whose bins explain the target no better than a straight line (F test).',
         ),
       ),
     limit: positive()

@@ -2,21 +2,25 @@
 import { DataError } from '../../errors.js'
 import { formatList } from '../../format.js'
 import { allRows } from '../chosen-rows.js'
+import { isBent } from './bends.js'
 import type { ColumnValues } from './columns.js'
 import { type ColumnEncoding, rowsOfEmbedding, type TableEncoding, type UnusedColumn, widthOf } from './encoding.js'
 import { fitColumn } from './fit.js'
 import type { ChosenColumns, FeatureColumn } from './kinds.js'
 import type { TableRows } from './table-rows.js'
+import type { TargetValues } from './targets.js'
 
 const MOST_SHOWN = 12
 
 export interface TableFitOptions {
   readonly targets: readonly string[]
+  /** Values of the targets in all rows of the table. */
+  readonly truth: TargetValues
   readonly maxCategories: number
   readonly above: 'hash' | 'embed'
   readonly buckets: number
   readonly embeddingSize: number | null
-  /** Bins of a number, at most; `auto`: by the number of training rows. */
+  /** Bins of a number, at most; `auto`: by the number of training rows, and for numbers whose bins explain the targets. */
   readonly bins: number | 'auto'
   readonly limit: number | null
   /** Column of the times that rows are split by: its elapsed time is no feature. */
@@ -29,7 +33,7 @@ export async function fitTable(
   table: TableRows,
   rows: Uint32Array,
   { features, unused }: ChosenColumns,
-  { targets, late, bins, ...options }: TableFitOptions,
+  { targets, truth, late, bins, ...options }: TableFitOptions,
 ): Promise<TableEncoding> {
   const columns: ColumnEncoding[] = []
   const out: UnusedColumn[] = [...unused]
@@ -37,7 +41,10 @@ export async function fitTable(
   const numbers = features.filter(({ kind }) => kind === 'number').length
   const each = { ...options, bins: bins === 'auto' ? binsFor(rows.length, numbers) : bins }
   const fit = (values: ColumnValues, of: Uint32Array, { profile: { name: column }, kind }: FeatureColumn) => {
-    fitted.set(column, fitColumn(values, of, where, { ...each, column, kind, elapsed: column !== late }))
+    const encoding = fitColumn(values, of, where, { ...each, column, kind, elapsed: column !== late })
+    const hasBins = bins === 'auto' && encoding.kind === 'number' && encoding.knots.length > 1
+    const keeps = !hasBins || values.type === 'text' || isBent(encoding, values.values, of, truth, rows, targets.length)
+    fitted.set(column, keeps ? encoding : { ...encoding, knots: [] })
   }
   const others: FeatureColumn[] = []
   const every = allRows(rows.length)

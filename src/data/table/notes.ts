@@ -53,8 +53,11 @@ function shown(column: ColumnEncoding): string {
 }
 
 function binsNote(columns: readonly ColumnEncoding[]): string[] {
-  const bins = Math.max(0, ...columns.map(column => (column.kind === 'number' ? column.knots.length - 1 : 0)))
-  return bins === 0 ? [] : [`bins: at most ${bins} for a number`]
+  const numbers = columns.flatMap(column => (column.kind === 'number' ? [column.knots.length - 1] : []))
+  const binned = numbers.filter(bins => bins > 0)
+  if (binned.length === 0) return []
+  const which = binned.length === numbers.length ? '' : `, for ${binned.length} of ${numbers.length} numbers`
+  return [`bins: at most ${Math.max(...binned)} for a number${which}`]
 }
 
 function missingNote(columns: readonly ColumnEncoding[], missing: ReadonlyMap<string, number>): string[] {

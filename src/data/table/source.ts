@@ -181,13 +181,13 @@ function splitsOf(
 }
 
 async function fitted(
-  { table }: ReadTable,
+  { table, targets: truth }: ReadTable,
   { where, targets, chosen, splitBy, weight }: TablePlan,
   { categories, numbers }: DataConfig,
   rows: Uint32Array,
 ): Promise<TableEncoding> {
   const encoding = await fitTable(where, table, rows, chosen!, {
-    ...{ targets, maxCategories: categories.max, above: categories.above, buckets: categories.buckets },
+    ...{ targets, truth, maxCategories: categories.max, above: categories.above, buckets: categories.buckets },
     ...{ embeddingSize: categories.embeddingSize, bins: numbers.bins, limit: numbers.limit },
     late: splitBy?.kind === 'time' ? splitBy.name : null,
   })
