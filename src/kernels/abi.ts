@@ -245,6 +245,12 @@ export interface WasmExports {
       ...[first: number, end: number, backward: number],
     ]
   ): void
+  transpose_rows(
+    ...args: [
+      ...[to: Pointer, toStride: number, from: Pointer, fromStride: number],
+      ...[rows: number, cols: number, accumulate: number],
+    ]
+  ): void
   pool(
     ...args: [
       ...[out: Pointer, outPos: number, outHeight: number, outWidth: number],

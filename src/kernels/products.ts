@@ -31,6 +31,8 @@ export interface ProductShape {
   readonly accumulate: boolean
   /** Rows and columns of c that are multiplied as if by themselves, where b is not transposed and a neither; absent: all. */
   readonly block?: { readonly rows: number; readonly columns: number } | undefined
+  /** Share of numbers of a that are not zero up to which products that skip the others are tried; absent: as x64/sparse-bind.ts has it. */
+  readonly densest?: number | undefined
 }
 
 export interface NativeGemm {

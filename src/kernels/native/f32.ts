@@ -18,7 +18,7 @@ import { bindTableUpdate } from '../module/parameter-update.js'
 import { checkLinear, checkLinearBackward } from '../shapes.js'
 import { mayLeaveOutZeros, sparseCost } from '../x64/sparse-products.js'
 import { bindF32BiasUpdate, bindF32Update, TILE } from './f32-update.js'
-import { bindMaps, convolutionDerivedShape, convolutionScratchBytes, mapsShape } from './maps.js'
+import { bindMaps, convolutionDerivedShape, convolutionScratchBytes, DENSE_CYCLES, mapsShape } from './maps.js'
 import { noProducts, type Products, productsOf } from './products.js'
 import { allColumns, LINE, paddedTo, partOf, rowMajor } from './row-major.js'
 
@@ -51,11 +51,14 @@ export function nativeBackend(name: 'blas' | 'onednn'): Backend {
     convolutionDerivedShape,
     convolutionScratchBytes: window => CONVOLUTION_SCRATCH + convolutionScratchBytes(window),
     compile: async () => (await import('../module/compile.js')).compileWasm(),
-    instantiate,
+    instantiate: context => instantiate(context, name),
   }
 }
 
-function instantiate({ memory, module, scratchByteOffset, native }: KernelContext): Kernels {
+function instantiate(
+  { memory, module, scratchByteOffset, native }: KernelContext,
+  name: keyof typeof DENSE_CYCLES,
+): Kernels {
   if (!module) throw new TypeError('native.instantiate: module is null, expected what compile() returned')
   const portable = instantiateWasm(module, memory)
   const wasm = native?.faster?.(portable) ?? portable
@@ -80,7 +83,7 @@ function instantiate({ memory, module, scratchByteOffset, native }: KernelContex
     biasUpdate: (bias, dz) => bindF32BiasUpdate(wasm, gradientScratch, bias, dz),
     tableUpdate: table => bindTableUpdate(wasm, table),
     maps: bindMaps({
-      ...{ wasm, products, gradientScratch, memory: memory.buffer },
+      ...{ wasm, products, gradientScratch, memory: memory.buffer, denseCycles: DENSE_CYCLES[name] },
       dropoutScratch: scratchByteOffset,
       scratch: scratchByteOffset + CONVOLUTION_SCRATCH,
     }),

@@ -12,7 +12,13 @@ export type Multiply = (
   ...of: [m: number, n: number, k: number, a: number, b: number, c: number, ldc: number, block?: ProductShape['block']]
 ) => void
 /** The products of one form between matrices with these row lengths. */
-export type Products = (shape: { form: ProductForm; lda: number; ldb: number; accumulate?: boolean }) => Multiply
+export type Products = (shape: {
+  form: ProductForm
+  lda: number
+  ldb: number
+  accumulate?: boolean
+  densest?: number
+}) => Multiply
 
 /** Binds each size at its first use. Blocks of a layer have few sizes: a list is searched faster than a map. */
 export function productsOf(gemm: NativeGemm, base: number): Products {

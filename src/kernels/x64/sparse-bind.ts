@@ -290,7 +290,7 @@ export function bindSparse(
   shape: ProductShape,
   dense: ReturnType<NativeGemm['bind']>,
 ): ReturnType<NativeGemm['bind']> {
-  const { m, n, k, accumulate } = shape
+  const { m, n, k, accumulate, densest = DENSEST } = shape
   const { words, base } = code.block
   const partition = partitionOf(shape)
   const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, depth } = partition
@@ -339,7 +339,7 @@ export function bindSparse(
       const rows = Math.min(block.rows, m - row, MOST_ROWS)
       for (const { from, numbers } of samples) {
         const found = prepare(a + row * aRow, 0, rows, from, numbers)
-        if (k > FEW && found > DENSEST * numbers * rows) return true
+        if (k > FEW && found > densest * numbers * rows) return true
       }
     }
     return false

@@ -97,6 +97,14 @@ export function pool_backward(
 // @ts-ignore: decorator
 @inline
 function copyFloats(to: usize, from: usize, n: i32): void {
+  for (; n >= 16; n -= 16) {
+    v128.store(to, v128.load(from))
+    v128.store(to, v128.load(from, 16), 16)
+    v128.store(to, v128.load(from, 32), 32)
+    v128.store(to, v128.load(from, 48), 48)
+    to += 64
+    from += 64
+  }
   for (; n >= 4; n -= 4) {
     v128.store(to, v128.load(from))
     to += 16
@@ -132,6 +140,9 @@ export function gather_patches(
 ): void {
   const pixel = <usize>channels << 2
   const runs = !backward && xPos == pixel
+  const run = size * channels
+  // Where there is room for it, whole vectors are copied: what they have too much is overwritten by the next run, or lies in the padding.
+  const mayPass = toRow >= <usize>(size * run << 2) + 12
   let row = first / outWidth
   let column = first % outWidth
   for (let position = first; position < end; position++) {
@@ -147,6 +158,19 @@ export function gather_patches(
       const from = x + <usize>(r * width) * xPos
       if (runs) {
         const c = column * stride - left
+        if (mayPass && c >= 0 && c + size <= width) {
+          const first = from + <usize>c * xPos
+          if (run <= 4) v128.store(at, v128.load(first))
+          else {
+            copyFloats(at, first, run & ~3)
+            if ((run & 3) != 0) {
+              const rest = <usize>(run & ~3) << 2
+              v128.store(at + rest, v128.load(first + rest))
+            }
+          }
+          at += <usize>size * pixel
+          continue
+        }
         const before = max(0, -c)
         const inside = min(size, width - c) - before
         zeroFloats(at, before * channels)
@@ -170,4 +194,50 @@ export function gather_patches(
       row++
     }
   }
+}
+
+/** to (rows, cols) = from (cols, rows), transposed, or plus that. Rows lie `…Stride` bytes apart. */
+export function transpose_rows(
+  to: usize, toStride: usize, from: usize, fromStride: usize, rows: i32, cols: i32, accumulate: bool,
+): void {
+  let r = 0
+  for (; r + 4 <= rows; r += 4) {
+    let c = 0
+    for (; c + 4 <= cols; c += 4) {
+      const at = from + <usize>c * fromStride + (<usize>r << 2)
+      const place = to + <usize>r * toStride + (<usize>c << 2)
+      const a = v128.load(at)
+      const b = v128.load(at + fromStride)
+      const d = v128.load(at + 2 * fromStride)
+      const e = v128.load(at + 3 * fromStride)
+      const ab0 = i32x4.shuffle(a, b, 0, 4, 1, 5)
+      const ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7)
+      const de0 = i32x4.shuffle(d, e, 0, 4, 1, 5)
+      const de1 = i32x4.shuffle(d, e, 2, 6, 3, 7)
+      put4(place, i64x2.shuffle(ab0, de0, 0, 2), accumulate)
+      put4(place + toStride, i64x2.shuffle(ab0, de0, 1, 3), accumulate)
+      put4(place + 2 * toStride, i64x2.shuffle(ab1, de1, 0, 2), accumulate)
+      put4(place + 3 * toStride, i64x2.shuffle(ab1, de1, 1, 3), accumulate)
+    }
+    for (let i = r; i < r + 4; i++) {
+      for (let j = c; j < cols; j++) put1(to, toStride, from, fromStride, i, j, accumulate)
+    }
+  }
+  for (; r < rows; r++) {
+    for (let c = 0; c < cols; c++) put1(to, toStride, from, fromStride, r, c, accumulate)
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function put4(to: usize, x: v128, accumulate: bool): void {
+  v128.store(to, accumulate ? f32x4.add(v128.load(to), x) : x)
+}
+
+// @ts-ignore: decorator
+@inline
+function put1(to: usize, toStride: usize, from: usize, fromStride: usize, r: i32, c: i32, accumulate: bool): void {
+  const place = to + <usize>r * toStride + (<usize>c << 2)
+  const x = load<f32>(from + <usize>c * fromStride + (<usize>r << 2))
+  store<f32>(place, accumulate ? load<f32>(place) + x : x)
 }
