@@ -19,7 +19,7 @@ export interface Augmentation extends Omit<Experiment['augment'], 'perClass'>, I
 }
 
 /** Second word of the counter (image, stream, index, epoch): what the words are for. */
-export const Stream = { transform: 0, elastic: 1, noise: 2, erase: 3, colour: 4 } as const
+export const Stream = { transform: 0, elastic: 1, noise: 2, erase: 3, colour: 4, mixup: 5 } as const
 
 /** A rectangle of pixels, [left, right) x [top, bottom). */
 export interface Rectangle {
@@ -49,8 +49,8 @@ export interface ColourFactors {
 
 /** True if the settings leave images unchanged. */
 export function isPlain(settings: Experiment['augment']): boolean {
-  const { shift, rotate, scale, shear, elastic, flip, erase, noise, crop, cutout } = settings
-  const amounts = [shift, rotate, scale, shear, elastic.alpha, flip, erase.probability, noise, crop, cutout]
+  const { shift, rotate, scale, shear, elastic, flip, erase, noise, crop, cutout, mixup } = settings
+  const amounts = [shift, rotate, scale, shear, elastic.alpha, flip, erase.probability, noise, crop, cutout, mixup]
   return amounts.every(amount => amount === 0) && !changesColours(settings)
 }
 

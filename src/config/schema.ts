@@ -19,6 +19,7 @@ import {
   bestMetricFits,
   buffersFit,
   convolutionNormFits,
+  mixupFits,
   normHasStatistics,
   rollbackIsOnSchedule,
   smoothingFits,
@@ -58,6 +59,7 @@ export const experimentSchema = z
     normHasStatistics(),
     convolutionNormFits(),
     smoothingFits(),
+    mixupFits(),
     taskFits(),
     bestMetricFits(),
   )

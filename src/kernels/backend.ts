@@ -7,6 +7,7 @@
  * Dimension letters of this folder: `B` rows the batch buffers hold, `I` inputs, `O` outputs, `C` classes,
  * `N` samples of the data set, `F` features of a sample. Row ranges are [row, row + rows) of B.
  */
+import type { MixedLabels } from '../augment/mixup.js'
 import type { Augmentation } from '../augment/transform.js'
 import type { Activation } from '../model/activation.js'
 import type { FeatureShape, Window } from '../model/convolution.js'
@@ -57,8 +58,7 @@ export interface DropoutSpec {
   readonly seed: number
   /** Index of the layer whose outputs are dropped. */
   readonly layer: number
-  /** (B) sample index of each row. */
-  readonly samples: IntTensor
+  readonly samples: IntTensor // (B) sample index of each row
 }
 
 /** Operands of batch and layer normalisation: out = scale · (z + bias - mean) / √(variance + ε). */
@@ -216,8 +216,8 @@ export interface Kernels {
   /**
    * For logits z (B, C), bias not yet added: losses[row] = -log softmax(z + bias)[label], correct[row] = 1 where the
    * first largest logit is the label's, else 0. With deltaScale > 0, z becomes (softmax - onehot) · deltaScale.
-   * Otherwise z holds the probabilities. With deltas, label smoothing ε puts (1 - ε)·onehot + ε/C in place of onehot, and
-   * losses are the cross-entropies with that; scores are plain. Returns whether losses and results are finite.
+   * Otherwise z holds the probabilities. With deltas, `mixed` puts a mixture of two labels in place of onehot, label smoothing ε
+   * (1 - ε)·that + ε/C, and losses are the cross-entropies with it; scores are plain. Returns whether all is finite.
    */
   softmaxLoss(args: {
     readonly z: Matrix
@@ -226,9 +226,9 @@ export interface Kernels {
     readonly samples: IntTensor // (B)
     readonly losses: FloatTensor // (B) float64 in every backend
     readonly correct: IntTensor // (B)
-    /** ε, from 0 to less than 1. */
-    readonly smoothing: number
+    readonly smoothing: number // ε, from 0 to less than 1
     readonly weights?: SampleWeights
+    readonly mixed?: MixedLabels // with deltas
   }): (row: number, rows: number, deltaScale: number) => boolean
   /**
    * For outputs z (B, C), bias not yet added: losses[row] = 1/C · Σ (z + bias - target)², correct[row] = 1 where the first

@@ -81,7 +81,7 @@ export function derivativesOf(dx: Matrix, a: Matrix, { type, derivatives }: Acti
 }
 
 export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): void {
-  const { z, bias, labels, samples, losses, correct, weights } = args
+  const { z, bias, labels, samples, losses, correct, weights, mixed } = args
   bindShapes('softmaxLoss', [
     ['z', matrixShape(z), ['B', 'C']],
     ['bias', vectorShape(bias), ['C']],
@@ -89,6 +89,7 @@ export function checkSoftmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): v
     ['samples', samples, ['B']],
     ['losses', losses, ['B']],
     ['correct', correct, ['B']],
+    ...(mixed ? ([['mixed', { shape: [mixed.shares.length] }, ['B']]] as const) : []),
     ...(weights ? ([['weights', weights, ['N']]] as const) : []),
   ])
 }

@@ -37,7 +37,7 @@ const REFERENCE = {
   },
   augment: {
     ...{ shift: 0, rotate: 0, scale: 0, shear: 0, elastic: { alpha: 0, sigma: 5 }, flip: 0 },
-    ...{ erase: { probability: 0, area: 0.2, fill: 'zero' }, crop: 0, cutout: 0 },
+    ...{ erase: { probability: 0, area: 0.2, fill: 'zero' }, crop: 0, cutout: 0, mixup: 0 },
     ...{ brightness: 0, contrast: 0, saturation: 0, noise: 0, perClass: null, plainEpochs: 0 },
   },
   model: {

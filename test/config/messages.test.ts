@@ -89,6 +89,15 @@ const wrong: readonly (readonly [input: object, message: string])[] = [
   [{ augment: { erase: { fill: 'grey' } } }, `augment.erase.fill is 'grey', expected "zero" or "random"`],
   [{ augment: { crop: -1 } }, 'augment.crop is -1, expected an integer >= 0'],
   [{ augment: { cutout: 1.5 } }, 'augment.cutout is 1.5, expected an integer >= 0'],
+  [{ augment: { mixup: 3 } }, 'augment.mixup is 3, expected a number from 0 to 2'],
+  [
+    { augment: { mixup: 0.2 }, train: { loss: 'mean-squared-error' } },
+    'augment.mixup is 0.2, expected 0, because train.loss is "mean-squared-error"',
+  ],
+  [
+    { augment: { mixup: 0.2 }, train: { classWeights: 'balanced' } },
+    'augment.mixup is 0.2, expected 0, because train.classWeights is set, and a mixed image has two classes',
+  ],
   [{ augment: { brightness: 1 } }, 'augment.brightness is 1, expected a number >= 0 and < 1'],
   [{ augment: { contrast: -0.1 } }, 'augment.contrast is -0.1, expected a number >= 0 and < 1'],
   [{ augment: { saturation: 2 } }, 'augment.saturation is 2, expected a number from 0 to 1'],

@@ -54,3 +54,47 @@ t.test('factors for another number of classes are refused', async t => {
   const wrong = digestOf({ workers: 1 }, { augment: { rotate: 5, perClass: [1, 0.5] } })
   await t.rejects(wrong, { name: 'ConfigError', message: /augment\.perClass has 2 entries, expected \d+/ })
 })
+
+t.test('mixup: workers 1, 2, 3 and 7 give one digest, cut by rows or by layers, and so does a resumed run', async t => {
+  const mixed = { flip: 0.5, mixup: 0.4 }
+  for (const model of [base.model, { ...base.model, norm: 'batch' as const }]) {
+    const of = (compute: ExperimentInput['compute'], more: ExperimentInput['augment']) =>
+      digestOf({ backend: 'wasm', ...compute }, { augment: more, model })
+    const one = await of({ workers: 1, shardRows: 100 }, mixed)
+    t.not(await of({ workers: 1, shardRows: 100 }, { flip: 0.5 }), one)
+    for (const workers of [2, 3, 7]) t.equal(await of({ workers, shardRows: 32 }, mixed), one)
+  }
+  const experiment = { ...base, augment: mixed, checkpoint: { everyEpochs: 1 }, compute: { backend: 'wasm' as const } }
+  const whole = (await train(resolveExperiment(experiment), { runDir: null })).weightsSha256
+  const runDir = t.testdir()
+  await train(resolveExperiment({ ...experiment, train: { ...base.train, epochs: 1 } }), { runDir })
+  const { summary } = await resume(runDir, { overrides: ['train.epochs=2', 'compute.workers=3'] })
+  t.equal(summary.weightsSha256, whole)
+})
+
+t.test('mixup in wasm and in reference: the training loss after 2 epochs agrees to 1e-5', async t => {
+  const lossOf = async (backend: 'wasm' | 'reference') =>
+    (
+      await train(
+        resolveExperiment({
+          ...base,
+          train: { ...base.train, labelSmoothing: 0.1 },
+          augment: { shift: 1, mixup: 1 },
+          compute: { backend, workers: 2 },
+        }),
+        { runDir: null },
+      )
+    ).train!.loss
+  const [wasm, reference] = [await lossOf('wasm'), await lossOf('reference')]
+  t.ok(Math.abs(wasm - reference) < 1e-5 * reference, `${wasm} and ${reference}`)
+})
+
+t.test(
+  'mixup of all epochs but the last plain ones; refused where samples have no single class that counts',
+  async t => {
+    const compute = { workers: 2, backend: 'wasm' as const }
+    const of = (plainEpochs: number) => digestOf(compute, { augment: { mixup: 0.4, plainEpochs } })
+    t.equal(await of(2), await digestOf(compute), 'none is mixed')
+    t.not(await of(1), await of(0))
+  },
+)

@@ -11,7 +11,7 @@ import { Purpose, philox } from '../../src/tensor/random.js'
 const NONE: Augmentation = {
   ...{ height: 28, width: 28, channels: 1, shift: 0, rotate: 0, scale: 0, shear: 0, flip: 0, noise: 0, perClass: null },
   ...{ elastic: { alpha: 0, sigma: 5 }, erase: { probability: 0, area: 0.2, fill: 'zero' }, plainEpochs: 0 },
-  ...{ crop: 0, cutout: 0, brightness: 0, contrast: 0, saturation: 0 },
+  ...{ crop: 0, cutout: 0, mixup: 0, brightness: 0, contrast: 0, saturation: 0 },
 }
 const EVERYTHING: Augmentation = {
   ...NONE,

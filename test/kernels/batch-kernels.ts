@@ -163,6 +163,7 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
   for (const [rows, C] of sizes) {
     for (const deltaScale of DELTA_SCALES) {
       const smoothing = n % 3 === 1 ? 0.3 : 0
+      const mixes = n % 4 >= 2
       const { row, B } = placement(n++, rows)
       // Logits on a grid of 2^-10, so that adding the bias and taking the largest away are exact in f32: small ones,
       // ones so far apart that exponentials vanish, and whole numbers, among which the largest is often tied.
@@ -181,6 +182,12 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
         const kernel = lab.kernels.softmaxLoss({
           ...{ z, bias, labels, samples },
           ...{ losses: losses.tensor, correct: correct.tensor, smoothing },
+          ...(mixes && {
+            mixed: {
+              partners: Int32Array.from({ length: B }, () => Math.floor((random() + 1) * 25)),
+              shares: Float64Array.from({ length: B }, () => (192 + Math.floor(random() * 65)) / 256),
+            },
+          }),
         })
         const part = { row: 0, rows: 1, col: row, cols: rows }
         const outputs = [rowsOf(z, row, rows), { sheet: losses, ...part }, { sheet: correct, ...part }]
@@ -188,7 +195,7 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
       }
       const want = runIn(truth, build)
       const got = runIn(candidate, build)
-      const name = `softmaxLoss rows ${row}+${rows} of ${B}, C ${C}, deltaScale ${deltaScale}, logits to ${spread}`
+      const name = `softmaxLoss rows ${row}+${rows} of ${B}, C ${C}, deltaScale ${deltaScale}, logits to ${spread}${mixes ? ', mixed' : ''}`
       const check = tally.case(name)
       // Softmax: an exponential over a sum of them, rounded to f32, and the quotient rounded.
       const share = 1.001 * (2 * exp + 2 * u)
@@ -196,8 +203,8 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
       const bound =
         deltaScale > 0
           ? (d: number) =>
-              // Smoothed: the shares and their differences too, of numbers up to 1.
-              (smoothing > 0 ? deltaScale * (share + 4 * u) : 0) +
+              // Smoothed or mixed: the shares and their differences too, of numbers up to 1.
+              (smoothing > 0 || mixes ? deltaScale * (share + 4 * u) : 0) +
               deltaScale * share * Math.min(1, d < 0 ? 1 + d / deltaScale : d / deltaScale) +
               3.001 * u * Math.abs(d) +
               tiny // where subnormal deltas are flushed
@@ -208,7 +215,7 @@ export function sweepSoftmax({ sizes }: Sweep<RowSizes>, candidate: Lab, truth: 
         'losses',
         got.values[1],
         want.values[1],
-        i => 1.001 * exp + (exp && 2e-15 * want.values[1][i]) + smoothing * 1e-11,
+        i => 1.001 * exp + (exp && 2e-15 * want.values[1][i]) + (mixes ? 1 : smoothing) * 1e-11,
       )
       check.near('correct', got.values[2], want.values[2], () => 0)
       check.equal('finite', got.result, true)

@@ -120,8 +120,12 @@ for (const { name, type, rate, training } of ACTIVATIONS.flatMap(type => [
   })
 }
 
-for (const smoothing of [0, 0.3])
-  t.test(`softmax cross-entropy, smoothing ${smoothing}: relative error < 1e-6`, async t => {
+for (const [smoothing, mixes] of [
+  [0, false],
+  [0.3, false],
+  [0.3, true],
+] as const)
+  t.test(`softmax cross-entropy, smoothing ${smoothing}, mixed ${mixes}: relative error < 1e-6`, async t => {
     const { z, bias, filled } = layer(6)
     const start = filled(lab.matrix(B, O))
     const labels = lab.integers([0, 5, 2, 2, 3, 1])
@@ -132,6 +136,9 @@ for (const smoothing of [0, 0.3])
     const forward = kernels.softmaxLoss({
       z,
       weights: smoothing > 0 ? weights : null,
+      ...(mixes && {
+        mixed: { partners: Int32Array.of(0, 0, 3, 4, 5), shares: Float64Array.of(0.5, 0.75, 1, 0.9, 0.6) },
+      }),
       bias,
       labels,
       samples,

@@ -67,6 +67,17 @@ export const augment = z
       .min(0)
       .default(0)
       .meta(help('Side in pixels of a black square whose centre is anywhere in the image; 0: none.')),
+    mixup: z
+      .number()
+      .min(0)
+      .max(2)
+      .default(0)
+      .meta(
+        help(
+          'Mixup: every image is mixed with another one of the training split, and its label likewise, in shares from ' +
+            'Beta(alpha, alpha) with this alpha; 0: none. 0.2 is usual. Training accuracy then counts the label of the larger share.',
+        ),
+      ),
     brightness: fraction()
       .default(0)
       .meta(help('Largest change of brightness: 0.2 multiplies all pixels of an image by a factor from 0.8 to 1.2.')),

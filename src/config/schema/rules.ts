@@ -94,6 +94,35 @@ export function smoothingFits() {
   })
 }
 
+/** Restricts mixup to the cross-entropy of classes, whose rows count the same. */
+export function mixupFits() {
+  return z.superRefine<{
+    data: { task: string; weight: unknown }
+    augment: { mixup: number }
+    train: { loss: string | null; classWeights: unknown }
+  }>(({ data, augment, train }, context) => {
+    if (augment.mixup === 0) return
+    const loss = train.loss ?? lossOfTask(data.task)
+    const evidence =
+      loss !== 'cross-entropy'
+        ? train.loss === null
+          ? `data.task is "${data.task}"`
+          : `train.loss is "${loss}"`
+        : train.classWeights !== null
+          ? 'train.classWeights is set, and a mixed image has two classes'
+          : data.weight !== null
+            ? 'data.weight is set, and a mixed image has two weights'
+            : null
+    if (evidence === null) return
+    context.addIssue({
+      code: 'custom',
+      path: ['augment', 'mixup'],
+      message: `0, because ${evidence}`,
+      input: augment.mixup,
+    })
+  })
+}
+
 /** Requires scheduled checkpoints for rollbacks: where a run returns to must follow from the experiment, not from the clock. */
 export function rollbackIsOnSchedule() {
   return z.superRefine<{

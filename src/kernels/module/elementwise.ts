@@ -16,6 +16,7 @@ import {
   derivativesOf,
 } from '../shapes.js'
 import { activationCode } from './activations.js'
+import { bindMixed } from './mixed.js'
 import { extentOf, NOWHERE, type PartOf } from './part.js'
 
 /** The random words of a vector of units, for four rows. */
@@ -116,13 +117,16 @@ export function bindElementwise(wasm: WasmExports, scratch: number, partOf: Part
       const { z, bias, labels, samples, losses, correct, smoothing } = args
       const partOfZ = partOf(z)
       const weigh = bindWeights(wasm, partOfZ, args)
+      const mix = bindMixed(partOfZ, args)
       const [b, label, index, loss, hit] = [bias.master, labels, samples, losses, correct].map(byteOffsetOf)
       return (row, rows, deltaScale) => {
         const to = partOfZ(row)
+        if (deltaScale > 0) mix?.before(row, rows)
         const bad = wasm.softmax_loss(
           ...([...to.place, ...extentOf(rows, to), z.cols, b, label, index + row * WORD_BYTES] as const),
           ...([loss + row * F64_BYTES, hit + row * WORD_BYTES, deltaScale, smoothing] as const),
         )
+        if (deltaScale > 0) mix?.after(row, rows, deltaScale)
         return bad === 0 && (deltaScale === 0 || weigh === null || weigh(row, rows))
       }
     },

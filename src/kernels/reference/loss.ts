@@ -7,7 +7,7 @@ import { checkSoftmaxLoss, checkTargetLoss } from '../shapes.js'
 import { allFinite } from './activation.js'
 
 export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): ReturnType<Kernels['softmaxLoss']> {
-  const { z, bias, labels, samples, losses, correct, smoothing, weights } = args
+  const { z, bias, labels, samples, losses, correct, smoothing, weights, mixed } = args
   checkSoftmaxLoss(args)
   return (row, rows, deltaScale) => {
     let finite = true
@@ -21,7 +21,9 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
 
       // softmax(x) = softmax(x - max x), in which no exponential overflows.
       ops.subseq(p, ops.sup(p))
-      const target = rest * p.get(label) + share * ops.sum(p)
+      const own = deltaScale > 0 && mixed ? mixed.shares[r] * rest : rest
+      const other = mixed ? labels.get(mixed.partners[r]) : label
+      const target = own * p.get(label) + (rest - own) * p.get(other) + share * ops.sum(p)
       ops.expeq(p)
       const sum = ops.sum(p)
       const weight = deltaScale > 0 && weights ? weights.get(samples.get(r)) : 1
@@ -31,7 +33,8 @@ export function softmaxLoss(args: Parameters<Kernels['softmaxLoss']>[0]): Return
 
       if (deltaScale > 0) {
         ops.subseq(p, share)
-        p.set(label, p.get(label) - rest)
+        p.set(label, p.get(label) - own)
+        p.set(other, p.get(other) - (rest - own))
         ops.mulseq(p, deltaScale * weight)
       }
       finite &&= Number.isFinite(loss) && allFinite(p)

@@ -9,6 +9,7 @@ import { fault } from '../plan/faults.js'
 import type { Layout } from '../plan/layout.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { bindForward } from './forward.js'
+import { mixerOf } from './input.js'
 import type { LayerContext, Network } from './network.js'
 
 export function bindLoss(
@@ -21,6 +22,7 @@ export function bindLoss(
   batch: Network['batch'],
 ): Network['loss'] {
   const { samples, losses, correct } = batch
+  const mixer = mixerOf(plan, layout, memory)
   const bound = bindForward({ ...last, before: null }, ({ vectors }) => {
     const args = { z, bias: vectors.get('bias')!, samples, losses, correct }
     const weights = layout.weights && viewSlot(memory, layout.weights)
@@ -33,6 +35,7 @@ export function bindLoss(
             ...ofSamples,
             labels: viewSlot(memory, layout.labels[from]),
             smoothing: plan.labelSmoothing,
+            ...(mixer && from === 'train' && { mixed: mixer }),
           })
         case 'binary-cross-entropy':
           return kernels.sigmoidLoss({ ...ofSamples, targets })
@@ -42,5 +45,8 @@ export function bindLoss(
     }
     return { train: lossOf('train'), test: lossOf('test') }
   })
-  return (pass, { row, rows }) => (bound.of(pass)[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss)
+  return (pass, { row, rows }) => {
+    if (pass.deltaScale > 0) mixer?.mix(row, rows, pass.epoch)
+    return bound.of(pass)[pass.images](row, rows, pass.deltaScale) ? 0 : fault.loss
+  }
 }

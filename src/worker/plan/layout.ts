@@ -125,7 +125,12 @@ export interface Layout {
   /** Shift and scale of the features; null: bytes are divided by 255. */
   readonly scaling: { readonly offset: Slot<'float32'>; readonly factor: Slot<'float32'> } | null // (F) each
   /** Augmented images of the mini-batch, and 0, 1, 2 …, the index there of each row; null: images are not augmented. */
-  readonly augmented: { readonly images: Slot<'uint8'> /* (B, F) */; readonly rows: Slot<'int32'> /* (B) */ } | null
+  readonly augmented: {
+    readonly images: Slot<'uint8'> // (B, F)
+    readonly rows: Slot<'int32'> // (B)
+    /** Images that those are mixed with; null: none. */
+    readonly mixed: Slot<'uint8'> | null // (B, F)
+  } | null
 }
 
 /** Least rows of a piece of evaluation: fewer would leave workers without a shard. */
@@ -237,6 +242,7 @@ const sections = {
     plan.augmentation && {
       images: at.reserve('augmented.images', 'uint8', [bufferRows, features]),
       rows: at.reserve('augmented.rows', 'int32', [bufferRows]),
+      mixed: plan.augmentation.mixup > 0 ? at.reserve('augmented.mixed', 'uint8', [bufferRows, features]) : null,
     },
   // The gather of a last, short row may read a whole vector past the end.
   end: ({ at }: Context) => at.reserve('end', 'uint8', [64]),

@@ -157,7 +157,7 @@ function windowsOf(
 }
 
 /** Exported for `data preview`. Throws ConfigError where settings do not fit the images or the classes. */
-export function augmentationOf({ augment }: Experiment, data: DatasetSource): Augmentation | null {
+export function augmentationOf({ augment, train }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
   if (data.dtype !== 'uint8') {
     throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are not images`)
@@ -180,6 +180,12 @@ export function augmentationOf({ augment }: Experiment, data: DatasetSource): Au
     throw new ConfigError(
       `augment.saturation is ${augment.saturation}, expected 0, because the images of ${name} are grey`,
     )
+  }
+  if (augment.mixup > 0 && train.loss !== null && train.loss !== 'cross-entropy') {
+    throw new ConfigError(`augment.mixup is ${augment.mixup}, expected 0, because train.loss is "${train.loss}"`)
+  }
+  if (augment.mixup > 0 && data.weighted === true) {
+    throw new ConfigError(`augment.mixup is ${augment.mixup}, expected 0, because the samples of ${name} have weights`)
   }
   return { ...augment, height, width, channels }
 }
