@@ -10,8 +10,11 @@ import type { TargetValues } from './targets.js'
 
 /** Most rows that are looked at, at equal distances. */
 const MOST_ROWS = 10_000
-/** Least value of F that tells bins apart from chance: a probability of about 3 in 10,000 for 8 bins and many rows. */
-const LEAST_F = 4
+/**
+ * Standard deviations by which F is above 1, its mean by chance, where bins count: F is 4 for 8 bins and one number or two classes, less
+ * for more classes, which are more evidence. The deviation is that of F for many rows.
+ */
+const LEAST_DEVIATIONS = 6
 /** Share of a feature's variance below which the features before it determine it. */
 const LEAST_SHARE = 1e-6
 
@@ -50,7 +53,8 @@ export function isBent(
   if (more === 0 || left <= 0) return false
   // What all of it explains leaves nothing to chance.
   const gain = both.sum - line.sum
-  return gain > 0 && gain >= (LEAST_F * more * Math.max(0, both.total - both.sum)) / left
+  const least = 1 + LEAST_DEVIATIONS * Math.sqrt(2 / (more * targets.independent))
+  return gain > 0 && gain >= (least * more * Math.max(0, both.total - both.sum)) / left
 }
 
 /** Feature of the number itself, then those of its bins: (N) each, with mean 0. */
@@ -73,7 +77,8 @@ function centred(values: Float64Array): Float64Array {
 
 /** Targets, of which each counts as much as the others; or classes, of which a frequent one counts more. */
 interface Targets {
-  readonly count: number // (K)
+  /** Number of targets; of classes one less. */
+  readonly independent: number
   /** Sum of squares around the means. */
   readonly total: number
   /** Products of a feature with each target. */
@@ -91,7 +96,8 @@ function targetsOf(truth: TargetValues, rows: readonly number[], width: number):
       for (const [i, label] of labels.entries()) sums[label] += feature[i]
       return sums
     }
-    return { count: sizes.length, total, products }
+    const found = sizes.filter(size => size > 0).length
+    return { independent: Math.max(1, found - 1), total, products }
   }
   const columns = Array.from({ length: width }, (_, k) => {
     const column = centred(Float64Array.from(rows, row => truth.values[row * width + k]))
@@ -100,7 +106,7 @@ function targetsOf(truth: TargetValues, rows: readonly number[], width: number):
   })
   const total = columns.reduce((sum, column) => sum + product(column, column), 0)
   return {
-    ...{ count: width, total },
+    ...{ independent: width, total },
     products: feature => Float64Array.from(columns, column => product(feature, column)),
   }
 }

@@ -59,6 +59,20 @@ t.test('a bend is found in classes and in numbers, a straight line and noise hav
   t.end()
 })
 
+t.test('many classes are more evidence: a weak bend that shows in the sum over all', t => {
+  const noise = spread(2)
+  const parts = 12
+  const inParts = (x: number) => Math.min(parts - 1, Math.floor(x * parts))
+  const truth: TargetValues = {
+    ...{ task: 'classification', names: [...'abcdefghijkl'] },
+    labels: Int32Array.from(values, (x, row) =>
+      noise[row] < 0.3 ? inParts(x) : Math.floor((noise[row] * 7919) % parts),
+    ),
+  }
+  t.equal(bent(truth), true)
+  t.end()
+})
+
 t.test('of 300 columns of noise, none or one has a bend; missing values are left out', t => {
   const truth = classes(row => (values[row] > 0.3 ? 1 : 0))
   const found = Array.from({ length: 300 }, (_, i) => bent(truth, 1, spread(i + 10))).filter(Boolean)

@@ -79,9 +79,9 @@ export async function detectForm(
   const fixed = { ...format, delimiter: first.delimiter, header: first.header, decimal: first.decimal }
   for (const file of files.slice(1)) {
     const form = formOf(file.path, ...(await headOf(database, file, compression)), fixed, false)
-    const other = first.names.findIndex((name, column) => form.names[column] !== name)
-    if (other < 0 && form.names.length === first.names.length && (form.counts === null) === (first.counts === null))
-      continue
+    const isAsLong = form.names.length === first.names.length
+    const other = isAsLong ? first.names.findIndex((name, column) => form.names[column] !== name) : -1
+    if (other < 0 && isAsLong && (form.counts === null) === (first.counts === null)) continue
     const [got, expected] = [form.names, first.names].map(names => (other < 0 ? names.length : inspect(names[other])))
     throw new DataError(
       `${file.path}: ${other < 0 ? 'its number of columns' : `column ${other + 1}`} is ${got}, expected ${expected} as in ${files[0].path}; ` +
