@@ -3,15 +3,18 @@
  * each task goes to the worker that has the least work of its stage so far, as dynamic scheduling does where all are
  * equally fast. Benchmarks cannot time more workers than there are cores. Pure but for loading the backend; any thread.
  */
-import type { Backend, Kernels } from '../src/kernels/backend.js'
+import type { Backend, Kernels, Tile } from '../src/kernels/backend.js'
 import { loadBackend } from '../src/kernels/backends.js'
 import { createArena } from '../src/tensor/arena.js'
+import { bytesPerElement } from '../src/tensor/tensor.js'
 import { bindNetwork } from '../src/worker/network/bind.js'
 import type { StepContext } from '../src/worker/plan/clock.js'
 import { planLayout } from '../src/worker/plan/layout.js'
 import type { RunPlan } from '../src/worker/plan/run-plan.js'
+import { areaOf } from '../src/worker/plan/tiles.js'
 import type { ProgramParts, Stage } from '../src/worker/program/stage.js'
 import { trainProgram } from '../src/worker/program/train.js'
+import { rankTeam, stateTensors } from '../src/worker/threads/rank-team.js'
 import { sum } from './stats.js'
 
 /** FLOPs of each worker in each stage. */
@@ -59,9 +62,21 @@ export async function countBalance(plan: RunPlan): Promise<Balance> {
 /** The program of a training step, to be counted and not run: its kernels do nothing, its memory is never touched. */
 export function countedProgram(plan: RunPlan, backend: Backend): Stage<StepContext>[] {
   const kernel = () => () => true
-  const kernels = new Proxy({}, { get: () => kernel }) as Kernels
   const layout = planLayout(plan, backend)
-  const memory = createArena(layout.bytes)
+  const bytesOf = (tile: Tile) => bytesPerElement[backend.dtype] * areaOf(tile)
+  const update = () => ({ tiles: { bytes: bytesOf } })
+  const kernels = new Proxy({}, { get: (_, name) => (name === 'weightUpdate' ? update : kernel) }) as Kernels
+  const memory = arenaOf(layout.bytes)
   const network = bindNetwork(plan, layout, memory, kernels)
-  return trainProgram({ plan, backend, network } as ProgramParts)
+  const state = stateTensors(layout, memory)
+  const ranks = plan.ranks && layout.exchange && rankTeam(plan, layout, memory)
+  return trainProgram({ plan, backend, network, state, ranks } as ProgramParts)
+}
+
+let arena: WebAssembly.Memory | undefined
+
+/** An arena of at least so many bytes: programs that are only counted may share one. */
+function arenaOf(bytes: number): WebAssembly.Memory {
+  if (!arena || arena.buffer.byteLength < bytes) arena = createArena(bytes)
+  return arena
 }

@@ -22,6 +22,7 @@ import { benchDense, DENSE_DEFAULTS } from './dense.js'
 import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
 import { benchInference, INFERENCE_DEFAULTS } from './inference.js'
+import { benchMachines, MACHINES_DEFAULTS } from './machines.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
 import { OUTPUTS, type Outputs, type Run, runAll, withoutOutputs } from './output.js'
 import { benchPeers, PEERS_DEFAULTS } from './peers.js'
@@ -218,6 +219,24 @@ function createProgram(args: readonly string[]): Argv {
           .option('workers', numbers(SCALING_DEFAULTS.workers, 'Numbers of workers')),
       ({ backend, steps, warmup, workers, ...outputs }) =>
         show(outputs, say => benchScaling({ backend, steps, warmup, workers }, say)),
+    )
+    .command(
+      'machines',
+      'Training step over several ranks of MPI on this machine, beside one process and PyTorch over gloo',
+      argv =>
+        argv
+          .option('backend', { choices: BACKENDS, default: MACHINES_DEFAULTS.backend, describe: 'Our kernels' })
+          .option('mpi', {
+            choices: ['openmpi', 'mpich'] as const,
+            default: MACHINES_DEFAULTS.mpi,
+            describe: 'Launcher',
+          })
+          .option('ranks', number(MACHINES_DEFAULTS.ranks, 'Ranks, and workers of the one process'))
+          .option('batches', numbers(MACHINES_DEFAULTS.batches, 'Rows of the mini-batch'))
+          .option('turns', number(MACHINES_DEFAULTS.turns, 'Turns of each side'))
+          .option('steps', number(MACHINES_DEFAULTS.steps, 'Steps of an epoch, of which each turn has three')),
+      ({ backend, mpi, ranks, batches, turns, steps, ...outputs }) =>
+        show(outputs, say => benchMachines({ backend, mpi, ranks, batches, turns, steps }, say)),
     )
     .command(
       'small',

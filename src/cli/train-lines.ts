@@ -7,6 +7,7 @@ import {
   formatCounted,
   formatDuration,
   formatEta,
+  formatList,
   formatLoss,
   formatPercent,
   shellWord,
@@ -97,6 +98,13 @@ export interface EndContext {
   readonly ofImages: boolean
 }
 
+/** Share of each rank's time. */
+const exchangesText = (shares: readonly number[]): string =>
+  formatList(
+    shares.map(share => formatPercent(share, 1)),
+    8,
+  )
+
 /** Lines about the finished run: result, files, next commands. */
 export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, paint, ofImages }: EndContext): string[] {
   const { status, epochs } = summary
@@ -110,6 +118,8 @@ export function endLines(summary: RunSummary, { runDir, experimentPath, cwd, pai
         `${formatCounted(epochs, 'epoch')}, ${formatCounted(summary.steps, 'step')}`,
     ),
   ]
+  if (summary.exchangeShares)
+    lines.push(row('ranks', `in exchanges ${exchangesText(summary.exchangeShares)} of the time`))
   if (summary.notSaved !== undefined) lines.push(row('unsaved', summary.notSaved))
   if (runDir === null || summary.checkpoint === null) return lines
   return [

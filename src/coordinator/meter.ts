@@ -1,5 +1,6 @@
 /** Samples and seconds of training, without start-up, scoring and files. Main thread. */
 import { performance } from 'node:perf_hooks'
+import type { RankTraffic } from '../run/events.js'
 
 export interface Pace {
   readonly seconds: number
@@ -11,6 +12,8 @@ const pace = (rows: number, seconds: number): Pace => ({ seconds, samplesPerSeco
 export class Meter {
   #rows = 0
   #seconds = 0
+  #rankMs = 0
+  #exchangeMs: readonly number[] = []
   #epochRows = 0
   #epochSeconds = 0
   /** Start time and first step of the current span. */
@@ -49,6 +52,17 @@ export class Meter {
     const rows = span ? Math.max(0, step - span.step) * batchRows : 0
     const seconds = span ? (performance.now() - span.started) / 1000 : 0
     return pace(this.#rows + rows, this.#seconds + seconds).samplesPerSecond
+  }
+
+  /** Adds the exchanges of some steps of a run over several ranks, which took so long. */
+  exchange(ranks: readonly RankTraffic[], ms: number): void {
+    this.#rankMs += ms
+    this.#exchangeMs = ranks.map(({ exchangeMs }, rank) => (this.#exchangeMs[rank] ?? 0) + exchangeMs)
+  }
+
+  /** Share of the time of steps that each rank has spent in exchanges; undefined: there are no ranks. */
+  exchangeShares(): number[] | undefined {
+    return this.#rankMs > 0 ? this.#exchangeMs.map(ms => ms / this.#rankMs) : undefined
   }
 
   endEpoch(): Pace {

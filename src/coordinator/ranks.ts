@@ -14,6 +14,7 @@ import { ConfigError, RunError } from '../errors.js'
 import { formatCounted, shellWord } from '../format.js'
 import { titleOf } from '../kernels/choose.js'
 import type { Machines } from '../machines/machines.js'
+import type { RankTraffic } from '../run/events.js'
 import type { RanksRecord } from '../run/manifest.js'
 import { viewSlot } from '../tensor/arena.js'
 import { ASSUMED_LINK, type Link } from '../worker/plan/cost.js'
@@ -156,8 +157,20 @@ export async function compareRanks(ranks: SharedRun, session: Opened): Promise<v
   }
 }
 
+/** Readings of what ranks have spent in exchanges and got in them. */
+export const readTraffic = (ranks: SharedRun) => ({ waits: ranks.waits(), received: ranks.received() })
+
+/** Milliseconds and bytes of each rank in exchanges, between two readings. */
+export function trafficSince(
+  before: ReturnType<typeof readTraffic>,
+  after: ReturnType<typeof readTraffic>,
+): RankTraffic[] {
+  const bytes = (rank: number) => 4 * ((after.received[rank] - before.received[rank]) >>> 0)
+  return waitsSince(before.waits, after.waits).map((exchangeMs, rank) => ({ exchangeMs, receivedBytes: bytes(rank) }))
+}
+
 /** Milliseconds of each rank in exchanges, between two readings. */
-export const waitsSince = (before: Uint32Array, after: Uint32Array): number[] =>
+const waitsSince = (before: Uint32Array, after: Uint32Array): number[] =>
   Array.from(after, (us, rank) => ((us - before[rank]) >>> 0) / 1000)
 
 /** The ranks of a run as its manifest names them. */

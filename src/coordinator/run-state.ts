@@ -134,6 +134,7 @@ export class RunState {
   facts({ plan }: Session, status: RunSummary['status']) {
     const { name, seed } = this.#experiment
     const { seconds, samplesPerSecond } = this.meter.total()
+    const exchangeShares = this.meter.exchangeShares()
     return {
       name,
       status,
@@ -149,6 +150,7 @@ export class RunState {
       rowsSeen: this.#rowsSeen({ plan }),
       seconds,
       samplesPerSecond,
+      ...(exchangeShares && { exchangeShares }),
       parameters: parameterCount(parametersOf(plan)),
     }
   }

@@ -1,7 +1,7 @@
 /** Results of a session, and the error of a state that is not finite. Types, but for that error; main thread. */
 import { RunError } from '../errors.js'
 import type { NamedWeights } from '../run/checkpoint-file.js'
-import type { WorkerTime } from '../run/events.js'
+import type { RankTraffic, WorkerTime } from '../run/events.js'
 import { faultText } from '../worker/plan/faults.js'
 import type { PlannedRun } from '../worker/plan/plan.js'
 import type { WorkerPool } from './pool.js'
@@ -30,8 +30,8 @@ export interface StepsRun {
   readonly step: number
   readonly fault: number
   readonly workers: WorkerTime[]
-  /** Milliseconds of each rank in exchanges, in a run over several. */
-  readonly exchangeMs?: readonly number[]
+  /** Exchanges of each rank, in a run over several. */
+  readonly ranks?: readonly RankTraffic[]
 }
 
 /** All state that training changes, between two steps: row-major, in table order. */

@@ -26,7 +26,7 @@ import { Control, Stat } from '../worker/plan/words.js'
 import type { LoadedData, PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
-import { attachTo, type RankCall, type SharedRun, waitsSince } from './ranks.js'
+import { attachTo, type RankCall, readTraffic, type SharedRun, trafficSince } from './ranks.js'
 import { copyData, openMemory } from './run-memory.js'
 import { type Decide, NonFiniteError, type StateSnapshot, type StepsRun, type Sums } from './session-types.js'
 import { loadShared } from './shared-data.js'
@@ -377,11 +377,11 @@ export class Session {
   async runSteps(from: number, to: number, rateFactor: number): Promise<StepsRun> {
     await this.windows?.ensure(from)
     this.#lead({ call: 'run', from, to, rateFactor })
-    const waited = this.ranks?.waits()
+    const before = this.ranks && readTraffic(this.ranks)
     const reports = await this.#all(`run steps ${from}-${to}`, worker => worker.run(from, to, { rateFactor }))
     const [{ step, fault }] = reports
-    const exchangeMs = waited && waitsSince(waited, this.ranks!.waits())
-    return { step, fault, workers: workerTimes(reports), ...(exchangeMs && { exchangeMs }) }
+    const traffic = before && trafficSince(before, readTraffic(this.ranks!))
+    return { step, fault, workers: workerTimes(reports), ...(traffic && { ranks: traffic }) }
   }
 
   /** Requests that workers stop after their current step. */

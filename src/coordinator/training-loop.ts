@@ -190,13 +190,14 @@ export class Trainer {
 
     const started = performance.now()
     state.meter.begin(from)
-    const { step, fault, workers, exchangeMs } = await this.#run(from, from + this.#spanSteps(from))
+    const { step, fault, workers, ranks } = await this.#run(from, from + this.#spanSteps(from))
     const seconds = (performance.now() - started) / 1000
     if (step > from) {
       state.step = step
       const after = session.sums()
       const rows = after.rows - before.rows
       state.meter.end(rows, seconds)
+      if (ranks) state.meter.exchange(ranks, 1000 * seconds)
       const mean = session.meanOf({ loss: after.loss - before.loss, correct: after.correct - before.correct, rows })
       this.#training.emit({
         type: 'steps',
@@ -207,7 +208,7 @@ export class Trainer {
         learningRate: state.learningRate(session),
         samplesPerSecond: rows / seconds,
         ...(workers && { workers }),
-        ...(exchangeMs && { ranks: exchangeMs.map(ms => ({ exchangeMs: ms })), totalMs: 1000 * seconds }),
+        ...(ranks && { ranks, totalMs: 1000 * seconds }),
       })
       const { stopAfterSeconds } = experiment.train
       if (stopAfterSeconds !== null && state.meter.total().seconds >= stopAfterSeconds) state.stopped ??= 'time'

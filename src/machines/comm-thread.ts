@@ -23,6 +23,7 @@ import {
   exchangeWords,
   Operation,
   placesOf,
+  receivedOf,
   waitsOf,
 } from './words.js'
 
@@ -47,7 +48,7 @@ const HEAD = 1
 const BODY = 2
 const Kind = { beat: 0, text: 1, error: 2 } as const
 /** Numbers that ranks compare before an exchange: see `meetAndCompare`. */
-const Head = { count: 0, key: 1, fault: 2, stop: 3, waited: 4, operation: 5, WORDS: 8 } as const
+const Head = { count: 0, key: 1, fault: 2, stop: 3, waited: 4, operation: 5, received: 6, WORDS: 8 } as const
 
 class Failure extends Error {
   readonly rank: number | null
@@ -107,6 +108,8 @@ class Communication {
   #attached: (Attachment & { readonly bytes: Uint8Array; readonly all: Int32Array }) | undefined
   #exchanges = 0
   #waitedUs = 0
+  /** Words of 4 bytes that came from others. */
+  #received = 0
   readonly #heads: Int32Array
   readonly #headBytes: Int32Array
   readonly #headPlaces: Int32Array
@@ -221,10 +224,12 @@ class Communication {
     heads[own + Head.fault] = Atomics.exchange(words, Exchange.fault, 0)
     heads[own + Head.stop] = Atomics.load(all, stop / 4)
     heads[own + Head.waited] = this.#waitedUs
+    heads[own + Head.received] = this.#received
     this.#wait(this.#mpi.allgatherv(new Uint8Array(heads.buffer), this.#headBytes, this.#headPlaces), SLEEP_MS)
 
     let [fault, stopped] = [0, 0]
     const waits = waitsOf(words, this.#size)
+    const received = receivedOf(words, this.#size)
     for (let rank = 0; rank < this.#size; rank++) {
       const at = rank * Head.WORDS
       for (const word of [Head.count, Head.key, Head.operation]) {
@@ -237,6 +242,7 @@ class Communication {
       if (code !== 0 && (fault === 0 || code < fault)) fault = code
       stopped |= heads[at + Head.stop]
       Atomics.store(waits, rank, heads[at + Head.waited])
+      Atomics.store(received, rank, heads[at + Head.received])
     }
     Atomics.store(all, agreedStop / 4, stopped)
     return fault
@@ -269,7 +275,7 @@ class Communication {
     if (operation === Operation.gather && this.#rank !== 0) return
     let received = 0
     for (let rank = 0; rank < size; rank++) if (rank !== this.#rank) received += comingCounts[rank] / 4
-    words[Exchange.received] += received
+    this.#received += received
   }
 
   #broadcast({ memory, place }: Extract<ToComm, { kind: 'broadcast' }>): void {

@@ -24,7 +24,7 @@ import {
   secondNow,
   type ToComm,
 } from './protocol.js'
-import { waitsOf } from './words.js'
+import { receivedOf, waitsOf } from './words.js'
 
 /** Facts that ranks tell each other when they have met. */
 export interface RankFacts {
@@ -156,6 +156,12 @@ export class Machines {
   waits(): Uint32Array {
     if (!this.#words) return new Uint32Array(this.size)
     return Uint32Array.from(waitsOf(this.#words, this.size), us => us >>> 0)
+  }
+
+  /** Words of 4 bytes that each rank has got in exchanges since it joined, but for the last one; they wrap around at 2^32. */
+  received(): Uint32Array {
+    if (!this.#words) return new Uint32Array(this.size)
+    return Uint32Array.from(receivedOf(this.#words, this.size), words => words >>> 0)
   }
 
   /** Sends a message: rank 0 to all others, or to one; others to rank 0. Throws the failure if there is one. */

@@ -24,12 +24,11 @@ export const Exchange = {
   operation: 81,
   /** Bytes of the largest part that one rank sends another. */
   largest: 82,
-  /** Results: the smallest fault of all ranks; words of 4 bytes that came from others since the start, which wrap around. */
+  /** Results: the smallest fault of all ranks. */
   faultOfAll: 96,
-  received: 97,
   /**
    * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds
-   * of waiting since the start, which wrap around.
+   * of waiting since the start, and words of 4 bytes that came from others, which wrap around.
    */
   ranks: 112,
 } as const
@@ -40,7 +39,7 @@ export const Exchange = {
  */
 export const Operation = { allgather: 0, gather: 1, broadcast: 2, alltoall: 3 } as const
 
-export const exchangeWords = (ranks: number): number => Exchange.ranks + 5 * ranks
+export const exchangeWords = (ranks: number): number => Exchange.ranks + 6 * ranks
 export const bytesOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks, Exchange.ranks + ranks)
 export const placesOf = (words: Int32Array, ranks: number): Int32Array =>
@@ -51,6 +50,8 @@ export const comingPlacesOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + 3 * ranks, Exchange.ranks + 4 * ranks)
 export const waitsOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + 4 * ranks, Exchange.ranks + 5 * ranks)
+export const receivedOf = (words: Int32Array, ranks: number): Int32Array =>
+  words.subarray(Exchange.ranks + 5 * ranks, Exchange.ranks + 6 * ranks)
 
 /** Notes a fault unless a smaller one is known. */
 export function noteFault(words: Int32Array, code: number): void {

@@ -41,6 +41,9 @@ function runMarkdown(run: RunReport): string {
   if (summary) {
     results.push(['epochs', formatCount(summary.epochs)], ['training time', formatDuration(summary.seconds)])
     results.push(['training samples per second', formatCount(summary.samplesPerSecond)])
+    const { exchangeShares: shares } = summary
+    if (shares)
+      results.push(['in exchanges, of the time of each rank', shares.map(share => formatPercent(share)).join(', ')])
     results.push(['parameters', formatCount(summary.parameters)])
     if (summary.weightsSha256) results.push(['SHA-256 of the weights', summary.weightsSha256])
   }

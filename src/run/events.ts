@@ -89,10 +89,16 @@ export interface StepsEvent extends Score {
   readonly samplesPerSecond: number
   /** Times of each worker; missing if one of them failed and the times are lost. */
   readonly workers?: readonly WorkerTime[]
-  /** Of each rank of a run over several, milliseconds in exchanges: waiting for other ranks, and for data. */
-  readonly ranks?: readonly { readonly exchangeMs: number }[]
+  /** Of each rank of a run over several. */
+  readonly ranks?: readonly RankTraffic[]
   /** Milliseconds of these steps. */
   readonly totalMs?: number
+}
+
+/** Exchanges of a rank: milliseconds of waiting for other ranks and for data, and bytes that came from them. */
+export interface RankTraffic {
+  readonly exchangeMs: number
+  readonly receivedBytes: number
 }
 
 export interface EpochEvent {
@@ -206,6 +212,8 @@ export interface RunSummary {
   /** Wall time of training alone, without start-up, evaluation and files. */
   readonly seconds: number
   readonly samplesPerSecond: number
+  /** Of each rank of a run over several, the share of the time of steps that it spent in exchanges, since this process began. */
+  readonly exchangeShares?: readonly number[]
   readonly parameters: number
   /**
    * Score of the final weights on the training split; for an interrupted run, the running loss of its last epoch

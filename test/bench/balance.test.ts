@@ -32,6 +32,8 @@ function programFor(backend: Backend, workers: number, passes: RunPlan['passes']
     optimizer: { type: 'sgd', learningRate: 0.1, weightDecay: 0 },
     batchSize: BATCH,
     shardRows: 64,
+    gradientRows: null,
+    ranks: null,
     workers,
     passes,
     allReduce: 'fused',

@@ -97,6 +97,7 @@ for (const { name, overrides, mpi, ranks, workers } of [...CASES, ...GROUPED]) {
       .split('\n')
       .filter(line => line.includes('"type":"steps"'))
       .map(line => JSON.parse(line))
+    t.equal(summary.exchangeShares.length, ranks)
     t.ok(steps.length > 0 && steps.every(event => event.ranks.length === ranks && event.ranks[0].exchangeMs > 0))
   })
 }

@@ -70,6 +70,11 @@ function tiles({ summary, curves, test, experiment }: RunReport): [string, HtmlV
   if (summary) {
     const steps = html`${data(summary.steps, formatCount)} steps`
     shown.push(['training samples per second', data(summary.samplesPerSecond, formatCount), steps])
+    const { exchangeShares: shares } = summary
+    if (shares) {
+      const text = shares.map(share => formatPercent(share)).join(', ')
+      shown.push(['in exchanges', html`${text}`, html`of the time of each rank`])
+    }
     const on = html`${summary.backend}, ${summary.workers} ${summary.workers === 1 ? 'worker' : 'workers'}`
     shown.push(['parameters', data(summary.parameters, formatCount), on])
   }

@@ -37,6 +37,8 @@ export class RunCurves {
   isRegression = false
   validation: Score | null = null
   samplesPerSecond: number | null = null
+  /** Of each rank of a run over several, the share of the last steps that it spent in exchanges. */
+  exchangeShares: readonly number[] = []
   workers: readonly WorkerPace[] = []
   step = 0
   restarts = 0
@@ -97,6 +99,7 @@ export class RunCurves {
         this.#draw('learningRate', 'training', x, event.learningRate)
         this.samplesPerSecond = this.#draw('throughput', 'training', x, event.samplesPerSecond)
         this.workers = pacesOf(event)
+        this.exchangeShares = (event.ranks ?? []).map(({ exchangeMs }) => exchangeMs / (event.totalMs ?? exchangeMs))
         this.#times = [...this.#times, { step: event.step, atMs: Date.parse(event.time) }].slice(-PACE_LINES)
         return
       }

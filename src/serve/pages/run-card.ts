@@ -81,6 +81,9 @@ export class RunCard {
         ...(curves.validation ? ([[`validation ${quality}`, score(qualityOf(curves.validation))]] as const) : []),
         ...(held ? ([[`test ${quality}`, score(qualityOf(held))]] as const) : []),
         ['samples/s', shown(curves.samplesPerSecond, formatCount)],
+        ...(curves.exchangeShares.length > 0
+          ? [['ranks in exchanges', curves.exchangeShares.map(share => formatPercent(share)).join(', ')] as const]
+          : []),
         summary
           ? ['time of training', formatDuration(summary.seconds)]
           : ['time left', status === 'running' ? shown(curves.etaSeconds, formatEta) : UNKNOWN],

@@ -8,17 +8,17 @@ import { parametersOf } from '../../model/parameters.js'
 import { type StateTensor, stateTable } from '../../model/state.js'
 import { viewSlot } from '../../tensor/arena.js'
 import { bindNetwork } from '../network/bind.js'
-import { viewVector, viewWeight } from '../network/views.js'
 import { startClock } from '../plan/clock.js'
 import { type Layout, planLayout } from '../plan/layout.js'
 import { PROTOCOL, type RunPlan } from '../plan/run-plan.js'
 import { scoreProgram } from '../program/score.js'
 import { gatherProgram, partsUnfit, shareProgram } from '../program/shared-state.js'
-import type { ProgramParts, RankTeam, Stage } from '../program/stage.js'
+import type { ProgramParts, Stage } from '../program/stage.js'
 import { deriveProgram, initialProgram, restoreProgram, snapshotProgram } from '../program/state.js'
 import { trainProgram } from '../program/train.js'
 import { ThreadTeam } from './barrier.js'
 import type { TrainWorker } from './protocol.js'
+import { rankTeam, stateTensors } from './rank-team.js'
 import { guarded, runStages, takeTimes, timed } from './run-stages.js'
 import { runSpan, type SpanParts } from './span.js'
 
@@ -131,29 +131,6 @@ const placesOf =
     if (level >= shape[0]) throw new RangeError(`partial sums: place ${level}, expected less than ${shape[0]}`)
     return byteOffset + level * shape[1]
   }
-
-function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory): ProgramParts['state'] {
-  const of = (isWeight: boolean) => parameters.filter(({ parameter: { kind } }) => (kind === 'weight') === isWeight)
-  return {
-    weights: of(true).map(slots => viewWeight(memory, slots)),
-    vectors: of(false).map(slots => viewVector(memory, slots)),
-  }
-}
-
-function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: WebAssembly.Memory): RankTeam {
-  const { words, buffer, slicesAt } = exchange!
-  return {
-    ...{ rank: plan.ranks!.rank, size: plan.ranks!.size, spinTurns: plan.spinTurns },
-    control: viewSlot(memory, control).data,
-    words: viewSlot(memory, words).data,
-    arena: new Int32Array(memory.buffer),
-    buffer: {
-      at: buffer.byteOffset / 4,
-      words: Math.floor(buffer.shape[0] / 4),
-      slicesAt: (buffer.byteOffset + slicesAt) / 4,
-    },
-  }
-}
 
 /** Loaded where it is used: a worker should not carry the code of libraries that it does not call. */
 const openLibrary: typeof openProducts = async (...of) =>

@@ -1,0 +1,29 @@
+/** What a program needs of its layout: the tensors of the state, and this rank among the others. Runs in workers. */
+import { viewSlot } from '../../tensor/arena.js'
+import { viewVector, viewWeight } from '../network/views.js'
+import type { Layout } from '../plan/layout.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import type { ProgramParts, RankTeam } from '../program/stage.js'
+
+export function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory): ProgramParts['state'] {
+  const of = (isWeight: boolean) => parameters.filter(({ parameter: { kind } }) => (kind === 'weight') === isWeight)
+  return {
+    weights: of(true).map(slots => viewWeight(memory, slots)),
+    vectors: of(false).map(slots => viewVector(memory, slots)),
+  }
+}
+
+export function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: WebAssembly.Memory): RankTeam {
+  const { words, buffer, slicesAt } = exchange!
+  return {
+    ...{ rank: plan.ranks!.rank, size: plan.ranks!.size, spinTurns: plan.spinTurns },
+    control: viewSlot(memory, control).data,
+    words: viewSlot(memory, words).data,
+    arena: new Int32Array(memory.buffer),
+    buffer: {
+      at: buffer.byteOffset / 4,
+      words: Math.floor(buffer.shape[0] / 4),
+      slicesAt: (buffer.byteOffset + slicesAt) / 4,
+    },
+  }
+}

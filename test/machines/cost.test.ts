@@ -1,0 +1,86 @@
+/** Bytes of the exchanges by the formula, beside those of the very program, and the balance of the work; for 16 ranks counted, not run. */
+import t from 'tap'
+import { countedProgram } from '../../bench/balance.js'
+import { nativeBackend } from '../../src/kernels/native/f32.js'
+import { wasm } from '../../src/kernels/wasm/index.js'
+import type { StepContext } from '../../src/worker/plan/clock.js'
+import { choosePartials, exchangeBytes, totalBytes } from '../../src/worker/plan/cost.js'
+import type { RunPlan } from '../../src/worker/plan/run-plan.js'
+import { rowsOfGroups } from '../../src/worker/plan/sharing.js'
+
+const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
+const LINK = { latencyMs: 0.05, bytesPerMs: 1.25e6 }
+
+function planOf(batchSize: number, groups: number | null, activation: RunPlan['activation'] = 'relu'): RunPlan {
+  const images = { train: 60_000, test: 0 }
+  return {
+    ...{ purpose: 'train', widths: WIDTHS, features: WIDTHS[0], embeddings: [], convolutions: [], windows: null },
+    ...{ activation, dropout: WIDTHS.slice(1, -1).map(() => 0), inputDropout: 0 },
+    norm: { type: 'none', momentum: 0.1, epsilon: 1e-5 },
+    ...{ loss: 'cross-entropy', labelSmoothing: 0, ema: null, batchSize, shardRows: 64, workers: 1, passes: 'layers' },
+    optimizer: { type: 'adam', learningRate: 0.1, weightDecay: 0 },
+    ...{ allReduce: 'fused', augmentation: null, clipNorm: null, accumulateSteps: 1, maxNorm: null },
+    ...{ input: { dtype: 'uint8', scaled: false }, images },
+    gradientRows: rowsOfGroups(groups, { batchSize, images }, { blockRows: 1 }),
+  } as unknown as RunPlan
+}
+
+/** Bytes that each rank gets in a step, and its FLOPs. */
+function counted(plan: RunPlan, size: number, partials: readonly boolean[], backend = nativeBackend('onednn')) {
+  const context = { rows: plan.batchSize } as unknown as StepContext
+  return Array.from({ length: size }, (_, rank) => {
+    const ranks = { rank, size, workers: size, partials }
+    const stages = countedProgram({ ...plan, ranks }, backend)
+    let [bytes, flops] = [0, 0]
+    for (const stage of stages) {
+      if (stage.tasks(context) > 0) bytes += stage.bytes?.(context) ?? 0
+      for (let task = 0; task < stage.tasks(context); task++) flops += stage.flops?.(task, context) ?? 0
+    }
+    return { bytes, flops }
+  })
+}
+
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+const CASES = [
+  { name: 'rows', plan: planOf(256, null) },
+  { name: 'rows, with derivatives', plan: planOf(256, null, 'gelu') },
+  { name: 'groups: sums', plan: planOf(4096, 16) },
+  { name: 'groups: rows, and sums where they are smaller', plan: planOf(1024, 16) },
+]
+
+for (const size of [2, 3, 4, 16]) {
+  for (const { name, plan } of CASES) {
+    t.test(`${size} ranks, ${name}: bytes per rank within 2 % of the formula`, async t => {
+      const partials = choosePartials(plan, size, LINK)
+      const bytes = counted(plan, size, partials).map(({ bytes }) => bytes)
+      const expected = totalBytes(exchangeBytes(plan, size, partials))
+      const mean = meanOf(bytes)
+      t.ok(Math.abs(mean / expected - 1) < 0.02, `${mean} bytes, the formula gives ${expected}; ${partials}`)
+    })
+  }
+}
+
+for (const backend of [nativeBackend('onednn'), wasm]) {
+  t.test(
+    `16 ranks, ${backend.name}: the busiest rank has at most 10 % more work than the mean (wasm: 13 %)`,
+    async t => {
+      for (const [name, plan] of [
+        ['rows', planOf(256, null)],
+        ['groups', planOf(4096, 16)],
+      ] as const) {
+        const flops = counted(plan, 16, choosePartials(plan, 16, LINK), backend).map(({ flops }) => flops)
+        const mean = meanOf(flops)
+        // A rank with less work than others only waits; it is the busiest one that all wait for.
+        const excess = Math.max(...flops) / mean - 1
+        t.ok(excess < (backend === wasm ? 0.13 : 0.1), `${name}: ${(100 * excess).toFixed(1)} % more than the mean`)
+      }
+    },
+  )
+}
+
+t.test('sums of gradients are chosen for large mini-batches alone, and never without groups', async t => {
+  t.notOk(choosePartials(planOf(4096, null), 4, LINK).some(Boolean))
+  t.notOk(choosePartials(planOf(64, 16), 4, LINK).slice(0, -2).some(Boolean))
+  t.ok(choosePartials(planOf(65_536, 16), 4, LINK).every(Boolean))
+})
