@@ -397,7 +397,7 @@ t.test('errors of the data section', async t => {
       { data: { ...DIGITS, normalise: 'z' } },
       `data.normalise is 'z', expected "auto", "none", "unit", "standardise" or "standardise-channels"`,
     ],
-    [{ data: { ...DIGITS, from: 'rank1' } }, `data.from is 'rank1', expected "each" or "rank0"`],
+    [{ data: { ...DIGITS, from: 'all' } }, `data.from is 'all', expected "each" or "rank0"`],
     [{ data: { ...table, query: '' } }, "data.query is '', expected non-empty text or null"],
     [{ data: { ...table, target: true } }, TARGET],
     [{ data: { ...table, weight: 3 } }, 'data.weight is 3, expected non-empty text or null'],
