@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { SCORE_NAMES, SCORES, type ScoreName } from '../config/scores.js'
-import { formatCount, formatLoss, formatNumber, formatPercent } from '../format.js'
+import { formatCount, formatCounted, formatLoss, formatNumber, formatPercent } from '../format.js'
 import type { Evaluation } from '../inference/evaluate.js'
 import { jsonObject, savedRun, single } from './options.js'
 
@@ -50,7 +50,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
     if (data !== undefined) process.stdout.write(`read from ${files.join(', ')}\n`)
     if (ignored.length > 0) {
       process.stdout.write(
-        `${formatCount(ignored.length)} columns that the model does not take: ${ignored.join(', ')}\n`,
+        `${formatCounted(ignored.length, 'column')} that the model does not take: ${ignored.join(', ')}\n`,
       )
     }
     if (note !== null) process.stderr.write(`note: ${note}\n`)

@@ -66,7 +66,7 @@ export function train(experiment: LoadedExperiment | ExperimentInput, options: T
 }
 
 const isLoaded = (experiment: LoadedExperiment | ExperimentInput): experiment is LoadedExperiment =>
-  'experiment' in experiment && 'baseDir' in experiment
+  typeof experiment === 'object' && experiment !== null && 'experiment' in experiment && 'baseDir' in experiment
 
 /** Queue of events for readers that may start at any time; each has its own position. Unread progress is replaced by newer. */
 class EventQueue {

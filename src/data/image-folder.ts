@@ -40,7 +40,12 @@ export async function openImageFolder(
   const expected = { file: 'the training pictures', size: train.size }
   const test = testFolder === null ? null : await readPart(testFolder, testForm, expected)
   const shape = { name: 'images', where: path, ...train.size, channels: train.channels, dtype: 'uint8' } as const
-  const warnings = [train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
+  const beside = divided ? folders.filter(name => name !== 'train' && name !== 'test') : []
+  const unread =
+    beside.length === 0
+      ? null
+      : `${path}: ignored beside train and test: ${formatList(beside, MOST_SHOWN)}; the validation split is a part of train, data.validation says how much`
+  const warnings = [unread, train.leftOut, test?.leftOut ?? null].filter(text => text !== null)
   const source = inMemorySource(shape, train.rows, test?.rows ?? null, config)
   const libraries = await pictureVersions()
   return { ...source, ...(libraries && { libraries }), warnings, notes: classNotes(source.classNames, train) }
@@ -101,8 +106,9 @@ async function listPictures(
       if (await isPictureFile(file)) pictures.push({ className, name, file })
       else leftOut.add(className, name)
     }
-    if (pictures.length === before)
-      throw noPictures(join(folder, className), inside.files.length, inside.folders.length)
+    if (pictures.length === before) {
+      throw noPictures(join(folder, className), inside.files.length, inside.folders.length, SPLIT.test(className))
+    }
   }
   if (pictures.length === 0) {
     throw new DataError(`${folder}: has no pictures, expected ${READ_FORMATS} files in one folder per class`)
@@ -110,7 +116,10 @@ async function listPictures(
   return { pictures, leftOut: leftOut.text }
 }
 
-function noPictures(folder: string, files: number, folders: number): DataError {
+/** Usual names of folders of a split, which are read as splits only if they are called `train` and `test`. */
+const SPLIT = /^(train|training|test|testing|val|valid|validation)$/i
+
+function noPictures(folder: string, files: number, folders: number, isSplit: boolean): DataError {
   const got = [
     files > 0 ? formatCounted(files, 'other file') : null,
     folders > 0 ? formatCounted(folders, 'folder') : null,
@@ -118,6 +127,11 @@ function noPictures(folder: string, files: number, folders: number): DataError {
   const content = got.filter(text => text !== null).join(' and ') || 'nothing'
   return new DataError(
     `${folder}: the class has no picture that can be read, expected ${READ_FORMATS} files in it; it has ${content}`,
-    { hint: 'convert its pictures, as to PNG, or move the folder elsewhere' },
+    {
+      hint:
+        isSplit && folders > 0
+          ? 'splits are two folders called train and test; data.path can also be the training folder, data.testPath the other one'
+          : 'convert its pictures, as to PNG, or move the folder elsewhere',
+    },
   )
 }

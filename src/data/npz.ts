@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type UnzipFileInfo, unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
 import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
+import { zipEntries } from '../formats/zip.js'
 import { type InputShape, isSameShape, shapeText } from '../tensor/input-shape.js'
 import { channelsLast, rowShape, withChannels } from './array-pictures.js'
 import { fileError } from './content.js'
@@ -90,6 +90,7 @@ async function readPart(
   const array = parseNpy(`${path}: ${features}`, x.bytes)
   const what = parseNpyLabels(`${path}: ${labels}`, y.bytes)
   const [rows] = array.shape
+  if (rows === undefined) throw new DataError(`${path}: ${features} is a single number, expected an array with rows`)
   const found = rowsOf(what, rows)
   if (found !== rows) {
     throw new DataError(`${path}: ${features} has ${rows} rows, expected ${found}, as ${labels} has`)
@@ -229,36 +230,21 @@ const arrayNames = (files: readonly string[]): string[] =>
 async function arraysOfArchive(path: string): Promise<Arrays> {
   const archive = await readFile(path).catch(cause => Promise.reject(fileError(path, 'cannot be read', cause)))
   const file = fileOf(path, archive)
-  const unzip = (wanted: (entry: UnzipFileInfo) => boolean) => {
-    try {
-      return unzipSync(archive, { filter: wanted })
-    } catch (cause) {
-      if (cause instanceof DataError) throw cause
-      throw new DataError(`${path}: is not a whole .npz archive: ${(cause as Error).message}`, { cause })
-    }
-  }
+  const entries = zipEntries(path, archive)
   return {
     async read(name) {
-      const entries = unzip(entry => {
-        if (entry.name !== `${name}.npy`) return false
-        const { originalSize: found, size } = entry
-        if (found > MAX_BYTES || found > size * MAX_RATIO) {
-          throw new DataError(
-            `${path}: ${entry.name} claims ${found} bytes out of ${size}, expected at most ${Math.min(MAX_BYTES, size * MAX_RATIO)}`,
-          )
-        }
-        return true
-      })
-      const bytes = entries[`${name}.npy`]
-      return bytes === undefined ? null : { bytes, file }
+      const entry = entries.find(each => each.name === `${name}.npy`)
+      if (entry === undefined) return null
+      const { originalSize: found, size } = entry
+      if (found > MAX_BYTES || found > size * MAX_RATIO) {
+        throw new DataError(
+          `${path}: ${entry.name} claims ${found} bytes out of ${size}, expected at most ${Math.min(MAX_BYTES, size * MAX_RATIO)}`,
+        )
+      }
+      return { bytes: entry.read(), file }
     },
     async names() {
-      const names: string[] = []
-      unzip(({ name }) => {
-        names.push(name)
-        return false
-      })
-      return arrayNames(names)
+      return arrayNames(entries.map(({ name }) => name))
     },
   }
 }

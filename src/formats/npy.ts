@@ -111,7 +111,7 @@ interface NpyFile {
 function openNpy(where: string, bytes: Uint8Array): NpyFile {
   const { header, start } = headerOf(where, bytes)
   const [, order, type] = /'descr': *'([<>|=]?)(\w+)'/.exec(header) ?? []
-  if (type === undefined) throw unknownType(where, header.slice(0, 80), Object.keys(READERS).join(', '))
+  if (type === undefined) throw unknownType(where, descrOf(header), Object.keys(READERS).join(', '))
   const fortran = /'fortran_order': *(True|False)/.exec(header)?.[1]
   const dims = /'shape': *\(([\d, ]*)\)/.exec(header)?.[1]
   if (fortran === undefined || dims === undefined) {
@@ -120,6 +120,12 @@ function openNpy(where: string, bytes: Uint8Array): NpyFile {
   const shape = dims.split(',').flatMap(dim => (dim.trim() === '' ? [] : [Number(dim)]))
   const count = shape.reduce((size, dim) => size * dim, 1)
   return { type, shape, count, fortran: fortran === 'True', little: order !== '>', body: bytes.subarray(start) }
+}
+
+/** Type of the elements as the header writes it, such as `<M8[s]` of dates, or fields by name. */
+const descrOf = (header: string): string => {
+  const [, text, fields] = /'descr': *(?:'([^']*)'|(.{0,60}))/s.exec(header) ?? []
+  return text ?? fields ?? header.slice(0, 80)
 }
 
 /** A view of the elements, which must be as many as the header says. `size`: bytes of one. */
@@ -135,7 +141,9 @@ function elementsOf(where: string, { type, shape, count, body }: NpyFile, size: 
 function unknownType(where: string, type: string, known: string): DataError {
   const hint = type.startsWith('O')
     ? 'objects are kept as Python pickles, which are programs: save numbers, or texts by labels.astype(str)'
-    : undefined
+    : type.includes('M8') || type.includes('m8')
+      ? 'dates as numbers: dates.astype("int64"), or the difference from a date in common'
+      : undefined
   return new DataError(`${where}: elements are ${inspect(type)}, expected one of ${known}`, { hint })
 }
 

@@ -114,8 +114,8 @@ function placeProducts(
   const weights = table.filter(({ kind }) => kind === 'weight')
   const tried = layouts.map(layout => ({ layout, found: arrangeProducts(products, weights, layout, order) }))
   const possible = tried.filter(({ found }) => found.kind !== 'none')
-  // Keras calls its matrices kernels, which are (inputs, outputs); `weight` is (outputs, inputs) in PyTorch alone.
-  const isKeras = products.every(product => /kernel(:\d+)?$/i.test(mainArray(product).name))
+  // Kernels of Keras and coefs_ of scikit-learn are (inputs, outputs); `weight` is (outputs, inputs) in PyTorch alone.
+  const isKeras = products.every(product => /kernel(:\d+)?$|^coefs?_*\d*$/i.test(mainArray(product).name))
   const left = possible.length > 1 && isKeras ? possible.filter(({ layout }) => layout === 'in-out') : possible
   const open = left.find(({ found }) => found.kind === 'ambiguous')
   if (open?.found.kind === 'ambiguous') throw ambiguous(file, open.found.candidates)

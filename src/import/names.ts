@@ -12,6 +12,8 @@ export type Kind = Parameter['kind']
 const KINDS: Readonly<Record<string, Kind>> = {
   ...{ weight: 'weight', weights: 'weight', kernel: 'weight', w: 'weight' },
   ...{ bias: 'bias', biases: 'bias', b: 'bias' },
+  // scikit-learn's MLPClassifier has lists of arrays: coefs_0, intercepts_0.
+  ...{ coefs: 'weight', coef: 'weight', intercepts: 'bias', intercept: 'bias' },
   ...{ gamma: 'scale', scale: 'scale', beta: 'shift', shift: 'shift', offset: 'shift' },
   ...{ running_mean: 'mean', moving_mean: 'mean', mean: 'mean' },
   ...{ running_var: 'variance', moving_variance: 'variance', variance: 'variance', var: 'variance' },

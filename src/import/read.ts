@@ -7,11 +7,11 @@ import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { unzipSync } from 'fflate'
 import { DataError } from '../errors.js'
 import { parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { FACTS } from '../formats/npz-facts.js'
 import { TensorFile } from '../formats/tensor-file.js'
+import { zipEntries } from '../formats/zip.js'
 import { halvesOf, widenBf16, widenF16 } from '../tensor/bf16.js'
 
 /** One array of a file, row-major. */
@@ -60,22 +60,12 @@ async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise
   const archive = await readFile(file).catch(cause => {
     throw new DataError(`${file}: cannot be read: ${cause.message}`, { cause })
   })
-  let entries: Record<string, Uint8Array>
-  try {
-    entries = unzipSync(archive, {
-      filter({ name, originalSize }) {
-        if (!name.endsWith('.npy') || !wanted.test(name.slice(0, -4))) return false
-        expectSize(file, name.slice(0, -4), originalSize, mostBytes)
-        return true
-      },
-    })
-  } catch (cause) {
-    if (cause instanceof DataError) throw cause
-    throw new DataError(`${file}: is not a whole .npz archive: ${(cause as Error).message}`, { cause })
-  }
   const texts = new Map<string, string>()
-  const arrays = Object.entries(entries).flatMap(([entry, bytes]): ForeignArray[] => {
-    const name = entry.slice(0, -'.npy'.length)
+  const arrays = zipEntries(file, archive).flatMap((entry): ForeignArray[] => {
+    const name = entry.name.slice(0, -'.npy'.length)
+    if (!entry.name.endsWith('.npy') || !wanted.test(name)) return []
+    expectSize(file, name, entry.originalSize, mostBytes)
+    const bytes = entry.read()
     const where = `${file}: ${name}`
     const { type, shape, values } = name === FACTS ? parseNpyLabels(where, bytes) : parseNpy(where, bytes)
     if (typeof values[0] !== 'string') {

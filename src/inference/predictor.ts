@@ -320,15 +320,22 @@ export class Predictor {
     }
     const features = new (dtype === 'uint8' ? Uint8Array : Float32Array)(samples.length * size)
     for (const [row, sample] of (samples as readonly ArrayLike<number>[]).entries()) {
-      if (sample?.length !== size) {
-        throw new ShapeError(`samples: sample ${row} has ${sample?.length} numbers, expected ${size}; ${what}`)
+      if (typeof sample?.length !== 'number') {
+        throw new ShapeError(
+          `samples: sample ${row} is ${inspect(sample, { depth: 0 })}, expected an array of numbers; ${what}`,
+        )
+      }
+      if (sample.length !== size) {
+        throw new ShapeError(`samples: sample ${row} has ${sample.length} numbers, expected ${size}; ${what}`)
       }
       for (let i = 0; i < size; i++) {
         const value = sample[i]
         const isGood =
-          dtype === 'uint8' ? Number.isInteger(value) && value >= 0 && value <= 255 : Number.isFinite(value)
+          dtype === 'uint8'
+            ? Number.isInteger(value) && value >= 0 && value <= 255
+            : Number.isFinite(Math.fround(value))
         if (!isGood) {
-          const wanted = dtype === 'uint8' ? 'an integer from 0 to 255' : 'a finite number'
+          const wanted = dtype === 'uint8' ? 'an integer from 0 to 255' : 'a finite number in f32'
           throw new ShapeError(`samples: feature ${i} of sample ${row} is ${inspect(value)}, expected ${wanted}`)
         }
         features[row * size + i] = value

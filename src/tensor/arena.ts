@@ -60,8 +60,12 @@ export function createArena(bytes: number): WebAssembly.Memory {
 const RESERVED_BYTES = 10 * 2 ** 30
 
 /** Exported for tests. `limit`: bytes of address space this process may use; null where nothing limits it. */
-export function arenaRefused(bytes: number, cause: unknown, limit: number | null): RunError {
-  const refused = `memory: the system refuses ${formatBytes(bytes)} of shared memory`
+export const arenaRefused = (bytes: number, cause: unknown, limit: number | null): RunError =>
+  memoryRefused('shared memory', bytes, cause, limit)
+
+/** Error for a memory of WebAssembly that the system refuses. `what` names it; `limit`: as for `arenaRefused`. */
+export function memoryRefused(what: string, bytes: number, cause: unknown, limit: number | null): RunError {
+  const refused = `memory: the system refuses ${formatBytes(bytes)} of ${what}`
   if (limit === null) {
     return new RunError(refused, { cause, hint: 'a smaller network or data set, or a machine with more memory' })
   }

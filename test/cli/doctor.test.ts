@@ -164,6 +164,8 @@ t.test(
   async t => {
     const dir = t.testdir({
       'e.json': JSON.stringify({ data: { dataset: 'digits' }, model: { hidden: [8] }, train: { epochs: 1 } }),
+      't.json': JSON.stringify({ data: { dataset: 'table', path: 't.csv' }, train: { epochs: 1 } }),
+      't.csv': `x,class\n${Array.from({ length: 20 }, (_, i) => `${i},${i % 2 === 0 ? 'a' : 'b'}\n`).join('')}`,
     })
     const trained = await shell(LIMIT, dir, 'train', 'e.json', '--backend', 'wasm', '--quiet', '--json')
     const diagnosed = await shell(LIMIT, dir, 'doctor', '--json')
@@ -175,6 +177,11 @@ t.test(
       t.match(
         trained.stderr,
         /^memory: the system refuses [^\n]* of shared memory; the address space of this process is limited to 6\.1 GB[^\n]*\nhint: ulimit -v unlimited[^\n]*\n$/,
+      )
+      const { stderr } = await shell(LIMIT, dir, 'train', 't.json', '--backend', 'wasm', '--quiet')
+      t.match(
+        stderr,
+        /^memory: the system refuses [^\n]*; the address space [^\n]*\nhint: ulimit -v unlimited[^\n]*\n$/,
       )
       t.match(problems.join(), /memory: the system refuses .*; hint: ulimit -v unlimited/)
     }

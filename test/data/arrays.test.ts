@@ -320,6 +320,21 @@ t.test('errors of arrays name the file and the problem', async t => {
   }
 })
 
+t.test('types that are not read are named as NumPy writes them', async t => {
+  const dates = npy('<M8[s]', [6, 1], bytesOf(LABELS))
+  await t.rejects(openArrays({ ...KERAS, 'x_train.npy': dates }), {
+    name: 'DataError',
+    message: /x_train: elements are '<M8\[s\]', expected one of b1, /,
+    hint: /^dates as numbers/,
+  })
+  const single = npy('<f4', [1], new Uint8Array(4))
+  const scalar = Buffer.from(Buffer.from(single).toString('latin1').replace('(1,)', '(  )'), 'latin1')
+  await t.rejects(openArrays({ ...KERAS, 'x_train.npy': scalar }), {
+    name: 'DataError',
+    message: /x_train is a single number, expected an array with rows/,
+  })
+})
+
 t.test('archives that are truncated or claim what they cannot hold are refused', async t => {
   const archive = zipSync(KERAS)
   for (const length of [0, 10, 100, archive.length - 1]) {
@@ -330,6 +345,15 @@ t.test('archives that are truncated or claim what they cannot hold are refused',
       `${length} bytes`,
     )
   }
+  // A byte of the pixels, which is a valid pixel too: only the checksum tells.
+  const flipped = Buffer.from(zipSync(KERAS, { level: 0 }))
+  flipped[flipped.indexOf(PIXELS.slice(0, 36)) + 5] ^= 1
+  await t.rejects(
+    openDataset(dataConfig({ dataset: 'npz', path: join(writeFiles({ 'flipped.npz': flipped }), 'flipped.npz') }), {
+      baseDir: '/',
+    }),
+    { name: 'DataError', message: /flipped\.npz: is not a whole \.npz archive: CRC-32 of x_train\.npy is/ },
+  )
   // The size that the directory claims of the first file, at 24 bytes into its entry.
   const bomb = Buffer.from(archive)
   const entry = bomb.indexOf('PK\x01\x02', 0, 'latin1')

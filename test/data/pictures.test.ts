@@ -83,6 +83,24 @@ t.test('files that are not read are named and counted', async t => {
   ])
 })
 
+t.test('folders beside train and test are named; other names of splits are explained', async t => {
+  const parts = (names: readonly string[]): Files =>
+    Object.fromEntries(names.flatMap(part => Object.entries(TWO).map(([name, bytes]) => [`${part}/${name}`, bytes])))
+  const path = writeFiles(parts(['train', 'val', 'test']))
+  const { source } = await trainRows(path)
+  t.same([source.train.rows, source.test.rows], [10, 10])
+  t.match(source.warnings, [`${path}: ignored beside train and test: val; the validation split is a part of train`])
+  for (const names of [
+    ['train', 'val'],
+    ['Train', 'Test'],
+  ]) {
+    await t.rejects(open(writeFiles(parts(names))), {
+      name: 'DataError',
+      hint: /^splits are two folders called train and test; .* data\.testPath/,
+    })
+  }
+})
+
 t.test('a class without a readable picture is an error, in the training and the test part', async t => {
   for (const [name, files, message] of [
     [

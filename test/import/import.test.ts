@@ -156,6 +156,11 @@ t.test('square weights: names decide the layout, otherwise the option must', asy
     expectNetwork(t, assignWeights('x', square(layout, 'weight'), table, layout).parameters)
   }
   expectNetwork(t, assignWeights('x', square('in-out', 'kernel'), table, null).parameters)
+  const scikit = square('in-out', 'weight').map(array => {
+    const [, layer, kind] = /^(\d+)\.(weight|bias)$/.exec(array.name)!
+    return { ...array, name: `${kind === 'weight' ? 'coefs' : 'intercepts'}_${layer}` }
+  })
+  expectNetwork(t, assignWeights('x', scikit, table, null).parameters)
 })
 
 t.test('arrays that do not fit are refused with their name, their shape and the expected shapes', async t => {
@@ -215,6 +220,13 @@ t.test('a file that is damaged, or claims more than the model can hold, is refus
     message: /half\.npz: is not a whole \.npz archive/,
   })
   await t.rejects(importWeights(join(dir, 'none.npz'), table, null), { message: /none\.npz: cannot be read: ENOENT/ })
+  // A byte of a stored array, which the directory's CRC-32 does not fit any more.
+  const flipped = encodeNpz([{ name: 'a', shape: [6, 5], data: new Float32Array(30).fill(0.5) }])
+  flipped[Buffer.from(flipped).indexOf(Buffer.from(Float32Array.of(0.5).buffer)) + 2] ^= 1
+  writeFileSync(join(dir, 'flipped.npz'), flipped)
+  await t.rejects(importWeights(join(dir, 'flipped.npz'), table, null), {
+    message: /flipped\.npz: is not a whole \.npz archive: CRC-32 of a\.npy is \w{8}, expected \w{8}/,
+  })
   const large = join(dir, 'large.npz')
   writeFileSync(large, encodeNpz([{ name: 'a', shape: [20_000], data: new Float32Array(20_000) }]))
   await t.rejects(importWeights(large, table, null), {

@@ -132,7 +132,7 @@ t.test('samples as plain arrays give the same predictions; invalid samples are r
     [[rows[0], rows[1].slice(1)], /sample 1 has 783 numbers, expected 784; an image is 28 x 28/],
     [[rows[0].with(5, 256)], /feature 5 of sample 0 is 256, expected an integer from 0 to 255/],
     [[rows[0].with(5, 0.5)], /feature 5 of sample 0 is 0.5, expected an integer/],
-    [rows[0], /sample 0 has undefined numbers/],
+    [rows[0], /sample 0 is \d+, expected an array of numbers; an image is 28 x 28/],
     [new Float32Array(F), /are Float32Array, expected uint8/],
     [new Float64Array(F), /samples: is Float64Array, expected Uint8Array, Float32Array or an array of samples/],
     ['image', /samples: is 'image', expected/],
@@ -173,6 +173,10 @@ t.test('a regression has target names and no classes, a classifier classes and n
     message: /predicts targets, expected a network that predicts classes/,
   })
   t.throws(() => regression.predict([[1, Number.NaN]]), { message: /feature 1 of sample 0 is NaN, expected a finite/ })
+  t.throws(() => regression.predict([[1, 1e39]]), {
+    name: 'ShapeError',
+    message: /is 1e\+39, expected a finite number in f32/,
+  })
   t.strictSame([predictor.task, predictor.targetNames], ['classification', []])
   t.strictSame(predictor.classNames, predictor.outputNames)
   t.throws(() => predictor.predictTargets(test.features), {

@@ -3,6 +3,7 @@
  * own.
  */
 import { readFileSync } from 'node:fs'
+import { addressSpaceLimit, memoryRefused } from '../../../tensor/arena.js'
 
 /** Byte of the thread's memory. */
 type Pointer = number
@@ -79,6 +80,15 @@ export class Rooms {
   }
 }
 
+/** Throws RunError where the system refuses the memory. */
+function memoryOf(pages: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: 65_536 })
+  } catch (cause) {
+    throw memoryRefused('memory', pages * PAGE_BYTES, cause, addressSpaceLimit())
+  }
+}
+
 /** Instance with memory of a fixed size. */
 export class ScanMemory {
   readonly call: ScanExports
@@ -92,7 +102,7 @@ export class ScanMemory {
   constructor(rooms: Rooms, fields: FieldReaders = NO_FIELDS) {
     this.powers = rooms.take(POWERS.byteLength)
     const pages = Math.ceil(rooms.bytes / PAGE_BYTES)
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: 65_536 })
+    const memory = memoryOf(pages)
     const imports = { env: { memory }, fields: { number: fields.number, text: fields.text } }
     this.call = new WebAssembly.Instance(scanModule(), imports).exports as unknown as ScanExports
     const buffer = memory.buffer as ArrayBuffer
