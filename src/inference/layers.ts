@@ -5,7 +5,10 @@ import { bytesOfFeatures } from '../data/input.js'
 import { isSet } from '../data/scores/classification.js'
 import type { Features } from '../data/source.js'
 import { formatList, formatNumber } from '../format.js'
+import { outputOf } from '../model/convolution.js'
 import type { LayerPanel, WeightTile } from '../picture/layers.js'
+import { mapsTitle } from '../picture/mosaic.js'
+import type { InputShape } from '../tensor/input-shape.js'
 import type { Predictor } from './predictor.js'
 
 export interface LayerSummary {
@@ -17,17 +20,20 @@ export interface LayerSummary {
   readonly least: number
   readonly most: number
   readonly values: Float32Array
+  /** Of feature maps, their shape: values are (height, width, channels). */
+  readonly maps?: InputShape | undefined
 }
 
 /** Activations for one sample (F), layer by layer. */
 export function summarizeLayers(predictor: Predictor, sample: Features): LayerSummary[] {
-  return predictor
-    .activations(sample)
-    .map(({ layer, kind, values: { data: values } }) => ({ layer, kind, ...summaryOf(values) }))
+  return predictor.activations(sample).map(({ layer, kind, values: { data: values } }) => {
+    const convolution = kind === 'hidden' ? predictor.convolutions[layer - 1] : undefined
+    return { layer, kind, ...summaryOf(values), ...(convolution && { maps: outputOf(convolution) }) }
+  })
 }
 
 /** Summary of one layer's activations for one sample. */
-export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind'> {
+export function summaryOf(values: Float32Array): Omit<LayerSummary, 'layer' | 'kind' | 'maps'> {
   let [on, least, most] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   // By index: `for of` over an array of numbers takes ten times as long.
   for (let i = 0; i < values.length; i++) {
@@ -57,7 +63,7 @@ export function layerPanels(
   },
   layers: readonly LayerSummary[],
 ): LayerPanel[] {
-  return layers.map(({ layer, kind, units, active, values }) => {
+  return layers.map(({ layer, kind, units, active, values, maps }) => {
     const name = kind === 'hidden' ? `layer ${layer}` : kind
     const named = kind === 'output' && units <= MOST_NAMED
     const what = {
@@ -68,7 +74,9 @@ export function layerPanels(
     return {
       title: isPicture
         ? `${name}: ${width} x ${height} pixels in colour`
-        : `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
+        : maps
+          ? `${name}: ${mapsTitle(maps)}`
+          : `${name}: ${units} ${kind === 'hidden' ? 'units' : what[kind]}`,
       note:
         kind === 'output'
           ? `predicts ${saidBy(input.task, values, outputNames)}`
@@ -76,6 +84,7 @@ export function layerPanels(
       values,
       names: named ? outputNames : null,
       shape: isPicture || (kind === 'input' && values.length === height * width) ? { height, width } : null,
+      ...(maps && { maps }),
       ...(isPicture && {
         picture: input.dtype === 'uint8' ? bytesOfFeatures(values, input.scaling) : aroundMean(values),
       }),

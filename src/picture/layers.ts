@@ -7,6 +7,7 @@ import type { InputShape } from '../tensor/input-shape.js'
 import { Canvas, type Colour } from './canvas.js'
 import { FAINT, INK, pixelColours, type Scale, scaleFor, WHITE } from './colours.js'
 import { GLYPH, textWidth } from './font.js'
+import { mosaicOf } from './mosaic.js'
 
 export interface LayerPanel {
   /** `input`, `layer 1`, `output` */
@@ -20,6 +21,8 @@ export interface LayerPanel {
   readonly shape: { readonly height: number; readonly width: number } | null
   /** Bytes (height, width, 3) of a picture in colour, which is drawn as it is. */
   readonly picture?: Uint8Array
+  /** Shape of feature maps, which are drawn one by one. */
+  readonly maps?: InputShape | undefined
 }
 
 const MARGIN = 20
@@ -66,9 +69,23 @@ function sizeOf(panel: LayerPanel): { width: number; height: number } {
   return { width: Math.max(width, words, BAR.width), height: 2 * LINE + height + scale }
 }
 
-function bodySize({ values, names, shape }: LayerPanel): { width: number; height: number; pixel: number } {
-  if (names !== null) return { width: SIDE, height: values.length * NAMED.row, pixel: 1 }
+/** Columns and rows of a panel's values, and the index of each cell's; null: it has none. */
+export function cellsOf({ values, shape, maps }: Pick<LayerPanel, 'values' | 'shape' | 'maps'>) {
+  if (maps) {
+    const { width: columns, height: rows, indexAt } = mosaicOf(maps)
+    return { columns, rows, indexAt }
+  }
   const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
+  const indexAt = (column: number, row: number) => {
+    const unit = row * columns + column
+    return unit < values.length ? unit : null
+  }
+  return { columns, rows, indexAt }
+}
+
+function bodySize(panel: LayerPanel): { width: number; height: number; pixel: number } {
+  if (panel.names !== null) return { width: SIDE, height: panel.values.length * NAMED.row, pixel: 1 }
+  const { columns, rows } = cellsOf(panel)
   const pixel = Math.max(1, Math.floor(SIDE / Math.max(columns, rows)))
   return { width: columns * pixel, height: rows * pixel, pixel }
 }
@@ -89,12 +106,12 @@ function drawPanel(canvas: Canvas, panel: LayerPanel, x: number, y: number): voi
     return
   }
   const scale = scaleFor(values)
-  const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
+  const { columns, rows, indexAt } = cellsOf(panel)
   canvas.cells({
     ...{ x, y: top, width: columns, height: rows, scale: pixel },
     colourOf: (column, row) => {
-      const unit = row * columns + column
-      return unit < values.length ? scale.colourOf(values[unit]) : EMPTY
+      const at = indexAt(column, row)
+      return at === null ? EMPTY : scale.colourOf(values[at])
     },
   })
   drawScale(canvas, scale, x, top + height + MARGIN / 2)

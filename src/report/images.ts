@@ -1,7 +1,7 @@
 /** Arrays of values as images embedded in a page. Pure; any thread. */
 import { Canvas, type Colour } from '../picture/canvas.js'
 import { pixelColours, scaleFor, WHITE } from '../picture/colours.js'
-import { gridFor } from '../picture/layers.js'
+import { cellsOf } from '../picture/layers.js'
 import { encodePng } from '../picture/png.js'
 import type { InputShape } from '../tensor/input-shape.js'
 import { type Html, html } from './html.js'
@@ -31,14 +31,18 @@ export const bytePixels = (pixels: Uint8Array, { height, width, channels }: Inpu
 })
 
 /** Image of activations, with the colours and order of `activations --out`. */
-export function unitPixels(values: Float32Array, shape: { height: number; width: number } | null): Pixels {
-  const { columns, rows } = shape ? { columns: shape.width, rows: shape.height } : gridFor(values.length)
+export function unitPixels(
+  values: Float32Array,
+  shape: { height: number; width: number } | null,
+  maps?: InputShape,
+): Pixels {
+  const { columns, rows, indexAt } = cellsOf({ values, shape, ...(maps && { maps }) })
   const scale = scaleFor(values)
   return {
     ...{ width: columns, height: rows },
     colourOf: (column, row) => {
-      const unit = row * columns + column
-      return unit < values.length ? scale.colourOf(values[unit]) : EMPTY
+      const at = indexAt(column, row)
+      return at === null ? EMPTY : scale.colourOf(values[at])
     },
   }
 }

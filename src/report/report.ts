@@ -166,7 +166,10 @@ function testReport(results: TestResultsOrReason): RunReport['test'] {
     })),
     examples: results.examples.map(({ index, truth, layers, pixels = null }) => ({
       ...{ index, truth: named(truth), pixels },
-      layers: layers.map(({ layer, kind, values }) => ({ layer, kind, ...summaryOf(values) })),
+      layers: layers.map(({ layer, kind, values, maps }) => ({
+        ...{ layer, kind, ...summaryOf(values) },
+        ...(maps && { maps }),
+      })),
     })),
   }
 }

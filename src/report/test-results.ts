@@ -128,8 +128,9 @@ function resultsOf(
       return {
         index,
         truth: test.labels[index],
-        layers: summarizeLayers(predictor, sample).map(({ layer, kind, units, values }) => ({
+        layers: summarizeLayers(predictor, sample).map(({ layer, kind, units, values, maps }) => ({
           ...{ layer, kind, units, values },
+          ...(maps && { maps }),
         })),
         ...(isScaled && { pixels: sample.slice() }),
       }
@@ -175,7 +176,12 @@ const schema = z
         truth: count,
         pixels: packed.optional(),
         layers: z.array(
-          z.strictObject({ layer: count, kind: z.enum(['input', 'hidden', 'output']), units: count, values: packed }),
+          z
+            .strictObject({
+              ...{ layer: count, kind: z.enum(['input', 'hidden', 'output']), units: count, values: packed },
+              maps: z.strictObject({ height: count, width: count, channels: count }).optional(),
+            })
+            .refine(({ units, maps }) => maps === undefined || inputSize(maps) === units),
         ),
       }),
     ),

@@ -54,15 +54,23 @@ const ROW: Schema = {
 }
 
 const share = object({ label: count, className: text, probability: number })
-const layer = object({
-  layer: count,
-  kind: { type: 'string', enum: ['input', 'hidden', 'output'] },
-  units: count,
-  active: { ...number, description: 'Share of units above 0.' },
-  least: number,
-  most: number,
-  values: list(number),
-})
+const layer = object(
+  {
+    layer: count,
+    kind: { type: 'string', enum: ['input', 'hidden', 'output'] },
+    units: count,
+    active: { ...number, description: 'Share of units above 0.' },
+    least: number,
+    most: number,
+    values: list(number),
+    maps: {
+      ...object({ height: count, width: count, channels: count }),
+      description:
+        'Of a convolution: the shape of its feature maps, whose values are in the order (height, width, channels).',
+    },
+  },
+  'maps',
+)
 const prediction = object(
   {
     label: count,

@@ -3,6 +3,7 @@ import type { Task } from '../config/tasks.js'
 import type { TableEncoding } from '../data/table/encoding.js'
 import type { PictureInput, Preparation } from '../picture/preparation.js'
 import type { ProgressEvent, RunSummary, StartEvent, TrainEvent } from '../run/events.js'
+import type { InputShape } from '../tensor/input-shape.js'
 
 /** State of a run; `stopped`: it did not end and nobody trains it any more, as after a kill. `weights`: a checkpoint by itself. */
 export type RunStatus = RunSummary['status'] | 'running' | 'stopped' | 'weights'
@@ -63,6 +64,8 @@ export interface LayerJson {
   readonly least: number
   readonly most: number
   readonly values: readonly number[]
+  /** Of feature maps, their shape: values are (height, width, channels). */
+  readonly maps?: InputShape | undefined
 }
 
 interface AnyPrediction {

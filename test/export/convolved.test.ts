@@ -9,6 +9,8 @@ import { train } from '../../src/coordinator/new-run.js'
 import { readForeign } from '../../src/import/read.js'
 import { exportWeights, loadTestSamples, Predictor } from '../../src/index.js'
 import { evaluate } from '../../src/inference/evaluate.js'
+import { summarizeLayers } from '../../src/inference/layers.js'
+import { outputOf } from '../../src/model/convolution.js'
 import { TINY, writeTinyData } from '../helpers/tiny-data.js'
 import { runTfjs, worstDifference } from './tfjs-model.js'
 
@@ -72,6 +74,11 @@ for (const [name, model] of Object.entries(MODELS)) {
     t.ok(accuracy! > 0.3, `accuracy ${accuracy}`)
     const want = predictor.predict(images).data
     t.same((await predictor.predictAsync(images)).data, want, 'threads of a pool compute the same')
+    for (const { layer, maps, units } of summarizeLayers(predictor, images.subarray(0, features))) {
+      const convolution = predictor.convolutions[layer - 1]
+      t.same(maps, convolution && outputOf(convolution), `layer ${layer}`)
+      t.ok(maps === undefined || units === maps.height * maps.width * maps.channels)
+    }
     await predictor.close()
 
     const folder = t.testdir()

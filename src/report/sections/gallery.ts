@@ -1,6 +1,7 @@
 /** Images: the most confident mistakes, and the activations of every layer for one image. Pure; any thread. */
 import { formatPercent } from '../../format.js'
 import { type LayerSummary, MOST_NAMED } from '../../inference/layers.js'
+import { mapsTitle } from '../../picture/mosaic.js'
 import type { InputShape } from '../../tensor/input-shape.js'
 import { data, type Html, html } from '../html.js'
 import { bytePixels, image, keyPixels, unitPixels } from '../images.js'
@@ -45,7 +46,7 @@ ${layers.map(layer => layerPanel(layer, pixels, shape, classes, truth.label))}</
 }
 
 function layerPanel(
-  { layer, kind, units, active, least, most, values }: LayerSummary,
+  { layer, kind, units, active, least, most, values, maps }: LayerSummary,
   pixels: Uint8Array | null,
   shape: InputShape,
   classes: TestReport['classes'],
@@ -53,7 +54,7 @@ function layerPanel(
 ): Html {
   const name = kind === 'hidden' ? `Layer ${layer}` : kind === 'input' ? 'Input' : 'Output'
   const drawn = () =>
-    html`${image('pixels layer', `${name}: activations of ${units} units`, unitPixels(values, null))}${image('key', '', keyPixels(values))}`
+    html`${image('pixels layer', `${name}: activations of ${maps ? mapsTitle(maps) : `${units} units`}`, unitPixels(values, null, maps))}${image('key', '', keyPixels(values))}`
   const input = () => {
     const bytes = pixels ?? Uint8Array.from(values, value => Math.round(255 * value))
     return image('pixels layer', `The image: ${shape.height} by ${shape.width} pixels`, bytePixels(bytes, shape))
@@ -62,7 +63,7 @@ function layerPanel(
   const what =
     kind === 'input'
       ? `${shape.height} × ${shape.width} pixels${shape.channels === 3 ? ' of three colours' : ''}`
-      : html`${units} ${kind === 'output' ? 'classes' : 'units'}, ${data(active, value => formatPercent(value, 0))} above 0`
+      : html`${maps ? mapsTitle(maps) : `${units} ${kind === 'output' ? 'classes' : 'units'}`}, ${data(active, value => formatPercent(value, 0))} above 0`
   return html`<li><p class="layer-name">${name}</p>
 ${kind === 'input' ? input() : named ? outputBars(values, classes, truth) : drawn()}
 <p class="then">${what}<br>from ${data(least, short)} to ${data(most, short)}</p></li>

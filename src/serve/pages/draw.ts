@@ -1,5 +1,6 @@
 /** Page `Draw`: input from paper or test images, output of probabilities and layers. Browser. */
 import { formatCount, formatPercent } from '../../format.js'
+import { mapsTitle, mosaicOf } from '../../picture/mosaic.js'
 import type {
   ClassPredictionJson,
   ImagesResponse,
@@ -10,7 +11,7 @@ import type {
 } from '../protocol.js'
 import { Board } from './board.js'
 import { byId, element, messageOf, request } from './dom.js'
-import { bytesOf, columnsFor, drawImage, drawUnits } from './heatmap.js'
+import { bytesOf, columnsFor, drawImage, drawMaps, drawUnits } from './heatmap.js'
 import { type Photo, takePhotos } from './photo.js'
 import { lineOf, RunPicker, showTrouble } from './pick-run.js'
 
@@ -208,7 +209,7 @@ class DrawPage {
     for (const [i, layer] of shown.entries()) {
       const panel = panels.children[i] as HTMLElement
       const canvas = panel.querySelector('canvas')!
-      const { least, most } = drawUnits(canvas, layer.values)
+      const { least, most } = layer.maps ? drawMaps(canvas, layer.values, layer.maps) : drawUnits(canvas, layer.values)
       const active = layer.kind === 'output' ? 'probabilities' : `${formatPercent(layer.active, 0)} active`
       panel.querySelector('.note')!.textContent = `${active}, colours from ${short(least)} to ${short(most)}`
       canvas.ariaLabel = `${titleOf(layer)}: ${active}`
@@ -262,8 +263,10 @@ class DrawPage {
   }
 }
 
-const titleOf = ({ kind, layer, units }: LayerJson): string =>
-  kind === 'output' ? `Output, ${units} classes` : `Hidden layer ${layer}, ${formatCount(units)} units`
+const titleOf = ({ kind, layer, units, maps }: LayerJson): string =>
+  kind === 'output'
+    ? `Output, ${units} classes`
+    : `Hidden layer ${layer}, ${maps ? mapsTitle(maps) : `${formatCount(units)} units`}`
 
 function panelFor(layer: LayerJson): HTMLElement {
   const canvas = element('canvas', { className: 'pixels' })
@@ -274,7 +277,7 @@ function panelFor(layer: LayerJson): HTMLElement {
     element('figcaption', {}, titleOf(layer), element('br'), element('span', { className: 'note faint' })),
     canvas,
   )
-  const columns = columnsFor(layer.units)
+  const columns = layer.maps ? mosaicOf(layer.maps).width : columnsFor(layer.units)
   const side = Math.max(UNIT.least, Math.min(UNIT.most, Math.floor(UNIT.room / columns)))
   panel.style.width = `min(100%, ${Math.max(columns * side, 300)}px)`
   canvas.style.maxWidth = `${columns * side}px`

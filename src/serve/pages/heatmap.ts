@@ -1,5 +1,7 @@
 /** Values as pixels: images as they are, layers in a scale of colours. Browser. One value is one pixel; CSS enlarges it. */
 import { pixelColours, type Scale, scaleFor } from '../../picture/colours.js'
+import { mosaicOf } from '../../picture/mosaic.js'
+import type { InputShape } from '../../tensor/input-shape.js'
 
 interface Grid {
   readonly width: number
@@ -32,6 +34,17 @@ export function drawUnits(canvas: HTMLCanvasElement, values: readonly number[]):
   return scale
 }
 
+/** Draws feature maps one by one, in one scale; cells between them are clear. */
+export function drawMaps(canvas: HTMLCanvasElement, values: readonly number[], maps: InputShape): Scale {
+  const { width, height, indexAt } = mosaicOf(maps)
+  const scale = scaleFor(values)
+  paint(canvas, { width, height }, width * height, i => {
+    const at = indexAt(i % width, Math.floor(i / width))
+    return at === null ? null : scale.colourOf(values[at])
+  })
+  return scale
+}
+
 /** Decodes base64. */
 export const bytesOf = (base64: string): Uint8Array => Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
 
@@ -39,15 +52,15 @@ function paint(
   canvas: HTMLCanvasElement,
   { width, height }: Grid,
   count: number,
-  colourOf: (i: number) => readonly [number, number, number],
+  colourOf: (i: number) => readonly [number, number, number] | null,
 ): void {
   canvas.width = width
   canvas.height = height
   const context = canvas.getContext('2d')!
   const image = context.createImageData(width, height)
   for (let i = 0; i < count; i++) {
-    const [r, g, b] = colourOf(i)
-    image.data.set([r, g, b, 255], 4 * i)
+    const colour = colourOf(i)
+    if (colour !== null) image.data.set([...colour, 255], 4 * i)
   }
   context.putImageData(image, 0, 0)
 }
