@@ -75,5 +75,5 @@ t.test('docs/data.md: every other example is a valid experiment', async t => {
     writeFileSync(file, text)
     await t.resolves(loadExperiment(file), text)
   }
-  t.equal(experiments.length, 6)
+  t.equal(experiments.length, 7)
 })
