@@ -17,7 +17,7 @@ import { LINE, paddedTo, rowMajor } from './row-major.js'
 
 export const mapsShape = (rows: number, cols: number): number[] => [rows, paddedTo(cols)]
 
-/** Rows by tap and filter, so that the products of deltas go through it as those of inputs through the weights. */
+/** Rows by tap, turned where deltas are, and filter: products of deltas go through it as those of inputs through the weights. */
 export const convolutionDerivedShape = (
   { size, input, output }: Window,
   { training, first }: WeightUse,
@@ -25,6 +25,12 @@ export const convolutionDerivedShape = (
 
 /** Bytes of the patches of a block: they stay in the second-level cache beside the weights. Not measured. */
 const BLOCK_BYTES = 256 * 1024
+
+/**
+ * With a stride of 1, deltas of inputs are a convolution of those of outputs, too, by the taps in opposite order: values under its window
+ * lie next to each other, where those of `backward` run from right to left.
+ */
+const isTurned = ({ stride }: Window): boolean => stride === 1
 
 /** Positions of a block, so that all blocks of a sample have about as many. */
 function blockOf(positions: number, patch: number): number {
@@ -89,14 +95,18 @@ export function bindMaps({
     const { at, position, sample: bytes } = placesOf(x, from)
     const positions = positionsOf(to)
     const count = blockOf(positions, patch)
+    const turns = backward && isTurned(window)
+    const { size, stride, top, left } = window
+    const slide = turns ? ([size, stride, size - 1 - top, size - 1 - left] as const) : slideOf(window)
+    const looksBack = Number(backward && !turns)
     return (row: number, rows: number, visit: (first: number, count: number) => void) => {
       for (let sample = row; sample < row + rows; sample++) {
         for (let first = 0; first < positions; first += count) {
           const end = Math.min(first + count, positions)
           wasm.gather_patches(
             ...([scratch, paddedTo(patch) * F32_BYTES, at + sample * bytes, position] as const),
-            ...([from.height, from.width, from.channels, to.width, ...slideOf(window)] as const),
-            ...([first, end, Number(backward)] as const),
+            ...([from.height, from.width, from.channels, to.width, ...slide] as const),
+            ...([first, end, looksBack] as const),
           )
           visit(sample * positions + first, end - first)
         }
@@ -151,16 +161,16 @@ export function bindMaps({
 }
 
 /** Writes the derived layout of a tile. */
-function bindDerive(
-  { master, derived, outputs }: WeightTensors,
-  { input: { channels } }: Window,
-): (tile: Tile) => void {
+function bindDerive({ master, derived, outputs }: WeightTensors, window: Window): (tile: Tile) => void {
   if (!derived) return () => {}
+  const { channels } = window.input
+  const lastTap = window.size ** 2 - 1
   const [from, to] = [rowMajor(master).elems, rowMajor(derived).elems]
   return ({ inputStart, inputEnd, outputStart, outputEnd }) => {
     const [source, target] = [master.data, derived.data]
     for (let i = inputStart; i < inputEnd; i++) {
-      const tap = Math.floor(i / channels)
+      const ofMaster = Math.floor(i / channels)
+      const tap = isTurned(window) ? lastTap - ofMaster : ofMaster
       const at = derived.offset + (i % channels)
       for (let o = outputStart; o < outputEnd; o++) {
         target[at + (tap * outputs + o) * to] = source[master.offset + i * from + o]
