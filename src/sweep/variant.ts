@@ -3,6 +3,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { differencesBetween } from '../config/diff.js'
 import { type LoadedExperiment, loadExperiment } from '../config/load.js'
+import { withTask } from '../config/task.js'
 import { seriousChanges } from '../coordinator/changes.js'
 import { type EpochScore, scoreOf } from '../coordinator/early-stopping.js'
 import { train } from '../coordinator/new-run.js'
@@ -86,8 +87,11 @@ export async function runTo(variant: Variant, epochs: number, options: VariantOp
 /** The summary of a directory that holds a run of this variant; throws RunError where it holds another experiment. */
 async function summaryOfVariant({ dir, loaded }: Variant): Promise<RunSummary | undefined> {
   const saved = await readSavedRun(dir)
-  const changes = differencesBetween(loaded.experiment, saved.loaded.experiment)
-  const other = seriousChanges(changes, loaded.experiment).filter(({ path }) => path !== 'train.epochs')
+  // The run has the task that its data decided, where the sweep's experiment leaves it to them.
+  const { task } = saved.loaded.experiment.data
+  const experiment = task === 'auto' ? loaded.experiment : withTask(loaded.experiment, task)
+  const changes = differencesBetween(experiment, saved.loaded.experiment)
+  const other = seriousChanges(changes, experiment).filter(({ path }) => path !== 'train.epochs')
   if (other.length === 0) return saved.summary
   throw new RunError(`${dir}: holds a run of another experiment; ${other.map(({ text }) => text).join('; ')}`, {
     hint: 'move it elsewhere, and the sweep trains this run anew',

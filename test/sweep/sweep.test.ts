@@ -301,3 +301,27 @@ t.test('a directory that cannot hold a sweep is an error with a hint, not a stac
     t.match(stderr, /run directory cannot be created|is a file, expected a directory/)
   }
 })
+
+t.test('a sweep whose task follows from its table is not repeated, and a run of it is resumed', async t => {
+  const row = (i: number) => [i, (i * 7) % 11, i % 3 === 0 ? 'a' : 'b', `${(i * 0.37 + (i % 5)).toFixed(2)}`].join()
+  writeFileSync(join(root, 't.csv'), `x,y,class,price\n${Array.from({ length: 60 }, (_, i) => row(i)).join('\n')}\n`)
+  for (const target of ['class', 'price']) {
+    const experiment = {
+      data: { dataset: 'table', path: 't.csv', target },
+      ...{ model: { hidden: [4] }, train: { epochs: 2 }, compute: { backend: 'wasm', workers: 1 } },
+    }
+    writeFileSync(join(root, `table-${target}.json`), JSON.stringify(experiment))
+    const file = write(`tables-${target}`, { experiment: `table-${target}.json`, seeds: [1, 2] })
+    const runDir = join(root, `runs-${target}`)
+    const first = await runSweep(await loadSweep(file), { dir: runDir })
+    const bytes = directoryBytes(join(runDir, 'run-001'))
+    // The second run ends as one that was killed does.
+    rmSync(join(runDir, 'run-002', 'summary.json'))
+    const again = await runSweep(await loadSweep(file), { dir: runDir })
+    t.same(
+      again.runs.map(({ status, error }) => [status, error]),
+      first.runs.map(({ error }) => ['completed', error]),
+    )
+    t.same(directoryBytes(join(runDir, 'run-001')), bytes, 'left as it is')
+  }
+})
