@@ -38,7 +38,18 @@ export async function tryTraining(
     return await Promise.all(
       compute.map(async ({ backend, precision }) => {
         const runDir = join(folder, `${backend}-${precision}`)
-        const options = ['--backend', backend, '--precision', precision, '--run-dir', runDir, '--quiet', '--json']
+        const alone = ['--set', 'compute.machines=off'] // a launcher's variables are not for it
+        const options = [
+          '--backend',
+          backend,
+          '--precision',
+          precision,
+          '--run-dir',
+          runDir,
+          '--quiet',
+          '--json',
+          ...alone,
+        ]
         return { backend, precision, problem: await runTrain([experiment, ...options], env) }
       }),
     )

@@ -1,5 +1,6 @@
 /** `gradloom doctor`: tries whether training works on this machine, and with which backends. Main thread. */
 import type { CommandModule } from 'yargs'
+import { launchedBy } from '../ffi/mpi/launcher.js'
 import { type MpiState, mpiLines } from '../ffi/mpi/report.js'
 import { formatBytes, formatCounted } from '../format.js'
 import type { Backend } from '../kernels/backend.js'
@@ -50,24 +51,29 @@ export const doctorCommand: CommandModule<object, { json: boolean }> = {
       .example('$0 doctor', 'exits with 0 if training works here, with 1 if not')
       .example('$0 doctor --json', 'for scripts, and for bug reports'),
   handler: async ({ json }) => {
-    const [{ machineFacts }, { listBackends }, { chooseBackend }] = await Promise.all([
-      import('../run/machine.js'),
-      import('../kernels/backends.js'),
-      import('../kernels/choose.js'),
-    ])
-    const backends = await listBackends()
-    const { TRIAL_VARIABLE } = await import('../coordinator/auto-compute.js')
-    const usual = await chooseBackend({ backend: 'auto', library: null })
-    const hasTrials = process.env[TRIAL_VARIABLE] !== '0'
-    const auto = hasTrials ? { ...usual, reason: `${usual.reason}; train decides for its network by a trial` } : usual
-    const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
-    const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` reports it
-    const { reportMpi } = await import('../ffi/mpi/report.js')
-    const mpi = await reportMpi() // last: nothing runs beside what its libraries do when they are loaded
-    const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto, mpi })
-    process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
-    process.exitCode = diagnosis.ok ? 0 : 1
+    if (launchedBy(process.env) === null) return report(json)
+    await (await import('./doctor-ranks.js')).overRanks(ranks => report(json, ranks))
   },
+}
+
+async function report(json: boolean, ranks?: MpiState['ranks']): Promise<void> {
+  const [{ machineFacts }, { listBackends }, { chooseBackend }] = await Promise.all([
+    import('../run/machine.js'),
+    import('../kernels/backends.js'),
+    import('../kernels/choose.js'),
+  ])
+  const backends = await listBackends()
+  const { TRIAL_VARIABLE } = await import('../coordinator/auto-compute.js')
+  const usual = await chooseBackend({ backend: 'auto', library: null })
+  const hasTrials = process.env[TRIAL_VARIABLE] !== '0'
+  const auto = hasTrials ? { ...usual, reason: `${usual.reason}; train decides for its network by a trial` } : usual
+  const [datasets, folders] = await Promise.all([findDatasets(), tryFolders()])
+  const trials = await tryTraining(trialsOf(backends)).catch(() => []) // no folder to run in: `folders` reports it
+  const { reportMpi } = await import('../ffi/mpi/report.js')
+  const mpi = await reportMpi(ranks) // last: nothing runs beside what its libraries do when they are loaded
+  const diagnosis = diagnose({ machine: machineFacts(), backends, datasets, folders, trials, auto, mpi })
+  process.stdout.write(json ? `${JSON.stringify(diagnosis, null, 2)}\n` : `${diagnosisLines(diagnosis).join('\n')}\n`)
+  process.exitCode = diagnosis.ok ? 0 : 1
 }
 
 /** Trials to run: each backend that works, and bf16 where a library has products in it. */
@@ -81,7 +87,7 @@ function trialsOf(backends: readonly BackendState[]): Pick<Trial, 'backend' | 'p
 
 /** Exported for tests. Data sets may be fetched later, so a missing one is no problem; nor is a cache that cannot be written. */
 export function diagnose(facts: Omit<Diagnosis, 'ok' | 'problems'>): Diagnosis {
-  const { machine, backends, auto, folders, trials } = facts
+  const { machine, backends, auto, folders, trials, mpi } = facts
   const { wasm } = machine
   const isRefused = (name: string, precision = 'f32') =>
     trials.some(trial => trial.backend === name && trial.precision === precision && trial.problem !== null)
@@ -93,6 +99,7 @@ export function diagnose(facts: Omit<Diagnosis, 'ok' | 'problems'>): Diagnosis {
     ...(runs?.problem ? [`${runs.path} cannot be written: ${runs.problem}; train --run-dir takes another folder`] : []),
     ...(works.length > 0 ? [] : ['no backend works']),
     ...trialProblems(trials),
+    ...(mpi?.ranks && 'problem' in mpi.ranks ? [mpi.ranks.problem] : []),
     ...(auto && works.length > 0 && isRefused(auto.name)
       ? [`compute.backend "auto" takes ${auto.name} here; --backend ${works[0].name} works`]
       : []),

@@ -356,13 +356,17 @@ class Communication {
     this.#sends.push({ request: this.#mpi.isend(bytes, to, tag), bytes })
   }
 
-  /** All ranks meet once more, take what is still on its way to them, and end MPI. */
+  /**
+   * All ranks meet once more, take what is still on its way to them, and end MPI. All is done when they have met: should MPI_Finalize not
+   * return (MPICH over UCX and TCP), the main thread ends the process.
+   */
   #finish(): void {
     this.#wait(this.#mpi.barrier(), SLEEP_MS)
     while (this.#sends.length > 0) this.#look()
     this.#wait(this.#mpi.barrier(), SLEEP_MS)
     for (const peer of this.#peers) while (this.#mpi.probe(peer, HEAD)) this.#take(peer)
-    this.#inside(() => this.#mpi.finalize())
+    post({ kind: 'finished' })
+    this.#mpi.finalize()
   }
 }
 
@@ -386,7 +390,6 @@ async function main(start: CommStart): Promise<void> {
   }
   try {
     communication.serve()
-    post({ kind: 'finished' })
   } catch (error) {
     communication.fail(error instanceof Failure ? error : new Failure(null, (error as Error).message))
     // The main thread ends the process; nothing else is left to do here, and no call of MPI is safe.

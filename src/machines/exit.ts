@@ -7,7 +7,12 @@ import { type Koffi, type KoffiMissing, type LibraryHandle, loadKoffi } from '..
 import type { Launched } from '../ffi/mpi/launcher.js'
 import { bindAbort, loadMpi } from '../ffi/mpi/library.js'
 
-export type Exit = (code: number) => void
+export interface Exits {
+  /** Ends all ranks. */
+  all(code: number): void
+  /** Ends this process, whatever its threads do. */
+  alone(code: number): void
+}
 
 /** Time for MPI_Abort to end the process before an alarm does. */
 const ALARM_SECONDS = 4
@@ -20,10 +25,10 @@ export const START_MS = 60_000
 const START_LATER_MS = 3000
 
 /**
- * Ends this process, whose communication thread waits in MPI_Init for ranks that do not come: they have ended without a word, or stand
- * still, which no launcher notices.
+ * Ends this process where its communication thread waits in MPI_Init: after a time, for ranks that do not come, since they have ended without
+ * a word, or stand still, which no launcher notices; or at once, if it fails or exits meanwhile. Returns what ends this watch.
  */
-export function giveUpAfter(startMs: number, { launcher, rank }: Launched, libc: LibraryHandle): NodeJS.Timeout {
+export function watchStart(startMs: number, { launcher, rank }: Launched, libc: LibraryHandle): () => void {
   const exit = libc.func('void _exit(int code)')
   const giveUp = () => {
     process.stderr.write(
@@ -34,7 +39,13 @@ export function giveUpAfter(startMs: number, { launcher, rank }: Launched, libc:
     )
     setTimeout(() => exit(1), FLUSH_MS)
   }
-  return setTimeout(giveUp, startMs + (rank === 0 ? 0 : START_LATER_MS)).unref()
+  const timer = setTimeout(giveUp, startMs + (rank === 0 ? 0 : START_LATER_MS)).unref()
+  const leave = (code: number) => void exit(code)
+  process.on('exit', leave)
+  return () => {
+    clearTimeout(timer)
+    process.off('exit', leave)
+  }
 }
 
 /** Functions of the C library. Throws ConfigError without koffi. */
@@ -46,20 +57,23 @@ const koffiOf = (): Promise<Koffi> =>
   })
 
 /** How this process ends all ranks: loaded now, since at the end nothing may be loaded any more. */
-export async function exitOf({ family }: Launched): Promise<Exit> {
+export async function exitsOf({ family }: Launched): Promise<Exits> {
   const koffi = await koffiOf()
   const abort = bindAbort(family, loadMpi(koffi, family))
   const libc = koffi.load(null)
   const alarm = libc.func('unsigned int alarm(unsigned int seconds)')
   const exit = libc.func('void _exit(int code)')
   const unread = unreadOutput(libc)
-  return code => {
-    alarm(ALARM_SECONDS)
-    // MPICH's launcher ends without what it has not read yet: the message that says why.
-    for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
-    sleep(FORWARD_MS)
-    abort(code)
-    exit(code)
+  return {
+    all(code) {
+      alarm(ALARM_SECONDS)
+      // MPICH's launcher ends without what it has not read yet: the message that says why.
+      for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
+      sleep(FORWARD_MS)
+      abort(code)
+      exit(code)
+    },
+    alone: code => void exit(code),
   }
 }
 

@@ -8,13 +8,14 @@
  * A failure ends all ranks: no process is left in a call that nobody answers. `process.exit` does not end a process whose communication
  * thread is inside a native call, so the end is MPI_Abort, which this thread may call at any time, then `_exit`, and an alarm before both.
  */
+import { once } from 'node:events'
 import { availableParallelism, cpus, hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { ConfigError, RunError } from '../errors.js'
 import { bindsRanks, coresOfRank, HOW_TO_START_MPICH, type Launched, lostLauncher } from '../ffi/mpi/launcher.js'
 import { gradloomVersion } from '../version.js'
-import { type Exit, exitOf, giveUpAfter, libcOf, START_MS } from './exit.js'
+import { type Exits, exitsOf, libcOf, START_MS, watchStart } from './exit.js'
 import {
   type Attachment,
   type CommStart,
@@ -46,8 +47,13 @@ const TIMEOUT_MS = 10_000
 /** Time for a process to end by itself after the run has failed. */
 const LAST_MS = 6000
 const WATCH_MS = 250
+/** Time for MPI_Finalize, where a launcher waits for it. */
+const FINALIZE_MS = 2000
 /** Time in which a failure of another rank is known, after it has ended an exchange here. */
 const FAILURE_MS = 500
+
+/** The library does not reach the launcher of this process, and so none of the other ranks; nor do they. */
+export class OtherLauncherError extends ConfigError {}
 
 export class Machines {
   readonly rank: number
@@ -58,43 +64,47 @@ export class Machines {
   /** Facts of all ranks, on rank 0; on others of rank 0 and itself. */
   readonly facts: RankFacts[] = []
   readonly #comm: Worker
-  readonly #die: Exit
   #deadlineMs: number
   #words: Int32Array | undefined
   #failure: RunError | undefined
   #isOver = false
+  #hasEnded = false
   #isOutOfStep = false
   readonly #stop = new AbortController()
   readonly #onFailure = new Set<(failure: RunError) => void>()
   readonly #inbox: { from: number; text: string }[] = []
   #wake: (() => void) | undefined
   #finished: (() => void) | undefined
-  #broadcasted: { resolve(): void; reject(failure: RunError): void } | undefined
+  /** The call that the communication thread has to answer. */
+  #asked: { resolve(answer: FromComm): void; reject(failure: RunError): void } | undefined
   #measured: ((link: MeasuredLink) => void) | undefined
 
-  private constructor(comm: Worker, joined: Joined, launcher: string, die: Exit, start: CommStart) {
+  private constructor(comm: Worker, joined: Joined, launcher: string, die: Exits, start: CommStart) {
     this.#comm = comm
     this.rank = joined.rank
     this.size = joined.size
     this.library = joined.version
     this.launcher = launcher
-    this.#die = die
     this.#deadlineMs = start.deadlineMs
     comm.on('message', (message: FromComm) => this.#take(message))
     comm.on('error', error => this.#fail(null, `communication thread: ${error.message}`))
     const entered = new Int32Array(start.entered)
     const watch = setInterval(() => this.#watch(entered), WATCH_MS)
     watch.unref()
-    comm.on('exit', () => clearInterval(watch))
+    comm.on('exit', () => {
+      this.#hasEnded = true
+      clearInterval(watch)
+    })
     process.on('exit', code => {
-      if (!this.#isOver) this.#die(code === 0 ? 1 : code)
+      if (!this.#isOver) die.all(code === 0 ? 1 : code)
+      else if (!this.#hasEnded) die.alone(code)
     })
   }
 
   /** Joins the ranks that the launcher started. Throws ConfigError where that cannot work. */
   static async join(launched: Launched, startMs = START_MS): Promise<Machines> {
     const lost = lostLauncher(process.env)
-    if (lost !== null) throw new ConfigError(lost, { hint: HOW_TO_START_MPICH })
+    if (lost !== null) throw new OtherLauncherError(lost, { hint: HOW_TO_START_MPICH })
     // UCX replaces V8's handler of traps, and its hooks on memory made Node.js 20 unstable (1 to 2 % of starts).
     process.env.UCX_ERROR_SIGNALS ??= ''
     process.env.UCX_MEM_MMAP_HOOK_MODE ??= 'none'
@@ -106,9 +116,9 @@ export class Machines {
     }
     const libc = await libcOf()
     const comm = new Worker(new URL('./comm-thread.js', import.meta.url), { workerData: start, execArgv: [] })
-    const timer = giveUpAfter(startMs, launched, libc)
-    const joined = await joinedOf(comm, launched).finally(() => clearTimeout(timer))
-    const machines = new Machines(comm, joined, launched.launcher, await exitOf(launched), start)
+    const endWatch = watchStart(startMs, launched, libc)
+    const joined = await joinedOf(comm, launched).finally(endWatch)
+    const machines = new Machines(comm, joined, launched.launcher, await exitsOf(launched), start)
     await machines.#introduce(launched)
     return machines
   }
@@ -173,11 +183,15 @@ export class Machines {
   }
 
   /** Sends memory of rank 0 to all. All ranks call it, one call after the other, while no worker runs. */
-  broadcast(memory: ArrayBufferLike, place: Place): Promise<void> {
+  async broadcast(memory: ArrayBufferLike, place: Place): Promise<void> {
+    await this.#ask({ kind: 'broadcast', memory, place })
+  }
+
+  #ask(order: ToComm): Promise<FromComm> {
     if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
-      this.#broadcasted = { resolve, reject }
-      this.#post({ kind: 'broadcast', memory, place })
+      this.#asked = { resolve, reject }
+      this.#post(order)
     })
   }
 
@@ -250,6 +264,12 @@ export class Machines {
     this.#post({ kind: 'finish' })
     await finished
     this.#isOver = true
+    // After a failure rank 0 has something left to say, and a launcher may end all with the first. Else all leave together: MPICH's launcher
+    // ends with an error where one talks to it after another has gone.
+    const isLater = this.rank > 0 && Number(process.exitCode ?? 0) !== 0
+    const patience = delay(FINALIZE_MS * (isLater ? 2 : 1), undefined, { ref: false })
+    if (!this.#hasEnded) await Promise.race([once(this.#comm, 'exit'), patience])
+    this.release()
   }
 
   /** The process may end although the communication thread is still there: all ranks end with it. */
@@ -267,7 +287,7 @@ export class Machines {
       this.#inbox.push(message)
       this.#wake?.()
     } else if (message.kind === 'failed') this.#fail(message.rank, message.cause)
-    else if (message.kind === 'broadcasted') this.#broadcasted?.resolve()
+    else if (message.kind === 'broadcasted') this.#asked?.resolve(message)
     else if (message.kind === 'measured') this.#measured?.(message)
     else if (message.kind === 'finished') this.#finished?.()
   }
@@ -286,7 +306,7 @@ export class Machines {
     const who = rank === null || rank === this.rank ? '' : `${this.nameOf(rank)}: `
     this.#failure = new RunError(`machines: ${who}${cause}`)
     this.#wake?.()
-    this.#broadcasted?.reject(this.#failure)
+    this.#asked?.reject(this.#failure)
     for (const act of this.#onFailure) act(this.#failure)
     // Whatever else hangs, a file system perhaps: all ranks end.
     const { message } = this.#failure
@@ -337,7 +357,7 @@ async function joinedOf(comm: Worker, launched: Launched): Promise<Joined> {
     })
   }
   if (launched.size !== null && first.size !== launched.size) {
-    throw new ConfigError(
+    throw new OtherLauncherError(
       `machines: ${launched.launcher} started ${launched.size} ranks, but ${first.version} sees ${first.size}: it belongs to another launcher`,
       { hint: 'use the mpirun of the library that is installed, or install the one of this mpirun' },
     )

@@ -120,7 +120,10 @@ export function versionOf({ library }: FoundMpi): string {
   const length = [0]
   get(text, length)
   const [line] = text.toString('latin1', 0, length[0]).replace(/\0.*$/s, '').split('\n')
-  return line.replaceAll(/\s+/g, ' ').trim()
+  return line
+    .replace(/, package: .*/, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
 }
 
 /** Ends all ranks, this one too, with an exit code. The one call that another thread may make: the others may be inside a collective. */
