@@ -28,7 +28,10 @@ const PAGE_SCRIPTS = [
 ]
 
 /** Paths as in dist/src, so that imports between them resolve. */
-const SCRIPTS = [...PAGE_SCRIPTS.map(name => `serve/pages/${name}.js`), 'format.js', 'picture/colours.js']
+const SCRIPTS = [
+  ...PAGE_SCRIPTS.map(name => `serve/pages/${name}.js`),
+  ...['format.js', 'picture/colours.js', 'picture/mosaic.js'],
+]
 
 const FILES: readonly (readonly [address: string, type: string, file: URL])[] = [
   ['/draw', HTML, page('draw.html')],
