@@ -62,6 +62,8 @@ export class Unpacker {
 
 /** Shortest copy of LZ4. */
 const LEAST_COPY = 4
+/** Bytes below which a loop copies them faster than a call. */
+const FEW = 64
 
 /**
  * Decompresses a block of LZ4: a token has the lengths of literals and of a copy, which more bytes follow for 15 or more.
@@ -69,33 +71,44 @@ const LEAST_COPY = 4
  */
 function unpackLz4(packed: Uint8Array, to: Uint8Array): void {
   const { length } = packed
-  let [at, end] = [0, 0]
-  const lengthFrom = (first: number): number => {
-    let sum = first
-    for (let byte = first === 15 ? 255 : 0; byte === 255; ) {
-      if (at >= length) throw new NotPlain()
-      byte = packed[at++]
-      sum += byte
-    }
-    return sum
-  }
+  const size = to.length
+  let at = 0
+  let end = 0
   while (at < length) {
     const token = packed[at++]
-    const literals = lengthFrom(token >> 4)
-    if (literals > length - at || literals > to.length - end) throw new NotPlain()
-    to.set(packed.subarray(at, at + literals), end)
+    let literals = token >> 4
+    if (literals === 15) {
+      let byte = 255
+      while (byte === 255) {
+        if (at >= length) throw new NotPlain()
+        byte = packed[at++]
+        literals += byte
+      }
+    }
+    if (literals > length - at || literals > size - end) throw new NotPlain()
+    if (literals < FEW) for (let i = 0; i < literals; i++) to[end + i] = packed[at + i]
+    else to.set(packed.subarray(at, at + literals), end)
     at += literals
     end += literals
     if (at === length) break // the last sequence has no copy
     if (at + 2 > length) throw new NotPlain()
     const distance = packed[at] | (packed[at + 1] << 8)
     at += 2
-    const copied = LEAST_COPY + lengthFrom(token & 15)
-    if (distance === 0 || distance > end || copied > to.length - end) throw new NotPlain()
+    let copied = token & 15
+    if (copied === 15) {
+      let byte = 255
+      while (byte === 255) {
+        if (at >= length) throw new NotPlain()
+        byte = packed[at++]
+        copied += byte
+      }
+    }
+    copied += LEAST_COPY
+    if (distance === 0 || distance > end || copied > size - end) throw new NotPlain()
     // A copy may overlap what it writes.
-    if (distance >= copied) to.copyWithin(end, end - distance, end - distance + copied)
+    if (copied >= FEW && distance >= copied) to.copyWithin(end, end - distance, end - distance + copied)
     else for (let i = end; i < end + copied; i++) to[i] = to[i - distance]
     end += copied
   }
-  if (end !== to.length) throw new NotPlain()
+  if (end !== size) throw new NotPlain()
 }
