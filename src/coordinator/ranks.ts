@@ -91,10 +91,18 @@ export function expectRanks({ compute }: Experiment, ranks: SharedRun | undefine
   }
   const where = 'over several machines'
   if (compute.allReduce !== 'fused') {
-    throw new ConfigError(`compute.allReduce is "${compute.allReduce}", expected "fused" ${where}`)
+    throw new ConfigError(
+      `compute.allReduce is "${compute.allReduce}", expected "fused" ${where}: bits would depend on their number`,
+      {
+        hint: 'compute.gradientGroups sums gradients by groups of rows, with the same bits for any number of machines',
+      },
+    )
   }
   if (compute.precision !== 'f32') {
-    throw new ConfigError(`compute.precision is "${compute.precision}", expected "f32" ${where}`)
+    throw new ConfigError(
+      `compute.precision is "${compute.precision}", expected "f32" ${where}: products in bf16 read copies of activations that ranks do not exchange`,
+      { hint: '--precision f32' },
+    )
   }
 }
 
