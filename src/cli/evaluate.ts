@@ -41,7 +41,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
   handler: async ({ run, split, data, json }) => {
     const { evaluate } = await import('../inference/evaluate.js')
     const evaluation = await evaluate(run, { split, ...(data !== undefined && { dataPath: resolve(data) }) })
-    const { ignoredColumns: ignored, files, note } = evaluation
+    const { ignoredColumns: ignored, files, note, omissions } = evaluation
     if (json) {
       process.stdout.write(`${JSON.stringify(evaluation)}\n`)
       return
@@ -53,11 +53,11 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
         `${formatCounted(ignored.length, 'column')} that the model does not take: ${ignored.join(', ')}\n`,
       )
     }
-    if (note !== null) process.stderr.write(`note: ${note}\n`)
+    for (const each of note === null ? omissions : [note, ...omissions]) process.stderr.write(`note: ${each}\n`)
   },
 }
 
-type Scores = Omit<Evaluation, 'files' | 'ignoredColumns' | 'note'>
+type Scores = Omit<Evaluation, 'files' | 'ignoredColumns' | 'note' | 'omissions'>
 
 /** Exported for tests. */
 export function evaluationLine({

@@ -82,6 +82,8 @@ export interface DatasetSource extends InputShape {
   readonly warnings?: readonly string[]
   /** Notes on the data, in short lines. */
   readonly notes?: readonly string[]
+  /** Those of them that say which rows are left out, and why. */
+  readonly omissions?: readonly string[]
   /**
    * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows), the classes; of another task also `targets` (rows x
    * outputs), which are 0 or 1 of multi-label, and `labels` are 0. The views may lie on a SharedArrayBuffer. After an error their content is undefined.
@@ -100,7 +102,10 @@ export interface DatasetSource extends InputShape {
 
 /** A data set without its readers. */
 export interface SourceFacts
-  extends Omit<DatasetSource, 'load' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'libraries'> {
+  extends Omit<
+    DatasetSource,
+    'load' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'omissions' | 'libraries'
+  > {
   /** True if its features do not fit into memory. */
   readonly isStreamed: boolean
 }

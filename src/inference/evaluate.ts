@@ -43,6 +43,8 @@ export interface Evaluation extends Score {
   readonly ignoredColumns: readonly string[]
   /** Note for the user; null if there is none. */
   readonly note: string | null
+  /** Which rows of the file were not scored, and why. */
+  readonly omissions: readonly string[]
   /** Rows whose class is right, or labels of all rows that are; not of regression. */
   readonly correct?: number
   /** Labels of a row, for multi-label. */
@@ -102,6 +104,7 @@ export async function evaluate(target: string, options: EvaluateOptions = {}): P
     const about = {
       ...{ split: isWhole ? ('all' as const) : split, rows, files: session.files.map(file => file.path) },
       ...{ ignoredColumns: matched?.ignored ?? [], note: matched?.note ?? null },
+      omissions: path === null ? [] : (prepared.data.omissions ?? []),
     }
     const { task, classNames } = session.input
     if (task === 'classification') return { ...about, ...score, correct }

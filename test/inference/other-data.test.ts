@@ -1,5 +1,5 @@
 /** Models on data other than those they were trained on: columns and classes go by name, all rows count, or it is refused. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -95,6 +95,16 @@ t.test('columns are matched by name, in any order, with others between them; a m
     name: 'DataError',
     message: /a\.csv: .*'b'/,
   })
+})
+
+t.test('rows of another file without a target are not scored, which is said', async t => {
+  const dataPath = table('gaps.csv', ['a', 'b', 'class'], range(90, 200))
+  const [names, ...lines] = readFileSync(dataPath, 'utf8').trimEnd().split('\n')
+  writeFileSync(dataPath, [names, ...lines.map((line, i) => (i < 7 ? line.replace(/[^,]*$/, '') : line))].join('\n'))
+  const { rows, omissions } = await evaluate(run, { dataPath })
+  t.equal(rows, 83)
+  t.strictSame(omissions, [`${dataPath}: left out 7 rows without a target`])
+  t.strictSame((await evaluate(run, { dataPath: join(dir, 'new.csv') })).omissions, [])
 })
 
 t.test('classes are matched by name, a subset in any order; unknown ones are refused with their names', async t => {

@@ -54,6 +54,8 @@ interface ReadTable extends Omit<TablePart, 'validationFrom'> {
   readonly rows: Uint32Array
   readonly warnings: readonly string[]
   readonly notes: readonly string[]
+  /** Notes on rows that are left out. */
+  readonly omissions: readonly string[]
 }
 
 /**
@@ -159,7 +161,7 @@ async function readRows(
   const used = await missingRows(where, table, kindsOf(plan), targets, plan.targets, policiesOf(missing, columns))
   if (used.rows.length === 0) throw emptyTable(where)
   const digests = () => reader.digests()
-  return { table, chunk, targets, rows: used.rows, files, digests, warnings, notes: [...notes, ...used.notes] }
+  return { table, chunk, targets, rows: used.rows, files, digests, warnings, notes, omissions: used.notes }
 }
 
 /** Training, validation and test rows. `hasTest`: the test rows are in another file. */
@@ -263,7 +265,11 @@ function sourceOf(
       ...[...all.warnings, ...(test?.warnings ?? []), ...similarClasses(where, classNames)],
       ...notLearned(where, all.targets, splits.train, classNames),
     ],
-    notes: [...tableNotes(encoding, { task, reason }, classNames, missing), ...all.notes, ...(test?.notes ?? [])],
+    notes: [
+      ...tableNotes(encoding, { task, reason }, classNames, missing),
+      ...[all, test].flatMap(read => [...(read?.notes ?? []), ...(read?.omissions ?? [])]),
+    ],
+    omissions: [...all.omissions, ...(test?.omissions ?? [])],
     ...(weight !== null && { weighted: true }),
     load: (split, features, labels, into = new Float32Array()) =>
       loadPart(parts[split], split, settings, { features, labels, targets: into }),
