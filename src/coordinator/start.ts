@@ -49,6 +49,11 @@ export async function startsIn(folder: string, onWarning: Warn, last = Number.PO
     const file = join(folder, checkpointName(step))
     try {
       const checkpoint = await readCheckpoint(file)
+      if (checkpoint.step !== step) {
+        throw new CheckpointError(
+          `${file}: is of step ${checkpoint.step}, expected step ${step}, as its name says; it was renamed`,
+        )
+      }
       starts.push({ file, checkpoint, training: parseTrainingState(file, checkpoint.training) })
     } catch (error) {
       tellDamage(error, onWarning)

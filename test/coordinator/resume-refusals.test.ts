@@ -1,5 +1,5 @@
 /** Refusals of resume: each says what to do, and leaves the run directory unchanged, to the byte. */
-import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
@@ -259,6 +259,19 @@ t.test('a run that was killed before its first checkpoint starts at step 0 with 
   const { summary } = await resume(dir, { onWarning: message => warnings.push(message) })
   t.match(warnings.join('\n'), /has no checkpoint yet; training starts at step 0/)
   t.equal(summary.weightsSha256, finished.weightsSha256)
+})
+
+t.test('a checkpoint under the name of another step is skipped with a warning', async t => {
+  const [newest] = await checkpointSteps(join(stoppedDir, 'checkpoints'))
+  const dir = copyOf(stoppedDir, dir => {
+    const folder = join(dir, 'checkpoints')
+    cpSync(join(folder, `step-${newest}.safetensors`), join(folder, 'step-40.safetensors'))
+  })
+  const warnings: string[] = []
+  const { summary } = await resume(dir, { onWarning: message => warnings.push(message) })
+  t.match(warnings.join('\n'), `step-40.safetensors: is of step ${newest}, expected step 40`)
+  t.equal(summary.weightsSha256, finished.weightsSha256)
+  t.ok(existsSync(join(dir, 'checkpoints', 'step-40.safetensors.damaged')), 'and set aside')
 })
 
 t.test('a damaged newest checkpoint is set aside and does not cause newer ones to be pruned', async t => {
