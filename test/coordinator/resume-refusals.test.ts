@@ -249,6 +249,22 @@ t.test('experiment.json, metrics, links and summary are optional; formatting and
   }
 })
 
+t.test('metrics that cannot be read are left out with a warning; half a last line is what a kill leaves', async t => {
+  const lines: [RegExp | null, (text: string) => string][] = [
+    [null, text => `${text}{"type":"steps","st`],
+    [/metrics\.jsonl: 2 lines cannot be read and left out/, text => text.replace(/\n.*\n.*\n/, '\n{"type\n\x00\x01\n')],
+    [/metrics\.jsonl: has no events up to step \d+; reports show what follows/, () => ''],
+  ]
+  for (const [said, change] of lines) {
+    const dir = copyOf(stoppedDir, edit('metrics.jsonl', change))
+    const warnings: string[] = []
+    const { summary } = await resume(dir, { onWarning: message => warnings.push(message) })
+    if (said === null) t.strictSame(warnings, [])
+    else t.match(warnings.join('\n'), said)
+    t.equal(summary.weightsSha256, finished.weightsSha256)
+  }
+})
+
 t.test('a run that was killed before its first checkpoint starts at step 0 with a warning', async t => {
   const dir = copyOf(stoppedDir, dir => {
     remove('checkpoints')(dir)
