@@ -52,7 +52,8 @@ t.test('the manifest has the digest: reproduce and resume begin with the same fi
 
   copyFileSync(file, other)
   const bytes = readFileSync(file)
-  bytes[bytes.indexOf('\n') + 5] ^= 1
+  // The time of a member, which no reader compares: the archive stays whole, with the same weights, and is another file.
+  bytes[10] ^= 1
   writeFileSync(file, bytes)
   await t.rejects(reproduce(runDir), {
     name: 'DataError',
