@@ -1,10 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { LoadedFile } from '../../src/data/dataset.js'
 import { RunDirectory } from '../../src/run/directory.js'
 import type { RunSummary, StepsEvent } from '../../src/run/events.js'
 import { machineFacts } from '../../src/run/machine.js'
+import { makeRunDirectory } from '../../src/run/write-errors.js'
 
 const now = new Date('2026-01-31T12:00:05.999Z')
 const create = async (t: Test, options: Parameters<typeof RunDirectory.create>[0]) => {
@@ -21,6 +23,20 @@ t.test('a directory is named after the experiment and the time, and runs of one 
     'mnist-2026-01-31T12-00-05-2',
     'mnist-2026-01-31T12-00-05-3',
   ])
+})
+
+t.test('directories that are missing may be created by several at once', async t => {
+  const root = t.testdir({})
+  for (let round = 0; round < 40; round++) {
+    const path = join(root, String(round), 'deep', 'er', 'runs')
+    // Each begins while the one before it is at another of the directories.
+    const late = async (turns: number) => {
+      for (let turn = 0; turn < turns; turn++) await stat(root)
+      await makeRunDirectory(path)
+    }
+    await Promise.all([0, 1, 2, 3, 4, 5].map(late))
+    t.ok(existsSync(path))
+  }
 })
 
 const steps: StepsEvent = {
