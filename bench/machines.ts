@@ -40,7 +40,7 @@ const LAUNCH = {
   mpich: [],
 } as const
 
-/** What a bar asks of the ranks, by rows of the mini-batch: the share of the speed of one process, and the speed-up over PyTorch. */
+/** Bars by rows of the mini-batch: the least share of the speed of one process, and the least speed-up over PyTorch. */
 const SHARE_BARS: Readonly<Record<number, number>> = { 256: 0.85, 1024: 0.9 }
 const PEER_BARS: Readonly<Record<number, number>> = { 256: 5 }
 

@@ -6,13 +6,12 @@ max pooling, one dense layer, softmax cross-entropy, Adam) as people write it in
 
 `p` behind a number of filters: max pooling of 2 x 2 follows. `--memory nhwc`: torch.channels_last. `--adam` as in torch-step.py.
 
-Needs Debian's python3-torch. Protocol: that of torch-step.py.
+Needs Debian's python3-torch. Protocol: that of torch_peer.py.
 """
 import argparse
-import json
-import os
 import sys
-import time
+
+from torch_peer import load, serve
 
 SIZE = 28
 CLASSES = 10
@@ -31,21 +30,11 @@ def options():
     return parser.parse_args()
 
 
-def say(message):
-    print(json.dumps(message), flush=True)
-
-
 args = options()
 PEER = f"torch-conv-{args.memory}"
-os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read once, when the library loads
-try:
-    import torch
-    from torch import nn
-    from torch.nn.functional import cross_entropy
-except ImportError as error:
-    say({"ready": False, "peer": PEER, "error": str(error),
-         "hint": "apt-get install python3-torch, and run with /usr/bin/python3"})
-    sys.exit(1)
+torch = load(PEER, args.threads)
+from torch import nn  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
 
 
 def network():
@@ -82,41 +71,15 @@ class Trainer:
         return loss.item()
 
 
-def fastest_adam(make):
-    """Whichever form steps faster here, over three steps each."""
-    seconds = {}
-    for adam in ("plain", "foreach"):
-        trainer = make(adam)
-        trainer.step()
-        start = time.perf_counter()
-        for _ in range(3):
-            trainer.step()
-        seconds[adam] = time.perf_counter() - start
-    return min(seconds, key=seconds.get)
-
-
 def main():
-    torch.set_num_threads(args.threads)
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 256, (args.batch, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, CLASSES, (args.batch,), generator=generator)
-    make = lambda adam: Trainer(images, labels, adam)  # noqa: E731
-    adam = fastest_adam(make) if args.adam == "auto" else args.adam
-    trainer = make(adam)
-    for _ in range(args.warmup):
-        trainer.step()
-    with open("/proc/self/maps") as maps:
-        libraries = sorted({os.path.basename(line.split()[-1]) for line in maps
-                            if any(name in line for name in ("blas", "dnnl", "mkl"))})
-    say({"ready": True, "peer": PEER, "version": torch.__version__, "threads": torch.get_num_threads(),
-         "blas": ", ".join(libraries), "adam": adam})
-    for line in sys.stdin:
-        seconds, loss = [], None
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            loss = trainer.step()
-            seconds.append(time.perf_counter() - start)
-        say({"seconds": seconds, "loss": loss})
+
+    def make(adam):
+        return Trainer(images, labels, adam)
+
+    serve(torch, PEER, make, args.adam, args.warmup)
     return 0
 
 

@@ -7,18 +7,13 @@ penalty goes through weight_decay of the weights alone, which costs the least. O
     /usr/bin/python3 bench/peers/torch-step.py --widths 784,3000,2500,2000,1500,1000,500,10 --batch 256 --threads 2
     /usr/bin/python3 bench/peers/torch-step.py --selftest
 
-Needs Debian's python3-torch. Protocol, one JSON object a line:
-    stdout, once warm         {"ready": true, "peer": "torch-f32", "version", "threads", "blas", "adam"}
-    stdin                     {"steps": N}
-    stdout                    {"seconds": [t1, ..., tN], "loss": cross-entropy of the last step}
-End of input ends the program. When it cannot start, the first line is {"ready": false, "peer", "error", "hint"}.
+Needs Debian's python3-torch. Protocol: that of torch_peer.py.
 """
 import argparse
-import json
 import math
-import os
 import sys
-import time
+
+from torch_peer import load, say, serve
 
 # Where the toy problem of `--selftest` ends, here and in numpy-step.py and tfjs/step.mjs: they check each other.
 TOY_LOSS = 0.018275801584
@@ -42,21 +37,11 @@ def options():
     return args
 
 
-def say(message):
-    print(json.dumps(message), flush=True)
-
-
 args = options()
 PEER = f"torch-{args.precision}"
-os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read once, when the library loads
-try:
-    import torch
-    from torch import nn
-    from torch.nn.functional import cross_entropy
-except ImportError as error:
-    say({"ready": False, "peer": PEER, "error": str(error),
-         "hint": "apt-get install python3-torch, and run with /usr/bin/python3"})
-    sys.exit(1)
+torch = load(PEER, args.threads)
+from torch import nn  # noqa: E402
+from torch.nn.functional import cross_entropy  # noqa: E402
 
 
 class Trainer:
@@ -109,21 +94,7 @@ def selftest():
     return 0 if good else 1
 
 
-def fastest_adam(make):
-    """Whichever form steps faster here, over three steps each."""
-    seconds = {}
-    for adam in ("plain", "foreach"):
-        trainer = make(adam)
-        trainer.step()
-        start = time.perf_counter()
-        for _ in range(3):
-            trainer.step()
-        seconds[adam] = time.perf_counter() - start
-    return min(seconds, key=seconds.get)
-
-
 def main():
-    torch.set_num_threads(args.threads)
     if args.selftest:
         return selftest()
     generator = torch.Generator().manual_seed(2)
@@ -134,22 +105,7 @@ def main():
         return Trainer(args.widths, images, labels, args.dropout, args.l2, adam, bf16=args.precision == "bf16",
                        activation=args.activation, norm=args.norm)
 
-    adam = fastest_adam(make) if args.adam == "auto" else args.adam
-    trainer = make(adam)
-    for _ in range(args.warmup):
-        trainer.step()
-    with open("/proc/self/maps") as maps:
-        libraries = sorted({os.path.basename(line.split()[-1]) for line in maps
-                            if any(name in line for name in ("blas", "dnnl", "mkl"))})
-    say({"ready": True, "peer": PEER, "version": torch.__version__, "threads": torch.get_num_threads(),
-         "blas": ", ".join(libraries), "adam": adam})
-    for line in sys.stdin:
-        seconds, loss = [], None
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            loss = trainer.step()
-            seconds.append(time.perf_counter() - start)
-        say({"seconds": seconds, "loss": loss})
+    serve(torch, PEER, make, args.adam, args.warmup)
     return 0
 
 

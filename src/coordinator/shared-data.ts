@@ -17,7 +17,7 @@ import { Spool } from './spool.js'
 /** Bytes of a spool that are sent at a time. */
 const PIECE_BYTES = 2 ** 24
 
-/** What rank 0 tells the others when it has loaded the data, before it sends them. */
+/** Message of rank 0 to the others when it has loaded the data, before it sends them. */
 export type ToldData = Omit<LoadedData, 'warnings' | 'spool'> & {
   readonly call: 'data'
   /** Bytes of each slot. */

@@ -82,7 +82,7 @@ export interface DatasetSource extends InputShape {
   readonly warnings?: readonly string[]
   /** Notes on the data, in short lines. */
   readonly notes?: readonly string[]
-  /** Those of them that say which rows are left out, and why. */
+  /** Notes, among these, that say which rows are left out and why. */
   readonly omissions?: readonly string[]
   /**
    * Overwrites `features` (rows x features, of `dtype`) and `labels` (rows), the classes; of another task also `targets` (rows x

@@ -69,7 +69,7 @@ export function stateDictionary(model: PytorchModel, facts: object): StateDictio
   }
 }
 
-/** What makes answers of the module's outputs. */
+/** Functions that make answers of the module's outputs, by loss. */
 const LAST: Readonly<Record<OnnxModel['loss'], string>> = {
   'cross-entropy': 'the outputs are logits: softmax makes probabilities of them',
   'binary-cross-entropy': 'the outputs are logits: sigmoid makes probabilities of them',

@@ -212,7 +212,7 @@ function inputLayers(model: OnnxModel, of: (name: string) => NamedWeights): Laye
 
 const indexName = (embedding: number): string => `index_${embedding}`
 
-/** What the inputs of a table's model are, and how rows become them. */
+/** Notes on the inputs of a table's model, and on how rows become them. */
 function tableNotes(table: TableEncoding): object {
   const embedded = table.columns.filter(({ kind }) => kind === 'embedding')
   const inputs = [

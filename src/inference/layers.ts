@@ -20,7 +20,7 @@ export interface LayerSummary {
   readonly least: number
   readonly most: number
   readonly values: Float32Array
-  /** Of feature maps, their shape: values are (height, width, channels). */
+  /** Shape of feature maps, whose values are (height, width, channels); else absent. */
   readonly maps?: InputShape | undefined
 }
 

@@ -38,7 +38,7 @@ const SLEEP_MS = 1
 /** Bytes of all ranks in one call. */
 const CALL_BYTES = 2 ** 26
 const MIN_PART_BYTES = 2 ** 20
-/** What comes is placed from this byte on, not from that on which is sent: Open MPI takes equal addresses for an exchange in place. */
+/** Byte from which incoming parts are counted; outgoing ones are from 0, since Open MPI takes equal addresses for an exchange in place. */
 const COMING_BASE = 64
 /** Small exchanges that are timed together, and bytes of all ranks of a large one. */
 const MEASURED_TIMES = 20

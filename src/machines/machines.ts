@@ -74,10 +74,8 @@ export class Machines {
   readonly #onFailure = new Set<(failure: RunError) => void>()
   readonly #inbox: { from: number; text: string }[] = []
   #wake: (() => void) | undefined
-  #finished: (() => void) | undefined
   /** The call that the communication thread has to answer. */
   #asked: { resolve(answer: FromComm): void; reject(failure: RunError): void } | undefined
-  #measured: ((link: MeasuredLink) => void) | undefined
 
   private constructor(comm: Worker, joined: Joined, launcher: string, die: Exits, start: CommStart) {
     this.#comm = comm
@@ -147,13 +145,7 @@ export class Machines {
 
   /** Measures the link between the ranks, which all call this at the same place. */
   async measure(): Promise<MeasuredLink> {
-    if (this.#failure) throw this.#failure
-    const measured = new Promise<MeasuredLink>((resolve, reject) => {
-      this.#measured = resolve
-      this.whenFailed(reject)
-    })
-    this.#post({ kind: 'measure' })
-    return await measured
+    return (await this.#ask({ kind: 'measure' })) as FromComm & { readonly kind: 'measured' }
   }
 
   /** Exchanges use this memory from now on; no worker may run. */
@@ -256,13 +248,7 @@ export class Machines {
 
   /** Meets all ranks and ends MPI; rejects if a rank fails meanwhile. */
   async end(): Promise<void> {
-    if (this.#failure) throw this.#failure
-    const finished = new Promise<void>((resolve, reject) => {
-      this.#finished = resolve
-      this.whenFailed(reject)
-    })
-    this.#post({ kind: 'finish' })
-    await finished
+    await this.#ask({ kind: 'finish' })
     this.#isOver = true
     // After a failure rank 0 has something left to say, and a launcher may end all with the first. Else all leave together: MPICH's launcher
     // ends with an error where one talks to it after another has gone.
@@ -287,9 +273,7 @@ export class Machines {
       this.#inbox.push(message)
       this.#wake?.()
     } else if (message.kind === 'failed') this.#fail(message.rank, message.cause)
-    else if (message.kind === 'broadcasted') this.#asked?.resolve(message)
-    else if (message.kind === 'measured') this.#measured?.(message)
-    else if (message.kind === 'finished') this.#finished?.()
+    else this.#asked?.resolve(message)
   }
 
   #watch(entered: Int32Array): void {

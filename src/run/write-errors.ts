@@ -13,23 +13,25 @@ export async function makeRunDirectory(path: string): Promise<void> {
 
 /**
  * Like a recursive `mkdir`, which in Node 20 tries forever if the system answers ENOENT, as in /proc. Others may create the same
- * directories meanwhile: where one is missing, what it lies in is looked for anew, and it is tried once more.
+ * directories meanwhile: where the parent is missing it is created, and the directory is tried once more.
  */
 async function makeDirectory(path: string): Promise<void> {
-  if (await makeOne(path)) return
-  if (!(await stat(dirname(path)).catch(() => undefined))) await makeDirectory(dirname(path))
-  if (!(await makeOne(path))) await mkdir(path)
+  try {
+    await makeOne(path)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    if (!(await stat(dirname(path)).catch(() => undefined))) await makeDirectory(dirname(path))
+    await makeOne(path)
+  }
 }
 
-/** False if what it lies in is missing. */
-async function makeOne(path: string): Promise<boolean> {
+/** Creates a directory whose parent exists, unless it is there. */
+async function makeOne(path: string): Promise<void> {
   try {
     await mkdir(path)
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false
     if (codeOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
   }
-  return true
 }
 
 /** Runs `make`; its error becomes one about the place for a run. */

@@ -64,7 +64,7 @@ export interface LayerJson {
   readonly least: number
   readonly most: number
   readonly values: readonly number[]
-  /** Of feature maps, their shape: values are (height, width, channels). */
+  /** Shape of feature maps, whose values are (height, width, channels); else absent. */
   readonly maps?: InputShape | undefined
 }
 

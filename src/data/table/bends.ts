@@ -51,7 +51,7 @@ export function isBent(
   const more = both.rank - line.rank
   const left = taken.length - both.rank - 1
   if (more === 0 || left <= 0) return false
-  // What all of it explains leaves nothing to chance.
+  // A perfect fit leaves no residual to compare with.
   const gain = both.sum - line.sum
   const least = 1 + LEAST_DEVIATIONS * Math.sqrt(2 / (more * targets.independent))
   return gain > 0 && gain >= (least * more * Math.max(0, both.total - both.sum)) / left

@@ -7,7 +7,7 @@ const LANES = 4
 const BYTES = 4
 
 /**
- * What the kernel of softmaxLoss computes with the label of a row, for the mixture of two: (1 - share) of the label moves to the partner's.
+ * Changes what the kernel of softmaxLoss computes with the label of a row to the mixture of two: (1 - share) of it moves to the partner's.
  * `before` reads logits; `after` changes losses and deltas. undefined: nothing is mixed.
  */
 export function bindMixed(
@@ -23,7 +23,7 @@ export function bindMixed(
       (i: number) =>
         data[offset + i],
   )
-  /** Of each row, the logit of its label less that of its partner's. (B) */
+  /** Logit of each row's label less that of its partner's. (B) */
   const differences = new Float64Array(shares.length)
 
   /** Index of a logit in all floats. */

@@ -33,7 +33,7 @@ export interface LayerSpec {
   readonly maps?: FeatureShape
   readonly window?: Window
   readonly pool?: 'max' | 'average'
-  /** Of the first dense layer behind convolutions, the maps whose values are its inputs; else absent. */
+  /** Maps whose values are the inputs of the first dense layer behind convolutions; else absent. */
   readonly rowsOf?: FeatureShape
 }
 
@@ -53,7 +53,7 @@ export interface Parameter {
   readonly dims: readonly number[]
   /** Of the weight of a convolution, whose inputs are (size, size, channels); else absent. */
   readonly kernel?: Kernel
-  /** Of the weight of the first dense layer behind convolutions, the maps whose values are its inputs; else absent. */
+  /** Maps whose values are the inputs of this weight, of the first dense layer behind convolutions; else absent. */
   readonly rowsOf?: FeatureShape
   /** `random`: drawn as `model.init` says. */
   readonly init: 'random' | 'zeros' | 'ones'

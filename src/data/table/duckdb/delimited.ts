@@ -133,40 +133,36 @@ export function delimitedSource(
   }
 }
 
-/** SQL that counts, for each column, the fields that are no numbers; DuckDB takes `1_000`, `+-5` and `-nan` for some. */
-export function refusalsSql(
+/** Query over the files that counts, for each of some columns, fields of a kind. */
+export type CountSql = (
   files: readonly TableFile[],
   compression: Compression,
   form: TextForm,
   columns: readonly number[],
   strict: boolean,
-): string {
-  const types = form.names.map((_, column) => `'c${column}': 'VARCHAR'`)
-  const table = readCsv(files, compression, form, types, strict, '.')
-  const comma = form.decimal === ','
-  const counts = columns.map(column => {
-    const name = `c${column}`
-    const number = `TRY_CAST(${comma ? `replace(${name}, ',', '.')` : name} AS DOUBLE)`
-    const others = [comma ? '.' : ',', '_', '+-'].map(text => `contains(${name}, '${text}')`)
-    const isOther = [`${number} IS NULL`, ...others, `(isnan(${number}) AND trim(${name}) NOT IN ('NaN', 'nan'))`]
-    return `count(*) FILTER (${name} IS NOT NULL AND (${isOther.join(' OR ')}))`
-  })
-  return `SELECT ${counts.join(', ')} FROM ${table}`
-}
+) => string
 
-/** SQL that counts, for each column of whole numbers, the fields with leading zeros, which DuckDB reads as if they had none. */
-export function paddedSql(
-  files: readonly TableFile[],
-  compression: Compression,
-  form: TextForm,
-  columns: readonly number[],
-  strict: boolean,
-): string {
-  const types = form.names.map((_, column) => `'c${column}': 'VARCHAR'`)
-  const table = readCsv(files, compression, form, types, strict, '.')
-  const counts = columns.map(column => `count(*) FILTER (regexp_full_match(trim(c${column}), '0[0-9]+'))`)
-  return `SELECT ${counts.join(', ')} FROM ${table}`
-}
+/** Returns a query with a condition for the fields of a column, which is VARCHAR. */
+const countSql =
+  (condition: (name: string, form: TextForm) => string): CountSql =>
+  (files, compression, form, columns, strict) => {
+    const types = form.names.map((_, column) => `'c${column}': 'VARCHAR'`)
+    const table = readCsv(files, compression, form, types, strict, '.')
+    const counts = columns.map(column => `count(*) FILTER (${condition(`c${column}`, form)})`)
+    return `SELECT ${counts.join(', ')} FROM ${table}`
+  }
+
+/** Counts the fields that are no numbers; DuckDB takes `1_000`, `+-5` and `-nan` for some. */
+export const refusalsSql: CountSql = countSql((name, { decimal }) => {
+  const comma = decimal === ','
+  const number = `TRY_CAST(${comma ? `replace(${name}, ',', '.')` : name} AS DOUBLE)`
+  const others = [comma ? '.' : ',', '_', '+-'].map(text => `contains(${name}, '${text}')`)
+  const isOther = [`${number} IS NULL`, ...others, `(isnan(${number}) AND trim(${name}) NOT IN ('NaN', 'nan'))`]
+  return `${name} IS NOT NULL AND (${isOther.join(' OR ')})`
+})
+
+/** Counts the fields of whole numbers with leading zeros, which DuckDB reads as if they had none. */
+export const paddedSql: CountSql = countSql(name => `regexp_full_match(trim(${name}), '0[0-9]+')`)
 
 function readCsv(
   files: readonly TableFile[],

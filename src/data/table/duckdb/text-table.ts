@@ -11,7 +11,7 @@ import { type PlainRows, scanPlain } from '../plain/scan.js'
 import type { TableFormat } from '../reader.js'
 import type { TextForm } from '../text/form.js'
 import type { Database } from './database.js'
-import { delimitedSource, detectForm, paddedSql, refusalsSql } from './delimited.js'
+import { type CountSql, delimitedSource, detectForm, paddedSql, refusalsSql } from './delimited.js'
 import { checkForm, type DelimitedFiles, explainRefusal } from './faults.js'
 import { type Scan, type ScanOptions, scan } from './scan.js'
 import type { RowSource } from './source.js'
@@ -167,7 +167,7 @@ async function refusedColumns(
 
 /** Columns of those given in which the query counts fields. Throws what DuckDB throws. */
 async function columnsWith(
-  sql: typeof refusalsSql,
+  sql: CountSql,
   { database, files, compression, form }: DelimitedFiles,
   strict: boolean,
   columns: readonly number[],

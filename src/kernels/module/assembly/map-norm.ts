@@ -5,7 +5,7 @@
  * A table of a kernel has 64 bytes for each vector of channels: four vectors of f32.
  */
 // `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
-import { nonFinite4 } from './math'
+import { high, low, nonFinite4 } from './math'
 import { flush } from './optimizers'
 
 /** Rows that stay in the first-level cache while all their channels are summed. */
@@ -13,17 +13,6 @@ import { flush } from './optimizers'
 @inline const ROWS_AT_ONCE: i32 = 64
 // @ts-ignore: decorator
 @inline const TABLE_BYTES: usize = 64
-
-// @ts-ignore: decorator
-@inline
-function low(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x)
-}
-// @ts-ignore: decorator
-@inline
-function high(x: v128): v128 {
-  return f64x2.promote_low_f32x4(i32x4.shuffle(x, x, 2, 3, 2, 3))
-}
 
 /** products += column sums of a · b, sums += those of a; f64, one number for each channel. */
 export function map_sums(

@@ -141,7 +141,7 @@ export function gather_patches(
   const pixel = <usize>channels << 2
   const runs = !backward && xPos == pixel
   const run = size * channels
-  // Where there is room for it, whole vectors are copied: what they have too much is overwritten by the next run, or lies in the padding.
+  // Whole vectors are copied where there is room: the excess is overwritten by the next run, or lies in the padding.
   const mayPass = toRow >= <usize>(size * run << 2) + 12
   let row = first / outWidth
   let column = first % outWidth

@@ -62,3 +62,15 @@ export function nonFinite4(x: v128): v128 {
   const exponent = i32x4.splat(0x7f800000)
   return i32x4.eq(v128.and(x, exponent), exponent)
 }
+
+/** The first two of four numbers, and the last two, in f64. */
+// @ts-ignore: decorator
+@inline
+export function low(x: v128): v128 {
+  return f64x2.promote_low_f32x4(x)
+}
+// @ts-ignore: decorator
+@inline
+export function high(x: v128): v128 {
+  return f64x2.promote_low_f32x4(i32x4.shuffle(x, x, 2, 3, 2, 3))
+}

@@ -7,20 +7,8 @@
  * Columns past the last are zero and stay zero.
  */
 // `@ts-ignore` lines are for editors: TypeScript allows decorators on classes alone, AssemblyScript on constants and functions.
-import { nonFinite4 } from './math'
+import { high, low, nonFinite4 } from './math'
 import { flush } from './optimizers'
-
-/** The first two of four numbers, and the last two, in f64. */
-// @ts-ignore: decorator
-@inline
-function low(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x)
-}
-// @ts-ignore: decorator
-@inline
-function high(x: v128): v128 {
-  return f64x2.promote_low_f32x4(i32x4.shuffle(x, x, 2, 3, 2, 3))
-}
 
 /** Four numbers rounded to f32. */
 // @ts-ignore: decorator
