@@ -7,7 +7,7 @@ import { keyOf, Purpose, philox } from '../tensor/random.js'
 import { Stream } from './transform.js'
 
 /** Shares are whole parts of this many, so that mixed bytes are computed in integers. */
-const PARTS = 256
+export const PARTS = 256
 
 /** The labels of a mini-batch's rows as the loss takes them. */
 export interface MixedLabels {
@@ -76,7 +76,7 @@ export interface LabelMixer extends MixedLabels {
   mix(row: number, rows: number, epoch: number): void
 }
 
-/** `plainFrom`: epoch from which images are not mixed. */
+/** `plainFrom`: epoch from which images are not mixed, and nothing is drawn. */
 export function labelMixer(
   draw: ReturnType<typeof mixtures>,
   samples: ArrayLike<number>,
@@ -87,10 +87,15 @@ export function labelMixer(
   return {
     ...{ partners, shares },
     mix(row, rows, epoch) {
+      if (epoch >= plainFrom) {
+        for (let r = row; r < row + rows; r++) partners[r] = samples[r]
+        shares.fill(1, row, row + rows)
+        return
+      }
       for (let r = row; r < row + rows; r++) {
         const { partner, parts } = draw(samples[r], epoch)
         partners[r] = partner
-        shares[r] = epoch >= plainFrom ? 1 : parts / PARTS
+        shares[r] = parts / PARTS
       }
     },
   }

@@ -141,10 +141,6 @@ async function preview({ experiment, set, out = 'preview.png', json, ...counts }
   else process.stdout.write(`preview  ${out}: ${formatCounted(images, 'image')} in ${formatCounted(epochs, 'epoch')}\n`)
   if (isPlain(loaded.experiment.augment)) {
     process.stderr.write('note: the experiment changes nothing; see `augment` in docs/experiment.md\n')
-  } else if (loaded.experiment.augment.mixup > 0) {
-    process.stderr.write(
-      'note: augment.mixup is not drawn: in training each of these images is mixed with another one\n',
-    )
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from '../data/input.js'
 import { type TargetSpread, targetSpread } from '../data/regression-score.js'
 import type { WriteRows } from '../data/source.js'
-import { splitAt, splitValidation } from '../data/split.js'
+import { splitAt, splitValidation, type ValidationSplit } from '../data/split.js'
 import { formatList } from '../format.js'
 import { choosePreparation } from '../picture/preparation.js'
 import { viewSlot } from '../tensor/arena.js'
@@ -176,19 +176,24 @@ function writeTo(spool: Spool, windows: Windows, validationFrom: number, feature
   }
 }
 
+/** Divides the rows of the training files, of which there are none where only the test split is scored, into training and validation. */
+export function splitTrainingRows(
+  labels: Int32Array,
+  data: Pick<DatasetSource, 'validationFrom'>,
+  experiment: Pick<Experiment, 'data' | 'seed'>,
+): ValidationSplit {
+  return data.validationFrom !== undefined && labels.length > 0
+    ? splitAt(labels.length, data.validationFrom)
+    : splitValidation(labels, labels.length > 0 ? experiment.data.validation : 0, experiment.seed)
+}
+
 /** Writes the sample index of each row of a split. Returns the number of rows. */
 function writeOrder(
   { plan, layout, data }: PreparedSession,
   memory: WebAssembly.Memory,
   experiment: Experiment,
 ): Record<Split, number> {
-  const labels = viewSlot(memory, layout.labels.train).data
-  // Skip the training rows where only the test split is scored.
-  const fraction = labels.length > 0 ? experiment.data.validation : 0
-  const { train, validation } =
-    data.validationFrom !== undefined && labels.length > 0
-      ? splitAt(labels.length, data.validationFrom)
-      : splitValidation(labels, fraction, experiment.seed)
+  const { train, validation } = splitTrainingRows(viewSlot(memory, layout.labels.train).data, data, experiment)
   viewSlot(memory, layout.sampleIndices.train).data.set(train)
   viewSlot(memory, layout.sampleIndices.validation).data.set(validation)
   const test = viewSlot(memory, layout.sampleIndices.test).data

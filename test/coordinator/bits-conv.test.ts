@@ -52,16 +52,65 @@ t.test('reference agrees with wasm: weights differ by less than 2e-5 after 4 ste
 })
 
 for (const { backend, skip } of natives) {
-  t.test(`${backend.name}: workers 1 and 3 give one digest, within 2e-5 of wasm after 4 steps`, { skip }, async t => {
-    const name = backend.name as 'blas' | 'onednn'
-    const first = await digestOf({ workers: 1, backend: name }, more)
-    t.match(first, /^[0-9a-f]{64}$/)
-    t.equal(await digestOf({ workers: 3, backend: name }, more), first)
-    const weights = await weightsAfter({ workers: 2, backend: name }, 4, CONVOLVED)
-    const worst = distance(weights, await weightsAfter({ workers: 2, backend: 'wasm' }, 4, CONVOLVED))
-    t.ok(worst < 2e-5, `largest difference ${worst}`)
-  })
+  t.test(
+    `${backend.name}: workers 1, 2, 3 and 7 give one digest, within 2e-5 of wasm after 4 steps`,
+    { skip },
+    async t => {
+      const name = backend.name as 'blas' | 'onednn'
+      const first = await digestOf({ workers: 1, backend: name }, more)
+      t.match(first, /^[0-9a-f]{64}$/)
+      for (const workers of [2, 3, 7]) t.equal(await digestOf({ workers, backend: name }, more), first, `${workers}`)
+      const weights = await weightsAfter({ workers: 2, backend: name }, 4, CONVOLVED)
+      const worst = distance(weights, await weightsAfter({ workers: 2, backend: 'wasm' }, 4, CONVOLVED))
+      t.ok(worst < 2e-5, `largest difference ${worst}`)
+    },
+  )
 }
+
+const average = { size: 2, type: 'average' } as const
+/** Pictures of a row, a column or a pixel, and windows larger than they are: height, width, convolutions. */
+const NARROW: readonly [number, number, NonNullable<ExperimentInput['model']>['convolutions']][] = [
+  [1, 1, [{ filters: 5 }, { filters: 3, size: 2, stride: 3 }]],
+  [
+    1,
+    7,
+    [
+      { filters: 4, size: 5 },
+      { filters: 6, stride: 2, norm: 'none', dropout: 0.1 },
+    ],
+  ],
+  [
+    6,
+    1,
+    [
+      { filters: 3, size: 1, padding: 'valid' },
+      { filters: 5, size: 9 },
+    ],
+  ],
+  [3, 2, [{ filters: 6, size: 7, pool: average }, { filters: 2 }]],
+]
+
+t.test(
+  'narrow pictures: the same bits with 1 and 3 workers, backends within 2e-5 of reference after 2 steps',
+  async t => {
+    for (const [height, width, convolutions] of NARROW) {
+      await t.test(`${height} x ${width}`, async t => {
+        const { digestOf, weightsAfter } = bitsLab(t, { ...{ train: 60, test: 10, classes: 3 }, height, width })
+        const model: ExperimentInput['model'] = { convolutions, hidden: [6], norm: 'batch', dropout: 0 }
+        const settings = { model, train: { epochs: 1, batchSize: 16, l2: 0 } }
+        const digest = await digestOf({ workers: 1, backend: 'wasm' }, settings)
+        t.equal(await digestOf({ workers: 3, backend: 'wasm' }, settings), digest)
+        const want = await weightsAfter({ workers: 1, backend: 'reference' }, 2, model)
+        for (const { backend, skip } of [{ backend: { name: 'wasm' }, skip: false }, ...natives]) {
+          if (skip) continue
+          const got = await weightsAfter({ workers: 2, backend: backend.name as 'wasm' }, 2, model)
+          const worst = distance(got, want)
+          t.ok(worst < 2e-5, `${backend.name}: largest difference ${worst}`)
+        }
+      })
+    }
+  },
+)
 
 t.test('a run that stops after each epoch and is resumed ends with the bits of one that does not', async t => {
   const experiment = (epochs: number) =>

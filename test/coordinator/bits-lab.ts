@@ -5,11 +5,11 @@ import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { prepareSession } from '../../src/coordinator/prepare.js'
 import { Session } from '../../src/coordinator/session.js'
-import { writeTinyData } from '../helpers/tiny-data.js'
+import { TINY, writeTinyData } from '../helpers/tiny-data.js'
 
 /** `t` is the file's own, whose folder holds the data until the end. */
-export function bitsLab(t: Test) {
-  const path = writeTinyData(t.testdir())
+export function bitsLab(t: Test, sizes = TINY) {
+  const path = writeTinyData(t.testdir(), sizes)
   /** Dropout on, and a last mini-batch of 130 rows out of 200. */
   const base = {
     data: { dataset: 'idx', path },

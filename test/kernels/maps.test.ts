@@ -40,6 +40,11 @@ const SIZES: readonly Size[] = [
   [12, 13, 2, 9, 2, 3, 'valid'],
   [12, 12, 40, 12, 7, 1, 'same'],
   [14, 13, 6, 72, 6, 4, 'same'],
+  // Windows that are larger than the maps, with zeros on all sides.
+  [1, 1, 3, 5, 3, 1, 'same'],
+  [2, 2, 1, 4, 5, 1, 'same'],
+  [1, 4, 2, 6, 5, 2, 'same'],
+  [3, 2, 17, 20, 7, 3, 'same'],
 ]
 
 const windowOf = ([height, width, channels, filters, size, stride, padding]: Size): Window => {

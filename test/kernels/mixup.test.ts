@@ -56,12 +56,21 @@ t.test('bytes are mixed and rounded; shares are 1 from the first plain epoch on'
   )
   mixBytes(pixels, Uint8Array.of(8, 8, 8, 8, 8), [0, 0], 0, 5, 1)
   t.same([...pixels], [9, 64, 191, 11, 9])
-  const mixer = labelMixer(mixtures(1, 3, [7]), [5, 6, 5], 2)
+  const draw = mixtures(1, 3, [7])
+  let drawn = 0
+  const counted: typeof draw = (...of) => {
+    drawn++
+    return draw(...of)
+  }
+  const mixer = labelMixer(counted, [5, 6, 5], 2)
   mixer.mix(1, 2, 1)
   t.same([...mixer.partners], [0, 7, 7])
   t.equal(mixer.shares[0], 0)
   const [, first, second] = mixer.shares
   t.ok(first >= 0.5 && first < 1 && second !== first)
+  const before = drawn
   mixer.mix(0, 3, 2)
   t.same([...mixer.shares], [1, 1, 1])
+  t.same([...mixer.partners], [5, 6, 5], 'each is its own partner')
+  t.equal(drawn, before, 'nothing is drawn for it')
 })
