@@ -39,6 +39,8 @@ t.test('16 ranks: the tiles of the reference network are balanced within 10 %', 
 t.test("neighbours: rows in their order, each rank as many; tasks without work are everyone's", t => {
   t.same([...ownersOf([4, 4, 4, 4, 4, 2], 'neighbours', 2)], [0, 0, 0, 1, 1, 1])
   t.same([...ownersOf([1], 'neighbours', 4)], [2], 'fewer tasks than ranks')
+  t.same([...ownersOf([3, 3, 3, 1], 'neighbours', 4)], [0, 1, 2, 3], 'no rank gets two while another has none')
+  t.same([...ownersOf([1, 1, 1, 9], 'neighbours', 2)], [0, 0, 0, 1], 'a large task is alone')
   t.same([...ownersOf([5, 0, 3, 0], 'largest', 2)], [0, -1, 1, -1])
   t.same([...ownersOf([1, 0, 1], 'root', 3)], [0, -1, 0])
   t.end()

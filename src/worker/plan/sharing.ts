@@ -21,13 +21,11 @@ export function ownersOf(work: readonly number[], how: Deal, size: number): Int3
   const shared = work.map((_, task) => task).filter(task => work[task] > 0)
   if (how === 'root') for (const task of shared) owners[task] = 0
   else if (how === 'neighbours') {
-    const total = shared.reduce((sum, task) => sum + work[task], 0)
-    let before = 0
-    for (const task of shared) {
-      // The rank in whose part of the work the middle of the task lies.
-      owners[task] = Math.min(size - 1, Math.floor(((before + work[task] / 2) * size) / total))
-      before += work[task]
-    }
+    const owned = dealNeighbours(
+      shared.map(task => work[task]),
+      size,
+    )
+    for (const [i, task] of shared.entries()) owners[task] = owned[i]
   } else {
     const loads = new Float64Array(size)
     for (const task of shared.toSorted((a, b) => work[b] - work[a] || a - b)) {
@@ -37,6 +35,59 @@ export function ownersOf(work: readonly number[], how: Deal, size: number): Int3
     }
   }
   return owners
+}
+
+/**
+ * Deals tasks in their order, so that the rank with most work has as little as can be. Within that bound a task goes to the rank in whose
+ * equal share of the work its middle lies: where tasks are fewer than ranks, or a few more, not always the same ranks wait.
+ */
+function dealNeighbours(work: readonly number[], size: number): number[] {
+  const bound = leastBound(work, size)
+  // The last rank that may begin with a task, so that all that follow find a place.
+  const latest = new Array<number>(work.length)
+  for (let task = work.length - 1, rank = size - 1, load = 0; task >= 0; task--) {
+    if (load + work[task] > bound) {
+      rank--
+      load = 0
+    }
+    load += work[task]
+    latest[task] = rank
+  }
+  const total = work.reduce((sum, of) => sum + of, 0)
+  let [rank, load, before] = [0, 0, 0]
+  return work.map((of, task) => {
+    const middle = Math.min(size - 1, Math.floor(((before + of / 2) * size) / total))
+    const next = Math.min(middle, latest[task])
+    if (next > rank) [rank, load] = [next, 0]
+    else if (load + of > bound) [rank, load] = [rank + 1, 0]
+    load += of
+    before += of
+    return rank
+  })
+}
+
+/** Least bound of a rank's work with which tasks find places in their order. */
+function leastBound(work: readonly number[], size: number): number {
+  const fits = (bound: number): boolean => {
+    let [ranks, load] = [1, 0]
+    for (const of of work) {
+      if (load + of > bound) {
+        ranks++
+        load = 0
+      }
+      load += of
+    }
+    return ranks <= size
+  }
+  // Work is counted in whole units.
+  let low = Math.max(0, ...work)
+  let high = work.reduce((sum, of) => sum + of, 0)
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (fits(middle)) high = middle
+    else low = middle + 1
+  }
+  return high
 }
 
 /** The rank that has a group of rows, of so many. */
