@@ -87,6 +87,11 @@ export class Assembler extends TileInstructions {
     this.integer32(0x89, this.use(from), to)
   }
 
+  /** Calls the function whose address is there, of 64 bits: it may change all registers but the callee-saved ones. */
+  call(to: Address): void {
+    this.integer32(0xff, 2, to)
+  }
+
   /** Stores MXCSR, 32 bits: the rounding mode of this thread, and its treatment of subnormal numbers. */
   stmxcsr(to: Address): void {
     this.integer0f(0xae, 3, to)

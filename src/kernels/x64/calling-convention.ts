@@ -6,8 +6,8 @@
 import { type Address, Assembler, at, RAX, RDI, type Register } from './assembler.js'
 import type { Signature } from './signature.js'
 
-const ARGUMENTS_AT = 8
-/** Word of the block at which the arguments begin. */
+/** Byte of the block at which the arguments begin, and its word. */
+export const ARGUMENTS_AT = 8
 export const ARGUMENTS_WORD = ARGUMENTS_AT / 4
 
 /** Code of a kernel, complete, with its signature. */

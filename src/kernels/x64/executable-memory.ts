@@ -21,17 +21,22 @@ const INT3 = 0xcc
 
 /** Called with the address of its argument block. */
 export type NativeFunction = (args: number) => number
+/** A function, and its own address, for machine code that calls it. */
+export interface LoadedCode {
+  readonly run: NativeFunction
+  readonly address: number
+}
 
 /** Machine code of the calling thread; its functions may be called until the thread ends. */
 export interface CodeMemory {
   /** Makes functions of complete code, in one mapping. */
-  load(codes: readonly Assembler[]): NativeFunction[]
+  load(codes: readonly Assembler[]): LoadedCode[]
   /** Makes functions whose code comes later, of `slotBytes` bytes each at most; they must not be called before. */
   reserve(slots: number, slotBytes: number): Reserved
 }
 
 export interface Reserved {
-  readonly functions: readonly NativeFunction[]
+  readonly functions: readonly LoadedCode[]
   /** Writes the code of one function. Calls the system in plain calls alone: safe in a thread that is being ended. */
   fill(slot: number, code: Assembler): void
 }
@@ -63,7 +68,7 @@ async function open(): Promise<CodeMemory | null> {
     readonly unmap: () => void
     /** True if the system lets the memory be written, or executed: never both. */
     readonly protect: (to: 'write' | 'execute') => boolean
-    readonly functionAt: (offset: number) => NativeFunction
+    readonly functionAt: (offset: number) => LoadedCode
   }
   /** Memory that is filled with traps, to be written; null where there is none. */
   const map = (size: number): Mapping | null => {
@@ -74,7 +79,10 @@ async function open(): Promise<CodeMemory | null> {
       memory: new Uint8Array(koffi.view(base, bytes)).fill(INT3),
       unmap: () => munmap(base, bytes),
       protect: to => mprotect(base, bytes, PROT_READ | (to === 'write' ? PROT_WRITE : PROT_EXEC)) === 0,
-      functionAt: offset => koffi.decode(base + BigInt(offset), type) as NativeFunction,
+      functionAt: offset => ({
+        run: koffi.decode(base + BigInt(offset), type) as NativeFunction,
+        address: Number(base) + offset,
+      }),
     }
   }
   // The first mapping worked a moment ago: the process has run out of memory, or of mappings.

@@ -1,6 +1,7 @@
 /**
  * One product that skips zeros, bound to its shape: a part of a is looked at first, and where too little of it is zero, the
- * library multiplies. Then a is multiplied in runs of rows, b in panels that fit the first-level cache. Any thread.
+ * library multiplies. Then a is multiplied in runs of rows, b in panels that fit the first-level cache. The calls of a small product
+ * are listed when it is multiplied first (sparse-lists.ts). Any thread.
  */
 import type { NativeGemm, ProductShape } from '../products.js'
 import type { ArgumentBlock, BoundKernel } from './argument-block.js'
@@ -32,6 +33,7 @@ import {
   WORD_BYTES,
   WORD_NUMBERS,
 } from './sparse-kernels.js'
+import { type Look, openLists } from './sparse-lists.js'
 
 /** Share of numbers that are not zero up to which skipping the others pays. */
 const DENSEST = 0.7
@@ -302,7 +304,8 @@ export function bindSparse(
   const { block = { rows: m, columns: n } } = shape
   const isWhole = block.rows >= m && block.columns >= n
   const samples = samplesOf(n, k, block.columns)
-  const isPrepared = isWhole && k <= depth && m <= MOST_ROWS
+  const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
+  const isPrepared = few === null && isWhole && k <= depth && m <= MOST_ROWS
 
   /** Offset from b of the panel that begins at (from, column). */
   const panelAt = (from: number, column: number) =>
@@ -333,26 +336,11 @@ export function bindSparse(
     }
   }
 
-  /** True if too little is zero in any block, each of which looks at its own rows. */
-  const isDense = (a: number): boolean => {
-    for (let row = 0; row < m; row += block.rows) {
-      const rows = Math.min(block.rows, m - row, MOST_ROWS)
-      for (const { from, numbers } of samples) {
-        const found = prepare(a + row * aRow, 0, rows, from, numbers)
-        if (k > FEW && found > densest * numbers * rows) return true
-      }
+  const multiplyAll = (a: number, b: number, c: number): void => {
+    if (few !== null) {
+      few(a, b, c)
+      return
     }
-    return false
-  }
-  const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
-
-  return (aAt, bAt, cAt) => {
-    const a = aAt - base
-    const b = bAt - base
-    const c = cAt - base
-    if (!isOffset(a) || !isOffset(b) || !isOffset(c)) return dense(aAt, bAt, cAt)
-    if (isDense(a)) return dense(aAt, bAt, cAt)
-    if (few !== null) return few(a, b, c)
     for (let row = 0; row < m; row += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, m - row)
       for (let from = 0; from < k; from += depth) {
@@ -362,5 +350,34 @@ export function bindSparse(
         multiplyPanels(rowsOfA, b, c + row * cRow, rows, from, numbers)
       }
     }
+  }
+
+  // Each block looks at its own rows; what is looked at is prepared as well.
+  const looks: Look[] = []
+  for (let row = 0; row < m && (k > FEW || isPrepared); row += block.rows) {
+    const rows = Math.min(block.rows, m - row, MOST_ROWS)
+    for (const { from, numbers } of samples) {
+      const most = k > FEW ? densest * numbers * rows : Number.POSITIVE_INFINITY
+      looks.push({ count: a => prepare(a + row * aRow, 0, rows, from, numbers), most })
+    }
+  }
+  const lists = openLists(code.block, looks, multiplyAll)
+
+  return (aAt, bAt, cAt) => {
+    const a = aAt - base
+    const b = bAt - base
+    const c = cAt - base
+    if (!isOffset(a) || !isOffset(b) || !isOffset(c)) return dense(aAt, bAt, cAt)
+    const listed = lists.find(a, b, c)
+    if (listed !== null) {
+      for (let i = 0; i < listed.counts.length; i++) {
+        if (listed.counts[i]() > looks[i].most) return dense(aAt, bAt, cAt)
+      }
+      listed.multiply()
+      return
+    }
+    for (const { count, most } of looks) if (count(a) > most) return dense(aAt, bAt, cAt)
+    multiplyAll(a, b, c)
+    lists.add(a, b, c)
   }
 }

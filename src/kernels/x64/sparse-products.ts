@@ -19,6 +19,8 @@ const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
 const MOST_KERNELS = 2 * 2 * 2 * WIDEST + 2 + WIDEST + 2 + 2
 /** Bytes of the longest one are 916. */
 const MOST_KERNEL_BYTES = 1024
+/** Calls in lists, of all products together: 256 KiB. A step of a small network has a few hundred. */
+const LISTED_CALLS = 4096
 /** Share of numbers that are not zero after ReLU and dropout. */
 const USUAL = 0.35
 
@@ -42,7 +44,7 @@ export function sparseCost(rows: number, columns: number): number {
 /** Products in the place of a library's. Null where this CPU or this system cannot. */
 export async function openSparse(memory: WebAssembly.Memory): Promise<((library: NativeGemm) => NativeGemm) | null> {
   if (!mayLeaveOutZeros()) return null
-  const block = await openBlock(memory, SPARSE_BLOCK_BYTES)
+  const block = await openBlock(memory, SPARSE_BLOCK_BYTES, LISTED_CALLS)
   if (!block) return null
   initialiseBlock(block.view)
   const fill = block.reserve(MOST_KERNELS, MOST_KERNEL_BYTES)

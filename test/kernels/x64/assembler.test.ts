@@ -177,6 +177,7 @@ t.test('addresses, immediates and broadcasts that cannot be encoded are refused'
     mov: c => c.mov(RAX, wide),
     mov32: c => c.mov32(RAX, wide),
     store: c => c.store(wide, RAX),
+    call: c => c.call(wide),
     prefetcht1: c => c.prefetcht1(wide),
     stmxcsr: c => c.stmxcsr(wide),
     'vmovups, read': c => c.vmovups(zmm(0), wide),

@@ -109,6 +109,7 @@ for (const address of addresses(1)) {
   row('movByte', `${s}movzx rdx, byte ptr ${m}`, c => c.movByte(RDX, address))
   row('store', `${s}mov ${m}, r15`, c => c.store(address, R15))
   row('store32', `${s}mov ${m}, ${low32(R10)}`, c => c.store32(address, R10))
+  row('call', `${s}rex call ${m}`, c => c.call(address))
   row('stmxcsr', `${s}rex.w stmxcsr ${m}`, c => c.stmxcsr(address))
   row('ldmxcsr', `${s}rex.w ldmxcsr ${m}`, c => c.ldmxcsr(address))
   row('prefetcht1', `${s}rex.w prefetcht1 ${m}`, c => c.prefetcht1(address))

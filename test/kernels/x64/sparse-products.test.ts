@@ -9,6 +9,7 @@ import { instantiateWasm } from '../../../src/kernels/abi.js'
 import { compileWasm } from '../../../src/kernels/module/compile.js'
 import type { NativeGemm, ProductForm, ProductShape } from '../../../src/kernels/products.js'
 import { openX64 } from '../../../src/kernels/x64/accelerate.js'
+import { isChecking } from '../../../src/kernels/x64/cpu.js'
 import { openSparse, sparseCost, sparseObstacle } from '../../../src/kernels/x64/sparse-products.js'
 import { createArena } from '../../../src/tensor/arena.js'
 import { divideGrid } from '../../../src/worker/plan/grid.js'
@@ -176,6 +177,92 @@ t.test('in a step koffi only calls functions: nothing is declared, decoded or vi
   }
   kernels.copy_rows(0, 256, 65536, 256, 64, 256)
   t.strictSame(used, ['load'])
+})
+
+t.test(
+  'a product with the operands of before: few calls, the same bits, the library where it is dense now',
+  { skip },
+  async t => {
+    const koffi = await loadKoffi()
+    const { decode } = koffi
+    t.teardown(() => Object.assign(koffi, { decode }))
+    let calls = 0
+    // Machine code becomes functions through decode, which count their calls here.
+    const counted = (...args: Parameters<typeof decode>): unknown => {
+      const decoded = decode(...args)
+      if (typeof decoded !== 'function') return decoded
+      return (address: number) => {
+        calls++
+        return decoded(address)
+      }
+    }
+    Object.assign(koffi, { decode: counted })
+    const counting = (await openSparse(memory))!
+    let cases = 0
+    for (const form of FORMS) {
+      for (const size of [
+        [3, 15, 17],
+        [64, 128, 100],
+        [40, 193, 130],
+        [96, 128, 128],
+        [5, 160, 64],
+        [12, 10, 10],
+      ]) {
+        for (const accumulate of [false, true]) {
+          let left = 0
+          const shape = placed(form, size, 1, accumulate)
+          const product = counting({ bind: () => () => void left++ }).bind(shape)
+          const at = [shape.at.a, shape.at.b, shape.at.c].map(float => base + 4 * float) as [number, number, number]
+          const callsOf: number[] = []
+          for (const [turn, share] of [0.4, 0.2, 1, 0.3].entries()) {
+            fill(shape, share, 10 * cases + turn)
+            const before = all.slice(shape.at.c - 1, shape.at.end + 1)
+            run(sparse!({ bind: () => () => {} }), shape)
+            const want = numbersOf(shape)
+            all.set(before, shape.at.c - 1)
+            const [callsBefore, leftBefore] = [calls, left]
+            product(...at)
+            callsOf.push(calls - callsBefore)
+            const others = numbersOf(shape).filter((x, i) => !Object.is(x, want[i])).length
+            const isLeft = left > leftBefore
+            const what = `${form} ${size} ${accumulate}, ${share}`
+            if (others > 0) t.fail(`${what}: ${others} other numbers`)
+            if (isLeft !== (share === 1 && size[2] > 16)) t.fail(`${what}: left to the library: ${isLeft}`)
+          }
+          if (!isChecking() && !(callsOf[1] <= 2 && callsOf[3] <= 2 && callsOf[0] > 0 && callsOf[0] >= callsOf[1])) {
+            t.fail(`${form} ${size}: ${callsOf} calls, expected at most 2 for operands of before`)
+          }
+          cases++
+        }
+      }
+    }
+    t.equal(cases, FORMS.length * 6 * 2, 'every case ran')
+  },
+)
+
+t.test('more operands than are listed, in any order: each gets its own product', { skip }, async t => {
+  const [m, n, k] = [17, 32, 40]
+  const shape = placed('nn', [m, n, k], 0, false)
+  const product = sparse!({ bind: () => () => t.fail('left to the library') }).bind(shape)
+  const random = randoms(3)
+  const sets = Array.from({ length: 40 }, (_, i) => {
+    const a = 16 * 1024 * i
+    const [b, c] = [a + m * k, a + m * k + k * n]
+    for (let j = a; j < b; j++) all[j] = random() > 0.4 ? random() : 0
+    for (let j = b; j < c; j++) all[j] = random()
+    return { a, b, c }
+  })
+  const results = Array.from({ length: 3 }, (_, turn) => {
+    for (const { c } of sets) all.fill(Number.NaN, c, c + m * n)
+    for (let i = 0; i < sets.length; i++) {
+      const { a, b, c } = sets[(7 * turn + (turn === 2 ? 3 * i : i)) % sets.length]
+      product(base + 4 * a, base + 4 * b, base + 4 * c)
+    }
+    return sets.map(({ c }) => Buffer.from(all.slice(c, c + m * n).buffer).toString('hex'))
+  })
+  t.strictSame(results[1], results[0])
+  t.strictSame(results[2], results[0])
+  t.equal(new Set(results[0]).size, sets.length)
 })
 
 /** c (m, n) as it lies, without what is between its rows. */
