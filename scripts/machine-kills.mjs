@@ -5,12 +5,13 @@
  *
  *     node scripts/machine-kills.mjs [--kills 50] [--cuts 10] [--seed 1] [--most-seconds 10]
  *
- * Ends with exit code 1 if a digest differs, a checkpoint cannot be read, or a decision takes longer. Needs `npm run build`, Linux, and
- * both MPIs (test/helpers/mpi.ts).
+ * A decision is counted from the end of the rank, or the cut, until no process of any rank is left. Each line has it, and the load of the
+ * machine: processes that wait for a core in the last minute. Ends with exit code 1 if a digest differs, a checkpoint cannot be read, or a
+ * decision takes longer. Needs `npm run build`, Linux, and both MPIs (test/helpers/mpi.ts).
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -87,7 +88,7 @@ function ranks(mpi, count, args, plan, hosts) {
     child.stdout.on('data', data => (text += data))
     child.stderr.on('data', data => (text += data))
     let struck = null
-    const cleanUp = plan?.(() => {
+    const end = () => {
       if (hosts) {
         struck = { at: Date.now(), how: `${mpi}, the link between the hosts of ${count} ranks is cut` }
         return hosts.cut()
@@ -102,7 +103,8 @@ function ranks(mpi, count, args, plan, hosts) {
       } catch {
         struck = null
       }
-    })
+    }
+    const cleanUp = plan?.(end, () => processesOf().length === count)
     // The daemon of a host that was cut off keeps the pipes open.
     child.on(hosts ? 'exit' : 'close', async code => {
       cleanUp?.()
@@ -113,9 +115,18 @@ function ranks(mpi, count, args, plan, hosts) {
   })
 }
 
-const afterAWhile = typicalMs => strike => {
-  const timer = setTimeout(strike, random() * typicalMs)
-  return () => clearTimeout(timer)
+/** Some time after the launcher has started all ranks: before that there is nothing of gradloom to end. */
+const afterAWhile = typicalMs => (strike, areThere) => {
+  let timer
+  const looks = setInterval(() => {
+    if (timer !== undefined || !areThere()) return
+    clearInterval(looks)
+    timer = setTimeout(strike, random() * typicalMs)
+  }, 5)
+  return () => {
+    clearInterval(looks)
+    clearTimeout(timer)
+  }
 }
 
 /** While a checkpoint is being written: some time after its temporary file has appeared. */
@@ -152,52 +163,35 @@ const typicalMs = Date.now() - started
 let [kills, differences, unreadable, late, runs, longest] = [0, 0, 0, 0, 0, 0]
 while (kills < all) {
   const dir = join(root, `run-${runs++}`)
+  // A run stays on its hosts: a lock of a process that was killed on another cannot be told from that of one that works.
+  const most = kills < wanted ? wanted : all
+  const hosts = kills < wanted ? undefined : new TwoHosts()
   for (let attempt = 0; ; attempt++) {
     const args = attempt === 0 ? ['train', experiment, '--run-dir', dir] : ['resume', dir]
-    const hosts = kills >= wanted && kills < all ? new TwoHosts() : undefined
     const plan =
-      kills >= all ? undefined : kills % 2 === 0 ? afterAWhile(typicalMs) : insideAWrite(join(dir, 'checkpoints'))
-    const { code, text, struck, seconds } = await ranks(
-      oneOf(['openmpi', 'mpich']),
-      hosts ? 2 : oneOf([2, 3]),
-      [...args, '--quiet'],
-      plan,
-      hosts,
-    )
-    hosts?.close()
-    const files = (() => {
-      try {
-        return readdirSync(join(dir, 'checkpoints')).filter(name => !name.endsWith('.tmp'))
-      } catch {
-        return null
-      }
-    })()
+      kills >= most ? undefined : kills % 2 === 0 ? afterAWhile(typicalMs) : insideAWrite(join(dir, 'checkpoints'))
+    hosts?.cut(false)
+    const count = hosts ? 2 : oneOf([2, 3])
+    const ended = await ranks(oneOf(['openmpi', 'mpich']), count, [...args, '--quiet'], plan, hosts)
+    hosts?.killAll()
+    const files = filesOf(dir)
     for (const name of files ?? []) {
       await readCheckpoint(join(dir, 'checkpoints', name)).catch(error => {
         unreadable++
         process.stdout.write(`UNREADABLE ${error.message}\n`)
       })
     }
-    const isDone =
-      readdirSync(root).includes(`run-${runs - 1}`) &&
-      readdirSync(dir).includes('summary.json') &&
-      JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')).status === 'completed'
-    if (struck) {
-      kills++
-      longest = Math.max(longest, seconds)
-      // Before MPI has started on all ranks, nothing tells a slow one from one that stands still.
-      const most = text.includes('MPI has not started after 60 s') ? 65 : Number(values['most-seconds'])
-      if (seconds > most) {
-        late++
-        process.stdout.write(`LATE ${seconds.toFixed(1)} s: ${struck.how}\n${text}\n`)
-      }
-    } else if (!isDone && code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${text}`)
+    const isDone = isCompleted(dir)
+    // Not struck: a signal that came before the program could take it (SIGWINCH is then ignored), or after the last step.
+    if (ended.struck && !(isDone && ended.code === 0)) note(ended)
+    else if (!isDone && ended.code !== 0) throw new Error(`${args.join(' ')} ended with ${ended.code}: ${ended.text}`)
     if (isDone) break
     if (files === null || !readdirSync(dir).includes('resolved.json')) {
       rmSync(dir, { recursive: true, force: true })
       attempt = -1
     }
   }
+  hosts?.close()
   if (digestOf(dir) !== expected) {
     differences++
     process.stdout.write(`DIFFERENT ${dir}\n`)
@@ -208,3 +202,32 @@ while (kills < all) {
 }
 if (differences + unreadable + late > 0) process.exitCode = 1
 else rmSync(root, { recursive: true, force: true })
+
+/** Counts an end, and sees how long all took to follow. */
+function note({ struck, seconds, text }) {
+  kills++
+  longest = Math.max(longest, seconds)
+  const isLate = seconds > Number(values['most-seconds'])
+  if (isLate) late++
+  const load = loadavg()[0].toFixed(1)
+  process.stdout.write(
+    `${isLate ? 'LATE ' : ''}${seconds.toFixed(1)} s, load ${load}: ${struck.how}\n${isLate ? `${text}\n` : ''}`,
+  )
+}
+
+/** Whole checkpoints of a run; null: it has no folder for them. */
+function filesOf(dir) {
+  try {
+    return readdirSync(join(dir, 'checkpoints')).filter(name => !name.endsWith('.tmp'))
+  } catch {
+    return null
+  }
+}
+
+function isCompleted(dir) {
+  try {
+    return JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')).status === 'completed'
+  } catch {
+    return false
+  }
+}

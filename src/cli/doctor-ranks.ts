@@ -14,7 +14,7 @@ export async function overRanks(report: (ranks: MpiState['ranks']) => Promise<vo
   let hasMet = false
   try {
     await overMachines(
-      'auto',
+      { machines: 'auto' },
       async ranks => {
         hasMet = true
         await report(await measured(ranks!))

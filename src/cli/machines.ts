@@ -9,22 +9,44 @@ import { GradloomError } from '../errors.js'
 import { launchedBy } from '../ffi/mpi/launcher.js'
 import { watchInterrupts } from './interrupt.js'
 
-/** Time for rank 0 to end a run that has failed here. */
-const ENDED_MS = 20_000
+/** Time for rank 0 to end a run that has failed here: more than it leaves itself. */
+const ENDED_MS = 8000
+
+/** Settings of a run that count before its ranks have met. `machinesTimeout`: undefined where this process does not know the experiment. */
+export interface StartSettings {
+  readonly machines: Experiment['compute']['machines']
+  readonly machinesTimeout?: number | undefined
+}
+
+/** Settings that the command line alone states. */
+export function startSettingsOf(overrides: readonly string[]): StartSettings {
+  const last = (name: string): string | undefined => {
+    const path = `compute.${name}=`
+    return overrides.findLast(text => text.startsWith(path))?.slice(path.length)
+  }
+  const seconds = Number(last('machinesTimeout'))
+  return {
+    machines: /^"?off"?$/.test(last('machines') ?? '') ? 'off' : 'auto',
+    machinesTimeout: seconds >= 1 ? seconds : undefined,
+  }
+}
 
 /**
  * Has rank 0 run `lead`, and the others `follow` it to its end. Without a launcher, or with `off`, this process leads none. Rejects with
  * the error of the run; then all ranks end with this process.
  */
 export async function overMachines(
-  machines: Experiment['compute']['machines'],
+  { machines, machinesTimeout }: StartSettings,
   lead: (ranks: SharedRun | undefined) => Promise<void>,
   follow: (ranks: SharedRun, signal: AbortSignal) => Promise<number> = followTraining,
 ): Promise<void> {
   const launched = machines === 'off' ? null : launchedBy(process.env)
   if (launched === null) return lead(undefined)
-  const { Machines } = await import('../machines/machines.js')
-  const ranks = await Machines.join(launched)
+  const [{ Machines }, { startMsOf }] = await Promise.all([
+    import('../machines/machines.js'),
+    import('../machines/exit.js'),
+  ])
+  const ranks = await Machines.join(launched, startMsOf(machinesTimeout))
   try {
     if (ranks.rank === 0) {
       await lead(ranks)

@@ -1,8 +1,13 @@
 /** `gradloom resume`: continues a run that was stopped, or extends a finished one. Main thread. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { fromCurrentFolder } from '../config/paths.js'
+import type { Experiment } from '../config/schema.js'
+import { launchedBy } from '../ffi/mpi/launcher.js'
 import { formatCounted } from '../format.js'
-import { overMachines } from './machines.js'
+import { FILES } from '../run/manifest.js'
+import { overMachines, type StartSettings, startSettingsOf } from './machines.js'
 import { liveOption, livePortOption, movedData, movedStart, movedTestData, portOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -59,8 +64,7 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       ...args.set.map(text => fromCurrentFolder(text)),
       ...(args.workers === undefined ? [] : [`compute.workers=${args.workers}`]),
     ]
-    const isOff = overrides.includes('compute.machines=off')
-    await overMachines(isOff ? 'off' : 'auto', ranks =>
+    await overMachines(await settingsOf(args.run, overrides), ranks =>
       showRun({ ...args, port: portOption('resume', args.port) }, null, async options => {
         const { trained, summary } = await resume(args.run, {
           ...{ ...options, ranks, overrides, allowChange: args.allowChange },
@@ -75,4 +79,16 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       }),
     )
   },
+}
+
+/** Settings of the command line, or else those of the run, where this process sees it: ranks but the first need not. */
+async function settingsOf(run: string, overrides: readonly string[]): Promise<StartSettings> {
+  const given = startSettingsOf(overrides)
+  if (given.machines === 'off' || given.machinesTimeout !== undefined || launchedBy(process.env) === null) return given
+  try {
+    const { compute } = JSON.parse(await readFile(join(run, FILES.resolved), 'utf8')) as Experiment
+    return { ...given, machinesTimeout: compute.machinesTimeout }
+  } catch {
+    return given // the run is opened later, by rank 0, which then says what is wrong with it
+  }
 }

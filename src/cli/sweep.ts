@@ -47,7 +47,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
         '$0 sweep configs/sweeps/quickstart.json --parallel 2',
         'two at a time, each with half of the cores',
       ) as unknown as Argv<SweepArguments>,
-  handler: args => overMachines('auto', ranks => sweepOver(ranks, args), followSweep),
+  handler: args => overMachines({ machines: 'auto' }, ranks => sweepOver(ranks, args), followSweep),
 }
 
 async function followSweep(ranks: SharedRun, signal: AbortSignal): Promise<number> {

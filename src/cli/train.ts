@@ -7,7 +7,7 @@ import { fromCurrentFolder } from '../config/paths.js'
 import type { SharedRun } from '../coordinator/ranks.js'
 import { launchedBy } from '../ffi/mpi/launcher.js'
 import type { WeightLayout } from '../import/assign.js'
-import { overMachines } from './machines.js'
+import { overMachines, startSettingsOf } from './machines.js'
 import { liveOption, livePortOption, portOption, setOption, single } from './options.js'
 import { showRun } from './show-run.js'
 
@@ -112,7 +112,7 @@ export function overridesOf(args: Pick<TrainArguments, 'set' | OverrideName> & {
 }
 
 async function runTrain(args: TrainArguments): Promise<void> {
-  if (follows(args)) return overMachines('auto', () => Promise.resolve())
+  if (follows(args)) return overMachines(startSettingsOf(overridesOf(args)), () => Promise.resolve())
   // Find mistakes in the experiment before the engine is even loaded.
   const { loadExperiment } = await import('../config/load.js')
   const loaded = await loadExperiment(args.experiment, overridesOf(args))
@@ -134,7 +134,9 @@ async function runTrain(args: TrainArguments): Promise<void> {
 /** True for another rank than 0 whose machine has no such file: rank 0 says what it trains. */
 function follows(args: TrainArguments): boolean {
   const rank = launchedBy(process.env)?.rank ?? 0
-  return rank > 0 && !args.dryRun && !existsSync(args.experiment) && !overridesOf(args).includes('compute.machines=off')
+  return (
+    rank > 0 && !args.dryRun && !existsSync(args.experiment) && startSettingsOf(overridesOf(args)).machines !== 'off'
+  )
 }
 
 /** Begins to read the table of an experiment, so that other threads do that while the engine is loaded. False: it has none. */
@@ -150,7 +152,7 @@ async function beginReading({ experiment: { data }, baseDir }: LoadedExperiment)
 }
 
 async function trainAndShow(args: TrainArguments, loaded: LoadedExperiment): Promise<void> {
-  await overMachines(loaded.experiment.compute.machines, ranks => trainOver(ranks, args, loaded))
+  await overMachines(loaded.experiment.compute, ranks => trainOver(ranks, args, loaded))
 }
 
 async function trainOver(ranks: SharedRun | undefined, args: TrainArguments, loaded: LoadedExperiment): Promise<void> {

@@ -377,7 +377,10 @@ async function main(start: CommStart): Promise<void> {
     const koffi = await loadKoffi()
     const found = loadMpi(koffi, family)
     const mpi = bindMpi(family, found)
+    const entered = new Int32Array(start.entered)
+    Atomics.store(entered, 0, secondNow())
     const { rank, size } = mpi.init()
+    Atomics.store(entered, 0, 0)
     post({ kind: 'joined', rank, size, library: found.name, version: mpi.version })
     if (told !== null && size !== told) {
       mpi.finalize()

@@ -6,6 +6,7 @@ import { ConfigError } from '../errors.js'
 import { type Koffi, type KoffiMissing, type LibraryHandle, loadKoffi } from '../ffi/koffi.js'
 import type { Launched } from '../ffi/mpi/launcher.js'
 import { bindAbort, loadMpi } from '../ffi/mpi/library.js'
+import { watchLauncher } from './ancestors.js'
 
 export interface Exits {
   /** Ends all ranks. */
@@ -20,33 +21,78 @@ const ALARM_SECONDS = 4
 const FLUSH_MS = 1000
 const FLUSH_STEP_MS = 10
 const FORWARD_MS = 150
-/** Time for all ranks to start MPI, and more of it for others than rank 0, whose message is enough. */
-export const START_MS = 60_000
-const START_LATER_MS = 3000
+/** Time for MPI to start, where nothing else is said, and the least, since ranks never start at once; others than rank 0 wait longer: its message is enough. */
+export const START_MS = 10_000
+const LEAST_START_MS = 5000
+const START_LATER_MS = 1500
+const START_STEP_MS = 100
+/** Another time for MPI to start, in seconds, for all commands. */
+const START_VARIABLE = 'GRADLOOM_MPI_START_SECONDS'
+
+/** Time in which MPI must start. `timeoutSeconds`: `compute.machinesTimeout`, where this process knows the experiment. */
+export function startMsOf(timeoutSeconds: number | undefined, env: NodeJS.ProcessEnv = process.env): number {
+  const text = env[START_VARIABLE]
+  if (text === undefined)
+    return timeoutSeconds === undefined ? START_MS : Math.max(LEAST_START_MS, 1000 * timeoutSeconds)
+  const seconds = Number(text)
+  if (seconds > 0 && seconds <= 3600) return 1000 * seconds
+  throw new ConfigError(`${START_VARIABLE} is ${JSON.stringify(text)}, expected seconds: more than 0, at most 3600`)
+}
+
+export interface StartWatch {
+  /** MPI has started. */
+  started(): void
+  /** Another way to end this process is in place. */
+  end(): void
+}
 
 /**
  * Ends this process where its communication thread waits in MPI_Init: after a time, for ranks that do not come, since they have ended without
- * a word, or stand still, which no launcher notices; or at once, if it fails or exits meanwhile. Returns what ends this watch.
+ * a word, or stand still, which no launcher notices; or at once, if it fails, exits or loses its launcher meanwhile. The time begins anew
+ * when the thread enters MPI_Init, so that loading the library, on a busy machine or from a slow file system, does not count.
  */
-export function watchStart(startMs: number, { launcher, rank }: Launched, libc: LibraryHandle): () => void {
+export function watchStart(
+  startMs: number,
+  { launcher, rank, family }: Launched,
+  libc: LibraryHandle,
+  entered: Int32Array,
+): StartWatch {
+  const unread = unreadOutput(libc)
   const exit = libc.func('void _exit(int code)')
-  const giveUp = () => {
-    process.stderr.write(
-      `machines: rank ${rank}: MPI has not started after ${startMs / 1000} s, expected all ranks that ${launcher} started to do so; ` +
-        'one has ended or stands still, or its host cannot be reached\n' +
-        'hint: compute.machines must be the same for all; docs/machines.md has what keeps MPI from reaching a host\n',
-      () => exit(1),
-    )
-    setTimeout(() => exit(1), FLUSH_MS)
+  const leave = (code: number) => {
+    flush(unread)
+    // MPICH's launcher takes the exit of a process that has not started MPI for a success, whatever the code, and leaves the others waiting.
+    if (family === 'mpich') process.kill(process.pid, 'SIGKILL')
+    exit(code === 0 ? 1 : code)
   }
-  const timer = setTimeout(giveUp, startMs + (rank === 0 ? 0 : START_LATER_MS)).unref()
-  const leave = (code: number) => void exit(code)
+  const giveUp = (reason: string) => {
+    clearInterval(timer)
+    process.stderr.write(`machines: rank ${rank}: ${reason}\n`, () => leave(1))
+    setTimeout(leave, FLUSH_MS, 1)
+  }
+  const isLauncherGone = watchLauncher()
+  let since = performance.now()
+  let isInside = false
+  const patienceMs = startMs + (rank === 0 ? 0 : START_LATER_MS)
+  const timer = setInterval(() => {
+    const now = performance.now()
+    if (!isInside && Atomics.load(entered, 0) !== 0) [isInside, since] = [true, now]
+    if (isLauncherGone()) giveUp(launcherGone(launcher))
+    else if (now - since > patienceMs) {
+      giveUp(
+        `MPI has not started after ${startMs / 1000} s, expected all ranks that ${launcher} started to do so; one has ended or stands still, ` +
+          'or its host cannot be reached\n' +
+          `hint: compute.machines must be the same for all; compute.machinesTimeout, or ${START_VARIABLE}, gives them more time; ` +
+          'docs/machines.md has what keeps MPI from reaching a host',
+      )
+    }
+  }, START_STEP_MS).unref()
   process.on('exit', leave)
-  return () => {
-    clearTimeout(timer)
-    process.off('exit', leave)
-  }
+  return { started: () => clearInterval(timer), end: () => void process.off('exit', leave) }
 }
+
+/** Cause of the end of a rank whose launcher has ended. */
+export const launcherGone = (launcher: string): string => `${launcher}, which started this process, has ended`
 
 /** Functions of the C library. Throws ConfigError without koffi. */
 export const libcOf = async (): Promise<LibraryHandle> => (await koffiOf()).load(null)
@@ -67,14 +113,18 @@ export async function exitsOf({ family }: Launched): Promise<Exits> {
   return {
     all(code) {
       alarm(ALARM_SECONDS)
-      // MPICH's launcher ends without what it has not read yet: the message that says why.
-      for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
-      sleep(FORWARD_MS)
+      flush(unread)
       abort(code)
       exit(code)
     },
     alone: code => void exit(code),
   }
+}
+
+/** Waits until the launcher has read and passed on the message that says why: MPICH's ends without what it has not read yet. */
+function flush(unread: () => number): void {
+  for (let waited = 0; waited < FLUSH_MS && unread() > 0; waited += FLUSH_STEP_MS) sleep(FLUSH_STEP_MS)
+  sleep(FORWARD_MS)
 }
 
 /** Linux's ioctl that counts the bytes in a pipe. */

@@ -15,7 +15,8 @@ import { Worker } from 'node:worker_threads'
 import { ConfigError, RunError } from '../errors.js'
 import { bindsRanks, coresOfRank, HOW_TO_START_MPICH, type Launched, lostLauncher } from '../ffi/mpi/launcher.js'
 import { gradloomVersion } from '../version.js'
-import { type Exits, exitsOf, libcOf, START_MS, watchStart } from './exit.js'
+import { watchLauncher } from './ancestors.js'
+import { type Exits, exitsOf, launcherGone, libcOf, START_MS, watchStart } from './exit.js'
 import {
   type Attachment,
   type CommStart,
@@ -87,7 +88,12 @@ export class Machines {
     comm.on('message', (message: FromComm) => this.#take(message))
     comm.on('error', error => this.#fail(null, `communication thread: ${error.message}`))
     const entered = new Int32Array(start.entered)
-    const watch = setInterval(() => this.#watch(entered), WATCH_MS)
+    const isLauncherGone = watchLauncher()
+    const watch = setInterval(() => {
+      if (this.#isOver) return
+      if (isLauncherGone()) this.#fail(null, launcherGone(launcher))
+      this.#watch(entered)
+    }, WATCH_MS)
     watch.unref()
     comm.on('exit', () => {
       this.#hasEnded = true
@@ -112,11 +118,20 @@ export class Machines {
       deadlineMs: TIMEOUT_MS,
       entered: new SharedArrayBuffer(4),
     }
+    // The end of a rank comes before Node.js would print why.
+    process.on('uncaughtExceptionMonitor', error => {
+      process.stderr.write(`machines: rank ${launched.rank}: ${error instanceof Error ? error.stack : String(error)}\n`)
+    })
     const libc = await libcOf()
     const comm = new Worker(new URL('./comm-thread.js', import.meta.url), { workerData: start, execArgv: [] })
-    const endWatch = watchStart(startMs, launched, libc)
-    const joined = await joinedOf(comm, launched).finally(endWatch)
-    const machines = new Machines(comm, joined, launched.launcher, await exitsOf(launched), start)
+    const watch = watchStart(startMs, launched, libc, new Int32Array(start.entered))
+    let machines: Machines
+    try {
+      const joined = await joinedOf(comm, launched).finally(() => watch.started())
+      machines = new Machines(comm, joined, launched.launcher, await exitsOf(launched), start)
+    } finally {
+      watch.end()
+    }
     await machines.#introduce(launched)
     return machines
   }

@@ -132,13 +132,22 @@ async function lives({ pid, started }: Owner): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
-  const now = await startOf(pid)
-  return started === null || now === null || now === started
+  const now = await statOf(pid)
+  if (now === null || started === null) return true
+  // A zombie with no thread left has ended. It stays until its parent asks for its exit code; where that has ended first, as launchers of MPI
+  // do, process 1 has to, some seconds later or, in a container, never.
+  return now.started === started && !(now.state === 'Z' && now.threads <= 1)
 }
 
-/** Field 22 of /proc/<pid>/stat; null if there is none. */
-async function startOf(pid: number): Promise<string | null> {
+const startOf = async (pid: number): Promise<string | null> => (await statOf(pid))?.started ?? null
+
+/** Fields 3, 20 and 22 of /proc/<pid>/stat; null if there is none. */
+async function statOf(
+  pid: number,
+): Promise<{ readonly state: string; readonly threads: number; readonly started: string } | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
+  if (stat === null) return null
   // The second field is the program's name in parentheses, which may hold spaces and parentheses.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { state: fields[0], threads: Number(fields[17]), started: fields[19] }
 }

@@ -95,11 +95,17 @@ export class TwoHosts {
     run('ip', '-n', this.names[1], 'link', 'set', DEVICE, isCut ? 'down' : 'up')
   }
 
-  close(): void {
+  /** Ends all processes of both: a launcher's daemon outlives a link that was cut. */
+  killAll(): void {
     for (const name of this.names) {
-      // A launcher's daemon outlives a link that was cut.
       const { stdout = '' } = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
       for (const pid of stdout.split('\n').filter(Boolean)) spawnSync('kill', ['-KILL', pid])
+    }
+  }
+
+  close(): void {
+    this.killAll()
+    for (const name of this.names) {
       spawnSync('ip', ['netns', 'del', name])
       rmSync(`/etc/netns/${name}`, { recursive: true, force: true })
     }

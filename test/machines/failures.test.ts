@@ -130,6 +130,46 @@ for (const mpi of ['openmpi', 'mpich'] as const) {
   })
 }
 
+for (const [mpi, rank] of [
+  ['openmpi', 0],
+  ['mpich', 1],
+] as const) {
+  t.test(`${mpi}: rank ${rank} fails before it has started MPI: the others end at once`, async t => {
+    if (!hasMpi(t, mpi)) return
+    const start = START.replace('1500', '600_000')
+    // It throws as soon as it watches its start, while a thread loads the library for it.
+    const fail = `if ((process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK) === '${rank}') {
+      const before = process.listenerCount('exit')
+      setInterval(() => {
+        if (process.listenerCount('exit') > before) throw new Error('thrown early')
+      }, 1)
+    }`
+    const command = [process.execPath, '--input-type=module', '-e', `${fail}\n${start}`]
+    const { code, signal, stderr } = await gradloomRanks(mpi, 2, [], { command })
+    t.equal(signal, null, 'nobody had to end it')
+    t.not(code, 0)
+    t.match(stderr, 'thrown early')
+  })
+}
+
+t.test('mpich: ranks whose launcher on their host has ended end by themselves', async t => {
+  if (!hasMpi(t, 'mpich')) return
+  const { dir, file } = writeExperiment(t)
+  const run = join(dir, 'run')
+  const ended = gradloomRanks('mpich', 2, ['train', file, '--run-dir', run, '--quiet'])
+  await until('a checkpoint', () => existsSync(join(run, 'checkpoints', 'latest')))
+  const pids = [0, 1].map(rank => pidOfRank(rank, run)!)
+  const parent = Number(readFileSync(`/proc/${pids[0]}/stat`, 'utf8').split(') ')[1].split(' ')[1])
+  process.kill(parent, 'SIGKILL')
+  await until('the ranks have ended', () => !pids.some(isThere))
+  await ended
+  t.match(JSON.parse(readFileSync(join(run, 'summary.json'), 'utf8')), {
+    status: 'failed',
+    error: /mpirun of MPICH, which started this process, has ended/,
+  })
+  await sameBits(t, run, file)
+})
+
 t.test('a library of another launcher is refused', async t => {
   if (!hasMpi(t, 'openmpi')) return
   const { file } = writeExperiment(t)

@@ -1,10 +1,12 @@
 /** One process in a run directory, and stale locks recognised. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { LOCK_FILE, RunLock } from '../../src/run/lock.js'
+import { until } from '../helpers/until.js'
 
 t.test('a second taker is refused until the first has released', async t => {
   const dir = t.testdir({})
@@ -35,6 +37,20 @@ t.test('locks of dead processes, of other processes with their number, and torn 
     t.equal(JSON.parse(readFileSync(join(dir, LOCK_FILE), 'utf8')).pid, process.pid, text)
     await lock.release()
   }
+})
+
+t.test('a lock of a process that has ended is stale before its parent has asked for its exit code', async t => {
+  if (process.platform !== 'linux') return t.pass('', { skip: 'needs /proc' })
+  // The shell becomes a program that never asks for the exit code of its child.
+  const parent = spawn('sh', ['-c', `${process.execPath} -e 0 & echo $!; exec sleep 1000`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => parent.kill())
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]))
+  const stat = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
+  await until('it is a zombie', () => stat()[0] === 'Z')
+  const dir = t.testdir({ [LOCK_FILE]: JSON.stringify({ pid, host: hostname(), started: stat()[19] }) })
+  await (await RunLock.take(dir)).release()
 })
 
 t.test('a lock of another host is respected, because its process cannot be checked', async t => {
