@@ -80,7 +80,9 @@ export const compute = z
       .max(3600)
       .default(10)
       .meta(
-        help('Seconds after which a process of such a run, or a host, that has given no sign of life ends the run.'),
+        help(
+          'Seconds after which a process of such a run, or a host, that has given no sign of life ends the run; all have as long, and at least 5 s, to start MPI.',
+        ),
       ),
     maxRestarts: z.int().min(0).default(3).meta(help('How often failed workers are replaced before the run fails.')),
   })
