@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RunError } from '../src/errors.js'
+import type { StepsEvent } from '../src/run/events.js'
 import { REFERENCE_BATCH, REFERENCE_DROPOUT, REFERENCE_L2, REFERENCE_WIDTHS } from './reference-network.js'
 import type { Bar, Report, Say } from './report.js'
 import { median, type Summary, spread, summarise } from './stats.js'
@@ -26,7 +27,7 @@ export const MACHINES_DEFAULTS: MachinesOptions = {
   ...{ backend: 'onednn', mpi: 'openmpi', ranks: 2, batches: [REFERENCE_BATCH, 1024], turns: 5, steps: 8 },
 }
 
-const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
+export const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
 const DDP = fileURLToPath(new URL('../../bench/peers/torch-ddp.py', import.meta.url))
 const PYTHON = '/usr/bin/python3'
 const EPOCHS = 3
@@ -136,21 +137,45 @@ export async function benchMachines(options: MachinesOptions, say: Say): Promise
 
 const bar = (what: string, got: number | null, want: number): Bar => ({ what, got, want, at: 'least', unit: 'times' })
 
-function sidesOf({ backend, mpi, ranks, steps }: MachinesOptions, dir: string): [Side, Side, Side] {
-  let runs = 0
-  const train = async (batch: number, workers: number, launcher: readonly string[]): Promise<number> => {
-    const run = join(dir, `run${++runs}`)
-    const file = join(dir, `x${runs}.json`)
-    writeFileSync(file, JSON.stringify(experimentOf(dir, batch, backend, workers)))
+/** Runs of the reference network, each in a folder of its own. */
+export class Trainings {
+  readonly #dir: string
+  readonly #backend: string
+  #runs = 0
+
+  constructor(dir: string, backend: string) {
+    this.#dir = dir
+    this.#backend = backend
+  }
+
+  /** Trains once. `launcher`: command that starts ranks; none: one process. Answers medians over the epochs after the first. */
+  async run(
+    batch: number,
+    workers: number,
+    launcher: readonly string[],
+  ): Promise<{ readonly samplesPerSecond: number; readonly stepMs: number; readonly bytes: number }> {
+    const run = join(this.#dir, `run${++this.#runs}`)
+    const file = join(this.#dir, `x${this.#runs}.json`)
+    writeFileSync(file, JSON.stringify(experimentOf(this.#dir, batch, this.#backend, workers)))
     const [program, ...args] = [...launcher, process.execPath, MAIN, 'train', file, '--run-dir', run, '--quiet']
     await finished(program, args)
-    const rates = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
+    const spans = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
       .split('\n')
       .filter(line => line.includes('"type":"steps"'))
-      .map(line => (JSON.parse(line) as { samplesPerSecond: number }).samplesPerSecond)
+      .map(line => JSON.parse(line) as StepsEvent)
+      .slice(1)
     rmSync(run, { recursive: true })
-    return median(rates.slice(1))
+    const samplesPerSecond = median(spans.map(span => span.samplesPerSecond))
+    const bytesOf = ({ ranks, from, step }: StepsEvent) =>
+      ranks ? ranks.reduce((sum, rank) => sum + rank.receivedBytes, 0) / ranks.length / (step - from) : 0
+    return { samplesPerSecond, stepMs: (1000 * batch) / samplesPerSecond, bytes: median(spans.map(bytesOf)) }
   }
+}
+
+function sidesOf({ backend, mpi, ranks, steps }: MachinesOptions, dir: string): [Side, Side, Side] {
+  const trainings = new Trainings(dir, backend)
+  const train = async (...of: Parameters<Trainings['run']>): Promise<number> =>
+    (await trainings.run(...of)).samplesPerSecond
   return [
     { name: `1 process, ${ranks} workers`, run: batch => train(batch, ranks, []) },
     {
@@ -177,7 +202,7 @@ const experimentOf = (dir: string, batch: number, backend: string, workers: numb
 })
 
 /** Runs a program; returns its output. Rejects with the first line of its errors. */
-function finished(program: string, args: readonly string[]): Promise<string> {
+export function finished(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     let [out, errors] = ['', '']
@@ -195,7 +220,7 @@ function finished(program: string, args: readonly string[]): Promise<string> {
 }
 
 /** Pictures of noise as IDX files. */
-function writeData(dir: string, rows: number): void {
+export function writeData(dir: string, rows: number): void {
   const data = join(dir, 'data')
   mkdirSync(data)
   for (const [prefix, count] of [

@@ -23,6 +23,7 @@ import { benchEvaluation, EVALUATION_DEFAULTS } from './evaluation.js'
 import { benchGemm, GEMM_DEFAULTS } from './gemm.js'
 import { benchInference, INFERENCE_DEFAULTS } from './inference.js'
 import { benchMachines, MACHINES_DEFAULTS } from './machines.js'
+import { benchHosts } from './machines-hosts.js'
 import { benchMemory, MEMORY_DEFAULTS } from './memory.js'
 import { OUTPUTS, type Outputs, type Run, runAll, withoutOutputs } from './output.js'
 import { benchPeers, PEERS_DEFAULTS } from './peers.js'
@@ -234,9 +235,20 @@ function createProgram(args: readonly string[]): Argv {
           .option('ranks', number(MACHINES_DEFAULTS.ranks, 'Ranks, and workers of the one process'))
           .option('batches', numbers(MACHINES_DEFAULTS.batches, 'Rows of the mini-batch'))
           .option('turns', number(MACHINES_DEFAULTS.turns, 'Turns of each side'))
-          .option('steps', number(MACHINES_DEFAULTS.steps, 'Steps of an epoch, of which each turn has three')),
-      ({ backend, mpi, ranks, batches, turns, steps, ...outputs }) =>
-        show(outputs, say => benchMachines({ backend, mpi, ranks, batches, turns, steps }, say)),
+          .option('steps', number(MACHINES_DEFAULTS.steps, 'Steps of an epoch, of which each turn has three'))
+          .option(
+            'gbits',
+            numbers(
+              [],
+              'Two hosts (network namespaces, as root) and links of so many Gbit/s, beside the model of the cost',
+            ),
+          ),
+      ({ backend, mpi, ranks, batches, turns, steps, gbits, ...outputs }) => {
+        const options = { backend, mpi, ranks, batches, turns, steps }
+        return show(outputs, say =>
+          gbits.length > 0 ? benchHosts({ ...options, gbits }, say) : benchMachines(options, say),
+        )
+      },
     )
     .command(
       'small',
