@@ -16,13 +16,13 @@ export interface Exits {
 }
 
 /** Time for MPI_Abort to end the process before an alarm does. */
-const ALARM_SECONDS = 4
+const ALARM_SECONDS = 2
 /** Most time for the launcher to read the last message, and time for it to pass that on. */
 const FLUSH_MS = 1000
 const FLUSH_STEP_MS = 10
 const FORWARD_MS = 150
 /** Time for MPI to start, where nothing else is said, and the least, since ranks never start at once; others than rank 0 wait longer: its message is enough. */
-export const START_MS = 10_000
+export const START_MS = 8000
 const LEAST_START_MS = 5000
 const START_LATER_MS = 1500
 const START_STEP_MS = 100

@@ -44,7 +44,7 @@ export interface RankFacts {
 /** Message of a rank that was asked to stop. */
 const STOP = '"stop"'
 /** Before the experiment is known. */
-const TIMEOUT_MS = 10_000
+const TIMEOUT_MS = 8000
 /** Time for a process to end by itself after the run has failed. */
 const LAST_MS = 6000
 const WATCH_MS = 250

@@ -77,7 +77,7 @@ const REFERENCE = {
       shardRows: 'auto',
       gradientGroups: null,
       machines: 'auto',
-      machinesTimeout: 10,
+      machinesTimeout: 8,
       maxRestarts: 3,
     },
   },

@@ -78,7 +78,7 @@ export const compute = z
       .number()
       .min(1)
       .max(3600)
-      .default(10)
+      .default(8)
       .meta(
         help(
           'Seconds after which a process of such a run, or a host, that has given no sign of life ends the run; all have as long, and at least 5 s, to start MPI.',
