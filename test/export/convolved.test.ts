@@ -11,14 +11,13 @@ import { exportWeights, loadTestSamples, Predictor } from '../../src/index.js'
 import { evaluate } from '../../src/inference/evaluate.js'
 import { summarizeLayers } from '../../src/inference/layers.js'
 import { outputOf } from '../../src/model/convolution.js'
-import { TINY, writeTinyData } from '../helpers/tiny-data.js'
+import { TINY, type TinySizes, writeTinyData } from '../helpers/tiny-data.js'
 import { runTfjs, worstDifference } from './tfjs-model.js'
 
 const dir = t.testdir({})
-const path = writeTinyData(join(dir, 'data'))
-const features = TINY.height * TINY.width
 
-async function trained(name: string, model: ExperimentInput['model']): Promise<string> {
+async function trained(name: string, model: ExperimentInput['model'], sizes: TinySizes): Promise<string> {
+  const path = writeTinyData(join(dir, `${name}-data`), sizes)
   const runDir = join(dir, name)
   await train(
     resolveExperiment({
@@ -33,15 +32,15 @@ async function trained(name: string, model: ExperimentInput['model']): Promise<s
   return runDir
 }
 
-async function runOnnx(file: string, pixels: Float32Array, rows: number): Promise<Float32Array> {
+async function runOnnx(file: string, pixels: Float32Array, shape: readonly number[]): Promise<Float32Array> {
   ort.env.wasm.numThreads = 1
   const session = await ort.InferenceSession.create(readFileSync(file))
-  const { probabilities } = await session.run({ pixels: new ort.Tensor('float32', pixels, [rows, features]) })
+  const { probabilities } = await session.run({ pixels: new ort.Tensor('float32', pixels, shape) })
   await session.release()
   return probabilities.data as Float32Array
 }
 
-/** Max and average pooling, even and odd windows, strides; activations by name, by formula, and with factors around them. */
+/** Max and average pooling, even and odd windows, strides, windows that reach beyond all sides; activations by name, by formula, and with factors around them. */
 const MODELS: Readonly<Record<string, ExperimentInput['model']>> = {
   normed: {
     convolutions: [
@@ -61,11 +60,22 @@ const MODELS: Readonly<Record<string, ExperimentInput['model']>> = {
     activation: 'scaled-tanh',
   },
   alone: { convolutions: [{ filters: 8, pool: { size: 2 } }], hidden: [] },
+  'larger than pictures': {
+    convolutions: [
+      { filters: 5, size: 9 },
+      { filters: 4, size: 8, stride: 3 },
+    ],
+    hidden: [6],
+  },
+  'of one row': { convolutions: [{ filters: 6 }, { filters: 5, size: 4, stride: 2 }], hidden: [6] },
 }
+const ROW: TinySizes = { train: 300, test: 60, height: 1, width: 9, classes: 2 }
 
 for (const [name, model] of Object.entries(MODELS)) {
   t.test(`${name}: predictor, evaluate, ONNX, tfjs and safetensors agree, to 1e-5`, async t => {
-    const run = await trained(name, model)
+    const sizes = name === 'of one row' ? ROW : TINY
+    const features = sizes.height * sizes.width
+    const run = await trained(name, model, sizes)
     const predictor = await Predictor.open(run)
     const { features: images, labels } = await loadTestSamples(predictor)
     const hits = predictor.predictClasses(images).filter(({ label }, i) => label === labels[i]).length
@@ -91,7 +101,7 @@ for (const [name, model] of Object.entries(MODELS)) {
       const worst = worstDifference(got, want)
       t.ok(got.length === want.length && worst < 1e-5, `${what}: largest difference ${worst}`)
     }
-    agree('ONNX', await runOnnx(await fileOf('model.onnx'), pixels, labels.length))
+    agree('ONNX', await runOnnx(await fileOf('model.onnx'), pixels, [labels.length, features]))
     await fileOf('model.json')
     agree('tfjs', (await runTfjs(folder, pixels, labels.length)).outputs)
     agree('safetensors', (await Predictor.open(await fileOf('model.safetensors'))).predict(images).data)
