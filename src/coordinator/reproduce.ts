@@ -108,10 +108,10 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
       options: {
         onWarning,
         signal: options.signal ? AbortSignal.any([options.signal, enough.signal]) : enough.signal,
-        onEvent(event) {
-          options.onEvent?.(event)
+        onEvent(event): unknown {
           const found = recordedIn(event)
           if (found && records.has(found.step)) compare(found.step, found)
+          return options.onEvent?.(event)
         },
       },
       watch: {

@@ -35,14 +35,14 @@ export function train(experiment: LoadedExperiment | ExperimentInput, options: T
   const events = new EventQueue()
   const history: EpochRecord[] = []
   let runDir: string | null = null
-  const onEvent = (event: TrainEvent): void => {
+  const onEvent = (event: TrainEvent): unknown => {
     if (event.type === 'start') runDir = event.runDir
     if (event.type === 'epoch') {
       const { type: _, epochs: __, ...record } = event
       history.push(record)
     }
     events.push(event)
-    options.onEvent?.(event)
+    return options.onEvent?.(event)
   }
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
   const run = async (): Promise<TrainResult> => {

@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks'
 import type { Experiment } from '../config/schema.js'
 import type { TrainingData } from '../data/memory.js'
 import { RunError } from '../errors.js'
+import { shellWord } from '../format.js'
 import type { WeightLayout } from '../import/assign.js'
 import { networkText } from '../model/convolution.js'
 import { parameterCount, parametersOf } from '../model/parameters.js'
@@ -16,6 +17,7 @@ import type { RunSummary, TrainEvent } from '../run/events.js'
 import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import { stepsPerEpoch } from '../worker/plan/clock.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
+import { Callbacks } from './callbacks.js'
 import { Checkpointing, NO_MARKS } from './checkpointing.js'
 import type { TrainControl } from './control.js'
 import { Finish } from './finish.js'
@@ -47,12 +49,16 @@ export interface TrainOptions {
   readonly fromInput?: 'kept' | 'new' | undefined
   /** Aborting it ends the run after the current step, with status "interrupted". */
   readonly signal?: AbortSignal | undefined
+  /**
+   * Called with each event. If it throws, or returns a promise that is rejected, the run ends after the current step as failed, with its
+   * weights saved, and rejects with a RunError that has the cause; `resume` continues it.
+   */
   readonly onEvent?: ((event: TrainEvent) => void) | undefined
   /** Requests checkpoints during the run. */
   readonly control?: TrainControl | undefined
   /** The ranks that train together; this process is rank 0. Absent: it trains alone. */
   readonly ranks?: SharedRun | undefined
-  /** Called with problems that do not end the run. */
+  /** Called with problems that do not end the run. If it fails, the run ends as with `onEvent`. */
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
@@ -95,16 +101,19 @@ export class Trainer {
   readonly #scorer: Scorer
   readonly #nonFinite: NonFiniteSteps
   readonly #finish: Finish
+  readonly #callbacks: Callbacks
   /** Requests that the run ends; over ranks, any of them may have been asked. */
   readonly #signal: AbortSignal | undefined
 
   constructor(parts: TrainerParts) {
     const { experiment, session, options, directory } = parts
-    const warn = (message: string) => options.onWarning?.(message)
+    const callbacks = new Callbacks(options, () => session.requestStop())
+    const warn = (message: string) => callbacks.warning(message)
     const emit = (event: Exclude<TrainEvent, { type: 'progress' }>) => {
       directory?.appendMetrics(event)
-      options.onEvent?.(event)
+      callbacks.event(event)
     }
+    this.#callbacks = callbacks
     this.#parts = parts
     const signals = [options.signal, session.ranks?.stopSignal].filter(signal => signal !== undefined)
     this.#signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
@@ -139,12 +148,12 @@ export class Trainer {
     signal?.addEventListener('abort', stop)
     if (signal?.aborted) stop()
     const progress = setInterval(() => this.#progress(), PROGRESS_MS)
-    let weightsAreWhole = false
+    let [weightsAreWhole, isSaved] = [false, false]
     try {
       await this.#begin()
       weightsAreWhole = true
       this.#announce()
-      while (state.step < state.totalSteps(session) && !signal?.aborted && !state.stopped) {
+      while (state.step < state.totalSteps(session) && !this.#isToEnd()) {
         weightsAreWhole = false
         const before = state.step
         const result = await this.#span()
@@ -154,7 +163,19 @@ export class Trainer {
       }
       clearInterval(progress)
       this.#nonFinite.report()
-      return await this.#finish.finish(signal?.aborted ? 'interrupted' : 'completed', this.#parts.scores ?? true)
+      const runDir = this.#training.directory?.path
+      this.#callbacks.expectNone(
+        runDir === undefined
+          ? 'the run has no directory, so nothing of it is kept'
+          : `the weights of step ${state.step} are saved; npx gradloom resume ${shellWord(runDir)} continues the run`,
+      )
+      const summary = await this.#finish.finish(
+        signal?.aborted ? 'interrupted' : 'completed',
+        this.#parts.scores ?? true,
+      )
+      isSaved = true
+      this.#callbacks.expectNone('the run itself is complete')
+      return summary
     } catch (thrown) {
       const { failure } = session.ranks ?? {}
       const error =
@@ -165,12 +186,17 @@ export class Trainer {
             : thrown
       this.#nonFinite.report()
       this.#scorer.report()
-      if (error instanceof RunError) await this.#finish.fail(error, weightsAreWhole)
+      if (error instanceof RunError && !isSaved) await this.#finish.fail(error, weightsAreWhole)
       throw error
     } finally {
       clearInterval(progress)
       signal?.removeEventListener('abort', stop)
+      this.#callbacks.close()
     }
+  }
+
+  #isToEnd(): boolean {
+    return this.#signal?.aborted === true || this.#training.state.stopped !== undefined || this.#callbacks.hasFailed
   }
 
   async #begin(): Promise<void> {
@@ -320,7 +346,7 @@ export class Trainer {
 
   #progress(): void {
     const progress = this.#training.state.progress(this.#training.session)
-    if (progress) this.#parts.options.onEvent?.(progress)
+    if (progress) this.#callbacks.event(progress)
   }
 }
 

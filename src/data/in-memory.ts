@@ -83,6 +83,7 @@ export function inMemorySource(
   const files = isScored ? { train: [], test: train.files } : { train: train.files, test: test ? test.files : [] }
   return {
     ...shape,
+    ...(isScored ? {} : taskDoubts(where, train, classNames)),
     task: train.targets?.task ?? 'classification',
     classes: outputs,
     classNames,
@@ -127,6 +128,34 @@ export function expectOneSpelling(where: string, classNames: readonly string[]):
     `${where}: has the classes '${numbers[again - 1]}' and '${numbers[again]}', expected one spelling of a class`,
     { hint: 'write each class in one way; numbers to predict: --set data.task=regression' },
   )
+}
+
+/** Classes from which on, where all are numbers and rare, they are more likely quantities; rows of a class that is not rare. */
+const MANY_CLASSES = 50
+const ROWS_OF_CLASS = 10
+/** Different values of a target up to which, where all are integers and common, they are more likely classes. */
+const FEW_VALUES = 10
+
+/** Says where the rows look as if they belong to the other task: nothing in them decides it. */
+function taskDoubts(
+  where: string,
+  { classNames: rows, targets }: NamedRows,
+  classNames: readonly string[],
+): Pick<DatasetSource, 'warnings' | 'notes'> {
+  if (targets === null) {
+    const isRare = classNames.length >= MANY_CLASSES && rows.length < ROWS_OF_CLASS * classNames.length
+    if (!isRare || !classNames.every(name => NUMBER.test(name))) return {}
+    const text = `${where}: has ${classNames.length} classes in ${rows.length} rows, and all are numbers; to predict quantities: data.task "regression"`
+    return { warnings: [text] }
+  }
+  if (targets.task !== 'regression' || targets.names.length > 1) return {}
+  const values = new Set<number>()
+  for (const value of targets.values) {
+    if (!Number.isInteger(value) || values.size > FEW_VALUES) return {}
+    values.add(value)
+  }
+  if (values.size < 2 || values.size > FEW_VALUES || targets.values.length < ROWS_OF_CLASS * values.size) return {}
+  return { notes: [`the target has ${values.size} different integers; to predict classes: data.task "classification"`] }
 }
 
 /** Compares the names of the targets, and thereby their number. */

@@ -9,7 +9,7 @@ import { inMemorySource } from './in-memory.js'
 import { type ReadSamples, readSamples, type SampleSet } from './samples.js'
 import type { DataConfig, DatasetSource, Features, LoadedFile, Split } from './source.js'
 
-/** Samples to train from; each set is read once, and must not change. */
+/** Samples to train from. Each set is read once and copied; until the event `start` it must not change. */
 export type TrainingData = SampleSet & {
   /** Scored after every epoch. Default: the fraction `data.validation` of the training samples. */
   readonly validation?: SampleSet

@@ -66,6 +66,7 @@ export async function openNpz(
     `predicts ${trainLabels} from ${trainFeatures}: ${train.text}` +
       (test ? `; tested on ${testLabels} and ${testFeatures}` : ''),
     ...(others.length > 0 ? [`left out: ${formatList(others, MOST_SHOWN)}, which data.npz does not name`] : []),
+    ...(source.notes ?? []),
   ]
   return { ...source, notes }
 }

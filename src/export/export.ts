@@ -16,6 +16,7 @@ import { type Kernel, kernelShape } from '../model/channels-first.js'
 import type { Convolution } from '../model/convolution.js'
 import { forwardSettings } from '../model/forward.js'
 import { type ModelDtype, type NamedWeights, readCheckpoint, saveModel } from '../run/checkpoint-file.js'
+import { againIfPruned } from '../run/open.js'
 import { gradloomVersion } from '../version.js'
 import type { PytorchModel } from './pytorch.js'
 
@@ -72,6 +73,10 @@ export async function exportWeights(
   if (dtype !== 'F32' && format !== 'safetensors') {
     throw new ConfigError(`export: dtype is ${dtype}, expected F32 in ${format}`, { hint: '--format safetensors' })
   }
+  return againIfPruned(() => exportOnce(target, file, { format, dtype }))
+}
+
+async function exportOnce(target: string, file: string, { format, dtype }: Required<ExportOptions>): Promise<Exported> {
   const predictor = await Predictor.open(target)
   const { outputNames, widths, convolutions, source, task } = predictor
   if (format === 'pytorch') expectNoEmbeddings(target, format, source.input.table)

@@ -17,7 +17,7 @@ import { loadScored, type NamedWeights, readCheckpoint } from '../run/checkpoint
 import type { Score } from '../run/events.js'
 import { locateDataOf } from '../run/locate-data.js'
 import { FILES, type Manifest } from '../run/manifest.js'
-import { openRun, readRunJson } from '../run/open.js'
+import { againIfPruned, openRun, readRunJson } from '../run/open.js'
 import { withBackendOf } from '../run/saved-run.js'
 import { bitsOf } from '../run/training-state.js'
 import { sizeOf } from '../tensor/tensor.js'
@@ -59,6 +59,10 @@ export interface NamedTargetScore extends TargetScore {
 
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
 export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
+  return againIfPruned(() => evaluateOnce(target, options))
+}
+
+async function evaluateOnce(target: string, options: EvaluateOptions): Promise<Evaluation> {
   const { workers = availableParallelism(), dataPath } = options
   const opened = await openRun(target)
   const { input = null, training } = await readCheckpoint(opened.checkpoint)

@@ -19,6 +19,7 @@ import { adviseHugePages } from '../ffi/memory.js'
 import { loadBackend } from '../kernels/backends.js'
 import type { Convolution } from '../model/convolution.js'
 import { loadScored, type NamedWeights } from '../run/checkpoint-file.js'
+import { againIfPruned } from '../run/open.js'
 import { createArena, viewSlot } from '../tensor/arena.js'
 import { inputSize, shapeText } from '../tensor/input-shape.js'
 import { viewWeight } from '../worker/network/views.js'
@@ -69,6 +70,12 @@ export interface LabelPrediction {
   /** True if the probability is above 0.5. */
   readonly isSet: boolean
   readonly probability: number
+}
+
+interface OpenedPredictor {
+  readonly predictor: Predictor
+  readonly forward: Forward
+  readonly shared: SharedModel
 }
 
 /** Method that has the predictions of a task by name. */
@@ -146,10 +153,14 @@ export class Predictor {
   }
 
   /** Opens a model for a command of gradloom's own, whose threads run its network too: each a `Forward` from 1 to `threads`. */
-  static async openShared(
+  static async openShared(target: string, options: PredictorOptions = {}): Promise<OpenedPredictor> {
+    return againIfPruned(() => Predictor.#openOnce(target, options))
+  }
+
+  static async #openOnce(
     target: string,
-    { backend: wanted, threads = Math.min(availableParallelism(), MOST_THREADS) }: PredictorOptions = {},
-  ): Promise<{ readonly predictor: Predictor; readonly forward: Forward; readonly shared: SharedModel }> {
+    { backend: wanted, threads = Math.min(availableParallelism(), MOST_THREADS) }: PredictorOptions,
+  ): Promise<OpenedPredictor> {
     if (!Number.isInteger(threads) || threads < 1) {
       throw new ConfigError(`threads is ${inspect(threads)}, expected an integer from 1`)
     }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { GradloomError } from '../errors.js'
 import { writeTextAtomically } from '../files/atomic.js'
 import { readCheckpoint } from '../run/checkpoint-file.js'
-import { openRun } from '../run/open.js'
+import { againIfPruned, openRun } from '../run/open.js'
 import type { RunFiles } from './run-files.js'
 
 /** Reason why there are no results. */
@@ -35,8 +35,7 @@ export async function storedOrComputed<T extends { readonly weightsSha256: strin
 ): Promise<T | Missing> {
   const kept = await readStored(run.path, stored, onWarning)
   try {
-    const { checkpoint } = await openRun(run.path)
-    const { weightsSha256 } = await readCheckpoint(checkpoint)
+    const { weightsSha256 } = await againIfPruned(async () => readCheckpoint((await openRun(run.path)).checkpoint))
     if (!isAnew && kept?.weightsSha256 === weightsSha256) return kept
     const results = await compute(weightsSha256)
     if (!('missing' in results)) await write(join(run.path, stored.name), stored.text(results), onWarning)

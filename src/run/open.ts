@@ -3,11 +3,11 @@
  * never writes. Main thread.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { extname, isAbsolute, join, relative, resolve } from 'node:path'
+import { basename, extname, isAbsolute, join, relative, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { ConfigError, RunError } from '../errors.js'
 import { readCheckpoint } from './checkpoint-file.js'
-import { checkpointName, checkpointSteps } from './checkpoints.js'
+import { checkpointName, checkpointSteps, stepOfCheckpoint } from './checkpoints.js'
 import { refuseEdited } from './edits.js'
 import { FILES, type Manifest } from './manifest.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
@@ -66,6 +66,36 @@ function refuseOtherForms(target: string, path: string): void {
   throw new ConfigError(`${target}: is ${form.is}, expected a run directory or a checkpoint file`, {
     hint: form.hint(target),
   })
+}
+
+/** Attempts of a reader: a run that saves faster than its checkpoints are read has something wrong with it. */
+const MOST_TRIES = 20
+
+/**
+ * Does `work`, which opens a run and reads it, and does it again where a checkpoint was removed between the two: a run in progress prunes
+ * older ones. `work` chooses the checkpoint anew each time.
+ */
+export async function againIfPruned<T>(work: () => Promise<T>): Promise<T> {
+  let before: string | null = null
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      const gone = removedCheckpoint(error)
+      // The same file again: the summary of the run names one that is not there.
+      if (gone === null || gone === before || tries === MOST_TRIES) throw error
+      before = gone
+    }
+  }
+}
+
+/** Path of the checkpoint whose absence is the cause of an error; null for any other error. */
+function removedCheckpoint(error: unknown): string | null {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code, path } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' && path !== undefined) return stepOfCheckpoint(basename(path)) === null ? null : path
+  }
+  return null
 }
 
 async function openDirectory(runDir: string): Promise<OpenedRun> {

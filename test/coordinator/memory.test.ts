@@ -165,3 +165,24 @@ t.test('async iteration over events, leaving the loop early, and disposal of a r
     'a failure comes out of the loop, and is no unhandled rejection',
   )
 })
+
+t.test('rows that look like another task: a warning or a note says so', async t => {
+  const told = async (set: TrainingData, task: 'classification' | 'regression') => {
+    const texts: string[] = []
+    const own = experiment({ data: { dataset: 'memory', task }, train: { epochs: 1, batchSize: 64 } })
+    const onEvent = (event: TrainEvent) => event.type === 'start' && texts.push(...(event.notes ?? []))
+    await train(own, { runDir: null, data: set, onWarning: text => texts.push(text), onEvent })
+    return texts.join('\n')
+  }
+  const quantities = points.map((_, i) => i % 60)
+  const hint = /has 60 classes in 200 rows, and all are numbers; to predict quantities: data.task "regression"/
+  t.match(await told({ features: points, labels: quantities }, 'classification'), hint)
+  const names = quantities.map(number => `bird ${number}`)
+  t.notMatch(await told({ features: points, labels: names }, 'classification'), /quantities/)
+  const codes = points.map((_, i) => i % 3)
+  t.match(
+    await told({ features: points, targets: codes }, 'regression'),
+    /the target has 3 different integers; to predict classes: data.task "classification"/,
+  )
+  t.notMatch(await told({ features: points, targets: quantities }, 'regression'), /classes/)
+})

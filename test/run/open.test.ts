@@ -1,7 +1,8 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { saveWeights } from '../../src/run/checkpoint-file.js'
-import { openRun } from '../../src/run/open.js'
+import { readCheckpoint, saveWeights } from '../../src/run/checkpoint-file.js'
+import { againIfPruned, openRun } from '../../src/run/open.js'
 
 const experiment = { name: 'a' }
 const resolved = JSON.stringify(experiment)
@@ -65,4 +66,36 @@ t.test('a path that is neither a run nor a checkpoint is refused', async t => {
     failure(/checkpoint is '..\/..\/w.safetensors', expected a path inside/),
   )
   await t.rejects(openRun(join(dir, 'number')), failure(/checkpoint is 7, expected a path inside/))
+})
+
+t.test('a checkpoint that a run removes between choosing and opening it: the next one is chosen', async t => {
+  const dir = t.testdir({ 'resolved.json': resolved, checkpoints: {} })
+  const fileOf = (step: number) => join(dir, 'checkpoints', `step-${step}.safetensors`)
+  const save = (step: number) => saveWeights(fileOf(step), [], { step, epoch: 1, rowsSeen: 1, experiment })
+  await save(1)
+  let tries = 0
+  const { step } = await againIfPruned(async () => {
+    const { checkpoint } = await openRun(dir)
+    if (++tries < 4) {
+      await save(tries + 1)
+      rmSync(checkpoint)
+    }
+    return readCheckpoint(checkpoint)
+  })
+  t.same([step, tries], [4, 4])
+  tries = 0
+  const missing = againIfPruned(async () => {
+    tries++
+    return readCheckpoint(fileOf(77))
+  })
+  await t.rejects(missing, { message: /step-77.safetensors: cannot be read: ENOENT/ })
+  t.equal(tries, 2, 'a file that is named again is not there')
+  tries = 0
+  await t.rejects(
+    againIfPruned(async () => {
+      tries++
+      throw new Error('something else')
+    }),
+  )
+  t.equal(tries, 1)
 })
