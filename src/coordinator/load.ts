@@ -19,7 +19,7 @@ import {
   scalingOf,
 } from '../data/input.js'
 import { type TargetSpread, targetSpread } from '../data/regression-score.js'
-import type { WriteRows } from '../data/source.js'
+import type { SplitViews, WriteRows } from '../data/source.js'
 import { splitAt, splitValidation, type ValidationSplit } from '../data/split.js'
 import { formatList } from '../format.js'
 import { choosePreparation } from '../picture/preparation.js'
@@ -142,22 +142,34 @@ async function readFiles(
   const { windows } = plan
   const spool =
     windows && plan.images.train > 0 ? await Spool.create(folder, data.validationFrom!, plan.features) : null
+  const hasTargets = data.task !== 'classification'
+  const viewsOf = (split: 'train' | 'test'): SplitViews => ({
+    features: viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data,
+    labels: viewSlot(memory, layout.labels[split]).data,
+    targets: hasTargets ? viewSlot(memory, layout.targets[split]).data : new Float32Array(),
+  })
   try {
+    const areAll = plan.images.train > 0 && plan.images.test > 0
+    // Only training closes the data set afterwards.
+    const isLast = plan.purpose === 'train' && areAll && spool === null && data.loadLast !== undefined
+    const both = isLast ? await data.loadLast({ train: viewsOf('train'), test: viewsOf('test') }) : null
     for (const split of ['train', 'test'] as const) {
       if (plan.images[split] === 0) continue
-      const images = viewSlot<'uint8' | 'float32'>(memory, layout.features[split]).data
-      const labels = viewSlot(memory, layout.labels[split]).data
-      const targets = viewSlot(memory, layout.targets[split])
-      const hasTargets = data.task !== 'classification'
-      const into = hasTargets ? [targets.data] : []
+      const { features, labels, targets } = viewsOf(split)
       const loaded =
-        split === 'train' && spool !== null
-          ? await data.stream!(writeTo(spool, windows!, data.validationFrom!, images as Float32Array), labels, ...into)
-          : await data.load(split, images, labels, ...into)
+        both?.[split] ??
+        (split === 'train' && spool !== null
+          ? await data.stream!(
+              writeTo(spool, windows!, data.validationFrom!, features as Float32Array),
+              labels,
+              targets,
+            )
+          : await data.load(split, features, labels, ...(hasTargets ? [targets] : [])))
       files.push(...loaded.files)
       if (split === 'train') weights = loaded.weights ?? null
       if (!hasTargets) {
-        if (targets.shape[0] > 0) for (const [row, label] of labels.entries()) targets.set(row, label, 1)
+        const ones = viewSlot(memory, layout.targets[split])
+        if (ones.shape[0] > 0) for (const [row, label] of labels.entries()) ones.set(row, label, 1)
       }
     }
     return { files, weights, spool }

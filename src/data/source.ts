@@ -90,6 +90,11 @@ export interface DatasetSource extends InputShape {
    */
   load(split: Split, features: Features, labels: Int32Array, targets?: Float32Array): Promise<LoadedSplit>
   /**
+   * Loads both parts as `load` does, and gives back the memory of the data meanwhile: nothing but `close` may be called after that. Absent
+   * where that saves nothing.
+   */
+  readonly loadLast?: (into: Readonly<Record<Split, SplitViews>>) => Promise<Readonly<Record<Split, LoadedSplit>>>
+  /**
    * Loads the training part as `load` does, but for the features, which `write` gets. Present only where the features are too large for
    * memory, or the experiment asks for streaming; then `validationFrom` is known.
    */
@@ -100,11 +105,19 @@ export interface DatasetSource extends InputShape {
   readonly fields?: (split: Split, positions: ArrayLike<number>) => Promise<FieldRows>
 }
 
+/** Memory of a part, as `load` overwrites it. */
+export interface SplitViews {
+  readonly features: Features
+  readonly labels: Int32Array
+  /** Empty for classification. */
+  readonly targets: Float32Array
+}
+
 /** A data set without its readers. */
 export interface SourceFacts
   extends Omit<
     DatasetSource,
-    'load' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'omissions' | 'libraries'
+    'load' | 'loadLast' | 'stream' | 'close' | 'fields' | 'warnings' | 'notes' | 'omissions' | 'libraries'
   > {
   /** True if its features do not fit into memory. */
   readonly isStreamed: boolean

@@ -22,15 +22,32 @@ export const adviseHugePages = (memory: ArrayBufferLike): Promise<boolean> => ad
  */
 export const releasePages = (memory: ArrayBufferLike): Promise<boolean> => advise(memory, MADV_DONTNEED)
 
-async function advise(memory: ArrayBufferLike, advice: number): Promise<boolean> {
+/** As `releasePages`, the whole pages of some ranges of bytes. */
+export const releaseRanges = (memory: ArrayBufferLike, ranges: readonly ByteRange[]): Promise<boolean> =>
+  advise(memory, MADV_DONTNEED, ranges)
+
+export interface ByteRange {
+  readonly from: number
+  readonly to: number
+}
+
+async function advise(
+  memory: ArrayBufferLike,
+  advice: number,
+  ranges: readonly ByteRange[] = [{ from: 0, to: memory.byteLength }],
+): Promise<boolean> {
   if (process.platform !== 'linux') return false
   try {
     const koffi = await loadKoffi()
     madvise ??= koffi.load(null).func('int madvise(uintptr_t address, size_t bytes, int advice)') as unknown as Advise
     const address = Number(koffi.address(new Uint8Array(memory)))
-    const from = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES
-    const to = Math.floor((address + memory.byteLength) / PAGE_BYTES) * PAGE_BYTES
-    return to > from && madvise(from, to - from, advice) === 0
+    let isDone = ranges.length > 0
+    for (const range of ranges) {
+      const from = Math.ceil((address + range.from) / PAGE_BYTES) * PAGE_BYTES
+      const to = Math.floor((address + range.to) / PAGE_BYTES) * PAGE_BYTES
+      isDone = to > from && madvise(from, to - from, advice) === 0 && isDone
+    }
+    return isDone
   } catch {
     return false // only slower
   }

@@ -47,12 +47,17 @@ export async function fitTable(
     fitted.set(column, keeps ? encoding : { ...encoding, knots: [] })
   }
   const others: FeatureColumn[] = []
+  // Memory that is written for the first time costs more than what is computed from it: all columns share this.
+  let room: Float64Array | undefined
   const every = allRows(rows.length)
   for (const feature of features) {
     const place = feature.kind === 'number' ? (table.packed?.placeOf(feature.profile.name) ?? null) : null
     // A column of numbers has no value that could be refused, so that only those of the training rows are unpacked.
     if (place === null) others.push(feature)
-    else fit({ type: 'number', values: table.packed!.rows.numbersAt(place, rows) }, every, feature)
+    else {
+      room = table.packed!.rows.numbersAt(place, rows, room)
+      fit({ type: 'number', values: room }, every, feature)
+    }
   }
   for await (const group of table.groups(others.map(({ profile }) => profile.name))) {
     for (const feature of others) {

@@ -37,24 +37,30 @@ export function fitColumn(values: ColumnValues, rows: Uint32Array, where: string
   if (kind === 'category') return fitCategory(values, rows, where, options)
   const place = (row: number) => `${where}: column ${inspect(column)} in row ${row + 1}`
   const numbers = numbersOf(values, kind, place)
-  const known = chosenRows(rows, row => !Number.isNaN(numbers[row]))
-  const indicator = known.length < rows.length
+  const indicator = isAnyMissing(numbers, rows)
+  const known = indicator ? chosenRows(rows, row => !Number.isNaN(numbers[row])) : rows
   if (kind === 'boolean') {
     let ones = 0
     for (const row of known) ones += numbers[row]
     return { column, kind, fill: 2 * ones > known.length ? 1 : 0, indicator }
   }
-  const fill = medianOf(sortedOf(numbers, known, indicator))
+  const fill = medianOf(sampleOf(numbers, known, indicator))
   const scale = scaleOf(numbers, known)
   const range = seenRange(numbers, known, kind)
   const seen = range && { seen: range }
   if (kind === 'number') {
-    const knots = options.bins === 0 ? [] : knotsOf(sortedOf(numbers, known, false), options.bins)
+    const knots = options.bins === 0 ? [] : knotsOf(sampleOf(numbers, known, false).sort(), options.bins)
     const limit = options.limit !== null && { limit: options.limit }
     return { column, kind, ...scale, ...limit, knots, fill, indicator, ...seen }
   }
   const cycles = CYCLES.filter(cycle => varies(cycle, numbers, known))
   return { column, kind, cycles, elapsed: options.elapsed && scale.factor !== 0, ...scale, fill, indicator, ...seen }
+}
+
+/** A loop, because `some` calls a function for each row. */
+function isAnyMissing(numbers: Float64Array, rows: Uint32Array): boolean {
+  for (let i = 0; i < rows.length; i++) if (Number.isNaN(numbers[rows[i]])) return true
+  return false
 }
 
 /** Mean and 1 / standard deviation in f64; a constant has the factor 0, and no values the offset 0. */
@@ -92,12 +98,12 @@ function momentsOf(numbers: Float64Array, rows: Uint32Array, scale: number): { o
 /** Most rows that quantiles are computed from, and medians where no training row lacks a value (only later gaps need those). */
 const SAMPLED_ROWS = 10_000
 
-/** Values in ascending order: all if `isExact`, else of rows at equal distances. */
-function sortedOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): Float64Array {
+/** Values of all rows if `isExact`, else of rows at equal distances. */
+function sampleOf(numbers: Float64Array, rows: Uint32Array, isExact: boolean): Float64Array {
   const count = isExact ? rows.length : Math.min(rows.length, SAMPLED_ROWS)
-  const sorted = new Float64Array(count)
-  for (let i = 0; i < count; i++) sorted[i] = numbers[rows[Math.floor((i * rows.length) / count)]]
-  return sorted.sort()
+  const sample = new Float64Array(count)
+  for (let i = 0; i < count; i++) sample[i] = numbers[rows[Math.floor((i * rows.length) / count)]]
+  return sample
 }
 
 /** Different values up to which a number has no bins: codes and small counts are learned as well without. */
@@ -111,12 +117,44 @@ function knotsOf(sorted: Float64Array, bins: number): number[] {
   return [...new Set(knots)]
 }
 
-/** The mean of the middle two; 0 without a value. */
-function medianOf(sorted: Float64Array): number {
-  const count = sorted.length
+/** The mean of the middle two; 0 without a value. Changes the order of the values. */
+function medianOf(values: Float64Array): number {
+  const count = values.length
   if (count === 0) return 0
-  const [low, high] = [sorted[(count - 1) >> 1], sorted[count >> 1]]
+  const middle = (count - 1) >> 1
+  let low = selected(values, middle)
+  // Selection takes 0 and -0 for the same.
+  if (low === 0) low = values.sort()[middle]
+  let high = low
+  if (count % 2 === 0) {
+    high = values[middle + 1]
+    for (let i = middle + 2; i < count; i++) if (values[i] < high) high = values[i]
+  }
   return low === high ? low : low + (high - low) / 2
+}
+
+/**
+ * The value at place `k` of the ascending order, which is then at that place, with none above it before and none below it behind (Hoare's
+ * selection): to sort the values takes several times as long.
+ */
+function selected(values: Float64Array, k: number): number {
+  let [from, to] = [0, values.length - 1]
+  while (from < to) {
+    const pivot = values[(from + to) >> 1]
+    let [i, j] = [from, to]
+    while (i <= j) {
+      while (values[i] < pivot) i++
+      while (values[j] > pivot) j--
+      if (i > j) break
+      const other = values[i]
+      values[i++] = values[j]
+      values[j--] = other
+    }
+    if (k <= j) to = j
+    else if (k >= i) from = i
+    else break
+  }
+  return values[k]
 }
 
 /** True if the training rows lie at more than one position of a cycle. */

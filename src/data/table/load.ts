@@ -5,7 +5,14 @@
  * Letters: `N` rows of a split, `F` features, `K` targets.
  */
 import { ShapeError } from '../../errors.js'
-import { checkViews, type Features, type LoadedFile, type LoadedSplit, type Split, type WriteRows } from '../source.js'
+import {
+  checkViews,
+  type LoadedFile,
+  type LoadedSplit,
+  type Split,
+  type SplitViews,
+  type WriteRows,
+} from '../source.js'
 import type { TableChunk } from './columns.js'
 import { CHUNK_ROWS } from './duckdb/kept.js'
 import { encodeRows } from './encode.js'
@@ -42,7 +49,7 @@ export async function loadPart(
   part: TablePart,
   split: Split,
   { encoding, ...settings }: LoadSettings,
-  into: { readonly features: Features; readonly labels: Int32Array; readonly targets: Float32Array },
+  into: SplitViews,
 ): Promise<LoadedSplit> {
   const width = featureCount(encoding)
   checkViews('table', split, part.rows.length, width, into.features, into.labels)
@@ -53,6 +60,31 @@ export async function loadPart(
     await writeEncoded(part, { encoding, ...settings }, into)
   }
   return loadTargets(part, split, { encoding, ...settings }, into)
+}
+
+/**
+ * Loads both splits of a table whose packed rows nobody will read again: their memory is given back while the features are written, so that
+ * values and features are not all in memory at once.
+ */
+export async function loadParts(
+  parts: Readonly<Record<Split, TablePart>>,
+  settings: LoadSettings,
+  into: Readonly<Record<Split, SplitViews>>,
+): Promise<Record<Split, LoadedSplit>> {
+  const width = featureCount(settings.encoding)
+  const runs = (['train', 'test'] as const).flatMap(split => {
+    const { rows } = parts[split]
+    const features = into[split].features as Float32Array
+    checkViews('table', split, rows.length, width, features, into[split].labels)
+    const place = (row: number, count: number) => features.subarray(row * width, (row + count) * width)
+    return runsOf(parts[split], { place })
+  })
+  const packed = parts.train.table.packed!.rows
+  await writeRuns(parts.train, settings, runs, row => packed.releaseBefore(row))
+  return {
+    train: await loadTargets(parts.train, 'train', settings, into.train),
+    test: await loadTargets(parts.test, 'test', settings, into.test),
+  }
 }
 
 /** Loads the training split without its features, which `write` gets in pieces, in the order of the file. */
@@ -81,31 +113,50 @@ interface Into {
   readonly write?: WriteRows
 }
 
-async function writeEncoded(part: TablePart, { encoding, where }: LoadSettings, { place, write }: Into): Promise<void> {
-  const { table, rows, validationFrom } = part
+/** Ascending rows of a split: those from `next` to `end` are not encoded yet. */
+interface Run {
+  readonly rows: Uint32Array
+  next: number
+  readonly end: number
+  readonly into: Into
+}
+
+const runsOf = ({ rows, validationFrom }: TablePart, into: Into): Run[] => [
+  { rows, next: 0, end: validationFrom, into },
+  { rows, next: validationFrom, end: rows.length, into },
+]
+
+const writeEncoded = (part: TablePart, settings: LoadSettings, into: Into): Promise<void> =>
+  writeRuns(part, settings, runsOf(part, into))
+
+/** Writes the rows of all runs, which are of one table. `onRow`: called with the row that follows those that are written. */
+async function writeRuns(
+  part: TablePart,
+  { encoding, where }: LoadSettings,
+  runs: readonly Run[],
+  onRow?: (row: number) => Promise<void>,
+): Promise<void> {
+  const { table } = part
   const here = new Uint32Array(MOST_ROWS)
   const file = placeOf(part, { where })
-  // Next row of each of the two ascending runs.
-  const runs = [
-    { next: 0, end: validationFrom },
-    { next: validationFrom, end: rows.length },
-  ]
   const packed = table.packed && PackedEncoder.of(table.packed, encoding, CHUNK_ROWS)
   for await (const chunk of table.chunks(packed?.names ?? encoding.columns.map(({ column }) => column))) {
     const chunkEnd = chunk.firstRow + chunk.rows
     for (const run of runs) {
+      const { rows, into } = run
       while (run.next < run.end && rows[run.next] < chunkEnd) {
         const first = run.next
         const most = Math.min(run.end, first + MOST_ROWS)
         for (; run.next < most && rows[run.next] < chunkEnd; run.next++)
           here[run.next - first] = rows[run.next] - chunk.firstRow
         const count = run.next - first
-        const encoded = place(first, count)
+        const encoded = into.place(first, count)
         if (packed) packed.encode(chunk, here.subarray(0, count), encoded, file)
         else encodeRows(encoding, chunk, encoded, here.subarray(0, count), file)
-        await write?.(first, encoded)
+        await into.write?.(first, encoded)
       }
     }
+    await onRow?.(chunkEnd)
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * Numbers in as few bytes as give the same bits back: as integers of 32 bits and a power of ten by which they are divided, which fits
  * most tables; as f32 where all of them are f32 numbers; else as f64. Memory that is written for the first time costs more than packing.
- * Pure; any thread.
+ * Any thread.
  */
+import { type ByteRange, releaseRanges } from '../../ffi/memory.js'
 
 /** Ways to keep the values of a column: up to MOST_POWER, integers that are divided by that power of ten. */
 export const Packing = { f32: 20, f64: 21, codes: 22 } as const
@@ -131,6 +132,8 @@ export class PackedRows {
   readonly #starts: Float64Array
   /** Block of the last row that was read: the next one is often in it too. */
   #last = 0
+  /** Blocks at the beginning whose memory was given back. */
+  #released = 0
   readonly #views: readonly Views[]
 
   /** `dictionaries`: (C) of the codes of columns of text; null for numbers. */
@@ -164,9 +167,8 @@ export class PackedRows {
     })
   }
 
-  /** Values of a column in some rows, ascending; missing ones are NaN. */
-  numbersAt(column: number, rows: Uint32Array): Float64Array {
-    const into = new Float64Array(rows.length)
+  /** Values of a column in some rows, ascending; missing ones are NaN. Overwrites `into`. */
+  numbersAt(column: number, rows: Uint32Array, into: Float64Array = new Float64Array(rows.length)): Float64Array {
     let next = 0
     for (let block = 0; block < this.blocks.length && next < rows.length; block++) {
       const start = this.#starts[block]
@@ -174,6 +176,7 @@ export class PackedRows {
       const from = next
       while (next < rows.length && rows[next] < end) next++
       if (next === from) continue
+      this.#expectKept(block)
       const { offsets, packings } = this.blocks[block]
       const { integers, f32, f64 } = this.#views[block]
       const packing = packings[column]
@@ -196,7 +199,7 @@ export class PackedRows {
   copy(column: number, { block, first, rows }: Piece, into: Uint8Array, to: number): number {
     const { offsets, packings } = this.blocks[block]
     const packing = packings[column]
-    const bytes = packing === Packing.f64 ? 8 : 4
+    const bytes = bytesOf(packing)
     const from = offsets[column] + bytes * first
     into.set(this.#views[block].bytes.subarray(from, from + bytes * rows), to)
     return packing
@@ -210,18 +213,50 @@ export class PackedRows {
     })
   }
 
+  /** Gives the memory of blocks that end at row `row` or before back to the system: their rows cannot be read any more. */
+  async releaseBefore(row: number): Promise<void> {
+    const { blocks } = this
+    const ranges = new Map<ArrayBufferLike, ByteRange[]>()
+    while (this.#released < blocks.length && this.#starts[this.#released + 1] <= row) {
+      const block = blocks[this.#released++]
+      ranges.set(block.buffer, [...(ranges.get(block.buffer) ?? []), ...rangesOf(block)])
+    }
+    for (const [buffer, of] of ranges) await releaseRanges(buffer, of)
+  }
+
+  #expectKept(block: number): void {
+    if (block < this.#released) throw new Error(`rows of block ${block} are read, whose memory was given back`)
+  }
+
   #each(from: number, to: number, take: (block: number, first: number, count: number, at: number) => void): void {
     const starts = this.#starts
     let block = starts[this.#last] <= from ? this.#last : 0
     while (starts[block + 1] <= from) block++
     for (let row = from; row < to; block++) {
       this.#last = block
+      this.#expectKept(block)
       const end = Math.min(to, starts[block + 1])
       if (end > row) take(block, row - starts[block], end - row, row - from)
       row = Math.max(row, end)
     }
   }
 }
+
+/** Bytes of a block's columns; those that follow each other are one range. */
+function rangesOf({ rows, offsets, packings }: PackedBlock): ByteRange[] {
+  const columns = Array.from(offsets, (from, column) => ({ from, to: from + bytesOf(packings[column]) * rows }))
+  columns.sort((a, b) => a.from - b.from)
+  const ranges: { from: number; to: number }[] = []
+  for (const { from, to } of columns) {
+    const last = ranges[ranges.length - 1]
+    // A column begins at a multiple of 8 bytes.
+    if (last !== undefined && from - last.to < 8) last.to = to
+    else ranges.push({ from, to })
+  }
+  return ranges
+}
+
+const bytesOf = (packing: number): number => (packing === Packing.f64 ? 8 : 4)
 
 /** Views of all of a buffer: making one for each column of a block takes longer than reading it. */
 interface Views {

@@ -19,7 +19,7 @@ import { fitTable } from './fit-table.js'
 import { formatOf } from './format.js'
 import { type ChosenColumns, chooseKinds, expectColumns, withoutCounters } from './kinds.js'
 import { notLearned, similarClasses, strata } from './labels.js'
-import { type LoadSettings, loadPart, streamPart, type TablePart, valuesOf } from './load.js'
+import { type LoadSettings, loadPart, loadParts, streamPart, type TablePart, valuesOf } from './load.js'
 import { missingRows, policiesOf } from './missing.js'
 import { countMissing, tableNotes } from './notes.js'
 import type { TableFormat, TableReader } from './reader.js'
@@ -273,6 +273,11 @@ function sourceOf(
     ...(weight !== null && { weighted: true }),
     load: (split, features, labels, into = new Float32Array()) =>
       loadPart(parts[split], split, settings, { features, labels, targets: into }),
+    ...(!isScored &&
+      test === null &&
+      all.table.packed !== null && {
+        loadLast: into => loadParts(parts, settings, into),
+      }),
     ...(streams && {
       stream: (write: WriteRows, labels: Int32Array, into = new Float32Array()) =>
         streamPart(parts.train, settings, write, { labels, targets: into }),

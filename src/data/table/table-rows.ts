@@ -78,7 +78,10 @@ export function rowsOfReader(reader: TableReader): TableRows {
     chunks: names => reader.read(names),
     collect: names => collectColumns(reader, [...new Set(names)]),
     take: (names, rows) => takeFrom(reader.read(names), names, rows),
-    close: () => reader.close(),
+    async close() {
+      await reader.packed?.()?.rows.releaseBefore(reader.rows)
+      await reader.close()
+    },
   }
 }
 

@@ -68,6 +68,30 @@ t.test(
   },
 )
 
+t.test('the median of any numbers is that of the sorted ones, to the bit', t => {
+  let state = 7
+  const random = (below: number) => {
+    state = (state * 48271) % 2147483647
+    return state % below
+  }
+  let cases = 0
+  for (let round = 0; round < 300; round++) {
+    const few = 1 + random(9)
+    const values = Float64Array.from(
+      { length: 1 + random(40) },
+      () => [-0, 0, random(few) - 2, random(1e6) / 7][random(4)],
+    )
+    const encoding = fit({ type: 'number', values }, 'number') as NumberEncoding
+    const sorted = values.toSorted()
+    const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]]
+    const median = low === high ? low : low + (high - low) / 2
+    if (!Object.is(encoding.fill, median)) t.fail(`${[...values]}: ${encoding.fill}, expected ${median}`)
+    cases++
+  }
+  t.equal(cases, 300)
+  t.end()
+})
+
 t.test(
   'the median of an even number of values is the mean of the middle two; without gaps there is no indicator',
   async t => {

@@ -118,3 +118,37 @@ t.test(
     }
   },
 )
+
+t.test('both splits at once: the same as one after the other, and the memory is given back', async t => {
+  // More than 2^20 values: fewer are not packed.
+  const rows = Array.from({ length: 70_000 }, (_, i) => [
+    ...Array.from({ length: 14 }, (_, k) => (i * (k + 3)) % 11),
+    ['no', 'yes'][i & 1],
+  ])
+  const path = join(t.testdir({}), 'rows.csv')
+  writeFileSync(path, csv('a,b,c,d,e,f,g,h,i,j,k,l,m,n,kind', rows))
+  const config = { ...dataConfig({ dataset: 'table', path }), task: 'auto' as const, validation: 0.1 }
+  const open = () => openDataset(config, { baseDir: '/' })
+  const [source, last] = [await open(), await open()]
+  const viewsOf = (split: 'train' | 'test') => ({
+    features: new Float32Array(source[split].rows * source.width),
+    labels: new Int32Array(source[split].rows),
+    targets: new Float32Array(),
+  })
+  const into = { train: viewsOf('train'), test: viewsOf('test') }
+  const { train } = await last.loadLast!(into)
+  t.equal(train.files[0].path, path)
+  for (const split of ['train', 'test'] as const) {
+    const { features, labels } = viewsOf(split)
+    await source.load(split, features, labels)
+    t.ok(
+      features.every((value, i) => Object.is(value, into[split].features[i])),
+      `features of ${split}`,
+    )
+    t.strictSame(labels, into[split].labels, `labels of ${split}`)
+  }
+  const { features, labels } = viewsOf('train')
+  await t.rejects(last.load('train', features, labels), { message: /memory was given back/ })
+  await last.close!()
+  await source.close!()
+})

@@ -41,6 +41,7 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
   const writer = new BlockWriter(isText, mostRows, 1, rooms)
   const memory = new ScanMemory(rooms)
   writer.use(memory)
+  decoder.numbers = memory.floats.subarray(values / 8, values / 8 + mostRows)
   const handles = new Map<number, number>()
   try {
     for (;;) {
@@ -59,9 +60,10 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
       writer.begin()
       if (isText[column]) writer.addCodes(column, decoder.codes.subarray(0, rows))
       else {
-        memory.floats.set(decoder.numbers.subarray(0, rows), values / 8)
+        const missing = memory.call.count_nan(values, rows)
+        if (missing < 0) throw new NotPlain() // infinite: its first row is asked for
+        nan[column] += missing - decoder.absent
         writer.addNumbers(column, values, rows)
-        nan[column] += decoder.nan
       }
       const place = 8 * Atomics.add(control, Word.used, writer.bytes / 8)
       if (place + writer.bytes > store.length) throw new NotPlain()

@@ -24,12 +24,12 @@ export interface ChunkForm {
 
 /** Decodes column chunks, one after the other. */
 export class ColumnDecoder {
-  /** Values of the last chunk of numbers; NaN is missing. */
-  numbers = new Float64Array(0)
+  /** Values of the last chunk of numbers; NaN is missing. Who decodes may put memory here that is large enough. */
+  numbers: Float64Array = new Float64Array(0)
   /** Codes of the last chunk of texts; -1 is missing. */
   codes = new Int32Array(0)
-  /** Values of the last chunk of numbers that are NaN in the file. */
-  nan = 0
+  /** Rows of the last chunk that have no value. */
+  absent = 0
   readonly #unpacker = new Unpacker()
   /** Aligned copy of the values of a page. */
   #values = new Float64Array(0)
@@ -70,7 +70,7 @@ export class ColumnDecoder {
   begin(rows: number, isText: boolean): void {
     if (isText) this.codes = atLeast(this.codes, rows, Int32Array)
     else this.numbers = atLeast(this.numbers, rows, Float64Array)
-    this.nan = 0
+    this.absent = 0
     this.#hasDictionary = false
   }
 
@@ -136,17 +136,19 @@ export class ColumnDecoder {
       if (levels !== 'RLE' || page.length < 4) throw new NotPlain()
       const end = 4 + readU32(page, 0)
       if (end > page.length) throw new NotPlain()
-      this.#isPresent = atLeast(this.#isPresent, count, Int32Array)
-      readRuns(page, 4, end, 1, count, this.#isPresent)
-      present = 0
-      for (let i = 0; i < count; i++) present += this.#isPresent[i]
+      if (!areAllPresent(page, 4, end, count)) {
+        this.#isPresent = atLeast(this.#isPresent, count, Int32Array)
+        readRuns(page, 4, end, 1, count, this.#isPresent)
+        present = 0
+        for (let i = 0; i < count; i++) present += this.#isPresent[i]
+      }
       at = end
     }
+    this.absent += count - present
     const isPresent = present < count ? this.#isPresent : null
     if (encoding === 'PLAIN') {
       if (texts === null) {
         this.#plainNumbers(page, at, form, present, this.numbers, row)
-        this.#countNan(row, present)
         if (isPresent) spread(this.numbers, row, count, present, isPresent, Number.NaN)
       } else this.#plainTexts(page, at, count, isPresent, row, texts, first)
       return
@@ -162,23 +164,11 @@ export class ColumnDecoder {
       const { numbers } = this
       const dictionary = this.#dictionary
       for (let i = 0; i < present; i++) numbers[row + i] = dictionary[indices[i]]
-      this.#countNan(row, present)
       if (isPresent) spread(numbers, row, count, present, isPresent, Number.NaN)
       return
     }
     for (let i = 0, next = 0; i < count; i++) {
       this.codes[row + i] = isPresent && isPresent[i] === 0 ? -1 : this.#codeAt(indices[next++], texts, first, row + i)
-    }
-  }
-
-  #countNan(row: number, count: number): void {
-    const { numbers } = this
-    for (let i = row; i < row + count; i++) {
-      const value = numbers[i]
-      if (value - value !== 0) {
-        if (!Number.isNaN(value)) throw new NotPlain() // infinite: its first row is asked for
-        this.nan++
-      }
     }
   }
 
@@ -309,6 +299,18 @@ function spread(
   for (let i = count - 1, next = present - 1; i >= 0; i--) {
     values[row + i] = isPresent[i] === 1 ? values[row + next--] : missing
   }
+}
+
+/** True if one run at `at` says that all of `count` values are there, as most files have it. */
+function areAllPresent(bytes: Uint8Array, at: number, end: number, count: number): boolean {
+  let [header, shift] = [0, 0]
+  while (at < end && shift <= 28) {
+    const byte = bytes[at++]
+    header += (byte & 0x7f) * 2 ** shift
+    shift += 7
+    if (byte < 0x80) return header % 2 === 0 && header / 2 >= count && at < end && bytes[at] === 1
+  }
+  return false
 }
 
 /** Reads `count` numbers of `bits` bits each: runs of one number, and packed ones. Throws NotPlain if there are fewer. */

@@ -82,6 +82,7 @@ export class PageReader {
       if (this.#numbers[column].length < rows) this.#numbers[column] = new Float64Array(rows)
       const values = this.#numbers[column].subarray(0, rows)
       values.set(decoder.numbers.subarray(from - first, to - first))
+      expectFinite(values)
       return { values, nulls: 0 }
     }
     if (this.#codes[column].length < rows) this.#codes[column] = new Int32Array(rows)
@@ -135,6 +136,14 @@ export class PageReader {
     const bytes = this.#bytes.subarray(0, length)
     readAll(handle, bytes, length, from)
     return bytes
+  }
+}
+
+/** Throws NotPlain for an infinite number: DuckDB says where it is. */
+function expectFinite(values: Float64Array): void {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]
+    if (value - value !== 0 && !Number.isNaN(value)) throw new NotPlain()
   }
 }
 
