@@ -1,5 +1,8 @@
-/** Runs the `gradloom` program of this process. Main thread. Everything but the streams is in program.ts. */
-import { runCli } from './program.js'
+/**
+ * Runs the `gradloom` program of this process. Main thread. Everything but the streams is in program.ts, which is loaded while a table is
+ * read.
+ */
+import { readAhead } from './read-ahead.js'
 
 // `gradloom ... | head` closes our output early; that is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -19,4 +22,11 @@ function hintFor({ code }: NodeJS.ErrnoException): string {
   return code === 'ENOSPC' ? 'hint: free some space on the disk that stdout goes to, or write elsewhere\n' : ''
 }
 
-await runCli(process.argv.slice(2))
+const args = process.argv.slice(2)
+const stopReading = await readAhead(args, process.env)
+try {
+  const { runCli } = await import('./program.js')
+  await runCli(args)
+} finally {
+  await stopReading?.()
+}

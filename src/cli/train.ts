@@ -147,7 +147,7 @@ async function beginReading({ experiment: { data }, baseDir }: LoadedExperiment)
     import('../data/table/open-reader.js'),
     import('../data/table/format.js'),
   ])
-  openAhead(resolve(baseDir, data.path), formatOf(data, null))
+  void openAhead(resolve(baseDir, data.path), formatOf(data, null))
   return true
 }
 

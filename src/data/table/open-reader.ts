@@ -20,12 +20,27 @@ interface Ahead {
 
 let ahead: Ahead | null = null
 
-/** Begins to open what the next call of `openReader` with the same arguments asks for. Never throws. */
-export function openAhead(path: string, format: TableFormat): void {
+/**
+ * Begins to open what the next call of `openReader` with the same arguments asks for, in place of another table. Resolves when first rows are
+ * read, or there will be none. Never throws.
+ */
+export function openAhead(path: string, format: TableFormat): Promise<void> {
+  if (isAhead(path, format)) return Promise.resolve()
+  void closeAhead()
   const cancelled = new AbortController()
-  const reader = open(path, format, { onProgress: () => cancelled.signal.throwIfAborted() })
-  reader.catch(() => {}) // who asks for it sees the error
-  ahead = { path, format: JSON.stringify(format), reader, stop: () => cancelled.abort() }
+  return new Promise(resolve => {
+    const onProgress = () => {
+      cancelled.signal.throwIfAborted()
+      resolve()
+    }
+    const reader = open(path, format, { onProgress })
+    // Who asks for the table sees the error.
+    reader.then(
+      () => resolve(),
+      () => resolve(),
+    )
+    ahead = { path, format: JSON.stringify(format), reader, stop: () => cancelled.abort() }
+  })
 }
 
 /** Closes a table that was opened ahead, if nobody has asked for it. */
@@ -40,14 +55,17 @@ export async function closeAhead(): Promise<void> {
   )
 }
 
+const isAhead = (path: string, format: TableFormat): boolean =>
+  ahead?.path === path && ahead.format === JSON.stringify(format)
+
 /** `facts`: see `OpenOptions`. */
 export function openReader(
   path: string,
   format: TableFormat,
   options: Pick<OpenOptions, 'facts'> = {},
 ): Promise<TableReader> {
-  if (ahead !== null && options.facts !== false && ahead.path === path && ahead.format === JSON.stringify(format)) {
-    const { reader } = ahead
+  if (options.facts !== false && isAhead(path, format)) {
+    const { reader } = ahead!
     ahead = null
     return reader
   }
