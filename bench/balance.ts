@@ -65,7 +65,9 @@ export function countedProgram(plan: RunPlan, backend: Backend): Stage<StepConte
   const layout = planLayout(plan, backend)
   const bytesOf = (tile: Tile) => bytesPerElement[backend.dtype] * areaOf(tile)
   const update = () => ({ tiles: { bytes: bytesOf } })
-  const kernels = new Proxy({}, { get: (_, name) => (name === 'weightUpdate' ? update : kernel) }) as Kernels
+  const maps = new Proxy({}, { get: (_, name) => (name === 'convolutionUpdate' ? update : kernel) })
+  const known: Partial<Record<string | symbol, unknown>> = { weightUpdate: update, maps }
+  const kernels = new Proxy({}, { get: (_, name) => known[name] ?? kernel }) as Kernels
   const memory = arenaOf(layout.bytes)
   const network = bindNetwork(plan, layout, memory, kernels)
   const state = stateTensors(layout, memory)

@@ -1,4 +1,4 @@
-/** 16 workers share a mini-batch of the reference network evenly; counted, because no machine of ours has 16 cores. */
+/** 2 and 16 workers share a mini-batch evenly, of the reference network and of one with convolutions; counted, because no machine of ours has 16 cores. */
 import t from 'tap'
 import { countedProgram, imbalanceOf, loadsOf } from '../../bench/balance.js'
 import type { Backend } from '../../src/kernels/backend.js'
@@ -6,6 +6,8 @@ import { nativeBackend } from '../../src/kernels/native/f32.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import { X64_VARIABLE } from '../../src/kernels/x64/cpu.js'
 import { sparseCost } from '../../src/kernels/x64/sparse-products.js'
+import { convolutionsOf, convolutionWork } from '../../src/model/convolution.js'
+import { layerWidths, multiplications } from '../../src/model/parameters.js'
 import type { StepContext } from '../../src/worker/plan/clock.js'
 import type { RunPlan } from '../../src/worker/plan/run-plan.js'
 import type { Stage } from '../../src/worker/program/stage.js'
@@ -14,16 +16,22 @@ const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 const BATCH = 256
 
 /** The plan of a training step, of which the settings that follow do not matter here. */
-function programFor(backend: Backend, workers: number, passes: RunPlan['passes']): Stage<StepContext>[] {
+function programFor(
+  backend: Backend,
+  workers: number,
+  passes: RunPlan['passes'],
+  more: Partial<RunPlan> = {},
+): Stage<StepContext>[] {
+  const { widths = WIDTHS } = more
   const plan = {
     purpose: 'train',
-    widths: WIDTHS,
-    features: WIDTHS[0],
+    widths,
+    features: widths[0],
     embeddings: [],
     convolutions: [],
     windows: null,
     activation: 'relu',
-    dropout: WIDTHS.slice(1, -1).map(() => 0),
+    dropout: widths.slice(1, -1).map(() => 0),
     inputDropout: 0,
     norm: { type: 'none', momentum: 0.1, epsilon: 1e-5 },
     loss: 'cross-entropy',
@@ -43,6 +51,7 @@ function programFor(backend: Backend, workers: number, passes: RunPlan['passes']
     maxNorm: null,
     input: { dtype: 'uint8', scaled: false },
     images: { train: 0, test: 0 },
+    ...more,
   } as unknown as RunPlan
   return countedProgram(plan, backend)
 }
@@ -85,6 +94,44 @@ for (const [name, backend] of [
           .join(', '),
       )
     })
+  }
+}
+
+/** conv 32 - conv 64 - max pool 2 - 128 - 10, the network of `npm run bench -- conv`. */
+const plain = { size: 3, stride: 1, padding: 'same', pool: null, norm: null, dropout: 0 } as const
+const convolutions = convolutionsOf(
+  {
+    convolutions: [
+      { ...plain, filters: 32 },
+      { ...plain, filters: 64, pool: { size: 2, type: 'max' } },
+    ],
+    norm: 'none',
+  },
+  { height: 28, width: 28, channels: 1 },
+)
+const CONVOLVED = { widths: layerWidths(784, [128], 10, convolutions), convolutions }
+
+for (const [name, backend] of [
+  ['wasm', wasm],
+  ['blas', nativeBackend('blas')],
+  ['onednn', nativeBackend('onednn')],
+] as const) {
+  for (const [workers, bound] of [
+    [2, 0.005],
+    [16, 0.03],
+  ] as const) {
+    t.test(
+      `${name}, ${workers} workers: imbalance of convolutions <= ${100 * bound} %, and every product is counted`,
+      async t => {
+        const rows = 128
+        const plan = { ...CONVOLVED, batchSize: rows, images: { train: rows, test: 0 } } as Partial<RunPlan>
+        const loads = loadsOf(programFor(backend, workers, 'layers', plan), { rows } as unknown as StepContext, workers)
+        const total = loads.flatMap(({ loads }) => loads).reduce((sum, load) => sum + load, 0)
+        t.equal(total, 2 * rows * (3 * multiplications(CONVOLVED) - convolutionWork(convolutions[0])))
+        const imbalance = imbalanceOf(loads)
+        t.ok(imbalance <= bound, `${(100 * imbalance).toFixed(2)} %`)
+      },
+    )
   }
 }
 
