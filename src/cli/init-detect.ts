@@ -13,10 +13,13 @@ export interface Detected {
   readonly reasons: readonly string[]
   /** Columns of a table; null for other data. */
   readonly columns: readonly ColumnProfile[] | null
+  /** Settings of `data.npz`: names of arrays that are not the usual ones. */
+  readonly npz?: object
 }
 
 const KNOWN = ['digits', 'mnist', 'fashion-mnist'] as const
 const PICTURE = /\.(png|jpe?g|webp|avif|tiff?|gif)$/i
+const IDX = /-ubyte(\.gz)?$/i
 const TABLE = /\.(csv|tsv|tab|txt|data|parquet|json|ndjson|jsonl)(\.(gz|zst))?$/i
 
 /** Detects `data`: the name of a data set, a file or a folder. Throws ConfigError if gradloom does not read it. */
@@ -30,14 +33,23 @@ export async function detect(data: string): Promise<Detected> {
     })
   }
   if (found.isDirectory()) return detectFolder(data)
-  if (/\.npz$/i.test(data)) return { dataset: 'npz', reasons: ['an .npz archive of NumPy arrays'], columns: null }
+  if (/\.npz$/i.test(data)) return detectArrays(data, 'an .npz archive of NumPy arrays')
   if (TABLE.test(data)) return detectTable(data)
   throw new ConfigError(
     `${data}: is not a file that gradloom reads, expected .csv, .tsv, .parquet, .json, .npz, or a folder`,
     {
-      hint: 'folders: IDX files, .npy arrays, or pictures in one folder per class; see docs/data.md',
+      hint: IDX.test(data)
+        ? 'IDX files: give the folder with all four of them, under their usual names'
+        : 'folders: IDX files, .npy arrays, or pictures in one folder per class; see docs/data.md',
     },
   )
+}
+
+async function detectArrays(path: string, reason: string): Promise<Detected> {
+  const { usualNames } = await import('../data/npz.js')
+  const npz = await usualNames(path).catch(() => null) // who opens it says what is wrong
+  const names = npz ? [`features '${npz.trainFeatures}', labels '${npz.trainLabels}'`] : []
+  return { dataset: 'npz', reasons: [reason, ...names], columns: null, ...(npz && { npz }) }
 }
 
 async function detectFolder(folder: string): Promise<Detected> {
@@ -45,7 +57,7 @@ async function detectFolder(folder: string): Promise<Detected> {
   const names = entries.filter(entry => !entry.name.startsWith('.')).map(({ name }) => name)
   const of = (dataset: Detected['dataset'], reason: string): Detected => ({ dataset, reasons: [reason], columns: null })
   if (names.some(name => /idx3-ubyte(\.gz)?$/.test(name))) return of('idx', 'a folder of IDX files')
-  if (names.some(name => name.endsWith('.npy'))) return of('npz', 'a folder of .npy arrays')
+  if (names.some(name => name.endsWith('.npy'))) return detectArrays(folder, 'a folder of .npy arrays')
   for (const entry of entries) {
     if (!entry.isDirectory() || entry.name.startsWith('.')) continue
     const inside = await readdir(join(folder, entry.name), { withFileTypes: true, recursive: true })

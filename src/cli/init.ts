@@ -91,7 +91,7 @@ function asker() {
 
 async function dataSection(
   data: string,
-  { dataset, reasons, columns }: Detected,
+  { dataset, reasons, columns, npz }: Detected,
   args: Asked,
   ask: Ask | null,
 ): Promise<{ section: Record<string, unknown>; reasons: string[] }> {
@@ -110,7 +110,7 @@ async function dataSection(
       )
     }
     const task = args.task === undefined || args.task === 'classification' ? {} : { task: args.task }
-    return { section: { dataset, ...path, ...test, ...task }, reasons: said }
+    return { section: { dataset, ...path, ...test, ...(npz && { npz }), ...task }, reasons: said }
   }
   const targets = await targetsOf(columns, args, ask)
   const suggested = taskOf(targets)

@@ -45,7 +45,7 @@ export async function openNpz(
   const arrays = isFolder ? arraysOfFolder(path) : await arraysOfArchive(path)
   const { trainFeatures, trainLabels, testFeatures, testLabels } = config.npz
   const train = await readPart(path, arrays, [trainFeatures, trainLabels], config, model)
-  if (!train) throw new DataError(`${path}: has no array '${trainFeatures}', expected it; see data.npz.trainFeatures`)
+  if (!train) throw await noArray(path, arrays, trainFeatures)
   const test = await readPart(path, arrays, [testFeatures, testLabels], config, train)
   if (test && (!isSameShape(test, train) || test.dtype !== train.dtype)) {
     throw new DataError(
@@ -69,6 +69,46 @@ export async function openNpz(
     ...(source.notes ?? []),
   ]
   return { ...source, notes }
+}
+
+/** Names of arrays in other archives: features, then classes or targets. */
+const USUAL_NAMES: readonly (readonly [features: string, labels: string])[] = [
+  ...([
+    ['features', 'labels'],
+    ['features', 'targets'],
+    ['images', 'labels'],
+    ['data', 'labels'],
+    ['data', 'target'],
+  ] as const),
+  ...([
+    ['X_train', 'y_train'],
+    ['X', 'y'],
+    ['x', 'y'],
+    ['train_images', 'train_labels'],
+    ['arr_0', 'arr_1'],
+  ] as const),
+]
+
+/** Names of the training arrays in an archive, or a folder, where they are usual ones but not the default; else none. */
+export async function usualNames(path: string): Promise<{ trainFeatures: string; trainLabels: string } | null> {
+  const isFolder = (await stat(path)).isDirectory()
+  const names = await (isFolder ? arraysOfFolder(path) : await arraysOfArchive(path)).names()
+  if (names.includes(DEFAULT_FEATURES)) return null
+  const found = pairIn(names)
+  return found ? { trainFeatures: found[0], trainLabels: found[1] } : null
+}
+
+const DEFAULT_FEATURES = 'x_train'
+
+const pairIn = (names: readonly string[]) => USUAL_NAMES.find(pair => pair.every(name => names.includes(name)))
+
+async function noArray(path: string, arrays: Arrays, wanted: string): Promise<DataError> {
+  const names = await arrays.names()
+  const [features, labels] = pairIn(names) ?? ['FEATURES', 'LABELS']
+  return new DataError(
+    `${path}: has no array '${wanted}', expected it; it has ${names.length === 0 ? 'none' : formatList(names, MOST_SHOWN)}`,
+    { hint: `--set data.npz.trainFeatures=${features} --set data.npz.trainLabels=${labels}` },
+  )
 }
 
 interface Part extends NamedRows, InputShape {

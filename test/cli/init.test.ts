@@ -5,6 +5,7 @@ import t from 'tap'
 import { completionsOf } from '../../src/cli/completion.js'
 import { detect, taskOf } from '../../src/cli/init-detect.js'
 import { COMMANDS } from '../../src/cli/program.js'
+import { npyOf } from '../helpers/npy.js'
 import { gradloom } from './run-cli.js'
 
 const rows = Array.from({ length: 40 }, (_, i) => `${i},${(i * 0.37).toFixed(2)},${i % 2 ? 'oak' : 'elm'}`)
@@ -40,6 +41,40 @@ t.test('init recognises each kind of data', async t => {
   await t.rejects(detect(join(dir, 'none.csv')), { message: /cannot be read, expected a data set's name/ })
   await t.rejects(detect(join(dir, 'empty.csv')), { message: /the table is empty/ })
 })
+
+t.test(
+  'arrays with usual names that are not the default: init takes them, training names those that are there',
+  async t => {
+    const dir = t.testdir({ odd: {}, usual: {}, 'train-images-idx3-ubyte.gz': '' })
+    const rows = npyOf(
+      [40, 2],
+      Float32Array.from({ length: 80 }, (_, i) => (i % 4) + i / 80),
+    )
+    const classes = npyOf(
+      [40],
+      Uint8Array.from({ length: 40 }, (_, i) => i % 2),
+    )
+    for (const [folder, x, y] of [
+      ['usual', 'X', 'y'],
+      ['odd', 'inputs', 'outputs'],
+    ]) {
+      writeFileSync(join(dir, folder, `${x}.npy`), rows)
+      writeFileSync(join(dir, folder, `${y}.npy`), classes)
+    }
+    t.match(await gradloom(['init', 'usual'], { cwd: dir }), { code: 0, stdout: /features 'X', labels 'y'/ })
+    t.same(JSON.parse(readFileSync(join(dir, 'experiment.json'), 'utf8')), {
+      data: { dataset: 'npz', path: 'usual', npz: { trainFeatures: 'X', trainLabels: 'y' } },
+    })
+    const { code, stderr } = await gradloom(['init', 'odd', '--out', 'odd.json'], { cwd: dir })
+    t.equal(code, 1)
+    t.match(
+      stderr,
+      /has no array 'x_train', expected it; it has inputs, outputs\nhint: --set data\.npz\.trainFeatures=/,
+    )
+    const refused = await detect(join(dir, 'train-images-idx3-ubyte.gz')).catch(error => error)
+    t.match(refused.hint, /give the folder with all four/)
+  },
+)
 
 t.test('the task that init derives from a target column', async t => {
   const profile = { name: 'y', sqlType: 'DOUBLE', missing: 0, range: null } as const
