@@ -22,6 +22,7 @@ import type { Layout } from '../worker/plan/layout.js'
 import type { PlanOptions } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { Control } from '../worker/plan/words.js'
+import type { Gathered } from '../worker/program/shared-state.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
 
 /** The ranks of a run. */
@@ -30,7 +31,7 @@ export type SharedRun = Machines
 /** A call of the session that all ranks make together. */
 export type RankCall =
   | { readonly call: 'initialise' }
-  | { readonly call: 'gather'; readonly what: 'moments' | 'averages' }
+  | { readonly call: 'gather'; readonly what: Gathered }
   | { readonly call: 'share' }
   | { readonly call: 'run'; readonly from: number; readonly to: number; readonly rateFactor: number }
 

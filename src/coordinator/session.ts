@@ -23,6 +23,7 @@ import { checkTrainingRows } from '../worker/plan/check-rows.js'
 import type { Layout, ParameterSlots } from '../worker/plan/layout.js'
 import type { RunPlan, Split } from '../worker/plan/run-plan.js'
 import { Control, Stat } from '../worker/plan/words.js'
+import type { Gathered } from '../worker/program/shared-state.js'
 import type { LoadedData, PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
@@ -216,7 +217,7 @@ export class Session {
   }
 
   /** Over ranks: brings what only its owner has to rank 0. All ranks call it, as they do `share`, which sends rank 0's state to them. */
-  async gather(what: 'moments' | 'averages'): Promise<void> {
+  async gather(what: Gathered): Promise<void> {
     if (this.ranks === null) return
     this.#lead({ call: 'gather', what })
     await this.#all('gather', worker => worker.gather(what))
@@ -336,7 +337,7 @@ export class Session {
    */
   async score(split: Split, wanted: readonly ScoreName[] = []): Promise<ScoreResult> {
     if (this.plan.rows[split] === 0) throw new RunError(`the ${split} split is empty, so there is nothing to score`)
-    if (this.plan.ema !== null) await this.gather('averages')
+    await this.gather(this.plan.ema !== null ? 'averages' : 'weights')
     const names = scoresOfOutputs(this.task, wanted)
     const buffer = names.length > 0 ? outputBuffer(this.plan, split) : undefined
     const fault = await this.#evaluate(split, buffer)

@@ -48,6 +48,14 @@ const CASES: readonly Case[] = [
     ...{ mpi: 'mpich', ranks: 3, workers: 1 },
   },
   {
+    name: 'layers of several blocks, of whose weights each rank gets a part; a short last batch, saved and scored on the way',
+    overrides: [
+      ...['model.hidden=[800,700]', 'model.norm="layer"', 'train.batchSize=50', 'data.validation=0.2'],
+      ...['train.accumulateSteps=2', 'checkpoint.everySteps=1'],
+    ],
+    ...{ mpi: 'openmpi', ranks: 3, workers: 1 },
+  },
+  {
     name: 'a mini-batch of fewer rows than ranks, limit of the weights, layer normalisation',
     overrides: ['train.batchSize=2', 'data.validation=0.9', 'train.maxNorm=1', 'model.norm="layer"'],
     ...{ mpi: 'openmpi', ranks: 4, workers: 1 },

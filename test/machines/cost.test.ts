@@ -7,6 +7,8 @@ import type { StepContext } from '../../src/worker/plan/clock.js'
 import { choosePartials, exchangeBytes, totalBytes } from '../../src/worker/plan/cost.js'
 import type { RunPlan } from '../../src/worker/plan/run-plan.js'
 import { rowsOfGroups } from '../../src/worker/plan/sharing.js'
+import { areaOf } from '../../src/worker/plan/tiles.js'
+import { shareWeights, weightsReceived } from '../../src/worker/plan/weight-use.js'
 
 const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 const LINK = { latencyMs: 0.05, bytesPerMs: 1.25e6 }
@@ -41,6 +43,13 @@ function counted(plan: RunPlan, size: number, partials: readonly boolean[], back
   })
 }
 
+/** Share of the weights that a rank gets after an update, as a mean. */
+function sharedWeights(plan: RunPlan, size: number, partials: readonly boolean[]): number {
+  const sharing = shareWeights({ ...plan, ranks: { rank: 0, size, workers: size, partials } }, nativeBackend('onednn'))
+  const all = sharing.tiles.reduce((sum, { tile }) => sum + areaOf(tile), 0)
+  return meanOf(weightsReceived(sharing, size)) / all
+}
+
 const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
 
 const CASES = [
@@ -55,12 +64,32 @@ for (const size of [2, 3, 4, 16]) {
     t.test(`${size} ranks, ${name}: bytes per rank within 2 % of the formula`, async t => {
       const partials = choosePartials(plan, size, LINK)
       const bytes = counted(plan, size, partials).map(({ bytes }) => bytes)
-      const expected = totalBytes(exchangeBytes(plan, size, partials))
+      const share = sharedWeights(plan, size, partials)
+      const expected = totalBytes(exchangeBytes(plan, size, partials, share))
       const mean = meanOf(bytes)
       t.ok(Math.abs(mean / expected - 1) < 0.02, `${mean} bytes, the formula gives ${expected}; ${partials}`)
     })
   }
 }
+
+t.test(
+  'ranks get next to the least share of the weights, (N - 1) / N², where blocks are divided by columns; else all',
+  async t => {
+    const plan = planOf(256, null)
+    for (const [size, most] of [
+      [2, 0.26],
+      [3, 0.24],
+      [4, 0.2],
+      [16, 0.1],
+    ] as const) {
+      const share = sharedWeights(plan, size, [])
+      t.ok(share < most && share > 0.8 * ((size - 1) / size ** 2), `${size} ranks: ${share}`)
+    }
+    for (const whole of [planOf(4096, 16), { ...plan, maxNorm: 1 }, { ...plan, passes: 'shards' as const }]) {
+      t.ok(Math.abs(sharedWeights(whole, 4, []) - 0.75) < 0.01)
+    }
+  },
+)
 
 for (const backend of [nativeBackend('onednn'), wasm]) {
   t.test(

@@ -3,6 +3,7 @@ import { wasm } from '../../src/kernels/wasm/index.js'
 import { type FloatTensor, sizeOf, viewTensor } from '../../src/tensor/tensor.js'
 import { ownersOf } from '../../src/worker/plan/sharing.js'
 import { areaOf, layerTiles } from '../../src/worker/plan/tiles.js'
+import { neededOf } from '../../src/worker/plan/weight-use.js'
 import { addRuns, copyRuns, type Runs } from '../../src/worker/program/regions.js'
 
 const REFERENCE = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
@@ -43,6 +44,34 @@ t.test("neighbours: rows in their order, each rank as many; tasks without work a
   t.same([...ownersOf([1, 1, 1, 9], 'neighbours', 2)], [0, 0, 0, 1], 'a large task is alone')
   t.same([...ownersOf([5, 0, 3, 0], 'largest', 2)], [0, -1, 1, -1])
   t.same([...ownersOf([1, 0, 1], 'root', 3)], [0, -1, 0])
+  t.end()
+})
+
+t.test('the parts of a tile that a rank needs: those of its outputs and of its inputs, each weight once', t => {
+  const tile = { inputStart: 2, inputEnd: 7, outputStart: 3, outputEnd: 9 }
+  const ranges = [0, 1, 4, 8, 12].flatMap((start, i, all) => all.slice(i).map(end => ({ start, end })))
+  for (const outputs of ranges) {
+    for (const inputs of ranges) {
+      const seen = new Map<string, number>()
+      for (const part of neededOf(tile, { outputs, inputs })) {
+        for (let i = part.inputStart; i < part.inputEnd; i++) {
+          for (let o = part.outputStart; o < part.outputEnd; o++)
+            seen.set(`${i} ${o}`, (seen.get(`${i} ${o}`) ?? 0) + 1)
+        }
+      }
+      for (let i = tile.inputStart; i < tile.inputEnd; i++) {
+        for (let o = tile.outputStart; o < tile.outputEnd; o++) {
+          const isNeeded = (o >= outputs.start && o < outputs.end) || (i >= inputs.start && i < inputs.end)
+          const count = seen.get(`${i} ${o}`) ?? 0
+          if (count !== (isNeeded ? 1 : 0))
+            t.fail(`${i} ${o}: ${count} times with ${JSON.stringify({ outputs, inputs })}`)
+          seen.delete(`${i} ${o}`)
+        }
+      }
+      t.equal(seen.size, 0, 'nothing outside the tile')
+    }
+  }
+  t.equal(ranges.length, 15)
   t.end()
 })
 

@@ -62,10 +62,15 @@ function columnsOf(plan: ExchangePlan, partials: readonly boolean[]): number {
 }
 
 /**
- * bytes = (N - 1) / N · 4 · (P + B · columns) + 12 · B · (N - 1) / N + sums · 4 · P / N, with the weights P of dense layers that exchange
- * partial sums in the last term alone.
+ * bytes = c · 4 · P + (N - 1) / N · 4 · B · columns + 12 · B · (N - 1) / N + sums · 4 · P / N, with the weights P of dense layers that exchange
+ * partial sums in the last term alone. `c`: share of the weights that a rank gets (weight-use.ts); default: all that it does not update.
  */
-export function exchangeBytes(plan: ExchangePlan, size: number, partials: readonly boolean[]): ExchangeBytes {
+export function exchangeBytes(
+  plan: ExchangePlan,
+  size: number,
+  partials: readonly boolean[],
+  weightShare = (size - 1) / size,
+): ExchangeBytes {
   const { widths, batchSize } = plan
   const share = (size - 1) / size
   const first = plan.convolutions?.length ?? 0
@@ -74,7 +79,7 @@ export function exchangeBytes(plan: ExchangePlan, size: number, partials: readon
   const summed = dense.reduce((sum, count, block) => sum + (partials[block] ? count : 0), 0)
   const biases = plan.gradientRows === null ? 0 : mostGroups(plan) * widths.slice(1 + first).reduce((a, b) => a + b, 0)
   return {
-    weights: share * BYTES * weights,
+    weights: weightShare * BYTES * weights,
     rows: share * (BYTES * (batchSize * columnsOf(plan, partials) + biases) + SCORE_BYTES * batchSize),
     partials: (sumsReceived(plan, size) * BYTES * summed) / size,
   }

@@ -3,8 +3,9 @@ import type { Backend } from '../../kernels/backend.js'
 import type { Slot } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import type { RunPlan } from './run-plan.js'
-import { groupsOfRank, mostGroups, nodesWithin, ownersOf } from './sharing.js'
-import { areaOf, groupCount, layerTiles } from './tiles.js'
+import { groupsOfRank, mostGroups, nodesWithin } from './sharing.js'
+import { groupCount } from './tiles.js'
+import { shareWeights } from './weight-use.js'
 
 /** Matrices that one part of a pass writes at most: its product, its derivatives, what a normalisation keeps, and deltas beside them. */
 const MATRICES_OF_PART = 4
@@ -25,12 +26,7 @@ export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[]): numb
 export function sliceBytes(plan: RunPlan, backend: Backend): number {
   const { rank, size, partials } = plan.ranks!
   const { tileUnit, dtype } = backend
-  const tiles = layerTiles(plan, backend)
-  const owners = ownersOf(
-    tiles.map(({ tile }) => areaOf(tile)),
-    'largest',
-    size,
-  )
+  const { tiles, owners } = shareWeights(plan, backend)
   const upTo = (n: number, unit: number) => Math.ceil(n / unit) * unit
   /** Padded elements of the tiles of all, and of this rank. */
   const elements = (of: (block: number) => boolean) => {

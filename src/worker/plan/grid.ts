@@ -25,6 +25,9 @@ export interface Block extends Rows {
   readonly columns: Columns
 }
 
+/** Work of a block beside others of its grid. */
+export const workOfBlock = ({ rows, columns }: Block): number => rows * (columns.end - columns.start)
+
 /** Blocks of a grid: enough for 16 workers, unless they have less work than a product is worth its call. */
 const BLOCKS = 16
 /** Multiplications that make a block worth its call. */

@@ -10,12 +10,12 @@ import {
   groupsOfRank,
   nodesWithin,
   ownerOfGroup,
-  ownersOf,
   type Span,
   sumTree,
   type TreeSum,
 } from '../plan/sharing.js'
 import { areaOf, groupHeight, groupsOf, type LayerTile, layerTiles } from '../plan/tiles.js'
+import { shareWeights } from '../plan/weight-use.js'
 import { sliceStages } from './ranks.js'
 import { copyPiece, type Piece, pieceOfRegion, placeSlices, type Slices } from './slices.js'
 import type { ProgramParts, RankTeam, Stage } from './stage.js'
@@ -166,7 +166,7 @@ function exchangedSums(
 }
 
 function layOut(
-  { plan, network }: ProgramParts,
+  { plan, backend, network }: ProgramParts,
   team: RankTeam,
   tiles: readonly LayerTile[],
   isSummed: (block: number) => boolean,
@@ -174,11 +174,7 @@ function layOut(
 ): Laid {
   const { size, rank } = team
   const weights = weightsOf(network)
-  const owners = ownersOf(
-    tiles.map(({ tile }) => areaOf(tile)),
-    'largest',
-    size,
-  )
+  const { owners } = shareWeights(plan, backend)
   const groups = gradientGroups(plan, rows)
   const nodes = Array.from({ length: size }, (_, of) => nodesWithin(groups, groupsOfRank(of, groups, size)))
   const samples = groupsOf(rows, groupHeight(plan))

@@ -11,7 +11,7 @@ import type { Columns, Rows } from '../../kernels/backend.js'
 import { multiplications } from '../../model/parameters.js'
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { type Network, type Pass, type PassPart, rowsPass, type Written } from '../network/network.js'
-import { columnRanges, gridOf, wholeRows } from '../plan/grid.js'
+import { columnRanges, gridOf, wholeRows, workOfBlock } from '../plan/grid.js'
 import { ownerOfGroup } from '../plan/sharing.js'
 import { gatheredMatrices } from './gathered.js'
 import type { ProgramParts, Region, Shared, Stage } from './stage.js'
@@ -343,10 +343,7 @@ function partStage<C>(parts: LayerParts, source: PassSource<C>, part: PassPart):
       ...(gradientRows !== null && {
         owner: ownerByRow(source, gradientRows, (task, context) => blocks(source.rows(context))[task]),
       }),
-      work(task, context) {
-        const { rows, columns } = blocks(source.rows(context))[task]
-        return rows * (columns.end - columns.start)
-      },
+      work: (task, context) => workOfBlock(blocks(source.rows(context))[task]),
       writes(task, context) {
         const block = blocks(source.rows(context))[task]
         return regionsOf(parts, writes!, block, block.columns)

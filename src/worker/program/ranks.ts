@@ -24,7 +24,7 @@ import {
 import { EVERYONE, ownersOf } from '../plan/sharing.js'
 import { Control } from '../plan/words.js'
 import { addRuns, copyRuns, type Runs } from './regions.js'
-import type { Ranges, Slices } from './slices.js'
+import { type Piece, pieceOfRegion, placeSlices, type Ranges, type Slices } from './slices.js'
 import type { RankTeam, Shared, Stage } from './stage.js'
 
 /** Longest sleep between two looks at the flags. */
@@ -32,10 +32,15 @@ const SLEEP_MS = 100
 const BYTES = 4
 
 /** Runs of a task's regions, and the word of the buffer where they begin. */
-interface Packed {
-  readonly task: number
+interface Place {
   readonly runs: Runs
   readonly at: number
+}
+
+/** Regions of a task of another rank. */
+interface Taken {
+  readonly task: number
+  readonly places: readonly Place[]
 }
 
 /** Tasks of a stage dealt to the ranks, for one number of tasks and rows. */
@@ -43,12 +48,12 @@ interface Dealt {
   /** Tasks that this rank runs, and those that others run. */
   readonly mine: readonly number[]
   readonly foreign: readonly number[]
-  readonly own: ReadonlyMap<number, Packed>
+  /** Places of what this rank sends of each. */
+  readonly own: ReadonlyMap<number, readonly Place[]>
   /** Regions that this rank takes from the others. */
-  readonly taken: readonly Packed[]
-  readonly parts: Ranges
-  /** Bytes of the largest part, and of all that this rank gets. */
-  readonly largest: number
+  readonly taken: readonly Taken[]
+  readonly exchanged: Omit<Exchanged, 'key'>
+  /** Bytes that this rank gets. */
   readonly received: number
 }
 
@@ -89,8 +94,7 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
       const fault = stage.run(task, context, worker)
       // Others have to know: the step ends after the next exchange.
       if (fault !== 0) noteFault(team.words, fault)
-      const packed = own.get(task)
-      if (packed) copyRuns(team.arena, packed.runs, packed.at, false)
+      for (const { runs, at } of own.get(task) ?? []) copyRuns(team.arena, runs, at, false)
       return 0
     },
     ...(stage.flops && {
@@ -101,16 +105,11 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
     }),
   }
   if (!shared.writes) return [own]
-  const operation =
-    shared.deal === 'root' ? Operation.broadcast : shared.to === 'root' ? Operation.gather : Operation.allgather
   const exchange: Stage<C> = {
     ...common,
     name: `${name}: exchange`,
-    tasks: context => (dealtAt(context).largest > 0 ? 1 : 0),
-    run(_task, context) {
-      const { parts, largest } = dealtAt(context)
-      return runExchange(team, { key, operation, sent: parts, largest })
-    },
+    tasks: context => (dealtAt(context).exchanged.largest > 0 ? 1 : 0),
+    run: (_task, context) => runExchange(team, { key, ...dealtAt(context).exchanged }),
     bytes: context => dealtAt(context).received,
   }
   const take: Stage<C> = {
@@ -118,8 +117,8 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
     name: `${name}: take`,
     tasks: context => dealtAt(context).taken.length,
     run(index, context) {
-      const { task, runs, at } = dealtAt(context).taken[index]
-      copyRuns(team.arena, runs, at, true)
+      const { task, places } = dealtAt(context).taken[index]
+      for (const { runs, at } of places) copyRuns(team.arena, runs, at, true)
       shared.arrived?.(task)
       return 0
     },
@@ -146,31 +145,47 @@ function dealer<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: Ran
   }
 }
 
-function deal<C>(tasks: number, shared: Shared<C>, context: C, { rank, size, buffer }: RankTeam): Dealt {
+function deal<C>(tasks: number, shared: Shared<C>, context: C, team: RankTeam): Dealt {
+  const { rank, size } = team
   const work = Array.from({ length: tasks }, (_, task) => shared.work(task, context))
   const { owner } = shared
   const owners = owner
     ? Int32Array.from(work, (_, task) => owner(task, context, size))
     : ownersOf(work, shared.deal, size)
   const all = Array.from(owners, (_, task) => task)
-  const packed = all.map(task => {
+  return {
+    mine: all.filter(task => owners[task] === rank || owners[task] === EVERYONE),
+    foreign: all.filter(task => owners[task] !== rank && owners[task] !== EVERYONE),
+    ...(shared.needs ? placeNeeded(owners, shared.needs, team) : placeWhole(owners, shared, context, team)),
+  }
+}
+
+/** Places of what tasks write, all of which goes to all ranks, or to rank 0. */
+function placeWhole<C>(
+  owners: Int32Array,
+  shared: Shared<C>,
+  context: C,
+  { rank, size, buffer }: RankTeam,
+): Pick<Dealt, 'own' | 'taken' | 'exchanged' | 'received'> {
+  const packed = Array.from(owners, (owner, task) => {
     const runs: Runs = []
-    const regions = owners[task] === EVERYONE ? [] : (shared.writes?.(task, context) ?? [])
+    const regions = owner === EVERYONE ? [] : (shared.writes?.(task, context) ?? [])
     const words = regions.reduce((sum, region) => sum + addRuns(runs, region), 0)
     return { task, runs, words }
   })
   const words = new Array<number>(size).fill(0)
   const places = new Array<number>(size).fill(0)
-  const own = new Map<number, Packed>()
-  const taken: Packed[] = []
+  const own = new Map<number, readonly Place[]>()
+  const taken: Taken[] = []
   let end = 0
   for (let of = 0; of < size; of++) {
     places[of] = end
     for (const { task, runs, words: count } of packed.filter(({ task }) => owners[task] === of)) {
       if (count === 0) continue
-      const piece = { task, runs, at: buffer.at + end }
-      if (of === rank) own.set(task, piece)
-      else if ((shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true)) taken.push(piece)
+      const place = [{ runs, at: buffer.at + end }]
+      if (of === rank) own.set(task, place)
+      else if ((shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true))
+        taken.push({ task, places: place })
       words[of] += count
       end += count
     }
@@ -178,16 +193,53 @@ function deal<C>(tasks: number, shared: Shared<C>, context: C, { rank, size, buf
   if (end > buffer.slicesAt - buffer.at)
     throw new RangeError(`exchange: needs ${end} words, expected at most ${buffer.slicesAt - buffer.at}`)
   return {
-    mine: all.filter(task => owners[task] === rank || owners[task] === EVERYONE),
-    foreign: all.filter(task => owners[task] !== rank && owners[task] !== EVERYONE),
     own,
     taken,
-    parts: {
-      bytes: Int32Array.from(words, count => count * BYTES),
-      places: Int32Array.from(places, place => place * BYTES),
+    exchanged: {
+      operation:
+        shared.deal === 'root' ? Operation.broadcast : shared.to === 'root' ? Operation.gather : Operation.allgather,
+      sent: {
+        bytes: Int32Array.from(words, count => count * BYTES),
+        places: Int32Array.from(places, place => place * BYTES),
+      },
+      largest: BYTES * Math.max(...words),
     },
-    largest: BYTES * Math.max(...words),
-    received: BYTES * taken.reduce((sum, { runs }) => sum + wordsOf(runs), 0),
+    received: BYTES * taken.reduce((sum, { places: [{ runs }] }) => sum + wordsOf(runs), 0),
+  }
+}
+
+/** Places of what tasks write, of which each rank gets what it needs. */
+function placeNeeded(
+  owners: Int32Array,
+  needs: NonNullable<Shared<unknown>['needs']>,
+  team: RankTeam,
+): Pick<Dealt, 'own' | 'taken' | 'exchanged' | 'received'> {
+  const { rank, size } = team
+  const pieces: (Piece & { readonly task: number })[] = []
+  for (const [task, from] of owners.entries()) {
+    for (let to = 0; to < size; to++) {
+      if (from === to || from === EVERYONE) continue
+      for (const region of needs(task, to)) pieces.push({ task, ...pieceOfRegion(from, to, region) })
+    }
+  }
+  const { at, sent, received, largest } = placeSlices(pieces, team, 0)
+  const placesBy = (of: (piece: Piece) => boolean): Map<number, Place[]> => {
+    const places = new Map<number, Place[]>()
+    for (const [i, piece] of pieces.entries()) {
+      if (!of(piece)) continue
+      const { task, runs } = piece
+      places.set(task, [...(places.get(task) ?? []), { runs: runs!, at: at[i] }])
+    }
+    return places
+  }
+  return {
+    own: placesBy(({ from }) => from === rank),
+    taken: Array.from(
+      placesBy(({ to }) => to === rank),
+      ([task, places]) => ({ task, places }),
+    ),
+    exchanged: { operation: Operation.alltoall, sent, received, largest },
+    received: received.bytes.reduce((sum, bytes) => sum + bytes, 0),
   }
 }
 

@@ -34,12 +34,16 @@ export interface Ranges {
   readonly places: Int32Array
 }
 
-/** Places of the pieces in the buffer of a rank: what it keeps, what it sends, what it gets, each by rank. */
-export function placeSlices(pieces: readonly Piece[], { rank, size, buffer }: RankTeam): Slices {
+/** Places of the pieces in the buffer of a rank, from word `first` of it on: what it keeps, what it sends, what it gets, each by rank. */
+export function placeSlices(
+  pieces: readonly Piece[],
+  { rank, size, buffer }: RankTeam,
+  first = buffer.slicesAt - buffer.at,
+): Slices {
   const at = new Int32Array(pieces.length).fill(-1)
   const sizes = new Float64Array(size * size)
   for (const { from, to, words } of pieces) if (from !== to) sizes[from * size + to] += words
-  let end = buffer.slicesAt - buffer.at
+  let end = first
   const place = (of: (piece: Piece) => boolean): { readonly first: number; readonly words: number } => {
     const first = end
     for (const [i, piece] of pieces.entries()) {

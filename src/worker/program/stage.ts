@@ -54,6 +54,8 @@ export interface Shared<C> {
   readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
   /** Who gets it; default: all. */
   readonly to?: 'all' | 'root'
+  /** Regions of what a task writes that a rank gets; absent: all. */
+  readonly needs?: ((task: number, rank: number) => readonly Region[]) | undefined
   /** Work of a rank in place of a task of another. */
   readonly others?: (task: number, context: C) => void
   /** Whether this rank takes what another has written; default: yes. */

@@ -16,7 +16,7 @@ import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
 import { type GroupSums, groupSums, isSummed } from './group-sums.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { overRanks } from './ranks.js'
-import { sharedTiles } from './shared-state.js'
+import { sharedTiles, wholeWeights } from './shared-state.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 import { sumTask } from './sums.js'
 import { wholeGradientStages } from './whole-gradient.js'
@@ -42,7 +42,7 @@ export function trainProgram(parts: ProgramParts): Stage<StepContext>[] {
   }
   const stages =
     plan.allReduce === 'fused'
-      ? [...passStages({ ...parts, trains: true }, source), ...gradientStages(parts)]
+      ? [...wholeWeights(parts), ...passStages({ ...parts, trains: true }, source), ...gradientStages(parts)]
       : [
           bufferStage(plan, network, source),
           ...(plan.accumulateSteps > 1 ? [pendingStage(parts)] : []),

@@ -82,7 +82,7 @@ function gradientStage(of: ProgramParts, sums: GroupSums, sum: PlainTask): Stage
     tasks: ({ isLast }) => (isLast ? parts : parts + 1),
     // The rank that keeps the gradient of a tile updates it; of its squares all ranks make the norm.
     shared: {
-      ...sharedTiles(of, tiles),
+      ...sharedTiles(of, tiles, false),
       ...(plan.clipNorm === null ? { writes: undefined } : { writes: squareOf }),
       arrived: undefined,
     },

@@ -1,6 +1,7 @@
 /** The calls of the coordinator to its workers, and what they report. Types only; imported by both threads. */
 import type { MessagePort } from 'node:worker_threads'
 import type { RunPlan, Split } from '../plan/run-plan.js'
+import type { Gathered } from '../program/shared-state.js'
 import type { Phase } from '../program/stage.js'
 
 export interface StageTime {
@@ -51,8 +52,8 @@ export interface TrainWorker {
    */
   snapshot(to: SharedArrayBuffer): number
   restore(from: SharedArrayBuffer): void
-  /** Over ranks: brings what only its owner has to rank 0, for a snapshot or a score of averages. */
-  gather(what: 'moments' | 'averages'): void
+  /** Over ranks: brings what only its owner has to rank 0, for a snapshot or a score. */
+  gather(what: Gathered): void
   /** Over ranks: sends the whole state of rank 0 to the others. */
   share(): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
