@@ -3,7 +3,7 @@
  * only the file it is given. zlib inflates on Node's thread pool.
  */
 import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream'
 import { inspect } from 'node:util'
 import { createGunzip } from 'node:zlib'
@@ -36,9 +36,10 @@ export function fileError(file: string, what: string, cause: unknown): DataError
 async function openFile(file: string): Promise<{ handle: FileHandle; info: ContentInfo }> {
   let handle: FileHandle | undefined
   try {
-    handle = await open(file, 'r')
-    const status = await handle.stat()
+    // Asked first: opening a pipe would wait for its writer.
+    const status = await stat(file)
     if (!status.isFile()) throw new DataError(`${file}: is not a regular file, expected an IDX file, gzipped or not`)
+    handle = await open(file, 'r')
     // Detect gzip by content, not by name: browsers and servers unpack files and keep the name. IDX begins with 0 0.
     const start = Buffer.alloc(2)
     const { bytesRead } = await handle.read(start, 0, 2, 0)

@@ -3,9 +3,10 @@
  * reads files whole.
  */
 import { createHash } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../errors.js'
+import { readRegularFile } from '../files/regular.js'
 import { formatList } from '../format.js'
 import { type NpyArray, type NpyTexts, parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { zipEntries } from '../formats/zip.js'
@@ -248,7 +249,7 @@ function arraysOfFolder(folder: string): Arrays {
       const path = join(folder, `${name}.npy`)
       let bytes: Uint8Array
       try {
-        bytes = await readFile(path)
+        bytes = await readRegularFile(path)
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
         throw fileError(path, 'cannot be read', cause)
@@ -269,7 +270,7 @@ const arrayNames = (files: readonly string[]): string[] =>
     .sort()
 
 async function arraysOfArchive(path: string): Promise<Arrays> {
-  const archive = await readFile(path).catch(cause => Promise.reject(fileError(path, 'cannot be read', cause)))
+  const archive = await readRegularFile(path).catch(cause => Promise.reject(fileError(path, 'cannot be read', cause)))
   const file = fileOf(path, archive)
   const entries = zipEntries(path, archive)
   return {

@@ -4,6 +4,7 @@
  */
 import { open, readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
+import { isRegularFile } from '../files/regular.js'
 import { kindOf, SIGNATURE_BYTES } from '../picture/kinds.js'
 import { fileError } from './content.js'
 
@@ -45,13 +46,14 @@ export async function contentOfFolder(folder: string): Promise<FolderContent> {
 export async function isPictureFile(file: string): Promise<boolean> {
   if (PICTURE.test(file)) return true
   const start = new Uint8Array(SIGNATURE_BYTES)
+  if (!(await isRegularFile(file))) return false
   const handle = await open(file, 'r').catch(() => null)
   if (handle === null) return false
   try {
     const { bytesRead } = await handle.read(start, 0, SIGNATURE_BYTES, 0)
     return kindOf(start.subarray(0, bytesRead))?.isRead ?? false
   } catch {
-    return false // a folder behind a link, a pipe
+    return false
   } finally {
     await handle.close()
   }

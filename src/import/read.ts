@@ -4,10 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { DataError } from '../errors.js'
+import { readRegularFile } from '../files/regular.js'
 import { parseNpy, parseNpyLabels } from '../formats/npy.js'
 import { FACTS } from '../formats/npz-facts.js'
 import { TensorFile } from '../formats/tensor-file.js'
@@ -57,7 +58,7 @@ export async function readForeign(file: string, mostBytes: number, wanted = /^/)
 }
 
 async function readNpz(file: string, mostBytes: number, wanted: RegExp): Promise<ForeignFile> {
-  const archive = await readFile(file).catch(cause => {
+  const archive = await readRegularFile(file).catch(cause => {
     throw new DataError(`${file}: cannot be read: ${cause.message}`, { cause })
   })
   const texts = new Map<string, string>()

@@ -5,7 +5,7 @@
  * is damaged is an error, never a guess. Pixels are the file's numbers: colour profiles and gamma are ignored, 16 bits
  * become 8, CMYK becomes RGB without a profile, animations show their first frame.
  */
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { GradloomError } from '../errors.js'
 import { kindOf, READ_FORMATS } from './kinds.js'
@@ -135,11 +135,11 @@ const firstLine = (cause: unknown): string => reasonOf(cause).trim().split('\n')
 
 export async function readBytes(file: string): Promise<Uint8Array> {
   try {
+    // Asked first: opening a pipe would wait for its writer.
+    const status = await stat(file)
+    if (!status.isFile()) throw new PictureError(`${file}: is not a regular file, expected a picture: ${READ_FORMATS}`)
     const handle = await open(file, 'r')
     try {
-      const status = await handle.stat()
-      if (!status.isFile())
-        throw new PictureError(`${file}: is not a regular file, expected a picture: ${READ_FORMATS}`)
       if (status.size > MAX_FILE_BYTES) {
         throw new PictureError(`${file}: is ${status.size} bytes long, expected at most ${MAX_FILE_BYTES}`)
       }
