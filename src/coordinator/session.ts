@@ -197,8 +197,8 @@ export class Session {
    * NonFiniteError if a value in it is not finite: a state that training could not continue from is not saved.
    */
   async snapshot(): Promise<StateSnapshot> {
-    await this.gather('moments')
     const { buffer, snapshot } = await this.#snapshotViews()
+    await this.gather('moments', buffer)
     const [fault] = await this.#all('snapshot', worker => worker.snapshot(buffer))
     if (fault !== 0) {
       this.clearFault()
@@ -212,21 +212,21 @@ export class Session {
     const { buffer, snapshot } = await this.#snapshotViews()
     await fill(snapshot)
     await this.#all('restore', worker => worker.restore(buffer))
-    await this.share()
+    await this.share(buffer)
     this.#stateIsWhole()
   }
 
-  /** Over ranks: brings what only its owner has to rank 0. All ranks call it, as they do `share`, which sends rank 0's state to them. */
-  async gather(what: Gathered): Promise<void> {
+  /** Over ranks: brings what only its owner has to rank 0, into its snapshot. All call it, and `share`, which sends rank 0's state to them. */
+  async gather(what: Gathered, into: SharedArrayBuffer | null = null): Promise<void> {
     if (this.ranks === null) return
     this.#lead({ call: 'gather', what })
-    await this.#all('gather', worker => worker.gather(what))
+    await this.#all('gather', worker => worker.gather(what, into))
   }
 
-  async share(): Promise<void> {
+  async share(from: SharedArrayBuffer | null = null): Promise<void> {
     if (this.ranks === null) return
     this.#lead({ call: 'share' })
-    await this.#all('share', worker => worker.share())
+    await this.#all('share', worker => worker.share(from))
   }
 
   /** Rank 0 has the others make the same call. */

@@ -109,7 +109,8 @@ export interface WasmExports {
   adam(...args: [w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, ...AdamScalars]): void
   adam_rows(
     ...args: [
-      ...[w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, rows: number, row: number, gRow: number],
+      ...[w: Pointer, m: Pointer, v: Pointer, g: Pointer, n: number, rows: number],
+      ...[row: number, mRow: number, gRow: number],
       ...AdamScalars,
     ]
   ): void

@@ -17,18 +17,20 @@ import type { ByteTensor, FloatTensor, IntTensor, Matrix } from '../tensor/tenso
 import type { MapNorm } from './map-norm.js'
 import type { NativeProducts } from './products.js'
 import type { TableUpdate } from './table-update.js'
-import type { Tile, TileGradients } from './tile.js'
+import type { OwnedTiles, Tile, TileGradients } from './tile.js'
 
 export type { Range, TableUpdate } from './table-update.js'
-export type { Tile, TileGradients } from './tile.js'
+export type { OwnedTiles, PackedTile, Tile, TileGradients } from './tile.js'
 
-/** A weight matrix (I, O), its moments in the same layout, and the layout that products read, where that differs. */
+/** A weight matrix (I, O), its moments, and the layout that products read, where that differs. */
 export interface WeightTensors {
   readonly inputs: number
   readonly outputs: number
   readonly master: FloatTensor
-  /** Moments of the optimizer, followed by the average of the weights where one is kept. */
+  /** Moments of the optimizer, followed by the average of the weights where one is kept: in the master's layout, or `owned` tiles. */
   readonly moments: readonly FloatTensor[]
+  /** Over several ranks, the tiles that moments are kept of; null or absent: of all. */
+  readonly owned?: OwnedTiles | null
   /** Layout that the backend derives from the master for its products; null if it needs none, or this weight has none. */
   readonly derived: FloatTensor | null
 }

@@ -1,4 +1,4 @@
-/** Tiles of weights, and what kernels do with the gradient of one by itself. Types only. */
+/** Tiles of weights, what kernels do with the gradient of one by itself, and tiles of several ranks. Types only. */
 import type { OptimizerStep } from '../model/optimizer.js'
 import type { FloatTensor } from '../tensor/tensor.js'
 
@@ -21,4 +21,20 @@ export interface TileGradients {
   apply(at: number, tile: Tile, step: OptimizerStep): void
   /** Adds the gradient to the tile of a buffer of the master's layout; overwrites it if `first`. */
   store(buffer: FloatTensor, at: number, tile: Tile, first: boolean): void
+}
+
+/** A tile of a weight whose moments lie by themselves, in the layout of a matrix of its size. */
+export interface PackedTile {
+  readonly tile: Tile
+  /** Elements of each moment before it. */
+  readonly at: number
+}
+
+/** The tiles of a weight that one rank of several owns: of these alone it has moments, one after the other. */
+export interface OwnedTiles {
+  readonly tiles: readonly PackedTile[]
+  /** The tile that a part lies in. Throws RangeError where another rank owns it. */
+  of(part: Tile): PackedTile
+  /** (I, O) Memory in which one moment is brought together, for the time of a copy or a score. */
+  readonly whole: FloatTensor
 }

@@ -46,10 +46,31 @@ export interface TileLayout {
   /** Bytes from panel to panel or row to row of the matrix, and of the dense gradient of a part. */
   readonly stride: number
   denseStride(part: Tile): number
+  /** Place of a part in the moments; absent: as in the matrix. */
+  readonly momentPlace?: MomentPlace
   /** Scales down the columns of the master that are longer than the limit. */
   limit(columns: Columns, limit: number): void
   /** Writes the derived layouts of a tile from the master. */
   derive(tile: Tile): void
+}
+
+/** Byte offset of a part from the first element of a moment, and bytes from panel to panel or row to row there. */
+export type MomentPlace = (part: Tile) => { readonly offset: number; readonly stride: number }
+
+/** Places in moments that are as large as the matrix, or in those of the tiles that a rank owns. `offsetIn`: of a part, with such a stride. */
+export function bindMomentPlace(
+  { owned }: WeightTensors,
+  stride: number,
+  offsetIn: (part: Pick<Tile, 'inputStart' | 'outputStart'>, stride: number) => number,
+  denseStride: (tile: Tile) => number,
+): MomentPlace {
+  if (!owned) return part => ({ offset: offsetIn(part, stride), stride })
+  return part => {
+    const { tile, at } = owned.of(part)
+    const dense = denseStride(tile)
+    const within = { inputStart: part.inputStart - tile.inputStart, outputStart: part.outputStart - tile.outputStart }
+    return { offset: at * F32_BYTES + offsetIn(within, dense), stride: dense }
+  }
 }
 
 /** `scratch`: byte offset of the memory for the gradient of one part. */
@@ -60,6 +81,8 @@ export function bindWeightUpdate(
   layout: TileLayout,
 ): WeightUpdate {
   const { stride, eachRun } = layout
+  const master = byteOffsetOf(w.master)
+  const momentPlace = layout.momentPlace ?? (part => ({ offset: layout.offsetOf(part), stride }))
   const bytesOf = (tile: Tile): number => {
     let floats = 0
     layout.eachPart(tile, part =>
@@ -132,7 +155,15 @@ export function bindWeightUpdate(
       const outputEnd = Math.min(columns.end, w.outputs)
       layout.derive({ inputStart: 0, inputEnd: w.inputs, outputStart: columns.start, outputEnd })
     },
-    ...bindRuns(wasm, byteOffsetOf(w.master), eachRun),
+    ...bindRuns(wasm, master, eachRun),
+    average(average, tile, share) {
+      const place = momentPlace(tile)
+      let at = byteOffsetOf(average) + place.offset
+      eachRun(tile, (offset, n) => {
+        wasm.approach(at, master + offset, n, share)
+        at += place.stride
+      })
+    },
     tiles: {
       bytes: bytesOf,
       compute: (at, tile, row, rows) =>

@@ -7,7 +7,7 @@ import type { WasmExports } from '../abi.js'
 import type { BiasTensors, BiasUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
 import { adamScalars, bindOptimizer, type EachRun, isAdam } from '../module/optimizers.js'
-import { bindBiasUpdate, bindWeightUpdate, type TileLayout } from '../module/parameter-update.js'
+import { bindBiasUpdate, bindMomentPlace, bindWeightUpdate, type TileLayout } from '../module/parameter-update.js'
 import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import type { Products } from './products.js'
 import { paddedTo, rowMajor, vectorsOf } from './row-major.js'
@@ -69,7 +69,11 @@ export function bindF32UpdateOf(
   const apply = bindOptimizer(wasm)
   const master = rowMajor(w.master)
   const moments = w.moments.map(byteOffsetOf)
-  const offsetOf = ({ inputStart, outputStart }: Tile) => inputStart * master.stride + outputStart * F32_BYTES
+  const offsetIn = ({ inputStart, outputStart }: Pick<Tile, 'inputStart' | 'outputStart'>, stride: number) =>
+    inputStart * stride + outputStart * F32_BYTES
+  const offsetOf = (tile: Tile) => offsetIn(tile, master.stride)
+  const denseStride = (tile: Tile) => widthOf(tile) * F32_BYTES
+  const momentPlace = bindMomentPlace(w, master.stride, offsetIn, denseStride)
   const eachRun: EachRun = (tile, visit) => {
     const [width, height] = [widthOf(tile), heightOf(tile)]
     const isWhole = width === master.elems
@@ -86,16 +90,24 @@ export function bindF32UpdateOf(
       const offset = offsetOf(part)
       // Parts and gradients of whole rows are contiguous.
       const isWhole = width === master.elems && stride === master.stride
+      const place = momentPlace(part)
       if (isAdam(step) && !isWhole && step.clip === Number.POSITIVE_INFINITY) {
-        const [m, v] = moments.map(moment => moment + offset)
+        const [m, v] = moments.map(moment => moment + place.offset)
         const scalars = adamScalars(step, step.l2, step.decoupledDecay)
-        wasm.adam_rows(master.at + offset, m, v, g, ...([width, height, master.stride, stride] as const), ...scalars)
+        wasm.adam_rows(
+          master.at + offset,
+          m,
+          v,
+          g,
+          ...([width, height, master.stride, place.stride, stride] as const),
+          ...scalars,
+        )
         derivePart(part)
         return
       }
       const n = isWhole ? height * width : width
       for (let i = 0; i < (isWhole ? 1 : height); i++) {
-        const at = moments.map(moment => moment + offset + i * master.stride)
+        const at = moments.map(moment => moment + place.offset + i * place.stride)
         apply(master.at + offset + i * master.stride, at, g + i * stride, n, 'weight', step)
       }
       derivePart(part)
@@ -103,7 +115,8 @@ export function bindF32UpdateOf(
     eachRun,
     offsetOf,
     stride: master.stride,
-    denseStride: part => widthOf(part) * F32_BYTES,
+    denseStride,
+    momentPlace,
     limit({ start, end }, limit) {
       const at = master.at + start * F32_BYTES
       wasm.limit_columns(at, master.stride, w.inputs, vectorsOf(end - start), limit)

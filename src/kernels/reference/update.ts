@@ -5,7 +5,7 @@
 import ndarray from 'ndarray'
 import ops from 'ndarray-ops'
 import type { OptimizerStep } from '../../model/optimizer.js'
-import { type FloatTensor, type Matrix, viewTensor } from '../../tensor/tensor.js'
+import { byteOffsetOf, type FloatTensor, type Matrix, viewTensor } from '../../tensor/tensor.js'
 import type { BiasTensors, BiasUpdate, Range, TableUpdate, Tile, WeightTensors, WeightUpdate } from '../backend.js'
 import { checkBiasUpdate, checkWeightUpdate } from '../shapes.js'
 import { matmul } from './matmul.js'
@@ -32,7 +32,7 @@ export function weightUpdateOf(
 ): WeightUpdate {
   const update = (g: FloatTensor, tile: Tile, step: OptimizerStep) => {
     const master = tileOf(w.master, tile)
-    const moments = w.moments.map(moment => tileOf(moment, tile))
+    const moments = w.moments.map(moment => momentOf(w, moment, tile))
     clip(g, step.clip)
     addScaled(g, master, step.l2)
     applyOptimizer(master, moments, g, step, step.decoupledDecay)
@@ -76,12 +76,31 @@ export function weightUpdateOf(
     squares: (buffer, tile) => ops.norm2squared(tileOf(buffer, tile)),
     scale: (buffer, tile, factor) => ops.mulseq(tileOf(buffer, tile), factor),
     average(average, tile, share) {
-      const to = tileOf(average, tile)
+      const to = momentOf(w, average, tile)
       const change = like(to)
       ops.sub(change, tileOf(w.master, tile), to)
       addScaled(to, change, share)
     },
   }
+}
+
+/** A part of a moment, which is as large as the weights, or has the tiles that a rank owns. */
+function momentOf({ owned }: WeightTensors, moment: FloatTensor, part: Tile): FloatTensor {
+  if (!owned) return tileOf(moment, part)
+  const { tile, at } = owned.of(part)
+  const shape = [tile.inputEnd - tile.inputStart, tile.outputEnd - tile.outputStart]
+  const packed = viewTensor(
+    moment.data.buffer,
+    'float64',
+    shape,
+    byteOffsetOf(moment) + at * moment.data.BYTES_PER_ELEMENT,
+  )
+  return tileOf(packed, {
+    inputStart: part.inputStart - tile.inputStart,
+    inputEnd: part.inputEnd - tile.inputStart,
+    outputStart: part.outputStart - tile.outputStart,
+    outputEnd: part.outputEnd - tile.outputStart,
+  })
 }
 
 export function biasUpdate(

@@ -9,6 +9,7 @@ import { F32_BYTES } from '../layouts.js'
 import { bindOptimizer, type EachRun } from '../module/optimizers.js'
 import {
   type BiasPart,
+  bindMomentPlace,
   bindBiasUpdate as bindParts,
   bindWeightUpdate,
   type TileLayout,
@@ -72,8 +73,10 @@ export function bindPanelUpdateOf(
   const moments = w.moments.map(byteOffsetOf)
   const eachPart = eachChunk(chunkPanels * PANEL)
   const denseStride = ({ inputStart, inputEnd }: Tile) => (panelsOf(inputEnd) - inputStart / PANEL) * BLOCK_BYTES
-  const offsetOf = ({ inputStart, outputStart }: Tile) =>
-    (outputStart / PANEL) * master.stride + (inputStart / PANEL) * BLOCK_BYTES
+  const offsetIn = ({ inputStart, outputStart }: Pick<Tile, 'inputStart' | 'outputStart'>, stride: number) =>
+    (outputStart / PANEL) * stride + (inputStart / PANEL) * BLOCK_BYTES
+  const offsetOf = (tile: Tile) => offsetIn(tile, master.stride)
+  const momentPlace = bindMomentPlace(w, master.stride, offsetIn, denseStride)
   const eachRun: EachRun = (tile, visit) => {
     const { iPanels, oPanels } = chunkOf(tile)
     const offset = offsetOf(tile)
@@ -85,9 +88,10 @@ export function bindPanelUpdateOf(
     update(g, stride, part, step) {
       const { iPanels, oPanels } = chunkOf(part)
       const first = offsetOf(part)
+      const place = momentPlace(part)
       for (let p = 0; p < oPanels; p++) {
         const offset = first + p * master.stride
-        const at = moments.map(moment => moment + offset)
+        const at = moments.map(moment => moment + place.offset + p * place.stride)
         apply(master.at + offset, at, g + p * stride, iPanels * BLOCK_FLOATS, 'weight', step)
       }
       derivePart(part)
@@ -96,6 +100,7 @@ export function bindPanelUpdateOf(
     offsetOf,
     stride: master.stride,
     denseStride,
+    momentPlace,
     limit({ start, end }, limit) {
       for (let o = start / PANEL; o < panelsOf(end); o++) {
         wasm.limit_columns(master.at + o * master.stride, ROW_BYTES, w.inputs, PANEL / 4, limit)

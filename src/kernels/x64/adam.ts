@@ -7,9 +7,11 @@ import {
   R9,
   R10,
   R11,
+  R12,
   R13,
   R14,
   R15,
+  RAX,
   RCX,
   RDX,
   type Register,
@@ -47,6 +49,7 @@ export function adamVector(
   n = 0,
   wi = zmm(0),
   ahead = at(i, PREFETCH),
+  momentsAhead = ahead,
 ): void {
   const [stepSize, beta1, oneMinusBeta1, beta2, oneMinusBeta2, invBiasCorrection2, epsilon, l2, decoupledDecay] = [
     16, 17, 18, 19, 20, 21, 22, 23, 24,
@@ -54,7 +57,8 @@ export function adamVector(
   const limits = { smallest: zmm(25), magnitude: zmm(26), scratch: zmm(27) }
   const [gi, mi, vi, term] = [zmm(8), zmm(9), zmm(10), zmm(11)]
   const disp = VECTOR_BYTES * n
-  for (const array of [w, m, v]) code.prefetchw(at(array, ahead.disp + disp, ahead.base))
+  code.prefetchw(at(w, ahead.disp + disp, ahead.base))
+  for (const array of [m, v]) code.prefetchw(at(array, momentsAhead.disp + disp, momentsAhead.base))
   code.vmovups(wi, at(w, disp, i))
   code.vmulps(gi, l2, wi)
   code.vaddps(gi, gi, at(g, disp, i))
@@ -100,27 +104,28 @@ export function adam(): Assembler {
 /** Rows of parameters, of which the next is prefetched; arguments: ADAM_ROWS. */
 export function adamRows(): Assembler {
   const { code, argument, load } = begin(ADAM_ROWS)
-  const kept = [R13, R14, R15]
+  const kept = [R12, R13, R14, R15]
   code.push(...kept)
   const registers = { w: RCX, m: RDX, v: RSI, g: R8, i: R10 }
-  const ahead = R13
-  const arrays = [RCX, RDX, RSI]
-  const [left, rows, row, gRow] = [R9, R11, R14, R15]
+  const [ahead, momentsAhead] = [R13, RAX]
+  const [left, rows, row, mRow, gRow] = [R9, R11, R14, R12, R15]
   for (const name of ['w', 'm', 'v', 'g'] as const) load(registers[name], name)
   load(rows, 'rows')
   load(row, 'row')
+  load(mRow, 'mRow')
   load(gRow, 'gRow')
   adamConstants(code, argument)
   code.loop(rows, 1, () => {
     load(left, 'n')
     code.clear(registers.i)
     code.mov(ahead, row)
+    code.mov(momentsAhead, mRow)
     code.loop(left, LANES, () => {
-      adamVector(code, registers, 0, zmm(0), at(ahead))
-      code.add(registers.i, VECTOR_BYTES)
-      code.add(ahead, VECTOR_BYTES)
+      adamVector(code, registers, 0, zmm(0), at(ahead), at(momentsAhead))
+      for (const register of [registers.i, ahead, momentsAhead]) code.add(register, VECTOR_BYTES)
     })
-    for (const array of arrays) code.add(array, row)
+    code.add(registers.w, row)
+    for (const array of [registers.m, registers.v]) code.add(array, mRow)
     code.add(registers.g, gRow)
   })
   code.pop(...kept)

@@ -59,12 +59,13 @@ export const ADAM = signature(
 export const ADAM_ROWS = signature(
   'adam_rows',
   updated('w', rowsOf('row', floats)),
-  updated('m', rowsOf('row', floats)),
-  updated('v', rowsOf('row', floats)),
+  updated('m', rowsOf('mRow', floats)),
+  updated('v', rowsOf('mRow', floats)),
   read('g', rowsOf('gRow', floats)),
   count('n', LANES),
   count('rows'),
   stride('row'),
+  stride('mRow'),
   stride('gRow'),
   ...adamNumbers,
 )

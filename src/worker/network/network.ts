@@ -107,7 +107,10 @@ export interface LayerWeight {
   readonly groups: readonly FloatTensor[]
   /** Writes the form of a tile that products read, after weights were stored from outside. */
   derive(tile: Tile): void
-  /** Copies row i of the weights, or of a moment of them, from or to row-major values (O). */
+  /**
+   * Copies row i of the weights, or of a moment of them, from or to row-major values (O). Over ranks, of the matrix that a moment is
+   * brought together in.
+   */
   storeRow(moment: number | null, i: number, values: Float32Array): void
   loadRow(moment: number | null, i: number, values: Float32Array): void
 }

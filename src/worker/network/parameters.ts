@@ -69,13 +69,17 @@ export function bindWeightOf(
   const gradients = viewGradients(memory, slots.parameters.find(({ parameter }) => parameter.kind === 'weight')!)
   const [kept] = gradients
   const onlyKept = [kept]
+  const { owned } = tensors
   // A moment has the weights' form, so what stores and loads weights serves it too.
-  const states = [tensors.master, ...tensors.moments].map((master): WeightTensors => ({ ...tensors, master }))
+  const moments = owned ? tensors.moments.map(() => owned.whole) : tensors.moments
+  const states = [tensors.master, ...moments].map((master): WeightTensors => ({ ...tensors, master }))
   const stateOf = (moment: number | null) => states[moment === null ? 0 : moment + 1]
   const limited = limitsWeights(plan, spec.block)
 
   const moveAverage = (tile: Tile, { averageShare }: UpdateStep) => {
-    if (average !== null) updates.average(tensors.moments[average], tile, averageShare)
+    if (average === null) return
+    const parts = owned ? owned.tiles.flatMap(packed => overlapOf(packed.tile, tile) ?? []) : [tile]
+    for (const part of parts) updates.average(tensors.moments[average], part, averageShare)
   }
   return {
     inputs,
@@ -110,6 +114,17 @@ export function bindWeightOf(
     storeRow: (moment, i, values) => kernels.storeRow(stateOf(moment), i, values),
     loadRow: (moment, i, values) => kernels.loadRow(stateOf(moment), i, values),
   }
+}
+
+/** What two tiles have in common; null: nothing. */
+function overlapOf(one: Tile, other: Tile): Tile | null {
+  const overlap = {
+    inputStart: Math.max(one.inputStart, other.inputStart),
+    inputEnd: Math.min(one.inputEnd, other.inputEnd),
+    outputStart: Math.max(one.outputStart, other.outputStart),
+    outputEnd: Math.min(one.outputEnd, other.outputEnd),
+  }
+  return overlap.inputStart < overlap.inputEnd && overlap.outputStart < overlap.outputEnd ? overlap : null
 }
 
 /** Gradients of a layer's vectors and their application, by kind of layer. */

@@ -1,5 +1,5 @@
 /** Parameters as tensors over the arena. Any thread. */
-import type { BiasTensors, WeightTensors } from '../../kernels/backend.js'
+import type { BiasTensors, OwnedTiles, Tile, WeightTensors } from '../../kernels/backend.js'
 import { isLearned, type VectorKind } from '../../model/parameters.js'
 import { viewSlot } from '../../tensor/arena.js'
 import { sizeOf } from '../../tensor/tensor.js'
@@ -14,7 +14,27 @@ export function viewWeight(memory: WebAssembly.Memory, slots: ParameterSlots): W
     outputs,
     master: viewSlot(memory, slots.master),
     moments: slots.moments.map(slot => viewSlot(memory, slot)),
+    owned: slots.owned && bindOwned(slots.owned.tiles, viewSlot(memory, slots.owned.whole)),
     derived: slots.derived && viewSlot(memory, slots.derived),
+  }
+}
+
+function bindOwned(tiles: OwnedTiles['tiles'], whole: OwnedTiles['whole']): OwnedTiles {
+  const has = ({ tile }: OwnedTiles['tiles'][number], { inputStart, inputEnd, outputStart, outputEnd }: Tile) =>
+    inputStart >= tile.inputStart &&
+    inputEnd <= tile.inputEnd &&
+    outputStart >= tile.outputStart &&
+    outputEnd <= tile.outputEnd
+  let last = tiles.at(-1)
+  return {
+    tiles,
+    whole,
+    of(part) {
+      // The parts of a tile follow each other.
+      if (!last || !has(last, part)) last = tiles.find(packed => has(packed, part))
+      if (!last) throw new RangeError('moments: another rank has those of this tile')
+      return last
+    },
   }
 }
 
@@ -43,7 +63,7 @@ export function averagesOf({ weight, vectors }: LayerTensors, average: number): 
     isLearned({ kind }) ? { ...tensors, master: tensors.moments[average] } : tensors,
   ])
   return {
-    weight: weight && { ...weight, master: weight.moments[average], derived: null },
+    weight: weight && { ...weight, master: weight.owned?.whole ?? weight.moments[average], derived: null },
     vectors: new Map(averaged),
   }
 }

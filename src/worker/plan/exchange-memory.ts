@@ -10,8 +10,34 @@ import { shareWeights } from './weight-use.js'
 /** Matrices that one part of a pass writes at most: its product, its derivatives, what a normalisation keeps, and deltas beside them. */
 const MATRICES_OF_PART = 4
 
-/** Bytes that an exchange of all ranks may take: the matrices of a stage, or all parameters or one moment of each. */
-export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[]): number {
+/**
+ * Places in the buffer of exchanges where moments of weights are brought together, layer by layer, since no rank has all of one: a whole
+ * matrix in its layout, at `whole` by layer, from tiles that come at `tiles`. Averages are scored there, and so lie one after the other.
+ */
+export interface MomentPlaces {
+  readonly whole: readonly number[]
+  readonly tiles: number
+  /** End of all. */
+  readonly end: number
+}
+
+export function momentPlaces({ ema }: RunPlan, slots: readonly Slot[]): MomentPlaces {
+  // In the order of the layers, as they are reserved.
+  const weights = slots.filter(({ name }) => /^layers\.\d+\.weight$/.test(name))
+  const bytes = weights.map(({ dtype, shape }) => Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 64) * 64)
+  const largest = Math.max(0, ...bytes)
+  let end = 0
+  const whole = bytes.map(of => {
+    const at = ema === null ? 0 : end
+    end += of
+    return at
+  })
+  const tiles = ema === null ? largest : end
+  return { whole, tiles, end: tiles + largest }
+}
+
+/** Bytes that an exchange of all ranks may take: the matrices of a stage, or all parameters, or moments of a layer. */
+export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[], moments: MomentPlaces): number {
   const bytesOf = (pattern: RegExp) =>
     slots.filter(({ name }) => pattern.test(name)).map(({ dtype, shape }) => sizeOf(shape) * bytesPerElement[dtype])
   const total = (bytes: readonly number[]) => bytes.reduce((sum, of) => sum + of, 0)
@@ -19,7 +45,7 @@ export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[]): numb
   const vectors = total(bytesOf(/^batch\.|^squares$|\.bias\.gradientOfGroup/))
   // Of the workspace, vectors are next to nothing beside the matrices.
   const batch = total(passes === 'shards' ? matrices : matrices.slice(0, 2 * MATRICES_OF_PART)) + vectors
-  return Math.max(batch, total(bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/)))
+  return Math.max(batch, moments.end, total(bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/)))
 }
 
 /** Bytes of what one rank sends others, keeps and gets of gradients of groups, at most. */

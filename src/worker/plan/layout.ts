@@ -18,10 +18,12 @@ import { momentCount } from '../../model/optimizer.js'
 import { isLearned, shapeOf } from '../../model/parameters.js'
 import { Reservations, type Slot } from '../../tensor/arena.js'
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
-import { gatheredBytes, sliceBytes } from './exchange-memory.js'
+import { gatheredBytes, type MomentPlaces, momentPlaces, sliceBytes } from './exchange-memory.js'
+import { gradientCount, gradientsOfGroups } from './gradient-memory.js'
 import type { RunPlan, Split } from './run-plan.js'
 import { mostGroups, placesOfTree } from './sharing.js'
 import { gradientParts, groupCount, keepsGradient } from './tiles.js'
+import { type PackedTiles, packedTiles } from './weight-use.js'
 import { rowsInMemory } from './windows.js'
 import { controlWords, statWords } from './words.js'
 
@@ -32,8 +34,10 @@ export interface ParameterSlots {
   readonly parameter: Parameter
   /** Parameter in the backend's layout, as are moments and gradients. */
   readonly master: FloatSlot
-  /** The optimizer's moments, then the average where the run keeps one. */
+  /** The optimizer's moments, then the average where the run keeps one: of weights in a run over ranks, of this rank's tiles. */
   readonly moments: readonly FloatSlot[]
+  /** Those tiles, and where a moment of all tiles is brought together; null: moments are as large as the parameter. */
+  readonly owned: { readonly tiles: PackedTiles['tiles']; readonly whole: FloatSlot } | null
   /** Layout of the weights that products read, if the backend keeps one beside the master. */
   readonly derived: FloatSlot | null
   /**
@@ -112,6 +116,7 @@ export interface Layout {
     /** What all ranks get; then, from byte `slicesAt` on, what is for one of them (program/slices.ts). */
     readonly buffer: Slot<'uint8'>
     readonly slicesAt: number
+    readonly moments: MomentPlaces
   } | null
   /** Sample index of each row of a split. (N), of which the split's rows are used. */
   readonly sampleIndices: Readonly<Record<Split, Slot<'int32'>>>
@@ -148,6 +153,8 @@ interface Context {
   readonly features: number
   readonly hidden: readonly number[]
   readonly layers: readonly LayerSpec[]
+  /** By layer of weights, the tiles of this rank; null: all. */
+  readonly packed: readonly PackedTiles[] | null
   /** Reserves a matrix (B, cols) of the batch. */
   matrix(name: string, cols: number): MatrixSlot
   /** Reserves feature maps (B · positions, channels). */
@@ -200,8 +207,10 @@ const sections = {
   },
   exchange({ at, plan, backend, trains }: Context) {
     if (!trains || !plan.ranks) return null
-    const slicesAt = gatheredBytes(plan, at.slots)
+    const moments = momentPlaces(plan, at.slots)
+    const slicesAt = gatheredBytes(plan, at.slots, moments)
     return {
+      moments,
       words: at.reserve('exchange.words', 'int32', [exchangeWords(plan.ranks.size)]),
       buffer: at.reserve('exchange.buffer', 'uint8', [slicesAt + sliceBytes(plan, backend)]),
       slicesAt,
@@ -252,8 +261,8 @@ type Sections = { [K in keyof typeof sections]: ReturnType<(typeof sections)[K]>
 
 export function planLayout(plan: RunPlan, backend: Backend): Layout {
   const at = new Reservations()
-  const isLarge = plan.convolutions.length > 0 && plan.purpose === 'train'
-  const evaluationRows = isLarge ? CONVOLVED_ROWS : EVALUATION_ROWS
+  const trains = plan.purpose === 'train'
+  const evaluationRows = trains && plan.convolutions.length > 0 ? CONVOLVED_ROWS : EVALUATION_ROWS
   const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), evaluationRows)
   const layers = networkLayers(shapeOf(plan))
   const context: Context = {
@@ -261,10 +270,11 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     plan,
     backend,
     bufferRows,
-    trains: plan.purpose === 'train',
+    trains,
     features: plan.features,
     hidden: plan.widths.slice(1, -1),
     layers,
+    packed: trains ? packedTiles(plan, backend) : null,
     matrix: (name, cols) => ({
       rows: bufferRows,
       cols,
@@ -275,9 +285,15 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
       return { rows, cols, slot: at.reserve(name, backend.dtype, backend.mapsShape(rows, cols)) }
     },
   }
-  const { hiddenDeltas, inners, workspaces, parameters, end, ...slots } = Object.fromEntries(
-    Object.entries(sections).map(([name, reserve]) => [name, reserve(context)]),
-  ) as Sections
+  const {
+    hiddenDeltas,
+    inners,
+    workspaces,
+    parameters: reserved,
+    end,
+    ...slots
+  } = Object.fromEntries(Object.entries(sections).map(([name, reserve]) => [name, reserve(context)])) as Sections
+  const parameters = reserved.map(list => list.map(of => withOwned(context, of, slots.exchange)))
   return {
     ...slots,
     bytes: at.bytes,
@@ -292,6 +308,14 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
     })),
     parameters: [...(slots.embedded?.parameters ?? []), ...parameters.flat()],
   }
+}
+
+/** A weight whose moments are those of this rank's tiles, with their places. */
+function withOwned({ packed }: Context, slots: ParameterSlots, exchange: Layout['exchange']): ParameterSlots {
+  const { kind, layer } = slots.parameter
+  if (!packed || !exchange || kind !== 'weight') return slots
+  const byteOffset = exchange.buffer.byteOffset + exchange.moments.whole[layer]
+  return { ...slots, owned: { tiles: packed[layer].tiles, whole: { ...slots.master, byteOffset } } }
 }
 
 /** Inputs of block i, or their deltas: what the first convolution takes are features, what follows one are maps. */
@@ -339,30 +363,29 @@ function reserveEmbeddings(context: Context): Layout['embedded'] {
   }
 }
 
-/** True for a layer whose inputs need no deltas. */
-const isFirst = ({ plan }: Context, { block }: LayerSpec): boolean => block === 0 && plan.embeddings.length === 0
-
 function reserveParameter(
   context: Context,
   parameter: Parameter,
   /** null: an embedding. */
   layer: LayerSpec | null,
 ): ParameterSlots {
-  const { at, plan, backend, trains } = context
+  const { at, plan, backend, trains, packed } = context
   const { name, dims, kind } = parameter
   const isWeight = kind === 'weight'
   const shape = isWeight ? backend.weightShape(dims[0], dims[1]) : backend.biasShape(sizeOf(dims))
   const reserve = (suffix: string, of = shape): FloatSlot => at.reserve(`${name}${suffix}`, backend.dtype, of)
-  const several = (count: number, suffix: string) =>
-    Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`))
+  const several = (count: number, suffix: string, of = shape) =>
+    Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`, of))
+  const momentShape = isWeight && packed ? [packed[parameter.layer].elements] : shape
   const derivedShape = isWeight && layer ? derivedShapeOf(context, layer, dims) : null
   return {
     parameter,
     master: reserve(''),
     moments: [
-      ...several(momentCount[plan.optimizer.type], '.moment'),
-      ...(trains && plan.ema !== null && isLearned(parameter) ? [reserve('.average')] : []),
+      ...several(momentCount[plan.optimizer.type], '.moment', momentShape),
+      ...(trains && plan.ema !== null && isLearned(parameter) ? [reserve('.average', momentShape)] : []),
     ],
+    owned: null,
     derived: derivedShape && reserve('.derived', derivedShape),
     gradients: several(gradientCount(plan, kind), '.gradient'),
     groups: several(gradientsOfGroups(plan, kind, layer), '.gradientOfGroup'),
@@ -370,21 +393,8 @@ function reserveParameter(
 }
 
 function derivedShapeOf(context: Context, layer: LayerSpec, [inputs, outputs]: readonly number[]) {
-  const { backend, trains: training } = context
-  const use = { training, first: isFirst(context, layer) }
+  const { plan, backend, trains: training } = context
+  // Inputs of a first layer need no deltas, unless some are embedded.
+  const use = { training, first: layer.block === 0 && plan.embeddings.length === 0 }
   return layer.window ? backend.convolutionDerivedShape(layer.window, use) : backend.derivedShape(inputs, outputs, use)
-}
-
-/** Groups of samples or rows, of which a parameter's gradients are kept apart. */
-function gradientsOfGroups(plan: RunPlan, kind: Parameter['kind'], layer: LayerSpec | null): number {
-  if (kind !== 'weight' && kind !== 'bias') return 0
-  if (layer?.type === 'convolution') return groupCount(plan)
-  return layer?.type === 'dense' && kind === 'bias' && plan.gradientRows !== null ? mostGroups(plan) : 0
-}
-
-/** Gradient buffers of a parameter. */
-function gradientCount(plan: RunPlan, kind: Parameter['kind']): number {
-  if (kind !== 'weight' && kind !== 'bias' && kind !== 'embedding') return 0
-  if (plan.allReduce === 'buffers') return plan.workers
-  return keepsGradient(plan) || kind === 'embedding' ? 1 : 0
 }

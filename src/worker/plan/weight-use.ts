@@ -6,8 +6,9 @@
  * next to (N - 1) / N² of them after an update, in place of (N - 1) / N. All others it has are of an earlier step: what reads all of them
  * has to get them first (../program/shared-state.ts).
  */
-import type { Backend, Columns, Tile } from '../../kernels/backend.js'
+import type { Backend, Columns, PackedTile, Tile } from '../../kernels/backend.js'
 import { weightDims } from '../../model/parameters.js'
+import { sizeOf } from '../../tensor/tensor.js'
 import { gridOf, wholeRows, workOfBlock } from './grid.js'
 import type { RunPlan } from './run-plan.js'
 import { ownersOf } from './sharing.js'
@@ -46,6 +47,29 @@ export function shareWeights(plan: RunPlan, backend: Backend): WeightSharing {
   return mostMoved(tiles, owners, use, size) > work.reduce((sum, of) => sum + of, 0)
     ? { tiles, owners: even, use: null }
     : { tiles, owners, use }
+}
+
+/** Tiles that this rank owns of a layer's weights, in places that begin at whole cache lines, and elements of all together. */
+export interface PackedTiles {
+  readonly tiles: readonly PackedTile[]
+  readonly elements: number
+}
+
+const PACKED_UNIT = 16
+
+/** By layer; null: this process has all tiles. */
+export function packedTiles(plan: RunPlan, backend: Backend): PackedTiles[] | null {
+  if (!plan.ranks) return null
+  const packed = weightDims(plan).map(() => ({ tiles: [] as PackedTile[], elements: 0 }))
+  const { tiles, owners } = shareWeights(plan, backend)
+  for (const [t, { layer, tile }] of tiles.entries()) {
+    if (owners[t] !== plan.ranks.rank) continue
+    const of = packed[layer]
+    of.tiles.push({ tile, at: of.elements })
+    const size = sizeOf(backend.weightShape(tile.inputEnd - tile.inputStart, tile.outputEnd - tile.outputStart))
+    of.elements += Math.ceil(size / PACKED_UNIT) * PACKED_UNIT
+  }
+  return packed
 }
 
 /** The parts of a tile that a rank needs. */

@@ -4,7 +4,7 @@
  * A stage that says how its tasks are shared (`Shared` in stage.ts) becomes three: [tasks of this rank, each of which copies what it wrote
  * into the buffer of the exchange] [exchange: one task, which the communication thread of machines/ carries out] [what the others wrote is
  * copied to where their tasks would have left it]. After it all memories are as if this rank had run every task, but for what nobody else
- * reads, such as the moments of a tile. So the following stages, and the bits, are those of one process: a task has the same operands
+ * reads, and the moments of a tile, which its owner alone has. So the following stages, and the bits, are those of one process: a task has the same operands
  * and shape whoever runs it, nothing is summed between ranks, and tasks do not depend on the number of ranks.
  *
  * For the passes that is: rows, or blocks of a layer, are divided, activations and deltas are gathered. For the update: each rank owns
@@ -25,7 +25,7 @@ import { EVERYONE, ownersOf } from '../plan/sharing.js'
 import { Control } from '../plan/words.js'
 import { addRuns, copyRuns, type Runs } from './regions.js'
 import { type Piece, pieceOfRegion, placeSlices, type Ranges, type Slices } from './slices.js'
-import type { RankTeam, Shared, Stage } from './stage.js'
+import type { RankTeam, Region, Shared, Stage } from './stage.js'
 
 /** Longest sleep between two looks at the flags. */
 const SLEEP_MS = 100
@@ -177,15 +177,16 @@ function placeWhole<C>(
   const places = new Array<number>(size).fill(0)
   const own = new Map<number, readonly Place[]>()
   const taken: Taken[] = []
-  let end = 0
+  const { reads, from = 0 } = shared
+  const takes = (task: number) => (shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true)
+  let end = from
   for (let of = 0; of < size; of++) {
     places[of] = end
     for (const { task, runs, words: count } of packed.filter(({ task }) => owners[task] === of)) {
       if (count === 0) continue
-      const place = [{ runs, at: buffer.at + end }]
-      if (of === rank) own.set(task, place)
-      else if ((shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true))
-        taken.push({ task, places: place })
+      const at = buffer.at + end
+      if (of === rank) own.set(task, [{ runs: reads ? runsOf(reads(task, context)) : runs, at }])
+      if (takes(task) && (of !== rank || reads)) taken.push({ task, places: [{ runs, at }] })
       words[of] += count
       end += count
     }
@@ -204,8 +205,14 @@ function placeWhole<C>(
       },
       largest: BYTES * Math.max(...words),
     },
-    received: BYTES * taken.reduce((sum, { places: [{ runs }] }) => sum + wordsOf(runs), 0),
+    received: BYTES * taken.reduce((sum, of) => sum + (owners[of.task] === rank ? 0 : wordsOf(of.places[0].runs)), 0),
   }
+}
+
+function runsOf(regions: readonly Region[]): Runs {
+  const runs: Runs = []
+  for (const region of regions) addRuns(runs, region)
+  return runs
 }
 
 /** Places of what tasks write, of which each rank gets what it needs. */

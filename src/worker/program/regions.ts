@@ -38,6 +38,29 @@ export function addRuns(runs: Runs, { tensor, row, rows, start, end }: Region): 
   return words
 }
 
+/** Copies a region to another of as many words, in the same order. */
+export function copyRegion(arena: Int32Array, from: Region, to: Region): void {
+  const [source, target]: Runs[] = [[], []]
+  const values = new Int32Array(addRuns(source, from))
+  if (addRuns(target, to) !== values.length) throw new RangeError('regions: not of one size')
+  let done = 0
+  eachRun(source, (at, length) => {
+    values.set(arena.subarray(at, at + length), done)
+    done += length
+  })
+  done = 0
+  eachRun(target, (at, length) => {
+    arena.set(values.subarray(done, done + length), at)
+    done += length
+  })
+}
+
+function eachRun(runs: Runs, visit: (at: number, length: number) => void): void {
+  for (let r = 0; r < runs.length; r += 4) {
+    for (let i = 0; i < runs[r + 3]; i++) visit(runs[r] + i * runs[r + 2], runs[r + 1])
+  }
+}
+
 /** Copies runs to the words from `at` on, or, if `back`, from there to the runs. */
 export function copyRuns(arena: Int32Array, runs: Runs, at: number, back: boolean): void {
   let to = at

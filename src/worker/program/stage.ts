@@ -52,6 +52,10 @@ export interface Shared<C> {
   work(task: number, context: C): number
   /** Regions that a task writes and others need; absent: nothing. A fault then counts at the next exchange. */
   readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
+  /** Regions of as many words in its owner's memory, where others get them elsewhere, and so does the owner itself; absent: `writes`. */
+  readonly reads?: (task: number, context: C) => readonly Region[]
+  /** First word in the buffer of exchanges; default: 0. */
+  readonly from?: number
   /** Who gets it; default: all. */
   readonly to?: 'all' | 'root'
   /** Regions of what a task writes that a rank gets; absent: all. */
@@ -92,6 +96,8 @@ export interface RankTeam {
     readonly at: number
     readonly words: number /** Where slices.ts begins. */
     readonly slicesAt: number
+    /** Where tiles of moments come, before they are brought together: words from the first of the buffer. */
+    readonly tiles: number
   }
   readonly spinTurns: number
 }

@@ -30,6 +30,16 @@ export function initialProgram(parts: ProgramParts): Stage<null>[] {
   return [stateStage('draw', tasks), ...deriveProgram(parts)]
 }
 
+/** Rows [0, rows) of a matrix, copied by tasks of several. */
+export const rowStage = (name: string, rows: number, copy: (i: number) => void): Stage<null> =>
+  stateStage(
+    name,
+    Array.from({ length: Math.ceil(rows / COPIED_ROWS) }, (_, task) => () => {
+      for (let i = task * COPIED_ROWS; i < Math.min((task + 1) * COPIED_ROWS, rows); i++) copy(i)
+      return 0
+    }),
+  )
+
 /** A task over the state: returns 0 or the code of a fault. */
 type StateTask = () => number
 
@@ -42,7 +52,8 @@ const stateStage = (name: string, tasks: readonly StateTask[]): Stage<null> => (
 })
 
 function weightTasks(plan: RunPlan, block: number, { inputs, outputs, storeRow }: LayerWeight): StateTask[] {
-  const moments = Array.from({ length: companionCount(plan) }, (_, i) => i)
+  // Over ranks, moments of tiles begin by themselves: shared-state.ts.
+  const moments = Array.from({ length: plan.ranks ? 0 : companionCount(plan) }, (_, i) => i)
   const average = averageIndex(plan)
   const zeros = new Float32Array(outputs)
   const store = (i: number, values: Float32Array) => {
@@ -104,9 +115,12 @@ function drawOrthogonal(plan: RunPlan, layer: number, store: StoreRow): number {
 /** Rows of weights that one task copies. */
 const COPIED_ROWS = 64
 
-/** [rows: copy all state into a snapshot], whose layout is the state table. */
+/**
+ * [rows: copy all state into a snapshot], whose layout is the state table. Over ranks the moments of weights have been copied there already,
+ * and are only checked.
+ */
 export function snapshotProgram(
-  { network }: ProgramParts,
+  { plan, network }: ProgramParts,
   table: readonly StateTensor[],
   to: Float32Array,
 ): Stage<null>[] {
@@ -114,7 +128,7 @@ export function snapshotProgram(
     copyStage('snapshot', network, table, {
       row({ loadRow }, moment, i, at, outputs) {
         const values = to.subarray(at, at + outputs)
-        loadRow(moment, i, values)
+        if (moment === null || !plan.ranks) loadRow(moment, i, values)
         return allFinite(values)
       },
       vector(tensor, { start, end }) {
@@ -125,11 +139,11 @@ export function snapshotProgram(
   ]
 }
 
-/** [rows: copy all state from a snapshot] [tiles: the form that products read]. */
+/** [rows: copy all state from a snapshot, but moments that `shareProgram` sends to their ranks] [tiles: the form that products read]. */
 export function restoreProgram(parts: ProgramParts, table: readonly StateTensor[], from: Float32Array): Stage<null>[] {
   const restore = copyStage('restore', parts.network, table, {
     row({ storeRow }, moment, i, at, outputs) {
-      storeRow(moment, i, from.subarray(at, at + outputs))
+      if (moment === null || !parts.plan.ranks) storeRow(moment, i, from.subarray(at, at + outputs))
       return true
     },
     vector(tensor, { start, end }) {

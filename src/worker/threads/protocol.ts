@@ -52,10 +52,10 @@ export interface TrainWorker {
    */
   snapshot(to: SharedArrayBuffer): number
   restore(from: SharedArrayBuffer): void
-  /** Over ranks: brings what only its owner has to rank 0, for a snapshot or a score. */
-  gather(what: Gathered): void
-  /** Over ranks: sends the whole state of rank 0 to the others. */
-  share(): void
+  /** Over ranks: brings what only its owner has to rank 0, for a snapshot or a score. `into`: the snapshot on rank 0, else null. */
+  gather(what: Gathered, into: SharedArrayBuffer | null): void
+  /** Over ranks: sends the whole state of rank 0 to the others, moments from the snapshot that it has; null on others. */
+  share(from: SharedArrayBuffer | null): void
   /** Trains steps [fromStep, toStep); ends early through `Control.stop`. */
   run(fromStep: number, toStep: number, options?: SpanOptions): SpanReport
   /**

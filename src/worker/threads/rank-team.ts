@@ -14,7 +14,7 @@ export function stateTensors({ parameters }: Layout, memory: WebAssembly.Memory)
 }
 
 export function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: WebAssembly.Memory): RankTeam {
-  const { words, buffer, slicesAt } = exchange!
+  const { words, buffer, slicesAt, moments } = exchange!
   return {
     ...{ rank: plan.ranks!.rank, size: plan.ranks!.size, spinTurns: plan.spinTurns },
     control: viewSlot(memory, control).data,
@@ -24,6 +24,7 @@ export function rankTeam(plan: RunPlan, { control, exchange }: Layout, memory: W
       at: buffer.byteOffset / 4,
       words: Math.floor(buffer.shape[0] / 4),
       slicesAt: (buffer.byteOffset + slicesAt) / 4,
+      tiles: moments.tiles / 4,
     },
   }
 }

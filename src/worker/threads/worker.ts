@@ -12,7 +12,7 @@ import { startClock } from '../plan/clock.js'
 import { type Layout, planLayout } from '../plan/layout.js'
 import { PROTOCOL, type RunPlan } from '../plan/run-plan.js'
 import { scoreProgram } from '../program/score.js'
-import { gatherProgram, partsUnfit, shareProgram } from '../program/shared-state.js'
+import { beginMoments, gatherProgram, partsUnfit, shareProgram } from '../program/shared-state.js'
 import type { ProgramParts, Stage } from '../program/stage.js'
 import { deriveProgram, initialProgram, restoreProgram, snapshotProgram } from '../program/state.js'
 import { trainProgram } from '../program/train.js'
@@ -55,9 +55,9 @@ export function createWorker(): TrainWorker {
     use(name) {
       opened = kept.get(name)
     },
-    initialise: () => void runOnce(({ parts }) => initialProgram(parts)),
-    gather: what => void runOnce(({ parts }) => gatherProgram(parts, what)),
-    share: () => void runOnce(({ parts }) => shareProgram(parts)),
+    initialise: () => void runOnce(({ parts }) => [...initialProgram(parts), ...beginMoments(parts)]),
+    gather: (what, into) => void runOnce(({ parts, state }) => gatherProgram(parts, what, snapshotOf(state, into))),
+    share: from => void runOnce(({ parts, state }) => shareProgram(parts, snapshotOf(state, from))),
     derive: () => void runOnce(({ parts }) => deriveProgram(parts)),
     snapshot: to => runOnce(({ parts, state }) => snapshotProgram(parts, state, new Float32Array(to))),
     restore: from => void runOnce(({ parts, state }) => restoreProgram(parts, state, new Float32Array(from))),
@@ -79,6 +79,9 @@ export function createWorker(): TrainWorker {
     },
   }
 }
+
+const snapshotOf = (table: readonly StateTensor[], buffer: SharedArrayBuffer | null) =>
+  buffer && { table, values: new Float32Array(buffer) }
 
 /**
  * Binds kernels and builds programs: libraries are loaded and machine code is assembled here, before the worker reports

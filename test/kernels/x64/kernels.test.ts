@@ -90,7 +90,7 @@ t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reaso
     [512, 3],
     [1008, 5],
   ]) {
-    const numbers = [n, rows, 4 * n + 64, 4 * n]
+    const numbers = [n, rows, 4 * n + 64, 4 * n + 128, 4 * n]
     same('adam_rows', [...arrays, ...numbers, ...adam], 'numbers', `${rows} rows of ${n}`)
   }
 

@@ -66,17 +66,17 @@ export function adam(
   }
 }
 
-/** Adam over rows of n values: rows of w, m and v are `row` bytes apart, rows of g `gRow`. */
+/** Adam over rows of n values: rows of w are `row` bytes apart, rows of m and v `mRow`, rows of g `gRow`. */
 export function adam_rows(
-  w: usize, m: usize, v: usize, g: usize, n: i32, rows: i32, row: usize, gRow: usize,
+  w: usize, m: usize, v: usize, g: usize, n: i32, rows: i32, row: usize, mRow: usize, gRow: usize,
   stepSize: f32, beta1: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, invBiasCorrection2: f32, epsilon: f32,
   decay: f32, weightDecay: f32,
 ): void {
   for (; rows > 0; rows--) {
     adam(w, m, v, g, n, stepSize, beta1, oneMinusBeta1, beta2, oneMinusBeta2, invBiasCorrection2, epsilon, decay, weightDecay)
     w += row
-    m += row
-    v += row
+    m += mRow
+    v += mRow
     g += gRow
   }
 }
