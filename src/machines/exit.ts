@@ -15,8 +15,8 @@ export interface Exits {
   alone(code: number): void
 }
 
-/** Time for MPI_Abort to end the process before an alarm does. */
-const ALARM_SECONDS = 2
+/** Time for MPI_Abort to end the process before an alarm does; it does not return where the link to the launcher is gone. */
+const ALARM_SECONDS = { 'open-mpi': 2, mpich: 1 } as const
 /** Most time for the launcher to read the last message, and time for it to pass that on. */
 const FLUSH_MS = 1000
 const FLUSH_STEP_MS = 10
@@ -112,8 +112,8 @@ export async function exitsOf({ family }: Launched): Promise<Exits> {
   const unread = unreadOutput(libc)
   return {
     all(code) {
-      alarm(ALARM_SECONDS)
       flush(unread)
+      alarm(ALARM_SECONDS[family])
       abort(code)
       exit(code)
     },
