@@ -11,6 +11,7 @@ import { SCORE_NAMES, SCORES, type ScoreName } from '../config/scores.js'
 import { settings } from '../config/settings.js'
 import { formatNumber } from '../format.js'
 import type { RunSummary } from '../run/events.js'
+import { isInUse } from '../run/lock.js'
 import { readSavedRun, type SavedRun } from '../run/saved-run.js'
 
 const SPLITS = ['test', 'validation', 'train'] as const
@@ -39,8 +40,8 @@ const WIDE = new Set<ResultName>(
 
 export interface ComparedRun {
   readonly run: string
-  /** `completed` and so on; `running` where the run has not ended. */
-  readonly status: RunSummary['status'] | 'running'
+  /** `completed` and so on; without a summary `running` where a process has the run, else `stopped`, as `list` says it. */
+  readonly status: RunSummary['status'] | 'running' | 'stopped'
   readonly settings: Readonly<Record<string, unknown>>
   readonly results: Readonly<Partial<Record<ResultName, number>>>
 }
@@ -72,10 +73,11 @@ export async function compareRuns(paths: readonly string[]): Promise<Comparison>
   const known = [...new Set(settings().map(({ path }) => path))].filter(path => path !== 'name' && path !== '$schema')
   const table = runs.map(({ loaded }, i) => settingsOf(loaded.experiment, known, data[i]))
   const differing = [DATA, ...known].filter(path => table.some(row => !isDeepStrictEqual(row[path], table[0][path])))
+  const inUse = await Promise.all(runs.map(({ path }) => isInUse(path)))
   const compared = runs.map(
     ({ path, summary }, i): ComparedRun => ({
       run: basename(path),
-      status: summary?.status ?? 'running',
+      status: summary?.status ?? (inUse[i] ? 'running' : 'stopped'),
       settings: Object.fromEntries(differing.map(path => [path, table[i][path] ?? null])),
       results: summary ? resultsOf(summary) : {},
     }),

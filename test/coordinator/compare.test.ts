@@ -5,6 +5,7 @@ import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { compareRuns, comparisonCsv, comparisonMarkdown, comparisonTable } from '../../src/report/comparison.js'
+import { RunLock } from '../../src/run/lock.js'
 import { gradloom } from '../cli/run-cli.js'
 
 const root = t.testdir({})
@@ -36,7 +37,7 @@ t.test('compare has one row per run, the settings that differ, and the mean over
       ['a', 'completed', '1', '[256,128]', 'adam', '0.01'],
       ['b', 'completed', '2', '[256,128]', 'adam', '0.01'],
       ['c, "odd"', 'completed', '1', '[256,128]', 'sgd', '0.1'],
-      ['going-on', 'running', '1', '[3,4]', 'sgd', '0.1'],
+      ['going-on', 'stopped', '1', '[3,4]', 'sgd', '0.1'],
       ['mean of 2', '', '', '[256,128]', 'adam', '0.01'],
     ],
   )
@@ -47,6 +48,9 @@ t.test('compare has one row per run, the settings that differ, and the mean over
   t.match(comparisonTable(comparison).at(-1)!.join(' '), /92\.00 % ± 2\.83 % 0\.0800 ± 0\.0283/)
   t.strictSame((await compareRuns([runs[0], runs[2]])).groups, [], 'no two with the same settings')
   t.strictSame((await compareRuns([runs[0]])).differing, [])
+  const lock = await RunLock.take(runs[3])
+  t.equal((await compareRuns([runs[3]])).runs[0].status, 'running', 'a process has it')
+  await lock.release()
 })
 
 t.test('runs on different data are not averaged; runs on the same content under another path are', async t => {
