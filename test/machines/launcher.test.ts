@@ -1,5 +1,7 @@
 import t from 'tap'
+import { startSettingsOf } from '../../src/cli/machines.js'
 import { bindsRanks, coresOfRank, launchedBy, lostLauncher } from '../../src/ffi/mpi/launcher.js'
+import { START_MS, startMsOf } from '../../src/machines/exit.js'
 
 t.test('launchers are told apart by their variables', t => {
   const openMpi = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_LOCAL_SIZE: '2' }
@@ -55,5 +57,31 @@ t.test('cores of a rank: those it is bound to, else its share', t => {
   t.equal(coresOfRank(1, true, 2), 1)
   t.equal(bindsRanks({ OMPI_MCA_orte_bound_at_launch: '1' }), true)
   t.equal(bindsRanks({}), false)
+  t.end()
+})
+
+t.test('time to start MPI: of the experiment, but at least 5 s; a variable of the environment goes before it', t => {
+  t.equal(startMsOf(undefined, {}), START_MS)
+  t.equal(startMsOf(2, {}), 5000)
+  t.equal(startMsOf(30, {}), 30_000)
+  t.equal(startMsOf(30, { GRADLOOM_MPI_START_SECONDS: '2.5' }), 2500)
+  for (const text of ['', '0', 'x', '4000']) {
+    t.throws(() => startMsOf(30, { GRADLOOM_MPI_START_SECONDS: text }), {
+      message: `GRADLOOM_MPI_START_SECONDS is ${JSON.stringify(text)}, expected seconds: more than 0, at most 3600`,
+    })
+  }
+  t.end()
+})
+
+t.test('settings of the command line that count before ranks have met: the last of each', t => {
+  t.match(startSettingsOf([]), { machines: 'auto', machinesTimeout: undefined })
+  const overrides = [
+    'compute.machinesTimeout=3',
+    'train.epochs=2',
+    'compute.machinesTimeout=20',
+    'compute.machines="off"',
+  ]
+  t.match(startSettingsOf(overrides), { machines: 'off', machinesTimeout: 20 })
+  t.match(startSettingsOf(['compute.machines=off', 'compute.machines=mpi']), { machines: 'auto' })
   t.end()
 })
