@@ -115,6 +115,15 @@ t.test('Parquet files beyond the plain subset are left to DuckDB', async t => {
   }
 })
 
+t.test('unsigned integers above the signed range stay positive', async t => {
+  const path = await written(
+    'SELECT (4294967290 + i)::UINTEGER AS x, (4503599627370496 + i)::UBIGINT AS y FROM range(5) r(i)',
+  )
+  const { columns } = await readBy(path, undefined)
+  t.same(columns.x.slice(1), [4294967290, 4294967291, 4294967292, 4294967293, 4294967294])
+  t.same(columns.y.slice(1, 3), [4503599627370496, 4503599627370497])
+})
+
 /** xorshift: the same bytes are changed in every run. */
 let state = 2463534242
 function random(below: number): number {
