@@ -3,7 +3,7 @@
  * to do until then. It only guesses what will be read, from the JSON of the file; `train` asks for the table by path and format, so that a
  * wrong guess costs time alone. Main thread.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { formatOf } from '../data/table/format.js'
@@ -15,7 +15,7 @@ const DECIDING = ['table', 'query', 'columns', 'from']
 /** Options after which another table, or none, may be read. */
 const OTHER_OPTIONS = /^--(dry-run|from)|data\./
 /** Largest file that is taken for an experiment. */
-const MOST_CHARACTERS = 2 ** 20
+const MOST_BYTES = 2 ** 20
 
 /** Format where an experiment says nothing about it. */
 const DEFAULT_FORMAT = formatOf(
@@ -31,8 +31,10 @@ export function guessTable(
   if (command !== 'train' || file === undefined || file.startsWith('-') || launchedBy(env) !== null) return null
   if (options.some(option => OTHER_OPTIONS.test(option))) return null
   try {
+    const found = statSync(file)
+    // A pipe can be read once, which `train` does.
+    if (!found.isFile() || found.size > MOST_BYTES) return null
     const text = readFileSync(file, 'utf8')
-    if (text.length > MOST_CHARACTERS) return null
     const { data } = JSON.parse(text)
     if (data.dataset !== 'table' || typeof data.path !== 'string' || data.path === '') return null
     if (DECIDING.some(key => Object.hasOwn(data, key))) return null

@@ -1,4 +1,5 @@
 /** A table is read ahead only where `train` would read it in the same form, and then once. */
+import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -44,6 +45,22 @@ t.test('the guess is what train reads', async t => {
   }
   t.equal(guessTable(['train', join(dir, 'none.json')], {}), null)
 })
+
+t.test(
+  'a pipe in the place of the experiment is left to train',
+  { skip: process.platform === 'win32' && 'no bash' },
+  t => {
+    const dir = t.testdir({ 'a.csv': 'x,y\n1,u\n2,v\n3,u\n4,v\n' })
+    const content = JSON.stringify({ data: { dataset: 'table', path: join(dir, 'a.csv') } })
+    const main = resolve(import.meta.dirname, '../../src/cli/main.js')
+    // The file comes right behind the command, where it is looked for.
+    const command = 'exec "$0" "$1" train <(printf %s "$2") --run-dir "$3" --epochs 1 --backend wasm --quiet --json'
+    const args = ['-c', command, process.execPath, main, content, join(dir, 'run')]
+    const summary = JSON.parse(execFileSync('bash', args, { encoding: 'utf8' }))
+    t.equal(summary.status, 'completed')
+    t.end()
+  },
+)
 
 t.test('a table that is asked for twice is read once; another one takes its place', async t => {
   const dir = t.testdir({ 'a.csv': 'x,y\n1,2\n3,4\n', 'b.csv': 'x,y\n1,2\n' })
