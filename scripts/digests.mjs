@@ -39,10 +39,10 @@ const { values } = parseArgs({
     'core-type': { type: 'string' },
   },
 })
-const mnist = resolve(process.env['GRADLOOM_TEST_MNIST'] ?? '../shared/data/mnist')
+const mnist = resolve(process.env.GRADLOOM_TEST_MNIST ?? '../shared/data/mnist')
 // A core type that the machine's administrator sets slows OpenBLAS and changes its bits; both trees run without.
 const { OPENBLAS_CORETYPE: _, ...env } = process.env
-if (values['core-type']) env['OPENBLAS_CORETYPE'] = values['core-type']
+if (values['core-type']) env.OPENBLAS_CORETYPE = values['core-type']
 
 /** Digest of an experiment's weights in `tree`, or the last line of what went wrong. */
 function digestOf(tree, experiment, backend) {

@@ -7,10 +7,10 @@
 const folder = process.argv[2]
 if (!folder) throw new Error('FOLDER is missing, expected where the data and weights are written')
 const base = new URL('../../dist', import.meta.url).pathname
-const { writeTinyData } = await import(base + '/test/helpers/tiny-data.js')
-const { resolveExperiment } = await import(base + '/src/config/load.js')
-const { prepareSession } = await import(base + '/src/coordinator/prepare.js')
-const { Session } = await import(base + '/src/coordinator/session.js')
+const { writeTinyData } = await import(`${base}/test/helpers/tiny-data.js`)
+const { resolveExperiment } = await import(`${base}/src/config/load.js`)
+const { prepareSession } = await import(`${base}/src/coordinator/prepare.js`)
+const { Session } = await import(`${base}/src/coordinator/session.js`)
 const { writeFileSync } = await import('node:fs')
 const path = writeTinyData(`${folder}/data`, { train: 200, test: 20, height: 12, width: 10, classes: 4 })
 const out = {}

@@ -23,7 +23,7 @@ async function pageOf(t: Test, change: (manifest: Record<string, unknown>) => vo
 
 t.test('a native library with its bf16 kernel, or with the reason why it has none', async t => {
   const withKernel = await pageOf(t, manifest => {
-    manifest['backend'] = {
+    manifest.backend = {
       name: 'onednn',
       reason: 'fastest',
       library: { ...LIBRARY, bf16: { kernel: 'brg:avx512_core_bf16' } },
@@ -31,7 +31,7 @@ t.test('a native library with its bf16 kernel, or with the reason why it has non
   })
   t.match(withKernel, 'oneDNN 2.6.3, /lib/libdnnl.so.2, CPU, bf16 by brg:avx512_core_bf16')
   const without = await pageOf(t, manifest => {
-    manifest['backend'] = {
+    manifest.backend = {
       name: 'onednn',
       reason: 'fastest',
       library: { ...LIBRARY, bf16: { obstacle: 'the CPU has no bf16' } },
@@ -42,14 +42,14 @@ t.test('a native library with its bf16 kernel, or with the reason why it has non
 
 t.test('a manifest of an older version, whose library has fewer fields', async t => {
   const page = await pageOf(t, manifest => {
-    manifest['backend'] = { name: 'blas', reason: 'asked for', library: { name: 'OpenBLAS', version: '0.3.21' } }
+    manifest.backend = { name: 'blas', reason: 'asked for', library: { name: 'OpenBLAS', version: '0.3.21' } }
   })
   t.match(page, '>OpenBLAS 0.3.21<')
 })
 
 t.test('one file and one worker are written in the singular', async t => {
   const page = await pageOf(t, manifest => {
-    manifest['resumes'] = [
+    manifest.resumes = [
       { at: '2026-01-31T13:00:00.000Z', step: 20, workers: 1, changes: [], machine: { cpu: { model: 'Example' } } },
     ]
   })

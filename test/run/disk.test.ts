@@ -113,7 +113,12 @@ t.test('a disk that is full for a while: saving resumes once there is space', { 
   let saved = 0
   let epochs = 0
   const { summary, warnings } = await trainInto(runDir, event => {
-    if (event.type === 'checkpoint' && ++saved === 3) writeFileSync(join(disk, 'filler'), Buffer.alloc(900_000))
+    if (event.type === 'checkpoint' && ++saved === 3) {
+      // As much as there is space for, whatever else is being written.
+      try {
+        writeFileSync(join(disk, 'filler'), Buffer.alloc(900_000))
+      } catch {}
+    }
     if (event.type === 'epoch' && ++epochs === 40) rmSync(join(disk, 'filler'))
   })
   t.ok(
