@@ -12,7 +12,7 @@ import { exportedFacts } from '../import/exported.js'
 import { isForeign } from '../import/read.js'
 import { type ForwardSettings, forwardDifference, forwardSettings } from '../model/forward.js'
 import { type Checkpoint, loadScored, type NamedWeights, readCheckpoint } from '../run/checkpoint-file.js'
-import { openRun } from '../run/open.js'
+import { againIfPruned, openRun } from '../run/open.js'
 import { inputSize } from '../tensor/input-shape.js'
 
 export interface ModelInput {
@@ -30,8 +30,10 @@ export const NO_INPUT: ModelInput = { spec: null, scaling: null, forward: null }
 /** The input of the model in a run directory, a checkpoint or a file that `export` wrote. */
 export async function inputOfStart(target: string): Promise<ModelInput> {
   if (await isForeign(target)) return exportedFacts(target)
-  const { checkpoint, experiment, experimentFrom } = await openRun(target)
-  const { input } = await readCheckpoint(checkpoint)
+  const { experiment, experimentFrom, input } = await againIfPruned(async () => {
+    const opened = await openRun(target)
+    return { ...opened, input: (await readCheckpoint(opened.checkpoint)).input }
+  })
   const { experiment: resolved } = resolveExperiment(experiment, { where: experimentFrom })
   return { spec: input ?? null, scaling: input?.scaling ?? null, forward: forwardSettings(resolved) }
 }

@@ -12,7 +12,7 @@ import { type Parameter, parametersOf } from '../model/parameters.js'
 import { type Checkpoint, loadState, loadWeights, readCheckpoint, weightsSha256 } from '../run/checkpoint-file.js'
 import { checkpointName, checkpointSteps } from '../run/checkpoints.js'
 import type { ManifestDetails } from '../run/manifest.js'
-import { openRun } from '../run/open.js'
+import { againIfPruned, openRun } from '../run/open.js'
 import { parseTrainingState, type TrainingState } from '../run/training-state.js'
 import { loadScoredOf } from './model-input.js'
 import type { Session } from './session.js'
@@ -112,8 +112,10 @@ export async function startingPoint(
   if (given !== null) {
     throw new ConfigError(`${given}, expected none: ${target} is not an .npz or .safetensors file of another program`)
   }
-  const { checkpoint: file } = await openRun(target)
-  return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256, input }
+  return againIfPruned(async () => {
+    const { checkpoint: file } = await openRun(target)
+    return { file, weightsSha256: (await readCheckpoint(file)).weightsSha256, input }
+  })
 }
 
 /**
