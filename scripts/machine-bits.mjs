@@ -26,13 +26,9 @@ const { values } = parseArgs({
   },
 })
 const MAIN = resolve('dist/src/cli/main.js')
-const OPTIONS = {
-  openmpi: ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '--mca', 'plm', 'isolated'],
-  mpich: [],
-}
 const dir = mkdtempSync(join(tmpdir(), 'gradloom-machine-bits-'))
-const [{ writeTinyData }, { TwoHosts }] = await Promise.all(
-  ['tiny-data', 'hosts'].map(name => import(resolve(`dist/test/helpers/${name}.js`))),
+const [{ writeTinyData }, { TwoHosts }, { launcherOf }] = await Promise.all(
+  ['tiny-data', 'hosts', 'mpi'].map(name => import(resolve(`dist/test/helpers/${name}.js`))),
 )
 const file = join(dir, 'tiny.json')
 const base = {
@@ -150,7 +146,7 @@ async function runCase(backend, [name, overrides]) {
   for (const workers of list(values.workers)) {
     for (const mpi of list(values.mpi)) {
       for (const ranks of list(values.ranks)) {
-        const { digest } = await train([`mpirun.${mpi}`, '-n', ranks, ...OPTIONS[mpi]], all, ['--workers', workers])
+        const { digest } = await train(launcherOf(mpi, ranks), all, ['--workers', workers])
         compare(`${mpi}, ${ranks} ranks of ${workers} workers`, digest)
       }
     }
@@ -161,9 +157,9 @@ async function runCase(backend, [name, overrides]) {
   }
   // Stopped after two epochs on three ranks, resumed on two, then by one process.
   const { digest: longer } = await train([], [...all, 'train.epochs=4'])
-  const { run } = await train(['mpirun.mpich', '-n', '3'], [...all, 'train.epochs=2'])
+  const { run } = await train(launcherOf('mpich', 3), [...all, 'train.epochs=2'])
   const resume = epochs => [process.execPath, MAIN, 'resume', run, '--set', `train.epochs=${epochs}`]
-  await finish(['mpirun.openmpi', '-n', '2', ...OPTIONS.openmpi, ...resume(3)], run)
+  await finish([...launcherOf('openmpi', 2), ...resume(3)], run)
   compare('resumed', (await finish(resume(4), run)).digest, longer)
   console.log(
     `${backend}, ${name}: ${count - wrong} of ${count} as one process, ${expected.slice(0, 16)}; load ${loadavg()[0].toFixed(1)}`,

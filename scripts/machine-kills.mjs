@@ -17,6 +17,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { readCheckpoint } from '../dist/src/run/checkpoint-file.js'
 import { TwoHosts } from '../dist/test/helpers/hosts.js'
+import { launcherOf } from '../dist/test/helpers/mpi.js'
+import { processesWhere } from '../dist/test/helpers/processes.js'
 
 const { values } = parseArgs({
   options: {
@@ -57,24 +59,13 @@ function random() {
 }
 const oneOf = list => list[Math.floor(random() * list.length)]
 
-const OPTIONS = {
-  openmpi: ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '--mca', 'plm', 'isolated'],
-  mpich: [],
-}
-
 /** Processes of a rank, or of all, that were started for this folder. */
 function processesOf(rank) {
-  return readdirSync('/proc').filter(pid => {
-    if (!/^\d+$/.test(pid)) return false
-    try {
-      const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-      if (!args.includes(hook) || args.startsWith('mpi')) return false
-      const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
-      const own = variables.find(text => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(text))
-      return own !== undefined && (rank === undefined || own.endsWith(`=${rank}`))
-    } catch {
-      return false
-    }
+  return processesWhere((args, pid) => {
+    if (!args.includes(hook) || args.startsWith('mpi')) return false
+    const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+    const own = variables.find(text => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(text))
+    return own !== undefined && (rank === undefined || own.endsWith(`=${rank}`))
   })
 }
 
@@ -82,7 +73,7 @@ function processesOf(rank) {
 function ranks(mpi, count, args, plan, hosts) {
   return new Promise(done => {
     const main = [process.execPath, '--import', hook, resolve('dist/src/cli/main.js')]
-    const launcher = hosts?.launch(mpi, count) ?? [`mpirun.${mpi}`, '-n', String(count), ...OPTIONS[mpi]]
+    const launcher = hosts?.launch(mpi, count) ?? launcherOf(mpi, count)
     const child = spawn(launcher[0], [...launcher.slice(1), ...main, ...args])
     let text = ''
     child.stdout.on('data', data => (text += data))

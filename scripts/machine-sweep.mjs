@@ -12,6 +12,8 @@ import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { launcherOf } from '../dist/test/helpers/mpi.js'
+import { processesWhere } from '../dist/test/helpers/processes.js'
 
 const { values } = parseArgs({
   options: {
@@ -22,10 +24,7 @@ const { values } = parseArgs({
 })
 const [count, kills, ranks] = [values.runs, values.kills, values.ranks].map(Number)
 const MAIN = resolve('dist/src/cli/main.js')
-const LAUNCHERS = [
-  ['mpirun.mpich'],
-  ['mpirun.openmpi', '--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '--mca', 'plm', 'isolated'],
-]
+const LAUNCHERS = ['mpich', 'openmpi']
 const root = mkdtempSync(join(tmpdir(), 'gradloom-machine-sweep-'))
 const [experiment, sweep] = [join(root, 'experiment.json'), join(root, 'sweep.json')]
 writeFileSync(
@@ -64,17 +63,7 @@ const indices = rates.map((_, index) => index)
 const doneIn = dir => indices.filter(index => summaryOf(dir, index).status === 'completed')
 
 /** Processes of ranks, launchers excluded. */
-function processesIn(dir) {
-  return readdirSync('/proc').filter(pid => {
-    if (!/^\d+$/.test(pid)) return false
-    try {
-      const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-      return args.includes(dir) && !args.startsWith('mpirun')
-    } catch {
-      return false
-    }
-  })
-}
+const processesIn = dir => processesWhere(args => args.includes(dir) && !args.startsWith('mpirun'))
 
 /** Steps that lines of metrics tell of, by number; a run that is run twice has some more than once. */
 function stepsOf(dir, index) {
@@ -90,7 +79,8 @@ const dir = join(root, 'runs')
 const finishedBefore = new Map()
 for (let call = 0; call <= kills; call++) {
   const before = doneIn(dir).length
-  const ended = run([...LAUNCHERS[call % LAUNCHERS.length], '-n', String(ranks)], dir)
+  const mpi = LAUNCHERS[call % LAUNCHERS.length]
+  const ended = run(launcherOf(mpi, ranks), dir)
   let isOver = false
   const result = ended.then(value => {
     isOver = true
@@ -108,7 +98,7 @@ for (let call = 0; call <= kills; call++) {
     while (processesIn(dir).length > 0 && Date.now() - struck < 60_000) await delay(20)
     const seconds = ((Date.now() - struck) / 1000).toFixed(1)
     process.stdout.write(
-      `call ${call + 1}, ${LAUNCHERS[call % LAUNCHERS.length][0]}: killed 1 of ${pids.length} ranks, all ended ${seconds} s later; ` +
+      `call ${call + 1}, mpirun.${mpi}: killed 1 of ${pids.length} ranks, all ended ${seconds} s later; ` +
         `${doneIn(dir).length} of ${count} runs done; load ${loadavg()[0].toFixed(1)}\n`,
     )
     expect(pids.length === ranks, `call ${call + 1}: ${pids.length} processes, expected ${ranks}`)

@@ -6,7 +6,6 @@ import { ConfigError } from '../errors.js'
 import { type Koffi, type KoffiMissing, type LibraryHandle, loadKoffi } from '../ffi/koffi.js'
 import type { Launched } from '../ffi/mpi/launcher.js'
 import { bindAbort, loadMpi } from '../ffi/mpi/library.js'
-import { watchLauncher } from './ancestors.js'
 
 export interface Exits {
   /** Ends all ranks. */
@@ -56,6 +55,7 @@ export function watchStart(
   { launcher, rank, family }: Launched,
   libc: LibraryHandle,
   entered: Int32Array,
+  isLauncherGone: () => boolean,
 ): StartWatch {
   const unread = unreadOutput(libc)
   const exit = libc.func('void _exit(int code)')
@@ -70,7 +70,6 @@ export function watchStart(
     process.stderr.write(`machines: rank ${rank}: ${reason}\n`, () => leave(1))
     setTimeout(leave, FLUSH_MS, 1)
   }
-  const isLauncherGone = watchLauncher()
   let since = performance.now()
   let isInside = false
   const patienceMs = startMs + (rank === 0 ? 0 : START_LATER_MS)

@@ -78,7 +78,14 @@ export class Machines {
   /** The call that the communication thread has to answer. */
   #asked: { resolve(answer: FromComm): void; reject(failure: RunError): void } | undefined
 
-  private constructor(comm: Worker, joined: Joined, launcher: string, die: Exits, start: CommStart) {
+  private constructor(
+    comm: Worker,
+    joined: Joined,
+    launcher: string,
+    die: Exits,
+    start: CommStart,
+    isLauncherGone: () => boolean,
+  ) {
     this.#comm = comm
     this.rank = joined.rank
     this.size = joined.size
@@ -88,7 +95,6 @@ export class Machines {
     comm.on('message', (message: FromComm) => this.#take(message))
     comm.on('error', error => this.#fail(null, `communication thread: ${error.message}`))
     const entered = new Int32Array(start.entered)
-    const isLauncherGone = watchLauncher()
     const watch = setInterval(() => {
       if (this.#isOver) return
       if (isLauncherGone()) this.#fail(null, launcherGone(launcher))
@@ -122,13 +128,14 @@ export class Machines {
     process.on('uncaughtExceptionMonitor', error => {
       process.stderr.write(`machines: rank ${launched.rank}: ${error instanceof Error ? error.stack : String(error)}\n`)
     })
+    const isLauncherGone = watchLauncher()
     const libc = await libcOf()
     const comm = new Worker(new URL('./comm-thread.js', import.meta.url), { workerData: start, execArgv: [] })
-    const watch = watchStart(startMs, launched, libc, new Int32Array(start.entered))
+    const watch = watchStart(startMs, launched, libc, new Int32Array(start.entered), isLauncherGone)
     let machines: Machines
     try {
       const joined = await joinedOf(comm, launched).finally(() => watch.started())
-      machines = new Machines(comm, joined, launched.launcher, await exitsOf(launched), start)
+      machines = new Machines(comm, joined, launched.launcher, await exitsOf(launched), start, isLauncherGone)
     } finally {
       watch.end()
     }

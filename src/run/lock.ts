@@ -9,6 +9,7 @@ import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { RunError } from '../errors.js'
+import { readProcessStat } from '../files/process-stat.js'
 import { hintFor } from './write-errors.js'
 
 export const LOCK_FILE = '.lock'
@@ -37,7 +38,7 @@ export class RunLock {
    */
   static async take(directory: string, what: Locked = 'run'): Promise<RunLock> {
     const file = join(directory, LOCK_FILE)
-    const owner: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid) }
+    const owner: Owner = { pid: process.pid, host: hostname(), started: startOf(process.pid) }
     const content = `${JSON.stringify(owner)}\n`
     const temporary = join(directory, `${LOCK_FILE}.${process.pid}.${++taken}.tmp`)
     try {
@@ -126,28 +127,17 @@ function ownerOf(text: string): Owner | null {
 }
 
 async function lives({ pid, started }: Owner): Promise<boolean> {
-  if (pid === process.pid) return started === (await startOf(pid))
+  if (pid === process.pid) return started === startOf(pid)
   try {
     process.kill(pid, 0)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
-  const now = await statOf(pid)
+  const now = readProcessStat(pid)
   if (now === null || started === null) return true
   // A zombie with no thread left has ended. It stays until its parent asks for its exit code; where that has ended first, as launchers of MPI
   // do, process 1 has to, some seconds later or, in a container, never.
   return now.started === started && !(now.state === 'Z' && now.threads <= 1)
 }
 
-const startOf = async (pid: number): Promise<string | null> => (await statOf(pid))?.started ?? null
-
-/** Fields 3, 20 and 22 of /proc/<pid>/stat; null if there is none. */
-async function statOf(
-  pid: number,
-): Promise<{ readonly state: string; readonly threads: number; readonly started: string } | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
-  if (stat === null) return null
-  // The second field is the program's name in parentheses, which may hold spaces and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { state: fields[0], threads: Number(fields[17]), started: fields[19] }
-}
+const startOf = (pid: number): string | null => readProcessStat(pid)?.started ?? null

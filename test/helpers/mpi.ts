@@ -28,6 +28,13 @@ const OPTIONS: Readonly<Record<MpiName, readonly string[]>> = {
   mpich: [],
 }
 
+/** Command that starts so many ranks of the program that follows it. */
+export const launcherOf = (name: MpiName, ranks: number): [string, ...string[]] => [
+  `mpirun.${name}`,
+  ...['-n', String(ranks)],
+  ...OPTIONS[name],
+]
+
 export interface MpiOptions {
   /** Sees all output so far whenever there is more. */
   readonly onOutput?: (output: string, child: ChildProcess) => void
@@ -46,8 +53,11 @@ export function gradloomRanks(
   return new Promise((resolve, reject) => {
     // tap's NODE_OPTIONS load a module of its own into every process.
     const { FORCE_COLOR: _, NODE_OPTIONS: __, ...env } = process.env
-    const all = ['-n', String(ranks), ...OPTIONS[name], ...command, ...args]
-    const child = spawn(`mpirun.${name}`, all, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const [launcher, ...options] = launcherOf(name, ranks)
+    const child = spawn(launcher, [...options, ...command, ...args], {
+      env: { ...env, ...more },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     const timer = setTimeout(() => child.kill('SIGKILL'), CEILING_MS)
     const text = { stdout: '', stderr: '' }
     for (const stream of ['stdout', 'stderr'] as const) {

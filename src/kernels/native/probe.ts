@@ -3,9 +3,9 @@
  * can end this one. Main thread.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { readProcessStat } from '../../files/process-stat.js'
 import { cpuFlags } from '../cpu.js'
 import type { Bf16Support, NativeLibrary } from '../products.js'
 import type { Speed } from './check.js'
@@ -162,19 +162,13 @@ function watchProgress(child: ChildProcess, limitMs: number, onHang: () => void)
   }
 }
 
-/** Linux reports CPU time in hundredths of a second, whatever the kernel's own clock. */
+/** Time of a tick of `ProcessStat.cpuTicks`. */
 const TICK_MS = 10
 
 /** CPU time that a process has used; null if the system does not list it, or the process has ended. */
 function cpuMsOf({ pid }: ChildProcess): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // After the name in parentheses, which may hold anything: state, then numbers, of which the 12th and 13th are times.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS
-  } catch {
-    return null
-  }
+  const stat = pid === undefined ? null : readProcessStat(pid)
+  return stat && stat.cpuTicks * TICK_MS
 }
 
 /** A result for each library that the child reached: its progress on one begins with 'loading'. */

@@ -10,7 +10,7 @@ export interface Look {
   readonly most: number
 }
 
-/** What a product does for operands at these offsets, in few calls. */
+/** Calls of a product for operands at these offsets. */
 interface Listed {
   readonly a: number
   readonly b: number

@@ -116,7 +116,7 @@ export function bindWeightOf(
   }
 }
 
-/** What two tiles have in common; null: nothing. */
+/** Intersection of two tiles; null: they have nothing in common. */
 function overlapOf(one: Tile, other: Tile): Tile | null {
   const overlap = {
     inputStart: Math.max(one.inputStart, other.inputStart),

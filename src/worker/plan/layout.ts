@@ -36,7 +36,7 @@ export interface ParameterSlots {
   readonly master: FloatSlot
   /** The optimizer's moments, then the average where the run keeps one: of weights in a run over ranks, of this rank's tiles. */
   readonly moments: readonly FloatSlot[]
-  /** Those tiles, and where a moment of all tiles is brought together; null: moments are as large as the parameter. */
+  /** Tiles of this rank, and a matrix that brings a moment of all tiles together; null: moments are as large as the parameter. */
   readonly owned: { readonly tiles: PackedTiles['tiles']; readonly whole: FloatSlot } | null
   /** Layout of the weights that products read, if the backend keeps one beside the master. */
   readonly derived: FloatSlot | null

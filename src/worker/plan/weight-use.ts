@@ -1,8 +1,8 @@
 /**
  * Weights in a run over ranks: which rank owns each tile, and which of them the passes of each rank read. Pure; any thread.
  *
- * Where the blocks of a dense layer are divided among the ranks by columns, a rank reads the weights of its own outputs in the forward
- * pass, and in the backward pass those of the inputs whose deltas it computes. So of N ranks each needs about 2 / N of the weights, and gets
+ * A rank reads the weights of its own outputs in the forward pass, and in the backward pass those of the inputs whose deltas it computes,
+ * if the blocks of a dense layer are divided among the ranks by columns. So of N ranks each needs about 2 / N of the weights, and gets
  * next to (N - 1) / N² of them after an update, in place of (N - 1) / N. All others it has are of an earlier step: what reads all of them
  * has to get them first (../program/shared-state.ts).
  */
@@ -43,7 +43,7 @@ export function shareWeights(plan: RunPlan, backend: Backend): WeightSharing {
   const use = size > 1 ? useOfWeights(plan, backend, size) : null
   if (!use) return { tiles, owners: even, use: null }
   const owners = ownersNear(tiles, work, use, mostLoad(even, work, size), size)
-  // Where many ranks need the same, one exchange of all weights takes less.
+  // One exchange of all weights takes less if many ranks need the same ones.
   return mostMoved(tiles, owners, use, size) > work.reduce((sum, of) => sum + of, 0)
     ? { tiles, owners: even, use: null }
     : { tiles, owners, use }
@@ -158,7 +158,7 @@ function ownersNear(
     let [best, most] = [-1, -1]
     for (let rank = 0; rank < size; rank++) {
       if (loads[rank] + work[t] > bound) continue
-      // What it needs itself does not travel.
+      // Weights that their owner needs do not travel.
       const kept = neededArea(tile, use[layer][rank])
       if (kept > most || (kept === most && loads[rank] < loads[best])) [best, most] = [rank, kept]
     }

@@ -6,8 +6,8 @@
  * snapshot or a score, `shareProgram` sends a state that rank 0 has been given to the others: layer by layer, through a matrix in the buffer
  * of exchanges (../plan/exchange-memory.ts), so that rank 0 needs no more memory than others.
  *
- * Where the passes of a rank read some of the weights only (../plan/weight-use.ts), it gets no others after an update: its copies of these
- * are old. `gatherProgram` brings rank 0 all weights too, and `wholeWeights` all ranks, before a mini-batch that is divided otherwise.
+ * A rank whose passes read some of the weights only (../plan/weight-use.ts) gets no others after an update: its copies of these are old.
+ * `gatherProgram` brings rank 0 all weights too, and `wholeWeights` all ranks, before a mini-batch that is divided otherwise.
  */
 
 import type { BiasTensors, PackedTile, WeightTensors } from '../../kernels/backend.js'
@@ -23,7 +23,7 @@ import { copyRegion } from './regions.js'
 import type { ProgramParts, Region, Shared, Stage } from './stage.js'
 import { deriveProgram, rowStage } from './state.js'
 
-/** What rank 0 gets beside the weights that it has not. */
+/** State that rank 0 gets beside the weights that it has not. */
 export type Gathered = 'moments' | 'averages' | 'weights'
 
 /** Numbers of the first stages of these programs, apart from those of a step. */

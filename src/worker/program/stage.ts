@@ -96,7 +96,7 @@ export interface RankTeam {
     readonly at: number
     readonly words: number /** Where slices.ts begins. */
     readonly slicesAt: number
-    /** Where tiles of moments come, before they are brought together: words from the first of the buffer. */
+    /** First word of the tiles of moments that come from other ranks, counted from the first of the buffer. */
     readonly tiles: number
   }
   readonly spinTurns: number

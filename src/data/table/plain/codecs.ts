@@ -65,6 +65,24 @@ const LEAST_COPY = 4
 /** Bytes below which a loop copies them faster than a call. */
 const FEW = 64
 
+/** Length in a token that is continued in the bytes after it. */
+const MOST_IN_TOKEN = 15
+
+/** Sum of the bytes that continue a length, from `at` on: all that are 255, and the one after them. Throws NotPlain at the end of the block. */
+function restOfLength(packed: Uint8Array, at: number): number {
+  let rest = 0
+  let byte = 255
+  while (byte === 255) {
+    if (at >= packed.length) throw new NotPlain()
+    byte = packed[at++]
+    rest += byte
+  }
+  return rest
+}
+
+/** Number of bytes that continue a length by `rest`. */
+const bytesOfRest = (rest: number): number => Math.floor(rest / 255) + 1
+
 /**
  * Decompresses a block of LZ4: a token has the lengths of literals and of a copy, which more bytes follow for 15 or more.
  * https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md. Overwrites `to`, which it fills. Throws NotPlain for damaged data.
@@ -77,13 +95,10 @@ function unpackLz4(packed: Uint8Array, to: Uint8Array): void {
   while (at < length) {
     const token = packed[at++]
     let literals = token >> 4
-    if (literals === 15) {
-      let byte = 255
-      while (byte === 255) {
-        if (at >= length) throw new NotPlain()
-        byte = packed[at++]
-        literals += byte
-      }
+    if (literals === MOST_IN_TOKEN) {
+      const more = restOfLength(packed, at)
+      literals += more
+      at += bytesOfRest(more)
     }
     if (literals > length - at || literals > size - end) throw new NotPlain()
     if (literals < FEW) for (let i = 0; i < literals; i++) to[end + i] = packed[at + i]
@@ -95,13 +110,10 @@ function unpackLz4(packed: Uint8Array, to: Uint8Array): void {
     const distance = packed[at] | (packed[at + 1] << 8)
     at += 2
     let copied = token & 15
-    if (copied === 15) {
-      let byte = 255
-      while (byte === 255) {
-        if (at >= length) throw new NotPlain()
-        byte = packed[at++]
-        copied += byte
-      }
+    if (copied === MOST_IN_TOKEN) {
+      const more = restOfLength(packed, at)
+      copied += more
+      at += bytesOfRest(more)
     }
     copied += LEAST_COPY
     if (distance === 0 || distance > end || copied > size - end) throw new NotPlain()
