@@ -17,11 +17,11 @@ Letters: B rows of the batch, I inputs and O outputs of a layer.
 """
 import argparse
 import ctypes
-import json
 import math
 import os
 import sys
-import time
+
+from peer_protocol import answer, say
 
 PEER = "numpy-float64"
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -48,10 +48,6 @@ def options():
         parser.error(f"--widths is {args.widths!r}, expected two or more positive integers joined by commas")
     args.widths = [int(width) for width in widths]
     return args
-
-
-def say(message):
-    print(json.dumps(message), flush=True)
 
 
 args = options()
@@ -248,13 +244,7 @@ def main():
         network.step()
     blas, threads = blas_in_use()
     say({"ready": True, "peer": PEER, "version": np.__version__, "threads": threads, "blas": blas, "block": args.block})
-    for line in sys.stdin:
-        seconds, loss = [], None
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            loss = network.step()
-            seconds.append(time.perf_counter() - start)
-        say({"seconds": seconds, "loss": loss})
+    answer(network.step)
     return 0
 
 

@@ -16,13 +16,10 @@ import sys
 import time
 import warnings
 
+from peer_protocol import say
+
 PEER = "scikit-learn-f32"
 SAMPLES_OF_WARMUP = 4
-
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
 
 parser = argparse.ArgumentParser(description="scikit-learn training steps, timed over stdin/stdout.")
 parser.add_argument("--widths", default="784,512,256,10")

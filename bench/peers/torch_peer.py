@@ -5,14 +5,11 @@ object a line:
     stdout                    {"seconds": [t1, ..., tN], "loss": cross-entropy of the last step}
 End of input ends the program. When it cannot start, the first line is {"ready": false, "peer", "error", "hint"}.
 """
-import json
 import os
 import sys
 import time
 
-
-def say(message):
-    print(json.dumps(message), flush=True)
+from peer_protocol import answer, say
 
 
 def load(peer, threads):
@@ -52,10 +49,4 @@ def serve(torch, peer, make, adam, warmup):
                             if any(name in line for name in ("blas", "dnnl", "mkl"))})
     say({"ready": True, "peer": peer, "version": torch.__version__, "threads": torch.get_num_threads(),
          "blas": ", ".join(libraries), "adam": adam})
-    for line in sys.stdin:
-        seconds, loss = [], None
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            loss = trainer.step()
-            seconds.append(time.perf_counter() - start)
-        say({"seconds": seconds, "loss": loss})
+    answer(trainer.step)
