@@ -74,6 +74,36 @@ export interface Bf16Products {
   readonly blocks: number
 }
 
+/** Sizes that code of a convolution is made for, over a picture with its border, channels last. In bytes, but for counts. */
+export interface PatchSizes {
+  /** Rows of a window. */
+  readonly size: number
+  /** Values of a patch in one row of the picture. */
+  readonly run: number
+  /** Positions in a row of the output. */
+  readonly width: number
+  /** From a patch to that of the next position, to that of the next row of positions, and from a row of the picture to the next. */
+  readonly step: number
+  readonly rowStep: number
+  readonly pictureRow: number
+  /** Vectors of a row of the result: one or two. */
+  readonly vectors: number
+  /** From a row of the weights, or of the deltas, to the next. */
+  readonly bRow: number
+  /** From a row of the result to the next. */
+  readonly cRow: number
+}
+
+/** Convolution over pictures with a border: sizes as x64/convolution-kernels.ts has them, but for any number of vectors. */
+export interface PatchKernels {
+  /** c = patches in a · b, of `rows` rows of positions; byte offsets in the arena. */
+  product(sizes: PatchSizes): (a: number, b: number, c: number, rows: number) => void
+  /** c = patches in a, transposed, · b, or plus that. */
+  gradient(sizes: PatchSizes): (a: number, b: number, c: number, rows: number, adds: boolean) => void
+  /** Writes zeros to whole vectors of 64 bytes. */
+  clear(to: number, vectors: number): void
+}
+
 /** The products of the open library, and where the arena begins. */
 export interface NativeProducts {
   readonly gemm: NativeGemm
@@ -82,4 +112,6 @@ export interface NativeProducts {
   readonly base: number
   /** Replaces some functions of the WASM module by faster ones, with the same bits; null if nothing does. */
   readonly faster: ((wasm: WasmExports) => WasmExports) | null
+  /** Null where this CPU or this system cannot: then patches are gathered and multiplied by `gemm`. */
+  readonly patches: PatchKernels | null
 }

@@ -26,6 +26,7 @@ function plainProducts(memory: WebAssembly.Memory): NativeProducts {
   return {
     base: 0,
     faster: null,
+    patches: null,
     gemm: {
       bind: ({ form, m, n, k, lda, ldb, ldc, accumulate }) => {
         if (form !== 'nn') throw new Error(`plain products: ${form}, expected nn`)

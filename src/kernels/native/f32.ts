@@ -84,6 +84,7 @@ function instantiate(
     tableUpdate: table => bindTableUpdate(wasm, table),
     maps: bindMaps({
       ...{ wasm, products, gradientScratch, memory: memory.buffer, denseCycles: DENSE_CYCLES[name] },
+      patches: native?.patches ?? null,
       dropoutScratch: scratchByteOffset,
       scratch: scratchByteOffset + CONVOLUTION_SCRATCH,
     }),

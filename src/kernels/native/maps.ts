@@ -1,6 +1,7 @@
 /**
- * Convolutions of the native backends in f32: the patches of some positions are gathered into the thread's scratch, where they stay in the
- * second-level cache, and multiplied by the library. Runs in workers; writes maps, parameters' tiles and the thread's scratch.
+ * Convolutions of the native backends in f32, in machine code where the CPU has AVX-512 (patches.ts). Elsewhere, with a stride for deltas,
+ * and where most deltas are zero, the patches of some positions are gathered into the thread's scratch, where they stay in the second-level
+ * cache, and multiplied by the library. Runs in workers; writes maps, parameters' tiles and the thread's scratch.
  *
  * The bits of a product may depend on its shape: blocks of positions are those of one sample, whatever the samples of a task.
  */
@@ -11,7 +12,17 @@ import type { MapKernels, Tile, WeightTensors, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
 import { bindMapNorm, mapNormScratchBytes } from '../module/map-norm.js'
 import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
+import type { PatchKernels } from '../products.js'
 import { bindF32UpdateOf } from './f32-update.js'
+import {
+  bindIsDense,
+  bindPatchGradient,
+  bindPatchProduct,
+  type Parts as PatchParts,
+  pictureBytes,
+  slideOfDeltas,
+  slideOfInput,
+} from './patches.js'
 import type { Products } from './products.js'
 import { LINE, paddedTo, rowMajor } from './row-major.js'
 
@@ -53,7 +64,12 @@ function densestOf(columns: number, denseCycles: number): number {
 const backPatch = ({ size, output }: Window): number => size * size * output.channels
 const bytesOf = (positions: number, patch: number): number => blockOf(positions, patch) * paddedTo(patch) * F32_BYTES
 
-const patchBytes = (window: Window): number => bytesOf(positionsOf(window.output), patchSize(window))
+/** Bytes of the patches of a block, or of rows of a picture with its border. */
+const patchBytes = (window: Window): number =>
+  Math.max(
+    bytesOf(positionsOf(window.output), patchSize(window)),
+    paddedTo(pictureBytes(slideOfInput(window)) / F32_BYTES) * F32_BYTES,
+  )
 
 /** Patches, and behind those of a gradient the gradient, its rows filters. */
 export const convolutionScratchBytes = (window: Window): number =>
@@ -61,12 +77,18 @@ export const convolutionScratchBytes = (window: Window): number =>
     patchBytes(window) + window.output.channels * paddedTo(patchSize(window)) * F32_BYTES,
     bytesOf(positionsOf(window.input), backPatch(window)),
     mapNormScratchBytes(window.output.channels),
+    isTurned(window) ? pictureBytes(slideOfDeltas(window)) : 0,
   )
+
+/** Share of deltas that are not zero from which on they are multiplied all, where the CPU has AVX-512. */
+const densestOfGradient = 0.5
+const densestOfDeltas = (channels: number) => Math.min(0.5, 0.1 * Math.ceil(channels / LINE))
 
 interface Parts {
   readonly wasm: WasmExports
   readonly memory: ArrayBufferLike
   readonly products: Products
+  readonly patches: PatchKernels | null
   readonly denseCycles: number
   readonly dropoutScratch: number
   /** Takes `convolutionScratchBytes`. */
@@ -78,11 +100,13 @@ export function bindMaps({
   wasm,
   memory,
   products,
+  patches: inMachineCode,
   denseCycles,
   dropoutScratch,
   scratch,
   gradientScratch,
 }: Parts): MapKernels {
+  const direct: PatchParts | null = inMachineCode && { wasm, scratch, patches: inMachineCode }
   /** Visits the blocks of positions of some samples, their patches gathered. */
   const bindPatches = (
     to: FeatureShape,
@@ -114,8 +138,8 @@ export function bindMaps({
     }
   }
 
-  /** out = patches of x · b. */
-  const convolve: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
+  /** out = patches of x · b, gathered and multiplied by the library. */
+  const convolveGathered: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
     const patch = backward ? backPatch(window) : patchSize(window)
     const patches = bindPatches(to, x, from, window, patch, backward)
     const [rowsOut, weights] = [rowMajor(out.tensor), rowMajor(b)]
@@ -130,6 +154,20 @@ export function bindMaps({
     return (row, rows) => patches(row, rows, visit)
   }
 
+  const convolve: MapParts['convolve'] = ([out, to], [x, from], b, window, backward) => {
+    const gathered = convolveGathered([out, to], [x, from], b, window, backward)
+    if (!direct || (backward && !isTurned(window))) return gathered
+    const slide = backward ? slideOfDeltas(window) : slideOfInput(window)
+    const convolveOne = bindPatchProduct(direct, x, slide, rowMajor(b), rowMajor(out.tensor))
+    const isDense = backward ? bindIsDense(x, positionsOf(from), densestOfDeltas(to.channels)) : () => true
+    return (row, rows) => {
+      for (let sample = row; sample < row + rows; sample++) {
+        if (isDense(sample)) convolveOne(sample)
+        else gathered(sample, 1)
+      }
+    }
+  }
+
   return bindMapKernels(wasm, dropoutScratch, {
     convolve,
     update(w, x, dz, window) {
@@ -141,14 +179,27 @@ export function bindMaps({
       // The rows of the product are filters: its columns are many, and zeros among the deltas, which pooling and ReLU leave, are skipped.
       const shape = { form: 'tn', lda: dzs.elems, ldb: width } as const
       const [overwrite, add] = [products({ ...shape, accumulate: false }), products({ ...shape, accumulate: true })]
+      const slide = slideOfInput(window)
+      const addOne = direct && bindPatchGradient(direct, x, slide, dzs, rowMajor(w.master).stride)
+      const isDense = addOne ? bindIsDense(dz, positionsOf(window.output), densestOfGradient) : () => false
       return bindF32UpdateOf(wasm, gradientScratch, w, {
+        // Of samples whose deltas are dense, and of the others, a sum each.
         gradient(g, stride, _whole, row, rows, accumulate) {
           let multiply = overwrite
-          patches(row, rows, (first, count) => {
+          let adds = accumulate
+          const gather = (first: number, count: number) => {
             multiply(dz.cols, patch, count, dzs.at + first * dzs.stride, scratch, turned, width)
             multiply = add
-          })
-          wasm.transpose_rows(g, stride, turned, width * F32_BYTES, patch, dz.cols, Number(accumulate))
+          }
+          for (let sample = row; sample < row + rows; sample++) {
+            if (isDense(sample)) {
+              addOne!(g, sample, adds)
+              adds = true
+            } else patches(sample, 1, gather)
+          }
+          if (multiply === add) {
+            wasm.transpose_rows(g, stride, turned, width * F32_BYTES, patch, dz.cols, Number(adds))
+          }
         },
         derivePart: bindDerive(w, window),
       })

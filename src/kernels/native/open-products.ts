@@ -10,6 +10,7 @@ import type { BindBf16, BindBf16Blocks, NativeLibrary, NativeProducts } from '..
 import { openX64 } from '../x64/accelerate.js'
 import { openAmx } from '../x64/amx.js'
 import { openBf16Sparse, sparseBlocks } from '../x64/bf16-sparse.js'
+import { openPatches } from '../x64/convolutions.js'
 import { openSparse } from '../x64/sparse-products.js'
 import { EMULATED_BF16, emulateBf16 } from './emulated-bf16.js'
 import { openNative } from './open.js'
@@ -25,18 +26,19 @@ export async function openProducts(
   const faster = await openX64(memory, precision)
   const sparse = await openSparse(memory)
   const gemm = sparse?.(theirs) ?? theirs
-  if (precision === 'f32') return { gemm, bf16: null, base, faster }
+  const patches = precision === 'f32' ? await openPatches(memory) : null
+  if (precision === 'f32') return { gemm, bf16: null, base, faster, patches }
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
   // The operands of the emulation lie outside the arena.
   if (emulated) {
-    return { gemm, bf16: { bind: oneByOne(await emulateBf16(theirs, memory, base)), blocks: 1 }, base, faster }
+    return { gemm, bf16: { bind: oneByOne(await emulateBf16(theirs, memory, base)), blocks: 1 }, base, faster, patches }
   }
-  if (!bf16) return { gemm, bf16, base, faster }
+  if (!bf16) return { gemm, bf16, base, faster, patches }
   const amx = await openAmx(memory)
   const dense = oneByOne(amx?.(bf16) ?? bf16)
   const withoutZeros = await openBf16Sparse(memory)
   const products = withoutZeros ? { bind: withoutZeros(dense), blocks: sparseBlocks } : { bind: dense, blocks: 1 }
-  return { gemm, bf16: products, base, faster }
+  return { gemm, bf16: products, base, faster, patches }
 }
 
 /** Products with several blocks, each of which is a call. */

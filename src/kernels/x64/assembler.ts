@@ -55,6 +55,12 @@ export class Assembler extends TileInstructions {
     this.arithmetic(0x33, this.use(to), to)
   }
 
+  /** to = signed 32 bits. */
+  set(to: Register, value: number): void {
+    this.clear(to)
+    this.add(to, value)
+  }
+
   /** to = from · by, signed 32 bits. */
   imul(to: Register, from: Register, by: number): void {
     this.arithmetic(0x69, this.use(to), from)

@@ -1,5 +1,6 @@
 /** Table of the arguments of products in machine code, and of what they prepare. Pure; any thread. */
 import { BF16_DEPTH } from '../layouts.js'
+import type { PatchSizes } from '../products.js'
 import { BF16_ROW_BYTES, BLOCK_ROW_BYTES, F32_BYTES, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
 import {
   count,
@@ -174,3 +175,38 @@ export const bf16MultiplySignature = (blocks: number) =>
     prefetched('ahead'),
     stride('aheadStep'),
   )
+
+/** Bytes of the picture that patches of so many rows of positions lie in. */
+const pictureOf = ({ size, run, width, step, rowStep, pictureRow }: PatchSizes, rows: number): number =>
+  (rows - 1) * rowStep + (width - 1) * step + span(size, pictureRow, F32_BYTES * run)
+
+/** c = patches in a · b, of some rows of positions. */
+export const patchProductSignature = (sizes: PatchSizes) => {
+  const { size, run, width, vectors, bRow, cRow } = sizes
+  return signature(
+    'patch_product',
+    read('a', ({ rows }) => pictureOf(sizes, rows)),
+    read('b', () => span(size * run, bRow, VECTOR_BYTES * vectors)),
+    written('c', ({ rows }) => span(rows * width, cRow, VECTOR_BYTES * vectors)),
+    count('rows'),
+  )
+}
+
+/** c = patches in a, transposed, · b, or plus that where `adds` is not zero. */
+export const patchGradientSignature = (sizes: PatchSizes) => {
+  const { size, run, width, vectors, bRow, cRow } = sizes
+  return signature(
+    'patch_gradient',
+    read('a', ({ rows }) => pictureOf(sizes, rows)),
+    read('b', ({ rows }) => span(rows * width, bRow, VECTOR_BYTES * vectors)),
+    updated('c', () => span(size * run, cRow, VECTOR_BYTES * vectors)),
+    count('rows'),
+    value('adds'),
+  )
+}
+
+export const CLEAR = signature(
+  'clear',
+  written('to', ({ vectors }) => vectors * VECTOR_BYTES),
+  count('vectors'),
+)
