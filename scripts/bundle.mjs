@@ -56,8 +56,27 @@ const englishAlone = {
   },
 }
 
+/** Puts the expression for emoji off until a width is measured: to make it takes 20 ms, and few commands measure a text. */
+const lateEmoji = {
+  name: 'late-emoji',
+  setup({ onLoad, onEnd }) {
+    let found = false
+    onLoad({ filter: /node_modules[\\/]string-width[\\/]index\.js$/ }, async ({ path }) => {
+      const code = await readFile(path, 'utf8')
+      const contents = code.replace(/= (\/\^\\p\{RGI_Emoji\}\$\/v);/, (_, expression) => {
+        found = true
+        return `= { made: null, test(text) { return (this.made ??= ${expression}).test(text) } };`
+      })
+      return { contents }
+    })
+    onEnd(() => {
+      if (!found) throw new Error('string-width has no expression for emoji as it is known here')
+    })
+  },
+}
+
 /** Bundles `entry` and what it imports into `outdir`, which is emptied first. Returns esbuild's account of inputs and outputs. */
-async function bundle(entry, outdir, options) {
+async function bundle(entry, outdir, { plugins = [], ...options }) {
   await rm(outdir, { recursive: true, force: true })
   const { metafile } = await build({
     entryPoints: [entry],
@@ -70,9 +89,11 @@ async function bundle(entry, outdir, options) {
     target: 'node20',
     minifyWhitespace: true,
     legalComments: 'inline',
-    plugins: [ownPlaces(outdir), englishAlone],
+    plugins: [ownPlaces(outdir), englishAlone, ...plugins],
     logLevel: 'warning',
     metafile: true,
+    // Node.js then knows without a look at package.json, at each of a thousand imports, that they are modules.
+    outExtension: { '.js': '.mjs' },
     ...options,
   })
   return metafile
@@ -98,6 +119,7 @@ await writeLicences(await bundle('dist/src/inference/table/lines-thread.js', row
 const program = resolve('dist/src/cli/bundle')
 const metafile = await bundle('dist/src/cli/run.js', program, {
   external,
+  plugins: [lateEmoji],
   // CommonJS packages load Node's own modules by `require`, which a module does not have. Packages for widths of text make a segmenter
   // when they are loaded: 30 ms, where only help and drawings need one.
   define: { 'Intl.Segmenter': 'LateSegmenter' },
@@ -108,4 +130,4 @@ const metafile = await bundle('dist/src/cli/run.js', program, {
 })
 await writeLicences(metafile, program)
 const main = 'dist/src/cli/main.js'
-await writeFile(main, (await readFile(main, 'utf8')).replace("'./run.js'", "'./bundle/run.js'"))
+await writeFile(main, (await readFile(main, 'utf8')).replace("'./run.js'", "'./bundle/run.mjs'"))

@@ -163,7 +163,7 @@ export class WorkerPool {
 function startThreads(workers: number): Piscina {
   return new Piscina({
     // worker/threads/main.ts and what it imports, in a few files: see scripts/bundle.mjs.
-    filename: new URL('../worker/bundle/main.js', import.meta.url).href,
+    filename: new URL('../worker/bundle/main.mjs', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
     // An idle thread must not sleep in Atomics.wait, where comlink cannot reach it.

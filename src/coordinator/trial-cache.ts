@@ -90,7 +90,7 @@ function codeDigest(): Promise<string> {
   digest ??= (async () => {
     const hash = createHash('sha256')
     for (const folder of CODE.map(path => fileURLToPath(new URL(path, import.meta.url)))) {
-      for (const name of (await readdir(folder)).filter(name => /\.(js|wasm)$/.test(name)).sort()) {
+      for (const name of (await readdir(folder)).filter(name => /\.(mjs|js|wasm)$/.test(name)).sort()) {
         hash.update(`${name}\n`).update(await readFile(join(folder, name)))
       }
     }

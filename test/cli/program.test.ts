@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import * as modules from 'node:module'
 import t from 'tap'
 import { COMMANDS, runCli } from '../../src/cli/program.js'
 import { gradloom } from './run-cli.js'
@@ -15,6 +16,19 @@ t.test('help and version go to stdout, and exit 0', async t => {
   const [help, version] = await Promise.all([gradloom(['--help']), gradloom(['--version'])])
   t.match(help, { code: 0, stdout: HELP, stderr: '' })
   t.match(version, { code: 0, stdout: `${JSON.parse(readFileSync('package.json', 'utf8')).version}\n`, stderr: '' })
+})
+
+t.test('compiled code is kept for the next command where Node.js can, unless its variable says no', async t => {
+  const filesAfter = (variables: NodeJS.ProcessEnv) => {
+    const folder = t.testdir()
+    const { NODE_OPTIONS: _, NODE_COMPILE_CACHE: __, NODE_DISABLE_COMPILE_CACHE: ___, ...env } = process.env
+    Object.assign(env, { TMPDIR: folder, ...variables })
+    execFileSync(process.execPath, ['bin/gradloom.js', '--version'], { env })
+    return readdirSync(folder, { recursive: true }).length
+  }
+  if ('enableCompileCache' in modules && process.platform !== 'win32') t.ok(filesAfter({}) > 0)
+  else t.equal(filesAfter({}), 0)
+  t.equal(filesAfter({ NODE_DISABLE_COMPILE_CACHE: '1' }), 0)
 })
 
 t.test('every command and subcommand has help with an example', async t => {

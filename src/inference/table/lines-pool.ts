@@ -43,7 +43,7 @@ class LinesPool {
 
   constructor(model: SharedModel, spec: LinesSpec, parts: StoredParts | null, { threads, blockRows }: LinesThreads) {
     const data: Omit<LinesThreadData, 'begun'> = { model, spec, parts, blockRows }
-    this.#pool = startThreads(new URL('../bundle/lines-thread.js', import.meta.url), data, threads, threads)
+    this.#pool = startThreads(new URL('../bundle/lines-thread.mjs', import.meta.url), data, threads, threads)
     this.#free = Array.from(
       { length: threads * BLOCKS_PER_THREAD },
       (): Block => ({ room: new ChunkRoom(), lines: new SharedArrayBuffer(FIRST_BYTES) }),
