@@ -1,9 +1,10 @@
 /** Memory and module of a plan, before any worker opens it; also copies of its data. Main thread, while no worker runs. */
-import { adviseHugePages } from '../ffi/memory.js'
+import { adviseHugePages, PAGE_BYTES, releaseRanges } from '../ffi/memory.js'
 import type { Backend } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { openNative } from '../kernels/native/open.js'
 import { createArena, type Slot, viewSlot } from '../tensor/arena.js'
+import { bytesPerElement } from '../tensor/tensor.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { HUGE_BYTES } from './snapshot-memory.js'
@@ -35,13 +36,29 @@ interface Place {
   readonly memory: WebAssembly.Memory
 }
 
+/** Bytes that are moved at a time. */
+const MOVED_BYTES = 2 ** 22
+
 /**
- * Copies the loaded data (features, labels, targets, weights, scaling, sample indices) to the memory of another plan of the same run: those
- * slots have the same shapes with every backend and any number of workers.
+ * Moves the loaded data (features, labels, targets, weights, scaling, sample indices) to the memory of another plan of the same run: those
+ * slots have the same shapes with every backend and any number of workers. What has been moved is given back to the system, so that the
+ * data are not twice in memory; nobody may read `from` any more.
  */
-export function copyData(from: Place, to: Place): void {
+export async function moveData(from: Place, to: Place): Promise<void> {
   for (const [source, target] of dataSlots(from.layout).map((slot, i) => [slot, dataSlots(to.layout)[i]] as const)) {
-    if (source && target) viewSlot(to.memory, target).data.set(viewSlot(from.memory, source).data)
+    if (!source || !target) continue
+    const into = viewSlot(to.memory, target).data
+    const { data } = viewSlot(from.memory, source)
+    const bytes = bytesPerElement[source.dtype]
+    const most = MOVED_BYTES / bytes
+    for (let at = 0; at < data.length; at += most) {
+      const piece = data.subarray(at, at + most)
+      into.set(piece, at)
+      const begin = source.byteOffset + bytes * at
+      // With the page that the piece before has a part of.
+      const first = Math.max(source.byteOffset, begin - PAGE_BYTES)
+      await releaseRanges(from.memory.buffer, [{ from: first, to: begin + piece.byteLength }])
+    }
   }
 }
 

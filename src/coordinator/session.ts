@@ -28,7 +28,7 @@ import type { LoadedData, PreparedSession } from './load.js'
 import { workerTimes } from './phases.js'
 import { WorkerPool } from './pool.js'
 import { attachTo, type RankCall, readTraffic, type SharedRun, trafficSince } from './ranks.js'
-import { copyData, openMemory } from './run-memory.js'
+import { moveData, openMemory } from './run-memory.js'
 import { type Decide, NonFiniteError, type StateSnapshot, type StepsRun, type Sums } from './session-types.js'
 import { loadShared } from './shared-data.js'
 import { createSnapshot } from './snapshot-memory.js'
@@ -120,7 +120,7 @@ export class Session {
         layout = decided.layout
         plan = { ...decided.plan, rows }
         ;({ backend, memory, module } = await openMemory(plan, layout))
-        copyData(from, { layout, memory })
+        await moveData(from, { layout, memory })
       }
       const control = viewSlot(memory, layout.control).data
       if (decided && !pool.servesAgain(plan.workers)) {

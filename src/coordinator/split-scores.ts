@@ -114,7 +114,9 @@ function outputScores(of: ScoredSplit, loss: number, names: readonly ScoreName[]
     return multiLabelScores({ names: classNames, targets, probabilities: outputs, logLoss: loss }, names)
   }
   const all = viewSlot(memory, layout.labels[fileOf(split)]).data
-  const labels = Int32Array.from(indicesOf(of), row => all[row])
+  const indices = indicesOf(of)
+  const labels = new Int32Array(indices.length)
+  for (let i = 0; i < indices.length; i++) labels[i] = all[indices[i]]
   const logLoss = plan.loss === 'cross-entropy' ? loss : null
   return classificationScores({ classNames, labels, outputs, logLoss }, names)
 }
@@ -149,6 +151,5 @@ function reasonOfR2(each: readonly TargetScore[], names: readonly string[]): Pic
 const fileOf = (split: Split) => (split === 'test' ? 'test' : 'train')
 
 /** Sample indices of the split's rows. (N) */
-const indicesOf = ({ plan, layout, memory, split }: ScoredSplit): number[] => [
-  ...viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, plan.rows[split]),
-]
+const indicesOf = ({ plan, layout, memory, split }: ScoredSplit): Int32Array =>
+  viewSlot(memory, layout.sampleIndices[split]).data.subarray(0, plan.rows[split])

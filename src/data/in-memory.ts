@@ -208,11 +208,17 @@ function divided(rows: Rows, width: number, fraction: number, dataset: string): 
   return { train: taken(train), test: taken(test) }
 }
 
+/** Numbers of a row that are copied one by one. */
+const FEW = 16
+
 /** Selected rows of `values`, each of which has `width` numbers. */
 export function takenRows<T extends Features>(values: T, width: number, indices: ArrayLike<number>): T {
   const taken = new (values.constructor as new (length: number) => T)(indices.length * width)
   for (let i = 0; i < indices.length; i++) {
-    taken.set(values.subarray(indices[i] * width, (indices[i] + 1) * width), i * width)
+    const from = indices[i] * width
+    // A view costs more than a few numbers.
+    if (width > FEW) taken.set(values.subarray(from, from + width), i * width)
+    else for (let k = 0; k < width; k++) taken[i * width + k] = values[from + k]
   }
   return taken
 }

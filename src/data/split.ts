@@ -30,7 +30,7 @@ export interface Strata {
   readonly rows: number
   /** Number of rows in each class. */
   readonly sizes: readonly number[]
-  /** Takes rows of each class for validation, as many as `counts` has, which `seed` chooses. */
+  /** Takes rows of each class for validation, as many as `counts` has, which `seed` chooses. Called once. */
   divide(counts: readonly number[], seed: number): ValidationSplit
 }
 

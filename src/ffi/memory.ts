@@ -56,6 +56,6 @@ async function advise(
 type Advise = (address: number, bytes: number, advice: number) => number
 let madvise: Advise | undefined
 
-const PAGE_BYTES = 4096
+export const PAGE_BYTES = 4096
 const MADV_DONTNEED = 4
 const MADV_HUGEPAGE = 14

@@ -28,7 +28,8 @@ export function calibrationOf(
 ): Calibration {
   const sums = Array.from({ length: BINS }, () => ({ images: 0, confidence: 0, right: 0 }))
   let total = 0
-  for (const [i, sure] of confidence.entries()) {
+  for (let i = 0; i < confidence.length; i++) {
+    const sure = confidence[i]
     const bin = sums[Math.min(BINS - 1, Math.floor(sure * BINS))]
     bin.images++
     bin.confidence += sure

@@ -162,7 +162,7 @@ function mostProbable(outputs: Float32Array, classes: number): Int32Array {
 /** Rows of each class that are predicted as it. (C) */
 function hitsOf(labels: Int32Array, predicted: Int32Array, classes: number): number[] {
   const hits = Array.from({ length: classes }, () => 0)
-  for (const [row, label] of labels.entries()) if (predicted[row] === label) hits[label]++
+  for (let row = 0; row < labels.length; row++) if (predicted[row] === labels[row]) hits[labels[row]]++
   return hits
 }
 
@@ -188,7 +188,8 @@ function macroF1(labels: Int32Array, predicted: Int32Array, support: readonly nu
 function brierOf({ labels, outputs, classNames }: ScoredClasses): number {
   const classes = classNames.length
   let sum = 0
-  for (const [row, label] of labels.entries()) {
+  for (let row = 0; row < labels.length; row++) {
+    const label = labels[row]
     if (classes === 2) sum += (outputs[row * 2 + 1] - label) ** 2
     else for (let c = 0; c < classes; c++) sum += (outputs[row * classes + c] - (c === label ? 1 : 0)) ** 2
   }
@@ -196,7 +197,9 @@ function brierOf({ labels, outputs, classNames }: ScoredClasses): number {
 }
 
 function classCalibration({ labels, outputs, classNames }: ScoredClasses, predicted: Int32Array): number {
-  const confidence = Float32Array.from(predicted, (label, row) => outputs[row * classNames.length + label])
+  const classes = classNames.length
+  const confidence = new Float32Array(predicted.length)
+  for (let row = 0; row < predicted.length; row++) confidence[row] = outputs[row * classes + predicted[row]]
   return calibrationOf(confidence, row => predicted[row] === labels[row]).expectedError
 }
 

@@ -3,7 +3,7 @@
  * most tables; as f32 where all of them are f32 numbers; else as f64. Memory that is written for the first time costs more than packing.
  * Any thread.
  */
-import { type ByteRange, releaseRanges } from '../../ffi/memory.js'
+import { type ByteRange, PAGE_BYTES, releaseRanges } from '../../ffi/memory.js'
 
 /** Ways to keep the values of a column: up to MOST_POWER, integers that are divided by that power of ten. */
 export const Packing = { f32: 20, f64: 21, codes: 22 } as const
@@ -132,8 +132,9 @@ export class PackedRows {
   readonly #starts: Float64Array
   /** Block of the last row that was read: the next one is often in it too. */
   #last = 0
-  /** Blocks at the beginning whose memory was given back. */
+  /** Blocks at the beginning whose memory was given back, and rows: also the first ones of a block. */
   #released = 0
+  #releasedRows = 0
   readonly #views: readonly Views[]
 
   /** `dictionaries`: (C) of the codes of columns of text; null for numbers. */
@@ -176,7 +177,7 @@ export class PackedRows {
       const from = next
       while (next < rows.length && rows[next] < end) next++
       if (next === from) continue
-      this.#expectKept(block)
+      this.#expectKept(rows[from])
       const { offsets, packings } = this.blocks[block]
       const { integers, f32, f64 } = this.#views[block]
       const packing = packings[column]
@@ -213,19 +214,32 @@ export class PackedRows {
     })
   }
 
-  /** Gives the memory of blocks that end at row `row` or before back to the system: their rows cannot be read any more. */
+  /**
+   * Gives the memory of rows before `row` back to the system: of blocks that end there or before, and of a longer one in parts that are
+   * worth it. These rows cannot be read any more.
+   */
   async releaseBefore(row: number): Promise<void> {
     const { blocks } = this
+    const starts = this.#starts
     const ranges = new Map<ArrayBufferLike, ByteRange[]>()
-    while (this.#released < blocks.length && this.#starts[this.#released + 1] <= row) {
+    const add = (buffer: ArrayBufferLike, of: readonly ByteRange[]) =>
+      ranges.set(buffer, [...(ranges.get(buffer) ?? []), ...of])
+    while (this.#released < blocks.length && starts[this.#released + 1] <= row) {
       const block = blocks[this.#released++]
-      ranges.set(block.buffer, [...(ranges.get(block.buffer) ?? []), ...rangesOf(block)])
+      add(block.buffer, rangesOf(block))
+      this.#releasedRows = starts[this.#released]
+    }
+    if (row - this.#releasedRows >= PART_ROWS && this.#released < blocks.length) {
+      const block = blocks[this.#released]
+      const start = starts[this.#released]
+      add(block.buffer, rangesOfRows(block, this.#releasedRows - start, row - start))
+      this.#releasedRows = row
     }
     for (const [buffer, of] of ranges) await releaseRanges(buffer, of)
   }
 
-  #expectKept(block: number): void {
-    if (block < this.#released) throw new Error(`rows of block ${block} are read, whose memory was given back`)
+  #expectKept(row: number): void {
+    if (row < this.#releasedRows) throw new Error(`row ${row} is read, whose memory was given back`)
   }
 
   #each(from: number, to: number, take: (block: number, first: number, count: number, at: number) => void): void {
@@ -234,13 +248,23 @@ export class PackedRows {
     while (starts[block + 1] <= from) block++
     for (let row = from; row < to; block++) {
       this.#last = block
-      this.#expectKept(block)
+      this.#expectKept(row)
       const end = Math.min(to, starts[block + 1])
       if (end > row) take(block, row - starts[block], end - row, row - from)
       row = Math.max(row, end)
     }
   }
 }
+
+/** Rows of a long block whose memory is given back at once: 64 KiB of each column, or more. */
+const PART_ROWS = 16_384
+
+/** Bytes of each column in rows [from, to) of a block, and the page before, of which a part may have been left. */
+const rangesOfRows = ({ offsets, packings }: PackedBlock, from: number, to: number): ByteRange[] =>
+  Array.from(offsets, (begin, column) => {
+    const bytes = bytesOf(packings[column])
+    return { from: Math.max(begin, begin + bytes * from - PAGE_BYTES), to: begin + bytes * to }
+  })
 
 /** Bytes of a block's columns; those that follow each other are one range. */
 function rangesOf({ rows, offsets, packings }: PackedBlock): ByteRange[] {

@@ -21,7 +21,8 @@ export function tableStrata(rows: Uint32Array, labels: Int32Array, classes: numb
     // Each is written one further than it has rows.
     ...{ words: rooms.take(32), first: rooms.take(4 * n), second: rooms.take(4 * n) },
   }
-  const { call, ints } = new ScanMemory(rooms)
+  const memory = new ScanMemory(rooms)
+  const { call, ints } = memory
   ints.set(rows, at.rows / 4)
   ints.set(labels, at.labels / 4)
   call.count_labels(at.rows, n, at.labels, at.sizes, classes)
@@ -35,7 +36,9 @@ export function tableStrata(rows: Uint32Array, labels: Int32Array, classes: numb
       const places = [at.order, at.flags, at.begins, at.words] as const
       call.divide(at.rows, n, at.labels, at.sizes, at.wanted, classes, ...places, ...key, at.first, at.second)
       const count = wanted.reduce((sum, each) => sum + each, 0)
-      return { train: listOf(at.first, n - count), validation: listOf(at.second, count) }
+      const divided = { train: listOf(at.first, n - count), validation: listOf(at.second, count) }
+      memory.release()
+      return divided
     },
   }
 }

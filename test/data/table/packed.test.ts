@@ -152,3 +152,51 @@ t.test('both splits at once: the same as one after the other, and the memory is 
   await last.close!()
   await source.close!()
 })
+
+t.test('rows of a long block are given back in parts; those that follow keep their values', async t => {
+  const [long, short] = [50_000, 3000]
+  const values = Float64Array.from({ length: long + short }, (_, row) => row / 4)
+  const buffer = new SharedArrayBuffer(4 * 2 * values.length)
+  const ints = new Int32Array(buffer)
+  // Two columns; the store has the short block first.
+  const offsets = [
+    [short, short + long],
+    [0, 2 * long + short],
+  ]
+  for (const [block, [from, rows]] of [[0, long] as const, [long, short] as const].entries()) {
+    for (const at of offsets[block]) for (let i = 0; i < rows; i++) ints[at + i] = 100 * values[from + i]
+  }
+  const blocks = [long, short].map(
+    (rows, i): PackedBlock => ({
+      ...{ rows, buffer, offsets: Float64Array.from(offsets[i], at => 4 * at), packings: Uint8Array.of(2, 2) },
+    }),
+  )
+  const packed = new PackedRows(blocks, [null, null])
+  const isKept = (from: number) => {
+    for (const column of [0, 1]) {
+      const left = new Float64Array(values.length - from)
+      packed.numbers(column, from, values.length, left)
+      if (bits(left) !== bits(values.subarray(from))) return false
+    }
+    return true
+  }
+  for (const row of [4096, 16_384, 20_001, 40_960, 49_999]) {
+    await packed.releaseBefore(row)
+    t.ok(isKept(row), `rows from ${row} on`)
+  }
+  t.throws(
+    () => packed.numbers(1, 40_959, 40_961, new Float64Array(2)),
+    /row 40959 is read, whose memory was given back/,
+  )
+  t.throws(() => packed.numbersAt(0, Uint32Array.of(16_383, 50_000)), /row 16383 is read/)
+  if (process.platform === 'linux') {
+    t.ok(
+      ints.subarray(short + 2048, short + 36_000).every(integer => integer === 0),
+      'its pages are empty',
+    )
+  }
+  await packed.releaseBefore(values.length - 1)
+  t.ok(isKept(values.length - 1))
+  await packed.releaseBefore(values.length)
+  t.throws(() => packed.numbers(0, values.length - 1, values.length, new Float64Array(1)), /given back/)
+})

@@ -8,7 +8,7 @@ import { BlockWriter } from './block-writer.js'
 import { isLeftToDuckDB, NotPlain, readAll } from './not-plain.js'
 import type { PackedNumbers } from './number-facts.js'
 import { type MissingTexts, type PlainForm, PlainParser, type RowPlace } from './parse.js'
-import { Rooms, ScanMemory } from './scan-module.js'
+import { type MemoryUsed, Rooms, ScanMemory } from './scan-module.js'
 
 /** Bytes of text that are parsed at once: with their numbers they stay in a core's cache. */
 export const BLOCK_BYTES = 2 ** 18
@@ -55,9 +55,12 @@ export const blocksOf = ({ from, bytes }: PlainFile): number => Math.ceil(Math.m
 
 /**
  * Scans until no block is left, and yields the rows of all threads after each block. Null: the content is not plain, or another thread
- * has found that.
+ * has found that. `used`: called at the end.
  */
-export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null, undefined> {
+export function* scanBlocks(
+  task: PlainTask,
+  used: MemoryUsed = () => {},
+): Generator<number, PlainPart | null, undefined> {
   const { form, files } = task
   const control = new Int32Array(task.control)
   const store = new Uint8Array(task.store)
@@ -104,12 +107,14 @@ export function* scanBlocks(task: PlainTask): Generator<number, PlainPart | null
   }
   const { missing, misfits, lf, crlf } = parser
   const padded = parser.padded()
-  return {
+  const part: PlainPart = {
     ...{ missing, misfits, padded, lf, crlf, blocks, numbers: writer.numbers() },
     texts: parser.texts.map(
       (each, column) => each && { texts: each.texts, counts: each.counts, firsts: parser.firsts[column] },
     ),
   }
+  used(memory)
+  return part
 }
 
 /** Ends all threads at their next block. */

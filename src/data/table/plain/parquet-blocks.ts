@@ -10,7 +10,7 @@ import { isLeftToDuckDB, NotPlain, readAll } from './not-plain.js'
 import { ColumnDecoder } from './parquet-column.js'
 import type { StoredTable } from './parquet-footer.js'
 import type { RowPlace } from './parse.js'
-import { Rooms, ScanMemory } from './scan-module.js'
+import { type MemoryUsed, Rooms, ScanMemory } from './scan-module.js'
 import { TextCodes } from './text-codes.js'
 
 export interface StoredTask extends StoredTable {
@@ -22,9 +22,12 @@ export interface StoredTask extends StoredTable {
 
 /**
  * Scans until no chunk is left, and yields the rows of all threads after each. Null: the content is not plain, or another thread has
- * found that.
+ * found that. `used`: called at the end.
  */
-export function* scanStored(task: StoredTask): Generator<number, PlainPart | null, undefined> {
+export function* scanStored(
+  task: StoredTask,
+  used: MemoryUsed = () => {},
+): Generator<number, PlainPart | null, undefined> {
   const { columns, groups, chunks, paths } = task
   const control = new Int32Array(task.control)
   const store = new Uint8Array(task.store)
@@ -85,13 +88,15 @@ export function* scanStored(task: StoredTask): Generator<number, PlainPart | nul
   } finally {
     for (const handle of handles.values()) closeSync(handle)
   }
-  return {
+  const part: PlainPart = {
     ...{ lf: 0, crlf: 0, misfits: new Uint8Array(columns.length), padded: new Uint8Array(columns.length) },
     missing: isText.map((_, column) => ({ nan: nan[column], others: 0, first: null })),
     blocks: [...blocks].map(([block, packed]) => ({ block, packed })),
     numbers: writer.numbers(),
     texts: texts.map((each, column) => each && { texts: each.texts, counts: each.counts, firsts: firsts[column] }),
   }
+  used(memory)
+  return part
 }
 
 const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each), 0)

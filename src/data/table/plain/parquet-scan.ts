@@ -40,7 +40,14 @@ export async function scanParquet(
     const others = Math.min(threads - 1, Math.floor(bytes / THREAD_BYTES))
     const scanners = new ScanThreads(task, others)
     try {
-      const parts = await Promise.all([...scanners.parts, partOf(scanStored(task), task.control, onRows)])
+      const parts = await Promise.all([
+        ...scanners.parts,
+        partOf(
+          scanStored(task, memory => memory.release()),
+          task.control,
+          onRows,
+        ),
+      ])
       if (parts.includes(null)) {
         scanners.end()
         return null

@@ -3,6 +3,7 @@
  * own.
  */
 import { readFileSync } from 'node:fs'
+import { releasePages } from '../../../ffi/memory.js'
 import { addressSpaceLimit, memoryRefused } from '../../../tensor/arena.js'
 
 /** Byte of the thread's memory. */
@@ -111,6 +112,17 @@ export class ScanMemory {
     this.floats = new Float64Array(buffer)
     this.floats.set(POWERS, this.powers / 8)
   }
+
+  /**
+   * Gives its pages back to the system, as soon as other work lets it; else they stay until this thread collects garbage. Nothing of it
+   * may be used any more. For the main thread alone: others would load koffi for that.
+   */
+  release(): void {
+    void releasePages(this.bytes.buffer)
+  }
 }
+
+/** Called with a memory that will not be used any more. */
+export type MemoryUsed = (memory: ScanMemory) => void
 
 const NO_FIELDS: FieldReaders = { number: () => 0, text: () => 0 }

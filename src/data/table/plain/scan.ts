@@ -67,7 +67,14 @@ async function scanFiles(
   const others = Math.min(options.threads - 1, Math.floor(bytes / THREAD_BYTES))
   const threads = new ScanThreads(task, others)
   try {
-    const parts = await Promise.all([...threads.parts, partOf(scanBlocks(task), task.control, options.onRows)])
+    const parts = await Promise.all([
+      ...threads.parts,
+      partOf(
+        scanBlocks(task, memory => memory.release()),
+        task.control,
+        options.onRows,
+      ),
+    ])
     const scanned = parts.includes(null) ? null : rowsOf(task, header, source, parts as PlainPart[])
     if (scanned === null || 'misfits' in scanned) threads.end()
     else
