@@ -7,6 +7,7 @@
  */
 import { LANES, VECTOR_BYTES } from './constants.js'
 import { MAP_0F, MAP_3A, MAP_38, NONE, P66, PF3 } from './encoder.js'
+import { F64Instructions } from './f64-instructions.js'
 import {
   type Address,
   type Comparison,
@@ -15,6 +16,7 @@ import {
   type Mask,
   type Masked,
   maskId,
+  merging,
   nameOf,
   type Operand,
   type Register,
@@ -23,11 +25,10 @@ import {
   vectorId,
   within,
 } from './operands.js'
-import { TileInstructions } from './tile-instructions.js'
 
 export * from './operands.js'
 
-export class Assembler extends TileInstructions {
+export class Assembler extends F64Instructions {
   mov(to: Register, from: Register | Address): void {
     this.integer(0x8b, this.use(to), from)
   }
@@ -191,9 +192,10 @@ export class Assembler extends TileInstructions {
     this.evex({ ...fields, reg: vectorId(to), rm: from })
   }
 
-  vcmpps(to: Mask, a: Vector, b: Operand, comparison: Comparison): void {
+  /** Mask of the lanes for which the comparison is true; `among`: of these lanes alone. */
+  vcmpps(to: Mask, a: Vector, b: Operand, comparison: Comparison, among: Mask | null = null): void {
     within('the predicate', comparison, 31)
-    this.#compare(MAP_0F, NONE, 0xc2, to, a, b, comparison)
+    this.#compare(MAP_0F, NONE, 0xc2, to, a, b, comparison, among)
   }
 
   /** Mask of the lanes where a >= b, unsigned. */
@@ -364,8 +366,18 @@ export class Assembler extends TileInstructions {
     this.evex({ map: MAP_0F, prefix: P66, opcode, wide: true, reg: vectorId(to), vvvv: vectorId(a), rm: b })
   }
 
-  #compare(map: number, prefix: number, opcode: number, to: Mask, a: Vector, b: Operand, immediate?: number): void {
-    this.evex({ map, prefix, opcode, immediate, broadcasts: true, reg: maskId(to), vvvv: vectorId(a), rm: b })
+  #compare(
+    map: number,
+    prefix: number,
+    opcode: number,
+    to: Mask,
+    a: Vector,
+    b: Operand,
+    immediate?: number,
+    among: Mask | null = null,
+  ): void {
+    const operands = { reg: maskId(to), vvvv: vectorId(a), rm: b }
+    this.evex({ map, prefix, opcode, immediate, broadcasts: true, ...operands, masked: among && merging(among) })
   }
 
   #store(opcode: number, to: Address, from: Operand, masked: Masked | null): void {

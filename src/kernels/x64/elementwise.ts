@@ -21,7 +21,35 @@ import {
 import { begin } from './calling-convention.js'
 import { LANES, VECTOR_BYTES } from './constants.js'
 import { COUNTERS_AT, check, constant, gradientRows, philox, returnBad } from './emit-helpers.js'
-import { BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, GATHER, RELU_BACKWARD } from './signatures.js'
+import { BIAS_RELU, BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, GATHER, RELU_BACKWARD } from './signatures.js'
+
+/** Bias and ReLU, which keeps a NaN; arguments: BIAS_RELU. */
+export function biasRelu(): Assembler {
+  const { code, load } = begin(BIAS_RELU)
+  const [z, zRow, left, bias, vectors, i] = [RCX, RDX, RSI, R8, R9, R10]
+  load(z, 'z')
+  load(zRow, 'zRow')
+  load(left, 'rows')
+  load(bias, 'bias')
+  const [x, scratch, zero, bad] = [0, 1, 16, 17].map(zmm)
+  code.vpxord(zero, zero, zero)
+  code.vpxord(bad, bad, bad)
+  code.loop(left, 1, () => {
+    load(vectors, 'vectors')
+    code.clear(i)
+    code.loop(vectors, 4, () => {
+      code.vmovups(x, at(z, 0, i))
+      code.vaddps(x, x, at(bias, 0, i))
+      check(code, bad, x, scratch)
+      code.vmaxps(x, zero, x)
+      code.vmovups(at(z, 0, i), x)
+      code.add(i, VECTOR_BYTES)
+    })
+    code.add(z, zRow)
+  })
+  returnBad(code, bad)
+  return code
+}
 
 /** Bias, ReLU and dropout; arguments: BIAS_RELU_DROPOUT. */
 export function biasReluDropout(): Assembler {

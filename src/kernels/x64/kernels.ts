@@ -13,8 +13,11 @@ import { backward, forward } from './bf16-blocks.js'
 import { columns, pairs, rows } from './bf16-layouts.js'
 import { updatedWeights, weights } from './bf16-weights.js'
 import { BLOCK_ROW_BYTES, F32_BYTES, GROUP, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
-import { biasReluDropout, columnSums, copyRows, gather, reluBackward } from './elementwise.js'
+import { biasRelu, biasReluDropout, columnSums, copyRows, gather, reluBackward } from './elementwise.js'
 import { philoxKeys } from './emit-helpers.js'
+import { mapNormalise, mapNormBackward, mapSums } from './map-norm.js'
+import * as M from './map-signatures.js'
+import { pool, poolBackward } from './pool.js'
 import type { Signature } from './signature.js'
 import * as S from './signatures.js'
 
@@ -44,6 +47,7 @@ const MIN_ELEMENTS = 512
 const WASM_VECTOR = 4
 const WASM_VECTOR_BYTES = WASM_VECTOR * F32_BYTES
 const OCTET = 8
+const F64_BYTES = 8
 
 type Positions<N extends string> = Readonly<Record<N, number>>
 const enough = (floats: number): boolean => floats >= MIN_ELEMENTS
@@ -52,6 +56,16 @@ const rowMajor =
   ({ rows, panels, vectors }: Positions<'rows' | 'panels' | 'vectors'>) =>
   (args: Arguments): boolean =>
     args[panels] === 1 && enough(WASM_VECTOR * args[rows] * args[vectors])
+/** Rows of a matrix that is row-major in any case. */
+const ofRows =
+  ({ rows, vectors }: Positions<'rows' | 'vectors'>) =>
+  (args: Arguments): boolean =>
+    enough(WASM_VECTOR * args[rows] * args[vectors])
+/** The values under the windows of a sample. */
+const ofWindows =
+  ({ outHeight, outWidth, vectors, size }: Positions<'outHeight' | 'outWidth' | 'vectors' | 'size'>) =>
+  (args: Arguments): boolean =>
+    enough(WASM_VECTOR * args[outHeight] * args[outWidth] * args[vectors] * args[size] ** 2)
 const allPadded =
   ({ rows, padded }: Positions<'rows' | 'padded'>) =>
   (args: Arguments): boolean =>
@@ -104,6 +118,14 @@ export const KERNELS: readonly X64Kernel[] = [
     serves: args => enough(args[S.ADAM_ROWS.at.n] * args[S.ADAM_ROWS.at.rows]),
     size: { argument: 'n', multiple: LANES },
     moves: ADAM_MOVES,
+  }),
+  kernel({
+    name: 'bias_relu',
+    signature: S.BIAS_RELU,
+    code: biasRelu,
+    serves: rowMajor(S.BIAS_RELU.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { z: WASM_VECTOR_BYTES, bias: WASM_VECTOR_BYTES },
   }),
   kernel({
     name: 'bias_relu_dropout',
@@ -168,6 +190,53 @@ export const KERNELS: readonly X64Kernel[] = [
     },
     size: { argument: 'vectors', multiple: LANES },
     moves: { g: WASM_VECTOR_BYTES, dz: WASM_VECTOR_BYTES },
+  }),
+  kernel({
+    name: 'map_sums',
+    signature: M.MAP_SUMS,
+    code: mapSums,
+    serves: ofRows(M.MAP_SUMS.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: {
+      ...{ products: WASM_VECTOR * F64_BYTES, sums: WASM_VECTOR * F64_BYTES },
+      ...{ a: WASM_VECTOR_BYTES, b: WASM_VECTOR_BYTES },
+    },
+  }),
+  kernel({
+    name: 'map_normalise',
+    signature: M.MAP_NORMALISE,
+    code: mapNormalise,
+    serves: ofRows(M.MAP_NORMALISE.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { z: WASM_VECTOR_BYTES, table: VECTOR_BYTES },
+    moveMore: (args, served) => {
+      const { normed } = M.MAP_NORMALISE.at
+      if (args[normed] !== 0) args[normed] += WASM_VECTOR_BYTES * served
+    },
+  }),
+  kernel({
+    name: 'map_norm_backward',
+    signature: M.MAP_NORM_BACKWARD,
+    code: mapNormBackward,
+    serves: ofRows(M.MAP_NORM_BACKWARD.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { dy: WASM_VECTOR_BYTES, normed: WASM_VECTOR_BYTES, table: VECTOR_BYTES },
+  }),
+  kernel({
+    name: 'pool',
+    signature: M.POOL,
+    code: pool,
+    serves: ofWindows(M.POOL.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { out: WASM_VECTOR_BYTES, x: WASM_VECTOR_BYTES },
+  }),
+  kernel({
+    name: 'pool_backward',
+    signature: M.POOL_BACKWARD,
+    code: poolBackward,
+    serves: ofWindows(M.POOL_BACKWARD.at),
+    size: { argument: 'vectors', multiple: LANES / WASM_VECTOR },
+    moves: { dx: WASM_VECTOR_BYTES, dz: WASM_VECTOR_BYTES, x: WASM_VECTOR_BYTES },
   }),
   kernel({
     name: 'copy_rows',

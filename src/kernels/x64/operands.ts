@@ -75,8 +75,15 @@ export interface Masked {
 export const merging = (mask: Mask): Masked => ({ mask, zeroing: false })
 export const zeroing = (mask: Mask): Masked => ({ mask, zeroing: true })
 
-/** Predicates of vcmpps, quiet: the first two are false for a NaN, the others true. */
-export const COMPARE = { greaterOrEqual: 0x1d, greaterThan: 0x1e, notEqual: 0x04, unordered: 0x03 } as const
+/** Predicates of vcmpps, quiet: the first three are false for a NaN, the others true. */
+export const COMPARE = {
+  greaterOrEqual: 0x1d,
+  greaterThan: 0x1e,
+  ordered: 0x07,
+  notEqual: 0x04,
+  unordered: 0x03,
+  notLessOrEqual: 0x16,
+} as const
 export type Comparison = (typeof COMPARE)[keyof typeof COMPARE]
 
 export const isAddress = (operand: object): operand is Address => 'base' in operand

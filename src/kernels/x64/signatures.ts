@@ -21,7 +21,7 @@ import {
 } from './signature.js'
 
 /** Floats that the WASM module counts as one of its vectors, in bytes. */
-const WASM_VECTOR = 16
+export const WASM_VECTOR = 16
 const OCTET_BYTES = 16
 
 const floats: Extent = ({ n }) => F32_BYTES * n
@@ -33,7 +33,7 @@ export const ADAM_VALUES = [
 export type AdamValue = (typeof ADAM_VALUES)[number]
 const adamNumbers = ADAM_VALUES.map(name => float(name))
 
-const wasmVectors: Extent = ({ vectors }) => WASM_VECTOR * vectors
+export const wasmVectors: Extent = ({ vectors }) => WASM_VECTOR * vectors
 const blockRow: Extent = () => BLOCK_ROW_BYTES
 const bf16Row: Extent = () => BF16_ROW_BYTES
 const denseBlock: Extent = ({ rows }) => rows * BLOCK_ROW_BYTES
@@ -68,6 +68,17 @@ export const ADAM_ROWS = signature(
   stride('mRow'),
   stride('gRow'),
   ...adamNumbers,
+)
+
+export const BIAS_RELU = signature(
+  'bias_relu',
+  updated('z', rowsOf('zRow', wasmVectors)),
+  unused('zPanel'),
+  stride('zRow'),
+  count('rows'),
+  unused('panels'),
+  count('vectors', VECTOR_BYTES / WASM_VECTOR),
+  read('bias', wasmVectors),
 )
 
 export const BIAS_RELU_DROPOUT = signature(

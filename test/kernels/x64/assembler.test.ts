@@ -32,6 +32,7 @@ import {
   zmm,
 } from '../../../src/kernels/x64/assembler.js'
 import { Encoder } from '../../../src/kernels/x64/encoder.js'
+import { F64Instructions } from '../../../src/kernels/x64/f64-instructions.js'
 import { TileInstructions } from '../../../src/kernels/x64/tile-instructions.js'
 import { ROWS } from './encodings.js'
 
@@ -53,7 +54,7 @@ t.test('every row has the bytes of GNU as', async t => {
 })
 
 t.test('every instruction has a row', async t => {
-  const methods = [Assembler, TileInstructions, Encoder]
+  const methods = [Assembler, F64Instructions, TileInstructions, Encoder]
     .flatMap(of => Object.entries(Object.getOwnPropertyDescriptors(of.prototype)))
     .filter(([, { value }]) => typeof value === 'function')
     .map(([name]) => name)

@@ -190,6 +190,8 @@ three('vpaddd', 'vpaddd', c => c.vpaddd.bind(c))
 three('vpxor3d', 'vpternlogd', c => c.vpxor3d.bind(c), ', 0x96')
 three('vdpbf16ps', 'vdpbf16ps', c => c.vdpbf16ps.bind(c))
 three('vpackusdw', 'vpackusdw', c => c.vpackusdw.bind(c))
+three('vaddpd', 'vaddpd', c => c.vaddpd.bind(c), '', false)
+three('vfmadd231pd', 'vfmadd231pd', c => c.vfmadd231pd.bind(c), '', false)
 three('vpmuludq', 'vpmuludq', c => c.vpmuludq.bind(c), '', false)
 row('vmulps', 'vmulps zmm1{k1}{z}, zmm2, zmm3', c => c.vmulps(zmm(1), zmm(2), zmm(3), zeroing(k(1))))
 row('vmulps', 'vmulps zmm17{k7}, zmm31, zmm9', c => c.vmulps(zmm(17), zmm(31), zmm(9), merging(k(7))))
@@ -201,6 +203,10 @@ for (const [i, id] of VECTORS.entries()) {
   for (const [name, predicate] of Object.entries(COMPARE)) {
     row('vcmpps', `vcmpps k${i}, zmm${id}, zmm${other}, ${predicate} # ${name}`, c => c.vcmpps(k(i), a, b, predicate))
   }
+  const among = k(1 + (i % 7))
+  row('vcmpps', `vcmpps k${i}{k${among.mask}}, zmm${id}, zmm${other}, 22`, c =>
+    c.vcmpps(k(i), a, b, COMPARE.notLessOrEqual, among),
+  )
   row('vpcmpud', `vpcmpud k${i}, zmm${id}, zmm${other}, 5`, c => c.vpcmpud(k(i), a, b))
   row('vptestmw', `vptestmw k${i}, zmm${id}, zmm${other}`, c => c.vptestmw(k(i), a, b))
   row('vptestmd', `vptestmd k${i}, zmm${id}, zmm${other}`, c => c.vptestmd(k(i), a, b))
@@ -218,6 +224,7 @@ for (const [i, id] of VECTORS.entries()) {
   const [to, from] = [zmm(id), zmm(other)]
   row('vmovups', `{load} vmovups zmm${id}, zmm${other}`, c => c.vmovups(to, from))
   row('vsqrtps', `vsqrtps zmm${id}, zmm${other}`, c => c.vsqrtps(to, from))
+  row('vcvtps2pd', `vcvtps2pd zmm${id}, ymm${other}`, c => c.vcvtps2pd(to, from))
   row('vcvtdq2ps', `vcvtdq2ps zmm${id}, zmm${other}`, c => c.vcvtdq2ps(to, from))
   row('vcvttps2dq', `vcvttps2dq zmm${id}, zmm${other}`, c => c.vcvttps2dq(to, from))
   row('vroundps', `vrndscaleps zmm${id}, zmm${other}, 8`, c => c.vroundps(to, from))
@@ -258,6 +265,7 @@ for (const address of addresses(16)) {
   row('vpmovzxbd', `${short(address)}vpmovzxbd zmm4, ${spelled(address)}`, c => c.vpmovzxbd(zmm(4), address))
 }
 for (const address of addresses(32)) {
+  row('vcvtps2pd', `${short(address)}vcvtps2pd zmm22, ${spelled(address)}`, c => c.vcvtps2pd(zmm(22), address))
   row('vpmovdw', `${short(address)}vpmovdw ${spelled(address)}, zmm25`, c => c.vpmovdw(address, zmm(25)))
 }
 for (const address of [at(RDI), broadcastAt(RCX, 64)]) {
