@@ -81,6 +81,7 @@ for (const [i, to] of GENERAL.entries()) {
   // With RAX as takes a shorter form that has no ModRM.
   if (to !== RAX) row('add', `add ${t}, offset n${i % 4}`, c => c.add(to, SYMBOLS[i % 4]))
   row('clear', `{load} xor ${t}, ${t}`, c => c.clear(to))
+  if (to !== RAX) row('set', `{load} xor ${t}, ${t}; add ${t}, offset n${i % 4}`, c => c.set(to, SYMBOLS[i % 4]))
   row('imul', `imul ${t}, ${f}, offset n${i % 4}`, c => c.imul(to, from, SYMBOLS[i % 4]))
   row('multiply', `imul ${t}, ${f}`, c => c.multiply(to, from))
   row('popcnt', `popcnt ${t}, ${f}`, c => c.popcnt(to, from))
