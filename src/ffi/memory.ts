@@ -26,6 +26,26 @@ export const releasePages = (memory: ArrayBufferLike): Promise<boolean> => advis
 export const releaseRanges = (memory: ArrayBufferLike, ranges: readonly ByteRange[]): Promise<boolean> =>
   advise(memory, MADV_DONTNEED, ranges)
 
+/**
+ * Has glibc take blocks of 128 KiB and more from the system one by one, so that their pages go back when they are freed. It begins like
+ * that, but at the first such block that is freed it puts the limit up, to 32 MiB in the end; blocks below it are cut out of heaps, which
+ * keep their pages. False where that is not possible; never throws.
+ */
+export async function mapLargeBlocks(): Promise<boolean> {
+  if (process.platform !== 'linux') return false
+  try {
+    const koffi = await loadKoffi()
+    const mallopt = koffi.load(null).func('int mallopt(int parameter, int value)') as unknown as Mallopt
+    return mallopt(M_MMAP_THRESHOLD, 2 ** 17) === 1
+  } catch {
+    return false // another C library, or no koffi
+  }
+}
+
+type Mallopt = (parameter: number, value: number) => number
+
+const M_MMAP_THRESHOLD = -3
+
 export interface ByteRange {
   readonly from: number
   readonly to: number

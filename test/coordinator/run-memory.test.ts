@@ -1,8 +1,9 @@
-/** Data that move from the memory of one plan to that of another. */
+/** Data that move from the memory of one plan to that of another; blocks of the C library. */
 import t from 'tap'
 import { resolveExperiment } from '../../src/config/load.js'
 import { prepareSession } from '../../src/coordinator/prepare.js'
 import { dataSlots, moveData, openMemory } from '../../src/coordinator/run-memory.js'
+import { mapLargeBlocks } from '../../src/ffi/memory.js'
 import { viewSlot } from '../../src/tensor/arena.js'
 
 const [ROWS, FEATURES] = [3000, 500]
@@ -43,4 +44,10 @@ t.test('every slot arrives whole, and what was moved is given back', async t => 
   if (process.platform !== 'linux') return
   const left = viewSlot(from.memory, dataSlots(from.layout)[0]!).data
   t.ok(left.subarray(4096, left.length - 4096).every(value => value === 0))
+})
+
+t.test('large blocks are taken from the system one by one, where the C library is glibc', async t => {
+  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
+  t.equal(await mapLargeBlocks(), header.glibcVersionRuntime !== undefined)
+  t.equal(await mapLargeBlocks(), header.glibcVersionRuntime !== undefined, 'again')
 })

@@ -3,7 +3,7 @@
  * before anything is decided; what is not plain is left to DuckDB, whose result would be the same. Main thread; decodes on threads of
  * its own.
  */
-import { adviseHugePages } from '../../../ffi/memory.js'
+import { adviseHugePages, mapLargeBlocks } from '../../../ffi/memory.js'
 import type { Described } from '../duckdb/parquet.js'
 import type { RowSource } from '../duckdb/source.js'
 import type { TableFile } from '../files.js'
@@ -36,7 +36,7 @@ export async function scanParquet(
     if (PACKED_BYTES * values > keepBytes) return null
     const task = taskOf(files, table, Math.min(8 * (values + table.chunks.length), keepBytes))
     const bytes = table.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
-    if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
+    if (bytes > THREAD_BYTES) await Promise.all([adviseHugePages(task.store), mapLargeBlocks()])
     const others = Math.min(threads - 1, Math.floor(bytes / THREAD_BYTES))
     const scanners = new ScanThreads(task, others)
     try {

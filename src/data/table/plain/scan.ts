@@ -4,7 +4,7 @@
  * result would be the same. Main thread; parses on threads of its own.
  */
 import { open } from 'node:fs/promises'
-import { adviseHugePages } from '../../../ffi/memory.js'
+import { adviseHugePages, mapLargeBlocks } from '../../../ffi/memory.js'
 import type { Scan } from '../duckdb/scan.js'
 import type { RowSource } from '../duckdb/source.js'
 import type { TableFile } from '../files.js'
@@ -62,7 +62,7 @@ async function scanFiles(
     store: new SharedArrayBuffer(8 * Math.floor(Math.min(storeBytes(form, bytes), options.keepBytes) / 8)),
     control: new SharedArrayBuffer(4 * Word.count),
   }
-  if (bytes > THREAD_BYTES) await adviseHugePages(task.store)
+  if (bytes > THREAD_BYTES) await Promise.all([adviseHugePages(task.store), mapLargeBlocks()])
   // This thread is one of them: it has nothing else to do, and another costs memory and time to start.
   const others = Math.min(options.threads - 1, Math.floor(bytes / THREAD_BYTES))
   const threads = new ScanThreads(task, others)
