@@ -135,10 +135,13 @@ function bindPlainMaps(wasm: WasmExports, scratch: number): Pick<MapKernels, 'po
       const { at, position, sample } = placesOf(x, maps)
       const vectors = vectorsOf(maps.channels)
       const maskOf = bindMask(dropout, scratch)
+      // Positions that touch are one row of the mask.
+      const touch = position === vectors * VECTOR * F32_BYTES
+      const [parts, width] = touch ? [1, positionsOf(maps) * vectors] : [positionsOf(maps), vectors]
       return (row, rows, epoch) => {
-        for (let p = 0; p < positionsOf(maps); p++) {
+        for (let p = 0; p < parts; p++) {
           const place = [at + row * sample + p * position, 0, sample] as const
-          wasm.dropout(...place, ...NOWHERE, rows, 1, vectors, p * vectors, ...maskOf(row, epoch))
+          wasm.dropout(...place, ...NOWHERE, rows, 1, width, p * width, ...maskOf(row, epoch))
         }
       }
     },

@@ -21,7 +21,7 @@ import {
 import { begin } from './calling-convention.js'
 import { LANES, VECTOR_BYTES } from './constants.js'
 import { COUNTERS_AT, check, constant, gradientRows, philox, returnBad } from './emit-helpers.js'
-import { BIAS_RELU, BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, GATHER, RELU_BACKWARD } from './signatures.js'
+import { BIAS_RELU, BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, DROPOUT, GATHER, RELU_BACKWARD } from './signatures.js'
 
 /** Bias and ReLU, which keeps a NaN; arguments: BIAS_RELU. */
 export function biasRelu(): Assembler {
@@ -106,6 +106,49 @@ export function biasReluDropout(): Assembler {
     code.add(sample, 4)
   })
   returnBad(code, bad)
+  return code
+}
+
+/** Dropout alone, of a matrix without derivatives; arguments: DROPOUT. Eight counters serve 32 units. */
+export function dropout(): Assembler {
+  const { code, argument, load } = begin(DROPOUT)
+  const [z, zRow, left, sample, vectors, zAt] = [RCX, RDX, RSI, R8, R9, R10]
+  load(z, 'z')
+  load(zRow, 'zRow')
+  load(left, 'rows')
+  load(sample, 'samples')
+  const m = [zmm(16), zmm(17)]
+  const [counter, least, factor, first, step, x] = [18, 19, 20, 21, 22, 23].map(zmm)
+  code.vbroadcastss(m[0], constant('philox0'))
+  code.vbroadcastss(m[1], constant('philox1'))
+  code.vbroadcastss(least, argument('threshold'))
+  code.vbroadcastss(factor, argument('scale'))
+  code.vbroadcastss(first, argument('first'))
+  code.vbroadcastss(step, constant('one'))
+  for (let i = 0; i < 3; i++) code.vpaddd(step, step, step)
+  code.loop(left, 1, () => {
+    load(vectors, 'vectors')
+    code.mov(zAt, z)
+    code.vpaddd(counter, first, at(RDI, COUNTERS_AT))
+    code.loop(vectors, LANES / 2, () => {
+      const c = [0, 1, 2, 3].map(zmm)
+      code.vmovups(c[0], counter)
+      code.vbroadcastss(c[1], argument('layer'))
+      code.vbroadcastss(c[2], at(sample))
+      code.vbroadcastss(c[3], argument('epoch'))
+      for (const [i, word] of philox(code, c, [zmm(4), zmm(5)], m).entries()) {
+        code.vpcmpud(k(1), word, least)
+        code.vmovups(x, at(zAt, VECTOR_BYTES * i))
+        code.vmulps(x, x, factor, zeroing(k(1)))
+        code.vmovups(at(zAt, VECTOR_BYTES * i), x)
+      }
+      code.vpaddd(counter, counter, step)
+      code.add(zAt, 2 * VECTOR_BYTES)
+    })
+    code.add(z, zRow)
+    code.add(sample, 4)
+  })
+  code.ret()
   return code
 }
 

@@ -13,7 +13,7 @@ import { backward, forward } from './bf16-blocks.js'
 import { columns, pairs, rows } from './bf16-layouts.js'
 import { updatedWeights, weights } from './bf16-weights.js'
 import { BLOCK_ROW_BYTES, F32_BYTES, GROUP, LANES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
-import { biasRelu, biasReluDropout, columnSums, copyRows, gather, reluBackward } from './elementwise.js'
+import { biasRelu, biasReluDropout, columnSums, copyRows, dropout, gather, reluBackward } from './elementwise.js'
 import { philoxKeys } from './emit-helpers.js'
 import { mapNormalise, mapNormBackward, mapSums } from './map-norm.js'
 import * as M from './map-signatures.js'
@@ -43,6 +43,8 @@ export interface X64Kernel<N extends string = string> {
 
 /** Minimum of elements with which a call pays. */
 const MIN_ELEMENTS = 512
+/** The same of dropout, in the module's vectors: each takes a counter of Philox. */
+const MIN_DROPOUT_VECTORS = 128
 /** Floats that the WASM module counts as one vector. */
 const WASM_VECTOR = 4
 const WASM_VECTOR_BYTES = WASM_VECTOR * F32_BYTES
@@ -135,6 +137,18 @@ export const KERNELS: readonly X64Kernel[] = [
     size: { argument: 'vectors', multiple: LANES },
     moves: { z: WASM_VECTOR_BYTES, first: 1, bias: WASM_VECTOR_BYTES },
     prepare: keysOf(S.BIAS_RELU_DROPOUT.at),
+  }),
+  kernel({
+    name: 'dropout',
+    signature: S.DROPOUT,
+    code: dropout,
+    serves: args => {
+      const { derivatives, panels, rows, vectors } = S.DROPOUT.at
+      return args[derivatives] === 0 && args[panels] === 1 && args[rows] * args[vectors] >= MIN_DROPOUT_VECTORS
+    },
+    size: { argument: 'vectors', multiple: LANES / 2 },
+    moves: { z: WASM_VECTOR_BYTES, first: 1 },
+    prepare: keysOf(S.DROPOUT.at),
   }),
   kernel({
     name: 'gather',

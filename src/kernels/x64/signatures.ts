@@ -94,6 +94,21 @@ export const BIAS_RELU_DROPOUT = signature(
   ...mask,
 )
 
+export const DROPOUT = signature(
+  'dropout',
+  updated('z', rowsOf('zRow', wasmVectors)),
+  unused('zPanel'),
+  stride('zRow'),
+  unusedPointer('derivatives'),
+  unused('gPanel'),
+  unused('gRow'),
+  count('rows'),
+  unused('panels'),
+  count('vectors', LANES / 2),
+  value('first'),
+  ...mask,
+)
+
 /** Extent of the images, up to the last index that the samples name. */
 const imagesNamed: Extent = ({ samples, rows, features }, { arena }) =>
   (arena.subarray(samples / 4, samples / 4 + rows).reduce((last, sample) => Math.max(last, sample), 0) + 1) * features

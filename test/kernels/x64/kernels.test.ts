@@ -120,6 +120,7 @@ t.test('kernels in AVX-512: bit for bit those of the WASM module', { skip: reaso
       same('bias_relu_dropout', [...z, 7, 2 * MB, ...mask], values, `${title}, ${values}`)
       same('relu_backward', [MB, 0, stride, 2 * MB, 0, stride + 64, ...z.slice(3), 1.25], values, `${title}, ${values}`)
       same('bias_relu', [...z, 2 * MB], values, `${title}, ${values}`)
+      same('dropout', [...z.slice(0, 3), 0, 0, 0, ...z.slice(3), 7, ...mask], values, `${title}, ${values}`)
     }
     for (const values of ['any bits', 'numbers', 'finite'] as const) {
       // Any bits reach every exponent: sums beyond 50, subnormal results, NaN.
