@@ -8,7 +8,7 @@
 import { type FeatureShape, patchSize, positionsOf, type Window } from '../../model/convolution.js'
 import type { Matrix } from '../../tensor/tensor.js'
 import type { WasmExports } from '../abi.js'
-import type { MapKernels, Tile, WeightTensors, WeightUse } from '../backend.js'
+import type { MapKernels, WeightUse } from '../backend.js'
 import { F32_BYTES } from '../layouts.js'
 import { bindMapNorm, mapNormScratchBytes } from '../module/map-norm.js'
 import { bindMapKernels, type MapParts, placesOf, slideOf } from '../module/maps.js'
@@ -107,6 +107,7 @@ export function bindMaps({
   gradientScratch,
 }: Parts): MapKernels {
   const direct: PatchParts | null = inMachineCode && { wasm, scratch, patches: inMachineCode }
+  const derive = bindDerive(wasm)
   /** Visits the blocks of positions of some samples, their patches gathered. */
   const bindPatches = (
     to: FeatureShape,
@@ -201,34 +202,36 @@ export function bindMaps({
             wasm.transpose_rows(g, stride, turned, width * F32_BYTES, patch, dz.cols, Number(adds))
           }
         },
-        derivePart: bindDerive(w, window),
+        derivePart: derive(w, window),
       })
     },
 
-    derive: bindDerive,
+    derive,
     flat: bindFlat(wasm),
     batchNorm: bindMapNorm(wasm, memory, scratch),
   })
 }
 
-/** Writes the derived layout of a tile. */
-function bindDerive({ master, derived, outputs }: WeightTensors, window: Window): (tile: Tile) => void {
-  if (!derived) return () => {}
-  const { channels } = window.input
-  const lastTap = window.size ** 2 - 1
-  const [from, to] = [rowMajor(master).elems, rowMajor(derived).elems]
-  return ({ inputStart, inputEnd, outputStart, outputEnd }) => {
-    const [source, target] = [master.data, derived.data]
-    for (let i = inputStart; i < inputEnd; i++) {
-      const ofMaster = Math.floor(i / channels)
-      const tap = isTurned(window) ? lastTap - ofMaster : ofMaster
-      const at = derived.offset + (i % channels)
-      for (let o = outputStart; o < outputEnd; o++) {
-        target[at + (tap * outputs + o) * to] = source[master.offset + i * from + o]
+/** Writes the derived layout of a tile: of each of its taps, channels by filters become filters by channels. */
+const bindDerive =
+  (wasm: WasmExports): MapParts['derive'] =>
+  ({ master, derived, outputs }, window) => {
+    if (!derived) return () => {}
+    const { channels } = window.input
+    const lastTap = window.size ** 2 - 1
+    const [from, to] = [rowMajor(master), rowMajor(derived)]
+    return ({ inputStart, inputEnd, outputStart, outputEnd }) => {
+      for (let start = inputStart; start < inputEnd; ) {
+        const ofMaster = Math.floor(start / channels)
+        const tap = isTurned(window) ? lastTap - ofMaster : ofMaster
+        const end = Math.min(inputEnd, (ofMaster + 1) * channels)
+        const place = to.at + (tap * outputs + outputStart) * to.stride + (start % channels) * F32_BYTES
+        const source = from.at + start * from.stride + outputStart * F32_BYTES
+        wasm.transpose_rows(place, to.stride, source, from.stride, outputEnd - outputStart, end - start, 0)
+        start = end
       }
     }
   }
-}
 
 /** Copies maps to rows, or back: values lie in the same order, with padding behind each position where channels need it. */
 const bindFlat =
