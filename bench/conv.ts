@@ -47,7 +47,7 @@ interface Network {
 }
 
 const HIDDEN = 128
-/** The network that the bars are about, and that of configs/mnist-conv.json, without dropout and augmentation. */
+/** The network that the bars are about, and one with batch normalisation like those of configs, without dropout and augmentation. */
 const NETWORKS: readonly Network[] = [
   {
     name: '32-64p',
