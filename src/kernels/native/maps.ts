@@ -66,10 +66,7 @@ const bytesOf = (positions: number, patch: number): number => blockOf(positions,
 
 /** Bytes of the patches of a block, or of rows of a picture with its border. */
 const patchBytes = (window: Window): number =>
-  Math.max(
-    bytesOf(positionsOf(window.output), patchSize(window)),
-    paddedTo(pictureBytes(slideOfInput(window)) / F32_BYTES) * F32_BYTES,
-  )
+  Math.max(bytesOf(positionsOf(window.output), patchSize(window)), pictureBytes(slideOfInput(window)))
 
 /** Patches, and behind those of a gradient the gradient, its rows filters. */
 export const convolutionScratchBytes = (window: Window): number =>
@@ -184,7 +181,7 @@ export function bindMaps({
       const addOne = direct && bindPatchGradient(direct, x, slide, dzs, rowMajor(w.master).stride)
       const isDense = addOne ? bindIsDense(dz, positionsOf(window.output), densestOfGradient) : () => false
       return bindF32UpdateOf(wasm, gradientScratch, w, {
-        // Of samples whose deltas are dense, and of the others, a sum each.
+        // Sums are two: of the samples whose deltas are dense, and of the others.
         gradient(g, stride, _whole, row, rows, accumulate) {
           let multiply = overwrite
           let adds = accumulate

@@ -26,8 +26,8 @@ export async function openProducts(
   const faster = await openX64(memory, precision)
   const sparse = await openSparse(memory)
   const gemm = sparse?.(theirs) ?? theirs
-  const patches = precision === 'f32' ? await openPatches(memory) : null
-  if (precision === 'f32') return { gemm, bf16: null, base, faster, patches }
+  if (precision === 'f32') return { gemm, bf16: null, base, faster, patches: await openPatches(memory) }
+  const patches = null
   const emulated = 'kernel' in library.bf16 && library.bf16.kernel === EMULATED_BF16
   // The operands of the emulation lie outside the arena.
   if (emulated) {

@@ -25,7 +25,7 @@ import {
 import { pair, rounding } from './bf16-layouts.js'
 import { begin } from './calling-convention.js'
 import { BLOCK_ROW_BYTES, PAIR_BYTES, VECTOR_BYTES } from './constants.js'
-import { COUNTERS_AT, check, constant, flush, philox, returnBad } from './emit-helpers.js'
+import { COUNTERS_AT, check, constant, flush, loadMask, maskWords, returnBad } from './emit-helpers.js'
 import { BF16_BACKWARD, BF16_FORWARD_DROPOUT } from './signatures.js'
 
 /** Prefetches `bytes` at `ahead`, which then is behind them. Overwrites `bytes`. */
@@ -50,7 +50,8 @@ function rowsOn(code: Assembler, to: Register, from: Register, stride: Register)
 
 /** Bias, ReLU, dropout and rounding of one block; arguments: BF16_FORWARD, or BF16_FORWARD_DROPOUT, which begins with the same. */
 export function forward(drops: boolean): Assembler {
-  const { code, argument, load } = begin(BF16_FORWARD_DROPOUT)
+  const kernel = begin(BF16_FORWARD_DROPOUT)
+  const { code, load } = kernel
   const kept = [RBP, RBX, R14, R15]
   code.push(...kept)
   const [z, zRow, product, left, to, toStride, ahead, sample, bytes] = [RCX, RDX, RSI, R8, R9, R10, R11, RBX, R15]
@@ -67,11 +68,7 @@ export function forward(drops: boolean): Assembler {
   const biases = [22, 23, 24, 25].map(zmm)
   if (drops) {
     load(sample, 'samples')
-    code.vbroadcastss(m[0], constant('philox0'))
-    code.vbroadcastss(m[1], constant('philox1'))
-    code.vbroadcastss(least, argument('threshold'))
-    code.vbroadcastss(factor, argument('scale'))
-    code.vbroadcastss(x, argument('first'))
+    loadMask(kernel, m, [least, factor, x])
     for (const [i, counter] of counters.entries()) code.vpaddd(counter, x, at(RDI, COUNTERS_AT + VECTOR_BYTES * i))
   }
   load(bytes, 'bias')
@@ -92,12 +89,8 @@ export function forward(drops: boolean): Assembler {
     const words = !drops
       ? []
       : [0, 1].flatMap(i => {
-          const c = [0, 1, 2, 3].map(j => zmm(6 * i + j))
-          code.vmovups(c[0], counters[i])
-          code.vbroadcastss(c[1], argument('layer'))
-          code.vbroadcastss(c[2], at(sample))
-          code.vbroadcastss(c[3], argument('epoch'))
-          return philox(code, c, [zmm(6 * i + 4), zmm(6 * i + 5)], m)
+          const free = [0, 1, 2, 3, 4, 5].map(j => zmm(6 * i + j))
+          return maskWords(kernel, m, counters[i], sample, free)
         })
     for (const [i, vector] of biases.entries()) {
       code.vaddps(x, vector, at(product, VECTOR_BYTES * i))

@@ -8,15 +8,15 @@ import { type ArgumentBlock, type BoundKernel, openBlock } from './argument-bloc
 import { type Loadable, wordsOf } from './calling-convention.js'
 import { VECTOR_BYTES } from './constants.js'
 import { clear, MOST_VECTORS, patchGradient, patchProduct } from './convolution-kernels.js'
-import { CLEAR, patchGradientSignature, patchProductSignature } from './product-signatures.js'
+import { CLEAR, patchGradientSignature } from './product-signatures.js'
 import { mayLeaveOutZeros } from './sparse-products.js'
 
 const BLOCK_BYTES = 128
 
 const ANY: PatchSizes = { size: 1, run: 1, width: 1, step: 0, rowStep: 0, pictureRow: 0, vectors: 1, bRow: 0, cRow: 0 }
-const PRODUCT = wordsOf(patchProductSignature(ANY))
 const CLEARED = wordsOf(CLEAR)
-const GRADIENT = wordsOf(patchGradientSignature(ANY))
+/** Words of the arguments: those of a product are the first of a gradient's. */
+const PATCHES = wordsOf(patchGradientSignature(ANY))
 
 /** Null where this CPU or this system cannot: on the same ones as products that skip zeros, whose note on bits stands for both. */
 export async function openPatches(memory: WebAssembly.Memory): Promise<PatchKernels | null> {
@@ -26,37 +26,26 @@ export async function openPatches(memory: WebAssembly.Memory): Promise<PatchKern
   const { words } = block
   const panelsOf = bindPanels(block)
   const [runClear] = block.bind([clear()])
+  const bindRun =
+    (panels: readonly Panel[]) =>
+    (a: number, b: number, c: number, rows: number, adds = false): void => {
+      words[PATCHES.a] = a
+      words[PATCHES.rows] = rows
+      words[PATCHES.adds] = Number(adds)
+      for (const { run, at } of panels) {
+        words[PATCHES.b] = b + at
+        words[PATCHES.c] = c + at
+        run()
+      }
+    }
   return {
     clear(to, vectors) {
       words[CLEARED.to] = to
       words[CLEARED.vectors] = vectors
       runClear()
     },
-    product(sizes) {
-      const panels = panelsOf('product', patchProduct, sizes)
-      return (a, b, c, rows) => {
-        words[PRODUCT.a] = a
-        words[PRODUCT.rows] = rows
-        for (const { run, at } of panels) {
-          words[PRODUCT.b] = b + at
-          words[PRODUCT.c] = c + at
-          run()
-        }
-      }
-    },
-    gradient(sizes) {
-      const panels = panelsOf('gradient', patchGradient, sizes)
-      return (a, b, c, rows, adds) => {
-        words[GRADIENT.a] = a
-        words[GRADIENT.rows] = rows
-        words[GRADIENT.adds] = Number(adds)
-        for (const { run, at } of panels) {
-          words[GRADIENT.b] = b + at
-          words[GRADIENT.c] = c + at
-          run()
-        }
-      }
-    },
+    product: sizes => bindRun(panelsOf('product', patchProduct, sizes)),
+    gradient: sizes => bindRun(panelsOf('gradient', patchGradient, sizes)),
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from './assembler.js'
 import { begin } from './calling-convention.js'
 import { LANES, VECTOR_BYTES } from './constants.js'
-import { COUNTERS_AT, check, constant, gradientRows, philox, returnBad } from './emit-helpers.js'
+import { COUNTERS_AT, check, constant, gradientRows, loadMask, maskWords, returnBad } from './emit-helpers.js'
 import { BIAS_RELU, BIAS_RELU_DROPOUT, COLUMN_SUMS, COPY_ROWS, DROPOUT, GATHER, RELU_BACKWARD } from './signatures.js'
 
 /** Bias and ReLU, which keeps a NaN; arguments: BIAS_RELU. */
@@ -53,7 +53,8 @@ export function biasRelu(): Assembler {
 
 /** Bias, ReLU and dropout; arguments: BIAS_RELU_DROPOUT. */
 export function biasReluDropout(): Assembler {
-  const { code, argument, load } = begin(BIAS_RELU_DROPOUT)
+  const kernel = begin(BIAS_RELU_DROPOUT)
+  const { code, load } = kernel
   const [z, zRow, left, bias, sample, vectors, zAt, biasAt] = [RCX, RDX, RSI, R8, R9, R10, R11, RAX]
   load(z, 'z')
   load(zRow, 'zRow')
@@ -63,11 +64,7 @@ export function biasReluDropout(): Assembler {
   const m = [zmm(16), zmm(17)]
   const counters = [zmm(18), zmm(19)]
   const [least, factor, zero, bad, first, step] = [20, 21, 22, 23, 24, 25].map(zmm)
-  code.vbroadcastss(m[0], constant('philox0'))
-  code.vbroadcastss(m[1], constant('philox1'))
-  code.vbroadcastss(least, argument('threshold'))
-  code.vbroadcastss(factor, argument('scale'))
-  code.vbroadcastss(first, argument('first'))
+  loadMask(kernel, m, [least, factor, first])
   code.vpxord(zero, zero, zero)
   code.vpxord(bad, bad, bad)
   // Sixteen counters serve 64 units.
@@ -81,12 +78,8 @@ export function biasReluDropout(): Assembler {
     code.loop(vectors, LANES, () => {
       const words: Vector[] = []
       for (const i of [0, 1]) {
-        const x = [0, 1, 2, 3].map(j => zmm(6 * i + j))
-        code.vmovups(x[0], counters[i])
-        code.vbroadcastss(x[1], argument('layer'))
-        code.vbroadcastss(x[2], at(sample))
-        code.vbroadcastss(x[3], argument('epoch'))
-        words.push(...philox(code, x, [zmm(6 * i + 4), zmm(6 * i + 5)], m))
+        const free = [0, 1, 2, 3, 4, 5].map(j => zmm(6 * i + j))
+        words.push(...maskWords(kernel, m, counters[i], sample, free))
         code.vpaddd(counters[i], counters[i], step)
       }
       for (const [i, word] of words.entries()) {
@@ -111,7 +104,8 @@ export function biasReluDropout(): Assembler {
 
 /** Dropout alone, of a matrix without derivatives; arguments: DROPOUT. Eight counters serve 32 units. */
 export function dropout(): Assembler {
-  const { code, argument, load } = begin(DROPOUT)
+  const kernel = begin(DROPOUT)
+  const { code, load } = kernel
   const [z, zRow, left, sample, vectors, zAt] = [RCX, RDX, RSI, R8, R9, R10]
   load(z, 'z')
   load(zRow, 'zRow')
@@ -119,11 +113,7 @@ export function dropout(): Assembler {
   load(sample, 'samples')
   const m = [zmm(16), zmm(17)]
   const [counter, least, factor, first, step, x] = [18, 19, 20, 21, 22, 23].map(zmm)
-  code.vbroadcastss(m[0], constant('philox0'))
-  code.vbroadcastss(m[1], constant('philox1'))
-  code.vbroadcastss(least, argument('threshold'))
-  code.vbroadcastss(factor, argument('scale'))
-  code.vbroadcastss(first, argument('first'))
+  loadMask(kernel, m, [least, factor, first])
   code.vbroadcastss(step, constant('one'))
   for (let i = 0; i < 3; i++) code.vpaddd(step, step, step)
   code.loop(left, 1, () => {
@@ -131,12 +121,8 @@ export function dropout(): Assembler {
     code.mov(zAt, z)
     code.vpaddd(counter, first, at(RDI, COUNTERS_AT))
     code.loop(vectors, LANES / 2, () => {
-      const c = [0, 1, 2, 3].map(zmm)
-      code.vmovups(c[0], counter)
-      code.vbroadcastss(c[1], argument('layer'))
-      code.vbroadcastss(c[2], at(sample))
-      code.vbroadcastss(c[3], argument('epoch'))
-      for (const [i, word] of philox(code, c, [zmm(4), zmm(5)], m).entries()) {
+      const free = [0, 1, 2, 3, 4, 5].map(zmm)
+      for (const [i, word] of maskWords(kernel, m, counter, sample, free).entries()) {
         code.vpcmpud(k(1), word, least)
         code.vmovups(x, at(zAt, VECTOR_BYTES * i))
         code.vmulps(x, x, factor, zeroing(k(1)))

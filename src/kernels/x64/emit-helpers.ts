@@ -16,6 +16,7 @@ import {
   RCX,
   RDI,
   RDX,
+  type Register,
   RSI,
   type Vector,
   zeroing,
@@ -186,6 +187,37 @@ export function philox(
   code.vshufps('even', x0, p, q)
   code.vshufps('odd', x1, p, q)
   return [x0, x1]
+}
+
+/** Arguments of kernels that drop units. */
+type Mask = 'threshold' | 'scale' | 'first' | 'layer' | 'epoch'
+
+/** Loads what a mask of dropout needs: Philox's multipliers, the least word that stays, the factor of what stays, the first counter. */
+export function loadMask<N extends string>(
+  { code, argument }: Pick<KernelCode<N | Mask>, 'code' | 'argument'>,
+  multipliers: readonly Vector[],
+  [least, factor, first]: readonly Vector[],
+): void {
+  code.vbroadcastss(multipliers[0], constant('philox0'))
+  code.vbroadcastss(multipliers[1], constant('philox1'))
+  code.vbroadcastss(least, argument('threshold'))
+  code.vbroadcastss(factor, argument('scale'))
+  code.vbroadcastss(first, argument('first'))
+}
+
+/** Words of a mask by eight counters, for the sample whose index is at `sample`; as `philox` returns them. Overwrites the six vectors. */
+export function maskWords<N extends string>(
+  { code, argument }: Pick<KernelCode<N | Mask>, 'code' | 'argument'>,
+  multipliers: readonly Vector[],
+  counter: Vector,
+  sample: Register,
+  vectors: readonly Vector[],
+): [Vector, Vector] {
+  code.vmovups(vectors[0], counter)
+  code.vbroadcastss(vectors[1], argument('layer'))
+  code.vbroadcastss(vectors[2], at(sample))
+  code.vbroadcastss(vectors[3], argument('epoch'))
+  return philox(code, vectors.slice(0, 4), vectors.slice(4), multipliers)
 }
 
 /** Writes the keys of the rounds of Philox. */

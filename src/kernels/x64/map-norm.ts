@@ -37,7 +37,7 @@ const ROW_BITS = 6
 const VECTOR_BITS = 2
 const KEPT = [RBX, RBP, R12, R13, R14, R15] as const
 
-/** What a kernel does with vectors of channels: `column` is the byte of the first of them in a row, `i` counts them. */
+/** Work of a kernel on vectors of channels: `column` is the byte of the first of them in a row, `i` counts them. */
 interface Channels {
   before(column: Register, i: number): void
   row(a: Address, b: Address, i: number): void
