@@ -3,6 +3,7 @@
  * nothing; a failure here is told to rank 0, which ends the run. Main thread.
  */
 import type { TrainingData } from '../data/memory.js'
+import { openHostMemory } from '../ffi/host-memory.js'
 import type { PlanOptions } from '../worker/plan/plan.js'
 import { prepareReceiver, prepareSession } from './prepare.js'
 import { digestsOf, plannedRanks, type SharedRun, type Told } from './ranks.js'
@@ -28,6 +29,12 @@ export async function follow(ranks: SharedRun, { data, signal }: FollowOptions =
         await ranks.measure()
         continue
       }
+      if (told.call === 'openMemory') {
+        const fd = openHostMemory(told.offer)
+        ranks.keepMemory(fd)
+        ranks.tell(fd !== null)
+        continue
+      }
       if (told.call === 'open') {
         session = await open(ranks, told, data)
         ranks.tell(digestsOf(session))
@@ -47,7 +54,7 @@ async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, dat
   const { experiment, source } = told
   const options: PlanOptions = {
     ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-    ranks: plannedRanks(ranks, experiment, told.link, told.workers),
+    ranks: plannedRanks(ranks, experiment, told, told.workers),
   }
   const prepared = source
     ? await prepareReceiver(experiment, sourceOf(source), options)
@@ -55,7 +62,10 @@ async function open(ranks: SharedRun, told: Extract<Told, { call: 'open' }>, dat
   return await Session.start({ ...prepared, ranks }, prepared.experiment, told.known)
 }
 
-async function act(session: Session, told: Exclude<Told, { call: 'open' | 'measure' | 'end' }>): Promise<void> {
+async function act(
+  session: Session,
+  told: Exclude<Told, { call: 'open' | 'openMemory' | 'measure' | 'end' }>,
+): Promise<void> {
   session.clearFault()
   switch (told.call) {
     case 'initialise':

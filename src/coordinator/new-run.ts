@@ -18,9 +18,11 @@ import { type AutoOptions, autoCompute, type DecidedRun } from './auto-compute.j
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import {
+  allWorkers,
   compareRanks,
   expectRanks,
   linkOf,
+  offerMemory,
   plannedRanks,
   ranksText,
   recordOf,
@@ -54,12 +56,13 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
   const link = ranks ? await linkOf(ranks, asked) : ASSUMED_LINK
+  const shareMemory = ranks !== undefined && (await offerMemory(ranks))
   const planned = await prepareSession(
     asked,
     loaded.baseDir,
     {
       ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-      ...(ranks && { ranks: plannedRanks(ranks, asked, link) }),
+      ...(ranks && { ranks: plannedRanks(ranks, asked, { link, shareMemory }) }),
     },
     options.data,
     model.spec,
@@ -85,8 +88,8 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
         )
   const startedAt = new Date().toISOString()
   ranks?.tell({
-    ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: prepared.plan.ranks!.workers },
-    ...{ model: model.spec, known, link, source: sharedSource(asked, prepared.data) },
+    ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: allWorkers(prepared.plan) },
+    ...{ model: model.spec, known, link, shareMemory, source: sharedSource(asked, prepared.data) },
   } satisfies Told)
   const directory =
     options.runDir === null
@@ -117,7 +120,7 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
           startedAt,
           backend: backendDetails(prepared),
           workers: session.plan.workers,
-          ...(ranks && { ranks: recordOf(ranks) }),
+          ...(ranks && { ranks: recordOf(ranks, session.plan) }),
           data: {
             dataset: experiment.data.dataset,
             rows: session.plan.rows,

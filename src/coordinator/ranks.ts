@@ -6,11 +6,13 @@
  * the state when rank 0 makes them (follow.ts). What has to be the same everywhere is compared by digest, after the data are loaded.
  */
 import { createHash } from 'node:crypto'
+import { closeSync } from 'node:fs'
 import type { Experiment } from '../config/schema.js'
 import type { LoadedFile } from '../data/dataset.js'
 import type { InputSpec, KnownInput, SavedInput } from '../data/input.js'
 import type { SourceFacts } from '../data/source.js'
 import { ConfigError, RunError } from '../errors.js'
+import { createHostMemory, mapHostMemory, type OfferedMemory } from '../ffi/host-memory.js'
 import { formatCounted, shellWord } from '../format.js'
 import { titleOf } from '../kernels/choose.js'
 import type { Machines } from '../machines/machines.js'
@@ -47,9 +49,12 @@ export type Told =
       /** The data set, where rank 0 alone reads it; null: each rank opens its own. */
       readonly source: SourceFacts | null
       readonly link: Link
+      readonly shareMemory: boolean
     }
   /** All measure the link between them. */
   | { readonly call: 'measure' }
+  /** All try to open memory of rank 0, and say whether they could. */
+  | { readonly call: 'openMemory'; readonly offer: OfferedMemory }
   | RankCall
   | { readonly call: 'end'; readonly exitCode: number }
 
@@ -57,13 +62,16 @@ export type Told =
 export function plannedRanks(
   { rank, size, facts }: SharedRun,
   { compute }: Experiment,
-  link: Link,
+  { link, shareMemory }: { readonly link: Link; readonly shareMemory: boolean },
   workers?: number,
 ): NonNullable<PlanOptions['ranks']> {
   const workersOf = ({ cores }: { readonly cores: number }) => (compute.workers === 'auto' ? cores : compute.workers)
   const all = workers ?? facts.reduce((sum, of) => sum + workersOf(of), 0)
-  return { rank, size, workers: all, ownWorkers: workersOf(facts[rank]), link }
+  return { rank, size, workers: all, ownWorkers: workersOf(facts[rank]), link, shareMemory }
 }
+
+/** Workers of all ranks of a plan. */
+export const allWorkers = ({ ranks, host, workers }: RunPlan): number => (ranks ?? host)?.workers ?? workers
 
 /** The link between the ranks, measured where something depends on it. Rank 0. */
 export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise<Link> {
@@ -71,6 +79,19 @@ export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise
   ranks.tell({ call: 'measure' } satisfies Told)
   const { latencyMs, bytesPerMs } = await ranks.measure()
   return { latencyMs, bytesPerMs }
+}
+
+/**
+ * Whether all ranks are on one host and can have memory together: rank 0 makes it, and asks the others, which keep it open until they know.
+ * GRADLOOM_HOST_MEMORY=0 on rank 0: they do not. Rank 0.
+ */
+export async function offerMemory(ranks: SharedRun): Promise<boolean> {
+  const made = process.env.GRADLOOM_HOST_MEMORY === '0' ? null : await createHostMemory()
+  if (!made) return false
+  ranks.tell({ call: 'openMemory', offer: made.offer } satisfies Told)
+  const isEverywhere = ((await ranks.nextOfAll()) as boolean[]).every((isOpen, rank) => rank === 0 || isOpen)
+  ranks.keepMemory(made.fd)
+  return isEverywhere
 }
 
 /** Checks the settings of a run: with its ranks, or without, where it needs some. Refuses what cannot be trained by several. */
@@ -107,14 +128,25 @@ export function expectRanks({ compute }: Experiment, ranks: SharedRun | undefine
   }
 }
 
-/** Exchanges use the memory of this session. A failure of another rank frees the workers from their barrier. */
-export function attachTo(ranks: SharedRun, { control, exchange }: Layout, memory: WebAssembly.Memory): void {
-  if (!exchange) throw new TypeError('ranks: the plan has no exchange')
-  const { words, buffer } = exchange
+/**
+ * Exchanges use the memory of this session, into which is mapped what rank 0 has offered, where ranks share it. A failure of another rank frees
+ * the workers from their barrier. Before any worker opens the plan. Throws RunError where the system refuses to map.
+ */
+export async function attachTo(
+  ranks: SharedRun,
+  { control, exchange, meeting, hostMemory }: Layout,
+  memory: WebAssembly.Memory,
+): Promise<void> {
+  const words = (exchange ?? meeting)?.words
+  if (!words) throw new TypeError('ranks: the plan has no exchange')
+  const fd = ranks.takeMemory()
+  if (hostMemory) await mapHostMemory(memory, hostMemory, fd!)
+  else if (fd !== null) closeSync(fd)
+  const buffer = exchange?.buffer
   ranks.attach({
     memory,
     words: { byteOffset: words.byteOffset, bytes: 4 * words.shape[0] },
-    buffer: { byteOffset: buffer.byteOffset, bytes: buffer.shape[0] },
+    buffer: buffer ? { byteOffset: buffer.byteOffset, bytes: buffer.shape[0] } : { byteOffset: 0, bytes: 0 },
     stop: control.byteOffset + 4 * Control.stop,
     agreedStop: control.byteOffset + 4 * Control.agreedStop,
   })
@@ -139,9 +171,10 @@ export function digestsOf({ plan, files, input }: Opened): Record<string, string
 }
 
 /** The plan without what each rank has of its own. */
-const comparable = ({ workers, spinTurns, library, ranks, ...plan }: RunPlan) => ({
+const comparable = ({ workers, spinTurns, library, ranks, host, ...plan }: RunPlan) => ({
   ...plan,
-  ranks: ranks && { size: ranks.size, workers: ranks.workers, partials: ranks.partials },
+  ranks: ranks && { ...ranks, rank: null },
+  host: host && { ...host, rank: null, hugeOffset: null },
 })
 
 const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)
@@ -183,16 +216,18 @@ const waitsSince = (before: Uint32Array, after: Uint32Array): number[] =>
   Array.from(after, (us, rank) => ((us - before[rank]) >>> 0) / 1000)
 
 /** The ranks of a run as its manifest names them. */
-export const recordOf = ({ launcher, library, facts }: SharedRun): RanksRecord => ({
+export const recordOf = ({ launcher, library, facts }: SharedRun, { host }: RunPlan): RanksRecord => ({
   launcher,
   library,
+  memory: host ? 'one' : 'own',
   hosts: facts.map(({ rank, host, cores }) => ({ rank, host, cores })),
 })
 
 /** A line about the ranks, for the start of a run. */
-export function ranksText({ facts, library }: SharedRun, { ranks }: RunPlan): string {
+export function ranksText({ facts, library }: SharedRun, plan: RunPlan): string {
   const hosts = new Set(facts.map(({ host }) => host)).size
-  return `${formatCounted(facts.length, 'rank')} on ${formatCounted(hosts, 'host')}, ${formatCounted(ranks!.workers, 'worker')} together; ${library}`
+  const memory = plan.host ? ' with one memory' : ''
+  return `${formatCounted(facts.length, 'rank')} on ${formatCounted(hosts, 'host')}${memory}, ${formatCounted(allWorkers(plan), 'worker')} together; ${library}`
 }
 
 /** Warns of ranks that their launcher has bound to one core of several. */

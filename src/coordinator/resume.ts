@@ -13,9 +13,11 @@ import { ASSUMED_LINK } from '../worker/plan/cost.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import {
+  allWorkers,
   compareRanks,
   expectRanks,
   linkOf,
+  offerMemory,
   plannedRanks,
   ranksText,
   recordOf,
@@ -63,20 +65,21 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
     const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
     const link = ranks ? await linkOf(ranks, pinned) : ASSUMED_LINK
+    const shareMemory = ranks !== undefined && (await offerMemory(ranks))
     const prepared = await prepareSession(
       pinned,
       path,
       {
         ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-        ...(ranks && { ranks: plannedRanks(ranks, pinned, link) }),
+        ...(ranks && { ranks: plannedRanks(ranks, pinned, { link, shareMemory }) }),
       },
       options.data,
       model.spec,
     )
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
     ranks?.tell({
-      ...{ call: 'open', experiment: pinned, baseDir: path, workers: prepared.plan.ranks!.workers },
-      ...{ model: model.spec, known, link, source: sharedSource(pinned, prepared.data) },
+      ...{ call: 'open', experiment: pinned, baseDir: path, workers: allWorkers(prepared.plan) },
+      ...{ model: model.spec, known, link, shareMemory, source: sharedSource(pinned, prepared.data) },
     } satisfies Told)
     const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {
@@ -94,7 +97,7 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
         at: new Date().toISOString(),
         step: from?.step ?? 0,
         workers: session.plan.workers,
-        ...(ranks && { ranks: recordOf(ranks) }),
+        ...(ranks && { ranks: recordOf(ranks, session.plan) }),
         changes: changes.map(({ text }) => text),
         changesPast: serious.length > 0 || bits !== null,
       }

@@ -1,15 +1,18 @@
 /** Memory and module of a plan, before any worker opens it; also copies of its data. Main thread, while no worker runs. */
-import { adviseHugePages, PAGE_BYTES, releaseRanges } from '../ffi/memory.js'
+import { adviseHugePages, hugeOffset, PAGE_BYTES, releaseRanges } from '../ffi/memory.js'
 import type { Backend } from '../kernels/backend.js'
 import { loadBackend } from '../kernels/backends.js'
 import { openNative } from '../kernels/native/open.js'
 import { createArena, type Slot, viewSlot } from '../tensor/arena.js'
 import { bytesPerElement } from '../tensor/tensor.js'
-import type { Layout } from '../worker/plan/layout.js'
+import { type Layout, planLayout } from '../worker/plan/layout.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
 import { HUGE_BYTES } from './snapshot-memory.js'
 
 export interface RunMemory {
+  /** The plan and its layout; where ranks share memory, they follow from where the arena begins. */
+  readonly plan: RunPlan
+  readonly layout: Layout
   readonly backend: Backend
   readonly memory: WebAssembly.Memory
   readonly module: WebAssembly.Module | null
@@ -28,7 +31,12 @@ export async function openMemory(plan: RunPlan, layout: Layout, there?: WebAssem
     // Open the library before any worker does: see kernels/native/open.ts.
     await openNative(library)
   }
-  return { backend, memory, module: await backend.compile() }
+  const { host } = plan
+  const placed = host ? { ...plan, host: { ...host, hugeOffset: await hugeOffset(memory) } } : plan
+  return {
+    ...{ plan: placed, layout: host ? planLayout(placed, backend) : layout, backend, memory },
+    module: await backend.compile(),
+  }
 }
 
 interface Place {

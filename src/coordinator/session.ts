@@ -99,15 +99,14 @@ export class Session {
     decide?: Decide,
   ): Promise<Session> {
     const { data, ranks = null } = prepared
-    let { layout } = prepared
-    let { backend, memory, module } = await openMemory(prepared.plan, layout)
+    let { plan, layout, backend, memory, module } = await openMemory(prepared.plan, prepared.layout)
     const spools: Spool[] = []
     let pool = WorkerPool.boot(prepared.plan.workers, viewSlot(memory, layout.control).data)
     try {
       const { rows, spool, ...loaded } = await loadShared(prepared, memory, experiment, known, folder)
       if (spool) spools.push(spool)
       if (prepared.plan.purpose === 'train') await data.close?.()
-      let plan: RunPlan = { ...prepared.plan, rows }
+      plan = { ...plan, rows }
       if (plan.purpose === 'train' && plan.rows.train === 0) {
         throw new RunError(
           `data.validation is ${experiment.data.validation}, which leaves no training samples of ${data.name}`,
@@ -127,8 +126,8 @@ export class Session {
         await pool.close()
         pool = WorkerPool.boot(plan.workers, control)
       }
+      if (ranks) await attachTo(ranks, layout, memory)
       await pool.open(plan, memory, module, { control })
-      if (ranks) attachTo(ranks, layout, memory)
       // Used only to store and load weights: that multiplies nothing, and never touches the scratch of worker 0.
       const kernels = backend.instantiate({
         memory,

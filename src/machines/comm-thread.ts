@@ -146,7 +146,7 @@ class Communication {
   /** The run has failed: whoever waits for an exchange leaves, and the main thread decides what follows. */
   fail(error: Failure): void {
     Atomics.store(this.#words, Exchange.failed, 1)
-    Atomics.notify(this.#words, Exchange.done)
+    for (const word of [Exchange.failed, Exchange.done]) Atomics.notify(this.#words, word)
     post({ kind: 'failed', rank: error.rank, cause: error.message })
   }
 

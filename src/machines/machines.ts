@@ -71,6 +71,7 @@ export class Machines {
   #isOver = false
   #hasEnded = false
   #isOutOfStep = false
+  #memoryFile: number | null = null
   readonly #stop = new AbortController()
   readonly #onFailure = new Set<(failure: RunError) => void>()
   readonly #inbox: { from: number; text: string }[] = []
@@ -168,6 +169,18 @@ export class Machines {
   /** Measures the link between the ranks, which all call this at the same place. */
   async measure(): Promise<MeasuredLink> {
     return (await this.#ask({ kind: 'measure' })) as FromComm & { readonly kind: 'measured' }
+  }
+
+  /** Keeps an open file of memory that ranks of one host may share (ffi/host-memory.ts) until it is mapped; null: there is none. */
+  keepMemory(fd: number | null): void {
+    this.#memoryFile = fd
+  }
+
+  /** The file that was kept, once. */
+  takeMemory(): number | null {
+    const fd = this.#memoryFile
+    this.#memoryFile = null
+    return fd
   }
 
   /** Exchanges use this memory from now on; no worker may run. */

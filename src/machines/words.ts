@@ -26,6 +26,8 @@ export const Exchange = {
   largest: 82,
   /** Results: the smallest fault of all ranks. */
   faultOfAll: 96,
+  /** Where ranks share memory: microseconds that this one has waited for others since the start. */
+  waited: 97,
   /**
    * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds
    * of waiting since the start, and words of 4 bytes that came from others, which wrap around.
@@ -52,6 +54,17 @@ export const waitsOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + 4 * ranks, Exchange.ranks + 5 * ranks)
 export const receivedOf = (words: Int32Array, ranks: number): Int32Array =>
   words.subarray(Exchange.ranks + 5 * ranks, Exchange.ranks + 6 * ranks)
+
+/**
+ * Heads of ranks that share memory: what each says where they meet, in two lines of 16 words of its own, one for every other meeting, so that
+ * one who is ahead does not write over what another has still to read. `count` is written last.
+ */
+export const Head = { count: 0, key: 1, fault: 2, stop: 3, waited: 4 } as const
+const HEAD_STRIDE = 16
+export const headAt = (rank: number, count: number): number => HEAD_STRIDE * (2 * rank + (count & 1))
+/** The next task that no rank has claimed, of the stage that ends with this meeting: after the heads, one for every other meeting too. */
+export const claimAt = (ranks: number, count: number): number => headAt(ranks, count)
+export const headWords = (ranks: number): number => headAt(ranks + 1, 0)
 
 /** Notes a fault unless a smaller one is known. */
 export function noteFault(words: Int32Array, code: number): void {

@@ -44,6 +44,8 @@ export interface RanksRecord {
   readonly launcher: string
   /** Library, as it names itself. */
   readonly library: string
+  /** `one`: all ranks are on one host and have one memory; `own`: each has its own, and they exchange what they need. */
+  readonly memory: 'one' | 'own'
   readonly hosts: readonly { readonly rank: number; readonly host: string; readonly cores: number }[]
 }
 

@@ -28,23 +28,57 @@ const ALIGN_BYTES = 64
  */
 const FIRST_BYTE = 1024
 
-/** Assigns places in order. The same calls in the same order give the same places on every thread. */
+/**
+ * Assigns places in order. The same calls in the same order give the same places on every thread. What is reserved in the second region lies
+ * together, in pages of its own after all else, so that other memory can be mapped there.
+ */
 export class Reservations {
   readonly slots: Slot[] = []
+  readonly #secondAt: number
   #end = FIRST_BYTE
+  #secondEnd: number
+  #isSecond = false
+
+  /** `secondAt`: where the second region begins, `pagesOfFirst` of the same reservations; absent: places in it mean nothing. */
+  constructor(secondAt = 0) {
+    this.#secondAt = secondAt
+    this.#secondEnd = secondAt
+  }
+
+  /** The region of what is reserved from now on. */
+  use(region: 'first' | 'second'): void {
+    this.#isSecond = region === 'second'
+  }
 
   reserve<T extends Dtype>(name: string, dtype: T, shape: readonly number[]): Slot<T> {
-    const slot = { name, dtype, shape, byteOffset: this.#end }
-    this.#end = Math.ceil((this.#end + sizeOf(shape) * bytesPerElement[dtype]) / ALIGN_BYTES) * ALIGN_BYTES
+    const at = this.#isSecond ? this.#secondEnd : this.#end
+    const end = Math.ceil((at + sizeOf(shape) * bytesPerElement[dtype]) / ALIGN_BYTES) * ALIGN_BYTES
+    if (this.#isSecond) this.#secondEnd = end
+    else this.#end = end
+    const slot = { name, dtype, shape, byteOffset: at }
     this.slots.push(slot)
     return slot
   }
 
+  /** Bytes of the first region, in whole pages. */
+  get pagesOfFirst(): number {
+    return wholePages(this.#end)
+  }
+
+  /** The second region, in whole pages; null: nothing is in it. */
+  get second(): { readonly byteOffset: number; readonly bytes: number } | null {
+    const bytes = wholePages(this.#secondEnd - this.#secondAt)
+    return bytes === 0 ? null : { byteOffset: this.#secondAt, bytes }
+  }
+
   /** Bytes that the arena needs. */
   get bytes(): number {
-    return this.#end
+    return this.second === null ? this.#end : this.second.byteOffset + this.second.bytes
   }
 }
+
+/** Bytes of the pages that so many bytes need; no system has larger ones. */
+const wholePages = (bytes: number): number => Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES
 
 /** Shared, zero-filled, of fixed size. Throws RunError where the system refuses it, with what helps. Main thread. */
 export function createArena(bytes: number): WebAssembly.Memory {

@@ -86,14 +86,22 @@ const GROUPED: readonly Case[] = [
   },
 ]
 
-for (const { name, overrides, mpi, ranks, workers } of [...CASES, ...GROUPED]) {
-  t.test(`${mpi}, ${ranks} ranks of ${workers} workers, one digest: ${name}`, async t => {
+/** With memory that all ranks of this host have together, and with messages alone, as between hosts. */
+const FORMS = [
+  { form: 'memory', env: {} },
+  { form: 'messages', env: { GRADLOOM_HOST_MEMORY: '0' } },
+]
+
+for (const { name, overrides, mpi, ranks, workers, form, env } of [...CASES, ...GROUPED].flatMap(of =>
+  FORMS.map(form => ({ ...of, ...form })),
+)) {
+  t.test(`${mpi}, ${ranks} ranks of ${workers} workers, by ${form}, one digest: ${name}`, async t => {
     if (!hasMpi(t, mpi)) return
     const { dir, file } = writeExperiment(t)
     const alone = await train(await loadExperiment(file, overrides), { runDir: null })
     const run = join(dir, 'run')
     const args = ['train', file, '--run-dir', run, '--quiet', '--workers', String(workers), ...settings(overrides)]
-    const { code, stderr } = await gradloomRanks(mpi, ranks, args)
+    const { code, stderr } = await gradloomRanks(mpi, ranks, args, { env })
     t.equal(code, 0, stderr)
     const summary = summaryOf(run)
     t.equal(summary.weightsSha256, alone.weightsSha256)
@@ -101,6 +109,7 @@ for (const { name, overrides, mpi, ranks, workers } of [...CASES, ...GROUPED]) {
     t.same(summary.validation, alone.validation)
     const manifest = JSON.parse(readFileSync(join(run, 'manifest.json'), 'utf8'))
     t.equal(manifest.ranks.hosts.length, ranks)
+    t.equal(manifest.ranks.memory, form === 'memory' ? 'one' : 'own')
     const steps = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
       .split('\n')
       .filter(line => line.includes('"type":"steps"'))

@@ -80,6 +80,7 @@ for (const [mpi, ranks] of [
     t.match(existsSync(join(run, 'summary.json')) && summaryOf(run), { status: 'completed' }, output)
     t.equal(summaryOf(run).weightsSha256, alone.weightsSha256)
     const { ranks: recorded } = JSON.parse(readFileSync(join(run, 'manifest.json'), 'utf8'))
+    t.equal(recorded.memory, 'own', 'namespaces of this machine count as hosts')
     t.equal(new Set(recorded.hosts.map(({ host }: { host: string }) => host)).size, 2)
   })
 }

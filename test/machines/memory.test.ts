@@ -21,15 +21,17 @@ process.env.GRADLOOM_TRIAL = '0'
 
 const WIDTHS = [784, 3000, 2500, 2000, 1500, 1000, 500, 10]
 
-function planOf(ema: number | null, size: number | null, rank = 0): RunPlan {
-  const ranks = size === null ? null : { rank, size, workers: size, partials: WIDTHS.slice(1).map(() => false) }
+function planOf(ema: number | null, size: number | null, rank = 0, shareMemory = false): RunPlan {
+  const all = size === null ? null : { rank, size, workers: size }
+  const host = all && shareMemory ? { ...all, hugeOffset: 65536 * 5 * rank } : null
+  const ranks = all && !shareMemory ? { ...all, partials: WIDTHS.slice(1).map(() => false) } : null
   return {
     ...{ purpose: 'train', widths: WIDTHS, features: WIDTHS[0], embeddings: [], convolutions: [], windows: null },
     ...{ activation: 'relu', dropout: WIDTHS.slice(1, -1).map(() => 0), inputDropout: 0 },
     norm: { type: 'none', momentum: 0.1, epsilon: 1e-5 },
     ...{ loss: 'cross-entropy', labelSmoothing: 0, ema, batchSize: 256, shardRows: 64, workers: 1, passes: 'layers' },
     optimizer: { type: 'adam', learningRate: 0.1, weightDecay: 0 },
-    ...{ allReduce: 'fused', augmentation: null, clipNorm: null, accumulateSteps: 1, maxNorm: null, ranks },
+    ...{ allReduce: 'fused', augmentation: null, clipNorm: null, accumulateSteps: 1, maxNorm: null, ranks, host },
     ...{ input: { dtype: 'uint8', scaled: false }, images: { train: 1000, test: 100 }, gradientRows: null },
   } as unknown as RunPlan
 }
@@ -72,6 +74,50 @@ for (const backend of [nativeBackend('onednn'), wasm]) {
     )
   }
 }
+
+t.test(
+  'ranks of one host have the same tensors at the same places of their memory, and nothing of one twice',
+  async t => {
+    const backend = nativeBackend('onednn')
+    const placesOf = (rank: number) => {
+      const { reservations, hostMemory, bytes } = planLayout(planOf(0.99, 3, rank, true), backend)
+      const { byteOffset, bytes: size } = hostMemory!
+      t.equal((byteOffset + 65536 * 5 * rank) % 2 ** 21, 0, 'begins with a huge page')
+      t.equal(size % 65536, 0)
+      t.equal(byteOffset + size, bytes)
+      const [own, together] = [reservations.slots, reservations.slots].map((slots, i) =>
+        slots.filter(slot => slot.byteOffset >= byteOffset === (i === 1)),
+      )
+      t.ok(own.every(({ byteOffset: at, dtype, shape }) => at + sizeOf(shape) * bytesPerElement[dtype] <= byteOffset))
+      return {
+        own: own.map(({ name }) => name),
+        together: together.map(of => `${of.name} ${of.byteOffset - byteOffset}`),
+      }
+    }
+    const places = placesOf(0)
+    t.same(placesOf(1), places)
+    t.same(placesOf(2), places)
+    const alone = planLayout(planOf(0.99, null), backend)
+    t.equal(alone.hostMemory, null)
+    const names = (slots: readonly { name: string }[]) => slots.map(({ name }) => name).sort()
+    t.same(
+      [...places.own, ...places.together.map(place => place.split(' ')[0])].sort(),
+      [...names(alone.reservations.slots), 'exchange.heads', 'exchange.words'].sort(),
+    )
+    const kinds = [...new Set(places.own.map(name => name.split('.')[0]))].sort()
+    t.same(kinds, [
+      'control',
+      'end',
+      'exchange',
+      'features',
+      'labels',
+      'partials',
+      'sampleIndices',
+      'scratch',
+      'targets',
+    ])
+  },
+)
 
 /** Digests of the tensors of a run's newest checkpoint. */
 function stateOf(run: string): Record<string, string> {

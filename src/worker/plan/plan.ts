@@ -3,7 +3,7 @@
  * Main thread.
  */
 
-import { availableParallelism } from 'node:os'
+import { availableParallelism, cpus } from 'node:os'
 import { type Augmentation, isPlain } from '../../augment/transform.js'
 import type { Experiment } from '../../config/schema.js'
 import type { DatasetSource } from '../../data/dataset.js'
@@ -22,7 +22,7 @@ import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import { rowsPerStep } from './clock.js'
 import { choosePartials, type Link } from './cost.js'
 import { type Layout, planLayout } from './layout.js'
-import { type PlannedRanks, PROTOCOL, type RunPlan, type Split } from './run-plan.js'
+import { type HostRanks, type PlannedRanks, PROTOCOL, type RunPlan, type Split } from './run-plan.js'
 import { rowsOfGroups } from './sharing.js'
 import { type Windows, windowsFor } from './windows.js'
 
@@ -41,7 +41,12 @@ export interface PlanOptions {
   /** Splits that will be read; images that none of them needs take no memory. */
   readonly splits: readonly Split[]
   /** Ranks of the run, and the workers of this one; default: this process alone. */
-  readonly ranks?: Omit<PlannedRanks, 'partials'> & { readonly ownWorkers: number; readonly link: Link }
+  readonly ranks?: Omit<HostRanks, 'hugeOffset'> & {
+    readonly ownWorkers: number
+    readonly link: Link
+    /** Whether all are on one host and share memory. */
+    readonly shareMemory: boolean
+  }
 }
 
 /** Turns of a barrier's loop, about 50 µs: longer than most waits of a small network, shorter than a sleep costs a large one. */
@@ -119,21 +124,30 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     allReduce: compute.allReduce,
     workers,
     ranks: null,
-    spinTurns: workers <= availableParallelism() ? SPIN_TURNS : 0,
+    host: null,
+    spinTurns: workers <= availableParallelism() && allWorkers <= coresFor(options) ? SPIN_TURNS : 0,
     input: { dtype: data.dtype, scaled: isScaled(experiment.data, data) },
     rows: { train: 0, validation: 0, test: 0 },
     windows: windowsOf(experiment, data, options, features),
     images,
   }
   if (options.ranks) {
-    const { rank, size, link } = options.ranks
-    const partials = choosePartials(plan, size, link)
-    Object.assign(plan, { ranks: { rank, size, workers: allWorkers, partials } satisfies PlannedRanks })
+    const { rank, size, link, shareMemory } = options.ranks
+    const all = { rank, size, workers: allWorkers }
+    Object.assign(
+      plan,
+      shareMemory
+        ? { host: { ...all, hugeOffset: null } satisfies HostRanks }
+        : { ranks: { ...all, partials: choosePartials(plan, size, link) } satisfies PlannedRanks },
+    )
   }
   const layout = planLayout(plan, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
   return { plan, layout, backendReason: reason, backendAdvice: advice }
 }
+
+/** Cores for the workers of all ranks that wait for each other at a barrier; of others, nobody knows. */
+const coresFor = ({ ranks }: PlanOptions): number => (ranks?.shareMemory ? cpus().length : Number.POSITIVE_INFINITY)
 
 /** Throws ConfigError where features have no places beside each other. */
 function refuseTables(data: DatasetSource): void {

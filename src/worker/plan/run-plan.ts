@@ -15,7 +15,7 @@ import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 13
+export const PROTOCOL = 14
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -26,6 +26,12 @@ export interface PlannedRanks {
   readonly workers: number
   /** By block: whether sums of gradients are exchanged in place of the rows that they are made of. */
   readonly partials: readonly boolean[]
+}
+
+/** This rank and the others of its host, which share memory (ffi/host-memory.ts), and the workers of all together. */
+export interface HostRanks extends Pick<PlannedRanks, 'rank' | 'size' | 'workers'> {
+  /** Byte of a huge page where the arena of this process begins: what is shared begins with such a page. null: there is no arena yet. */
+  readonly hugeOffset: number | null
 }
 
 /** A run, reduced to what its workers need. Plain data: the same plan gives the same layout and program on every thread. */
@@ -89,6 +95,8 @@ export interface RunPlan {
   readonly workers: number
   /** Ranks that share the steps (program/ranks.ts), and the workers of all of them together; null: this process alone. */
   readonly ranks: PlannedRanks | null
+  /** Ranks of one host, whose workers are one team over memory that all have; `ranks` is null then. null: there are none. */
+  readonly host: HostRanks | null
   /** Turns of the barrier's loop before it sleeps; 0 where threads outnumber cores. */
   readonly spinTurns: number
   /** Rows of each split of the run. */

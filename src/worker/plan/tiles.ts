@@ -4,7 +4,7 @@
 import type { Backend, Range, Tile } from '../../kernels/backend.js'
 import type { EmbeddingShape } from '../../model/embedding.js'
 import { weightDims } from '../../model/parameters.js'
-import type { PlannedRanks, RunPlan } from './run-plan.js'
+import type { HostRanks, PlannedRanks, RunPlan } from './run-plan.js'
 
 export interface LayerTile {
   readonly layer: number
@@ -17,7 +17,12 @@ export const limitsWeights = ({ maxNorm, widths }: RunPlan, layer: number): bool
 
 /** Settings that decide the tiles. */
 export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipNorm'> &
-  Partial<Pick<RunPlan, 'convolutions'> & { readonly ranks: Pick<PlannedRanks, 'workers'> | null }>
+  Partial<
+    Pick<RunPlan, 'convolutions'> & {
+      readonly ranks: Pick<PlannedRanks, 'workers'> | null
+      readonly host: Pick<HostRanks, 'workers'> | null
+    }
+  >
 
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
@@ -30,7 +35,7 @@ export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
     )
 
   function wanted(weights: number): number {
-    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * (plan.ranks?.workers ?? plan.workers)
+    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * ((plan.ranks ?? plan.host)?.workers ?? plan.workers)
     return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / MIN_TILE_WORK))
   }
 }

@@ -10,11 +10,14 @@
  */
 import type { IntTensor } from '../../tensor/tensor.js'
 import { CONTROL_STRIDE, Control } from '../plan/words.js'
+import type { Meeting } from './meeting.js'
 
 /** Longest sleep between two looks at the abort flag. */
 const SLEEP_MS = 100
 /** More than any stage has tasks; claims that follow cannot overflow it. */
 const NO_TASK_LEFT = 2 ** 30
+
+const ABORTED = 'aborted: another worker failed'
 
 /** Thrown at a barrier when another thread raised the abort flag: not this worker's fault. */
 export class AbortedError extends Error {
@@ -29,8 +32,20 @@ export class ThreadTeam {
   /** The word whose request to stop counts. */
   readonly #stop: number
 
-  /** `isShared`: other ranks run the same steps, and stop after the same one. */
-  constructor(control: IntTensor, id: number, size: number, spinTurns: number, isShared = false) {
+  readonly #ofHost: Meeting | null
+  /** The same while this worker is one of the team of all ranks; else null. */
+  #meeting: Meeting | null = null
+
+  /** `isShared`: other ranks run the same steps, and stop after the same one. `ofHost`: where those that share memory meet. */
+  constructor(
+    control: IntTensor,
+    id: number,
+    size: number,
+    spinTurns: number,
+    isShared = false,
+    ofHost: Meeting | null = null,
+  ) {
+    this.#ofHost = ofHost
     this.id = id
     this.size = size
     this.#words = control.data
@@ -38,9 +53,20 @@ export class ThreadTeam {
     this.#stop = isShared ? Control.agreedStop : Control.stop
   }
 
+  /** Runs `work` as one of the team that the workers of all ranks are, where these share memory. */
+  withOthers<T>(work: () => T): T {
+    this.#meeting = this.#ofHost
+    try {
+      return work()
+    } finally {
+      this.#meeting = null
+    }
+  }
+
   /** The next task of the stage that no worker has claimed. */
   claim(): number {
-    return Atomics.add(this.#words, Control.claim, 1)
+    if (!this.#meeting) return Atomics.add(this.#words, Control.claim, 1)
+    return Atomics.load(this.#words, Control.abort) === 0 ? this.#meeting.claim() : NO_TASK_LEFT
   }
 
   /** Notes the step that this worker is in, for the message if it dies. */
@@ -48,13 +74,17 @@ export class ThreadTeam {
     Atomics.store(this.#words, Control.workerStep + CONTROL_STRIDE * this.id, step)
   }
 
-  /** Waits until all workers are here. `last` runs in the last one to arrive, before the others continue. */
-  barrier(last?: () => void): void {
+  /**
+   * Waits until all workers of the team are here. `last` runs in the last one of this process to arrive, before the others continue. `key`: number
+   * of the stage, which ranks compare.
+   */
+  barrier(last?: () => void, key = 0): void {
     const words = this.#words
     const generation = Atomics.load(words, Control.generation)
     if (Atomics.add(words, Control.arrived, 1) === this.size - 1) {
       Atomics.store(words, Control.arrived, 0)
       Atomics.store(words, Control.claim, 0)
+      if (this.#meeting) this.#meet(this.#meeting, key)
       Atomics.store(words, Control.latchedFault, Atomics.load(words, Control.fault))
       last?.()
       Atomics.add(words, Control.generation, 1)
@@ -106,8 +136,15 @@ export class ThreadTeam {
     return Atomics.load(this.#words, Control.stopped) !== 0
   }
 
+  #meet(meeting: Meeting, key: number): void {
+    const fault = meeting.meet(key, Atomics.load(this.#words, Control.fault), () => {
+      throw new AbortedError(ABORTED)
+    })
+    if (fault !== 0) this.reportFault(fault)
+  }
+
   #leaveIfAborted(): void {
-    if (Atomics.load(this.#words, Control.abort) !== 0) throw new AbortedError('aborted: another worker failed')
+    if (Atomics.load(this.#words, Control.abort) !== 0) throw new AbortedError(ABORTED)
   }
 }
 

@@ -53,7 +53,7 @@ export function runStages<C>(
       done++
     }
     const arrived = performance.now()
-    team.barrier(atBarrier && (() => atBarrier(s)))
+    team.barrier(atBarrier && (() => atBarrier(s)), s)
     of.workMs += arrived - started
     of.waitMs += performance.now() - arrived
     of.tasks += done

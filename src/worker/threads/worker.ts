@@ -18,7 +18,7 @@ import { deriveProgram, initialProgram, restoreProgram, snapshotProgram } from '
 import { trainProgram } from '../program/train.js'
 import { ThreadTeam } from './barrier.js'
 import type { TrainWorker } from './protocol.js'
-import { rankTeam, stateTensors } from './rank-team.js'
+import { meetingOf, rankTeam, stateTensors } from './rank-team.js'
 import { guarded, runStages, takeTimes, timed } from './run-stages.js'
 import { runSpan, type SpanParts } from './span.js'
 
@@ -36,10 +36,13 @@ export function createWorker(): TrainWorker {
     if (!opened) throw new Error('worker: called before open()')
     return opened
   }
-  /** Runs a program over the state once. */
-  const runOnce = (programOf: (opened: Opened) => Stage<null>[]): number => {
+  /** Runs a program over the state once. `together`: with the ranks that share memory; else they are idle. */
+  const runOnce = (programOf: (opened: Opened) => Stage<null>[], together = false): number => {
     const of = get()
-    return guarded(of.team, () => runStages(programOf(of).map(timed), null, of.team))
+    return guarded(of.team, () => {
+      const run = () => runStages(programOf(of).map(timed), null, of.team)
+      return together ? of.team.withOthers(run) : run()
+    })
   }
 
   return {
@@ -55,7 +58,7 @@ export function createWorker(): TrainWorker {
     use(name) {
       opened = kept.get(name)
     },
-    initialise: () => void runOnce(({ parts }) => [...initialProgram(parts), ...beginMoments(parts)]),
+    initialise: () => void runOnce(({ parts }) => [...initialProgram(parts), ...beginMoments(parts)], true),
     gather: (what, into) => void runOnce(({ parts, state }) => gatherProgram(parts, what, snapshotOf(state, into))),
     share: from => void runOnce(({ parts, state }) => shareProgram(parts, snapshotOf(state, from))),
     derive: () => void runOnce(({ parts }) => deriveProgram(parts)),
@@ -63,7 +66,7 @@ export function createWorker(): TrainWorker {
     restore: from => void runOnce(({ parts, state }) => restoreProgram(parts, state, new Float32Array(from))),
     run(fromStep, toStep, options = {}) {
       const of = get()
-      return guarded(of.team, () => runSpan(of, fromStep, toStep, options))
+      return guarded(of.team, () => of.team.withOthers(() => runSpan(of, fromStep, toStep, options)))
     },
     evaluate(split, outputs, range) {
       const { parts, team, pieceRows } = get()
@@ -99,6 +102,7 @@ async function openPlan(
   const native = plan.library && (await openLibrary(plan.library, plan.precision, memory))
   const kernels = backend.instantiate({ memory, module, scratchByteOffset, native })
   const { train, validation, test } = layout.sampleIndices
+  const meeting = meetingOf(plan, layout, memory)
   const parts: ProgramParts = {
     plan,
     backend,
@@ -119,7 +123,10 @@ async function openPlan(
   if (unfit.length > 0) throw new Error(`${unfit[0]}: this kind of layer cannot be trained by several ranks yet`)
   return {
     parts,
-    team: new ThreadTeam(viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns, parts.ranks !== null),
+    team: new ThreadTeam(
+      ...([viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns] as const),
+      ...([parts.ranks !== null || meeting !== null, meeting] as const),
+    ),
     pieceRows: layout.bufferRows,
     clock: startClock(plan),
     train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
