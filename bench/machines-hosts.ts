@@ -25,6 +25,9 @@ interface Measured {
   readonly gbits: number
   /** As `doctor` measures it between the ranks. */
   readonly bytesPerMs: number
+  readonly latencyMs: number
+  /** Bytes that a thread copies in a millisecond, from memory to memory. */
+  readonly copiedPerMs: number
   readonly bytes: number
   readonly aloneMs: readonly number[]
   readonly ms: readonly number[]
@@ -43,7 +46,8 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
     for (const batch of batches) {
       for (const rate of gbits) {
         hosts.limit(1e9 * rate)
-        const bytesPerMs = await bandwidthOf(launcher)
+        const link = await linkOf(launcher)
+        const copiedPerMs = copySpeed()
         const [aloneMs, ms]: [number[], number[]] = [[], []]
         let bytes = 0
         for (let turn = 0; turn < turns; turn++) {
@@ -53,7 +57,7 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
           ms.push(over.stepMs)
           bytes = over.bytes
         }
-        results.push({ batch, gbits: rate, bytesPerMs, bytes, aloneMs, ms })
+        results.push({ batch, gbits: rate, ...link, copiedPerMs, bytes, aloneMs, ms })
       }
     }
   } finally {
@@ -63,15 +67,37 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
   return reportOf(options, results)
 }
 
-/** Bytes that a rank gets in a millisecond of a large exchange, as the ranks themselves measure it. */
-async function bandwidthOf(launcher: readonly string[]): Promise<number> {
+/** Bytes that a rank gets in a millisecond of a large exchange, and milliseconds of a small one, as the ranks themselves measure them. */
+async function linkOf(launcher: readonly string[]): Promise<Pick<Measured, 'bytesPerMs' | 'latencyMs'>> {
   const [program, ...args] = [...launcher, process.execPath, MAIN, 'doctor', '--json']
-  const report = JSON.parse(await finished(program, args)) as { mpi: { ranks: { bytesPerSecond: number } } }
-  return report.mpi.ranks.bytesPerSecond / 1000
+  const report = JSON.parse(await finished(program, args)) as {
+    mpi: { ranks: { bytesPerSecond: number; latencyUs: number } }
+  }
+  const { bytesPerSecond, latencyUs } = report.mpi.ranks
+  return { bytesPerMs: bytesPerSecond / 1000, latencyMs: latencyUs / 1000 }
 }
 
-/** time = T / N + bytes / bandwidth */
-const predictedMs = ({ aloneMs, bytes, bytesPerMs }: Measured): number => median(aloneMs) + bytes / bytesPerMs
+/** Copies as exchanges make them, between memory that is in no cache. */
+function copySpeed(): number {
+  const words = COPIED_BYTES / 4
+  const memory = new Int32Array(new SharedArrayBuffer(2 * COPIED_BYTES)).fill(1)
+  const times = Array.from({ length: COPY_TURNS }, () => {
+    const started = performance.now()
+    memory.copyWithin(words, 0, words)
+    return performance.now() - started
+  })
+  return COPIED_BYTES / median(times)
+}
+
+const COPIED_BYTES = 2 ** 27
+const COPY_TURNS = 5
+
+/** Exchanges of a step: the outputs and the deltas of each hidden layer but the deltas of the last, which come with the loss; loss; weights. */
+const EXCHANGES = 2 * (REFERENCE_WIDTHS.length - 2) + 1
+
+/** time = T / N + bytes / bandwidth + 2 · bytes / copied + 2 · exchanges · latency */
+const predictedMs = ({ aloneMs, bytes, bytesPerMs, copiedPerMs, latencyMs }: Measured): number =>
+  median(aloneMs) + bytes / bytesPerMs + (2 * bytes) / copiedPerMs + 2 * EXCHANGES * latencyMs
 
 function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
   const { mpi, turns, steps, backend } = options
@@ -80,8 +106,9 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
     title: `training ${REFERENCE_WIDTHS.join('-')} on two hosts of one worker each (network namespaces, tbf), ${mpi}, f32, ${backend}`,
     method: [
       `${turns} turns of each side, one after the other, each a run of its own of ${steps} steps an epoch, the first epoch a warm-up; medians over the turns.`,
-      '  Predicted: the step of one process with two workers, as both hosts are this machine, + bytes that a rank got in a step / bandwidth,',
-      '  which the ranks have measured. "spread": between the quartiles.',
+      '  Predicted by docs/machines.md: the step of one process with two workers, as both hosts are this machine, + bytes that a rank got in a step',
+      '  / bandwidth, which the ranks have measured, + two copies of these bytes, + two small exchanges for each exchange. "spread": between the',
+      '  quartiles.',
     ],
     tables: [
       {
@@ -91,6 +118,8 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
           'batch',
           'Gbit/s',
           'measured GB/s',
+          'latency ms',
+          'copies GB/s',
           'MB',
           'one process',
           'predicted',
@@ -99,11 +128,13 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
           'difference',
         ],
         rows: results.map(result => {
-          const { batch, gbits, bytesPerMs, bytes, aloneMs, ms } = result
-          const numbers = [bytesPerMs / 1e6, bytes / 1e6, median(aloneMs), predictedMs(result), median(ms)]
-          const [rate, ...others] = numbers
+          const { batch, gbits, bytesPerMs, latencyMs, copiedPerMs, bytes, aloneMs, ms } = result
+          const rates = [bytesPerMs / 1e6, latencyMs, copiedPerMs / 1e6]
+          const others = [bytes / 1e6, median(aloneMs), predictedMs(result), median(ms)]
           return [
-            ...[String(batch), String(gbits), rate.toFixed(3), ...others.map(value => value.toFixed(1))],
+            ...[String(batch), String(gbits)],
+            ...rates.map(value => value.toFixed(3)),
+            ...others.map(value => value.toFixed(1)),
             ...[spread(summarise(ms)), median(ms) / predictedMs(result) - 1].map(
               share => `${(100 * share).toFixed(1)} %`,
             ),
