@@ -55,8 +55,8 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
-  const link = ranks ? await linkOf(ranks, asked) : ASSUMED_LINK
   const shareMemory = ranks !== undefined && (await offerMemory(ranks))
+  const link = ranks && !shareMemory ? await linkOf(ranks, asked) : ASSUMED_LINK
   const planned = await prepareSession(
     asked,
     loaded.baseDir,
@@ -89,7 +89,13 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const startedAt = new Date().toISOString()
   ranks?.tell({
     ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: allWorkers(prepared.plan) },
-    ...{ model: model.spec, known, link, shareMemory, source: sharedSource(asked, prepared.data) },
+    ...{
+      model: model.spec,
+      known,
+      link,
+      shareMemory: prepared.plan.host !== null,
+      source: sharedSource(asked, prepared.data),
+    },
   } satisfies Told)
   const directory =
     options.runDir === null

@@ -86,7 +86,8 @@ export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise
  * GRADLOOM_HOST_MEMORY=0 on rank 0: they do not. Rank 0.
  */
 export async function offerMemory(ranks: SharedRun): Promise<boolean> {
-  const made = process.env.GRADLOOM_HOST_MEMORY === '0' ? null : await createHostMemory()
+  if (ranks.size === 1 || process.env.GRADLOOM_HOST_MEMORY === '0') return false
+  const made = await createHostMemory()
   if (!made) return false
   ranks.tell({ call: 'openMemory', offer: made.offer } satisfies Told)
   const isEverywhere = ((await ranks.nextOfAll()) as boolean[]).every((isOpen, rank) => rank === 0 || isOpen)

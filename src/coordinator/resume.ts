@@ -64,8 +64,8 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     // Needed only where no step is complete.
     const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
     const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
-    const link = ranks ? await linkOf(ranks, pinned) : ASSUMED_LINK
     const shareMemory = ranks !== undefined && (await offerMemory(ranks))
+    const link = ranks && !shareMemory ? await linkOf(ranks, pinned) : ASSUMED_LINK
     const prepared = await prepareSession(
       pinned,
       path,
@@ -79,7 +79,13 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
     ranks?.tell({
       ...{ call: 'open', experiment: pinned, baseDir: path, workers: allWorkers(prepared.plan) },
-      ...{ model: model.spec, known, link, shareMemory, source: sharedSource(pinned, prepared.data) },
+      ...{
+        model: model.spec,
+        known,
+        link,
+        shareMemory: prepared.plan.host !== null,
+        source: sharedSource(pinned, prepared.data),
+      },
     } satisfies Told)
     const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {

@@ -215,15 +215,15 @@ export class Session {
     this.#stateIsWhole()
   }
 
-  /** Over ranks: brings what only its owner has to rank 0, into its snapshot. All call it, and `share`, which sends rank 0's state to them. */
+  /** Over ranks of which each has memory of its own: brings what only its owner has to rank 0, into its snapshot. All call it, and `share`, which sends rank 0's state to them. */
   async gather(what: Gathered, into: SharedArrayBuffer | null = null): Promise<void> {
-    if (this.ranks === null) return
+    if (this.plan.ranks === null) return
     this.#lead({ call: 'gather', what })
     await this.#all('gather', worker => worker.gather(what, into))
   }
 
   async share(from: SharedArrayBuffer | null = null): Promise<void> {
-    if (this.ranks === null) return
+    if (this.plan.ranks === null) return
     this.#lead({ call: 'share' })
     await this.#all('share', worker => worker.share(from))
   }

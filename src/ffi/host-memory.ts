@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, writeSync } from 'node:fs'
 import { RunError } from '../errors.js'
+import { formatBytes } from '../format.js'
 import { loadKoffi } from './koffi.js'
 import { addressOf, HUGE_PAGE_BYTES } from './memory.js'
 
@@ -24,10 +25,11 @@ export async function createHostMemory(): Promise<{ readonly fd: number; readonl
   try {
     const koffi = await loadKoffi()
     const create = koffi.load(null).func('int memfd_create(const char *name, unsigned int flags)')
+    const host = hostIdentity()
     const fd = (create as unknown as (name: string, flags: number) => number)('gradloom', MFD_CLOEXEC)
     if (fd < 0) return null
     const { dev, ino } = fstatSync(fd)
-    return { fd, offer: { host: hostIdentity(), pid: process.pid, fd, dev, ino } }
+    return { fd, offer: { host, pid: process.pid, fd, dev, ino } }
   } catch {
     return null // another C library, no koffi, or no /proc
   }
@@ -68,21 +70,25 @@ export async function mapHostMemory(
   const mmap = koffi
     .load(null)
     .func('intptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int file, int64_t offset)')
-  // All write the same last byte, which makes the file large enough and never smaller.
-  writeSync(fd, new Uint8Array(1), 0, 1, bytes - 1)
   const address = (await addressOf(memory)) + byteOffset
-  const at = (mmap as unknown as Mmap)(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0)
-  closeSync(fd)
-  if (Number(at) === address) {
-    if (bytes >= MIN_HUGE_BYTES) await collapse(new Uint8Array(memory.buffer, byteOffset, bytes), address)
-    return
+  try {
+    // All write the same last byte, which makes the file large enough and never smaller.
+    writeSync(fd, new Uint8Array(1), 0, 1, bytes - 1)
+    const at = (mmap as unknown as Mmap)(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0)
+    if (Number(at) !== address) throw new Error('mmap has failed')
+  } catch (cause) {
+    throw new RunError(
+      `memory: the system refuses ${formatBytes(bytes)} that the ranks of this host would share (${(cause as Error).message}); ` +
+        'GRADLOOM_HOST_MEMORY=0 in the environment of rank 0 has them send everything',
+      { cause },
+    )
+  } finally {
+    closeSync(fd)
   }
-  throw new RunError('memory: the system refuses memory that the ranks of this host would share', {
-    hint: 'GRADLOOM_HOST_MEMORY=0 in the environment of rank 0 lets them send everything through MPI',
-  })
+  if (bytes >= MIN_HUGE_BYTES) await collapse(new Uint8Array(memory.buffer, byteOffset, bytes), address)
 }
 
-/** Less is not worth it. */
+/** Less is not worth huge pages. */
 const MIN_HUGE_BYTES = 2 ** 25
 
 /**

@@ -14,6 +14,8 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { loadKoffi } from '../ffi/koffi.js'
 import { bindMpi, loadMpi, type Mpi, type MpiRequest } from '../ffi/mpi/library.js'
+import { measureLink } from './measure.js'
+import { Parts, sharedWords } from './parts.js'
 import { type Attachment, type CommStart, type FromComm, secondNow, type ToComm } from './protocol.js'
 import {
   bytesOf,
@@ -41,9 +43,8 @@ const CALL_BYTES = 2 ** 26
 const MIN_PART_BYTES = 2 ** 20
 /** Byte from which incoming parts are counted; outgoing ones are from 0, since Open MPI takes equal addresses for an exchange in place. */
 const COMING_BASE = 64
-/** Small exchanges that are timed together, and bytes of all ranks of a large one. */
-const MEASURED_TIMES = 20
-const MEASURED_BYTES = 2 ** 23
+/** Largest part with which an exchange begins before all have met: it is under way while they do. */
+const EARLY_BYTES = 2 ** 20
 /** Tags of messages: kind and length, then the text. */
 const HEAD = 1
 const BODY = 2
@@ -57,35 +58,6 @@ class Failure extends Error {
   constructor(rank: number | null, message: string) {
     super(message)
     this.rank = rank
-  }
-}
-
-/** Memory that does not move while MPI has its address. */
-const sharedWords = (count: number): Int32Array => new Int32Array(new SharedArrayBuffer(4 * count))
-
-/** The pieces of the parts of all ranks that one call exchanges. */
-class Parts {
-  readonly #bytes: Int32Array
-  readonly #places: Int32Array
-
-  constructor(size: number) {
-    this.#bytes = sharedWords(size)
-    this.#places = sharedWords(size)
-  }
-
-  /** Returns bytes and places of the next `most` bytes of each part, after those that are done; the places are counted from `base` on. */
-  take(
-    counts: Int32Array,
-    places: Int32Array,
-    done: number,
-    most: number,
-    base = 0,
-  ): readonly [Int32Array, Int32Array] {
-    for (let rank = 0; rank < counts.length; rank++) {
-      this.#bytes[rank] = Math.max(0, Math.min(most, counts[rank] - done))
-      this.#places[rank] = places[rank] + Math.min(done, counts[rank]) - base
-    }
-    return [this.#bytes, this.#places]
   }
 }
 
@@ -115,7 +87,7 @@ class Communication {
   readonly #headBytes: Int32Array
   readonly #headPlaces: Int32Array
   readonly #parts: Parts
-  readonly #comingParts: Parts
+  readonly #coming: Parts
 
   constructor(mpi: Mpi, rank: number, size: number, { deadlineMs, entered }: CommStart) {
     this.#mpi = mpi
@@ -130,7 +102,7 @@ class Communication {
     this.#headPlaces = sharedWords(size)
     for (let of = 0; of < size; of++) this.#headPlaces[of] = 4 * Head.WORDS * of
     this.#parts = new Parts(size)
-    this.#comingParts = new Parts(size)
+    this.#coming = new Parts(size)
   }
 
   serve(): void {
@@ -159,8 +131,9 @@ class Communication {
       else if (order.kind === 'timeout') this.#deadlineMs = order.ms
       else if (order.kind === 'send') this.#sendText(order.to, order.text, order.isError === true)
       else if (order.kind === 'broadcast') this.#broadcast(order)
-      else if (order.kind === 'measure') this.#measure()
-      else {
+      else if (order.kind === 'measure') {
+        post({ kind: 'measured', ...measureLink(this.#mpi, this.#rank, this.#size, (...of) => this.#wait(...of)) })
+      } else {
         this.#finish()
         return true
       }
@@ -175,37 +148,20 @@ class Communication {
       bytes: new Uint8Array(buffer, to.buffer.byteOffset, to.buffer.bytes),
       all: new Int32Array(buffer),
     }
-    this.#exchanges = Atomics.load(this.#words, Exchange.done)
-  }
-
-  /** All ranks measure together: a few small exchanges, then large ones: the median, since a link may have a buffer for the first. */
-  #measure(): void {
-    const timed = (act: () => void): number => {
-      const started = performance.now()
-      act()
-      return performance.now() - started
-    }
-    const small = () =>
-      this.#wait(this.#mpi.allgatherv(new Uint8Array(this.#heads.buffer), this.#headBytes, this.#headPlaces), SLEEP_MS)
-    const part = Math.floor(MEASURED_BYTES / this.#size)
-    const bytes = new Uint8Array(new SharedArrayBuffer(part * this.#size))
-    const counts = sharedWords(this.#size).fill(part)
-    const places = sharedWords(this.#size)
-    for (let rank = 0; rank < this.#size; rank++) places[rank] = part * rank
-    const large = () => this.#wait(this.#mpi.allgatherv(bytes, counts, places), DATA_SLEEP_MS)
-    small()
-    const latencyMs = timed(() => Array.from({ length: MEASURED_TIMES }, small)) / MEASURED_TIMES
-    const [, ms] = [large, large, large].map(timed).sort((a, b) => a - b)
-    post({ kind: 'measured', latencyMs, bytesPerMs: (bytes.length - part) / Math.max(ms, 1e-3) })
+    this.#exchanges = Atomics.load(this.#words, Exchange.requested)
   }
 
   #exchangeIfAsked(): void {
     const words = this.#words
     if (Atomics.load(words, Exchange.requested) === this.#exchanges) return
     const started = performance.now()
-    const fault = this.#meetAndCompare()
+    const meeting = this.#meet()
+    const isSmall = words[Exchange.largest] <= EARLY_BYTES
+    const early = isSmall && words[Exchange.largest] > 0 ? this.#beginPart(0, EARLY_BYTES) : null
+    const fault = this.#compare(meeting)
+    if (early) this.#wait(early, DATA_SLEEP_MS)
     // Nothing that was computed beside a fault is looked at.
-    if (fault === 0) this.#exchangeParts()
+    if (fault === 0) this.#exchangeParts(isSmall)
     this.#waitedUs += 1000 * (performance.now() - started)
     this.#exchanges++
     Atomics.store(words, Exchange.faultOfAll, fault)
@@ -213,9 +169,9 @@ class Communication {
     Atomics.notify(words, Exchange.done)
   }
 
-  /** Meets the others, sees that all are at the same place of the same program, and returns the smallest fault of all. */
-  #meetAndCompare(): number {
-    const { all, stop, agreedStop } = this.#attached!
+  /** Begins to tell the others where this rank is. */
+  #meet(): MpiRequest {
+    const { all, stop } = this.#attached!
     const [words, heads] = [this.#words, this.#heads]
     const own = this.#rank * Head.WORDS
     heads[own + Head.count] = this.#exchanges
@@ -225,8 +181,14 @@ class Communication {
     heads[own + Head.stop] = Atomics.load(all, stop / 4)
     heads[own + Head.waited] = this.#waitedUs
     heads[own + Head.received] = this.#received
-    this.#wait(this.#mpi.allgatherv(new Uint8Array(heads.buffer), this.#headBytes, this.#headPlaces), SLEEP_MS)
+    return this.#mpi.allgatherv(new Uint8Array(heads.buffer), this.#headBytes, this.#headPlaces)
+  }
 
+  /** Meets the others, sees that all are at the same place of the same program, and returns the smallest fault of all. */
+  #compare(meeting: MpiRequest): number {
+    const { all, agreedStop } = this.#attached!
+    const [words, heads, own] = [this.#words, this.#heads, this.#rank * Head.WORDS]
+    this.#wait(meeting, SLEEP_MS)
     let [fault, stopped] = [0, 0]
     const waits = waitsOf(words, this.#size)
     const received = receivedOf(words, this.#size)
@@ -248,32 +210,43 @@ class Communication {
     return fault
   }
 
-  #exchangeParts(): void {
-    const [words, mpi, size] = [this.#words, this.#mpi, this.#size]
-    const { bytes } = this.#attached!
-    const [counts, places] = [bytesOf(words, size), placesOf(words, size)]
-    const operation = words[Exchange.operation]
-    const [comingCounts, comingPlaces] =
-      operation === Operation.alltoall ? [comingBytesOf(words, size), comingPlacesOf(words, size)] : [counts, places]
+  /** Exchanges all parts, unless that `isDone`, and counts what has come. */
+  #exchangeParts(isDone: boolean): void {
+    const [words, size] = [this.#words, this.#size]
     const largest = words[Exchange.largest]
     const part = Math.max(MIN_PART_BYTES, Math.floor(CALL_BYTES / size))
-    for (let done = 0; done < largest; done += part) {
-      const [own, ownAt] = this.#parts.take(counts, places, done, part)
-      const [coming, comingAt] = this.#comingParts.take(comingCounts, comingPlaces, done, part, COMING_BASE)
-      const request =
-        operation === Operation.broadcast
-          ? mpi.broadcast(bytes.subarray(ownAt[0], ownAt[0] + own[0]))
-          : operation === Operation.gather
-            ? mpi.gatherv(bytes, this.#rank, own, ownAt)
-            : operation === Operation.alltoall
-              ? mpi.alltoallv([bytes, own, ownAt], [bytes.subarray(COMING_BASE), coming, comingAt])
-              : mpi.allgatherv(bytes, own, ownAt)
-      this.#wait(request, DATA_SLEEP_MS)
+    for (let done = isDone ? largest : 0; done < largest; done += part) {
+      this.#wait(this.#beginPart(done, part), DATA_SLEEP_MS)
     }
+    const operation = words[Exchange.operation]
     if (operation === Operation.gather && this.#rank !== 0) return
+    const [coming] = this.#comingParts(operation)
     let received = 0
-    for (let rank = 0; rank < size; rank++) if (rank !== this.#rank) received += comingCounts[rank] / 4
+    for (let rank = 0; rank < size; rank++) if (rank !== this.#rank) received += coming[rank] / 4
     this.#received += received
+  }
+
+  /** Bytes and places of what comes from each rank. */
+  #comingParts(operation: number): readonly [Int32Array, Int32Array] {
+    const [words, size] = [this.#words, this.#size]
+    return operation === Operation.alltoall
+      ? [comingBytesOf(words, size), comingPlacesOf(words, size)]
+      : [bytesOf(words, size), placesOf(words, size)]
+  }
+
+  /** Begins the exchange of `most` bytes of each part, after those that are done. */
+  #beginPart(done: number, most: number): MpiRequest {
+    const [words, mpi, size] = [this.#words, this.#mpi, this.#size]
+    const { bytes } = this.#attached!
+    const operation = words[Exchange.operation]
+    const [own, ownAt] = this.#parts.take(bytesOf(words, size), placesOf(words, size), done, most)
+    const [coming, comingAt] = this.#coming.take(...this.#comingParts(operation), done, most, COMING_BASE)
+    if (operation === Operation.broadcast) return mpi.broadcast(bytes.subarray(ownAt[0], ownAt[0] + own[0]))
+    if (operation === Operation.gather) return mpi.gatherv(bytes, this.#rank, own, ownAt)
+    if (operation === Operation.alltoall) {
+      return mpi.alltoallv([bytes, own, ownAt], [bytes.subarray(COMING_BASE), coming, comingAt])
+    }
+    return mpi.allgatherv(bytes, own, ownAt)
   }
 
   #broadcast({ memory, place }: Extract<ToComm, { kind: 'broadcast' }>): void {

@@ -174,3 +174,21 @@ t.test('a plan that does not fit 4 GiB is refused with the sum that shows why', 
   })
   t.ok(await planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
 })
+
+t.test(
+  'ranks of one host share memory unless the whole state does not fit into it, and each has moments of its own tiles',
+  async t => {
+    const planOf = async (width: number) => {
+      const { experiment, baseDir } = resolveExperiment({
+        ...long,
+        model: { hidden: Array.from({ length: 5 }, () => width) },
+      })
+      const data = await openDataset(experiment.data, { baseDir })
+      const link = { latencyMs: 0.1, bytesPerMs: 1e6 }
+      const ranks = { rank: 1, size: 4, workers: 4, ownWorkers: 1, link, shareMemory: true }
+      return (await planRun(experiment, data, { purpose: 'train', splits: ['train'], ranks })).plan
+    }
+    t.match(await planOf(2000), { ranks: null, host: { rank: 1, size: 4, workers: 4 } })
+    t.match(await planOf(9600), { ranks: { rank: 1, size: 4, workers: 4 }, host: null })
+  },
+)

@@ -10,6 +10,7 @@ import type { DatasetSource } from '../../data/dataset.js'
 import { isScaled } from '../../data/input.js'
 import { embeddingsOf } from '../../data/table/encoding.js'
 import { ConfigError } from '../../errors.js'
+import type { Backend } from '../../kernels/backend.js'
 import { hasSparseActivations, loadBackend } from '../../kernels/backends.js'
 import { chooseCompute } from '../../kernels/choose-compute.js'
 import { convolutionsOf, networkText } from '../../model/convolution.js'
@@ -22,7 +23,7 @@ import { bytesPerElement, sizeOf } from '../../tensor/tensor.js'
 import { rowsPerStep } from './clock.js'
 import { choosePartials, type Link } from './cost.js'
 import { type Layout, planLayout } from './layout.js'
-import { type HostRanks, type PlannedRanks, PROTOCOL, type RunPlan, type Split } from './run-plan.js'
+import { type HostRanks, PROTOCOL, type RunPlan, type Split } from './run-plan.js'
 import { rowsOfGroups } from './sharing.js'
 import { type Windows, windowsFor } from './windows.js'
 
@@ -131,19 +132,20 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     windows: windowsOf(experiment, data, options, features),
     images,
   }
-  if (options.ranks) {
-    const { rank, size, link, shareMemory } = options.ranks
-    const all = { rank, size, workers: allWorkers }
-    Object.assign(
-      plan,
-      shareMemory
-        ? { host: { ...all, hugeOffset: null } satisfies HostRanks }
-        : { ranks: { ...all, partials: choosePartials(plan, size, link) } satisfies PlannedRanks },
-    )
-  }
-  const layout = planLayout(plan, kernels)
-  if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(plan, layout)
-  return { plan, layout, backendReason: reason, backendAdvice: advice }
+  const planned = options.ranks ? amongRanks(plan, kernels, options.ranks) : plan
+  const layout = planLayout(planned, kernels)
+  if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(planned, layout)
+  return { plan: planned, layout, backendReason: reason, backendAdvice: advice }
+}
+
+/** The plan of one of several ranks, which share memory if they can and all of the state fits into it: else each has moments of its own tiles. */
+function amongRanks(plan: RunPlan, backend: Backend, of: NonNullable<PlanOptions['ranks']>): RunPlan {
+  const { rank, size, workers, link } = of
+  const alone = { ...plan, ranks: { rank, size, workers, partials: choosePartials(plan, size, link) } }
+  if (!of.shareMemory) return alone
+  const together = { ...plan, host: { rank, size, workers, hugeOffset: null } }
+  const fits = (plan: RunPlan) => planLayout(plan, backend).bytes <= MAX_ARENA_BYTES
+  return fits(together) || !fits(alone) ? together : alone
 }
 
 /** Cores for the workers of all ranks that wait for each other at a barrier; of others, nobody knows. */

@@ -35,6 +35,7 @@ export class ThreadTeam {
   readonly #ofHost: Meeting | null
   /** The same while this worker is one of the team of all ranks; else null. */
   #meeting: Meeting | null = null
+  #first = 0
 
   /** `isShared`: other ranks run the same steps, and stop after the same one. `ofHost`: where those that share memory meet. */
   constructor(
@@ -53,9 +54,10 @@ export class ThreadTeam {
     this.#stop = isShared ? Control.agreedStop : Control.stop
   }
 
-  /** Runs `work` as one of the team that the workers of all ranks are, where these share memory. */
-  withOthers<T>(work: () => T): T {
+  /** Runs `work` as one of the team that the workers of all ranks are, where these share memory. `first`: number of its first stage. */
+  withOthers<T>(work: () => T, first = 0): T {
     this.#meeting = this.#ofHost
+    this.#first = first
     try {
       return work()
     } finally {
@@ -137,7 +139,7 @@ export class ThreadTeam {
   }
 
   #meet(meeting: Meeting, key: number): void {
-    const fault = meeting.meet(key, Atomics.load(this.#words, Control.fault), () => {
+    const fault = meeting.meet(this.#first + key, Atomics.load(this.#words, Control.fault), () => {
       throw new AbortedError(ABORTED)
     })
     if (fault !== 0) this.reportFault(fault)

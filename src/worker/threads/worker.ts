@@ -22,6 +22,9 @@ import { meetingOf, rankTeam, stateTensors } from './rank-team.js'
 import { guarded, runStages, takeTimes, timed } from './run-stages.js'
 import { runSpan, type SpanParts } from './span.js'
 
+/** Number of the first stage of a program that is run once, apart from those of a step, where ranks compare their places. */
+const ONCE = 1000
+
 interface Opened extends SpanParts {
   readonly parts: ProgramParts
   /** Rows of a piece of evaluation. */
@@ -41,7 +44,7 @@ export function createWorker(): TrainWorker {
     const of = get()
     return guarded(of.team, () => {
       const run = () => runStages(programOf(of).map(timed), null, of.team)
-      return together ? of.team.withOthers(run) : run()
+      return together ? of.team.withOthers(run, ONCE) : run()
     })
   }
 
