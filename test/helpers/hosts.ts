@@ -80,12 +80,12 @@ export class TwoHosts {
     return ['ip', 'netns', 'exec', a, 'unshare', '--uts', 'sh', '-c', start, 'sh', a, ...launcher]
   }
 
-  /** Limits what each host sends, with a queue so short that it delays next to nothing. */
+  /** Limits what each host sends, with a queue as long as that of a network card, so that little is lost. */
   limit(bitsPerSecond: number): void {
     // A token bucket must hold what comes between two ticks of the kernel's timer.
     const burst = Math.max(131072, Math.ceil(bitsPerSecond / 8 / 250))
     for (const name of this.names) {
-      const rate = ['root', 'tbf', 'rate', `${bitsPerSecond}bit`, 'burst', String(burst), 'latency', '2ms']
+      const rate = ['root', 'tbf', 'rate', `${bitsPerSecond}bit`, 'burst', String(burst), 'latency', '50ms']
       run('ip', 'netns', 'exec', name, 'tc', 'qdisc', 'replace', 'dev', DEVICE, ...rate)
     }
   }
