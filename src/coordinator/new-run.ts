@@ -13,19 +13,17 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import type { ManifestDetails } from '../run/manifest.js'
 import { refuseOtherData } from '../run/saved-run.js'
-import { ASSUMED_LINK } from '../worker/plan/cost.js'
+import { allWorkers } from '../worker/plan/tiles.js'
 import { type AutoOptions, autoCompute, type DecidedRun } from './auto-compute.js'
 import { expectSameForward, inputOfStart, knownScaling, NO_INPUT } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import {
-  allWorkers,
   compareRanks,
   expectRanks,
-  linkOf,
-  offerMemory,
   plannedRanks,
   ranksText,
   recordOf,
+  relationOf,
   type Told,
   warnOfBinding,
 } from './ranks.js'
@@ -55,14 +53,13 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const model = options.from === undefined || fromInput === 'new' ? NO_INPUT : await inputOfStart(options.from)
   // Task and loss that the experiment leaves to its data are the model's.
   expectSameForward(options.from ?? '', model, model.spec === null ? asked : withTask(asked, model.spec.task))
-  const shareMemory = ranks !== undefined && (await offerMemory(ranks))
-  const link = ranks && !shareMemory ? await linkOf(ranks, asked) : ASSUMED_LINK
+  const relation = ranks && (await relationOf(ranks, asked))
   const planned = await prepareSession(
     asked,
     loaded.baseDir,
     {
       ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-      ...(ranks && { ranks: plannedRanks(ranks, asked, { link, shareMemory }) }),
+      ...(ranks && { ranks: plannedRanks(ranks, asked, relation!) }),
     },
     options.data,
     model.spec,
@@ -89,13 +86,8 @@ export async function train(loaded: LoadedExperiment, options: NewRunOptions = {
   const startedAt = new Date().toISOString()
   ranks?.tell({
     ...{ call: 'open', experiment: asked, baseDir: loaded.baseDir, workers: allWorkers(prepared.plan) },
-    ...{
-      model: model.spec,
-      known,
-      link,
-      shareMemory: prepared.plan.host !== null,
-      source: sharedSource(asked, prepared.data),
-    },
+    ...{ ...relation!, shareMemory: prepared.plan.host !== null },
+    ...{ model: model.spec, known, source: sharedSource(asked, prepared.data) },
   } satisfies Told)
   const directory =
     options.runDir === null

@@ -23,6 +23,7 @@ import { ASSUMED_LINK, type Link } from '../worker/plan/cost.js'
 import type { Layout } from '../worker/plan/layout.js'
 import type { PlanOptions } from '../worker/plan/plan.js'
 import type { RunPlan } from '../worker/plan/run-plan.js'
+import { allWorkers } from '../worker/plan/tiles.js'
 import { Control } from '../worker/plan/words.js'
 import type { Gathered } from '../worker/program/shared-state.js'
 import { raiseAbort } from '../worker/threads/barrier.js'
@@ -39,7 +40,7 @@ export type RankCall =
 
 /** Message of rank 0 to the others: first what is trained, then each call, then that the run has ended, with its exit code. */
 export type Told =
-  | {
+  | (Relation & {
       readonly call: 'open'
       readonly experiment: Experiment
       readonly baseDir: string
@@ -48,9 +49,7 @@ export type Told =
       readonly known: KnownInput | null
       /** The data set, where rank 0 alone reads it; null: each rank opens its own. */
       readonly source: SourceFacts | null
-      readonly link: Link
-      readonly shareMemory: boolean
-    }
+    })
   /** All measure the link between them. */
   | { readonly call: 'measure' }
   /** All try to open memory of rank 0, and say whether they could. */
@@ -62,7 +61,7 @@ export type Told =
 export function plannedRanks(
   { rank, size, facts }: SharedRun,
   { compute }: Experiment,
-  { link, shareMemory }: { readonly link: Link; readonly shareMemory: boolean },
+  { link, shareMemory }: Relation,
   workers?: number,
 ): NonNullable<PlanOptions['ranks']> {
   const workersOf = ({ cores }: { readonly cores: number }) => (compute.workers === 'auto' ? cores : compute.workers)
@@ -70,11 +69,20 @@ export function plannedRanks(
   return { rank, size, workers: all, ownWorkers: workersOf(facts[rank]), link, shareMemory }
 }
 
-/** Workers of all ranks of a plan. */
-export const allWorkers = ({ ranks, host, workers }: RunPlan): number => (ranks ?? host)?.workers ?? workers
+/** Facts of the ranks that their plan depends on. */
+interface Relation {
+  readonly link: Link
+  readonly shareMemory: boolean
+}
+
+/** Whether ranks share memory, and else the link between them. Rank 0, before it plans; others answer in follow.ts. */
+export async function relationOf(ranks: SharedRun, experiment: Experiment): Promise<Relation> {
+  const shareMemory = await offerMemory(ranks)
+  return { shareMemory, link: shareMemory ? ASSUMED_LINK : await linkOf(ranks, experiment) }
+}
 
 /** The link between the ranks, measured where something depends on it. Rank 0. */
-export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise<Link> {
+async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise<Link> {
   if ((compute.gradientGroups ?? 1) === 1) return ASSUMED_LINK
   ranks.tell({ call: 'measure' } satisfies Told)
   const { latencyMs, bytesPerMs } = await ranks.measure()
@@ -85,7 +93,7 @@ export async function linkOf(ranks: SharedRun, { compute }: Experiment): Promise
  * Whether all ranks are on one host and can have memory together: rank 0 makes it, and asks the others, which keep it open until they know.
  * GRADLOOM_HOST_MEMORY=0 on rank 0: they do not. Rank 0.
  */
-export async function offerMemory(ranks: SharedRun): Promise<boolean> {
+async function offerMemory(ranks: SharedRun): Promise<boolean> {
   if (ranks.size === 1 || process.env.GRADLOOM_HOST_MEMORY === '0') return false
   const made = await createHostMemory()
   if (!made) return false

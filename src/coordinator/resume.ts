@@ -9,18 +9,16 @@ import type { RunSummary } from '../run/events.js'
 import { dataFromRun } from '../run/locate-data.js'
 import { RunLock } from '../run/lock.js'
 import { type Computed, refuseOtherData, type SavedRun, withBackendOf } from '../run/saved-run.js'
-import { ASSUMED_LINK } from '../worker/plan/cost.js'
+import { allWorkers } from '../worker/plan/tiles.js'
 import { inputOfResumed, knownScaling } from './model-input.js'
 import { prepareSession } from './prepare.js'
 import {
-  allWorkers,
   compareRanks,
   expectRanks,
-  linkOf,
-  offerMemory,
   plannedRanks,
   ranksText,
   recordOf,
+  relationOf,
   type Told,
   warnOfBinding,
 } from './ranks.js'
@@ -64,14 +62,13 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     // Needed only where no step is complete.
     const startedFrom = starts.length > 0 ? null : await locateStart(run.manifest?.from, path, options.fromPath)
     const model = await inputOfResumed(starts[0]?.checkpoint, startedFrom)
-    const shareMemory = ranks !== undefined && (await offerMemory(ranks))
-    const link = ranks && !shareMemory ? await linkOf(ranks, pinned) : ASSUMED_LINK
+    const relation = ranks && (await relationOf(ranks, pinned))
     const prepared = await prepareSession(
       pinned,
       path,
       {
         ...{ purpose: 'train', splits: ['train', 'validation', 'test'] },
-        ...(ranks && { ranks: plannedRanks(ranks, pinned, { link, shareMemory }) }),
+        ...(ranks && { ranks: plannedRanks(ranks, pinned, relation!) }),
       },
       options.data,
       model.spec,
@@ -79,13 +76,8 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
     const known = knownScaling(model, prepared.data, pinned.data, AS_TRAINED)
     ranks?.tell({
       ...{ call: 'open', experiment: pinned, baseDir: path, workers: allWorkers(prepared.plan) },
-      ...{
-        model: model.spec,
-        known,
-        link,
-        shareMemory: prepared.plan.host !== null,
-        source: sharedSource(pinned, prepared.data),
-      },
+      ...{ ...relation!, shareMemory: prepared.plan.host !== null },
+      ...{ model: model.spec, known, source: sharedSource(pinned, prepared.data) },
     } satisfies Told)
     const session = await Session.start({ ...prepared, ...(ranks && { ranks }) }, pinned, known, path)
     try {

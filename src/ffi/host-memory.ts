@@ -6,9 +6,9 @@ import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, writeSync }
 import { RunError } from '../errors.js'
 import { formatBytes } from '../format.js'
 import { loadKoffi } from './koffi.js'
-import { addressOf, HUGE_PAGE_BYTES } from './memory.js'
+import { addressOf, collapsePages } from './memory.js'
 
-/** What another process needs to open the file. */
+/** Facts with which another process opens the file. */
 export interface OfferedMemory {
   /** Host and namespaces: a number of a process means something within them alone, and hosts of a test differ by them. */
   readonly host: string
@@ -85,28 +85,11 @@ export async function mapHostMemory(
   } finally {
     closeSync(fd)
   }
-  if (bytes >= MIN_HUGE_BYTES) await collapse(new Uint8Array(memory.buffer, byteOffset, bytes), address)
+  if (bytes >= MIN_HUGE_BYTES) await collapsePages(memory.buffer, { from: byteOffset, to: byteOffset + bytes })
 }
 
 /** Less is not worth huge pages. */
 const MIN_HUGE_BYTES = 2 ** 25
-
-/**
- * Has Linux (6.1 and later) put memory that is mapped into huge pages, which asking for them does not for files in memory, if the system does not
- * say so: products miss addresses without them, and a step takes 8 to 15 % longer (measured). Where it does not, all is only slower.
- */
-async function collapse(mapped: Uint8Array, address: number): Promise<void> {
-  const koffi = await loadKoffi()
-  const madvise = koffi.load(null).func('int madvise(uintptr_t address, size_t bytes, int advice)')
-  const advise = madvise as unknown as (address: number, bytes: number, advice: number) => number
-  // A huge page of which nothing was ever read is refused.
-  for (let at = 0; at < mapped.length; at += HUGE_PAGE_BYTES) Atomics.load(mapped, at)
-  // Another rank may be at the same pages.
-  for (let turn = 0; turn < COLLAPSE_TURNS && advise(address, mapped.length, MADV_COLLAPSE) !== 0; turn++) {}
-}
-
-const COLLAPSE_TURNS = 3
-const MADV_COLLAPSE = 25
 
 type Mmap = (
   address: number,

@@ -26,7 +26,7 @@ export const Exchange = {
   largest: 82,
   /** Results: the smallest fault of all ranks. */
   faultOfAll: 96,
-  /** Where ranks share memory: microseconds that this one has waited for others since the start. */
+  /** Microseconds that this rank has waited for those that it shares memory with, since the start. */
   waited: 97,
   /**
    * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds
@@ -66,11 +66,15 @@ export const headAt = (rank: number, count: number): number => HEAD_STRIDE * (2 
 export const claimAt = (ranks: number, count: number): number => headAt(ranks, count)
 export const headWords = (ranks: number): number => headAt(ranks + 1, 0)
 
-/** Notes a fault unless a smaller one is known. */
-export function noteFault(words: Int32Array, code: number): void {
+/** The fault that counts of two, 0 being none: the smaller code. */
+export const smallerFault = (one: number, other: number): number =>
+  one === 0 || other === 0 ? one + other : Math.min(one, other)
+
+/** Notes a fault in a word, unless a smaller one is known there. */
+export function noteFault(words: Int32Array, code: number, at: number = Exchange.fault): void {
   for (;;) {
-    const known = Atomics.load(words, Exchange.fault)
+    const known = Atomics.load(words, at)
     if (known !== 0 && known <= code) return
-    if (Atomics.compareExchange(words, Exchange.fault, known, code) === known) return
+    if (Atomics.compareExchange(words, at, known, code) === known) return
   }
 }

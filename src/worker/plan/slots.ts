@@ -92,12 +92,12 @@ export interface Layout {
   /** Words and buffer of exchanges with other ranks (program/ranks.ts); null: there are none. */
   readonly exchange: {
     readonly words: Slot<'int32'>
-    /** What all ranks get; then, from byte `slicesAt` on, what is for one of them (program/slices.ts). */
+    /** Parts that all ranks get; then, from byte `slicesAt` on, those that are for one of them (program/slices.ts). */
     readonly buffer: Slot<'uint8'>
     readonly slicesAt: number
     readonly moments: MomentPlaces
   } | null
-  /** Where ranks that share memory meet (threads/meeting.ts); null: there are none. */
+  /** Words in which ranks that share memory meet (threads/meeting.ts); null: there are none. */
   readonly meeting: { readonly words: Slot<'int32'>; readonly heads: Slot<'int32'> } | null
   /** Memory that they share: all but control words, scratch memory and data; null: there is none. */
   readonly hostMemory: Place | null

@@ -24,6 +24,10 @@ export type TilePlan = Pick<RunPlan, 'widths' | 'batchSize' | 'workers' | 'clipN
     }
   >
 
+/** Workers of all ranks that share a plan's steps. */
+export const allWorkers = ({ ranks, host, workers }: Pick<TilePlan, 'ranks' | 'host' | 'workers'>): number =>
+  (ranks ?? host)?.workers ?? workers
+
 /** All tiles of all weights, the largest layers first, so that the stage ends evenly. */
 export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
   const fixed = backend.bitsDependOnPartition || plan.clipNorm !== null
@@ -35,7 +39,7 @@ export function layerTiles(plan: TilePlan, backend: Backend): LayerTile[] {
     )
 
   function wanted(weights: number): number {
-    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * ((plan.ranks ?? plan.host)?.workers ?? plan.workers)
+    const tiles = fixed ? FIXED_TILES : TILES_PER_WORKER * allWorkers(plan)
     return Math.min(tiles, Math.max(1, (weights * plan.batchSize) / MIN_TILE_WORK))
   }
 }

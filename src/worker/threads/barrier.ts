@@ -8,6 +8,7 @@
  * with it), then sleeps in slices and looks at the abort flag after each, so that nobody hangs when a worker dies: the
  * coordinator raises the flag, which also leaves no task to claim, so that a worker comes out after the task it is in.
  */
+import { noteFault } from '../../machines/words.js'
 import type { IntTensor } from '../../tensor/tensor.js'
 import { CONTROL_STRIDE, Control } from '../plan/words.js'
 import type { Meeting } from './meeting.js'
@@ -110,12 +111,7 @@ export class ThreadTeam {
 
   /** Notes a fault unless a smaller one is known. */
   reportFault(code: number): void {
-    const words = this.#words
-    for (;;) {
-      const known = Atomics.load(words, Control.fault)
-      if (known !== 0 && known <= code) return
-      if (Atomics.compareExchange(words, Control.fault, known, code) === known) return
-    }
+    noteFault(this.#words, code, Control.fault)
   }
 
   /** The fault known when the last barrier was passed: the same for all workers until the next one. */

@@ -6,7 +6,7 @@
  * is noticed by the communication thread, which goes on with its signs of life, and sets `failed`.
  */
 import { performance } from 'node:perf_hooks'
-import { claimAt, Exchange, Head, headAt, waitsOf } from '../../machines/words.js'
+import { claimAt, Exchange, Head, headAt, smallerFault, waitsOf } from '../../machines/words.js'
 import { Control } from '../plan/words.js'
 
 /** This rank, and memory of its own and of all. */
@@ -60,8 +60,7 @@ export class Meeting {
         const place = (of: number) => `stage ${of} of meeting ${count}`
         throw new Error(`rank ${other} is at ${place(heads[at + Head.key])}; rank ${rank} is at ${place(key)}`)
       }
-      const code = heads[at + Head.fault]
-      if (code !== 0 && (smallest === 0 || code < smallest)) smallest = code
+      smallest = smallerFault(smallest, heads[at + Head.fault])
       stop |= heads[at + Head.stop]
       Atomics.store(waits, other, heads[at + Head.waited])
     }
