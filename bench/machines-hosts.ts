@@ -5,6 +5,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { MOST_WAVES } from '../src/worker/plan/waves.js'
+import { copyRuns } from '../src/worker/program/regions.js'
 import { TwoHosts } from '../test/helpers/hosts.js'
 import { finished, MAIN, type MachinesOptions, Trainings, writeData } from './machines.js'
 import { REFERENCE_WIDTHS } from './reference-network.js'
@@ -25,11 +27,17 @@ interface Measured {
   readonly gbits: number
   /** As `doctor` measures it between the ranks. */
   readonly bytesPerMs: number
-  readonly latencyMs: number
-  /** Bytes that a thread copies in a millisecond, from memory to memory. */
+  /** The same of a link without a limit, where the processors' time is all that counts. */
+  readonly processedPerMs: number
+  /** Bytes that a thread copies in a millisecond, as exchanges copy tiles. */
   readonly copiedPerMs: number
+  /** Time of an exchange of next to nothing, as workers see it. */
+  readonly handOverMs: number
   readonly bytes: number
+  /** Of a step on a host by itself, divided by the hosts. */
   readonly aloneMs: readonly number[]
+  /** Share of it that computes gradients and updates. */
+  readonly updateShare: number
   readonly ms: readonly number[]
 }
 
@@ -43,21 +51,28 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
     writeData(dir, steps * Math.max(...batches))
     const trainings = new Trainings(dir, backend)
     const launcher = hosts.launch(mpi, RANKS)
+    const processedPerMs = await bandwidthOf(launcher)
     for (const batch of batches) {
       for (const rate of gbits) {
         hosts.limit(1e9 * rate)
-        const link = await linkOf(launcher)
+        say(`machines: batch ${batch}, ${rate} Gbit/s, small exchanges`)
+        const handOverMs = await handOver(trainings, batch, launcher)
+        const bytesPerMs = await bandwidthOf(launcher)
         const copiedPerMs = copySpeed()
-        const [aloneMs, ms]: [number[], number[]] = [[], []]
+        const [aloneMs, ms, shares]: [number[], number[], number[]] = [[], [], []]
         let bytes = 0
         for (let turn = 0; turn < turns; turn++) {
           say(`machines: batch ${batch}, ${rate} Gbit/s, turn ${turn + 1} of ${turns}`)
-          aloneMs.push((await trainings.run(batch, RANKS, [])).stepMs)
+          // Both hosts are this machine, and slow each other down: so do these, which exchange nothing.
+          const alone = await Promise.all(Array.from({ length: RANKS }, () => trainings.run(batch, 1, [])))
+          aloneMs.push(mean(alone.map(({ stepMs }) => stepMs)) / RANKS)
+          shares.push(mean(alone.map(({ updateShare }) => updateShare)))
           const over = await trainings.run(batch, 1, launcher)
           ms.push(over.stepMs)
           bytes = over.bytes
         }
-        results.push({ batch, gbits: rate, ...link, copiedPerMs, bytes, aloneMs, ms })
+        const link = { bytesPerMs, processedPerMs, copiedPerMs, handOverMs }
+        results.push({ batch, gbits: rate, ...link, bytes, aloneMs, updateShare: median(shares), ms })
       }
     }
   } finally {
@@ -67,23 +82,42 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
   return reportOf(options, results)
 }
 
-/** Bytes that a rank gets in a millisecond of a large exchange, and milliseconds of a small one, as the ranks themselves measure them. */
-async function linkOf(launcher: readonly string[]): Promise<Pick<Measured, 'bytesPerMs' | 'latencyMs'>> {
+/** Bytes that a rank gets in a millisecond of a large exchange, as the ranks themselves measure it. */
+async function bandwidthOf(launcher: readonly string[]): Promise<number> {
   const [program, ...args] = [...launcher, process.execPath, MAIN, 'doctor', '--json']
-  const report = JSON.parse(await finished(program, args)) as {
-    mpi: { ranks: { bytesPerSecond: number; latencyUs: number } }
-  }
-  const { bytesPerSecond, latencyUs } = report.mpi.ranks
-  return { bytesPerMs: bytesPerSecond / 1000, latencyMs: latencyUs / 1000 }
+  const report = JSON.parse(await finished(program, args)) as { mpi: { ranks: { bytesPerSecond: number } } }
+  return report.mpi.ranks.bytesPerSecond / 1000
 }
 
-/** Copies as exchanges make them, between memory that is in no cache. */
+/** Hidden layers of the network, and exchanges of a step: outputs and deltas of each but the deltas of the last, which come with the loss; loss; weights. */
+const HIDDEN = REFERENCE_WIDTHS.length - 2
+const EXCHANGES_OF_PASSES = 2 * HIDDEN
+/** Of a network as deep, whose exchanges take no time but that of the threads: a worker asks, ranks meet, a worker wakes. */
+const NARROW = REFERENCE_WIDTHS.map((width, l) => (l === 0 || l > HIDDEN ? width : 16))
+
+async function handOver(trainings: Trainings, batch: number, launcher: readonly string[]): Promise<number> {
+  const times = async (of: readonly string[]) => {
+    const runs: number[] = []
+    for (let i = 0; i < HAND_OVER_RUNS; i++) runs.push((await trainings.run(batch, 1, of, NARROW)).stepMs)
+    return median(runs)
+  }
+  return Math.max(0, (await times(launcher)) - (await times([]))) / (EXCHANGES_OF_PASSES + 1)
+}
+
+const HAND_OVER_RUNS = 3
+
+/** Speed of copies of tiles from a matrix that is in no cache. */
 function copySpeed(): number {
   const words = COPIED_BYTES / 4
   const memory = new Int32Array(new SharedArrayBuffer(2 * COPIED_BYTES)).fill(1)
+  const tiles = words / TILE_SIDE ** 2
   const times = Array.from({ length: COPY_TURNS }, () => {
     const started = performance.now()
-    memory.copyWithin(words, 0, words)
+    for (let tile = 0; tile < tiles; tile++) {
+      const row = Math.floor(tile / TILES_BESIDE) * TILE_SIDE
+      const first = (row * TILES_BESIDE + (tile % TILES_BESIDE)) * TILE_SIDE
+      copyRuns(memory, [first, TILE_SIDE, TILE_SIDE * TILES_BESIDE, TILE_SIDE], words + tile * TILE_SIDE ** 2, false)
+    }
     return performance.now() - started
   })
   return COPIED_BYTES / median(times)
@@ -91,13 +125,26 @@ function copySpeed(): number {
 
 const COPIED_BYTES = 2 ** 27
 const COPY_TURNS = 5
+const TILE_SIDE = 256
+const TILES_BESIDE = 8
 
-/** Exchanges of a step: the outputs and the deltas of each hidden layer but the deltas of the last, which come with the loss; loss; weights. */
-const EXCHANGES = 2 * (REFERENCE_WIDTHS.length - 2) + 1
+/**
+ * time = T / N + bytes / bandwidth + 2 · bytes / copied + (2 · L + W) · handed - hidden, with
+ * hidden = (1 - 1 / W) · min(update, weights / bandwidth - weights / processed): while the processors exchange, they do not compute.
+ */
+function predictedMs({ batch, aloneMs, updateShare, bytes, ...rates }: Measured): number {
+  const { bytesPerMs, processedPerMs, copiedPerMs, handOverMs } = rates
+  const alone = median(aloneMs)
+  const units = REFERENCE_WIDTHS.slice(1, -1).reduce((sum, width) => sum + width, 0)
+  const rows = 4 * batch * (2 * units + REFERENCE_WIDTHS[HIDDEN + 1]) * (1 - 1 / RANKS)
+  const weights = bytes - rows
+  const idle = Math.max(0, weights / bytesPerMs - weights / processedPerMs)
+  const hidden = (1 - 1 / MOST_WAVES) * Math.min(updateShare * alone, idle)
+  const exchanges = (EXCHANGES_OF_PASSES + MOST_WAVES) * handOverMs
+  return alone + bytes / bytesPerMs + (2 * bytes) / copiedPerMs + exchanges - hidden
+}
 
-/** time = T / N + bytes / bandwidth + 2 · bytes / copied + 2 · exchanges · latency */
-const predictedMs = ({ aloneMs, bytes, bytesPerMs, copiedPerMs, latencyMs }: Measured): number =>
-  median(aloneMs) + bytes / bytesPerMs + (2 * bytes) / copiedPerMs + 2 * EXCHANGES * latencyMs
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
   const { mpi, turns, steps, backend } = options
@@ -106,9 +153,9 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
     title: `training ${REFERENCE_WIDTHS.join('-')} on two hosts of one worker each (network namespaces, tbf), ${mpi}, f32, ${backend}`,
     method: [
       `${turns} turns of each side, one after the other, each a run of its own of ${steps} steps an epoch, the first epoch a warm-up; medians over the turns.`,
-      '  Predicted by docs/machines.md: the step of one process with two workers, as both hosts are this machine, + bytes that a rank got in a step',
-      '  / bandwidth, which the ranks have measured, + two copies of these bytes, + two small exchanges for each exchange. "spread": between the',
-      '  quartiles.',
+      '  Predicted by docs/machines.md: half the step of one process of one worker beside another one, as both hosts are this machine, + bytes that a',
+      '  rank got in a step / bandwidth, which the ranks have measured, + two copies of these bytes, + the time of small exchanges, as measured with a',
+      '  narrow network, - what travels while weights are updated. "spread": between the quartiles.',
     ],
     tables: [
       {
@@ -118,18 +165,19 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
           'batch',
           'Gbit/s',
           'measured GB/s',
-          'latency ms',
+          'no limit GB/s',
           'copies GB/s',
+          'hand-over ms',
           'MB',
-          'one process',
+          'half a step alone',
           'predicted',
           'two hosts',
           'spread',
           'difference',
         ],
         rows: results.map(result => {
-          const { batch, gbits, bytesPerMs, latencyMs, copiedPerMs, bytes, aloneMs, ms } = result
-          const rates = [bytesPerMs / 1e6, latencyMs, copiedPerMs / 1e6]
+          const { batch, gbits, bytesPerMs, processedPerMs, copiedPerMs, handOverMs, bytes, aloneMs, ms } = result
+          const rates = [bytesPerMs / 1e6, processedPerMs / 1e6, copiedPerMs / 1e6, handOverMs]
           const others = [bytes / 1e6, median(aloneMs), predictedMs(result), median(ms)]
           return [
             ...[String(batch), String(gbits)],

@@ -148,15 +148,16 @@ export class Trainings {
     this.#backend = backend
   }
 
-  /** Trains once. `launcher`: command that starts ranks; none: one process. Answers medians over the epochs after the first. */
+  /** Trains once. `launcher`: command that starts ranks; none: one process. `widths`: of the network, as deep as the reference. Answers medians over the epochs after the first. */
   async run(
     batch: number,
     workers: number,
     launcher: readonly string[],
-  ): Promise<{ readonly samplesPerSecond: number; readonly stepMs: number; readonly bytes: number }> {
+    widths: readonly number[] = REFERENCE_WIDTHS,
+  ): Promise<Trained> {
     const run = join(this.#dir, `run${++this.#runs}`)
     const file = join(this.#dir, `x${this.#runs}.json`)
-    writeFileSync(file, JSON.stringify(experimentOf(this.#dir, batch, this.#backend, workers)))
+    writeFileSync(file, JSON.stringify(experimentOf(this.#dir, batch, this.#backend, workers, widths)))
     const [program, ...args] = [...launcher, process.execPath, MAIN, 'train', file, '--run-dir', run, '--quiet']
     await finished(program, args)
     const spans = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
@@ -168,8 +169,30 @@ export class Trainings {
     const samplesPerSecond = median(spans.map(span => span.samplesPerSecond))
     const bytesOf = ({ ranks, from, step }: StepsEvent) =>
       ranks ? ranks.reduce((sum, rank) => sum + rank.receivedBytes, 0) / ranks.length / (step - from) : 0
-    return { samplesPerSecond, stepMs: (1000 * batch) / samplesPerSecond, bytes: median(spans.map(bytesOf)) }
+    const stepMs = (1000 * batch) / samplesPerSecond
+    return {
+      samplesPerSecond,
+      stepMs,
+      bytes: median(spans.map(bytesOf)),
+      updateShare: median(spans.map(updateShareOf)),
+    }
   }
+}
+
+interface Trained {
+  readonly samplesPerSecond: number
+  readonly stepMs: number
+  /** That a rank gets in a step. */
+  readonly bytes: number
+  /** Share of the work of a step that computes gradients and updates. */
+  readonly updateShare: number
+}
+
+function updateShareOf({ workers = [] }: StepsEvent): number {
+  const [update, compute] = (['updateMs', 'computeMs'] as const).map(of =>
+    workers.reduce((sum, worker) => sum + worker[of], 0),
+  )
+  return update / (update + compute)
 }
 
 function sidesOf({ backend, mpi, ranks, steps }: MachinesOptions, dir: string): [Side, Side, Side] {
@@ -193,9 +216,9 @@ function sidesOf({ backend, mpi, ranks, steps }: MachinesOptions, dir: string): 
   ]
 }
 
-const experimentOf = (dir: string, batch: number, backend: string, workers: number) => ({
+const experimentOf = (dir: string, batch: number, backend: string, workers: number, widths: readonly number[]) => ({
   data: { dataset: 'idx', path: join(dir, 'data') },
-  model: { hidden: REFERENCE_WIDTHS.slice(1, -1), dropout: REFERENCE_DROPOUT },
+  model: { hidden: widths.slice(1, -1), dropout: REFERENCE_DROPOUT },
   train: { epochs: EPOCHS, batchSize: batch, l2: REFERENCE_L2 },
   compute: { backend, workers },
   checkpoint: { everyEpochs: null, keepBest: false },

@@ -152,7 +152,7 @@ export async function attachTo(
   if (hostMemory) await mapHostMemory(memory, hostMemory, fd!)
   else if (fd !== null) closeSync(fd)
   const buffer = exchange?.buffer
-  ranks.attach({
+  const attached = ranks.attach({
     memory,
     words: { byteOffset: words.byteOffset, bytes: 4 * words.shape[0] },
     buffer: buffer ? { byteOffset: buffer.byteOffset, bytes: buffer.shape[0] } : { byteOffset: 0, bytes: 0 },
@@ -160,6 +160,7 @@ export async function attachTo(
     agreedStop: control.byteOffset + 4 * Control.agreedStop,
   })
   ranks.whenFailed(() => raiseAbort(viewSlot(memory, control).data))
+  await attached
 }
 
 /** A session, as far as ranks compare it. */

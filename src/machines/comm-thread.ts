@@ -15,7 +15,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { loadKoffi } from '../ffi/koffi.js'
 import { bindMpi, loadMpi, type Mpi, type MpiRequest } from '../ffi/mpi/library.js'
 import { measureLink } from './measure.js'
-import { Parts, sharedWords } from './parts.js'
+import { Parts, sharedWords, toAll } from './parts.js'
 import { type Attachment, type CommStart, type FromComm, secondNow, type ToComm } from './protocol.js'
 import {
   bytesOf,
@@ -42,13 +42,12 @@ const SLEEP_MS = 1
 /** Bytes of all ranks in one call. */
 const CALL_BYTES = 2 ** 26
 const MIN_PART_BYTES = 2 ** 20
-/** Byte from which incoming parts are counted; outgoing ones are from 0, since Open MPI takes equal addresses for an exchange in place. */
-const COMING_BASE = 64
 /** Largest part with which an exchange begins before all have met: it is under way while they do. */
 const EARLY_BYTES = 2 ** 20
-/** Tags of messages: kind and length, then the text. */
+/** Tags of messages: kind and length, then the text; and a part of an exchange. */
 const HEAD = 1
 const BODY = 2
+const PART = 3
 const Kind = { beat: 0, text: 1, error: 2 } as const
 /** Numbers that ranks compare before an exchange: see `meetAndCompare`. */
 const Head = { count: 0, key: 1, fault: 2, stop: 3, waited: 4, operation: 5, received: 6, WORDS: 8 } as const
@@ -81,7 +80,6 @@ class Communication {
   #words: Int32Array = new Int32Array(new SharedArrayBuffer(4 * exchangeWords(1)))
   #attached: (Attachment & { readonly bytes: Uint8Array; readonly all: Int32Array }) | undefined
   #exchanges = 0
-  #waitedUs = 0
   /** Words of 4 bytes that came from others. */
   #received = 0
   readonly #heads: Int32Array
@@ -149,13 +147,13 @@ class Communication {
       bytes: new Uint8Array(buffer, to.buffer.byteOffset, to.buffer.bytes),
       all: new Int32Array(buffer),
     }
-    this.#exchanges = Atomics.load(this.#words, Exchange.requested)
+    this.#exchanges = Atomics.load(this.#words, Exchange.done)
+    post({ kind: 'attached' })
   }
 
   #exchangeIfAsked(): void {
     const words = this.#words
     if (Atomics.load(words, Exchange.requested) === this.#exchanges) return
-    const started = performance.now()
     const meeting = this.#meet()
     const isSmall = words[Exchange.largest] <= EARLY_BYTES
     const early = isSmall && words[Exchange.largest] > 0 ? this.#beginPart(0, EARLY_BYTES) : null
@@ -163,7 +161,6 @@ class Communication {
     if (early) this.#wait(early, DATA_SLEEP_MS)
     // Nothing that was computed beside a fault is looked at.
     if (fault === 0) this.#exchangeParts(isSmall)
-    this.#waitedUs += 1000 * (performance.now() - started)
     this.#exchanges++
     Atomics.store(words, Exchange.faultOfAll, fault)
     Atomics.store(words, Exchange.done, this.#exchanges)
@@ -180,7 +177,7 @@ class Communication {
     heads[own + Head.operation] = words[Exchange.operation]
     heads[own + Head.fault] = Atomics.exchange(words, Exchange.fault, 0)
     heads[own + Head.stop] = Atomics.load(all, stop / 4)
-    heads[own + Head.waited] = this.#waitedUs
+    heads[own + Head.waited] = Atomics.load(words, Exchange.waited)
     heads[own + Head.received] = this.#received
     return this.#mpi.allgatherv(new Uint8Array(heads.buffer), this.#headBytes, this.#headPlaces)
   }
@@ -240,13 +237,13 @@ class Communication {
     const { bytes } = this.#attached!
     const operation = words[Exchange.operation]
     const [own, ownAt] = this.#parts.take(bytesOf(words, size), placesOf(words, size), done, most)
-    const [coming, comingAt] = this.#coming.take(...this.#comingParts(operation), done, most, COMING_BASE)
     if (operation === Operation.broadcast) return mpi.broadcast(bytes.subarray(ownAt[0], ownAt[0] + own[0]))
     if (operation === Operation.gather) return mpi.gatherv(bytes, this.#rank, own, ownAt)
     if (operation === Operation.alltoall) {
-      return mpi.alltoallv([bytes, own, ownAt], [bytes.subarray(COMING_BASE), coming, comingAt])
+      const coming = this.#coming.take(...this.#comingParts(operation), done, most)
+      return mpi.exchange(bytes, this.#rank, [own, ownAt], coming, PART)
     }
-    return mpi.allgatherv(bytes, own, ownAt)
+    return mpi.exchange(bytes, this.#rank, toAll(this.#rank, own, ownAt), [own, ownAt], PART)
   }
 
   #broadcast({ memory, place }: Extract<ToComm, { kind: 'broadcast' }>): void {

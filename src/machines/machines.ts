@@ -183,10 +183,10 @@ export class Machines {
     return fd
   }
 
-  /** Exchanges use this memory from now on; no worker may run. */
-  attach(to: Attachment): void {
+  /** Exchanges use this memory when it resolves, before which no worker may run. */
+  async attach(to: Attachment): Promise<void> {
     this.#words = new Int32Array(to.memory.buffer, to.words.byteOffset, to.words.bytes / 4)
-    this.#post({ kind: 'attach', to })
+    await this.#ask({ kind: 'attach', to })
   }
 
   /** Microseconds that each rank has spent in exchanges since it joined; they wrap around at 2^32. */

@@ -1,6 +1,6 @@
 /** Time and bandwidth of the exchanges of all ranks, as they measure it together. The communication thread. */
 import type { Mpi, MpiRequest } from '../ffi/mpi/library.js'
-import { sharedWords } from './parts.js'
+import { sharedWords, toAll } from './parts.js'
 import type { MeasuredLink } from './protocol.js'
 
 /** Small exchanges that are timed together, and bytes of one rank in them. */
@@ -14,6 +14,8 @@ const MEASURED_BYTES = 2 ** 25
 const TRIED_BYTES = 2 ** 22
 const LARGE_TIMES = 3
 const SLOW_MS = 200
+/** Tag of its messages. */
+const MEASURE = 4
 /** Sleep between two tests of a large one. */
 const SLEEP_MS = 0.05
 
@@ -30,7 +32,8 @@ export function measureLink(
     const counts = sharedWords(size).fill(part)
     const places = sharedWords(size)
     for (let of = 0; of < size; of++) places[of] = part * of
-    return { bytes, run: () => wait(mpi.allgatherv(bytes, counts, places), SLEEP_MS) }
+    const sent = toAll(rank, counts, places)
+    return { bytes, run: () => wait(mpi.exchange(bytes, rank, sent, [counts, places], MEASURE), SLEEP_MS) }
   }
   const timed = (act: () => void): number => {
     const started = performance.now()

@@ -58,6 +58,7 @@ export type FromComm =
   | ({ readonly kind: 'measured' } & MeasuredLink)
   | { readonly kind: 'message'; readonly from: number; readonly text: string }
   | { readonly kind: 'failed'; readonly rank: number | null; readonly cause: string; readonly isSetup?: boolean }
+  | { readonly kind: 'attached' }
   | { readonly kind: 'broadcasted' }
   | { readonly kind: 'finished' }
 

@@ -2,8 +2,8 @@
  * Words of shared memory through which compute workers ask the communication thread for an exchange, and learn that it is done.
  * Constants and small helpers; workers, the communication thread and the main thread.
  *
- * Who waits: the worker that claimed the task of an exchange sleeps on `done` until it is counted up; all others wait at the barrier of
- * its stage. Who wakes: the communication thread, which sleeps on `wake` for at most a millisecond. Everything about an exchange is
+ * Who waits: the worker that claimed the task in which an exchange ends sleeps on `done` until it is counted up; all others wait at the
+ * barrier of its stage. The task in which it begins may be an earlier one. Who wakes: the communication thread, which sleeps on `wake` for at most a millisecond. Everything about an exchange is
  * written before `requested` is counted up, its results before `done` is; only one exchange is under way at a time.
  */
 
@@ -26,7 +26,7 @@ export const Exchange = {
   largest: 82,
   /** Results: the smallest fault of all ranks. */
   faultOfAll: 96,
-  /** Microseconds that this rank has waited for those that it shares memory with, since the start. */
+  /** Microseconds that this rank's workers have waited for other ranks, or for what they send, since the start. */
   waited: 97,
   /**
    * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds

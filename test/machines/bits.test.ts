@@ -63,7 +63,7 @@ const CASES: readonly Case[] = [
 ]
 
 /** Layers of which one exchanges rows, the others sums of gradients. */
-const GROUPS = ['model.hidden=[400,300]', 'compute.gradientGroups=5', 'train.batchSize=77']
+const GROUPS = ['model.hidden=[800,700]', 'compute.gradientGroups=5', 'train.batchSize=77']
 const CONVOLUTIONS = [
   { filters: 5, size: 3, pool: { size: 2 }, norm: 'batch', dropout: 0.2 },
   { filters: 6, size: 3 },

@@ -36,15 +36,24 @@ export function momentPlaces({ ema }: RunPlan, slots: readonly Slot[]): MomentPl
   return { whole, tiles, end: tiles + largest }
 }
 
-/** Bytes that an exchange of all ranks may take: the matrices of a stage, or all parameters, or moments of a layer. */
-export function gatheredBytes({ passes }: RunPlan, slots: readonly Slot[], moments: MomentPlaces): number {
+/**
+ * Bytes that an exchange of all ranks may take, or those of a chain together: the matrices of a stage, or of all where groups of rows are passed
+ * one beside the other, or all parameters, or moments of a layer.
+ */
+export function gatheredBytes(
+  { passes, gradientRows }: RunPlan,
+  slots: readonly Slot[],
+  moments: MomentPlaces,
+): number {
   const bytesOf = (pattern: RegExp) =>
     slots.filter(({ name }) => pattern.test(name)).map(({ dtype, shape }) => sizeOf(shape) * bytesPerElement[dtype])
   const total = (bytes: readonly number[]) => bytes.reduce((sum, of) => sum + of, 0)
   const matrices = bytesOf(/^(activations|derivatives|deltas|workspace)\./).sort((a, b) => b - a)
   const vectors = total(bytesOf(/^batch\.|^squares$|\.bias\.gradientOfGroup/))
   // Of the workspace, vectors are next to nothing beside the matrices.
-  const batch = total(passes === 'shards' ? matrices : matrices.slice(0, 2 * MATRICES_OF_PART)) + vectors
+  const most = total(passes === 'shards' ? matrices : matrices.slice(0, 2 * MATRICES_OF_PART))
+  const chained = gradientRows === null ? 0 : total(bytesOf(/^(activations|deltas)\./))
+  const batch = Math.max(most, chained) + vectors
   return Math.max(batch, moments.end, total(bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/)))
 }
 

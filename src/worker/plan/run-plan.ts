@@ -15,7 +15,7 @@ import type { NormType } from '../../model/parameters.js'
 import type { Windows } from './windows.js'
 
 /** Version of this file and of layout.ts: changes with either; a worker refuses a coordinator of another version. */
-export const PROTOCOL = 14
+export const PROTOCOL = 15
 
 export type Split = 'train' | 'validation' | 'test'
 

@@ -99,6 +99,16 @@ export function weightsReceived({ tiles, owners, use }: WeightSharing, size: num
   return received
 }
 
+/** Weights of a tile that its owner sends the others after an update, all together. */
+export function weightsSent({ tiles, owners, use }: WeightSharing, t: number, size: number): number {
+  const { layer, tile } = tiles[t]
+  let sent = 0
+  for (let rank = 0; rank < size; rank++) {
+    if (rank !== owners[t]) sent += use ? neededArea(tile, use[layer][rank]) : areaOf(tile)
+  }
+  return sent
+}
+
 /** By block and rank, what the stages of ../program/passes.ts read. null: all of it. */
 function useOfWeights(plan: RunPlan, backend: Backend, size: number): WeightUse[][] | null {
   const { passes, gradientRows, convolutions, maxNorm, embeddings } = plan

@@ -210,13 +210,23 @@ function layerStages<C>(parts: LayerParts, source: PassSource<C>): Stage<C>[] {
     first && height !== null
       ? [gatherForwardStage(parts, source, first, height)]
       : [gatherStage(parts, source), ...(first ? [partStage(parts, source, first)] : [])]
-  return [
+  const stages = [
     ...begin,
     ...forward.map(part => partStage(parts, source, part)),
     lossStage(parts, source),
     ...joinParts(backward).map(part => partStage(parts, source, part)),
   ]
+  return plan.gradientRows !== null && readsOwnRows(network) ? stages.map(inChain) : stages
 }
+
+/** True if a pass over groups of rows reads no row of another: what is gathered is for the gradient. */
+const readsOwnRows = ({ layers }: Network): boolean =>
+  layers.every(
+    ({ spec, forward, backward }) => !spec.maps && [...forward, ...backward].every(({ over }) => over !== 'columns'),
+  )
+
+const inChain = <C>(stage: Stage<C>): Stage<C> =>
+  stage.shared ? { ...stage, shared: { ...stage.shared, chain: 'passes' } } : stage
 
 /** Joins parts that follow each other and have the same tasks, of whole rows: fewer barriers, and what one has written is near. */
 export function joinParts(parts: readonly PassPart[]): PassPart[] {

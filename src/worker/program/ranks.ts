@@ -7,11 +7,14 @@
  * reads, and the moments of a tile, which its owner alone has. So the following stages, and the bits, are those of one process: a task has the same operands
  * and shape whoever runs it, nothing is summed between ranks, and tasks do not depend on the number of ranks.
  *
+ * Exchanges in a chain (`Shared.chain`) are under way while the workers compute: see `chainStages`.
+ *
  * For the passes that is: rows, or blocks of a layer, are divided, activations and deltas are gathered. For the update: each rank owns
  * some tiles, for which it has the moments, sums the gradient over all rows, and updates; the weights are gathered.
  *
  * A fault of a task ends the step in all ranks after its exchange: the smallest code of all ranks counts, as with one. Runs in workers.
  */
+import { performance } from 'node:perf_hooks'
 import {
   bytesOf as bytesWords,
   comingBytesOf,
@@ -21,60 +24,68 @@ import {
   Operation,
   placesOf as placesWords,
 } from '../../machines/words.js'
-import { EVERYONE, ownersOf } from '../plan/sharing.js'
 import { Control } from '../plan/words.js'
-import { addRuns, copyRuns, type Runs } from './regions.js'
-import { type Piece, pieceOfRegion, placeSlices, type Ranges, type Slices } from './slices.js'
-import type { RankTeam, Region, Shared, Stage } from './stage.js'
+import { type Context, type Dealt, dealer, type Exchanged, sumOf } from './dealing.js'
+import { copyRuns } from './regions.js'
+import type { Slices } from './slices.js'
+import type { RankTeam, Shared, Stage } from './stage.js'
 
 /** Longest sleep between two looks at the flags. */
 const SLEEP_MS = 100
-const BYTES = 4
 
-/** Runs of a task's regions, and the word of the buffer where they begin. */
-interface Place {
-  readonly runs: Runs
-  readonly at: number
-}
-
-/** Regions of a task of another rank. */
-interface Taken {
-  readonly task: number
-  readonly places: readonly Place[]
-}
-
-/** Tasks of a stage dealt to the ranks, for one number of tasks and rows. */
-interface Dealt {
-  /** Tasks that this rank runs, and those that others run. */
-  readonly mine: readonly number[]
-  readonly foreign: readonly number[]
-  /** Places of what this rank sends of each. */
-  readonly own: ReadonlyMap<number, readonly Place[]>
-  /** Regions that this rank takes from the others. */
-  readonly taken: readonly Taken[]
-  readonly exchanged: Omit<Exchanged, 'key'>
-  /** Bytes that this rank gets. */
-  readonly received: number
-}
-
-/** Facts that the sharing of a stage's tasks may depend on. */
-type Context = { readonly rows: number } | null
-
-/** The stages of one rank. `first`: number of the first stage, which tells programs apart where ranks compare their places. */
+/** The stages of one rank, those of a chain as one. `first`: number of the first stage, which tells programs apart where ranks compare their places. */
 export function overRanks<C extends Context>(
   stages: readonly Stage<C>[],
   team: RankTeam | null,
   first = 0,
 ): Stage<C>[] {
   if (!team) return [...stages]
-  return stages.flatMap((stage, index) => {
-    const { shared } = stage
-    return shared ? sharedStages(stage, shared, team, first + index) : [stage]
+  return chainsOf(stages).flatMap(({ begin, end }): Stage<C>[] => {
+    if (!stages[begin].shared) return [stages[begin]]
+    const links: Link<C>[] = []
+    for (let s = begin; s < end; s++) {
+      const before = links.at(-1)
+      links.push(
+        linkOf(stages[s], stages[s].shared!, team, first + s, before && (context => before.dealt(context).end)),
+      )
+    }
+    return links.length > 1 ? chainStages(links, team) : alone(links[0], team)
   })
 }
 
-function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: RankTeam, key: number): Stage<C>[] {
-  const dealtAt = dealer(stage, shared, team)
+/** Ranges of stages that are one chain each, or one stage. */
+function chainsOf<C>(stages: readonly Stage<C>[]): { readonly begin: number; readonly end: number }[] {
+  const ranges: { begin: number; end: number }[] = []
+  for (const [s, { shared }] of stages.entries()) {
+    const last = ranges.at(-1)
+    const isNext = last && shared?.chain !== undefined && stages[last.begin].shared?.chain === shared.chain
+    if (isNext) last.end = s + 1
+    else ranges.push({ begin: s, end: s + 1 })
+  }
+  return ranges
+}
+
+/** What becomes of a stage whose tasks are shared. */
+interface Link<C> {
+  /** Tasks of this rank, each of which copies what others need to the buffer. */
+  readonly own: Stage<C>
+  /** Tasks that copy what others wrote from the buffer. */
+  readonly take: Stage<C>
+  readonly dealt: (context: C) => Dealt
+  readonly key: number
+  /** False: no rank needs anything of another. */
+  readonly exchanges: boolean
+}
+
+/** `startAt`: the first word of the buffer that its parts may take. */
+function linkOf<C extends Context>(
+  stage: Stage<C>,
+  shared: Shared<C>,
+  team: RankTeam,
+  key: number,
+  startAt?: (context: C) => number,
+): Link<C> {
+  const dealtAt = dealer(stage, shared, team, startAt)
   const { name, phase, changesState } = stage
   const common = { phase, scheduling: 'dynamic', ...(changesState && { changesState }) } as const
   const own: Stage<C> = {
@@ -104,14 +115,6 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
       },
     }),
   }
-  if (!shared.writes) return [own]
-  const exchange: Stage<C> = {
-    ...common,
-    name: `${name}: exchange`,
-    tasks: context => (dealtAt(context).exchanged.largest > 0 ? 1 : 0),
-    run: (_task, context) => runExchange(team, { key, ...dealtAt(context).exchanged }),
-    bytes: context => dealtAt(context).received,
-  }
   const take: Stage<C> = {
     ...common,
     name: `${name}: take`,
@@ -123,137 +126,70 @@ function sharedStages<C extends Context>(stage: Stage<C>, shared: Shared<C>, tea
       return 0
     },
   }
-  return [own, exchange, take]
+  return { own, take, key, dealt: dealtAt, exchanges: shared.writes !== undefined }
 }
 
-/** Returns the deal of a stage's tasks, which is made once for each number of tasks and rows. */
-function dealer<C extends Context>(stage: Stage<C>, shared: Shared<C>, team: RankTeam): (context: C) => Dealt {
-  const known = new Map<string, Dealt>()
-  let last: { readonly rows: number; readonly tasks: number; readonly dealt: Dealt } | undefined
-  return context => {
-    const rows = context?.rows ?? 0
-    const tasks = stage.tasks(context)
-    if (last && last.rows === rows && last.tasks === tasks) return last.dealt
-    const key = `${rows} ${tasks}`
-    let dealt = known.get(key)
-    if (!dealt) {
-      dealt = deal(tasks, shared, context, team)
-      known.set(key, dealt)
-    }
-    last = { rows, tasks, dealt }
-    return dealt
-  }
-}
-
-function deal<C>(tasks: number, shared: Shared<C>, context: C, team: RankTeam): Dealt {
-  const { rank, size } = team
-  const work = Array.from({ length: tasks }, (_, task) => shared.work(task, context))
-  const { owner } = shared
-  const owners = owner
-    ? Int32Array.from(work, (_, task) => owner(task, context, size))
-    : ownersOf(work, shared.deal, size)
-  const all = Array.from(owners, (_, task) => task)
-  return {
-    mine: all.filter(task => owners[task] === rank || owners[task] === EVERYONE),
-    foreign: all.filter(task => owners[task] !== rank && owners[task] !== EVERYONE),
-    ...(shared.needs ? placeNeeded(owners, shared.needs, team) : placeWhole(owners, shared, context, team)),
-  }
-}
-
-/** Places of what tasks write, all of which goes to all ranks, or to rank 0. */
-function placeWhole<C>(
-  owners: Int32Array,
-  shared: Shared<C>,
-  context: C,
-  { rank, size, buffer }: RankTeam,
-): Pick<Dealt, 'own' | 'taken' | 'exchanged' | 'received'> {
-  const packed = Array.from(owners, (owner, task) => {
-    const runs: Runs = []
-    const regions = owner === EVERYONE ? [] : (shared.writes?.(task, context) ?? [])
-    const words = regions.reduce((sum, region) => sum + addRuns(runs, region), 0)
-    return { task, runs, words }
-  })
-  const words = new Array<number>(size).fill(0)
-  const places = new Array<number>(size).fill(0)
-  const own = new Map<number, readonly Place[]>()
-  const taken: Taken[] = []
-  const { reads, from = 0 } = shared
-  const takes = (task: number) => (shared.to !== 'root' || rank === 0) && (shared.takes?.(task) ?? true)
-  let end = from
-  for (let of = 0; of < size; of++) {
-    places[of] = end
-    for (const { task, runs, words: count } of packed.filter(({ task }) => owners[task] === of)) {
-      if (count === 0) continue
-      const at = buffer.at + end
-      if (of === rank) own.set(task, [{ runs: reads ? runsOf(reads(task, context)) : runs, at }])
-      if (takes(task) && (of !== rank || reads)) taken.push({ task, places: [{ runs, at }] })
-      words[of] += count
-      end += count
-    }
-  }
-  if (end > buffer.slicesAt - buffer.at)
-    throw new RangeError(`exchange: needs ${end} words, expected at most ${buffer.slicesAt - buffer.at}`)
-  return {
-    own,
-    taken,
-    exchanged: {
-      operation:
-        shared.deal === 'root' ? Operation.broadcast : shared.to === 'root' ? Operation.gather : Operation.allgather,
-      sent: {
-        bytes: Int32Array.from(words, count => count * BYTES),
-        places: Int32Array.from(places, place => place * BYTES),
-      },
-      largest: BYTES * Math.max(...words),
+/** [tasks] [exchange] [take]: all wait for the exchange. */
+function alone<C extends Context>({ own, take, key, dealt, exchanges }: Link<C>, team: RankTeam): Stage<C>[] {
+  if (!exchanges) return [own]
+  const exchange: Stage<C> = {
+    ...own,
+    name: `${own.name}: exchange`,
+    tasks: context => (dealt(context).exchanged.largest > 0 ? 1 : 0),
+    run(_task, context) {
+      beginExchange(team, { key, ...dealt(context).exchanged })
+      return endExchange(team)
     },
-    received: BYTES * taken.reduce((sum, of) => sum + (owners[of.task] === rank ? 0 : wordsOf(of.places[0].runs)), 0),
+    bytes: context => dealt(context).received,
   }
+  return [own, withoutFlops(exchange), take]
 }
 
-function runsOf(regions: readonly Region[]): Runs {
-  const runs: Runs = []
-  for (const region of regions) addRuns(runs, region)
-  return runs
+/**
+ * Stages of which none reads what others write in the chain: each exchange is under way while the tasks of the next stage are computed, whose
+ * exchange begins when it has ended. For stages a, b, c: [a] [begin a] [b] [end a, begin b] [take a, c] [end b, begin c] [take b, end c] [take c].
+ * Their parts lie one after the other in the buffer. A fault of a counts when its exchange has ended; b has changed nothing that outlives it.
+ */
+function chainStages<C extends Context>(links: readonly Link<C>[], team: RankTeam): Stage<C>[] {
+  const sends = ({ exchanges, dealt }: Link<C>, context: C) => exchanges && dealt(context).exchanged.largest > 0
+  const stages = links.flatMap((link, i): Stage<C>[] => {
+    const { own, key, dealt } = link
+    const turn: Stage<C> = {
+      ...own,
+      name: `${own.name}: exchange`,
+      tasks: context => (sends(link, context) || (i > 0 && sends(links[i - 1], context)) ? 1 : 0),
+      run(_task, context) {
+        const fault = i > 0 && sends(links[i - 1], context) ? endExchange(team) : 0
+        if (fault === 0 && sends(link, context)) beginExchange(team, { key, ...dealt(context).exchanged })
+        return fault
+      },
+      bytes: context => (sends(link, context) ? dealt(context).received : 0),
+    }
+    return [i > 1 ? joined(links[i - 2].take, own) : own, withoutFlops(turn)]
+  })
+  const last = links[links.length - 1]
+  const end: Stage<C> = { ...last.take, tasks: context => (sends(last, context) ? 1 : 0), run: () => endExchange(team) }
+  return [...stages, joined(links[links.length - 2].take, end), last.take]
 }
 
-/** Places of what tasks write, of which each rank gets what it needs. */
-function placeNeeded(
-  owners: Int32Array,
-  needs: NonNullable<Shared<unknown>['needs']>,
-  team: RankTeam,
-): Pick<Dealt, 'own' | 'taken' | 'exchanged' | 'received'> {
-  const { rank, size } = team
-  const pieces: (Piece & { readonly task: number })[] = []
-  for (const [task, from] of owners.entries()) {
-    for (let to = 0; to < size; to++) {
-      if (from === to || from === EVERYONE) continue
-      for (const region of needs(task, to)) pieces.push({ task, ...pieceOfRegion(from, to, region) })
-    }
-  }
-  const { at, sent, received, largest } = placeSlices(pieces, team, 0)
-  const placesBy = (of: (piece: Piece) => boolean): Map<number, Place[]> => {
-    const places = new Map<number, Place[]>()
-    for (const [i, piece] of pieces.entries()) {
-      if (!of(piece)) continue
-      const { task, runs } = piece
-      places.set(task, [...(places.get(task) ?? []), { runs: runs!, at: at[i] }])
-    }
-    return places
-  }
+const withoutFlops = <C>({ flops: _, ...stage }: Stage<C>): Stage<C> => stage
+
+/** The tasks of two stages, which do not depend on each other. */
+function joined<C>(one: Stage<C>, other: Stage<C>): Stage<C> {
   return {
-    own: placesBy(({ from }) => from === rank),
-    taken: Array.from(
-      placesBy(({ to }) => to === rank),
-      ([task, places]) => ({ task, places }),
-    ),
-    exchanged: { operation: Operation.alltoall, sent, received, largest },
-    received: received.bytes.reduce((sum, bytes) => sum + bytes, 0),
+    ...other,
+    tasks: context => one.tasks(context) + other.tasks(context),
+    run(task, context, worker) {
+      const own = task - one.tasks(context)
+      return own < 0 ? one.run(task, context, worker) : other.run(own, context, worker)
+    },
+    ...(other.flops && {
+      flops: (task, context) => {
+        const own = task - one.tasks(context)
+        return own < 0 ? 0 : other.flops!(own, context)
+      },
+    }),
   }
-}
-
-const wordsOf = (runs: Runs): number => {
-  let words = 0
-  for (let r = 0; r < runs.length; r += 4) words += runs[r + 1] * runs[r + 3]
-  return words
 }
 
 /** Numbers of the first exchange of slices, apart from those of stages. */
@@ -284,25 +220,17 @@ export function sliceStages<C>(
       tasks: context => (slicesAt(context).largest > 0 ? 1 : 0),
       run(_task, context) {
         const { sent, received, largest } = slicesAt(context)
-        return runExchange(team, { key: SLICES, operation: Operation.alltoall, sent, received, largest })
+        beginExchange(team, { key: SLICES, operation: Operation.alltoall, sent, received, largest })
+        return endExchange(team)
       },
-      bytes: context => slicesAt(context).received.bytes.reduce((sum, bytes) => sum + bytes, 0),
+      bytes: context => sumOf(slicesAt(context).received.bytes),
     },
     copying('take', ({ taken }) => taken, true),
   ]
 }
 
-interface Exchanged {
-  readonly key: number
-  readonly operation: number
-  /** Parts that are sent, or of all ranks where all get the same; and those that come. */
-  readonly sent: Ranges
-  readonly received?: Ranges
-  readonly largest: number
-}
-
-/** Has the communication thread exchange the parts. Returns the smallest fault of all ranks. */
-function runExchange(team: RankTeam, { key, operation, sent, received, largest }: Exchanged): number {
+/** Has the communication thread begin to exchange the parts; none is under way. */
+function beginExchange(team: RankTeam, { key, operation, sent, received, largest }: Exchanged): void {
   const { words, size } = team
   bytesWords(words, size).set(sent.bytes)
   placesWords(words, size).set(sent.places)
@@ -313,17 +241,28 @@ function runExchange(team: RankTeam, { key, operation, sent, received, largest }
   words[Exchange.key] = key
   words[Exchange.operation] = operation
   words[Exchange.largest] = largest
-  const before = Atomics.load(words, Exchange.done)
   Atomics.add(words, Exchange.requested, 1)
   Atomics.add(words, Exchange.wake, 1)
   Atomics.notify(words, Exchange.wake)
-  for (let turn = 0; turn < team.spinTurns && Atomics.load(words, Exchange.done) === before; turn++) {}
-  while (Atomics.load(words, Exchange.done) === before) {
+}
+
+/** Waits until the exchange that was begun last has ended. Returns the smallest fault of all ranks, with which the step ends. */
+function endExchange({ words, control, spinTurns }: RankTeam): number {
+  const requested = Atomics.load(words, Exchange.requested)
+  const started = performance.now()
+  for (let turn = 0; turn < spinTurns && Atomics.load(words, Exchange.done) !== requested; turn++) {}
+  for (;;) {
+    const done = Atomics.load(words, Exchange.done)
+    if (done === requested) break
     if (Atomics.load(words, Exchange.failed) !== 0) throw new Error('the exchange with other ranks has failed')
-    if (Atomics.load(team.control, Control.abort) !== 0) throw aborted()
-    Atomics.wait(words, Exchange.done, before, SLEEP_MS)
+    if (Atomics.load(control, Control.abort) !== 0) throw aborted()
+    Atomics.wait(words, Exchange.done, done, SLEEP_MS)
   }
-  return words[Exchange.faultOfAll]
+  Atomics.add(words, Exchange.waited, Math.round(1000 * (performance.now() - started)))
+  const fault = words[Exchange.faultOfAll]
+  // What was computed meanwhile does not count.
+  if (fault !== 0) Atomics.store(words, Exchange.fault, 0)
+  return fault
 }
 
 /** As threads/barrier.ts throws it where another worker has failed. */

@@ -31,18 +31,20 @@ const FIRST = { gather: 1000, share: 2000 } as const
 
 /**
  * How ranks share the tasks of tiles, which come first in their stage: the same tile, the same rank, in every stage and step. `needed`: each
- * gets the weights that its passes read; else all.
+ * gets the weights that its passes read; else all. `wave`: the tiles of the stage; absent: all.
  */
 export function sharedTiles(
   { plan, backend, network, state }: ProgramParts,
-  tiles: readonly LayerTile[],
   needed = true,
+  wave?: readonly number[],
 ): Shared<unknown> {
   const weights = weightsOf(network)
-  const { owners, use } = shareWeights(plan, backend)
+  const { tiles: all, owners, use } = shareWeights(plan, backend)
+  const order = wave ?? [...all.keys()]
+  const tiles = order.map(t => all[t])
   return {
     deal: 'largest',
-    owner: task => (task < tiles.length ? owners[task] : EVERYONE),
+    owner: task => (task < tiles.length ? owners[order[task]] : EVERYONE),
     work: task => (task < tiles.length ? areaOf(tiles[task].tile) : 0),
     writes: task => [regionOf(state.weights[tiles[task].layer].master, tiles[task])],
     ...(use &&
@@ -69,7 +71,7 @@ export function wholeWeights(parts: ProgramParts): Stage<StepContext>[] {
       ...moved('weights', tiles.length),
       phase: 'compute',
       tasks: ({ rows }) => (rows === usual ? 0 : tiles.length),
-      shared: sharedTiles(parts, tiles, false),
+      shared: sharedTiles(parts, false),
     },
   ]
 }
@@ -150,7 +152,7 @@ export function gatherProgram(parts: ProgramParts, what: Gathered, snapshot: Sha
   const { tiles, use } = shareWeights(plan, backend)
   const missing: Stage<null> = {
     ...moved('gather weights', use ? tiles.length : 0),
-    shared: { ...sharedTiles(parts, tiles, false), to: 'root' },
+    shared: { ...sharedTiles(parts, false), to: 'root' },
   }
   return overRanks([missing, clear, ...stages], ranks, FIRST.gather)
 }

@@ -54,7 +54,12 @@ export interface Shared<C> {
   readonly writes?: ((task: number, context: C) => readonly Region[]) | undefined
   /** Regions of as many words in its owner's memory, where others get them elsewhere, and so does the owner itself; absent: `writes`. */
   readonly reads?: (task: number, context: C) => readonly Region[]
-  /** First word in the buffer of exchanges; default: 0. */
+  /**
+   * Name of a chain of stages, which follow each other: none of them reads what other ranks write in the chain, so that it may travel while the
+   * next ones compute. Their own tasks are as before; absent: all wait for it.
+   */
+  readonly chain?: string
+  /** First word in the buffer of exchanges; default: 0. In a chain, that of its first stage. */
   readonly from?: number
   /** Who gets it; default: all. */
   readonly to?: 'all' | 'root'

@@ -16,9 +16,10 @@ import { areaOf, keepsGradient, layerTiles } from '../plan/tiles.js'
 import { type GroupSums, groupSums, isSummed } from './group-sums.js'
 import { type PassSource, passStages, shardsOf, takeRows } from './passes.js'
 import { overRanks } from './ranks.js'
-import { sharedTiles, wholeWeights } from './shared-state.js'
+import { wholeWeights } from './shared-state.js'
 import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
 import { sumTask } from './sums.js'
+import { updateStage, updateStages } from './update-stages.js'
 import { wholeGradientStages } from './whole-gradient.js'
 
 /**
@@ -85,17 +86,6 @@ function limitStages({ plan, backend, network }: ProgramParts): Stage<StepContex
   return [updateStage('limit weights', tasks)]
 }
 
-function updateStage(name: string, tasks: readonly PlainTask[]): Stage<StepContext> {
-  return {
-    name,
-    phase: 'update',
-    changesState: true,
-    scheduling: 'dynamic',
-    tasks: () => tasks.length,
-    run: runPlain(tasks),
-  }
-}
-
 /** Layers with weights first: their vectors, like their tiles, are the larger part. */
 const byWeight = (layers: readonly Layer[]): Layer[] => [
   ...layers.filter(({ weight }) => weight !== null),
@@ -123,21 +113,21 @@ function gradientStages(parts: ProgramParts): Stage<StepContext>[] {
     ...sums.stages,
     ...(keepsGradient(parts.plan)
       ? wholeGradientStages(parts, sums, sumTask(parts.network, parts.stats))
-      : [tileStage(parts, sums)]),
+      : tileStages(parts, sums)),
   ]
 }
 
-function tileStage(parts: ProgramParts, sums: GroupSums): Stage<StepContext> {
+function tileStages(parts: ProgramParts, sums: GroupSums): Stage<StepContext>[] {
   const { plan, backend, network, stats } = parts
   const tiles = layerTiles(plan, backend)
   const weights = weightsOf(network)
-  const tasks: PlainTask[] = [
-    ...tiles.map(({ layer, tile }, t): PlainTask => {
-      const weight = weights[layer]
-      return sums.isGrouped(layer)
-        ? (context, worker) => weight.tiles.apply(sums.sum(t, context, worker), tile, context)
-        : context => weight.update(tile, 'rows', context.rows, context)
-    }),
+  const ofTiles = tiles.map(({ layer, tile }, t): PlainTask => {
+    const weight = weights[layer]
+    return sums.isGrouped(layer)
+      ? (context, worker) => weight.tiles.apply(sums.sum(t, context, worker), tile, context)
+      : context => weight.update(tile, 'rows', context.rows, context)
+  })
+  const others: PlainTask[] = [
     ...byWeight(network.layers).map(
       ({ vectors }): PlainTask =>
         context =>
@@ -146,12 +136,9 @@ function tileStage(parts: ProgramParts, sums: GroupSums): Stage<StepContext> {
     ...embeddingTasks(network, 'rows', ({ rows }) => rows),
     sumTask(network, stats),
   ]
-  return {
-    ...updateStage('tiles', tasks),
-    shared: sharedTiles(parts, tiles),
-    flops: (task, { rows }) =>
-      task < tiles.length && !isSummed(parts, tiles[task]) ? 2 * rows * areaOf(tiles[task].tile) : 0,
-  }
+  return updateStages(parts, 'tiles', ofTiles, others, (t, { rows }) =>
+    isSummed(parts, tiles[t]) ? 0 : 2 * rows * areaOf(tiles[t].tile),
+  )
 }
 
 function bufferStage(plan: RunPlan, network: Network, source: PassSource<StepContext>): Stage<StepContext> {

@@ -15,7 +15,8 @@ import { fault } from '../plan/faults.js'
 import { areaOf, layerTiles } from '../plan/tiles.js'
 import { type GroupSums, isSummed } from './group-sums.js'
 import { sharedTiles } from './shared-state.js'
-import { type PlainTask, type ProgramParts, runPlain, type Stage } from './stage.js'
+import type { PlainTask, ProgramParts, Stage } from './stage.js'
+import { updateStages } from './update-stages.js'
 
 /**
  * [parts: gradient and its squares] [parts: update]. Parts are the tiles of the weights, the vectors of each block, then ranges of the
@@ -27,12 +28,12 @@ export function wholeGradientStages(parts: ProgramParts, sums: GroupSums, sum: P
   const tables = tableParts(parts.network)
   const factor = clipFactor(parts, tiles.length + blocks.length + tables.length)
   const weights = weightsOf(parts.network)
-  const updates: PlainTask[] = [
-    ...tiles.map(
-      ({ layer, tile }): PlainTask =>
-        context =>
-          weights[layer].update(tile, 'kept', factor(), context),
-    ),
+  const ofTiles = tiles.map(
+    ({ layer, tile }): PlainTask =>
+      context =>
+        weights[layer].update(tile, 'kept', factor(), context),
+  )
+  const others: PlainTask[] = [
     ...blocks.map(
       (layers): PlainTask =>
         context => {
@@ -47,18 +48,7 @@ export function wholeGradientStages(parts: ProgramParts, sums: GroupSums, sum: P
     ),
     sum,
   ]
-  return [
-    gradientStage(parts, sums, sum),
-    {
-      name: 'update',
-      shared: sharedTiles(parts, tiles),
-      phase: 'update',
-      changesState: true,
-      scheduling: 'dynamic',
-      tasks: () => updates.length,
-      run: runPlain(updates),
-    },
-  ]
+  return [gradientStage(parts, sums, sum), ...updateStages(parts, 'update', ofTiles, others)]
 }
 
 /** Ranges of the embeddings, each with its index in `network.embeddings`. */
@@ -82,7 +72,7 @@ function gradientStage(of: ProgramParts, sums: GroupSums, sum: PlainTask): Stage
     tasks: ({ isLast }) => (isLast ? parts : parts + 1),
     // The rank that keeps the gradient of a tile updates it; of its squares all ranks make the norm.
     shared: {
-      ...sharedTiles(of, tiles, false),
+      ...sharedTiles(of, false),
       ...(plan.clipNorm === null ? { writes: undefined } : { writes: squareOf }),
       arrived: undefined,
     },
