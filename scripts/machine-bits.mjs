@@ -40,7 +40,8 @@ const base = {
 writeFileSync(file, JSON.stringify(base))
 
 const convolutions = 'model.convolutions=[{"filters":5,"size":3,"pool":{"size":2}},{"filters":6,"size":3}]'
-const wide = ['model.hidden=[400,300]', 'compute.gradientGroups=4', 'train.batchSize=64']
+/** Layers whose weights travel in several waves. */
+const wide = ['model.hidden=[800,700]', 'compute.gradientGroups=4', 'train.batchSize=64']
 const CASES = [
   ['plain', []],
   ['dropout', ['model.dropout=0.2']],
@@ -68,6 +69,10 @@ const CASES = [
   ],
   ['groups, batch smaller than the ranks', ['compute.gradientGroups=2', 'train.batchSize=2', 'data.validation=0.9']],
   ['groups, rows and sums', wide],
+  [
+    'weights by need, in waves, a short last batch',
+    ['model.hidden=[1400,1200]', 'train.batchSize=50', 'train.clipNorm=1'],
+  ],
   ['convolutions', [convolutions]],
   [
     'convolutions, batch norm, dropout, clipping',

@@ -203,7 +203,7 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
       const size = sent[0].length
       const handles: BigUint64Array[] = []
       // Sends first: a peer is then told of a part before it is asked for its own, whose bytes would delay its answer until all are through.
-      // With the receives first, as collectives have them, each of two ranks at a time sent (Open MPI 4.1.4 over TCP: half the bandwidth).
+      // With the receives first, as MPI_Iallgatherv of Open MPI 4.1.4 has them, one of two ranks at a time sent over TCP.
       for (const [call, [counts, places]] of [
         [isend, sent],
         [irecv, coming],
