@@ -175,7 +175,7 @@ class Communication {
     heads[own + Head.count] = this.#exchanges
     heads[own + Head.key] = words[Exchange.key]
     heads[own + Head.operation] = words[Exchange.operation]
-    heads[own + Head.fault] = Atomics.exchange(words, Exchange.fault, 0)
+    heads[own + Head.fault] = words[Exchange.ownFault]
     heads[own + Head.stop] = Atomics.load(all, stop / 4)
     heads[own + Head.waited] = Atomics.load(words, Exchange.waited)
     heads[own + Head.received] = this.#received

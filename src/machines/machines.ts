@@ -189,7 +189,7 @@ export class Machines {
     await this.#ask({ kind: 'attach', to })
   }
 
-  /** Microseconds that each rank has spent in exchanges since it joined; they wrap around at 2^32. */
+  /** Microseconds that the workers of each rank have waited in exchanges since this memory was attached; they wrap around at 2^32. */
   waits(): Uint32Array {
     if (!this.#words) return new Uint32Array(this.size)
     return Uint32Array.from(waitsOf(this.#words, this.size), us => us >>> 0)

@@ -24,15 +24,17 @@ export const Exchange = {
   operation: 81,
   /** Bytes of the largest part that one rank sends another. */
   largest: 82,
+  /** The fault that this rank has noted before it. */
+  ownFault: 83,
   /** Results: the smallest fault of all ranks. */
   faultOfAll: 96,
   /** Microseconds that this rank's workers have waited for other ranks, or for what they send, since the start. */
-  waited: 97,
+  waited: 112,
   /**
    * For each rank: bytes and place of its part, or of that which it gets; bytes and place of that which comes from it; then microseconds
    * of waiting since the start, and words of 4 bytes that came from others, which wrap around.
    */
-  ranks: 112,
+  ranks: 128,
 } as const
 
 /**

@@ -147,3 +147,36 @@ t.test('stopped on three ranks, resumed on two, then alone: the bits of a run th
   t.equal(summary.weightsSha256, whole.weightsSha256)
   t.equal(summary.epochs, 6)
 })
+
+/** Rows of a table, two of whose columns have more categories than are made columns of. */
+function writeTable(t: Test): string {
+  const dir = t.testdir({})
+  const path = join(dir, 'sales.csv')
+  const rows = Array.from({ length: 600 }, (_, i) => {
+    const shop = (i * i * 7 + i) % 61
+    return `shop ${shop},zip ${(i * 31) % 90},${(i * 37) % 1000},${(shop * 37) % 5 < 2 ? 'good' : 'bad'}`
+  })
+  writeFileSync(path, `shop,zip,size,kind\n${rows.join('\n')}\n`)
+  const file = join(dir, 'x.json')
+  const experiment = {
+    data: { dataset: 'table', path, categories: { max: 8, above: 'embed' } },
+    model: { hidden: [24, 12] },
+    train: { epochs: 3, batchSize: 150 },
+    compute: { workers: 1, backend: 'wasm', shardRows: 16 },
+  }
+  writeFileSync(file, JSON.stringify(experiment))
+  return file
+}
+
+for (const overrides of [[], ['compute.gradientGroups=4']]) {
+  t.test(`embedded categories over 3 ranks by messages, one digest: ${overrides}`, async t => {
+    if (!hasMpi(t, 'openmpi')) return
+    const file = writeTable(t)
+    const run = join(t.testdirName, 'run')
+    const alone = await train(await loadExperiment(file, overrides), { runDir: null })
+    const args = ['train', file, '--run-dir', run, '--quiet', ...settings(overrides)]
+    const { code, stderr } = await gradloomRanks('openmpi', 3, args, { env: { GRADLOOM_HOST_MEMORY: '0' } })
+    t.equal(code, 0, stderr)
+    t.equal(summaryOf(run).weightsSha256, alone.weightsSha256)
+  })
+}

@@ -5,6 +5,7 @@ import { nativeBackend } from '../../src/kernels/native/f32.js'
 import { wasm } from '../../src/kernels/wasm/index.js'
 import type { StepContext } from '../../src/worker/plan/clock.js'
 import { choosePartials, exchangeBytes, totalBytes } from '../../src/worker/plan/cost.js'
+import { planLayout } from '../../src/worker/plan/layout.js'
 import type { RunPlan } from '../../src/worker/plan/run-plan.js'
 import { rowsOfGroups } from '../../src/worker/plan/sharing.js'
 import { areaOf } from '../../src/worker/plan/tiles.js'
@@ -162,5 +163,19 @@ t.test(
       }
     }
     t.same(wavesOf(planOf(256, null), wasm), [[...shareWeights(planOf(256, null), wasm).tiles.keys()]], 'alone: one')
+  },
+)
+
+t.test(
+  'the buffer of exchanges: rows that travel while others are computed have places, those that no rank sends have none',
+  async t => {
+    const backend = nativeBackend('onednn')
+    const bytesOf = (partials: boolean) => {
+      const ranks = { rank: 0, size: 4, workers: 4, partials: WIDTHS.slice(1).map(() => partials) }
+      return planLayout({ ...planOf(4096, 16), features: WIDTHS[0], ranks } as RunPlan, backend).exchange!.slicesAt
+    }
+    const rows = WIDTHS.slice(1).reduce((sum, width, l) => sum + width + (l > 0 ? WIDTHS[l] : 0), 0)
+    t.ok(bytesOf(false) >= 4 * 4096 * rows, `${bytesOf(false)} bytes`)
+    t.ok(bytesOf(true) < 0.9 * bytesOf(false), `${bytesOf(true)} bytes where sums are exchanged`)
   },
 )

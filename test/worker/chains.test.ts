@@ -99,8 +99,9 @@ t.test('without a chain all wait for each exchange', async t => {
 t.test('a fault ends the chain when its exchange has ended; one that was met meanwhile is forgotten', async t => {
   const { team, stages } = rank0(['a', 'b', 'c'])
   for (const stage of stages.slice(0, 3)) t.equal(runStage(stage), 0)
-  // As a task of b would.
+  // As a task of b would: the exchange of a, which its communication thread may still be about to begin, does not have it.
   noteFault(team.words, FAULT - 1)
+  t.equal(team.words[Exchange.ownFault], 0)
   deliver(team, 11, FAULT)
   t.equal(runStage(stages[3]), FAULT)
   t.equal(begun(team), 1, 'the next exchange does not begin')

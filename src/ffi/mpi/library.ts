@@ -174,12 +174,12 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
   const finalize = declare('MPI_Finalize', '')
   const flag = [0]
   /** Calls what begins a request; the library keeps the address of its memory, which therefore must not move. */
-  const handleOf = (call: (...of: unknown[]) => void, ...of: unknown[]): BigUint64Array => {
-    const handle = new BigUint64Array(new SharedArrayBuffer(8))
+  const handlesFor = (count: number) => new BigUint64Array(new SharedArrayBuffer(8 * count))
+  const begin = (call: (...of: unknown[]) => void, ...of: unknown[]): MpiRequest => {
+    const handle = handlesFor(1)
     call(...of, handle)
-    return handle
+    return { handles: [handle], done: 0 }
   }
-  const begin = (...of: Parameters<typeof handleOf>): MpiRequest => ({ handles: [handleOf(...of)], done: 0 })
 
   return {
     version: versionOf(found),
@@ -201,6 +201,7 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
     },
     exchange(memory, rank, sent, coming, tag) {
       const size = sent[0].length
+      const all = handlesFor(2 * size)
       const handles: BigUint64Array[] = []
       // Sends first: a peer is then told of a part before it is asked for its own, whose bytes would delay its answer until all are through.
       // With the receives first, as MPI_Iallgatherv of Open MPI 4.1.4 has them, one of two ranks at a time sent over TCP.
@@ -212,7 +213,9 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
           const other = call === isend ? (rank + i) % size : (rank + size - i) % size
           if (counts[other] === 0) continue
           const bytes = memory.subarray(places[other], places[other] + counts[other])
-          handles.push(handleOf(call, bytes, bytes.length, byte, other, tag, world))
+          const handle = all.subarray(handles.length, handles.length + 1)
+          call(bytes, bytes.length, byte, other, tag, world, handle)
+          handles.push(handle)
         }
       }
       return { handles, done: 0 }

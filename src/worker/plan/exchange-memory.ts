@@ -36,23 +36,36 @@ export function momentPlaces({ ema }: RunPlan, slots: readonly Slot[]): MomentPl
   return { whole, tiles, end: tiles + largest }
 }
 
+/** True if each rank passes its own groups of rows through all layers: rows of a layer then travel while the next layers compute. */
+export const passesOwnRows = ({ passes, gradientRows, norm, convolutions }: RunPlan): boolean =>
+  passes === 'layers' && gradientRows !== null && norm.type === 'none' && convolutions.length === 0
+
+/** Slots of what ranks then send: inputs and deltas of the layers that do not exchange sums, and deltas of embeddings. */
+function travellingRows({ widths, ranks, embeddings }: RunPlan): ReadonlySet<string> {
+  const last = widths.length - 2
+  const names = widths.slice(1).flatMap((_, block) => {
+    if (ranks!.partials[block]) return []
+    const deltas = block === last ? `activations.${block + 1}` : `deltas.${block}`
+    return block === 0 ? [deltas] : [`activations.${block}`, deltas]
+  })
+  return new Set(embeddings.length > 0 ? [...names, 'deltas.inputs'] : names)
+}
+
 /**
- * Bytes that an exchange of all ranks may take, or those of a chain together: the matrices of a stage, or of all where groups of rows are passed
- * one beside the other, or all parameters, or moments of a layer.
+ * Bytes that an exchange of all ranks may take, or those of a chain together: the matrices of a stage, or of all that travel later, or all
+ * parameters, or moments of a layer.
  */
-export function gatheredBytes(
-  { passes, gradientRows }: RunPlan,
-  slots: readonly Slot[],
-  moments: MomentPlaces,
-): number {
-  const bytesOf = (pattern: RegExp) =>
-    slots.filter(({ name }) => pattern.test(name)).map(({ dtype, shape }) => sizeOf(shape) * bytesPerElement[dtype])
+export function gatheredBytes(plan: RunPlan, slots: readonly Slot[], moments: MomentPlaces): number {
+  const { passes } = plan
+  const bytesOfSlot = ({ dtype, shape }: Slot) => sizeOf(shape) * bytesPerElement[dtype]
+  const bytesOf = (pattern: RegExp) => slots.filter(({ name }) => pattern.test(name)).map(bytesOfSlot)
   const total = (bytes: readonly number[]) => bytes.reduce((sum, of) => sum + of, 0)
   const matrices = bytesOf(/^(activations|derivatives|deltas|workspace)\./).sort((a, b) => b - a)
   const vectors = total(bytesOf(/^batch\.|^squares$|\.bias\.gradientOfGroup/))
   // Of the workspace, vectors are next to nothing beside the matrices.
   const most = total(passes === 'shards' ? matrices : matrices.slice(0, 2 * MATRICES_OF_PART))
-  const chained = gradientRows === null ? 0 : total(bytesOf(/^(activations|deltas)\./))
+  const travelling = passesOwnRows(plan) ? travellingRows(plan) : new Set<string>()
+  const chained = total(slots.filter(({ name }) => travelling.has(name)).map(bytesOfSlot))
   const batch = Math.max(most, chained) + vectors
   return Math.max(batch, moments.end, total(bytesOf(/^(layers|embeddings)\.\d+\.(norm\.)?[a-z]+$/)))
 }

@@ -135,6 +135,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
   const planned = options.ranks ? amongRanks(plan, kernels, options.ranks) : plan
   const layout = planLayout(planned, kernels)
   if (layout.bytes > MAX_ARENA_BYTES) throw tooLarge(planned, layout)
+  if (layout.exchange && layout.exchange.buffer.shape[0] > MAX_EXCHANGE_BYTES)
+    throw exchangeTooLarge(planned, layout.exchange.buffer.shape[0])
   return { plan: planned, layout, backendReason: reason, backendAdvice: advice }
 }
 
@@ -205,6 +207,15 @@ export function augmentationOf({ augment, train }: Experiment, data: DatasetSour
   }
   return { ...augment, height, width, channels }
 }
+
+/** MPI counts places in 32 bits with a sign. */
+const MAX_EXCHANGE_BYTES = 2 ** 31 - 1
+
+const exchangeTooLarge = (plan: RunPlan, bytes: number): ConfigError =>
+  new ConfigError(
+    `the exchange between machines needs ${gib(bytes)}, expected less than 2 GiB; the model is ${networkText(plan.widths, plan.convolutions)}, batch ${plan.batchSize}`,
+    { hint: 'a smaller train.batchSize, or fewer compute.gradientGroups' },
+  )
 
 /** Lists the memory of each group of tensors, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {

@@ -11,6 +11,7 @@ import type { Columns, Rows } from '../../kernels/backend.js'
 import { multiplications } from '../../model/parameters.js'
 import type { FloatTensor, Matrix } from '../../tensor/tensor.js'
 import { type Network, type Pass, type PassPart, rowsPass, type Written } from '../network/network.js'
+import { passesOwnRows } from '../plan/exchange-memory.js'
 import { columnRanges, gridOf, wholeRows, workOfBlock } from '../plan/grid.js'
 import { ownerOfGroup } from '../plan/sharing.js'
 import { gatheredMatrices } from './gathered.js'
@@ -128,8 +129,9 @@ function rowPieces<C>(parts: LayerParts, height: number, source: PassSource<C>, 
     others: (task: number, context: C): void => {
       const piece = piecesIn(context)[task]
       nameRows(network, source, context, piece)
-      // Inputs are cheaper to gather than to send.
-      if (gathered.has(network.layers[0].matrices.x)) network.gather(source.pass(context), piece)
+      // Inputs are cheaper to gather than to send; with embeddings, all ranks update these from all rows.
+      if (gathered.has(network.layers[0].matrices.x) || network.embeddings.length > 0)
+        network.gather(source.pass(context), piece)
     },
   }
 }
@@ -216,14 +218,9 @@ function layerStages<C>(parts: LayerParts, source: PassSource<C>): Stage<C>[] {
     lossStage(parts, source),
     ...joinParts(backward).map(part => partStage(parts, source, part)),
   ]
-  return plan.gradientRows !== null && readsOwnRows(network) ? stages.map(inChain) : stages
+  // What is gathered is for the gradient.
+  return passesOwnRows(plan) ? stages.map(inChain) : stages
 }
-
-/** True if a pass over groups of rows reads no row of another: what is gathered is for the gradient. */
-const readsOwnRows = ({ layers }: Network): boolean =>
-  layers.every(
-    ({ spec, forward, backward }) => !spec.maps && [...forward, ...backward].every(({ over }) => over !== 'columns'),
-  )
 
 const inChain = <C>(stage: Stage<C>): Stage<C> =>
   stage.shared ? { ...stage, shared: { ...stage.shared, chain: 'passes' } } : stage

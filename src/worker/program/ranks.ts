@@ -241,6 +241,8 @@ function beginExchange(team: RankTeam, { key, operation, sent, received, largest
   words[Exchange.key] = key
   words[Exchange.operation] = operation
   words[Exchange.largest] = largest
+  // What is noted from now on belongs to the next one.
+  words[Exchange.ownFault] = Atomics.exchange(words, Exchange.fault, 0)
   Atomics.add(words, Exchange.requested, 1)
   Atomics.add(words, Exchange.wake, 1)
   Atomics.notify(words, Exchange.wake)
