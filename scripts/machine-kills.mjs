@@ -3,7 +3,9 @@
  * exit or throw; then cuts the link between two hosts (network namespaces, as root). Resumes them with another number of ranks under another
  * MPI, and compares the final weights with those of one process.
  *
- *     node scripts/machine-kills.mjs [--kills 50] [--cuts 10] [--seed 1] [--most-seconds 10]
+ *     node scripts/machine-kills.mjs [--kills 50] [--cuts 10] [--seed 1] [--most-seconds 10] [--large]
+ *
+ * `--large`: layers and groups of rows for which exchanges are under way while the workers compute (with GRADLOOM_HOST_MEMORY=0 on one host too).
  *
  * A decision is counted from the end of the rank, or the cut, until no process of any rank is left. Each line has it, and the load of the
  * machine: processes that wait for a core in the last minute. Ends with exit code 1 if a digest differs, a checkpoint cannot be read, or a
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     cuts: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
     'most-seconds': { type: 'string', default: '10' },
+    large: { type: 'boolean', default: false },
   },
 })
 const wanted = Number(values.kills)
@@ -36,9 +39,9 @@ writeFileSync(
   experiment,
   JSON.stringify({
     data: { dataset: 'digits', validation: 0.1 },
-    model: { hidden: [60, 40], dropout: 0.3 },
+    model: { hidden: values.large ? [1200, 900] : [60, 40], dropout: 0.3 },
     train: { epochs: 3, batchSize: 100 },
-    compute: { backend: 'wasm', workers: 1, machinesTimeout: 5 },
+    compute: { backend: 'wasm', workers: 1, machinesTimeout: 5, gradientGroups: values.large ? 4 : null },
     checkpoint: { everySteps: 11 },
   }),
 )
