@@ -29,16 +29,21 @@ interface Measured {
   readonly bytesPerMs: number
   /** The same of a link without a limit, where the processors' time is all that counts. */
   readonly processedPerMs: number
-  /** Bytes that a thread copies in a millisecond, as exchanges copy tiles. */
-  readonly copiedPerMs: number
   /** Time of an exchange of next to nothing, as workers see it. */
   readonly handOverMs: number
   readonly bytes: number
-  /** Of a step on a host by itself, divided by the hosts. */
-  readonly aloneMs: readonly number[]
-  /** Share of it that computes gradients and updates. */
+  /** Share of a step that computes gradients and updates. */
   readonly updateShare: number
-  readonly ms: readonly number[]
+  readonly turns: readonly Turn[]
+}
+
+/** What was measured one right after the other: the pace of a machine that others use changes within minutes. */
+interface Turn {
+  /** A step on a host by itself, divided by the hosts. */
+  readonly aloneMs: number
+  /** Bytes that a thread copies in a millisecond, as exchanges copy tiles. */
+  readonly copiedPerMs: number
+  readonly ms: number
 }
 
 export async function benchHosts(options: HostsOptions, say: Say): Promise<Report> {
@@ -58,21 +63,21 @@ export async function benchHosts(options: HostsOptions, say: Say): Promise<Repor
         say(`machines: batch ${batch}, ${rate} Gbit/s, small exchanges`)
         const handOverMs = await handOver(trainings, batch, launcher)
         const bytesPerMs = await bandwidthOf(launcher)
-        const copiedPerMs = copySpeed()
-        const [aloneMs, ms, shares]: [number[], number[], number[]] = [[], [], []]
+        const measured: Turn[] = []
+        const shares: number[] = []
         let bytes = 0
         for (let turn = 0; turn < turns; turn++) {
           say(`machines: batch ${batch}, ${rate} Gbit/s, turn ${turn + 1} of ${turns}`)
           // Both hosts are this machine, and slow each other down: so do these, which exchange nothing.
           const alone = await Promise.all(Array.from({ length: RANKS }, () => trainings.run(batch, 1, [])))
-          aloneMs.push(mean(alone.map(({ stepMs }) => stepMs)) / RANKS)
           shares.push(mean(alone.map(({ updateShare }) => updateShare)))
           const over = await trainings.run(batch, 1, launcher)
-          ms.push(over.stepMs)
           bytes = over.bytes
+          const aloneMs = mean(alone.map(({ stepMs }) => stepMs)) / RANKS
+          measured.push({ aloneMs, copiedPerMs: copySpeed(), ms: over.stepMs })
         }
-        const link = { bytesPerMs, processedPerMs, copiedPerMs, handOverMs }
-        results.push({ batch, gbits: rate, ...link, bytes, aloneMs, updateShare: median(shares), ms })
+        const link = { bytesPerMs, processedPerMs, handOverMs }
+        results.push({ batch, gbits: rate, ...link, bytes, updateShare: median(shares), turns: measured })
       }
     }
   } finally {
@@ -132,17 +137,20 @@ const TILES_BESIDE = 8
  * time = T / N + bytes / bandwidth + 2 · bytes / copied + (2 · L + W) · handed - hidden, with
  * hidden = (1 - 1 / W) · min(update, weights / bandwidth - weights / processed): while the processors exchange, they do not compute.
  */
-function predictedMs({ batch, aloneMs, updateShare, bytes, ...rates }: Measured): number {
-  const { bytesPerMs, processedPerMs, copiedPerMs, handOverMs } = rates
-  const alone = median(aloneMs)
+function predictedMs({ batch, updateShare, bytes, ...rates }: Measured, { aloneMs, copiedPerMs }: Turn): number {
+  const { bytesPerMs, processedPerMs, handOverMs } = rates
   const units = REFERENCE_WIDTHS.slice(1, -1).reduce((sum, width) => sum + width, 0)
   const rows = 4 * batch * (2 * units + REFERENCE_WIDTHS[HIDDEN + 1]) * (1 - 1 / RANKS)
   const weights = bytes - rows
   const idle = Math.max(0, weights / bytesPerMs - weights / processedPerMs)
-  const hidden = (1 - 1 / MOST_WAVES) * Math.min(updateShare * alone, idle)
+  const hidden = (1 - 1 / MOST_WAVES) * Math.min(updateShare * aloneMs, idle)
   const exchanges = (EXCHANGES_OF_PASSES + MOST_WAVES) * handOverMs
-  return alone + bytes / bytesPerMs + (2 * bytes) / copiedPerMs + exchanges - hidden
+  return aloneMs + bytes / bytesPerMs + (2 * bytes) / copiedPerMs + exchanges - hidden
 }
+
+/** Measured beside predicted, turn by turn: the median. */
+const differenceOf = (result: Measured): number =>
+  median(result.turns.map(turn => turn.ms / predictedMs(result, turn))) - 1
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
@@ -152,7 +160,7 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
     name: 'machines-hosts',
     title: `training ${REFERENCE_WIDTHS.join('-')} on two hosts of one worker each (network namespaces, tbf), ${mpi}, f32, ${backend}`,
     method: [
-      `${turns} turns of each side, one after the other, each a run of its own of ${steps} steps an epoch, the first epoch a warm-up; medians over the turns.`,
+      `${turns} turns of each side, one after the other, each a run of its own of ${steps} steps an epoch, the first epoch a warm-up; medians over the turns, of which each is predicted by itself.`,
       '  Predicted by docs/machines.md: half the step of one process of one worker beside another one, as both hosts are this machine, + bytes that a',
       '  rank got in a step / bandwidth, which the ranks have measured, + two copies of these bytes, + the time of small exchanges, as measured with a',
       '  narrow network, - what travels while weights are updated. "spread": between the quartiles.',
@@ -176,16 +184,17 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
           'difference',
         ],
         rows: results.map(result => {
-          const { batch, gbits, bytesPerMs, processedPerMs, copiedPerMs, handOverMs, bytes, aloneMs, ms } = result
-          const rates = [bytesPerMs / 1e6, processedPerMs / 1e6, copiedPerMs / 1e6, handOverMs]
-          const others = [bytes / 1e6, median(aloneMs), predictedMs(result), median(ms)]
+          const { batch, gbits, bytesPerMs, processedPerMs, handOverMs, bytes, turns } = result
+          const of = (what: (turn: Turn) => number) => turns.map(what)
+          const copied = median(of(({ copiedPerMs }) => copiedPerMs))
+          const rates = [bytesPerMs / 1e6, processedPerMs / 1e6, copied / 1e6, handOverMs]
+          const ms = of(turn => turn.ms)
+          const steps = [of(({ aloneMs }) => aloneMs), of(turn => predictedMs(result, turn)), ms].map(median)
           return [
             ...[String(batch), String(gbits)],
             ...rates.map(value => value.toFixed(3)),
-            ...others.map(value => value.toFixed(1)),
-            ...[spread(summarise(ms)), median(ms) / predictedMs(result) - 1].map(
-              share => `${(100 * share).toFixed(1)} %`,
-            ),
+            ...[bytes / 1e6, ...steps].map(value => value.toFixed(1)),
+            ...[spread(summarise(ms)), differenceOf(result)].map(share => `${(100 * share).toFixed(1)} %`),
           ]
         }),
       },
@@ -193,7 +202,7 @@ function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
     charts: [],
     bars: results.map(result => ({
       what: `batch ${result.batch}, ${result.gbits} Gbit/s: difference from the model of the cost`,
-      got: Math.abs(median(result.ms) / predictedMs(result) - 1),
+      got: Math.abs(differenceOf(result)),
       want: MOST_DIFFERENCE,
       at: 'most',
       unit: 'percent',
