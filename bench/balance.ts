@@ -15,7 +15,7 @@ import { areaOf } from '../src/worker/plan/tiles.js'
 import type { ProgramParts, Stage } from '../src/worker/program/stage.js'
 import { trainProgram } from '../src/worker/program/train.js'
 import { rankTeam, stateTensors } from '../src/worker/threads/rank-team.js'
-import { sum } from './stats.js'
+import { mean, sum } from './stats.js'
 
 /** FLOPs of each worker in each stage. */
 export interface StageLoad {
@@ -39,7 +39,6 @@ export function loadsOf<C>(stages: readonly Stage<C>[], context: C, workers: num
  */
 export function imbalanceOf(loads: readonly StageLoad[]): number {
   const sum = (of: (loads: readonly number[]) => number) => loads.reduce((total, { loads }) => total + of(loads), 0)
-  const mean = (loads: readonly number[]) => loads.reduce((total, load) => total + load, 0) / loads.length
   return sum(loads => Math.max(...loads)) / sum(mean) - 1
 }
 

@@ -11,7 +11,7 @@ import { TwoHosts } from '../test/helpers/hosts.js'
 import { finished, MAIN, type MachinesOptions, Trainings, writeData } from './machines.js'
 import { REFERENCE_WIDTHS } from './reference-network.js'
 import type { Report, Say } from './report.js'
-import { median, spread, summarise } from './stats.js'
+import { mean, median, spread, summarise } from './stats.js'
 
 export interface HostsOptions extends MachinesOptions {
   /** Gigabits per second that each host may send. */
@@ -37,7 +37,7 @@ interface Measured {
   readonly turns: readonly Turn[]
 }
 
-/** What was measured one right after the other: the pace of a machine that others use changes within minutes. */
+/** Measurements made one right after the other: the pace of a machine that others use changes within minutes. */
 interface Turn {
   /** A step on a host by itself, divided by the hosts. */
   readonly aloneMs: number
@@ -97,7 +97,7 @@ async function bandwidthOf(launcher: readonly string[]): Promise<number> {
 /** Hidden layers of the network, and exchanges of a step: outputs and deltas of each but the deltas of the last, which come with the loss; loss; weights. */
 const HIDDEN = REFERENCE_WIDTHS.length - 2
 const EXCHANGES_OF_PASSES = 2 * HIDDEN
-/** Of a network as deep, whose exchanges take no time but that of the threads: a worker asks, ranks meet, a worker wakes. */
+/** Widths of a network as deep, whose exchanges take the time of the threads alone: a worker asks, ranks meet, a worker wakes. */
 const NARROW = REFERENCE_WIDTHS.map((width, l) => (l === 0 || l > HIDDEN ? width : 16))
 
 async function handOver(trainings: Trainings, batch: number, launcher: readonly string[]): Promise<number> {
@@ -151,8 +151,6 @@ function predictedMs({ batch, updateShare, bytes, ...rates }: Measured, { aloneM
 /** Measured beside predicted, turn by turn: the median. */
 const differenceOf = (result: Measured): number =>
   median(result.turns.map(turn => turn.ms / predictedMs(result, turn))) - 1
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 function reportOf(options: HostsOptions, results: readonly Measured[]): Report {
   const { mpi, turns, steps, backend } = options

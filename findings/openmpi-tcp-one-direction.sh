@@ -16,12 +16,12 @@ chmod 755 .
 apt-get download -qq openmpi-bin=4.1.4-3+b1 libopenmpi3=4.1.4-3+b1 openmpi-common=4.1.4-3 python3-mpi4py=3.1.4-2+b2 libpmix2 libhwloc15 \
   libevent-core-2.1-7 libevent-pthreads-2.1-7 libucx0 libfabric1 libibverbs1 librdmacm1 libpsm-infinipath1 libpsm2-2 libnl-3-200 \
   libnl-route-3-200 libmunge2 >/dev/null 2>&1
-for file in ./*.deb; do dpkg -x "$file" root; done
-lib=$work/root/usr/lib/$(uname -m)-linux-gnu
+for file in ./*.deb; do dpkg -x "$file" tree; done
+lib=$work/tree/usr/lib/$(uname -m)-linux-gnu
 export OPAL_PREFIX=$lib/openmpi OMPI_MCA_mca_base_component_path=$lib/openmpi/lib/openmpi3 LD_LIBRARY_PATH=$lib
-export PATH=$work/root/usr/bin:$PATH PYTHONPATH=$work/root/usr/lib/python3/dist-packages
+export PATH=$work/tree/usr/bin:$PATH PYTHONPATH=$work/tree/usr/lib/python3/dist-packages
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-mpirun=$work/root/usr/bin/mpirun.openmpi
+mpirun=$work/tree/usr/bin/mpirun.openmpi
 
 ip netns add $a
 ip netns add $b

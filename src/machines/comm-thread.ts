@@ -8,8 +8,7 @@
  *
  * No call of it but MPI_Init blocks for long: exchanges are begun, then tested, and between two tests it looks at signs of life.
  * So a rank that goes in the middle of an exchange is noticed and named, a process that waits takes next to no time of a core, and the
- * thread can be ended. All ranks compare where they are before each exchange: those that begin a big one apart send one after the other
- * (measured: 720 ms in place of 400 at 1 Gbit/s). Small ones are under way meanwhile.
+ * thread can be ended. All ranks compare where they are before each large exchange, and while a small one is under way.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { loadKoffi } from '../ffi/koffi.js'
@@ -49,7 +48,7 @@ const HEAD = 1
 const BODY = 2
 const PART = 3
 const Kind = { beat: 0, text: 1, error: 2 } as const
-/** Numbers that ranks compare before an exchange: see `meetAndCompare`. */
+/** Numbers that ranks compare before an exchange: see `#meet` and `#compare`. */
 const Head = { count: 0, key: 1, fault: 2, stop: 3, waited: 4, operation: 5, received: 6, WORDS: 8 } as const
 
 class Failure extends Error {
@@ -207,7 +206,7 @@ class Communication {
     return fault
   }
 
-  /** Exchanges all parts, unless that `isDone`, and counts what has come. */
+  /** Exchanges all parts, unless they have been (`isDone`), and counts what has come. */
   #exchangeParts(isDone: boolean): void {
     const [words, size] = [this.#words, this.#size]
     const largest = words[Exchange.largest]

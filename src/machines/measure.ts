@@ -55,7 +55,7 @@ export function measureLink(
   for (const total of [TRIED_BYTES, MEASURED_BYTES]) {
     const large = exchange(Math.floor(total / size))
     const times = Array.from({ length: LARGE_TIMES }, () => {
-      // As before every exchange of a step: ranks that begin apart send one after the other.
+      // Ranks meet before every exchange of a step too.
       small.run()
       return timed(large.run)
     })

@@ -3,8 +3,9 @@
  * Constants and small helpers; workers, the communication thread and the main thread.
  *
  * Who waits: the worker that claimed the task in which an exchange ends sleeps on `done` until it is counted up; all others wait at the
- * barrier of its stage. The task in which it begins may be an earlier one. Who wakes: the communication thread, which sleeps on `wake` for at most a millisecond. Everything about an exchange is
- * written before `requested` is counted up, its results before `done` is; only one exchange is under way at a time.
+ * barrier of its stage. The task in which it begins may be an earlier one. Who wakes: the communication thread, which sleeps on `wake` for at
+ * most a millisecond. Everything about an exchange is written before `requested` is counted up, its results before `done` is; only one
+ * exchange is under way at a time.
  */
 
 /** Int32, Atomics only. Words that different threads write lie on cache lines of their own, 16 words apart. */

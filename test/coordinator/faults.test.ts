@@ -175,6 +175,33 @@ t.test('a plan that does not fit 4 GiB is refused with the sum that shows why', 
   t.ok(await planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
 })
 
+t.test('a plan whose exchanges need 2 GiB, which MPI cannot count, is refused', async t => {
+  const planOf = async (width: number) => {
+    const { experiment, baseDir } = resolveExperiment({
+      ...long,
+      model: { hidden: Array.from({ length: 6 }, () => width) },
+      train: { ...long.train, batchSize: 63 },
+      compute: { workers: 1, backend: 'wasm', gradientGroups: 63 },
+    })
+    const data = await openDataset(experiment.data, { baseDir })
+    // With such a latency sums of gradients are exchanged, of which groups have many.
+    const ranks = {
+      rank: 0,
+      size: 2,
+      workers: 2,
+      ownWorkers: 1,
+      link: { latencyMs: 1e9, bytesPerMs: 1 },
+      shareMemory: false,
+    }
+    return planRun(experiment, data, { purpose: 'train', splits: ['train', 'test'], ranks })
+  }
+  await t.rejects(planOf(4400), {
+    name: 'ConfigError',
+    message: /exchange between machines needs 2\.\d\d GiB, expected less than 2 GiB/,
+  })
+  t.ok(await planOf(1000))
+})
+
 t.test(
   'ranks of one host share memory unless the whole state does not fit into it, and each has moments of its own tiles',
   async t => {

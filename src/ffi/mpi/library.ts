@@ -60,7 +60,7 @@ function openMpiHandles(library: LibraryHandle): Handles {
 /** Requests in progress: their memory must stay alive until `test` has answered true. */
 export interface MpiRequest {
   readonly handles: readonly BigUint64Array[]
-  /** So many are known to be done. */
+  /** Number of the first ones that are known to be done. */
   done: number
 }
 
@@ -173,7 +173,7 @@ export function bindMpi(family: MpiFamily, found: FoundMpi): Mpi {
   const recv = declare('MPI_Recv', `void* bytes, int n, ${H} type, int from, int tag, ${H} comm, void* status`)
   const finalize = declare('MPI_Finalize', '')
   const flag = [0]
-  /** Calls what begins a request; the library keeps the address of its memory, which therefore must not move. */
+  /** Memory of handles, which does not move: the library keeps its address. */
   const handlesFor = (count: number) => new BigUint64Array(new SharedArrayBuffer(8 * count))
   const begin = (call: (...of: unknown[]) => void, ...of: unknown[]): MpiRequest => {
     const handle = handlesFor(1)

@@ -40,7 +40,7 @@ export function momentPlaces({ ema }: RunPlan, slots: readonly Slot[]): MomentPl
 export const passesOwnRows = ({ passes, gradientRows, norm, convolutions }: RunPlan): boolean =>
   passes === 'layers' && gradientRows !== null && norm.type === 'none' && convolutions.length === 0
 
-/** Slots of what ranks then send: inputs and deltas of the layers that do not exchange sums, and deltas of embeddings. */
+/** Slots of what ranks then send, as ../program/gathered.ts has their matrices: inputs and deltas of the layers that do not exchange sums, and deltas of embeddings. */
 function travellingRows({ widths, ranks, embeddings }: RunPlan): ReadonlySet<string> {
   const last = widths.length - 2
   const names = widths.slice(1).flatMap((_, block) => {

@@ -89,24 +89,27 @@ const neededArea = (tile: Tile, use: WeightUse): number =>
   neededOf(tile, use).reduce((sum, part) => sum + areaOf(part), 0)
 
 /** Weights that each rank gets from the others after an update. */
-export function weightsReceived({ tiles, owners, use }: WeightSharing, size: number): number[] {
+export function weightsReceived(sharing: WeightSharing, size: number): number[] {
+  const { owners } = sharing
   const received = new Array<number>(size).fill(0)
-  for (const [t, { layer, tile }] of tiles.entries()) {
+  for (const t of owners.keys()) {
     for (let rank = 0; rank < size; rank++) {
-      if (owners[t] !== rank) received[rank] += use ? neededArea(tile, use[layer][rank]) : areaOf(tile)
+      if (owners[t] !== rank) received[rank] += sentTo(sharing, t, rank)
     }
   }
   return received
 }
 
 /** Weights of a tile that its owner sends the others after an update, all together. */
-export function weightsSent({ tiles, owners, use }: WeightSharing, t: number, size: number): number {
-  const { layer, tile } = tiles[t]
+export function weightsSent(sharing: WeightSharing, t: number, size: number): number {
   let sent = 0
-  for (let rank = 0; rank < size; rank++) {
-    if (rank !== owners[t]) sent += use ? neededArea(tile, use[layer][rank]) : areaOf(tile)
-  }
+  for (let rank = 0; rank < size; rank++) if (rank !== sharing.owners[t]) sent += sentTo(sharing, t, rank)
   return sent
+}
+
+function sentTo({ tiles, use }: WeightSharing, t: number, rank: number): number {
+  const { layer, tile } = tiles[t]
+  return use ? neededArea(tile, use[layer][rank]) : areaOf(tile)
 }
 
 /** By block and rank, what the stages of ../program/passes.ts read. null: all of it. */

@@ -218,7 +218,7 @@ function layerStages<C>(parts: LayerParts, source: PassSource<C>): Stage<C>[] {
     lossStage(parts, source),
     ...joinParts(backward).map(part => partStage(parts, source, part)),
   ]
-  // What is gathered is for the gradient.
+  // Gradients alone read rows of other ranks.
   return passesOwnRows(plan) ? stages.map(inChain) : stages
 }
 

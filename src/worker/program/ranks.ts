@@ -65,7 +65,7 @@ function chainsOf<C>(stages: readonly Stage<C>[]): { readonly begin: number; rea
   return ranges
 }
 
-/** What becomes of a stage whose tasks are shared. */
+/** A stage whose tasks are shared, as one rank runs it. */
 interface Link<C> {
   /** Tasks of this rank, each of which copies what others need to the buffer. */
   readonly own: Stage<C>
@@ -133,16 +133,13 @@ function linkOf<C extends Context>(
 function alone<C extends Context>({ own, take, key, dealt, exchanges }: Link<C>, team: RankTeam): Stage<C>[] {
   if (!exchanges) return [own]
   const exchange: Stage<C> = {
-    ...own,
+    ...take,
     name: `${own.name}: exchange`,
     tasks: context => (dealt(context).exchanged.largest > 0 ? 1 : 0),
-    run(_task, context) {
-      beginExchange(team, { key, ...dealt(context).exchanged })
-      return endExchange(team)
-    },
+    run: (_task, context) => runExchange(team, { key, ...dealt(context).exchanged }),
     bytes: context => dealt(context).received,
   }
-  return [own, withoutFlops(exchange), take]
+  return [own, exchange, take]
 }
 
 /**
@@ -153,9 +150,9 @@ function alone<C extends Context>({ own, take, key, dealt, exchanges }: Link<C>,
 function chainStages<C extends Context>(links: readonly Link<C>[], team: RankTeam): Stage<C>[] {
   const sends = ({ exchanges, dealt }: Link<C>, context: C) => exchanges && dealt(context).exchanged.largest > 0
   const stages = links.flatMap((link, i): Stage<C>[] => {
-    const { own, key, dealt } = link
+    const { own, take, key, dealt } = link
     const turn: Stage<C> = {
-      ...own,
+      ...take,
       name: `${own.name}: exchange`,
       tasks: context => (sends(link, context) || (i > 0 && sends(links[i - 1], context)) ? 1 : 0),
       run(_task, context) {
@@ -165,14 +162,12 @@ function chainStages<C extends Context>(links: readonly Link<C>[], team: RankTea
       },
       bytes: context => (sends(link, context) ? dealt(context).received : 0),
     }
-    return [i > 1 ? joined(links[i - 2].take, own) : own, withoutFlops(turn)]
+    return [i > 1 ? joined(links[i - 2].take, own) : own, turn]
   })
   const last = links[links.length - 1]
   const end: Stage<C> = { ...last.take, tasks: context => (sends(last, context) ? 1 : 0), run: () => endExchange(team) }
   return [...stages, joined(links[links.length - 2].take, end), last.take]
 }
-
-const withoutFlops = <C>({ flops: _, ...stage }: Stage<C>): Stage<C> => stage
 
 /** The tasks of two stages, which do not depend on each other. */
 function joined<C>(one: Stage<C>, other: Stage<C>): Stage<C> {
@@ -220,13 +215,18 @@ export function sliceStages<C>(
       tasks: context => (slicesAt(context).largest > 0 ? 1 : 0),
       run(_task, context) {
         const { sent, received, largest } = slicesAt(context)
-        beginExchange(team, { key: SLICES, operation: Operation.alltoall, sent, received, largest })
-        return endExchange(team)
+        return runExchange(team, { key: SLICES, operation: Operation.alltoall, sent, received, largest })
       },
       bytes: context => sumOf(slicesAt(context).received.bytes),
     },
     copying('take', ({ taken }) => taken, true),
   ]
+}
+
+/** Has the communication thread exchange the parts. Returns the smallest fault of all ranks. */
+function runExchange(team: RankTeam, of: Exchanged): number {
+  beginExchange(team, of)
+  return endExchange(team)
 }
 
 /** Has the communication thread begin to exchange the parts; none is under way. */
@@ -241,7 +241,7 @@ function beginExchange(team: RankTeam, { key, operation, sent, received, largest
   words[Exchange.key] = key
   words[Exchange.operation] = operation
   words[Exchange.largest] = largest
-  // What is noted from now on belongs to the next one.
+  // A fault that is noted from now on belongs to the next exchange.
   words[Exchange.ownFault] = Atomics.exchange(words, Exchange.fault, 0)
   Atomics.add(words, Exchange.requested, 1)
   Atomics.add(words, Exchange.wake, 1)
@@ -262,7 +262,7 @@ function endExchange({ words, control, spinTurns }: RankTeam): number {
   }
   Atomics.add(words, Exchange.waited, Math.round(1000 * (performance.now() - started)))
   const fault = words[Exchange.faultOfAll]
-  // What was computed meanwhile does not count.
+  // Faults of the stage that was computed meanwhile do not count: its step ends here.
   if (fault !== 0) Atomics.store(words, Exchange.fault, 0)
   return fault
 }
