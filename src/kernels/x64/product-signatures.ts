@@ -13,6 +13,7 @@ import {
   span,
   stride,
   updated,
+  type Values,
   value,
   written,
 } from './signature.js'
@@ -44,6 +45,7 @@ export const rowWordsSignature = (space: Space) =>
     stride('aStride'),
     count('rows'),
     ...[value('valid0'), value('valid1'), value('valid2'), value('valid3')],
+    stride('bRow'),
   )
 
 /** The numbers of k up to the last one that a word of a row names; `first` is where the words of the call begin. */
@@ -58,7 +60,8 @@ function namedPlaces(block: Uint32Array, from: number, rows: number): number {
 
 /** `vectors`: those of a row of the panel; `wordsAt`: where the words of rows lie in the block. */
 export function multiplySignature(space: Space, vectors: number, wordsAt: number) {
-  const cRow: Extent = ({ mask }) => (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(mask)
+  const panelsBefore = ({ panels }: Values) => (panels - 1) * vectors * VECTOR_BYTES
+  const cRow: Extent = values => panelsBefore(values) + (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(values.mask)
   const places: Extent = ({ rows, first }, { block }) => namedPlaces(block, wordsAt + first, rows)
   return signature(
     'multiply_rows',
@@ -79,11 +82,12 @@ export function multiplySignature(space: Space, vectors: number, wordsAt: number
       'panel',
       (values, memory) => {
         const rows = places(values, memory)
-        return rows === 0 ? 0 : span(rows, values.panelStride, vectors * VECTOR_BYTES)
+        return rows === 0 ? 0 : span(rows, values.panelStride, panelsBefore(values) + vectors * VECTOR_BYTES)
       },
       { optional: true },
     ),
     stride('panelStride'),
+    count('panels'),
   )
 }
 
@@ -106,13 +110,15 @@ export function addRowsSignature(wordsAt: number) {
   )
 }
 
-export const packSignature = (vectors: number) =>
+/** `unionAt`: where the word lies in the block that names the rows; null: all of them. */
+export const packSignature = (vectors: number, unionAt: number | null) =>
   signature(
     'pack_rows',
-    read(
-      'b',
-      rowsOf('bStride', ({ mask }) => (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(mask)),
-    ),
+    read('b', (values, memory) => {
+      const rows = unionAt === null ? values.rows : namedPlaces(memory.block, unionAt, 1)
+      const rowBytes = (vectors - 1) * VECTOR_BYTES + F32_BYTES * lanesOf(values.mask)
+      return rows === 0 ? 0 : span(rows, values.bStride, rowBytes)
+    }),
     stride('bStride'),
     count('rows'),
     value('mask'),

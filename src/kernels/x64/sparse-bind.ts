@@ -27,26 +27,18 @@ import {
   rowWords,
   TRANSPOSED_AT,
   TRANSPOSED_ROW,
-  transposeBlocks,
-  transposeNumbers,
-  WIDEST,
+  UNION_AT,
   WORD_BYTES,
   WORD_NUMBERS,
 } from './sparse-kernels.js'
 import { type Look, openLists } from './sparse-lists.js'
+import { FEW_ROWS, type Partition, partitionOf, vectorsOf } from './sparse-partition.js'
+import { transposeBlocks, transposeNumbers } from './transpose.js'
 
 /** Share of numbers that are not zero up to which skipping the others pays. */
 const DENSEST = 0.7
 /** Terms of a sum up to which a library's call does not pay: products of the deltas of ten classes, say. */
 const FEW = 16
-/** Rows of a up to which rows of b are read where they lie: packing them takes longer, whatever is multiplied. */
-const FEW_ROWS = 16
-/** Bytes of a that a second-level cache keeps beside panels and sums. */
-const CACHED_BYTES = 512 * 1024
-/** Sets of the first-level cache: a set holds lines whose addresses are the same modulo 4096. */
-const SETS = 64
-/** Lines of a set that rows of a panel may have beyond their equal share: more, and they drive each other out. */
-const MORE_LINES = 2
 
 /** The block of a thread, and kernels over it: assembled when the first product is bound that needs them. */
 export interface SparseCode {
@@ -60,64 +52,9 @@ const WORDS = wordsOf(rowWordsSignature('arena'))
 const VALID = [WORDS.valid0, WORDS.valid1, WORDS.valid2, WORDS.valid3]
 const MULTIPLY = wordsOf(multiplySignature('arena', 1, 0))
 const ADD = wordsOf(addRowsSignature(0))
-const PACK = wordsOf(packSignature(1))
+const PACK = wordsOf(packSignature(1, null))
 const BLOCKS = wordsOf(TRANSPOSE_BLOCKS)
 const NUMBERS = wordsOf(TRANSPOSE_NUMBERS)
-
-/** Partition of a product: panels of `columns` columns and `depth` rows. Rows of matrices in bytes. */
-interface Partition {
-  readonly transposesA: boolean
-  readonly transposesB: boolean
-  readonly aRow: number
-  readonly bRow: number
-  readonly cRow: number
-  readonly panels: number
-  readonly vectors: number
-  /** Vectors of the last panel, which may be narrower. */
-  readonly lastVectors: number
-  readonly columns: number
-  readonly depth: number
-  /** True if b is one panel whose rows lie as they would be packed. */
-  readonly isPacked: boolean
-  /** True if panels can be read where they lie in b, if b begins at a cache line. */
-  readonly liesWell: boolean
-  /** True if a second-level cache does not keep a from one part of k to the next. */
-  readonly isLarge: boolean
-  /** Cache lines that are prefetched with each row of a: a row of the panel where rows are too few for four. */
-  readonly linesAhead: number
-}
-
-/** True if whole lines are read, and the rows of a panel are spread over the sets of the first-level cache. */
-function spreads(rowBytes: number, rows: number, vectors: number): boolean {
-  if (rowBytes % VECTOR_BYTES !== 0) return false
-  const lines = new Uint16Array(SETS)
-  for (let row = 0; row < rows; row++) {
-    for (let v = 0; v < vectors; v++) lines[((row * rowBytes) / VECTOR_BYTES + v) % SETS]++
-  }
-  return Math.max(...lines) <= Math.ceil((rows * vectors) / SETS) + MORE_LINES
-}
-
-const panelsOf = (n: number): number => Math.ceil(n / (WIDEST * LANES))
-/** Vectors in a row of a panel, but for the last one. */
-const vectorsOf = (n: number): number => Math.ceil(n / (panelsOf(n) * LANES))
-
-function partitionOf({ form, m, n, k, lda, ldb, ldc }: ProductShape): Partition {
-  const panels = panelsOf(n)
-  const vectors = vectorsOf(n)
-  const columns = vectors * LANES
-  const bRow = ldb * F32_BYTES
-  const depth = depthOf(vectors)
-  return {
-    ...{ transposesA: form === 'tn', transposesB: form === 'nt' },
-    ...{ aRow: lda * F32_BYTES, bRow, cRow: ldc * F32_BYTES },
-    ...{ panels, vectors, columns, depth },
-    lastVectors: Math.ceil((n - (panels - 1) * columns) / LANES),
-    isPacked: form !== 'nt' && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0,
-    liesWell: form !== 'nt' && spreads(bRow, Math.min(depth, k), vectors),
-    isLarge: m * k * F32_BYTES > CACHED_BYTES,
-    linesAhead: m * LINES_AHEAD < (depth * vectors) / 2 ? Math.max(vectors, LINES_AHEAD) : LINES_AHEAD,
-  }
-}
 
 /** Transposes (rows, numbers) at an offset in the arena to a place in the block. */
 type Transpose = (from: number, fromStride: number, rows: number, numbers: number, to: number, toStride: number) => void
@@ -155,7 +92,7 @@ type Prepare = (a: number, row: number, rows: number, from: number, numbers: num
 
 function bindPrepare(
   words: Uint32Array,
-  { transposesA, aRow }: Partition,
+  { transposesA, aRow, bRow }: Partition,
   transpose: Transpose,
   findWords: BoundKernel,
 ): Prepare {
@@ -164,6 +101,7 @@ function bindPrepare(
     words[WORDS.a] = transposesA ? TRANSPOSED_AT : a + row * aRow + from * F32_BYTES
     words[WORDS.aStride] = transposesA ? TRANSPOSED_ROW : aRow
     words[WORDS.rows] = rows
+    words[WORDS.bRow] = bRow
     for (let i = 0; i < VALID.length; i++) {
       const lanes = Math.min(Math.max(numbers - i * LANES, 0), LANES)
       words[VALID[i]] = (1 << lanes) - 1
@@ -234,21 +172,28 @@ const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
 
 /** The kernels of a product, assembled here unless this thread has them. */
 function kernelsOf(code: SparseCode, partition: Partition) {
-  const { transposesA, transposesB, vectors, lastVectors, linesAhead } = partition
+  const { transposesA, transposesB, vectors, lastVectors, linesAhead, unites, groups } = partition
   const space: Space = transposesA ? 'block' : 'arena'
   const prefetches = !transposesA && partition.isLarge
   const widths = [vectors, lastVectors]
+  // Behind the last panel the next part of k is prefetched, of which it is not known yet what is needed.
   const multipliers = (adds: boolean) =>
-    widths.map(of =>
-      code.kernel(`multiply ${space} ${of} ${adds} ${linesAhead}`, () => multiplyRows(space, of, adds, linesAhead)),
-    )
+    widths.map((of, i) => {
+      const tabled = unites && i === 0
+      const lines = tabled ? LINES_AHEAD : linesAhead
+      return code.kernel(`multiply ${space} ${of} ${adds} ${lines} ${tabled}`, () =>
+        multiplyRows(space, of, adds, lines, tabled),
+      )
+    })
   return {
     overwriting: multipliers(false),
     adding: multipliers(true),
-    words: code.kernel(`words ${space} ${prefetches}`, () => rowWords(space, prefetches)),
+    words: code.kernel(`words ${space} ${prefetches} ${unites ? groups : 0}`, () =>
+      rowWords(space, prefetches, unites ? groups : 0),
+    ),
     blocks: code.kernel('transpose blocks', transposeBlocks),
     numbers: code.kernel('transpose numbers', transposeNumbers),
-    packers: transposesB ? [] : widths.map(of => code.kernel(`pack ${of}`, () => packRows(of))),
+    packers: transposesB ? [] : widths.map(of => code.kernel(`pack ${of} ${unites}`, () => packRows(of, unites))),
   }
 }
 
@@ -276,12 +221,18 @@ function bindFew(code: SparseCode, { m, n, k, lda, ldb, ldc, accumulate }: Produ
   }
 }
 
-/** Parts of k, in its middle, that stand for all of a. Blocks of the same width look at the same; the last one may be narrower. */
+function popcount(word: number): number {
+  let count = 0
+  for (let bits = word; bits !== 0; bits &= bits - 1) count++
+  return count
+}
+
+/** Parts of k, in its middle and whole if one is, that stand for all of a. Blocks of the same width look at the same; the last one may be narrower. */
 function samplesOf(n: number, k: number, blockColumns: number): readonly { from: number; numbers: number }[] {
   const widths = [Math.min(blockColumns, n), n % blockColumns || blockColumns]
   const depths = new Set(widths.map(width => depthOf(vectorsOf(Math.min(width, n)))))
   return Array.from(depths, depth => {
-    const from = Math.floor(Math.ceil(k / depth) / 2) * depth
+    const from = Math.floor((Math.ceil(k / depth) - 1) / 2) * depth
     return { from, numbers: Math.min(depth, k - from) }
   })
 }
@@ -295,7 +246,8 @@ export function bindSparse(
   const { m, n, k, accumulate, densest = DENSEST } = shape
   const { words, base } = code.block
   const partition = partitionOf(shape)
-  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, depth } = partition
+  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, panels, depth, unites, groups } =
+    partition
   const kernels = kernelsOf(code, partition)
   const transpose = bindTranspose(words, kernels.blocks, kernels.numbers)
   const prepare = bindPrepare(words, partition, transpose, kernels.words)
@@ -307,6 +259,19 @@ export function bindSparse(
   const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
   const isPrepared = few === null && isWhole && k <= depth && m <= MOST_ROWS
 
+  /** Multiplies rows of a by panels, and prefetches of the panels behind them what the table says, as evenly as can be. */
+  const multiplyTabled = (run: BoundKernel, a: number, c: number, rows: number, ahead: number) => {
+    const groupsAhead = groups * (popcount(words[UNION_AT / 4]) + popcount(words[UNION_AT / 4 + 1]))
+    words[MULTIPLY.a] = a
+    words[MULTIPLY.aStride] = aRow
+    words[MULTIPLY.rows] = rows
+    words[MULTIPLY.c] = c
+    words[MULTIPLY.first] = 0
+    words[MULTIPLY.ahead] = ahead
+    words[MULTIPLY.aheadStep] = Math.max(1, Math.ceil(groupsAhead / rows))
+    run()
+  }
+
   /** Offset from b of the panel that begins at (from, column). */
   const panelAt = (from: number, column: number) =>
     transposesB ? column * bRow + from * F32_BYTES : from * bRow + column * F32_BYTES
@@ -315,9 +280,12 @@ export function bindSparse(
   const multiplyPanels = (a: number, b: number, c: number, rows: number, from: number, numbers: number) => {
     const runs = accumulate || from > 0 ? kernels.adding : kernels.overwriting
     const inPlace = partition.isPacked || (partition.liesWell && (base + b) % VECTOR_BYTES === 0)
-    for (let column = 0; column < n; column += columns) {
+    for (let column = 0, count = 1; column < n; column += count * columns) {
       const width = Math.min(columns, n - column)
       const isLast = column + columns >= n
+      const tabled = unites && !isLast
+      // Panels that are read in place are multiplied by one call, all but the last.
+      count = tabled && inPlace ? panels - 1 : 1
       const mask = (1 << (width - ((isLast ? lastVectors : vectors) - 1) * LANES)) - 1
       const panel = b + panelAt(from, column)
       if (!inPlace) pack(panel, numbers, width, isLast, mask)
@@ -331,8 +299,10 @@ export function bindSparse(
       const aheadBytes = nextNumbers === 0 ? 0 : (transposesB ? nextNumbers : nextWidth) * F32_BYTES
       words[MULTIPLY.cStride] = cRow
       words[MULTIPLY.mask] = mask
-      const ahead = b + panelAt(nextFrom, nextColumn)
-      multiply(runs[isLast ? 1 : 0], a, c + column * F32_BYTES, rows, ahead, aheadRows, aheadBytes)
+      words[MULTIPLY.panels] = count
+      const [run, to, ahead] = [runs[isLast ? 1 : 0], c + column * F32_BYTES, b + panelAt(nextFrom, nextColumn)]
+      if (tabled) multiplyTabled(run, a, to, rows, ahead)
+      else multiply(run, a, to, rows, ahead, aheadRows, aheadBytes)
     }
   }
 

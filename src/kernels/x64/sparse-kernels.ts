@@ -3,7 +3,7 @@
  * Each number of c is one chain of fused additions in the order of k, over the numbers of its row of a that are not zero: its
  * bits depend on the operands alone, not on how the product is partitioned. Pure; any thread.
  *
- * c (m, n) = a · b, in parts of up to 64 of k and 192 of n: the panel of b is packed, so that it lies in the first-level
+ * c (m, n) = a · b, in parts of up to 64 of k and 128 or 192 of n: the panel of b is packed, so that it lies in the first-level
  * cache; a word of each row of a has a bit for each number that is not zero; for each such number, a row of the panel times
  * the number is added to a row of c, which is in registers. Subnormal numbers count as zero: a CPU takes a hundred times as
  * long for them, and deltas of a network that has learned its samples are full of them.
@@ -23,27 +23,22 @@ import {
   R14,
   R15,
   RAX,
+  RBP,
   RBX,
   RCX,
   RDI,
   RDX,
+  type Register,
   RSI,
   scaledAt,
+  type Vector,
   zeroing,
   zmm,
 } from './assembler.js'
 import { begin, type Loadable } from './calling-convention.js'
 import { F32_BYTES, LANES, VECTOR_BYTES } from './constants.js'
-import {
-  addRowsSignature,
-  multiplySignature,
-  packSignature,
-  rowWordsSignature,
-  TRANSPOSE_BLOCKS,
-  TRANSPOSE_NUMBERS,
-} from './product-signatures.js'
+import { addRowsSignature, multiplySignature, packSignature, rowWordsSignature } from './product-signatures.js'
 import type { Space } from './signature.js'
-import { transpose } from './transpose.js'
 
 /** Vectors in a row of a panel, at most. */
 export const WIDEST = 12
@@ -64,11 +59,19 @@ const WORD_LINES = (WORD_NUMBERS * F32_BYTES) / VECTOR_BYTES
 /** Bytes of a row of a where a is transposed first, into the block. */
 export const TRANSPOSED_ROW = WORD_NUMBERS * F32_BYTES
 
-/** Parts of the block behind the arguments, in bytes: MXCSR of the caller, MXCSR for sums, words of rows, panel, rows of a. */
+const TABLE_ENTRY_BYTES = 4
+
+/**
+ * Parts of the block behind the arguments, in bytes: MXCSR of the caller, MXCSR for sums, words of rows, the union of all words, where the rows
+ * of b begin that it names, panel, rows of a.
+ */
 const CALLERS_MODE_AT = 112
 const MODE_AT = 116
 const WORDS_AT = 128
-export const PANEL_AT = WORDS_AT + MOST_ROWS * WORD_BYTES
+export const UNION_AT = WORDS_AT + MOST_ROWS * WORD_BYTES
+const TABLE_AT = UNION_AT + VECTOR_BYTES
+const TABLE_ENTRIES = WORD_NUMBERS * Math.ceil(WIDEST / LINES_AHEAD) + MOST_ROWS
+export const PANEL_AT = TABLE_AT + TABLE_ENTRIES * TABLE_ENTRY_BYTES
 export const TRANSPOSED_AT = PANEL_AT + PANEL_BYTES
 export const SPARSE_BLOCK_BYTES = TRANSPOSED_AT + MOST_ROWS * TRANSPOSED_ROW
 
@@ -85,12 +88,15 @@ const VALID = ['valid0', 'valid1', 'valid2', 'valid3'] as const
 
 /**
  * Finds which of up to 64 numbers of each row are not zero: a word of 64 bits for each row, in the block. `space`: where a
- * lies. Returns how many there are in all rows. `prefetches`: also what the next words of the rows are made of.
+ * lies. Returns how many there are in all rows. `prefetches`: also what the next words of the rows are made of. `groups`, unless 0: writes
+ * their union too, and a table of so many groups of lines of each row of b that it names, rows `bRow` bytes apart, and the last entry for each
+ * row of a once more.
  */
-export function rowWords(space: Space, prefetches: boolean): Loadable {
+export function rowWords(space: Space, prefetches: boolean, groups: number): Loadable {
   const signature = rowWordsSignature(space)
   const { code, argument, load } = begin(signature)
   const [word, total] = [R9, R10]
+  const unions = [8, 9, 10, 11].map(zmm)
   load(A, 'a')
   load(STRIDE, 'aStride')
   load(LEFT, 'rows')
@@ -99,27 +105,59 @@ export function rowWords(space: Space, prefetches: boolean): Loadable {
   code.mov(WORDS, RDI)
   code.add(WORDS, WORDS_AT)
   code.clear(total)
+  if (groups > 0) for (const union of unions) code.vpxord(union, union, union)
+  /** word = bits of the lanes of four vectors that are not zero. */
+  const findWord = (vectors: readonly Vector[]) => {
+    const [low, high, other] = [k(6), k(7), k(0)]
+    for (const [half, to] of [low, high].entries()) {
+      code.vptestmd(to, vectors[2 * half], vectors[2 * half])
+      code.vptestmd(other, vectors[2 * half + 1], vectors[2 * half + 1])
+      code.kunpckwd(to, other, to)
+    }
+    code.kunpckdq(low, high, low)
+    code.kmovq(word, low)
+  }
+  const numbers = [0, 1, 2, 3].map(zmm)
   code.loop(LEFT, 1, () => {
-    for (const [i, mask] of valid.entries()) code.vmovups(zmm(i), at(A, VECTOR_BYTES * i), zeroing(mask))
+    for (const [i, mask] of valid.entries()) code.vmovups(numbers[i], at(A, VECTOR_BYTES * i), zeroing(mask))
+    if (groups > 0) for (const [i, union] of unions.entries()) code.vpord(union, union, numbers[i])
     // The next words of the row: other rows, and all panels, come between.
     if (prefetches) {
       for (let line = 0; line < WORD_LINES; line++) code.prefetcht1(at(A, VECTOR_BYTES * (WORD_LINES + line)))
     }
-    const [low, high, other] = [k(6), k(7), k(0)]
-    code.vptestmd(low, zmm(0), zmm(0))
-    code.vptestmd(other, zmm(1), zmm(1))
-    code.kunpckwd(low, other, low)
-    code.vptestmd(high, zmm(2), zmm(2))
-    code.vptestmd(other, zmm(3), zmm(3))
-    code.kunpckwd(high, other, high)
-    code.kunpckdq(low, high, low)
-    code.kmovq(word, low)
+    findWord(numbers)
     code.store(at(WORDS), word)
     code.popcnt(word, word)
     code.add(total, word)
     code.add(A, STRIDE)
     code.add(WORDS, WORD_BYTES)
   })
+  if (groups > 0) {
+    const [place, bRow, entry, row, left] = [RCX, RDX, R8, R11, RSI]
+    findWord(unions)
+    code.store(at(RDI, UNION_AT), word)
+    load(bRow, 'bRow')
+    code.mov(entry, RDI)
+    code.add(entry, TABLE_AT)
+    code.clear(row)
+    const addEntry = () => {
+      code.store32(at(entry), row)
+      code.add(entry, TABLE_ENTRY_BYTES)
+    }
+    code.unlessZero(word, () => {
+      const findRow = () => {
+        code.mov(row, place)
+        code.multiply(row, bRow)
+        for (let group = 0; group < groups; group++) {
+          if (group > 0) code.add(row, LINES_AHEAD * VECTOR_BYTES)
+          addEntry()
+        }
+      }
+      code.eachSetBit(word, place, findRow, () => {})
+    })
+    load(left, 'rows')
+    code.loop(left, 1, addEntry)
+  }
   code.mov(RAX, total)
   code.ret()
   return { signature, code }
@@ -129,18 +167,22 @@ export function rowWords(space: Space, prefetches: boolean): Loadable {
  * Multiplies rows of a by the panel, into rows of c or, if `adds`, onto them. `first`: the word of the first row, in bytes;
  * `mask`: lanes of the last vector; `panel`: where it is in the arena, or 0 for the packed one in the block; its rows are
  * `panelStride` apart. With each row, `lines` cache lines are prefetched that are read later: nothing of a step's weights is
- * in a cache. (Prefetching what the update reads did not pay: it waits for memory all the same.)
+ * in a cache. They are `aheadStep` bytes behind those of the row before, or, if `tabled`, where the next `aheadStep` entries of the table say:
+ * rows of b that no row of a needs are not read from memory. Then `panels` of b, side by side, are multiplied, each while the one behind it is
+ * prefetched. (Prefetching what the update reads did not pay: it waits for memory all the same.)
  */
-export function multiplyRows(space: Space, vectors: number, adds: boolean, lines: number): Loadable {
+export function multiplyRows(space: Space, vectors: number, adds: boolean, lines: number, tabled: boolean): Loadable {
   const signature = multiplySignature(space, vectors, WORDS_AT)
   const { code, argument, load, loadOffset } = begin(signature)
-  const kept = [RBX, R12, R13, R14, R15]
+  const kept = [RBX, RBP, R12, R13, R14, R15]
   code.push(...kept)
   code.stmxcsr(at(RDI, CALLERS_MODE_AT))
   code.ldmxcsr(at(RDI, MODE_AT))
   const [word, c, cStride, place, row, panel, panelStride] = [R9, R10, R11, RAX, R14, R15, R12]
-  const [ahead, step] = [R13, RBX]
+  const [ahead, step, entry] = [R13, RBX, RBP]
   const [mask, factor] = [k(1), zmm(31)]
+  const nextPanel = code.label()
+  code.bind(nextPanel)
   load(A, 'a')
   load(c, 'c')
   load(ahead, 'ahead')
@@ -160,14 +202,28 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean, lines
     code.mov(panel, RAX)
     code.add(panel, word)
   })
+  if (tabled) {
+    code.mov(entry, RDI)
+    code.add(entry, TABLE_AT)
+  }
   const sums = Array.from({ length: vectors }, (_, v) => zmm(v))
   const last = (v: number) => v === vectors - 1
   code.loop(LEFT, 1, () => {
     code.mov(word, at(WORDS))
-    for (let line = 0; line < lines; line++) code.prefetcht1(at(ahead, VECTOR_BYTES * line))
+    const prefetch = (index: Register | null) => {
+      for (let line = 0; line < lines; line++) code.prefetcht1(at(ahead, VECTOR_BYTES * line, index))
+    }
+    if (tabled) {
+      code.mov(row, step)
+      code.loop(row, 1, () => {
+        code.mov32(place, at(entry))
+        code.add(entry, TABLE_ENTRY_BYTES)
+        prefetch(place)
+      })
+    } else prefetch(null)
     // The sums of the next row of c begin with it.
     for (let v = 0; v < vectors; v++) code.prefetchw(at(c, VECTOR_BYTES * v, cStride))
-    code.add(ahead, step)
+    if (!tabled) code.add(ahead, step)
     const store = () => {
       for (const [v, sum] of sums.entries()) code.vmovups(at(c, VECTOR_BYTES * v), sum, last(v) ? merging(mask) : null)
     }
@@ -193,6 +249,17 @@ export function multiplyRows(space: Space, vectors: number, adds: boolean, lines
     code.add(c, cStride)
     code.add(WORDS, WORD_BYTES)
   })
+  if (tabled) {
+    const move = (name: 'c' | 'ahead' | 'panel' | 'panels', by: number) => {
+      loadOffset(word, name)
+      code.add(word, by)
+      code.store32(argument(name), word)
+    }
+    for (const name of ['c', 'ahead', 'panel'] as const) move(name, VECTOR_BYTES * vectors)
+    move('panels', -1)
+    code.mov(RAX, at(RDI))
+    code.jumpIfNotZero(word, nextPanel)
+  }
   code.ldmxcsr(at(RDI, CALLERS_MODE_AT))
   code.pop(...kept)
   code.ret()
@@ -262,89 +329,42 @@ export function addRows(adds: boolean): Loadable {
   return { signature: addRowsSignature(WORDS_AT), code }
 }
 
-/** Copies rows of b to rows of the panel in the block. `mask`: lanes of the last vector. */
-export function packRows(vectors: number): Loadable {
-  const signature = packSignature(vectors)
+/** Copies rows of b to rows of the panel in the block; if `united`, those that the union names. `mask`: lanes of the last vector. */
+export function packRows(vectors: number, united: boolean): Loadable {
+  const signature = packSignature(vectors, united ? UNION_AT : null)
   const { code, argument, load } = begin(signature)
-  const [from, stride, left, to] = [RCX, RDX, RSI, R8]
+  const [from, stride, left, to, row, place] = [RCX, RDX, RSI, R8, R9, R10]
   load(from, 'b')
   load(stride, 'bStride')
   load(left, 'rows')
   code.loadMask(k(1), argument('mask'))
   code.mov(to, RDI)
   code.add(to, PANEL_AT)
-  code.loop(left, 1, () => {
+  const copyRow = (b: Register, panel: Register) => {
     for (let v = 0; v < vectors; v++) {
-      code.vmovups(zmm(v), at(from, VECTOR_BYTES * v), v === vectors - 1 ? zeroing(k(1)) : null)
-      code.vmovups(at(to, VECTOR_BYTES * v), zmm(v))
+      code.vmovups(zmm(v), at(b, VECTOR_BYTES * v), v === vectors - 1 ? zeroing(k(1)) : null)
+      code.vmovups(at(panel, VECTOR_BYTES * v), zmm(v))
     }
-    code.add(from, stride)
-    code.add(to, vectors * VECTOR_BYTES)
-  })
+  }
+  if (united) {
+    code.mov(left, at(RDI, UNION_AT))
+    code.unlessZero(left, () => {
+      const findRow = () => {
+        code.mov(row, place)
+        code.multiply(row, stride)
+        code.add(row, from)
+        code.imul(place, place, vectors * VECTOR_BYTES)
+        code.add(place, to)
+      }
+      code.eachSetBit(left, place, findRow, () => copyRow(row, place))
+    })
+  } else {
+    code.loop(left, 1, () => {
+      copyRow(from, to)
+      code.add(from, stride)
+      code.add(to, vectors * VECTOR_BYTES)
+    })
+  }
   code.ret()
   return { signature, code }
-}
-
-/**
- * Transposes 16 rows, 16 numbers of each in a step, into columns in the block, where `to` moves by `toStep` with each step.
- */
-export function transposeBlocks(): Loadable {
-  const { code, load, loadOffset } = begin(TRANSPOSE_BLOCKS)
-  const kept = [R14]
-  code.push(...kept)
-  const [from, stride, left, to, row, toStride, toStep, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
-  load(from, 'from')
-  load(stride, 'fromStride')
-  load(left, 'steps')
-  loadOffset(to, 'to')
-  code.add(to, RDI)
-  load(toStride, 'toStride')
-  load(toStep, 'toStep')
-  code.loop(left, 1, () => {
-    code.mov(row, from)
-    for (let r = 0; r < LANES; r++) {
-      code.vmovups(zmm(r), at(row))
-      code.add(row, stride)
-    }
-    transpose(code, (r, vector) => {
-      code.imul(place, toStride, r)
-      code.add(place, to)
-      code.vmovups(at(place), vector)
-    })
-    code.add(from, VECTOR_BYTES)
-    code.add(to, toStep)
-  })
-  code.pop(...kept)
-  code.ret()
-  return { signature: TRANSPOSE_BLOCKS, code }
-}
-
-/** Transposes rows into the block number by number, of any counts. */
-export function transposeNumbers(): Loadable {
-  const { code, load, loadOffset } = begin(TRANSPOSE_NUMBERS)
-  const kept = [R14]
-  code.push(...kept)
-  const [from, stride, left, numbers, to, toStride, number, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
-  load(from, 'from')
-  load(stride, 'fromStride')
-  load(left, 'rows')
-  loadOffset(to, 'to')
-  code.add(to, RDI)
-  load(toStride, 'toStride')
-  code.loop(left, 1, () => {
-    code.mov(number, from)
-    code.mov(place, to)
-    load(numbers, 'numbers')
-    code.loop(numbers, 1, () => {
-      code.mov32(RAX, at(number))
-      code.store32(at(place), RAX)
-      code.add(number, 4)
-      code.add(place, toStride)
-    })
-    code.add(from, stride)
-    code.add(to, 4)
-  })
-  code.pop(...kept)
-  code.ret()
-  return { signature: TRANSPOSE_NUMBERS, code }
 }

@@ -13,10 +13,10 @@ import { initialiseBlock, SPARSE_BLOCK_BYTES, WIDEST } from './sparse-kernels.js
 
 const NEEDED = ['avx512f', 'avx512bw', 'fma', 'bmi1', 'popcnt']
 /**
- * Kernels of all widths: products of both kinds from both places with few lines ahead and with many, words of rows, packing,
- * transposing; products of few rows.
+ * Kernels of all widths: products of both kinds from the block, and from the arena with a table and without, with few lines ahead and with
+ * many; words of rows, with their union and without; packing, transposing; products of few rows.
  */
-const MOST_KERNELS = 2 * 2 * 2 * WIDEST + 2 + WIDEST + 2 + 2
+const MOST_KERNELS = 2 * 3 * 2 * WIDEST + 6 + 2 * WIDEST + 2 + 2
 /** Bytes of the longest one are 916. */
 const MOST_KERNEL_BYTES = 1024
 /** Calls in lists, of all products together: 256 KiB. A step of a small network has a few hundred. */

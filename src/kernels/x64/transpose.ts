@@ -1,6 +1,8 @@
-/** A transposition in registers, of 16 x 16 lanes. Pure; any thread. */
-import { type Assembler, type Vector, zmm } from './assembler.js'
-import { LANES } from './constants.js'
+/** Transpositions: of 16 x 16 lanes in registers, and of rows of a matrix into the argument block. Pure; any thread. */
+import { type Assembler, at, R8, R9, R10, R11, R14, RAX, RCX, RDI, RDX, RSI, type Vector, zmm } from './assembler.js'
+import { begin, type Loadable } from './calling-convention.js'
+import { LANES, VECTOR_BYTES } from './constants.js'
+import { TRANSPOSE_BLOCKS, TRANSPOSE_NUMBERS } from './product-signatures.js'
 
 /** Transposes 16 x 16 lanes, zmm 0 to 15, through 16 to 31; `store` gets each row of the result, in no order. */
 export function transpose(code: Assembler, store: (row: number, vector: Vector) => void): void {
@@ -36,4 +38,68 @@ export function transpose(code: Assembler, store: (row: number, vector: Vector) 
       }
     }
   }
+}
+
+/**
+ * Transposes 16 rows, 16 numbers of each in a step, into columns in the block, where `to` moves by `toStep` with each step.
+ */
+export function transposeBlocks(): Loadable {
+  const { code, load, loadOffset } = begin(TRANSPOSE_BLOCKS)
+  const kept = [R14]
+  code.push(...kept)
+  const [from, stride, left, to, row, toStride, toStep, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(left, 'steps')
+  loadOffset(to, 'to')
+  code.add(to, RDI)
+  load(toStride, 'toStride')
+  load(toStep, 'toStep')
+  code.loop(left, 1, () => {
+    code.mov(row, from)
+    for (let r = 0; r < LANES; r++) {
+      code.vmovups(zmm(r), at(row))
+      code.add(row, stride)
+    }
+    transpose(code, (r, vector) => {
+      code.imul(place, toStride, r)
+      code.add(place, to)
+      code.vmovups(at(place), vector)
+    })
+    code.add(from, VECTOR_BYTES)
+    code.add(to, toStep)
+  })
+  code.pop(...kept)
+  code.ret()
+  return { signature: TRANSPOSE_BLOCKS, code }
+}
+
+/** Transposes rows into the block number by number, of any counts. */
+export function transposeNumbers(): Loadable {
+  const { code, load, loadOffset } = begin(TRANSPOSE_NUMBERS)
+  const kept = [R14]
+  code.push(...kept)
+  const [from, stride, left, numbers, to, toStride, number, place] = [RCX, RDX, RSI, R8, R9, R10, R11, R14]
+  load(from, 'from')
+  load(stride, 'fromStride')
+  load(left, 'rows')
+  loadOffset(to, 'to')
+  code.add(to, RDI)
+  load(toStride, 'toStride')
+  code.loop(left, 1, () => {
+    code.mov(number, from)
+    code.mov(place, to)
+    load(numbers, 'numbers')
+    code.loop(numbers, 1, () => {
+      code.mov32(RAX, at(number))
+      code.store32(at(place), RAX)
+      code.add(number, 4)
+      code.add(place, toStride)
+    })
+    code.add(from, stride)
+    code.add(to, 4)
+  })
+  code.pop(...kept)
+  code.ret()
+  return { signature: TRANSPOSE_NUMBERS, code }
 }

@@ -29,7 +29,13 @@ const ARENA_BYTES = 1 << 16
 const BLOCK_WORDS = 4096
 const OTHERS: readonly Signature[] = [
   ...[AMX_PRODUCT, rowWordsSignature('arena'), rowWordsSignature('block'), multiplySignature('arena', 3, 128)],
-  ...[multiplySignature('block', 12, 128), packSignature(4), TRANSPOSE_BLOCKS, TRANSPOSE_NUMBERS],
+  ...[
+    multiplySignature('block', 12, 128),
+    packSignature(4, null),
+    packSignature(4, 128),
+    TRANSPOSE_BLOCKS,
+    TRANSPOSE_NUMBERS,
+  ],
   ...[BF16_LISTS, bf16PanelSignature(3), bf16MultiplySignature(4)],
 ]
 

@@ -17,7 +17,7 @@ import { randoms } from '../lab.js'
 import { gamma } from '../tally.js'
 
 const FORMS: readonly ProductForm[] = ['nn', 'nt', 'tn']
-/** Around vectors of 16, words of 64 rows, panels of 192 columns, and more rows than are multiplied at once. */
+/** Around vectors of 16, words of 64 rows, panels of 128 or 192 columns, and more rows than are multiplied at once. */
 const SIZES: readonly (readonly [m: number, n: number, k: number])[] = [
   [1, 1, 1],
   [3, 15, 17],
