@@ -132,39 +132,69 @@ function bindPack(
   }
 }
 
-/**
- * Multiplies rows of a by the panel. Meanwhile it prefetches another panel: `aheadRows` rows of `aheadBytes` bytes, at
- * `ahead`; a run of rows of a for each `linesAhead` lines of them.
- */
-type Multiply = (
-  run: BoundKernel,
-  a: number,
-  c: number,
-  rows: number,
-  ahead: number,
-  aheadRows: number,
-  aheadBytes: number,
-) => void
+interface Multiply {
+  /**
+   * Multiplies rows of a by the panel. Meanwhile it prefetches another panel: `aheadRows` rows of `aheadBytes` bytes, at
+   * `ahead`; a run of rows of a for each `linesAhead` lines of them.
+   */
+  prefetching(
+    run: BoundKernel,
+    a: number,
+    c: number,
+    rows: number,
+    ahead: number,
+    aheadRows: number,
+    aheadBytes: number,
+  ): void
+  /** Multiplies rows of a by panels, and prefetches of the panels behind them what the table says, as evenly as can be. */
+  tabled(run: BoundKernel, a: number, c: number, rows: number, ahead: number): void
+}
 
-function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow, linesAhead }: Partition): Multiply {
+function bindMultiply(words: Uint32Array, { transposesA, aRow, bRow, cRow, linesAhead, groups }: Partition): Multiply {
   const runBytes = linesAhead * VECTOR_BYTES
   const rowBytes = transposesA ? TRANSPOSED_ROW : aRow
-  return (run, a, c, rows, ahead, aheadRows, aheadBytes) => {
-    for (let first = 0, prefetched = 0; first < rows; prefetched += runBytes) {
-      const prefetches = prefetched < aheadBytes
-      const count = prefetches ? Math.min(aheadRows, rows - first) : rows - first
-      words[MULTIPLY.a] = a + first * rowBytes
-      words[MULTIPLY.aStride] = rowBytes
-      words[MULTIPLY.rows] = count
-      words[MULTIPLY.c] = c + first * cRow
-      words[MULTIPLY.first] = first * WORD_BYTES
-      // Prefetch a line that is in the cache if nothing is wanted.
-      words[MULTIPLY.ahead] = prefetches ? ahead + prefetched : c
-      words[MULTIPLY.aheadStep] = prefetches ? bRow : 0
-      run()
-      first += count
-    }
+  /** Multiplies `rows` rows from `first` on. */
+  const multiply = (
+    run: BoundKernel,
+    a: number,
+    c: number,
+    first: number,
+    rows: number,
+    ahead: number,
+    aheadStep: number,
+  ) => {
+    words[MULTIPLY.a] = a + first * rowBytes
+    words[MULTIPLY.aStride] = rowBytes
+    words[MULTIPLY.rows] = rows
+    words[MULTIPLY.c] = c + first * cRow
+    words[MULTIPLY.first] = first * WORD_BYTES
+    words[MULTIPLY.ahead] = ahead
+    words[MULTIPLY.aheadStep] = aheadStep
+    run()
   }
+  return {
+    prefetching(run, a, c, rows, ahead, aheadRows, aheadBytes) {
+      for (let first = 0, prefetched = 0; first < rows; prefetched += runBytes) {
+        const prefetches = prefetched < aheadBytes
+        const count = prefetches ? Math.min(aheadRows, rows - first) : rows - first
+        // Prefetch a line that is in the cache if nothing is wanted.
+        multiply(run, a, c, first, count, prefetches ? ahead + prefetched : c, prefetches ? bRow : 0)
+        first += count
+      }
+    },
+    tabled(run, a, c, rows, ahead) {
+      // While calls are listed, the union is an older one: only what is prefetched depends on it.
+      const entries = groups * (bitsOf(words[UNION_AT / 4]) + bitsOf(words[UNION_AT / 4 + 1]))
+      multiply(run, a, c, 0, rows, ahead, Math.max(1, Math.ceil(entries / rows)))
+    },
+  }
+}
+
+/** Number of bits that are set in a word of 32. */
+function bitsOf(word: number): number {
+  let count = 0
+  for (let bits = word; bits !== 0; bits &= bits - 1) count++
+  return count
 }
 
 /** Offsets in an arena have 32 bits. */
@@ -172,14 +202,14 @@ const isOffset = (offset: number): boolean => offset >= 0 && offset < 2 ** 32
 
 /** The kernels of a product, assembled here unless this thread has them. */
 function kernelsOf(code: SparseCode, partition: Partition) {
-  const { transposesA, transposesB, vectors, lastVectors, linesAhead, unites, groups } = partition
+  const { transposesA, transposesB, vectors, lastVectors, linesAhead, groups } = partition
   const space: Space = transposesA ? 'block' : 'arena'
   const prefetches = !transposesA && partition.isLarge
   const widths = [vectors, lastVectors]
   // Behind the last panel the next part of k is prefetched, of which it is not known yet what is needed.
   const multipliers = (adds: boolean) =>
     widths.map((of, i) => {
-      const tabled = unites && i === 0
+      const tabled = groups > 0 && i === 0
       const lines = tabled ? LINES_AHEAD : linesAhead
       return code.kernel(`multiply ${space} ${of} ${adds} ${lines} ${tabled}`, () =>
         multiplyRows(space, of, adds, lines, tabled),
@@ -188,12 +218,12 @@ function kernelsOf(code: SparseCode, partition: Partition) {
   return {
     overwriting: multipliers(false),
     adding: multipliers(true),
-    words: code.kernel(`words ${space} ${prefetches} ${unites ? groups : 0}`, () =>
-      rowWords(space, prefetches, unites ? groups : 0),
-    ),
+    words: code.kernel(`words ${space} ${prefetches} ${groups}`, () => rowWords(space, prefetches, groups)),
     blocks: code.kernel('transpose blocks', transposeBlocks),
     numbers: code.kernel('transpose numbers', transposeNumbers),
-    packers: transposesB ? [] : widths.map(of => code.kernel(`pack ${of} ${unites}`, () => packRows(of, unites))),
+    packers: transposesB
+      ? []
+      : widths.map(of => code.kernel(`pack ${of} ${groups > 0}`, () => packRows(of, groups > 0))),
   }
 }
 
@@ -221,12 +251,6 @@ function bindFew(code: SparseCode, { m, n, k, lda, ldb, ldc, accumulate }: Produ
   }
 }
 
-function popcount(word: number): number {
-  let count = 0
-  for (let bits = word; bits !== 0; bits &= bits - 1) count++
-  return count
-}
-
 /** Parts of k, in its middle and whole if one is, that stand for all of a. Blocks of the same width look at the same; the last one may be narrower. */
 function samplesOf(n: number, k: number, blockColumns: number): readonly { from: number; numbers: number }[] {
   const widths = [Math.min(blockColumns, n), n % blockColumns || blockColumns]
@@ -246,8 +270,7 @@ export function bindSparse(
   const { m, n, k, accumulate, densest = DENSEST } = shape
   const { words, base } = code.block
   const partition = partitionOf(shape)
-  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, panels, depth, unites, groups } =
-    partition
+  const { transposesA, transposesB, aRow, bRow, cRow, vectors, lastVectors, columns, panels, depth, groups } = partition
   const kernels = kernelsOf(code, partition)
   const transpose = bindTranspose(words, kernels.blocks, kernels.numbers)
   const prepare = bindPrepare(words, partition, transpose, kernels.words)
@@ -258,19 +281,6 @@ export function bindSparse(
   const samples = samplesOf(n, k, block.columns)
   const few = m <= FEW_ROWS && shape.form === 'nn' ? bindFew(code, shape, prepare) : null
   const isPrepared = few === null && isWhole && k <= depth && m <= MOST_ROWS
-
-  /** Multiplies rows of a by panels, and prefetches of the panels behind them what the table says, as evenly as can be. */
-  const multiplyTabled = (run: BoundKernel, a: number, c: number, rows: number, ahead: number) => {
-    const groupsAhead = groups * (popcount(words[UNION_AT / 4]) + popcount(words[UNION_AT / 4 + 1]))
-    words[MULTIPLY.a] = a
-    words[MULTIPLY.aStride] = aRow
-    words[MULTIPLY.rows] = rows
-    words[MULTIPLY.c] = c
-    words[MULTIPLY.first] = 0
-    words[MULTIPLY.ahead] = ahead
-    words[MULTIPLY.aheadStep] = Math.max(1, Math.ceil(groupsAhead / rows))
-    run()
-  }
 
   /** Offset from b of the panel that begins at (from, column). */
   const panelAt = (from: number, column: number) =>
@@ -283,7 +293,7 @@ export function bindSparse(
     for (let column = 0, count = 1; column < n; column += count * columns) {
       const width = Math.min(columns, n - column)
       const isLast = column + columns >= n
-      const tabled = unites && !isLast
+      const tabled = groups > 0 && !isLast
       // Panels that are read in place are multiplied by one call, all but the last.
       count = tabled && inPlace ? panels - 1 : 1
       const mask = (1 << (width - ((isLast ? lastVectors : vectors) - 1) * LANES)) - 1
@@ -301,8 +311,8 @@ export function bindSparse(
       words[MULTIPLY.mask] = mask
       words[MULTIPLY.panels] = count
       const [run, to, ahead] = [runs[isLast ? 1 : 0], c + column * F32_BYTES, b + panelAt(nextFrom, nextColumn)]
-      if (tabled) multiplyTabled(run, a, to, rows, ahead)
-      else multiply(run, a, to, rows, ahead, aheadRows, aheadBytes)
+      if (tabled) multiply.tabled(run, a, to, rows, ahead)
+      else multiply.prefetching(run, a, to, rows, ahead, aheadRows, aheadBytes)
     }
   }
 

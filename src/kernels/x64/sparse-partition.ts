@@ -31,9 +31,10 @@ export interface Partition {
   readonly liesWell: boolean
   /** True if a second-level cache does not keep a from one part of k to the next. */
   readonly isLarge: boolean
-  /** True if rows of b that no row of a needs are left out of what is prefetched and packed: it takes a list, which pays for several panels. */
-  readonly unites: boolean
-  /** Groups of lines of a row of a panel that are prefetched together. */
+  /**
+   * Groups of lines of a row of a panel, if rows of b that no row of a needs are left out of what is prefetched and packed; else 0: it takes a
+   * table, which pays for several panels.
+   */
   readonly groups: number
   /** Cache lines that are prefetched with each row of a: a row of the panel where rows are too few for four. */
   readonly linesAhead: number
@@ -69,8 +70,7 @@ export function partitionOf({ form, m, n, k, lda, ldb, ldc }: ProductShape): Par
     isPacked: form !== 'nt' && panels === 1 && bRow === vectors * VECTOR_BYTES && n % LANES === 0,
     liesWell: form !== 'nt' && spreads(bRow, Math.min(depth, k), vectors),
     isLarge: m * k * F32_BYTES > CACHED_BYTES,
-    unites: form === 'nn' && m > FEW_ROWS && panels > 1,
-    groups: Math.ceil(vectors / LINES_AHEAD),
+    groups: form === 'nn' && m > FEW_ROWS && panels > 1 ? Math.ceil(vectors / LINES_AHEAD) : 0,
     linesAhead: m * LINES_AHEAD < (depth * vectors) / 2 ? Math.max(vectors, LINES_AHEAD) : LINES_AHEAD,
   }
 }
