@@ -31,6 +31,7 @@ const [OPEN_LIST, CLOSE_LIST, OPEN, CLOSE, T, F] = [0x5b, 0x5d, 0x7b, 0x7d, 0x74
 const BRIGHTEST = 255
 
 const isSpace = (code: number): boolean => code === SPACE || code === LINE_FEED || code === RETURN || code === TAB
+const isDigit = (code: number): boolean => code >= ZERO && code <= ZERO + 9
 
 /** Pixels of the image that is being read. */
 const scratch = Buffer.alloc(LIMITS.features)
@@ -138,22 +139,32 @@ class Reader {
     if (!this.#take(OPEN_LIST)) return null
     const text = this.#text
     let at = this.at
+    let code = text[at++]
     let count = 0
-    for (let code = COMMA; code !== CLOSE_LIST; ) {
-      if (code !== COMMA || count === LIMITS.features) return null
-      code = text[at++]
-      while (isSpace(code)) code = text[at++]
+    // White space is looked for only where no other character is: a body has thousands of them, and seldom white space.
+    for (;;) {
+      if (count === LIMITS.features) return null
+      while (code <= SPACE && isSpace(code)) code = text[at++]
+      if (!isDigit(code)) return null
       let value = code - ZERO
-      if (value < 0 || value > 9) return null
       code = text[at++]
-      // JSON has no number that begins with 0 and goes on.
-      while (value > 0 && code >= ZERO && code <= ZERO + 9) {
+      // JSON has no number that begins with 0 and goes on. A fourth digit is no comma.
+      if (value > 0 && isDigit(code)) {
         value = 10 * value + code - ZERO
-        if (value > BRIGHTEST) return null
         code = text[at++]
+        if (isDigit(code)) {
+          value = 10 * value + code - ZERO
+          code = text[at++]
+        }
+        if (value > BRIGHTEST) return null
       }
       scratch[count++] = value
-      while (isSpace(code)) code = text[at++]
+      if (code !== COMMA) {
+        while (code <= SPACE && isSpace(code)) code = text[at++]
+        if (code === CLOSE_LIST) break
+        if (code !== COMMA) return null
+      }
+      code = text[at++]
     }
     this.at = at
     this.#skipSpace()
