@@ -8,7 +8,7 @@ import type { ColumnProfile } from '../data/table/columns.js'
 import { ConfigError } from '../errors.js'
 import { formatNames, shellWord } from '../format.js'
 import { type Detected, detect, taskOf } from './init-detect.js'
-import { single } from './options.js'
+import { setOption, single } from './options.js'
 
 interface InitArguments {
   data: string | undefined
@@ -16,9 +16,14 @@ interface InitArguments {
   target: string[]
   task: Task | undefined
   test: string | undefined
+  set: string[]
   json: boolean
 }
 
+/** Longer side of pictures of several sizes: photographs as they are would be too much for a network of this kind. */
+const MOST_SIDE = 64
+/** Name of the experiment in messages. */
+const NEW = 'the new experiment'
 const USUAL_OUT = 'experiment.json'
 
 export const initCommand: CommandModule<object, InitArguments> = {
@@ -42,6 +47,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
         defaultDescription: 'detected from the target columns',
       })
       .option('test', { describe: 'File or folder with the test samples', ...single('test') })
+      .option('set', setOption)
       .option('json', { describe: 'Print one JSON object: path and experiment', type: 'boolean', default: false })
       .example('$0 init flowers.csv', 'an experiment for a table, in experiment.json')
       .example('$0 init houses.csv --target price --out houses.json', 'with a target column and a file name'),
@@ -62,8 +68,8 @@ async function runInit(given: InitArguments): Promise<void> {
     }
     const found = await detect(data)
     const { section, reasons } = await dataSection(data, found, args, ask)
-    const experiment = { data: section }
-    await check(experiment, dirname(resolve(args.out)))
+    const baseDir = dirname(resolve(args.out))
+    const experiment = await checked(await withSettings({ data: section }, args.set, baseDir), baseDir, reasons)
     const text = `${JSON.stringify(experiment, null, 2)}\n`
     await writeFile(args.out, text, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
       const what =
@@ -144,10 +150,52 @@ async function targetsOf(columns: readonly ColumnProfile[], args: Asked, ask: As
   })
 }
 
+/** What is written. */
+interface Written {
+  readonly data: object
+}
+
+/** The experiment with the settings of `--set`, which hints of errors name. Throws ExperimentError. */
+async function withSettings(experiment: Written, set: readonly string[], baseDir: string): Promise<Written> {
+  const { resolveExperiment } = await import('../config/load.js')
+  const { applyOverride, parseOverride } = await import('../config/overrides.js')
+  const { fromCurrentFolder } = await import('../config/paths.js')
+  const overrides = set.map(text => fromCurrentFolder(text))
+  resolveExperiment(experiment, { where: NEW, overrides, baseDir })
+  let input: unknown = experiment
+  for (const text of overrides) {
+    const parsed = parseOverride(text)
+    const result = 'message' in parsed ? parsed : applyOverride(input, parsed)
+    if ('message' in result) throw new Error(`${text}: ${result.message}`) // it was accepted above
+    input = result.input
+  }
+  return input as Written
+}
+
+/** A checked experiment: pictures of several sizes are all resized to one, which a reason says. */
+async function checked(experiment: Written, baseDir: string, reasons: string[]): Promise<Written> {
+  try {
+    await check(experiment, baseDir)
+    return experiment
+  } catch (error) {
+    const { PictureSizesError } = await import('../data/picture-reads.js')
+    if (!(error instanceof PictureSizesError)) throw error
+    const { height, width } = error.first
+    const scale = Math.min(1, MOST_SIDE / Math.max(height, width))
+    const imageSize = [height, width].map(side => Math.max(1, Math.round(scale * side)))
+    const resized = { data: { ...experiment.data, imageSize } }
+    await check(resized, baseDir)
+    reasons.push(
+      `pictures of several sizes: all are resized to ${imageSize[1]} x ${imageSize[0]}, as data.imageSize says; the first one has ${width} x ${height}`,
+    )
+    return resized
+  }
+}
+
 /** Checks the new experiment before it is written: resolves it, and opens its data. */
 async function check(experiment: object, baseDir: string): Promise<void> {
   const { resolveExperiment } = await import('../config/load.js')
   const { openDataset } = await import('../data/dataset.js')
-  const { experiment: complete } = resolveExperiment(experiment, { where: 'the new experiment', baseDir })
+  const { experiment: complete } = resolveExperiment(experiment, { where: NEW, baseDir })
   await openDataset(complete.data, { baseDir })
 }

@@ -1,4 +1,5 @@
 /** Classifies changes of a run's settings on resume by whether they keep the bits of the completed steps. Pure; main thread. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Change } from '../config/diff.js'
 import type { Experiment } from '../config/schema.js'
 import { ConfigError } from '../errors.js'
@@ -19,6 +20,17 @@ const ROLLBACK_SCHEDULE = ['checkpoint.everySteps', 'checkpoint.everyEpochs']
 const JUDGED_BY = ['checkpoint.bestMetric', 'train.earlyStopping.minDelta']
 /** Settings that the state of a run must fit. */
 const SHAPE = /^(model\.(convolutions|hidden|norm)|train\.ema\.decay|data\.(dataset|normalise)|optimizer\.type)$/
+
+/** True if the state of a run does not fit a change. Dropout of a convolution and the type of its pooling are in no tensor. */
+const changesShape = ({ path, before, after }: Change): boolean =>
+  SHAPE.test(path) && !(path === 'model.convolutions' && isDeepStrictEqual(tensorsOf(before), tensorsOf(after)))
+
+const tensorsOf = (convolutions: unknown): unknown =>
+  (convolutions as Experiment['model']['convolutions']).map(convolution => ({
+    ...convolution,
+    dropout: 0,
+    pool: convolution.pool && { ...convolution.pool, type: 'max' },
+  }))
 
 /** True if a change only moves the data; their digests prove that they are the same. */
 export const isPlace = ({ path }: Pick<Change, 'path'>): boolean => path === 'data.path' || path === 'data.testPath'
@@ -45,7 +57,7 @@ export const seriousChanges = (changes: readonly Change[], before: Experiment): 
 
 /** Throws ConfigError for changes that are not allowed, and for those that are impossible. */
 export function refuseChanges(path: string, serious: readonly Change[], allowed: boolean): void {
-  const shape = serious.filter(change => SHAPE.test(change.path))
+  const shape = serious.filter(changesShape)
   if (serious.length === 0 || (allowed && shape.length === 0)) return
   const list = (allowed ? shape : serious).map(({ text }) => text).join('; ')
   throw new ConfigError(
@@ -53,9 +65,10 @@ export function refuseChanges(path: string, serious: readonly Change[], allowed:
       ? `${path}: ${list}; the state of the run does not fit the change`
       : `${path}: ${list}; the completed steps were trained with other settings, so this would be another run`,
     {
-      hint: allowed
-        ? 'npx gradloom train <experiment> --from <checkpoint> starts a new run from the weights'
-        : 'start a new run, or resume with --allow-change, which the manifest records',
+      hint:
+        shape.length > 0
+          ? 'npx gradloom train <experiment> --from <checkpoint> starts a new run from the weights'
+          : 'start a new run, or resume with --allow-change, which the manifest records',
     },
   )
 }

@@ -5,6 +5,7 @@ import type { Experiment } from '../config/schema.js'
 import { metricOf, type ScoreName, scoreNamesOf, scoreOfMetric } from '../config/scores.js'
 import type { DatasetSource } from '../data/dataset.js'
 import { ConfigError } from '../errors.js'
+import { MNIST_SIDE } from '../picture/preparation.js'
 
 /** Names of scores in the unit of a target. */
 const OF_ONE_TARGET: readonly ScoreName[] = ['rmse', 'mae']
@@ -27,7 +28,7 @@ export function expectBestMetric(
 }
 
 /** Checks the settings that only pictures have, or only grey ones, once the shape of the data is known. */
-export function expectPictureSettings({ data }: Experiment, { name, height, channels }: DatasetSource): void {
+export function expectPictureSettings({ data }: Experiment, { name, height, width, channels }: DatasetSource): void {
   const { normalise, preparation } = data
   if (normalise === 'standardise-channels' && height === 1 && channels === 1) {
     throw new ConfigError(
@@ -38,6 +39,12 @@ export function expectPictureSettings({ data }: Experiment, { name, height, chan
     throw new ConfigError(
       `data.preparation is "${preparation}", expected "auto" or "plain", because the pictures of ${name} are in colour`,
       { hint: '--set data.channels=1 makes them grey' },
+    )
+  }
+  if (preparation !== 'auto' && preparation !== 'plain' && (height !== MNIST_SIDE || width !== MNIST_SIDE)) {
+    throw new ConfigError(
+      `data.preparation is "${preparation}", which makes pictures of ${MNIST_SIDE} x ${MNIST_SIDE}, expected "auto" or "plain", because ` +
+        (height === 1 ? `the features of ${name} are no pictures` : `the pictures of ${name} are ${width} x ${height}`),
     )
   }
 }

@@ -22,6 +22,9 @@ const isChannels = (size: number): boolean => size === 1 || size === 3
 export function rowShape(where: string, shape: readonly number[], order: ChannelOrder): ArrayShape {
   const [, ...dims] = shape
   const flat = { channels: 1, isFirst: false }
+  if (dims.includes(0)) {
+    throw new DataError(`${where}: shape is (${shape.join(', ')}), expected at least one number in each row`)
+  }
   if (shape.length === 1) return { height: 1, width: 1, ...flat }
   if (shape.length === 2) return { height: 1, width: dims[0], ...flat }
   if (shape.length === 3) return { height: dims[0], width: dims[1], ...flat }

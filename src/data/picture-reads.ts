@@ -6,8 +6,10 @@
  */
 import { createHash } from 'node:crypto'
 import { DataError } from '../errors.js'
+import { formatBytes, formatCounted } from '../format.js'
 import { readBytes } from '../picture/picture.js'
 import type { Size } from '../picture/raster.js'
+import { MAX_ARENA_BYTES } from '../tensor/arena.js'
 import { Budget, inOrder } from './in-order.js'
 import { contentDigest, type PictureCache } from './picture-cache.js'
 import { decodePixels, hasPixels, type PictureForm, type PicturePixels, writePixels } from './picture-pixels.js'
@@ -48,6 +50,8 @@ export async function readPictures(
   const all: PicturePixels[] = []
   let [bytes, coloured, decoded] = [0, 0, 0]
   let first = expected
+  const size = form.size ?? expected?.size
+  if (size) expectRoom(pictures, size, form)
   const read = async ({ file }: ListedPicture) => {
     const content = await readBytes(file)
     const digest = contentDigest(content)
@@ -64,20 +68,49 @@ export async function readPictures(
     md5.update(`${className}/${name}\n`).update(content)
     bytes += content.length
     const { height, width } = pixels
-    first ??= { file, size: { height, width } }
+    if (first === null) {
+      first = { file, size: { height, width } }
+      expectRoom(pictures, first.size, form)
+    }
     if (form.size === null) expectSize(file, pixels, first)
     all.push(pixels)
     if (pixels.isColoured) coloured++
     if (isNew) decoded++
   })
   await cache.save()
-  const size = form.size ?? first!.size
+  const { height, width } = size ?? first!.size
   const channels = form.channels === 'auto' ? (coloured > 0 ? 3 : 1) : form.channels
-  const features = new Uint8Array(all.length * size.height * size.width * channels)
+  const features = new Uint8Array(all.length * height * width * channels)
   for (const [row, pixels] of all.entries()) {
-    writePixels(pixels, channels, features, row * size.height * size.width * channels)
+    writePixels(pixels, channels, features, row * height * width * channels)
   }
-  return { size, channels, features, coloured, decoded, bytes, md5: md5.digest('hex') }
+  return { size: { height, width }, channels, features, coloured, decoded, bytes, md5: md5.digest('hex') }
+}
+
+/** Throws DataError where the pixels of all pictures cannot be in the memory of a run. */
+function expectRoom(pictures: readonly ListedPicture[], { height, width }: Size, { channels }: PictureForm): void {
+  // Where the pictures decide whether they have one channel or three, at least one.
+  const bytes = pictures.length * height * width * (channels === 3 ? 3 : 1)
+  if (bytes <= MAX_ARENA_BYTES) return
+  throw new DataError(
+    `${pictures[0].file}: ${formatCounted(pictures.length, 'picture')} of ${width} x ${height} as this one ` +
+      `would need ${formatBytes(bytes)}, expected at most ${formatBytes(MAX_ARENA_BYTES)}`,
+    { hint: settingOf({ height: 64, width: 64 }) },
+  )
+}
+
+const settingOf = ({ height, width }: Size): string =>
+  `"imageSize": [${height}, ${width}] in the experiment's data, or --set data.imageSize=[${height},${width}], resizes all pictures to one size`
+
+/** Pictures have several sizes, and none is set. */
+export class PictureSizesError extends DataError {
+  /** Size of the first one. */
+  readonly first: Size
+
+  constructor(message: string, first: Size) {
+    super(message, { hint: settingOf(first) })
+    this.first = first
+  }
 }
 
 function expectSize(
@@ -86,8 +119,8 @@ function expectSize(
   first: { readonly file: string; readonly size: Size },
 ): void {
   if (height === first.size.height && width === first.size.width) return
-  throw new DataError(
+  throw new PictureSizesError(
     `${file}: picture is ${width} x ${height}, expected ${first.size.width} x ${first.size.height} as ${first.file}`,
-    { hint: `--set data.imageSize=[${first.size.height},${first.size.width}] resizes all pictures to one size` },
+    first.size,
   )
 }

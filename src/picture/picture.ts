@@ -40,7 +40,10 @@ export async function decodePicture(where: string, bytes: Uint8Array, options: D
   if (!kind?.isRead) throw unknownKind(where, bytes)
   const sharp = await loadSharp(where)
   const cannot = (cause: unknown) =>
-    new PictureError(`${where}: the ${kind.name} picture cannot be decoded: ${firstLine(cause)}`, { cause })
+    new PictureError(`${where}: the ${kind.name} picture cannot be decoded: ${firstLine(cause)}`, {
+      hint: 'the file may be cut short or damaged: open it with another program, or copy it again',
+      cause,
+    })
   const limitInputPixels = MAX_PIXELS
   const header = await sharp(bytes, { limitInputPixels: false })
     .metadata()
@@ -131,7 +134,11 @@ function rgbaOfCmyk(data: Uint8Array, channels: number): Uint8Array {
 const highBytes = (data: Buffer): Uint8Array =>
   Uint8Array.from({ length: data.length / 2 }, (_, i) => data[2 * i + (LITTLE_ENDIAN ? 1 : 0)])
 
-const firstLine = (cause: unknown): string => reasonOf(cause).trim().split('\n')[0]
+const firstLine = (cause: unknown): string =>
+  reasonOf(cause)
+    .trim()
+    .split('\n')[0]
+    .replace(/[:\s]+$/, '')
 
 export async function readBytes(file: string): Promise<Uint8Array> {
   try {

@@ -21,8 +21,9 @@ export interface PictureInput extends InputShape {
   readonly background: Colour | null
 }
 
-const SIDE = 28
-const PIXELS = SIDE * SIDE
+/** Height and width of pictures that are prepared as those of MNIST or Fashion-MNIST. */
+export const MNIST_SIDE = 28
+const PIXELS = MNIST_SIDE * MNIST_SIDE
 /** Images that are looked at, evenly spread, and the fraction of them that must lie as those of MNIST do. */
 const SAMPLE = 1000
 const MOSTLY = 0.95
@@ -51,7 +52,7 @@ export function choosePreparation(
 /** Preparation of a model of an older version, which did not record it: that version's own. */
 export function preparationOfOldModel(dataset: string, height: number, width: number): Preparation {
   const known = preparationByName(dataset)
-  return known ?? (height === SIDE && width === SIDE && dataset !== 'images' ? 'mnist' : 'plain')
+  return known ?? (height === MNIST_SIDE && width === MNIST_SIDE && dataset !== 'images' ? 'mnist' : 'plain')
 }
 
 /**
@@ -60,7 +61,7 @@ export function preparationOfOldModel(dataset: string, height: number, width: nu
  * in 8000 (19 pixels).
  */
 export function liesAsMnist(images: Uint8Array, height: number, width: number): boolean {
-  if (height !== SIDE || width !== SIDE) return false
+  if (height !== MNIST_SIDE || width !== MNIST_SIDE) return false
   const count = images.length / PIXELS
   const looked = Math.min(count, SAMPLE)
   let alike = 0
@@ -73,10 +74,10 @@ export function liesAsMnist(images: Uint8Array, height: number, width: number): 
 
 function imageLiesAsMnist(pixels: Uint8Array): boolean {
   let [mass, x, y] = [0, 0, 0]
-  let [left, top, right, bottom] = [SIDE, SIDE, -1, -1]
+  let [left, top, right, bottom] = [MNIST_SIDE, MNIST_SIDE, -1, -1]
   for (let i = 0; i < PIXELS; i++) {
     if (pixels[i] === 0) continue
-    const [column, row] = [i % SIDE, Math.floor(i / SIDE)]
+    const [column, row] = [i % MNIST_SIDE, Math.floor(i / MNIST_SIDE)]
     left = Math.min(left, column)
     right = Math.max(right, column)
     top = Math.min(top, row)
@@ -86,6 +87,6 @@ function imageLiesAsMnist(pixels: Uint8Array): boolean {
     y += pixels[i] * (row + 0.5)
   }
   const longest = Math.max(right - left, bottom - top) + 1
-  const isMiddle = (centre: number) => centre >= SIDE / 2 - 0.5 && centre < SIDE / 2 + 1.5
+  const isMiddle = (centre: number) => centre >= MNIST_SIDE / 2 - 0.5 && centre < MNIST_SIDE / 2 + 1.5
   return (longest === 20 || longest === 19) && isMiddle(x / mass) && isMiddle(y / mass)
 }

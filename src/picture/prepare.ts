@@ -6,7 +6,7 @@
 import type { Colour } from './canvas.js'
 import { backgroundText, colourPixels, hasColour, lumaOf } from './colour.js'
 import { type DecodeOptions, decodePicture } from './picture.js'
-import type { PictureInput, Preparation } from './preparation.js'
+import { MNIST_SIDE, type PictureInput, type Preparation } from './preparation.js'
 import { type Picture, PictureError, type Size } from './raster.js'
 import { type Gray, resize } from './resize.js'
 
@@ -35,9 +35,8 @@ export async function preparePicture(
 
 const sizeText = ({ width, height }: Size): string => `${width} x ${height}`
 
-const SIDE = 28
 /** Longest side of the object in the picture, of 28. */
-const BOX: Readonly<Record<Exclude<Preparation, 'plain'>, number>> = { mnist: 20, 'fashion-mnist': SIDE }
+const BOX: Readonly<Record<Exclude<Preparation, 'plain'>, number>> = { mnist: 20, 'fashion-mnist': MNIST_SIDE }
 /** Contrast, of 255, below which a picture is noise, or empty. */
 const LEAST_CONTRAST = 24
 /** Share of the pixels that may be dust or glare. Not more: a small digit on a large sheet is few pixels too. */
@@ -75,11 +74,11 @@ export function prepare(where: string, picture: Picture, input: PictureInput): P
   const fitted = brighten(resize(cropped, width, height), steps)
   const { x, y } = preparation === 'mnist' ? placeByMass(fitted) : placeByEdges(fitted)
   steps.push(
-    `fitted into ${width} x ${height}, ${preparation === 'mnist' ? 'centre of mass' : 'middle'} in the middle of ${SIDE} x ${SIDE}`,
+    `fitted into ${width} x ${height}, ${preparation === 'mnist' ? 'centre of mass' : 'middle'} in the middle of ${MNIST_SIDE} x ${MNIST_SIDE}`,
   )
-  const placed: Gray = { width: SIDE, height: SIDE, values: new Float32Array(SIDE * SIDE) }
+  const placed: Gray = { width: MNIST_SIDE, height: MNIST_SIDE, values: new Float32Array(MNIST_SIDE * MNIST_SIDE) }
   for (let row = 0; row < height; row++) {
-    placed.values.set(fitted.values.subarray(row * width, (row + 1) * width), (y + row) * SIDE + x)
+    placed.values.set(fitted.values.subarray(row * width, (row + 1) * width), (y + row) * MNIST_SIDE + x)
   }
   return { pixels: toBytes(placed), steps }
 }
@@ -187,12 +186,13 @@ function placeByMass({ width, height, values }: Gray): { x: number; y: number } 
     x += values[i] * ((i % width) + 0.5)
     y += values[i] * (Math.floor(i / width) + 0.5)
   }
-  const place = (centre: number, size: number) => Math.min(SIDE - size, Math.max(0, Math.ceil(SIDE / 2 - centre)))
+  const place = (centre: number, size: number) =>
+    Math.min(MNIST_SIDE - size, Math.max(0, Math.ceil(MNIST_SIDE / 2 - centre)))
   return { x: place(x / mass, width), y: place(y / mass, height) }
 }
 
 function placeByEdges({ width, height }: Gray): { x: number; y: number } {
-  return { x: Math.floor((SIDE - width) / 2), y: Math.floor((SIDE - height) / 2) }
+  return { x: Math.floor((MNIST_SIDE - width) / 2), y: Math.floor((MNIST_SIDE - height) / 2) }
 }
 
 function toBytes({ values }: Gray): Uint8Array {

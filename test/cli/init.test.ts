@@ -5,6 +5,7 @@ import t from 'tap'
 import { completionsOf } from '../../src/cli/completion.js'
 import { detect, taskOf } from '../../src/cli/init-detect.js'
 import { COMMANDS } from '../../src/cli/program.js'
+import { encodePng } from '../../src/picture/png.js'
 import { npyOf } from '../helpers/npy.js'
 import { gradloom } from './run-cli.js'
 
@@ -73,6 +74,41 @@ t.test(
     )
     const refused = await detect(join(dir, 'train-images-idx3-ubyte.gz')).catch(error => error)
     t.match(refused.hint, /give the folder with all four/)
+  },
+)
+
+t.test(
+  'pictures of several sizes: init resizes them to one, of at most 64 pixels, and takes another by --set',
+  async t => {
+    const dir = t.testdir({ photos: { cat: {}, dog: {} }, small: { cat: {}, dog: {} } })
+    const write = (name: string, width: number, height: number) =>
+      writeFileSync(join(dir, name), encodePng(width, height, new Uint8Array(width * height * 3).fill(90)))
+    for (const i of [1, 2, 3, 4]) {
+      write(`photos/cat/${i}.png`, 200, 150)
+      write(`photos/dog/${i}.png`, 150, 200)
+      write(`small/cat/${i}.png`, 11, 7)
+      write(`small/dog/${i}.png`, 12, 9)
+    }
+    const init = async (folder: string, ...more: string[]) => {
+      const { stdout, stderr } = await gradloom(['init', folder, '--out', `${folder}${more.length}.json`, ...more], {
+        cwd: dir,
+      })
+      t.equal(stderr, '')
+      return { stdout, data: JSON.parse(readFileSync(join(dir, `${folder}${more.length}.json`), 'utf8')).data }
+    }
+    const photos = await init('photos')
+    t.same(photos.data.imageSize, [48, 64])
+    t.match(
+      photos.stdout,
+      /several sizes: all are resized to 64 x 48, as data\.imageSize says; the first one has 200 x 150/,
+    )
+    t.same((await init('small')).data.imageSize, [7, 11])
+    t.same((await init('small', '--set', 'data.imageSize=[9,9]')).data.imageSize, [9, 9])
+    const { code, stderr } = await gradloom(['init', 'small', '--out', 'x.json', '--set', 'data.imageSiz=[9,9]'], {
+      cwd: dir,
+    })
+    t.equal(code, 2)
+    t.match(stderr, /did you mean "data\.imageSize"/)
   },
 )
 

@@ -27,7 +27,7 @@ const INITS =
   '"he-normal", "he-uniform", "glorot-normal", "glorot-uniform", "lecun-normal", "lecun-uniform" or "orthogonal"'
 const SCHEDULES = '"inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle" or "plateau"'
 
-const IMAGE_SIZE = 'data.imageSize is [ 28 ], expected an array, each entry an integer >= 1 or null'
+const IMAGE_SIZE = 'data.imageSize is [ 28 ], expected an array, each entry an integer from 1 to 4096 or null'
 
 const DROPOUT = 'a number >= 0 and < 1 or an array, each entry a number >= 0 and < 1'
 
@@ -454,6 +454,10 @@ t.test('errors of the data section', async t => {
     [{ data: { ...table, normalise: 'unit' } }, NORMALISE],
     [{ data: { ...DIGITS, columns: { a: 'number' } } }, COLUMNS],
     [{ data: { ...table, imageSize: [28] } }, IMAGE_SIZE],
+    [
+      { data: { dataset: 'images', path: 'a', imageSize: [5000, 28] } },
+      'data.imageSize.0 is 5000, expected an integer from 1 to 4096',
+    ],
     [
       { data: { ...DIGITS, preparation: 'z' } },
       `data.preparation is 'z', expected "auto", "mnist", "fashion-mnist" or "plain"`,

@@ -187,4 +187,8 @@ t.test('settings that pictures in colour do not have are refused', async t => {
   await augmented({ saturation: 0.1 }, { channels: 1 }, /augment\.saturation is 0\.1, expected 0, because .* are grey/)
   await augmented({ crop: 10 }, {}, /augment\.crop is 10, expected less than 10/)
   await refused({ preparation: 'mnist' }, /data\.preparation is "mnist", expected "auto" or "plain"/)
+  await refused(
+    { preparation: 'fashion-mnist', channels: 1 },
+    /data\.preparation is "fashion-mnist", which makes pictures of 28 x 28, expected "auto" or "plain", because the pictures of/,
+  )
 })

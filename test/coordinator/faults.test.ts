@@ -175,6 +175,28 @@ t.test('a plan that does not fit 4 GiB is refused with the sum that shows why', 
   t.ok(await planRun(experiment, data, { purpose: 'evaluate', splits: ['test'] }), 'to score it would fit')
 })
 
+t.test('of a convolutional plan that does not fit, the hint names what is too large', async t => {
+  const of = (convolutions: readonly object[], batchSize: number) => {
+    const { experiment, baseDir } = resolveExperiment({
+      data: { dataset: 'digits' },
+      model: { convolutions, hidden: [8] },
+      train: { batchSize },
+      compute: { backend: 'wasm', workers: 1 },
+    })
+    return openDataset(experiment.data, { baseDir }).then(data =>
+      planRun(experiment, data, { purpose: 'train', splits: ['train', 'test'] }),
+    )
+  }
+  await t.rejects(of([{ filters: 4, size: 20_001 }], 32), {
+    name: 'ConfigError',
+    hint: /filters and size of model\.convolutions smaller/,
+  })
+  await t.rejects(of([{ filters: 400 }, { filters: 4, pool: { size: 4 } }], 4000), {
+    name: 'ConfigError',
+    hint: /train\.batchSize smaller/,
+  })
+})
+
 t.test('a plan whose exchanges need 2 GiB, which MPI cannot count, is refused', async t => {
   const planOf = async (width: number) => {
     const { experiment, baseDir } = resolveExperiment({

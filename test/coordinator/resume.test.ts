@@ -176,6 +176,27 @@ t.test('another number of epochs is refused where the schedule ends with the run
   t.equal(summary.epochs, 4)
 })
 
+t.test(
+  'convolutions: what is in no tensor may change, and who changes a shape is not sent to --allow-change',
+  async t => {
+    const runDir = join(t.testdir(), 'run')
+    const convolution = { filters: 3, size: 5, stride: 3, pool: { size: 2 } }
+    const convolutional = experiment({ backend: 'wasm' }, { model: { convolutions: [convolution], hidden: [7] } })
+    await stoppedAt(5, runDir, convolutional)
+    const changed = (change: object) => [`model.convolutions=${JSON.stringify([{ ...convolution, ...change }])}`]
+    for (const allowChange of [false, true]) {
+      await t.rejects(resume(runDir, { overrides: changed({ filters: 4 }), allowChange }), {
+        name: 'ConfigError',
+        hint: /train .* --from/,
+      })
+    }
+    const overrides = changed({ dropout: 0.5, pool: { size: 2, type: 'average' } })
+    await t.rejects(resume(runDir, { overrides }), { name: 'ConfigError', hint: /resume with --allow-change/ })
+    const { summary } = await resume(runDir, { overrides, allowChange: true })
+    t.equal(summary.status, 'completed')
+  },
+)
+
 t.test('changes that affect completed steps, other data and a run in use are refused', async t => {
   const runDir = join(t.testdir(), 'run')
   await stoppedAt(10, runDir, experiment({ backend: 'wasm' }))

@@ -288,6 +288,10 @@ t.test('errors of arrays name the file and the problem', async t => {
     [{ 'x_train.npy': x.subarray(0, 60), 'y_train.npy': y }, /header is \d+ bytes long, expected at most/],
     [{ 'x_train.npy': x.subarray(0, x.length - 1), 'y_train.npy': y }, /has 35 bytes of elements, expected 36/],
     [{ 'x_train.npy': Buffer.from('hello, world'), 'y_train.npy': y }, /begins with 'hello,'/],
+    [
+      { 'x_train.npy': npy('|u1', [2, 0, 5, 3], new Uint8Array(0)), 'y_train.npy': two },
+      /shape is \(2, 0, 5, 3\).*at least one/,
+    ],
     [{ 'x_train.npy': npy('|u1', [2, 2, 2, 4], new Uint8Array(32)), 'y_train.npy': two }, /shape is \(2, 2, 2, 4\)/],
     [
       { 'x_train.npy': npy('|u1', [2, 3, 2, 3], new Uint8Array(36)), 'y_train.npy': two },
@@ -439,6 +443,19 @@ t.test('pictures of different sizes are resized if a size is given', async t => 
   })
   const source = await openPictures(pictures, { imageSize: [3, 5] })
   t.match(source, { height: 3, width: 5 })
+})
+
+t.test('pictures that fit in no memory are refused before any is decoded', async t => {
+  const picture = Buffer.from('no picture: it is not looked at')
+  const files = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`${i % 2 ? 'a' : 'b'}/${i}.png`, picture]))
+  await t.rejects(openPictures(files, { imageSize: [4096, 4096], channels: 1 }), {
+    name: 'DataError',
+    message: /png: 257 pictures of 4096 x 4096 as this one would need 4\.3 GB, expected at most 4\.3 GB/,
+    hint: /"imageSize": \[64, 64\] in the experiment's data/,
+  })
+  const third = Object.fromEntries(Object.entries(files).slice(0, 86))
+  await t.rejects(openPictures(third, { imageSize: [4096, 4096], channels: 3 }), /86 pictures of .* need 4\.3 GB/)
+  await t.rejects(openPictures(third, { imageSize: [4096, 4096], channels: 1 }), /begins with .*, expected a picture/)
 })
 
 t.test('errors of pictures name the file and the problem', async t => {

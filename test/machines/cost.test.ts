@@ -25,7 +25,7 @@ function planOf(batchSize: number, groups: number | null, activation: RunPlan['a
     optimizer: { type: 'adam', learningRate: 0.1, weightDecay: 0 },
     ...{ allReduce: 'fused', augmentation: null, clipNorm: null, accumulateSteps: 1, maxNorm: null },
     ...{ input: { dtype: 'uint8', scaled: false }, images },
-    gradientRows: rowsOfGroups(groups, { batchSize, images }, { blockRows: 1 }),
+    gradientRows: rowsOfGroups(groups, Math.min(batchSize, images.train), { blockRows: 1 }),
   } as unknown as RunPlan
 }
 

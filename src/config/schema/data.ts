@@ -4,6 +4,8 @@ import { TASKS } from '../tasks.js'
 import { column, count, DATASETS, fraction, help, OWN_TABLES } from './fields.js'
 import { BUCKETS, categories, columns, MAX_CATEGORIES, missing, numbers, split, table } from './table.js'
 
+/** Largest height and width of resized pictures: a layer on more pixels fits in no memory. */
+const MOST_SIDE = 4096
 const level = () => z.int().min(0).max(255)
 
 export const data = z
@@ -187,11 +189,15 @@ export const data = z
         ),
       ),
     imageSize: z
-      .array(count())
+      .array(count().max(MOST_SIDE))
       .length(2)
       .nullable()
       .default(null)
-      .meta(help('Height and width that pictures are resized to; null: they must all have one size.')),
+      .meta(
+        help(
+          `Height and width that pictures are resized to, at most ${MOST_SIDE} each; null: they must all have one size.`,
+        ),
+      ),
     preparation: z
       .enum(['auto', 'mnist', 'fashion-mnist', 'plain'])
       .default('auto')

@@ -82,7 +82,10 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
     test: options.splits.includes('test') ? data.test.rows : 0,
   }
-  const gradientRows = rowsOfGroups(compute.gradientGroups, { batchSize: train.batchSize, images }, kernels)
+  // Of the data and not of the splits that are held: a model is scored in the blocks that it was trained in. One that is opened
+  // without its data has no training samples.
+  const miniBatch = Math.min(train.batchSize, data.train.rows || train.batchSize)
+  const gradientRows = rowsOfGroups(compute.gradientGroups, miniBatch, kernels)
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
   const layered =
     kernels.bitsDependOnPartition ||
@@ -178,7 +181,9 @@ function windowsOf(
 export function augmentationOf({ augment, train }: Experiment, data: DatasetSource): Augmentation | null {
   if (isPlain(augment)) return null
   if (data.dtype !== 'uint8') {
-    throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are not images`)
+    throw new ConfigError(`augment has settings, expected none with ${data.name}, whose features are not images`, {
+      hint: data.height > 1 ? 'arrays of pictures are images as bytes, uint8 from 0 to 255' : undefined,
+    })
   }
   const { perClass } = augment
   if (perClass !== null && perClass.length !== data.classes) {
@@ -217,6 +222,8 @@ const exchangeTooLarge = (plan: RunPlan, bytes: number): ConfigError =>
     { hint: 'a smaller train.batchSize, or fewer compute.gradientGroups' },
   )
 
+const OF_BATCH = 'activations and deltas of a mini-batch'
+
 /** Lists the memory of each group of tensors, so that the reader sees which setting to change. */
 function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
   const groups: [string, RegExp][] = [
@@ -225,25 +232,27 @@ function tooLarge(plan: RunPlan, { bytes, reservations }: Layout): ConfigError {
     ['averages of weights', /\.average$/],
     ['weights in the form that products read', /\.derived$/],
     ['gradient buffers', /\.gradient(OfGroup)?\d+$/],
-    ['activations and deltas of a mini-batch', /^(activations|derivatives|deltas|workspace|batch)\./],
+    [OF_BATCH, /^(activations|derivatives|deltas|workspace|batch)\./],
     ['data', /^(features|scaling|labels|weights|targets|sampleIndices|augmented)\./],
     ['scratch', /^scratch\./],
     ['exchange between machines', /^exchange\./],
   ]
-  const lines = groups.flatMap(([name, pattern]) => {
-    const size = reservations.slots
-      .filter(slot => pattern.test(slot.name))
-      .reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0)
-    return size > 0 ? [`${gib(size)} ${name}`] : []
+  const sizes = groups.map(([name, pattern]) => {
+    const slots = reservations.slots.filter(slot => pattern.test(slot.name))
+    return { name, size: slots.reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * bytesPerElement[dtype], 0) }
   })
+  const lines = sizes.filter(({ size }) => size > 0).map(({ name, size }) => `${gib(size)} ${name}`)
+  const largest = sizes.reduce((most, each) => (each.size > most.size ? each : most))
   return new ConfigError(
     `the run needs ${gib(bytes)} of shared memory, expected at most ${gib(MAX_ARENA_BYTES)}; ${lines.join(' + ')}; ` +
       `the model is ${networkText(plan.widths, plan.convolutions)} with ${plan.optimizer.type}, batch ${plan.batchSize}`,
     {
       hint:
-        plan.convolutions.length > 0
+        plan.convolutions.length > 0 && largest.name === OF_BATCH
           ? 'make train.batchSize smaller, and train.accumulateSteps larger: a step is then several mini-batches, one after the other'
-          : 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments',
+          : plan.convolutions.length > 0
+            ? 'make filters and size of model.convolutions smaller, pool more before model.hidden, or make that smaller'
+            : 'make model.hidden or train.batchSize smaller, or use an optimizer with fewer moments',
     },
   )
 }

@@ -108,10 +108,9 @@ export function groupsOfRank(rank: number, groups: number, size: number): Span {
 /** Rows of each of so many groups of a mini-batch; null: they are not grouped. Groups begin where tasks over rows may. */
 export const rowsOfGroups = (
   groups: number | null,
-  { batchSize, images }: Pick<RunPlan, 'batchSize' | 'images'>,
+  miniBatch: number,
   { blockRows }: Pick<Backend, 'blockRows'>,
-): number | null =>
-  groups === null || groups === 1 ? null : Math.ceil(Math.min(batchSize, images.train) / groups / blockRows) * blockRows
+): number | null => (groups === null || groups === 1 ? null : Math.ceil(miniBatch / groups / blockRows) * blockRows)
 
 /** Groups of so many rows; 1: they are not grouped. */
 export const gradientGroups = ({ gradientRows }: Pick<RunPlan, 'gradientRows'>, rows: number): number =>
