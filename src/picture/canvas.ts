@@ -1,5 +1,5 @@
 /** A picture to draw on: rectangles, letters, and arrays of numbers as pixels. Nothing is drawn outside. Any thread. */
-import { GLYPH, glyphOf } from './font.js'
+import { drawnAs, GLYPH, glyphOf } from './font.js'
 
 export type Colour = readonly [red: number, green: number, blue: number]
 
@@ -51,7 +51,7 @@ export class Canvas {
   }
 
   text({ x, y, text, colour, scale = 1 }: Words): void {
-    for (const [i, character] of [...text].entries()) {
+    for (const [i, character] of drawnAs(text).entries()) {
       const left = x + i * GLYPH.step * scale
       for (const [row, bits] of glyphOf(character).entries()) {
         for (let column = 0; column < GLYPH.width; column++) {

@@ -1,5 +1,6 @@
 /**
- * Letters for pictures: printable ASCII, 5 x 7 pixels each, drawn for gradloom. Anything else shows as `?`. Any thread.
+ * Letters for pictures: printable ASCII, 5 x 7 pixels each, drawn for gradloom. Letters with accents show without them, and anything
+ * else as `?`. Any thread.
  */
 
 export const GLYPH = { width: 5, height: 7, /** From letter to letter. */ step: 6 } as const
@@ -16,6 +17,31 @@ const GLYPHS =
 const ROWS = GLYPHS.split(' ').map(rows => Array.from(rows, digit => Number.parseInt(digit, 32)))
 const FIRST = 0x20
 
+/** Letters that Unicode does not take apart into one of ASCII and an accent. */
+const PLAIN: Readonly<Record<string, string>> = {
+  ...{
+    ß: 'ss',
+    ẞ: 'SS',
+    æ: 'ae',
+    Æ: 'AE',
+    œ: 'oe',
+    Œ: 'OE',
+    ø: 'o',
+    Ø: 'O',
+    ł: 'l',
+    Ł: 'L',
+    đ: 'd',
+    Đ: 'D',
+    ð: 'd',
+    Ð: 'D',
+  },
+  ...{ þ: 'th', Þ: 'Th', ı: 'i' },
+}
+
+/** The characters that are drawn for a text: grün and græs are grun and graes. */
+export const drawnAs = (text: string): string[] =>
+  [...text.normalize('NFKD').replaceAll(/\p{M}/gu, '')].flatMap(character => [...(PLAIN[character] ?? character)])
+
 /** Seven rows of five bits, the highest one leftmost. */
 export function glyphOf(character: string): readonly number[] {
   return ROWS[character.charCodeAt(0) - FIRST] ?? ROWS['?'.charCodeAt(0) - FIRST]
@@ -23,5 +49,6 @@ export function glyphOf(character: string): readonly number[] {
 
 /** Pixels from the first to behind the last letter, without the gap after it. */
 export function textWidth(text: string, scale = 1): number {
-  return text.length === 0 ? 0 : (text.length * GLYPH.step - 1) * scale
+  const { length } = drawnAs(text)
+  return length === 0 ? 0 : (length * GLYPH.step - 1) * scale
 }

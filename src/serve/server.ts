@@ -264,6 +264,9 @@ const NAMES: Readonly<Record<number, string>> = {
   500: 'Internal Server Error',
 }
 
+const IMAGE_FORM =
+  'an image is one list of numbers from 0 to 255, row by row and the channels of a pixel side by side, or a picture file in base64'
+
 /** Sends a GradloomError's message to the client; any other error is a defect, which is logged and not disclosed. */
 function answerError(error: FastifyError | GradloomError, _request: FastifyRequest, reply: FastifyReply) {
   if (error instanceof GradloomError) {
@@ -271,7 +274,10 @@ function answerError(error: FastifyError | GradloomError, _request: FastifyReque
     return reply.code(status).send(failure(status, error.message, error.hint))
   }
   const status = error.statusCode ?? 500
-  if (status < 500) return reply.code(status).send(failure(status, error.message))
+  if (status < 500) {
+    const ofImage = error.validation?.some(({ instancePath }) => /^\/images?\b/.test(instancePath)) ?? false
+    return reply.code(status).send(failure(status, error.message, ofImage ? IMAGE_FORM : undefined))
+  }
   process.stderr.write(`gradloom serve: ${error.stack ?? error.message}\n`)
   return reply.code(500).send(failure(500, 'internal error; see the terminal of the server'))
 }

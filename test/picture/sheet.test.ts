@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import { Canvas } from '../../src/picture/canvas.js'
 import { BLUE, gray, INK, scaleFor, VERMILION, WHITE } from '../../src/picture/colours.js'
-import { glyphOf, textWidth } from '../../src/picture/font.js'
+import { drawnAs, glyphOf, textWidth } from '../../src/picture/font.js'
 import { drawLayers, drawWeights, gridFor, short } from '../../src/picture/layers.js'
 import { encodePng } from '../../src/picture/png.js'
 import { drawSheet, type SheetTile } from '../../src/picture/sheet.js'
@@ -129,4 +129,11 @@ t.test('layers of any width, and weights: golden', async t => {
   t.equal(digest(layers), '1220x526 2d7618e210d483f8')
   const weights = drawWeights('weights', [{ unit: 3, values: Float32Array.of(-1, 0, 1, 2), caption: 'unit 3' }], SHAPE)
   t.equal(digest(weights), '320x242 5490605546cca728')
+})
+
+t.test('letters with accents are drawn without them, what has no ASCII letter as a question mark', async t => {
+  t.equal(drawnAs('grün Äpfel, façade, łódź, straße, Ørsted').join(''), 'grun Apfel, facade, lodz, strasse, Orsted')
+  t.equal(textWidth('straße'), textWidth('strasse'))
+  t.same(drawnAs('猫').map(glyphOf), [glyphOf('?')])
+  t.notSame(glyphOf('u'), glyphOf('?'))
 })

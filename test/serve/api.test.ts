@@ -222,6 +222,10 @@ t.test('invalid requests get a 4xx with the problem', async t => {
     t.match(answer.json.message, message, name)
   }
   t.equal(cases.length, 34)
+  for (const body of [{ image: [image] }, { images: [[image]] }]) {
+    t.match((await ask(url, '/predict', body)).json.hint, /an image is one list of numbers from 0 to 255, row by row/)
+  }
+  t.equal((await ask(url, '/predict', { row: {}, rowss: 1 })).json.hint, undefined, 'of another mistake')
   t.equal((await ask(url, '/predict', { image }, { 'content-type': 'text/plain' })).status, 415)
   t.equal((await ask(url, '/predict', { image })).status, 200, 'and the server lives')
 })
