@@ -26,9 +26,9 @@ export interface RunPoint extends Omit<CheckpointState, 'training'> {
   readonly epochEnd: { readonly done: number; readonly score: EpochScore } | null
 }
 
-/** Checkpoints with a role: the best one, and the one to roll back to. */
-export type Marks = Pick<TrainingState, 'best' | 'rollback'>
-export const NO_MARKS: Marks = { best: null, rollback: null }
+/** Checkpoints with a role: the best one, and the two newest on schedule, to roll back to. */
+export type Marks = Pick<TrainingState, 'best' | 'rollback' | 'rollbackBefore'>
+export const NO_MARKS: Marks = { best: null, rollback: null, rollbackBefore: null }
 
 export interface CheckpointingOptions {
   readonly store: CheckpointStore
@@ -73,9 +73,15 @@ export class Checkpointing {
     return this.#marks.best?.step ?? null
   }
 
-  /** Step of the checkpoint to roll back to; null: the beginning. */
-  get rollbackStep(): number | null {
-    return this.#marks.rollback
+  /**
+   * Step of the checkpoint to roll back to from a step that failed, the newest on schedule before it: from one of that very step,
+   * the same mini-batch would meet the same weights. null: the beginning.
+   */
+  async rollbackStep(failed: number): Promise<number | null> {
+    // Whether the disk has been as fast as the training must not decide where it continues.
+    await this.settled()
+    const { rollback, rollbackBefore } = this.#marks
+    return rollback === failed ? rollbackBefore : rollback
   }
 
   /** Reason why the newest attempt to save failed; undefined if it did not. */
@@ -177,7 +183,7 @@ export class Checkpointing {
     const { step } = state
     const marks: Marks = {
       best: this.#bestWith(point),
-      rollback: this.#isOnSchedule(point) ? step : this.#marks.rollback,
+      ...this.#rollbacksWith(point),
     }
     const best = marks.best?.step ?? null
     this.#bestInFlight = marks.best
@@ -191,10 +197,16 @@ export class Checkpointing {
       this.#bestInFlight = null
     }
     this.#onSaved(this.#saved)
-    const rollback = this.#punctual ? marks.rollback : null
-    await this.#store.prune([best, rollback]).catch(error => {
+    const rollbacks = this.#punctual ? [marks.rollback, marks.rollbackBefore] : []
+    await this.#store.prune([best, ...rollbacks]).catch(error => {
       this.#onWarning(`old checkpoints are not removed: ${error.message}`)
     })
+  }
+
+  #rollbacksWith(point: RunPoint): Pick<Marks, 'rollback' | 'rollbackBefore'> {
+    const { rollback, rollbackBefore } = this.#marks
+    if (!this.#isOnSchedule(point) || rollback === point.step) return { rollback, rollbackBefore }
+    return { rollback: point.step, rollbackBefore: rollback }
   }
 
   #bestWith(point: RunPoint): BestCheckpoint | null {

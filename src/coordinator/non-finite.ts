@@ -43,7 +43,7 @@ export class NonFiniteSteps {
     if (action === 'skip') this.#skip()
     else {
       rateFactor *= rollbackFactor
-      await goBack(this.#training, this.#training.checkpointing?.rollbackStep ?? -1)
+      await goBack(this.#training, (await this.#training.checkpointing?.rollbackStep(at)) ?? -1)
     }
     state.nonFinite = count
     state.backoff = rateFactor

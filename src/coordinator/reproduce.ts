@@ -92,10 +92,16 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
   const compared = new Set<number>()
   let difference: Difference | null = null
   const enough = new AbortController()
+  // The run keeps records of the last pass over a step alone: what differs may be of a pass that a rollback will undo.
+  const mayGoBack = experiment.train.onNonFinite === 'rollback'
   const compare = (step: number, found: Recorded): void => {
     compared.add(step)
     difference ??= differenceAt(step, records.get(step)!, found)
-    if (difference || step === steps.at(-1)) enough.abort()
+    if (difference ? !mayGoBack : step === steps.at(-1)) enough.abort()
+  }
+  const undo = (last: number): void => {
+    for (const step of compared) if (step > last) compared.delete(step)
+    if (difference && difference.step > last) difference = null
   }
   let directory: RunDirectory | null = null
   try {
@@ -111,6 +117,7 @@ export async function reproduce(runDir: string, options: ReproduceOptions = {}):
         onEvent(event): unknown {
           const found = recordedIn(event)
           if (found && records.has(found.step)) compare(found.step, found)
+          if (event.type === 'non-finite' && event.action === 'rollback') undo(event.step)
           return options.onEvent?.(event)
         },
       },

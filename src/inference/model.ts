@@ -100,7 +100,10 @@ export async function openModel(target: string, { threads, backend }: ModelOptio
   const trainedIn = await backendOf(opened.runDir, asRun)
   const { runDir, checkpoint } = opened
   const about = { experiment, runDir, checkpoint, baseDir, backend: trainedIn, height, width, channels, input }
-  return { source: { ...about, outputNames: classNames, note: noteOn(trainedIn, planned.plan.backend) }, planned }
+  return {
+    source: { ...about, outputNames: classNames, note: opened.note ?? noteOn(trainedIn, planned.plan.backend) },
+    planned,
+  }
 }
 
 /** Backend that trained a run; null where it is not recorded. */

@@ -9,6 +9,7 @@ import { ConfigError, RunError } from '../errors.js'
 import { readCheckpoint } from './checkpoint-file.js'
 import { checkpointName, checkpointSteps, stepOfCheckpoint } from './checkpoints.js'
 import { refuseEdited } from './edits.js'
+import type { RunSummary } from './events.js'
 import { FILES, type Manifest } from './manifest.js'
 import { PACKAGED_MODELS, packagedModel } from './packaged.js'
 
@@ -21,6 +22,8 @@ export interface OpenedRun {
   readonly experiment: unknown
   /** Source of the experiment, for messages. */
   readonly experimentFrom: string
+  /** Says that the weights are not those with which the run ended; null: they are, or nobody knows. */
+  readonly note: string | null
 }
 
 /**
@@ -44,7 +47,7 @@ export async function openRun(target: string): Promise<OpenedRun> {
   if (found.isDirectory()) return openDirectory(path)
   refuseOtherForms(target, path)
   const { experiment } = await readCheckpoint(path)
-  return { runDir: null, checkpoint: path, experiment, experimentFrom: path }
+  return { runDir: null, checkpoint: path, experiment, experimentFrom: path, note: null }
 }
 
 /** Files that look like a model and are none: their kind, and what reads them. */
@@ -106,22 +109,34 @@ async function openDirectory(runDir: string): Promise<OpenedRun> {
       hint: 'give the directory that `gradloom train` named, or a checkpoint file; a run that was killed as it started has none',
     })
   }
-  const checkpoint = (await checkpointOfSummary(runDir)) ?? (await newestCheckpoint(runDir))
+  const summary = (await readRunJson(join(runDir, FILES.summary))) as Partial<RunSummary> | null | undefined
+  const checkpoint = checkpointOfSummary(runDir, summary) ?? (await newestCheckpoint(runDir))
+  const note = olderNote(checkpoint, summary)
   const manifest = (await readRunJson(join(runDir, FILES.manifest)).catch(() => undefined)) as Partial<Manifest> | null
   if (manifest?.own !== undefined) {
     await refuseEdited(runDir, manifest, experiment)
-    return { runDir, checkpoint, experiment, experimentFrom }
+    return { runDir, checkpoint, experiment, experimentFrom, note }
   }
   // No digest covers resolved.json; the checkpoint's own metadata records what its weights were trained with.
   const own = await readCheckpoint(checkpoint).catch(() => null) // its reader reports what is wrong with it
-  if (own === null) return { runDir, checkpoint, experiment, experimentFrom }
-  return { runDir, checkpoint, experiment: own.experiment, experimentFrom: checkpoint }
+  if (own === null) return { runDir, checkpoint, experiment, experimentFrom, note }
+  return { runDir, checkpoint, experiment: own.experiment, experimentFrom: checkpoint, note }
+}
+
+/** The weights of a run that ended without saving its last ones, as with `checkpoint.atEnd` false, are older than its scores. */
+function olderNote(checkpoint: string, summary: Partial<RunSummary> | null | undefined): string | null {
+  const step = stepOfCheckpoint(basename(checkpoint))
+  const scored = summary?.weightsStep ?? summary?.steps
+  if (step === null || typeof scored !== 'number' || step >= scored) return null
+  return `the weights are those of step ${step}, the last that were saved; the scores of the run are those of step ${scored}`
 }
 
 /** The path in the summary, which must stay inside the directory; undefined if the run was not that far. */
-async function checkpointOfSummary(runDir: string): Promise<string | undefined> {
+function checkpointOfSummary(
+  runDir: string,
+  summary: { readonly checkpoint?: unknown } | null | undefined,
+): string | undefined {
   const file = join(runDir, FILES.summary)
-  const summary = (await readRunJson(file)) as { checkpoint?: unknown } | null | undefined
   const checkpoint = summary?.checkpoint
   if (checkpoint === undefined || checkpoint === null || checkpoint === '') return undefined // it failed before saving
   const path = typeof checkpoint === 'string' ? resolve(runDir, checkpoint) : runDir

@@ -115,9 +115,9 @@ async function neededBy(
   const folder = join(path, FILES.checkpoints)
   const needed: (number | null | undefined)[] = []
   if (training !== null) {
-    const { best, rollback } = parseTrainingState(join(folder, checkpointName(step)), training)
+    const { best, rollback, rollbackBefore } = parseTrainingState(join(folder, checkpointName(step)), training)
     const { train } = experiment as { train?: { onNonFinite?: unknown } }
-    needed.push(train?.onNonFinite === 'rollback' ? rollback : null, keepBest ? best?.step : null)
+    needed.push(...(train?.onNonFinite === 'rollback' ? [rollback, rollbackBefore] : []), keepBest ? best?.step : null)
   }
   if (keepBest) needed.push(await linkedStep(folder, 'best'))
   const summary = (await readRunJson(join(path, FILES.summary))) as { checkpoint?: unknown } | null | undefined

@@ -24,6 +24,8 @@ const trainingState = z.strictObject({
   best: z.strictObject({ step: z.int().min(0), metric: z.string(), value: z.number() }).nullable(),
   /** The checkpoint to roll back to: the newest that the policy asked for by steps or epochs. */
   rollback: z.int().min(0).nullable(),
+  /** The one on schedule before that. */
+  rollbackBefore: z.int().min(0).nullable().default(null),
   /** Early stopping and plateaus; see coordinator/early-stopping.ts. */
   standing: z.strictObject({
     /** The epoch with the best score: the step it ended at. */

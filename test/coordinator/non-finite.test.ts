@@ -69,6 +69,42 @@ t.test(
   },
 )
 
+t.test(
+  'a rollback goes to the newest checkpoint on schedule before the step, though it is still being written, and can be reproduced',
+  async t => {
+    const growing = (checkpoint: ExperimentInput['checkpoint']) =>
+      resolveExperiment({
+        data: { dataset: 'digits', validation: 0.95 },
+        model: { hidden: [10], dropout: 0, activation: 'identity' },
+        train: {
+          ...{ epochs: 2, batchSize: 40, evaluateEverySteps: 1, loss: 'mean-squared-error' },
+          ...{ onNonFinite: 'rollback', rollbackFactor: 0.0001 },
+        },
+        optimizer: { type: 'sgd', learningRate: 10 },
+        compute: { backend: 'wasm', workers: 1 },
+        checkpoint,
+      })
+    for (const [name, checkpoint] of [
+      ['often', { everySteps: 2 }],
+      ['never', {}],
+    ] as const) {
+      const runDir = join(t.testdir(), name)
+      t.equal((await train(growing(checkpoint), { runDir })).status, 'completed')
+      const events = leftOut(runDir)
+      t.ok(events.length > 0 && events.every(({ at }) => at > 2), 'steps go well before')
+      for (const { step, at } of events)
+        t.equal(step, name === 'often' ? 2 * Math.ceil(at / 2 - 1) : 0, `${name}, ${at}`)
+      t.ok(
+        name === 'never' || events.some(({ at }) => at % 2 === 0),
+        'a step of which there is a checkpoint has failed',
+      )
+      const found = await reproduce(runDir)
+      t.match(found, { identical: true, difference: null }, name)
+      t.equal(found.compared, found.recorded)
+    }
+  },
+)
+
 t.test('too many rollbacks end the run; no checkpoint holds a number that is not finite', async t => {
   const runDir = join(t.testdir(), 'run')
   const options = { onNonFinite: 'rollback', rollbackFactor: 0.5, maxNonFinite: 3 } as const

@@ -25,7 +25,7 @@ const training: TrainingState = {
   validation: null,
   standing: { best: null, waited: 0, plateau: 0, rateFactor: 1 },
   best: { step: 7, metric: 'loss', value: -1 },
-  ...{ rollback: 7, nonFinite: 0, rateFactor: 1, seconds: 1, rows: 3 },
+  ...{ rollback: 7, rollbackBefore: null, nonFinite: 0, rateFactor: 1, seconds: 1, rows: 3 },
   bits: { backend: 'wasm', library: null, allReduce: 'fused', shardRows: 9, data: ['abc'] },
 }
 

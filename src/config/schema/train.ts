@@ -157,7 +157,7 @@ export const train = z
       .meta(
         help(
           'What to do with a mini-batch whose loss or gradient is not finite; it never changes the weights. `skip`: continue ' +
-            'with the next one. `rollback`: continue from the last checkpoint with a smaller learning rate. A score that is ' +
+            'with the next one. `rollback`: continue from the last checkpoint by epochs or steps before it, with a smaller learning rate. A score that is ' +
             'not finite is left empty in any case, and training continues.',
         ),
       ),

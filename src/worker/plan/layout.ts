@@ -31,7 +31,7 @@ import { controlWords, statWords } from './words.js'
 
 export type { FloatSlot, LayerSlots, Layout, MatrixSlot, ParameterSlots, WorkspaceSlot } from './slots.js'
 
-/** Least rows of a piece of evaluation: fewer would leave workers without a shard. */
+/** Rows of a piece of scores: fewer would leave workers without a shard. */
 const EVALUATION_ROWS = 256
 /** The same where feature maps need much memory, and a few samples are work enough for a task. */
 const CONVOLVED_ROWS = 64
@@ -185,8 +185,9 @@ export function planLayout(plan: RunPlan, backend: Backend): Layout {
 
 function layOut(plan: RunPlan, backend: Backend, at: Reservations): Layout {
   const trains = plan.purpose === 'train'
-  const evaluationRows = trains && plan.convolutions.length > 0 ? CONVOLVED_ROWS : EVALUATION_ROWS
-  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), evaluationRows)
+  const scoreRows = plan.convolutions.length > 0 ? CONVOLVED_ROWS : EVALUATION_ROWS
+  // A model that only predicts takes as many rows at a time as without convolutions.
+  const bufferRows = Math.max(Math.min(plan.batchSize, plan.images.train), trains ? scoreRows : EVALUATION_ROWS)
   const layers = networkLayers(shapeOf(plan))
   const context: Context = {
     at,
@@ -228,6 +229,7 @@ function layOut(plan: RunPlan, backend: Backend, at: Reservations): Layout {
     reservations: at,
     hostMemory: at.second,
     bufferRows,
+    scoreRows,
     deltas: context.trains ? [...hiddenDeltas, slots.activations.at(-1)!] : [],
     layers: layers.map((layer, l) => ({
       layer,

@@ -51,8 +51,10 @@ export interface Layout {
   /** Size of the arena. */
   readonly bytes: number
   readonly reservations: Reservations
-  /** B: enough for a mini-batch, and for evaluation in pieces of at least EVALUATION_ROWS. */
+  /** B: enough for a mini-batch, and for a piece of scores. */
   readonly bufferRows: number
+  /** Rows of a piece of scores, in training as in evaluation: the bits of a library's products may depend on it. At most B. */
+  readonly scoreRows: number
   readonly control: Slot<'int32'>
   readonly stats: Slot<'float64'>
   readonly batch: {

@@ -130,7 +130,7 @@ async function openPlan(
       ...([viewSlot(memory, layout.control), id, plan.workers, plan.spinTurns] as const),
       ...([parts.ranks !== null || meeting !== null, meeting] as const),
     ),
-    pieceRows: layout.bufferRows,
+    pieceRows: layout.scoreRows,
     clock: startClock(plan),
     train: plan.purpose === 'train' ? trainProgram(parts).map(timed) : [],
     state: stateTable(parametersOf(plan), plan),
