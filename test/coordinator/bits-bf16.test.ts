@@ -7,6 +7,7 @@ import { resolveExperiment } from '../../src/config/load.js'
 import type { ExperimentInput } from '../../src/config/schema.js'
 import { train } from '../../src/coordinator/new-run.js'
 import { resume } from '../../src/coordinator/resume.js'
+import { evaluate } from '../../src/inference/evaluate.js'
 import { reportBackend } from '../../src/kernels/backends.js'
 import { bf16SparseObstacle } from '../../src/kernels/x64/bf16-sparse.js'
 import { nativeCandidates } from '../helpers/native.js'
@@ -63,6 +64,13 @@ for (const [name, more] of VARIANTS) {
     t.equal(summary.weightsSha256, whole.weightsSha256)
   })
 }
+
+t.test('averages of weights: evaluate has the digits of the summary', { skip }, async t => {
+  const runDir = t.testdir()
+  const averaged = { ...base, train: { ...base.train, ema: { decay: 0.5 } }, compute: { ...bf16, workers: 2 } }
+  const { test } = await train(resolveExperiment(averaged), { runDir })
+  t.equal((await evaluate(runDir)).loss, test!.loss)
+})
 
 t.test(
   'the bits depend on what multiplies in bf16: a run without machine code is not continued with it',

@@ -20,7 +20,24 @@ t.test('a run directory gives the weights of its summary', async t => {
     checkpoint: join(dir, 'checkpoints', 'step-3.safetensors'),
     experiment,
     experimentFrom: join(dir, 'resolved.json'),
+    note: null,
   })
+})
+
+t.test('weights that are older than the scores of the run are noted', async t => {
+  const noteOf = async (summary: object) =>
+    (
+      await openRun(
+        t.testdir({
+          'resolved.json': resolved,
+          'summary.json': JSON.stringify({ checkpoint: 'checkpoints/step-3.safetensors', ...summary }),
+          checkpoints: { 'step-3.safetensors': '' },
+        }),
+      )
+    ).note
+  t.match(await noteOf({ steps: 7 }), /^the weights are those of step 3, .* of step 7$/)
+  t.equal(await noteOf({ steps: 3 }), null)
+  t.equal(await noteOf({ steps: 7, weightsStep: 3 }), null, 'the best ones')
 })
 
 t.test('a run that was killed gives its newest checkpoint, by number', async t => {
@@ -33,7 +50,7 @@ t.test('a run that was killed gives its newest checkpoint, by number', async t =
 t.test('a checkpoint file can be opened by its path', async t => {
   const file = join(t.testdir({}), 'w.safetensors')
   await saveWeights(file, [], { step: 1, epoch: 1, rowsSeen: 1, experiment })
-  t.same(await openRun(file), { runDir: null, checkpoint: file, experiment, experimentFrom: file })
+  t.same(await openRun(file), { runDir: null, checkpoint: file, experiment, experimentFrom: file, note: null })
 })
 
 t.test('a path that is neither a run nor a checkpoint is refused', async t => {

@@ -308,7 +308,7 @@ function reserveParameter(
   const several = (count: number, suffix: string, of = shape) =>
     Array.from({ length: trains && isLearned(parameter) ? count : 0 }, (_, i) => reserve(`${suffix}${i}`, of))
   const momentShape = isWeight && packed ? [packed[parameter.layer].elements] : shape
-  const derivedShape = isWeight && layer ? derivedShapeOf(context, layer, dims) : null
+  const derivedShape = isWeight && layer && !scoresAverages(plan) ? derivedShapeOf(context, layer, dims) : null
   return {
     parameter,
     master: reserve(''),
@@ -322,6 +322,13 @@ function reserveParameter(
     groups: several(gradientsOfGroups(plan, kind, layer), '.gradientOfGroup'),
   }
 }
+
+/**
+ * True where averages of weights lie in the place of the weights to be scored. A training scores them from f32, since they have no
+ * bf16 form there; whoever scores them later does so as well, for the same digits.
+ */
+const scoresAverages = ({ purpose, ema, precision }: RunPlan): boolean =>
+  purpose !== 'train' && ema !== null && precision === 'bf16'
 
 function derivedShapeOf(context: Context, layer: LayerSpec, [inputs, outputs]: readonly number[]) {
   const { plan, backend, trains: training } = context
