@@ -150,7 +150,7 @@ async function targetsOf(columns: readonly ColumnProfile[], args: Asked, ask: As
   })
 }
 
-/** What is written. */
+/** The experiment that is written. */
 interface Written {
   readonly data: object
 }

@@ -89,7 +89,7 @@ export async function readPictures(
 
 /** Throws DataError where the pixels of all pictures cannot be in the memory of a run. */
 function expectRoom(pictures: readonly ListedPicture[], { height, width }: Size, { channels }: PictureForm): void {
-  // Where the pictures decide whether they have one channel or three, at least one.
+  // Channels are at least one where the pictures decide whether they are one or three.
   const bytes = pictures.length * height * width * (channels === 3 ? 3 : 1)
   if (bytes <= MAX_ARENA_BYTES) return
   throw new DataError(

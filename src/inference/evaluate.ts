@@ -57,9 +57,6 @@ export interface NamedTargetScore extends TargetScore {
   readonly name: string
 }
 
-const joinedNotes = (...notes: readonly (string | null)[]): string | null =>
-  notes.some(note => note !== null) ? notes.filter(note => note !== null).join('; ') : null
-
 /** `target` is a run directory or a checkpoint file. Rejects with a GradloomError that says what is wrong with it. */
 export async function evaluate(target: string, options: EvaluateOptions = {}): Promise<Evaluation> {
   return againIfPruned(() => evaluateOnce(target, options))
@@ -110,7 +107,8 @@ async function evaluateOnce(target: string, options: EvaluateOptions): Promise<E
     const matched = path !== null && 'ignored' in prepared.data ? (prepared.data as MatchedSource) : null
     const about = {
       ...{ split: isWhole ? ('all' as const) : split, rows, files: session.files.map(file => file.path) },
-      ...{ ignoredColumns: matched?.ignored ?? [], note: joinedNotes(opened.note, matched?.note ?? null) },
+      ignoredColumns: matched?.ignored ?? [],
+      note: [opened.note, matched?.note].filter(note => note != null).join('; ') || null,
       omissions: path === null ? [] : (prepared.data.omissions ?? []),
     }
     const { task, classNames } = session.input

@@ -82,8 +82,8 @@ export async function planRun(experiment: Experiment, data: DatasetSource, optio
     train: options.splits.some(split => split !== 'test') ? data.train.rows : 0,
     test: options.splits.includes('test') ? data.test.rows : 0,
   }
-  // Of the data and not of the splits that are held: a model is scored in the blocks that it was trained in. One that is opened
-  // without its data has no training samples.
+  // Samples of the data, not of the splits in memory: a model is scored in the blocks that it was trained in. A model that is
+  // opened without its data has none.
   const miniBatch = Math.min(train.batchSize, data.train.rows || train.batchSize)
   const gradientRows = rowsOfGroups(compute.gradientGroups, miniBatch, kernels)
   // A normalisation stands between two parts of a layer's pass, and that of a batch needs all rows of it.
